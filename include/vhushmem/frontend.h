@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef VHUSHMEM_FRONTEND_H
+#define VHUSHMEM_FRONTEND_H
+
+/**
+ * @file
+ * The whole front-end: give it a socket, run it in your loop, place its regions.
+ *
+ * Life: new, [set_callback, add_region], then start (or the blocking connect), and dispatch whenever its descriptor is ready or
+ * let a GSource do that. READY says that the device's regions are there; from then on the back-end's SHMEM_MAP and SHMEM_UNMAP
+ * are served while the loop runs.
+ *
+ * Thread rule of this header, unless a function says otherwise: one thread at a time for one front-end, as a rule the one that
+ * runs the loop. Its device, its regions and their mappings may be used from any thread.
+ */
+
+#include <vhushmem/base.h>
+#include <vhushmem/device.h>
+#include <vhushmem/region.h>
+
+G_BEGIN_DECLS
+
+/** flags of a front-end. */
+enum {
+    VHUSHMEM_FRONTEND_SERVER = 1 << 0,       /**< listen at the path and take the first back-end that connects */
+    VHUSHMEM_FRONTEND_KEEP_MAPPINGS = 1 << 1 /**< leave the mappings when the back-end goes away; default: drop them */
+};
+
+/** How a front-end is to be. Set struct_size to sizeof(vhushmem_frontend_options); zero means the default everywhere. */
+typedef struct vhushmem_frontend_options {
+    uint32_t struct_size;
+    uint32_t flags;              /**< VHUSHMEM_FRONTEND_*, or'ed */
+    uint32_t shmem_bit;          /**< which protocol feature bit means SHMEM: 22 (0 means 22), or 20 or 21 for old back-ends */
+    uint32_t num_queues;         /**< virtqueues that the VMM will use: each gets its call and err eventfd; 0 means 1 */
+    uint32_t request_timeout_ms; /**< how long the back-end may take to answer a request; 0 means 10,000 */
+    uint32_t message_timeout_ms; /**< how long a message that has begun may take to arrive whole; 0 means 5,000 */
+    uint64_t protocol_features;  /**< protocol features to accept if offered; 0 means all that this library knows */
+    const vhushmem_device_options *device; /**< quotas of the device; NULL means the defaults */
+    const vhushmem_region_options *region; /**< of each region that is made; NULL means the defaults */
+} vhushmem_frontend_options;
+
+/** What an event tells. */
+typedef enum vhushmem_event_type {
+    VHUSHMEM_EVENT_READY = 1,         /**< the handshake is done; the regions are there */
+    VHUSHMEM_EVENT_MAP = 2,           /**< a SHMEM_MAP was served or refused; the answer, if one was owed, has been sent */
+    VHUSHMEM_EVENT_UNMAP = 3,         /**< a SHMEM_UNMAP was served or refused; likewise */
+    VHUSHMEM_EVENT_OTHER_REQUEST = 4, /**< the back-end sent another request, which was refused */
+    VHUSHMEM_EVENT_RESET = 5,         /**< a reset is complete: nothing is mapped and no older request will be served */
+    VHUSHMEM_EVENT_CHANNEL_LOST = 6,  /**< the back-end channel is closed; nothing can be mapped or unmapped any more */
+    VHUSHMEM_EVENT_DISCONNECT = 7     /**< the connection is over (or never came to be); the last event */
+} vhushmem_event_type;
+
+/** An event. Good during the callback only. */
+typedef struct vhushmem_event {
+    uint32_t type;       /**< vhushmem_event_type */
+    int32_t result;      /**< 0, or the -errno: what a request was answered with; why the channel or the connection ended */
+    uint32_t request;    /**< the request's id, for MAP, UNMAP and OTHER_REQUEST */
+    uint8_t shmid;       /**< of a MAP or UNMAP, as are those below */
+    uint8_t reserved[3]; /**< 0 */
+    uint64_t shm_offset;
+    uint64_t len;
+    uint64_t fd_offset;
+    uint64_t flags;
+    const char *message; /**< a sentence that says what went wrong; NULL when nothing did */
+} vhushmem_event;
+
+/**
+ * Called from start, connect, reset and dispatch, with no lock held. It may call any function of the front-end and may free it.
+ * The pointer `event` and what it points to are good during the call only.
+ */
+typedef void (*vhushmem_event_fn)(vhushmem_frontend *frontend, const vhushmem_event *event, void *user_data);
+
+/**
+ * Make a front-end for a back-end behind a Unix socket path.
+ *
+ * @param socket_path  where the back-end listens, or (VHUSHMEM_FRONTEND_SERVER) where to listen; copied. Nothing is opened yet.
+ * @param options      NULL for the defaults; read during the call only.
+ * @param errp         receives the error.
+ * @returns a front-end, owned by the caller (vhushmem_frontend_free); or NULL: EINVAL (an option is wrong), ENAMETOOLONG (the path
+ *          doesn't fit into a socket address), EFAULT.
+ * Thread rule: any thread.  Since: 0.1
+ */
+VHUSHMEM_API vhushmem_frontend *vhushmem_frontend_new(const char *socket_path, const vhushmem_frontend_options *options,
+                                                      GError **errp);
+
+/**
+ * Make a front-end on a connected Unix stream socket.
+ *
+ * @param fd  consumed on success: closed with the front-end. On failure it stays the caller's.
+ * @returns a front-end, owned by the caller; or NULL: EINVAL (an option is wrong; the fd is no Unix stream socket), EBADF.
+ * Thread rule: any thread.  Since: 0.1
+ */
+VHUSHMEM_API vhushmem_frontend *vhushmem_frontend_new_fd(int fd, const vhushmem_frontend_options *options, GError **errp);
+
+/**
+ * End the connection, if there is one, and give the front-end back. The device goes with it, unless somebody else references
+ * it; its mappings are dropped unless VHUSHMEM_FRONTEND_KEEP_MAPPINGS was set. No event is sent. Inside a callback the memory
+ * goes after the callback has returned. A GSource of the front-end is destroyed.
+ *
+ * Since: 0.1
+ */
+VHUSHMEM_API void vhushmem_frontend_free(vhushmem_frontend *frontend);
+
+/**
+ * Have events reported.
+ *
+ * @param fn         NULL: no more.
+ * @param user_data  handed to fn.
+ * @param destroy    called once with user_data when the callback is replaced or the front-end goes; may be NULL.
+ * @returns 0, or -EFAULT (then destroy has been called too).
+ * Since: 0.1
+ */
+VHUSHMEM_API int vhushmem_frontend_set_callback(vhushmem_frontend *frontend, vhushmem_event_fn fn, void *user_data,
+                                                GDestroyNotify destroy);
+
+/**
+ * Say what regions the device has, for a back-end that can't tell: once one was given, GET_SHMEM_CONFIG is not sent.
+ *
+ * @param shmid  the region's id.
+ * @param size   bytes; a multiple of the page size, not 0.
+ * @returns 0, or -EINVAL, -EEXIST (given twice), -EBUSY (started already), -ENOMEM (the address space can't hold it).
+ * Since: 0.1
+ */
+VHUSHMEM_API int vhushmem_frontend_add_region(vhushmem_frontend *frontend, uint8_t shmid, uint64_t size, GError **errp);
+
+/**
+ * Begin: connect or listen, then shake hands as readiness allows. Returns at once; READY or DISCONNECT tells the outcome.
+ *
+ * @returns 0, or -EBUSY (started already), or what connect, bind or listen answered (-ENOENT and -ECONNREFUSED: nobody listens
+ *          at the path; -EADDRINUSE: somebody does), or -EMFILE.
+ * Since: 0.1
+ */
+VHUSHMEM_API int vhushmem_frontend_start(vhushmem_frontend *frontend, GError **errp);
+
+/**
+ * start, and dispatch until the handshake is done or has failed.
+ *
+ * @param timeout_ms  how long at most; negative: as long as it takes (each request still has its own limit).
+ * @returns 0, or what start returns, or -ETIMEDOUT, -EPROTO (the back-end broke the protocol, or its answer can't be used: the
+ *          message says how), -ECONNRESET (it went away).
+ * Since: 0.1
+ */
+VHUSHMEM_API int vhushmem_frontend_connect(vhushmem_frontend *frontend, int timeout_ms, GError **errp);
+
+/**
+ * The descriptor to wait on. It stays the same for the front-end's life and becomes readable when there is something to do, also
+ * when a time limit has passed.
+ *
+ * @returns the descriptor, owned by the front-end; or -EMFILE, -ENFILE, -ENOMEM, -EFAULT.
+ * Since: 0.1
+ */
+VHUSHMEM_API int vhushmem_frontend_get_fd(vhushmem_frontend *frontend);
+
+/** What to wait for at get_fd's descriptor: poll(2) events (POLLIN), or -EFAULT. Since: 0.1 */
+VHUSHMEM_API int vhushmem_frontend_get_events(vhushmem_frontend *frontend);
+
+/**
+ * Do what can be done now, without waiting: read, serve, answer. A bounded amount of work; what is left makes the descriptor
+ * readable again.
+ *
+ * @returns how many messages were taken (0: nothing was to do), or -ENOTCONN (the connection is over, or not started).
+ * Since: 0.1
+ */
+VHUSHMEM_API int vhushmem_frontend_dispatch(vhushmem_frontend *frontend);
+
+/**
+ * A GSource that dispatches the front-end. It may be made before or after start. Attach it with g_source_attach; it removes
+ * itself when the connection is over.
+ *
+ * @returns a source with one reference, owned by the caller; NULL: frontend is NULL.
+ * Since: 0.1
+ */
+VHUSHMEM_API GSource *vhushmem_frontend_source_new(vhushmem_frontend *frontend);
+
+/**
+ * The device: it exists from the front-end's making on, and has its regions from READY on.
+ *
+ * @returns the device, borrowed: take a reference to keep it longer than the front-end.
+ * Thread rule: any thread.  Since: 0.1
+ */
+VHUSHMEM_API vhushmem_device *vhushmem_frontend_device(vhushmem_frontend *frontend);
+
+/** True from READY until the connection ends. Since: 0.1 */
+VHUSHMEM_API bool vhushmem_frontend_is_ready(vhushmem_frontend *frontend);
+
+/** The virtio features that the back-end offers; 0 before it told. Since: 0.1 */
+VHUSHMEM_API uint64_t vhushmem_frontend_features(vhushmem_frontend *frontend);
+
+/** The protocol features that both sides agreed on; 0 before they did. Since: 0.1 */
+VHUSHMEM_API uint64_t vhushmem_frontend_protocol_features(vhushmem_frontend *frontend);
+
+/** How many queues the back-end can have (1 where it can't tell). Since: 0.1 */
+VHUSHMEM_API uint64_t vhushmem_frontend_max_queues(vhushmem_frontend *frontend);
+
+/**
+ * The eventfd that the back-end signals when it has used buffers of a queue (SET_VRING_CALL), made in the handshake.
+ *
+ * @param queue  0 to num_queues - 1.
+ * @returns the descriptor, owned by the front-end; or -EINVAL (no such queue), -ENOTCONN (before the handshake), -EFAULT.
+ * Since: 0.1
+ */
+VHUSHMEM_API int vhushmem_frontend_call_fd(vhushmem_frontend *frontend, unsigned queue);
+
+/**
+ * The name of a protocol feature bit ("SHMEM"), as the specification has it without its prefix.
+ *
+ * @returns a constant string; NULL: the bit has no name.
+ * Thread rule: any thread.  Since: 0.1
+ */
+VHUSHMEM_API const char *vhushmem_protocol_feature_name(unsigned bit);
+
+/**
+ * Reset the device: every mapping is undone before the call returns; RESET_DEVICE is sent where it was negotiated; requests that
+ * the back-end sent before it answered are refused with -ECANCELED, so that none lands afterwards. The event RESET tells when all
+ * this is over.
+ *
+ * @returns 0, or -ENOTCONN (not ready), -EALREADY (a reset is under way; its mappings are gone).
+ * Since: 0.1
+ */
+VHUSHMEM_API int vhushmem_frontend_reset(vhushmem_frontend *frontend, GError **errp);
+
+G_END_DECLS
+
+#endif

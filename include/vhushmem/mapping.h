@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef VHUSHMEM_MAPPING_H
+#define VHUSHMEM_MAPPING_H
+
+#include <vhushmem/base.h>
+
+G_BEGIN_DECLS
+
+/** What one live mapping is. Set struct_size to sizeof(vhushmem_mapping_info) before it is filled. */
+typedef struct vhushmem_mapping_info {
+    uint32_t struct_size;
+    uint8_t shmid;       /**< the region's id */
+    uint8_t reserved[3]; /**< 0 */
+    uint64_t shm_offset; /**< first byte in the region */
+    uint64_t len;        /**< bytes, as they were asked for; the mapping owns the pages that they touch */
+    uint64_t fd_offset;  /**< first byte in the file */
+    uint64_t flags;      /**< VHOST_USER_FLAG_MAP_RW or 0 */
+    void *host;          /**< where byte 0 of the mapping is in this process, for as long as it lives */
+} vhushmem_mapping_info;
+
+/**
+ * Describe a mapping that does not exist yet, to be added to a region with vhushmem_region_add_mapping (or, with the series'
+ * names, virtio_add_shmem_map).
+ *
+ * @param shmid       the region that it is meant for.
+ * @param fd          duplicated; the caller keeps its own.
+ * @param fd_offset   first byte in the file; a multiple of the page size.
+ * @param shm_offset  first byte in the region; a multiple of the page size.
+ * @param len         bytes, not 0.
+ * @param flags       VHOST_USER_FLAG_MAP_RW or 0.
+ * @param errp        receives the error.
+ * @returns a mapping with one reference, owned by the caller; or NULL: EBADF (fd is not open), EMFILE, ENFILE (no descriptor
+ *          is left for the duplicate), EINVAL (unknown flag). Whether it fits is found out when it is added.
+ * Thread rule: any thread.  Since: 0.1
+ */
+VHUSHMEM_API vhushmem_mapping *vhushmem_mapping_new(uint8_t shmid, int fd, uint64_t fd_offset, uint64_t shm_offset,
+                                                    uint64_t len, uint64_t flags, GError **errp);
+
+/** Take one more reference. @returns the mapping. Thread rule: any thread.  Since: 0.1 */
+VHUSHMEM_API vhushmem_mapping *vhushmem_mapping_ref(vhushmem_mapping *mapping);
+
+/**
+ * Give one reference back. A mapping that is part of a region stays part of it: the region has a reference of its own.
+ *
+ * Thread rule: any thread.  Since: 0.1
+ */
+VHUSHMEM_API void vhushmem_mapping_unref(vhushmem_mapping *mapping);
+
+/**
+ * What the mapping is.
+ *
+ * @param info  filled; its struct_size is set by the caller. `host` is NULL unless the mapping is live.
+ * @returns 1: the mapping is live, 0: it is not (not added yet, or gone from its region), -EFAULT, -EINVAL (struct_size).
+ * Thread rule: any thread.  Since: 0.1
+ */
+VHUSHMEM_API int vhushmem_mapping_get_info(vhushmem_mapping *mapping, vhushmem_mapping_info *info);
+
+G_END_DECLS
+
+#endif

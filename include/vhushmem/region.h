@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef VHUSHMEM_REGION_H
+#define VHUSHMEM_REGION_H
+
+/**
+ * @file
+ * A VIRTIO shared memory region: a window of host addresses, reserved once and for all, into which files are mapped.
+ *
+ * The window is what the VMM hands to its guest (one KVM memory slot, one BAR). A mapping is seen by the guest at once, and so
+ * is its end. Addresses of the window that nothing is mapped at stay reserved: no other mmap of the process lands there.
+ *
+ * Process-wide budget: the kernel limits how many separate ranges one process may have mapped (vm.max_map_count). All regions
+ * of the process together use at most fifteen sixteenths of it; what would go beyond is refused with ENOSPC.
+ */
+
+#include <vhushmem/base.h>
+#include <vhushmem/mapping.h>
+#include <vhushmem/vhost-user.h>
+
+G_BEGIN_DECLS
+
+/** How mappings reach the guest. */
+enum {
+    VHUSHMEM_STRATEGY_WINDOW = 0 /**< one window for the region, mappings inside it */
+};
+
+/** What is at the window's addresses where nothing is mapped. */
+enum {
+    VHUSHMEM_HOLES_FAULT = 0, /**< nothing: any access faults (see fault.h for what to do about a guest's) */
+    VHUSHMEM_HOLES_ZERO = 1   /**< zeros: reads give 0 and allocate no memory; writes fault */
+};
+
+/** fd_policy: which files may be mapped. Directories, pipes and sockets never; a file that has no mmap of its own never. */
+enum {
+    VHUSHMEM_FD_ALLOW_BEYOND_END = 1 << 0, /**< accept whole pages beyond a regular file's end (touching them raises SIGBUS) */
+    VHUSHMEM_FD_REQUIRE_SEAL_SHRINK = 1 << 1, /**< accept only memfds that can't shrink any more (F_SEAL_SHRINK) */
+    VHUSHMEM_FD_FILES_ONLY = 1 << 2           /**< accept only regular files, memfds and hugetlb files: no device, no dma-buf */
+};
+
+/** flags of a region. */
+enum {
+    VHUSHMEM_REGION_POPULATE = 1 << 0, /**< fault the pages of each mapping in while it is made (MAP_POPULATE) */
+    VHUSHMEM_REGION_HUGEPAGE = 1 << 1  /**< ask for transparent huge pages in each mapping (MADV_HUGEPAGE) */
+};
+
+/** How a region is to be. Set struct_size to sizeof(vhushmem_region_options); zero means the default everywhere. */
+typedef struct vhushmem_region_options {
+    uint32_t struct_size;
+    uint32_t strategy;     /**< VHUSHMEM_STRATEGY_* */
+    uint32_t holes;        /**< VHUSHMEM_HOLES_* */
+    uint32_t fd_policy;    /**< VHUSHMEM_FD_*, or'ed */
+    uint32_t flags;        /**< VHUSHMEM_REGION_*, or'ed */
+    uint32_t reserved;     /**< 0 */
+    uint64_t max_mappings; /**< live mappings; 0: no limit but the device's */
+    uint64_t max_bytes;    /**< mapped bytes (whole pages); 0: no limit but the region's size */
+} vhushmem_region_options;
+
+/**
+ * Give a device a region and reserve the region's window.
+ *
+ * @param device   gets the region.
+ * @param shmid    the region's id.
+ * @param size     bytes; a multiple of the page size, not 0.
+ * @param options  NULL for the defaults; read during the call only.
+ * @param errp     receives the error.
+ * @returns the region, borrowed: the device owns it (take a reference to keep it longer); or NULL: EINVAL (size or an option is
+ *          wrong), EEXIST (the device has a region with this id), ENOMEM (the address space can't hold the window).
+ * Thread rule: any thread.  Since: 0.1
+ */
+VHUSHMEM_API vhushmem_region *vhushmem_region_new(vhushmem_device *device, uint8_t shmid, uint64_t size,
+                                                  const vhushmem_region_options *options, GError **errp);
+
+/** Take one more reference. @returns the region. Thread rule: any thread.  Since: 0.1 */
+VHUSHMEM_API vhushmem_region *vhushmem_region_ref(vhushmem_region *region);
+
+/**
+ * Give one reference back. The window lives until the last reference to the region is gone; what is mapped in it is undone when
+ * the device goes, even where the region is still referenced.
+ *
+ * Thread rule: any thread.  Since: 0.1
+ */
+VHUSHMEM_API void vhushmem_region_unref(vhushmem_region *region);
+
+/** The region's id, or -EFAULT. Thread rule: any thread.  Since: 0.1 */
+VHUSHMEM_API int vhushmem_region_id(vhushmem_region *region);
+
+/** The region's size in bytes; 0 when region is NULL. Thread rule: any thread.  Since: 0.1 */
+VHUSHMEM_API uint64_t vhushmem_region_size(vhushmem_region *region);
+
+/**
+ * Where the window begins in this process: what a KVM memory slot takes as its host address. It never moves.
+ *
+ * @returns the address; the window is vhushmem_region_size() bytes from there. NULL when region is NULL.
+ * Thread rule: any thread.  Since: 0.1
+ */
+VHUSHMEM_API void *vhushmem_region_window(vhushmem_region *region);
+
+/** How many mappings are live in the region. Thread rule: any thread.  Since: 0.1 */
+VHUSHMEM_API uint64_t vhushmem_region_mapping_count(vhushmem_region *region);
+
+/** How many bytes (whole pages) are mapped in the region. Thread rule: any thread.  Since: 0.1 */
+VHUSHMEM_API uint64_t vhushmem_region_mapped_bytes(vhushmem_region *region);
+
+/**
+ * Map a range of a file into the region. It can be read through the window, by the guest too, when the call returns.
+ *
+ * The mapping is shared with the file, never executable, and left out of core dumps. A memfd that is sealed against writing is
+ * mapped read-only and private, which shows the same bytes.
+ *
+ * @param fd          borrowed during the call; the mapping needs no descriptor afterwards.
+ * @param fd_offset   first byte in the file; a multiple of the page size (of the huge page size for a hugetlb file).
+ * @param shm_offset  first byte in the region; a multiple of the same page size.
+ * @param len         bytes, not 0; the mapping owns every page that the range touches. A multiple of the huge page size for a
+ *                    hugetlb file.
+ * @param flags       VHOST_USER_FLAG_MAP_RW or 0 (read-only).
+ * @param errp        receives the error.
+ * @returns 0, or
+ *          -EINVAL     len is 0; an offset is not aligned; an unknown flag; the range wraps around or ends beyond the region;
+ *          -EEXIST     the range overlaps a live mapping;
+ *          -EBADF      fd is not open;
+ *          -EACCES     the file is not open for what was asked, or is of a kind that fd_policy keeps out;
+ *          -EPERM      write access to a memfd that is sealed against it; F_SEAL_SHRINK is demanded and missing;
+ *          -ENODEV     the file can't be mapped (a directory, pipe, socket, or one with no mmap);
+ *          -EOVERFLOW  a whole page of the range lies beyond the file's end, or fd_offset + len wraps around;
+ *          -ENOSPC     a quota of the region, the device or the process is used up;
+ *          -ENOMEM     the kernel has no memory, or no free huge page, for it;
+ *          -ESHUTDOWN  the region's device is gone;
+ *          or what else the kernel's mmap answered.
+ * Thread rule: any thread.  Since: 0.1
+ */
+VHUSHMEM_API int vhushmem_region_map(vhushmem_region *region, int fd, uint64_t fd_offset, uint64_t shm_offset, uint64_t len,
+                                     uint64_t flags, GError **errp);
+
+/**
+ * Find a free range of the region, and map a file there: what a device inside the VMM needs.
+ *
+ * @param align       bytes; a power of two, at least the page size; 0 means the page size.
+ * @param shm_offset  receives where the mapping begins in the region.
+ * (fd, fd_offset, len, flags and errp as for vhushmem_region_map)
+ * @returns 0, or -ENOSPC (no free range is large enough), -EINVAL (align), or what vhushmem_region_map returns.
+ * Thread rule: any thread.  Since: 0.1
+ */
+VHUSHMEM_API int vhushmem_region_alloc(vhushmem_region *region, int fd, uint64_t fd_offset, uint64_t len, uint64_t align,
+                                       uint64_t flags, uint64_t *shm_offset, GError **errp);
+
+/**
+ * Add a mapping that vhushmem_mapping_new described.
+ *
+ * @param mapping  on success the region takes over the caller's reference; else it stays the caller's.
+ * @returns 0, or what vhushmem_region_map returns, or -EINVAL (it was made for another region id), -EBUSY (it is or was part of
+ *          a region).
+ * Thread rule: any thread.  Since: 0.1
+ */
+VHUSHMEM_API int vhushmem_region_add_mapping(vhushmem_region *region, vhushmem_mapping *mapping, GError **errp);
+
+/**
+ * Undo one whole mapping. The guest sees what the region's holes show when the call returns.
+ *
+ * @param shm_offset  where the mapping begins.
+ * @param len         its length in bytes, as it was mapped.
+ * @returns 0, or
+ *          -ENOENT  nothing is mapped there;
+ *          -EINVAL  the range is not exactly one mapping (the message says what is mapped there), or is not inside the region;
+ *          -ENOMEM  the kernel could not undo it: the mapping is still there.
+ * Thread rule: any thread.  Since: 0.1
+ */
+VHUSHMEM_API int vhushmem_region_unmap(vhushmem_region *region, uint64_t shm_offset, uint64_t len, GError **errp);
+
+/**
+ * Undo every mapping of the region.
+ *
+ * @returns how many mappings were undone, or -EFAULT.
+ * Thread rule: any thread.  Since: 0.1
+ */
+VHUSHMEM_API int vhushmem_region_unmap_all(vhushmem_region *region);
+
+/**
+ * The mapping that begins at shm_offset and is len bytes long: exact, as VIRTIO's unmap is.
+ *
+ * @returns the mapping with a reference for the caller (vhushmem_mapping_unref); NULL: there is none.
+ * Thread rule: any thread.  Since: 0.1
+ */
+VHUSHMEM_API vhushmem_mapping *vhushmem_region_find_mapping(vhushmem_region *region, uint64_t shm_offset, uint64_t len);
+
+/**
+ * Step through the live mappings in the order of their offsets: the first one that ends beyond `from`.
+ *
+ * To see all: begin with from = 0 and go on with from = info.shm_offset + info.len.
+ *
+ * @param info  filled on success; its struct_size is set by the caller.
+ * @returns 0, or -ENOENT (there is none from there on), -EFAULT, -EINVAL (struct_size).
+ * Thread rule: any thread.  Since: 0.1
+ */
+VHUSHMEM_API int vhushmem_region_next_mapping(vhushmem_region *region, uint64_t from, vhushmem_mapping_info *info);
+
+/**
+ * The host address of a range of the region, if one live mapping covers all of it and allows the access.
+ *
+ * Never waits for a map or unmap that is under way: made for vCPU threads. The address stays good until the mapping is undone;
+ * who undoes mappings while others use them must keep the two apart.
+ *
+ * @param shm_offset  first byte.
+ * @param len         bytes, not 0. The bytes between a mapping's length and the end of its last page belong to it.
+ * @param write       true: the range must be mapped read-write.
+ * @returns the address, or NULL.
+ * Thread rule: any thread.  Since: 0.1
+ */
+VHUSHMEM_API void *vhushmem_region_translate(vhushmem_region *region, uint64_t shm_offset, uint64_t len, bool write);
+
+G_END_DECLS
+
+#endif

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef VHUSHMEM_H
+#define VHUSHMEM_H
+
+/**
+ * @file
+ * libvhushmem: vhost-user shared memory for any VMM. This header brings in the whole `vhushmem_*` family; each header that it
+ * names may also be included alone. The QEMU-like names are in <vhushmem/series.h>, which is never included from here.
+ */
+
+#include <vhushmem/backend.h>
+#include <vhushmem/base.h>
+#include <vhushmem/device.h>
+#include <vhushmem/error.h>
+#include <vhushmem/fault.h>
+#include <vhushmem/frontend.h>
+#include <vhushmem/mapping.h>
+#include <vhushmem/region.h>
+#include <vhushmem/version.h>
+#include <vhushmem/vhost-user.h>
+
+#endif
