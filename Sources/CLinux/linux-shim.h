@@ -1,0 +1,244 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef VHUSHMEM_LINUX_SHIM_H
+#define VHUSHMEM_LINUX_SHIM_H
+
+/*
+ * What Swift can't import from the C library: macros that are functions (CMSG_*, S_IS*), constants that are casts (MAP_FAILED),
+ * variadic functions (fcntl, prctl), names behind _GNU_SOURCE, and atomics on memory that Swift holds by pointer.
+ */
+
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE 1
+#endif
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/statfs.h>
+#include <sys/timerfd.h>
+#include <sys/uio.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+/* ---- atomics ---- */
+
+static inline uint64_t vhu_load_relaxed(const uint64_t *p) { return __atomic_load_n(p, __ATOMIC_RELAXED); }
+static inline uint64_t vhu_load_acquire(const uint64_t *p) { return __atomic_load_n(p, __ATOMIC_ACQUIRE); }
+static inline void vhu_store_relaxed(uint64_t *p, uint64_t v) { __atomic_store_n(p, v, __ATOMIC_RELAXED); }
+static inline void vhu_store_release(uint64_t *p, uint64_t v) { __atomic_store_n(p, v, __ATOMIC_RELEASE); }
+static inline void vhu_fence_acquire(void) { __atomic_thread_fence(__ATOMIC_ACQUIRE); }
+static inline void vhu_fence_release(void) { __atomic_thread_fence(__ATOMIC_RELEASE); }
+
+/* ---- errno, files ---- */
+
+static inline int vhu_errno(void) { return errno; }
+static inline const char *vhu_strerrordesc(int error)
+{
+    const char *text = strerrordesc_np(error);
+    return text != NULL ? text : "unknown error";
+}
+static inline int vhu_fcntl_get_seals(int fd) { return fcntl(fd, F_GET_SEALS); }
+static inline int vhu_fcntl_get_flags(int fd) { return fcntl(fd, F_GETFL); }
+static inline int vhu_fcntl_set_flags(int fd, int flags) { return fcntl(fd, F_SETFL, flags); }
+static inline int vhu_fcntl_dupfd_cloexec(int fd) { return fcntl(fd, F_DUPFD_CLOEXEC, 0); }
+
+static inline int vhu_open_read_only(const char *path) { return open(path, O_RDONLY | O_CLOEXEC); }
+
+static inline bool vhu_is_regular(uint32_t mode) { return S_ISREG(mode); }
+static inline bool vhu_is_directory(uint32_t mode) { return S_ISDIR(mode); }
+static inline bool vhu_is_fifo(uint32_t mode) { return S_ISFIFO(mode); }
+static inline bool vhu_is_socket(uint32_t mode) { return S_ISSOCK(mode); }
+
+#define VHU_HUGETLBFS_MAGIC 0x958458f6
+static const int vhu_seal_write = F_SEAL_WRITE;
+static const int vhu_seal_future_write = 0x0010; /* F_SEAL_FUTURE_WRITE, missing from older headers */
+static const int vhu_seal_shrink = F_SEAL_SHRINK;
+static const int vhu_add_seals = F_ADD_SEALS;
+
+static inline int vhu_memfd_sealed_against_writing(void)
+{
+    int fd = memfd_create("vhushmem-trial", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    if (fd >= 0 && (ftruncate(fd, sysconf(_SC_PAGESIZE)) != 0 || fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE) != 0)) {
+        int error = errno;
+        close(fd);
+        errno = error;
+        return -1;
+    }
+    return fd;
+}
+
+/* ---- memory ---- */
+
+static inline bool vhu_map_failed(const void *p) { return p == MAP_FAILED; }
+#ifdef MAP_FIXED_NOREPLACE
+static const int vhu_map_fixed_noreplace = MAP_FIXED_NOREPLACE;
+#else
+static const int vhu_map_fixed_noreplace = 0x100000;
+#endif
+
+static inline void *vhu_mremap_over(void *from, size_t length, void *to)
+{
+    return mremap(from, length, length, MREMAP_MAYMOVE | MREMAP_FIXED, to);
+}
+
+/* ---- sockets ---- */
+
+/* As many as a message may carry, and one more to notice when there are more. */
+#define VHU_MAX_FDS 8
+#define VHU_CONTROL_SPACE (CMSG_SPACE(sizeof(int) * (VHU_MAX_FDS + 1)))
+
+/*
+ * One recvmsg, never waiting. Returns what recvmsg returned; *count receives how many descriptors came (at most VHU_MAX_FDS + 1,
+ * stored in fds), *truncated whether some were lost.
+ */
+static inline ssize_t vhu_recvmsg(int socket, void *bytes, size_t capacity, int *fds, int *count, bool *truncated)
+{
+    union {
+        char bytes[VHU_CONTROL_SPACE];
+        struct cmsghdr align;
+    } control;
+    struct iovec iov = {.iov_base = bytes, .iov_len = capacity};
+    struct msghdr message = {
+        .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = sizeof(control.bytes)};
+    ssize_t got = recvmsg(socket, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+    *count = 0;
+    *truncated = false;
+    if (got < 0) {
+        return got;
+    }
+    *truncated = (message.msg_flags & MSG_CTRUNC) != 0;
+    for (struct cmsghdr *c = CMSG_FIRSTHDR(&message); c != NULL; c = CMSG_NXTHDR(&message, c)) {
+        if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS) {
+            continue;
+        }
+        size_t n = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+        for (size_t i = 0; i < n; i++) {
+            int fd;
+            memcpy(&fd, CMSG_DATA(c) + i * sizeof(int), sizeof(int));
+            if (*count <= VHU_MAX_FDS) {
+                fds[(*count)++] = fd;
+            } else {
+                close(fd);
+                *truncated = true;
+            }
+        }
+    }
+    return got;
+}
+
+/* One sendmsg, never waiting, never raising SIGPIPE; the descriptors travel with the first byte. */
+static inline ssize_t vhu_sendmsg(int socket, const void *bytes, size_t length, const int *fds, int count)
+{
+    union {
+        char bytes[VHU_CONTROL_SPACE];
+        struct cmsghdr align;
+    } control;
+    struct iovec iov = {.iov_base = (void *)bytes, .iov_len = length};
+    struct msghdr message = {.msg_iov = &iov, .msg_iovlen = 1};
+    if (count > VHU_MAX_FDS) {
+        errno = EINVAL;
+        return -1;
+    }
+    if (count > 0) {
+        memset(&control, 0, sizeof(control));
+        message.msg_control = control.bytes;
+        message.msg_controllen = CMSG_SPACE(sizeof(int) * (size_t)count);
+        struct cmsghdr *c = CMSG_FIRSTHDR(&message);
+        c->cmsg_level = SOL_SOCKET;
+        c->cmsg_type = SCM_RIGHTS;
+        c->cmsg_len = CMSG_LEN(sizeof(int) * (size_t)count);
+        memcpy(CMSG_DATA(c), fds, sizeof(int) * (size_t)count);
+    }
+    return sendmsg(socket, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+/* Swift sees sun_path as a tuple; filling the address is plainer here. Returns its length, or 0: the path doesn't fit. */
+static inline socklen_t vhu_unix_address(struct sockaddr_un *address, const char *path)
+{
+    size_t length = strlen(path);
+    if (length == 0 || length >= sizeof(address->sun_path)) {
+        return 0;
+    }
+    memset(address, 0, sizeof(*address));
+    address->sun_family = AF_UNIX;
+    memcpy(address->sun_path, path, length + 1);
+    return (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length + 1);
+}
+static inline int vhu_bind(int fd, const struct sockaddr_un *address, socklen_t length)
+{
+    return bind(fd, (const struct sockaddr *)address, length);
+}
+static inline int vhu_connect(int fd, const struct sockaddr_un *address, socklen_t length)
+{
+    return connect(fd, (const struct sockaddr *)address, length);
+}
+static inline int vhu_unix_stream_socket(void) { return socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0); }
+static inline int vhu_unix_datagram_socket(void) { return socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0); }
+static inline int vhu_socketpair(int fds[2]) { return socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds); }
+static inline int vhu_accept(int fd) { return accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK); }
+/* An enumeration in the C library, which Swift would not take for the int that it is. */
+static const int vhu_sock_stream = SOCK_STREAM;
+/* The integer socket option, or a negative errno. */
+static inline int vhu_socket_option(int fd, int option)
+{
+    int value = 0;
+    socklen_t length = sizeof(value);
+    return getsockopt(fd, SOL_SOCKET, option, &value, &length) == 0 ? value : -errno;
+}
+/* How many bytes wait to be read. */
+static inline int vhu_readable_bytes(int fd)
+{
+    int bytes = 0;
+    return ioctl(fd, FIONREAD, &bytes) == 0 ? bytes : -errno;
+}
+
+/* ---- waiting ---- */
+
+static const int vhu_eventfd_flags = EFD_CLOEXEC | EFD_NONBLOCK;
+static const int vhu_epoll_flags = EPOLL_CLOEXEC;
+static const int vhu_timerfd_flags = TFD_CLOEXEC | TFD_NONBLOCK;
+static inline int vhu_epoll_control(int epoll, int operation, int fd, uint32_t events)
+{
+    struct epoll_event event = {.events = events, .data = {.fd = fd}};
+    return epoll_ctl(epoll, operation, fd, &event);
+}
+/* Arms (or, with 0, disarms) a timerfd to become readable at a time of CLOCK_MONOTONIC in microseconds. */
+static inline int vhu_timerfd_set(int fd, uint64_t deadline)
+{
+    struct itimerspec when = {
+        .it_value = {.tv_sec = (time_t)(deadline / 1000000), .tv_nsec = (long)(deadline % 1000000) * 1000}};
+    return timerfd_settime(fd, TFD_TIMER_ABSTIME, &when, NULL);
+}
+static inline uint64_t vhu_monotonic_microseconds(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000u + (uint64_t)now.tv_nsec / 1000u;
+}
+
+/* ---- what a thread has open (Memory/MemoryTransaction.swift alone uses it) ---- */
+
+struct vhu_transaction {
+    unsigned depth;
+    void *pending;
+};
+static inline struct vhu_transaction *vhu_thread_transaction(void)
+{
+    static __thread struct vhu_transaction transaction;
+    return &transaction;
+}
+
+#endif

@@ -1,0 +1,15 @@
+import CLinux
+
+/// What a system call answered when it failed: a positive errno value.
+struct Errno: Error, Equatable {
+    let code: Int32
+
+    init(_ code: Int32) {
+        self.code = code
+    }
+
+    /// The kernel's wording, such as "No such file or directory".
+    static func text(_ code: Int32) -> String {
+        String(cString: vhu_strerrordesc(code))
+    }
+}

@@ -1,0 +1,76 @@
+import CGLib
+import CLinux
+
+/// A file descriptor that is ours: closed when it goes, on every path.
+struct FileDescriptor: ~Copyable {
+    private(set) var raw: Int32
+
+    /// Takes over an open descriptor.
+    init(owning raw: Int32) {
+        self.raw = raw
+    }
+
+    deinit {
+        if raw >= 0 { FileDescriptor.close(raw) }
+    }
+
+    /// Gives the descriptor up without closing it.
+    consuming func release() -> Int32 {
+        // Embedded Swift has no `discard self` here: a released descriptor is one that deinit passes over.
+        let released = raw
+        raw = -1
+        return released
+    }
+
+    /// A second descriptor for the same open file.
+    static func duplicate(_ raw: Int32) throws(Errno) -> FileDescriptor {
+        FileDescriptor(owning: try systemCall(.dup) { vhu_fcntl_dupfd_cloexec(raw) })
+    }
+
+    /// A close that fails has closed all the same (Linux), and EINTR must not be tried again: the number may be somebody else's.
+    static func close(_ raw: Int32) {
+        _ = CLinux.close(raw)
+    }
+}
+
+/// The kernel's view of an open file, as far as mapping it needs.
+struct FileStatus {
+    let isRegular: Bool
+    let isDirectory: Bool
+    let isPipeOrSocket: Bool
+    let isSocket: Bool
+    let size: UInt64
+    let links: UInt64
+    let blockSize: UInt64
+
+    init(of fd: Int32) throws(Errno) {
+        var status = stat()
+        _ = try systemCall(.fstat) { fstat(fd, &status) }
+        let mode = UInt32(status.st_mode)
+        isRegular = vhu_is_regular(mode)
+        isDirectory = vhu_is_directory(mode)
+        isSocket = vhu_is_socket(mode)
+        isPipeOrSocket = isSocket || vhu_is_fifo(mode)
+        size = UInt64(clamping: status.st_size)
+        links = UInt64(status.st_nlink)
+        blockSize = UInt64(clamping: status.st_blksize)
+    }
+
+    /// The page size of a hugetlb file; nil: it is not one.
+    static func hugePageSize(of fd: Int32) throws(Errno) -> UInt64? {
+        var status = statfs()
+        _ = try systemCall(.fstatfs) { fstatfs(fd, &status) }
+        guard Int64(status.f_type) == VHU_HUGETLBFS_MAGIC else { return nil }
+        return UInt64(clamping: status.f_bsize)
+    }
+
+    /// The seals of a memfd, or 0 for a file that can't have any.
+    static func seals(of fd: Int32) throws(Errno) -> Int32 {
+        do throws(Errno) {
+            return try systemCall(.fcntl) { vhu_fcntl_get_seals(fd) }
+        } catch {
+            if error.code == EINVAL { return 0 }
+            throw error
+        }
+    }
+}

@@ -1,0 +1,66 @@
+import CGLib
+import CLinux
+
+/// The memory calls of the kernel. Addresses and lengths are whole pages; who calls has checked that.
+enum Memory {
+    static let pageSize = UInt64(clamping: sysconf(Int32(_SC_PAGESIZE)))
+
+    /// mmap. A nil `address` lets the kernel choose.
+    @inline(__always)
+    static func map(
+        _ address: UnsafeMutableRawPointer?, _ length: Int, protection: Int32, flags: Int32, fd: Int32 = -1, offset: Int = 0
+    ) throws(Errno) -> UnsafeMutableRawPointer {
+        // MAP_FAILED is the address -1, which is what the seam takes for a failure.
+        let result = try systemCall(.mmap) { Int(bitPattern: mmap(address, length, protection, flags, fd, offset)) }
+        guard let pointer = UnsafeMutableRawPointer(bitPattern: result) else { throw Errno(ENOMEM) }
+        return pointer
+    }
+
+    static func unmap(_ address: UnsafeMutableRawPointer, _ length: Int) throws(Errno) {
+        _ = try systemCall(.munmap) { munmap(address, length) }
+    }
+
+    /// Moves a mapping over whatever is at `target`, in one step.
+    static func move(_ source: UnsafeMutableRawPointer, _ length: Int, to target: UnsafeMutableRawPointer) throws(Errno) {
+        _ = try systemCall(.mremap) { Int(bitPattern: vhu_mremap_over(source, length, target)) }
+    }
+
+    @inline(__always)
+    static func advise(_ address: UnsafeMutableRawPointer, _ length: Int, _ advice: Int32) throws(Errno) {
+        _ = try systemCall(.madvise) { madvise(address, length, advice) }
+    }
+
+    /// Copies between parts of this process by way of the kernel, which answers EFAULT where a plain copy would raise a signal
+    /// (a page beyond the end of a truncated file). Returns how many bytes were copied.
+    static func copy(from source: UnsafeRawPointer, to destination: UnsafeMutableRawPointer, _ length: Int) throws(Errno) -> Int {
+        var local = iovec(iov_base: destination, iov_len: length)
+        var remote = iovec(iov_base: UnsafeMutableRawPointer(mutating: source), iov_len: length)
+        return try systemCall(.processVMRead) { process_vm_readv(getpid(), &local, 1, &remote, 1, 0) }
+    }
+
+    /// The same in the other direction: the destination is the memory that may not take it.
+    static func store(_ source: UnsafeRawPointer, at destination: UnsafeMutableRawPointer, _ length: Int) throws(Errno) -> Int {
+        var local = iovec(iov_base: UnsafeMutableRawPointer(mutating: source), iov_len: length)
+        var remote = iovec(iov_base: destination, iov_len: length)
+        return try systemCall(.processVMWrite) { process_vm_writev(getpid(), &local, 1, &remote, 1, 0) }
+    }
+
+    /// vm.max_map_count: how many separate mappings the kernel grants a process. Its default where /proc can't tell.
+    static func maximumMappings() -> Int {
+        let fallback = 65530
+        guard let fd = try? systemCall(.open, { vhu_open_read_only("/proc/sys/vm/max_map_count") }) else { return fallback }
+        let file = FileDescriptor(owning: fd)
+        return withUnsafeTemporaryAllocation(of: UInt8.self, capacity: 32) { digits in
+            // SAFETY: the buffer has 32 bytes and read is told so; only the bytes that it filled are looked at.
+            guard let base = digits.baseAddress, let count = try? systemCall(.read, { read(file.raw, base, 32) }) else {
+                return fallback
+            }
+            var value = 0
+            for digit in digits.prefix(count) {
+                guard digit >= 48, digit <= 57 else { break }
+                value = value &* 10 &+ Int(digit &- 48)
+            }
+            return value > 0 ? value : fallback
+        }
+    }
+}

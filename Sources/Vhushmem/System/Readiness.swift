@@ -1,0 +1,48 @@
+import CLinux
+
+/// Clocks and the calls that wait.
+enum Clock {
+    /// Microseconds of CLOCK_MONOTONIC, which is also GLib's monotonic time.
+    static func now() -> UInt64 {
+        vhu_monotonic_microseconds()
+    }
+}
+
+enum Readiness {
+    /// Waits until one of at most two descriptors is ready for its poll(2) events (a descriptor of -1 is passed over), or until
+    /// `deadline` (microseconds; nil: for ever). False: the time is up.
+    static func wait(
+        for first: (fd: Int32, events: Int16), _ second: (fd: Int32, events: Int16) = (-1, 0), until deadline: UInt64?
+    ) throws(Errno) -> Bool {
+        while true {
+            var timeout: Int32 = -1
+            if let deadline {
+                let now = Clock.now()
+                timeout = deadline > now ? Int32(clamping: (deadline &- now &+ 999) / 1000) : 0
+            }
+            if try pollOnce(first, second, timeout) { return true }
+            if let deadline, Clock.now() >= deadline { return false }
+        }
+    }
+
+    private static func pollOnce(
+        _ first: (fd: Int32, events: Int16), _ second: (fd: Int32, events: Int16), _ timeout: Int32
+    ) throws(Errno) -> Bool {
+        var targets = (
+            pollfd(fd: first.fd, events: first.events, revents: 0), pollfd(fd: second.fd, events: second.events, revents: 0)
+        )
+        let ready = try systemCall(.poll) { () -> Int32 in
+            let result = withUnsafeMutableBytes(of: &targets) { bytes in
+                // SAFETY: a tuple of two equal structs is laid out as an array of them.
+                poll(bytes.baseAddress?.assumingMemoryBound(to: pollfd.self), 2, timeout)
+            }
+            // After EINTR the time that is left has to be counted anew: leave the seam and let the caller do that.
+            return result == -1 && vhu_errno() == EINTR ? 0 : result
+        }
+        return ready > 0
+    }
+
+    static func makeEventfd() throws(Errno) -> FileDescriptor {
+        FileDescriptor(owning: try systemCall(.eventfd) { eventfd(0, vhu_eventfd_flags) })
+    }
+}

@@ -1,0 +1,68 @@
+import CLinux
+
+/// Descriptors that arrived with a message: closed unless somebody takes them.
+struct ReceivedDescriptors: ~Copyable {
+    /// As many as a message may carry, and one more, to notice when there are more.
+    static let capacity = Int(VHU_MAX_FDS) + 1
+
+    private let raw: UnsafeMutablePointer<Int32>
+    private(set) var count = 0
+    /// Some got lost on the way: more came than a message may carry, or this process has no free descriptors.
+    private(set) var wasTruncated = false
+
+    init() {
+        raw = .allocate(capacity: ReceivedDescriptors.capacity)
+        raw.initialize(repeating: -1, count: ReceivedDescriptors.capacity)
+    }
+
+    deinit {
+        for index in 0..<count { FileDescriptor.close(raw[index]) }
+        raw.deallocate()
+    }
+
+    var isEmpty: Bool { count == 0 && !wasTruncated }
+
+    /// The first one, still owned here.
+    var first: Int32? { count > 0 ? raw[0] : nil }
+
+    mutating func closeAll() {
+        for index in 0..<count { FileDescriptor.close(raw[index]) }
+        count = 0
+        wasTruncated = false
+    }
+
+    /// Gives the first one away; the others are closed.
+    mutating func takeFirst() -> FileDescriptor? {
+        guard count > 0 else { return nil }
+        let descriptor = FileDescriptor(owning: raw[0])
+        for index in 1..<count { FileDescriptor.close(raw[index]) }
+        count = 0
+        return descriptor
+    }
+
+    /// One recvmsg that never waits. Returns how many bytes came (0: the peer has closed). To be called when this is empty.
+    @inline(__always)
+    mutating func receive(from socket: Int32, into bytes: UnsafeMutableRawBufferPointer) throws(Errno) -> Int {
+        var arrived: Int32 = 0
+        var truncated = false
+        let pointer = raw
+        // SAFETY: `raw` has room for what vhu_recvmsg stores at most (VHU_MAX_FDS + 1), and `bytes` is as long as it says.
+        let got = try systemCall(.recvmsg) {
+            vhu_recvmsg(socket, bytes.baseAddress, bytes.count, pointer, &arrived, &truncated)
+        }
+        count = Int(arrived)
+        wasTruncated = truncated
+        return got
+    }
+}
+
+extension Socket {
+    /// One sendmsg that never waits. Returns how many bytes went.
+    @inline(__always)
+    static func send(_ bytes: UnsafeRawBufferPointer, to socket: Int32, descriptor: Int32? = nil) throws(Errno) -> Int {
+        var fd = descriptor ?? -1
+        return try systemCall(.sendmsg) {
+            vhu_sendmsg(socket, bytes.baseAddress, bytes.count, &fd, descriptor == nil ? 0 : 1)
+        }
+    }
+}

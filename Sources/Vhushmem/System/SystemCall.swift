@@ -1,0 +1,32 @@
+import CLinux
+
+/// The system calls of the library, by name: what a test names when it makes one of them fail.
+enum SystemCall: UInt8, CaseIterable {
+    case mmap, munmap, madvise, mremap
+    case fstat, fstatfs, fcntl, dup, close, read, open, memfd
+    case socket, socketpair, bind, listen, accept, connect, recvmsg, sendmsg, getsockopt, ioctl, unlink
+    case eventfd, epollCreate, epollControl, timerfdCreate, timerfdSet, poll
+    case processVMRead, processVMWrite
+}
+
+#if VHUSHMEM_FAULT_INJECTION
+    /// Asked before each system call: an errno to fail with instead of making the call, or 0. Tests alone set it.
+    nonisolated(unsafe) var systemCallFault: ((SystemCall) -> Int32)?
+#endif
+
+/// The one door to the kernel: makes the call, again after EINTR, and reads errno before anything can change it.
+@inline(__always)
+func systemCall<Result: FixedWidthInteger & SignedInteger>(_ call: SystemCall, _ body: () -> Result) throws(Errno) -> Result {
+    while true {
+        #if VHUSHMEM_FAULT_INJECTION
+            if let fault = systemCallFault?(call), fault != 0 {
+                if fault == EINTR { continue }
+                throw Errno(fault)
+            }
+        #endif
+        let result = body()
+        if result != -1 { return result }
+        let code = vhu_errno()
+        if code != EINTR { throw Errno(code) }
+    }
+}
