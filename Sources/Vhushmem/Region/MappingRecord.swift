@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+/// One live mapping. It owns every page that [start, start + length) touches.
+public struct MappingRecord: Equatable, Sendable {
+    /// First byte, an offset in the region.
+    public var start: UInt64
+    /// Bytes as asked, more than 0. The rest of the last page belongs to the mapping as well.
+    public var length: UInt64
+    /// Where in its file the mapping begins.
+    public var fileOffset: UInt64
+    /// The owner's: flags, a handle.
+    public var word: UInt64
+
+    public init(start: UInt64, length: UInt64, fileOffset: UInt64, word: UInt64) {
+        self.start = start
+        self.length = length
+        self.fileOffset = fileOffset
+        self.word = word
+    }
+
+    // A mapping's end is kept as its last byte, not as one past it: a mapping that reaches to 2^64 has a last byte that a
+    // UInt64 can hold.
+
+    /// The first byte of the first page that the mapping touches. `pageMask` is the page size less one.
+    @inline(__always)
+    func firstOwnedByte(pageMask: UInt64) -> UInt64 {
+        start & ~pageMask
+    }
+
+    /// The last byte of the last page that the mapping touches. Whoever validates requests refuses one that wraps around
+    /// or is empty; should such a record come here none the less, it ends at 2^64, or counts as one byte.
+    @inline(__always)
+    func lastOwnedByte(pageMask: UInt64) -> UInt64 {
+        let (last, wraps) = start.addingReportingOverflow(length == 0 ? 0 : length &- 1)
+        return wraps ? .max : last | pageMask
+    }
+}

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+/// What must hold between two changes, for tests. Nothing else calls it, so it is stripped from what ships.
+extension MappingTable {
+    private struct Tally {
+        var nodes: UInt64 = 0
+        var records: UInt64 = 0
+        /// The last byte owned so far.
+        var lastOwned: UInt64?
+        /// For each level, bottom up, where its chain must go on: packed as a list would need memory, so only the leaves'.
+        var nextLeaf: UInt64?
+    }
+
+    /// Walks the whole tree and the pool.
+    func checkInvariants() -> Bool {
+        var tally = Tally()
+        if let root {
+            guard root.level < TableNode.maximumLevels, root.count >= (root.level > 0 ? 2 : 1) else { return false }
+            guard check(root, level: root.level, isRoot: true, &tally), tally.nextLeaf == 0 else { return false }
+            // Each level is one chain, as long as the level above has children.
+            var first = root
+            var expected = 1
+            while true {
+                var seen = 0
+                var below = 0
+                var node: TableNode? = first
+                while let current = node {
+                    guard current.level == first.level, seen < expected else { return false }
+                    seen += 1
+                    below += current.count
+                    node = current.next
+                }
+                guard seen == expected else { return false }
+                if first.level == 0 { break }
+                first = first.child(0)
+                expected = below
+            }
+        }
+        var free: UInt64 = 0
+        var node = TableNode(address: state[StateWord.freeNodes])
+        while let current = node, free <= allocatedNodes {
+            free += 1
+            node = current.next
+        }
+        return tally.records == count && free == freeNodes && free + tally.nodes == allocatedNodes
+            && state[StateWord.sequence] & 1 == 0
+    }
+
+    private func check(_ node: TableNode, level: Int, isRoot: Bool, _ tally: inout Tally) -> Bool {
+        let shape = TableNode.Shape(level: level)
+        guard node.level == level, node.count <= shape.capacity, isRoot || node.count >= shape.minimum else { return false }
+        tally.nodes += 1
+        if level == 0 {
+            guard tally.nextLeaf == nil || tally.nextLeaf == node.address else { return false }
+            tally.nextLeaf = node.next?.address ?? 0
+        }
+        for index in node.count..<shape.capacity where node.key(index) != .max { return false }
+        for index in 0..<node.count {
+            if index > 0, node.key(index) <= node.key(index - 1) { return false }
+            if level > 0 {
+                let child = node.child(index)
+                guard child.count > 0, child.key(0) == node.key(index) else { return false }
+                guard check(child, level: level - 1, isRoot: false, &tally) else { return false }
+            } else {
+                let record = node.record(index)
+                if let last = tally.lastOwned, record.firstOwnedByte(pageMask: pageMask) <= last { return false }
+                tally.lastOwned = record.lastOwnedByte(pageMask: pageMask)
+                tally.records += 1
+            }
+        }
+        return true
+    }
+}

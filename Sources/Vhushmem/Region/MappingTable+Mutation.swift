@@ -1,0 +1,245 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+/// Insert and remove. Both walk down once, noting the path; what then happens at a leaf climbs that path as far as it must.
+extension MappingTable {
+    enum Insertion: Equatable {
+        case done
+        /// Nothing changed: this record owns a page of the new one.
+        case overlap(MappingRecord)
+        /// Nothing changed.
+        case outOfMemory
+    }
+
+    /// Adds a record, or changes nothing.
+    func insert(_ record: MappingRecord) -> Insertion {
+        let entry = TableNode.Entry(key: record.start, first: record.length, second: record.fileOffset, third: record.word)
+        guard let root, let leaf = notePath(to: record.start) else { return insertFirst(entry) }
+
+        // No two records share a page, so only the two neighbours can be in the way.
+        let index = leaf.index(of: record.start, shape: .leaf)
+        let neighbour = leaf.record(index)
+        let precedes = neighbour.start <= record.start
+        if precedes, neighbour.lastOwnedByte(pageMask: pageMask) >= record.firstOwnedByte(pageMask: pageMask) {
+            return .overlap(neighbour)
+        }
+        if let after = precedes ? successor(of: index, in: leaf) : neighbour,
+            after.firstOwnedByte(pageMask: pageMask) <= record.lastOwnedByte(pageMask: pageMask)
+        {
+            return .overlap(after)
+        }
+
+        // Each full node on the way up will split; when the root does, a new root is needed too.
+        let top = root.level
+        var splits = 0
+        while splits <= top, pathNode(splits).count == TableNode.Shape(level: splits).capacity { splits &+= 1 }
+        let needed = splits > top ? splits &+ 1 : splits
+        guard splits < TableNode.maximumLevels, reserveNodes(UInt64(truncatingIfNeeded: needed)) else { return .outOfMemory }
+
+        beginChange()
+        add(entry, at: precedes ? index &+ 1 : 0, top: top)
+        state[StateWord.count] &+= 1
+        endChange()
+        return .done
+    }
+
+    /// Removes the record that starts exactly there and returns it; nil: there is none.
+    func remove(at start: UInt64) -> MappingRecord? {
+        guard let root, let leaf = notePath(to: start) else { return nil }
+        let index = leaf.index(of: start, shape: .leaf)
+        guard leaf.key(index) == start else { return nil }
+        let record = leaf.record(index)
+
+        beginChange()
+        leaf.remove(at: index, shape: .leaf)
+        if index == 0 { setLeastKey(leaf.key(0), top: root.level) }
+        refill(top: root.level)
+        state[StateWord.count] &-= 1
+        endChange()
+        return record
+    }
+
+    /// Removes all records. The nodes are kept for reuse.
+    func removeAll() {
+        guard let root else { return }
+        beginChange()
+        setRoot(nil)
+        state[StateWord.count] = 0
+        endChange()
+        // Out of the readers' sight; so this long walk, from the root's level to the leaves, makes none of them wait.
+        var first = root
+        while true {
+            let level = first.level
+            let below = level > 0 ? first.child(0) : first
+            var node: TableNode? = first
+            while let current = node {
+                node = current.next
+                recycle(current)
+            }
+            if level == 0 { return }
+            first = below
+        }
+    }
+
+    // MARK: - Adding
+
+    private func insertFirst(_ entry: TableNode.Entry) -> Insertion {
+        guard reserveNodes(1) else { return .outOfMemory }
+        beginChange()
+        let leaf = takeNode(level: 0)
+        leaf.insert(entry, at: 0, shape: .leaf)
+        setRoot(leaf)
+        state[StateWord.count] = 1
+        endChange()
+        return .done
+    }
+
+    /// Puts `entry` into the path's leaf, splitting what is full up to the root.
+    @inline(__always)
+    private func add(_ entry: TableNode.Entry, at index: Int, top: Int) {
+        let leaf = pathNode(0)
+        // A new least start of all: it is then the first key all the way up.
+        if index == 0 { setLeastKey(entry.key, top: top) }
+        if leaf.count < TableNode.leafCapacity {
+            leaf.insert(entry, at: index, shape: .leaf)
+        } else {
+            split(leaf, adding: entry, at: index, top: top)
+        }
+    }
+
+    @inline(never)
+    private func split(_ leaf: TableNode, adding leafEntry: TableNode.Entry, at leafIndex: Int, top: Int) {
+        var entry = leafEntry
+        var index = leafIndex
+        var level = 0
+        while true {
+            let node = pathNode(level)
+            let shape = TableNode.Shape(level: level)
+            if node.count < shape.capacity {
+                node.insert(entry, at: index, shape: shape)
+                return
+            }
+            let new = takeNode(level: level)
+            new.setNext(node.next)
+            node.setNext(new)
+            // With the new entry both halves hold the minimum at least.
+            let left = (shape.capacity &+ 1) / 2
+            if index < left {
+                node.giveTail(shape.capacity &- left &+ 1, to: new, shape: shape)
+                node.insert(entry, at: index, shape: shape)
+            } else {
+                node.giveTail(shape.capacity &- left, to: new, shape: shape)
+                new.insert(entry, at: index &- left, shape: shape)
+            }
+            entry = TableNode.Entry(key: new.key(0), first: new.address)
+            if level == top {
+                let root = takeNode(level: level &+ 1)
+                let shape = TableNode.Shape(level: level &+ 1)
+                root.insert(TableNode.Entry(key: node.key(0), first: node.address), at: 0, shape: shape)
+                root.insert(entry, at: 1, shape: shape)
+                setRoot(root)
+                return
+            }
+            level &+= 1
+            index = pathIndex(level) &+ 1
+        }
+    }
+
+    // MARK: - Removing
+
+    /// Mends what a removal left too empty: from a sibling that can spare an entry, else by merging with one.
+    @inline(__always)
+    private func refill(top: Int) {
+        var level = 0
+        while level < top {
+            let node = pathNode(level)
+            let shape = TableNode.Shape(level: level)
+            if node.count >= shape.minimum { return }
+            if borrowOrMerge(node, shape: shape, parent: pathNode(level &+ 1), index: pathIndex(level &+ 1)) { return }
+            level &+= 1
+        }
+        // The root has no minimum. Without entries there is no tree; with one child, that is the tree.
+        let root = pathNode(top)
+        if root.count == 0 {
+            setRoot(nil)
+            recycle(root)
+        } else if top > 0, root.count == 1 {
+            setRoot(root.child(0))
+            recycle(root)
+        }
+    }
+
+    /// True: borrowed, so the parent has as many entries as before. A parent has two children at least, so there is a sibling.
+    @inline(never)
+    private func borrowOrMerge(_ node: TableNode, shape: TableNode.Shape, parent: TableNode, index: Int) -> Bool {
+        let left = index > 0 ? parent.child(index &- 1) : nil
+        let right = index &+ 1 < parent.count ? parent.child(index &+ 1) : nil
+        if let left, left.count > shape.minimum {
+            left.giveTail(1, to: node, shape: shape)
+            parent.setKey(node.key(0), at: index)
+            return true
+        }
+        if let right, right.count > shape.minimum {
+            right.giveHead(1, to: node, shape: shape)
+            parent.setKey(right.key(0), at: index &+ 1)
+            return true
+        }
+        let parentShape = TableNode.Shape.inner
+        if let left {
+            merge(node, into: left, shape: shape)
+            parent.remove(at: index, shape: parentShape)
+        } else if let right {
+            merge(right, into: node, shape: shape)
+            parent.remove(at: index &+ 1, shape: parentShape)
+        }
+        return false
+    }
+
+    private func merge(_ node: TableNode, into left: TableNode, shape: TableNode.Shape) {
+        node.giveHead(node.count, to: left, shape: shape)
+        left.setNext(node.next)
+        recycle(node)
+    }
+
+    // MARK: - The path
+
+    // SAFETY: of this part: a tree has at most TableNode.maximumLevels levels (insert refuses more), and `state` has room for
+    // so many pairs of node and index; a pair is read only after notePath has written it.
+
+    /// Like `leaf(for:)`, and notes for each level the node and, above the leaf, the index of the child taken.
+    @inline(__always)
+    private func notePath(to key: UInt64) -> TableNode? {
+        guard var node = root else { return nil }
+        let path = state + StateWord.path
+        var level = node.level
+        while level > 0 {
+            let index = node.index(of: key, shape: .inner)
+            path[level &* 2] = node.address
+            path[level &* 2 &+ 1] = UInt64(truncatingIfNeeded: index)
+            node = node.child(index)
+            level &-= 1
+        }
+        path[0] = node.address
+        return node
+    }
+
+    @inline(__always)
+    private func pathNode(_ level: Int) -> TableNode {
+        TableNode(address: state[StateWord.path &+ level &* 2]).unsafelyUnwrapped
+    }
+
+    @inline(__always)
+    private func pathIndex(_ level: Int) -> Int {
+        Int(truncatingIfNeeded: state[StateWord.path &+ level &* 2 &+ 1])
+    }
+
+    /// The path's leaf has got another least key: so have all the nodes above of which it is the first.
+    private func setLeastKey(_ key: UInt64, top: Int) {
+        var level = 1
+        while level <= top {
+            let index = pathIndex(level)
+            pathNode(level).setKey(key, at: index)
+            if index != 0 { return }
+            level &+= 1
+        }
+    }
+}

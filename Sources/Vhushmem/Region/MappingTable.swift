@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+import CLinux
+
+/// The live mappings of a region, ordered by start: a B+tree whose nodes hold some dozens of entries.
+///
+/// No two records own the same page, so the order of starts is the order of ends too, and a neighbour answers every question
+/// about overlap. An inner node's key is exactly the least start below its child, so a search for an offset ends in the leaf
+/// of the last record that starts at or before it.
+///
+/// One caller at a time uses the table (its owner's lock sees to that); `concurrentFind` alone may run beside it on any thread.
+///
+/// This file: the table and its queries. `+Mutation`: insert, remove. `+Pool`: where nodes come from. `+Gap`: free ranges.
+/// `+Concurrent`: the reader's side. `+Invariants`: what must hold between two changes.
+///
+/// Unchecked Sendable because the rule above is the owner's to keep; the table's own promise is `concurrentFind`'s.
+final class MappingTable: @unchecked Sendable {
+    /// What changes is kept in raw words instead of stored properties: readers on other threads need atomic access to some,
+    /// and a class's properties would be guarded by exclusivity checks at each use.
+    let state: UnsafeMutablePointer<UInt64>
+    /// Page size less one.
+    let pageMask: UInt64
+    /// At most so many nodes are ever allocated: a bound for tests and for whoever budgets memory.
+    let nodeLimit: UInt64
+
+    /// The words of `state`. After these comes the path of the change under way: for each level a node and an index in it.
+    enum StateWord {
+        /// Odd while a change is under way.
+        static var sequence: Int { 0 }
+        static var root: Int { 1 }
+        static var count: Int { 2 }
+        static var freeNodes: Int { 3 }
+        static var freeNodeCount: Int { 4 }
+        static var slabs: Int { 5 }
+        static var allocatedNodes: Int { 6 }
+        static var path: Int { 8 }
+        static var total: Int { path + TableNode.maximumLevels * 2 }
+    }
+
+    /// nil: no memory, or a page size that is not a power of two. A table without records has no nodes.
+    init?(pageSize: UInt64, nodeLimit: UInt64 = .max) {
+        guard pageSize != 0, pageSize & (pageSize &- 1) == 0 else { return nil }
+        guard let memory = calloc(StateWord.total, MemoryLayout<UInt64>.stride) else { return nil }
+        // SAFETY: the block is new, of that many words, aligned for them by calloc, and all zero.
+        state = memory.bindMemory(to: UInt64.self, capacity: StateWord.total)
+        pageMask = pageSize &- 1
+        self.nodeLimit = nodeLimit
+    }
+
+    deinit {
+        releaseSlabs()
+        free(state)
+    }
+
+    // SAFETY: of the accessors below: `state` has StateWord.total words for as long as the table lives.
+
+    /// How many records there are.
+    var count: UInt64 { state[StateWord.count] }
+
+    @inline(__always) var root: TableNode? { TableNode(address: state[StateWord.root]) }
+
+    // MARK: - Queries
+
+    /// The record that starts exactly there.
+    func find(at start: UInt64) -> MappingRecord? {
+        guard let leaf = leaf(for: start) else { return nil }
+        let index = leaf.index(of: start, shape: .leaf)
+        return leaf.key(index) == start ? leaf.record(index) : nil
+    }
+
+    /// The first record whose last page ends after `offset`. It overlaps a range that begins at `offset` unless it starts after
+    /// that range; and with `offset` one past what the last record owned, it is the next one.
+    func first(endingAfter offset: UInt64) -> MappingRecord? {
+        guard let leaf = leaf(for: offset) else { return nil }
+        let index = leaf.index(of: offset, shape: .leaf)
+        let record = leaf.record(index)
+        if record.lastOwnedByte(pageMask: pageMask) >= offset { return record }
+        return successor(of: index, in: leaf)
+    }
+
+    /// The record with the greatest start before `offset`.
+    func last(startingBefore offset: UInt64) -> MappingRecord? {
+        guard offset > 0, let leaf = leaf(for: offset &- 1) else { return nil }
+        let index = leaf.index(of: offset &- 1, shape: .leaf)
+        return leaf.key(index) < offset ? leaf.record(index) : nil
+    }
+
+    /// Changes the owner's word of the record that starts there; false: there is none.
+    func setWord(at start: UInt64, to word: UInt64) -> Bool {
+        guard let leaf = leaf(for: start) else { return false }
+        let index = leaf.index(of: start, shape: .leaf)
+        guard leaf.key(index) == start else { return false }
+        // One word can't be seen torn; it is a change in sequence all the same, so that a reader that sees it also sees all
+        // that its writer did before.
+        beginChange()
+        leaf.setWord(word, at: index)
+        endChange()
+        return true
+    }
+
+    /// The leaf where a search for `key` ends; nil: no records.
+    @inline(__always)
+    func leaf(for key: UInt64) -> TableNode? {
+        guard var node = root else { return nil }
+        var level = node.level
+        while level > 0 {
+            node = node.child(node.index(of: key, shape: .inner))
+            level &-= 1
+        }
+        return node
+    }
+
+    /// The record after the one at `index`.
+    @inline(__always)
+    func successor(of index: Int, in leaf: TableNode) -> MappingRecord? {
+        index &+ 1 < leaf.count ? leaf.record(index &+ 1) : leaf.next?.record(0)
+    }
+}

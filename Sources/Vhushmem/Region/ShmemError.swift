@@ -1,0 +1,141 @@
+/// The one error of the library: an errno value, and a sentence that is put together only when somebody reads it, so that a peer
+/// that is refused a million times costs no million strings.
+public struct ShmemError: Error {
+    /// A positive errno value.
+    public let code: Int32
+    let subject: Subject
+    let reason: Reason
+
+    init(_ code: Int32, _ subject: Subject, _ reason: Reason) {
+        self.code = code
+        self.subject = subject
+        self.reason = reason
+    }
+
+    init(_ code: Int32, _ text: String) {
+        self.init(code, .nothing, .text(text))
+    }
+
+    /// What was asked for.
+    enum Subject {
+        case nothing
+        case map(shmid: UInt8, offset: UInt64, length: UInt64)
+        case unmap(shmid: UInt8, offset: UInt64, length: UInt64)
+        case alloc(shmid: UInt8, length: UInt64)
+        case region(shmid: UInt8, size: UInt64)
+        case request(UInt32)
+        case memory(size: UInt64)
+    }
+
+    /// What stood in the way.
+    enum Reason {
+        case text(String)
+        case system(StaticString, Int32)
+        case zeroLength
+        case unalignedOffset(pageSize: UInt64)
+        case unalignedFileOffset(UInt64, pageSize: UInt64)
+        case unalignedLength(pageSize: UInt64)
+        case badAlignment(UInt64, pageSize: UInt64)
+        case unknownFlags(UInt64)
+        case wrapsAround
+        case beyondEnd(size: UInt64)
+        case overlap(MappingRecord)
+        case noSuchRegion
+        case nothingMapped
+        case notWhole(MappingRecord)
+        case fileWrapsAround(UInt64)
+        case fileTooShort(size: UInt64, fileOffset: UInt64)
+        case notMappable(StaticString)
+        case notOpenFor(StaticString)
+        case policy(StaticString)
+        case sealed
+        case shrinkable
+        case quota(Quota.Shortage, of: StaticString)
+        case processBudget(limit: Int)
+        case noFreeRange(size: UInt64)
+        case wrongPayload(expected: Int, got: Int)
+        case wrongDescriptors(expected: Int, got: Int)
+        case tooManyDescriptors
+        case descriptorsLost
+        case reservedFlags(UInt32)
+        case notServed
+        case notNegotiated
+        case duringReset
+        case deviceGone
+        case exists
+    }
+
+    public var message: String {
+        switch subject {
+        case .nothing: reason.sentence
+        default: "\(subject.phrase): \(reason.sentence)"
+        }
+    }
+}
+
+/// A number as it stands in every message: 0x and hexadecimal digits.
+func hex(_ value: UInt64) -> String {
+    "0x" + String(value, radix: 16)
+}
+
+extension ShmemError.Subject {
+    var phrase: String {
+        switch self {
+        case .nothing: ""
+        case .map(let shmid, let offset, let length): "cannot map \(hex(length)) bytes at \(hex(offset)) of region \(shmid)"
+        case .unmap(let shmid, let offset, let length): "cannot unmap \(hex(length)) bytes at \(hex(offset)) of region \(shmid)"
+        case .alloc(let shmid, let length): "cannot find room for \(hex(length)) bytes in region \(shmid)"
+        case .region(let shmid, let size): "cannot make region \(shmid) of \(hex(size)) bytes"
+        case .memory(let size): "cannot make a memory region of \(hex(size)) bytes"
+        case .request(let id): "cannot serve request \(id)"
+        }
+    }
+}
+
+extension ShmemError.Reason {
+    var sentence: String {
+        switch self {
+        case .text(let text): return text
+        case .system(let call, let code): return "\(call): \(Errno.text(code)) (errno \(code))"
+        case .zeroLength: return "the length is 0"
+        case .unalignedOffset(let page): return "the offset is no multiple of the page size, \(hex(page))"
+        case .unalignedFileOffset(let offset, let page):
+            return "the file offset \(hex(offset)) is no multiple of the page size, \(hex(page))"
+        case .unalignedLength(let page): return "the length is no multiple of the page size, \(hex(page))"
+        case .badAlignment(let alignment, let page):
+            return "the alignment \(hex(alignment)) is no power of two, or smaller than the page size, \(hex(page))"
+        case .unknownFlags(let flags): return "the flags \(hex(flags)) have bits that mean nothing"
+        case .wrapsAround: return "the range wraps around"
+        case .beyondEnd(let size): return "the region ends at \(hex(size))"
+        case .overlap(let record): return "it overlaps the mapping at \(hex(record.start)) (\(hex(record.length)) bytes)"
+        case .noSuchRegion: return "the device has no such region"
+        case .nothingMapped: return "nothing is mapped there"
+        case .notWhole(let record):
+            return "what is mapped there begins at \(hex(record.start)) and is \(hex(record.length)) bytes long,"
+                + " and only a whole mapping can be undone"
+        case .fileWrapsAround(let offset): return "the range of the file, from \(hex(offset)) on, wraps around"
+        case .fileTooShort(let size, let offset):
+            return "the file is only \(hex(size)) bytes long, so that from its offset \(hex(offset)) on whole pages lie beyond its end"
+        case .notMappable(let what): return "a \(what) can't be mapped"
+        case .notOpenFor(let what): return "the file is not open for \(what)"
+        case .policy(let what): return "\(what) are kept out by the region's fd policy"
+        case .sealed: return "the memfd is sealed against writing"
+        case .shrinkable: return "the region's fd policy demands a memfd with F_SEAL_SHRINK"
+        case .quota(.mappings(let limit), let owner): return "the \(owner) has reached its quota of \(limit) mappings"
+        case .quota(.bytes(let used, let limit), let owner):
+            return "the \(owner) has \(hex(used)) bytes mapped of its quota of \(hex(limit))"
+        case .processBudget(let limit): return "the process has used up its budget of \(limit) separate mappings (vm.max_map_count)"
+        case .noFreeRange(let size): return "no free range of the region (\(hex(size)) bytes) is large enough"
+        case .wrongPayload(let expected, let got): return "its payload is \(got) bytes long and not \(expected)"
+        case .wrongDescriptors(let expected, let got): return "it came with \(got) file descriptors and not \(expected)"
+        case .tooManyDescriptors: return "it came with more than 8 file descriptors"
+        case .descriptorsLost: return "its file descriptors got lost: this process has no free ones left"
+        case .reservedFlags(let flags): return "its header has flags that mean nothing, \(hex(UInt64(flags)))"
+        case .notServed: return "nobody serves it"
+        case .notNegotiated: return "SHMEM was not negotiated"
+        case .duringReset: return "it was sent before the device was reset"
+        case .deviceGone: return "the device of the region is gone"
+        case .exists: return "the device has a region with this id"
+        }
+    }
+}
