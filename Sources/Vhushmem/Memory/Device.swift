@@ -1,0 +1,82 @@
+import CLinux
+
+/// What a device and its regions share: one lock, one quota. Regions outlive their device where somebody holds on to them.
+final class DeviceState {
+    /// Guards what is said to be guarded by it in Device and Region, and every change of a window. Translating takes no lock.
+    let lock = Lock()
+    /// Guarded by `lock`.
+    var quota: Quota
+    /// Guarded by `lock`: nothing is mapped any more once it is set.
+    var isGone = false
+
+    init(quota: Quota) {
+        self.quota = quota
+    }
+}
+
+/// A vhost-user device, as far as shared memory goes: its regions. Safe from any thread.
+public final class Device {
+    let state: DeviceState
+    /// By id. Guarded by `state.lock`.
+    private var regions: [Region?]
+
+    public init(_ options: DeviceOptions = DeviceOptions()) {
+        state = DeviceState(quota: Quota(maximumMappings: options.maximumMappings, maximumBytes: options.maximumBytes))
+        regions = [Region?](repeating: nil, count: SharedMemoryConfig.maximumRegions)
+    }
+
+    deinit {
+        state.lock.withLock { state.isGone = true }
+        for region in regions { region?.unmapAll() }
+    }
+
+    /// Gives the device a region and reserves its window.
+    @discardableResult
+    public func addRegion(id: UInt8, size: UInt64, options: RegionOptions = RegionOptions()) throws(ShmemError) -> Region {
+        if region(id: id) != nil { throw ShmemError(EEXIST, .region(shmid: id, size: size), .exists) }
+        let region = try Region(id: id, size: size, options: options, device: state)
+        // Somebody else may have been quicker since the first look, which only saves reserving a window for nothing.
+        let isFirst = state.lock.withLock {
+            guard regions[Int(id)] == nil else { return false }
+            regions[Int(id)] = region
+            return true
+        }
+        guard isFirst else { throw ShmemError(EEXIST, .region(shmid: id, size: size), .exists) }
+        return region
+    }
+
+    public func region(id: UInt8) -> Region? {
+        state.lock.withLock { regions[Int(id)] }
+    }
+
+    /// In the order of their ids.
+    public var allRegions: [Region] {
+        state.lock.withLock { regions.compactMap { $0 } }
+    }
+
+    public var mappingCount: UInt64 {
+        state.lock.withLock { state.quota.mappings }
+    }
+
+    public var mappedBytes: UInt64 {
+        state.lock.withLock { state.quota.bytes }
+    }
+
+    /// Undoes every mapping of every region. Returns how many there were.
+    @discardableResult
+    public func unmapAll() -> UInt64 {
+        var count: UInt64 = 0
+        for region in allRegions { count &+= region.unmapAll() }
+        return count
+    }
+
+    /// Takes every region out again: what a front-end does whose handshake fails half-way.
+    func removeRegions() {
+        let removed = state.lock.withLock {
+            let all = regions
+            regions = [Region?](repeating: nil, count: SharedMemoryConfig.maximumRegions)
+            return all
+        }
+        for region in removed { region?.unmapAll() }
+    }
+}

@@ -1,0 +1,103 @@
+import CLinux
+
+/// Which files a region accepts.
+public struct FilePolicy: OptionSet, Sendable {
+    public let rawValue: UInt32
+
+    public init(rawValue: UInt32) {
+        self.rawValue = rawValue
+    }
+
+    /// Whole pages beyond the end of a regular file; touching them raises SIGBUS.
+    public static let allowBeyondEnd = FilePolicy(rawValue: 1 << 0)
+    /// Only memfds that can't shrink.
+    public static let requireSealShrink = FilePolicy(rawValue: 1 << 1)
+    /// No device and no dma-buf.
+    public static let filesOnly = FilePolicy(rawValue: 1 << 2)
+
+    static let all: FilePolicy = [.allowBeyondEnd, .requireSealShrink, .filesOnly]
+}
+
+/// How a file that was accepted is to be mapped.
+struct FilePlan {
+    let protection: Int32
+    let flags: Int32
+    /// The file's offset as mmap takes it.
+    let fileOffset: Int
+    /// What the mapping owns: the request's range, rounded up to whole pages.
+    let pages: ByteRange
+}
+
+extension FilePolicy {
+    /// Looks at the file behind `fd` and decides. `range` is inside the region and begins at a page.
+    func plan(
+        fd: Int32, fileOffset: UInt64, range: ByteRange, writable: Bool, populate: Bool, for subject: ShmemError.Subject
+    ) throws(ShmemError) -> FilePlan {
+        let status: FileStatus
+        do throws(Errno) {
+            status = try FileStatus(of: fd)
+        } catch {
+            throw ShmemError(error.code, subject, .system("fstat", error.code))
+        }
+        if status.isDirectory { throw ShmemError(ENODEV, subject, .notMappable("directory")) }
+        if status.isPipeOrSocket { throw ShmemError(ENODEV, subject, .notMappable("pipe or socket")) }
+        if !status.isRegular, contains(.filesOnly) { throw ShmemError(EACCES, subject, .policy("devices")) }
+
+        var pageSize = Memory.pageSize
+        if status.isRegular, status.blockSize > pageSize {
+            // Other file systems have large blocks too: only hugetlbfs maps in them.
+            do throws(Errno) {
+                pageSize = try FileStatus.hugePageSize(of: fd) ?? pageSize
+            } catch {
+                throw ShmemError(error.code, subject, .system("fstatfs", error.code))
+            }
+        }
+        guard pageSize.isPowerOfTwo, fileOffset.isMultiple(ofPage: pageSize) else {
+            throw ShmemError(EINVAL, subject, .unalignedFileOffset(fileOffset, pageSize: pageSize))
+        }
+        if pageSize > Memory.pageSize {
+            guard range.start.isMultiple(ofPage: pageSize) else {
+                throw ShmemError(EINVAL, subject, .unalignedOffset(pageSize: pageSize))
+            }
+            guard range.length.isMultiple(ofPage: pageSize) else {
+                throw ShmemError(EINVAL, subject, .unalignedLength(pageSize: pageSize))
+            }
+        }
+
+        guard let pages = range.roundedUp(to: pageSize),
+            let filePages = ByteRange(start: fileOffset, length: pages.length), let end = Int(exactly: filePages.end)
+        else { throw ShmemError(EOVERFLOW, subject, .fileWrapsAround(fileOffset)) }
+        if status.isRegular, !contains(.allowBeyondEnd) {
+            // A last page that the file fills in part is a page of the file; what lies beyond its end reads as zeros.
+            let (padded, overflow) = status.size.addingReportingOverflow(pageSize &- 1)
+            let fileEnd = overflow ? UInt64.max : padded & ~(pageSize &- 1)
+            if filePages.end > fileEnd {
+                throw ShmemError(EOVERFLOW, subject, .fileTooShort(size: status.size, fileOffset: fileOffset))
+            }
+        }
+
+        let shared = try sharing(status, fd: fd, writable: writable, for: subject)
+        return FilePlan(
+            protection: writable ? PROT_READ | PROT_WRITE : PROT_READ, flags: shared | (populate ? MAP_POPULATE : 0),
+            fileOffset: end &- Int(clamping: pages.length), pages: pages)
+    }
+
+    /// MAP_SHARED, but for a memfd that is sealed against writing: kernels refuse that even for reading only, and since nobody can
+    /// write to it any more, a private mapping shows the same bytes.
+    private func sharing(
+        _ status: FileStatus, fd: Int32, writable: Bool, for subject: ShmemError.Subject
+    ) throws(ShmemError) -> Int32 {
+        // A memfd has no name in a file system. Asking every file for its seals would be a system call a mapping for nothing.
+        let mayHaveSeals = status.isRegular && status.links == 0
+        guard mayHaveSeals || contains(.requireSealShrink) else { return MAP_SHARED }
+        let seals: Int32
+        do throws(Errno) {
+            seals = try FileStatus.seals(of: fd)
+        } catch {
+            throw ShmemError(error.code, subject, .system("fcntl", error.code))
+        }
+        if contains(.requireSealShrink), seals & vhu_seal_shrink == 0 { throw ShmemError(EPERM, subject, .shrinkable) }
+        if writable, seals & (vhu_seal_write | vhu_seal_future_write) != 0 { throw ShmemError(EPERM, subject, .sealed) }
+        return seals & vhu_seal_write != 0 ? MAP_PRIVATE : MAP_SHARED
+    }
+}

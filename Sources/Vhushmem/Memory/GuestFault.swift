@@ -1,0 +1,145 @@
+import CLinux
+
+/// What a guest tried at an address that can't serve it.
+public enum GuestAccess: UInt32, Sendable {
+    case read = 0
+    case write = 1
+    /// The exit does not tell.
+    case unknown = 2
+}
+
+extension Region {
+    /// Carries out an access that KVM handed over with its data (KVM_EXIT_MMIO): a hole reads as zeros, a write that is not allowed
+    /// is dropped, and what has come to be mapped meanwhile is read and written for real.
+    public func emulateGuestAccess(at offset: UInt64, data: UnsafeMutableRawBufferPointer, isWrite: Bool) throws(ShmemError) {
+        guard let range = ByteRange(start: offset, length: UInt64(data.count)), range.end <= size else {
+            throw ShmemError(ENXIO, "the guest's access at \(hex(offset)) is outside region \(id)")
+        }
+        var done: UInt64 = 0
+        while done < range.length {
+            // An access may cross from a mapping into a hole: a page at a time.
+            let at = offset &+ done
+            let piece = min(range.length &- done, Memory.pageSize &- (at & (Memory.pageSize &- 1)))
+            let part = UnsafeMutableRawBufferPointer(rebasing: data[Int(clamping: done)..<Int(clamping: done &+ piece)])
+            emulate(at: at, part, isWrite: isWrite)
+            done = done &+ piece
+        }
+    }
+
+    private func emulate(at offset: UInt64, _ data: UnsafeMutableRawBufferPointer, isWrite: Bool) {
+        guard let start = data.baseAddress else { return }
+        let host = translate(offset, length: UInt64(data.count), forWriting: isWrite)
+        if isWrite {
+            guard let host else { return }
+            // A page of a truncated file can't take it: dropped, as by a hole.
+            _ = try? Memory.store(start, at: host, data.count)
+        } else {
+            data.initializeMemory(as: UInt8.self, repeating: 0)
+            guard let host else { return }
+            _ = try? Memory.copy(from: host, to: start, data.count)
+        }
+    }
+
+    /// Makes the memory at an address take the access that failed (KVM_RUN answered EFAULT), so that the instruction can run again.
+    /// A nil `offset` stands for an exit that does not tell where.
+    public func resolveGuestFault(at offset: UInt64?, length: UInt64, access: GuestAccess) throws(ShmemError) {
+        guard let offset else {
+            let changed = try device.lock.withLock { () throws(ShmemError) in try showZerosInHoles() }
+            if !changed { throw ShmemError(ENXIO, "every hole of region \(id) shows zeros already: the fault is not there") }
+            return
+        }
+        let page = Memory.pageSize
+        guard let range = ByteRange(start: offset, length: max(length, 1)), range.end <= size else {
+            throw ShmemError(ENXIO, "the guest's access at \(hex(offset)) is outside region \(id)")
+        }
+        try device.lock.withLock { () throws(ShmemError) in
+            var at = offset & ~(page &- 1)
+            while at < range.end {
+                try resolve(page: at, access)
+                at = at &+ page
+            }
+        }
+    }
+
+    // MARK: With the lock held
+
+    private func resolve(page: UInt64, _ access: GuestAccess) throws(ShmemError) {
+        if let record = table.first(endingAfter: page), record.start <= page {
+            let isReadable = withUnsafeTemporaryAllocation(of: UInt8.self, capacity: 1) { byte in
+                byte.baseAddress.map { (try? Memory.copy(from: window.baseAddress + Int(clamping: page), to: $0, 1)) == 1 } ?? false
+            }
+            // Mapped meanwhile, by another thread: the instruction works now.
+            if isReadable, access == .read || MappingWord(bits: record.word).isWritable { return }
+            try makeScratch(page: page, isInMapping: true)
+        } else if access == .read {
+            try showZerosInHoles()
+        } else {
+            try makeScratch(page: page, isInMapping: false)
+        }
+    }
+
+    /// All holes at once: were some to stay as they are, each unmap would leave a patch of one kind in the midst of the other, and
+    /// a guest could make the process run out of separate mappings.
+    @discardableResult
+    private func showZerosInHoles() throws(ShmemError) -> Bool {
+        guard window.holeProtection == PROT_NONE else { return false }
+        window.showZerosInHoles()
+        var from: UInt64 = 0
+        do throws(Errno) {
+            while from < size {
+                let next = table.first(endingAfter: from)
+                let end = next?.start ?? size
+                if let hole = ByteRange(start: from, length: end &- from), hole.length > 0 {
+                    try window.clear(hole)
+                    scratch.forget(in: hole)
+                }
+                guard let next, let pages = ownedPages(next) else { break }
+                from = pages.end
+            }
+        } catch {
+            throw ShmemError(error.code, "cannot fill the holes of region \(id) with zeros: \(Errno.text(error.code))")
+        }
+        return true
+    }
+
+    /// Gives a page private memory with the bytes that it shows.
+    private func makeScratch(page: UInt64, isInMapping: Bool) throws(ShmemError) {
+        if scratch.contains(page) { return }
+        if scratch.isFull {
+            guard let oldest = scratch.takeOldestInHole(), let hole = ByteRange(start: oldest, length: Memory.pageSize) else {
+                throw ShmemError(ENOSPC, "the guest wrote to \(ScratchPages.maximum) pages of region \(id) that it may only read")
+            }
+            try? window.clear(hole)
+        }
+        guard ProcessBudget.take(ScratchPages.cost) else {
+            throw ShmemError(ENOSPC, "the process has used up its budget of \(ProcessBudget.limit) separate mappings")
+        }
+        do throws(Errno) {
+            try window.replaceByPrivateCopy(page: page, isReadable: isInMapping)
+            scratch.add(page, isInMapping: isInMapping)
+        } catch {
+            ProcessBudget.give(ScratchPages.cost)
+            throw ShmemError(error.code, "no private page for \(hex(page)) of region \(id): \(Errno.text(error.code))")
+        }
+    }
+}
+
+extension Window {
+    /// Puts a private page with the same bytes in the place of one. It is made ready elsewhere and moved, so that another vCPU
+    /// that reads the page meanwhile never sees it empty.
+    fileprivate func replaceByPrivateCopy(page: UInt64, isReadable: Bool) throws(Errno) {
+        let length = Int(clamping: Memory.pageSize)
+        let target = baseAddress + Int(clamping: page)
+        let copy = try Memory.map(
+            nil, length, protection: PROT_READ | PROT_WRITE, flags: MAP_PRIVATE | MAP_ANONYMOUS)
+        do throws(Errno) {
+            try Memory.advise(copy, length, MADV_DONTDUMP)
+            // A page that can't be read (beyond the end of a truncated file) becomes zeros.
+            if isReadable { _ = try? Memory.copy(from: target, to: copy, length) }
+            try Memory.move(copy, length, to: target)
+        } catch {
+            try? Memory.unmap(copy, length)
+            throw error
+        }
+    }
+}

@@ -1,0 +1,123 @@
+import CLinux
+import Synchronization
+
+/// What a live mapping is.
+public struct MappingDescription: Sendable {
+    /// The region's id.
+    public let shmid: UInt8
+    /// First byte in the region.
+    public let offset: UInt64
+    /// Bytes, as they were asked for.
+    public let length: UInt64
+    /// First byte in the file.
+    public let fileOffset: UInt64
+    public let isWritable: Bool
+}
+
+/// One mapping, as an object that can be held: described first, then added to a region, in the end gone from it.
+///
+/// Live mappings that nobody asked about have no such object: their record in the region's table is all there is of them.
+public final class Mapping {
+    public let description: MappingDescription
+
+    /// The file, until the mapping is added; then the kernel holds it.
+    private var file: FileDescriptor?
+    /// Where byte 0 is in this process while the mapping is live; 0 before and after. Read by any thread.
+    private let host: Atomic<UInt>
+    private let wasAdded: Atomic<Bool>
+
+    /// Describes a mapping that is yet to be added. `fd` is duplicated.
+    public init(
+        shmid: UInt8, fd: Int32, fileOffset: UInt64, offset: UInt64, length: UInt64, writable: Bool
+    ) throws(ShmemError) {
+        description = MappingDescription(
+            shmid: shmid, offset: offset, length: length, fileOffset: fileOffset, isWritable: writable)
+        host = Atomic(0)
+        wasAdded = Atomic(false)
+        do throws(Errno) {
+            file = try FileDescriptor.duplicate(fd)
+        } catch {
+            throw ShmemError(
+                error.code, .map(shmid: shmid, offset: offset, length: length), .system("duplicating the descriptor", error.code))
+        }
+    }
+
+    /// The object of a mapping that is live already.
+    init(live description: MappingDescription, at host: UnsafeMutableRawPointer) {
+        self.description = description
+        file = nil
+        self.host = Atomic(UInt(bitPattern: host))
+        wasAdded = Atomic(true)
+    }
+
+    /// Where byte 0 of the mapping is, while it is live.
+    public var baseAddress: UnsafeMutableRawPointer? {
+        UnsafeMutableRawPointer(bitPattern: host.load(ordering: .acquiring))
+    }
+
+    /// Claims the mapping for a region, once. False: it was added before.
+    func claim() -> Bool {
+        wasAdded.compareExchange(expected: false, desired: true, ordering: .acquiringAndReleasing).exchanged
+    }
+
+    /// Gives a claim back after the region refused.
+    func unclaim() {
+        wasAdded.store(false, ordering: .releasing)
+    }
+
+    /// The descriptor to map from; -1 when the mapping has none any more.
+    var fd: Int32 {
+        switch file {
+        case .some(let file): file.raw
+        case .none: -1
+        }
+    }
+
+    func becomeLive(at host: UnsafeMutableRawPointer) {
+        self.host.store(UInt(bitPattern: host), ordering: .releasing)
+        file = nil
+    }
+
+    func becomeGone() {
+        host.store(0, ordering: .releasing)
+    }
+}
+
+/// The word that a region keeps with each record: whether it is writable, and the mapping's object if there is one.
+struct MappingWord {
+    private static let writableBit: UInt64 = 1
+    private static let handleMask = ~UInt64(0xf)
+
+    private(set) var bits: UInt64
+
+    init(bits: UInt64) {
+        self.bits = bits
+    }
+
+    /// The object, if any, is retained for as long as the record lives.
+    init(writable: Bool, retaining mapping: Mapping? = nil) {
+        bits = writable ? MappingWord.writableBit : 0
+        if let mapping {
+            // An object's address is a multiple of 16, so the low bits are free for the flags.
+            bits |= UInt64(UInt(bitPattern: Unmanaged.passRetained(mapping).toOpaque()))
+        }
+    }
+
+    var isWritable: Bool { bits & MappingWord.writableBit != 0 }
+
+    var mapping: Mapping? {
+        handle?.takeUnretainedValue()
+    }
+
+    /// The record is gone: so is its hold on the object.
+    func endMapping() {
+        guard let handle else { return }
+        handle.takeUnretainedValue().becomeGone()
+        handle.release()
+    }
+
+    private var handle: Unmanaged<Mapping>? {
+        // SAFETY: the bits were made from a retained Mapping above and are released only by endMapping.
+        UnsafeRawPointer(bitPattern: UInt(bits & MappingWord.handleMask)).map { Unmanaged.fromOpaque($0) }
+    }
+}

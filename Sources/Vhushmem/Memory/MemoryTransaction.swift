@@ -1,0 +1,43 @@
+import CLinux
+
+/// What the calling thread has open: between begin and the outermost commit, listeners' commits wait.
+enum MemoryTransaction {
+    private final class Pending {
+        var groups: [ListenerGroup] = []
+    }
+
+    static var isOpen: Bool {
+        vhu_thread_transaction().pointee.depth > 0
+    }
+
+    static func begin() {
+        let thread = vhu_thread_transaction()
+        guard let thread else { return }
+        thread.pointee.depth = thread.pointee.depth &+ 1
+    }
+
+    /// Has a group's commit called by the outermost `commit` of this thread.
+    static func postpone(_ group: ListenerGroup) {
+        guard let thread = vhu_thread_transaction() else { return }
+        if thread.pointee.pending == nil {
+            thread.pointee.pending = Unmanaged.passRetained(Pending()).toOpaque()
+        }
+        // SAFETY: `pending` is nil or was retained just above, and `commit` alone releases it.
+        guard let pending = thread.pointee.pending.map({ Unmanaged<Pending>.fromOpaque($0).takeUnretainedValue() }) else { return }
+        if !pending.groups.contains(where: { $0 === group }) { pending.groups.append(group) }
+    }
+
+    static func commit() {
+        guard let thread = vhu_thread_transaction() else { return }
+        guard thread.pointee.depth > 0 else {
+            Log.critical("memory_region_transaction_commit without a begin")
+            return
+        }
+        thread.pointee.depth = thread.pointee.depth &- 1
+        guard thread.pointee.depth == 0, let raw = thread.pointee.pending else { return }
+        thread.pointee.pending = nil
+        // SAFETY: retained by `postpone`; the thread has let go of it just now.
+        let pending = Unmanaged<Pending>.fromOpaque(raw).takeRetainedValue()
+        for group in pending.groups { group.commit() }
+    }
+}

@@ -1,0 +1,368 @@
+import CLinux
+
+/// A VIRTIO shared memory region: a window of host addresses and the files that are mapped in it. Safe from any thread.
+public final class Region {
+    public let id: UInt8
+    public let window: Window
+    let options: RegionOptions
+    let device: DeviceState
+
+    /// Changed under `device.lock`; `translate` alone reads it without.
+    let table: MappingTable
+    /// These are guarded by `device.lock`.
+    var scratch = ScratchPages()
+    private var quota: Quota
+    private var observers: [any RegionObserver] = []
+    /// What stands for the region among QEMU-like memory regions, once somebody asked for it. Guarded by `device.lock`.
+    var container: RegionContainer?
+
+    init(id: UInt8, size: UInt64, options: RegionOptions, device: DeviceState) throws(ShmemError) {
+        let subject = ShmemError.Subject.region(shmid: id, size: size)
+        guard size > 0 else { throw ShmemError(EINVAL, subject, .zeroLength) }
+        guard size.isMultiple(ofPage: Memory.pageSize) else {
+            throw ShmemError(EINVAL, subject, .unalignedLength(pageSize: Memory.pageSize))
+        }
+        guard ProcessBudget.take(1) else { throw ShmemError(ENOMEM, subject, .processBudget(limit: ProcessBudget.limit)) }
+        do throws(Errno) {
+            guard let table = MappingTable(pageSize: Memory.pageSize) else { throw Errno(ENOMEM) }
+            self.table = table
+            window = try Window(size: size, holeProtection: options.holes.protection)
+        } catch {
+            ProcessBudget.give(1)
+            throw ShmemError(error.code, subject, .system("reserving addresses", error.code))
+        }
+        self.id = id
+        self.options = options
+        self.device = device
+        quota = Quota(maximumMappings: options.maximumMappings, maximumBytes: options.maximumBytes)
+    }
+
+    deinit {
+        // Observers were told when the device went; nobody can watch a region that nobody holds.
+        _ = device.lock.withLock { removeAll() }
+        scratch.forgetAll()
+        ProcessBudget.give(1)
+    }
+
+    public var size: UInt64 { window.size }
+
+    public var mappingCount: UInt64 {
+        device.lock.withLock { quota.mappings }
+    }
+
+    public var mappedBytes: UInt64 {
+        device.lock.withLock { quota.bytes }
+    }
+
+    // MARK: Map
+
+    /// Maps a range of a file; it can be read through the window when the call returns. `fd` is needed during the call only.
+    public func map(
+        fd: Int32, fileOffset: UInt64 = 0, at offset: UInt64, length: UInt64, writable: Bool = false
+    ) throws(ShmemError) {
+        try map(fd: fd, fileOffset: fileOffset, at: offset, length: length, flags: writable ? SharedMemoryMap.readWrite : 0)
+        commit()
+    }
+
+    /// Maps, and leaves the commit to the caller, who answers first. With an `object` the mapping is that one.
+    func map(
+        fd: Int32, fileOffset: UInt64, at offset: UInt64, length: UInt64, flags: UInt64, object: Mapping? = nil
+    ) throws(ShmemError) {
+        let subject = ShmemError.Subject.map(shmid: id, offset: offset, length: length)
+        let range = try checkedRange(offset, length, subject)
+        guard flags & ~SharedMemoryMap.readWrite == 0 else { throw ShmemError(EINVAL, subject, .unknownFlags(flags)) }
+        let writable = flags & SharedMemoryMap.readWrite != 0
+        let plan = try options.filePolicy.plan(
+            fd: fd, fileOffset: fileOffset, range: range, writable: writable, populate: options.populate, for: subject)
+        let watchers = try device.lock.withLock { () throws(ShmemError) -> [any RegionObserver] in
+            try place(fd: fd, fileOffset: fileOffset, range: range, plan: plan, writable: writable, object: object, subject)
+            return observers
+        }
+        guard !watchers.isEmpty else { return }
+        let record = MappingRecord(start: offset, length: length, fileOffset: fileOffset, word: writable ? 1 : 0)
+        for watcher in watchers { watcher.regionDidMap(self, record) }
+    }
+
+    /// Finds a free range and maps there. Returns where.
+    public func allocate(
+        fd: Int32, fileOffset: UInt64 = 0, length: UInt64, alignment: UInt64 = 0, writable: Bool = false
+    ) throws(ShmemError) -> UInt64 {
+        try allocate(
+            fd: fd, fileOffset: fileOffset, length: length, alignment: alignment,
+            flags: writable ? SharedMemoryMap.readWrite : 0)
+    }
+
+    func allocate(
+        fd: Int32, fileOffset: UInt64, length: UInt64, alignment: UInt64, flags: UInt64
+    ) throws(ShmemError) -> UInt64 {
+        let subject = ShmemError.Subject.alloc(shmid: id, length: length)
+        let align = alignment == 0 ? Memory.pageSize : alignment
+        guard align.isPowerOfTwo, align >= Memory.pageSize else {
+            throw ShmemError(EINVAL, subject, .badAlignment(alignment, pageSize: Memory.pageSize))
+        }
+        guard length > 0 else { throw ShmemError(EINVAL, subject, .zeroLength) }
+        guard let pages = ByteRange(start: 0, length: length)?.roundedUp(to: Memory.pageSize), pages.length <= size else {
+            throw ShmemError(ENOSPC, subject, .noFreeRange(size: size))
+        }
+        while true {
+            let free = device.lock.withLock {
+                table.firstGap(of: pages.length, alignment: align, in: size, from: 0)
+            }
+            guard let free else { throw ShmemError(ENOSPC, subject, .noFreeRange(size: size)) }
+            do throws(ShmemError) {
+                try map(fd: fd, fileOffset: fileOffset, at: free, length: length, flags: flags)
+                commit()
+                return free
+            } catch {
+                // The lock is not held while the file is looked at: another thread may have taken the range. Then look again.
+                if case .overlap = error.reason { continue }
+                throw error
+            }
+        }
+    }
+
+    /// Adds a mapping that was described before.
+    public func add(_ mapping: Mapping) throws(ShmemError) {
+        let it = mapping.description
+        guard it.shmid == id else {
+            throw ShmemError(
+                EINVAL, .map(shmid: id, offset: it.offset, length: it.length), .text("it was made for region \(it.shmid)"))
+        }
+        guard mapping.claim() else {
+            throw ShmemError(
+                EBUSY, .map(shmid: id, offset: it.offset, length: it.length), .text("it was added to a region before"))
+        }
+        do throws(ShmemError) {
+            try map(
+                fd: mapping.fd, fileOffset: it.fileOffset, at: it.offset, length: it.length,
+                flags: it.isWritable ? SharedMemoryMap.readWrite : 0, object: mapping)
+        } catch {
+            mapping.unclaim()
+            throw error
+        }
+        commit()
+    }
+
+    // MARK: Unmap
+
+    /// Undoes one whole mapping.
+    public func unmap(at offset: UInt64, length: UInt64) throws(ShmemError) {
+        try unmapLeavingCommit(at: offset, length: length)
+        commit()
+    }
+
+    func unmapLeavingCommit(at offset: UInt64, length: UInt64) throws(ShmemError) {
+        let subject = ShmemError.Subject.unmap(shmid: id, offset: offset, length: length)
+        let range = try checkedRange(offset, length, subject)
+        let watched = try device.lock.withLock { () throws(ShmemError) -> (MappingRecord, [any RegionObserver])? in
+            let record = try wholeMapping(at: range, subject)
+            guard observers.isEmpty else { return (record, observers) }
+            try remove(record, subject)
+            return nil
+        }
+        guard let (record, watchers) = watched else { return }
+        for watcher in watchers.reversed() { watcher.regionWillUnmap(self, record) }
+        try device.lock.withLock { () throws(ShmemError) in
+            try remove(wholeMapping(at: range, subject), subject)
+        }
+    }
+
+    /// Undoes every mapping. Returns how many there were.
+    @discardableResult
+    public func unmapAll() -> UInt64 {
+        let watchers = device.lock.withLock { observers }
+        if !watchers.isEmpty {
+            forEachRecord { record in
+                for watcher in watchers.reversed() { watcher.regionWillUnmap(self, record) }
+            }
+        }
+        let count = device.lock.withLock { removeAll() }
+        if count > 0 { commit() }
+        return count
+    }
+
+    /// Tells the observers that what changed is complete. Called after the back-end was answered.
+    func commit() {
+        let watchers = device.lock.withLock { observers }
+        for watcher in watchers { watcher.regionDidCommit(self) }
+    }
+
+    // MARK: Look
+
+    /// The host address of a range that one live mapping covers and allows the access to. Takes no lock: made for vCPU threads.
+    @inline(__always)
+    public func translate(_ offset: UInt64, length: UInt64, forWriting: Bool = false) -> UnsafeMutableRawPointer? {
+        guard length > 0, let record = table.concurrentFind(containing: offset, length: length),
+            !forWriting || MappingWord(bits: record.word).isWritable
+        else { return nil }
+        return window.baseAddress + Int(clamping: offset)
+    }
+
+    /// The first live mapping that ends beyond `offset`.
+    public func nextMapping(from offset: UInt64) -> MappingDescription? {
+        device.lock.withLock { () -> MappingRecord? in
+            guard let record = table.first(endingAfter: offset), let pages = ownedPages(record) else { return nil }
+            // Who goes on from offset + length of a mapping that ends inside its last page has seen it already.
+            let isPassed = record.start &+ record.length <= offset
+            return isPassed ? table.first(endingAfter: pages.end) : record
+        }.map(describe)
+    }
+
+    /// The mapping that is exactly this range, as an object.
+    public func mapping(at offset: UInt64, length: UInt64) -> Mapping? {
+        device.lock.withLock {
+            guard let record = table.find(at: offset), record.length == length else { return nil }
+            let word = MappingWord(bits: record.word)
+            if let mapping = word.mapping { return mapping }
+            let mapping = Mapping(live: describe(record), at: window.baseAddress + Int(clamping: offset))
+            let named = MappingWord(writable: word.isWritable, retaining: mapping)
+            _ = table.setWord(at: offset, to: named.bits)
+            return mapping
+        }
+    }
+
+    func describe(_ record: MappingRecord) -> MappingDescription {
+        MappingDescription(
+            shmid: id, offset: record.start, length: record.length, fileOffset: record.fileOffset,
+            isWritable: MappingWord(bits: record.word).isWritable)
+    }
+
+    // MARK: Observers
+
+    /// From now on `observer` is told of every change.
+    func add(_ observer: any RegionObserver) {
+        device.lock.withLock { observers.append(observer) }
+    }
+
+    func remove(_ observer: any RegionObserver) {
+        device.lock.withLock { observers.removeAll { $0 === observer } }
+    }
+
+    /// Calls `body` for each live mapping, in order, with no lock held.
+    func forEachRecord(_ body: (MappingRecord) -> Void) {
+        var from: UInt64 = 0
+        while let record = device.lock.withLock({ table.first(endingAfter: from) }) {
+            body(record)
+            guard let pages = ownedPages(record) else { return }
+            from = pages.end
+        }
+    }
+
+    // MARK: With the lock held
+
+    private func place(
+        fd: Int32, fileOffset: UInt64, range: ByteRange, plan: FilePlan, writable: Bool, object: Mapping?,
+        _ subject: ShmemError.Subject
+    ) throws(ShmemError) {
+        if device.isGone { throw ShmemError(ESHUTDOWN, subject, .deviceGone) }
+        let pages = plan.pages
+        guard pages.end <= size else { throw ShmemError(EINVAL, subject, .beyondEnd(size: size)) }
+        if let next = table.first(endingAfter: pages.start), next.start < pages.end {
+            throw ShmemError(EEXIST, subject, .overlap(next))
+        }
+        if let shortage = quota.shortage(for: pages.length) { throw ShmemError(ENOSPC, subject, .quota(shortage, of: "region")) }
+        if let shortage = device.quota.shortage(for: pages.length) {
+            throw ShmemError(ENOSPC, subject, .quota(shortage, of: "device"))
+        }
+        let cost = separateMappings(for: pages)
+        guard ProcessBudget.take(cost) else { throw ShmemError(ENOSPC, subject, .processBudget(limit: ProcessBudget.limit)) }
+        do throws(Errno) {
+            try window.place(
+                fd: fd, fileOffset: plan.fileOffset, over: pages, plan: plan, advice: options.hugePages ? MADV_HUGEPAGE : nil)
+        } catch {
+            ProcessBudget.give(cost)
+            if error.code == EACCES { throw ShmemError(EACCES, subject, .notOpenFor(writable ? "writing" : "reading")) }
+            throw ShmemError(error.code, subject, .system("mmap", error.code))
+        }
+        // The memory is there: from the insertion on, translate finds it.
+        let word = MappingWord(writable: writable, retaining: object)
+        let record = MappingRecord(start: range.start, length: range.length, fileOffset: fileOffset, word: word.bits)
+        guard case .done = table.insert(record) else {
+            word.endMapping()
+            try? window.clear(pages)
+            ProcessBudget.give(cost)
+            throw ShmemError(ENOMEM, subject, .system("recording the mapping", ENOMEM))
+        }
+        object?.becomeLive(at: window.baseAddress + Int(clamping: range.start))
+        scratch.forget(in: pages)
+        quota.add(pages.length)
+        device.quota.add(pages.length)
+    }
+
+    private func remove(_ record: MappingRecord, _ subject: ShmemError.Subject) throws(ShmemError) {
+        guard let pages = ownedPages(record), let removed = table.remove(at: record.start) else { return }
+        // translate does not find it any more: now the memory may go.
+        do throws(Errno) {
+            try window.clear(pages)
+        } catch {
+            _ = table.insert(removed)
+            throw ShmemError(error.code, subject, .system("mmap", error.code))
+        }
+        forget(removed, pages)
+        scratch.forget(in: pages)
+    }
+
+    private func removeAll() -> UInt64 {
+        guard quota.mappings > 0 else { return 0 }
+        let count = quota.mappings
+        guard let everything = ByteRange(start: 0, length: size) else { return 0 }
+        do throws(Errno) {
+            try window.clear(everything)
+            while let record = table.first(endingAfter: 0), let pages = ownedPages(record) {
+                guard let removed = table.remove(at: record.start) else { break }
+                forget(removed, pages)
+            }
+            scratch.forget(in: everything)
+        } catch {
+            // The kernel won't replace the whole window at once: each mapping by itself, as far as it goes.
+            var from: UInt64 = 0
+            while let record = table.first(endingAfter: from), let pages = ownedPages(record) {
+                try? remove(record, .unmap(shmid: id, offset: record.start, length: record.length))
+                from = pages.end
+            }
+        }
+        return count &- quota.mappings
+    }
+
+    /// The books after a record has left the table.
+    private func forget(_ record: MappingRecord, _ pages: ByteRange) {
+        ProcessBudget.give(separateMappings(for: pages))
+        quota.remove(pages.length)
+        device.quota.remove(pages.length)
+        MappingWord(bits: record.word).endMapping()
+    }
+
+    /// How many more separate mappings the kernel has when a free range is mapped: two (the hole is split), less one for each
+    /// neighbour that the range touches. The same number goes again when it is undone.
+    private func separateMappings(for pages: ByteRange) -> Int {
+        var cost = 2
+        if pages.start == 0 || table.last(startingBefore: pages.start).flatMap(ownedPages)?.end == pages.start { cost &-= 1 }
+        if pages.end == size || table.first(endingAfter: pages.end)?.start == pages.end { cost &-= 1 }
+        return cost
+    }
+
+    func ownedPages(_ record: MappingRecord) -> ByteRange? {
+        ByteRange(start: record.start, length: record.length)?.roundedUp(to: Memory.pageSize)
+    }
+
+    private func wholeMapping(at range: ByteRange, _ subject: ShmemError.Subject) throws(ShmemError) -> MappingRecord {
+        if let record = table.find(at: range.start), record.length == range.length { return record }
+        if let record = table.first(endingAfter: range.start), record.start < range.end {
+            throw ShmemError(EINVAL, subject, .notWhole(record))
+        }
+        throw ShmemError(ENOENT, subject, .nothingMapped)
+    }
+
+    /// What both requests demand of their range.
+    private func checkedRange(
+        _ offset: UInt64, _ length: UInt64, _ subject: ShmemError.Subject
+    ) throws(ShmemError) -> ByteRange {
+        guard length > 0 else { throw ShmemError(EINVAL, subject, .zeroLength) }
+        guard offset.isMultiple(ofPage: Memory.pageSize) else {
+            throw ShmemError(EINVAL, subject, .unalignedOffset(pageSize: Memory.pageSize))
+        }
+        guard let range = ByteRange(start: offset, length: length) else { throw ShmemError(EINVAL, subject, .wrapsAround) }
+        guard range.end <= size else { throw ShmemError(EINVAL, subject, .beyondEnd(size: size)) }
+        return range
+    }
+}

@@ -1,0 +1,42 @@
+import CLinux
+
+/// What a guest sees at addresses of a window where nothing is mapped.
+public enum Holes: UInt32, Sendable {
+    /// Nothing: any access faults.
+    case fault = 0
+    /// Zeros, which take no memory; writes fault.
+    case zero = 1
+
+    var protection: Int32 {
+        switch self {
+        case .fault: PROT_NONE
+        case .zero: PROT_READ
+        }
+    }
+}
+
+/// How a region is to be.
+public struct RegionOptions: Sendable {
+    public var holes: Holes = .fault
+    public var filePolicy: FilePolicy = []
+    /// Fault the pages of each mapping in while it is made.
+    public var populate = false
+    /// Ask for transparent huge pages in each mapping.
+    public var hugePages = false
+    /// Live mappings; 0: no limit but the device's.
+    public var maximumMappings: UInt64 = 0
+    /// Mapped bytes, in whole pages; 0: no limit but the region's size.
+    public var maximumBytes: UInt64 = 0
+
+    public init() {}
+}
+
+/// What a device may have mapped in all its regions together.
+public struct DeviceOptions: Sendable {
+    /// Live mappings; 0: no limit but the process's own.
+    public var maximumMappings: UInt64 = 0
+    /// Mapped bytes, in whole pages; 0: no limit but the regions' sizes.
+    public var maximumBytes: UInt64 = 0
+
+    public init() {}
+}

@@ -1,0 +1,133 @@
+import CLinux
+
+/// The host addresses that stand for a region: reserved once, for the region's whole life. Mappings replace parts of the
+/// reservation and are replaced by it again, so that there is never an address in it that a stranger's mmap could be given.
+public final class Window {
+    /// Where byte 0 of the region is.
+    public let baseAddress: UnsafeMutableRawPointer
+    /// Bytes.
+    public let size: UInt64
+
+    /// What the guest may do at addresses where nothing is mapped: PROT_NONE, or PROT_READ of zeros.
+    private(set) var holeProtection: Int32
+
+    /// The largest alignment worth having: KVM's largest page.
+    static let largestAlignment: UInt64 = 1 << 30
+
+    /// Private, anonymous and never written to: reads see the kernel's zero page, and core dumps leave it out.
+    private static let reservationFlags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE
+
+    init(size: UInt64, holeProtection: Int32) throws(Errno) {
+        let page = Memory.pageSize
+        let alignment = Window.alignment(for: size)
+        let (padded, overflow) = size.addingReportingOverflow(alignment &- page)
+        guard !overflow, let length = Int(exactly: size), let reserved = Int(exactly: padded) else { throw Errno(ENOMEM) }
+
+        let start = try Memory.map(nil, reserved, protection: holeProtection, flags: Window.reservationFlags)
+        let address = UInt(bitPattern: start)
+        let aligned = (address &+ (UInt(alignment) &- 1)) & ~(UInt(alignment) &- 1)
+        let before = Int(bitPattern: aligned &- address)
+        let after = reserved &- before &- length
+        do throws(Errno) {
+            // SAFETY: before + length + after == reserved, all of it reserved just now and known to nobody else.
+            if after > 0 { try Memory.unmap(start + before + length, after) }
+            if before > 0 { try Memory.unmap(start, before) }
+        } catch {
+            // What could not be cut off (the process has too many mappings to split one more) can still go as a whole.
+            try? Memory.unmap(start, before &+ length)
+            throw error
+        }
+        baseAddress = start + before
+        self.size = size
+        self.holeProtection = holeProtection
+    }
+
+    deinit {
+        // The kernel refuses to unmap whole mappings only where the range is not ours to unmap, which it is.
+        try? Memory.unmap(baseAddress, Int(clamping: size))
+    }
+
+    /// The largest power of two that is no larger than the size, within what is worth having.
+    static func alignment(for size: UInt64) -> UInt64 {
+        let bounded = max(Memory.pageSize, min(size, largestAlignment))
+        return 1 << UInt64(63 &- bounded.leadingZeroBitCount)
+    }
+
+    /// Maps a file over a part of the window. When it throws, that part is reserved as before.
+    func place(fd: Int32, fileOffset: Int, over range: ByteRange, plan: FilePlan, advice: Int32?) throws(Errno) {
+        guard let length = Int(exactly: range.length), let offset = Int(exactly: range.start) else { throw Errno(ENOMEM) }
+        if !Window.failedMapKeepsReservation {
+            let trial = try Memory.map(nil, length, protection: plan.protection, flags: plan.flags, fd: fd, offset: fileOffset)
+            try Memory.unmap(trial, length)
+        }
+        let address = baseAddress + offset
+        do throws(Errno) {
+            _ = try Memory.map(
+                address, length, protection: plan.protection, flags: plan.flags | MAP_FIXED, fd: fd, offset: fileOffset)
+        } catch {
+            restoreAfterFailure(address, length)
+            throw error
+        }
+        do throws(Errno) {
+            try Memory.advise(address, length, MADV_DONTDUMP)
+        } catch {
+            try? clear(range)
+            throw error
+        }
+        if let advice {
+            // Advice: a kernel or file system without huge pages says no, and the mapping is as good as before.
+            try? Memory.advise(address, length, advice)
+        }
+    }
+
+    /// Makes a part of the window a hole again.
+    func clear(_ range: ByteRange) throws(Errno) {
+        try fill(range, protection: holeProtection, flags: 0)
+    }
+
+    /// Replaces a part of the window by anonymous memory.
+    func fill(_ range: ByteRange, protection: Int32, flags: Int32) throws(Errno) {
+        guard let length = Int(exactly: range.length), let offset = Int(exactly: range.start) else { throw Errno(ENOMEM) }
+        let address = baseAddress + offset
+        do throws(Errno) {
+            _ = try Memory.map(
+                address, length, protection: protection, flags: Window.reservationFlags | flags | MAP_FIXED)
+        } catch {
+            restoreAfterFailure(address, length)
+            throw error
+        }
+    }
+
+    /// From now on `clear` leaves zeros that can be read. What is a hole already is the caller's to change.
+    func showZerosInHoles() {
+        holeProtection = PROT_READ
+    }
+
+    /// A kernel that unmapped what was there before it failed has left a gap: close it. One that has kept it answers EEXIST, and
+    /// so would a stranger's mapping that got in, which must not be replaced.
+    private func restoreAfterFailure(_ address: UnsafeMutableRawPointer, _ length: Int) {
+        do throws(Errno) {
+            _ = try Memory.map(
+                address, length, protection: holeProtection, flags: Window.reservationFlags | vhu_map_fixed_noreplace)
+        } catch {
+            if error.code != EEXIST {
+                Log.critical("cannot reserve \(length) bytes of a window again: \(Errno.text(error.code))")
+            }
+        }
+    }
+
+    /// Whether a MAP_FIXED that fails leaves what was mapped there, as kernels from 6.12 on do. Older ones unmap first and then ask
+    /// the file, so that a stranger's mmap could get in: there, `place` maps elsewhere first to see whether the file agrees.
+    static let failedMapKeepsReservation: Bool = {
+        let length = Int(clamping: Memory.pageSize)
+        guard let sealed = try? systemCall(.memfd, { vhu_memfd_sealed_against_writing() }) else { return false }
+        let file = FileDescriptor(owning: sealed)
+        guard let page = try? Memory.map(nil, length, protection: PROT_NONE, flags: reservationFlags) else { return false }
+        let asked = try? Memory.map(
+            page, length, protection: PROT_READ | PROT_WRITE, flags: MAP_SHARED | MAP_FIXED, fd: file.raw)
+        let refilled = try? Memory.map(
+            page, length, protection: PROT_NONE, flags: reservationFlags | vhu_map_fixed_noreplace)
+        try? Memory.unmap(page, length)
+        return asked == nil && refilled == nil
+    }()
+}
