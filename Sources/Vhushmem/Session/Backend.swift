@@ -1,0 +1,249 @@
+import CLinux
+
+/// The device process's side of a vhost-user connection. One thread at a time.
+public final class Backend: Pollable {
+    /// Longer than any message of a front-end that is understood here, memory tables included.
+    private static let capacity = 8192
+    private static let messageTimeout: UInt64 = 5_000_000
+    /// So many messages in one dispatch at the most.
+    private static let messagesPerDispatch = 64
+    private static let virtioVersion1: UInt64 = 1 << 32
+
+    public let options: BackendOptions
+    /// Called with no lock held; it may call anything of the back-end.
+    public var onEvent: ((Backend, BackendEvent) -> Void)?
+
+    var shmem: ProtocolFeatures { .shmem(bit: options.shmemBit) }
+    var config = SharedMemoryConfig()
+    private var listener: Listener?
+    var main: MessageStream?
+    var channel: MessageStream?
+    private var isFreed = false
+    /// What the front-end accepted.
+    public internal(set) var features: UInt64 = 0
+    public internal(set) var protocolFeatures: ProtocolFeatures = []
+    var vringDescriptors = VringDescriptors()
+    /// GET_SHMEM_CONFIG was answered.
+    var toldRegions = false
+    private var poll: PollDescriptor?
+    private var attachments: [any PollAttachment] = []
+
+    public init(_ options: BackendOptions = BackendOptions()) throws(ShmemError) {
+        guard ProtocolFeatures.isShmemBit(options.shmemBit) else {
+            throw ShmemError(EINVAL, "SHMEM is bit 22, or 20 or 21 with old front-ends, and never \(options.shmemBit)")
+        }
+        guard (1...256).contains(options.queues) else {
+            throw ShmemError(EINVAL, "a device has 1 to 256 queues, and not \(options.queues)")
+        }
+        self.options = options
+    }
+
+    /// Says that the device has a region.
+    public func addRegion(id: UInt8, size: UInt64) throws(ShmemError) {
+        let subject = ShmemError.Subject.region(shmid: id, size: size)
+        guard main == nil else { throw ShmemError(EBUSY, subject, .text("a front-end is connected")) }
+        guard config[id] == 0 else { throw ShmemError(EEXIST, subject, .exists) }
+        guard size > 0 else { throw ShmemError(EINVAL, subject, .zeroLength) }
+        guard size.isMultiple(ofPage: Memory.pageSize) else {
+            throw ShmemError(EINVAL, subject, .unalignedLength(pageSize: Memory.pageSize))
+        }
+        config[id] = size
+    }
+
+    // MARK: Begin
+
+    /// Listens at a path; one front-end at a time is served.
+    public func listen(at path: String) throws(ShmemError) {
+        try checkIdle()
+        do throws(Errno) {
+            listener = try Socket.listen(at: path)
+        } catch {
+            throw ShmemError(error.code, "cannot listen at \(path): \(Errno.text(error.code)) (errno \(error.code))")
+        }
+        watch()
+    }
+
+    /// Connects to a front-end that listens.
+    public func connect(to path: String) throws(ShmemError) {
+        try checkIdle()
+        do throws(Errno) {
+            talk(through: try Socket.connect(to: path))
+        } catch {
+            throw ShmemError(error.code, "cannot connect to \(path): \(Errno.text(error.code)) (errno \(error.code))")
+        }
+        watch()
+    }
+
+    /// Uses a connected Unix stream socket, which it takes over.
+    public func attach(socket: Int32) throws(ShmemError) {
+        try checkIdle()
+        do throws(Errno) {
+            try Socket.requireUnixStream(socket)
+        } catch {
+            throw ShmemError(error.code, "the descriptor \(socket) is no Unix stream socket")
+        }
+        talk(through: FileDescriptor(owning: socket))
+        watch()
+    }
+
+    private func checkIdle() throws(ShmemError) {
+        guard main == nil, listenerDescriptor == nil, !isFreed else {
+            throw ShmemError(EBUSY, "the back-end has a connection or a listener")
+        }
+    }
+
+    private func talk(through socket: consuming FileDescriptor) {
+        main = MessageStream(socket: socket, capacity: Backend.capacity, timeout: Backend.messageTimeout)
+        emit(.connected)
+    }
+
+    // MARK: Run
+
+    /// A front-end has its regions once it was told about them. One that does not ask has begun when it accepts features; and
+    /// before a back-end that has no regions of its own it had them from the start.
+    public var isNegotiated: Bool {
+        guard channel != nil, protocolFeatures.contains(shmem) else { return false }
+        return toldRegions || features != 0 || config.regionCount == 0
+    }
+
+    var isOver: Bool { isFreed || (main == nil && listenerDescriptor == nil) }
+
+    private var listenerDescriptor: Int32? {
+        switch listener {
+        case .some(let listener): listener.fd
+        case .none: nil
+        }
+    }
+
+    var pollTargets: PollTargets {
+        var targets = PollTargets()
+        if let main {
+            targets.first = .init(fd: main.fd, events: Int16(POLLIN | (main.hasUnsent ? POLLOUT : 0)))
+            targets.deadline = main.hasBufferedMessage ? 0 : main.deadline
+        } else if let fd = listenerDescriptor {
+            targets.first = .init(fd: fd, events: Int16(POLLIN))
+        }
+        return targets
+    }
+
+    /// Does what can be done now. Returns how many messages were taken, or -ENOTCONN.
+    @discardableResult
+    public func dispatch() -> Int32 {
+        dispatch(.both)
+    }
+
+    func dispatch(_ ready: ReadyTargets) -> Int32 {
+        guard !isOver else { return -ENOTCONN }
+        if main == nil { accept() }
+        var taken: Int32 = 0
+        while let main, taken < Backend.messagesPerDispatch {
+            if case .failed(let error) = main.flush() {
+                drop(lost("writing", error))
+                break
+            }
+            // A front-end that reads no replies gets no further.
+            if main.hasUnsent { break }
+            guard readOne(main) else { break }
+            taken &+= 1
+        }
+        watch()
+        return taken
+    }
+
+    private func accept() {
+        do throws(Errno) {
+            let peer: FileDescriptor?
+            switch listener {
+            case .some(let listener): peer = try listener.accept()
+            case .none: peer = nil
+            }
+            guard let peer else { return }
+            talk(through: peer)
+        } catch {
+            Log.warning("accepting a front-end: \(Errno.text(error.code)) (errno \(error.code))")
+        }
+    }
+
+    /// False: there is nothing more to read now.
+    private func readOne(_ main: MessageStream) -> Bool {
+        switch main.receive() {
+        case .nothing: return false
+        case .closed: drop(ShmemError(ECONNRESET, "the front-end closed the connection"))
+        case .failed(let error): drop(lost("reading", error))
+        case .violation(let violation): drop(ShmemError(violation.code, "the front-end sent \(violation.sentence)"))
+        case .message(let header, let payload):
+            let wasNegotiated = isNegotiated
+            if let fault = take(header, payload, main) { drop(fault) }
+            if isNegotiated, !wasNegotiated { emit(.negotiated) }
+            return true
+        }
+        return false
+    }
+
+    private func lost(_ doing: StaticString, _ error: Errno) -> ShmemError {
+        ShmemError(
+            error.code == EPIPE ? ECONNRESET : error.code,
+            "\(doing) on the connection to the front-end: \(Errno.text(error.code)) (errno \(error.code))")
+    }
+
+    func emit(_ event: BackendEvent) {
+        onEvent?(self, event)
+    }
+
+    /// Ends the connection; a listener goes on listening.
+    func drop(_ error: ShmemError) {
+        guard main != nil else { return }
+        main = nil
+        channel = nil
+        features = 0
+        protocolFeatures = []
+        vringDescriptors = VringDescriptors()
+        toldRegions = false
+        emit(.disconnected(error))
+    }
+
+    /// Closes everything without an event and lets every loop go.
+    public func close() {
+        onEvent = nil
+        isFreed = true
+        main = nil
+        channel = nil
+        listener = nil
+        watch()
+        for attachment in attachments { attachment.sessionWasFreed() }
+        attachments = []
+    }
+
+    /// The descriptor that stands for all that the back-end waits for.
+    public func pollDescriptor() throws(ShmemError) -> Int32 {
+        if let poll { return poll.fd }
+        do throws(Errno) {
+            let made = try PollDescriptor()
+            poll = made
+            watch()
+            return made.fd
+        } catch {
+            throw ShmemError(error.code, "no descriptor to wait on: \(Errno.text(error.code))")
+        }
+    }
+
+    private func watch() {
+        poll?.watch(pollTargets)
+    }
+
+    func attach(_ attachment: any PollAttachment) {
+        attachments.append(attachment)
+    }
+
+    func detach(_ attachment: any PollAttachment) {
+        attachments.removeAll { $0 === attachment }
+    }
+
+    /// What is offered to a front-end.
+    var offeredFeatures: UInt64 { options.features | Backend.virtioVersion1 | ProtocolFeatures.virtioFeature }
+
+    var offeredProtocolFeatures: ProtocolFeatures {
+        let known = ProtocolFeatures.known.subtracting(.configureMemSlots).union(shmem)
+        return options.protocolFeatures.map(known.intersection) ?? known
+    }
+}

@@ -1,0 +1,27 @@
+/// How a back-end is to be.
+public struct BackendOptions: Sendable {
+    /// Which protocol feature bit means SHMEM: 22, or 20 or 21 for old front-ends.
+    public var shmemBit: UInt32 = 22
+    /// What GET_QUEUE_NUM answers.
+    public var queues: UInt32 = 1
+    /// How long the front-end may take to answer a map or unmap, in milliseconds.
+    public var answerTimeout: UInt32 = 10_000
+    /// virtio features to offer, beside VIRTIO_F_VERSION_1 and VHOST_USER_F_PROTOCOL_FEATURES.
+    public var features: UInt64 = 0
+    /// Protocol features to offer; nil: all that this library knows.
+    public var protocolFeatures: ProtocolFeatures?
+
+    public init() {}
+}
+
+/// What a back-end tells.
+public enum BackendEvent {
+    /// A front-end is there; the handshake begins.
+    case connected
+    /// The channel is there and SHMEM was negotiated: maps can be asked for.
+    case negotiated
+    /// The front-end reset the device: everything that was mapped is gone.
+    case reset
+    /// The front-end is gone; a listening back-end waits for the next.
+    case disconnected(ShmemError)
+}

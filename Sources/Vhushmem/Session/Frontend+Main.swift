@@ -1,0 +1,114 @@
+import CLinux
+
+/// The main socket: requests of ours, and what comes back.
+extension Frontend {
+    func accept() {
+        do throws(Errno) {
+            let peer: FileDescriptor?
+            switch listener {
+            case .some(let listener): peer = try listener.accept()
+            case .none: peer = nil
+            }
+            guard let peer else { return }
+            listener = nil
+            talk(through: peer)
+        } catch {
+            end(ShmemError(error.code, "accepting a back-end: \(Errno.text(error.code))"))
+        }
+    }
+
+    func talk(through socket: consuming FileDescriptor) {
+        main = MessageStream(
+            socket: socket, capacity: Frontend.capacity, timeout: UInt64(options.messageTimeout) &* 1000)
+        phase = .shakingHands
+        step = .getFeatures
+        advance()
+    }
+
+    func readMain() -> Int32 {
+        var taken: Int32 = 0
+        while let main {
+            if main.hasUnsent, case .failed(let error) = main.flush() {
+                end(lost("writing", error))
+                return taken
+            }
+            if mustSendAgain { sendAgain() }
+            switch main.receive() {
+            case .nothing: return taken
+            case .closed:
+                end(ShmemError(ECONNRESET, "the back-end closed the connection" + (awaited.map { " instead of answering \($0.request.name)" } ?? "")))
+            case .failed(let error): end(lost("reading", error))
+            case .violation(let violation): end(ShmemError(violation.code, "the back-end sent \(violation.sentence)"))
+            case .message(let header, let payload):
+                taken &+= 1
+                take(header, payload, hasDescriptors: main.hasDescriptors)
+            }
+        }
+        return taken
+    }
+
+    func lost(_ doing: StaticString, _ error: Errno) -> ShmemError {
+        ShmemError(
+            error.code == EPIPE ? ECONNRESET : error.code,
+            "\(doing) on the connection to the back-end: \(Errno.text(error.code)) (errno \(error.code))")
+    }
+
+    func take(_ header: MessageHeader, _ payload: UnsafeRawBufferPointer, hasDescriptors: Bool) {
+        guard let expected = awaited else {
+            return end(ShmemError(EPROTO, "the back-end sent a message with the id \(header.request) that nobody asked for"))
+        }
+        if let fault = expected.fault(header, descriptors: hasDescriptors) { return end(fault) }
+        awaited = nil
+        if expected.isAcknowledgement {
+            let answer = payload.integer(at: 0, as: UInt64.self) ?? 0
+            guard answer == 0 else {
+                return end(ShmemError(EPROTO, "the back-end refused \(expected.request.name) with \(hex(answer))"))
+            }
+        }
+        if isResetting { return finishReset() }
+        learn(payload)
+    }
+
+    /// Sends a request. False: the socket takes no more now.
+    func send(_ request: FrontendRequest, payload: UInt64?, descriptor: Int32?) -> Bool {
+        guard let main else { return true }
+        let isAcknowledged = negotiated.repliesAreAcknowledged
+        let size = payload == nil ? 0 : 8
+        let sending = withUnsafeTemporaryAllocation(byteCount: MessageHeader.size &+ 8, alignment: 8) { message in
+            MessageHeader(
+                request: request.rawValue,
+                flags: MessageHeader.version | (isAcknowledged ? MessageHeader.needReplyBit : 0), size: UInt32(size)
+            ).encode(into: message)
+            if let payload { message.store(integer: payload, at: MessageHeader.size) }
+            return main.send(
+                UnsafeRawBufferPointer(rebasing: UnsafeRawBufferPointer(message)[..<(MessageHeader.size &+ size)]),
+                descriptor: descriptor)
+        }
+        switch sending {
+        case .later: return false
+        case .failed(let error): end(lost("writing", error))
+        case .done:
+            if let size = request.replySize ?? (isAcknowledged ? 8 : nil) {
+                awaited = AwaitedReply(
+                    request: request, size: size, isAcknowledgement: request.replySize == nil,
+                    deadline: Clock.now() &+ UInt64(options.requestTimeout) &* 1000)
+            }
+        }
+        return true
+    }
+
+    func sendAgain() {
+        mustSendAgain = false
+        if isResetting {
+            mustSendAgain = !send(.resetDevice, payload: nil, descriptor: nil)
+            if !mustSendAgain, awaited == nil, phase == .ready { finishReset() }
+        } else {
+            advance()
+        }
+    }
+
+    func checkTime() {
+        guard let awaited, Clock.now() >= awaited.deadline else { return }
+        end(ShmemError(ETIMEDOUT, "the back-end did not answer \(awaited.request.name) in \(options.requestTimeout) ms"))
+    }
+}

@@ -1,0 +1,292 @@
+import CLinux
+
+/// The VMM's side of a vhost-user connection: a state machine that readiness drives. One thread at a time; its device and regions
+/// may be used from any thread.
+public final class Frontend: Pollable {
+    /// The longest message on the main socket: a reply of 2056 bytes, with room to spare.
+    static let capacity = 8192
+
+    /// Exists from the start, and has its regions from `ready` on.
+    public let device: Device
+    public let options: FrontendOptions
+    /// Called with no lock held; it may call anything of the front-end.
+    public var onEvent: ((Frontend, FrontendEvent) -> Void)?
+
+    let path: String?
+    var shmem: ProtocolFeatures { .shmem(bit: options.shmemBit) }
+
+    enum Phase {
+        case idle, listening, shakingHands, ready, over
+    }
+    var phase = Phase.idle
+    var given: FileDescriptor?
+    var listener: Listener?
+    var main: MessageStream?
+    var channel: BackendChannel?
+    var step = HandshakeStep.getFeatures
+    var awaited: AwaitedReply?
+    /// A step could not be sent, because the socket was full.
+    var mustSendAgain = false
+    var isResetting = false
+    var regionsAreGiven = false
+    var negotiated = Negotiated()
+    /// The back-end's end of the channel, until it has been sent.
+    var channelForBackend: FileDescriptor?
+    var callFds: [Eventfd] = []
+    var errFds: [Eventfd] = []
+    var ending: ShmemError?
+    var poll: PollDescriptor?
+    var attachments: [any PollAttachment] = []
+
+    /// A front-end for a back-end behind a Unix socket path. Nothing is opened yet.
+    public init(path: String, options: FrontendOptions = FrontendOptions()) throws(ShmemError) {
+        try Frontend.check(options)
+        guard case .fits = Socket.Address(path: path) else {
+            throw ShmemError(ENAMETOOLONG, "the path \(path) does not fit into a socket address")
+        }
+        self.path = path
+        self.options = options
+        device = Device(options.device)
+    }
+
+    /// A front-end on a connected Unix stream socket, which it takes over.
+    public init(socket: Int32, options: FrontendOptions = FrontendOptions()) throws(ShmemError) {
+        try Frontend.check(options)
+        do throws(Errno) {
+            try Socket.requireUnixStream(socket)
+        } catch {
+            throw ShmemError(error.code, "the descriptor \(socket) is no Unix stream socket")
+        }
+        path = nil
+        self.options = options
+        device = Device(options.device)
+        given = FileDescriptor(owning: socket)
+    }
+
+    static func check(_ options: FrontendOptions) throws(ShmemError) {
+        guard ProtocolFeatures.isShmemBit(options.shmemBit) else {
+            throw ShmemError(EINVAL, "SHMEM is bit 22, or 20 or 21 with old back-ends, and never \(options.shmemBit)")
+        }
+        guard (1...256).contains(options.queues) else {
+            throw ShmemError(EINVAL, "a device has 1 to 256 queues, and not \(options.queues)")
+        }
+    }
+
+    // MARK: State
+
+    public var isReady: Bool { phase == .ready }
+    var isOver: Bool { phase == .over }
+    /// The virtio features that the back-end offers.
+    public var features: UInt64 { negotiated.features }
+    /// The protocol features that both sides agreed on.
+    public var protocolFeatures: ProtocolFeatures { negotiated.protocolFeatures }
+    public var maximumQueues: UInt64 { negotiated.maximumQueues }
+    var config: SharedMemoryConfig? { isReady ? negotiated.config : nil }
+
+    /// The eventfd that the back-end signals for a queue; nil: there is none (yet).
+    public func callDescriptor(queue: Int) -> Int32? {
+        callFds.indices.contains(queue) ? callFds[queue].fd : nil
+    }
+
+    // MARK: Begin
+
+    /// A region of a back-end that can't tell which it has. Once one was given, the back-end is not asked.
+    public func addRegion(id: UInt8, size: UInt64) throws(ShmemError) {
+        guard phase == .idle else { throw ShmemError(EBUSY, "regions are given before the front-end is started") }
+        try device.addRegion(id: id, size: size, options: options.region)
+        regionsAreGiven = true
+    }
+
+    /// Connects or listens, and shakes hands as readiness allows.
+    public func start() throws(ShmemError) {
+        guard phase == .idle else { throw ShmemError(EBUSY, "the front-end was started before") }
+        do throws(Errno) {
+            for _ in 0..<options.queues {
+                callFds.append(Eventfd(try Readiness.makeEventfd()))
+                errFds.append(Eventfd(try Readiness.makeEventfd()))
+            }
+            if let socket = given.take() {
+                talk(through: socket)
+            } else if let path, options.isServer {
+                listener = try Socket.listen(at: path)
+                phase = .listening
+            } else if let path {
+                talk(through: try Socket.connect(to: path))
+            }
+        } catch {
+            callFds = []
+            errFds = []
+            throw ShmemError(error.code, "cannot \(options.isServer ? "listen at" : "connect to") \(path ?? "the socket"): "
+                + "\(Errno.text(error.code)) (errno \(error.code))")
+        }
+        watch()
+    }
+
+    /// start, and dispatch until the handshake is done or has failed. `timeout`: microseconds; nil: each request's own limit alone.
+    public func connect(timeout: UInt64? = nil) throws(ShmemError) {
+        let deadline = timeout.map { Clock.now() &+ $0 }
+        try start()
+        while phase != .ready {
+            if let ending { throw ending }
+            do throws(Errno) {
+                guard try pollTargets.wait(until: deadline) else {
+                    let late = ShmemError(ETIMEDOUT, "the handshake was not done in time: \(waitingFor)")
+                    end(late)
+                    throw Errno(ETIMEDOUT)
+                }
+            } catch {
+                throw ending ?? ShmemError(error.code, "waiting for the back-end: \(Errno.text(error.code))")
+            }
+            _ = dispatch(.both)
+        }
+    }
+
+    var waitingFor: String {
+        if phase == .listening { return "no back-end has connected" }
+        if let awaited { return "the back-end has not answered \(awaited.request.name)" }
+        return "the back-end takes no more requests"
+    }
+
+    // MARK: Run
+
+    var pollTargets: PollTargets {
+        var targets = PollTargets()
+        if let fd = listenerDescriptor { targets.first = .init(fd: fd, events: Int16(POLLIN)) }
+        if let main {
+            let wantsToWrite = mustSendAgain || main.hasUnsent
+            targets.first = .init(fd: main.fd, events: Int16(POLLIN | (wantsToWrite ? POLLOUT : 0)))
+        }
+        targets.second = channel?.pollTarget
+        var deadline = [awaited?.deadline, main?.deadline, channel?.stream.deadline].compactMap { $0 }.min()
+        if channel?.hasMore == true { deadline = 0 }
+        targets.deadline = deadline
+        return targets
+    }
+
+    var listenerDescriptor: Int32? {
+        switch listener {
+        case .some(let listener): listener.fd
+        case .none: nil
+        }
+    }
+
+    /// Does what can be done now. Returns how many messages were taken, or -ENOTCONN.
+    @discardableResult
+    public func dispatch() -> Int32 {
+        dispatch(.both)
+    }
+
+    func dispatch(_ ready: ReadyTargets) -> Int32 {
+        guard phase != .over, phase != .idle else { return -ENOTCONN }
+        var taken: Int32 = 0
+        if phase == .listening { accept() }
+        if ready.contains(.first) || mustSendAgain || main?.deadline != nil { taken = readMain() }
+        if ready.contains(.second) || channel?.hasMore == true || channel?.stream.deadline != nil { taken &+= serveChannel() }
+        checkTime()
+        watch()
+        return taken
+    }
+
+    /// The descriptor that stands for all that the front-end waits for.
+    public func pollDescriptor() throws(ShmemError) -> Int32 {
+        if let poll { return poll.fd }
+        do throws(Errno) {
+            let made = try PollDescriptor()
+            poll = made
+            watch()
+            return made.fd
+        } catch {
+            throw ShmemError(error.code, "no descriptor to wait on: \(Errno.text(error.code))")
+        }
+    }
+
+    func watch() {
+        poll?.watch(pollTargets)
+    }
+
+    func attach(_ attachment: any PollAttachment) {
+        attachments.append(attachment)
+    }
+
+    func detach(_ attachment: any PollAttachment) {
+        attachments.removeAll { $0 === attachment }
+    }
+
+    // MARK: Reset and end
+
+    /// Undoes every mapping, tells the back-end where that was negotiated, and refuses what it asked for before.
+    public func reset() throws(ShmemError) {
+        guard phase == .ready else { throw ShmemError(ENOTCONN, "there is no back-end to reset") }
+        device.unmapAll()
+        if isResetting { throw ShmemError(EALREADY, "a reset is under way") }
+        isResetting = true
+        channel?.isResetting = true
+        if protocolFeatures.contains(.resetDevice) {
+            mustSendAgain = !send(.resetDevice, payload: nil, descriptor: nil)
+            if mustSendAgain || awaited != nil {
+                watch()
+                return
+            }
+        }
+        if phase == .ready { finishReset() }
+        watch()
+    }
+
+    func finishReset() {
+        isResetting = false
+        channel?.endReset()
+        // What was served between the reset and the back-end's answer was refused: this is for what other threads may have mapped.
+        device.unmapAll()
+        emit(.reset)
+    }
+
+    /// Ends the connection without an event and lets every loop go.
+    public func close() {
+        onEvent = nil
+        end(ShmemError(ECONNABORTED, "the front-end was freed"))
+        for attachment in attachments { attachment.sessionWasFreed() }
+        attachments = []
+    }
+
+    func end(_ error: ShmemError) {
+        guard phase != .over else { return }
+        let wasReady = phase == .ready
+        phase = .over
+        ending = error
+        awaited = nil
+        mustSendAgain = false
+        main = nil
+        channel = nil
+        listener = nil
+        given = nil
+        channelForBackend = nil
+        watch()
+        if !wasReady, !regionsAreGiven {
+            device.removeRegions()
+        } else if !options.keepsMappings {
+            device.unmapAll()
+        }
+        emit(.disconnected(error))
+    }
+
+    func emit(_ event: FrontendEvent) {
+        onEvent?(self, event)
+    }
+
+    // MARK: The channel
+
+    func serveChannel() -> Int32 {
+        guard let channel else { return 0 }
+        let (count, lost) = channel.serve(reports: onEvent != nil) { request in
+            emit(.served(request))
+            // The callback may have ended the connection.
+            return self.channel === channel
+        }
+        if let lost, self.channel === channel {
+            self.channel = nil
+            if !options.keepsMappings { device.unmapAll() }
+            emit(.channelLost(lost))
+        }
+        return count
+    }
+}

@@ -1,0 +1,37 @@
+/// How a front-end is to be.
+public struct FrontendOptions: Sendable {
+    /// Listen at the path and take the first back-end that connects.
+    public var isServer = false
+    /// Leave the mappings when the back-end goes away.
+    public var keepsMappings = false
+    /// Which protocol feature bit means SHMEM: 22, or 20 or 21 for old back-ends.
+    public var shmemBit: UInt32 = 22
+    /// Virtqueues that the VMM will use.
+    public var queues: UInt32 = 1
+    /// How long the back-end may take to answer a request, in milliseconds.
+    public var requestTimeout: UInt32 = 10_000
+    /// How long a message that has begun may take to arrive whole, in milliseconds.
+    public var messageTimeout: UInt32 = 5_000
+    /// Protocol features to accept if they are offered; nil: all that this library knows.
+    public var protocolFeatures: ProtocolFeatures?
+    /// Quotas of the device.
+    public var device = DeviceOptions()
+    /// Of each region that is made.
+    public var region = RegionOptions()
+
+    public init() {}
+}
+
+/// What a front-end tells.
+public enum FrontendEvent {
+    /// The handshake is done; the regions are there.
+    case ready
+    /// A request of the back-end was served or refused, and answered if an answer was owed.
+    case served(ServedRequest)
+    /// A reset is complete: nothing is mapped, and no older request will be served.
+    case reset
+    /// The back-end channel is closed; nothing can be mapped or unmapped any more.
+    case channelLost(ShmemError)
+    /// The connection is over. The last event.
+    case disconnected(ShmemError)
+}

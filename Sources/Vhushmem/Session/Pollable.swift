@@ -1,0 +1,97 @@
+import CLinux
+
+/// What a session waits for: at most two descriptors, and a point in time.
+struct PollTargets: Equatable {
+    struct Target: Equatable {
+        var fd: Int32
+        /// poll(2) events.
+        var events: Int16
+    }
+
+    var first: Target?
+    var second: Target?
+    /// Microseconds of the monotonic clock; 0: at once; nil: none.
+    var deadline: UInt64?
+
+    /// Waits until something is ready or `limit` (microseconds; nil: none) has passed. False: it has passed.
+    func wait(until limit: UInt64?) throws(Errno) -> Bool {
+        let until = [deadline, limit].compactMap { $0 }.min()
+        let ready = try Readiness.wait(
+            for: (first?.fd ?? -1, first?.events ?? 0), (second?.fd ?? -1, second?.events ?? 0), until: until)
+        if ready { return true }
+        // The session's own deadline is something to dispatch for.
+        guard let limit else { return true }
+        return Clock.now() < limit
+    }
+}
+
+/// Which of the two targets may be ready; the others need not be tried.
+struct ReadyTargets: OptionSet {
+    let rawValue: UInt8
+    static let first = ReadyTargets(rawValue: 1)
+    static let second = ReadyTargets(rawValue: 2)
+    static let both: ReadyTargets = [.first, .second]
+}
+
+/// A session that a loop drives.
+protocol Pollable: AnyObject {
+    var pollTargets: PollTargets { get }
+    /// There is nothing to wait for any more, and never will be.
+    var isOver: Bool { get }
+    /// Does what can be done without waiting. Returns how many messages were taken, or a negative errno.
+    func dispatch(_ ready: ReadyTargets) -> Int32
+    /// Told when the session is given back by its owner.
+    func attach(_ attachment: any PollAttachment)
+    func detach(_ attachment: any PollAttachment)
+}
+
+/// A loop's hold on a session.
+protocol PollAttachment: AnyObject {
+    func sessionWasFreed()
+}
+
+/// One descriptor that stands for all that a session waits for: an epoll of its sockets and a timer.
+final class PollDescriptor {
+    private let epoll: FileDescriptor
+    private let timer: FileDescriptor
+    private var watched = PollTargets()
+
+    var fd: Int32 { epoll.raw }
+
+    init() throws(Errno) {
+        epoll = FileDescriptor(owning: try systemCall(.epollCreate) { epoll_create1(vhu_epoll_flags) })
+        timer = FileDescriptor(
+            owning: try systemCall(.timerfdCreate) { timerfd_create(CLOCK_MONOTONIC, vhu_timerfd_flags) })
+        _ = try systemCall(.epollControl) {
+            vhu_epoll_control(epoll.raw, EPOLL_CTL_ADD, timer.raw, UInt32(POLLIN))
+        }
+    }
+
+    /// Makes the descriptor wait for `targets`. A descriptor that was closed meanwhile has left the epoll by itself.
+    func watch(_ targets: PollTargets) {
+        guard targets != watched else { return }
+        update(from: watched.first, to: targets.first)
+        update(from: watched.second, to: targets.second)
+        if targets.deadline != watched.deadline {
+            // 0 disarms a timer, so "at once" is the earliest time there is.
+            let when = targets.deadline.map { max($0, 1) } ?? 0
+            _ = try? systemCall(.timerfdSet) { vhu_timerfd_set(timer.raw, when) }
+        }
+        watched = targets
+    }
+
+    private func update(from old: PollTargets.Target?, to new: PollTargets.Target?) {
+        if let old, old.fd != new?.fd { control(EPOLL_CTL_DEL, old.fd, 0) }
+        guard let new, new != old else { return }
+        control(old?.fd == new.fd ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, new.fd, UInt32(truncatingIfNeeded: Int32(new.events)))
+    }
+
+    private func control(_ operation: Int32, _ fd: Int32, _ events: UInt32) {
+        do throws(Errno) {
+            _ = try systemCall(.epollControl) { vhu_epoll_control(epoll.raw, operation, fd, events) }
+        } catch {
+            if operation == EPOLL_CTL_MOD, error.code == ENOENT { return control(EPOLL_CTL_ADD, fd, events) }
+            if operation != EPOLL_CTL_DEL { Log.warning("cannot wait for a socket: \(Errno.text(error.code))") }
+        }
+    }
+}
