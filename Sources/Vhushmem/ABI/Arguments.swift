@@ -1,0 +1,95 @@
+import CGLib
+import CLinux
+import CVhushmem
+
+// What the exported functions share. Each of them makes three moves: check the arguments, one call into the library, convert the
+// error.
+
+/// The object behind a C handle, or nil for NULL.
+@inline(__always)
+func object<Object: AnyObject>(_ handle: OpaquePointer?, _: Object.Type) -> Object? {
+    // SAFETY: a handle is made by `handle(of:)` alone, from an object of the type that its C type stands for.
+    handle.map { Unmanaged<Object>.fromOpaque(UnsafeRawPointer($0)).takeUnretainedValue() }
+}
+
+/// A handle that owns one reference.
+func handle(owning object: some AnyObject) -> OpaquePointer {
+    OpaquePointer(Unmanaged.passRetained(object).toOpaque())
+}
+
+/// A handle that owns nothing: the object lives as long as something else holds it.
+func handle(borrowing object: some AnyObject) -> OpaquePointer {
+    OpaquePointer(Unmanaged.passUnretained(object).toOpaque())
+}
+
+func retain<Object: AnyObject>(_ handle: OpaquePointer?, _: Object.Type) {
+    if let handle { _ = Unmanaged<Object>.fromOpaque(UnsafeRawPointer(handle)).retain() }
+}
+
+func release<Object: AnyObject>(_ handle: OpaquePointer?, _: Object.Type) {
+    if let handle { Unmanaged<Object>.fromOpaque(UnsafeRawPointer(handle)).release() }
+}
+
+extension ShmemError {
+    /// A pointer that must not be NULL was.
+    static func null(_ what: StaticString) -> ShmemError {
+        ShmemError(EFAULT, "\(what) is NULL")
+    }
+}
+
+/// Runs the one call into the library: 0, or the negative errno with the error put where the caller wants it.
+@inline(__always)
+func report(to errp: ErrorPointer, _ body: () throws(ShmemError) -> Void) -> Int32 {
+    do throws(ShmemError) {
+        try body()
+        return 0
+    } catch {
+        return error.report(to: errp)
+    }
+}
+
+/// The same for functions that return a pointer: nil, with the error put where the caller wants it.
+func reportNil<Result>(to errp: ErrorPointer, _ body: () throws(ShmemError) -> Result) -> Result? {
+    do throws(ShmemError) {
+        return try body()
+    } catch {
+        _ = error.report(to: errp)
+        return nil
+    }
+}
+
+/// A growing struct of the caller's. A newer, longer one is accepted so long as what this library does not know is zero.
+func growing<Value>(_ pointer: UnsafePointer<Value>, _ name: StaticString) throws(ShmemError) -> Value {
+    let known = MemoryLayout<Value>.size
+    let raw = UnsafeRawPointer(pointer)
+    // SAFETY: every growing struct begins with its uint32_t struct_size, and the caller says with it how far it may be read.
+    let stated = Int(raw.load(as: UInt32.self))
+    guard stated >= known, stated <= known &+ 4096 else {
+        throw ShmemError(EINVAL, "\(name).struct_size is \(stated), where this library's struct has \(known) bytes")
+    }
+    for byte in UnsafeRawBufferPointer(start: raw + known, count: stated &- known) where byte != 0 {
+        throw ShmemError(EINVAL, "\(name) has fields that this library does not know, and they are not zero")
+    }
+    return pointer.pointee
+}
+
+/// Whether a growing struct that is to be filled has room for what this library knows.
+func hasRoom<Value>(_ pointer: UnsafeMutablePointer<Value>) -> Bool {
+    // SAFETY: as above.
+    Int(UnsafeRawPointer(pointer).load(as: UInt32.self)) >= MemoryLayout<Value>.size
+}
+
+/// {function, user_data, destroy}, with the last run exactly once.
+final class CallbackData {
+    let userData: gpointer?
+    private let destroy: GDestroyNotify?
+
+    init(_ userData: gpointer?, _ destroy: GDestroyNotify?) {
+        self.userData = userData
+        self.destroy = destroy
+    }
+
+    deinit {
+        destroy?(userData)
+    }
+}

@@ -1,0 +1,162 @@
+import CGLib
+import CLinux
+import CVhushmem
+
+// vhushmem/backend.h
+
+extension BackendOptions {
+    init(_ options: UnsafePointer<vhushmem_backend_options>?) throws(ShmemError) {
+        self.init()
+        guard let options else { return }
+        let given = try growing(options, "vhushmem_backend_options")
+        if given.shmem_bit != 0 { shmemBit = given.shmem_bit }
+        if given.num_queues != 0 { queues = given.num_queues }
+        if given.answer_timeout_ms != 0 { answerTimeout = given.answer_timeout_ms }
+        features = given.features
+        if given.protocol_features != 0 { protocolFeatures = ProtocolFeatures(rawValue: given.protocol_features) }
+    }
+}
+
+@_cdecl("vhushmem_backend_new") @implementation
+public func vhushmem_backend_new(
+    _ options: UnsafePointer<vhushmem_backend_options>?, _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
+) -> OpaquePointer? {
+    reportNil(to: errp) { () throws(ShmemError) in handle(owning: try Backend(BackendOptions(options))) }
+}
+
+@_cdecl("vhushmem_backend_free") @implementation
+public func vhushmem_backend_free(_ backend: OpaquePointer?) {
+    object(backend, Backend.self)?.close()
+    release(backend, Backend.self)
+}
+
+@_cdecl("vhushmem_backend_set_callback") @implementation
+public func vhushmem_backend_set_callback(
+    _ backend: OpaquePointer?, _ fn: vhushmem_backend_event_fn?, _ user_data: gpointer?, _ destroy: GDestroyNotify?
+) -> Int32 {
+    let data = CallbackData(user_data, destroy)
+    guard let backend = object(backend, Backend.self) else { return -EFAULT }
+    guard let fn else {
+        backend.onEvent = nil
+        return 0
+    }
+    backend.onEvent = { backend, event in
+        let handle = handle(borrowing: backend)
+        switch event {
+        case .connected: fn(handle, VHUSHMEM_BACKEND_CONNECTED, nil, data.userData)
+        case .negotiated: fn(handle, VHUSHMEM_BACKEND_NEGOTIATED, nil, data.userData)
+        case .reset: fn(handle, VHUSHMEM_BACKEND_RESET, nil, data.userData)
+        case .disconnected(let error):
+            error.message.withCString { fn(handle, VHUSHMEM_BACKEND_DISCONNECT, $0, data.userData) }
+        }
+    }
+    return 0
+}
+
+@_cdecl("vhushmem_backend_add_region") @implementation
+public func vhushmem_backend_add_region(
+    _ backend: OpaquePointer?, _ shmid: UInt8, _ size: UInt64, _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
+) -> Int32 {
+    report(to: errp) { () throws(ShmemError) in
+        guard let backend = object(backend, Backend.self) else { throw .null("backend") }
+        try backend.addRegion(id: shmid, size: size)
+    }
+}
+
+@_cdecl("vhushmem_backend_listen") @implementation
+public func vhushmem_backend_listen(
+    _ backend: OpaquePointer?, _ socket_path: UnsafePointer<CChar>?,
+    _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
+) -> Int32 {
+    report(to: errp) { () throws(ShmemError) in
+        guard let backend = object(backend, Backend.self) else { throw .null("backend") }
+        guard let socket_path else { throw .null("socket_path") }
+        try backend.listen(at: String(cString: socket_path))
+    }
+}
+
+@_cdecl("vhushmem_backend_connect") @implementation
+public func vhushmem_backend_connect(
+    _ backend: OpaquePointer?, _ socket_path: UnsafePointer<CChar>?,
+    _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
+) -> Int32 {
+    report(to: errp) { () throws(ShmemError) in
+        guard let backend = object(backend, Backend.self) else { throw .null("backend") }
+        guard let socket_path else { throw .null("socket_path") }
+        try backend.connect(to: String(cString: socket_path))
+    }
+}
+
+@_cdecl("vhushmem_backend_attach") @implementation
+public func vhushmem_backend_attach(
+    _ backend: OpaquePointer?, _ fd: Int32, _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
+) -> Int32 {
+    report(to: errp) { () throws(ShmemError) in
+        guard let backend = object(backend, Backend.self) else { throw .null("backend") }
+        try backend.attach(socket: fd)
+    }
+}
+
+@_cdecl("vhushmem_backend_get_fd") @implementation
+public func vhushmem_backend_get_fd(_ backend: OpaquePointer?) -> Int32 {
+    guard let backend = object(backend, Backend.self) else { return -EFAULT }
+    do throws(ShmemError) {
+        return try backend.pollDescriptor()
+    } catch {
+        return -error.code
+    }
+}
+
+@_cdecl("vhushmem_backend_get_events") @implementation
+public func vhushmem_backend_get_events(_ backend: OpaquePointer?) -> Int32 {
+    backend == nil ? -EFAULT : POLLIN
+}
+
+@_cdecl("vhushmem_backend_dispatch") @implementation
+public func vhushmem_backend_dispatch(_ backend: OpaquePointer?) -> Int32 {
+    guard let backend = object(backend, Backend.self) else { return -EFAULT }
+    // A callback may free the back-end: it goes when this call is over.
+    return withExtendedLifetime(backend) { backend.dispatch() }
+}
+
+@_cdecl("vhushmem_backend_source_new") @implementation
+public func vhushmem_backend_source_new(_ backend: OpaquePointer?) -> UnsafeMutablePointer<GSource>? {
+    object(backend, Backend.self).flatMap { SessionSource.make(for: $0, name: "vhushmem back-end") }
+}
+
+@_cdecl("vhushmem_backend_is_negotiated") @implementation
+public func vhushmem_backend_is_negotiated(_ backend: OpaquePointer?) -> Bool {
+    object(backend, Backend.self)?.isNegotiated ?? false
+}
+
+@_cdecl("vhushmem_backend_features") @implementation
+public func vhushmem_backend_features(_ backend: OpaquePointer?) -> UInt64 {
+    object(backend, Backend.self)?.features ?? 0
+}
+
+@_cdecl("vhushmem_backend_protocol_features") @implementation
+public func vhushmem_backend_protocol_features(_ backend: OpaquePointer?) -> UInt64 {
+    object(backend, Backend.self)?.protocolFeatures.rawValue ?? 0
+}
+
+@_cdecl("vhushmem_backend_map") @implementation
+public func vhushmem_backend_map(
+    _ backend: OpaquePointer?, _ shmid: UInt8, _ fd: Int32, _ fd_offset: UInt64, _ shm_offset: UInt64, _ len: UInt64,
+    _ flags: UInt64, _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
+) -> Int32 {
+    report(to: errp) { () throws(ShmemError) in
+        guard let backend = object(backend, Backend.self) else { throw .null("backend") }
+        try backend.map(shmid: shmid, fd: fd, fileOffset: fd_offset, at: shm_offset, length: len, flags: flags)
+    }
+}
+
+@_cdecl("vhushmem_backend_unmap") @implementation
+public func vhushmem_backend_unmap(
+    _ backend: OpaquePointer?, _ shmid: UInt8, _ shm_offset: UInt64, _ len: UInt64,
+    _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
+) -> Int32 {
+    report(to: errp) { () throws(ShmemError) in
+        guard let backend = object(backend, Backend.self) else { throw .null("backend") }
+        try backend.unmap(shmid: shmid, at: shm_offset, length: len)
+    }
+}

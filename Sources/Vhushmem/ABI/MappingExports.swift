@@ -1,0 +1,42 @@
+import CGLib
+import CLinux
+import CVhushmem
+
+// vhushmem/mapping.h
+
+@_cdecl("vhushmem_mapping_new") @implementation
+public func vhushmem_mapping_new(
+    _ shmid: UInt8, _ fd: Int32, _ fd_offset: UInt64, _ shm_offset: UInt64, _ len: UInt64, _ flags: UInt64,
+    _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
+) -> OpaquePointer? {
+    reportNil(to: errp) { () throws(ShmemError) in
+        guard flags & ~SharedMemoryMap.readWrite == 0 else {
+            throw ShmemError(EINVAL, .map(shmid: shmid, offset: shm_offset, length: len), .unknownFlags(flags))
+        }
+        return handle(
+            owning: try Mapping(
+                shmid: shmid, fd: fd, fileOffset: fd_offset, offset: shm_offset, length: len, writable: flags != 0))
+    }
+}
+
+@_cdecl("vhushmem_mapping_ref") @implementation
+public func vhushmem_mapping_ref(_ mapping: OpaquePointer?) -> OpaquePointer? {
+    retain(mapping, Mapping.self)
+    return mapping
+}
+
+@_cdecl("vhushmem_mapping_unref") @implementation
+public func vhushmem_mapping_unref(_ mapping: OpaquePointer?) {
+    release(mapping, Mapping.self)
+}
+
+@_cdecl("vhushmem_mapping_get_info") @implementation
+public func vhushmem_mapping_get_info(
+    _ mapping: OpaquePointer?, _ info: UnsafeMutablePointer<vhushmem_mapping_info>?
+) -> Int32 {
+    guard let mapping = object(mapping, Mapping.self), let info else { return -EFAULT }
+    guard hasRoom(info) else { return -EINVAL }
+    let host = mapping.baseAddress
+    info.pointee.fill(mapping.description, host: host)
+    return host == nil ? 0 : 1
+}

@@ -1,0 +1,175 @@
+import CGLib
+import CLinux
+import CVhushmem
+
+// vhushmem/region.h
+
+extension RegionOptions {
+    init(_ options: UnsafePointer<vhushmem_region_options>?) throws(ShmemError) {
+        self.init()
+        guard let options else { return }
+        let given = try growing(options, "vhushmem_region_options")
+        guard given.strategy == UInt32(VHUSHMEM_STRATEGY_WINDOW) else {
+            throw ShmemError(EINVAL, "vhushmem_region_options.strategy \(given.strategy) is not known")
+        }
+        guard let holes = Holes(rawValue: given.holes) else {
+            throw ShmemError(EINVAL, "vhushmem_region_options.holes \(given.holes) is not known")
+        }
+        guard given.fd_policy & ~FilePolicy.all.rawValue == 0 else {
+            throw ShmemError(EINVAL, "vhushmem_region_options.fd_policy \(hex(UInt64(given.fd_policy))) has unknown bits")
+        }
+        let populate = UInt32(VHUSHMEM_REGION_POPULATE)
+        let hugePage = UInt32(VHUSHMEM_REGION_HUGEPAGE)
+        guard given.flags & ~(populate | hugePage) == 0, given.reserved == 0 else {
+            throw ShmemError(EINVAL, "vhushmem_region_options.flags \(hex(UInt64(given.flags))) or .reserved has unknown bits")
+        }
+        self.holes = holes
+        filePolicy = FilePolicy(rawValue: given.fd_policy)
+        self.populate = given.flags & populate != 0
+        hugePages = given.flags & hugePage != 0
+        maximumMappings = given.max_mappings
+        maximumBytes = given.max_bytes
+    }
+}
+
+extension vhushmem_mapping_info {
+    mutating func fill(_ mapping: MappingDescription, host: UnsafeMutableRawPointer?) {
+        shmid = mapping.shmid
+        reserved = (0, 0, 0)
+        shm_offset = mapping.offset
+        len = mapping.length
+        fd_offset = mapping.fileOffset
+        flags = mapping.isWritable ? SharedMemoryMap.readWrite : 0
+        self.host = host
+    }
+}
+
+@_cdecl("vhushmem_region_new") @implementation
+public func vhushmem_region_new(
+    _ device: OpaquePointer?, _ shmid: UInt8, _ size: UInt64, _ options: UnsafePointer<vhushmem_region_options>?,
+    _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
+) -> OpaquePointer? {
+    reportNil(to: errp) { () throws(ShmemError) in
+        guard let device = object(device, Device.self) else { throw .null("device") }
+        return handle(borrowing: try device.addRegion(id: shmid, size: size, options: RegionOptions(options)))
+    }
+}
+
+@_cdecl("vhushmem_region_ref") @implementation
+public func vhushmem_region_ref(_ region: OpaquePointer?) -> OpaquePointer? {
+    retain(region, Region.self)
+    return region
+}
+
+@_cdecl("vhushmem_region_unref") @implementation
+public func vhushmem_region_unref(_ region: OpaquePointer?) {
+    release(region, Region.self)
+}
+
+@_cdecl("vhushmem_region_id") @implementation
+public func vhushmem_region_id(_ region: OpaquePointer?) -> Int32 {
+    object(region, Region.self).map { Int32($0.id) } ?? -EFAULT
+}
+
+@_cdecl("vhushmem_region_size") @implementation
+public func vhushmem_region_size(_ region: OpaquePointer?) -> UInt64 {
+    object(region, Region.self)?.size ?? 0
+}
+
+@_cdecl("vhushmem_region_window") @implementation
+public func vhushmem_region_window(_ region: OpaquePointer?) -> UnsafeMutableRawPointer? {
+    object(region, Region.self)?.window.baseAddress
+}
+
+@_cdecl("vhushmem_region_mapping_count") @implementation
+public func vhushmem_region_mapping_count(_ region: OpaquePointer?) -> UInt64 {
+    object(region, Region.self)?.mappingCount ?? 0
+}
+
+@_cdecl("vhushmem_region_mapped_bytes") @implementation
+public func vhushmem_region_mapped_bytes(_ region: OpaquePointer?) -> UInt64 {
+    object(region, Region.self)?.mappedBytes ?? 0
+}
+
+@_cdecl("vhushmem_region_map") @implementation
+public func vhushmem_region_map(
+    _ region: OpaquePointer?, _ fd: Int32, _ fd_offset: UInt64, _ shm_offset: UInt64, _ len: UInt64, _ flags: UInt64,
+    _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
+) -> Int32 {
+    report(to: errp) { () throws(ShmemError) in
+        guard let region = object(region, Region.self) else { throw .null("region") }
+        try region.map(fd: fd, fileOffset: fd_offset, at: shm_offset, length: len, flags: flags)
+        region.commit()
+    }
+}
+
+@_cdecl("vhushmem_region_alloc") @implementation
+public func vhushmem_region_alloc(
+    _ region: OpaquePointer?, _ fd: Int32, _ fd_offset: UInt64, _ len: UInt64, _ align: UInt64, _ flags: UInt64,
+    _ shm_offset: UnsafeMutablePointer<UInt64>?, _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
+) -> Int32 {
+    report(to: errp) { () throws(ShmemError) in
+        guard let region = object(region, Region.self) else { throw .null("region") }
+        guard let shm_offset else { throw .null("shm_offset") }
+        shm_offset.pointee = try region.allocate(
+            fd: fd, fileOffset: fd_offset, length: len, alignment: align, flags: flags)
+    }
+}
+
+@_cdecl("vhushmem_region_add_mapping") @implementation
+public func vhushmem_region_add_mapping(
+    _ region: OpaquePointer?, _ mapping: OpaquePointer?, _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
+) -> Int32 {
+    let result = report(to: errp) { () throws(ShmemError) in
+        guard let region = object(region, Region.self) else { throw .null("region") }
+        guard let mapping = object(mapping, Mapping.self) else { throw .null("mapping") }
+        try region.add(mapping)
+    }
+    // The region holds a reference of its own: the caller's is taken over by letting it go.
+    if result == 0 { release(mapping, Mapping.self) }
+    return result
+}
+
+@_cdecl("vhushmem_region_unmap") @implementation
+public func vhushmem_region_unmap(
+    _ region: OpaquePointer?, _ shm_offset: UInt64, _ len: UInt64, _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
+) -> Int32 {
+    report(to: errp) { () throws(ShmemError) in
+        guard let region = object(region, Region.self) else { throw .null("region") }
+        try region.unmap(at: shm_offset, length: len)
+    }
+}
+
+@_cdecl("vhushmem_region_unmap_all") @implementation
+public func vhushmem_region_unmap_all(_ region: OpaquePointer?) -> Int32 {
+    guard let region = object(region, Region.self) else { return -EFAULT }
+    return Int32(clamping: region.unmapAll())
+}
+
+@_cdecl("vhushmem_region_find_mapping") @implementation
+public func vhushmem_region_find_mapping(_ region: OpaquePointer?, _ shm_offset: UInt64, _ len: UInt64) -> OpaquePointer? {
+    object(region, Region.self)?.mapping(at: shm_offset, length: len).map { handle(owning: $0) }
+}
+
+@_cdecl("vhushmem_region_next_mapping") @implementation
+public func vhushmem_region_next_mapping(
+    _ region: OpaquePointer?, _ from: UInt64, _ info: UnsafeMutablePointer<vhushmem_mapping_info>?
+) -> Int32 {
+    guard let region = object(region, Region.self), let info else { return -EFAULT }
+    guard hasRoom(info) else { return -EINVAL }
+    guard let mapping = region.nextMapping(from: from) else { return -ENOENT }
+    info.pointee.fill(mapping, host: region.window.baseAddress + Int(clamping: mapping.offset))
+    return 0
+}
+
+@_cdecl("vhushmem_region_translate") @implementation
+public func vhushmem_region_translate(
+    _ region: OpaquePointer?, _ shm_offset: UInt64, _ len: UInt64, _ write: Bool
+) -> UnsafeMutableRawPointer? {
+    guard let region else { return nil }
+    // SAFETY: the caller holds a reference for the length of the call; on a vCPU's path one more, which threads would contend for,
+    // costs as much as the look-up.
+    return Unmanaged<Region>.fromOpaque(UnsafeRawPointer(region))._withUnsafeGuaranteedRef {
+        $0.translate(shm_offset, length: len, forWriting: write)
+    }
+}

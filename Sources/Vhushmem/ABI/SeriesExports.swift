@@ -1,0 +1,140 @@
+import CGLib
+import CLinux
+import CVhushmem
+
+// vhushmem/series.h: regions, mappings and the wire. What a void function can't return is logged.
+
+@_cdecl("virtio_add_shmem") @implementation
+public func virtio_add_shmem(
+    _ vdev: OpaquePointer?, _ shmid: UInt8, _ size: UInt64, _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
+) -> Int32 {
+    report(to: errp) { () throws(ShmemError) in
+        guard let device = object(vdev, Device.self) else { throw .null("vdev") }
+        try device.addRegion(id: shmid, size: size)
+    }
+}
+
+@_cdecl("virtio_new_shmem_region") @implementation
+public func virtio_new_shmem_region(_ vdev: OpaquePointer?, _ shmid: UInt8, _ size: UInt64) -> OpaquePointer? {
+    guard let device = object(vdev, Device.self) else { return nil }
+    do throws(ShmemError) {
+        return handle(borrowing: try device.addRegion(id: shmid, size: size))
+    } catch {
+        Log.debug(error.message)
+        return nil
+    }
+}
+
+@_cdecl("virtio_find_shmem_region") @implementation
+public func virtio_find_shmem_region(_ vdev: OpaquePointer?, _ shmid: UInt8) -> OpaquePointer? {
+    object(vdev, Device.self)?.region(id: shmid).map { handle(borrowing: $0) }
+}
+
+@_cdecl("virtio_shmem_memory_region") @implementation
+public func virtio_shmem_memory_region(_ shmem: OpaquePointer?) -> UnsafeMutablePointer<MemoryRegion>? {
+    object(shmem, Region.self)?.memoryRegion
+}
+
+@_cdecl("virtio_shared_memory_mapping_new") @implementation
+public func virtio_shared_memory_mapping_new(
+    _ shmid: UInt8, _ fd: Int32, _ fd_offset: UInt64, _ shm_offset: UInt64, _ len: UInt64, _ allow_write: Bool
+) -> OpaquePointer? {
+    do throws(ShmemError) {
+        return handle(
+            owning: try Mapping(
+                shmid: shmid, fd: fd, fileOffset: fd_offset, offset: shm_offset, length: len, writable: allow_write))
+    } catch {
+        Log.debug(error.message)
+        return nil
+    }
+}
+
+@_cdecl("virtio_add_shmem_map") @implementation
+public func virtio_add_shmem_map(_ shmem: OpaquePointer?, _ mapping: OpaquePointer?) -> Int32 {
+    guard let region = object(shmem, Region.self), let described = object(mapping, Mapping.self) else { return -EFAULT }
+    do throws(ShmemError) {
+        try region.add(described)
+    } catch {
+        Log.debug(error.message)
+        return -error.code
+    }
+    // Taken over: the region holds a reference of its own.
+    release(mapping, Mapping.self)
+    return 0
+}
+
+@_cdecl("virtio_alloc_shmem_map") @implementation
+public func virtio_alloc_shmem_map(
+    _ shmem: OpaquePointer?, _ fd: Int32, _ fd_offset: UInt64, _ len: UInt64, _ align: UInt64, _ allow_write: Bool,
+    _ shm_offset: UnsafeMutablePointer<UInt64>?, _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
+) -> OpaquePointer? {
+    reportNil(to: errp) { () throws(ShmemError) in
+        guard let region = object(shmem, Region.self) else { throw .null("shmem") }
+        guard let shm_offset else { throw .null("shm_offset") }
+        let offset = try region.allocate(fd: fd, fileOffset: fd_offset, length: len, alignment: align, writable: allow_write)
+        guard let mapping = region.mapping(at: offset, length: len) else {
+            throw ShmemError(ENOENT, .map(shmid: region.id, offset: offset, length: len), .text("it was undone meanwhile"))
+        }
+        shm_offset.pointee = offset
+        return handle(borrowing: mapping)
+    }
+}
+
+@_cdecl("virtio_find_shmem_map") @implementation
+public func virtio_find_shmem_map(_ shmem: OpaquePointer?, _ offset: hwaddr, _ size: UInt64) -> OpaquePointer? {
+    // The region's record holds the mapping: it lives until it is undone.
+    object(shmem, Region.self)?.mapping(at: UInt64(offset), length: size).map { handle(borrowing: $0) }
+}
+
+@_cdecl("virtio_del_shmem_map") @implementation
+public func virtio_del_shmem_map(_ shmem: OpaquePointer?, _ offset: hwaddr, _ size: UInt64) {
+    guard let region = object(shmem, Region.self) else { return }
+    do throws(ShmemError) {
+        try region.unmap(at: UInt64(offset), length: size)
+    } catch {
+        Log.warning(error.message)
+    }
+}
+
+@_cdecl("vhost_get_shmem_config") @implementation
+public func vhost_get_shmem_config(
+    _ dev: OpaquePointer?, _ nregions: UnsafeMutablePointer<Int32>?, _ memory_sizes: UnsafeMutablePointer<UInt64>?,
+    _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
+) -> Int32 {
+    report(to: errp) { () throws(ShmemError) in
+        guard let frontend = object(dev, Frontend.self) else { throw .null("dev") }
+        guard let nregions else { throw .null("nregions") }
+        guard let memory_sizes else { throw .null("memory_sizes") }
+        guard frontend.isReady else { throw ShmemError(ENOTCONN, "the handshake with the back-end is not done") }
+        let regions = frontend.device.allRegions
+        for index in 0..<SharedMemoryConfig.maximumRegions { memory_sizes[index] = 0 }
+        for region in regions { memory_sizes[Int(region.id)] = region.size }
+        nregions.pointee = Int32(clamping: regions.count)
+    }
+}
+
+@_cdecl("vu_shmem_map") @implementation
+public func vu_shmem_map(
+    _ dev: OpaquePointer?, _ shmid: UInt8, _ fd_offset: UInt64, _ shm_offset: UInt64, _ len: UInt64, _ flags: UInt64, _ fd: Int32
+) -> Bool {
+    guard let backend = object(dev, Backend.self) else { return false }
+    do throws(ShmemError) {
+        try backend.map(shmid: shmid, fd: fd, fileOffset: fd_offset, at: shm_offset, length: len, flags: flags)
+        return true
+    } catch {
+        Log.debug(error.message)
+        return false
+    }
+}
+
+@_cdecl("vu_shmem_unmap") @implementation
+public func vu_shmem_unmap(_ dev: OpaquePointer?, _ shmid: UInt8, _ shm_offset: UInt64, _ len: UInt64) -> Bool {
+    guard let backend = object(dev, Backend.self) else { return false }
+    do throws(ShmemError) {
+        try backend.unmap(shmid: shmid, at: shm_offset, length: len)
+        return true
+    } catch {
+        Log.debug(error.message)
+        return false
+    }
+}

@@ -1,0 +1,128 @@
+import CGLib
+import CLinux
+
+/// A GSource that drives a session: it watches the session's sockets themselves, so that one wake-up serves a request.
+final class SessionSource: PollAttachment {
+    /// nil once the session was freed by its owner.
+    private var session: (any Pollable)?
+    private let source: UnsafeMutablePointer<GSource>
+    private var watched = PollTargets()
+    private var firstTag: gpointer?
+    private var secondTag: gpointer?
+
+    private init(_ session: any Pollable, _ source: UnsafeMutablePointer<GSource>) {
+        self.session = session
+        self.source = source
+    }
+
+    /// A source with one reference, the caller's.
+    static func make(for session: any Pollable, name: StaticString) -> UnsafeMutablePointer<GSource>? {
+        let size = UInt32(MemoryLayout<vhushmem_glib_source>.size)
+        guard let source = g_source_new(functions, size) else { return nil }
+        let state = SessionSource(session, source)
+        source.withState { $0 = Unmanaged.passRetained(state).toOpaque() }
+        session.attach(state)
+        name.withUTF8Buffer { text in
+            // SAFETY: a static string ends with a zero byte.
+            text.baseAddress?.withMemoryRebound(to: CChar.self, capacity: text.count) { g_source_set_name(source, $0) }
+        }
+        return source
+    }
+
+    func sessionWasFreed() {
+        session = nil
+        g_source_destroy(source)
+    }
+
+    // MARK: What GLib calls
+
+    private func prepare() {
+        guard let session else { return }
+        let targets = session.pollTargets
+        guard targets != watched else { return }
+        firstTag = update(firstTag, from: watched.first, to: targets.first)
+        secondTag = update(secondTag, from: watched.second, to: targets.second)
+        if targets.deadline != watched.deadline {
+            g_source_set_ready_time(source, targets.deadline.map { gint64(clamping: $0) } ?? -1)
+        }
+        watched = targets
+    }
+
+    private func update(_ tag: gpointer?, from old: PollTargets.Target?, to new: PollTargets.Target?) -> gpointer? {
+        guard old != new else { return tag }
+        let condition = new.map { GIOCondition(rawValue: UInt32(truncatingIfNeeded: Int32($0.events))) }
+        if let tag, let new, let condition, old?.fd == new.fd {
+            g_source_modify_unix_fd(source, tag, condition)
+            return tag
+        }
+        if let tag { g_source_remove_unix_fd(source, tag) }
+        guard let new, let condition else { return nil }
+        return g_source_add_unix_fd(source, new.fd, condition)
+    }
+
+    private func isReady(_ tag: gpointer?) -> Bool {
+        guard let tag else { return false }
+        return g_source_query_unix_fd(source, tag).rawValue != 0
+    }
+
+    /// False: the source is to be removed.
+    private func dispatch() -> Bool {
+        guard let session else { return false }
+        var ready: ReadyTargets = []
+        if isReady(firstTag) { ready.insert(.first) }
+        if isReady(secondTag) { ready.insert(.second) }
+        _ = session.dispatch(ready)
+        // A deadline that has passed and stands again must be set again: GLib compares, and so do we.
+        if watched.deadline != nil {
+            g_source_set_ready_time(source, -1)
+            watched.deadline = nil
+        }
+        return self.session != nil && !session.isOver
+    }
+
+    private func finalize() {
+        session?.detach(self)
+        session = nil
+    }
+
+    /// GLib keeps the pointer for as long as any source lives: made once, never freed.
+    nonisolated(unsafe) private static let functions: UnsafeMutablePointer<GSourceFuncs> = {
+        let functions = UnsafeMutablePointer<GSourceFuncs>.allocate(capacity: 1)
+        functions.initialize(to: GSourceFuncs())
+        functions.pointee.prepare = { source, timeout in
+            timeout?.pointee = -1
+            source.flatMap(SessionSource.of)?.prepare()
+            return 0
+        }
+        functions.pointee.check = { source in
+            guard let source, let state = SessionSource.of(source) else { return 0 }
+            return state.isReady(state.firstTag) || state.isReady(state.secondTag) ? 1 : 0
+        }
+        functions.pointee.dispatch = { source, _, _ in
+            guard let source, let state = SessionSource.of(source) else { return 0 }
+            return state.dispatch() ? 1 : 0
+        }
+        functions.pointee.finalize = { source in
+            guard let source, let state = SessionSource.of(source) else { return }
+            state.finalize()
+            source.withState { pointer in
+                // SAFETY: the reference that make gave the source; nothing looks at it after finalize.
+                if let pointer { Unmanaged<SessionSource>.fromOpaque(pointer).release() }
+                pointer = nil
+            }
+        }
+        return functions
+    }()
+
+    private static func of(_ source: UnsafeMutablePointer<GSource>) -> SessionSource? {
+        source.withState { $0.map { Unmanaged<SessionSource>.fromOpaque($0).takeUnretainedValue() } }
+    }
+}
+
+extension UnsafeMutablePointer<GSource> {
+    /// The pointer that a source of ours keeps behind the GSource.
+    fileprivate func withState<Result>(_ body: (inout UnsafeMutableRawPointer?) -> Result) -> Result {
+        // SAFETY: g_source_new was given the size of vhushmem_glib_source, which begins with the GSource.
+        withMemoryRebound(to: vhushmem_glib_source.self, capacity: 1) { body(&$0.pointee.state) }
+    }
+}

@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+#include "probe.h"
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <glib-unix.h>
+
+static gboolean on_input(int fd, GIOCondition condition, gpointer user_data);
+
+/** Run the lines that are complete, unless a reset has them wait. */
+static void run_lines(struct probe *probe)
+{
+    struct probe_input *input = &probe->input;
+    size_t begin = 0;
+
+    while (!probe->resetting && !probe->quitting) {
+        const char *line = input->bytes->str + begin;
+        const char *newline = memchr(line, '\n', input->bytes->len - begin);
+
+        if (newline == NULL) {
+            break;
+        }
+        size_t len = (size_t)(newline - line);
+        begin += len + 1;
+        if (input->skipping || len > PROBE_MAX_LINE) {
+            input->skipping = false;
+            probe_answer_error(probe, NULL, "the line is too long for any command");
+        } else {
+            probe_run_command(probe, line, len);
+        }
+    }
+    g_string_erase(input->bytes, 0, (gssize)begin);
+}
+
+/** Of a line that can't become a command keep nothing but the knowledge of it. */
+static void bound_line(struct probe_input *input)
+{
+    if (input->bytes->len > PROBE_MAX_LINE && memchr(input->bytes->str, '\n', input->bytes->len) == NULL) {
+        input->skipping = true;
+    }
+    if (input->skipping && memchr(input->bytes->str, '\n', input->bytes->len) == NULL) {
+        g_string_truncate(input->bytes, 0);
+    }
+}
+
+static void end_input(struct probe_input *input)
+{
+    input->ended = true;
+    if (input->bytes->len > 0 || input->skipping) {
+        g_string_append_c(input->bytes, '\n');
+    }
+}
+
+void probe_input_quit_if_done(struct probe *probe)
+{
+    bool decided = probe->was_ready || probe->status != 0;
+
+    if (probe->quitting || (probe->input.ended && probe->input.bytes->len == 0 && !probe->resetting && decided)) {
+        g_main_loop_quit(probe->loop);
+    }
+}
+
+/** While a reset is under way nothing is read, so that what comes behind it does not pile up here. */
+static void watch_if_wanted(struct probe *probe)
+{
+    bool wanted = !probe->input.ended && !probe->resetting && !probe->quitting;
+
+    if (wanted && probe->input.watch == 0) {
+        probe->input.watch = g_unix_fd_add(STDIN_FILENO, G_IO_IN | G_IO_HUP | G_IO_ERR | G_IO_NVAL, on_input, probe);
+    }
+}
+
+static gboolean on_input(int fd, GIOCondition condition, gpointer user_data)
+{
+    struct probe *probe = user_data;
+    char bytes[65536];
+    ssize_t n = read(fd, bytes, sizeof(bytes)); /* does not block: it is said to be readable, and nobody else reads it */
+
+    (void)condition;
+    if (n > 0) {
+        g_string_append_len(probe->input.bytes, bytes, n);
+    } else if (n == 0 || (errno != EINTR && errno != EAGAIN)) {
+        end_input(&probe->input);
+    }
+    run_lines(probe);
+    bound_line(&probe->input);
+    probe_input_quit_if_done(probe);
+    if (probe->input.ended || probe->resetting || probe->quitting) {
+        probe->input.watch = 0;
+        return G_SOURCE_REMOVE;
+    }
+    return G_SOURCE_CONTINUE;
+}
+
+static gboolean on_resume(gpointer user_data)
+{
+    struct probe *probe = user_data;
+
+    run_lines(probe);
+    watch_if_wanted(probe);
+    probe_input_quit_if_done(probe);
+    return G_SOURCE_REMOVE;
+}
+
+void probe_input_resume(struct probe *probe)
+{
+    /* Not here: the caller may be inside a command, or inside the front-end's callback. */
+    g_idle_add_full(G_PRIORITY_DEFAULT, on_resume, probe, NULL);
+}
+
+void probe_input_begin(struct probe *probe)
+{
+    probe->input.bytes = g_string_new(NULL);
+    watch_if_wanted(probe);
+}
+
+void probe_input_free(struct probe *probe)
+{
+    if (probe->input.watch != 0) {
+        g_source_remove(probe->input.watch);
+    }
+    g_string_free(probe->input.bytes, TRUE);
+}

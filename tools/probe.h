@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef VHUSHMEM_PROBE_H
+#define VHUSHMEM_PROBE_H
+
+/**
+ * @file
+ * The pieces of vhushmem-probe: what it says (probe-record.c), what it is told (probe-input.c, probe-commands.c), and the
+ * front-end between them (vhushmem-probe.c). One thread, one GMainLoop.
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <vhushmem/vhushmem.h>
+
+/** What was seen since the beginning. */
+struct probe_counters {
+    uint64_t maps;
+    uint64_t unmaps;
+    uint64_t refused; /**< requests of any kind */
+    uint64_t resets;
+    uint64_t bytes_mapped; /**< asked for in maps that were served */
+    uint64_t bytes_read;   /**< by the command */
+    uint64_t bytes_written;
+};
+
+/** Commands, as they come in. */
+struct probe_input {
+    GString *bytes; /**< what came and is no command yet */
+    guint watch;    /**< on standard input; 0: none */
+    bool skipping;  /**< in a line that is too long, until it ends */
+    bool ended;
+};
+
+struct probe {
+    GMainLoop *loop;
+    vhushmem_frontend *frontend;
+    vhushmem_device *device; /**< the front-end's; outlives the connection */
+    bool json;
+    unsigned shmem_bit;
+    bool was_ready;
+    bool channel_lost;
+    bool resetting; /**< a reset command waits for its event; the commands behind it wait, too */
+    bool quitting;
+    int status; /**< exit status */
+    struct probe_counters counters;
+    struct probe_input input;
+};
+
+/* ---- probe-record.c: one line of output ---- */
+
+/**
+ * A line under construction: a JSON object, or its fields as words for a human reader. What is put into it stands in the order
+ * of the calls. Keys are constants of this program; texts may hold anything.
+ */
+struct record {
+    GString *line;
+    bool json;
+    bool comma;      /**< something stands before what comes next, in the same list or object */
+    unsigned indent; /**< for humans: how many lists are open; their objects stand in lines of their own, */
+    bool below_list; /**< and so does what comes after them */
+};
+
+void record_begin(struct record *record, bool json, const char *event);
+/** Print the line and flush. */
+void record_end(struct record *record);
+
+void record_number(struct record *record, const char *key, uint64_t value);
+/** An offset, a size or a set of bits: humans see it in hex. */
+void record_hex(struct record *record, const char *key, uint64_t value);
+void record_result(struct record *record, int32_t value);
+void record_bool(struct record *record, const char *key, bool value);
+void record_text(struct record *record, const char *key, const char *text);
+/** Bytes, two hex digits each. */
+void record_bytes(struct record *record, const char *key, const uint8_t *bytes, size_t len);
+
+void record_list_begin(struct record *record, const char *key);
+void record_list_text(struct record *record, const char *text);
+void record_list_end(struct record *record);
+/** An object: an item of a list (key NULL), or a field. */
+void record_object_begin(struct record *record, const char *key);
+void record_object_end(struct record *record);
+
+/** Every region's id and size, as a list. */
+void record_regions(struct record *record, vhushmem_device *device);
+
+/* ---- probe-input.c: standard input, line by line ---- */
+
+/** A command is at most this long: a write of PROBE_MAX_LEN bytes, and room for its other words. */
+#define PROBE_MAX_LINE (2 * PROBE_MAX_LEN + 256)
+
+void probe_input_begin(struct probe *probe);
+/** Take up the commands that waited for a reset, soon. */
+void probe_input_resume(struct probe *probe);
+/** End the program if there is nothing more to come from standard input and the handshake has had its outcome. */
+void probe_input_quit_if_done(struct probe *probe);
+void probe_input_free(struct probe *probe);
+
+/* ---- probe-commands.c ---- */
+
+/** The most bytes of one read or write. */
+#define PROBE_MAX_LEN (UINT64_C(1) << 20)
+
+/** Run one command (its line without the newline, any bytes) and answer it; a reset is answered later. */
+void probe_run_command(struct probe *probe, const char *line, size_t len);
+void probe_answer_error(struct probe *probe, const char *command, const char *sentence);
+/** The reset that was asked for has come to its end; sentence NULL: it is done. */
+void probe_answer_reset(struct probe *probe, const char *sentence);
+
+/**
+ * A decimal number, or a hexadecimal one after 0x: digits only.
+ *
+ * @returns false: it is no number, or larger than max.
+ */
+bool probe_parse_number(const char *text, uint64_t max, uint64_t *value);
+
+#endif
