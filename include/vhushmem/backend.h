@@ -115,7 +115,8 @@ VHUSHMEM_API int vhushmem_backend_get_events(vhushmem_backend *backend);
 VHUSHMEM_API int vhushmem_backend_dispatch(vhushmem_backend *backend);
 
 /**
- * A GSource that dispatches the back-end; made and attached like vhushmem_frontend_source_new's.
+ * A GSource that dispatches the back-end. It may be made before or after listen, connect or attach, and stays until the back-end is
+ * freed: a back-end may be given another connection.
  *
  * @returns a source with one reference, owned by the caller; NULL: backend is NULL.
  * Since: 0.1

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 import CGLib
 import CLinux
 import CVhushmem

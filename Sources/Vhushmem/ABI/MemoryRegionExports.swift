@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 import CGLib
 import CLinux
 import CVhushmem
@@ -32,7 +34,7 @@ public func memory_region_init_ram_from_fd(
         guard ram_flags & ~(RAM_SHARED | RAM_READONLY | RAM_READONLY_FD) == 0 else {
             throw ShmemError(EINVAL, .memory(size: size), .unknownFlags(UInt64(ram_flags)))
         }
-        let memory = try FileMemory(
+        let memory = try FileMemory.map(
             fd: fd, offset: UInt64(offset), size: size, isShared: ram_flags & RAM_SHARED != 0,
             isReadOnly: ram_flags & RAM_READONLY != 0)
         mr.initialise(MemoryRegionState(.file(memory), name: name), owner: owner, size: size)

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 import CGLib
 
 /// Where an error goes that C gets to see.

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 import CGLib
 import CLinux
 
@@ -91,8 +93,10 @@ final class SessionSource: PollAttachment {
         functions.initialize(to: GSourceFuncs())
         functions.pointee.prepare = { source, timeout in
             timeout?.pointee = -1
-            source.flatMap(SessionSource.of)?.prepare()
-            return 0
+            guard let source, let state = SessionSource.of(source) else { return 0 }
+            state.prepare()
+            // A session that is over, by whatever call, has its source removed: dispatch says so.
+            return state.session?.isOver == true ? 1 : 0
         }
         functions.pointee.check = { source in
             guard let source, let state = SessionSource.of(source) else { return 0 }

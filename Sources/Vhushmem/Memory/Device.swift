@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 import CLinux
 
 /// What a device and its regions share: one lock, one quota. Regions outlive their device where somebody holds on to them.
@@ -34,7 +36,7 @@ public final class Device {
     @discardableResult
     public func addRegion(id: UInt8, size: UInt64, options: RegionOptions = RegionOptions()) throws(ShmemError) -> Region {
         if region(id: id) != nil { throw ShmemError(EEXIST, .region(shmid: id, size: size), .exists) }
-        let region = try Region(id: id, size: size, options: options, device: state)
+        let region = try Region.make(id: id, size: size, options: options, device: state)
         // Somebody else may have been quicker since the first look, which only saves reserving a window for nothing.
         let isFirst = state.lock.withLock {
             guard regions[Int(id)] == nil else { return false }

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 import CVhushmem
 
 /// The listeners of one container. Changes of a container that is listened to come from one thread at a time; that is the rule of

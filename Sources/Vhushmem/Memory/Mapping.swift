@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 import CLinux
 import Synchronization
 
@@ -34,6 +36,8 @@ public final class Mapping {
             shmid: shmid, offset: offset, length: length, fileOffset: fileOffset, isWritable: writable)
         host = Atomic(0)
         wasAdded = Atomic(false)
+        // Before anything is thrown: Embedded Swift leaks an object whose initialiser gives up earlier.
+        file = nil
         do throws(Errno) {
             file = try FileDescriptor.duplicate(fd)
         } catch {

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 import CLinux
 import CVhushmem
 import Synchronization
@@ -11,8 +13,19 @@ final class FileMemory {
     let file: FileDescriptor
     private let length: Int
 
+    private init(
+        baseAddress: UnsafeMutableRawPointer, length: Int, isReadOnly: Bool, file: consuming FileDescriptor
+    ) {
+        self.baseAddress = baseAddress
+        self.length = length
+        self.isReadOnly = isReadOnly
+        self.file = file
+    }
+
     /// Takes the descriptor over when it succeeds.
-    init(fd: Int32, offset: UInt64, size: UInt64, isShared: Bool, isReadOnly: Bool) throws(ShmemError) {
+    static func map(
+        fd: Int32, offset: UInt64, size: UInt64, isShared: Bool, isReadOnly: Bool
+    ) throws(ShmemError) -> FileMemory {
         let subject = ShmemError.Subject.memory(size: size)
         guard size > 0 else { throw ShmemError(EINVAL, subject, .zeroLength) }
         guard let range = ByteRange(start: 0, length: size) else { throw ShmemError(EINVAL, subject, .wrapsAround) }
@@ -20,16 +33,16 @@ final class FileMemory {
             fd: fd, fileOffset: offset, range: range, writable: isShared && !isReadOnly, populate: false, for: subject)
         guard let length = Int(exactly: plan.pages.length) else { throw ShmemError(ENOMEM, subject, .wrapsAround) }
         do throws(Errno) {
-            baseAddress = try Memory.map(
+            let address = try Memory.map(
                 nil, length, protection: isReadOnly ? PROT_READ : PROT_READ | PROT_WRITE,
                 flags: isShared ? plan.flags : MAP_PRIVATE, fd: fd, offset: plan.fileOffset)
+            // Left out of core dumps where the kernel agrees; it is no less memory where it does not.
+            try? Memory.advise(address, length, MADV_DONTDUMP)
+            return FileMemory(
+                baseAddress: address, length: length, isReadOnly: isReadOnly, file: FileDescriptor(owning: fd))
         } catch {
             throw ShmemError(error.code, subject, .system("mmap", error.code))
         }
-        self.length = length
-        self.isReadOnly = isReadOnly
-        file = FileDescriptor(owning: fd)
-        try? Memory.advise(baseAddress, length, MADV_DONTDUMP)
     }
 
     deinit {

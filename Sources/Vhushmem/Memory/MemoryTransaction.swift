@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 import CLinux
 
 /// What the calling thread has open: between begin and the outermost commit, listeners' commits wait.

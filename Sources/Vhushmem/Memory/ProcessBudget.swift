@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 import Synchronization
 
 /// How many separate mappings all windows of the process take up, against what the kernel grants it (vm.max_map_count).

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 import CLinux
 
 /// A VIRTIO shared memory region: a window of host addresses and the files that are mapped in it. Safe from any thread.
@@ -16,7 +18,16 @@ public final class Region {
     /// What stands for the region among QEMU-like memory regions, once somebody asked for it. Guarded by `device.lock`.
     var container: RegionContainer?
 
-    init(id: UInt8, size: UInt64, options: RegionOptions, device: DeviceState) throws(ShmemError) {
+    private init(id: UInt8, window: Window, table: MappingTable, options: RegionOptions, device: DeviceState) {
+        self.id = id
+        self.window = window
+        self.table = table
+        self.options = options
+        self.device = device
+        quota = Quota(maximumMappings: options.maximumMappings, maximumBytes: options.maximumBytes)
+    }
+
+    static func make(id: UInt8, size: UInt64, options: RegionOptions, device: DeviceState) throws(ShmemError) -> Region {
         let subject = ShmemError.Subject.region(shmid: id, size: size)
         guard size > 0 else { throw ShmemError(EINVAL, subject, .zeroLength) }
         guard size.isMultiple(ofPage: Memory.pageSize) else {
@@ -25,16 +36,12 @@ public final class Region {
         guard ProcessBudget.take(1) else { throw ShmemError(ENOMEM, subject, .processBudget(limit: ProcessBudget.limit)) }
         do throws(Errno) {
             guard let table = MappingTable(pageSize: Memory.pageSize) else { throw Errno(ENOMEM) }
-            self.table = table
-            window = try Window(size: size, holeProtection: options.holes.protection)
+            let window = try Window.reserve(size: size, holeProtection: options.holes.protection)
+            return Region(id: id, window: window, table: table, options: options, device: device)
         } catch {
             ProcessBudget.give(1)
             throw ShmemError(error.code, subject, .system("reserving addresses", error.code))
         }
-        self.id = id
-        self.options = options
-        self.device = device
-        quota = Quota(maximumMappings: options.maximumMappings, maximumBytes: options.maximumBytes)
     }
 
     deinit {

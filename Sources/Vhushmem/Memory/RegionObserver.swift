@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 /// Someone who must know what a region holds. Called with no lock held.
 protocol RegionObserver: AnyObject {
     /// The mapping can be read through the window; the back-end has not been answered yet.

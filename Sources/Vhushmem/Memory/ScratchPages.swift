@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 /// Pages of a window that were given private memory because a guest wrote where it may not. Bounded, so that a guest can't make
 /// the host allocate without end: those in holes make room for newer ones, those in mappings last as long as their mapping.
 struct ScratchPages {

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 import CLinux
 
 /// The host addresses that stand for a region: reserved once, for the region's whole life. Mappings replace parts of the
@@ -17,7 +19,14 @@ public final class Window {
     /// Private, anonymous and never written to: reads see the kernel's zero page, and core dumps leave it out.
     private static let reservationFlags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE
 
-    init(size: UInt64, holeProtection: Int32) throws(Errno) {
+    private init(baseAddress: UnsafeMutableRawPointer, size: UInt64, holeProtection: Int32) {
+        self.baseAddress = baseAddress
+        self.size = size
+        self.holeProtection = holeProtection
+    }
+
+    /// Reserves addresses for a region of `size` bytes, whole pages.
+    static func reserve(size: UInt64, holeProtection: Int32) throws(Errno) -> Window {
         let page = Memory.pageSize
         let alignment = Window.alignment(for: size)
         let (padded, overflow) = size.addingReportingOverflow(alignment &- page)
@@ -28,18 +37,21 @@ public final class Window {
         let aligned = (address &+ (UInt(alignment) &- 1)) & ~(UInt(alignment) &- 1)
         let before = Int(bitPattern: aligned &- address)
         let after = reserved &- before &- length
+        // SAFETY: before + length + after == reserved, all of it reserved just now and known to nobody else. What can't be cut off
+        // (the process has too many mappings to split one more) goes as a whole.
         do throws(Errno) {
-            // SAFETY: before + length + after == reserved, all of it reserved just now and known to nobody else.
             if after > 0 { try Memory.unmap(start + before + length, after) }
+        } catch {
+            try? Memory.unmap(start, reserved)
+            throw error
+        }
+        do throws(Errno) {
             if before > 0 { try Memory.unmap(start, before) }
         } catch {
-            // What could not be cut off (the process has too many mappings to split one more) can still go as a whole.
             try? Memory.unmap(start, before &+ length)
             throw error
         }
-        baseAddress = start + before
-        self.size = size
-        self.holeProtection = holeProtection
+        return Window(baseAddress: start + before, size: size, holeProtection: holeProtection)
     }
 
     deinit {

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 /// A range of bytes that does not wrap around: `start + length` fits into 64 bits.
 struct ByteRange: Equatable {
     let start: UInt64

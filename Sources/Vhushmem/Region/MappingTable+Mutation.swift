@@ -218,6 +218,7 @@ extension MappingTable {
             node = node.child(index)
             level &-= 1
         }
+        node.touchValues()
         path[0] = node.address
         return node
     }

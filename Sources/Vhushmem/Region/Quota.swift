@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 /// How much may be mapped, and how much is. A limit of 0 is no limit.
 struct Quota {
     let maximumMappings: UInt64

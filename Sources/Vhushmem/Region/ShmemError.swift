@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 /// The one error of the library: an errno value, and a sentence that is put together only when somebody reads it, so that a peer
 /// that is refused a million times costs no million strings.
 public struct ShmemError: Error {

@@ -26,7 +26,7 @@ struct TableNode {
     /// A leaf holds 16 records at least and an inner node 32 children (a root: 2), so 12 levels are 2^55 records or more: they
     /// can't fit in 57 bits of address space, the most a Linux process has.
     static var maximumLevels: Int { 12 }
-    /// Keys in a cache line.
+    /// Keys in a cache line, of 64 bytes.
     private static var lineKeys: Int { 8 }
     /// What stands where no key is.
     private static var noKey: UInt64 { .max }
@@ -138,6 +138,18 @@ struct TableNode {
         let count = vhu_load_relaxed(words)
         // A reader may meet a node that has just become another kind of node, with a count that this kind can't have.
         return Int(truncatingIfNeeded: min(max(count, 1), UInt64(truncatingIfNeeded: shape.capacity))) &- 1
+    }
+
+    /// Loads a word of each cache line of a leaf's values. In a large table the leaf is not in any cache, and these loads wait for
+    /// memory together with those of the search, instead of after it. Whoever inserts or removes needs most of the lines anyway.
+    @inline(__always)
+    func touchValues() {
+        var word = Shape.leaf.values
+        while word < TableNode.wordCount {
+            // SAFETY: a word of the node.
+            _ = vhu_load_relaxed(words + word)
+            word &+= TableNode.lineKeys
+        }
     }
 
     // MARK: - What the writer changes

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 import CLinux
 
 /// What a back-end asks of its front-end. These wait for the answer, where one is owed.

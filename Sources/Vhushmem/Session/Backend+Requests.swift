@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 import CLinux
 
 /// The eventfds that a front-end gave for its queues.

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 import CLinux
 
 /// The device process's side of a vhost-user connection. One thread at a time.
@@ -29,13 +31,14 @@ public final class Backend: Pollable {
     private var attachments: [any PollAttachment] = []
 
     public init(_ options: BackendOptions = BackendOptions()) throws(ShmemError) {
+        // First: Embedded Swift leaks an object whose initialiser gives up before every property has its value.
+        self.options = options
         guard ProtocolFeatures.isShmemBit(options.shmemBit) else {
             throw ShmemError(EINVAL, "SHMEM is bit 22, or 20 or 21 with old front-ends, and never \(options.shmemBit)")
         }
         guard (1...256).contains(options.queues) else {
             throw ShmemError(EINVAL, "a device has 1 to 256 queues, and not \(options.queues)")
         }
-        self.options = options
     }
 
     /// Says that the device has a region.
@@ -106,7 +109,8 @@ public final class Backend: Pollable {
         return toldRegions || features != 0 || config.regionCount == 0
     }
 
-    var isOver: Bool { isFreed || (main == nil && listenerDescriptor == nil) }
+    /// A back-end whose connection has ended may be given another one.
+    var isOver: Bool { isFreed }
 
     private var listenerDescriptor: Int32? {
         switch listener {
@@ -133,7 +137,7 @@ public final class Backend: Pollable {
     }
 
     func dispatch(_ ready: ReadyTargets) -> Int32 {
-        guard !isOver else { return -ENOTCONN }
+        guard main != nil || listenerDescriptor != nil else { return -ENOTCONN }
         if main == nil { accept() }
         var taken: Int32 = 0
         while let main, taken < Backend.messagesPerDispatch {
@@ -199,6 +203,8 @@ public final class Backend: Pollable {
         protocolFeatures = []
         vringDescriptors = VringDescriptors()
         toldRegions = false
+        // Before the callback, which may bring a new connection under the same number.
+        watch()
         emit(.disconnected(error))
     }
 
@@ -218,7 +224,7 @@ public final class Backend: Pollable {
     public func pollDescriptor() throws(ShmemError) -> Int32 {
         if let poll { return poll.fd }
         do throws(Errno) {
-            let made = try PollDescriptor()
+            let made = try PollDescriptor.make()
             poll = made
             watch()
             return made.fd

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 import CLinux
 
 /// A request of the back-end that was served or refused.
@@ -92,11 +94,12 @@ final class BackendChannel {
     ) -> Step {
         var map: SharedMemoryMap?
         var failure: ShmemError?
+        let isOlder = isOlderThanReset(MessageHeader.size &+ payload.count)
         do throws(ShmemError) {
             switch header.request {
             case BackendRequest.shmemMap, BackendRequest.shmemUnmap:
                 map = SharedMemoryMap(payload)
-                try carryOut(header, map, payload.count)
+                try carryOut(header, map, payload.count, isOlder: isOlder)
             default:
                 throw ShmemError(EOPNOTSUPP, .request(header.request), .notServed)
             }
@@ -116,9 +119,8 @@ final class BackendChannel {
     }
 
     /// SHMEM_MAP or SHMEM_UNMAP. In the order of what the message itself must be, then of what the device says.
-    private func carryOut(_ header: MessageHeader, _ map: SharedMemoryMap?, _ length: Int) throws(ShmemError) {
+    private func carryOut(_ header: MessageHeader, _ map: SharedMemoryMap?, _ length: Int, isOlder: Bool) throws(ShmemError) {
         let isMap = header.request == BackendRequest.shmemMap
-        let older = isOlderThanReset(MessageHeader.size &+ length)
         let descriptors = stream.descriptorCount
         let wanted = isMap ? 1 : 0
         guard let map else {
@@ -138,7 +140,7 @@ final class BackendChannel {
             throw ShmemError(EINVAL, subject, .wrongDescriptors(expected: wanted, got: descriptors))
         }
         guard isNegotiated else { throw ShmemError(EOPNOTSUPP, subject, .notNegotiated) }
-        if older { throw ShmemError(ECANCELED, subject, .duringReset) }
+        if isOlder { throw ShmemError(ECANCELED, subject, .duringReset) }
         guard let region = device.region(id: map.shmid) else { throw ShmemError(ENOENT, subject, .noSuchRegion) }
         if isMap, let fd = stream.firstDescriptor {
             try region.map(
@@ -148,6 +150,7 @@ final class BackendChannel {
         }
     }
 
+    /// Whether a message of `length` bytes was sent before a reset; to be asked once of every message that is taken.
     private func isOlderThanReset(_ length: Int) -> Bool {
         if isResetting { return true }
         guard bytesBeforeReset > 0 else { return false }

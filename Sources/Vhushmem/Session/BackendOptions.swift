@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 /// How a back-end is to be.
 public struct BackendOptions: Sendable {
     /// Which protocol feature bit means SHMEM: 22, or 20 or 21 for old front-ends.

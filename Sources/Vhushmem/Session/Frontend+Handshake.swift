@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 import CLinux
 
 /// The handshake: a step at a time, each when the one before it was answered.
@@ -64,7 +66,7 @@ extension Frontend {
     /// Takes what a reply tells, and goes on.
     func learn(_ payload: UnsafeRawBufferPointer) {
         do throws(ShmemError) {
-            try negotiated.learn(step, payload, wanted: wantedProtocolFeatures, queues: options.queues)
+            try negotiated.learn(step, payload, wanted: wantedProtocolFeatures, shmem: shmem, queues: options.queues)
             if step == .getShmemConfig, let config = negotiated.config { try makeRegions(config) }
         } catch {
             return end(error)
@@ -95,8 +97,8 @@ extension Frontend {
         phase = .ready
         if !protocolFeatures.contains(shmem) {
             Log.warning(
-                "the back-end does not offer SHMEM as protocol feature bit \(options.shmemBit): it can map nothing"
-                    + " (bits 20 and 21 are what old ones used)")
+                "the back-end does not offer both BACKEND_REQ and SHMEM (as protocol feature bit \(options.shmemBit); old ones"
+                    + " used 20 and 21): it can map nothing")
         }
         emit(.ready)
     }

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 import CLinux
 
 /// The VMM's side of a vhost-user connection: a state machine that readiness drives. One thread at a time; its device and regions
@@ -38,28 +40,31 @@ public final class Frontend: Pollable {
     var poll: PollDescriptor?
     var attachments: [any PollAttachment] = []
 
+    // In both, every property has its value before anything is thrown: Embedded Swift leaks an object whose initialiser gives up
+    // earlier.
+
     /// A front-end for a back-end behind a Unix socket path. Nothing is opened yet.
     public init(path: String, options: FrontendOptions = FrontendOptions()) throws(ShmemError) {
+        self.path = path
+        self.options = options
+        device = Device(options.device)
         try Frontend.check(options)
         guard case .fits = Socket.Address(path: path) else {
             throw ShmemError(ENAMETOOLONG, "the path \(path) does not fit into a socket address")
         }
-        self.path = path
-        self.options = options
-        device = Device(options.device)
     }
 
-    /// A front-end on a connected Unix stream socket, which it takes over.
+    /// A front-end on a connected Unix stream socket, which it takes over if it succeeds.
     public init(socket: Int32, options: FrontendOptions = FrontendOptions()) throws(ShmemError) {
+        path = nil
+        self.options = options
+        device = Device(options.device)
         try Frontend.check(options)
         do throws(Errno) {
             try Socket.requireUnixStream(socket)
         } catch {
             throw ShmemError(error.code, "the descriptor \(socket) is no Unix stream socket")
         }
-        path = nil
-        self.options = options
-        device = Device(options.device)
         given = FileDescriptor(owning: socket)
     }
 
@@ -157,8 +162,10 @@ public final class Frontend: Pollable {
             targets.first = .init(fd: main.fd, events: Int16(POLLIN | (wantsToWrite ? POLLOUT : 0)))
         }
         targets.second = channel?.pollTarget
-        var deadline = [awaited?.deadline, main?.deadline, channel?.stream.deadline].compactMap { $0 }.min()
-        if channel?.hasMore == true { deadline = 0 }
+        var deadline = earliest(awaited?.deadline, main?.deadline)
+        if let channel, !channel.stream.hasUnsent {
+            deadline = channel.hasMore ? 0 : earliest(deadline, channel.stream.deadline)
+        }
         targets.deadline = deadline
         return targets
     }
@@ -191,7 +198,7 @@ public final class Frontend: Pollable {
     public func pollDescriptor() throws(ShmemError) -> Int32 {
         if let poll { return poll.fd }
         do throws(Errno) {
-            let made = try PollDescriptor()
+            let made = try PollDescriptor.make()
             poll = made
             watch()
             return made.fd

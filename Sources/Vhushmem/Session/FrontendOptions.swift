@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 /// How a front-end is to be.
 public struct FrontendOptions: Sendable {
     /// Listen at the path and take the first back-end that connects.

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 import CLinux
 
 /// What was learnt and agreed on in a handshake.
@@ -112,12 +114,16 @@ struct AwaitedReply {
 extension Negotiated {
     /// Takes what the reply to a step tells. Its length has been checked.
     mutating func learn(
-        _ step: HandshakeStep, _ payload: UnsafeRawBufferPointer, wanted: ProtocolFeatures, queues: UInt32
+        _ step: HandshakeStep, _ payload: UnsafeRawBufferPointer, wanted: ProtocolFeatures, shmem: ProtocolFeatures,
+        queues: UInt32
     ) throws(ShmemError) {
         let value = payload.integer(at: 0, as: UInt64.self) ?? 0
         switch step {
         case .getFeatures, .getFeaturesAgain: features = value
-        case .getProtocolFeatures: protocolFeatures = wanted.intersection(ProtocolFeatures(rawValue: value))
+        case .getProtocolFeatures:
+            protocolFeatures = wanted.intersection(ProtocolFeatures(rawValue: value))
+            // Without a channel to ask on there is nothing that could be mapped.
+            if !protocolFeatures.contains(.backendRequests) { protocolFeatures.subtract(shmem) }
         case .getQueueNum:
             maximumQueues = value
             if value < UInt64(queues) {

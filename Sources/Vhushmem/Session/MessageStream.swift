@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 import CLinux
 
 /// vhost-user messages over a stream socket: cuts what arrives into messages, with their descriptors, and sends without waiting.

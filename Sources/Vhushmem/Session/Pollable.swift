@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 import CLinux
 
 /// What a session waits for: at most two descriptors, and a point in time.
@@ -15,7 +17,7 @@ struct PollTargets: Equatable {
 
     /// Waits until something is ready or `limit` (microseconds; nil: none) has passed. False: it has passed.
     func wait(until limit: UInt64?) throws(Errno) -> Bool {
-        let until = [deadline, limit].compactMap { $0 }.min()
+        let until = earliest(deadline, limit)
         let ready = try Readiness.wait(
             for: (first?.fd ?? -1, first?.events ?? 0), (second?.fd ?? -1, second?.events ?? 0), until: until)
         if ready { return true }
@@ -23,6 +25,12 @@ struct PollTargets: Equatable {
         guard let limit else { return true }
         return Clock.now() < limit
     }
+}
+
+/// The earlier of two points in time, where nil is never.
+func earliest(_ one: UInt64?, _ other: UInt64?) -> UInt64? {
+    guard let one, let other else { return one ?? other }
+    return min(one, other)
 }
 
 /// Which of the two targets may be ready; the others need not be tried.
@@ -58,13 +66,19 @@ final class PollDescriptor {
 
     var fd: Int32 { epoll.raw }
 
-    init() throws(Errno) {
-        epoll = FileDescriptor(owning: try systemCall(.epollCreate) { epoll_create1(vhu_epoll_flags) })
-        timer = FileDescriptor(
+    private init(epoll: consuming FileDescriptor, timer: consuming FileDescriptor) {
+        self.epoll = epoll
+        self.timer = timer
+    }
+
+    static func make() throws(Errno) -> PollDescriptor {
+        let epoll = FileDescriptor(owning: try systemCall(.epollCreate) { epoll_create1(vhu_epoll_flags) })
+        let timer = FileDescriptor(
             owning: try systemCall(.timerfdCreate) { timerfd_create(CLOCK_MONOTONIC, vhu_timerfd_flags) })
         _ = try systemCall(.epollControl) {
             vhu_epoll_control(epoll.raw, EPOLL_CTL_ADD, timer.raw, UInt32(POLLIN))
         }
+        return PollDescriptor(epoll: epoll, timer: timer)
     }
 
     /// Makes the descriptor wait for `targets`. A descriptor that was closed meanwhile has left the epoll by itself.

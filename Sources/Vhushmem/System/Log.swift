@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 import CGLib
 
 /// GLib's log, in the domain "vhushmem". What a peer can cause at will goes to `debug`, which is off unless somebody asks.

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 import CLinux
 
 /// Descriptors that arrived with a message: closed unless somebody takes them.

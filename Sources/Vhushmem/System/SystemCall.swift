@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 import CLinux
 
 /// The system calls of the library, by name: what a test names when it makes one of them fail.

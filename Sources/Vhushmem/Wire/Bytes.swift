@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 /// Reading and writing integers in host byte order at byte offsets, never outside the buffer.
 extension UnsafeRawBufferPointer {
     /// The integer at `offset`; nil where it is not wholly inside.

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 /// The 12 bytes that stand before every payload.
 struct MessageHeader: Equatable {
     static let size = 12

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 /// The protocol features, as a set of bits.
 public struct ProtocolFeatures: OptionSet, Sendable {
     public let rawValue: UInt64

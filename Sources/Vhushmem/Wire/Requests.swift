@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 /// Ids of the requests that a front-end sends.
 enum FrontendRequest: UInt32 {
     case getFeatures = 1

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 /// The reply to GET_SHMEM_CONFIG: 2056 bytes. The index of a size is the region's id; 0 means that there is no such region.
 struct SharedMemoryConfig: Equatable {
     static let maximumRegions = 256

@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 /// The payload of SHMEM_MAP and SHMEM_UNMAP: 40 bytes.
 struct SharedMemoryMap: Equatable {
     static let size = 40

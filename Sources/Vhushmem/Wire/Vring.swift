@@ -1,3 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
 /// The payload of SET_VRING_KICK, _CALL and _ERR: the queue, and whether a descriptor travels along.
 struct VringDescriptor: Equatable {
     private static let indexMask: UInt64 = 0xff

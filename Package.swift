@@ -1,0 +1,58 @@
+// swift-tools-version: 6.1
+// The Swift face of the library, its unit tests and its Swift example. The C library that is installed comes from meson.build.
+
+import PackageDescription
+
+let swiftSettings: [SwiftSetting] = [
+    // The compiler checks every @_cdecl function against the C headers.
+    .enableExperimentalFeature("CImplementation"),
+    // Tests make system calls fail; a released library has no such seam.
+    .define("VHUSHMEM_FAULT_INJECTION", .when(configuration: .debug)),
+]
+
+// One view of the C library for all modules: CLinux needs the GNU one, and a struct must not look different in another module.
+let cSettings: [CSetting] = [.define("_GNU_SOURCE")]
+
+let package = Package(
+    name: "libvhushmem",
+    products: [
+        .library(name: "Vhushmem", targets: ["Vhushmem"])
+    ],
+    targets: [
+        // Not a systemLibrary: the headers include each other as <vhushmem/...>, which needs their folder in the search path.
+        .target(
+            name: "CVhushmem",
+            dependencies: ["CGLib"],
+            path: ".",
+            sources: ["Sources/CVhushmem"],
+            publicHeadersPath: "include"
+        ),
+        .systemLibrary(
+            name: "CGLib",
+            path: "Sources/CGLib",
+            pkgConfig: "glib-2.0",
+            providers: [.apt(["libglib2.0-dev"])]
+        ),
+        .systemLibrary(name: "CLinux", path: "Sources/CLinux"),
+        .target(
+            name: "Vhushmem",
+            dependencies: ["CVhushmem", "CGLib", "CLinux"],
+            path: "Sources/Vhushmem",
+            cSettings: cSettings,
+            swiftSettings: swiftSettings
+        ),
+        .executableTarget(
+            name: "swift-window",
+            dependencies: ["Vhushmem"],
+            path: "examples/swift-window",
+            cSettings: cSettings
+        ),
+        .testTarget(
+            name: "VhushmemTests",
+            dependencies: ["Vhushmem", "CVhushmem", "CGLib", "CLinux"],
+            path: "Tests/VhushmemTests",
+            cSettings: cSettings,
+            swiftSettings: swiftSettings
+        ),
+    ]
+)

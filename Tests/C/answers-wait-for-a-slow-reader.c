@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * A back-end that asks and does not read its answers neither blocks the loop nor loses one: they come, whole and in order, when it
+ * reads again. (Or the channel is closed, when it goes too far.)
+ */
+#include "rig.h"
+
+int main(void)
+{
+    uint64_t page = PAGE;
+    rig r;
+    rig_open(&r, 16 * page, NULL);
+    VhostUserMMap m = mmap_of(0, 0, 0, page, 0);
+    uint8_t bytes[52] = {0};
+    VhostUserHeader header = {UNMAP, 0x9, 40};
+    memcpy(bytes, &header, 12);
+    memcpy(bytes + 12, &m, 40);
+    int small = 4096;
+    setsockopt(r.channel, SOL_SOCKET, SO_SNDBUF, &small, sizeof(small));
+
+    int sent = 0;
+    for (int i = 0; i < 20000 && r.events[VHUSHMEM_EVENT_CHANNEL_LOST] == 0; i++) {
+        struct pollfd p = {.fd = r.channel, .events = POLLOUT};
+        if (poll(&p, 1, 0) == 1 && (p.revents & POLLOUT) != 0) {
+            EQ(try_send_bytes(r.channel, bytes, sizeof(bytes), NULL, 0), sizeof(bytes));
+            sent++;
+        } else if (!wait_readable((int)ok(vhushmem_frontend_get_fd(r.frontend)), 0)) {
+            break; /* both directions are full, and the front-end waits for neither */
+        }
+        int64_t begin = now_ms();
+        if (wait_readable((int)ok(vhushmem_frontend_get_fd(r.frontend)), 0)) {
+            vhushmem_frontend_dispatch(r.frontend);
+        }
+        CHECK(now_ms() - begin < 3000);
+    }
+    if (r.events[VHUSHMEM_EVENT_CHANNEL_LOST] == 0) {
+        for (int i = 0; i < sent; i++) {
+            message answer;
+            pump(r.frontend);
+            EQ(receive(r.channel, &answer, PATIENCE_MS), 1);
+            EQ(answer.header.request, UNMAP);
+            EQ(u64_of(&answer), -ENOENT);
+        }
+        rig_still_works(&r);
+    }
+    CHECK(vhushmem_frontend_is_ready(r.frontend));
+    rig_close(&r);
+    return 0;
+}

@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* An option struct of an unknown size, or with a field that means nothing, is refused with EINVAL; a larger one that ends in zeros is taken. */
+#include "harness.h"
+
+/* Each kind of options, embedded in something larger, and what takes them. */
+typedef union options {
+    uint32_t struct_size;
+    vhushmem_device_options device;
+    vhushmem_region_options region;
+    vhushmem_frontend_options frontend;
+    vhushmem_backend_options backend;
+    uint8_t bytes[256];
+} options;
+
+static int64_t device(const options *o)
+{
+    vhushmem_device *device = vhushmem_device_new(&o->device, &error);
+    int64_t result = errno_of_null(device);
+    vhushmem_device_unref(device);
+    return result;
+}
+
+static int64_t region(const options *o)
+{
+    vhushmem_device *device = some(vhushmem_device_new(NULL, NULL));
+    int64_t result = errno_of_null(vhushmem_region_new(device, 0, PAGE, &o->region, &error));
+    EQ(vhushmem_device_region_ids(device, NULL, 0), result == 0 ? 1 : 0);
+    vhushmem_device_unref(device);
+    return result;
+}
+
+static int64_t frontend(const options *o)
+{
+    vhushmem_frontend *frontend = vhushmem_frontend_new("/tmp/x", &o->frontend, &error);
+    int64_t result = errno_of_null(frontend);
+    vhushmem_frontend_free(frontend);
+    return result;
+}
+
+static int64_t region_of_frontend(const options *o)
+{
+    options outer = {.frontend = {.struct_size = sizeof(outer.frontend), .region = &o->region}};
+    return frontend(&outer);
+}
+
+static int64_t device_of_frontend(const options *o)
+{
+    options outer = {.frontend = {.struct_size = sizeof(outer.frontend), .device = &o->device}};
+    return frontend(&outer);
+}
+
+static int64_t backend(const options *o)
+{
+    vhushmem_backend *backend = vhushmem_backend_new(&o->backend, &error);
+    int64_t result = errno_of_null(backend);
+    vhushmem_backend_free(backend);
+    return result;
+}
+
+static void sizes(int64_t (*take)(const options *), uint32_t size)
+{
+    options o = {.struct_size = size};
+    ok(take(&o));
+    const uint32_t wrong[] = {0, 1, 4, size - 8, size - 1, UINT32_MAX};
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+        if (wrong[i] < sizeof(o)) { /* more is not there to be read */
+            o.struct_size = wrong[i];
+            refused(take(&o), -EINVAL, "struct_size");
+        }
+    }
+    for (uint32_t more = 1; more <= 64; more *= 8) {
+        o.struct_size = size + more;
+        ok(take(&o));
+        o.bytes[size + more - 1] = 1;
+        refused(take(&o), -EINVAL);
+        o.bytes[size + more - 1] = 0;
+    }
+    o.struct_size = size;
+    o.bytes[size] = 1; /* beyond what it says it is */
+    ok(take(&o));
+}
+
+#define REFUSES(take, member, field, value)                                                                                    \
+    do {                                                                                                                       \
+        options o_ = {.member = {.struct_size = sizeof(o_.member), .field = value}};                                           \
+        refused(take(&o_), -EINVAL);                                                                                           \
+    } while (0)
+
+int main(void)
+{
+    sizes(device, sizeof(vhushmem_device_options));
+    sizes(region, sizeof(vhushmem_region_options));
+    sizes(frontend, sizeof(vhushmem_frontend_options));
+    sizes(backend, sizeof(vhushmem_backend_options));
+    sizes(region_of_frontend, sizeof(vhushmem_region_options));
+    sizes(device_of_frontend, sizeof(vhushmem_device_options));
+    REFUSES(device, device, reserved, 1);
+    REFUSES(device_of_frontend, device, reserved, 1);
+    REFUSES(region, region, reserved, 1);
+    REFUSES(region, region, strategy, 99);
+    REFUSES(region, region, holes, 2);
+    REFUSES(region, region, fd_policy, 1u << 31);
+    REFUSES(region, region, flags, 1u << 31);
+    REFUSES(region_of_frontend, region, holes, 2);
+    REFUSES(frontend, frontend, flags, 1u << 31);
+    REFUSES(frontend, frontend, shmem_bit, 5);
+    REFUSES(backend, backend, shmem_bit, 5);
+    return 0;
+}

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* A region takes as many mappings and bytes as its quota says; the next is refused with ENOSPC, and fits once one is gone. */
+#include "rig.h"
+
+static const vhushmem_region_options options = {.struct_size = sizeof(options), .max_mappings = 3, .max_bytes = 6 * 4096};
+
+static void facts(rig *r)
+{
+    uint64_t page = PAGE;
+    int fd = memfd_of(8 * page, 1);
+    r->no_spare_page = true;
+    ok(rig_map(r, fd, 0, 0, page, 0));
+    ok(rig_map(r, fd, 0, page, page, 0));
+    ok(rig_map(r, fd, 0, 2 * page, 2 * page - 1, 0)); /* bytes are counted in whole pages */
+    EQ(vhushmem_region_mapped_bytes(r->region), 4 * page);
+    rig_refuses(r, rig_map(r, fd, 0, 8 * page, page, 0), -ENOSPC);
+    ok(rig_unmap(r, 0, page));
+    ok(rig_map(r, fd, 0, 8 * page, page, 0));
+    ok(rig_unmap(r, 8 * page, page));
+    ok(rig_unmap(r, page, page));
+
+    /* One mapping of two pages is left: bytes. */
+    uint64_t rest = options.max_bytes - 2 * page;
+    rig_refuses(r, rig_map(r, fd, 0, 8 * page, rest + 1, 0), -ENOSPC, hex(rest + 1), hex(options.max_bytes));
+    ok(rig_map(r, fd, 0, 8 * page, rest, 0));
+    rig_refuses(r, rig_map(r, fd, 0, 0, page, 0), -ENOSPC);
+    close(fd);
+}
+
+int main(void)
+{
+    through_both_doors(facts, 16 * PAGE, NULL, &options);
+    return 0;
+}

@@ -1,0 +1,290 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef VHUSHMEM_TESTS_RIG_H
+#define VHUSHMEM_TESTS_RIG_H
+
+/*
+ * A front-end of ours with a back-end that speaks bytes: the handshake is the peer's, the channel is in the hands of the test,
+ * which sends what it likes and looks at each answer. Or a region alone, so that the same facts can be shown of the C calls.
+ */
+
+#include "peer.h"
+
+typedef struct rig {
+    const char *door; /* for messages: "the C calls" or "the wire" */
+    bool wire;
+    peer peer;
+    int channel; /* the back-end's end of the channel; borrowed from the peer */
+    vhushmem_frontend *frontend;
+    vhushmem_device *device;
+    vhushmem_region *region;
+    uint8_t shmid;
+    bool no_spare_page; /* the region's last page is not free for rig_still_works */
+    /* What the callback saw. */
+    int events[8];
+    vhushmem_event last;
+    char said[512];
+} rig;
+
+static inline void rig_event(vhushmem_frontend *frontend, const vhushmem_event *event, void *user_data)
+{
+    rig *r = user_data;
+    CHECK(frontend == r->frontend);
+    CHECK(event->type >= 1 && event->type <= 7);
+    r->events[event->type]++;
+    r->last = *event;
+    snprintf(r->said, sizeof(r->said), "%s", event->message != NULL ? event->message : "");
+    r->last.message = r->said;
+}
+
+/* Let the front-end do all it can do now. */
+static inline void pump(vhushmem_frontend *frontend)
+{
+    for (int i = 0; i < 10000 && wait_readable((int)ok(vhushmem_frontend_get_fd(frontend)), 0); i++) {
+        if (vhushmem_frontend_dispatch(frontend) == -ENOTCONN) {
+            return;
+        }
+    }
+}
+
+/* Let it work until something has become true. */
+#define PUMP_UNTIL(frontend, condition)                                                                                        \
+    do {                                                                                                                       \
+        int64_t end_ = now_ms() + PATIENCE_MS;                                                                                 \
+        while (!(condition)) {                                                                                                 \
+            if (now_ms() > end_) {                                                                                             \
+                FAIL("waited in vain for: %s", #condition);                                                                    \
+            }                                                                                                                  \
+            if (wait_readable((int)ok(vhushmem_frontend_get_fd(frontend)), 10)) {                                              \
+                vhushmem_frontend_dispatch(frontend);                                                                          \
+            }                                                                                                                  \
+        }                                                                                                                      \
+    } while (0)
+
+/* A front-end on a socket pair; r->peer was prepared by the test. Not connected yet. */
+static inline void rig_new(rig *r, const vhushmem_frontend_options *options)
+{
+    int pair[2];
+    r->wire = true;
+    r->door = "the wire";
+    CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == 0);
+    peer_start(&r->peer, pair[1]);
+    r->frontend = some(vhushmem_frontend_new_fd(pair[0], options, &error));
+    r->device = some(vhushmem_frontend_device(r->frontend));
+    ok(vhushmem_frontend_set_callback(r->frontend, rig_event, r, NULL));
+    ok(vhushmem_frontend_get_fd(r->frontend)); /* it may be made when it is asked for: before any snapshot */
+}
+
+/* After the handshake: region 0, or the one with the smallest id, is r->region. */
+static inline void rig_connected(rig *r)
+{
+    r->channel = r->peer.channel;
+    if (vhushmem_device_region_ids(r->device, &r->shmid, 1) > 0) {
+        r->region = some(vhushmem_device_find_region(r->device, r->shmid));
+    }
+}
+
+static inline void rig_connect(rig *r, const vhushmem_frontend_options *options)
+{
+    rig_new(r, options);
+    ok(vhushmem_frontend_connect(r->frontend, PATIENCE_MS, &error));
+    EQ(r->events[VHUSHMEM_EVENT_READY], 1);
+    rig_connected(r);
+}
+
+/* A rig with region 0 of so many bytes, reached by the wire. */
+static inline void rig_open(rig *r, uint64_t size, const vhushmem_frontend_options *options)
+{
+    memset(r, 0, sizeof(*r));
+    peer_init(&r->peer);
+    peer_add_region(&r->peer, 0, size);
+    rig_connect(r, options);
+}
+
+/* The same region without any peer, for the C calls. */
+static inline void rig_open_plain(rig *r, uint64_t size, const vhushmem_device_options *device,
+                                  const vhushmem_region_options *region)
+{
+    memset(r, 0, sizeof(*r));
+    r->door = "the C calls";
+    r->channel = -1;
+    r->device = some(vhushmem_device_new(device, &error));
+    r->region = some(vhushmem_region_new(r->device, 0, size, region, &error));
+}
+
+static inline void rig_close(rig *r)
+{
+    if (r->wire) {
+        vhushmem_frontend_free(r->frontend);
+        peer_end(&r->peer);
+    } else {
+        vhushmem_device_unref(r->device);
+    }
+}
+
+/* The handshake with the rig's peer fails, with these words, and DISCONNECT tells the same. */
+#define fails_to_connect(r, options, code, ...)                                                                                \
+    do {                                                                                                                       \
+        rig_new(r, options);                                                                                                   \
+        refused(vhushmem_frontend_connect((r)->frontend, PATIENCE_MS, &error), code, ##__VA_ARGS__);                           \
+        EQ((r)->events[VHUSHMEM_EVENT_READY], 0);                                                                              \
+        EQ((r)->events[VHUSHMEM_EVENT_DISCONNECT], 1);                                                                         \
+        EQ((r)->last.result, code);                                                                                            \
+        CHECK((r)->said[0] != 0);                                                                                              \
+        CHECK(!vhushmem_frontend_is_ready((r)->frontend));                                                                     \
+        EQ(vhushmem_device_region_ids((r)->device, NULL, 0), 0);                                                               \
+        rig_close(r);                                                                                                          \
+    } while (0)
+
+/* ---- requests over the wire ---- */
+
+static inline VhostUserMMap mmap_of(uint8_t shmid, uint64_t fd_offset, uint64_t shm_offset, uint64_t len, uint64_t flags)
+{
+    VhostUserMMap m = {.shmid = shmid, .fd_offset = fd_offset, .shm_offset = shm_offset, .len = len, .flags = flags};
+    return m;
+}
+
+/* The answer to one request: exactly 20 bytes, and nothing more. Returns its u64. */
+static inline int64_t rig_answer(rig *r, uint32_t request)
+{
+    uint8_t bytes[256];
+    pump(r->frontend);
+    ssize_t n = recv(r->channel, bytes, sizeof(bytes), MSG_DONTWAIT);
+    EQ(n, 20);
+    VhostUserHeader header;
+    int64_t value;
+    memcpy(&header, bytes, 12);
+    memcpy(&value, bytes + 12, 8);
+    EQ(header.request, request);
+    EQ(header.flags, 0x5);
+    EQ(header.size, 8);
+    return value;
+}
+
+static inline void rig_no_answer(rig *r)
+{
+    char byte;
+    pump(r->frontend);
+    EQ(recv(r->channel, &byte, 1, MSG_DONTWAIT), -1);
+    EQ(errno, EAGAIN);
+}
+
+/* Any request with need_reply; the event tells the same as the answer, and its message becomes the GError. */
+static inline int64_t rig_request(rig *r, uint32_t request, const void *payload, uint32_t size, const int *fds, int fd_count)
+{
+    int type = request == MAP ? VHUSHMEM_EVENT_MAP : request == UNMAP ? VHUSHMEM_EVENT_UNMAP : VHUSHMEM_EVENT_OTHER_REQUEST;
+    int before = r->events[type];
+    send_message(r->channel, request, 0x9, payload, size, fds, fd_count);
+    int64_t value = rig_answer(r, request);
+    EQ(r->events[type], before + 1);
+    EQ(r->last.type, type);
+    EQ(r->last.request, request);
+    EQ(r->last.result, value);
+    if (value != 0) {
+        g_set_error_literal(&error, VHUSHMEM_ERROR, (int)-value, r->said);
+    } else {
+        EQ(r->said[0], 0);
+    }
+    return value;
+}
+
+static inline int64_t wire_map(rig *r, uint8_t shmid, int fd, uint64_t fd_offset, uint64_t shm_offset, uint64_t len,
+                               uint64_t flags)
+{
+    VhostUserMMap m = mmap_of(shmid, fd_offset, shm_offset, len, flags);
+    int64_t value = rig_request(r, MAP, &m, sizeof(m), &fd, 1);
+    EQ(r->last.shmid, shmid);
+    EQ(r->last.fd_offset, fd_offset);
+    EQ(r->last.shm_offset, shm_offset);
+    EQ(r->last.len, len);
+    EQ(r->last.flags, flags);
+    return value;
+}
+
+static inline int64_t wire_unmap(rig *r, uint8_t shmid, uint64_t shm_offset, uint64_t len)
+{
+    VhostUserMMap m = mmap_of(shmid, 0, shm_offset, len, 0);
+    int64_t value = rig_request(r, UNMAP, &m, sizeof(m), NULL, 0);
+    EQ(r->last.shmid, shmid);
+    EQ(r->last.shm_offset, shm_offset);
+    EQ(r->last.len, len);
+    return value;
+}
+
+/* ---- one request through either door ---- */
+
+static inline int64_t rig_map(rig *r, int fd, uint64_t fd_offset, uint64_t shm_offset, uint64_t len, uint64_t flags)
+{
+    return r->wire ? wire_map(r, r->shmid, fd, fd_offset, shm_offset, len, flags)
+                   : vhushmem_region_map(r->region, fd, fd_offset, shm_offset, len, flags, &error);
+}
+
+static inline int64_t rig_unmap(rig *r, uint64_t shm_offset, uint64_t len)
+{
+    return r->wire ? wire_unmap(r, r->shmid, shm_offset, len) : vhushmem_region_unmap(r->region, shm_offset, len, &error);
+}
+
+/* What must not change when a request is refused. */
+typedef struct still {
+    uint64_t mappings, bytes, device_mappings, device_bytes;
+    char *window, *fds;
+} still;
+
+static inline still rig_still(rig *r)
+{
+    still s = {vhushmem_region_mapping_count(r->region),
+               vhushmem_region_mapped_bytes(r->region),
+               vhushmem_device_mapping_count(r->device),
+               vhushmem_device_mapped_bytes(r->device),
+               window_now(r->region),
+               fds_now()};
+    return s;
+}
+
+static inline void same_still_at(const char *file, int line, rig *r, still before)
+{
+    still after = rig_still(r);
+    if (before.mappings != after.mappings || before.bytes != after.bytes || before.device_mappings != after.device_mappings ||
+        before.device_bytes != after.device_bytes) {
+        fail_at(file, line, "a refused request has changed how much is mapped, through %s", r->door);
+    }
+    same_at(file, line, before.window, after.window);
+    same_at(file, line, before.fds, after.fds);
+}
+
+/* The region's last page can be mapped, read and unmapped. */
+static inline void rig_still_works(rig *r)
+{
+    uint64_t page = PAGE, last = vhushmem_region_size(r->region) - page;
+    int fd = memfd_of(page, 77);
+    ok(rig_map(r, fd, 0, last, page, VHOST_USER_FLAG_MAP_RW));
+    shows(r->region, last, page, 77, 0);
+    ok(rig_unmap(r, last, page));
+    close(fd);
+}
+
+/* The request is refused with this code, says these words, changes nothing, and the next one works. */
+#define rig_refuses(r, call, code, ...)                                                                                        \
+    do {                                                                                                                       \
+        still before_ = rig_still(r);                                                                                          \
+        refused(call, code, ##__VA_ARGS__);                                                                                    \
+        same_still_at(__FILE__, __LINE__, r, before_);                                                                         \
+        if (!(r)->no_spare_page) {                                                                                             \
+            rig_still_works(r);                                                                                                \
+        }                                                                                                                      \
+    } while (0)
+
+/* The same facts through the C calls and through the wire. */
+static inline void through_both_doors(void (*facts)(rig *), uint64_t size, const vhushmem_device_options *device,
+                                      const vhushmem_region_options *region)
+{
+    rig r;
+    rig_open_plain(&r, size, device, region);
+    facts(&r);
+    rig_close(&r);
+    vhushmem_frontend_options options = {.struct_size = sizeof(options), .device = device, .region = region};
+    rig_open(&r, size, &options);
+    facts(&r);
+    rig_close(&r);
+}
+
+#endif

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* memory_region_init_ram_from_fd maps a file: shared or private, read-only or not; it takes the fd over on success, and only then. */
+#include "harness.h"
+
+#include <vhushmem/series.h>
+
+int main(void)
+{
+    uint64_t page = PAGE, word;
+    char *fds = fds_now();
+    char name[] = "ram";
+    int owner, fd = memfd_of(4 * page, 1), other = dup(fd);
+    MemoryRegion mr = {0}, ro = {0}, none = {0};
+
+    refused(errno_of_false(memory_region_init_ram_from_fd(&none, NULL, "x", 0, RAM_SHARED, fd, 0, &error)), -EINVAL);
+    refused(errno_of_false(memory_region_init_ram_from_fd(&none, NULL, "x", page, 1u << 30, fd, 0, &error)), -EINVAL);
+    refused(errno_of_false(memory_region_init_ram_from_fd(&none, NULL, "x", page, RAM_SHARED, fd, 8, &error)), -EINVAL, hex(8));
+    refused(errno_of_false(memory_region_init_ram_from_fd(&none, NULL, "x", 5 * page, RAM_SHARED, fd, 0, &error)), -EOVERFLOW,
+            hex(5 * page));
+    refused(errno_of_false(memory_region_init_ram_from_fd(&none, NULL, "x", page, RAM_SHARED, fd, 4 * page, &error)),
+            -EOVERFLOW);
+    refused(errno_of_false(memory_region_init_ram_from_fd(&none, NULL, "x", page, RAM_SHARED, -1, 0, &error)), -EBADF);
+    refused(errno_of_false(memory_region_init_ram_from_fd(NULL, NULL, "x", page, RAM_SHARED, fd, 0, &error)), -EFAULT);
+    CHECK(fcntl(fd, F_GETFD) >= 0);
+
+    CHECK(memory_region_init_ram_from_fd(&mr, &owner, name, 2 * page, RAM_SHARED, fd, page, &error) && error == NULL);
+    name[0] = 'X';
+    CHECK(strcmp(mr.name, "ram") == 0 && mr.owner == &owner && mr.size == 2 * page);
+    EQ(memory_region_size(&mr), 2 * page);
+    EQ(memory_region_get_fd(&mr), fd);
+    uint64_t *ram = some(memory_region_get_ram_ptr(&mr));
+    EQ(ram[0], pattern(1, page));
+    ram[0] = 42;
+    EQ(pread(other, &word, 8, (off_t)page), 8);
+    EQ(word, 42);
+
+    int reader = read_only(other);
+    refused(errno_of_false(memory_region_init_ram_from_fd(&ro, NULL, NULL, page, RAM_SHARED, reader, 0, &error)), -EACCES);
+    CHECK(
+        memory_region_init_ram_from_fd(&ro, NULL, NULL, page, RAM_SHARED | RAM_READONLY | RAM_READONLY_FD, reader, 0, &error));
+    CHECK(readable(memory_region_get_ram_ptr(&ro)) && !writable(memory_region_get_ram_ptr(&ro)));
+    memory_region_unref(&ro);
+    CHECK(fcntl(reader, F_GETFD) < 0);
+
+    /* Without RAM_SHARED writes are private. */
+    MemoryRegion copy = {0};
+    CHECK(memory_region_init_ram_from_fd(&copy, NULL, "copy", page, 0, dup(other), 0, &error));
+    *(volatile uint64_t *)memory_region_get_ram_ptr(&copy) = 7;
+    EQ(pread(other, &word, 8, 0), 8);
+    EQ(word, pattern(1, 0));
+    memory_region_unref(&copy);
+
+    memory_region_ref(&mr);
+    memory_region_unref(&mr);
+    EQ(ram[0], 42);
+    memory_region_unref(&mr);
+    CHECK(fcntl(fd, F_GETFD) < 0);
+    CHECK(!readable(ram));
+    close(other);
+    same(fds, fds_now());
+    return 0;
+}

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Whoever only polls the descriptor learns that a time limit has passed: it becomes readable then, and no earlier. */
+#include "rig.h"
+
+int main(void)
+{
+    vhushmem_frontend_options options = {.struct_size = sizeof(options), .request_timeout_ms = 300};
+    rig r;
+    memset(&r, 0, sizeof(r));
+    peer_init(&r.peer);
+    r.peer.mute = GET_FEATURES;
+    rig_new(&r, &options);
+    int64_t begin = now_ms();
+    ok(vhushmem_frontend_start(r.frontend, &error));
+    pump(r.frontend);
+    CHECK(!wait_readable((int)ok(vhushmem_frontend_get_fd(r.frontend)), 100));
+    CHECK(wait_readable((int)ok(vhushmem_frontend_get_fd(r.frontend)), PATIENCE_MS));
+    CHECK(now_ms() - begin >= 290);
+    vhushmem_frontend_dispatch(r.frontend);
+    EQ(r.events[VHUSHMEM_EVENT_DISCONNECT], 1);
+    EQ(r.last.result, -ETIMEDOUT);
+    rig_close(&r);
+    return 0;
+}

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* valgrind: no (it replaces malloc itself) */
+/* asan: no (it replaces malloc itself) */
+/* Once warm, serving a SHMEM_MAP and a SHMEM_UNMAP allocates no memory, whether it comes by the wire or by the C calls. */
+#include "rig.h"
+
+extern void *__libc_malloc(size_t size);
+extern void *__libc_calloc(size_t count, size_t size);
+extern void *__libc_realloc(void *old, size_t size);
+extern void *__libc_memalign(size_t alignment, size_t size);
+
+static __thread unsigned long allocations;
+
+void *malloc(size_t size)
+{
+    allocations++;
+    return __libc_malloc(size);
+}
+
+void *calloc(size_t count, size_t size)
+{
+    allocations++;
+    return __libc_calloc(count, size);
+}
+
+void *realloc(void *old, size_t size)
+{
+    allocations++;
+    return __libc_realloc(old, size);
+}
+
+int posix_memalign(void **place, size_t alignment, size_t size)
+{
+    allocations++;
+    *place = __libc_memalign(alignment, size);
+    return *place != NULL ? 0 : ENOMEM;
+}
+
+static void pair(rig *r, int fd, uint64_t offset)
+{
+    ok(rig_map(r, fd, 0, offset, PAGE, VHOST_USER_FLAG_MAP_RW));
+    ok(rig_unmap(r, offset, PAGE));
+}
+
+static void facts(rig *r)
+{
+    int fd = memfd_of(PAGE, 1);
+    for (uint64_t i = 0; i < 64; i++) {
+        ok(rig_map(r, fd, 0, 2 * i * PAGE, PAGE, 0));
+    }
+    pair(r, fd, 301 * PAGE);
+    unsigned long before = allocations;
+    for (uint64_t i = 0; i < 100; i++) {
+        pair(r, fd, (2 * i + 1) * PAGE);
+    }
+    EQ(allocations - before, 0);
+    CHECK(before > 0);
+    close(fd);
+}
+
+int main(void)
+{
+    through_both_doors(facts, 512 * PAGE, NULL, NULL);
+    return 0;
+}

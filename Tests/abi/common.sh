@@ -1,0 +1,14 @@
+# What the shell tests of this folder share; scripts/run-tests sets the environment.
+# shellcheck shell=bash
+set -euo pipefail
+: "${VHUSHMEM_SOURCE:=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)}"
+: "${VHUSHMEM_STAGE:=$VHUSHMEM_SOURCE/build/stage}"
+: "${VHUSHMEM_LIBRARY:=$VHUSHMEM_STAGE/lib/libvhushmem.so}"
+export PKG_CONFIG_PATH=$VHUSHMEM_STAGE/lib/pkgconfig
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+fail() {
+    echo "$*"
+    exit 1
+}
