@@ -138,8 +138,8 @@ VHUSHMEM_API uint64_t vhushmem_backend_protocol_features(vhushmem_backend *backe
  *
  * @param fd  borrowed.
  * (the other parameters as for vhushmem_region_map)
- * @returns 0; the front-end's refusal (-EINVAL, -EEXIST, ... as vhushmem_region_map lists them; -EIO where its answer was no
- *          negative errno); or -ENOTCONN (not negotiated), -EBADF, -ECONNRESET (the front-end is gone), -ETIMEDOUT (no answer in
+ * @returns 0; the front-end's refusal (this library's: what vhushmem_region_map lists, -ENOENT: it has no such region,
+ *          -ECANCELED: it has reset the device; -EIO where its answer was no negative errno); or -ENOTCONN (not negotiated), -EBADF, -ECONNRESET (the front-end is gone), -ETIMEDOUT (no answer in
  *          time: the channel is closed, since what happened is not known), -EPROTO (a wrong answer; the channel is closed).
  * Since: 0.1
  */

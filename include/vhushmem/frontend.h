@@ -124,7 +124,8 @@ VHUSHMEM_API int vhushmem_frontend_set_callback(vhushmem_frontend *frontend, vhu
 VHUSHMEM_API int vhushmem_frontend_add_region(vhushmem_frontend *frontend, uint8_t shmid, uint64_t size, GError **errp);
 
 /**
- * Begin: connect or listen, then shake hands as readiness allows. Returns at once; READY or DISCONNECT tells the outcome.
+ * Begin: connect or listen, then shake hands as readiness allows. Returns at once; READY or DISCONNECT tells the outcome. When it
+ * fails itself there is no event, and it may be called again.
  *
  * @returns 0, or -EBUSY (started already), or what connect, bind or listen answered (-ENOENT and -ECONNREFUSED: nobody listens
  *          at the path; -EADDRINUSE: somebody does), or -EMFILE.
@@ -133,7 +134,7 @@ VHUSHMEM_API int vhushmem_frontend_add_region(vhushmem_frontend *frontend, uint8
 VHUSHMEM_API int vhushmem_frontend_start(vhushmem_frontend *frontend, GError **errp);
 
 /**
- * start, and dispatch until the handshake is done or has failed.
+ * start, and dispatch until the handshake is done or has failed. A handshake that has begun and fails sends DISCONNECT as well.
  *
  * @param timeout_ms  how long at most; negative: as long as it takes (each request still has its own limit).
  * @returns 0, or what start returns, or -ETIMEDOUT, -EPROTO (the back-end broke the protocol, or its answer can't be used: the
@@ -202,7 +203,8 @@ VHUSHMEM_API uint64_t vhushmem_frontend_max_queues(vhushmem_frontend *frontend);
 VHUSHMEM_API int vhushmem_frontend_call_fd(vhushmem_frontend *frontend, unsigned queue);
 
 /**
- * The name of a protocol feature bit ("SHMEM"), as the specification has it without its prefix.
+ * The name of a protocol feature bit ("SHMEM"), as the specification has it today and without its prefix. Bits 20 and 21 have the
+ * names that they have today, also where shmem_bit makes one of them mean SHMEM.
  *
  * @returns a constant string; NULL: the bit has no name.
  * Thread rule: any thread.  Since: 0.1
