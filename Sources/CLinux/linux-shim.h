@@ -27,6 +27,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
+#include <sys/sysmacros.h>
 #include <sys/timerfd.h>
 #include <sys/uio.h>
 #include <sys/un.h>
@@ -60,9 +61,12 @@ static inline int vhu_open_read_only(const char *path) { return open(path, O_RDO
 static inline bool vhu_is_regular(uint32_t mode) { return S_ISREG(mode); }
 static inline bool vhu_is_directory(uint32_t mode) { return S_ISDIR(mode); }
 static inline bool vhu_is_fifo(uint32_t mode) { return S_ISFIFO(mode); }
+static inline unsigned vhu_major(dev_t device) { return major(device); }
 static inline bool vhu_is_socket(uint32_t mode) { return S_ISSOCK(mode); }
 
 #define VHU_HUGETLBFS_MAGIC 0x958458f6
+#define VHU_EXT4_MAGIC 0xef53
+#define VHU_XFS_MAGIC 0x58465342
 static const int vhu_seal_write = F_SEAL_WRITE;
 static const int vhu_seal_future_write = 0x0010; /* F_SEAL_FUTURE_WRITE, missing from older headers */
 static const int vhu_seal_shrink = F_SEAL_SHRINK;

@@ -11,7 +11,7 @@
 static bool with_descriptors(int left)
 {
     struct rlimit limit, tight;
-    int pair[2], events = 0;
+    int pair[2];
     CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == 0);
     int lowest = dup(0), fd = memfd_of(PAGE, 1);
     CHECK(lowest >= 0);
@@ -38,7 +38,7 @@ static bool with_descriptors(int left)
     CHECK(started == 0 || started == -EMFILE);
     for (int i = 0; i < 100; i++) {
         vhushmem_backend_dispatch(backend);
-        events += vhushmem_frontend_dispatch(frontend) > 0;
+        vhushmem_frontend_dispatch(frontend);
     }
     bool ready = vhushmem_frontend_is_ready(frontend);
     vhushmem_mapping *mapping = vhushmem_mapping_new(0, fd, 0, 0, PAGE, 0, NULL);

@@ -229,7 +229,7 @@ static inline int fd_count(void)
 
 /*
  * The mappings between two addresses, neighbours that the kernel may or may not have merged taken together. Freed by `same`.
- * The heap, the stack and what the kernel provides are left out.
+ * Up to UINT64_MAX, the heap, the stack and what the kernel provides are left out.
  */
 static inline char *maps_between(uint64_t from, uint64_t to)
 {
@@ -248,8 +248,11 @@ static inline char *maps_between(uint64_t from, uint64_t to)
             CHECK(sscanf(line, "%" SCNx64 "-%" SCNx64 " %7s %" SCNx64 " %*s %*s%n", &start, &end, perms, &offset, &at) == 4);
             snprintf(name, sizeof(name), "%s", line + at + strspn(line + at, " "));
             name[strcspn(name, "\n")] = 0;
-            if (end <= from || start >= to || name[0] == '[') {
+            if (end <= from || start >= to || (name[0] == '[' && to == UINT64_MAX)) {
                 continue;
+            }
+            if (name[0] == '[') {
+                name[0] = 0; /* the kernel calls "[heap]" whatever lies behind the heap's end when that has been moved */
             }
             if (pending && start == last_end && strcmp(perms, last_perms) == 0 && strcmp(name, last_name) == 0 &&
                 (name[0] == 0 || offset == last_offset)) {

@@ -11,7 +11,9 @@ int main(void)
     rig_new(&r, NULL);
     refused(vhushmem_frontend_add_region(r.frontend, 7, PAGE + 1, &error), -EINVAL, hex(PAGE + 1));
     refused(vhushmem_frontend_add_region(r.frontend, 7, 0, &error), -EINVAL);
-    refused(vhushmem_frontend_add_region(r.frontend, 7, BIT(60), &error), -ENOMEM, hex(BIT(60)));
+    if (!under_valgrind()) { /* which has an errno of its own for that */
+        refused(vhushmem_frontend_add_region(r.frontend, 7, BIT(60), &error), -ENOMEM, hex(BIT(60)));
+    }
     ok(vhushmem_frontend_add_region(r.frontend, 7, 16 * PAGE, &error));
     refused(vhushmem_frontend_add_region(r.frontend, 7, 16 * PAGE, &error), -EEXIST);
     ok(vhushmem_frontend_connect(r.frontend, PATIENCE_MS, &error));

@@ -23,12 +23,14 @@ int main(void)
     CHECK(virtio_new_shmem_region(vdev, 3, 16 * page) == NULL);
     CHECK(virtio_new_shmem_region(vdev, 4, page + 1) == NULL);
     CHECK(virtio_new_shmem_region(vdev, 4, 0) == NULL);
-    CHECK(virtio_new_shmem_region(vdev, 4, (UINT64_C(1) << 60)) == NULL);
+    CHECK(virtio_new_shmem_region(vdev, 4, UINT64_C(1) << 60) == NULL);
     ok(virtio_add_shmem(vdev, 4, page, &error));
     refused(virtio_add_shmem(vdev, 4, page, &error), -EEXIST, "4");
     refused(virtio_add_shmem(vdev, 5, page + 1, &error), -EINVAL, hex(page + 1));
     refused(virtio_add_shmem(vdev, 5, 0, &error), -EINVAL);
-    refused(virtio_add_shmem(vdev, 5, (UINT64_C(1) << 60), &error), -ENOMEM, hex((UINT64_C(1) << 60)));
+    if (!under_valgrind()) { /* which has an errno of its own for that */
+        refused(virtio_add_shmem(vdev, 5, UINT64_C(1) << 60, &error), -ENOMEM, hex(UINT64_C(1) << 60));
+    }
 
     int fd = memfd_of(4 * page, 1);
     VirtioSharedMemoryMapping *mapping = some(virtio_shared_memory_mapping_new(3, fd, page, 4 * page, 2 * page, true));

@@ -29,8 +29,11 @@ int main(void)
         CHECK(start <= window && end >= window + sizes[i] && strcmp(perms, "---p") == 0);
         g_free(maps);
     }
-    refused(errno_of_null(vhushmem_region_new(device, 200, UINT64_C(1) << 60, NULL, &error)), -ENOMEM, hex(UINT64_C(1) << 60));
-    refused(errno_of_null(vhushmem_region_new(device, 200, 0 - PAGE, NULL, &error)), -ENOMEM);
+    if (!under_valgrind()) { /* which has an errno of its own for that */
+        refused(errno_of_null(vhushmem_region_new(device, 200, UINT64_C(1) << 60, NULL, &error)), -ENOMEM,
+                hex(UINT64_C(1) << 60));
+        refused(errno_of_null(vhushmem_region_new(device, 200, 0 - PAGE, NULL, &error)), -ENOMEM);
+    }
     refused(errno_of_null(vhushmem_region_new(device, 200, 0, NULL, &error)), -EINVAL);
     refused(errno_of_null(vhushmem_region_new(device, 200, PAGE + 1, NULL, &error)), -EINVAL, hex(PAGE + 1));
     refused(errno_of_null(vhushmem_region_new(device, 0, PAGE, NULL, &error)), -EEXIST);

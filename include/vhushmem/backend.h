@@ -6,7 +6,7 @@
  * @file
  * The device side: enough to write a vhost-user back-end that has shared memory regions.
  *
- * Life: new, [set_callback, add_region], then listen (or connect, or new_fd), and dispatch whenever its descriptor is ready or let
+ * Life: new, [set_callback, add_region], then listen (or connect, or attach), and dispatch whenever its descriptor is ready or let
  * a GSource do that. NEGOTIATED says that the front-end serves mappings; from then on vhushmem_backend_map and _unmap work.
  *
  * Thread rule of this header: one thread at a time for one back-end.

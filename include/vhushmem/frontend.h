@@ -145,7 +145,7 @@ VHUSHMEM_API int vhushmem_frontend_connect(vhushmem_frontend *frontend, int time
 
 /**
  * The descriptor to wait on. It stays the same for the front-end's life and becomes readable when there is something to do, also
- * when a time limit has passed.
+ * when a time limit has passed. After DISCONNECT it never does again: a loop of the caller's own ends with that event.
  *
  * @returns the descriptor, owned by the front-end; or -EMFILE, -ENFILE, -ENOMEM, -EFAULT.
  * Since: 0.1

@@ -20,20 +20,20 @@ extension BackendOptions {
 }
 
 @_cdecl("vhushmem_backend_new") @implementation
-public func vhushmem_backend_new(
+package func vhushmem_backend_new(
     _ options: UnsafePointer<vhushmem_backend_options>?, _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
 ) -> OpaquePointer? {
     reportNil(to: errp) { () throws(ShmemError) in handle(owning: try Backend(BackendOptions(options))) }
 }
 
 @_cdecl("vhushmem_backend_free") @implementation
-public func vhushmem_backend_free(_ backend: OpaquePointer?) {
+package func vhushmem_backend_free(_ backend: OpaquePointer?) {
     object(backend, Backend.self)?.close()
     release(backend, Backend.self)
 }
 
 @_cdecl("vhushmem_backend_set_callback") @implementation
-public func vhushmem_backend_set_callback(
+package func vhushmem_backend_set_callback(
     _ backend: OpaquePointer?, _ fn: vhushmem_backend_event_fn?, _ user_data: gpointer?, _ destroy: GDestroyNotify?
 ) -> Int32 {
     let data = CallbackData(user_data, destroy)
@@ -56,7 +56,7 @@ public func vhushmem_backend_set_callback(
 }
 
 @_cdecl("vhushmem_backend_add_region") @implementation
-public func vhushmem_backend_add_region(
+package func vhushmem_backend_add_region(
     _ backend: OpaquePointer?, _ shmid: UInt8, _ size: UInt64, _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
 ) -> Int32 {
     report(to: errp) { () throws(ShmemError) in
@@ -66,7 +66,7 @@ public func vhushmem_backend_add_region(
 }
 
 @_cdecl("vhushmem_backend_listen") @implementation
-public func vhushmem_backend_listen(
+package func vhushmem_backend_listen(
     _ backend: OpaquePointer?, _ socket_path: UnsafePointer<CChar>?,
     _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
 ) -> Int32 {
@@ -78,7 +78,7 @@ public func vhushmem_backend_listen(
 }
 
 @_cdecl("vhushmem_backend_connect") @implementation
-public func vhushmem_backend_connect(
+package func vhushmem_backend_connect(
     _ backend: OpaquePointer?, _ socket_path: UnsafePointer<CChar>?,
     _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
 ) -> Int32 {
@@ -90,7 +90,7 @@ public func vhushmem_backend_connect(
 }
 
 @_cdecl("vhushmem_backend_attach") @implementation
-public func vhushmem_backend_attach(
+package func vhushmem_backend_attach(
     _ backend: OpaquePointer?, _ fd: Int32, _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
 ) -> Int32 {
     report(to: errp) { () throws(ShmemError) in
@@ -100,7 +100,7 @@ public func vhushmem_backend_attach(
 }
 
 @_cdecl("vhushmem_backend_get_fd") @implementation
-public func vhushmem_backend_get_fd(_ backend: OpaquePointer?) -> Int32 {
+package func vhushmem_backend_get_fd(_ backend: OpaquePointer?) -> Int32 {
     guard let backend = object(backend, Backend.self) else { return -EFAULT }
     do throws(ShmemError) {
         return try backend.pollDescriptor()
@@ -110,39 +110,39 @@ public func vhushmem_backend_get_fd(_ backend: OpaquePointer?) -> Int32 {
 }
 
 @_cdecl("vhushmem_backend_get_events") @implementation
-public func vhushmem_backend_get_events(_ backend: OpaquePointer?) -> Int32 {
+package func vhushmem_backend_get_events(_ backend: OpaquePointer?) -> Int32 {
     backend == nil ? -EFAULT : POLLIN
 }
 
 @_cdecl("vhushmem_backend_dispatch") @implementation
-public func vhushmem_backend_dispatch(_ backend: OpaquePointer?) -> Int32 {
+package func vhushmem_backend_dispatch(_ backend: OpaquePointer?) -> Int32 {
     guard let backend = object(backend, Backend.self) else { return -EFAULT }
     // A callback may free the back-end: it goes when this call is over.
     return withExtendedLifetime(backend) { backend.dispatch() }
 }
 
 @_cdecl("vhushmem_backend_source_new") @implementation
-public func vhushmem_backend_source_new(_ backend: OpaquePointer?) -> UnsafeMutablePointer<GSource>? {
+package func vhushmem_backend_source_new(_ backend: OpaquePointer?) -> UnsafeMutablePointer<GSource>? {
     object(backend, Backend.self).flatMap { SessionSource.make(for: $0, name: "vhushmem back-end") }
 }
 
 @_cdecl("vhushmem_backend_is_negotiated") @implementation
-public func vhushmem_backend_is_negotiated(_ backend: OpaquePointer?) -> Bool {
+package func vhushmem_backend_is_negotiated(_ backend: OpaquePointer?) -> Bool {
     object(backend, Backend.self)?.isNegotiated ?? false
 }
 
 @_cdecl("vhushmem_backend_features") @implementation
-public func vhushmem_backend_features(_ backend: OpaquePointer?) -> UInt64 {
+package func vhushmem_backend_features(_ backend: OpaquePointer?) -> UInt64 {
     object(backend, Backend.self)?.features ?? 0
 }
 
 @_cdecl("vhushmem_backend_protocol_features") @implementation
-public func vhushmem_backend_protocol_features(_ backend: OpaquePointer?) -> UInt64 {
+package func vhushmem_backend_protocol_features(_ backend: OpaquePointer?) -> UInt64 {
     object(backend, Backend.self)?.protocolFeatures.rawValue ?? 0
 }
 
 @_cdecl("vhushmem_backend_map") @implementation
-public func vhushmem_backend_map(
+package func vhushmem_backend_map(
     _ backend: OpaquePointer?, _ shmid: UInt8, _ fd: Int32, _ fd_offset: UInt64, _ shm_offset: UInt64, _ len: UInt64,
     _ flags: UInt64, _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
 ) -> Int32 {
@@ -153,7 +153,7 @@ public func vhushmem_backend_map(
 }
 
 @_cdecl("vhushmem_backend_unmap") @implementation
-public func vhushmem_backend_unmap(
+package func vhushmem_backend_unmap(
     _ backend: OpaquePointer?, _ shmid: UInt8, _ shm_offset: UInt64, _ len: UInt64,
     _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
 ) -> Int32 {

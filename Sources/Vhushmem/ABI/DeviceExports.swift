@@ -18,30 +18,30 @@ extension DeviceOptions {
 }
 
 @_cdecl("vhushmem_device_new") @implementation
-public func vhushmem_device_new(
+package func vhushmem_device_new(
     _ options: UnsafePointer<vhushmem_device_options>?, _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
 ) -> OpaquePointer? {
     reportNil(to: errp) { () throws(ShmemError) in handle(owning: Device(try DeviceOptions(options))) }
 }
 
 @_cdecl("vhushmem_device_ref") @implementation
-public func vhushmem_device_ref(_ device: OpaquePointer?) -> OpaquePointer? {
+package func vhushmem_device_ref(_ device: OpaquePointer?) -> OpaquePointer? {
     retain(device, Device.self)
     return device
 }
 
 @_cdecl("vhushmem_device_unref") @implementation
-public func vhushmem_device_unref(_ device: OpaquePointer?) {
+package func vhushmem_device_unref(_ device: OpaquePointer?) {
     release(device, Device.self)
 }
 
 @_cdecl("vhushmem_device_find_region") @implementation
-public func vhushmem_device_find_region(_ device: OpaquePointer?, _ shmid: UInt8) -> OpaquePointer? {
+package func vhushmem_device_find_region(_ device: OpaquePointer?, _ shmid: UInt8) -> OpaquePointer? {
     object(device, Device.self)?.region(id: shmid).map { handle(borrowing: $0) }
 }
 
 @_cdecl("vhushmem_device_region_ids") @implementation
-public func vhushmem_device_region_ids(
+package func vhushmem_device_region_ids(
     _ device: OpaquePointer?, _ ids: UnsafeMutablePointer<UInt8>?, _ capacity: Int
 ) -> Int32 {
     guard let device = object(device, Device.self), ids != nil || capacity == 0 else { return -EFAULT }
@@ -53,17 +53,17 @@ public func vhushmem_device_region_ids(
 }
 
 @_cdecl("vhushmem_device_mapping_count") @implementation
-public func vhushmem_device_mapping_count(_ device: OpaquePointer?) -> UInt64 {
+package func vhushmem_device_mapping_count(_ device: OpaquePointer?) -> UInt64 {
     object(device, Device.self)?.mappingCount ?? 0
 }
 
 @_cdecl("vhushmem_device_mapped_bytes") @implementation
-public func vhushmem_device_mapped_bytes(_ device: OpaquePointer?) -> UInt64 {
+package func vhushmem_device_mapped_bytes(_ device: OpaquePointer?) -> UInt64 {
     object(device, Device.self)?.mappedBytes ?? 0
 }
 
 @_cdecl("vhushmem_device_unmap_all") @implementation
-public func vhushmem_device_unmap_all(_ device: OpaquePointer?) -> Int32 {
+package func vhushmem_device_unmap_all(_ device: OpaquePointer?) -> Int32 {
     guard let device = object(device, Device.self) else { return -EFAULT }
     return Int32(clamping: device.unmapAll())
 }

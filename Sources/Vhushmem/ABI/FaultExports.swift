@@ -6,7 +6,7 @@ import CVhushmem
 // vhushmem/fault.h
 
 @_cdecl("vhushmem_resolve_guest_fault") @implementation
-public func vhushmem_resolve_guest_fault(
+package func vhushmem_resolve_guest_fault(
     _ region: OpaquePointer?, _ shm_offset: UInt64, _ len: UInt64, _ access: UInt32, _ data: UnsafeMutableRawPointer?
 ) -> Int32 {
     guard let region = object(region, Region.self) else { return -EFAULT }

@@ -66,7 +66,7 @@ extension FrontendEvent {
 }
 
 @_cdecl("vhushmem_frontend_new") @implementation
-public func vhushmem_frontend_new(
+package func vhushmem_frontend_new(
     _ socket_path: UnsafePointer<CChar>?, _ options: UnsafePointer<vhushmem_frontend_options>?,
     _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
 ) -> OpaquePointer? {
@@ -77,7 +77,7 @@ public func vhushmem_frontend_new(
 }
 
 @_cdecl("vhushmem_frontend_new_fd") @implementation
-public func vhushmem_frontend_new_fd(
+package func vhushmem_frontend_new_fd(
     _ fd: Int32, _ options: UnsafePointer<vhushmem_frontend_options>?,
     _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
 ) -> OpaquePointer? {
@@ -87,13 +87,13 @@ public func vhushmem_frontend_new_fd(
 }
 
 @_cdecl("vhushmem_frontend_free") @implementation
-public func vhushmem_frontend_free(_ frontend: OpaquePointer?) {
+package func vhushmem_frontend_free(_ frontend: OpaquePointer?) {
     object(frontend, Frontend.self)?.close()
     release(frontend, Frontend.self)
 }
 
 @_cdecl("vhushmem_frontend_set_callback") @implementation
-public func vhushmem_frontend_set_callback(
+package func vhushmem_frontend_set_callback(
     _ frontend: OpaquePointer?, _ fn: vhushmem_event_fn?, _ user_data: gpointer?, _ destroy: GDestroyNotify?
 ) -> Int32 {
     let data = CallbackData(user_data, destroy)
@@ -109,7 +109,7 @@ public func vhushmem_frontend_set_callback(
 }
 
 @_cdecl("vhushmem_frontend_add_region") @implementation
-public func vhushmem_frontend_add_region(
+package func vhushmem_frontend_add_region(
     _ frontend: OpaquePointer?, _ shmid: UInt8, _ size: UInt64, _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
 ) -> Int32 {
     report(to: errp) { () throws(ShmemError) in
@@ -119,7 +119,7 @@ public func vhushmem_frontend_add_region(
 }
 
 @_cdecl("vhushmem_frontend_start") @implementation
-public func vhushmem_frontend_start(
+package func vhushmem_frontend_start(
     _ frontend: OpaquePointer?, _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
 ) -> Int32 {
     report(to: errp) { () throws(ShmemError) in
@@ -129,17 +129,17 @@ public func vhushmem_frontend_start(
 }
 
 @_cdecl("vhushmem_frontend_connect") @implementation
-public func vhushmem_frontend_connect(
+package func vhushmem_frontend_connect(
     _ frontend: OpaquePointer?, _ timeout_ms: Int32, _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
 ) -> Int32 {
     report(to: errp) { () throws(ShmemError) in
         guard let frontend = object(frontend, Frontend.self) else { throw .null("frontend") }
-        try frontend.connect(timeout: timeout_ms < 0 ? nil : UInt64(timeout_ms) &* 1000)
+        try frontend.connect(timeout: timeout_ms < 0 ? nil : UInt32(timeout_ms))
     }
 }
 
 @_cdecl("vhushmem_frontend_get_fd") @implementation
-public func vhushmem_frontend_get_fd(_ frontend: OpaquePointer?) -> Int32 {
+package func vhushmem_frontend_get_fd(_ frontend: OpaquePointer?) -> Int32 {
     guard let frontend = object(frontend, Frontend.self) else { return -EFAULT }
     do throws(ShmemError) {
         return try frontend.pollDescriptor()
@@ -149,61 +149,61 @@ public func vhushmem_frontend_get_fd(_ frontend: OpaquePointer?) -> Int32 {
 }
 
 @_cdecl("vhushmem_frontend_get_events") @implementation
-public func vhushmem_frontend_get_events(_ frontend: OpaquePointer?) -> Int32 {
+package func vhushmem_frontend_get_events(_ frontend: OpaquePointer?) -> Int32 {
     frontend == nil ? -EFAULT : POLLIN
 }
 
 @_cdecl("vhushmem_frontend_dispatch") @implementation
-public func vhushmem_frontend_dispatch(_ frontend: OpaquePointer?) -> Int32 {
+package func vhushmem_frontend_dispatch(_ frontend: OpaquePointer?) -> Int32 {
     guard let frontend = object(frontend, Frontend.self) else { return -EFAULT }
     // A callback may free the front-end: it goes when this call is over.
     return withExtendedLifetime(frontend) { frontend.dispatch() }
 }
 
 @_cdecl("vhushmem_frontend_source_new") @implementation
-public func vhushmem_frontend_source_new(_ frontend: OpaquePointer?) -> UnsafeMutablePointer<GSource>? {
+package func vhushmem_frontend_source_new(_ frontend: OpaquePointer?) -> UnsafeMutablePointer<GSource>? {
     object(frontend, Frontend.self).flatMap { SessionSource.make(for: $0, name: "vhushmem front-end") }
 }
 
 @_cdecl("vhushmem_frontend_device") @implementation
-public func vhushmem_frontend_device(_ frontend: OpaquePointer?) -> OpaquePointer? {
+package func vhushmem_frontend_device(_ frontend: OpaquePointer?) -> OpaquePointer? {
     object(frontend, Frontend.self).map { handle(borrowing: $0.device) }
 }
 
 @_cdecl("vhushmem_frontend_is_ready") @implementation
-public func vhushmem_frontend_is_ready(_ frontend: OpaquePointer?) -> Bool {
+package func vhushmem_frontend_is_ready(_ frontend: OpaquePointer?) -> Bool {
     object(frontend, Frontend.self)?.isReady ?? false
 }
 
 @_cdecl("vhushmem_frontend_features") @implementation
-public func vhushmem_frontend_features(_ frontend: OpaquePointer?) -> UInt64 {
+package func vhushmem_frontend_features(_ frontend: OpaquePointer?) -> UInt64 {
     object(frontend, Frontend.self)?.features ?? 0
 }
 
 @_cdecl("vhushmem_frontend_protocol_features") @implementation
-public func vhushmem_frontend_protocol_features(_ frontend: OpaquePointer?) -> UInt64 {
+package func vhushmem_frontend_protocol_features(_ frontend: OpaquePointer?) -> UInt64 {
     object(frontend, Frontend.self)?.protocolFeatures.rawValue ?? 0
 }
 
 @_cdecl("vhushmem_frontend_max_queues") @implementation
-public func vhushmem_frontend_max_queues(_ frontend: OpaquePointer?) -> UInt64 {
+package func vhushmem_frontend_max_queues(_ frontend: OpaquePointer?) -> UInt64 {
     object(frontend, Frontend.self)?.maximumQueues ?? 0
 }
 
 @_cdecl("vhushmem_frontend_call_fd") @implementation
-public func vhushmem_frontend_call_fd(_ frontend: OpaquePointer?, _ queue: UInt32) -> Int32 {
+package func vhushmem_frontend_call_fd(_ frontend: OpaquePointer?, _ queue: UInt32) -> Int32 {
     guard let frontend = object(frontend, Frontend.self) else { return -EFAULT }
     guard queue < frontend.options.queues else { return -EINVAL }
     return frontend.callDescriptor(queue: Int(queue)) ?? -ENOTCONN
 }
 
 @_cdecl("vhushmem_protocol_feature_name") @implementation
-public func vhushmem_protocol_feature_name(_ bit: UInt32) -> UnsafePointer<CChar>? {
+package func vhushmem_protocol_feature_name(_ bit: UInt32) -> UnsafePointer<CChar>? {
     ProtocolFeatures.name(ofBit: bit).map(constant)
 }
 
 @_cdecl("vhushmem_frontend_reset") @implementation
-public func vhushmem_frontend_reset(
+package func vhushmem_frontend_reset(
     _ frontend: OpaquePointer?, _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
 ) -> Int32 {
     report(to: errp) { () throws(ShmemError) in

@@ -7,7 +7,7 @@ import CVhushmem
 // vhushmem/mapping.h
 
 @_cdecl("vhushmem_mapping_new") @implementation
-public func vhushmem_mapping_new(
+package func vhushmem_mapping_new(
     _ shmid: UInt8, _ fd: Int32, _ fd_offset: UInt64, _ shm_offset: UInt64, _ len: UInt64, _ flags: UInt64,
     _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
 ) -> OpaquePointer? {
@@ -22,18 +22,18 @@ public func vhushmem_mapping_new(
 }
 
 @_cdecl("vhushmem_mapping_ref") @implementation
-public func vhushmem_mapping_ref(_ mapping: OpaquePointer?) -> OpaquePointer? {
+package func vhushmem_mapping_ref(_ mapping: OpaquePointer?) -> OpaquePointer? {
     retain(mapping, Mapping.self)
     return mapping
 }
 
 @_cdecl("vhushmem_mapping_unref") @implementation
-public func vhushmem_mapping_unref(_ mapping: OpaquePointer?) {
+package func vhushmem_mapping_unref(_ mapping: OpaquePointer?) {
     release(mapping, Mapping.self)
 }
 
 @_cdecl("vhushmem_mapping_get_info") @implementation
-public func vhushmem_mapping_get_info(
+package func vhushmem_mapping_get_info(
     _ mapping: OpaquePointer?, _ info: UnsafeMutablePointer<vhushmem_mapping_info>?
 ) -> Int32 {
     guard let mapping = object(mapping, Mapping.self), let info else { return -EFAULT }

@@ -17,14 +17,14 @@ extension UnsafeMutablePointer<MemoryRegion> {
 }
 
 @_cdecl("memory_region_init") @implementation
-public func memory_region_init(
+package func memory_region_init(
     _ mr: UnsafeMutablePointer<MemoryRegion>?, _ owner: UnsafeMutableRawPointer?, _ name: UnsafePointer<CChar>?, _ size: UInt64
 ) {
     mr?.initialise(MemoryRegionState(.container, name: name), owner: owner, size: size)
 }
 
 @_cdecl("memory_region_init_ram_from_fd") @implementation
-public func memory_region_init_ram_from_fd(
+package func memory_region_init_ram_from_fd(
     _ mr: UnsafeMutablePointer<MemoryRegion>?, _ owner: UnsafeMutableRawPointer?, _ name: UnsafePointer<CChar>?,
     _ size: UInt64, _ ram_flags: UInt32, _ fd: Int32, _ offset: ram_addr_t,
     _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
@@ -42,23 +42,23 @@ public func memory_region_init_ram_from_fd(
 }
 
 @_cdecl("memory_region_size") @implementation
-public func memory_region_size(_ mr: UnsafeMutablePointer<MemoryRegion>?) -> UInt64 {
+package func memory_region_size(_ mr: UnsafeMutablePointer<MemoryRegion>?) -> UInt64 {
     mr?.pointee.size ?? 0
 }
 
 @_cdecl("memory_region_get_ram_ptr") @implementation
-public func memory_region_get_ram_ptr(_ mr: UnsafeMutablePointer<MemoryRegion>?) -> UnsafeMutableRawPointer? {
+package func memory_region_get_ram_ptr(_ mr: UnsafeMutablePointer<MemoryRegion>?) -> UnsafeMutableRawPointer? {
     mr?.baseAddress
 }
 
 @_cdecl("memory_region_get_fd") @implementation
-public func memory_region_get_fd(_ mr: UnsafeMutablePointer<MemoryRegion>?) -> Int32 {
+package func memory_region_get_fd(_ mr: UnsafeMutablePointer<MemoryRegion>?) -> Int32 {
     guard case .file(let memory)? = mr?.state?.backing else { return -1 }
     return memory.file.raw
 }
 
 @_cdecl("memory_region_add_subregion") @implementation
-public func memory_region_add_subregion(
+package func memory_region_add_subregion(
     _ mr: UnsafeMutablePointer<MemoryRegion>?, _ offset: hwaddr, _ subregion: UnsafeMutablePointer<MemoryRegion>?
 ) {
     guard let mr, let subregion else { return Log.warning("memory_region_add_subregion: a region is NULL") }
@@ -87,7 +87,7 @@ public func memory_region_add_subregion(
 }
 
 @_cdecl("memory_region_del_subregion") @implementation
-public func memory_region_del_subregion(
+package func memory_region_del_subregion(
     _ mr: UnsafeMutablePointer<MemoryRegion>?, _ subregion: UnsafeMutablePointer<MemoryRegion>?
 ) {
     guard let mr, let subregion, let state = mr.state, subregion.pointee.container == mr else {
@@ -100,17 +100,17 @@ public func memory_region_del_subregion(
 }
 
 @_cdecl("memory_region_transaction_begin") @implementation
-public func memory_region_transaction_begin() {
+package func memory_region_transaction_begin() {
     MemoryTransaction.begin()
 }
 
 @_cdecl("memory_region_transaction_commit") @implementation
-public func memory_region_transaction_commit() {
+package func memory_region_transaction_commit() {
     MemoryTransaction.commit()
 }
 
 @_cdecl("memory_region_ref") @implementation
-public func memory_region_ref(_ mr: UnsafeMutablePointer<MemoryRegion>?) {
+package func memory_region_ref(_ mr: UnsafeMutablePointer<MemoryRegion>?) {
     if let container = mr?.regionContainer {
         retain(handle(borrowing: container.region), Region.self)
     } else {
@@ -119,7 +119,7 @@ public func memory_region_ref(_ mr: UnsafeMutablePointer<MemoryRegion>?) {
 }
 
 @_cdecl("memory_region_unref") @implementation
-public func memory_region_unref(_ mr: UnsafeMutablePointer<MemoryRegion>?) {
+package func memory_region_unref(_ mr: UnsafeMutablePointer<MemoryRegion>?) {
     guard let mr else { return }
     if let container = mr.regionContainer { return release(handle(borrowing: container.region), Region.self) }
     guard let state = mr.state, state.releaseOnce() else { return }
@@ -131,7 +131,7 @@ public func memory_region_unref(_ mr: UnsafeMutablePointer<MemoryRegion>?) {
 }
 
 @_cdecl("memory_listener_register") @implementation
-public func memory_listener_register(
+package func memory_listener_register(
     _ listener: UnsafeMutablePointer<MemoryListener>?, _ root: UnsafeMutablePointer<MemoryRegion>?
 ) {
     guard let listener, let root, listener.pointee.vhushmem_state == nil else {
@@ -146,7 +146,7 @@ public func memory_listener_register(
 }
 
 @_cdecl("memory_listener_unregister") @implementation
-public func memory_listener_unregister(_ listener: UnsafeMutablePointer<MemoryListener>?) {
+package func memory_listener_unregister(_ listener: UnsafeMutablePointer<MemoryListener>?) {
     guard let listener, let raw = listener.pointee.vhushmem_state else { return }
     listener.pointee.vhushmem_state = nil
     // SAFETY: memory_listener_register put the root there, which outlives its listeners.

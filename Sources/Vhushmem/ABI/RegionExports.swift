@@ -47,7 +47,7 @@ extension vhushmem_mapping_info {
 }
 
 @_cdecl("vhushmem_region_new") @implementation
-public func vhushmem_region_new(
+package func vhushmem_region_new(
     _ device: OpaquePointer?, _ shmid: UInt8, _ size: UInt64, _ options: UnsafePointer<vhushmem_region_options>?,
     _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
 ) -> OpaquePointer? {
@@ -58,43 +58,43 @@ public func vhushmem_region_new(
 }
 
 @_cdecl("vhushmem_region_ref") @implementation
-public func vhushmem_region_ref(_ region: OpaquePointer?) -> OpaquePointer? {
+package func vhushmem_region_ref(_ region: OpaquePointer?) -> OpaquePointer? {
     retain(region, Region.self)
     return region
 }
 
 @_cdecl("vhushmem_region_unref") @implementation
-public func vhushmem_region_unref(_ region: OpaquePointer?) {
+package func vhushmem_region_unref(_ region: OpaquePointer?) {
     release(region, Region.self)
 }
 
 @_cdecl("vhushmem_region_id") @implementation
-public func vhushmem_region_id(_ region: OpaquePointer?) -> Int32 {
+package func vhushmem_region_id(_ region: OpaquePointer?) -> Int32 {
     object(region, Region.self).map { Int32($0.id) } ?? -EFAULT
 }
 
 @_cdecl("vhushmem_region_size") @implementation
-public func vhushmem_region_size(_ region: OpaquePointer?) -> UInt64 {
+package func vhushmem_region_size(_ region: OpaquePointer?) -> UInt64 {
     object(region, Region.self)?.size ?? 0
 }
 
 @_cdecl("vhushmem_region_window") @implementation
-public func vhushmem_region_window(_ region: OpaquePointer?) -> UnsafeMutableRawPointer? {
+package func vhushmem_region_window(_ region: OpaquePointer?) -> UnsafeMutableRawPointer? {
     object(region, Region.self)?.window.baseAddress
 }
 
 @_cdecl("vhushmem_region_mapping_count") @implementation
-public func vhushmem_region_mapping_count(_ region: OpaquePointer?) -> UInt64 {
+package func vhushmem_region_mapping_count(_ region: OpaquePointer?) -> UInt64 {
     object(region, Region.self)?.mappingCount ?? 0
 }
 
 @_cdecl("vhushmem_region_mapped_bytes") @implementation
-public func vhushmem_region_mapped_bytes(_ region: OpaquePointer?) -> UInt64 {
+package func vhushmem_region_mapped_bytes(_ region: OpaquePointer?) -> UInt64 {
     object(region, Region.self)?.mappedBytes ?? 0
 }
 
 @_cdecl("vhushmem_region_map") @implementation
-public func vhushmem_region_map(
+package func vhushmem_region_map(
     _ region: OpaquePointer?, _ fd: Int32, _ fd_offset: UInt64, _ shm_offset: UInt64, _ len: UInt64, _ flags: UInt64,
     _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
 ) -> Int32 {
@@ -106,7 +106,7 @@ public func vhushmem_region_map(
 }
 
 @_cdecl("vhushmem_region_alloc") @implementation
-public func vhushmem_region_alloc(
+package func vhushmem_region_alloc(
     _ region: OpaquePointer?, _ fd: Int32, _ fd_offset: UInt64, _ len: UInt64, _ align: UInt64, _ flags: UInt64,
     _ shm_offset: UnsafeMutablePointer<UInt64>?, _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
 ) -> Int32 {
@@ -119,7 +119,7 @@ public func vhushmem_region_alloc(
 }
 
 @_cdecl("vhushmem_region_add_mapping") @implementation
-public func vhushmem_region_add_mapping(
+package func vhushmem_region_add_mapping(
     _ region: OpaquePointer?, _ mapping: OpaquePointer?, _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
 ) -> Int32 {
     let result = report(to: errp) { () throws(ShmemError) in
@@ -133,7 +133,7 @@ public func vhushmem_region_add_mapping(
 }
 
 @_cdecl("vhushmem_region_unmap") @implementation
-public func vhushmem_region_unmap(
+package func vhushmem_region_unmap(
     _ region: OpaquePointer?, _ shm_offset: UInt64, _ len: UInt64, _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
 ) -> Int32 {
     report(to: errp) { () throws(ShmemError) in
@@ -143,18 +143,18 @@ public func vhushmem_region_unmap(
 }
 
 @_cdecl("vhushmem_region_unmap_all") @implementation
-public func vhushmem_region_unmap_all(_ region: OpaquePointer?) -> Int32 {
+package func vhushmem_region_unmap_all(_ region: OpaquePointer?) -> Int32 {
     guard let region = object(region, Region.self) else { return -EFAULT }
     return Int32(clamping: region.unmapAll())
 }
 
 @_cdecl("vhushmem_region_find_mapping") @implementation
-public func vhushmem_region_find_mapping(_ region: OpaquePointer?, _ shm_offset: UInt64, _ len: UInt64) -> OpaquePointer? {
+package func vhushmem_region_find_mapping(_ region: OpaquePointer?, _ shm_offset: UInt64, _ len: UInt64) -> OpaquePointer? {
     object(region, Region.self)?.mapping(at: shm_offset, length: len).map { handle(owning: $0) }
 }
 
 @_cdecl("vhushmem_region_next_mapping") @implementation
-public func vhushmem_region_next_mapping(
+package func vhushmem_region_next_mapping(
     _ region: OpaquePointer?, _ from: UInt64, _ info: UnsafeMutablePointer<vhushmem_mapping_info>?
 ) -> Int32 {
     guard let region = object(region, Region.self), let info else { return -EFAULT }
@@ -165,7 +165,7 @@ public func vhushmem_region_next_mapping(
 }
 
 @_cdecl("vhushmem_region_translate") @implementation
-public func vhushmem_region_translate(
+package func vhushmem_region_translate(
     _ region: OpaquePointer?, _ shm_offset: UInt64, _ len: UInt64, _ write: Bool
 ) -> UnsafeMutableRawPointer? {
     guard let region else { return nil }

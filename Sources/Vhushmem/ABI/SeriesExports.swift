@@ -7,7 +7,7 @@ import CVhushmem
 // vhushmem/series.h: regions, mappings and the wire. What a void function can't return is logged.
 
 @_cdecl("virtio_add_shmem") @implementation
-public func virtio_add_shmem(
+package func virtio_add_shmem(
     _ vdev: OpaquePointer?, _ shmid: UInt8, _ size: UInt64, _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
 ) -> Int32 {
     report(to: errp) { () throws(ShmemError) in
@@ -17,7 +17,7 @@ public func virtio_add_shmem(
 }
 
 @_cdecl("virtio_new_shmem_region") @implementation
-public func virtio_new_shmem_region(_ vdev: OpaquePointer?, _ shmid: UInt8, _ size: UInt64) -> OpaquePointer? {
+package func virtio_new_shmem_region(_ vdev: OpaquePointer?, _ shmid: UInt8, _ size: UInt64) -> OpaquePointer? {
     guard let device = object(vdev, Device.self) else { return nil }
     do throws(ShmemError) {
         return handle(borrowing: try device.addRegion(id: shmid, size: size))
@@ -28,17 +28,17 @@ public func virtio_new_shmem_region(_ vdev: OpaquePointer?, _ shmid: UInt8, _ si
 }
 
 @_cdecl("virtio_find_shmem_region") @implementation
-public func virtio_find_shmem_region(_ vdev: OpaquePointer?, _ shmid: UInt8) -> OpaquePointer? {
+package func virtio_find_shmem_region(_ vdev: OpaquePointer?, _ shmid: UInt8) -> OpaquePointer? {
     object(vdev, Device.self)?.region(id: shmid).map { handle(borrowing: $0) }
 }
 
 @_cdecl("virtio_shmem_memory_region") @implementation
-public func virtio_shmem_memory_region(_ shmem: OpaquePointer?) -> UnsafeMutablePointer<MemoryRegion>? {
+package func virtio_shmem_memory_region(_ shmem: OpaquePointer?) -> UnsafeMutablePointer<MemoryRegion>? {
     object(shmem, Region.self)?.memoryRegion
 }
 
 @_cdecl("virtio_shared_memory_mapping_new") @implementation
-public func virtio_shared_memory_mapping_new(
+package func virtio_shared_memory_mapping_new(
     _ shmid: UInt8, _ fd: Int32, _ fd_offset: UInt64, _ shm_offset: UInt64, _ len: UInt64, _ allow_write: Bool
 ) -> OpaquePointer? {
     do throws(ShmemError) {
@@ -52,7 +52,7 @@ public func virtio_shared_memory_mapping_new(
 }
 
 @_cdecl("virtio_add_shmem_map") @implementation
-public func virtio_add_shmem_map(_ shmem: OpaquePointer?, _ mapping: OpaquePointer?) -> Int32 {
+package func virtio_add_shmem_map(_ shmem: OpaquePointer?, _ mapping: OpaquePointer?) -> Int32 {
     guard let region = object(shmem, Region.self), let described = object(mapping, Mapping.self) else { return -EFAULT }
     do throws(ShmemError) {
         try region.add(described)
@@ -66,7 +66,7 @@ public func virtio_add_shmem_map(_ shmem: OpaquePointer?, _ mapping: OpaquePoint
 }
 
 @_cdecl("virtio_alloc_shmem_map") @implementation
-public func virtio_alloc_shmem_map(
+package func virtio_alloc_shmem_map(
     _ shmem: OpaquePointer?, _ fd: Int32, _ fd_offset: UInt64, _ len: UInt64, _ align: UInt64, _ allow_write: Bool,
     _ shm_offset: UnsafeMutablePointer<UInt64>?, _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
 ) -> OpaquePointer? {
@@ -83,13 +83,13 @@ public func virtio_alloc_shmem_map(
 }
 
 @_cdecl("virtio_find_shmem_map") @implementation
-public func virtio_find_shmem_map(_ shmem: OpaquePointer?, _ offset: hwaddr, _ size: UInt64) -> OpaquePointer? {
+package func virtio_find_shmem_map(_ shmem: OpaquePointer?, _ offset: hwaddr, _ size: UInt64) -> OpaquePointer? {
     // The region's record holds the mapping: it lives until it is undone.
     object(shmem, Region.self)?.mapping(at: UInt64(offset), length: size).map { handle(borrowing: $0) }
 }
 
 @_cdecl("virtio_del_shmem_map") @implementation
-public func virtio_del_shmem_map(_ shmem: OpaquePointer?, _ offset: hwaddr, _ size: UInt64) {
+package func virtio_del_shmem_map(_ shmem: OpaquePointer?, _ offset: hwaddr, _ size: UInt64) {
     guard let region = object(shmem, Region.self) else { return }
     do throws(ShmemError) {
         try region.unmap(at: UInt64(offset), length: size)
@@ -99,7 +99,7 @@ public func virtio_del_shmem_map(_ shmem: OpaquePointer?, _ offset: hwaddr, _ si
 }
 
 @_cdecl("vhost_get_shmem_config") @implementation
-public func vhost_get_shmem_config(
+package func vhost_get_shmem_config(
     _ dev: OpaquePointer?, _ nregions: UnsafeMutablePointer<Int32>?, _ memory_sizes: UnsafeMutablePointer<UInt64>?,
     _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
 ) -> Int32 {
@@ -116,8 +116,9 @@ public func vhost_get_shmem_config(
 }
 
 @_cdecl("vu_shmem_map") @implementation
-public func vu_shmem_map(
-    _ dev: OpaquePointer?, _ shmid: UInt8, _ fd_offset: UInt64, _ shm_offset: UInt64, _ len: UInt64, _ flags: UInt64, _ fd: Int32
+package func vu_shmem_map(
+    _ dev: OpaquePointer?, _ shmid: UInt8, _ fd_offset: UInt64, _ shm_offset: UInt64, _ len: UInt64, _ flags: UInt64,
+    _ fd: Int32
 ) -> Bool {
     guard let backend = object(dev, Backend.self) else { return false }
     do throws(ShmemError) {
@@ -130,7 +131,7 @@ public func vu_shmem_map(
 }
 
 @_cdecl("vu_shmem_unmap") @implementation
-public func vu_shmem_unmap(_ dev: OpaquePointer?, _ shmid: UInt8, _ shm_offset: UInt64, _ len: UInt64) -> Bool {
+package func vu_shmem_unmap(_ dev: OpaquePointer?, _ shmid: UInt8, _ shm_offset: UInt64, _ len: UInt64) -> Bool {
     guard let backend = object(dev, Backend.self) else { return false }
     do throws(ShmemError) {
         try backend.unmap(shmid: shmid, at: shm_offset, length: len)

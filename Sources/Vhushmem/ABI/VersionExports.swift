@@ -6,18 +6,18 @@ import CVhushmem
 // vhushmem/version.h and vhushmem/error.h
 
 @_cdecl("vhushmem_version") @implementation
-public func vhushmem_version() -> UInt32 {
+package func vhushmem_version() -> UInt32 {
     UInt32(VHUSHMEM_VERSION_MAJOR) &* 1_000_000 &+ UInt32(VHUSHMEM_VERSION_MINOR) &* 1000 &+ UInt32(VHUSHMEM_VERSION_MICRO)
 }
 
 @_cdecl("vhushmem_version_string") @implementation
-public func vhushmem_version_string() -> UnsafePointer<CChar>? {
+package func vhushmem_version_string() -> UnsafePointer<CChar>? {
     let text: StaticString = "0.1.0"
     return constant(text)
 }
 
 @_cdecl("vhushmem_error_quark") @implementation
-public func vhushmem_error_quark() -> GQuark {
+package func vhushmem_error_quark() -> GQuark {
     ShmemError.quark
 }
 

@@ -17,11 +17,15 @@ final class DeviceState {
 }
 
 /// A vhost-user device, as far as shared memory goes: its regions. Safe from any thread.
-public final class Device {
+///
+/// The mappings of its regions end with it, even where somebody still holds a region. Unchecked Sendable: what changes is guarded
+/// by `state.lock`.
+public final class Device: @unchecked Sendable {
     let state: DeviceState
     /// By id. Guarded by `state.lock`.
     private var regions: [Region?]
 
+    /// A device without regions.
     public init(_ options: DeviceOptions = DeviceOptions()) {
         state = DeviceState(quota: Quota(maximumMappings: options.maximumMappings, maximumBytes: options.maximumBytes))
         regions = [Region?](repeating: nil, count: SharedMemoryConfig.maximumRegions)
@@ -32,7 +36,9 @@ public final class Device {
         for region in regions { region?.unmapAll() }
     }
 
-    /// Gives the device a region and reserves its window.
+    /// Gives the device a region and reserves its window. `size`: bytes, a multiple of the page size.
+    ///
+    /// Throws EINVAL (the size), EEXIST (there is a region with this id), ENOMEM (the address space can't hold the window).
     @discardableResult
     public func addRegion(id: UInt8, size: UInt64, options: RegionOptions = RegionOptions()) throws(ShmemError) -> Region {
         if region(id: id) != nil { throw ShmemError(EEXIST, .region(shmid: id, size: size), .exists) }
@@ -47,19 +53,22 @@ public final class Device {
         return region
     }
 
+    /// The region with this id; nil: there is none.
     public func region(id: UInt8) -> Region? {
         state.lock.withLock { regions[Int(id)] }
     }
 
-    /// In the order of their ids.
+    /// All regions, in the order of their ids.
     public var allRegions: [Region] {
         state.lock.withLock { regions.compactMap { $0 } }
     }
 
+    /// How many mappings are live in all regions together.
     public var mappingCount: UInt64 {
         state.lock.withLock { state.quota.mappings }
     }
 
+    /// How many bytes, in whole pages, are mapped in all regions together.
     public var mappedBytes: UInt64 {
         state.lock.withLock { state.quota.bytes }
     }

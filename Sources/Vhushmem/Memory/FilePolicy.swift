@@ -28,6 +28,8 @@ struct FilePlan {
     let fileOffset: Int
     /// What the mapping owns: the request's range, rounded up to whole pages.
     let pages: ByteRange
+    /// The file is of a kind whose own mmap refuses nothing that was let through here.
+    let canMapInPlace: Bool
 }
 
 extension FilePolicy {
@@ -78,28 +80,30 @@ extension FilePolicy {
             }
         }
 
-        let shared = try sharing(status, fd: fd, writable: writable, for: subject)
+        let (sharing, isMemfd) = try sharing(status, fd: fd, writable: writable, for: subject)
+        let isPlain = pageSize == Memory.pageSize && (isMemfd || status.isOnLocalDisk(fd))
         return FilePlan(
-            protection: writable ? PROT_READ | PROT_WRITE : PROT_READ, flags: shared | (populate ? MAP_POPULATE : 0),
-            fileOffset: end &- Int(clamping: pages.length), pages: pages)
+            protection: writable ? PROT_READ | PROT_WRITE : PROT_READ, flags: sharing | (populate ? MAP_POPULATE : 0),
+            fileOffset: end &- Int(clamping: pages.length), pages: pages, canMapInPlace: isPlain)
     }
 
-    /// MAP_SHARED, but for a memfd that is sealed against writing: kernels refuse that even for reading only, and since nobody can
-    /// write to it any more, a private mapping shows the same bytes.
+    /// MAP_SHARED, but for a memfd that is sealed against writing: older kernels refuse that even for reading only, and since nobody
+    /// can write to it any more, a private mapping shows the same bytes, on all of them alike. And whether it is a memfd at all.
     private func sharing(
         _ status: FileStatus, fd: Int32, writable: Bool, for subject: ShmemError.Subject
-    ) throws(ShmemError) -> Int32 {
+    ) throws(ShmemError) -> (flags: Int32, isMemfd: Bool) {
         // A memfd has no name in a file system. Asking every file for its seals would be a system call a mapping for nothing.
         let mayHaveSeals = status.isRegular && status.links == 0
-        guard mayHaveSeals || contains(.requireSealShrink) else { return MAP_SHARED }
-        let seals: Int32
+        guard mayHaveSeals || contains(.requireSealShrink) else { return (MAP_SHARED, false) }
+        let seals: Int32?
         do throws(Errno) {
             seals = try FileStatus.seals(of: fd)
         } catch {
             throw ShmemError(error.code, subject, .system("fcntl", error.code))
         }
-        if contains(.requireSealShrink), seals & vhu_seal_shrink == 0 { throw ShmemError(EPERM, subject, .shrinkable) }
+        if contains(.requireSealShrink), (seals ?? 0) & vhu_seal_shrink == 0 { throw ShmemError(EPERM, subject, .shrinkable) }
+        guard let seals else { return (MAP_SHARED, false) }
         if writable, seals & (vhu_seal_write | vhu_seal_future_write) != 0 { throw ShmemError(EPERM, subject, .sealed) }
-        return seals & vhu_seal_write != 0 ? MAP_PRIVATE : MAP_SHARED
+        return (seals & vhu_seal_write != 0 ? MAP_PRIVATE : MAP_SHARED, true)
     }
 }

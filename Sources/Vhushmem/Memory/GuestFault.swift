@@ -12,7 +12,8 @@ public enum GuestAccess: UInt32, Sendable {
 
 extension Region {
     /// Carries out an access that KVM handed over with its data (KVM_EXIT_MMIO): a hole reads as zeros, a write that is not allowed
-    /// is dropped, and what has come to be mapped meanwhile is read and written for real.
+    /// is dropped, and what has come to be mapped meanwhile is read and written for real. Throws ENXIO where the access is outside
+    /// the region.
     public func emulateGuestAccess(at offset: UInt64, data: UnsafeMutableRawBufferPointer, isWrite: Bool) throws(ShmemError) {
         guard let range = ByteRange(start: offset, length: UInt64(data.count)), range.end <= size else {
             throw ShmemError(ENXIO, "the guest's access at \(hex(offset)) is outside region \(id)")
@@ -43,7 +44,8 @@ extension Region {
     }
 
     /// Makes the memory at an address take the access that failed (KVM_RUN answered EFAULT), so that the instruction can run again.
-    /// A nil `offset` stands for an exit that does not tell where.
+    /// A nil `offset` stands for an exit that does not tell where. Throws ENXIO (the access is outside the region, or it is not a hole
+    /// of the region that it failed at), ENOSPC (the guest has written to too many pages that it may only read), ENOMEM.
     public func resolveGuestFault(at offset: UInt64?, length: UInt64, access: GuestAccess) throws(ShmemError) {
         guard let offset else {
             let changed = try device.lock.withLock { () throws(ShmemError) in try showZerosInHoles() }
@@ -68,7 +70,8 @@ extension Region {
     private func resolve(page: UInt64, _ access: GuestAccess) throws(ShmemError) {
         if let record = table.first(endingAfter: page), record.start <= page {
             let isReadable = withUnsafeTemporaryAllocation(of: UInt8.self, capacity: 1) { byte in
-                byte.baseAddress.map { (try? Memory.copy(from: window.baseAddress + Int(clamping: page), to: $0, 1)) == 1 } ?? false
+                byte.baseAddress.map { (try? Memory.copy(from: window.baseAddress + Int(clamping: page), to: $0, 1)) == 1 }
+                    ?? false
             }
             // Mapped meanwhile, by another thread: the instruction works now.
             if isReadable, access == .read || MappingWord(bits: record.word).isWritable { return }
@@ -109,7 +112,8 @@ extension Region {
         if scratch.contains(page) { return }
         if scratch.isFull {
             guard let oldest = scratch.takeOldestInHole(), let hole = ByteRange(start: oldest, length: Memory.pageSize) else {
-                throw ShmemError(ENOSPC, "the guest wrote to \(ScratchPages.maximum) pages of region \(id) that it may only read")
+                throw ShmemError(
+                    ENOSPC, "the guest wrote to \(ScratchPages.maximum) pages of region \(id) that it may only read")
             }
             try? window.clear(hole)
         }

@@ -13,13 +13,17 @@ public struct MappingDescription: Sendable {
     public let length: UInt64
     /// First byte in the file.
     public let fileOffset: UInt64
+    /// Whether the guest may write to it.
     public let isWritable: Bool
 }
 
 /// One mapping, as an object that can be held: described first, then added to a region, in the end gone from it.
 ///
 /// Live mappings that nobody asked about have no such object: their record in the region's table is all there is of them.
-public final class Mapping {
+///
+/// Safe from any thread. Unchecked Sendable: `file` is touched only by who has claimed the mapping.
+public final class Mapping: @unchecked Sendable {
+    /// What was asked for.
     public let description: MappingDescription
 
     /// The file, until the mapping is added; then the kernel holds it.
@@ -28,7 +32,8 @@ public final class Mapping {
     private let host: Atomic<UInt>
     private let wasAdded: Atomic<Bool>
 
-    /// Describes a mapping that is yet to be added. `fd` is duplicated.
+    /// Describes a mapping that is yet to be added. `fd` is duplicated; `offset`, `fileOffset` and `length` are bytes and are checked
+    /// when the mapping is added. Throws EBADF (`fd` is not open), EMFILE.
     public init(
         shmid: UInt8, fd: Int32, fileOffset: UInt64, offset: UInt64, length: UInt64, writable: Bool
     ) throws(ShmemError) {
@@ -42,7 +47,8 @@ public final class Mapping {
             file = try FileDescriptor.duplicate(fd)
         } catch {
             throw ShmemError(
-                error.code, .map(shmid: shmid, offset: offset, length: length), .system("duplicating the descriptor", error.code))
+                error.code, .map(shmid: shmid, offset: offset, length: length),
+                .system("duplicating the descriptor", error.code))
         }
     }
 

@@ -25,7 +25,9 @@ enum MemoryTransaction {
             thread.pointee.pending = Unmanaged.passRetained(Pending()).toOpaque()
         }
         // SAFETY: `pending` is nil or was retained just above, and `commit` alone releases it.
-        guard let pending = thread.pointee.pending.map({ Unmanaged<Pending>.fromOpaque($0).takeUnretainedValue() }) else { return }
+        guard let pending = thread.pointee.pending.map({ Unmanaged<Pending>.fromOpaque($0).takeUnretainedValue() }) else {
+            return
+        }
         if !pending.groups.contains(where: { $0 === group }) { pending.groups.append(group) }
     }
 

@@ -3,8 +3,12 @@
 import CLinux
 
 /// A VIRTIO shared memory region: a window of host addresses and the files that are mapped in it. Safe from any thread.
-public final class Region {
+///
+/// Offsets and lengths are bytes. Unchecked Sendable: what changes is guarded by the device's lock.
+public final class Region: @unchecked Sendable {
+    /// The shmid.
     public let id: UInt8
+    /// The host addresses that stand for the region.
     public let window: Window
     let options: RegionOptions
     let device: DeviceState
@@ -51,19 +55,30 @@ public final class Region {
         ProcessBudget.give(1)
     }
 
+    /// Bytes, a multiple of the page size.
     public var size: UInt64 { window.size }
 
+    /// How many mappings are live.
     public var mappingCount: UInt64 {
         device.lock.withLock { quota.mappings }
     }
 
+    /// How many bytes, in whole pages, are mapped.
     public var mappedBytes: UInt64 {
         device.lock.withLock { quota.bytes }
     }
 
     // MARK: Map
 
-    /// Maps a range of a file; it can be read through the window when the call returns. `fd` is needed during the call only.
+    /// Maps a range of a file; it can be read through the window, by a guest too, when the call returns.
+    ///
+    /// `fd` is needed during the call only and stays the caller's. `fileOffset` and `offset` are multiples of the page size (of the
+    /// huge page size for a hugetlb file); `length` need not be, but the mapping owns all of its last page.
+    ///
+    /// When it throws, nothing has changed: EINVAL (alignment, a length of 0, a range that wraps around or ends beyond the region),
+    /// EEXIST (it overlaps a live mapping), EOVERFLOW (whole pages would lie beyond the end of the file), EBADF, EACCES (`fd` is not
+    /// open for it, or kept out by the policy), EPERM (seals), ENODEV (not a file that can be mapped), ENOSPC (a quota), ENOMEM,
+    /// ESHUTDOWN (the device is gone).
     public func map(
         fd: Int32, fileOffset: UInt64 = 0, at offset: UInt64, length: UInt64, writable: Bool = false
     ) throws(ShmemError) {
@@ -90,7 +105,10 @@ public final class Region {
         for watcher in watchers { watcher.regionDidMap(self, record) }
     }
 
-    /// Finds a free range and maps there. Returns where.
+    /// Finds a free range and maps there. Returns the range's offset in the region.
+    ///
+    /// `alignment`: of that offset, a power of two and no less than the page size; 0 is the page size. Throws what `map` does, and
+    /// ENOSPC where no free range is large enough.
     public func allocate(
         fd: Int32, fileOffset: UInt64 = 0, length: UInt64, alignment: UInt64 = 0, writable: Bool = false
     ) throws(ShmemError) -> UInt64 {
@@ -128,7 +146,8 @@ public final class Region {
         }
     }
 
-    /// Adds a mapping that was described before.
+    /// Makes a mapping live that was described before. Throws what `map` does, EINVAL for one that was made for a region with another
+    /// id, and EBUSY for one that was added before.
     public func add(_ mapping: Mapping) throws(ShmemError) {
         let it = mapping.description
         guard it.shmid == id else {
@@ -152,7 +171,8 @@ public final class Region {
 
     // MARK: Unmap
 
-    /// Undoes one whole mapping.
+    /// Undoes one whole mapping: exactly the offset and length that it was made with. Throws ENOENT (nothing is mapped there) or EINVAL
+    /// (something is, but not exactly this), and nothing has changed.
     public func unmap(at offset: UInt64, length: UInt64) throws(ShmemError) {
         try unmapLeavingCommit(at: offset, length: length)
         commit()
@@ -196,42 +216,14 @@ public final class Region {
 
     // MARK: Look
 
-    /// The host address of a range that one live mapping covers and allows the access to. Takes no lock: made for vCPU threads.
+    /// The host address of a range that one live mapping covers and allows the access to; nil: there is none. Takes no lock: made for
+    /// vCPU threads. The address is good until that mapping is undone, and touching a page that its file has lost raises SIGBUS.
     @inline(__always)
     public func translate(_ offset: UInt64, length: UInt64, forWriting: Bool = false) -> UnsafeMutableRawPointer? {
         guard length > 0, let record = table.concurrentFind(containing: offset, length: length),
             !forWriting || MappingWord(bits: record.word).isWritable
         else { return nil }
         return window.baseAddress + Int(clamping: offset)
-    }
-
-    /// The first live mapping that ends beyond `offset`.
-    public func nextMapping(from offset: UInt64) -> MappingDescription? {
-        device.lock.withLock { () -> MappingRecord? in
-            guard let record = table.first(endingAfter: offset), let pages = ownedPages(record) else { return nil }
-            // Who goes on from offset + length of a mapping that ends inside its last page has seen it already.
-            let isPassed = record.start &+ record.length <= offset
-            return isPassed ? table.first(endingAfter: pages.end) : record
-        }.map(describe)
-    }
-
-    /// The mapping that is exactly this range, as an object.
-    public func mapping(at offset: UInt64, length: UInt64) -> Mapping? {
-        device.lock.withLock {
-            guard let record = table.find(at: offset), record.length == length else { return nil }
-            let word = MappingWord(bits: record.word)
-            if let mapping = word.mapping { return mapping }
-            let mapping = Mapping(live: describe(record), at: window.baseAddress + Int(clamping: offset))
-            let named = MappingWord(writable: word.isWritable, retaining: mapping)
-            _ = table.setWord(at: offset, to: named.bits)
-            return mapping
-        }
-    }
-
-    func describe(_ record: MappingRecord) -> MappingDescription {
-        MappingDescription(
-            shmid: id, offset: record.start, length: record.length, fileOffset: record.fileOffset,
-            isWritable: MappingWord(bits: record.word).isWritable)
     }
 
     // MARK: Observers
@@ -243,16 +235,6 @@ public final class Region {
 
     func remove(_ observer: any RegionObserver) {
         device.lock.withLock { observers.removeAll { $0 === observer } }
-    }
-
-    /// Calls `body` for each live mapping, in order, with no lock held.
-    func forEachRecord(_ body: (MappingRecord) -> Void) {
-        var from: UInt64 = 0
-        while let record = device.lock.withLock({ table.first(endingAfter: from) }) {
-            body(record)
-            guard let pages = ownedPages(record) else { return }
-            from = pages.end
-        }
     }
 
     // MARK: With the lock held
@@ -267,15 +249,16 @@ public final class Region {
         if let next = table.first(endingAfter: pages.start), next.start < pages.end {
             throw ShmemError(EEXIST, subject, .overlap(next))
         }
-        if let shortage = quota.shortage(for: pages.length) { throw ShmemError(ENOSPC, subject, .quota(shortage, of: "region")) }
+        if let shortage = quota.shortage(for: pages.length) {
+            throw ShmemError(ENOSPC, subject, .quota(shortage, of: "region"))
+        }
         if let shortage = device.quota.shortage(for: pages.length) {
             throw ShmemError(ENOSPC, subject, .quota(shortage, of: "device"))
         }
         let cost = separateMappings(for: pages)
         guard ProcessBudget.take(cost) else { throw ShmemError(ENOSPC, subject, .processBudget(limit: ProcessBudget.limit)) }
         do throws(Errno) {
-            try window.place(
-                fd: fd, fileOffset: plan.fileOffset, over: pages, plan: plan, advice: options.hugePages ? MADV_HUGEPAGE : nil)
+            try window.place(fd: fd, over: pages, plan: plan, advice: options.hugePages ? MADV_HUGEPAGE : nil)
         } catch {
             ProcessBudget.give(cost)
             if error.code == EACCES { throw ShmemError(EACCES, subject, .notOpenFor(writable ? "writing" : "reading")) }

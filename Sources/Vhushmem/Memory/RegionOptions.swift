@@ -19,7 +19,9 @@ public enum Holes: UInt32, Sendable {
 
 /// How a region is to be.
 public struct RegionOptions: Sendable {
+    /// What is at addresses of the window where nothing is mapped.
     public var holes: Holes = .fault
+    /// Which files may be mapped.
     public var filePolicy: FilePolicy = []
     /// Fault the pages of each mapping in while it is made.
     public var populate = false

@@ -4,7 +4,10 @@ import CLinux
 
 /// The host addresses that stand for a region: reserved once, for the region's whole life. Mappings replace parts of the
 /// reservation and are replaced by it again, so that there is never an address in it that a stranger's mmap could be given.
-public final class Window {
+///
+/// Its address and size never change: they are what a VMM gives its hypervisor as a memory slot. Unchecked Sendable: what does
+/// change is guarded by the lock of the region's device.
+public final class Window: @unchecked Sendable {
     /// Where byte 0 of the region is.
     public let baseAddress: UnsafeMutableRawPointer
     /// Bytes.
@@ -66,30 +69,42 @@ public final class Window {
     }
 
     /// Maps a file over a part of the window. When it throws, that part is reserved as before.
-    func place(fd: Int32, fileOffset: Int, over range: ByteRange, plan: FilePlan, advice: Int32?) throws(Errno) {
+    func place(fd: Int32, over range: ByteRange, plan: FilePlan, advice: Int32?) throws(Errno) {
         guard let length = Int(exactly: range.length), let offset = Int(exactly: range.start) else { throw Errno(ENOMEM) }
-        if !Window.failedMapKeepsReservation {
-            let trial = try Memory.map(nil, length, protection: plan.protection, flags: plan.flags, fd: fd, offset: fileOffset)
-            try Memory.unmap(trial, length)
-        }
         let address = baseAddress + offset
-        do throws(Errno) {
-            _ = try Memory.map(
-                address, length, protection: plan.protection, flags: plan.flags | MAP_FIXED, fd: fd, offset: fileOffset)
-        } catch {
-            restoreAfterFailure(address, length)
-            throw error
+        if plan.canMapInPlace, Window.refusedMapKeepsReservation {
+            do throws(Errno) {
+                _ = try Memory.map(
+                    address, length, protection: plan.protection, flags: plan.flags | MAP_FIXED, fd: fd, offset: plan.fileOffset)
+            } catch {
+                restoreAfterFailure(address, length)
+                throw error
+            }
+            do throws(Errno) {
+                try Window.advise(address, length, advice)
+            } catch {
+                try? clear(range)
+                throw error
+            }
+        } else {
+            // The kernel unmaps what is there before it asks the file. A file that may refuse is asked elsewhere, so that a refusal
+            // opens no gap here; what it agreed to is moved in, in one step.
+            let made = try Memory.map(nil, length, protection: plan.protection, flags: plan.flags, fd: fd, offset: plan.fileOffset)
+            do throws(Errno) {
+                try Window.advise(made, length, advice)
+                try Memory.move(made, length, to: address)
+            } catch {
+                try? Memory.unmap(made, length)
+                restoreAfterFailure(address, length)
+                throw error
+            }
         }
-        do throws(Errno) {
-            try Memory.advise(address, length, MADV_DONTDUMP)
-        } catch {
-            try? clear(range)
-            throw error
-        }
-        if let advice {
-            // Advice: a kernel or file system without huge pages says no, and the mapping is as good as before.
-            try? Memory.advise(address, length, advice)
-        }
+    }
+
+    private static func advise(_ address: UnsafeMutableRawPointer, _ length: Int, _ advice: Int32?) throws(Errno) {
+        try Memory.advise(address, length, MADV_DONTDUMP)
+        // A kernel or file system without huge pages says no, and the mapping is as good as before.
+        if let advice { try? Memory.advise(address, length, advice) }
     }
 
     /// Makes a part of the window a hole again.
@@ -115,8 +130,8 @@ public final class Window {
         holeProtection = PROT_READ
     }
 
-    /// A kernel that unmapped what was there before it failed has left a gap: close it. One that has kept it answers EEXIST, and
-    /// so would a stranger's mapping that got in, which must not be replaced.
+    /// A kernel that is out of memory may have unmapped what was there before it failed: close the gap. One that has kept it answers
+    /// EEXIST, and so would a stranger's mapping that got in, which must not be replaced.
     private func restoreAfterFailure(_ address: UnsafeMutableRawPointer, _ length: Int) {
         do throws(Errno) {
             _ = try Memory.map(
@@ -128,9 +143,9 @@ public final class Window {
         }
     }
 
-    /// Whether a MAP_FIXED that fails leaves what was mapped there, as kernels from 6.12 on do. Older ones unmap first and then ask
-    /// the file, so that a stranger's mmap could get in: there, `place` maps elsewhere first to see whether the file agrees.
-    static let failedMapKeepsReservation: Bool = {
+    /// Whether a MAP_FIXED of a memfd that its seals refuse leaves what was mapped there, as newer kernels do: they look at the seals
+    /// first. A back-end may seal its memfd between our look and the kernel's, so where this is not so, nothing is mapped in place.
+    static let refusedMapKeepsReservation: Bool = {
         let length = Int(clamping: Memory.pageSize)
         guard let sealed = try? systemCall(.memfd, { vhu_memfd_sealed_against_writing() }) else { return false }
         let file = FileDescriptor(owning: sealed)

@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
 /// One live mapping. It owns every page that [start, start + length) touches.
-public struct MappingRecord: Equatable, Sendable {
+struct MappingRecord: Equatable, Sendable {
     /// First byte, an offset in the region.
-    public var start: UInt64
+    var start: UInt64
     /// Bytes as asked, more than 0. The rest of the last page belongs to the mapping as well.
-    public var length: UInt64
+    var length: UInt64
     /// Where in its file the mapping begins.
-    public var fileOffset: UInt64
+    var fileOffset: UInt64
     /// The owner's: flags, a handle.
-    public var word: UInt64
+    var word: UInt64
 
-    public init(start: UInt64, length: UInt64, fileOffset: UInt64, word: UInt64) {
+    init(start: UInt64, length: UInt64, fileOffset: UInt64, word: UInt64) {
         self.start = start
         self.length = length
         self.fileOffset = fileOffset

@@ -2,8 +2,8 @@
 
 /// The one error of the library: an errno value, and a sentence that is put together only when somebody reads it, so that a peer
 /// that is refused a million times costs no million strings.
-public struct ShmemError: Error {
-    /// A positive errno value.
+public struct ShmemError: Error, CustomStringConvertible {
+    /// A positive errno value; which ones a call has is said at the call.
     public let code: Int32
     let subject: Subject
     let reason: Reason
@@ -67,6 +67,9 @@ public struct ShmemError: Error {
         case exists
     }
 
+    public var description: String { message }
+
+    /// What was asked and what stood in the way, with numbers in hexadecimal. For people: the wording may change.
     public var message: String {
         switch subject {
         case .nothing: reason.sentence
@@ -117,7 +120,8 @@ extension ShmemError.Reason {
                 + " and only a whole mapping can be undone"
         case .fileWrapsAround(let offset): return "the range of the file, from \(hex(offset)) on, wraps around"
         case .fileTooShort(let size, let offset):
-            return "the file is only \(hex(size)) bytes long, so that from its offset \(hex(offset)) on whole pages lie beyond its end"
+            return "the file is only \(hex(size)) bytes long, so that from its offset \(hex(offset)) on"
+                + " whole pages lie beyond its end"
         case .notMappable(let what): return "a \(what) can't be mapped"
         case .notOpenFor(let what): return "the file is not open for \(what)"
         case .policy(let what): return "\(what) are kept out by the region's fd policy"
@@ -126,7 +130,8 @@ extension ShmemError.Reason {
         case .quota(.mappings(let limit), let owner): return "the \(owner) has reached its quota of \(limit) mappings"
         case .quota(.bytes(let used, let limit), let owner):
             return "the \(owner) has \(hex(used)) bytes mapped of its quota of \(hex(limit))"
-        case .processBudget(let limit): return "the process has used up its budget of \(limit) separate mappings (vm.max_map_count)"
+        case .processBudget(let limit):
+            return "the process has used up its budget of \(limit) separate mappings (vm.max_map_count)"
         case .noFreeRange(let size): return "no free range of the region (\(hex(size)) bytes) is large enough"
         case .wrongPayload(let expected, let got): return "its payload is \(got) bytes long and not \(expected)"
         case .wrongDescriptors(let expected, let got): return "it came with \(got) file descriptors and not \(expected)"

@@ -4,7 +4,11 @@ import CLinux
 
 /// What a back-end asks of its front-end. These wait for the answer, where one is owed.
 extension Backend {
-    /// Asks for a range of a file to be mapped.
+    /// Asks for a range of a file to be mapped, and waits for the answer where the front-end gives one (REPLY_ACK).
+    ///
+    /// `fd` stays the caller's. Offsets and the length are bytes. Throws the errno that the front-end answered (EIO where it answered
+    /// something else), ENOTCONN (no front-end serves mappings), ETIMEDOUT (`answerTimeout` has passed; the channel is closed),
+    /// ECONNRESET, EPROTO, EBADF.
     public func map(
         shmid: UInt8, fd: Int32, fileOffset: UInt64 = 0, at offset: UInt64, length: UInt64, writable: Bool = false
     ) throws(ShmemError) {
@@ -21,7 +25,7 @@ extension Backend {
             BackendRequest.shmemMap, payload, descriptor: fd, .map(shmid: shmid, offset: offset, length: length))
     }
 
-    /// Asks for a mapping to be undone.
+    /// Asks for a mapping to be undone: exactly the offset and length that it was made with. Throws what `map` does.
     public func unmap(shmid: UInt8, at offset: UInt64, length: UInt64) throws(ShmemError) {
         let payload = SharedMemoryMap(shmid: shmid, fileOffset: 0, offset: offset, length: length, flags: 0)
         try ask(

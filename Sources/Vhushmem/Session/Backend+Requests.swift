@@ -40,7 +40,8 @@ extension Backend {
         case .refused(let code): return refuse(header, code, "\(request.name)")
         case .malformed:
             return ShmemError(
-                EPROTO, "the front-end sent \(request.name) with \(payload.count) bytes of payload and"
+                EPROTO,
+                "the front-end sent \(request.name) with \(payload.count) bytes of payload and"
                     + " \(main.descriptorCount) file descriptors, which it can't have")
         }
     }

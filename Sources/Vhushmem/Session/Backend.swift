@@ -3,6 +3,9 @@
 import CLinux
 
 /// The device process's side of a vhost-user connection. One thread at a time.
+///
+/// `listen`, `connect` or `attach` begins. From then on a loop waits for `pollDescriptor` to be readable and calls `dispatch`, which
+/// never waits and tells what happened through `onEvent`. After `negotiated`, `map` and `unmap` ask the front-end and wait for its answer.
 public final class Backend: Pollable {
     /// Longer than any message of a front-end that is understood here, memory tables included.
     private static let capacity = 8192
@@ -11,6 +14,7 @@ public final class Backend: Pollable {
     private static let messagesPerDispatch = 64
     private static let virtioVersion1: UInt64 = 1 << 32
 
+    /// As they were given.
     public let options: BackendOptions
     /// Called with no lock held; it may call anything of the back-end.
     public var onEvent: ((Backend, BackendEvent) -> Void)?
@@ -21,15 +25,16 @@ public final class Backend: Pollable {
     var main: MessageStream?
     var channel: MessageStream?
     private var isFreed = false
-    /// What the front-end accepted.
+    /// The virtio features that the front-end accepted.
     public internal(set) var features: UInt64 = 0
+    /// The protocol features that the front-end accepted.
     public internal(set) var protocolFeatures: ProtocolFeatures = []
     var vringDescriptors = VringDescriptors()
     /// GET_SHMEM_CONFIG was answered.
     var toldRegions = false
-    private var poll: PollDescriptor?
-    private var attachments: [any PollAttachment] = []
+    var loops = SessionLoops()
 
+    /// A back-end without regions. Throws EINVAL (an option).
     public init(_ options: BackendOptions = BackendOptions()) throws(ShmemError) {
         // First: Embedded Swift leaks an object whose initialiser gives up before every property has its value.
         self.options = options
@@ -41,7 +46,8 @@ public final class Backend: Pollable {
         }
     }
 
-    /// Says that the device has a region.
+    /// Says that the device has a region of `size` bytes, a multiple of the page size. Throws EBUSY (a front-end is connected), EEXIST,
+    /// EINVAL (the size).
     public func addRegion(id: UInt8, size: UInt64) throws(ShmemError) {
         let subject = ShmemError.Subject.region(shmid: id, size: size)
         guard main == nil else { throw ShmemError(EBUSY, subject, .text("a front-end is connected")) }
@@ -55,7 +61,8 @@ public final class Backend: Pollable {
 
     // MARK: Begin
 
-    /// Listens at a path; one front-end at a time is served.
+    /// Listens at a path; one front-end at a time is served, the next one after it has gone. Throws EBUSY (there is a connection or a
+    /// listener), or the errno of socket, bind or listen.
     public func listen(at path: String) throws(ShmemError) {
         try checkIdle()
         do throws(Errno) {
@@ -66,7 +73,7 @@ public final class Backend: Pollable {
         watch()
     }
 
-    /// Connects to a front-end that listens.
+    /// Connects to a front-end that listens. Throws EBUSY, or the errno of connect.
     public func connect(to path: String) throws(ShmemError) {
         try checkIdle()
         do throws(Errno) {
@@ -77,7 +84,8 @@ public final class Backend: Pollable {
         watch()
     }
 
-    /// Uses a connected Unix stream socket, which it takes over.
+    /// Uses a connected Unix stream socket, which it takes over if it succeeds. Throws EBUSY, EINVAL (it is another kind of descriptor),
+    /// EBADF.
     public func attach(socket: Int32) throws(ShmemError) {
         try checkIdle()
         do throws(Errno) {
@@ -130,7 +138,7 @@ public final class Backend: Pollable {
         return targets
     }
 
-    /// Does what can be done now. Returns how many messages were taken, or -ENOTCONN.
+    /// Does what can be done without waiting. Returns how many messages were taken, or -ENOTCONN.
     @discardableResult
     public func dispatch() -> Int32 {
         dispatch(.both)
@@ -216,33 +224,13 @@ public final class Backend: Pollable {
         channel = nil
         listener = nil
         watch()
-        for attachment in attachments { attachment.sessionWasFreed() }
-        attachments = []
+        letLoopsGo()
     }
 
-    /// The descriptor that stands for all that the back-end waits for.
+    /// The descriptor that stands for all that the back-end waits for: readable when there is something to dispatch. It stays the
+    /// back-end's and the same for its life. Throws EMFILE, ENFILE, ENOMEM.
     public func pollDescriptor() throws(ShmemError) -> Int32 {
-        if let poll { return poll.fd }
-        do throws(Errno) {
-            let made = try PollDescriptor.make()
-            poll = made
-            watch()
-            return made.fd
-        } catch {
-            throw ShmemError(error.code, "no descriptor to wait on: \(Errno.text(error.code))")
-        }
-    }
-
-    private func watch() {
-        poll?.watch(pollTargets)
-    }
-
-    func attach(_ attachment: any PollAttachment) {
-        attachments.append(attachment)
-    }
-
-    func detach(_ attachment: any PollAttachment) {
-        attachments.removeAll { $0 === attachment }
+        try waitDescriptor()
     }
 
     /// What is offered to a front-end.

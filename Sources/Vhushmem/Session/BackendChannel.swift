@@ -4,15 +4,34 @@ import CLinux
 
 /// A request of the back-end that was served or refused.
 public struct ServedRequest: Sendable {
+    public enum Kind: Sendable {
+        case map, unmap
+        /// A request that this library does not know; all below but `request` and `error` is 0.
+        case other
+    }
+
     /// The request's id.
     public let request: UInt32
+    /// The region's id.
     public let shmid: UInt8
+    /// First byte in the region.
     public let offset: UInt64
+    /// Bytes.
     public let length: UInt64
+    /// First byte in the file; 0 for an unmap.
     public let fileOffset: UInt64
+    /// As they came: bit 0 asks for a mapping that can be written.
     public let flags: UInt64
     /// What it was answered with: nil, it was done.
     public let error: ShmemError?
+
+    public var kind: Kind {
+        switch request {
+        case BackendRequest.shmemMap: .map
+        case BackendRequest.shmemUnmap: .unmap
+        default: .other
+        }
+    }
 
     /// 0, or the negative errno that was answered.
     public var result: Int32 { error.map { -$0.code } ?? 0 }
@@ -82,7 +101,8 @@ final class BackendChannel {
         case .nothing: return .idle
         case .closed: return .lost(ShmemError(ECONNRESET, "the back-end closed its channel"))
         case .failed(let error): return .lost(failure("reading", error))
-        case .violation(let violation): return .lost(ShmemError(violation.code, "the back-end channel brought \(violation.sentence)"))
+        case .violation(let violation):
+            return .lost(ShmemError(violation.code, "the back-end channel brought \(violation.sentence)"))
         case .message(let header, let payload):
             if header.isReply { return .lost(ShmemError(EPROTO, "the back-end channel brought a reply that nobody asked for")) }
             return serve(header, payload, reports, report)

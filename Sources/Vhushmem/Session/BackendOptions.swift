@@ -17,7 +17,7 @@ public struct BackendOptions: Sendable {
 }
 
 /// What a back-end tells.
-public enum BackendEvent {
+public enum BackendEvent: Sendable {
     /// A front-end is there; the handshake begins.
     case connected
     /// The channel is there and SHMEM was negotiated: maps can be asked for.

@@ -38,7 +38,11 @@ extension Frontend {
             switch main.receive() {
             case .nothing: return taken
             case .closed:
-                end(ShmemError(ECONNRESET, "the back-end closed the connection" + (awaited.map { " instead of answering \($0.request.name)" } ?? "")))
+                end(
+                    ShmemError(
+                        ECONNRESET,
+                        "the back-end closed the connection"
+                            + (awaited.map { " instead of answering \($0.request.name)" } ?? "")))
             case .failed(let error): end(lost("reading", error))
             case .violation(let violation): end(ShmemError(violation.code, "the back-end sent \(violation.sentence)"))
             case .message(let header, let payload):

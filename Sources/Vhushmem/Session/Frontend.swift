@@ -4,12 +4,16 @@ import CLinux
 
 /// The VMM's side of a vhost-user connection: a state machine that readiness drives. One thread at a time; its device and regions
 /// may be used from any thread.
+///
+/// `start` or `connect` begins. From then on a loop waits for `pollDescriptor` to be readable and calls `dispatch`, which never waits
+/// and tells what happened through `onEvent`.
 public final class Frontend: Pollable {
     /// The longest message on the main socket: a reply of 2056 bytes, with room to spare.
     static let capacity = 8192
 
     /// Exists from the start, and has its regions from `ready` on.
     public let device: Device
+    /// As they were given.
     public let options: FrontendOptions
     /// Called with no lock held; it may call anything of the front-end.
     public var onEvent: ((Frontend, FrontendEvent) -> Void)?
@@ -37,13 +41,12 @@ public final class Frontend: Pollable {
     var callFds: [Eventfd] = []
     var errFds: [Eventfd] = []
     var ending: ShmemError?
-    var poll: PollDescriptor?
-    var attachments: [any PollAttachment] = []
+    var loops = SessionLoops()
 
     // In both, every property has its value before anything is thrown: Embedded Swift leaks an object whose initialiser gives up
     // earlier.
 
-    /// A front-end for a back-end behind a Unix socket path. Nothing is opened yet.
+    /// A front-end for a back-end behind a Unix socket path. Nothing is opened yet. Throws EINVAL (an option), ENAMETOOLONG.
     public init(path: String, options: FrontendOptions = FrontendOptions()) throws(ShmemError) {
         self.path = path
         self.options = options
@@ -54,7 +57,8 @@ public final class Frontend: Pollable {
         }
     }
 
-    /// A front-end on a connected Unix stream socket, which it takes over if it succeeds.
+    /// A front-end on a connected Unix stream socket, which it takes over if it succeeds. Throws EINVAL (an option, or it is another
+    /// kind of descriptor), EBADF.
     public init(socket: Int32, options: FrontendOptions = FrontendOptions()) throws(ShmemError) {
         path = nil
         self.options = options
@@ -79,12 +83,14 @@ public final class Frontend: Pollable {
 
     // MARK: State
 
+    /// The handshake is done and the connection is not over.
     public var isReady: Bool { phase == .ready }
     var isOver: Bool { phase == .over }
     /// The virtio features that the back-end offers.
     public var features: UInt64 { negotiated.features }
     /// The protocol features that both sides agreed on.
     public var protocolFeatures: ProtocolFeatures { negotiated.protocolFeatures }
+    /// How many queues the back-end can have; 1 where it can't tell.
     public var maximumQueues: UInt64 { negotiated.maximumQueues }
     var config: SharedMemoryConfig? { isReady ? negotiated.config : nil }
 
@@ -95,14 +101,16 @@ public final class Frontend: Pollable {
 
     // MARK: Begin
 
-    /// A region of a back-end that can't tell which it has. Once one was given, the back-end is not asked.
+    /// A region of a back-end that can't tell which it has. Once one was given, the back-end is not asked. Throws EBUSY once the
+    /// front-end was started, and what `Device.addRegion` throws.
     public func addRegion(id: UInt8, size: UInt64) throws(ShmemError) {
         guard phase == .idle else { throw ShmemError(EBUSY, "regions are given before the front-end is started") }
         try device.addRegion(id: id, size: size, options: options.region)
         regionsAreGiven = true
     }
 
-    /// Connects or listens, and shakes hands as readiness allows.
+    /// Connects or listens, and shakes hands as `dispatch` finds the socket ready; `ready` or `disconnected` tells how it ended. Throws
+    /// EBUSY (it was started before), or the errno of socket, bind, listen or connect: ECONNREFUSED, ENOENT, EADDRINUSE ...
     public func start() throws(ShmemError) {
         guard phase == .idle else { throw ShmemError(EBUSY, "the front-end was started before") }
         do throws(Errno) {
@@ -121,15 +129,20 @@ public final class Frontend: Pollable {
         } catch {
             callFds = []
             errFds = []
-            throw ShmemError(error.code, "cannot \(options.isServer ? "listen at" : "connect to") \(path ?? "the socket"): "
-                + "\(Errno.text(error.code)) (errno \(error.code))")
+            throw ShmemError(
+                error.code,
+                "cannot \(options.isServer ? "listen at" : "connect to") \(path ?? "the socket"): "
+                    + "\(Errno.text(error.code)) (errno \(error.code))")
         }
         watch()
     }
 
-    /// start, and dispatch until the handshake is done or has failed. `timeout`: microseconds; nil: each request's own limit alone.
-    public func connect(timeout: UInt64? = nil) throws(ShmemError) {
-        let deadline = timeout.map { Clock.now() &+ $0 }
+    /// start, and dispatch until the handshake is done or has failed. `timeout`: milliseconds; nil: each request's own limit alone.
+    ///
+    /// Throws what `start` does, and what ended the handshake: ETIMEDOUT, ECONNRESET (the back-end went away), EPROTO (it sent what it
+    /// must not, or refused a request).
+    public func connect(timeout: UInt32? = nil) throws(ShmemError) {
+        let deadline = timeout.map { Clock.now() &+ UInt64($0) &* 1000 }
         try start()
         while phase != .ready {
             if let ending { throw ending }
@@ -177,7 +190,7 @@ public final class Frontend: Pollable {
         }
     }
 
-    /// Does what can be done now. Returns how many messages were taken, or -ENOTCONN.
+    /// Does what can be done without waiting. Returns how many messages were taken, or -ENOTCONN: not started yet, or over.
     @discardableResult
     public func dispatch() -> Int32 {
         dispatch(.both)
@@ -194,34 +207,16 @@ public final class Frontend: Pollable {
         return taken
     }
 
-    /// The descriptor that stands for all that the front-end waits for.
+    /// The descriptor that stands for all that the front-end waits for, deadlines included: readable when there is something to
+    /// dispatch. It stays the front-end's and the same for its life. Throws EMFILE, ENFILE, ENOMEM.
     public func pollDescriptor() throws(ShmemError) -> Int32 {
-        if let poll { return poll.fd }
-        do throws(Errno) {
-            let made = try PollDescriptor.make()
-            poll = made
-            watch()
-            return made.fd
-        } catch {
-            throw ShmemError(error.code, "no descriptor to wait on: \(Errno.text(error.code))")
-        }
-    }
-
-    func watch() {
-        poll?.watch(pollTargets)
-    }
-
-    func attach(_ attachment: any PollAttachment) {
-        attachments.append(attachment)
-    }
-
-    func detach(_ attachment: any PollAttachment) {
-        attachments.removeAll { $0 === attachment }
+        try waitDescriptor()
     }
 
     // MARK: Reset and end
 
-    /// Undoes every mapping, tells the back-end where that was negotiated, and refuses what it asked for before.
+    /// Undoes every mapping, tells the back-end where that was negotiated, and refuses what it asked for before. The event `reset` tells
+    /// that it is complete. Throws ENOTCONN (not ready), EALREADY (a reset is under way; what is mapped was undone all the same).
     public func reset() throws(ShmemError) {
         guard phase == .ready else { throw ShmemError(ENOTCONN, "there is no back-end to reset") }
         device.unmapAll()
@@ -251,8 +246,7 @@ public final class Frontend: Pollable {
     public func close() {
         onEvent = nil
         end(ShmemError(ECONNABORTED, "the front-end was freed"))
-        for attachment in attachments { attachment.sessionWasFreed() }
-        attachments = []
+        letLoopsGo()
     }
 
     func end(_ error: ShmemError) {

@@ -25,7 +25,7 @@ public struct FrontendOptions: Sendable {
 }
 
 /// What a front-end tells.
-public enum FrontendEvent {
+public enum FrontendEvent: Sendable {
     /// The handshake is done; the regions are there.
     case ready
     /// A request of the back-end was served or refused, and answered if an answer was owed.

@@ -145,11 +145,13 @@ extension SharedMemoryConfig {
         }
         for shmid in UInt8.min...UInt8.max where !self[shmid].isMultiple(ofPage: Memory.pageSize) {
             throw ShmemError(
-                EPROTO, "the back-end's region \(shmid) has \(hex(self[shmid])) bytes, no multiple of the page size,"
+                EPROTO,
+                "the back-end's region \(shmid) has \(hex(self[shmid])) bytes, no multiple of the page size,"
                     + " \(hex(Memory.pageSize))")
         }
         if statedRegions != UInt32(regionCount) {
-            Log.warning("the back-end says that it has \(statedRegions) shared memory regions, and gives sizes for \(regionCount)")
+            Log.warning(
+                "the back-end says that it has \(statedRegions) shared memory regions, and gives sizes for \(regionCount)")
         }
     }
 }

@@ -48,9 +48,48 @@ protocol Pollable: AnyObject {
     var isOver: Bool { get }
     /// Does what can be done without waiting. Returns how many messages were taken, or a negative errno.
     func dispatch(_ ready: ReadyTargets) -> Int32
-    /// Told when the session is given back by its owner.
-    func attach(_ attachment: any PollAttachment)
-    func detach(_ attachment: any PollAttachment)
+    var loops: SessionLoops { get set }
+}
+
+/// The loops that drive a session: the descriptor that stands for it, and those who have to know when its owner frees it.
+struct SessionLoops {
+    fileprivate var descriptor: PollDescriptor?
+    fileprivate var attachments: [any PollAttachment] = []
+}
+
+extension Pollable {
+    /// The descriptor that stands for all that the session waits for; made when it is first asked for.
+    func waitDescriptor() throws(ShmemError) -> Int32 {
+        if let descriptor = loops.descriptor { return descriptor.fd }
+        do throws(Errno) {
+            let made = try PollDescriptor.make()
+            loops.descriptor = made
+            watch()
+            return made.fd
+        } catch {
+            throw ShmemError(error.code, "no descriptor to wait on: \(Errno.text(error.code))")
+        }
+    }
+
+    /// Has the descriptor wait for what the session waits for now. To be called whenever that may have changed.
+    func watch() {
+        loops.descriptor?.watch(pollTargets)
+    }
+
+    func attach(_ attachment: any PollAttachment) {
+        loops.attachments.append(attachment)
+    }
+
+    func detach(_ attachment: any PollAttachment) {
+        loops.attachments.removeAll { $0 === attachment }
+    }
+
+    /// The session was freed by its owner.
+    func letLoopsGo() {
+        let attachments = loops.attachments
+        loops.attachments = []
+        for attachment in attachments { attachment.sessionWasFreed() }
+    }
 }
 
 /// A loop's hold on a session.

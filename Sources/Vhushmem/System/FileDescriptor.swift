@@ -44,6 +44,7 @@ struct FileStatus {
     let size: UInt64
     let links: UInt64
     let blockSize: UInt64
+    private let isOnBlockDevice: Bool
 
     init(of fd: Int32) throws(Errno) {
         var status = stat()
@@ -56,6 +57,19 @@ struct FileStatus {
         size = UInt64(clamping: status.st_size)
         links = UInt64(status.st_nlink)
         blockSize = UInt64(clamping: status.st_blksize)
+        isOnBlockDevice = vhu_major(status.st_dev) != 0
+    }
+
+    /// Whether it is a regular file of ext4 or XFS: their mmap asks nobody. (A FUSE file system's asks a process, which may say no.)
+    func isOnLocalDisk(_ fd: Int32) -> Bool {
+        guard isRegular, isOnBlockDevice, let type = try? FileStatus.fileSystemType(of: fd) else { return false }
+        return type == VHU_EXT4_MAGIC || type == VHU_XFS_MAGIC
+    }
+
+    private static func fileSystemType(of fd: Int32) throws(Errno) -> Int64 {
+        var status = statfs()
+        _ = try systemCall(.fstatfs) { fstatfs(fd, &status) }
+        return Int64(status.f_type)
     }
 
     /// The page size of a hugetlb file; nil: it is not one.
@@ -66,12 +80,12 @@ struct FileStatus {
         return UInt64(clamping: status.f_bsize)
     }
 
-    /// The seals of a memfd, or 0 for a file that can't have any.
-    static func seals(of fd: Int32) throws(Errno) -> Int32 {
+    /// The seals of a memfd; nil for a file that can't have any.
+    static func seals(of fd: Int32) throws(Errno) -> Int32? {
         do throws(Errno) {
             return try systemCall(.fcntl) { vhu_fcntl_get_seals(fd) }
         } catch {
-            if error.code == EINVAL { return 0 }
+            if error.code == EINVAL { return nil }
             throw error
         }
     }

@@ -34,7 +34,9 @@ enum Memory {
 
     /// Copies between parts of this process by way of the kernel, which answers EFAULT where a plain copy would raise a signal
     /// (a page beyond the end of a truncated file). Returns how many bytes were copied.
-    static func copy(from source: UnsafeRawPointer, to destination: UnsafeMutableRawPointer, _ length: Int) throws(Errno) -> Int {
+    static func copy(
+        from source: UnsafeRawPointer, to destination: UnsafeMutableRawPointer, _ length: Int
+    ) throws(Errno) -> Int {
         var local = iovec(iov_base: destination, iov_len: length)
         var remote = iovec(iov_base: UnsafeMutableRawPointer(mutating: source), iov_len: length)
         return try systemCall(.processVMRead) { process_vm_readv(getpid(), &local, 1, &remote, 1, 0) }

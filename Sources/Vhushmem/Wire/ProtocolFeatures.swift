@@ -25,7 +25,8 @@ public struct ProtocolFeatures: OptionSet, Sendable {
     static let shmemBit: UInt32 = 22
     static let legacyShmemBits: ClosedRange<UInt32> = 20...21
 
-    static func shmem(bit: UInt32) -> ProtocolFeatures {
+    /// The feature that says that there are shared memory regions. `bit` is 22, or 20 or 21 with old peers.
+    public static func shmem(bit: UInt32) -> ProtocolFeatures {
         ProtocolFeatures(rawValue: 1 << UInt64(bit & 63))
     }
 
@@ -37,7 +38,7 @@ public struct ProtocolFeatures: OptionSet, Sendable {
     static let virtioFeature: UInt64 = 1 << 30
 
     /// The specification's name of a bit, without its prefix; nil: the bit has none.
-    static func name(ofBit bit: UInt32) -> StaticString? {
+    public static func name(ofBit bit: UInt32) -> StaticString? {
         switch bit {
         case 0: "MQ"
         case 1: "LOG_SHMFD"

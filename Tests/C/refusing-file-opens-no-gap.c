@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * A file whose own mmap refuses (a hugetlb memfd for which there are not enough huge pages, which a back-end can send at will) is
+ * refused without the window being open for a moment: a thread that asks for the window's addresses all the while never gets one.
+ */
+#include "harness.h"
+
+#define SIZE (1ull << 30)
+
+static char *window;
+static int done;
+
+static void *stranger(void *user_data)
+{
+    unsigned long *tries = user_data;
+    while (!__atomic_load_n(&done, __ATOMIC_ACQUIRE)) {
+        char *seen = mmap(window, PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        CHECK(seen != MAP_FAILED);
+        CHECK(seen + PAGE <= window || seen >= window + SIZE);
+        munmap(seen, PAGE);
+        ++*tries;
+    }
+    return NULL;
+}
+
+int main(void)
+{
+    int huge = memfd_create("huge", MFD_CLOEXEC | MFD_HUGETLB);
+    if (huge < 0 || ftruncate(huge, SIZE) != 0) {
+        skip("the kernel has no hugetlb memfds");
+    }
+    void *trial = mmap(NULL, SIZE, PROT_READ, MAP_SHARED, huge, 0);
+    if (trial != MAP_FAILED) {
+        skip("there are enough huge pages for 1 GiB: the file does not refuse");
+    }
+    vhushmem_device *device = some(vhushmem_device_new(NULL, &error));
+    vhushmem_region *region = some(vhushmem_region_new(device, 0, SIZE, NULL, &error));
+    window = vhushmem_region_window(region);
+    char *before = maps_between((uintptr_t)window, (uintptr_t)window + SIZE);
+    pthread_t thread;
+    unsigned long tries = 0;
+    CHECK(pthread_create(&thread, NULL, stranger, &tries) == 0);
+    for (int i = 0; i < (under_valgrind() ? 100 : 20000); i++) {
+        err(vhushmem_region_map(region, huge, 0, 0, SIZE, 0, &error), -ENOMEM);
+    }
+    __atomic_store_n(&done, 1, __ATOMIC_RELEASE);
+    pthread_join(thread, NULL);
+    CHECK(tries > 0);
+    EQ(vhushmem_region_mapping_count(region), 0);
+    same(before, maps_between((uintptr_t)window, (uintptr_t)window + SIZE));
+    vhushmem_device_unref(device);
+    close(huge);
+    return 0;
+}
