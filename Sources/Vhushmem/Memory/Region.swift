@@ -44,7 +44,7 @@ public final class Region: @unchecked Sendable {
             return Region(id: id, window: window, table: table, options: options, device: device)
         } catch {
             ProcessBudget.give(1)
-            throw ShmemError(error.code, subject, .system("reserving addresses", error.code))
+            throw ShmemError(ENOMEM, subject, .system("reserving addresses", error.code))
         }
     }
 

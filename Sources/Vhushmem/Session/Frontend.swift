@@ -200,7 +200,10 @@ public final class Frontend: Pollable {
         guard phase != .over, phase != .idle else { return -ENOTCONN }
         var taken: Int32 = 0
         if phase == .listening { accept() }
-        if ready.contains(.first) || mustSendAgain || main?.deadline != nil { taken = readMain() }
+        // The channel is served after what the main socket said before it: the regions, or the answer to a reset. Both may have come
+        // since the loop looked, so what the loop saw does not count then.
+        let mustReadMain = phase == .shakingHands || isResetting || mustSendAgain || main?.deadline != nil
+        if ready.contains(.first) || mustReadMain { taken = readMain() }
         if ready.contains(.second) || channel?.hasMore == true || channel?.stream.deadline != nil { taken &+= serveChannel() }
         checkTime()
         watch()

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* A back-end may be given its next connection inside the callback that tells the end of the last one, and serves it. */
+#include "backend-rig.h"
+
+static int next_socket;
+
+static void event(vhushmem_backend *backend, vhushmem_backend_event event, const char *message, void *user_data)
+{
+    (void)message;
+    ((int *)user_data)[event]++;
+    if (event == VHUSHMEM_BACKEND_DISCONNECT && next_socket >= 0) {
+        ok(vhushmem_backend_attach(backend, next_socket, &error));
+        next_socket = -1;
+    }
+}
+
+/* The answer comes when only the descriptor is waited on. */
+static void answers(backend_rig *r)
+{
+    message m;
+    send_message(r->main, GET_FEATURES, 0x1, NULL, 0, NULL, 0);
+    CHECK(wait_readable((int)ok(vhushmem_backend_get_fd(r->backend)), PATIENCE_MS));
+    pump_backend(r->backend);
+    EQ(receive(r->main, &m, 0), 1);
+    EQ(m.header.request, GET_FEATURES);
+}
+
+int main(void)
+{
+    int events[5] = {0};
+    backend_rig r;
+    char *fds = fds_now();
+    backend_rig_new(&r, 16 * PAGE, NULL);
+    ok(vhushmem_backend_set_callback(r.backend, event, events, NULL));
+    answers(&r);
+    for (int i = 1; i <= 20; i++) {
+        int pair[2];
+        CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == 0);
+        next_socket = pair[1];
+        close(r.main);
+        r.main = pair[0];
+        pump_backend(r.backend);
+        EQ(events[VHUSHMEM_BACKEND_DISCONNECT], i);
+        answers(&r);
+    }
+    backend_rig_close(&r);
+    same(fds, fds_now());
+    return 0;
+}
