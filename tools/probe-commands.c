@@ -39,11 +39,14 @@ struct range {
 };
 
 /** Whether every byte is mapped, and may be written. Mappings that touch are as good as one, so this goes page by page. */
-static char *check_mapped(const struct range *range, bool write)
+static char *check_mapped(const struct probe *probe, const struct range *range, bool write)
 {
     uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
     uint64_t end = range->offset + range->len;
 
+    if (probe->zero_holes && !write) {
+        return NULL; /* what nothing is mapped at shows zeros, as to a guest */
+    }
     for (uint64_t at = range->offset; at < end;) {
         uint64_t piece = MIN(page - at % page, end - at);
 
@@ -78,7 +81,7 @@ static char *find_range(struct probe *probe, char **words, uint64_t len, bool wr
         return g_strdup_printf("0x%" PRIx64 " bytes at 0x%" PRIx64 " end beyond region %" PRIu64 " (0x%" PRIx64 " bytes)", len,
                                range->offset, shmid, size);
     }
-    return check_mapped(range, write);
+    return check_mapped(probe, range, write);
 }
 
 /**

@@ -37,6 +37,7 @@ struct probe {
     vhushmem_frontend *frontend;
     vhushmem_device *device; /**< the front-end's; outlives the connection */
     bool json;
+    bool zero_holes; /**< what nothing is mapped at can be read */
     unsigned shmem_bit;
     bool was_ready;
     bool channel_lost;

@@ -270,6 +270,7 @@ static int apply_options(struct probe *probe, const struct options *options, vhu
         return usage_error("--shmem-bit is 20, 21 or 22, not %s", options->shmem_bit);
     }
     probe->json = options->json;
+    probe->zero_holes = region->holes == VHUSHMEM_HOLES_ZERO;
     probe->shmem_bit = (unsigned)bit;
     frontend->shmem_bit = (uint32_t)bit;
     frontend->flags = options->server ? VHUSHMEM_FRONTEND_SERVER : 0;

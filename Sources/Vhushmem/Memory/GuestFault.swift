@@ -24,22 +24,26 @@ extension Region {
             let at = offset &+ done
             let piece = min(range.length &- done, Memory.pageSize &- (at & (Memory.pageSize &- 1)))
             let part = UnsafeMutableRawBufferPointer(rebasing: data[Int(clamping: done)..<Int(clamping: done &+ piece)])
-            emulate(at: at, part, isWrite: isWrite)
+            do throws(Errno) {
+                try emulate(at: at, part, isWrite: isWrite)
+            } catch {
+                throw ShmemError(
+                    error.code, "cannot carry out the guest's access at \(hex(at)) of region \(id): \(Errno.text(error.code))")
+            }
             done = done &+ piece
         }
     }
 
-    private func emulate(at offset: UInt64, _ data: UnsafeMutableRawBufferPointer, isWrite: Bool) {
+    private func emulate(at offset: UInt64, _ data: UnsafeMutableRawBufferPointer, isWrite: Bool) throws(Errno) {
         guard let start = data.baseAddress else { return }
         let host = translate(offset, length: UInt64(data.count), forWriting: isWrite)
-        if isWrite {
-            guard let host else { return }
-            // A page of a truncated file can't take it: dropped, as by a hole.
-            _ = try? Memory.store(start, at: host, data.count)
-        } else {
-            data.initializeMemory(as: UInt8.self, repeating: 0)
-            guard let host else { return }
-            _ = try? Memory.copy(from: host, to: start, data.count)
+        if !isWrite { data.initializeMemory(as: UInt8.self, repeating: 0) }
+        guard let host else { return }
+        do throws(Errno) {
+            _ = isWrite ? try Memory.store(start, at: host, data.count) : try Memory.copy(from: host, to: start, data.count)
+        } catch {
+            // EFAULT: a page that its file has lost, which is a hole to the guest. A process that may not make these calls must know.
+            if error.code != EFAULT { throw error }
         }
     }
 
@@ -140,8 +144,15 @@ extension Window {
             nil, length, protection: PROT_READ | PROT_WRITE, flags: MAP_PRIVATE | MAP_ANONYMOUS)
         do throws(Errno) {
             try Memory.advise(copy, length, MADV_DONTDUMP)
-            // A page that can't be read (beyond the end of a truncated file) becomes zeros.
-            if isReadable { _ = try? Memory.copy(from: target, to: copy, length) }
+            if isReadable {
+                do throws(Errno) {
+                    _ = try Memory.copy(from: target, to: copy, length)
+                } catch {
+                    // A page that can't be read (beyond the end of a truncated file) becomes zeros; one that only this call may not
+                    // read must not.
+                    if error.code != EFAULT { throw error }
+                }
+            }
             try Memory.move(copy, length, to: target)
         } catch {
             try? Memory.unmap(copy, length)

@@ -50,7 +50,15 @@ public final class Region: @unchecked Sendable {
 
     deinit {
         // Observers were told when the device went; nobody can watch a region that nobody holds.
-        _ = device.lock.withLock { removeAll() }
+        device.lock.withLock {
+            _ = removeAll()
+            // What the kernel would not undo goes with the window: then the books must not keep it either.
+            while let record = table.first(endingAfter: 0), let pages = ownedPages(record),
+                let removed = table.remove(at: record.start)
+            {
+                forget(removed, pages)
+            }
+        }
         scratch.forgetAll()
         ProcessBudget.give(1)
     }

@@ -75,7 +75,8 @@ public final class Window: @unchecked Sendable {
         if plan.canMapInPlace, Window.refusedMapKeepsReservation {
             do throws(Errno) {
                 _ = try Memory.map(
-                    address, length, protection: plan.protection, flags: plan.flags | MAP_FIXED, fd: fd, offset: plan.fileOffset)
+                    address, length, protection: plan.protection, flags: plan.flags | MAP_FIXED, fd: fd, offset: plan.fileOffset
+                )
             } catch {
                 restoreAfterFailure(address, length)
                 throw error
@@ -89,7 +90,8 @@ public final class Window: @unchecked Sendable {
         } else {
             // The kernel unmaps what is there before it asks the file. A file that may refuse is asked elsewhere, so that a refusal
             // opens no gap here; what it agreed to is moved in, in one step.
-            let made = try Memory.map(nil, length, protection: plan.protection, flags: plan.flags, fd: fd, offset: plan.fileOffset)
+            let made = try Memory.map(
+                nil, length, protection: plan.protection, flags: plan.flags, fd: fd, offset: plan.fileOffset)
             do throws(Errno) {
                 try Window.advise(made, length, advice)
                 try Memory.move(made, length, to: address)

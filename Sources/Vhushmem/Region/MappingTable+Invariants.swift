@@ -7,7 +7,7 @@ extension MappingTable {
         var records: UInt64 = 0
         /// The last byte owned so far.
         var lastOwned: UInt64?
-        /// For each level, bottom up, where its chain must go on: packed as a list would need memory, so only the leaves'.
+        /// What the last leaf's link said: the address of the next leaf, or 0.
         var nextLeaf: UInt64?
     }
 

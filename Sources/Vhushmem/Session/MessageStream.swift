@@ -193,11 +193,12 @@ final class MessageStream {
         let before = end
         let got: Int
         do throws(Errno) {
-            let room = UnsafeMutableRawBufferPointer(rebasing: buffer[end...])
             if descriptors.isEmpty {
-                got = try descriptors.receive(from: fd, into: room)
+                got = try descriptors.receive(from: fd, into: UnsafeMutableRawBufferPointer(rebasing: buffer[end...]))
             } else {
-                got = try receiveWithoutDescriptors(into: room)
+                // The rest of that message and no more: the next one may come with descriptors of its own.
+                let rest = UnsafeMutableRawBufferPointer(rebasing: buffer[end..<min(end &+ missingBytes, buffer.count)])
+                got = try receiveWithoutDescriptors(into: rest)
                 if got < 0 { return .violation(.descriptorsInTheMiddle) }
             }
         } catch {
@@ -210,6 +211,15 @@ final class MessageStream {
             descriptorsBegin = begin
         }
         return nil
+    }
+
+    /// How much of the header, or with a header of the payload, of the message that has begun is still to come.
+    private var missingBytes: Int {
+        let have = end &- start
+        guard have >= MessageHeader.size, let header = header(at: start), let size = Int(exactly: header.size) else {
+            return MessageHeader.size &- have
+        }
+        return MessageHeader.size &+ size &- have
     }
 
     /// The rest of a message that brought descriptors: it can't bring more. -1: it did.

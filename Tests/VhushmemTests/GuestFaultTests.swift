@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+import CLinux
+import Testing
+
+@testable import Vhushmem
+
+@Suite struct GuestFaultTests {
+    private let device = Device()
+    private let region: Region
+    private let file: TestFile
+
+    init() throws {
+        region = try device.addRegion(id: 0, size: 256 * pageSize)
+        file = try makeMemfd(pages: 4)
+    }
+
+    private func read(at offset: UInt64, _ count: Int) throws -> [UInt8] {
+        var bytes = [UInt8](repeating: 0xaa, count: count)
+        try bytes.withUnsafeMutableBytes { try region.emulateGuestAccess(at: offset, data: $0, isWrite: false) }
+        return bytes
+    }
+
+    private func write(_ bytes: [UInt8], at offset: UInt64) throws {
+        var bytes = bytes
+        try bytes.withUnsafeMutableBytes { try region.emulateGuestAccess(at: offset, data: $0, isWrite: true) }
+    }
+
+    /// A byte of the window as a guest that may touch it sees it.
+    private func seen(at offset: UInt64) -> UInt8 {
+        (region.window.baseAddress + Int(offset)).load(as: UInt8.self)
+    }
+
+    @Test func emulatedReadOfAHoleIsZeros() throws {
+        #expect(try read(at: 0, 8) == [0, 0, 0, 0, 0, 0, 0, 0])
+    }
+
+    @Test func emulatedReadCrossesFromAMappingIntoAHole() throws {
+        try region.map(fd: file.fd, at: 0, length: pageSize)
+        #expect(try read(at: pageSize - 2, 4) == [1, 1, 0, 0])
+        try region.map(fd: file.fd, fileOffset: pageSize, at: pageSize, length: pageSize)
+        #expect(try read(at: pageSize - 2, 4) == [1, 1, 2, 2])
+    }
+
+    @Test func emulatedWriteReachesWhatMayBeWrittenOnly() throws {
+        try region.map(fd: file.fd, at: 0, length: pageSize)
+        try region.map(fd: file.fd, fileOffset: pageSize, at: pageSize, length: pageSize, writable: true)
+        try write([9, 9, 9, 9], at: pageSize - 2)
+        #expect(try read(at: pageSize - 2, 4) == [1, 1, 9, 9])
+        try write([9], at: 5 * pageSize)
+        #expect(try read(at: 5 * pageSize, 1) == [0])
+    }
+
+    @Test func emulatedAccessToALostPageReadsZerosAndDropsWrites() throws {
+        try region.map(fd: file.fd, at: 0, length: 2 * pageSize, writable: true)
+        try #require(ftruncate(file.fd, off_t(pageSize)) == 0)
+        #expect(try read(at: pageSize - 1, 2) == [1, 0])
+        try write([9, 9], at: pageSize - 1)
+        #expect(try read(at: pageSize - 1, 2) == [9, 0])
+    }
+
+    @Test func accessOutsideTheRegionIsRefused() throws {
+        for (offset, count) in [(region.size, 1), (region.size - 1, 2), (.max, 1), (.max, 8)] as [(UInt64, Int)] {
+            #expect(throws: ShmemError.self) { try read(at: offset, count) }
+            let refused = refusal { () throws(ShmemError) in
+                try region.resolveGuestFault(at: offset, length: UInt64(count), access: .write)
+            }
+            #expect(refused?.code == ENXIO)
+        }
+    }
+
+    @Test func readOfAHoleMakesAllHolesZeros() throws {
+        try region.map(fd: file.fd, at: 8 * pageSize, length: pageSize)
+        try region.resolveGuestFault(at: 0, length: 8, access: .read)
+        #expect(seen(at: 0) == 0 && seen(at: 7 * pageSize) == 0 && seen(at: region.size - 1) == 0)
+        #expect(seen(at: 8 * pageSize) == 1)
+        try region.unmap(at: 8 * pageSize, length: pageSize)
+        #expect(seen(at: 8 * pageSize) == 0, "what is unmapped later is zeros as well")
+        #expect(region.translate(0, length: 1) == nil, "a hole is a hole")
+    }
+
+    @Test func writeToAHoleMakesAPageOfItsOwn() throws {
+        try region.resolveGuestFault(at: 3 * pageSize + 5, length: 1, access: .write)
+        (region.window.baseAddress + Int(3 * pageSize)).storeBytes(of: 7, as: UInt8.self)
+        #expect(seen(at: 3 * pageSize) == 7)
+        try region.map(fd: file.fd, at: 3 * pageSize, length: pageSize)
+        #expect(seen(at: 3 * pageSize) == 1, "a mapping replaces it")
+        #expect(isReserved(region.window))
+    }
+
+    @Test func writeToAReadOnlyMappingGoesToACopy() throws {
+        try region.map(fd: file.fd, at: 0, length: 2 * pageSize)
+        try region.resolveGuestFault(at: pageSize - 1, length: 1, access: .write)
+        #expect(seen(at: pageSize - 1) == 1, "the copy has the file's bytes")
+        region.window.baseAddress.storeBytes(of: 7, as: UInt8.self)
+        var byte: UInt8 = 0
+        try #require(pread(file.fd, &byte, 1, 0) == 1)
+        #expect(byte == 1)
+        try region.unmap(at: 0, length: 2 * pageSize)
+        try region.map(fd: file.fd, at: 0, length: pageSize)
+        #expect(seen(at: 0) == 1)
+    }
+
+    @Test func lostPageOfATruncatedFileBecomesZeros() throws {
+        try region.map(fd: file.fd, at: 0, length: 2 * pageSize)
+        try #require(ftruncate(file.fd, off_t(pageSize)) == 0)
+        try region.resolveGuestFault(at: pageSize, length: 1, access: .read)
+        #expect(seen(at: pageSize) == 0 && seen(at: 0) == 1)
+    }
+
+    @Test func faultAtAnUnknownPlaceChangesTheHolesOnce() throws {
+        try region.resolveGuestFault(at: nil, length: 0, access: .unknown)
+        #expect(seen(at: 0) == 0)
+        let again = refusal { () throws(ShmemError) in try region.resolveGuestFault(at: nil, length: 0, access: .unknown) }
+        #expect(again?.code == ENXIO)
+    }
+
+    @Test func pagesInHolesMakeRoomForNewerOnes() throws {
+        for index in 0...UInt64(ScratchPages.maximum) {
+            try region.resolveGuestFault(at: index * 2 * pageSize, length: 1, access: .write)
+        }
+        #expect(!region.scratch.contains(0))
+        #expect(region.scratch.contains(2 * UInt64(ScratchPages.maximum) * pageSize))
+        #expect(isReserved(region.window))
+    }
+
+    @Test func pagesInMappingsLastAndRunOut() throws {
+        let large = try makeMemfd(pages: 100)
+        try region.map(fd: large.fd, at: 0, length: 100 * pageSize)
+        for index in 0..<UInt64(ScratchPages.maximum) {
+            try region.resolveGuestFault(at: index * pageSize, length: 1, access: .write)
+        }
+        let full = refusal { () throws(ShmemError) in
+            try region.resolveGuestFault(at: 99 * pageSize, length: 1, access: .write)
+        }
+        #expect(full?.code == ENOSPC)
+        #expect(region.scratch.contains(0))
+        region.unmapAll()
+        #expect(!region.scratch.contains(0) && !region.scratch.isFull)
+    }
+
+    @Test func sameFaultTwiceTakesOnePage() throws {
+        for _ in 0..<3 { try region.resolveGuestFault(at: 0, length: 1, access: .write) }
+        (region.window.baseAddress).storeBytes(of: 7, as: UInt8.self)
+        try region.resolveGuestFault(at: 0, length: 1, access: .write)
+        #expect(seen(at: 0) == 7)
+    }
+}
+
+@Suite struct ScratchPagesTests {
+    @Test func oldestInAHoleGoesFirstAndThoseInMappingsNever() {
+        var pages = ScratchPages()
+        pages.add(0x1000, isInMapping: true)
+        pages.add(0x3000, isInMapping: false)
+        pages.add(0x2000, isInMapping: false)
+        defer { pages.forgetAll() }
+        #expect(pages.takeOldestInHole() == 0x3000)
+        #expect(pages.takeOldestInHole() == 0x2000)
+        #expect(pages.takeOldestInHole() == nil)
+        #expect(pages.contains(0x1000))
+    }
+
+    @Test func onlyPagesInsideTheRangeAreForgotten() throws {
+        var pages = ScratchPages()
+        defer { pages.forgetAll() }
+        for offset in [0x1000, 0x2000, 0x3000] as [UInt64] { pages.add(offset, isInMapping: false) }
+        pages.forget(in: try #require(ByteRange(start: 0x2000, length: 0x1000)))
+        #expect(pages.contains(0x1000) && !pages.contains(0x2000) && pages.contains(0x3000))
+    }
+}

@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+import CLinux
+import Testing
+
+@testable import Vhushmem
+
+@Suite struct SocketTests {
+    @Test func socketThatNobodyListensAtIsReplaced() throws {
+        let folder = try TestFolder()
+        let path = folder.file("socket")
+        // What a process that was killed leaves: a socket file without a socket.
+        var address = sockaddr_un()
+        let length = vhu_unix_address(&address, path)
+        let dead = socket(AF_UNIX, vhu_sock_stream, 0)
+        try #require(vhu_bind(dead, &address, length) == 0)
+        close(dead)
+        let listener = try Socket.listen(at: path)
+        let peer = try Socket.connect(to: path)
+        let accepted = try listener.accept()
+        #expect(peer.raw >= 0 && accepted != nil)
+    }
+
+    @Test func socketThatSomebodyListensAtIsNot() throws {
+        let folder = try TestFolder()
+        let first = try Socket.listen(at: folder.file("socket"))
+        #expect(errno { () throws(Errno) in try Socket.listen(at: folder.file("socket")).fd } == EADDRINUSE)
+        #expect(try first.accept() == nil, "the question whether somebody listens is no peer")
+    }
+
+    @Test func fileThatIsNoSocketIsNotReplaced() throws {
+        let folder = try TestFolder()
+        let file = TestFile(openFile(folder.file("file"), O_RDWR | O_CREAT, 0o600))
+        #expect(errno { () throws(Errno) in try Socket.listen(at: folder.file("file")).fd } == EADDRINUSE)
+        #expect(file.fd >= 0 && access(folder.file("file"), F_OK) == 0)
+    }
+
+    @Test func listenerTakesItsFileAlong() throws {
+        let folder = try TestFolder()
+        do { _ = try Socket.listen(at: folder.file("socket")) }
+        #expect(access(folder.file("socket"), F_OK) != 0)
+    }
+
+    @Test(arguments: [0, 108, 4096])
+    func pathThatDoesNotFitIsRefused(length: Int) {
+        let path = String(repeating: "x", count: length)
+        #expect(errno { () throws(Errno) in try Socket.listen(at: path).fd } == ENAMETOOLONG)
+        #expect(errno { () throws(Errno) in try Socket.connect(to: path).raw } == ENAMETOOLONG)
+    }
+
+    @Test func onlyUnixStreamSocketsWillDo() throws {
+        let file = try makeMemfd(pages: 1)
+        let datagrams = TestFile(vhu_unix_datagram_socket())
+        let (peer, stream) = try Peer.pair()
+        defer { close(stream) }
+        #expect(errno { () throws(Errno) in try Socket.requireUnixStream(file.fd) } == EINVAL)
+        #expect(errno { () throws(Errno) in try Socket.requireUnixStream(datagrams.fd) } == EINVAL)
+        #expect(errno { () throws(Errno) in try Socket.requireUnixStream(-1) } == EBADF)
+        #expect(errno { () throws(Errno) in try Socket.requireUnixStream(peer.fd) } == nil)
+    }
+
+    @Test func moreDescriptorsThanAMessageMayCarryAreNoticedAndClosed() throws {
+        let (peer, socket) = try Peer.pair()
+        let ours = FileDescriptor(owning: socket)
+        let (watched, given) = try Peer.pair()
+        #expect(peer.send([1], descriptors: [Int32](repeating: given, count: 8)))
+        close(given)
+        var received = ReceivedDescriptors()
+        var byte: UInt8 = 0
+        let got = try withUnsafeMutableBytes(of: &byte) { try received.receive(from: ours.raw, into: $0) }
+        #expect(got == 1 && received.count == 8 && !received.wasTruncated)
+        #expect(!watched.isClosed)
+        received.closeAll()
+        #expect(watched.isClosed && received.isEmpty)
+    }
+
+    @Test func takingTheFirstDescriptorClosesTheOthers() throws {
+        let (peer, socket) = try Peer.pair()
+        let ours = FileDescriptor(owning: socket)
+        let (watchedFirst, first) = try Peer.pair()
+        let (watchedSecond, second) = try Peer.pair()
+        peer.send([1], descriptors: [first, second])
+        close(first)
+        close(second)
+        var received = ReceivedDescriptors()
+        var byte: UInt8 = 0
+        _ = try withUnsafeMutableBytes(of: &byte) { try received.receive(from: ours.raw, into: $0) }
+        do {
+            let taken = received.takeFirst()
+            #expect(taken != nil && received.isEmpty)
+            #expect(!watchedFirst.isClosed && watchedSecond.isClosed)
+        }
+        #expect(watchedFirst.isClosed)
+    }
+}

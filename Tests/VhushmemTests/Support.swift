@@ -1,0 +1,215 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+import CLinux
+import Glibc
+import Testing
+
+@testable import Vhushmem
+
+let pageSize = Memory.pageSize
+
+/// A memfd whose page n is filled with the byte n + `first`.
+func makeMemfd(pages: UInt64, first: UInt8 = 1, sealing: Bool = false) throws -> TestFile {
+    let fd = memfd_create("vhushmem-test", UInt32(MFD_CLOEXEC) | (sealing ? UInt32(MFD_ALLOW_SEALING) : 0))
+    let file = TestFile(fd)
+    try #require(fd >= 0 && ftruncate(fd, off_t(pages * pageSize)) == 0)
+    for index in 0..<pages {
+        let bytes = [UInt8](repeating: first &+ UInt8(truncatingIfNeeded: index), count: Int(pageSize))
+        try #require(pwrite(fd, bytes, bytes.count, off_t(index * pageSize)) == bytes.count)
+    }
+    return file
+}
+
+/// A descriptor of a test's.
+final class TestFile: Sendable {
+    let fd: Int32
+
+    init(_ fd: Int32) {
+        self.fd = fd
+    }
+
+    deinit {
+        close(fd)
+    }
+}
+
+/// Opens a file, to be closed on exec.
+func openFile(_ path: String, _ flags: Int32, _ mode: mode_t = 0) -> Int32 {
+    open(path, flags | O_CLOEXEC, mode)
+}
+
+/// fcntl(F_ADD_SEALS).
+func addSeals(_ fd: Int32, _ seals: Int32) -> Int32 {
+    fcntl(fd, vhu_add_seals, seals)
+}
+
+func isClosedOnExec(_ fd: Int32) -> Bool {
+    fcntl(fd, F_GETFD) & FD_CLOEXEC != 0
+}
+
+/// A folder that goes with everything in it.
+final class TestFolder {
+    let path: String
+
+    init() throws {
+        let top = getenv("TMPDIR").map { String(cString: $0) } ?? "/tmp"
+        var template = Array("\(top)/vhu-XXXXXX".utf8CString)
+        path = try String(cString: #require(mkdtemp(&template)))
+    }
+
+    func file(_ name: String) -> String { "\(path)/\(name)" }
+
+    deinit {
+        // Sockets are all that tests leave.
+        for name in ["socket", "other", "file"] { unlink(file(name)) }
+        rmdir(path)
+    }
+}
+
+/// Runs something that must be refused, and gives the refusal.
+func refusal<Success>(_ body: () throws(ShmemError) -> Success) -> ShmemError? {
+    do throws(ShmemError) {
+        _ = try body()
+        return nil
+    } catch {
+        return error
+    }
+}
+
+/// The same for what is told by an errno alone.
+func errno<Success: ~Copyable>(_ body: () throws(Errno) -> Success) -> Int32? {
+    do throws(Errno) {
+        _ = try body()
+        return nil
+    } catch {
+        return error.code
+    }
+}
+
+/// Calls `body` with bytes in a buffer of exactly their length.
+func withBytes<Result>(_ bytes: [UInt8], _ body: (UnsafeRawBufferPointer) throws -> Result) rethrows -> Result {
+    try bytes.withUnsafeBytes(body)
+}
+
+/// What `encode` writes into `size` bytes that were 0xaa.
+func encoded(_ size: Int, _ encode: (UnsafeMutableRawBufferPointer) -> Void) -> [UInt8] {
+    var bytes = [UInt8](repeating: 0xaa, count: size)
+    bytes.withUnsafeMutableBytes(encode)
+    return bytes
+}
+
+func littleEndian<Value: FixedWidthInteger>(_ value: Value) -> [UInt8] {
+    withUnsafeBytes(of: value.littleEndian) { Array($0) }
+}
+
+// MARK: Messages
+
+func message(_ request: UInt32, flags: UInt32 = 1, _ payload: [UInt8] = []) -> [UInt8] {
+    littleEndian(request) + littleEndian(flags) + littleEndian(UInt32(payload.count)) + payload
+}
+
+let needReply: UInt32 = 0x9
+
+func mapMessage(
+    shmid: UInt8 = 0, fileOffset: UInt64 = 0, offset: UInt64, length: UInt64, flags: UInt64 = 0, request: UInt32 = 9,
+    header: UInt32 = needReply
+) -> [UInt8] {
+    let map = SharedMemoryMap(shmid: shmid, fileOffset: fileOffset, offset: offset, length: length, flags: flags)
+    return message(request, flags: header, encoded(SharedMemoryMap.size, map.encode))
+}
+
+func unmapMessage(shmid: UInt8 = 0, offset: UInt64, length: UInt64) -> [UInt8] {
+    mapMessage(shmid: shmid, offset: offset, length: length, request: 10)
+}
+
+/// The other end of a socket: a peer that does as the test says. It goes around the library's own way to the kernel, so that a fault
+/// of that can't meet it.
+final class Peer {
+    let fd: Int32
+
+    init(_ fd: Int32) {
+        self.fd = fd
+    }
+
+    deinit {
+        close(fd)
+    }
+
+    /// A peer, and the socket that the library gets.
+    static func pair() throws -> (peer: Peer, socket: Int32) {
+        var ends: [Int32] = [-1, -1]
+        try #require(vhu_socketpair(&ends) == 0)
+        return (Peer(ends[0]), ends[1])
+    }
+
+    @discardableResult
+    func send(_ bytes: [UInt8], descriptors: [Int32] = []) -> Bool {
+        vhu_sendmsg(fd, bytes, bytes.count, descriptors, Int32(descriptors.count)) == bytes.count
+    }
+
+    /// What has come, up to `most` bytes; nil: nothing. Empty: the library has closed its end.
+    func receive(most: Int = 8192) -> (bytes: [UInt8], descriptors: [Int32])? {
+        var bytes = [UInt8](repeating: 0, count: most)
+        var descriptors = [Int32](repeating: -1, count: Int(VHU_MAX_FDS) + 1)
+        var count: Int32 = 0
+        var truncated = false
+        let got = vhu_recvmsg(fd, &bytes, bytes.count, &descriptors, &count, &truncated)
+        guard got >= 0 else { return nil }
+        return (Array(bytes.prefix(got)), Array(descriptors.prefix(Int(count))))
+    }
+
+    /// One message, read without what follows it; nil: there is none.
+    func receiveMessage() -> (request: UInt32, flags: UInt32, payload: [UInt8], descriptors: [Int32])? {
+        guard let (head, descriptors) = receive(most: MessageHeader.size),
+            let header = withBytes(head, { MessageHeader($0) })
+        else { return nil }
+        let payload = header.size > 0 ? receive(most: Int(header.size))?.bytes ?? [] : []
+        return (header.request, header.flags, payload, descriptors)
+    }
+
+    /// The value of the answer that has come; nil: none has. Negative: an errno.
+    func answer(to request: UInt32) -> Int64? {
+        guard let (bytes, descriptors) = receive(), descriptors.isEmpty, bytes.count == 20,
+            Array(bytes.prefix(12)) == littleEndian(request) + littleEndian(5 as UInt32) + littleEndian(8 as UInt32)
+        else { return nil }
+        return withBytes(bytes) { $0.integer(at: 12, as: Int64.self) }
+    }
+
+    var isClosed: Bool { receive(most: 1).map { $0.bytes.isEmpty } ?? false }
+}
+
+// MARK: The process
+
+/// Which descriptors are open.
+func openDescriptors() -> Set<Int32> {
+    // Asked of the kernel one by one: a folder that is read in /proc is a descriptor itself.
+    Set((0..<1024).filter { fcntl($0, F_GETFD) != -1 })
+}
+
+/// The lines of /proc/self/maps as ranges of addresses, in order.
+func mappedRanges() -> [Range<UInt>] {
+    var text: [UInt8] = []
+    let fd = openFile("/proc/self/maps", O_RDONLY)
+    defer { close(fd) }
+    var chunk = [UInt8](repeating: 0, count: 1 << 16)
+    while case let got = read(fd, &chunk, chunk.count), got > 0 { text += chunk.prefix(got) }
+    return text.split(separator: UInt8(ascii: "\n")).compactMap { line in
+        let ends = line.prefix { $0 != UInt8(ascii: " ") }.split(separator: UInt8(ascii: "-"))
+        guard ends.count == 2, let from = UInt(String(decoding: ends[0], as: UTF8.self), radix: 16),
+            let to = UInt(String(decoding: ends[1], as: UTF8.self), radix: 16)
+        else { return nil }
+        return from..<to
+    }
+}
+
+/// Whether every address of the window is still taken.
+func isReserved(_ window: Window) -> Bool {
+    var at = UInt(bitPattern: window.baseAddress)
+    let end = at + UInt(window.size)
+    for range in mappedRanges() where range.upperBound > at {
+        guard range.lowerBound <= at else { return false }
+        at = range.upperBound
+        if at >= end { return true }
+    }
+    return false
+}

@@ -1,0 +1,377 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+#if VHUSHMEM_FAULT_INJECTION
+    import CGLib
+    import CLinux
+    import Testing
+
+    @testable import Vhushmem
+
+    /// Each system call fails in turn, at each of its occurrences, with each errno that it may have: nothing may crash, stay open, or
+    /// leave a hole in a window, and the next life must be as if nothing had been.
+    ///
+    /// What makes calls fail is global, so each test has a process of its own.
+    @Suite struct SystemCallFaultTests {
+        @Test(arguments: SystemCall.allCases)
+        func everyFailureIsSurvived(call: SystemCall) async {
+            await #expect(processExitsWith: .success) { [raw = call.rawValue as UInt8] in
+                guard let call = SystemCall(rawValue: raw) else { return }
+                FaultSurvey(call).run()
+            }
+        }
+
+        @Test func livesMakeTheCallsThatTheyAreMeantToMake() async {
+            await #expect(processExitsWith: .success) {
+                var seen: Set<SystemCall> = []
+                FaultSurvey.silenceLog()
+                systemCallFault = { call in
+                    seen.insert(call)
+                    return 0
+                }
+                for life in Life.allCases { #expect(life.run(), "\(life)") }
+                // What is not there is made by no session: files opened by path, hugetlb, sizes of sockets.
+                let others: Set<SystemCall> = [.close, .fstatfs, .getsockopt, .timerfdSet, .dup]
+                #expect(Set(SystemCall.allCases).subtracting(seen).isSubset(of: others), "\(seen)")
+            }
+        }
+    }
+
+    /// What is made to fail.
+    private final class Fault {
+        let call: SystemCall
+        let code: Int32
+        /// Which one of its kind, counted from 0.
+        let occurrence: Int
+        /// All later ones fail too.
+        let isLasting: Bool
+        private(set) var hasStruck = false
+        private var count = 0
+
+        init(_ call: SystemCall, _ code: Int32, occurrence: Int, isLasting: Bool) {
+            self.call = call
+            self.code = code
+            self.occurrence = occurrence
+            self.isLasting = isLasting
+        }
+
+        func strike(_ call: SystemCall) -> Int32 {
+            guard call == self.call else { return 0 }
+            let strikes = isLasting ? count >= occurrence : count == occurrence
+            count += 1
+            if strikes { hasStruck = true }
+            return strikes ? code : 0
+        }
+
+        var name: String { "\(call) number \(occurrence)\(isLasting ? " and all after it" : ""): \(Errno.text(code))" }
+    }
+
+    private struct FaultSurvey {
+        let call: SystemCall
+
+        init(_ call: SystemCall) {
+            self.call = call
+        }
+
+        /// What a descriptor stands for, for messages.
+        static func name(of fd: Int32) -> String {
+            var text = [CChar](repeating: 0, count: 200)
+            let length = readlink("/proc/self/fd/\(fd)", &text, text.count - 1)
+            return String(decoding: text.prefix(max(length, 0)).map(UInt8.init(bitPattern:)), as: UTF8.self)
+        }
+
+        static func silenceLog() {
+            g_log_set_default_handler({ _, _, _, _ in }, nil)
+        }
+
+        func run() {
+            FaultSurvey.silenceLog()
+            for life in Life.allCases {
+                for code in codes {
+                    strikeEach(of: life, code, isLasting: false)
+                    // For ever interrupted, or for ever told to try again: that is no failure but a wait.
+                    if code != EINTR, code != EAGAIN { strikeEach(of: life, code, isLasting: true) }
+                }
+            }
+        }
+
+        private func strikeEach(of life: Life, _ code: Int32, isLasting: Bool) {
+            for occurrence in 0..<1000 {
+                let fault = Fault(call, code, occurrence: occurrence, isLasting: isLasting)
+                // The test's own runtime opens something now and then, once; a descriptor that is lost is lost again.
+                if !strike(life, fault).isEmpty {
+                    let left = strike(life, Fault(call, code, occurrence: occurrence, isLasting: isLasting))
+                    #expect(left.isEmpty, "\(life), \(fault.name): \(left.map(FaultSurvey.name))")
+                }
+                guard fault.hasStruck else { return }
+                #expect(life.run(), "\(life), after \(fault.name)")
+            }
+            Issue.record("\(life) makes \(call) more than 1000 times")
+        }
+
+        /// Lives with a fault. Returns the descriptors that were opened and not closed.
+        private func strike(_ life: Life, _ fault: Fault) -> Set<Int32> {
+            let descriptors = openDescriptors()
+            let budget = ProcessBudget.inUse
+            systemCallFault = fault.strike
+            _ = life.run(fault.name)
+            systemCallFault = nil
+            #expect(ProcessBudget.inUse == budget, "\(life), \(fault.name): budget")
+            return openDescriptors().subtracting(descriptors)
+        }
+
+        private var codes: [Int32] {
+            switch call {
+            case .mmap: [ENOMEM, EACCES, ENODEV, EAGAIN]
+            case .munmap, .madvise, .mremap: [ENOMEM, EINVAL]
+            case .fstat, .fstatfs: [EBADF, EIO]
+            case .fcntl: [EBADF, EINVAL]
+            case .dup: [EMFILE, EBADF]
+            case .socket, .socketpair, .memfd, .eventfd, .epollCreate, .timerfdCreate: [EMFILE, ENOMEM]
+            case .open: [ENOENT, EMFILE]
+            case .bind, .listen: [EADDRINUSE, EACCES]
+            case .accept: [EMFILE, ECONNABORTED, EAGAIN, EINTR]
+            case .connect: [ECONNREFUSED, ENOENT, EAGAIN]
+            case .recvmsg: [EAGAIN, ECONNRESET, ENOMEM, EINTR]
+            case .sendmsg: [EAGAIN, EPIPE, ENOBUFS, ETOOMANYREFS, EINTR]
+            case .epollControl: [ENOSPC, ENOMEM, ENOENT]
+            case .poll: [ENOMEM, EINTR]
+            case .processVMRead, .processVMWrite: [EFAULT, EPERM]
+            case .unlink: [ENOENT, EACCES]
+            case .close, .read, .getsockopt, .ioctl, .timerfdSet: [EIO]
+            }
+        }
+    }
+
+    /// A session from its beginning to its end.
+    private enum Life: CaseIterable {
+        case frontEnd, frontEndThatWaits, frontEndThatListens, frontEndThatConnects, backEnd, regionAlone
+
+        /// False: it did not come to its natural end, which is all right while something fails.
+        func run(_ fault: String = "no fault") -> Bool {
+            do {
+                switch self {
+                case .frontEnd: return try FrontendLife(fault).run()
+                case .frontEndThatWaits: return try runWaiting()
+                case .frontEndThatListens: return try runListening()
+                case .frontEndThatConnects: return try runConnecting()
+                case .backEnd: return try runBackend()
+                case .regionAlone: return try runRegion(fault)
+                }
+            } catch {
+                return false
+            }
+        }
+
+        /// connect, which waits by itself; the back-end's answers are there before they are asked for.
+        private func runWaiting() throws -> Bool {
+            let (peer, socket) = try Peer.pair()
+            let script = ScriptedBackend(peer)
+            for (request, reply) in [
+                (1, littleEndian(script.features)), (15, littleEndian(script.protocolFeatures)),
+                (17, littleEndian(1 as UInt64)),
+                (21, littleEndian(0 as UInt64)), (3, littleEndian(0 as UInt64)), (1, littleEndian(script.features)),
+                (13, littleEndian(0 as UInt64)), (14, littleEndian(0 as UInt64)), (44, script.configReply),
+            ] as [(UInt32, [UInt8])] { peer.send(message(request, flags: 5, reply)) }
+            defer { drain(peer) }
+            let frontend = try Frontend(socket: socket)
+            defer { frontend.close() }
+            try frontend.connect(timeout: 20)
+            return frontend.isReady
+        }
+
+        private func runListening() throws -> Bool {
+            let folder = try TestFolder()
+            var options = FrontendOptions()
+            options.isServer = true
+            let frontend = try Frontend(path: folder.file("socket"), options: options)
+            defer { frontend.close() }
+            _ = try frontend.pollDescriptor()
+            try frontend.start()
+            let script = ScriptedBackend(try connectedPeer(folder))
+            defer { drain(script.main) }
+            takeTurns({ frontend.isReady }, { frontend.dispatch() }, script.step)
+            return frontend.isReady
+        }
+
+        private func runConnecting() throws -> Bool {
+            let folder = try TestFolder()
+            let listener = TestFile(vhu_unix_stream_socket())
+            var address = sockaddr_un()
+            let length = vhu_unix_address(&address, folder.file("socket"))
+            guard vhu_bind(listener.fd, &address, length) == 0, listen(listener.fd, 1) == 0 else { return false }
+            let frontend = try Frontend(path: folder.file("socket"))
+            defer { frontend.close() }
+            try frontend.start()
+            let script = ScriptedBackend(Peer(vhu_accept(listener.fd)))
+            defer { drain(script.main) }
+            takeTurns({ frontend.isReady }, { frontend.dispatch() }, script.step)
+            return frontend.isReady
+        }
+
+        private func runBackend() throws -> Bool {
+            let folder = try TestFolder()
+            let file = try makeMemfd(pages: 1)
+            let backend = try Backend()
+            defer { backend.close() }
+            try backend.addRegion(id: 0, size: pageSize)
+            _ = try backend.pollDescriptor()
+            // What a process that was killed has left.
+            _ = try leftOver(folder)
+            try backend.listen(at: folder.file("socket"))
+            let peer = try connectedPeer(folder)
+            let (channel, theirs) = try Peer.pair()
+            defer { drain(channel) }
+            peer.send(message(16, littleEndian((1 << 22 | 1 << 5 | 1 << 3) as UInt64)))
+            peer.send(message(21, flags: 9), descriptors: [theirs])
+            close(theirs)
+            peer.send(message(13, littleEndian(0 as UInt64)), descriptors: [file.fd])
+            peer.send(message(44))
+            takeTurns({ backend.isNegotiated }, { backend.dispatch() })
+            guard backend.isNegotiated else { return false }
+            channel.send(message(9, flags: 5, littleEndian(0 as UInt64)))
+            try backend.map(shmid: 0, fd: file.fd, at: 0, length: pageSize)
+            channel.send(message(10, flags: 5, littleEndian(0 as UInt64)))
+            try backend.unmap(shmid: 0, at: 0, length: pageSize)
+            return true
+        }
+
+        /// A device without a session.
+        private func runRegion(_ fault: String) throws -> Bool {
+            let file = try makeMemfd(pages: 4)
+            let device = Device()
+            var options = RegionOptions()
+            options.hugePages = true
+            options.holes = .zero
+            let region = try device.addRegion(id: 0, size: 64 * pageSize, options: options)
+            defer { check(region, fault) }
+            let mapping = try Mapping(shmid: 0, fd: file.fd, fileOffset: 0, offset: 0, length: pageSize, writable: true)
+            try region.add(mapping)
+            check(region, fault)
+            _ = try region.allocate(fd: file.fd, length: 2 * pageSize, alignment: 8 * pageSize)
+            check(region, fault)
+            try region.unmap(at: 0, length: pageSize)
+            check(region, fault)
+            return region.unmapAll() == 1
+        }
+
+        private func leftOver(_ folder: TestFolder) throws -> Int32 {
+            var address = sockaddr_un()
+            let length = vhu_unix_address(&address, folder.file("socket"))
+            let socket = TestFile(vhu_unix_stream_socket())
+            return vhu_bind(socket.fd, &address, length)
+        }
+
+        private func connectedPeer(_ folder: TestFolder) throws -> Peer {
+            var address = sockaddr_un()
+            let length = vhu_unix_address(&address, folder.file("socket"))
+            let peer = Peer(vhu_unix_stream_socket())
+            guard vhu_connect(peer.fd, &address, length) == 0 else { throw Errno(vhu_errno()) }
+            return peer
+        }
+    }
+
+    /// Closes the descriptors that nobody has read.
+    private func drain(_ peer: Peer) {
+        while let (bytes, descriptors) = peer.receive(), !bytes.isEmpty {
+            for fd in descriptors { close(fd) }
+        }
+    }
+
+    /// What holds whatever fails.
+    private func check(_ region: Region, _ fault: String) {
+        #expect(region.table.checkInvariants(), "\(fault): table")
+        #expect(region.mappings.count == Int(region.mappingCount), "\(fault): count")
+        for mapping in region.mappings {
+            let byte = region.withBytes(at: mapping.offset, length: 1) { $0[0] }
+            // To the guest, a page that answers EFAULT is one that its file has lost.
+            if fault.hasPrefix("processVM"), fault.hasSuffix(Errno.text(EFAULT)), byte == 0 { continue }
+            #expect(byte == UInt8(truncatingIfNeeded: mapping.fileOffset / pageSize) + 1, "\(fault): \(mapping)")
+        }
+        // Answers ENOMEM where a page of the range is nobody's.
+        var residency = [UInt8](repeating: 0, count: Int(region.size / pageSize))
+        #expect(mincore(region.window.baseAddress, Int(region.size), &residency) == 0, "\(fault): a hole in the window")
+    }
+
+    /// A front-end that is asked for everything it can do.
+    private final class FrontendLife {
+        private let fault: String
+        private let script: ScriptedBackend
+        private let frontend: Frontend
+        private let file: TestFile
+
+        init(_ fault: String) throws {
+            self.fault = fault
+            file = try makeMemfd(pages: 4)
+            let (peer, socket) = try Peer.pair()
+            script = ScriptedBackend(peer)
+            frontend = try Frontend(socket: socket)
+        }
+
+        deinit {
+            frontend.close()
+            drain(script.main)
+        }
+
+        func run() throws -> Bool {
+            let frontend = self.frontend
+            _ = try frontend.pollDescriptor()
+            try frontend.start()
+            takeTurns({ frontend.isReady }, script.step, { frontend.dispatch() })
+            guard frontend.isReady, let region = frontend.device.region(id: 0) else { return false }
+            defer { check(region, fault) }
+            var isComplete = ask(region, map: 0, pages: 2)
+            isComplete = ask(region, map: 8, pages: 2) && isComplete
+            isComplete = ask(region, map: 31, pages: 2) && isComplete
+            isComplete = ask(region, unmap: 0, pages: 2) && isComplete
+            isComplete = guestTouches(region) && isComplete
+            try frontend.reset()
+            takeTurns({ !frontend.isResetting }, script.step, { frontend.dispatch() })
+            isComplete = ask(region, map: 4, pages: 1) && isComplete
+            return isComplete && frontend.isReady
+        }
+
+        private func ask(_ region: Region, map page: UInt64, pages: UInt64) -> Bool {
+            script.channel?.send(
+                mapMessage(offset: page * pageSize, length: pages * pageSize, flags: page & 1), descriptors: [file.fd])
+            return finish(region, 9, page, pages, isMapped: true)
+        }
+
+        private func ask(_ region: Region, unmap page: UInt64, pages: UInt64) -> Bool {
+            script.channel?.send(unmapMessage(offset: page * pageSize, length: pages * pageSize))
+            return finish(region, 10, page, pages, isMapped: false)
+        }
+
+        /// Whether it was done. An answer tells the truth, whatever fails.
+        private func finish(_ region: Region, _ request: UInt32, _ page: UInt64, _ pages: UInt64, isMapped: Bool) -> Bool {
+            frontend.dispatch()
+            frontend.dispatch()
+            check(region, fault)
+            guard let answer = script.channel?.answer(to: request) else { return false }
+            let isThere = region.translate(page * pageSize, length: pages * pageSize) != nil
+            let shouldBeThere = isMapped ? answer == 0 : answer != 0 && answer != Int64(-ENOENT)
+            if frontend.channel != nil { #expect(isThere == shouldBeThere, "\(fault): answered \(answer)") }
+            return answer == 0
+        }
+
+        private func guestTouches(_ region: Region) -> Bool {
+            var isComplete = true
+            for (page, access) in [(3, .write), (8, .write), (20, .read), (21, .write)] as [(UInt64, GuestAccess)] {
+                let refused = refusal { () throws(ShmemError) in
+                    try region.resolveGuestFault(at: page * pageSize, length: 1, access: access)
+                }
+                isComplete = isComplete && refused == nil
+                check(region, fault)
+            }
+            withUnsafeTemporaryAllocation(byteCount: 8, alignment: 8) { bytes in
+                for isWrite in [false, true] {
+                    bytes.initializeMemory(as: UInt8.self, repeating: 1)
+                    let refused = refusal { () throws(ShmemError) in
+                        try region.emulateGuestAccess(at: 31 * pageSize, data: bytes, isWrite: isWrite)
+                    }
+                    isComplete = isComplete && refused == nil
+                }
+            }
+            return isComplete
+        }
+    }
+#endif
