@@ -1,0 +1,28 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""The first line tells the features, the queues and the regions; the handshake asks in the order that back-ends expect."""
+from _probe import *
+
+with together(regions={0: REGION, 7: PAGE, 255: 1 << 30}) as (backend, probe):
+    equal(
+        backend.requests,
+        [GET_FEATURES, GET_PROTOCOL_FEATURES, SET_PROTOCOL_FEATURES, GET_QUEUE_NUM, GET_MAX_MEM_SLOTS, SET_BACKEND_REQ_FD]
+        + [SET_OWNER, GET_FEATURES, SET_VRING_CALL, SET_VRING_ERR, GET_SHMEM_CONFIG],
+        "requests",
+    )
+    probe.quit()
+
+backend = Backend(regions={0: REGION, 7: PAGE, 255: 1 << 30}).listen()
+with backend, Probe(backend.path) as probe:
+    ready = probe.ready()
+    has(ready, features=VIRTIO_FEATURES, max_queues=2)
+    has(ready, regions=[{"shmid": 0, "size": REGION}, {"shmid": 7, "size": PAGE}, {"shmid": 255, "size": 1 << 30}])
+    for name in ("REPLY_ACK", "BACKEND_REQ", "BACKEND_SEND_FD", "RESET_DEVICE", "SHMEM"):
+        check(name in ready["protocol_features"], name, "is missing in", ready)
+    equal(len(ready["protocol_features"]), bin(backend.accepted).count("1"), "features with a name")
+    probe.quit()
+
+# One that can do little, and has no region.
+backend = Backend(regions={}, bits=(BACKEND_REQ,)).listen()
+with backend, Probe(backend.path) as probe:
+    has(probe.ready(), protocol_features=["BACKEND_REQ", "SHMEM"], max_queues=1, regions=[])
+    probe.quit()
