@@ -6,8 +6,7 @@ static uint64_t place;
 
 static void *wait_for_the_end(void *vcpu_of_thread)
 {
-    vcpu *c = vcpu_of_thread;
-    return (void *)(uintptr_t)guest_until_not(c, place, guest_load(c, place), UINT32_MAX);
+    return (void *)(uintptr_t)guest_until_not(vcpu_of_thread, place, pattern(1, 0) >> 32, UINT32_MAX);
 }
 
 static void facts(guest *g)

@@ -9,6 +9,10 @@
  *
  *  - with KVM_EXIT_MMIO: the access is described in the exit, and its data are in the exit's buffer;
  *  - with -EFAULT (and exit reason KVM_EXIT_MEMORY_FAULT, where the kernel has it): the instruction has not run.
+ *
+ * A third way was seen where the first is usual: an atomic instruction, which KVM does not emulate on memory that it can't reach, ends
+ * with KVM_EXIT_INTERNAL_ERROR (KVM_INTERNAL_ERROR_EMULATION). With KVM_CAP_EXIT_ON_EMULATION_FAILURE enabled for the VM the
+ * instruction has not run: find the address that it names, call vhushmem_resolve_guest_fault without data, and run the vCPU again.
  */
 
 #include <vhushmem/base.h>
