@@ -10,9 +10,6 @@ let swiftSettings: [SwiftSetting] = [
     .define("VHUSHMEM_FAULT_INJECTION", .when(configuration: .debug)),
 ]
 
-// One view of the C library for all modules: CLinux needs the GNU one, and a struct must not look different in another module.
-let cSettings: [CSetting] = [.define("_GNU_SOURCE")]
-
 let package = Package(
     name: "libvhushmem",
     products: [
@@ -38,20 +35,17 @@ let package = Package(
             name: "Vhushmem",
             dependencies: ["CVhushmem", "CGLib", "CLinux"],
             path: "Sources/Vhushmem",
-            cSettings: cSettings,
             swiftSettings: swiftSettings
         ),
         .executableTarget(
             name: "swift-window",
             dependencies: ["Vhushmem"],
-            path: "examples/swift-window",
-            cSettings: cSettings
+            path: "examples/swift-window"
         ),
         .testTarget(
             name: "VhushmemTests",
             dependencies: ["Vhushmem", "CVhushmem", "CGLib", "CLinux"],
             path: "Tests/VhushmemTests",
-            cSettings: cSettings,
             swiftSettings: swiftSettings
         ),
     ]

@@ -7,10 +7,6 @@
  * variadic functions (fcntl, prctl), names behind _GNU_SOURCE, and atomics on memory that Swift holds by pointer.
  */
 
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE 1
-#endif
-
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -33,6 +29,35 @@
 #include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
+
+/*
+ * What the C library shows only under _GNU_SOURCE. This header can't define that: the C library's structs would look different
+ * here than in the module Glibc (a member of fd_set has another name), and no program could import both.
+ */
+#ifndef _GNU_SOURCE
+int accept4(int fd, struct sockaddr *address, socklen_t *length, int flags);
+int memfd_create(const char *name, unsigned int flags);
+void *mremap(void *address, size_t old_length, size_t new_length, int flags, ...);
+ssize_t process_vm_readv(pid_t pid, const struct iovec *local, unsigned long local_count, const struct iovec *remote,
+                         unsigned long remote_count, unsigned long flags);
+ssize_t process_vm_writev(pid_t pid, const struct iovec *local, unsigned long local_count, const struct iovec *remote,
+                          unsigned long remote_count, unsigned long flags);
+const char *strerrordesc_np(int error);
+#endif
+#ifndef F_ADD_SEALS
+#define F_ADD_SEALS 1033
+#define F_GET_SEALS 1034
+#define F_SEAL_SHRINK 0x0002
+#define F_SEAL_WRITE 0x0008
+#endif
+#ifndef MFD_CLOEXEC
+#define MFD_CLOEXEC 0x0001U
+#define MFD_ALLOW_SEALING 0x0002U
+#endif
+#ifndef MREMAP_MAYMOVE
+#define MREMAP_MAYMOVE 1
+#define MREMAP_FIXED 2
+#endif
 
 /* ---- atomics ---- */
 

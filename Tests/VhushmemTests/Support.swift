@@ -175,7 +175,27 @@ final class Peer {
         return withBytes(bytes) { $0.integer(at: 12, as: Int64.self) }
     }
 
-    var isClosed: Bool { receive(most: 1).map { $0.bytes.isEmpty } ?? false }
+    /// A descriptor that another test looks at, in the midst of a system call, is really closed only when that call is over: so this
+    /// waits a moment before it says no.
+    var isClosed: Bool {
+        waitUntilReadable(milliseconds: 300)
+        return receive(most: 1).map { $0.bytes.isEmpty } ?? false
+    }
+
+    /// Whether the end comes, behind whatever else there is to read.
+    func reachesItsEnd() -> Bool {
+        while true {
+            waitUntilReadable(milliseconds: 5000)
+            guard let (bytes, descriptors) = receive() else { return false }
+            for fd in descriptors { close(fd) }
+            if bytes.isEmpty { return true }
+        }
+    }
+
+    private func waitUntilReadable(milliseconds: Int32) {
+        var target = pollfd(fd: fd, events: Int16(POLLIN), revents: 0)
+        _ = poll(&target, 1, milliseconds)
+    }
 }
 
 // MARK: The process

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// A device (the back-end, in a thread of its own) has the VMM (the front-end, here) map a file and a memfd into a shared memory
-// region. The VMM looks at both through the region's window and writes into one of them. Exit status 1: something differs.
+// A device (the back-end, in a thread of its own) has the VMM (the front-end, here) map a file and a piece of memory into a shared
+// memory region. The VMM looks at both through the region's window and writes into one of them. Exit status 1: something differs.
 
 import Foundation
 import Synchronization
@@ -10,9 +10,9 @@ import Vhushmem
 let regionSize: UInt64 = 16 << 20
 /// Where the back-end wants its files in the region.
 let fileAt: UInt64 = 0
-let memfdAt: UInt64 = 8 << 20
+let memoryAt: UInt64 = 8 << 20
 let length: UInt64 = 256 << 10
-/// What the VMM writes into the memfd.
+/// What the VMM writes into the memory.
 let greeting = Array("written through the window".utf8)
 
 let differences = Atomic(0)
@@ -37,7 +37,7 @@ func wait(for descriptor: Int32) {
 }
 
 /// The device's life: offers a region, maps, unmaps, leaves.
-func runDevice(socket: Int32, file: Int32, memfd: Int32) throws(ShmemError) {
+func runDevice(socket: Int32, file: Int32, memory: Int32) throws(ShmemError) {
     let backend = try Backend()
     defer { backend.close() }
     try backend.addRegion(id: 1, size: regionSize)
@@ -48,20 +48,20 @@ func runDevice(socket: Int32, file: Int32, memfd: Int32) throws(ShmemError) {
     }
 
     try backend.map(shmid: 1, fd: file, at: fileAt, length: length)
-    try backend.map(shmid: 1, fd: memfd, at: memfdAt, length: length, writable: true)
+    try backend.map(shmid: 1, fd: memory, at: memoryAt, length: length, writable: true)
     do throws(ShmemError) {
         try backend.unmap(shmid: 1, at: fileAt, length: length / 2)
     } catch {
         check(error.code == EINVAL, "half of a mapping can't be undone (errno \(error.code))")
     }
     // Answered only after the VMM has looked at what it mapped before.
-    try backend.unmap(shmid: 1, at: memfdAt, length: length)
+    try backend.unmap(shmid: 1, at: memoryAt, length: length)
     var seen = [UInt8](repeating: 0, count: greeting.count)
-    check(pread(memfd, &seen, seen.count, 0) == seen.count && seen == greeting, "the device sees what the VMM wrote")
+    check(pread(memory, &seen, seen.count, 0) == seen.count && seen == greeting, "the device sees what the VMM wrote")
     try backend.unmap(shmid: 1, at: fileAt, length: length)
 }
 
-/// The VMM's look at its region, after each request that it served. Nothing is undone meanwhile: that would be served here as well.
+/// The VMM's look at its region, after each request that it served. Nothing is undone meanwhile: that would be served here too.
 func look(at region: Region, after request: ServedRequest, expected: UInt64) {
     print(request.error?.message ?? "\(request.kind) of \(hex(request.length)) bytes at \(hex(request.offset)): done")
     for mapping in region.mappings {
@@ -69,8 +69,8 @@ func look(at region: Region, after request: ServedRequest, expected: UInt64) {
         let seen = region.withBytes(at: mapping.offset, length: mapping.length, checksum)
         if mapping.offset == fileAt { check(seen == expected, "the window shows the file's bytes") }
     }
-    if request.kind == .map, request.offset == memfdAt {
-        region.withMutableBytes(at: memfdAt, length: length) { $0.copyBytes(from: greeting) }
+    if request.kind == .map, request.offset == memoryAt {
+        region.withMutableBytes(at: memoryAt, length: length) { $0.copyBytes(from: greeting) }
         check(region.translate(fileAt, length: 1, forWriting: true) == nil, "the file can't be written")
     }
 }
@@ -80,9 +80,12 @@ struct SwiftWindow {
     static func main() throws {
         let path = FileManager.default.temporaryDirectory.appendingPathComponent("swift-window.\(getpid())").path
         let file = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
-        let memfd = memfd_create("swift-window", UInt32(MFD_CLOEXEC))
+        // Memory without a file, as a memfd is (which Glibc shows to targets that define _GNU_SOURCE).
+        let name = "/swift-window.\(getpid())"
+        let memory = shm_open(name, O_RDWR | O_CREAT | O_EXCL, 0o600)
+        shm_unlink(name)
         let contents = (0..<Int(length)).map { UInt8(truncatingIfNeeded: $0 &* 31 &+ $0 >> 8) }
-        guard write(file, contents, contents.count) == contents.count, ftruncate(memfd, off_t(length)) == 0 else {
+        guard write(file, contents, contents.count) == contents.count, ftruncate(memory, off_t(length)) == 0 else {
             throw POSIXError(.EIO)
         }
         unlink(path)
@@ -91,7 +94,7 @@ struct SwiftWindow {
         let theirs = sockets[1]
         Thread.detachNewThread {
             do throws(ShmemError) {
-                try runDevice(socket: theirs, file: file, memfd: memfd)
+                try runDevice(socket: theirs, file: file, memory: memory)
             } catch {
                 check(false, "the device works: \(error)")
             }
