@@ -139,6 +139,12 @@ import Testing
         #expect(!region.scratch.contains(0) && !region.scratch.isFull)
     }
 
+    @Test func resetLeavesNothingOfWhatAGuestWroteIntoHoles() throws {
+        try region.resolveGuestFault(at: 0, length: 1, access: .write)
+        #expect(region.unmapAll() == 0)
+        #expect(!region.scratch.contains(0) && isReserved(region.window))
+    }
+
     @Test func sameFaultTwiceTakesOnePage() throws {
         for _ in 0..<3 { try region.resolveGuestFault(at: 0, length: 1, access: .write) }
         (region.window.baseAddress).storeBytes(of: 7, as: UInt8.self)

@@ -363,8 +363,7 @@ private let page: UInt64 = 4096
     }
 }
 
-/// Threads that ask one table for records until they are told to stop. (POSIX threads: Foundation can't be imported beside
-/// CLinux, which sees the C library with _GNU_SOURCE.)
+/// Threads that ask one table for records until they are told to stop.
 private final class Readers {
     private final class Reader {
         let table: MappingTable

@@ -54,6 +54,7 @@ enum {
  *          -ENOSPC  the guest wrote to VHUSHMEM_MAX_SCRATCH_PAGES pages of read-only mappings already, or the process's budget
  *                   of mappings is used up;
  *          -EINVAL  an unknown access, or data with VHUSHMEM_ACCESS_UNKNOWN;
+ *          -EPERM   this process may not use process_vm_readv and process_vm_writev on itself (a seccomp filter);
  *          -ENOMEM  the kernel has no memory; -EFAULT  region is NULL.
  * Thread rule: any thread (each vCPU's own).  Since: 0.1
  */

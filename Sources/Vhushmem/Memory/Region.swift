@@ -301,7 +301,8 @@ public final class Region: @unchecked Sendable {
     }
 
     private func removeAll() -> UInt64 {
-        guard quota.mappings > 0 else { return 0 }
+        // What a guest wrote into holes goes as well: a reset leaves nothing of it.
+        guard quota.mappings > 0 || !scratch.isEmpty else { return 0 }
         let count = quota.mappings
         guard let everything = ByteRange(start: 0, length: size) else { return 0 }
         do throws(Errno) {

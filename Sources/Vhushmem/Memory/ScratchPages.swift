@@ -15,6 +15,7 @@ struct ScratchPages {
     /// Oldest first.
     private var pages: [Page] = []
 
+    var isEmpty: Bool { pages.isEmpty }
     var isFull: Bool { pages.count >= ScratchPages.maximum }
 
     func contains(_ offset: UInt64) -> Bool {
