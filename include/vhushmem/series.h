@@ -220,7 +220,7 @@ VHUSHMEM_API void memory_region_unref(MemoryRegion *mr);
  * Tell a listener what a container holds, now and from now on. Not from inside a callback of the same container.
  *
  * @param listener  stays the caller's; must live until memory_listener_unregister.
- * @param root      the container, of memory_region_init or virtio_shmem_memory_region.
+ * @param root      the container, of memory_region_init or virtio_shmem_memory_region; referenced until memory_listener_unregister.
  * Since: 0.1
  */
 VHUSHMEM_API void memory_listener_register(MemoryListener *listener, MemoryRegion *root);

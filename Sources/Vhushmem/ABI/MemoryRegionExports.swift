@@ -138,6 +138,8 @@ package func memory_listener_register(
         return Log.warning("memory_listener_register: NULL, or a listener that is registered already")
     }
     listener.pointee.vhushmem_state = UnsafeMutableRawPointer(root)
+    // Until it is unregistered: the front-end, and the device with it, may go before.
+    memory_region_ref(root)
     if let container = root.regionContainer {
         container.add(listener)
     } else if let state = root.state {
@@ -149,11 +151,12 @@ package func memory_listener_register(
 package func memory_listener_unregister(_ listener: UnsafeMutablePointer<MemoryListener>?) {
     guard let listener, let raw = listener.pointee.vhushmem_state else { return }
     listener.pointee.vhushmem_state = nil
-    // SAFETY: memory_listener_register put the root there, which outlives its listeners.
+    // SAFETY: memory_listener_register put the root there, and took a reference that is given back below.
     let root = raw.assumingMemoryBound(to: MemoryRegion.self)
     if let container = root.regionContainer {
         container.remove(listener)
     } else if let state = root.state {
         state.listeners.remove(listener, existing: state.sections(in: root))
     }
+    memory_region_unref(root)
 }

@@ -35,7 +35,7 @@ final class ListenerGroup {
 
     func didAdd(_ section: MemoryRegionSection) {
         beginOnce()
-        for listener in listeners {
+        for listener in listeners where isStillHere(listener) {
             var section = section
             listener.pointee.region_add?(listener, &section)
         }
@@ -43,7 +43,7 @@ final class ListenerGroup {
 
     func willRemove(_ section: MemoryRegionSection) {
         beginOnce()
-        for listener in listeners.reversed() {
+        for listener in listeners.reversed() where isStillHere(listener) {
             var section = section
             listener.pointee.region_del?(listener, &section)
         }
@@ -54,12 +54,17 @@ final class ListenerGroup {
         guard hasBegun else { return }
         if MemoryTransaction.isOpen { return MemoryTransaction.postpone(self) }
         hasBegun = false
-        for listener in listeners { listener.pointee.commit?(listener) }
+        for listener in listeners where isStillHere(listener) { listener.pointee.commit?(listener) }
+    }
+
+    /// A callback may take listeners out and free them; the loops here go through the list as it was.
+    private func isStillHere(_ listener: UnsafeMutablePointer<MemoryListener>) -> Bool {
+        listeners.contains(listener)
     }
 
     private func beginOnce() {
         guard !hasBegun else { return }
         hasBegun = true
-        for listener in listeners { listener.pointee.begin?(listener) }
+        for listener in listeners where isStillHere(listener) { listener.pointee.begin?(listener) }
     }
 }
