@@ -35,6 +35,15 @@ struct FileDescriptor: ~Copyable {
     }
 }
 
+extension FileDescriptor {
+    /// Closes a descriptor that a peer sent. It may be a socket that is set to linger, whose close would wait for as long as the peer
+    /// likes; on anything else the first call does nothing.
+    static func closeReceived(_ raw: Int32) {
+        vhu_stop_lingering(raw)
+        close(raw)
+    }
+}
+
 /// The kernel's view of an open file, as far as mapping it needs.
 struct FileStatus {
     let isRegular: Bool

@@ -18,7 +18,7 @@ struct ReceivedDescriptors: ~Copyable {
     }
 
     deinit {
-        for index in 0..<count { FileDescriptor.close(raw[index]) }
+        for index in 0..<count { FileDescriptor.closeReceived(raw[index]) }
         raw.deallocate()
     }
 
@@ -28,7 +28,7 @@ struct ReceivedDescriptors: ~Copyable {
     var first: Int32? { count > 0 ? raw[0] : nil }
 
     mutating func closeAll() {
-        for index in 0..<count { FileDescriptor.close(raw[index]) }
+        for index in 0..<count { FileDescriptor.closeReceived(raw[index]) }
         count = 0
         wasTruncated = false
     }
@@ -37,7 +37,7 @@ struct ReceivedDescriptors: ~Copyable {
     mutating func takeFirst() -> FileDescriptor? {
         guard count > 0 else { return nil }
         let descriptor = FileDescriptor(owning: raw[0])
-        for index in 1..<count { FileDescriptor.close(raw[index]) }
+        for index in 1..<count { FileDescriptor.closeReceived(raw[index]) }
         count = 0
         return descriptor
     }
