@@ -10,6 +10,8 @@ public final class Backend: Pollable {
     /// Longer than any message of a front-end that is understood here, memory tables included.
     private static let capacity = 8192
     private static let messageTimeout: UInt64 = 5_000_000
+    /// How long a listener that can't accept, because there are no descriptors left, is left alone.
+    private static let acceptPause: UInt64 = 100_000
     /// So many messages in one dispatch at the most.
     private static let messagesPerDispatch = 64
     private static let virtioVersion1: UInt64 = 1 << 32
@@ -25,6 +27,8 @@ public final class Backend: Pollable {
     var main: MessageStream?
     var channel: MessageStream?
     private var isFreed = false
+    /// When to try again to accept (microseconds); nil: at any time.
+    private var acceptAfter: UInt64?
     /// The virtio features that the front-end accepted.
     public internal(set) var features: UInt64 = 0
     /// The protocol features that the front-end accepted.
@@ -130,8 +134,11 @@ public final class Backend: Pollable {
     var pollTargets: PollTargets {
         var targets = PollTargets()
         if let main {
-            targets.first = .init(fd: main.fd, events: Int16(POLLIN | (main.hasUnsent ? POLLOUT : 0)))
-            targets.deadline = main.hasBufferedMessage ? 0 : main.deadline
+            targets.first = .init(fd: main.fd, events: Int16(main.hasUnsent ? POLLOUT : POLLIN))
+            // While replies wait nothing is read, so nothing that waits to be read is something to do.
+            if !main.hasUnsent { targets.deadline = main.hasBufferedMessage ? 0 : main.deadline }
+        } else if let acceptAfter {
+            targets.deadline = acceptAfter
         } else if let fd = listenerDescriptor {
             targets.first = .init(fd: fd, events: Int16(POLLIN))
         }
@@ -163,15 +170,21 @@ public final class Backend: Pollable {
     }
 
     private func accept() {
+        if let acceptAfter, Clock.now() < acceptAfter { return }
         do throws(Errno) {
             let peer: FileDescriptor?
             switch listener {
             case .some(let listener): peer = try listener.accept()
             case .none: peer = nil
             }
+            acceptAfter = nil
             guard let peer else { return }
             talk(through: peer)
         } catch {
+            // The peer stays in the queue, so without a pause the loop would do nothing but try.
+            let isFirst = acceptAfter == nil
+            acceptAfter = Clock.now() &+ Backend.acceptPause
+            guard isFirst else { return }
             Log.warning("accepting a front-end: \(Errno.text(error.code)) (errno \(error.code))")
         }
     }
@@ -205,6 +218,7 @@ public final class Backend: Pollable {
     /// Ends the connection; a listener goes on listening.
     func drop(_ error: ShmemError) {
         guard main != nil else { return }
+        stopWatching()
         main = nil
         channel = nil
         features = 0
@@ -220,10 +234,10 @@ public final class Backend: Pollable {
     public func close() {
         onEvent = nil
         isFreed = true
+        stopWatching()
         main = nil
         channel = nil
         listener = nil
-        watch()
         letLoopsGo()
     }
 

@@ -51,6 +51,8 @@ final class BackendChannel {
     /// Requests that were sent before a reset are refused: so long as this is set, and for so many bytes after it.
     var isResetting = false
     private var bytesBeforeReset = 0
+    /// Set when the connection ends, which a listener may bring about in the midst of a request: nothing more is served then.
+    var isClosed = false
     /// Some requests are left for the next dispatch.
     private(set) var hasMore = false
 
@@ -75,7 +77,7 @@ final class BackendChannel {
     func serve(reports: Bool, report: (ServedRequest) -> Bool) -> (count: Int32, lost: ShmemError?) {
         var count: Int32 = 0
         hasMore = false
-        while count < BackendChannel.requestsPerDispatch {
+        while count < BackendChannel.requestsPerDispatch, !isClosed {
             switch serveOne(reports, report) {
             case .stopped: return (count &+ 1, nil)
             case .idle: return (count, nil)
@@ -83,7 +85,7 @@ final class BackendChannel {
             case .served: count &+= 1
             }
         }
-        hasMore = stream.hasBufferedMessage
+        hasMore = !isClosed && stream.hasBufferedMessage
         return (count, nil)
     }
 
@@ -127,10 +129,12 @@ final class BackendChannel {
             failure = error
         }
         stream.releaseDescriptors()
-        if header.needsReply {
-            if case .failed(let error) = answer(header.request, failure) { return .lost(self.failure("answering", error)) }
-        }
+        var sending = MessageStream.Sending.done
+        if header.needsReply, !isClosed { sending = answer(header.request, failure) }
+        // Whether the answer could be sent or not, what was changed is complete.
         if failure == nil, let map { device.region(id: map.shmid)?.commit() }
+        if case .failed(let error) = sending { return .lost(self.failure("answering", error)) }
+        guard !isClosed else { return .stopped }
         guard reports else { return .served }
         let served = ServedRequest(
             request: header.request, shmid: map?.shmid ?? 0, offset: map?.offset ?? 0, length: map?.length ?? 0,

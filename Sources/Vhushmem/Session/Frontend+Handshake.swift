@@ -54,6 +54,7 @@ extension Frontend {
     }
 
     func completeStep() {
+        sendDeadline = nil
         switch step {
         case .setProtocolFeatures: negotiated.repliesAreAcknowledged = protocolFeatures.contains(.replyAck)
         // Only the back-end has that end now: when it goes, our end says so.

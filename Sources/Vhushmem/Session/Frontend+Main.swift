@@ -114,6 +114,15 @@ extension Frontend {
     }
 
     func checkTime() {
+        if !mustSendAgain {
+            sendDeadline = nil
+        } else if let sendDeadline {
+            if Clock.now() >= sendDeadline {
+                return end(ShmemError(ETIMEDOUT, "the back-end took no request in \(options.requestTimeout) ms"))
+            }
+        } else {
+            sendDeadline = Clock.now() &+ UInt64(options.requestTimeout) &* 1000
+        }
         guard let awaited, Clock.now() >= awaited.deadline else { return }
         end(ShmemError(ETIMEDOUT, "the back-end did not answer \(awaited.request.name) in \(options.requestTimeout) ms"))
     }

@@ -33,6 +33,8 @@ public final class Frontend: Pollable {
     var awaited: AwaitedReply?
     /// A step could not be sent, because the socket was full.
     var mustSendAgain = false
+    /// By when it must have gone (microseconds); nil: nothing waits.
+    var sendDeadline: UInt64?
     var isResetting = false
     var regionsAreGiven = false
     var negotiated = Negotiated()
@@ -134,6 +136,7 @@ public final class Frontend: Pollable {
                 "cannot \(options.isServer ? "listen at" : "connect to") \(path ?? "the socket"): "
                     + "\(Errno.text(error.code)) (errno \(error.code))")
         }
+        checkTime()
         watch()
     }
 
@@ -175,7 +178,7 @@ public final class Frontend: Pollable {
             targets.first = .init(fd: main.fd, events: Int16(POLLIN | (wantsToWrite ? POLLOUT : 0)))
         }
         targets.second = channel?.pollTarget
-        var deadline = earliest(awaited?.deadline, main?.deadline)
+        var deadline = earliest(earliest(awaited?.deadline, sendDeadline), main?.deadline)
         if let channel, !channel.stream.hasUnsent {
             deadline = channel.hasMore ? 0 : earliest(deadline, channel.stream.deadline)
         }
@@ -229,6 +232,7 @@ public final class Frontend: Pollable {
         if protocolFeatures.contains(.resetDevice) {
             mustSendAgain = !send(.resetDevice, payload: nil, descriptor: nil)
             if mustSendAgain || awaited != nil {
+                checkTime()
                 watch()
                 return
             }
@@ -259,12 +263,13 @@ public final class Frontend: Pollable {
         ending = error
         awaited = nil
         mustSendAgain = false
+        stopWatching()
         main = nil
+        channel?.isClosed = true
         channel = nil
         listener = nil
         given = nil
         channelForBackend = nil
-        watch()
         if !wasReady, !regionsAreGiven {
             device.removeRegions()
         } else if !options.keepsMappings {
@@ -287,7 +292,10 @@ public final class Frontend: Pollable {
             return self.channel === channel
         }
         if let lost, self.channel === channel {
+            channel.isClosed = true
             self.channel = nil
+            // While `channel` still holds the socket: one that is closed can't be taken out of an epoll any more.
+            watch()
             if !options.keepsMappings { device.unmapAll() }
             emit(.channelLost(lost))
         }

@@ -96,7 +96,8 @@ struct AwaitedReply {
         if header.request != request.rawValue {
             return ShmemError(EPROTO, "the back-end replied to request \(header.request) where \(request.name) was asked")
         }
-        if header.flags != MessageHeader.replyFlags {
+        // libvhost-user leaves the need_reply of the request in some of its replies: it means nothing there.
+        if header.flags & ~MessageHeader.needReplyBit != MessageHeader.replyFlags {
             return ShmemError(
                 EPROTO, "the back-end's reply to \(request.name) has the flags \(hex(UInt64(header.flags))) and not 0x5")
         }

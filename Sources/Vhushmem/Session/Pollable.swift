@@ -76,6 +76,12 @@ extension Pollable {
         loops.descriptor?.watch(pollTargets)
     }
 
+    /// Has the descriptor wait for nothing. To be called before sockets are closed: the other side of a fork may share one, and
+    /// then closing it would not take it out of the epoll.
+    func stopWatching() {
+        loops.descriptor?.watch(PollTargets())
+    }
+
     func attach(_ attachment: any PollAttachment) {
         loops.attachments.append(attachment)
     }
