@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/stat.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdbool.h>
@@ -23,7 +24,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
-#include <sys/sysmacros.h>
+#include <sys/syscall.h>
 #include <sys/timerfd.h>
 #include <sys/uio.h>
 #include <sys/un.h>
@@ -49,6 +50,12 @@ const char *strerrordesc_np(int error);
 #define F_GET_SEALS 1034
 #define F_SEAL_SHRINK 0x0002
 #define F_SEAL_WRITE 0x0008
+#endif
+#ifndef AT_EMPTY_PATH
+#define AT_EMPTY_PATH 0x1000
+#endif
+#ifndef AT_STATX_DONT_SYNC
+#define AT_STATX_DONT_SYNC 0x4000
 #endif
 #ifndef MFD_CLOEXEC
 #define MFD_CLOEXEC 0x0001U
@@ -86,7 +93,10 @@ static inline int vhu_open_read_only(const char *path) { return open(path, O_RDO
 static inline bool vhu_is_regular(uint32_t mode) { return S_ISREG(mode); }
 static inline bool vhu_is_directory(uint32_t mode) { return S_ISDIR(mode); }
 static inline bool vhu_is_fifo(uint32_t mode) { return S_ISFIFO(mode); }
-static inline unsigned vhu_major(dev_t device) { return major(device); }
+static inline int vhu_statx_cached(int fd, struct statx *status)
+{
+    return (int)syscall(SYS_statx, fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_BASIC_STATS, status);
+}
 static inline bool vhu_is_socket(uint32_t mode) { return S_ISSOCK(mode); }
 
 #define VHU_HUGETLBFS_MAGIC 0x958458f6
@@ -111,7 +121,10 @@ static inline int vhu_memfd_sealed_against_writing(void)
 
 /* ---- memory ---- */
 
-static inline bool vhu_map_failed(const void *p) { return p == MAP_FAILED; }
+/* Missing from older headers. */
+static const int vhu_madv_populate_read = 22;
+static const int vhu_madv_populate_write = 23;
+static const int vhu_ehwpoison = EHWPOISON;
 #ifdef MAP_FIXED_NOREPLACE
 static const int vhu_map_fixed_noreplace = MAP_FIXED_NOREPLACE;
 #else

@@ -108,6 +108,46 @@ import Testing
         #expect(seen(at: pageSize) == 0 && seen(at: 0) == 1)
     }
 
+    @Test(arguments: [false, true]) func lostTailOfATruncatedFileTakesOneMoreMapping(goingUp: Bool) throws {
+        let large = try makeMemfd(pages: 200)
+        try region.map(fd: large.fd, at: 0, length: 200 * pageSize)
+        let before = separateMappings(in: region.window)
+        try #require(ftruncate(large.fd, off_t(pageSize)) == 0)
+        for index in 1..<200 as Range<UInt64> {
+            let page = goingUp ? index : 200 - index
+            try region.resolveGuestFault(at: page * pageSize, length: 8, access: .read)
+            #expect(seen(at: page * pageSize) == 0)
+        }
+        #expect(seen(at: 0) == 1)
+        #expect(separateMappings(in: region.window) <= before + 1)
+        #expect(region.mappings.first?.isBroken == true)
+        try region.unmap(at: 0, length: 200 * pageSize)
+        #expect(isReserved(region.window))
+    }
+
+    @Test func lostPagesOfAWritableMappingCanBeWritten() throws {
+        let large = try makeMemfd(pages: 200)
+        try region.map(fd: large.fd, at: 0, length: 200 * pageSize, writable: true)
+        let held = try #require(region.mapping(at: 0, length: 200 * pageSize))
+        #expect(!held.description.isBroken)
+        try #require(ftruncate(large.fd, 0) == 0)
+        for page in (0..<200 as Range<UInt64>).reversed() {
+            try region.resolveGuestFault(at: page * pageSize, length: 8, access: .write)
+            (region.window.baseAddress + Int(page * pageSize)).storeBytes(of: 7, as: UInt8.self)
+        }
+        #expect(seen(at: 199 * pageSize) == 0, "a later fault below takes what was written above with it")
+        #expect(held.description.isBroken)
+    }
+
+    @Test func whatAGuestWroteIntoAReadOnlyMappingSurvivesItsTruncation() throws {
+        try region.map(fd: file.fd, at: 0, length: 4 * pageSize)
+        try region.resolveGuestFault(at: 2 * pageSize, length: 8, access: .write)
+        (region.window.baseAddress + Int(2 * pageSize)).storeBytes(of: 7, as: UInt8.self)
+        try #require(ftruncate(file.fd, 0) == 0)
+        try region.resolveGuestFault(at: 0, length: 8, access: .read)
+        #expect([0, 1, 2, 3].map { seen(at: $0 * pageSize) } == [0, 0, 7, 0])
+    }
+
     @Test func faultAtAnUnknownPlaceChangesTheHolesOnce() throws {
         try region.resolveGuestFault(at: nil, length: 0, access: .unknown)
         #expect(seen(at: 0) == 0)

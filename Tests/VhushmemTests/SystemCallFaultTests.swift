@@ -20,6 +20,74 @@
             }
         }
 
+        @Test func lostPageInTheMidstOfAMappingIsReplacedAlone() async {
+            await #expect(processExitsWith: .success) {
+                let device = Device()
+                let region = try device.addRegion(id: 0, size: 16 * pageSize)
+                let file = try makeMemfd(pages: 4)
+                try region.map(fd: file.fd, at: 0, length: 4 * pageSize)
+                let fault = Fault(.madvise, EFAULT, occurrence: 0, isLasting: false)
+                systemCallFault = fault.strike
+                try region.resolveGuestFault(at: pageSize, length: 1, access: .read)
+                systemCallFault = nil
+                #expect(fault.hasStruck && region.mappings.first?.isBroken == true)
+                let seen = (0..<4).map { (region.window.baseAddress + $0 * Int(pageSize)).load(as: UInt8.self) }
+                #expect(seen == [1, 0, 3, 4])
+            }
+        }
+
+        @Test func pageThatTakesNoWriteBecomesPrivate() async {
+            await #expect(processExitsWith: .success) {
+                let device = Device()
+                let region = try device.addRegion(id: 0, size: 16 * pageSize)
+                let file = try makeMemfd(pages: 4)
+                try region.map(fd: file.fd, at: 0, length: 4 * pageSize, writable: true)
+                // The first look finds that the page can be read, the second that it can't be written.
+                systemCallFault = Fault(.madvise, EFAULT, occurrence: 1, isLasting: false).strike
+                try region.resolveGuestFault(at: pageSize, length: 1, access: .write)
+                systemCallFault = nil
+                let page = region.window.baseAddress + Int(pageSize)
+                #expect(page.load(as: UInt8.self) == 2)
+                page.storeBytes(of: 9, as: UInt8.self)
+                var byte: UInt8 = 0
+                #expect(pread(file.fd, &byte, 1, off_t(pageSize)) == 1 && byte == 2)
+            }
+        }
+
+        @Test func mappingThatCanNotBeUndoneIsToldAgain() async {
+            await #expect(processExitsWith: .success) {
+                let device = Device()
+                let region = try device.addRegion(id: 0, size: 16 * pageSize)
+                let file = try makeMemfd(pages: 1)
+                try region.map(fd: file.fd, at: 0, length: pageSize)
+                let witness = Witness()
+                region.add(witness)
+                systemCallFault = Fault(.mmap, ENOMEM, occurrence: 0, isLasting: false).strike
+                let refused = refusal { () throws(ShmemError) in try region.unmap(at: 0, length: pageSize) }
+                systemCallFault = nil
+                #expect(refused?.code == ENOMEM && region.mappingCount == 1)
+                #expect(witness.seen == ["del", "add"])
+            }
+        }
+
+        @Test func socketThatCanNotBeWatchedIsTriedAgain() async {
+            await #expect(processExitsWith: .success) {
+                FaultSurvey.silenceLog()
+                let (near, far) = try Socket.pair()
+                let poll = try PollDescriptor.make()
+                var targets = PollTargets()
+                targets.first = .init(fd: near, events: Int16(POLLIN))
+                systemCallFault = Fault(.epollControl, ENOSPC, occurrence: 0, isLasting: false).strike
+                poll.watch(targets)
+                systemCallFault = nil
+                #expect(write(far, "x", 1) == 1)
+                // The timer wakes the loop, which then asks again.
+                #expect(try Readiness.wait(for: (poll.fd, Int16(POLLIN)), until: Clock.now() + 5_000_000))
+                poll.watch(targets)
+                #expect(try Readiness.wait(for: (poll.fd, Int16(POLLIN)), until: Clock.now() + 5_000_000))
+            }
+        }
+
         @Test func livesMakeTheCallsThatTheyAreMeantToMake() async {
             await #expect(processExitsWith: .success) {
                 var seen: Set<SystemCall> = []
@@ -34,6 +102,13 @@
                 #expect(Set(SystemCall.allCases).subtracting(seen).isSubset(of: others), "\(seen)")
             }
         }
+    }
+
+    private final class Witness: RegionObserver {
+        private(set) var seen: [String] = []
+        func regionDidMap(_ region: Region, _ record: MappingRecord) { seen.append("add") }
+        func regionWillUnmap(_ region: Region, _ record: MappingRecord) { seen.append("del") }
+        func regionDidCommit(_ region: Region) { seen.append("commit") }
     }
 
     /// What is made to fail.
@@ -123,7 +198,8 @@
             switch call {
             case .mmap: [ENOMEM, EACCES, ENODEV, EAGAIN]
             case .munmap, .madvise, .mremap: [ENOMEM, EINVAL]
-            case .fstat, .fstatfs: [EBADF, EIO]
+            case .statx, .fstatfs: [EBADF, EIO]
+            case .lstat: [ENOENT, EIO]
             case .fcntl: [EBADF, EINVAL]
             case .dup: [EMFILE, EBADF]
             case .socket, .socketpair, .memfd, .eventfd, .epollCreate, .timerfdCreate: [EMFILE, ENOMEM]

@@ -31,12 +31,12 @@ import Testing
     @Test func partsAreFilledAndClearedWithoutAGap() throws {
         let window = try Window.reserve(size: 16 * pageSize, holeProtection: PROT_NONE)
         let part = try #require(ByteRange(start: 4 * pageSize, length: 2 * pageSize))
-        try window.fill(part, protection: PROT_READ | PROT_WRITE, flags: 0)
+        try window.fill(part, protection: PROT_READ | PROT_WRITE)
         (window.baseAddress + Int(part.start)).storeBytes(of: 7, as: UInt8.self)
         #expect(isReserved(window))
         try window.clear(part)
         #expect(isReserved(window))
-        try window.fill(part, protection: PROT_READ, flags: 0)
+        try window.fill(part, protection: PROT_READ)
         #expect((window.baseAddress + Int(part.start)).load(as: UInt8.self) == 0)
     }
 

@@ -41,7 +41,9 @@ enum {
  * Without `data` (-EFAULT) the memory at the address is made to take the access when the instruction runs again: a hole that is
  * read shows zeros from then on; a page that is written, be it in a hole or in a read-only mapping, becomes private memory with
  * the same bytes, which neither the file nor the back-end sees. At most VHUSHMEM_MAX_SCRATCH_PAGES pages of a region become so;
- * those in holes make room for newer ones, those in mappings last as long as their mapping.
+ * those in holes make room for newer ones, those in mappings last as long as their mapping. Pages that a mapping's file has lost
+ * (it was truncated) show zeros from then on, and can be written where the mapping is read-write; the mapping is broken then
+ * (vhushmem_mapping_info). The call may wait for the storage of the file, as the guest's access itself would.
  *
  * @param shm_offset  first byte of the access in the region (guest address less the address where the region begins), or
  *                    VHUSHMEM_OFFSET_UNKNOWN where the exit does not tell: then every hole shows zeros from then on.
@@ -51,8 +53,9 @@ enum {
  * @returns 0: run the vCPU again; or
  *          -ENXIO   the access is outside the region, or (VHUSHMEM_OFFSET_UNKNOWN) every hole shows zeros already: it was not this
  *                   region;
- *          -ENOSPC  the guest wrote to VHUSHMEM_MAX_SCRATCH_PAGES pages of read-only mappings already, or the process's budget
- *                   of mappings is used up;
+ *          -ENOSPC  the guest wrote to VHUSHMEM_MAX_SCRATCH_PAGES pages of mappings already that can't take it (they are
+ *                   read-only, or their file system is full), or the process's budget of mappings is used up;
+ *          -EOPNOTSUPP  a write to a read-only mapping of huge pages (hugetlb), which can't be replaced page by page;
  *          -EINVAL  an unknown access, or data with VHUSHMEM_ACCESS_UNKNOWN;
  *          -EPERM   this process may not use process_vm_readv and process_vm_writev on itself (a seccomp filter);
  *          -ENOMEM  the kernel has no memory; -EFAULT  region is NULL.

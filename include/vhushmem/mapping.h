@@ -10,7 +10,8 @@ G_BEGIN_DECLS
 typedef struct vhushmem_mapping_info {
     uint32_t struct_size;
     uint8_t shmid;       /**< the region's id */
-    uint8_t reserved[3]; /**< 0 */
+    uint8_t broken;      /**< 1: the file has lost pages (it was truncated) that a guest touched; zeros stand there now */
+    uint8_t reserved[2]; /**< 0 */
     uint64_t shm_offset; /**< first byte in the region */
     uint64_t len;        /**< bytes, as they were asked for; the mapping owns the pages that they touch */
     uint64_t fd_offset;  /**< first byte in the file */

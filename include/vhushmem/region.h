@@ -196,8 +196,10 @@ VHUSHMEM_API int vhushmem_region_next_mapping(vhushmem_region *region, uint64_t 
 /**
  * The host address of a range of the region, if one live mapping covers all of it and allows the access.
  *
- * Never waits for a map or unmap that is under way: made for vCPU threads. The address stays good until the mapping is undone;
- * who undoes mappings while others use them must keep the two apart.
+ * Never waits for a map or unmap that is under way: made for vCPU threads. The address stays good until the mapping is undone.
+ * The device process may undo it at any time, and then touching the address raises SIGSEGV (SIGBUS, where the process has
+ * truncated the file): copy with vhushmem_region_read and vhushmem_region_write instead, or use the address only between the
+ * region_add and region_del of a MemoryListener (series.h), which comes before the memory goes.
  *
  * @param shm_offset  first byte.
  * @param len         bytes, not 0. The bytes between a mapping's length and the end of its last page belong to it.
@@ -206,6 +208,33 @@ VHUSHMEM_API int vhushmem_region_next_mapping(vhushmem_region *region, uint64_t 
  * Thread rule: any thread.  Since: 0.1
  */
 VHUSHMEM_API void *vhushmem_region_translate(vhushmem_region *region, uint64_t shm_offset, uint64_t len, bool write);
+
+/**
+ * Copy mapped bytes out of the region. Safe whatever the device process does meanwhile: the kernel copies (some microseconds for
+ * a page), and what has been unmapped, or lost by a truncated file, is an error and no signal.
+ *
+ * @param shm_offset  first byte; the range may span several mappings that touch.
+ * @param buf         receives len bytes; after a failure it may be filled in part.
+ * @param len         bytes.
+ * @param errp        receives the error.
+ * @returns 0, or
+ *          -EINVAL  the range is not inside the region;
+ *          -ENOENT  not all of it is mapped;
+ *          -EIO     the file has lost a page of it, or is the memory of a device that the kernel can't copy from;
+ *          -EPERM   this process may not use process_vm_readv on itself (a seccomp filter);
+ *          -EFAULT  region or buf is NULL.
+ * Thread rule: any thread.  Since: 0.1
+ */
+VHUSHMEM_API int vhushmem_region_read(vhushmem_region *region, uint64_t shm_offset, void *buf, size_t len, GError **errp);
+
+/**
+ * Copy bytes into what is mapped in the region, in the same way. After a failure a part may have been written.
+ *
+ * @returns 0, or -EACCES (not all of the range is mapped read-write), or what vhushmem_region_read returns.
+ * Thread rule: any thread.  Since: 0.1
+ */
+VHUSHMEM_API int vhushmem_region_write(vhushmem_region *region, uint64_t shm_offset, const void *buf, size_t len,
+                                       GError **errp);
 
 G_END_DECLS
 

@@ -60,19 +60,27 @@ func reportNil<Result>(to errp: ErrorPointer, _ body: () throws(ShmemError) -> R
     }
 }
 
-/// A growing struct of the caller's. A newer, longer one is accepted so long as what this library does not know is zero.
-func growing<Value>(_ pointer: UnsafePointer<Value>, _ name: StaticString) throws(ShmemError) -> Value {
+/// A growing struct of the caller's. An older, shorter one (no shorter than `least`, what its first release had) counts as zero in the
+/// fields that it lacks; a newer, longer one is accepted so long as what this library does not know is zero.
+func growing<Value>(
+    _ pointer: UnsafePointer<Value>, _ name: StaticString, least: Int = MemoryLayout<Value>.size
+) throws(ShmemError) -> Value {
     let known = MemoryLayout<Value>.size
     let raw = UnsafeRawPointer(pointer)
     // SAFETY: every growing struct begins with its uint32_t struct_size, and the caller says with it how far it may be read.
     let stated = Int(raw.load(as: UInt32.self))
-    guard stated >= known, stated <= known &+ 4096 else {
+    guard stated >= least, stated <= known &+ 4096 else {
         throw ShmemError(EINVAL, "\(name).struct_size is \(stated), where this library's struct has \(known) bytes")
     }
-    for byte in UnsafeRawBufferPointer(start: raw + known, count: stated &- known) where byte != 0 {
+    for byte in UnsafeRawBufferPointer(start: raw, count: stated).dropFirst(known) where byte != 0 {
         throw ShmemError(EINVAL, "\(name) has fields that this library does not know, and they are not zero")
     }
-    return pointer.pointee
+    return withUnsafeTemporaryAllocation(byteCount: known, alignment: MemoryLayout<Value>.alignment) { copy in
+        copy.initializeMemory(as: UInt8.self, repeating: 0)
+        copy.copyMemory(from: UnsafeRawBufferPointer(start: raw, count: min(stated, known)))
+        // SAFETY: a C struct, of which every pattern of bits, zeros too, is a value.
+        return copy.load(as: Value.self)
+    }
 }
 
 /// Whether a growing struct that is to be filled has room for what this library knows.

@@ -37,7 +37,8 @@ extension RegionOptions {
 extension vhushmem_mapping_info {
     mutating func fill(_ mapping: MappingDescription, host: UnsafeMutableRawPointer?) {
         shmid = mapping.shmid
-        reserved = (0, 0, 0)
+        broken = mapping.isBroken ? 1 : 0
+        reserved = (0, 0)
         shm_offset = mapping.offset
         len = mapping.length
         fd_offset = mapping.fileOffset
@@ -173,5 +174,31 @@ package func vhushmem_region_translate(
     // costs as much as the look-up.
     return Unmanaged<Region>.fromOpaque(UnsafeRawPointer(region))._withUnsafeGuaranteedRef {
         $0.translate(shm_offset, length: len, forWriting: write)
+    }
+}
+
+@_cdecl("vhushmem_region_read") @implementation
+package func vhushmem_region_read(
+    _ region: OpaquePointer?, _ shm_offset: UInt64, _ buf: UnsafeMutableRawPointer?, _ len: Int,
+    _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
+) -> Int32 {
+    report(to: errp) { () throws(ShmemError) in
+        guard let region = object(region, Region.self) else { throw .null("region") }
+        guard buf != nil || len == 0 else { throw .null("buf") }
+        // SAFETY: the caller says that buf has len bytes.
+        try region.read(at: shm_offset, into: UnsafeMutableRawBufferPointer(start: buf, count: len))
+    }
+}
+
+@_cdecl("vhushmem_region_write") @implementation
+package func vhushmem_region_write(
+    _ region: OpaquePointer?, _ shm_offset: UInt64, _ buf: UnsafeRawPointer?, _ len: Int,
+    _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
+) -> Int32 {
+    report(to: errp) { () throws(ShmemError) in
+        guard let region = object(region, Region.self) else { throw .null("region") }
+        guard buf != nil || len == 0 else { throw .null("buf") }
+        // SAFETY: as above.
+        try region.write(at: shm_offset, from: UnsafeRawBufferPointer(start: buf, count: len))
     }
 }

@@ -41,15 +41,17 @@ extension FilePolicy {
         do throws(Errno) {
             status = try FileStatus(of: fd)
         } catch {
-            throw ShmemError(error.code, subject, .system("fstat", error.code))
+            throw ShmemError(error.code, subject, .system("statx", error.code))
         }
         if status.isDirectory { throw ShmemError(ENODEV, subject, .notMappable("directory")) }
         if status.isPipeOrSocket { throw ShmemError(ENODEV, subject, .notMappable("pipe or socket")) }
         if !status.isRegular, contains(.filesOnly) { throw ShmemError(EACCES, subject, .policy("devices")) }
 
+        let seals = try seals(status, fd: fd, for: subject)
         var pageSize = Memory.pageSize
-        if status.isRegular, status.blockSize > pageSize {
-            // Other file systems have large blocks too: only hugetlbfs maps in them.
+        if seals != nil, status.blockSize > pageSize {
+            // Files that can have seals are in memory: of shmem, where a large block means nothing, or of hugetlbfs, which maps in
+            // them. No other file is asked: a FUSE server need not answer.
             do throws(Errno) {
                 pageSize = try FileStatus.hugePageSize(of: fd) ?? pageSize
             } catch {
@@ -80,30 +82,32 @@ extension FilePolicy {
             }
         }
 
-        let (sharing, isMemfd) = try sharing(status, fd: fd, writable: writable, for: subject)
-        let isPlain = pageSize == Memory.pageSize && (isMemfd || status.isOnLocalDisk(fd))
+        if let seals, writable, seals & (vhu_seal_write | vhu_seal_future_write) != 0 {
+            throw ShmemError(EPERM, subject, .sealed)
+        }
+        // MAP_SHARED, but for a memfd that is sealed against writing: older kernels refuse that even for reading only, and since nobody
+        // can write to it any more, a private mapping shows the same bytes, on all of them alike.
+        let sharing = (seals ?? 0) & vhu_seal_write != 0 ? MAP_PRIVATE : MAP_SHARED
+        let isPlain = pageSize == Memory.pageSize && (seals != nil || status.isOnLocalDisk(fd))
         return FilePlan(
             protection: writable ? PROT_READ | PROT_WRITE : PROT_READ, flags: sharing | (populate ? MAP_POPULATE : 0),
             fileOffset: end &- Int(clamping: pages.length), pages: pages, canMapInPlace: isPlain)
     }
 
-    /// MAP_SHARED, but for a memfd that is sealed against writing: older kernels refuse that even for reading only, and since nobody
-    /// can write to it any more, a private mapping shows the same bytes, on all of them alike. And whether it is a memfd at all.
-    private func sharing(
-        _ status: FileStatus, fd: Int32, writable: Bool, for subject: ShmemError.Subject
-    ) throws(ShmemError) -> (flags: Int32, isMemfd: Bool) {
-        // A memfd has no name in a file system. Asking every file for its seals would be a system call a mapping for nothing.
-        let mayHaveSeals = status.isRegular && status.links == 0
-        guard mayHaveSeals || contains(.requireSealShrink) else { return (MAP_SHARED, false) }
+    /// The file's seals; nil: it is of a kind that can't have any, or not one that has to be asked.
+    private func seals(_ status: FileStatus, fd: Int32, for subject: ShmemError.Subject) throws(ShmemError) -> Int32? {
+        // A memfd has no name in a file system, and a hugetlb file has large blocks. Asking every file would be a system call a
+        // mapping for nothing.
+        let mayHaveSeals = status.isRegular && (status.links == 0 || status.blockSize > Memory.pageSize)
+        let mustNotShrink = contains(.requireSealShrink)
+        guard mayHaveSeals || mustNotShrink else { return nil }
         let seals: Int32?
         do throws(Errno) {
             seals = try FileStatus.seals(of: fd)
         } catch {
             throw ShmemError(error.code, subject, .system("fcntl", error.code))
         }
-        if contains(.requireSealShrink), (seals ?? 0) & vhu_seal_shrink == 0 { throw ShmemError(EPERM, subject, .shrinkable) }
-        guard let seals else { return (MAP_SHARED, false) }
-        if writable, seals & (vhu_seal_write | vhu_seal_future_write) != 0 { throw ShmemError(EPERM, subject, .sealed) }
-        return (seals & vhu_seal_write != 0 ? MAP_PRIVATE : MAP_SHARED, true)
+        if mustNotShrink, (seals ?? 0) & vhu_seal_shrink == 0 { throw ShmemError(EPERM, subject, .shrinkable) }
+        return seals
     }
 }

@@ -56,35 +56,49 @@ extension Region {
             if !changed { throw ShmemError(ENXIO, "every hole of region \(id) shows zeros already: the fault is not there") }
             return
         }
-        let page = Memory.pageSize
         guard let range = ByteRange(start: offset, length: max(length, 1)), range.end <= size else {
             throw ShmemError(ENXIO, "the guest's access at \(hex(offset)) is outside region \(id)")
         }
-        try device.lock.withLock { () throws(ShmemError) in
-            var at = offset & ~(page &- 1)
-            while at < range.end {
-                try resolve(page: at, access)
-                at = at &+ page
+        var at = offset & ~(Memory.pageSize &- 1)
+        while at < range.end {
+            try resolve(page: at, access)
+            at = at &+ Memory.pageSize
+        }
+    }
+
+    private func resolve(page: UInt64, _ access: GuestAccess) throws(ShmemError) {
+        let owner = try device.lock.withLock { () throws(ShmemError) -> MappingRecord? in
+            if let record = table.first(endingAfter: page), record.start <= page { return record }
+            guard access != .read else {
+                try showZerosInHoles()
+                return nil
             }
+            try putScratch(privatePage(for: page, showing: nil), at: page, isInMapping: false)
+            return nil
+        }
+        guard let owner else { return }
+        // Touching the page may wait for whoever keeps the file: no lock is held meanwhile.
+        let writable = MappingWord(bits: owner.word).isWritable
+        let address = window.baseAddress + Int(clamping: page)
+        if !Memory.canTouch(address, writing: false) {
+            try replaceLostPages(of: owner, from: page)
+            if access == .read || writable { return }
+        } else if access == .read || (writable && Memory.canTouch(address, writing: true)) {
+            // Mapped meanwhile, by another thread: the instruction works now.
+            return
+        }
+        var copy: PrivatePage? = try privatePage(for: page, showing: address)
+        try device.lock.withLock { () throws(ShmemError) in
+            // If something else is mapped there by now, the instruction is best run again as things are.
+            if isLive(owner), let copy = copy.take() { try putScratch(copy, at: page, isInMapping: true) }
         }
     }
 
     // MARK: With the lock held
 
-    private func resolve(page: UInt64, _ access: GuestAccess) throws(ShmemError) {
-        if let record = table.first(endingAfter: page), record.start <= page {
-            let isReadable = withUnsafeTemporaryAllocation(of: UInt8.self, capacity: 1) { byte in
-                byte.baseAddress.map { (try? Memory.copy(from: window.baseAddress + Int(clamping: page), to: $0, 1)) == 1 }
-                    ?? false
-            }
-            // Mapped meanwhile, by another thread: the instruction works now.
-            if isReadable, access == .read || MappingWord(bits: record.word).isWritable { return }
-            try makeScratch(page: page, isInMapping: true)
-        } else if access == .read {
-            try showZerosInHoles()
-        } else {
-            try makeScratch(page: page, isInMapping: false)
-        }
+    func isLive(_ record: MappingRecord) -> Bool {
+        guard let now = table.find(at: record.start) else { return false }
+        return now.length == record.length && now.fileOffset == record.fileOffset
     }
 
     /// All holes at once: were some to stay as they are, each unmap would leave a patch of one kind in the midst of the other, and
@@ -92,14 +106,13 @@ extension Region {
     @discardableResult
     private func showZerosInHoles() throws(ShmemError) -> Bool {
         guard window.holeProtection == PROT_NONE else { return false }
-        window.showZerosInHoles()
         var from: UInt64 = 0
         do throws(Errno) {
             while from < size {
                 let next = table.first(endingAfter: from)
                 let end = next?.start ?? size
                 if let hole = ByteRange(start: from, length: end &- from), hole.length > 0 {
-                    try window.clear(hole)
+                    try window.fill(hole, protection: PROT_READ)
                     scratch.forget(in: hole)
                 }
                 guard let next, let pages = ownedPages(next) else { break }
@@ -108,55 +121,7 @@ extension Region {
         } catch {
             throw ShmemError(error.code, "cannot fill the holes of region \(id) with zeros: \(Errno.text(error.code))")
         }
+        window.showZerosInHoles()
         return true
-    }
-
-    /// Gives a page private memory with the bytes that it shows.
-    private func makeScratch(page: UInt64, isInMapping: Bool) throws(ShmemError) {
-        if scratch.contains(page) { return }
-        if scratch.isFull {
-            guard let oldest = scratch.takeOldestInHole(), let hole = ByteRange(start: oldest, length: Memory.pageSize) else {
-                throw ShmemError(
-                    ENOSPC, "the guest wrote to \(ScratchPages.maximum) pages of region \(id) that it may only read")
-            }
-            try? window.clear(hole)
-        }
-        guard ProcessBudget.take(ScratchPages.cost) else {
-            throw ShmemError(ENOSPC, "the process has used up its budget of \(ProcessBudget.limit) separate mappings")
-        }
-        do throws(Errno) {
-            try window.replaceByPrivateCopy(page: page, isReadable: isInMapping)
-            scratch.add(page, isInMapping: isInMapping)
-        } catch {
-            ProcessBudget.give(ScratchPages.cost)
-            throw ShmemError(error.code, "no private page for \(hex(page)) of region \(id): \(Errno.text(error.code))")
-        }
-    }
-}
-
-extension Window {
-    /// Puts a private page with the same bytes in the place of one. It is made ready elsewhere and moved, so that another vCPU
-    /// that reads the page meanwhile never sees it empty.
-    fileprivate func replaceByPrivateCopy(page: UInt64, isReadable: Bool) throws(Errno) {
-        let length = Int(clamping: Memory.pageSize)
-        let target = baseAddress + Int(clamping: page)
-        let copy = try Memory.map(
-            nil, length, protection: PROT_READ | PROT_WRITE, flags: MAP_PRIVATE | MAP_ANONYMOUS)
-        do throws(Errno) {
-            try Memory.advise(copy, length, MADV_DONTDUMP)
-            if isReadable {
-                do throws(Errno) {
-                    _ = try Memory.copy(from: target, to: copy, length)
-                } catch {
-                    // A page that can't be read (beyond the end of a truncated file) becomes zeros; one that only this call may not
-                    // read must not.
-                    if error.code != EFAULT { throw error }
-                }
-            }
-            try Memory.move(copy, length, to: target)
-        } catch {
-            try? Memory.unmap(copy, length)
-            throw error
-        }
     }
 }

@@ -15,6 +15,8 @@ public struct MappingDescription: Sendable {
     public let fileOffset: UInt64
     /// Whether the guest may write to it.
     public let isWritable: Bool
+    /// Its file has lost pages that a guest touched; zeros stand there.
+    public let isBroken: Bool
 }
 
 /// One mapping, as an object that can be held: described first, then added to a region, in the end gone from it.
@@ -23,22 +25,21 @@ public struct MappingDescription: Sendable {
 ///
 /// Safe from any thread. Unchecked Sendable: `file` is touched only by who has claimed the mapping.
 public final class Mapping: @unchecked Sendable {
-    /// What was asked for.
-    public let description: MappingDescription
-
+    private let asked: MappingDescription
     /// The file, until the mapping is added; then the kernel holds it.
     private var file: FileDescriptor?
     /// Where byte 0 is in this process while the mapping is live; 0 before and after. Read by any thread.
     private let host: Atomic<UInt>
     private let wasAdded: Atomic<Bool>
+    private let isBroken = Atomic(false)
 
     /// Describes a mapping that is yet to be added. `fd` is duplicated; `offset`, `fileOffset` and `length` are bytes and are checked
     /// when the mapping is added. Throws EBADF (`fd` is not open), EMFILE.
     public init(
         shmid: UInt8, fd: Int32, fileOffset: UInt64, offset: UInt64, length: UInt64, writable: Bool
     ) throws(ShmemError) {
-        description = MappingDescription(
-            shmid: shmid, offset: offset, length: length, fileOffset: fileOffset, isWritable: writable)
+        asked = MappingDescription(
+            shmid: shmid, offset: offset, length: length, fileOffset: fileOffset, isWritable: writable, isBroken: false)
         host = Atomic(0)
         wasAdded = Atomic(false)
         // Before anything is thrown: Embedded Swift leaks an object whose initialiser gives up earlier.
@@ -54,10 +55,18 @@ public final class Mapping: @unchecked Sendable {
 
     /// The object of a mapping that is live already.
     init(live description: MappingDescription, at host: UnsafeMutableRawPointer) {
-        self.description = description
+        asked = description
+        isBroken.store(description.isBroken, ordering: .relaxed)
         file = nil
         self.host = Atomic(UInt(bitPattern: host))
         wasAdded = Atomic(true)
+    }
+
+    /// What was asked for, and whether it is broken.
+    public var description: MappingDescription {
+        MappingDescription(
+            shmid: asked.shmid, offset: asked.offset, length: asked.length, fileOffset: asked.fileOffset,
+            isWritable: asked.isWritable, isBroken: isBroken.load(ordering: .relaxed))
     }
 
     /// Where byte 0 of the mapping is, while it is live.
@@ -88,14 +97,20 @@ public final class Mapping: @unchecked Sendable {
         file = nil
     }
 
+    func becomeBroken() {
+        isBroken.store(true, ordering: .relaxed)
+    }
+
     func becomeGone() {
         host.store(0, ordering: .releasing)
     }
 }
 
-/// The word that a region keeps with each record: whether it is writable, and the mapping's object if there is one.
+/// The word that a region keeps with each record: whether it is writable, what became of it, and the mapping's object if there is one.
 struct MappingWord {
     private static let writableBit: UInt64 = 1
+    private static let brokenBit: UInt64 = 2
+    private static let zeroTailBit: UInt64 = 4
     private static let handleMask = ~UInt64(0xf)
 
     private(set) var bits: UInt64
@@ -113,7 +128,20 @@ struct MappingWord {
         }
     }
 
+    /// The same for a mapping that has no object yet.
+    func retaining(_ mapping: Mapping) -> MappingWord {
+        MappingWord(bits: bits & ~MappingWord.handleMask | MappingWord(writable: false, retaining: mapping).bits)
+    }
+
     var isWritable: Bool { bits & MappingWord.writableBit != 0 }
+
+    /// Some pages were lost and show zeros.
+    var isBroken: Bool { bits & MappingWord.brokenBit != 0 }
+    var broken: MappingWord { MappingWord(bits: bits | MappingWord.brokenBit) }
+
+    /// All pages from the first lost one on show zeros, which is one more separate mapping.
+    var hasZeroTail: Bool { bits & MappingWord.zeroTailBit != 0 }
+    var withZeroTail: MappingWord { MappingWord(bits: bits | MappingWord.brokenBit | MappingWord.zeroTailBit) }
 
     var mapping: Mapping? {
         handle?.takeUnretainedValue()

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-/// What is mapped in a region, and its bytes.
+/// What is mapped in a region.
 extension Region {
     /// The live mappings, by offset. What other threads map or undo meanwhile may be missing or still be among them.
     public var mappings: [MappingDescription] {
@@ -26,16 +26,16 @@ extension Region {
             let word = MappingWord(bits: record.word)
             if let mapping = word.mapping { return mapping }
             let mapping = Mapping(live: describe(record), at: window.baseAddress + Int(clamping: offset))
-            let named = MappingWord(writable: word.isWritable, retaining: mapping)
-            _ = table.setWord(at: offset, to: named.bits)
+            _ = table.setWord(at: offset, to: word.retaining(mapping).bits)
             return mapping
         }
     }
 
     func describe(_ record: MappingRecord) -> MappingDescription {
-        MappingDescription(
+        let word = MappingWord(bits: record.word)
+        return MappingDescription(
             shmid: id, offset: record.start, length: record.length, fileOffset: record.fileOffset,
-            isWritable: MappingWord(bits: record.word).isWritable)
+            isWritable: word.isWritable, isBroken: word.isBroken)
     }
 
     /// Calls `body` for each live mapping, in order, with no lock held.
@@ -46,31 +46,5 @@ extension Region {
             guard let pages = ownedPages(record) else { return }
             from = pages.end
         }
-    }
-
-    // MARK: Bytes
-
-    /// Calls `body` with the bytes of a range that one live mapping covers; nil, without a call: none does.
-    ///
-    /// The bytes are those of the file, which others may change meanwhile. They must not be touched once the mapping is undone, so
-    /// keep them no longer than the call, and see to it that nobody undoes the mapping during the call. Touching a page that the file
-    /// has lost by being truncated raises SIGBUS.
-    public func withBytes<Result, Failure: Error>(
-        at offset: UInt64, length: UInt64, _ body: (UnsafeRawBufferPointer) throws(Failure) -> Result
-    ) throws(Failure) -> Result? {
-        guard let count = Int(exactly: length), let start = translate(offset, length: length) else { return nil }
-        // SAFETY: one mapping covers the range, and the caller sees to it that it stays.
-        return try body(UnsafeRawBufferPointer(start: start, count: count))
-    }
-
-    /// The same for a mapping that can be written.
-    public func withMutableBytes<Result, Failure: Error>(
-        at offset: UInt64, length: UInt64, _ body: (UnsafeMutableRawBufferPointer) throws(Failure) -> Result
-    ) throws(Failure) -> Result? {
-        guard let count = Int(exactly: length), let start = translate(offset, length: length, forWriting: true) else {
-            return nil
-        }
-        // SAFETY: as above; the mapping is writable.
-        return try body(UnsafeMutableRawBufferPointer(start: start, count: count))
     }
 }

@@ -197,8 +197,16 @@ public final class Region: @unchecked Sendable {
         }
         guard let (record, watchers) = watched else { return }
         for watcher in watchers.reversed() { watcher.regionWillUnmap(self, record) }
-        try device.lock.withLock { () throws(ShmemError) in
-            try remove(wholeMapping(at: range, subject), subject)
+        do throws(ShmemError) {
+            try device.lock.withLock { () throws(ShmemError) in
+                try remove(wholeMapping(at: range, subject), subject)
+            }
+        } catch {
+            // It is still there, unless another thread was quicker; and they were told that it goes.
+            if device.lock.withLock({ isLive(record) }) {
+                for watcher in watchers { watcher.regionDidMap(self, record) }
+            }
+            throw error
         }
     }
 
@@ -307,10 +315,12 @@ public final class Region: @unchecked Sendable {
         guard let everything = ByteRange(start: 0, length: size) else { return 0 }
         do throws(Errno) {
             try window.clear(everything)
-            while let record = table.first(endingAfter: 0), let pages = ownedPages(record) {
-                guard let removed = table.remove(at: record.start) else { break }
-                forget(removed, pages)
+            var from: UInt64 = 0
+            while let record = table.first(endingAfter: from), let pages = ownedPages(record) {
+                forget(record, pages, isFirst: true)
+                from = pages.end
             }
+            table.removeAll()
             scratch.forget(in: everything)
         } catch {
             // The kernel won't replace the whole window at once: each mapping by itself, as far as it goes.
@@ -323,19 +333,21 @@ public final class Region: @unchecked Sendable {
         return count &- quota.mappings
     }
 
-    /// The books after a record has left the table.
-    private func forget(_ record: MappingRecord, _ pages: ByteRange) {
-        ProcessBudget.give(separateMappings(for: pages))
+    /// The books when a record leaves the table. `isFirst`: those before it have left, even if the table still has them.
+    private func forget(_ record: MappingRecord, _ pages: ByteRange, isFirst: Bool = false) {
+        let word = MappingWord(bits: record.word)
+        ProcessBudget.give(separateMappings(for: pages, isFirst: isFirst) &+ (word.hasZeroTail ? 1 : 0))
         quota.remove(pages.length)
         device.quota.remove(pages.length)
-        MappingWord(bits: record.word).endMapping()
+        word.endMapping()
     }
 
     /// How many more separate mappings the kernel has when a free range is mapped: two (the hole is split), less one for each
     /// neighbour that the range touches. The same number goes again when it is undone.
-    private func separateMappings(for pages: ByteRange) -> Int {
+    private func separateMappings(for pages: ByteRange, isFirst: Bool = false) -> Int {
+        let before = isFirst ? nil : table.last(startingBefore: pages.start)
         var cost = 2
-        if pages.start == 0 || table.last(startingBefore: pages.start).flatMap(ownedPages)?.end == pages.start { cost &-= 1 }
+        if pages.start == 0 || before.flatMap(ownedPages)?.end == pages.start { cost &-= 1 }
         if pages.end == size || table.first(endingAfter: pages.end)?.start == pages.end { cost &-= 1 }
         return cost
     }

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
+import CLinux
+
 /// Pages of a window that were given private memory because a guest wrote where it may not. Bounded, so that a guest can't make
 /// the host allocate without end: those in holes make room for newer ones, those in mappings last as long as their mapping.
 struct ScratchPages {
@@ -20,6 +22,13 @@ struct ScratchPages {
 
     func contains(_ offset: UInt64) -> Bool {
         pages.contains { $0.offset == offset }
+    }
+
+    /// The first one in a range of the region.
+    func first(in range: Range<UInt64>) -> UInt64? {
+        pages.reduce(into: nil as UInt64?) { first, page in
+            if range.contains(page.offset), page.offset < first ?? .max { first = page.offset }
+        }
     }
 
     mutating func add(_ offset: UInt64, isInMapping: Bool) {
@@ -44,5 +53,40 @@ struct ScratchPages {
     mutating func forgetAll() {
         ProcessBudget.give(pages.count &* ScratchPages.cost)
         pages.removeAll()
+    }
+}
+
+extension Region {
+    /// A page of private memory for `page`, with the bytes at `source`, or zeros.
+    func privatePage(for page: UInt64, showing source: UnsafeRawPointer?) throws(ShmemError) -> PrivatePage {
+        do throws(Errno) {
+            return try PrivatePage.make(showing: source)
+        } catch {
+            throw ShmemError(error.code, "no private page for \(hex(page)) of region \(id): \(Errno.text(error.code))")
+        }
+    }
+
+    /// Puts private memory in the place of a page, unless there is some already. With the lock held.
+    func putScratch(_ memory: consuming PrivatePage, at page: UInt64, isInMapping: Bool) throws(ShmemError) {
+        if scratch.contains(page) { return }
+        if scratch.isFull {
+            guard let oldest = scratch.takeOldestInHole(), let hole = ByteRange(start: oldest, length: Memory.pageSize) else {
+                throw ShmemError(
+                    ENOSPC, "the guest wrote to \(ScratchPages.maximum) pages of region \(id) that can't take it")
+            }
+            try? window.clear(hole)
+        }
+        guard ProcessBudget.take(ScratchPages.cost) else {
+            throw ShmemError(ENOSPC, "the process has used up its budget of \(ProcessBudget.limit) separate mappings")
+        }
+        do throws(Errno) {
+            try memory.move(to: window.baseAddress + Int(clamping: page))
+            scratch.add(page, isInMapping: isInMapping)
+        } catch {
+            ProcessBudget.give(ScratchPages.cost)
+            // A huge page can't be replaced in part.
+            let code = error.code == EINVAL ? EOPNOTSUPP : error.code
+            throw ShmemError(code, "no private page for \(hex(page)) of region \(id): \(Errno.text(code))")
+        }
     }
 }

@@ -111,20 +111,22 @@ public final class Window: @unchecked Sendable {
 
     /// Makes a part of the window a hole again.
     func clear(_ range: ByteRange) throws(Errno) {
-        try fill(range, protection: holeProtection, flags: 0)
+        try fill(range, protection: holeProtection)
     }
 
     /// Replaces a part of the window by anonymous memory.
-    func fill(_ range: ByteRange, protection: Int32, flags: Int32) throws(Errno) {
+    func fill(_ range: ByteRange, protection: Int32) throws(Errno) {
         guard let length = Int(exactly: range.length), let offset = Int(exactly: range.start) else { throw Errno(ENOMEM) }
         let address = baseAddress + offset
         do throws(Errno) {
             _ = try Memory.map(
-                address, length, protection: protection, flags: Window.reservationFlags | flags | MAP_FIXED)
+                address, length, protection: protection, flags: Window.reservationFlags | MAP_FIXED)
         } catch {
             restoreAfterFailure(address, length)
             throw error
         }
+        // What a guest writes there is its own.
+        if protection & PROT_WRITE != 0 { try? Memory.advise(address, length, MADV_DONTDUMP) }
     }
 
     /// From now on `clear` leaves zeros that can be read. What is a hole already is the caller's to change.

@@ -24,6 +24,7 @@ public struct ShmemError: Error, CustomStringConvertible {
         case map(shmid: UInt8, offset: UInt64, length: UInt64)
         case unmap(shmid: UInt8, offset: UInt64, length: UInt64)
         case alloc(shmid: UInt8, length: UInt64)
+        case access(shmid: UInt8, offset: UInt64, length: UInt64, isWrite: Bool)
         case region(shmid: UInt8, size: UInt64)
         case request(UInt32)
         case memory(size: UInt64)
@@ -44,6 +45,9 @@ public struct ShmemError: Error, CustomStringConvertible {
         case overlap(MappingRecord)
         case noSuchRegion
         case nothingMapped
+        case holeAt(UInt64)
+        case readOnlyAt(UInt64)
+        case lostAt(UInt64)
         case notWhole(MappingRecord)
         case fileWrapsAround(UInt64)
         case fileTooShort(size: UInt64, fileOffset: UInt64)
@@ -90,6 +94,8 @@ extension ShmemError.Subject {
         case .map(let shmid, let offset, let length): "cannot map \(hex(length)) bytes at \(hex(offset)) of region \(shmid)"
         case .unmap(let shmid, let offset, let length): "cannot unmap \(hex(length)) bytes at \(hex(offset)) of region \(shmid)"
         case .alloc(let shmid, let length): "cannot find room for \(hex(length)) bytes in region \(shmid)"
+        case .access(let shmid, let offset, let length, let isWrite):
+            "cannot \(isWrite ? "write" : "read") \(hex(length)) bytes at \(hex(offset)) of region \(shmid)"
         case .region(let shmid, let size): "cannot make region \(shmid) of \(hex(size)) bytes"
         case .memory(let size): "cannot make a memory region of \(hex(size)) bytes"
         case .request(let id): "cannot serve request \(id)"
@@ -115,6 +121,9 @@ extension ShmemError.Reason {
         case .overlap(let record): return "it overlaps the mapping at \(hex(record.start)) (\(hex(record.length)) bytes)"
         case .noSuchRegion: return "the device has no such region"
         case .nothingMapped: return "nothing is mapped there"
+        case .holeAt(let offset): return "nothing is mapped at \(hex(offset))"
+        case .readOnlyAt(let offset): return "what is mapped at \(hex(offset)) is read-only"
+        case .lostAt(let offset): return "the file has lost the page at \(hex(offset))"
         case .notWhole(let record):
             return "what is mapped there begins at \(hex(record.start)) and is \(hex(record.length)) bytes long,"
                 + " and only a whole mapping can be undone"

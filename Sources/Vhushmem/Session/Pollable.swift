@@ -107,6 +107,8 @@ protocol PollAttachment: AnyObject {
 final class PollDescriptor {
     private let epoll: FileDescriptor
     private let timer: FileDescriptor
+    /// Microseconds.
+    private static let retryPause: UInt64 = 100_000
     private var watched = PollTargets()
 
     var fd: Int32 { epoll.raw }
@@ -127,30 +129,46 @@ final class PollDescriptor {
     }
 
     /// Makes the descriptor wait for `targets`. A descriptor that was closed meanwhile has left the epoll by itself.
+    ///
+    /// A socket that can't be waited for (the kernel has no memory, the user no watches left) is tried again before long.
     func watch(_ targets: PollTargets) {
         guard targets != watched else { return }
-        update(from: watched.first, to: targets.first)
-        update(from: watched.second, to: targets.second)
-        if targets.deadline != watched.deadline {
+        var now = targets
+        now.first = update(from: watched.first, to: targets.first)
+        now.second = update(from: watched.second, to: targets.second)
+        if now != targets {
+            let retry = Clock.now() &+ PollDescriptor.retryPause
+            now.deadline = min(targets.deadline ?? retry, retry)
+        }
+        if now.deadline != watched.deadline {
             // 0 disarms a timer, so "at once" is the earliest time there is.
-            let when = targets.deadline.map { max($0, 1) } ?? 0
+            let when = now.deadline.map { max($0, 1) } ?? 0
             _ = try? systemCall(.timerfdSet) { vhu_timerfd_set(timer.raw, when) }
         }
-        watched = targets
+        watched = now
     }
 
-    private func update(from old: PollTargets.Target?, to new: PollTargets.Target?) {
-        if let old, old.fd != new?.fd { control(EPOLL_CTL_DEL, old.fd, 0) }
-        guard let new, new != old else { return }
-        control(old?.fd == new.fd ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, new.fd, UInt32(truncatingIfNeeded: Int32(new.events)))
+    /// Returns what the epoll waits for now.
+    private func update(from old: PollTargets.Target?, to new: PollTargets.Target?) -> PollTargets.Target? {
+        if let old, old.fd != new?.fd { _ = control(EPOLL_CTL_DEL, old.fd, 0) }
+        guard let new, new != old else { return new }
+        let operation = old?.fd == new.fd ? EPOLL_CTL_MOD : EPOLL_CTL_ADD
+        return control(operation, new.fd, UInt32(truncatingIfNeeded: Int32(new.events))) ? new : nil
     }
 
-    private func control(_ operation: Int32, _ fd: Int32, _ events: UInt32) {
+    private func control(_ operation: Int32, _ fd: Int32, _ events: UInt32) -> Bool {
         do throws(Errno) {
             _ = try systemCall(.epollControl) { vhu_epoll_control(epoll.raw, operation, fd, events) }
+            return true
         } catch {
-            if operation == EPOLL_CTL_MOD, error.code == ENOENT { return control(EPOLL_CTL_ADD, fd, events) }
-            if operation != EPOLL_CTL_DEL { Log.warning("cannot wait for a socket: \(Errno.text(error.code))") }
+            switch (operation, error.code) {
+            case (EPOLL_CTL_MOD, ENOENT): return control(EPOLL_CTL_ADD, fd, events)
+            case (EPOLL_CTL_ADD, EEXIST): return control(EPOLL_CTL_MOD, fd, events)
+            case (EPOLL_CTL_DEL, _): return true
+            default:
+                Log.warning("cannot wait for a socket: \(Errno.text(error.code)) (errno \(error.code))")
+                return false
+            }
         }
     }
 }

@@ -55,18 +55,19 @@ struct FileStatus {
     let blockSize: UInt64
     private let isOnBlockDevice: Bool
 
+    /// What the kernel knows without asking anybody: the file may be one of a FUSE server that never answers.
     init(of fd: Int32) throws(Errno) {
-        var status = stat()
-        _ = try systemCall(.fstat) { fstat(fd, &status) }
-        let mode = UInt32(status.st_mode)
+        var status = statx()
+        _ = try systemCall(.statx) { vhu_statx_cached(fd, &status) }
+        let mode = UInt32(status.stx_mode)
         isRegular = vhu_is_regular(mode)
         isDirectory = vhu_is_directory(mode)
         isSocket = vhu_is_socket(mode)
         isPipeOrSocket = isSocket || vhu_is_fifo(mode)
-        size = UInt64(clamping: status.st_size)
-        links = UInt64(status.st_nlink)
-        blockSize = UInt64(clamping: status.st_blksize)
-        isOnBlockDevice = vhu_major(status.st_dev) != 0
+        size = status.stx_size
+        links = UInt64(status.stx_nlink)
+        blockSize = UInt64(status.stx_blksize)
+        isOnBlockDevice = status.stx_dev_major != 0
     }
 
     /// Whether it is a regular file of ext4 or XFS: their mmap asks nobody. (A FUSE file system's asks a process, which may say no.)

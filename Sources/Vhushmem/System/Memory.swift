@@ -32,6 +32,36 @@ enum Memory {
         _ = try systemCall(.madvise) { madvise(address, length, advice) }
     }
 
+    /// Whether the page at an address of a mapping can be touched without a signal; its mapping allows the access.
+    ///
+    /// Memory of a device, which the kernel does not look into, counts as what can be touched.
+    static func canTouch(_ address: UnsafeMutableRawPointer, writing: Bool) -> Bool {
+        do throws(Errno) {
+            try advise(address, Int(clamping: pageSize), writing ? vhu_madv_populate_write : vhu_madv_populate_read)
+            return true
+        } catch {
+            switch error.code {
+            case EFAULT, vhu_ehwpoison: return false
+            case EINVAL where !writing && !knowsPopulate:
+                var byte: UInt8 = 0
+                return withUnsafeMutableBytes(of: &byte) { bytes in
+                    guard let base = bytes.baseAddress else { return false }
+                    return (try? copy(from: address, to: base, 1)) == 1
+                }
+            default: return true
+            }
+        }
+    }
+
+    /// Whether the kernel has MADV_POPULATE_READ (5.14).
+    private static let knowsPopulate: Bool = {
+        let length = Int(clamping: pageSize)
+        guard let page = try? map(nil, length, protection: PROT_READ, flags: MAP_PRIVATE | MAP_ANONYMOUS) else { return true }
+        let isKnown = (try? advise(page, length, vhu_madv_populate_read)) != nil
+        try? unmap(page, length)
+        return isKnown
+    }()
+
     /// Copies between parts of this process by way of the kernel, which answers EFAULT where a plain copy would raise a signal
     /// (a page beyond the end of a truncated file). Returns how many bytes were copied.
     static func copy(

@@ -91,7 +91,7 @@ private struct SocketFile: Equatable {
     /// nil: there is no socket at the path.
     init?(at path: String) {
         var status = stat()
-        guard (try? systemCall(.fstat, { path.withCString { lstat($0, &status) } })) != nil,
+        guard (try? systemCall(.lstat, { path.withCString { lstat($0, &status) } })) != nil,
             vhu_is_socket(UInt32(status.st_mode))
         else { return nil }
         device = UInt64(status.st_dev)

@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+import CLinux
+
+/// The bytes of what is mapped in a region.
+extension Region {
+    /// Copies mapped bytes out of the region. Safe whatever the device process does meanwhile: the kernel copies, and what has been
+    /// unmapped, or lost by the file, is an error and no signal.
+    ///
+    /// Throws EINVAL (the range is not inside the region), ENOENT (not all of it is mapped), EIO (the file has lost a page of it), EPERM
+    /// (this process may not use process_vm_readv on itself). `bytes` may then be filled in part.
+    public func read(at offset: UInt64, into bytes: UnsafeMutableRawBufferPointer) throws(ShmemError) {
+        try transfer(at: offset, bytes, isWrite: false)
+    }
+
+    /// Copies bytes into what is mapped in the region. Safe in the same way, and throws the same; also EACCES (not all of it is mapped
+    /// read-write). A part may have been written then.
+    public func write(at offset: UInt64, from bytes: UnsafeRawBufferPointer) throws(ShmemError) {
+        try transfer(at: offset, UnsafeMutableRawBufferPointer(mutating: bytes), isWrite: true)
+    }
+
+    private func transfer(at offset: UInt64, _ bytes: UnsafeMutableRawBufferPointer, isWrite: Bool) throws(ShmemError) {
+        let subject = ShmemError.Subject.access(shmid: id, offset: offset, length: UInt64(bytes.count), isWrite: isWrite)
+        guard let range = ByteRange(start: offset, length: UInt64(bytes.count)) else {
+            throw ShmemError(EINVAL, subject, .wrapsAround)
+        }
+        guard range.end <= size else { throw ShmemError(EINVAL, subject, .beyondEnd(size: size)) }
+        var at = offset
+        while at < range.end, let base = bytes.baseAddress {
+            guard let record = table.concurrentFind(containing: at, length: 1), let pages = ownedPages(record) else {
+                throw ShmemError(ENOENT, subject, .holeAt(at))
+            }
+            if isWrite, !MappingWord(bits: record.word).isWritable { throw ShmemError(EACCES, subject, .readOnlyAt(at)) }
+            let piece = Int(clamping: min(pages.end, range.end) &- at)
+            let mine = base + Int(clamping: at &- offset)
+            let theirs = window.baseAddress + Int(clamping: at)
+            let done: Int
+            do throws(Errno) {
+                done = isWrite ? try Memory.store(mine, at: theirs, piece) : try Memory.copy(from: theirs, to: mine, piece)
+            } catch {
+                guard error.code == EFAULT else { throw ShmemError(error.code, subject, .system("process_vm", error.code)) }
+                // Undone in this moment, which the next look finds; or still there, and lost.
+                if let now = table.concurrentFind(containing: at, length: 1), now.start == record.start,
+                    now.length == record.length, now.fileOffset == record.fileOffset
+                {
+                    throw ShmemError(EIO, subject, .lostAt(at))
+                }
+                continue
+            }
+            at = at &+ UInt64(done)
+        }
+    }
+
+    /// Calls `body` with the bytes of a range that one live mapping covers; nil, without a call: none does.
+    ///
+    /// The bytes are those of the file, which others may change meanwhile. They must not be touched once the mapping is undone, so
+    /// keep them no longer than the call, and see to it that nobody undoes the mapping during the call. Touching a page that the file
+    /// has lost by being truncated raises SIGBUS.
+    public func withBytes<Result, Failure: Error>(
+        at offset: UInt64, length: UInt64, _ body: (UnsafeRawBufferPointer) throws(Failure) -> Result
+    ) throws(Failure) -> Result? {
+        guard let count = Int(exactly: length), let start = translate(offset, length: length) else { return nil }
+        // SAFETY: one mapping covers the range, and the caller sees to it that it stays.
+        return try body(UnsafeRawBufferPointer(start: start, count: count))
+    }
+
+    /// The same for a mapping that can be written.
+    public func withMutableBytes<Result, Failure: Error>(
+        at offset: UInt64, length: UInt64, _ body: (UnsafeMutableRawBufferPointer) throws(Failure) -> Result
+    ) throws(Failure) -> Result? {
+        guard let count = Int(exactly: length), let start = translate(offset, length: length, forWriting: true) else {
+            return nil
+        }
+        // SAFETY: as above; the mapping is writable.
+        return try body(UnsafeMutableRawBufferPointer(start: start, count: count))
+    }
+}
