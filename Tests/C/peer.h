@@ -175,6 +175,8 @@ struct peer {
     uint32_t config_size;                           /* how much of the config it answers */
     uint32_t refuses;                               /* the request that it acknowledges with 1 */
     uint32_t mute;                                  /* the request that it never answers */
+    uint32_t reply_flags;                           /* what it adds to the flags of its replies */
+    uint32_t deaf_after;                            /* having answered this request, it reads nothing more */
     void (*before_answer)(peer *, const message *); /* from the peer's thread */
     /* What it heard. */
     pthread_mutex_t lock;
@@ -249,14 +251,18 @@ static inline void *peer_serve(void *user_data)
             value = p->slots;
             break;
         case GET_SHMEM_CONFIG:
-            try_send_message(p->main, request, 0x5, &p->config, p->config_size, NULL, 0);
+            try_send_message(p->main, request, 0x5 | p->reply_flags, &p->config, p->config_size, NULL, 0);
             continue;
         default:
             ack = true;
             value = request == p->refuses ? 1 : 0;
         }
         if (!ack || (m.header.flags & VHOST_USER_NEED_REPLY_MASK) != 0) {
-            try_send_message(p->main, request, 0x5, &value, sizeof(value), NULL, 0); /* it may be gone already */
+            /* It may be gone already. */
+            try_send_message(p->main, request, 0x5 | p->reply_flags, &value, sizeof(value), NULL, 0);
+        }
+        if (request == p->deaf_after) {
+            break;
         }
     }
     return NULL;
