@@ -176,7 +176,7 @@ struct peer {
     uint32_t refuses;                               /* the request that it acknowledges with 1 */
     uint32_t mute;                                  /* the request that it never answers */
     uint32_t reply_flags;                           /* what it adds to the flags of its replies */
-    uint32_t deaf_after;                            /* having answered this request, it reads nothing more */
+    uint32_t deaf_after_second;                     /* having answered the second of this request, it reads nothing more */
     void (*before_answer)(peer *, const message *); /* from the peer's thread */
     /* What it heard. */
     pthread_mutex_t lock;
@@ -210,6 +210,7 @@ static inline void *peer_serve(void *user_data)
 {
     peer *p = user_data;
     message m;
+    int deaf = 0;
     while (receive(p->main, &m, -1) > 0) {
         bool ack = false;
         uint64_t value = 0;
@@ -261,7 +262,7 @@ static inline void *peer_serve(void *user_data)
             /* It may be gone already. */
             try_send_message(p->main, request, 0x5 | p->reply_flags, &value, sizeof(value), NULL, 0);
         }
-        if (request == p->deaf_after) {
+        if (request == p->deaf_after_second && deaf++ > 0) {
             break;
         }
     }
