@@ -39,25 +39,19 @@ static int resolve_data(struct guest *guest, uint64_t shm_offset, uint32_t len, 
 
 static int host_load(struct guest *guest, uint64_t shm_offset, uint32_t len, void *data)
 {
-    const void *host = vhushmem_region_translate(guest->region, shm_offset, len, false);
-
-    if (host == NULL) {
-        return resolve_data(guest, shm_offset, len, false, data, "no translation");
+    if (vhushmem_region_read(guest->region, shm_offset, data, len, NULL) < 0) {
+        return resolve_data(guest, shm_offset, len, false, data, "not mapped");
     }
-    memcpy(data, host, len);
     return 0;
 }
 
 static int host_store(struct guest *guest, uint64_t shm_offset, uint32_t len, void *data)
 {
-    void *host = vhushmem_region_translate(guest->region, shm_offset, len, true);
-
-    if (host == NULL) {
-        return resolve_data(guest, shm_offset, len, true, data, "no translation");
-    }
     /* Somebody in another process waits for a word that says "done": what was stored before it must be seen first. */
     __atomic_thread_fence(__ATOMIC_RELEASE);
-    memcpy(host, data, len);
+    if (vhushmem_region_write(guest->region, shm_offset, data, len, NULL) < 0) {
+        return resolve_data(guest, shm_offset, len, true, data, "not mapped");
+    }
     return 0;
 }
 

@@ -5,7 +5,7 @@
 /**
  * @file
  * A guest that looks at a shared memory region: a real one, with KVM, whose code is some twenty bytes; or, where there is no
- * KVM, the host playing its part through vhushmem_region_translate.
+ * KVM, the host playing its part through vhushmem_region_read and vhushmem_region_write.
  *
  * Functions that return int return 0 or a negative errno. One thread at a time, as for any vCPU.
  */

@@ -105,13 +105,20 @@ static bool add_rest(struct vmm *vmm, const struct control_part *part, uint32_t 
 {
     uint64_t skip = 4 * (uint64_t)GUEST_WORDS;
     uint32_t left = words - GUEST_WORDS;
-    const uint32_t *rest = vhushmem_region_translate(vmm->region, part->shm_offset + skip, part->len - skip, false);
+    uint32_t chunk[1024];
 
-    if (rest == NULL) {
-        return false;
-    }
-    for (uint32_t i = 0; i < left; i++) {
-        *sum += rest[i];
+    while (left > 0) {
+        uint32_t count = MIN(left, (uint32_t)G_N_ELEMENTS(chunk));
+
+        /* The device may unmap at any time: this copies or fails, where touching the window would raise a signal. */
+        if (vhushmem_region_read(vmm->region, part->shm_offset + skip, chunk, 4 * (size_t)count, NULL) < 0) {
+            return false;
+        }
+        for (uint32_t i = 0; i < count; i++) {
+            *sum += chunk[i];
+        }
+        skip += 4 * (uint64_t)count;
+        left -= count;
     }
     return true;
 }
@@ -197,13 +204,15 @@ static void answer(struct vmm *vmm)
 /** What the device says is checked like anything else from outside. */
 static bool read_control(struct vmm *vmm, struct control *control)
 {
-    const struct control *page = vhushmem_region_translate(vmm->region, CONTROL_OFFSET, sizeof(*page), true);
+    uint64_t state_at = control_at(offsetof(struct control, state));
 
-    if (page == NULL || __atomic_load_n(&page->state, __ATOMIC_ACQUIRE) != CONTROL_MAPPED) {
+    if (vhushmem_region_read(vmm->region, state_at, &control->state, sizeof(control->state), NULL) < 0 ||
+        control->state != CONTROL_MAPPED) {
         return false;
     }
-    memcpy(control, page, sizeof(*control));
-    return true;
+    /* The state was set last; so what it speaks of is read after it. */
+    __atomic_thread_fence(__ATOMIC_ACQUIRE);
+    return vhushmem_region_read(vmm->region, CONTROL_OFFSET, control, sizeof(*control), NULL) == 0;
 }
 
 static bool is_sane(const struct vmm *vmm, const struct control *control)

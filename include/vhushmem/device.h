@@ -37,7 +37,8 @@ VHUSHMEM_API void vhushmem_device_unref(vhushmem_device *device);
 /**
  * The region with the given id.
  *
- * @returns the region, borrowed: it lives as long as the device (take a reference to keep it longer); NULL: there is none.
+ * @returns the region, borrowed: it lives as long as the device, or, where a front-end got its regions from the back-end, until a
+ *          handshake fails (take a reference to keep it longer); NULL: there is none.
  * Thread rule: any thread.  Since: 0.1
  */
 VHUSHMEM_API vhushmem_region *vhushmem_device_find_region(vhushmem_device *device, uint8_t shmid);

@@ -213,8 +213,9 @@ VHUSHMEM_API const char *vhushmem_protocol_feature_name(unsigned bit);
 
 /**
  * Reset the device: every mapping is undone before the call returns; RESET_DEVICE is sent where it was negotiated; requests that
- * the back-end sent before it answered are refused with -ECANCELED, so that none lands afterwards. The event RESET tells when all
- * this is over.
+ * the back-end sent before it answered are refused with -ECANCELED, so that none lands afterwards. What it sends right after its
+ * answer may be taken for one of those, if it is here when the answer is read: a back-end that gets -ECANCELED asks again. The
+ * event RESET tells when all this is over.
  *
  * @returns 0, or -ENOTCONN (not ready), -EALREADY (a reset is under way; its mappings are gone).
  * Since: 0.1

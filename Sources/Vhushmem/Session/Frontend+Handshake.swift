@@ -97,7 +97,7 @@ extension Frontend {
     func becomeReady() {
         phase = .ready
         if !protocolFeatures.contains(shmem) {
-            Log.warning(
+            Log.message(
                 "the back-end does not offer both BACKEND_REQ and SHMEM (as protocol feature bit \(options.shmemBit); old ones"
                     + " used 20 and 21): it can map nothing")
         }

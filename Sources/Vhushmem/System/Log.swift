@@ -8,6 +8,11 @@ enum Log {
         message.withCString { vhushmem_glib_log(G_LOG_LEVEL_WARNING, $0) }
     }
 
+    /// What is no fault of anybody's, and worth knowing.
+    static func message(_ text: String) {
+        text.withCString { vhushmem_glib_log(G_LOG_LEVEL_MESSAGE, $0) }
+    }
+
     static func critical(_ message: String) {
         message.withCString { vhushmem_glib_log(G_LOG_LEVEL_CRITICAL, $0) }
     }
