@@ -13,6 +13,7 @@ static void front_end(void)
     peer_init(&r.peer);
     peer_add_region(&r.peer, 0, 16 * PAGE);
     r.peer.mute = GET_SHMEM_CONFIG;
+    r.wire = true;
     CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == 0);
     int kept = dup(pair[0]), fd;
     peer_start(&r.peer, pair[1]);
