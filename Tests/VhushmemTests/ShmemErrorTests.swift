@@ -44,7 +44,7 @@ import Testing
             (.wrongDescriptors(expected: 1, got: 0), ["1", "0"]),
         ]
         for (reason, parts) in reasons {
-            for part in parts { #expect(reason.sentence.contains(part), "\(reason.sentence)") }
+            for part in parts { #expect(reason.sentence.text.contains(part), "\(reason.sentence)") }
         }
     }
 

@@ -67,6 +67,19 @@ func growing<Value>(
 ) throws(ShmemError) -> Value {
     let known = MemoryLayout<Value>.size
     let raw = UnsafeRawPointer(pointer)
+    let stated = try statedSize(raw, name, known: known, least: least)
+    return withUnsafeTemporaryAllocation(byteCount: known, alignment: MemoryLayout<Value>.alignment) { copy in
+        copy.initializeMemory(as: UInt8.self, repeating: 0)
+        copy.copyMemory(from: UnsafeRawBufferPointer(start: raw, count: min(stated, known)))
+        // SAFETY: a C struct, of which every pattern of bits, zeros too, is a value.
+        return copy.load(as: Value.self)
+    }
+}
+
+/// How long a growing struct says that it is, if this library can make sense of it.
+private func statedSize(
+    _ raw: UnsafeRawPointer, _ name: StaticString, known: Int, least: Int
+) throws(ShmemError) -> Int {
     // SAFETY: every growing struct begins with its uint32_t struct_size, and the caller says with it how far it may be read.
     let stated = Int(raw.load(as: UInt32.self))
     guard stated >= least, stated <= known &+ 4096 else {
@@ -75,12 +88,7 @@ func growing<Value>(
     for byte in UnsafeRawBufferPointer(start: raw, count: stated).dropFirst(known) where byte != 0 {
         throw ShmemError(EINVAL, "\(name) has fields that this library does not know, and they are not zero")
     }
-    return withUnsafeTemporaryAllocation(byteCount: known, alignment: MemoryLayout<Value>.alignment) { copy in
-        copy.initializeMemory(as: UInt8.self, repeating: 0)
-        copy.copyMemory(from: UnsafeRawBufferPointer(start: raw, count: min(stated, known)))
-        // SAFETY: a C struct, of which every pattern of bits, zeros too, is a value.
-        return copy.load(as: Value.self)
-    }
+    return stated
 }
 
 /// Whether a growing struct that is to be filled has room for what this library knows.

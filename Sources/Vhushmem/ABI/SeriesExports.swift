@@ -22,7 +22,7 @@ package func virtio_new_shmem_region(_ vdev: OpaquePointer?, _ shmid: UInt8, _ s
     do throws(ShmemError) {
         return handle(borrowing: try device.addRegion(id: shmid, size: size))
     } catch {
-        Log.debug(error.message)
+        Log.debug("\(error.message)")
         return nil
     }
 }
@@ -46,7 +46,7 @@ package func virtio_shared_memory_mapping_new(
             owning: try Mapping(
                 shmid: shmid, fd: fd, fileOffset: fd_offset, offset: shm_offset, length: len, writable: allow_write))
     } catch {
-        Log.debug(error.message)
+        Log.debug("\(error.message)")
         return nil
     }
 }
@@ -57,7 +57,7 @@ package func virtio_add_shmem_map(_ shmem: OpaquePointer?, _ mapping: OpaquePoin
     do throws(ShmemError) {
         try region.add(described)
     } catch {
-        Log.debug(error.message)
+        Log.debug("\(error.message)")
         return -error.code
     }
     // Taken over: the region holds a reference of its own.
@@ -94,7 +94,7 @@ package func virtio_del_shmem_map(_ shmem: OpaquePointer?, _ offset: hwaddr, _ s
     do throws(ShmemError) {
         try region.unmap(at: UInt64(offset), length: size)
     } catch {
-        Log.warning(error.message)
+        Log.warning("\(error.message)")
     }
 }
 
@@ -125,7 +125,7 @@ package func vu_shmem_map(
         try backend.map(shmid: shmid, fd: fd, fileOffset: fd_offset, at: shm_offset, length: len, flags: flags)
         return true
     } catch {
-        Log.debug(error.message)
+        Log.debug("\(error.message)")
         return false
     }
 }
@@ -137,7 +137,7 @@ package func vu_shmem_unmap(_ dev: OpaquePointer?, _ shmid: UInt8, _ shm_offset:
         try backend.unmap(shmid: shmid, at: shm_offset, length: len)
         return true
     } catch {
-        Log.debug(error.message)
+        Log.debug("\(error.message)")
         return false
     }
 }

@@ -14,8 +14,9 @@ public struct ShmemError: Error, CustomStringConvertible {
         self.reason = reason
     }
 
-    init(_ code: Int32, _ text: String) {
-        self.init(code, .nothing, .text(text))
+    @inline(never)
+    init(_ code: Int32, _ sentence: Sentence) {
+        self.init(code, .nothing, .text(sentence.text))
     }
 
     /// What was asked for.
@@ -75,20 +76,19 @@ public struct ShmemError: Error, CustomStringConvertible {
 
     /// What was asked and what stood in the way, with numbers in hexadecimal. For people: the wording may change.
     public var message: String {
-        switch subject {
-        case .nothing: reason.sentence
-        default: "\(subject.phrase): \(reason.sentence)"
-        }
+        if case .nothing = subject { return reason.sentence.text }
+        return subject.phrase.text + ": " + reason.sentence.text
     }
 }
 
 /// A number as it stands in every message: 0x and hexadecimal digits.
+@inline(never)
 func hex(_ value: UInt64) -> String {
     "0x" + String(value, radix: 16)
 }
 
 extension ShmemError.Subject {
-    var phrase: String {
+    var phrase: Sentence {
         switch self {
         case .nothing: ""
         case .map(let shmid, let offset, let length): "cannot map \(hex(length)) bytes at \(hex(offset)) of region \(shmid)"
@@ -104,9 +104,9 @@ extension ShmemError.Subject {
 }
 
 extension ShmemError.Reason {
-    var sentence: String {
+    var sentence: Sentence {
         switch self {
-        case .text(let text): return text
+        case .text(let text): return Sentence(stringLiteral: text)
         case .system(let call, let code): return "\(call): \(Errno.text(code)) (errno \(code))"
         case .zeroLength: return "the length is 0"
         case .unalignedOffset(let page): return "the offset is no multiple of the page size, \(hex(page))"
