@@ -34,6 +34,7 @@ func release<Object: AnyObject>(_ handle: OpaquePointer?, _: Object.Type) {
 
 extension ShmemError {
     /// A pointer that must not be NULL was.
+    @inline(never)
     static func null(_ what: StaticString) -> ShmemError {
         ShmemError(EFAULT, "\(what) is NULL")
     }

@@ -5,13 +5,26 @@
 public struct ShmemError: Error, CustomStringConvertible {
     /// A positive errno value; which ones a call has is said at the call.
     public let code: Int32
-    let subject: Subject
-    let reason: Reason
+    /// Held by reference: errors pass through nearly every function, and what they say would be copied in each.
+    private let why: Why
 
+    private final class Why: Sendable {
+        let subject: Subject
+        let reason: Reason
+
+        init(_ subject: Subject, _ reason: Reason) {
+            self.subject = subject
+            self.reason = reason
+        }
+    }
+
+    var subject: Subject { why.subject }
+    var reason: Reason { why.reason }
+
+    @inline(never)
     init(_ code: Int32, _ subject: Subject, _ reason: Reason) {
         self.code = code
-        self.subject = subject
-        self.reason = reason
+        why = Why(subject, reason)
     }
 
     @inline(never)
