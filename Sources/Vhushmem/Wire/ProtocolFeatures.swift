@@ -9,11 +9,20 @@ public struct ProtocolFeatures: OptionSet, Sendable {
     }
 
     public static let multiqueue = ProtocolFeatures(rawValue: 1 << 0)
+    public static let logSharedFd = ProtocolFeatures(rawValue: 1 << 1)
     public static let replyAck = ProtocolFeatures(rawValue: 1 << 3)
     public static let backendRequests = ProtocolFeatures(rawValue: 1 << 5)
+    public static let crossEndian = ProtocolFeatures(rawValue: 1 << 6)
+    public static let config = ProtocolFeatures(rawValue: 1 << 9)
     public static let backendSendsFds = ProtocolFeatures(rawValue: 1 << 10)
+    public static let hostNotifier = ProtocolFeatures(rawValue: 1 << 11)
+    public static let inflightFd = ProtocolFeatures(rawValue: 1 << 12)
     public static let resetDevice = ProtocolFeatures(rawValue: 1 << 13)
+    public static let inbandNotifications = ProtocolFeatures(rawValue: 1 << 14)
     public static let configureMemSlots = ProtocolFeatures(rawValue: 1 << 15)
+    public static let status = ProtocolFeatures(rawValue: 1 << 16)
+    public static let sharedObject = ProtocolFeatures(rawValue: 1 << 18)
+    public static let deviceState = ProtocolFeatures(rawValue: 1 << 19)
 
     /// What this library can do, SHMEM left out: which bit that is depends on the peer.
     static let known: ProtocolFeatures = [

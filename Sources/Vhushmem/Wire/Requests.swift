@@ -5,7 +5,10 @@ enum FrontendRequest: UInt32 {
     case getFeatures = 1
     case setFeatures = 2
     case setOwner = 3
+    case resetOwner = 4
     case setMemTable = 5
+    case setLogBase = 6
+    case setLogFd = 7
     case setVringNum = 8
     case setVringAddr = 9
     case setVringBase = 10
@@ -17,9 +20,26 @@ enum FrontendRequest: UInt32 {
     case setProtocolFeatures = 16
     case getQueueNum = 17
     case setVringEnable = 18
+    case sendRarp = 19
+    case netSetMtu = 20
     case setBackendReqFd = 21
+    case iotlbMessage = 22
+    case setVringEndian = 23
+    case getConfig = 24
+    case setConfig = 25
+    case getInflightFd = 31
+    case setInflightFd = 32
+    case gpuSetSocket = 33
     case resetDevice = 34
+    case vringKick = 35
     case getMaxMemSlots = 36
+    case addMemReg = 37
+    case remMemReg = 38
+    case setStatus = 39
+    case getStatus = 40
+    case getSharedObject = 41
+    case setDeviceStateFd = 42
+    case checkDeviceState = 43
     case getShmemConfig = 44
 
     /// The name in the specification, for messages.
@@ -28,7 +48,10 @@ enum FrontendRequest: UInt32 {
         case .getFeatures: "GET_FEATURES"
         case .setFeatures: "SET_FEATURES"
         case .setOwner: "SET_OWNER"
+        case .resetOwner: "RESET_OWNER"
         case .setMemTable: "SET_MEM_TABLE"
+        case .setLogBase: "SET_LOG_BASE"
+        case .setLogFd: "SET_LOG_FD"
         case .setVringNum: "SET_VRING_NUM"
         case .setVringAddr: "SET_VRING_ADDR"
         case .setVringBase: "SET_VRING_BASE"
@@ -40,9 +63,26 @@ enum FrontendRequest: UInt32 {
         case .setProtocolFeatures: "SET_PROTOCOL_FEATURES"
         case .getQueueNum: "GET_QUEUE_NUM"
         case .setVringEnable: "SET_VRING_ENABLE"
+        case .sendRarp: "SEND_RARP"
+        case .netSetMtu: "NET_SET_MTU"
         case .setBackendReqFd: "SET_BACKEND_REQ_FD"
+        case .iotlbMessage: "IOTLB_MSG"
+        case .setVringEndian: "SET_VRING_ENDIAN"
+        case .getConfig: "GET_CONFIG"
+        case .setConfig: "SET_CONFIG"
+        case .getInflightFd: "GET_INFLIGHT_FD"
+        case .setInflightFd: "SET_INFLIGHT_FD"
+        case .gpuSetSocket: "GPU_SET_SOCKET"
         case .resetDevice: "RESET_DEVICE"
+        case .vringKick: "VRING_KICK"
         case .getMaxMemSlots: "GET_MAX_MEM_SLOTS"
+        case .addMemReg: "ADD_MEM_REG"
+        case .remMemReg: "REM_MEM_REG"
+        case .setStatus: "SET_STATUS"
+        case .getStatus: "GET_STATUS"
+        case .getSharedObject: "GET_SHARED_OBJECT"
+        case .setDeviceStateFd: "SET_DEVICE_STATE_FD"
+        case .checkDeviceState: "CHECK_DEVICE_STATE"
         case .getShmemConfig: "GET_SHMEM_CONFIG"
         }
     }
@@ -50,6 +90,14 @@ enum FrontendRequest: UInt32 {
 
 /// Ids of the requests that a back-end sends on its own channel.
 enum BackendRequest {
+    static let iotlbMessage: UInt32 = 1
+    static let configChange: UInt32 = 2
+    static let vringHostNotifier: UInt32 = 3
+    static let vringCall: UInt32 = 4
+    static let vringErr: UInt32 = 5
+    static let sharedObjectAdd: UInt32 = 6
+    static let sharedObjectRemove: UInt32 = 7
+    static let sharedObjectLookup: UInt32 = 8
     static let shmemMap: UInt32 = 9
     static let shmemUnmap: UInt32 = 10
 }

@@ -24,3 +24,70 @@ struct VringDescriptor: Equatable {
         UInt64(queue) | (hasDescriptor ? 0 : VringDescriptor.noDescriptorBit)
     }
 }
+
+/// The payload of SET_VRING_NUM, SET_VRING_BASE, SET_VRING_ENABLE and GET_VRING_BASE: a queue and a number. 8 bytes.
+struct VringState: Equatable {
+    static let size = 8
+
+    var queue: UInt32
+    var number: UInt32
+
+    init(queue: UInt32, number: UInt32) {
+        self.queue = queue
+        self.number = number
+    }
+
+    init?(_ payload: UnsafeRawBufferPointer) {
+        guard payload.count == VringState.size, let queue = payload.integer(at: 0, as: UInt32.self),
+            let number = payload.integer(at: 4, as: UInt32.self)
+        else { return nil }
+        self.init(queue: queue, number: number)
+    }
+
+    func encode(into payload: UnsafeMutableRawBufferPointer) {
+        payload.store(integer: queue, at: 0)
+        payload.store(integer: number, at: 4)
+    }
+}
+
+/// The payload of SET_VRING_ADDR: where the three parts of a split virtqueue are, as addresses of the front-end's process. 40 bytes.
+struct VringAddresses: Equatable {
+    static let size = 40
+    /// The bit of `flags` that asks for changes of the used ring to be logged.
+    static let logsUsedRing: UInt32 = 1 << 0
+
+    var queue: UInt32
+    var flags: UInt32
+    var descriptors: UInt64
+    var used: UInt64
+    var available: UInt64
+    /// A guest address.
+    var log: UInt64
+
+    init(queue: UInt32, flags: UInt32 = 0, descriptors: UInt64, used: UInt64, available: UInt64, log: UInt64 = 0) {
+        self.queue = queue
+        self.flags = flags
+        self.descriptors = descriptors
+        self.used = used
+        self.available = available
+        self.log = log
+    }
+
+    init?(_ payload: UnsafeRawBufferPointer) {
+        guard payload.count == VringAddresses.size, let queue = payload.integer(at: 0, as: UInt32.self),
+            let flags = payload.integer(at: 4, as: UInt32.self), let descriptors = payload.integer(at: 8, as: UInt64.self),
+            let used = payload.integer(at: 16, as: UInt64.self), let available = payload.integer(at: 24, as: UInt64.self),
+            let log = payload.integer(at: 32, as: UInt64.self)
+        else { return nil }
+        self.init(queue: queue, flags: flags, descriptors: descriptors, used: used, available: available, log: log)
+    }
+
+    func encode(into payload: UnsafeMutableRawBufferPointer) {
+        payload.store(integer: queue, at: 0)
+        payload.store(integer: flags, at: 4)
+        payload.store(integer: descriptors, at: 8)
+        payload.store(integer: used, at: 16)
+        payload.store(integer: available, at: 24)
+        payload.store(integer: log, at: 32)
+    }
+}

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+/// What stands before the bytes in GET_CONFIG and SET_CONFIG: a range of the device's configuration space. 12 bytes.
+///
+/// GET_CONFIG carries as many bytes as it asks for, and so does the reply; one with no bytes says that the back-end failed.
+struct ConfigAccess: Equatable {
+    static let size = 12
+    /// Bits of `flags`: nothing said is a write of the driver's.
+    static let migrates: UInt32 = 1
+
+    var offset: UInt32
+    var length: UInt32
+    var flags: UInt32
+
+    init(offset: UInt32, length: UInt32, flags: UInt32 = 0) {
+        self.offset = offset
+        self.length = length
+        self.flags = flags
+    }
+
+    /// nil unless the bytes that it speaks of follow it, and nothing else.
+    init?(_ payload: UnsafeRawBufferPointer) {
+        guard let offset = payload.integer(at: 0, as: UInt32.self), let length = payload.integer(at: 4, as: UInt32.self),
+            let flags = payload.integer(at: 8, as: UInt32.self), Int(exactly: length) == payload.count &- ConfigAccess.size
+        else { return nil }
+        self.init(offset: offset, length: length, flags: flags)
+    }
+
+    func encode(into payload: UnsafeMutableRawBufferPointer) {
+        payload.store(integer: offset, at: 0)
+        payload.store(integer: length, at: 4)
+        payload.store(integer: flags, at: 8)
+    }
+}

@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+/// The payload of GET_INFLIGHT_FD, of its reply, and of SET_INFLIGHT_FD: an area in a file, in which a back-end keeps book of the
+/// requests that it has begun. 20 bytes, which C compilers pad to 24: sent as 24, and taken as either.
+struct InflightArea: Equatable {
+    static let size = 24
+    private static let unpaddedSize = 20
+
+    /// Bytes.
+    var length: UInt64
+    /// Where it begins in the file.
+    var fileOffset: UInt64
+    var queues: UInt16
+    var queueSize: UInt16
+
+    init(length: UInt64 = 0, fileOffset: UInt64 = 0, queues: UInt16, queueSize: UInt16) {
+        self.length = length
+        self.fileOffset = fileOffset
+        self.queues = queues
+        self.queueSize = queueSize
+    }
+
+    init?(_ payload: UnsafeRawBufferPointer) {
+        guard payload.count == InflightArea.size || payload.count == InflightArea.unpaddedSize,
+            let length = payload.integer(at: 0, as: UInt64.self), let fileOffset = payload.integer(at: 8, as: UInt64.self),
+            let queues = payload.integer(at: 16, as: UInt16.self), let queueSize = payload.integer(at: 18, as: UInt16.self)
+        else { return nil }
+        self.init(length: length, fileOffset: fileOffset, queues: queues, queueSize: queueSize)
+    }
+
+    func encode(into payload: UnsafeMutableRawBufferPointer) {
+        payload.store(integer: length, at: 0)
+        payload.store(integer: fileOffset, at: 8)
+        payload.store(integer: queues, at: 16)
+        payload.store(integer: queueSize, at: 18)
+        payload.store(integer: 0 as UInt32, at: 20)
+    }
+}
