@@ -20,6 +20,24 @@ enum {
     SET_BACKEND_REQ_FD = 21,
     RESET_DEVICE = 34,
     GET_MAX_MEM_SLOTS = 36,
+    SET_MEM_TABLE = 5,
+    SET_VRING_NUM = 8,
+    SET_VRING_ADDR = 9,
+    SET_VRING_BASE = 10,
+    GET_VRING_BASE = 11,
+    SET_VRING_KICK = 12,
+    SET_VRING_ENABLE = 18,
+    NET_SET_MTU = 20,
+    GET_CONFIG = 24,
+    SET_CONFIG = 25,
+    GET_INFLIGHT_FD = 31,
+    SET_INFLIGHT_FD = 32,
+    ADD_MEM_REG = 37,
+    REM_MEM_REG = 38,
+    SET_STATUS = 39,
+    GET_STATUS = 40,
+    SET_DEVICE_STATE_FD = 42,
+    CHECK_DEVICE_STATE = 43,
     GET_SHMEM_CONFIG = VHOST_USER_GET_SHMEM_CONFIG,
     MAP = VHOST_USER_BACKEND_SHMEM_MAP,
     UNMAP = VHOST_USER_BACKEND_SHMEM_UNMAP
@@ -178,12 +196,13 @@ struct peer {
     uint32_t reply_flags;                           /* what it adds to the flags of its replies */
     uint32_t deaf_after_second;                     /* having answered the second of this request, it reads nothing more */
     void (*before_answer)(peer *, const message *); /* from the peer's thread */
+    bool (*answer)(peer *, const message *);        /* likewise; true: it has answered */
     /* What it heard. */
     pthread_mutex_t lock;
     uint64_t accepted;
     int channel;
     int heard_count;
-    message heard[40]; /* payloads only as far as they matter; fds closed */
+    message heard[160]; /* payloads only as far as they matter; fds closed */
     int main;
     pthread_t thread;
 };
@@ -235,7 +254,7 @@ static inline void *peer_serve(void *user_data)
         if (p->before_answer != NULL) {
             p->before_answer(p, &m);
         }
-        if (request == p->mute) {
+        if (request == p->mute || (p->answer != NULL && p->answer(p, &m))) {
             continue;
         }
         switch (request) {

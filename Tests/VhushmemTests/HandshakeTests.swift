@@ -106,17 +106,18 @@ import Testing
     }
 
     @Test func replyMustBeWhatWasAskedFor() {
-        let awaited = AwaitedReply(request: .getQueueNum, size: 8, isAcknowledgement: false, deadline: 0)
-        let fault = { (request: UInt32, flags: UInt32, size: UInt32, descriptors: Bool) in
+        let awaited = AwaitedReply(
+            id: 17, sizes: 8...8, mayHaveDescriptor: false, isAcknowledgement: false, deadline: 0, call: nil)
+        let fault = { (request: UInt32, flags: UInt32, size: UInt32, descriptors: Int) in
             awaited.fault(MessageHeader(request: request, flags: flags, size: size), descriptors: descriptors)?.code
         }
-        #expect(fault(17, 5, 8, false) == nil)
-        #expect(fault(16, 5, 8, false) == EPROTO)
-        #expect(fault(17, 1, 8, false) == EPROTO)
+        #expect(fault(17, 5, 8, 0) == nil)
+        #expect(fault(16, 5, 8, 0) == EPROTO)
+        #expect(fault(17, 1, 8, 0) == EPROTO)
         // Seen from libvhost-user, which leaves the request's need_reply where it was.
-        #expect(fault(17, 0xd, 8, false) == nil)
-        for flags in [4, 6, 7, 9, 0xc, 0x15, 0x8000_0005] as [UInt32] { #expect(fault(17, flags, 8, false) == EPROTO) }
-        for size in [0, 4, 7, 9, .max] as [UInt32] { #expect(fault(17, 5, size, false) == EPROTO) }
-        #expect(fault(17, 5, 8, true) == EPROTO)
+        #expect(fault(17, 0xd, 8, 0) == nil)
+        for flags in [4, 6, 7, 9, 0xc, 0x15, 0x8000_0005] as [UInt32] { #expect(fault(17, flags, 8, 0) == EPROTO) }
+        for size in [0, 4, 7, 9, .max] as [UInt32] { #expect(fault(17, 5, size, 0) == EPROTO) }
+        #expect(fault(17, 5, 8, 1) == EPROTO)
     }
 }

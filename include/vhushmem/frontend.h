@@ -37,6 +37,8 @@ typedef struct vhushmem_frontend_options {
     uint64_t protocol_features;  /**< protocol features to accept if offered; 0 means all that this library knows */
     const vhushmem_device_options *device; /**< quotas of the device; NULL means the defaults */
     const vhushmem_region_options *region; /**< of each region that is made; NULL means the defaults */
+    uint32_t max_config_size; /**< bytes of configuration space that may be asked for, at most 65536; 0 means 256 */
+    uint32_t reserved;        /**< 0 */
 } vhushmem_frontend_options;
 
 /** What an event tells. */

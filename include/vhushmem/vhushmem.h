@@ -15,7 +15,9 @@
 #include <vhushmem/fault.h>
 #include <vhushmem/frontend.h>
 #include <vhushmem/mapping.h>
+#include <vhushmem/queue.h>
 #include <vhushmem/region.h>
+#include <vhushmem/request.h>
 #include <vhushmem/version.h>
 #include <vhushmem/vhost-user.h>
 

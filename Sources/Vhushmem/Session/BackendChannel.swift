@@ -53,6 +53,8 @@ final class BackendChannel {
     private var bytesBeforeReset = 0
     /// Set when the connection ends, which a listener may bring about in the midst of a request: nothing more is served then.
     var isClosed = false
+    /// A map or unmap is under way, listeners among it: the answer has not been sent.
+    private(set) var isCarryingOut = false
     /// Some requests are left for the next dispatch.
     private(set) var hasMore = false
 
@@ -121,6 +123,8 @@ final class BackendChannel {
             switch header.request {
             case BackendRequest.shmemMap, BackendRequest.shmemUnmap:
                 map = SharedMemoryMap(payload)
+                isCarryingOut = true
+                defer { isCarryingOut = false }
                 try carryOut(header, map, payload.count, isOlder: isOlder)
             default:
                 throw ShmemError(EOPNOTSUPP, .request(header.request), .notServed)

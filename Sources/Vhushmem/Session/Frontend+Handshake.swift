@@ -78,8 +78,8 @@ extension Frontend {
 
     var wantedProtocolFeatures: ProtocolFeatures {
         // A bit that means SHMEM here has no other meaning, and SHMEM has no other bit.
-        let known = ProtocolFeatures.known.union(shmem)
-        return options.protocolFeatures.map(known.intersection) ?? known
+        let known = ProtocolFeatures.ofFrontends.union(shmem)
+        return options.protocolFeatures.map(known.union(.onRequest).intersection) ?? known
     }
 
     func makeRegions(_ config: SharedMemoryConfig) throws(ShmemError) {

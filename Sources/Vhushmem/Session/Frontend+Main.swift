@@ -21,7 +21,7 @@ extension Frontend {
 
     func talk(through socket: consuming FileDescriptor) {
         main = MessageStream(
-            socket: socket, capacity: Frontend.capacity, timeout: UInt64(options.messageTimeout) &* 1000)
+            socket: socket, capacity: capacity, timeout: UInt64(options.messageTimeout) &* 1000)
         phase = .shakingHands
         step = .getFeatures
         advance()
@@ -42,12 +42,12 @@ extension Frontend {
                     ShmemError(
                         ECONNRESET,
                         "the back-end closed the connection"
-                            + (awaited.map { " instead of answering \($0.request.name)" } ?? "")))
+                            + (awaited.map { " instead of answering \($0.name)" } ?? "")))
             case .failed(let error): end(lost("reading", error))
             case .violation(let violation): end(ShmemError(violation.code, "the back-end sent \(violation.sentence)"))
             case .message(let header, let payload):
                 taken &+= 1
-                take(header, payload, hasDescriptors: main.hasDescriptors)
+                take(header, payload, descriptors: main.descriptorsWereTruncated ? Int.max : main.descriptorCount)
             }
         }
         return taken
@@ -59,23 +59,23 @@ extension Frontend {
             "\(doing) on the connection to the back-end: \(Errno.text(error.code)) (errno \(error.code))")
     }
 
-    func take(_ header: MessageHeader, _ payload: UnsafeRawBufferPointer, hasDescriptors: Bool) {
+    func take(_ header: MessageHeader, _ payload: UnsafeRawBufferPointer, descriptors: Int) {
         guard let expected = awaited else {
             return end(ShmemError(EPROTO, "the back-end sent a message with the id \(header.request) that nobody asked for"))
         }
-        if let fault = expected.fault(header, descriptors: hasDescriptors) { return end(fault) }
+        if let fault = expected.fault(header, descriptors: descriptors) { return end(fault) }
         awaited = nil
+        if let call = expected.call { return complete(call, expected, payload) }
         if expected.isAcknowledgement {
             let answer = payload.integer(at: 0, as: UInt64.self) ?? 0
             guard answer == 0 else {
-                return end(ShmemError(EPROTO, "the back-end refused \(expected.request.name) with \(hex(answer))"))
+                return end(ShmemError(EPROTO, "the back-end refused \(expected.name) with \(hex(answer))"))
             }
         }
-        if isResetting { return finishReset() }
         learn(payload)
     }
 
-    /// Sends a request. False: the socket takes no more now.
+    /// Sends a request of the handshake. False: the socket takes no more now.
     func send(_ request: FrontendRequest, payload: UInt64?, descriptor: Int32?) -> Bool {
         guard let main else { return true }
         let isAcknowledged = negotiated.repliesAreAcknowledged
@@ -96,8 +96,9 @@ extension Frontend {
         case .done:
             if let size = request.replySize ?? (isAcknowledged ? 8 : nil) {
                 awaited = AwaitedReply(
-                    request: request, size: size, isAcknowledgement: request.replySize == nil,
-                    deadline: Clock.now() &+ UInt64(options.requestTimeout) &* 1000)
+                    id: request.rawValue, sizes: size...size, mayHaveDescriptor: false,
+                    isAcknowledgement: request.replySize == nil,
+                    deadline: Clock.now() &+ UInt64(options.requestTimeout) &* 1000, call: nil)
             }
         }
         return true
@@ -105,12 +106,7 @@ extension Frontend {
 
     func sendAgain() {
         mustSendAgain = false
-        if isResetting {
-            mustSendAgain = !send(.resetDevice, payload: nil, descriptor: nil)
-            if !mustSendAgain, awaited == nil, phase == .ready { finishReset() }
-        } else {
-            advance()
-        }
+        if phase == .ready { sendCalls() } else { advance() }
     }
 
     func checkTime() {
@@ -124,6 +120,6 @@ extension Frontend {
             sendDeadline = Clock.now() &+ UInt64(options.requestTimeout) &* 1000
         }
         guard let awaited, Clock.now() >= awaited.deadline else { return }
-        end(ShmemError(ETIMEDOUT, "the back-end did not answer \(awaited.request.name) in \(options.requestTimeout) ms"))
+        end(ShmemError(ETIMEDOUT, "the back-end did not answer \(awaited.name) in \(options.requestTimeout) ms"))
     }
 }

@@ -8,8 +8,11 @@ import CLinux
 /// `start` or `connect` begins. From then on a loop waits for `pollDescriptor` to be readable and calls `dispatch`, which never waits
 /// and tells what happened through `onEvent`.
 public final class Frontend: Pollable {
-    /// The longest message on the main socket: a reply of 2056 bytes, with room to spare.
-    static let capacity = 8192
+    /// The longest message on the main socket, but for a larger configuration space.
+    private static let capacity = 8192
+    /// As much as the options may ask for.
+    static let largestConfig: UInt32 = 1 << 16
+    var capacity: Int { max(Frontend.capacity, MessageHeader.size &+ ConfigAccess.size &+ Int(options.maximumConfigSize)) }
 
     /// Exists from the start, and has its regions from `ready` on.
     public let device: Device
@@ -31,7 +34,9 @@ public final class Frontend: Pollable {
     var channel: BackendChannel?
     var step = HandshakeStep.getFeatures
     var awaited: AwaitedReply?
-    /// A step could not be sent, because the socket was full.
+    /// What the VMM asks for, in its order.
+    var calls: [FrontendCall] = []
+    /// A step or a call could not be sent, because the socket was full.
     var mustSendAgain = false
     /// By when it must have gone (microseconds); nil: nothing waits.
     var sendDeadline: UInt64?
@@ -42,6 +47,7 @@ public final class Frontend: Pollable {
     var channelForBackend: FileDescriptor?
     var callFds: [Eventfd] = []
     var errFds: [Eventfd] = []
+    var running = RunningState()
     var ending: ShmemError?
     var loops = SessionLoops()
 
@@ -80,6 +86,9 @@ public final class Frontend: Pollable {
         }
         guard (1...256).contains(options.queues) else {
             throw ShmemError(EINVAL, "a device has 1 to 256 queues, and not \(options.queues)")
+        }
+        guard options.maximumConfigSize <= largestConfig else {
+            throw ShmemError(EINVAL, "a configuration space has at most \(largestConfig) bytes")
         }
     }
 
@@ -164,7 +173,7 @@ public final class Frontend: Pollable {
 
     var waitingFor: String {
         if phase == .listening { return "no back-end has connected" }
-        if let awaited { return "the back-end has not answered \(awaited.request.name)" }
+        if let awaited { return "the back-end has not answered \(awaited.name)" }
         return "the back-end takes no more requests"
     }
 
@@ -229,20 +238,26 @@ public final class Frontend: Pollable {
         if isResetting { throw ShmemError(EALREADY, "a reset is under way") }
         isResetting = true
         channel?.isResetting = true
-        if protocolFeatures.contains(.resetDevice) {
-            mustSendAgain = !send(.resetDevice, payload: nil, descriptor: nil)
-            if mustSendAgain || awaited != nil {
-                checkTime()
-                watch()
-                return
+        guard protocolFeatures.contains(.resetDevice) else {
+            finishReset()
+            return watch()
+        }
+        // Before all that waits: it was asked of the device as it is no more.
+        let call = FrontendCall(FrontendRequest.resetDevice.rawValue) { [self] outcome in
+            switch outcome {
+            case .success: finishReset()
+            case .failure(let error): end(ShmemError(EPROTO, "\(error.message)"))
             }
         }
-        if phase == .ready { finishReset() }
+        calls.insert(call, at: 0)
+        sendCalls()
+        checkTime()
         watch()
     }
 
     func finishReset() {
         isResetting = false
+        running.isStarted = false
         channel?.endReset()
         // What was served between the reset and the back-end's answer was refused: this is for what other threads may have mapped.
         device.unmapAll()
@@ -261,7 +276,6 @@ public final class Frontend: Pollable {
         let wasReady = phase == .ready
         phase = .over
         ending = error
-        awaited = nil
         mustSendAgain = false
         stopWatching()
         main = nil
@@ -275,6 +289,7 @@ public final class Frontend: Pollable {
         } else if !options.keepsMappings {
             device.unmapAll()
         }
+        failCalls(error)
         emit(.disconnected(error))
     }
 

@@ -14,6 +14,8 @@ public struct FrontendOptions: Sendable {
     public var requestTimeout: UInt32 = 10_000
     /// How long a message that has begun may take to arrive whole, in milliseconds.
     public var messageTimeout: UInt32 = 5_000
+    /// How large the configuration space may be, in bytes.
+    public var maximumConfigSize: UInt32 = 256
     /// Protocol features to accept if they are offered; nil: all that this library knows.
     public var protocolFeatures: ProtocolFeatures?
     /// Quotas of the device.

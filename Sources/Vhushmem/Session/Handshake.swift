@@ -84,29 +84,36 @@ extension FrontendRequest {
 
 /// A request whose reply or acknowledgement is awaited.
 struct AwaitedReply {
-    let request: FrontendRequest
+    /// The request's.
+    let id: UInt32
     /// The payload's length.
-    let size: Int
+    let sizes: ClosedRange<Int>
+    let mayHaveDescriptor: Bool
     let isAcknowledgement: Bool
     /// Microseconds.
     let deadline: UInt64
+    /// nil: a step of the handshake.
+    let call: FrontendCall?
+
+    var name: String {
+        FrontendRequest(rawValue: id).map { "\($0.name)" } ?? "request \(id)"
+    }
 
     /// What is wrong with a message that should be this reply.
-    func fault(_ header: MessageHeader, descriptors: Bool) -> ShmemError? {
-        if header.request != request.rawValue {
-            return ShmemError(EPROTO, "the back-end replied to request \(header.request) where \(request.name) was asked")
+    func fault(_ header: MessageHeader, descriptors: Int) -> ShmemError? {
+        if header.request != id {
+            return ShmemError(EPROTO, "the back-end replied to request \(header.request) where \(name) was asked")
         }
         // libvhost-user leaves the need_reply of the request in some of its replies: it means nothing there.
         if header.flags & ~MessageHeader.needReplyBit != MessageHeader.replyFlags {
-            return ShmemError(
-                EPROTO, "the back-end's reply to \(request.name) has the flags \(hex(UInt64(header.flags))) and not 0x5")
+            return ShmemError(EPROTO, "the back-end's reply to \(name) has the flags \(hex(UInt64(header.flags))) and not 0x5")
         }
-        if Int(exactly: header.size) != size {
-            return ShmemError(
-                EPROTO, "the back-end's reply to \(request.name) has \(header.size) bytes of payload and not \(size)")
+        guard let size = Int(exactly: header.size), sizes.contains(size) else {
+            let wanted = sizes.count == 1 ? "\(sizes.lowerBound)" : "\(sizes.lowerBound) to \(sizes.upperBound)"
+            return ShmemError(EPROTO, "the back-end's reply to \(name) has \(header.size) bytes of payload and not \(wanted)")
         }
-        if descriptors {
-            return ShmemError(EPROTO, "the back-end's reply to \(request.name) came with file descriptors")
+        if descriptors > (mayHaveDescriptor ? 1 : 0) {
+            return ShmemError(EPROTO, "the back-end's reply to \(name) came with \(descriptors) file descriptors")
         }
         return nil
     }

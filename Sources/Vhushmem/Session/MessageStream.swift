@@ -143,6 +143,20 @@ final class MessageStream {
         }
     }
 
+    /// The same with several descriptors.
+    func send(_ message: UnsafeRawBufferPointer, descriptors: [Int32]) -> Sending {
+        guard descriptors.count > 1 else { return send(message, descriptor: descriptors.first) }
+        if case .failed(let error) = flush() { return .failed(error) }
+        if hasUnsent { return .later }
+        do throws(Errno) {
+            let sent = try Socket.send(message, to: fd, descriptors: descriptors)
+            if sent < message.count { unsent.append(contentsOf: message[max(0, sent)...]) }
+            return .done
+        } catch {
+            return error.code == EAGAIN ? .later : .failed(error)
+        }
+    }
+
     private func queue(_ message: UnsafeRawBufferPointer, _ descriptor: Int32?) -> Sending {
         guard descriptor == nil else { return .later }
         unsent.append(contentsOf: message)

@@ -44,6 +44,12 @@ extension FileDescriptor {
     }
 }
 
+/// Which file it is.
+struct FileIdentity: Equatable {
+    let device: UInt64
+    let inode: UInt64
+}
+
 /// The kernel's view of an open file, as far as mapping it needs.
 struct FileStatus {
     let isRegular: Bool
@@ -53,6 +59,7 @@ struct FileStatus {
     let size: UInt64
     let links: UInt64
     let blockSize: UInt64
+    let identity: FileIdentity
     private let isOnBlockDevice: Bool
 
     /// What the kernel knows without asking anybody: the file may be one of a FUSE server that never answers.
@@ -68,6 +75,8 @@ struct FileStatus {
         links = UInt64(status.stx_nlink)
         blockSize = UInt64(status.stx_blksize)
         isOnBlockDevice = status.stx_dev_major != 0
+        identity = FileIdentity(
+            device: UInt64(status.stx_dev_major) << 32 | UInt64(status.stx_dev_minor), inode: status.stx_ino)
     }
 
     /// Whether it is a regular file of ext4 or XFS: their mmap asks nobody. (A FUSE file system's asks a process, which may say no.)

@@ -67,4 +67,11 @@ extension Socket {
             vhu_sendmsg(socket, bytes.baseAddress, bytes.count, &fd, descriptor == nil ? 0 : 1)
         }
     }
+
+    /// The same with several descriptors. EINVAL: more than a message may carry.
+    static func send(_ bytes: UnsafeRawBufferPointer, to socket: Int32, descriptors: [Int32]) throws(Errno) -> Int {
+        try systemCall(.sendmsg) {
+            vhu_sendmsg(socket, bytes.baseAddress, bytes.count, descriptors, Int32(clamping: descriptors.count))
+        }
+    }
 }

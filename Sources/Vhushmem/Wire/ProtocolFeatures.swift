@@ -29,6 +29,13 @@ public struct ProtocolFeatures: OptionSet, Sendable {
         .multiqueue, .replyAck, .backendRequests, .backendSendsFds, .resetDevice, .configureMemSlots,
     ]
 
+    /// What a front-end of this library speaks, SHMEM left out likewise.
+    static let ofFrontends: ProtocolFeatures = known.union([
+        .logSharedFd, .config, .inflightFd, .status, .deviceState,
+    ])
+    /// What changes how queues are run, which a front-end accepts only when it is asked to.
+    static let onRequest: ProtocolFeatures = [.crossEndian, .inbandNotifications]
+
     /// SHMEM is bit 22; series older than v12 and interim trees had 20 and 21, which mean something else today. The wire can't
     /// settle which is meant, so the caller does, and then that bit has no other meaning.
     static let shmemBit: UInt32 = 22

@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+import CGLib
+import CLinux
+import CVhushmem
+
+// vhushmem/queue.h
+
+extension GuestMemory {
+    fileprivate init(_ range: vhushmem_guest_memory) throws(ShmemError) {
+        guard range.reserved == 0 else { throw ShmemError(EINVAL, "vhushmem_guest_memory.reserved is not 0") }
+        try self.init(
+            guestAddress: range.guest_addr, length: range.size, userAddress: UInt64(UInt(bitPattern: range.host)),
+            fd: range.fd, fileOffset: range.fd_offset)
+    }
+}
+
+extension FrontendQueue {
+    fileprivate init(_ queue: vhushmem_queue) throws(ShmemError) {
+        try self.init(
+            size: queue.size, descriptors: UInt64(UInt(bitPattern: queue.desc)),
+            available: UInt64(UInt(bitPattern: queue.avail)), used: UInt64(UInt(bitPattern: queue.used)), base: queue.base,
+            kickFd: queue.kick_fd, callFd: queue.call_fd < 0 ? nil : queue.call_fd)
+    }
+
+    /// An array of growing structs: each is as long as the first one says.
+    fileprivate static func all(_ queues: UnsafePointer<vhushmem_queue>?, _ count: UInt32) throws(ShmemError) -> [FrontendQueue]
+    {
+        guard count > 0 else { return [] }
+        guard let queues else { throw .null("queues") }
+        guard count <= 256 else { throw ShmemError(EINVAL, "a device has at most 256 queues, and not \(count)") }
+        let stride = Int(queues.pointee.struct_size)
+        var all: [FrontendQueue] = []
+        for index in 0..<Int(count) {
+            // SAFETY: the caller says that there are `count` structs of this length, which `growing` checks before more is read.
+            let at = (UnsafeRawPointer(queues) + index &* stride).assumingMemoryBound(to: vhushmem_queue.self)
+            all.append(try FrontendQueue(growing(at, "vhushmem_queue")))
+        }
+        return all
+    }
+}
+
+@_cdecl("vhushmem_frontend_set_memory") @implementation
+package func vhushmem_frontend_set_memory(
+    _ frontend: OpaquePointer?, _ ranges: UnsafePointer<vhushmem_guest_memory>?, _ count: UInt32,
+    _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
+) -> Int32 {
+    report(to: errp) { () throws(ShmemError) in
+        guard let frontend = object(frontend, Frontend.self) else { throw .null("frontend") }
+        guard ranges != nil || count == 0 else { throw .null("ranges") }
+        var memory: [GuestMemory] = []
+        for range in UnsafeBufferPointer(start: ranges, count: Int(count)) { memory.append(try GuestMemory(range)) }
+        try frontend.setMemory(memory)
+    }
+}
+
+@_cdecl("vhushmem_frontend_start_device") @implementation
+package func vhushmem_frontend_start_device(
+    _ frontend: OpaquePointer?, _ features: UInt64, _ queues: UnsafePointer<vhushmem_queue>?, _ count: UInt32,
+    _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
+) -> Int32 {
+    report(to: errp) { () throws(ShmemError) in
+        guard let frontend = object(frontend, Frontend.self) else { throw .null("frontend") }
+        try frontend.startDevice(features: features, queues: FrontendQueue.all(queues, count))
+    }
+}
+
+@_cdecl("vhushmem_frontend_start_device_async") @implementation
+package func vhushmem_frontend_start_device_async(
+    _ frontend: OpaquePointer?, _ features: UInt64, _ queues: UnsafePointer<vhushmem_queue>?, _ count: UInt32,
+    _ fn: vhushmem_reply_fn?, _ user_data: gpointer?, _ destroy: GDestroyNotify?,
+    _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
+) -> Int32 {
+    report(to: errp) { () throws(ShmemError) in
+        let callback = try ReplyCallback.make(frontend, fn, user_data, destroy)
+        try callback.frontend.startDevice(features: features, queues: FrontendQueue.all(queues, count)) { error in
+            if let error { callback.fail(error) } else { callback.succeed() }
+        }
+    }
+}
+
+@_cdecl("vhushmem_frontend_stop_device") @implementation
+package func vhushmem_frontend_stop_device(
+    _ frontend: OpaquePointer?, _ bases: UnsafeMutablePointer<UInt16>?, _ room: UInt32,
+    _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
+) -> Int32 {
+    var count: Int32 = 0
+    let result = report(to: errp) { () throws(ShmemError) in
+        guard let frontend = object(frontend, Frontend.self) else { throw .null("frontend") }
+        let stopped = try frontend.stopDevice()
+        count = Int32(clamping: stopped.count)
+        guard let bases else { return }
+        // SAFETY: the caller says that bases has room for so many.
+        for (index, base) in stopped.prefix(Int(room)).enumerated() { bases[index] = base }
+    }
+    return result < 0 ? result : count
+}
+
+@_cdecl("vhushmem_frontend_stop_device_async") @implementation
+package func vhushmem_frontend_stop_device_async(
+    _ frontend: OpaquePointer?, _ fn: vhushmem_reply_fn?, _ user_data: gpointer?, _ destroy: GDestroyNotify?,
+    _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
+) -> Int32 {
+    report(to: errp) { () throws(ShmemError) in
+        let callback = try ReplyCallback.make(frontend, fn, user_data, destroy)
+        try callback.frontend.stopDevice { result in
+            callback.finish(result) { bases in
+                callback.succeed(payload: bases.withUnsafeBytes { Array($0) })
+            }
+        }
+    }
+}
+
+@_cdecl("vhushmem_frontend_is_started") @implementation
+package func vhushmem_frontend_is_started(_ frontend: OpaquePointer?) -> Bool {
+    object(frontend, Frontend.self)?.isStarted ?? false
+}

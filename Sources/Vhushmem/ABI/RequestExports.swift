@@ -1,0 +1,236 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+import CGLib
+import CLinux
+import CVhushmem
+
+// vhushmem/request.h
+
+/// What an asynchronous request calls in the end.
+struct ReplyCallback {
+    let fn: vhushmem_reply_fn
+    let data: CallbackData
+    unowned(unsafe) let frontend: Frontend
+
+    /// `destroy` runs on every path, so this is made before anything is checked.
+    static func make(
+        _ frontend: OpaquePointer?, _ fn: vhushmem_reply_fn?, _ user_data: gpointer?, _ destroy: GDestroyNotify?
+    ) throws(ShmemError) -> ReplyCallback {
+        let data = CallbackData(user_data, destroy)
+        guard let frontend = object(frontend, Frontend.self) else { throw .null("frontend") }
+        guard let fn else { throw .null("fn") }
+        return ReplyCallback(fn: fn, data: data, frontend: frontend)
+    }
+
+    func fail(_ error: ShmemError) {
+        var reply = vhushmem_reply()
+        reply.result = -error.code
+        reply.fd = -1
+        error.message.withCString { text in
+            reply.message = text
+            call(&reply)
+        }
+    }
+
+    func succeed(value: UInt64 = 0, payload: [UInt8] = [], fd: Int32? = nil) {
+        var reply = vhushmem_reply()
+        reply.fd = fd ?? -1
+        reply.value = value
+        payload.withUnsafeBytes { bytes in
+            reply.payload = bytes.baseAddress
+            reply.payload_size = bytes.count
+            call(&reply)
+        }
+    }
+
+    func finish<Answer>(_ result: Result<Answer, ShmemError>, _ succeed: (Answer) -> Void) {
+        switch result {
+        case .success(let answer): succeed(answer)
+        case .failure(let error): fail(error)
+        }
+    }
+
+    private func call(_ reply: inout vhushmem_reply) {
+        fn(handle(borrowing: frontend), &reply, data.userData)
+    }
+}
+
+/// The most bytes of payload that the generic request sends, or takes without being told how many.
+private let genericLimit = 4096
+
+extension FrontendCall {
+    fileprivate struct Generic {
+        let payload: [UInt8]
+        let descriptors: [Eventfd]
+        let reply: Reply
+    }
+
+    fileprivate static func generic(
+        _ id: UInt32, _ payload: UnsafeRawPointer?, _ size: Int, _ fds: UnsafePointer<Int32>?, _ nfds: UInt32, _ flags: UInt32,
+        room: Int
+    ) throws(ShmemError) -> Generic {
+        let hasReply = UInt32(VHUSHMEM_REQUEST_HAS_REPLY)
+        let mayHaveDescriptor = UInt32(VHUSHMEM_REQUEST_REPLY_FD)
+        guard flags & ~(hasReply | mayHaveDescriptor) == 0 else {
+            throw ShmemError(EINVAL, "the flags \(hex(UInt64(flags))) of a request have unknown bits")
+        }
+        guard flags & mayHaveDescriptor == 0 || flags & hasReply != 0 else {
+            throw ShmemError(EINVAL, "a request without a reply gets no descriptor with it")
+        }
+        guard !FrontendRequest.isOwn(id) else {
+            throw ShmemError(
+                EINVAL, "request \(id) is the library's own business: it has a function for it, or the handshake does it")
+        }
+        guard size >= 0, size <= genericLimit else { throw ShmemError(EINVAL, "a payload has at most \(genericLimit) bytes") }
+        guard payload != nil || size == 0 else { throw .null("payload") }
+        guard nfds <= UInt32(VHU_MAX_FDS) else { throw ShmemError(EINVAL, "a message carries at most 8 descriptors") }
+        guard fds != nil || nfds == 0 else { throw .null("fds") }
+        var descriptors: [Eventfd] = []
+        do throws(Errno) {
+            for fd in UnsafeBufferPointer(start: fds, count: Int(nfds)) {
+                descriptors.append(Eventfd(try FileDescriptor.duplicate(fd)))
+            }
+        } catch {
+            throw ShmemError(error.code, "duplicating a descriptor to send along: \(Errno.text(error.code))")
+        }
+        let reply: Reply =
+            flags & hasReply == 0
+            ? .acknowledgement : .own(0...max(0, room), mayHaveDescriptor: flags & mayHaveDescriptor != 0)
+        // SAFETY: the caller says that payload has size bytes.
+        return Generic(
+            payload: Array(UnsafeRawBufferPointer(start: payload, count: size)), descriptors: descriptors, reply: reply)
+    }
+}
+
+extension FrontendRequest {
+    /// Requests that the library sends by itself, so that it knows how things stand.
+    fileprivate static func isOwn(_ id: UInt32) -> Bool {
+        switch FrontendRequest(rawValue: id) {
+        case .setOwner, .resetOwner, .setProtocolFeatures, .setBackendReqFd, .setFeatures, .resetDevice, .setMemTable,
+            .addMemReg,
+            .remMemReg, .setVringNum, .setVringAddr, .setVringBase, .getVringBase, .setVringKick, .setVringCall, .setVringErr,
+            .setVringEnable:
+            true
+        default: false
+        }
+    }
+}
+
+@_cdecl("vhushmem_frontend_request") @implementation
+package func vhushmem_frontend_request(
+    _ frontend: OpaquePointer?, _ id: UInt32, _ payload: UnsafeRawPointer?, _ size: Int, _ fds: UnsafePointer<Int32>?,
+    _ nfds: UInt32, _ flags: UInt32, _ reply: UnsafeMutableRawPointer?, _ reply_size: UnsafeMutablePointer<Int>?,
+    _ reply_fd: UnsafeMutablePointer<Int32>?, _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
+) -> Int32 {
+    report(to: errp) { () throws(ShmemError) in
+        guard let frontend = object(frontend, Frontend.self) else { throw .null("frontend") }
+        let hasReply = flags & UInt32(VHUSHMEM_REQUEST_HAS_REPLY) != 0
+        guard !hasReply || (reply != nil && reply_size != nil) else { throw .null("reply") }
+        guard flags & UInt32(VHUSHMEM_REQUEST_REPLY_FD) == 0 || reply_fd != nil else { throw .null("reply_fd") }
+        let room = min(reply_size?.pointee ?? 0, genericLimit)
+        let generic = try FrontendCall.generic(id, payload, size, fds, nfds, flags, room: room)
+        let answer = try frontend.perform(id, generic.payload, descriptors: generic.descriptors, reply: generic.reply)
+        guard hasReply else { return }
+        // SAFETY: a reply longer than the room that the caller has was refused.
+        reply?.copyMemory(from: answer.payload, byteCount: answer.payload.count)
+        reply_size?.pointee = answer.payload.count
+        reply_fd?.pointee = answer.takeDescriptor() ?? -1
+    }
+}
+
+@_cdecl("vhushmem_frontend_request_async") @implementation
+package func vhushmem_frontend_request_async(
+    _ frontend: OpaquePointer?, _ id: UInt32, _ payload: UnsafeRawPointer?, _ size: Int, _ fds: UnsafePointer<Int32>?,
+    _ nfds: UInt32, _ flags: UInt32, _ fn: vhushmem_reply_fn?, _ user_data: gpointer?, _ destroy: GDestroyNotify?,
+    _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
+) -> Int32 {
+    report(to: errp) { () throws(ShmemError) in
+        let callback = try ReplyCallback.make(frontend, fn, user_data, destroy)
+        let generic = try FrontendCall.generic(id, payload, size, fds, nfds, flags, room: genericLimit)
+        let call = FrontendCall(id, generic.payload, descriptors: generic.descriptors, reply: generic.reply) { outcome in
+            callback.finish(outcome) { callback.succeed(value: $0.value, payload: $0.payload, fd: $0.fd) }
+        }
+        try callback.frontend.submit(call)
+    }
+}
+
+@_cdecl("vhushmem_frontend_get_config") @implementation
+package func vhushmem_frontend_get_config(
+    _ frontend: OpaquePointer?, _ offset: UInt32, _ buf: UnsafeMutableRawPointer?, _ len: UInt32,
+    _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
+) -> Int32 {
+    report(to: errp) { () throws(ShmemError) in
+        guard let frontend = object(frontend, Frontend.self) else { throw .null("frontend") }
+        guard let buf else { throw .null("buf") }
+        let bytes = try frontend.ask(FrontendQuestion<[UInt8]>.config(at: offset, count: len))
+        // SAFETY: the answer has exactly the bytes that were asked for, and the caller says that buf has room for them.
+        buf.copyMemory(from: bytes, byteCount: bytes.count)
+    }
+}
+
+@_cdecl("vhushmem_frontend_get_config_async") @implementation
+package func vhushmem_frontend_get_config_async(
+    _ frontend: OpaquePointer?, _ offset: UInt32, _ len: UInt32, _ fn: vhushmem_reply_fn?, _ user_data: gpointer?,
+    _ destroy: GDestroyNotify?, _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
+) -> Int32 {
+    report(to: errp) { () throws(ShmemError) in
+        let callback = try ReplyCallback.make(frontend, fn, user_data, destroy)
+        try callback.frontend.ask(FrontendQuestion<[UInt8]>.config(at: offset, count: len)) { result in
+            callback.finish(result) { callback.succeed(payload: $0) }
+        }
+    }
+}
+
+@_cdecl("vhushmem_frontend_set_config") @implementation
+package func vhushmem_frontend_set_config(
+    _ frontend: OpaquePointer?, _ offset: UInt32, _ buf: UnsafeRawPointer?, _ len: UInt32, _ flags: UInt32,
+    _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
+) -> Int32 {
+    report(to: errp) { () throws(ShmemError) in
+        guard let frontend = object(frontend, Frontend.self) else { throw .null("frontend") }
+        guard let buf else { throw .null("buf") }
+        let migration = UInt32(VHUSHMEM_CONFIG_MIGRATION)
+        guard flags & ~migration == 0 else {
+            throw ShmemError(EINVAL, "the flags \(hex(UInt64(flags))) of set_config have unknown bits")
+        }
+        guard len <= Frontend.largestConfig else { throw ShmemError(EINVAL, "no configuration space has \(len) bytes") }
+        // SAFETY: the caller says that buf has len bytes.
+        let bytes = Array(UnsafeRawBufferPointer(start: buf, count: Int(len)))
+        try frontend.ask(FrontendQuestion<Void>.setConfig(at: offset, bytes, migrates: flags & migration != 0))
+    }
+}
+
+@_cdecl("vhushmem_frontend_get_device_status") @implementation
+package func vhushmem_frontend_get_device_status(
+    _ frontend: OpaquePointer?, _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
+) -> Int32 {
+    var status: Int32 = 0
+    let result = report(to: errp) { () throws(ShmemError) in
+        guard let frontend = object(frontend, Frontend.self) else { throw .null("frontend") }
+        status = Int32(try frontend.ask(FrontendQuestion<UInt8>.status()))
+    }
+    return result < 0 ? result : status
+}
+
+@_cdecl("vhushmem_frontend_get_device_status_async") @implementation
+package func vhushmem_frontend_get_device_status_async(
+    _ frontend: OpaquePointer?, _ fn: vhushmem_reply_fn?, _ user_data: gpointer?, _ destroy: GDestroyNotify?,
+    _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
+) -> Int32 {
+    report(to: errp) { () throws(ShmemError) in
+        let callback = try ReplyCallback.make(frontend, fn, user_data, destroy)
+        try callback.frontend.ask(FrontendQuestion<UInt8>.status()) { result in
+            callback.finish(result) { callback.succeed(value: UInt64($0)) }
+        }
+    }
+}
+
+@_cdecl("vhushmem_frontend_set_device_status") @implementation
+package func vhushmem_frontend_set_device_status(
+    _ frontend: OpaquePointer?, _ status: UInt8, _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
+) -> Int32 {
+    report(to: errp) { () throws(ShmemError) in
+        guard let frontend = object(frontend, Frontend.self) else { throw .null("frontend") }
+        try frontend.ask(FrontendQuestion<Void>.setStatus(status))
+    }
+}

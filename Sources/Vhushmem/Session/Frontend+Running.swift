@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+import CLinux
+
+/// What was set up, to be told to the back-end at the start and again after a reconnection.
+struct RunningState {
+    var features: UInt64 = 0
+    var memory = MemoryTableState()
+    var queues: [FrontendQueue] = []
+    var isStarted = false
+    /// The virtio device status, where STATUS was agreed on.
+    var status: UInt8 = 0
+    var inflight: InflightBook?
+}
+
+/// Bits of the virtio device status.
+enum DeviceStatus {
+    static let acknowledge: UInt8 = 1
+    static let driver: UInt8 = 2
+    static let driverOk: UInt8 = 4
+    static let featuresOk: UInt8 = 8
+}
+
+/// Guest memory and virtqueues, in the order in which QEMU's generic device speaks.
+extension Frontend {
+    /// The device was started, and neither stopped nor reset since.
+    public var isStarted: Bool { phase == .ready && running.isStarted }
+
+    /// Says what the guest's memory is. A back-end that runs is told what has changed; one that does not, when it is started.
+    ///
+    /// Throws EINVAL (ranges overlap), ENOSPC (more than the back-end has slots for), and what `ask` does.
+    public func setMemory(_ ranges: [GuestMemory]) throws(ShmemError) {
+        for (index, range) in ranges.enumerated() {
+            for other in ranges[..<index] where range.overlaps(other) {
+                throw ShmemError(
+                    EINVAL, "guest memory at \(hex(range.guestAddress)) overlaps the range at \(hex(other.guestAddress))")
+            }
+        }
+        let before = running.memory.wanted
+        running.memory.wanted = ranges
+        do throws(ShmemError) {
+            // Whether it fits is found out at once, if there is a back-end to fit it to.
+            let steps = phase == .ready ? try memorySteps() : []
+            if running.isStarted { try perform(FrontendSequence(steps)) }
+        } catch {
+            running.memory.wanted = before
+            throw error
+        }
+    }
+
+    /// Starts the device: SET_FEATURES, guest memory, the queues, and the device status where that was agreed on.
+    ///
+    /// `features`: what the driver accepted of what the back-end offers. Throws EALREADY (it was started), EINVAL (features that are not
+    /// offered, or more queues than `options.queues`), ENOSPC, and what `ask` does; the back-end may then have been told a part.
+    public func startDevice(features: UInt64, queues: [FrontendQueue]) throws(ShmemError) {
+        try perform(try startSequence(features: features, queues: queues))
+    }
+
+    /// The same; `completion` is called once, with the error if it failed.
+    public func startDevice(
+        features: UInt64, queues: [FrontendQueue], _ completion: @escaping (ShmemError?) -> Void
+    ) throws(ShmemError) {
+        try startSequence(features: features, queues: queues).run(on: self, completion)
+    }
+
+    /// Stops the device. Returns where each queue stopped: the base to start it again with. Throws ENOTCONN (it was not started), and
+    /// what `ask` does.
+    public func stopDevice() throws(ShmemError) -> [UInt16] {
+        var bases: [UInt16] = []
+        let sequence = try stopSequence { bases.append($0) }
+        try perform(sequence)
+        return bases
+    }
+
+    /// The same; `completion` is called once, with where the queues stopped or the error.
+    public func stopDevice(_ completion: @escaping (Result<[UInt16], ShmemError>) -> Void) throws(ShmemError) {
+        var bases: [UInt16] = []
+        try stopSequence { bases.append($0) }.run(on: self) { error in
+            completion(error.map { .failure($0) } ?? .success(bases))
+        }
+    }
+
+    // MARK: The messages
+
+    private func startSequence(features: UInt64, queues: [FrontendQueue]) throws(ShmemError) -> FrontendSequence {
+        guard phase == .ready else { throw ShmemError(ENOTCONN, "no back-end is connected that could be started") }
+        guard !running.isStarted else { throw ShmemError(EALREADY, "the device was started") }
+        guard features & ~self.features == 0 else {
+            throw ShmemError(
+                EINVAL, "the back-end does not offer the virtio features \(hex(features & ~self.features))")
+        }
+        guard queues.count <= Int(options.queues) else {
+            throw ShmemError(EINVAL, "the front-end has \(options.queues) queues, and \(queues.count) are to be started")
+        }
+        running.features = features
+        running.queues = queues
+        let steps = try startSteps()
+        return FrontendSequence(
+            steps + [
+                { frontend, done in
+                    frontend.running.isStarted = true
+                    done(nil)
+                    return nil
+                }
+            ])
+    }
+
+    /// Everything that a back-end must be told to run, after the handshake.
+    func startSteps() throws(ShmemError) -> [FrontendSequence.Step] {
+        let hasProtocolFeatures = features & ProtocolFeatures.virtioFeature != 0
+        let hasStatus = protocolFeatures.contains(.status)
+        var steps: [FrontendSequence.Step] = [
+            FrontendSequence.ask(
+                .setFeatures(running.features | (hasProtocolFeatures ? ProtocolFeatures.virtioFeature : 0)))
+        ]
+        if hasStatus {
+            let status = DeviceStatus.acknowledge | DeviceStatus.driver | DeviceStatus.featuresOk
+            steps.append(FrontendSequence.ask(.setStatus(status)))
+            steps.append(
+                FrontendSequence.ask(FrontendQuestion<UInt8>.status()) { seen in
+                    seen & DeviceStatus.featuresOk != 0
+                        ? nil : ShmemError(EOPNOTSUPP, "the back-end does not accept the virtio features")
+                })
+        }
+        if let inflight = running.inflight { steps.append(FrontendSequence.ask(.setInflight(inflight))) }
+        if !protocolFeatures.contains(.configureMemSlots) { running.memory.told = [] }
+        steps += try memorySteps()
+        for (index, queue) in running.queues.enumerated() {
+            steps.append(FrontendSequence.ask(.vring(.setVringNum, index, UInt32(queue.size))))
+            steps.append(FrontendSequence.ask(.vring(.setVringBase, index, UInt32(queue.base))))
+            steps.append(FrontendSequence.ask(.vringAddresses(index, queue)))
+            steps.append(FrontendSequence.ask(.vringDescriptor(.setVringKick, index, queue.kick)))
+            if let call = queue.call ?? (callFds.indices.contains(index) ? callFds[index] : nil) {
+                steps.append(FrontendSequence.ask(.vringDescriptor(.setVringCall, index, call)))
+            }
+        }
+        if hasProtocolFeatures {
+            for index in running.queues.indices { steps.append(FrontendSequence.ask(.vring(.setVringEnable, index, 1))) }
+        }
+        if hasStatus {
+            let status =
+                DeviceStatus.acknowledge | DeviceStatus.driver | DeviceStatus.featuresOk | DeviceStatus.driverOk
+            steps.append(FrontendSequence.ask(.setStatus(status)))
+        }
+        return steps
+    }
+
+    private func memorySteps() throws(ShmemError) -> [FrontendSequence.Step] {
+        let slots = protocolFeatures.contains(.configureMemSlots) ? negotiated.memorySlots : nil
+        return try running.memory.questions(slots: slots).map { message in
+            { frontend, done in
+                let step = FrontendSequence.ask(message.question) { _ in
+                    frontend.running.memory.wasTold(message)
+                    return nil
+                }
+                return step(frontend, done)
+            }
+        }
+    }
+
+    private func stopSequence(_ use: @escaping (UInt16) -> Void) throws(ShmemError) -> FrontendSequence {
+        guard phase == .ready, running.isStarted else { throw ShmemError(ENOTCONN, "the device was not started") }
+        running.isStarted = false
+        var steps: [FrontendSequence.Step] = []
+        if features & ProtocolFeatures.virtioFeature != 0 {
+            for index in running.queues.indices { steps.append(FrontendSequence.ask(.vring(.setVringEnable, index, 0))) }
+        }
+        for index in running.queues.indices {
+            steps.append(
+                FrontendSequence.ask(FrontendQuestion<UInt16>.vringBase(index)) { base in
+                    use(base)
+                    return nil
+                })
+        }
+        if protocolFeatures.contains(.status) { steps.append(FrontendSequence.ask(.setStatus(0))) }
+        return FrontendSequence(steps)
+    }
+}

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef VHUSHMEM_QUEUE_H
+#define VHUSHMEM_QUEUE_H
+
+/**
+ * @file
+ * Running a device: guest memory, virtqueues, start and stop, in the order in which QEMU's generic vhost-user device speaks.
+ *
+ * Thread rule: that of frontend.h, one thread at a time for one front-end. The two forms of start and stop, and the errors that every
+ * request may end with, are as request.h has them.
+ */
+
+#include <vhushmem/base.h>
+#include <vhushmem/request.h>
+
+G_BEGIN_DECLS
+
+/** A range of guest memory that is shared with the back-end. */
+typedef struct vhushmem_guest_memory {
+    uint64_t guest_addr; /**< where the guest has it */
+    uint64_t size;       /**< bytes, not 0 */
+    void *host;          /**< where this process has it: what the addresses of queues refer to; only told, never touched */
+    uint64_t fd_offset;  /**< where it begins in the file */
+    int32_t fd;          /**< the file that the memory is mapped from; duplicated */
+    uint32_t reserved;   /**< 0 */
+} vhushmem_guest_memory;
+
+/**
+ * Say what the guest's memory is: all of it, each time. A back-end that runs is told at once what has changed, one that does not
+ * when it is started. Where the back-end agreed to CONFIGURE_MEM_SLOTS the ranges are added and removed one by one, up to its number
+ * of slots; else they go as one table of at most 8. The mappings of shared memory regions are no part of it.
+ *
+ * Not while a start or stop without waiting is under way.
+ *
+ * @param ranges  `count` ranges, which must not overlap in the guest.
+ * @returns 0, or -EINVAL (a range is empty, wraps around or overlaps another), -ENOSPC (more than the back-end has slots for),
+ *          -EBADF, -EMFILE, or what request.h says. After a failure the back-end may know a part; the next call tells the rest.
+ * Since: 0.1
+ */
+VHUSHMEM_API int vhushmem_frontend_set_memory(vhushmem_frontend *frontend, const vhushmem_guest_memory *ranges, unsigned count,
+                                              GError **errp);
+
+/** A split virtqueue, as the driver has set it up. Set struct_size to sizeof(vhushmem_queue). */
+typedef struct vhushmem_queue {
+    uint32_t struct_size;
+    uint16_t size;   /**< entries; a power of two, at most 32768 */
+    uint16_t base;   /**< the index of the available ring to go on from: 0, or what stop_device said */
+    void *desc;      /**< where this process has the descriptor table; only told, never touched */
+    void *avail;     /**< likewise the available ring */
+    void *used;      /**< likewise the used ring */
+    int32_t kick_fd; /**< the eventfd that the driver's side signals; duplicated */
+    int32_t call_fd; /**< the eventfd that the back-end signals; duplicated; -1: vhushmem_frontend_call_fd's */
+} vhushmem_queue;
+
+/**
+ * Start the device: SET_FEATURES, guest memory, the queues, and the device status where STATUS was agreed on.
+ *
+ * @param features  the virtio features that the driver has accepted; VHOST_USER_F_PROTOCOL_FEATURES is added.
+ * @param queues    the first `count` queues of the device.
+ * @param count     0 to num_queues of the options.
+ * @returns 0, or -EALREADY (it was started), -EINVAL (features that the back-end does not offer, a queue, count), -EBADF, -EMFILE,
+ *          -ENOSPC (memory, as for set_memory), or what request.h says: the back-end may then have been told a part.
+ * Since: 0.1
+ */
+VHUSHMEM_API int vhushmem_frontend_start_device(vhushmem_frontend *frontend, uint64_t features, const vhushmem_queue *queues,
+                                                unsigned count, GError **errp);
+
+/** The same without waiting: the reply tells how it ended, and nothing else. Since: 0.1 */
+VHUSHMEM_API int vhushmem_frontend_start_device_async(vhushmem_frontend *frontend, uint64_t features,
+                                                      const vhushmem_queue *queues, unsigned count, vhushmem_reply_fn fn,
+                                                      void *user_data, GDestroyNotify destroy, GError **errp);
+
+/**
+ * Stop the device: the queues are disabled, then each tells where it stopped; the device status becomes 0 where STATUS was agreed on.
+ * Mappings stay; a reset drops them.
+ *
+ * @param bases  receives the base of each queue that was started, `room` at the most; may be NULL.
+ * @returns how many queues there were, or -ENOTCONN (the device was not started), or what request.h says: it counts as stopped then.
+ * Since: 0.1
+ */
+VHUSHMEM_API int vhushmem_frontend_stop_device(vhushmem_frontend *frontend, uint16_t *bases, unsigned room, GError **errp);
+
+/** The same without waiting: the reply's payload is an array of the bases, uint16_t each. Since: 0.1 */
+VHUSHMEM_API int vhushmem_frontend_stop_device_async(vhushmem_frontend *frontend, vhushmem_reply_fn fn, void *user_data,
+                                                     GDestroyNotify destroy, GError **errp);
+
+/** True from a start that succeeded until stop, reset or the end of the connection. Since: 0.1 */
+VHUSHMEM_API bool vhushmem_frontend_is_started(vhushmem_frontend *frontend);
+
+G_END_DECLS
+
+#endif

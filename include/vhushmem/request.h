@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef VHUSHMEM_REQUEST_H
+#define VHUSHMEM_REQUEST_H
+
+/**
+ * @file
+ * What a front-end asks of its back-end while it is ready: configuration space, device status, requests in flight, the device's
+ * state, and by one generic call whatever else the specification has.
+ *
+ * Each request has two forms. The blocking one dispatches the front-end until the answer is there: maps are served and events are
+ * sent meanwhile. The other one (`_async`) returns at once; its callback runs from a later dispatch, or from the call itself when
+ * there is nothing to wait for. A request that the back-end does not answer in time (request_timeout_ms) ends the connection, since
+ * a late answer would be taken for the next one's. Requests go in the order of the calls, one under way at a time.
+ *
+ * What each of them may return, beside what is said there:
+ *          -ENOTCONN    the front-end is not ready, or the connection ended before the answer;
+ *          -EOPNOTSUPP  the back-end has not agreed to the protocol feature that the request needs (the message names it);
+ *          -EDEADLK     called inside region_add or region_del of a MemoryListener, while the back-end waits (blocking form only);
+ *          -EIO         the back-end refused;
+ *          -EPROTO      the answer makes no sense;
+ *          -ETIMEDOUT   no answer came in time, and the connection is over;
+ *          -EFAULT      a pointer that must not be NULL is.
+ *
+ * Thread rule: that of frontend.h, one thread at a time for one front-end.
+ */
+
+#include <vhushmem/base.h>
+
+G_BEGIN_DECLS
+
+/** How a request of an `_async` call ended. Good during the callback only. */
+typedef struct vhushmem_reply {
+    int32_t result;      /**< 0, or the -errno: then nothing else but the message is set */
+    int32_t fd;          /**< the descriptor that came along, closed after the callback (dup it to keep it); -1: none */
+    const char *message; /**< a sentence that says what went wrong; NULL when nothing did */
+    uint64_t value;      /**< what a reply of one number says */
+    const void *payload; /**< the reply's payload; of get_config: the bytes alone */
+    size_t payload_size; /**< bytes */
+} vhushmem_reply;
+
+/** Called once. It may call any function of the front-end and may free it. */
+typedef void (*vhushmem_reply_fn)(vhushmem_frontend *frontend, const vhushmem_reply *reply, void *user_data);
+
+/** flags of the generic request. */
+enum {
+    VHUSHMEM_REQUEST_HAS_REPLY = 1 << 0, /**< the request has a reply of its own, not just an acknowledgement */
+    VHUSHMEM_REQUEST_REPLY_FD = 1 << 1   /**< a descriptor may come with the reply */
+};
+
+/**
+ * Send any request that this library has no function for, and wait for its answer: SEND_RARP, NET_SET_MTU, IOTLB_MSG ... What the
+ * specification wants agreed on beforehand is the caller's to see to.
+ *
+ * @param id            the request's id; not one of those that are the library's own business (-EINVAL): the handshake's, those of
+ *                      memory and queues, RESET_DEVICE.
+ * @param payload       `size` bytes; may be NULL when size is 0.
+ * @param size          bytes, at most 4096.
+ * @param fds, nfds     descriptors to send along, at most 8; duplicated.
+ * @param flags         VHUSHMEM_REQUEST_*, or'ed.
+ * @param reply         receives the reply's payload; NULL only without VHUSHMEM_REQUEST_HAS_REPLY.
+ * @param reply_size    in: how much room there is (a longer reply is -EPROTO and ends the connection); out: how much came.
+ * @param reply_fd      with VHUSHMEM_REQUEST_REPLY_FD receives a descriptor, the caller's to close, or -1.
+ * @returns 0, or -EINVAL (id, size, nfds, flags), -EBADF, -EMFILE, or what is said above.
+ * Since: 0.1
+ */
+VHUSHMEM_API int vhushmem_frontend_request(vhushmem_frontend *frontend, uint32_t id, const void *payload, size_t size,
+                                           const int *fds, unsigned nfds, unsigned flags, void *reply, size_t *reply_size,
+                                           int *reply_fd, GError **errp);
+
+/**
+ * The same without waiting; the reply may have up to 4096 bytes.
+ *
+ * @param fn       called once if the call returned 0.
+ * @param destroy  called once with user_data, after fn or at once when the call fails; may be NULL.
+ * @returns 0: the callback will tell; or as above.
+ * Since: 0.1
+ */
+VHUSHMEM_API int vhushmem_frontend_request_async(vhushmem_frontend *frontend, uint32_t id, const void *payload, size_t size,
+                                                 const int *fds, unsigned nfds, unsigned flags, vhushmem_reply_fn fn,
+                                                 void *user_data, GDestroyNotify destroy, GError **errp);
+
+/**
+ * Read the device's configuration space (GET_CONFIG; needs CONFIG).
+ *
+ * @param offset  first byte.
+ * @param buf     receives len bytes.
+ * @param len     bytes, not 0; offset + len within max_config_size of the options.
+ * @returns 0, or -EINVAL (the range), or what is said above.
+ * Since: 0.1
+ */
+VHUSHMEM_API int vhushmem_frontend_get_config(vhushmem_frontend *frontend, uint32_t offset, void *buf, uint32_t len,
+                                              GError **errp);
+
+/** The same without waiting: the reply's payload is the bytes. Since: 0.1 */
+VHUSHMEM_API int vhushmem_frontend_get_config_async(vhushmem_frontend *frontend, uint32_t offset, uint32_t len,
+                                                    vhushmem_reply_fn fn, void *user_data, GDestroyNotify destroy,
+                                                    GError **errp);
+
+/** For vhushmem_frontend_set_config. */
+enum {
+    VHUSHMEM_CONFIG_MIGRATION = 1 << 0 /**< a migration restores the bytes; else it is the driver that writes */
+};
+
+/**
+ * Write to the device's configuration space (SET_CONFIG; needs CONFIG).
+ *
+ * @param flags  VHUSHMEM_CONFIG_*, or'ed.
+ * @returns 0, or -EINVAL (the range, the flags), or what is said above.
+ * Since: 0.1
+ */
+VHUSHMEM_API int vhushmem_frontend_set_config(vhushmem_frontend *frontend, uint32_t offset, const void *buf, uint32_t len,
+                                              unsigned flags, GError **errp);
+
+/** The virtio device status (GET_STATUS; needs STATUS), 0 to 255; or what is said above. Since: 0.1 */
+VHUSHMEM_API int vhushmem_frontend_get_device_status(vhushmem_frontend *frontend, GError **errp);
+
+/** The same without waiting: the reply's value is the status. Since: 0.1 */
+VHUSHMEM_API int vhushmem_frontend_get_device_status_async(vhushmem_frontend *frontend, vhushmem_reply_fn fn, void *user_data,
+                                                           GDestroyNotify destroy, GError **errp);
+
+/** Set the virtio device status (SET_STATUS; needs STATUS). start_device and stop_device do it by themselves. Since: 0.1 */
+VHUSHMEM_API int vhushmem_frontend_set_device_status(vhushmem_frontend *frontend, uint8_t status, GError **errp);
+
+G_END_DECLS
+
+#endif
