@@ -4,14 +4,14 @@
 
 enum { UNKNOWN = 77 };
 
+static int file;
+
 static bool echo(peer *p, const message *m)
 {
     if (m->header.request != UNKNOWN) {
         return device_answer(p, m);
     }
-    int fd = memfd_of(PAGE, 9);
-    reply_with(p, m, m->payload, m->header.size, m->fd_count == 2 ? fd : -1);
-    close(fd);
+    reply_with(p, m, m->payload, m->header.size, m->fd_count == 2 ? file : -1);
     return true;
 }
 
@@ -22,6 +22,7 @@ int main(void)
     uint8_t reply[16];
     size_t size;
     int fd, fds[9] = {0, 0, 0, 0, 0, 0, 0, 0, 0};
+    file = memfd_of(PAGE, 9);
     device_rig_open(&r, 1, DEVICE_FEATURES);
     r.peer.answer = echo;
     char *before = fds_now();
@@ -81,5 +82,6 @@ int main(void)
                                       &error),
             -EPROTO, "5 bytes");
     rig_close(&r);
+    close(file);
     return 0;
 }
