@@ -6,7 +6,7 @@ import CLinux
 public struct ServedRequest: Sendable {
     public enum Kind: Sendable {
         case map, unmap
-        /// A request that this library does not know; all below but `request` and `error` is 0.
+        /// Another request; all below but `request` and `error` is 0.
         case other
     }
 
@@ -37,6 +37,32 @@ public struct ServedRequest: Sendable {
     public var result: Int32 { error.map { -$0.code } ?? 0 }
 }
 
+/// A request of the back-end that is not about mappings. Good during the call that hands it over.
+public struct OtherRequest {
+    public let id: UInt32
+    /// As they came: 8 asks for an answer.
+    public let flags: UInt32
+    public let payload: UnsafeRawBufferPointer
+    /// Closed after the call: duplicate what is to be kept.
+    public let descriptors: UnsafeBufferPointer<Int32>
+
+    /// Whether the back-end waits for an answer.
+    public var wantsAnswer: Bool { flags & MessageHeader.needReplyBit != 0 }
+}
+
+/// What such a request is answered with.
+enum OtherAnswer {
+    case done
+    /// A positive errno value, and why, for the event.
+    case refused(ShmemError)
+    /// 0 with a descriptor: a reply of the request's own, which is sent whether it was asked for or not.
+    case descriptor(Eventfd)
+    /// A refusal that is a reply of the request's own.
+    case noDescriptor(ShmemError)
+    /// `BackendChannel.answer` comes later; until then nothing more is read.
+    case later
+}
+
 /// The front-end's end of the back-end channel: serves SHMEM_MAP and SHMEM_UNMAP on a device.
 final class BackendChannel {
     /// Longer than any request of a back-end, and room for a batch of them.
@@ -53,8 +79,12 @@ final class BackendChannel {
     private var bytesBeforeReset = 0
     /// Set when the connection ends, which a listener may bring about in the midst of a request: nothing more is served then.
     var isClosed = false
-    /// A map or unmap is under way, listeners among it: the answer has not been sent.
+    /// A request is under way, listeners and callbacks among it: the answer has not been sent.
     private(set) var isCarryingOut = false
+    /// Carries out what is not about mappings; nil: that is refused.
+    var others: ((OtherRequest) -> OtherAnswer)?
+    /// The id of a request whose answer comes later.
+    private var unanswered: UInt32?
     /// Some requests are left for the next dispatch.
     private(set) var hasMore = false
 
@@ -63,9 +93,11 @@ final class BackendChannel {
         self.device = device
     }
 
-    var pollTarget: PollTargets.Target {
+    var pollTarget: PollTargets.Target? {
+        // Not even the end of the channel is looked at while an answer is owed: it would be there again and again.
+        if unanswered != nil { return nil }
         // So long as an answer waits nothing is read: a back-end that reads no answers gets no further, and costs no memory.
-        PollTargets.Target(fd: stream.fd, events: Int16(stream.hasUnsent ? POLLOUT : POLLIN))
+        return PollTargets.Target(fd: stream.fd, events: Int16(stream.hasUnsent ? POLLOUT : POLLIN))
     }
 
     /// From now on requests that have arrived already are refused, and served again after them.
@@ -78,8 +110,10 @@ final class BackendChannel {
     /// Returns how many requests were taken.
     func serve(reports: Bool, report: (ServedRequest) -> Bool) -> (count: Int32, lost: ShmemError?) {
         var count: Int32 = 0
+        // A callback that dispatches finds its own request still under way.
+        guard !isCarryingOut else { return (0, nil) }
         hasMore = false
-        while count < BackendChannel.requestsPerDispatch, !isClosed {
+        while count < BackendChannel.requestsPerDispatch, !isClosed, unanswered == nil {
             switch serveOne(reports, report) {
             case .stopped: return (count &+ 1, nil)
             case .idle: return (count, nil)
@@ -87,7 +121,7 @@ final class BackendChannel {
             case .served: count &+= 1
             }
         }
-        hasMore = !isClosed && stream.hasBufferedMessage
+        hasMore = !isClosed && unanswered == nil && stream.hasBufferedMessage
         return (count, nil)
     }
 
@@ -116,25 +150,30 @@ final class BackendChannel {
     private func serve(
         _ header: MessageHeader, _ payload: UnsafeRawBufferPointer, _ reports: Bool, _ report: (ServedRequest) -> Bool
     ) -> Step {
-        var map: SharedMemoryMap?
-        var failure: ShmemError?
         let isOlder = isOlderThanReset(MessageHeader.size &+ payload.count)
+        switch header.request {
+        case BackendRequest.shmemMap, BackendRequest.shmemUnmap:
+            return serveMapping(header, payload, isOlder: isOlder, reports, report)
+        default: return serveOther(header, payload, reports, report)
+        }
+    }
+
+    private func serveMapping(
+        _ header: MessageHeader, _ payload: UnsafeRawBufferPointer, isOlder: Bool, _ reports: Bool,
+        _ report: (ServedRequest) -> Bool
+    ) -> Step {
+        let map = SharedMemoryMap(payload)
+        var failure: ShmemError?
+        isCarryingOut = true
         do throws(ShmemError) {
-            switch header.request {
-            case BackendRequest.shmemMap, BackendRequest.shmemUnmap:
-                map = SharedMemoryMap(payload)
-                isCarryingOut = true
-                defer { isCarryingOut = false }
-                try carryOut(header, map, payload.count, isOlder: isOlder)
-            default:
-                throw ShmemError(EOPNOTSUPP, .request(header.request), .notServed)
-            }
+            try carryOut(header, map, payload.count, isOlder: isOlder)
         } catch {
             failure = error
         }
+        isCarryingOut = false
         stream.releaseDescriptors()
         var sending = MessageStream.Sending.done
-        if header.needsReply, !isClosed { sending = answer(header.request, failure) }
+        if header.needsReply, !isClosed { sending = answer(header.request, failure?.code ?? 0) }
         // Whether the answer could be sent or not, what was changed is complete.
         if failure == nil, let map { device.region(id: map.shmid)?.commit() }
         if case .failed(let error) = sending { return .lost(self.failure("answering", error)) }
@@ -144,6 +183,62 @@ final class BackendChannel {
             request: header.request, shmid: map?.shmid ?? 0, offset: map?.offset ?? 0, length: map?.length ?? 0,
             fileOffset: map?.fileOffset ?? 0, flags: map?.flags ?? 0, error: failure)
         return report(served) ? .served : .stopped
+    }
+
+    private func serveOther(
+        _ header: MessageHeader, _ payload: UnsafeRawBufferPointer, _ reports: Bool, _ report: (ServedRequest) -> Bool
+    ) -> Step {
+        isCarryingOut = true
+        let outcome = carryOutOther(header, payload)
+        isCarryingOut = false
+        stream.releaseDescriptors()
+        guard !isClosed else { return .stopped }
+        var sending = MessageStream.Sending.done
+        var failure: ShmemError?
+        switch outcome {
+        case .done:
+            if header.needsReply { sending = answer(header.request, 0) }
+        case .refused(let error):
+            failure = error
+            if header.needsReply { sending = answer(header.request, error.code) }
+        case .descriptor(let file): sending = answer(header.request, 0, file)
+        case .noDescriptor(let error):
+            failure = error
+            sending = answer(header.request, error.code)
+        case .later: unanswered = header.request
+        }
+        if case .failed(let error) = sending { return .lost(self.failure("answering", error)) }
+        guard reports else { return .served }
+        let served = ServedRequest(
+            request: header.request, shmid: 0, offset: 0, length: 0, fileOffset: 0, flags: 0, error: failure)
+        return report(served) ? .served : .stopped
+    }
+
+    private func carryOutOther(_ header: MessageHeader, _ payload: UnsafeRawBufferPointer) -> OtherAnswer {
+        let subject = ShmemError.Subject.request(header.request)
+        if header.reservedFlags != 0 { return .refused(ShmemError(EINVAL, subject, .reservedFlags(header.reservedFlags))) }
+        if stream.descriptorsWereTruncated {
+            guard stream.descriptorCount <= Int(VHU_MAX_FDS) else {
+                return .refused(ShmemError(EINVAL, subject, .tooManyDescriptors))
+            }
+            return .refused(ShmemError(EMFILE, subject, .descriptorsLost))
+        }
+        guard let others else { return .refused(ShmemError(EOPNOTSUPP, subject, .notServed)) }
+        return others(
+            OtherRequest(id: header.request, flags: header.flags, payload: payload, descriptors: stream.allDescriptors))
+    }
+
+    /// Answers the request that was to be answered later. Returns what was lost over it.
+    func answerUnanswered(_ answer: Result<Eventfd, ShmemError>) -> ShmemError? {
+        guard let request = unanswered, !isClosed else { return nil }
+        unanswered = nil
+        let sending =
+            switch answer {
+            case .success(let file): self.answer(request, 0, file)
+            case .failure(let error): self.answer(request, error.code)
+            }
+        if case .failed(let error) = sending { return failure("answering", error) }
+        return nil
     }
 
     /// SHMEM_MAP or SHMEM_UNMAP. In the order of what the message itself must be, then of what the device says.
@@ -186,13 +281,14 @@ final class BackendChannel {
         return true
     }
 
-    /// 20 bytes in one sendmsg: 0, or the negative errno as an unsigned number.
-    private func answer(_ request: UInt32, _ failure: ShmemError?) -> MessageStream.Sending {
-        let value = UInt64(bitPattern: Int64(failure.map { -$0.code } ?? 0))
+    /// 20 bytes in one sendmsg: 0, or the negative of `code` as an unsigned number.
+    private func answer(_ request: UInt32, _ code: Int32, _ file: Eventfd? = nil) -> MessageStream.Sending {
+        let value = UInt64(bitPattern: Int64(-code))
         return withUnsafeTemporaryAllocation(byteCount: 20, alignment: 8) { message in
             MessageHeader(request: request, flags: MessageHeader.replyFlags, size: 8).encode(into: message)
             message.store(integer: value, at: MessageHeader.size)
-            return stream.send(UnsafeRawBufferPointer(message))
+            let bytes = UnsafeRawBufferPointer(message)
+            return if let file { stream.send(bytes, keeping: file) } else { stream.send(bytes) }
         }
     }
 

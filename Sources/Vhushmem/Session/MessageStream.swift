@@ -18,6 +18,8 @@ final class MessageStream {
     private var descriptorsBegin = -1
     /// What could not be sent yet.
     private var unsent: [UInt8] = []
+    /// Goes with the first byte of it.
+    private var unsentDescriptor: Eventfd?
     /// When the message that has begun must be whole (microseconds); nil: none has begun.
     private(set) var deadline: UInt64?
     private let timeout: UInt64
@@ -92,7 +94,10 @@ final class MessageStream {
     var hasDescriptors: Bool { !currentDescriptorsAreOthers && !descriptors.isEmpty }
     var descriptorCount: Int { currentDescriptorsAreOthers ? 0 : descriptors.count }
     var descriptorsWereTruncated: Bool { !currentDescriptorsAreOthers && descriptors.wasTruncated }
-    /// Still owned by the stream, good until the next `receive`.
+    /// Still owned by the stream, as are those that follow; good until the next `receive`.
+    var allDescriptors: UnsafeBufferPointer<Int32> {
+        currentDescriptorsAreOthers ? UnsafeBufferPointer(start: nil, count: 0) : descriptors.all
+    }
     var firstDescriptor: Int32? { currentDescriptorsAreOthers ? nil : descriptors.first }
 
     func takeFirstDescriptor() -> FileDescriptor? {
@@ -157,6 +162,16 @@ final class MessageStream {
         }
     }
 
+    /// The same with a descriptor that can wait, to be closed when it has gone. One message of this kind waits at a time.
+    func send(_ message: UnsafeRawBufferPointer, keeping file: Eventfd) -> Sending {
+        let sending = send(message, descriptor: file.fd)
+        guard case .later = sending else { return sending }
+        guard !hasUnsent else { return .failed(Errno(ENOBUFS)) }
+        unsent.append(contentsOf: message)
+        unsentDescriptor = file
+        return .done
+    }
+
     private func queue(_ message: UnsafeRawBufferPointer, _ descriptor: Int32?) -> Sending {
         guard descriptor == nil else { return .later }
         unsent.append(contentsOf: message)
@@ -168,10 +183,16 @@ final class MessageStream {
     func flush() -> Sending {
         while hasUnsent {
             let result = unsent.withUnsafeBytes { bytes -> Result<Int, Errno> in
-                do throws(Errno) { return .success(try Socket.send(bytes, to: fd)) } catch { return .failure(error) }
+                do throws(Errno) {
+                    return .success(try Socket.send(bytes, to: fd, descriptor: unsentDescriptor?.fd))
+                } catch {
+                    return .failure(error)
+                }
             }
             switch result {
-            case .success(let sent): unsent.removeFirst(min(max(sent, 0), unsent.count))
+            case .success(let sent):
+                unsentDescriptor = nil
+                unsent.removeFirst(min(max(sent, 0), unsent.count))
             case .failure(let error): return error.code == EAGAIN ? .done : .failed(error)
             }
         }

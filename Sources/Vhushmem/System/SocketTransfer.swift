@@ -24,6 +24,9 @@ struct ReceivedDescriptors: ~Copyable {
 
     var isEmpty: Bool { count == 0 && !wasTruncated }
 
+    /// All of them, still owned here; good until the next change.
+    var all: UnsafeBufferPointer<Int32> { UnsafeBufferPointer(start: raw, count: count) }
+
     /// The first one, still owned here.
     var first: Int32? { count > 0 ? raw[0] : nil }
 
