@@ -10,6 +10,7 @@
 
 #include <vhushmem/backend.h>
 #include <vhushmem/base.h>
+#include <vhushmem/channel.h>
 #include <vhushmem/device.h>
 #include <vhushmem/error.h>
 #include <vhushmem/fault.h>

@@ -32,7 +32,7 @@ extension FrontendOptions {
 
 extension FrontendEvent {
     /// Calls `body` with the event as C sees it, good during the call only.
-    fileprivate func withCEvent(_ body: (UnsafePointer<vhushmem_event>) -> Void) {
+    func withCEvent(_ body: (UnsafePointer<vhushmem_event>) -> Void) {
         var event = vhushmem_event()
         var failure: ShmemError?
         switch self {

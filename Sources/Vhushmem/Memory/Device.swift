@@ -90,4 +90,30 @@ public final class Device: @unchecked Sendable {
         }
         for region in removed { region?.unmapAll() }
     }
+
+    // MARK: Messages
+
+    /// A SHMEM_MAP of the device process's, read and decoded. Throws ENOENT (there is no such region) and what `Region.map` does. The
+    /// commit is left to the caller, who answers first.
+    func carryOutMap(_ map: SharedMemoryMap, fd: Int32) throws(ShmemError) {
+        guard let region = region(id: map.shmid) else {
+            throw ShmemError(
+                ENOENT, .map(shmid: map.shmid, offset: map.offset, length: map.length), .noSuchRegion)
+        }
+        try region.map(fd: fd, fileOffset: map.fileOffset, at: map.offset, length: map.length, flags: map.flags)
+    }
+
+    /// A SHMEM_UNMAP likewise.
+    func carryOutUnmap(_ map: SharedMemoryMap) throws(ShmemError) {
+        guard let region = region(id: map.shmid) else {
+            throw ShmemError(
+                ENOENT, .unmap(shmid: map.shmid, offset: map.offset, length: map.length), .noSuchRegion)
+        }
+        try region.unmapLeavingCommit(at: map.offset, length: map.length)
+    }
+
+    /// Tells every region's observers that what changed is complete.
+    func commit() {
+        for region in allRegions { region.commit() }
+    }
 }

@@ -264,12 +264,10 @@ final class BackendChannel {
         }
         guard isNegotiated else { throw ShmemError(EOPNOTSUPP, subject, .notNegotiated) }
         if isOlder { throw ShmemError(ECANCELED, subject, .duringReset) }
-        guard let region = device.region(id: map.shmid) else { throw ShmemError(ENOENT, subject, .noSuchRegion) }
         if isMap, let fd = stream.firstDescriptor {
-            try region.map(
-                fd: fd, fileOffset: map.fileOffset, at: map.offset, length: map.length, flags: map.flags)
+            try device.carryOutMap(map, fd: fd)
         } else {
-            try region.unmapLeavingCommit(at: map.offset, length: map.length)
+            try device.carryOutUnmap(map)
         }
     }
 

@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+import CGLib
+import CLinux
+import CVhushmem
+
+// vhushmem/channel.h
+
+extension ChannelOptions {
+    fileprivate init(_ options: UnsafePointer<vhushmem_channel_options>?) throws(ShmemError) {
+        self.init()
+        guard let options else { return }
+        let given = try growing(options, "vhushmem_channel_options")
+        let keep = UInt32(VHUSHMEM_CHANNEL_KEEP_MAPPINGS)
+        guard given.flags & ~keep == 0 else {
+            throw ShmemError(EINVAL, "vhushmem_channel_options.flags \(hex(UInt64(given.flags))) has unknown bits")
+        }
+        guard given.reserved == 0 else { throw ShmemError(EINVAL, "vhushmem_channel_options.reserved is not 0") }
+        keepsMappings = given.flags & keep != 0
+        if given.message_timeout_ms != 0 { messageTimeout = given.message_timeout_ms }
+    }
+}
+
+extension OtherRequest {
+    /// Calls `body` with the request as C sees it, good during the call only. Returns the error to refuse it with.
+    func refusal(_ body: (UnsafePointer<vhushmem_other_request>) -> Int32) -> ShmemError? {
+        var request = vhushmem_other_request()
+        request.request = id
+        request.flags = flags
+        request.payload = payload.baseAddress
+        request.size = payload.count
+        request.fds = descriptors.baseAddress
+        request.nfds = UInt32(clamping: descriptors.count)
+        let result = body(&request)
+        guard result != 0 else { return nil }
+        let code = result < 0 && result > -4096 ? -result : EIO
+        return ShmemError(code, .request(id), .system("the VMM", code))
+    }
+}
+
+@_cdecl("vhushmem_channel_new") @implementation
+package func vhushmem_channel_new(
+    _ fd: Int32, _ device: OpaquePointer?, _ options: UnsafePointer<vhushmem_channel_options>?,
+    _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
+) -> OpaquePointer? {
+    reportNil(to: errp) { () throws(ShmemError) in
+        guard let device = object(device, Device.self) else { throw .null("device") }
+        return handle(owning: try Channel(socket: fd, device: device, options: ChannelOptions(options)))
+    }
+}
+
+@_cdecl("vhushmem_channel_free") @implementation
+package func vhushmem_channel_free(_ channel: OpaquePointer?) {
+    object(channel, Channel.self)?.close()
+    release(channel, Channel.self)
+}
+
+@_cdecl("vhushmem_channel_set_callback") @implementation
+package func vhushmem_channel_set_callback(
+    _ channel: OpaquePointer?, _ fn: vhushmem_channel_event_fn?, _ user_data: gpointer?, _ destroy: GDestroyNotify?
+) -> Int32 {
+    let data = CallbackData(user_data, destroy)
+    guard let channel = object(channel, Channel.self) else { return -EFAULT }
+    guard let fn else {
+        channel.onEvent = nil
+        return 0
+    }
+    channel.onEvent = { channel, event in
+        let event: FrontendEvent =
+            switch event {
+            case .served(let served): .served(served)
+            case .lost(let error): .channelLost(error)
+            }
+        event.withCEvent { fn(handle(borrowing: channel), $0, data.userData) }
+    }
+    return 0
+}
+
+@_cdecl("vhushmem_channel_set_request_callback") @implementation
+package func vhushmem_channel_set_request_callback(
+    _ channel: OpaquePointer?, _ fn: vhushmem_channel_request_fn?, _ user_data: gpointer?, _ destroy: GDestroyNotify?
+) -> Int32 {
+    let data = CallbackData(user_data, destroy)
+    guard let channel = object(channel, Channel.self) else { return -EFAULT }
+    guard let fn else {
+        channel.onRequest = nil
+        return 0
+    }
+    channel.onRequest = { channel, request in
+        request.refusal { fn(handle(borrowing: channel), $0, data.userData) }
+    }
+    return 0
+}
+
+@_cdecl("vhushmem_channel_get_fd") @implementation
+package func vhushmem_channel_get_fd(_ channel: OpaquePointer?) -> Int32 {
+    guard let channel = object(channel, Channel.self) else { return -EFAULT }
+    do throws(ShmemError) {
+        return try channel.pollDescriptor()
+    } catch {
+        return -error.code
+    }
+}
+
+@_cdecl("vhushmem_channel_get_events") @implementation
+package func vhushmem_channel_get_events(_ channel: OpaquePointer?) -> Int32 {
+    channel == nil ? -EFAULT : POLLIN
+}
+
+@_cdecl("vhushmem_channel_dispatch") @implementation
+package func vhushmem_channel_dispatch(_ channel: OpaquePointer?) -> Int32 {
+    guard let channel = object(channel, Channel.self) else { return -EFAULT }
+    // A callback may free the channel: it goes when this call is over.
+    return withExtendedLifetime(channel) { channel.dispatch() }
+}
+
+@_cdecl("vhushmem_channel_source_new") @implementation
+package func vhushmem_channel_source_new(_ channel: OpaquePointer?) -> UnsafeMutablePointer<GSource>? {
+    object(channel, Channel.self).flatMap { SessionSource.make(for: $0, name: "vhushmem channel") }
+}
+
+@_cdecl("vhushmem_channel_is_open") @implementation
+package func vhushmem_channel_is_open(_ channel: OpaquePointer?) -> Bool {
+    object(channel, Channel.self)?.isOpen ?? false
+}
+
+@_cdecl("vhushmem_channel_begin_reset") @implementation
+package func vhushmem_channel_begin_reset(_ channel: OpaquePointer?) -> Int32 {
+    guard let channel = object(channel, Channel.self) else { return -EFAULT }
+    channel.beginReset()
+    return 0
+}
+
+@_cdecl("vhushmem_channel_end_reset") @implementation
+package func vhushmem_channel_end_reset(_ channel: OpaquePointer?) -> Int32 {
+    guard let channel = object(channel, Channel.self) else { return -EFAULT }
+    channel.endReset()
+    return 0
+}
+
+// MARK: Single messages
+
+@_cdecl("vhushmem_handle_map") @implementation
+package func vhushmem_handle_map(
+    _ device: OpaquePointer?, _ map: UnsafePointer<VhostUserMMap>?, _ fd: Int32,
+    _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
+) -> Int32 {
+    report(to: errp) { () throws(ShmemError) in
+        guard let device = object(device, Device.self) else { throw .null("device") }
+        guard let map = map?.pointee else { throw .null("map") }
+        try device.carryOutMap(
+            SharedMemoryMap(
+                shmid: map.shmid, fileOffset: map.fd_offset, offset: map.shm_offset, length: map.len, flags: map.flags),
+            fd: fd)
+    }
+}
+
+@_cdecl("vhushmem_handle_unmap") @implementation
+package func vhushmem_handle_unmap(
+    _ device: OpaquePointer?, _ map: UnsafePointer<VhostUserMMap>?, _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
+) -> Int32 {
+    report(to: errp) { () throws(ShmemError) in
+        guard let device = object(device, Device.self) else { throw .null("device") }
+        guard let map = map?.pointee else { throw .null("map") }
+        try device.carryOutUnmap(
+            SharedMemoryMap(shmid: map.shmid, fileOffset: 0, offset: map.shm_offset, length: map.len, flags: 0))
+    }
+}
+
+@_cdecl("vhushmem_device_commit") @implementation
+package func vhushmem_device_commit(_ device: OpaquePointer?) -> Int32 {
+    guard let device = object(device, Device.self) else { return -EFAULT }
+    device.commit()
+    return 0
+}

@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+import CLinux
+
+/// How a channel is to be.
+public struct ChannelOptions: Sendable {
+    /// How long a message that has begun may take to arrive whole, in milliseconds.
+    public var messageTimeout: UInt32 = 5_000
+    /// Leave the mappings when the channel is lost.
+    public var keepsMappings = false
+
+    public init() {}
+}
+
+/// What a channel tells.
+public enum ChannelEvent: Sendable {
+    /// A request was served or refused, and answered if an answer was owed.
+    case served(ServedRequest)
+    /// The channel is closed: the back-end went away, or sent what can't be cut into messages. The last event.
+    case lost(ShmemError)
+}
+
+/// The back-end channel alone, for a VMM that has a vhost-user front-end of its own: serves SHMEM_MAP and SHMEM_UNMAP on a device, and
+/// hands every other request to `onRequest`. One thread at a time; the device may be used from any thread.
+public final class Channel: Pollable {
+    /// Where mappings are made.
+    public let device: Device
+    /// Called with no lock held; it may call anything of the channel.
+    public var onEvent: ((Channel, ChannelEvent) -> Void)?
+    /// Carries out requests that are not about mappings and returns nil, or the error to refuse them with. Without it they are refused.
+    public var onRequest: ((Channel, OtherRequest) -> ShmemError?)? {
+        didSet { handOverOthers() }
+    }
+
+    private let options: ChannelOptions
+    private var channel: BackendChannel?
+    private var resets = 0
+    var loops = SessionLoops()
+
+    /// Serves `socket`, the VMM's end of what SET_BACKEND_REQ_FD gave the back-end, and takes it over if it succeeds. SHMEM counts as
+    /// negotiated. Throws EINVAL (it is no Unix stream socket), EBADF.
+    public init(socket: Int32, device: Device, options: ChannelOptions = ChannelOptions()) throws(ShmemError) {
+        // First: Embedded Swift leaks an object whose initialiser gives up before every property has its value.
+        self.device = device
+        self.options = options
+        do throws(Errno) {
+            try Socket.requireUnixStream(socket)
+        } catch {
+            throw ShmemError(error.code, "the descriptor \(socket) is no Unix stream socket")
+        }
+        let channel = BackendChannel(
+            socket: FileDescriptor(owning: socket), device: device, messageTimeout: UInt64(options.messageTimeout) &* 1000)
+        channel.isNegotiated = true
+        self.channel = channel
+    }
+
+    /// The back-end has not gone.
+    public var isOpen: Bool { channel != nil }
+    var isOver: Bool { channel == nil }
+
+    private func handOverOthers() {
+        guard onRequest != nil else {
+            channel?.others = nil
+            return
+        }
+        channel?.others = { [unowned(unsafe) self] request in
+            guard let refusal = onRequest?(self, request) else { return .done }
+            return .refused(refusal)
+        }
+    }
+
+    // MARK: Run
+
+    var pollTargets: PollTargets {
+        var targets = PollTargets()
+        guard let channel else { return targets }
+        targets.first = channel.pollTarget
+        if !channel.stream.hasUnsent { targets.deadline = channel.hasMore ? 0 : channel.stream.deadline }
+        return targets
+    }
+
+    /// Does what can be done without waiting. Returns how many requests were taken, or -ENOTCONN: the channel is lost.
+    @discardableResult
+    public func dispatch() -> Int32 {
+        dispatch(.both)
+    }
+
+    func dispatch(_ ready: ReadyTargets) -> Int32 {
+        guard let channel else { return -ENOTCONN }
+        let (count, lost) = channel.serve(reports: onEvent != nil) { request in
+            onEvent?(self, .served(request))
+            // The callback may have closed the channel.
+            return self.channel === channel
+        }
+        if let lost, self.channel === channel {
+            drop()
+            onEvent?(self, .lost(lost))
+        }
+        watch()
+        return count
+    }
+
+    private func drop() {
+        stopWatching()
+        channel?.isClosed = true
+        channel = nil
+        if !options.keepsMappings { device.unmapAll() }
+    }
+
+    /// The descriptor that stands for all that the channel waits for: readable when there is something to dispatch. It stays the channel's
+    /// and the same for its life. Throws EMFILE, ENFILE, ENOMEM.
+    public func pollDescriptor() throws(ShmemError) -> Int32 {
+        try waitDescriptor()
+    }
+
+    // MARK: Reset and end
+
+    /// Undoes every mapping, and refuses every request of the back-end until `endReset`: for a VMM that is about to reset the device.
+    public func beginReset() {
+        resets = resets &+ 1
+        channel?.isResetting = true
+        device.unmapAll()
+    }
+
+    /// The back-end has answered that it is reset: what arrived before is refused, what arrives now is served again. Each `beginReset` has
+    /// its own.
+    public func endReset() {
+        guard resets > 0 else { return }
+        resets = resets &- 1
+        guard resets == 0 else { return }
+        channel?.endReset()
+        // What other threads may have mapped.
+        device.unmapAll()
+        watch()
+    }
+
+    /// Closes the channel without an event and lets every loop go.
+    public func close() {
+        onEvent = nil
+        onRequest = nil
+        if channel != nil { drop() }
+        letLoopsGo()
+    }
+}

@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef VHUSHMEM_CHANNEL_H
+#define VHUSHMEM_CHANNEL_H
+
+/**
+ * @file
+ * For a VMM that has a vhost-user front-end of its own: the back-end channel alone, or single messages.
+ *
+ * A channel is given the VMM's end of the socket pair whose other end went to the back-end with SET_BACKEND_REQ_FD, and a device with
+ * its regions. It serves SHMEM_MAP and SHMEM_UNMAP, and passes every other request to a callback. A VMM that reads the messages itself
+ * calls vhushmem_handle_map and vhushmem_handle_unmap.
+ *
+ * Thread rule of the channel, unless a function says otherwise: one thread at a time for one channel, as a rule the one that runs the
+ * loop. Its device, its regions and their mappings may be used from any thread.
+ */
+
+#include <vhushmem/base.h>
+#include <vhushmem/frontend.h>
+#include <vhushmem/vhost-user.h>
+
+G_BEGIN_DECLS
+
+/** The VMM's end of a back-end channel. */
+typedef struct vhushmem_channel vhushmem_channel;
+
+/** flags of a channel. */
+enum {
+    VHUSHMEM_CHANNEL_KEEP_MAPPINGS = 1 << 0 /**< leave the mappings when the channel is lost or freed; default: drop them */
+};
+
+/** How a channel is to be. Set struct_size to sizeof(vhushmem_channel_options); zero means the default everywhere. */
+typedef struct vhushmem_channel_options {
+    uint32_t struct_size;
+    uint32_t flags;              /**< VHUSHMEM_CHANNEL_*, or'ed */
+    uint32_t message_timeout_ms; /**< how long a message that has begun may take to arrive whole; 0 means 5,000 */
+    uint32_t reserved;           /**< 0 */
+} vhushmem_channel_options;
+
+/**
+ * Serve a back-end channel. SHMEM counts as negotiated.
+ *
+ * @param fd       a connected Unix stream socket; consumed on success, else it stays the caller's.
+ * @param device   where mappings are made; referenced.
+ * @param options  NULL for the defaults; read during the call only.
+ * @param errp     receives the error.
+ * @returns a channel, owned by the caller (vhushmem_channel_free); or NULL: EINVAL (an option is wrong; the fd is no Unix stream
+ *          socket), EBADF, EFAULT.
+ * Thread rule: any thread.  Since: 0.1
+ */
+VHUSHMEM_API vhushmem_channel *vhushmem_channel_new(int fd, vhushmem_device *device, const vhushmem_channel_options *options,
+                                                    GError **errp);
+
+/**
+ * Close the channel and give it back. No event is sent. The device's mappings are dropped unless VHUSHMEM_CHANNEL_KEEP_MAPPINGS was
+ * set. Inside a callback the memory goes after the callback has returned. A GSource of the channel is destroyed.
+ *
+ * Since: 0.1
+ */
+VHUSHMEM_API void vhushmem_channel_free(vhushmem_channel *channel);
+
+/**
+ * Called from dispatch, with no lock held: MAP, UNMAP and OTHER_REQUEST after their answer, CHANNEL_LOST at the end. It may call any
+ * function of the channel and may free it.
+ */
+typedef void (*vhushmem_channel_event_fn)(vhushmem_channel *channel, const vhushmem_event *event, void *user_data);
+
+/**
+ * Have events reported.
+ *
+ * @param fn       NULL: no more.
+ * @param destroy  called once with user_data when the callback is replaced or the channel goes; may be NULL.
+ * @returns 0, or -EFAULT (then destroy has been called too).
+ * Since: 0.1
+ */
+VHUSHMEM_API int vhushmem_channel_set_callback(vhushmem_channel *channel, vhushmem_channel_event_fn fn, void *user_data,
+                                               GDestroyNotify destroy);
+
+/** A request that is not about mappings. Good during the callback only. */
+typedef struct vhushmem_other_request {
+    uint32_t request;    /**< its id */
+    uint32_t flags;      /**< of its header: 8 asks for an answer */
+    const void *payload; /**< whatever the back-end sent: check it like anything from outside */
+    size_t size;         /**< bytes of payload */
+    const int *fds;      /**< closed after the callback: dup what is to be kept */
+    unsigned nfds;       /**< 0 to 8 */
+} vhushmem_other_request;
+
+/**
+ * Carries out a request. Called from dispatch, with no lock held and before the answer; it may free the channel.
+ *
+ * @returns 0 or a negative errno: what the back-end is answered with, if it asked for an answer.
+ */
+typedef int (*vhushmem_channel_request_fn)(vhushmem_channel *channel, const vhushmem_other_request *request, void *user_data);
+
+/**
+ * Say who carries out requests that are not about mappings. Without anybody they are refused with -EOPNOTSUPP.
+ *
+ * @param fn       NULL: nobody.
+ * @param destroy  as for vhushmem_channel_set_callback.
+ * @returns 0, or -EFAULT.
+ * Since: 0.1
+ */
+VHUSHMEM_API int vhushmem_channel_set_request_callback(vhushmem_channel *channel, vhushmem_channel_request_fn fn,
+                                                       void *user_data, GDestroyNotify destroy);
+
+/**
+ * The descriptor to wait on. It stays the same for the channel's life and becomes readable when there is something to do.
+ *
+ * @returns the descriptor, owned by the channel; or -EMFILE, -ENFILE, -ENOMEM, -EFAULT.
+ * Since: 0.1
+ */
+VHUSHMEM_API int vhushmem_channel_get_fd(vhushmem_channel *channel);
+
+/** What to wait for at get_fd's descriptor: poll(2) events (POLLIN), or -EFAULT. Since: 0.1 */
+VHUSHMEM_API int vhushmem_channel_get_events(vhushmem_channel *channel);
+
+/**
+ * Do what can be done now, without waiting: read, serve, answer. A bounded amount of work; what is left makes the descriptor readable
+ * again.
+ *
+ * @returns how many requests were taken (0: nothing was to do), or -ENOTCONN (the channel is lost), -EFAULT.
+ * Since: 0.1
+ */
+VHUSHMEM_API int vhushmem_channel_dispatch(vhushmem_channel *channel);
+
+/**
+ * A GSource that dispatches the channel. Attach it with g_source_attach; it removes itself when the channel is lost.
+ *
+ * @returns a source with one reference, owned by the caller; NULL: channel is NULL.
+ * Since: 0.1
+ */
+VHUSHMEM_API GSource *vhushmem_channel_source_new(vhushmem_channel *channel);
+
+/** True until the channel is lost. Since: 0.1 */
+VHUSHMEM_API bool vhushmem_channel_is_open(vhushmem_channel *channel);
+
+/**
+ * To be called before the VMM resets the device (RESET_DEVICE, or a stop that counts as one): every mapping is undone, and requests
+ * are refused with -ECANCELED until vhushmem_channel_end_reset, so that none that is under way lands afterwards.
+ *
+ * @returns 0, or -EFAULT.
+ * Since: 0.1
+ */
+VHUSHMEM_API int vhushmem_channel_begin_reset(vhushmem_channel *channel);
+
+/**
+ * To be called when the back-end has acknowledged the reset (or has no acknowledgement to give). What has arrived until now is still
+ * refused; what arrives later is served. Each begin_reset has its end_reset.
+ *
+ * @returns 0, or -EFAULT.
+ * Since: 0.1
+ */
+VHUSHMEM_API int vhushmem_channel_end_reset(vhushmem_channel *channel);
+
+/* ---- single messages ---- */
+
+#ifdef VHUSHMEM_NO_WIRE_NAMES
+struct VhostUserMMap; /* the program's own, of the same layout */
+#endif
+
+/**
+ * Carry out one SHMEM_MAP that the VMM has read itself: the same checks, in the same order, as a channel makes. The guest sees the
+ * mapping when the call returns; then answer the back-end with what was returned, as a u64, and call vhushmem_device_commit if
+ * listeners are registered (series.h).
+ *
+ * @param map   the 40 bytes of payload.
+ * @param fd    the descriptor that came along; borrowed, so close it afterwards.
+ * @param errp  receives the error.
+ * @returns 0, or -ENOENT (the device has no such region), or what vhushmem_region_map returns.
+ * Thread rule: any thread.  Since: 0.1
+ */
+VHUSHMEM_API int vhushmem_handle_map(vhushmem_device *device, const struct VhostUserMMap *map, int fd, GError **errp);
+
+/**
+ * Carry out one SHMEM_UNMAP in the same way.
+ *
+ * @returns 0, or -ENOENT (no such region, or nothing is mapped there), or what vhushmem_region_unmap returns.
+ * Thread rule: any thread.  Since: 0.1
+ */
+VHUSHMEM_API int vhushmem_handle_unmap(vhushmem_device *device, const struct VhostUserMMap *map, GError **errp);
+
+/**
+ * Tell the listeners of the device's regions that what changed is complete: after the answer to what vhushmem_handle_map and
+ * vhushmem_handle_unmap did. A region that nothing was changed in is passed over.
+ *
+ * @returns 0, or -EFAULT.
+ * Thread rule: any thread.  Since: 0.1
+ */
+VHUSHMEM_API int vhushmem_device_commit(vhushmem_device *device);
+
+G_END_DECLS
+
+#endif
