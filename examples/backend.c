@@ -146,7 +146,7 @@ static void lay_out(struct device *device, const char *path)
     struct stat status;
 
     device->page = (size_t)sysconf(_SC_PAGESIZE);
-    device->file = open(path, O_RDONLY | O_CLOEXEC);
+    device->file = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC); /* nothing waits, on a FIFO either */
     if (device->file < 0 || fstat(device->file, &status) < 0) {
         fail("cannot open %s: %s", path, g_strerror(errno));
     }
@@ -164,7 +164,8 @@ static void lay_out(struct device *device, const char *path)
 
         add_part(device, PIECES_OFFSET + i * PIECES_DISTANCE, offset, MIN(size - offset, device->page));
     }
-    printf("device  %s: %" PRIu64 " bytes to be mapped whole, and three pages of it apart\n", path, size);
+    printf("device  %s: %s%" PRIu64 " bytes to be mapped %s, and three pages of it apart\n", path,
+           size < (uint64_t)status.st_size ? "the first " : "", size, size < (uint64_t)status.st_size ? "in one" : "whole");
 }
 
 static void make_control(struct device *device)

@@ -223,15 +223,15 @@ static int parse_options(struct options *options, int *argc, char ***argv)
     GError *error = NULL;
     int status = 0;
 
-    g_option_context_set_description(context,
-                                     "Commands on standard input, one a line; numbers are decimal, or hex after 0x:\n"
-                                     "  read SHMID OFFSET LEN     show bytes of a region\n"
-                                     "  write SHMID OFFSET HEX    change bytes of a region\n"
-                                     "  status                    show regions, mappings and counters\n"
-                                     "  reset                     reset the device\n"
-                                     "  quit                      end\n\n"
-                                     "Exit status: 0 after quit or the end of input, 1 when the handshake failed, 2 when an\n"
-                                     "option is wrong.\n");
+    g_option_context_set_description(
+        context, "Commands on standard input, one a line; numbers are decimal, or hex after 0x:\n"
+                 "  read SHMID OFFSET LEN     show bytes of a region\n"
+                 "  write SHMID OFFSET HEX    change bytes of a region\n"
+                 "  status                    show regions, mappings and counters\n"
+                 "  reset                     reset the device\n"
+                 "  quit                      end\n\n"
+                 "Exit status: 0 after quit, or at the end of input once the handshake is done, 1 when the\n"
+                 "handshake failed or nothing can be written, 2 when an option is wrong.\n");
     g_option_context_add_main_entries(context, entries, NULL);
     if (!g_option_context_parse(context, argc, argv, &error)) {
         status = usage_error("%s", error->message);
@@ -373,6 +373,11 @@ int main(int argc, char **argv)
         if (status == 0) {
             run(&probe);
             status = probe.status;
+            /* What was not written was not said. */
+            if ((fflush(stdout) != 0 || ferror(stdout)) && status == 0) {
+                fprintf(stderr, "vhushmem-probe: cannot write to the standard output\n");
+                status = 1;
+            }
         }
     }
     vhushmem_frontend_free(probe.frontend);
