@@ -16,6 +16,7 @@
 #include <vhushmem/fault.h>
 #include <vhushmem/frontend.h>
 #include <vhushmem/mapping.h>
+#include <vhushmem/migration.h>
 #include <vhushmem/queue.h>
 #include <vhushmem/region.h>
 #include <vhushmem/request.h>

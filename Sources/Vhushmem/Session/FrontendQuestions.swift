@@ -72,6 +72,26 @@ public struct InflightBook {
     let area: InflightArea
     let file: Eventfd
 
+    init(area: InflightArea, file: Eventfd) {
+        self.area = area
+        self.file = file
+    }
+
+    /// An area that was made before. `fd` is duplicated. Throws EINVAL (no bytes, or a range that wraps around), EBADF, EMFILE.
+    public init(
+        fd: Int32, fileOffset: UInt64, length: UInt64, queues: UInt16, queueSize: UInt16
+    ) throws(ShmemError) {
+        guard length > 0, ByteRange(start: fileOffset, length: length) != nil else {
+            throw ShmemError(EINVAL, "\(hex(length)) bytes at \(hex(fileOffset)) are no area for requests in flight")
+        }
+        area = InflightArea(length: length, fileOffset: fileOffset, queues: queues, queueSize: queueSize)
+        do throws(Errno) {
+            file = Eventfd(try FileDescriptor.duplicate(fd))
+        } catch {
+            throw ShmemError(error.code, "duplicating the file of requests in flight: \(Errno.text(error.code))")
+        }
+    }
+
     /// Bytes.
     public var length: UInt64 { area.length }
     /// Where the area begins in the file.
@@ -117,17 +137,9 @@ extension FrontendQuestion where Answer == Void {
     }
 }
 
-/// Which way a device's inner state goes.
-public enum DeviceStateDirection: Sendable {
-    /// The back-end writes it.
-    case save
-    /// The back-end reads it.
-    case load
-}
-
-extension FrontendQuestion where Answer == Int32? {
-    /// SET_DEVICE_STATE_FD: has the back-end write its state into a pipe, or read it from there. The answer is the descriptor that is to be
-    /// used instead, the caller's to close; nil: `fd` is the one.
+extension FrontendQuestion where Answer == FrontendReply {
+    /// SET_DEVICE_STATE_FD: has the back-end write its state into a pipe, or read it from there. A descriptor in the reply is to be used
+    /// instead.
     static func deviceState(_ direction: DeviceStateTransfer.Direction, _ pipe: Eventfd) -> FrontendQuestion {
         FrontendQuestion(
             request: .setDeviceStateFd, payload: encoded(DeviceStateTransfer.size, DeviceStateTransfer(direction).encode),
@@ -138,7 +150,7 @@ extension FrontendQuestion where Answer == Int32? {
             guard hasDescriptor == (reply.fd != nil) else {
                 throw ShmemError(EPROTO, "the back-end's reply to SET_DEVICE_STATE_FD and its descriptor don't agree")
             }
-            return reply.takeDescriptor()
+            return reply
         }
     }
 }

@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+import CGLib
+import CLinux
+import CVhushmem
+
+// vhushmem/migration.h
+
+extension InflightBook {
+    /// As C sees it; the descriptor is the book's own.
+    fileprivate var cArea: vhushmem_inflight {
+        vhushmem_inflight(
+            size: length, offset: fileOffset, num_queues: area.queues, queue_size: area.queueSize, fd: fd)
+    }
+}
+
+extension DeviceStateDirection {
+    fileprivate static func make(_ direction: UInt32) throws(ShmemError) -> DeviceStateDirection {
+        guard let direction = DeviceStateDirection(rawValue: direction) else {
+            throw ShmemError(EINVAL, "a device's state is saved (0) or loaded (1), and not \(direction)")
+        }
+        return direction
+    }
+}
+
+@_cdecl("vhushmem_frontend_get_inflight") @implementation
+package func vhushmem_frontend_get_inflight(
+    _ frontend: OpaquePointer?, _ num_queues: UInt16, _ queue_size: UInt16, _ area: UnsafeMutablePointer<vhushmem_inflight>?,
+    _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
+) -> Int32 {
+    report(to: errp) { () throws(ShmemError) in
+        guard let frontend = object(frontend, Frontend.self) else { throw .null("frontend") }
+        let book = try frontend.makeInflightBook(queues: num_queues, queueSize: queue_size)
+        guard let area else { return }
+        var made = book.cArea
+        do throws(Errno) {
+            made.fd = try FileDescriptor.duplicate(book.fd).release()
+        } catch {
+            throw ShmemError(error.code, "duplicating the file of requests in flight: \(Errno.text(error.code))")
+        }
+        area.pointee = made
+    }
+}
+
+@_cdecl("vhushmem_frontend_get_inflight_async") @implementation
+package func vhushmem_frontend_get_inflight_async(
+    _ frontend: OpaquePointer?, _ num_queues: UInt16, _ queue_size: UInt16, _ fn: vhushmem_reply_fn?, _ user_data: gpointer?,
+    _ destroy: GDestroyNotify?, _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
+) -> Int32 {
+    report(to: errp) { () throws(ShmemError) in
+        let callback = try ReplyCallback.make(frontend, fn, user_data, destroy)
+        try callback.frontend.makeInflightBook(queues: num_queues, queueSize: queue_size) { result in
+            callback.finish(result) { book in
+                callback.succeed(payload: withUnsafeBytes(of: book.cArea) { Array($0) }, fd: book.fd)
+            }
+        }
+    }
+}
+
+@_cdecl("vhushmem_frontend_set_inflight") @implementation
+package func vhushmem_frontend_set_inflight(
+    _ frontend: OpaquePointer?, _ area: UnsafePointer<vhushmem_inflight>?,
+    _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
+) -> Int32 {
+    report(to: errp) { () throws(ShmemError) in
+        guard let frontend = object(frontend, Frontend.self) else { throw .null("frontend") }
+        guard let area = area?.pointee else {
+            frontend.inflightBook = nil
+            return
+        }
+        frontend.inflightBook = try InflightBook(
+            fd: area.fd, fileOffset: area.offset, length: area.size, queues: area.num_queues, queueSize: area.queue_size)
+    }
+}
+
+@_cdecl("vhushmem_frontend_set_device_state_fd") @implementation
+package func vhushmem_frontend_set_device_state_fd(
+    _ frontend: OpaquePointer?, _ direction: UInt32, _ fd: Int32, _ use_fd: UnsafeMutablePointer<Int32>?,
+    _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
+) -> Int32 {
+    report(to: errp) { () throws(ShmemError) in
+        guard let frontend = object(frontend, Frontend.self) else { throw .null("frontend") }
+        guard let use_fd else { throw .null("use_fd") }
+        let instead = try frontend.transferState(DeviceStateDirection.make(direction), through: fd)
+        FileDescriptor.close(fd)
+        use_fd.pointee = instead ?? -1
+    }
+}
+
+@_cdecl("vhushmem_frontend_set_device_state_fd_async") @implementation
+package func vhushmem_frontend_set_device_state_fd_async(
+    _ frontend: OpaquePointer?, _ direction: UInt32, _ fd: Int32, _ fn: vhushmem_reply_fn?, _ user_data: gpointer?,
+    _ destroy: GDestroyNotify?, _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
+) -> Int32 {
+    report(to: errp) { () throws(ShmemError) in
+        let callback = try ReplyCallback.make(frontend, fn, user_data, destroy)
+        let direction = try DeviceStateDirection.make(direction)
+        let pipe: Eventfd
+        do throws(Errno) {
+            pipe = Eventfd(try FileDescriptor.duplicate(fd))
+        } catch {
+            throw ShmemError(error.code, "duplicating the pipe for the device's state: \(Errno.text(error.code))")
+        }
+        try callback.frontend.ask(callback.frontend.deviceStateQuestion(direction, pipe)) { result in
+            callback.finish(result) { callback.succeed(value: $0.value, fd: $0.fd) }
+        }
+        FileDescriptor.close(fd)
+    }
+}
+
+@_cdecl("vhushmem_frontend_check_device_state") @implementation
+package func vhushmem_frontend_check_device_state(
+    _ frontend: OpaquePointer?, _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
+) -> Int32 {
+    report(to: errp) { () throws(ShmemError) in
+        guard let frontend = object(frontend, Frontend.self) else { throw .null("frontend") }
+        try frontend.ask(FrontendQuestion<Void>.checkDeviceState())
+    }
+}
+
+@_cdecl("vhushmem_frontend_check_device_state_async") @implementation
+package func vhushmem_frontend_check_device_state_async(
+    _ frontend: OpaquePointer?, _ fn: vhushmem_reply_fn?, _ user_data: gpointer?, _ destroy: GDestroyNotify?,
+    _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
+) -> Int32 {
+    report(to: errp) { () throws(ShmemError) in
+        let callback = try ReplyCallback.make(frontend, fn, user_data, destroy)
+        try callback.frontend.ask(FrontendQuestion<Void>.checkDeviceState()) { result in
+            callback.finish(result) { callback.succeed() }
+        }
+    }
+}
+
+@_cdecl("vhushmem_frontend_can_migrate") @implementation
+package func vhushmem_frontend_can_migrate(
+    _ frontend: OpaquePointer?, _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
+) -> Int32 {
+    report(to: errp) { () throws(ShmemError) in
+        guard let frontend = object(frontend, Frontend.self) else { throw .null("frontend") }
+        if let blocker = frontend.migrationBlocker { throw blocker }
+    }
+}
