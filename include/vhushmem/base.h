@@ -35,6 +35,8 @@ typedef struct vhushmem_region vhushmem_region;
 typedef struct vhushmem_mapping vhushmem_mapping;
 /** The VMM's side of a vhost-user connection. */
 typedef struct vhushmem_frontend vhushmem_frontend;
+/** The files that devices share with each other. Reference counted. */
+typedef struct vhushmem_shared_objects vhushmem_shared_objects;
 /** The device process's side of a vhost-user connection. */
 typedef struct vhushmem_backend vhushmem_backend;
 

@@ -75,16 +75,6 @@ typedef void (*vhushmem_channel_event_fn)(vhushmem_channel *channel, const vhush
 VHUSHMEM_API int vhushmem_channel_set_callback(vhushmem_channel *channel, vhushmem_channel_event_fn fn, void *user_data,
                                                GDestroyNotify destroy);
 
-/** A request that is not about mappings. Good during the callback only. */
-typedef struct vhushmem_other_request {
-    uint32_t request;    /**< its id */
-    uint32_t flags;      /**< of its header: 8 asks for an answer */
-    const void *payload; /**< whatever the back-end sent: check it like anything from outside */
-    size_t size;         /**< bytes of payload */
-    const int *fds;      /**< closed after the callback: dup what is to be kept */
-    unsigned nfds;       /**< 0 to 8 */
-} vhushmem_other_request;
-
 /**
  * Carries out a request. Called from dispatch, with no lock held and before the answer; it may free the channel.
  *

@@ -35,8 +35,9 @@ typedef struct vhushmem_frontend_options {
     uint32_t request_timeout_ms; /**< how long the back-end may take to answer a request; 0 means 10,000 */
     uint32_t message_timeout_ms; /**< how long a message that has begun may take to arrive whole; 0 means 5,000 */
     uint64_t protocol_features;  /**< protocol features to accept if offered; 0 means all that this library knows */
-    const vhushmem_device_options *device; /**< quotas of the device; NULL means the defaults */
-    const vhushmem_region_options *region; /**< of each region that is made; NULL means the defaults */
+    const vhushmem_device_options *device;   /**< quotas of the device; NULL means the defaults */
+    const vhushmem_region_options *region;   /**< of each region that is made; NULL means the defaults */
+    vhushmem_shared_objects *shared_objects; /**< what its back-end shares with others; referenced; NULL: nothing */
     uint32_t max_config_size; /**< bytes of configuration space that may be asked for, at most 65536; 0 means 256 */
     uint32_t reserved;        /**< 0 */
 } vhushmem_frontend_options;
@@ -46,10 +47,11 @@ typedef enum vhushmem_event_type {
     VHUSHMEM_EVENT_READY = 1,         /**< the handshake is done; the regions are there */
     VHUSHMEM_EVENT_MAP = 2,           /**< a SHMEM_MAP was served or refused; the answer, if one was owed, has been sent */
     VHUSHMEM_EVENT_UNMAP = 3,         /**< a SHMEM_UNMAP was served or refused; likewise */
-    VHUSHMEM_EVENT_OTHER_REQUEST = 4, /**< the back-end sent another request, which was refused */
+    VHUSHMEM_EVENT_OTHER_REQUEST = 4, /**< the back-end sent another request, which was carried out or refused */
     VHUSHMEM_EVENT_RESET = 5,         /**< a reset is complete: nothing is mapped and no older request will be served */
     VHUSHMEM_EVENT_CHANNEL_LOST = 6,  /**< the back-end channel is closed; nothing can be mapped or unmapped any more */
-    VHUSHMEM_EVENT_DISCONNECT = 7     /**< the connection is over (or never came to be); the last event */
+    VHUSHMEM_EVENT_DISCONNECT = 7,    /**< the connection is over (or never came to be); the last event */
+    VHUSHMEM_EVENT_CONFIG_CHANGE = 8  /**< the device's configuration space has changed: read it anew */
 } vhushmem_event_type;
 
 /** An event. Good during the callback only. */
@@ -114,6 +116,37 @@ VHUSHMEM_API void vhushmem_frontend_free(vhushmem_frontend *frontend);
  */
 VHUSHMEM_API int vhushmem_frontend_set_callback(vhushmem_frontend *frontend, vhushmem_event_fn fn, void *user_data,
                                                 GDestroyNotify destroy);
+
+/** A request of the back-end that is not about mappings. Good during the callback only. */
+typedef struct vhushmem_other_request {
+    uint32_t request;    /**< its id */
+    uint32_t flags;      /**< of its header: 8 asks for an answer */
+    const void *payload; /**< whatever the back-end sent: check it like anything from outside */
+    size_t size;         /**< bytes of payload */
+    const int *fds;      /**< closed after the callback: dup what is to be kept */
+    unsigned nfds;       /**< 0 to 8 */
+} vhushmem_other_request;
+
+/**
+ * Carries out a request. Called from dispatch, with no lock held and before the answer; it may free the front-end. The blocking forms
+ * of request.h are refused inside it (-EDEADLK), since the back-end may wait for this answer first.
+ *
+ * @returns 0 or a negative errno: what the back-end is answered with, if it asked for an answer.
+ */
+typedef int (*vhushmem_request_fn)(vhushmem_frontend *frontend, const vhushmem_other_request *request, void *user_data);
+
+/**
+ * Say who carries out what the back-end asks besides mappings, changes of its configuration and shared objects: IOTLB_MSG,
+ * VRING_HOST_NOTIFIER, VRING_CALL, VRING_ERR, and what this library does not know. Without anybody they are refused with -EOPNOTSUPP.
+ *
+ * @param fn         NULL: nobody.
+ * @param user_data  handed to fn.
+ * @param destroy    called once with user_data when the callback is replaced or the front-end goes; may be NULL.
+ * @returns 0, or -EFAULT (then destroy has been called too).
+ * Since: 0.1
+ */
+VHUSHMEM_API int vhushmem_frontend_set_request_callback(vhushmem_frontend *frontend, vhushmem_request_fn fn, void *user_data,
+                                                        GDestroyNotify destroy);
 
 /**
  * Say what regions the device has, for a back-end that can't tell: once one was given, GET_SHMEM_CONFIG is not sent.

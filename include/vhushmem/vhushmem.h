@@ -20,6 +20,7 @@
 #include <vhushmem/queue.h>
 #include <vhushmem/region.h>
 #include <vhushmem/request.h>
+#include <vhushmem/shared-object.h>
 #include <vhushmem/version.h>
 #include <vhushmem/vhost-user.h>
 

@@ -25,6 +25,7 @@ extension FrontendOptions {
         if given.protocol_features != 0 { protocolFeatures = ProtocolFeatures(rawValue: given.protocol_features) }
         if given.max_config_size != 0 { maximumConfigSize = given.max_config_size }
         guard given.reserved == 0 else { throw ShmemError(EINVAL, "vhushmem_frontend_options.reserved is not 0") }
+        sharedObjects = object(given.shared_objects, SharedObjects.self)
         device = try DeviceOptions(given.device)
         region = try RegionOptions(given.region)
     }
@@ -37,6 +38,7 @@ extension FrontendEvent {
         var failure: ShmemError?
         switch self {
         case .ready: event.type = VHUSHMEM_EVENT_READY.rawValue
+        case .configChanged: event.type = VHUSHMEM_EVENT_CONFIG_CHANGE.rawValue
         case .reset: event.type = VHUSHMEM_EVENT_RESET.rawValue
         case .channelLost(let error):
             event.type = VHUSHMEM_EVENT_CHANNEL_LOST.rawValue
@@ -106,6 +108,22 @@ package func vhushmem_frontend_set_callback(
     }
     frontend.onEvent = { frontend, event in
         event.withCEvent { fn(handle(borrowing: frontend), $0, data.userData) }
+    }
+    return 0
+}
+
+@_cdecl("vhushmem_frontend_set_request_callback") @implementation
+package func vhushmem_frontend_set_request_callback(
+    _ frontend: OpaquePointer?, _ fn: vhushmem_request_fn?, _ user_data: gpointer?, _ destroy: GDestroyNotify?
+) -> Int32 {
+    let data = CallbackData(user_data, destroy)
+    guard let frontend = object(frontend, Frontend.self) else { return -EFAULT }
+    guard let fn else {
+        frontend.onRequest = nil
+        return 0
+    }
+    frontend.onRequest = { frontend, request in
+        request.refusal { fn(handle(borrowing: frontend), $0, data.userData) }
     }
     return 0
 }

@@ -85,6 +85,7 @@ final class BackendChannel {
     var others: ((OtherRequest) -> OtherAnswer)?
     /// The id of a request whose answer comes later.
     private var unanswered: UInt32?
+    var owesAnswer: Bool { unanswered != nil }
     /// Some requests are left for the next dispatch.
     private(set) var hasMore = false
 

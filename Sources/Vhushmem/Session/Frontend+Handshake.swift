@@ -44,6 +44,7 @@ extension Frontend {
             let made = BackendChannel(
                 socket: FileDescriptor(owning: ours), device: device, messageTimeout: UInt64(options.messageTimeout) &* 1000)
             made.isNegotiated = protocolFeatures.contains(shmem)
+            made.others = { [unowned(unsafe) self] in carryOut($0) }
             channel = made
             channelForBackend = FileDescriptor(owning: theirs)
             return theirs
@@ -78,7 +79,8 @@ extension Frontend {
 
     var wantedProtocolFeatures: ProtocolFeatures {
         // A bit that means SHMEM here has no other meaning, and SHMEM has no other bit.
-        let known = ProtocolFeatures.ofFrontends.union(shmem)
+        var known = ProtocolFeatures.ofFrontends.union(shmem)
+        if options.sharedObjects != nil { known.insert(.sharedObject) }
         return options.protocolFeatures.map(known.union(.onRequest).intersection) ?? known
     }
 

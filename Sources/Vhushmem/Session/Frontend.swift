@@ -21,6 +21,10 @@ public final class Frontend: Pollable {
     /// Called with no lock held; it may call anything of the front-end.
     public var onEvent: ((Frontend, FrontendEvent) -> Void)?
 
+    /// Carries out what the back-end asks besides mappings, before it is answered, and returns nil or the error to refuse it with. Without
+    /// it such requests are refused. IOTLB_MSG, VRING_HOST_NOTIFIER, VRING_CALL and VRING_ERR come here, and what this library does not know.
+    public var onRequest: ((Frontend, OtherRequest) -> ShmemError?)?
+
     let path: String?
     var shmem: ProtocolFeatures { .shmem(bit: options.shmemBit) }
 
@@ -267,6 +271,7 @@ public final class Frontend: Pollable {
     /// Ends the connection without an event and lets every loop go.
     public func close() {
         onEvent = nil
+        onRequest = nil
         end(ShmemError(ECONNABORTED, "the front-end was freed"))
         letLoopsGo()
     }
@@ -289,6 +294,7 @@ public final class Frontend: Pollable {
         } else if !options.keepsMappings {
             device.unmapAll()
         }
+        options.sharedObjects?.removeAll(of: self)
         failCalls(error)
         emit(.disconnected(error))
     }
@@ -302,18 +308,21 @@ public final class Frontend: Pollable {
     func serveChannel() -> Int32 {
         guard let channel else { return 0 }
         let (count, lost) = channel.serve(reports: onEvent != nil) { request in
-            emit(.served(request))
+            report(request)
             // The callback may have ended the connection.
             return self.channel === channel
         }
-        if let lost, self.channel === channel {
-            channel.isClosed = true
-            self.channel = nil
-            // While `channel` still holds the socket: one that is closed can't be taken out of an epoll any more.
-            watch()
-            if !options.keepsMappings { device.unmapAll() }
-            emit(.channelLost(lost))
-        }
+        if let lost { loseChannel(channel, lost) }
         return count
+    }
+
+    func loseChannel(_ channel: BackendChannel?, _ error: ShmemError) {
+        guard let channel, self.channel === channel else { return }
+        channel.isClosed = true
+        self.channel = nil
+        // While `channel` still holds the socket: one that is closed can't be taken out of an epoll any more.
+        watch()
+        if !options.keepsMappings { device.unmapAll() }
+        emit(.channelLost(error))
     }
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
 /// How a front-end is to be.
-public struct FrontendOptions: Sendable {
+public struct FrontendOptions {
     /// Listen at the path and take the first back-end that connects.
     public var isServer = false
     /// Leave the mappings when the back-end goes away.
@@ -22,6 +22,8 @@ public struct FrontendOptions: Sendable {
     public var device = DeviceOptions()
     /// Of each region that is made.
     public var region = RegionOptions()
+    /// What the devices of a VMM share with each other; nil: SHARED_OBJECT is not agreed to.
+    public var sharedObjects: SharedObjects?
 
     public init() {}
 }
@@ -32,6 +34,8 @@ public enum FrontendEvent: Sendable {
     case ready
     /// A request of the back-end was served or refused, and answered if an answer was owed.
     case served(ServedRequest)
+    /// The back-end has changed the device's configuration space.
+    case configChanged
     /// A reset is complete: nothing is mapped, and no older request will be served.
     case reset
     /// The back-end channel is closed; nothing can be mapped or unmapped any more.

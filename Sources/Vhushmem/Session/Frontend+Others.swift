@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+import CLinux
+
+/// What the back-end asks besides mappings.
+extension Frontend {
+    /// Carries out a request that is not about mappings, before it is answered.
+    func carryOut(_ request: OtherRequest) -> OtherAnswer {
+        switch request.id {
+        case BackendRequest.configChange: return noteConfigChange(request)
+        case BackendRequest.sharedObjectAdd, BackendRequest.sharedObjectRemove, BackendRequest.sharedObjectLookup:
+            return carryOutSharedObject(request)
+        default:
+            guard let onRequest else { return .refused(ShmemError(EOPNOTSUPP, .request(request.id), .notServed)) }
+            return onRequest(self, request).map { .refused($0) } ?? .done
+        }
+    }
+
+    /// The event comes after the answer, so that it may read the new configuration.
+    private func noteConfigChange(_ request: OtherRequest) -> OtherAnswer {
+        guard protocolFeatures.contains(.config), onEvent != nil else {
+            return .refused(ShmemError(EOPNOTSUPP, .request(request.id), .notServed))
+        }
+        guard request.payload.isEmpty else {
+            return .refused(ShmemError(EINVAL, .request(request.id), .wrongPayload(expected: 0, got: request.payload.count)))
+        }
+        guard request.descriptors.isEmpty else {
+            return .refused(
+                ShmemError(EINVAL, .request(request.id), .wrongDescriptors(expected: 0, got: request.descriptors.count)))
+        }
+        return .done
+    }
+
+    func report(_ served: ServedRequest) {
+        if served.request == BackendRequest.configChange, served.error == nil {
+            emit(.configChanged)
+        } else {
+            emit(.served(served))
+        }
+    }
+}
