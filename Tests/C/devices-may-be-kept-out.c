@@ -33,7 +33,7 @@ static void devices_are_refused(rig *r)
 int main(void)
 {
     vhushmem_region_options files_only = {.struct_size = sizeof(files_only), .fd_policy = VHUSHMEM_FD_FILES_ONLY};
-    through_both_doors(devices_are_mapped, 16 * PAGE, NULL, NULL);
-    through_both_doors(devices_are_refused, 16 * PAGE, NULL, &files_only);
+    through_every_door(devices_are_mapped, 16 * PAGE, NULL, NULL);
+    through_every_door(devices_are_refused, 16 * PAGE, NULL, &files_only);
     return 0;
 }

@@ -21,6 +21,6 @@ static void facts(rig *r)
 
 int main(void)
 {
-    through_both_doors(facts, 16 * PAGE, NULL, &options);
+    through_every_door(facts, 16 * PAGE, NULL, &options);
     return 0;
 }

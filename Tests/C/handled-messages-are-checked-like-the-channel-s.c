@@ -47,7 +47,8 @@ int main(void)
     wrong = mmap_of(0, 0, UINT64_MAX - PAGE + 1, 2 * PAGE, 0);
     refused(vhushmem_handle_map(r.device, &wrong, fd, &error), -EINVAL);
     wrong = mmap_of(0, 0, 8 * PAGE, PAGE, 0);
-    refused(vhushmem_handle_map(r.device, &wrong, -1, &error), -EBADF);
+    refused(vhushmem_handle_map(r.device, &wrong, -1, &error), -EINVAL, "0 file descriptors");
+    refused(vhushmem_handle_map(r.device, &wrong, 9999, &error), -EBADF);
     wrong = mmap_of(0, 0, PAGE, PAGE, 0);
     refused(vhushmem_handle_unmap(r.device, &wrong, &error), -EINVAL, hex(2 * PAGE));
     refused(vhushmem_handle_map(NULL, &m, fd, &error), -EFAULT);

@@ -38,6 +38,6 @@ static void facts(rig *r)
 
 int main(void)
 {
-    through_both_doors(facts, 1024 * PAGE, NULL, &options);
+    through_every_door(facts, 1024 * PAGE, NULL, &options);
     return 0;
 }

@@ -144,30 +144,30 @@ VHUSHMEM_API int vhushmem_channel_end_reset(vhushmem_channel *channel);
 
 /* ---- single messages ---- */
 
-#ifdef VHUSHMEM_NO_WIRE_NAMES
-struct VhostUserMMap; /* the program's own, of the same layout */
-#endif
-
 /**
  * Carry out one SHMEM_MAP that the VMM has read itself: the same checks, in the same order, as a channel makes. The guest sees the
  * mapping when the call returns; then answer the back-end with what was returned, as a u64, and call vhushmem_device_commit if
- * listeners are registered (series.h).
+ * listeners are registered (series.h). What only the message's header tells (its length, its flags, how many descriptors came) is the
+ * VMM's to check.
  *
- * @param map   the 40 bytes of payload.
- * @param fd    the descriptor that came along; borrowed, so close it afterwards.
+ * @param map   the payload: the 40 bytes of a VhostUserMMap, this library's or the program's own type of that name. They need not be
+ *              aligned.
+ * @param fd    the descriptor that came along; borrowed, so close it afterwards. -1: none came.
  * @param errp  receives the error.
- * @returns 0, or -ENOENT (the device has no such region), or what vhushmem_region_map returns.
+ * @returns 0, or -EINVAL (no descriptor came), -ENOENT (the device has no such region), or what vhushmem_region_map returns; -EFAULT.
  * Thread rule: any thread.  Since: 0.1
  */
-VHUSHMEM_API int vhushmem_handle_map(vhushmem_device *device, const struct VhostUserMMap *map, int fd, GError **errp);
+VHUSHMEM_API int vhushmem_handle_map(vhushmem_device *device, const void *map, int fd, GError **errp);
 
 /**
- * Carry out one SHMEM_UNMAP in the same way.
+ * Carry out one SHMEM_UNMAP in the same way; fd_offset and flags mean nothing.
  *
- * @returns 0, or -ENOENT (no such region, or nothing is mapped there), or what vhushmem_region_unmap returns.
+ * @param map   as for vhushmem_handle_map.
+ * @param errp  receives the error.
+ * @returns 0, or -ENOENT (no such region, or nothing is mapped there), or what vhushmem_region_unmap returns; -EFAULT.
  * Thread rule: any thread.  Since: 0.1
  */
-VHUSHMEM_API int vhushmem_handle_unmap(vhushmem_device *device, const struct VhostUserMMap *map, GError **errp);
+VHUSHMEM_API int vhushmem_handle_unmap(vhushmem_device *device, const void *map, GError **errp);
 
 /**
  * Tell the listeners of the device's regions that what changed is complete: after the answer to what vhushmem_handle_map and

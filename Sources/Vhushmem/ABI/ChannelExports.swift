@@ -140,30 +140,31 @@ package func vhushmem_channel_end_reset(_ channel: OpaquePointer?) -> Int32 {
 
 // MARK: Single messages
 
+/// The payload of a message that the VMM has read, wherever it lies.
+private func payload(_ map: UnsafeRawPointer?) throws(ShmemError) -> UnsafeRawBufferPointer {
+    guard let map else { throw .null("map") }
+    // SAFETY: the caller says that the 40 bytes of a VhostUserMMap are there.
+    return UnsafeRawBufferPointer(start: map, count: SharedMemoryMap.size)
+}
+
 @_cdecl("vhushmem_handle_map") @implementation
 package func vhushmem_handle_map(
-    _ device: OpaquePointer?, _ map: UnsafePointer<VhostUserMMap>?, _ fd: Int32,
+    _ device: OpaquePointer?, _ map: UnsafeRawPointer?, _ fd: Int32,
     _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
 ) -> Int32 {
     report(to: errp) { () throws(ShmemError) in
         guard let device = object(device, Device.self) else { throw .null("device") }
-        guard let map = map?.pointee else { throw .null("map") }
-        try device.carryOutMap(
-            SharedMemoryMap(
-                shmid: map.shmid, fileOffset: map.fd_offset, offset: map.shm_offset, length: map.len, flags: map.flags),
-            fd: fd)
+        try device.handleMap(payload: payload(map), fd: fd)
     }
 }
 
 @_cdecl("vhushmem_handle_unmap") @implementation
 package func vhushmem_handle_unmap(
-    _ device: OpaquePointer?, _ map: UnsafePointer<VhostUserMMap>?, _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
+    _ device: OpaquePointer?, _ map: UnsafeRawPointer?, _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
 ) -> Int32 {
     report(to: errp) { () throws(ShmemError) in
         guard let device = object(device, Device.self) else { throw .null("device") }
-        guard let map = map?.pointee else { throw .null("map") }
-        try device.carryOutUnmap(
-            SharedMemoryMap(shmid: map.shmid, fileOffset: 0, offset: map.shm_offset, length: map.len, flags: 0))
+        try device.handleUnmap(payload: payload(map))
     }
 }
 

@@ -10,6 +10,8 @@ final class DeviceState {
     var quota: Quota
     /// Guarded by `lock`: nothing is mapped any more once it is set.
     var isGone = false
+    /// Guarded by `lock`: how many regions have observers.
+    var observedRegions = 0
 
     init(quota: Quota) {
         self.quota = quota
@@ -93,17 +95,37 @@ public final class Device: @unchecked Sendable {
 
     // MARK: Messages
 
-    /// A SHMEM_MAP of the device process's, read and decoded. Throws ENOENT (there is no such region) and what `Region.map` does. The
-    /// commit is left to the caller, who answers first.
-    func carryOutMap(_ map: SharedMemoryMap, fd: Int32) throws(ShmemError) {
-        guard let region = region(id: map.shmid) else {
+    /// Carries out a SHMEM_MAP that the caller has received: the same checks, in the same order, as a channel makes. It can be seen
+    /// through the window when the call returns; then answer the device process, and call `commit`.
+    ///
+    /// `payload`: as it came, 40 bytes. `fd` stays the caller's; a negative one: none came. Throws EINVAL (another length; no
+    /// descriptor), ENOENT (there is no such region), and what `Region.map` does.
+    public func handleMap(payload: UnsafeRawBufferPointer, fd: Int32) throws(ShmemError) {
+        try carryOutMap(decoded(payload, BackendRequest.shmemMap), fd: fd)
+    }
+
+    /// Carries out a SHMEM_UNMAP likewise. Throws EINVAL (another length), ENOENT (there is no such region), and what `Region.unmap` does.
+    public func handleUnmap(payload: UnsafeRawBufferPointer) throws(ShmemError) {
+        try carryOutUnmap(decoded(payload, BackendRequest.shmemUnmap))
+    }
+
+    private func decoded(_ payload: UnsafeRawBufferPointer, _ request: UInt32) throws(ShmemError) -> SharedMemoryMap {
+        guard let map = SharedMemoryMap(payload) else {
             throw ShmemError(
-                ENOENT, .map(shmid: map.shmid, offset: map.offset, length: map.length), .noSuchRegion)
+                EINVAL, .request(request), .wrongPayload(expected: SharedMemoryMap.size, got: payload.count))
         }
+        return map
+    }
+
+    /// SHMEM_MAP. The commit is left to the caller, who answers first.
+    func carryOutMap(_ map: SharedMemoryMap, fd: Int32) throws(ShmemError) {
+        let subject = ShmemError.Subject.map(shmid: map.shmid, offset: map.offset, length: map.length)
+        guard fd >= 0 else { throw ShmemError(EINVAL, subject, .wrongDescriptors(expected: 1, got: 0)) }
+        guard let region = region(id: map.shmid) else { throw ShmemError(ENOENT, subject, .noSuchRegion) }
         try region.map(fd: fd, fileOffset: map.fileOffset, at: map.offset, length: map.length, flags: map.flags)
     }
 
-    /// A SHMEM_UNMAP likewise.
+    /// SHMEM_UNMAP likewise.
     func carryOutUnmap(_ map: SharedMemoryMap) throws(ShmemError) {
         guard let region = region(id: map.shmid) else {
             throw ShmemError(
@@ -112,8 +134,10 @@ public final class Device: @unchecked Sendable {
         try region.unmapLeavingCommit(at: map.offset, length: map.length)
     }
 
-    /// Tells every region's observers that what changed is complete.
-    func commit() {
+    /// Tells every region's observers that what changed is complete: after the answer to what `handleMap` and `handleUnmap` did.
+    public func commit() {
+        // As a rule nobody listens, and then this is on the way of every message for nothing.
+        guard state.lock.withLock({ state.observedRegions > 0 }) else { return }
         for region in allRegions { region.commit() }
     }
 }

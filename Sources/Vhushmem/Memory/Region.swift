@@ -246,11 +246,18 @@ public final class Region: @unchecked Sendable {
 
     /// From now on `observer` is told of every change.
     func add(_ observer: any RegionObserver) {
-        device.lock.withLock { observers.append(observer) }
+        device.lock.withLock {
+            if observers.isEmpty { device.observedRegions &+= 1 }
+            observers.append(observer)
+        }
     }
 
     func remove(_ observer: any RegionObserver) {
-        device.lock.withLock { observers.removeAll { $0 === observer } }
+        device.lock.withLock {
+            guard !observers.isEmpty else { return }
+            observers.removeAll { $0 === observer }
+            if observers.isEmpty { device.observedRegions &-= 1 }
+        }
     }
 
     // MARK: With the lock held
