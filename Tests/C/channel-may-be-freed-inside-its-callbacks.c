@@ -30,7 +30,7 @@ static void destroy(void *user_data)
 int main(void)
 {
     channel_rig r;
-    for (int round = 0; round < 2; round++) {
+    for (int round = 0; round < 3; round++) {
         channel_rig_open(&r, NULL);
         int fd = memfd_of(PAGE, 1);
         VhostUserMMap m = mmap_of(0, 0, 0, PAGE, 0);
@@ -39,7 +39,11 @@ int main(void)
             send_message(r.peer, 2, 0x9, NULL, 0, NULL, 0);
         } else {
             ok(vhushmem_channel_set_callback(r.channel, free_in_event, NULL, destroy));
-            send_message(r.peer, MAP, 0x9, &m, sizeof(m), &fd, 1);
+            if (round == 1) {
+                send_message(r.peer, MAP, 0x9, &m, sizeof(m), &fd, 1);
+            } else {
+                send_message(r.peer, 2, 0x2, NULL, 0, NULL, 0); /* a version that there is not: CHANNEL_LOST */
+            }
         }
         send_message(r.peer, MAP, 0x9, &m, sizeof(m), &fd, 1);
         vhushmem_channel_dispatch(r.channel);

@@ -22,6 +22,19 @@ static void back_end_event(vhushmem_backend *backend, vhushmem_backend_event eve
     called++;
 }
 
+static void channel_event(vhushmem_channel *channel, const vhushmem_event *event, void *user_data)
+{
+    (void)channel, (void)event, (void)user_data;
+    called++;
+}
+
+static int channel_request(vhushmem_channel *channel, const vhushmem_other_request *request, void *user_data)
+{
+    (void)channel, (void)request, (void)user_data;
+    called++;
+    return 0;
+}
+
 static void front_end(void)
 {
     vhushmem_frontend *frontend = some(vhushmem_frontend_new("/tmp/nobody", NULL, &error));
@@ -57,9 +70,37 @@ static void back_end(void)
     EQ(destroyed, 4);
 }
 
+static void channel(void)
+{
+    int pair[2];
+    CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == 0);
+    vhushmem_device *device = some(vhushmem_device_new(NULL, &error));
+    vhushmem_channel *channel = some(vhushmem_channel_new(pair[0], device, NULL, &error));
+    destroyed = 0;
+    for (int i = 0; i < 2; i++) {
+        ok(vhushmem_channel_set_callback(channel, channel_event, &destroyed, destroy));
+        ok(vhushmem_channel_set_request_callback(channel, channel_request, &destroyed, destroy));
+        EQ(destroyed, 2 * i);
+    }
+    ok(vhushmem_channel_set_callback(channel, NULL, NULL, NULL));
+    EQ(destroyed, 3);
+    ok(vhushmem_channel_set_request_callback(channel, NULL, NULL, NULL));
+    EQ(destroyed, 4);
+    ok(vhushmem_channel_set_callback(channel, channel_event, &destroyed, destroy));
+    ok(vhushmem_channel_set_request_callback(channel, channel_request, &destroyed, destroy));
+    vhushmem_channel_free(channel);
+    EQ(destroyed, 6);
+    err(vhushmem_channel_set_callback(NULL, channel_event, &destroyed, destroy), -EFAULT);
+    err(vhushmem_channel_set_request_callback(NULL, channel_request, &destroyed, destroy), -EFAULT);
+    EQ(destroyed, 8);
+    close(pair[1]);
+    vhushmem_device_unref(device);
+}
+
 int main(void)
 {
     front_end();
+    channel();
     back_end();
     EQ(called, 0);
     return 0;

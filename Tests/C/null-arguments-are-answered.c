@@ -82,6 +82,36 @@ static void front_end(void)
     (void)vhushmem_frontend_max_queues(NULL);
 }
 
+static void channel(void)
+{
+    vhushmem_device *device = some(vhushmem_device_new(NULL, NULL));
+    VhostUserMMap m = {.len = PAGE};
+    int pair[2];
+    CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == 0);
+    refused(errno_of_null(vhushmem_channel_new(pair[0], NULL, NULL, &error)), -EFAULT);
+    CHECK(vhushmem_channel_new(-1, device, NULL, NULL) == NULL);
+    CHECK(fcntl(pair[0], F_GETFD) >= 0);
+    vhushmem_channel_free(NULL);
+    EQ(vhushmem_channel_set_callback(NULL, NULL, NULL, NULL), -EFAULT);
+    EQ(vhushmem_channel_set_request_callback(NULL, NULL, NULL, NULL), -EFAULT);
+    EQ(vhushmem_channel_get_fd(NULL), -EFAULT);
+    EQ(vhushmem_channel_get_events(NULL), -EFAULT);
+    EQ(vhushmem_channel_dispatch(NULL), -EFAULT);
+    CHECK(vhushmem_channel_source_new(NULL) == NULL);
+    CHECK(!vhushmem_channel_is_open(NULL));
+    EQ(vhushmem_channel_begin_reset(NULL), -EFAULT);
+    EQ(vhushmem_channel_end_reset(NULL), -EFAULT);
+    refused(vhushmem_handle_map(NULL, &m, 0, &error), -EFAULT);
+    refused(vhushmem_handle_map(device, NULL, 0, &error), -EFAULT);
+    EQ(vhushmem_handle_map(device, &m, 0, NULL), -ENOENT);
+    refused(vhushmem_handle_unmap(NULL, &m, &error), -EFAULT);
+    refused(vhushmem_handle_unmap(device, NULL, &error), -EFAULT);
+    EQ(vhushmem_device_commit(NULL), -EFAULT);
+    close(pair[0]);
+    close(pair[1]);
+    vhushmem_device_unref(device);
+}
+
 static void back_end(void)
 {
     vhushmem_backend *backend = some(vhushmem_backend_new(NULL, NULL));
@@ -152,6 +182,7 @@ int main(void)
     g_log_set_default_handler(silent, NULL);
     device_and_region();
     front_end();
+    channel();
     back_end();
     series();
     return 0;

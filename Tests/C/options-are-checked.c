@@ -9,6 +9,7 @@ typedef union options {
     vhushmem_region_options region;
     vhushmem_frontend_options frontend;
     vhushmem_backend_options backend;
+    vhushmem_channel_options channel;
     uint8_t bytes[256];
 } options;
 
@@ -57,6 +58,23 @@ static int64_t backend(const options *o)
     return result;
 }
 
+static int64_t channel(const options *o)
+{
+    int pair[2];
+    CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == 0);
+    vhushmem_device *device = some(vhushmem_device_new(NULL, NULL));
+    vhushmem_channel *channel = vhushmem_channel_new(pair[0], device, &o->channel, &error);
+    int64_t result = errno_of_null(channel);
+    vhushmem_channel_free(channel);
+    EQ(fcntl(pair[0], F_GETFD) >= 0, channel == NULL);
+    if (channel == NULL) {
+        close(pair[0]);
+    }
+    close(pair[1]);
+    vhushmem_device_unref(device);
+    return result;
+}
+
 static void sizes(int64_t (*take)(const options *), uint32_t size)
 {
     options o = {.struct_size = size};
@@ -92,6 +110,7 @@ int main(void)
     sizes(region, sizeof(vhushmem_region_options));
     sizes(frontend, sizeof(vhushmem_frontend_options));
     sizes(backend, sizeof(vhushmem_backend_options));
+    sizes(channel, sizeof(vhushmem_channel_options));
     sizes(region_of_frontend, sizeof(vhushmem_region_options));
     sizes(device_of_frontend, sizeof(vhushmem_device_options));
     REFUSES(device, device, reserved, 1);
@@ -105,5 +124,7 @@ int main(void)
     REFUSES(frontend, frontend, flags, 1u << 31);
     REFUSES(frontend, frontend, shmem_bit, 5);
     REFUSES(backend, backend, shmem_bit, 5);
+    REFUSES(channel, channel, flags, 1u << 31);
+    REFUSES(channel, channel, reserved, 1);
     return 0;
 }

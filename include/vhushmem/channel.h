@@ -67,8 +67,9 @@ typedef void (*vhushmem_channel_event_fn)(vhushmem_channel *channel, const vhush
 /**
  * Have events reported.
  *
- * @param fn       NULL: no more.
- * @param destroy  called once with user_data when the callback is replaced or the channel goes; may be NULL.
+ * @param fn         NULL: no more.
+ * @param user_data  handed to fn.
+ * @param destroy    called once with user_data when the callback is replaced or the channel goes; may be NULL.
  * @returns 0, or -EFAULT (then destroy has been called too).
  * Since: 0.1
  */
@@ -76,18 +77,21 @@ VHUSHMEM_API int vhushmem_channel_set_callback(vhushmem_channel *channel, vhushm
                                                GDestroyNotify destroy);
 
 /**
- * Carries out a request. Called from dispatch, with no lock held and before the answer; it may free the channel.
+ * Carries out a request. Called from dispatch, with no lock held and before the answer; it may call any function of the channel (a
+ * dispatch takes nothing there) and may free it.
  *
- * @returns 0 or a negative errno: what the back-end is answered with, if it asked for an answer.
+ * @returns 0 or a negative errno: what the back-end is answered with, if it asked for an answer; anything else counts as -EIO. An
+ *          answer with a descriptor, and a refused SHARED_OBJECT_LOOKUP, are sent in any case: they are replies of the request's own.
  */
 typedef int (*vhushmem_channel_request_fn)(vhushmem_channel *channel, const vhushmem_other_request *request, void *user_data);
 
 /**
  * Say who carries out requests that are not about mappings. Without anybody they are refused with -EOPNOTSUPP.
  *
- * @param fn       NULL: nobody.
- * @param destroy  as for vhushmem_channel_set_callback.
- * @returns 0, or -EFAULT.
+ * @param fn         NULL: nobody.
+ * @param user_data  handed to fn.
+ * @param destroy    as for vhushmem_channel_set_callback.
+ * @returns 0, or -EFAULT (then destroy has been called too).
  * Since: 0.1
  */
 VHUSHMEM_API int vhushmem_channel_set_request_callback(vhushmem_channel *channel, vhushmem_channel_request_fn fn,

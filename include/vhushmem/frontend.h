@@ -125,13 +125,15 @@ typedef struct vhushmem_other_request {
     size_t size;         /**< bytes of payload */
     const int *fds;      /**< closed after the callback: dup what is to be kept */
     unsigned nfds;       /**< 0 to 8 */
+    int *reply_fd; /**< holds -1; put a descriptor there that is to go with the answer (SHARED_OBJECT_LOOKUP): taken over */
 } vhushmem_other_request;
 
 /**
  * Carries out a request. Called from dispatch, with no lock held and before the answer; it may free the front-end. The blocking forms
  * of request.h are refused inside it (-EDEADLK), since the back-end may wait for this answer first.
  *
- * @returns 0 or a negative errno: what the back-end is answered with, if it asked for an answer.
+ * @returns 0 or a negative errno: what the back-end is answered with, if it asked for an answer; anything else counts as -EIO. An
+ *          answer with a descriptor is sent in any case.
  */
 typedef int (*vhushmem_request_fn)(vhushmem_frontend *frontend, const vhushmem_other_request *request, void *user_data);
 

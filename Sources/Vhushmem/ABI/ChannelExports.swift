@@ -22,19 +22,24 @@ extension ChannelOptions {
 }
 
 extension OtherRequest {
-    /// Calls `body` with the request as C sees it, good during the call only. Returns the error to refuse it with.
-    func refusal(_ body: (UnsafePointer<vhushmem_other_request>) -> Int32) -> ShmemError? {
-        var request = vhushmem_other_request()
-        request.request = id
-        request.flags = flags
-        request.payload = payload.baseAddress
-        request.size = payload.count
-        request.fds = descriptors.baseAddress
-        request.nfds = UInt32(clamping: descriptors.count)
-        let result = body(&request)
-        guard result != 0 else { return nil }
-        let code = result < 0 && result > -4096 ? -result : EIO
-        return ShmemError(code, .request(id), .system("the VMM", code))
+    /// Calls `body` with the request as C sees it, good during the call only.
+    func answer(_ body: (UnsafePointer<vhushmem_other_request>) -> Int32) -> RequestAnswer {
+        var replyDescriptor: Int32 = -1
+        let result = withUnsafeMutablePointer(to: &replyDescriptor) { place in
+            var request = vhushmem_other_request()
+            request.request = id
+            request.flags = flags
+            request.payload = payload.baseAddress
+            request.size = payload.count
+            request.fds = descriptors.baseAddress
+            request.nfds = UInt32(clamping: descriptors.count)
+            request.reply_fd = place
+            return body(&request)
+        }
+        if result == 0 { return replyDescriptor < 0 ? .done : .descriptor(replyDescriptor) }
+        // A refusal goes alone, and what was handed over is ours on every path.
+        if replyDescriptor >= 0 { FileDescriptor.close(replyDescriptor) }
+        return .refused(result > -4096 && result < 0 ? -result : EIO)
     }
 }
 
@@ -87,7 +92,7 @@ package func vhushmem_channel_set_request_callback(
         return 0
     }
     channel.onRequest = { channel, request in
-        request.refusal { fn(handle(borrowing: channel), $0, data.userData) }
+        request.answer { fn(handle(borrowing: channel), $0, data.userData) }
     }
     return 0
 }

@@ -123,7 +123,7 @@ package func vhushmem_frontend_set_request_callback(
         return 0
     }
     frontend.onRequest = { frontend, request in
-        request.refusal { fn(handle(borrowing: frontend), $0, data.userData) }
+        request.answer { fn(handle(borrowing: frontend), $0, data.userData) }
     }
     return 0
 }

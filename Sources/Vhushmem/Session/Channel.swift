@@ -27,8 +27,8 @@ public final class Channel: Pollable {
     public let device: Device
     /// Called with no lock held; it may call anything of the channel.
     public var onEvent: ((Channel, ChannelEvent) -> Void)?
-    /// Carries out requests that are not about mappings and returns nil, or the error to refuse them with. Without it they are refused.
-    public var onRequest: ((Channel, OtherRequest) -> ShmemError?)? {
+    /// Carries out requests that are not about mappings, before they are answered. Without it they are refused.
+    public var onRequest: ((Channel, OtherRequest) -> RequestAnswer)? {
         didSet { handOverOthers() }
     }
 
@@ -64,8 +64,7 @@ public final class Channel: Pollable {
             return
         }
         channel?.others = { [unowned(unsafe) self] request in
-            guard let refusal = onRequest?(self, request) else { return .done }
-            return .refused(refusal)
+            request.answered(onRequest?(self, request))
         }
     }
 

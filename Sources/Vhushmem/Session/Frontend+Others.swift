@@ -11,8 +11,7 @@ extension Frontend {
         case BackendRequest.sharedObjectAdd, BackendRequest.sharedObjectRemove, BackendRequest.sharedObjectLookup:
             return carryOutSharedObject(request)
         default:
-            guard let onRequest else { return .refused(ShmemError(EOPNOTSUPP, .request(request.id), .notServed)) }
-            return onRequest(self, request).map { .refused($0) } ?? .done
+            return request.answered(onRequest?(self, request))
         }
     }
 

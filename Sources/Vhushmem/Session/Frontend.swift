@@ -23,7 +23,7 @@ public final class Frontend: Pollable {
 
     /// Carries out what the back-end asks besides mappings, before it is answered, and returns nil or the error to refuse it with. Without
     /// it such requests are refused. IOTLB_MSG, VRING_HOST_NOTIFIER, VRING_CALL and VRING_ERR come here, and what this library does not know.
-    public var onRequest: ((Frontend, OtherRequest) -> ShmemError?)?
+    public var onRequest: ((Frontend, OtherRequest) -> RequestAnswer)?
 
     let path: String?
     var shmem: ProtocolFeatures { .shmem(bit: options.shmemBit) }

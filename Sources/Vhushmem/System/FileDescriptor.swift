@@ -29,6 +29,11 @@ struct FileDescriptor: ~Copyable {
         FileDescriptor(owning: try systemCall(.dup) { vhu_fcntl_dupfd_cloexec(raw) })
     }
 
+    /// Whether the number stands for an open file.
+    static func isOpen(_ raw: Int32) -> Bool {
+        (try? systemCall(.fcntl) { vhu_fcntl_get_flags(raw) }) != nil
+    }
+
     /// A close that fails has closed all the same (Linux), and EINTR must not be tried again: the number may be somebody else's.
     static func close(_ raw: Int32) {
         _ = CLinux.close(raw)
