@@ -129,19 +129,23 @@ VHUSHMEM_API GSource *vhushmem_channel_source_new(vhushmem_channel *channel);
 VHUSHMEM_API bool vhushmem_channel_is_open(vhushmem_channel *channel);
 
 /**
- * To be called before the VMM resets the device (RESET_DEVICE, or a stop that counts as one): every mapping is undone, and requests
- * are refused with -ECANCELED until vhushmem_channel_end_reset, so that none that is under way lands afterwards.
+ * To be called before the VMM resets the device (RESET_DEVICE, or a stop that counts as one): every mapping is undone, and SHMEM_MAP and
+ * SHMEM_UNMAP are refused with -ECANCELED until vhushmem_channel_end_reset, so that none that is under way lands afterwards. Other
+ * requests are passed on as ever.
  *
- * @returns 0, or -EFAULT.
+ * Go on dispatching the channel while the acknowledgement is awaited: the back-end may be waiting there for an answer, and would not
+ * come to the reset.
+ *
+ * @returns 0, or -EFAULT (channel is NULL). Of a channel that is lost too the mappings are undone.
  * Since: 0.1
  */
 VHUSHMEM_API int vhushmem_channel_begin_reset(vhushmem_channel *channel);
 
 /**
- * To be called when the back-end has acknowledged the reset (or has no acknowledgement to give). What has arrived until now is still
- * refused; what arrives later is served. Each begin_reset has its end_reset.
+ * To be called when the back-end has acknowledged the reset, or at once where it has no acknowledgement to give. What has arrived until
+ * now is still refused; what arrives later is served. Each begin_reset has its end_reset; one without does nothing.
  *
- * @returns 0, or -EFAULT.
+ * @returns 0, or -EFAULT (channel is NULL).
  * Since: 0.1
  */
 VHUSHMEM_API int vhushmem_channel_end_reset(vhushmem_channel *channel);
