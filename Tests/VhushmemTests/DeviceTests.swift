@@ -55,4 +55,41 @@ import Testing
         let late = refusal { () throws(ShmemError) in try region.map(fd: file.fd, at: 0, length: pageSize) }
         #expect(late?.code == ESHUTDOWN)
     }
+
+    @Test func messagesAreCarriedOutOneByOne() throws {
+        let file = try makeMemfd(pages: 2)
+        let device = Device()
+        let region = try device.addRegion(id: 3, size: 8 * pageSize)
+        let payload = mapPayload(shmid: 3, offset: pageSize, length: pageSize)
+        try withBytes(payload) { try device.handleMap(payload: $0, fd: file.fd) }
+        device.commit()
+        #expect(region.mappings.map(\.offset) == [pageSize])
+        try withBytes(payload) { try device.handleUnmap(payload: $0) }
+        #expect(region.mappingCount == 0)
+    }
+
+    @Test func messagesThatAreNotWhatTheyMustBeAreRefused() throws {
+        let file = try makeMemfd(pages: 1)
+        let device = Device()
+        try device.addRegion(id: 3, size: 8 * pageSize)
+        let good = mapPayload(shmid: 3, offset: 0, length: pageSize)
+        for (payload, fd, code) in [
+            (Array(good.dropLast()), file.fd, EINVAL), (good + [0], file.fd, EINVAL), ([], file.fd, EINVAL), (good, -1, EINVAL),
+            (mapPayload(shmid: 4, offset: 0, length: pageSize), file.fd, ENOENT),
+            (mapPayload(shmid: 4, offset: 0, length: pageSize), -1, EINVAL),
+            (mapPayload(shmid: 3, offset: 1, length: pageSize), file.fd, EINVAL),
+        ] as [([UInt8], Int32, Int32)] {
+            let error = #expect(throws: ShmemError.self) {
+                try withBytes(payload) { try device.handleMap(payload: $0, fd: fd) }
+            }
+            #expect(error?.code == code, "\(payload)")
+        }
+        #expect(device.mappingCount == 0)
+    }
+}
+
+private func mapPayload(shmid: UInt8, offset: UInt64, length: UInt64) -> [UInt8] {
+    encoded(
+        SharedMemoryMap.size,
+        SharedMemoryMap(shmid: shmid, fileOffset: 0, offset: offset, length: length, flags: 0).encode)
 }

@@ -54,6 +54,11 @@ public final class Channel: Pollable {
         self.channel = channel
     }
 
+    /// The device may live on; what the back-end mapped is to end with its channel all the same.
+    deinit {
+        if channel != nil, !options.keepsMappings { device.unmapAll() }
+    }
+
     /// The back-end has not gone.
     public var isOpen: Bool { channel != nil }
     var isOver: Bool { channel == nil }
