@@ -21,8 +21,8 @@ public final class Frontend: Pollable {
     /// Called with no lock held; it may call anything of the front-end.
     public var onEvent: ((Frontend, FrontendEvent) -> Void)?
 
-    /// Carries out what the back-end asks besides mappings, before it is answered, and returns nil or the error to refuse it with. Without
-    /// it such requests are refused. IOTLB_MSG, VRING_HOST_NOTIFIER, VRING_CALL and VRING_ERR come here, and what this library does not know.
+    /// Carries out what the back-end asks besides mappings, before it is answered. Without it such requests are refused. IOTLB_MSG,
+    /// VRING_HOST_NOTIFIER, VRING_CALL and VRING_ERR come here, and what this library does not know.
     public var onRequest: ((Frontend, OtherRequest) -> RequestAnswer)?
 
     let path: String?
