@@ -162,6 +162,9 @@ static void on_event(vhushmem_frontend *frontend, const vhushmem_event *event, v
         count_request(probe, event);
         on_other_request(probe, event);
         break;
+    case VHUSHMEM_EVENT_CONFIG_CHANGE:
+        say(probe, "config_change", event);
+        break;
     case VHUSHMEM_EVENT_RESET:
         probe->counters.resets++;
         say(probe, "reset", event);

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A back-end request that is neither MAP nor UNMAP is refused with an error, reported, its descriptors closed; the channel lives. */
+/* A back-end request that nobody serves is refused with an error, reported, its descriptors closed; the channel lives. */
 #include "rig.h"
 
 int main(void)
 {
-    static const uint32_t requests[] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 11, 44, 1000, UINT32_MAX};
+    static const uint32_t requests[] = {0, 1, 3, 4, 5, 11, 44, 1000, UINT32_MAX};
     rig r;
     rig_open(&r, 16 * PAGE, NULL);
     int fd = memfd_of(PAGE, 1), fds[2] = {fd, fd};

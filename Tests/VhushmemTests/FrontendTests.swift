@@ -26,6 +26,7 @@ import Testing
             switch event {
             case .ready: told.append("ready")
             case .served(let request): told.append("\(request.kind) \(request.result)")
+            case .configChanged: told.append("configChanged")
             case .reset: told.append("reset")
             case .channelLost: told.append("channelLost")
             case .disconnected(let error):

@@ -1,14 +1,17 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A back-end's request that is no map or unmap is refused and told; the channel lives."""
+"""A back-end's request that is no map or unmap is told: what nobody serves is refused, and the channel lives."""
 from _probe import *
 
-CONFIG_CHANGE = 2
+IOTLB_MSG, CONFIG_CHANGE = 1, 2
 
 with together() as (backend, probe):
-    backend.send(CONFIG_CHANGE)
-    value = backend.answer(CONFIG_CHANGE)
+    backend.send(IOTLB_MSG)
+    value = backend.answer(IOTLB_MSG)
     check(value < 0, value)
-    probe.event("other_request", request=CONFIG_CHANGE, result=value)
+    probe.event("other_request", request=IOTLB_MSG, result=value)
+    backend.send(CONFIG_CHANGE)
+    equal(backend.answer(CONFIG_CHANGE), 0, "answer")
+    probe.event("config_change")
     equal(backend.map(memfd(PAGE), 0, PAGE), 0, "answer")
     probe.event("map", result=0)
     probe.quit()

@@ -110,7 +110,7 @@ struct SwiftWindow {
                 if let region = frontend.device.region(id: request.shmid) {
                     look(at: region, after: request, expected: expected)
                 }
-            case .reset: break
+            case .configChanged, .reset: break
             case .channelLost(let error): print("the channel is closed: \(error)")
             case .disconnected(let error):
                 print("over: \(error)")
