@@ -38,6 +38,7 @@ final class SessionSource: PollAttachment {
 
     // MARK: What GLib calls
 
+    @_optimize(speed)
     private func prepare() {
         guard let session else { return }
         let targets = session.pollTargets
@@ -62,12 +63,14 @@ final class SessionSource: PollAttachment {
         return g_source_add_unix_fd(source, new.fd, condition)
     }
 
+    @_optimize(speed)
     private func isReady(_ tag: gpointer?) -> Bool {
         guard let tag else { return false }
         return g_source_query_unix_fd(source, tag).rawValue != 0
     }
 
     /// False: the source is to be removed.
+    @_optimize(speed)
     private func dispatch() -> Bool {
         guard let session else { return false }
         var ready: ReadyTargets = []

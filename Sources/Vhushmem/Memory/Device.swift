@@ -118,6 +118,7 @@ public final class Device: @unchecked Sendable {
     }
 
     /// SHMEM_MAP. The commit is left to the caller, who answers first.
+    @_optimize(speed)
     func carryOutMap(_ map: SharedMemoryMap, fd: Int32) throws(ShmemError) {
         let subject = ShmemError.Subject.map(shmid: map.shmid, offset: map.offset, length: map.length)
         guard fd >= 0 else { throw ShmemError(EINVAL, subject, .wrongDescriptors(expected: 1, got: 0)) }
@@ -126,6 +127,7 @@ public final class Device: @unchecked Sendable {
     }
 
     /// SHMEM_UNMAP likewise.
+    @_optimize(speed)
     func carryOutUnmap(_ map: SharedMemoryMap) throws(ShmemError) {
         guard let region = region(id: map.shmid) else {
             throw ShmemError(

@@ -34,6 +34,7 @@ struct FilePlan {
 
 extension FilePolicy {
     /// Looks at the file behind `fd` and decides. `range` is inside the region and begins at a page.
+    @_optimize(speed)
     func plan(
         fd: Int32, fileOffset: UInt64, range: ByteRange, writable: Bool, populate: Bool, for subject: ShmemError.Subject
     ) throws(ShmemError) -> FilePlan {
@@ -95,6 +96,7 @@ extension FilePolicy {
     }
 
     /// The file's seals; nil: it is of a kind that can't have any, or not one that has to be asked.
+    @_optimize(speed)
     private func seals(_ status: FileStatus, fd: Int32, for subject: ShmemError.Subject) throws(ShmemError) -> Int32? {
         // A memfd has no name in a file system, and a hugetlb file has large blocks. Asking every file would be a system call a
         // mapping for nothing.

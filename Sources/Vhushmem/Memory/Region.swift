@@ -95,6 +95,7 @@ public final class Region: @unchecked Sendable {
     }
 
     /// Maps, and leaves the commit to the caller, who answers first. With an `object` the mapping is that one.
+    @_optimize(speed)
     func map(
         fd: Int32, fileOffset: UInt64, at offset: UInt64, length: UInt64, flags: UInt64, object: Mapping? = nil
     ) throws(ShmemError) {
@@ -186,6 +187,7 @@ public final class Region: @unchecked Sendable {
         commit()
     }
 
+    @_optimize(speed)
     func unmapLeavingCommit(at offset: UInt64, length: UInt64) throws(ShmemError) {
         let subject = ShmemError.Subject.unmap(shmid: id, offset: offset, length: length)
         let range = try checkedRange(offset, length, subject)
@@ -225,6 +227,7 @@ public final class Region: @unchecked Sendable {
     }
 
     /// Tells the observers that what changed is complete. Called after the back-end was answered.
+    @_optimize(speed)
     func commit() {
         let watchers = device.lock.withLock { observers }
         for watcher in watchers { watcher.regionDidCommit(self) }
@@ -262,6 +265,7 @@ public final class Region: @unchecked Sendable {
 
     // MARK: With the lock held
 
+    @_optimize(speed)
     private func place(
         fd: Int32, fileOffset: UInt64, range: ByteRange, plan: FilePlan, writable: Bool, object: Mapping?,
         _ subject: ShmemError.Subject
@@ -302,6 +306,7 @@ public final class Region: @unchecked Sendable {
         device.quota.add(pages.length)
     }
 
+    @_optimize(speed)
     private func remove(_ record: MappingRecord, _ subject: ShmemError.Subject) throws(ShmemError) {
         guard let pages = ownedPages(record), let removed = table.remove(at: record.start) else { return }
         // translate does not find it any more: now the memory may go.
@@ -341,6 +346,7 @@ public final class Region: @unchecked Sendable {
     }
 
     /// The books when a record leaves the table. `isFirst`: those before it have left, even if the table still has them.
+    @_optimize(speed)
     private func forget(_ record: MappingRecord, _ pages: ByteRange, isFirst: Bool = false) {
         let word = MappingWord(bits: record.word)
         ProcessBudget.give(separateMappings(for: pages, isFirst: isFirst) &+ (word.hasZeroTail ? 1 : 0))
@@ -351,6 +357,7 @@ public final class Region: @unchecked Sendable {
 
     /// How many more separate mappings the kernel has when a free range is mapped: two (the hole is split), less one for each
     /// neighbour that the range touches. The same number goes again when it is undone.
+    @_optimize(speed)
     private func separateMappings(for pages: ByteRange, isFirst: Bool = false) -> Int {
         let before = isFirst ? nil : table.last(startingBefore: pages.start)
         var cost = 2
@@ -363,6 +370,7 @@ public final class Region: @unchecked Sendable {
         ByteRange(start: record.start, length: record.length)?.roundedUp(to: Memory.pageSize)
     }
 
+    @_optimize(speed)
     private func wholeMapping(at range: ByteRange, _ subject: ShmemError.Subject) throws(ShmemError) -> MappingRecord {
         if let record = table.find(at: range.start), record.length == range.length { return record }
         if let record = table.first(endingAfter: range.start), record.start < range.end {
@@ -372,6 +380,7 @@ public final class Region: @unchecked Sendable {
     }
 
     /// What both requests demand of their range.
+    @_optimize(speed)
     private func checkedRange(
         _ offset: UInt64, _ length: UInt64, _ subject: ShmemError.Subject
     ) throws(ShmemError) -> ByteRange {

@@ -43,6 +43,7 @@ struct ScratchPages {
     }
 
     /// Pages that something else has replaced.
+    @_optimize(speed)
     mutating func forget(in range: ByteRange) {
         guard !pages.isEmpty else { return }
         let before = pages.count

@@ -69,6 +69,7 @@ public final class Window: @unchecked Sendable {
     }
 
     /// Maps a file over a part of the window. When it throws, that part is reserved as before.
+    @_optimize(speed)
     func place(fd: Int32, over range: ByteRange, plan: FilePlan, advice: Int32?) throws(Errno) {
         guard let length = Int(exactly: range.length), let offset = Int(exactly: range.start) else { throw Errno(ENOMEM) }
         let address = baseAddress + offset
@@ -110,11 +111,13 @@ public final class Window: @unchecked Sendable {
     }
 
     /// Makes a part of the window a hole again.
+    @_optimize(speed)
     func clear(_ range: ByteRange) throws(Errno) {
         try fill(range, protection: holeProtection)
     }
 
     /// Replaces a part of the window by anonymous memory.
+    @_optimize(speed)
     func fill(_ range: ByteRange, protection: Int32) throws(Errno) {
         guard let length = Int(exactly: range.length), let offset = Int(exactly: range.start) else { throw Errno(ENOMEM) }
         let address = baseAddress + offset

@@ -38,6 +38,7 @@ extension MappingTable {
 
     /// The record that owns all of [offset, offset + length), from its start to the end of its last page. Any thread may ask at
     /// any time; the answer was true at one moment within the call.
+    @_optimize(speed)
     func concurrentFind(containing offset: UInt64, length: UInt64) -> MappingRecord? {
         guard length > 0 else { return nil }
         let (last, wraps) = offset.addingReportingOverflow(length &- 1)
@@ -59,6 +60,7 @@ extension MappingTable {
     }
 
     /// One walk down the tree as it was at `sequence`.
+    @_optimize(speed)
     @inline(__always)
     private func read(at offset: UInt64, sequence: UInt64) -> Attempt {
         // SAFETY: of all loads here: they read words of this table's state, or of nodes, which stay readable as long as the table

@@ -11,6 +11,7 @@ extension MappingTable {
     }
 
     /// Adds a record, or changes nothing.
+    @_optimize(speed)
     func insert(_ record: MappingRecord) -> Insertion {
         let entry = TableNode.Entry(key: record.start, first: record.length, second: record.fileOffset, third: record.word)
         guard let root, let leaf = notePath(to: record.start) else { return insertFirst(entry) }
@@ -43,6 +44,7 @@ extension MappingTable {
     }
 
     /// Removes the record that starts exactly there and returns it; nil: there is none.
+    @_optimize(speed)
     func remove(at start: UInt64) -> MappingRecord? {
         guard let root, let leaf = notePath(to: start) else { return nil }
         let index = leaf.index(of: start, shape: .leaf)
@@ -206,6 +208,7 @@ extension MappingTable {
     // so many pairs of node and index; a pair is read only after notePath has written it.
 
     /// Like `leaf(for:)`, and notes for each level the node and, above the leaf, the index of the child taken.
+    @_optimize(speed)
     @inline(__always)
     private func notePath(to key: UInt64) -> TableNode? {
         guard var node = root else { return nil }

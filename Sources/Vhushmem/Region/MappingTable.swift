@@ -62,6 +62,7 @@ final class MappingTable: @unchecked Sendable {
     // MARK: - Queries
 
     /// The record that starts exactly there.
+    @_optimize(speed)
     func find(at start: UInt64) -> MappingRecord? {
         guard let leaf = leaf(for: start) else { return nil }
         let index = leaf.index(of: start, shape: .leaf)
@@ -70,6 +71,7 @@ final class MappingTable: @unchecked Sendable {
 
     /// The first record whose last page ends after `offset`. It overlaps a range that begins at `offset` unless it starts after
     /// that range; and with `offset` one past what the last record owned, it is the next one.
+    @_optimize(speed)
     func first(endingAfter offset: UInt64) -> MappingRecord? {
         guard let leaf = leaf(for: offset) else { return nil }
         let index = leaf.index(of: offset, shape: .leaf)
@@ -79,6 +81,7 @@ final class MappingTable: @unchecked Sendable {
     }
 
     /// The record with the greatest start before `offset`.
+    @_optimize(speed)
     func last(startingBefore offset: UInt64) -> MappingRecord? {
         guard offset > 0, let leaf = leaf(for: offset &- 1) else { return nil }
         let index = leaf.index(of: offset &- 1, shape: .leaf)
@@ -99,6 +102,7 @@ final class MappingTable: @unchecked Sendable {
     }
 
     /// The leaf where a search for `key` ends; nil: no records.
+    @_optimize(speed)
     @inline(__always)
     func leaf(for key: UInt64) -> TableNode? {
         guard var node = root else { return nil }
@@ -111,6 +115,7 @@ final class MappingTable: @unchecked Sendable {
     }
 
     /// The record after the one at `index`.
+    @_optimize(speed)
     @inline(__always)
     func successor(of index: Int, in leaf: TableNode) -> MappingRecord? {
         index &+ 1 < leaf.count ? leaf.record(index &+ 1) : leaf.next?.record(0)

@@ -109,6 +109,7 @@ final class BackendChannel {
 
     /// Serves what is there, up to a bound. With `reports`, `report` is called after each answer and returns false to stop.
     /// Returns how many requests were taken.
+    @_optimize(speed)
     func serve(reports: Bool, report: (ServedRequest) -> Bool) -> (count: Int32, lost: ShmemError?) {
         var count: Int32 = 0
         // A callback that dispatches finds its own request still under way.
@@ -131,6 +132,7 @@ final class BackendChannel {
         case lost(ShmemError)
     }
 
+    @_optimize(speed)
     private func serveOne(_ reports: Bool, _ report: (ServedRequest) -> Bool) -> Step {
         if stream.hasUnsent {
             if case .failed(let error) = stream.flush() { return .lost(failure("answering", error)) }
@@ -148,6 +150,7 @@ final class BackendChannel {
         }
     }
 
+    @_optimize(speed)
     private func serve(
         _ header: MessageHeader, _ payload: UnsafeRawBufferPointer, _ reports: Bool, _ report: (ServedRequest) -> Bool
     ) -> Step {
@@ -159,6 +162,7 @@ final class BackendChannel {
         }
     }
 
+    @_optimize(speed)
     private func serveMapping(
         _ header: MessageHeader, _ payload: UnsafeRawBufferPointer, isOlder: Bool, _ reports: Bool,
         _ report: (ServedRequest) -> Bool
@@ -243,6 +247,7 @@ final class BackendChannel {
     }
 
     /// SHMEM_MAP or SHMEM_UNMAP. In the order of what the message itself must be, then of what the device says.
+    @_optimize(speed)
     private func carryOut(_ header: MessageHeader, _ map: SharedMemoryMap?, _ length: Int, isOlder: Bool) throws(ShmemError) {
         let isMap = header.request == BackendRequest.shmemMap
         let descriptors = stream.descriptorCount
@@ -273,6 +278,7 @@ final class BackendChannel {
     }
 
     /// Whether a message of `length` bytes was sent before a reset; to be asked once of every message that is taken.
+    @_optimize(speed)
     private func isOlderThanReset(_ length: Int) -> Bool {
         if isResetting { return true }
         guard bytesBeforeReset > 0 else { return false }
@@ -281,6 +287,7 @@ final class BackendChannel {
     }
 
     /// 20 bytes in one sendmsg: 0, or the negative of `code` as an unsigned number.
+    @_optimize(speed)
     private func answer(_ request: UInt32, _ code: Int32, _ file: Eventfd? = nil) -> MessageStream.Sending {
         let value = UInt64(bitPattern: Int64(-code))
         return withUnsafeTemporaryAllocation(byteCount: 20, alignment: 8) { message in

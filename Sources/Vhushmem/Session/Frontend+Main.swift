@@ -109,6 +109,7 @@ extension Frontend {
         if phase == .ready { sendCalls() } else { advance() }
     }
 
+    @_optimize(speed)
     func checkTime() {
         if !mustSendAgain {
             sendDeadline = nil

@@ -212,6 +212,7 @@ public final class Frontend: Pollable {
         dispatch(.both)
     }
 
+    @_optimize(speed)
     func dispatch(_ ready: ReadyTargets) -> Int32 {
         guard phase != .over, phase != .idle else { return -ENOTCONN }
         var taken: Int32 = 0
@@ -305,6 +306,7 @@ public final class Frontend: Pollable {
 
     // MARK: The channel
 
+    @_optimize(speed)
     func serveChannel() -> Int32 {
         guard let channel else { return 0 }
         let (count, lost) = channel.serve(reports: onEvent != nil) { request in

@@ -70,6 +70,7 @@ final class MessageStream {
     }
 
     /// The next message, if a whole one is there. Never waits.
+    @_optimize(speed)
     func receive() -> Arrival {
         releaseDescriptors()
         while true {
@@ -133,6 +134,7 @@ final class MessageStream {
     }
 
     /// Sends one message in one sendmsg. Bytes that the socket does not take wait in a queue; who keeps sending looks at `hasUnsent`.
+    @_optimize(speed)
     func send(_ message: UnsafeRawBufferPointer, descriptor: Int32? = nil) -> Sending {
         if hasUnsent {
             if case .failed(let error) = flush() { return .failed(error) }
@@ -202,6 +204,7 @@ final class MessageStream {
     // MARK: Receive
 
     /// Ends the message that was handed out: its descriptors are closed unless they were taken.
+    @_optimize(speed)
     func releaseDescriptors() {
         guard !currentDescriptorsAreOthers else { return }
         if !descriptors.isEmpty { descriptors.closeAll() }
@@ -211,6 +214,7 @@ final class MessageStream {
     /// The descriptors in hand came with a message that is still to be handed out.
     private var currentDescriptorsAreOthers: Bool { descriptorsBegin >= start }
 
+    @_optimize(speed)
     private func hand(out header: MessageHeader, _ length: Int) -> Arrival {
         let payload = UnsafeRawBufferPointer(rebasing: buffer[start &+ MessageHeader.size..<start &+ length])
         start = start &+ length
@@ -218,11 +222,13 @@ final class MessageStream {
         return .message(header, payload)
     }
 
+    @_optimize(speed)
     private func header(at offset: Int) -> MessageHeader? {
         MessageHeader(UnsafeRawBufferPointer(rebasing: buffer[offset..<end]))
     }
 
     /// Reads once. nil: something came. The messages that were handed out are over.
+    @_optimize(speed)
     private func fill() -> Arrival? {
         makeRoom()
         let before = end
@@ -264,6 +270,7 @@ final class MessageStream {
         return more.isEmpty ? got : -1
     }
 
+    @_optimize(speed)
     private func nothing() -> Arrival {
         guard end > start else { return .nothing }
         let now = Clock.now()
@@ -275,6 +282,7 @@ final class MessageStream {
     }
 
     /// Where the last message begins that begins at or after `offset`; nil: none does.
+    @_optimize(speed)
     private func lastMessageBeginning(atOrAfter offset: Int) -> Int? {
         var at = start
         var last: Int?
@@ -288,6 +296,7 @@ final class MessageStream {
         return last
     }
 
+    @_optimize(speed)
     private func makeRoom() {
         if start == end {
             start = 0

@@ -131,6 +131,7 @@ final class PollDescriptor {
     /// Makes the descriptor wait for `targets`. A descriptor that was closed meanwhile has left the epoll by itself.
     ///
     /// A socket that can't be waited for (the kernel has no memory, the user no watches left) is tried again before long.
+    @_optimize(speed)
     func watch(_ targets: PollTargets) {
         guard targets != watched else { return }
         var now = targets
