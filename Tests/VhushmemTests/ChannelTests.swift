@@ -29,7 +29,7 @@ import Testing
     @Test func requestsOfOthersAreAnsweredAsTheyAreCarriedOut() throws {
         let (peer, channel) = try makeChannel()
         #expect(ask(peer, channel, message(2, flags: 9), request: 2) == Int64(-EOPNOTSUPP))
-        var answer = ChannelAnswer.done
+        var answer = RequestAnswer.done
         var seen: [UInt32] = []
         channel.onRequest = { _, request in
             seen.append(request.id)
@@ -37,7 +37,7 @@ import Testing
             return answer
         }
         for (given, value) in [(.done, 0), (.refused(EBUSY), -EBUSY), (.refused(0), -EIO), (.refused(.min), -EIO)]
-            as [(ChannelAnswer, Int32)]
+            as [(RequestAnswer, Int32)]
         {
             answer = given
             #expect(ask(peer, channel, message(2, flags: 9, [1, 2]), descriptors: [file.fd], request: 2) == Int64(value))
