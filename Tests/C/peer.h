@@ -195,7 +195,7 @@ struct peer {
     uint32_t mute;                                  /* the request that it never answers */
     uint32_t reply_flags;                           /* what it adds to the flags of its replies */
     uint32_t deaf_after_second;                     /* having answered the second of this request, it reads nothing more */
-    void (*before_answer)(peer *, const message *); /* from the peer's thread */
+    void (*before_answer)(peer *, const message *); /* from the peer's thread; the descriptors are still open */
     bool (*answer)(peer *, const message *);        /* likewise; true: it has answered */
     /* What it heard. */
     pthread_mutex_t lock;
@@ -246,13 +246,13 @@ static inline void *peer_serve(void *user_data)
             m.fds[0] = -1;
         }
         pthread_mutex_unlock(&p->lock);
+        if (p->before_answer != NULL) {
+            p->before_answer(p, &m);
+        }
         for (int i = 0; i < m.fd_count; i++) {
             if (m.fds[i] >= 0) {
                 close(m.fds[i]);
             }
-        }
-        if (p->before_answer != NULL) {
-            p->before_answer(p, &m);
         }
         if (request == p->mute || (p->answer != NULL && p->answer(p, &m))) {
             continue;

@@ -11,6 +11,7 @@
  */
 
 #include <vhushmem/base.h>
+#include <vhushmem/mapping.h>
 #include <vhushmem/request.h>
 
 G_BEGIN_DECLS
@@ -28,17 +29,59 @@ typedef struct vhushmem_guest_memory {
 /**
  * Say what the guest's memory is: all of it, each time. A back-end that runs is told at once what has changed, one that does not
  * when it is started. Where the back-end agreed to CONFIGURE_MEM_SLOTS the ranges are added and removed one by one, up to its number
- * of slots; else they go as one table of at most 8. The mappings of shared memory regions are no part of it.
+ * of slots; else they go as one table of at most 8.
  *
- * Not while a start or stop without waiting is under way.
+ * The mappings of shared memory regions are no part of it, but for those that were given to vhushmem_frontend_share_mapping. Not while
+ * a start or stop without waiting is under way.
  *
  * @param ranges  `count` ranges, which must not overlap in the guest.
  * @returns 0, or -EINVAL (a range is empty, wraps around or overlaps another), -ENOSPC (more than the back-end has slots for),
- *          -EBADF, -EMFILE, or what request.h says. After a failure the back-end may know a part; the next call tells the rest.
+ *          -EALREADY (an earlier change is still being told), -EBADF, -EMFILE, or what request.h says. After a failure the back-end may know a part; the next call tells the rest.
  * Since: 0.1
  */
 VHUSHMEM_API int vhushmem_frontend_set_memory(vhushmem_frontend *frontend, const vhushmem_guest_memory *ranges, unsigned count,
                                               GError **errp);
+
+/** The same without waiting: the reply tells how it ended, and nothing else. Since: 0.1 */
+VHUSHMEM_API int vhushmem_frontend_set_memory_async(vhushmem_frontend *frontend, const vhushmem_guest_memory *ranges,
+                                                    unsigned count, vhushmem_reply_fn fn, void *user_data,
+                                                    GDestroyNotify destroy, GError **errp);
+
+/**
+ * Share a mapping of another device with this front-end's back-end, as one more range of guest memory: the two devices then have a
+ * buffer in common, which the guest may hand from one to the other by its address. It takes one of the back-end's slots.
+ *
+ * The range stays shared until vhushmem_frontend_unshare_mapping, over vhushmem_frontend_set_memory and a new start too. A mapping that
+ * was undone meanwhile is left out the next time that the back-end is told anything about memory; until then the back-end keeps the
+ * pages that it has, and nothing of this process.
+ *
+ * @param mapping     a live, writable mapping of a region with VHUSHMEM_REGION_KEEP_FDS (vhushmem_region_find_mapping); a reference to
+ *                    it and a duplicate of its descriptor are kept.
+ * @param guest_addr  where the guest has its first byte: the region's guest address and shm_offset; a multiple of the page size.
+ * @returns 0, or -ENOENT (the mapping is not live), -EACCES (it is read-only, which guest memory can't be), -EBADF (its region keeps no
+ *          descriptors), -EEXIST (it is shared already), or what vhushmem_frontend_set_memory returns.
+ * Since: 0.1
+ */
+VHUSHMEM_API int vhushmem_frontend_share_mapping(vhushmem_frontend *frontend, vhushmem_mapping *mapping, uint64_t guest_addr,
+                                                 GError **errp);
+
+/** The same without waiting: the reply tells how it ended, and nothing else. Since: 0.1 */
+VHUSHMEM_API int vhushmem_frontend_share_mapping_async(vhushmem_frontend *frontend, vhushmem_mapping *mapping,
+                                                       uint64_t guest_addr, vhushmem_reply_fn fn, void *user_data,
+                                                       GDestroyNotify destroy, GError **errp);
+
+/**
+ * Take a shared mapping away from the back-end again: best before it is unmapped, or when the other front-end's event tells so.
+ *
+ * @returns 0, or -ENOENT (it is not shared), or what vhushmem_frontend_set_memory returns.
+ * Since: 0.1
+ */
+VHUSHMEM_API int vhushmem_frontend_unshare_mapping(vhushmem_frontend *frontend, vhushmem_mapping *mapping, GError **errp);
+
+/** The same without waiting: the reply tells how it ended, and nothing else. Since: 0.1 */
+VHUSHMEM_API int vhushmem_frontend_unshare_mapping_async(vhushmem_frontend *frontend, vhushmem_mapping *mapping,
+                                                         vhushmem_reply_fn fn, void *user_data, GDestroyNotify destroy,
+                                                         GError **errp);
 
 /** A split virtqueue, as the driver has set it up. Set struct_size to sizeof(vhushmem_queue). */
 typedef struct vhushmem_queue {

@@ -40,7 +40,9 @@ enum {
 /** flags of a region. */
 enum {
     VHUSHMEM_REGION_POPULATE = 1 << 0, /**< fault the pages of each mapping in while it is made (MAP_POPULATE) */
-    VHUSHMEM_REGION_HUGEPAGE = 1 << 1  /**< ask for transparent huge pages in each mapping (MADV_HUGEPAGE) */
+    VHUSHMEM_REGION_HUGEPAGE = 1 << 1, /**< ask for transparent huge pages in each mapping (MADV_HUGEPAGE) */
+    VHUSHMEM_REGION_KEEP_FDS = 1 << 2  /**< keep a descriptor of each mapping's file, so that the mapping can be shared
+                                            (vhushmem_frontend_share_mapping); without one left, a map ends with EMFILE */
 };
 
 /** How a region is to be. Set struct_size to sizeof(vhushmem_region_options); zero means the default everywhere. */

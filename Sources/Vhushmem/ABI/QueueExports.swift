@@ -13,6 +13,16 @@ extension GuestMemory {
             guestAddress: range.guest_addr, length: range.size, userAddress: UInt64(UInt(bitPattern: range.host)),
             fd: range.fd, fileOffset: range.fd_offset)
     }
+
+    fileprivate static func all(
+        _ ranges: UnsafePointer<vhushmem_guest_memory>?, _ count: UInt32
+    ) throws(ShmemError) -> [GuestMemory] {
+        guard ranges != nil || count == 0 else { throw .null("ranges") }
+        var all: [GuestMemory] = []
+        // SAFETY: the caller says that there are `count` of them.
+        for range in UnsafeBufferPointer(start: ranges, count: Int(count)) { all.append(try GuestMemory(range)) }
+        return all
+    }
 }
 
 extension FrontendQueue {
@@ -47,10 +57,65 @@ package func vhushmem_frontend_set_memory(
 ) -> Int32 {
     report(to: errp) { () throws(ShmemError) in
         guard let frontend = object(frontend, Frontend.self) else { throw .null("frontend") }
-        guard ranges != nil || count == 0 else { throw .null("ranges") }
-        var memory: [GuestMemory] = []
-        for range in UnsafeBufferPointer(start: ranges, count: Int(count)) { memory.append(try GuestMemory(range)) }
-        try frontend.setMemory(memory)
+        try frontend.setMemory(GuestMemory.all(ranges, count))
+    }
+}
+
+@_cdecl("vhushmem_frontend_set_memory_async") @implementation
+package func vhushmem_frontend_set_memory_async(
+    _ frontend: OpaquePointer?, _ ranges: UnsafePointer<vhushmem_guest_memory>?, _ count: UInt32, _ fn: vhushmem_reply_fn?,
+    _ user_data: gpointer?, _ destroy: GDestroyNotify?, _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
+) -> Int32 {
+    report(to: errp) { () throws(ShmemError) in
+        let callback = try ReplyCallback.make(frontend, fn, user_data, destroy)
+        try callback.frontend.setMemory(GuestMemory.all(ranges, count), callback.end)
+    }
+}
+
+@_cdecl("vhushmem_frontend_share_mapping") @implementation
+package func vhushmem_frontend_share_mapping(
+    _ frontend: OpaquePointer?, _ mapping: OpaquePointer?, _ guest_addr: UInt64,
+    _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
+) -> Int32 {
+    report(to: errp) { () throws(ShmemError) in
+        guard let frontend = object(frontend, Frontend.self) else { throw .null("frontend") }
+        guard let mapping = object(mapping, Mapping.self) else { throw .null("mapping") }
+        try frontend.share(mapping, at: guest_addr)
+    }
+}
+
+@_cdecl("vhushmem_frontend_share_mapping_async") @implementation
+package func vhushmem_frontend_share_mapping_async(
+    _ frontend: OpaquePointer?, _ mapping: OpaquePointer?, _ guest_addr: UInt64, _ fn: vhushmem_reply_fn?,
+    _ user_data: gpointer?, _ destroy: GDestroyNotify?, _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
+) -> Int32 {
+    report(to: errp) { () throws(ShmemError) in
+        let callback = try ReplyCallback.make(frontend, fn, user_data, destroy)
+        guard let mapping = object(mapping, Mapping.self) else { throw .null("mapping") }
+        try callback.frontend.share(mapping, at: guest_addr, callback.end)
+    }
+}
+
+@_cdecl("vhushmem_frontend_unshare_mapping") @implementation
+package func vhushmem_frontend_unshare_mapping(
+    _ frontend: OpaquePointer?, _ mapping: OpaquePointer?, _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
+) -> Int32 {
+    report(to: errp) { () throws(ShmemError) in
+        guard let frontend = object(frontend, Frontend.self) else { throw .null("frontend") }
+        guard let mapping = object(mapping, Mapping.self) else { throw .null("mapping") }
+        try frontend.unshare(mapping)
+    }
+}
+
+@_cdecl("vhushmem_frontend_unshare_mapping_async") @implementation
+package func vhushmem_frontend_unshare_mapping_async(
+    _ frontend: OpaquePointer?, _ mapping: OpaquePointer?, _ fn: vhushmem_reply_fn?, _ user_data: gpointer?,
+    _ destroy: GDestroyNotify?, _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
+) -> Int32 {
+    report(to: errp) { () throws(ShmemError) in
+        let callback = try ReplyCallback.make(frontend, fn, user_data, destroy)
+        guard let mapping = object(mapping, Mapping.self) else { throw .null("mapping") }
+        try callback.frontend.unshare(mapping, callback.end)
     }
 }
 
@@ -73,9 +138,7 @@ package func vhushmem_frontend_start_device_async(
 ) -> Int32 {
     report(to: errp) { () throws(ShmemError) in
         let callback = try ReplyCallback.make(frontend, fn, user_data, destroy)
-        try callback.frontend.startDevice(features: features, queues: FrontendQueue.all(queues, count)) { error in
-            if let error { callback.fail(error) } else { callback.succeed() }
-        }
+        try callback.frontend.startDevice(features: features, queues: FrontendQueue.all(queues, count), callback.end)
     }
 }
 

@@ -22,13 +22,15 @@ extension RegionOptions {
         }
         let populate = UInt32(VHUSHMEM_REGION_POPULATE)
         let hugePage = UInt32(VHUSHMEM_REGION_HUGEPAGE)
-        guard given.flags & ~(populate | hugePage) == 0, given.reserved == 0 else {
+        let keepFds = UInt32(VHUSHMEM_REGION_KEEP_FDS)
+        guard given.flags & ~(populate | hugePage | keepFds) == 0, given.reserved == 0 else {
             throw ShmemError(EINVAL, "vhushmem_region_options.flags \(hex(UInt64(given.flags))) or .reserved has unknown bits")
         }
         self.holes = holes
         filePolicy = FilePolicy(rawValue: given.fd_policy)
         self.populate = given.flags & populate != 0
         hugePages = given.flags & hugePage != 0
+        keepsFiles = given.flags & keepFds != 0
         maximumMappings = given.max_mappings
         maximumBytes = given.max_bytes
     }

@@ -43,6 +43,11 @@ struct ReplyCallback {
         }
     }
 
+    /// For what has no answer but how it went.
+    func end(_ error: ShmemError?) {
+        if let error { fail(error) } else { succeed() }
+    }
+
     func finish<Answer>(_ result: Result<Answer, ShmemError>, _ succeed: (Answer) -> Void) {
         switch result {
         case .success(let answer): succeed(answer)

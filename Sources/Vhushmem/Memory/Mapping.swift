@@ -23,10 +23,10 @@ public struct MappingDescription: Sendable {
 ///
 /// Live mappings that nobody asked about have no such object: their record in the region's table is all there is of them.
 ///
-/// Safe from any thread. Unchecked Sendable: `file` is touched only by who has claimed the mapping.
+/// Safe from any thread. Unchecked Sendable: `file` is changed only by who has claimed the mapping, and no more once it is live.
 public final class Mapping: @unchecked Sendable {
     private let asked: MappingDescription
-    /// The file, until the mapping is added; then the kernel holds it.
+    /// The file, until the mapping is added; then the kernel holds it, and this only in a region that keeps files.
     private var file: FileDescriptor?
     /// Where byte 0 is in this process while the mapping is live; 0 before and after. Read by any thread.
     private let host: Atomic<UInt>
@@ -92,9 +92,10 @@ public final class Mapping: @unchecked Sendable {
         }
     }
 
-    func becomeLive(at host: UnsafeMutableRawPointer) {
+    func becomeLive(at host: UnsafeMutableRawPointer, keepsFile: Bool) {
+        // First: who sees it live may look at its file.
+        if !keepsFile { file = nil }
         self.host.store(UInt(bitPattern: host), ordering: .releasing)
-        file = nil
     }
 
     func becomeBroken() {

@@ -47,4 +47,12 @@ extension Region {
             from = pages.end
         }
     }
+
+    /// The object of a mapping whose file is to be kept.
+    func keeper(fd: Int32, _ fileOffset: UInt64, _ range: ByteRange, _ writable: Bool) throws(ShmemError) -> Mapping {
+        let mapping = try Mapping(
+            shmid: id, fd: fd, fileOffset: fileOffset, offset: range.start, length: range.length, writable: writable)
+        _ = mapping.claim()
+        return mapping
+    }
 }

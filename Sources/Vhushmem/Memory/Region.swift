@@ -105,6 +105,8 @@ public final class Region: @unchecked Sendable {
         let writable = flags & SharedMemoryMap.readWrite != 0
         let plan = try options.filePolicy.plan(
             fd: fd, fileOffset: fileOffset, range: range, writable: writable, populate: options.populate, for: subject)
+        var object = object
+        if options.keepsFiles, object == nil { object = try keeper(fd: fd, fileOffset, range, writable) }
         let watchers = try device.lock.withLock { () throws(ShmemError) -> [any RegionObserver] in
             try place(fd: fd, fileOffset: fileOffset, range: range, plan: plan, writable: writable, object: object, subject)
             return observers
@@ -300,7 +302,7 @@ public final class Region: @unchecked Sendable {
             ProcessBudget.give(cost)
             throw ShmemError(ENOMEM, subject, .system("recording the mapping", ENOMEM))
         }
-        object?.becomeLive(at: window.baseAddress + Int(clamping: range.start))
+        object?.becomeLive(at: window.baseAddress + Int(clamping: range.start), keepsFile: options.keepsFiles)
         scratch.forget(in: pages)
         quota.add(pages.length)
         device.quota.add(pages.length)

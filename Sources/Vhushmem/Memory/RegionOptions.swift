@@ -27,6 +27,8 @@ public struct RegionOptions: Sendable {
     public var populate = false
     /// Ask for transparent huge pages in each mapping.
     public var hugePages = false
+    /// Keep a descriptor of each mapping's file, so that the mapping can be shared with another device's back-end.
+    public var keepsFiles = false
     /// Live mappings; 0: no limit but the device's.
     public var maximumMappings: UInt64 = 0
     /// Mapped bytes, in whole pages; 0: no limit but the region's size.

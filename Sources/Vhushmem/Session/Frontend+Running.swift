@@ -21,32 +21,10 @@ enum DeviceStatus {
     static let featuresOk: UInt8 = 8
 }
 
-/// Guest memory and virtqueues, in the order in which QEMU's generic device speaks.
+/// Start and stop, in the order in which QEMU's generic device speaks.
 extension Frontend {
     /// The device was started, and neither stopped nor reset since.
     public var isStarted: Bool { phase == .ready && running.isStarted }
-
-    /// Says what the guest's memory is. A back-end that runs is told what has changed; one that does not, when it is started.
-    ///
-    /// Throws EINVAL (ranges overlap), ENOSPC (more than the back-end has slots for), and what `ask` does.
-    public func setMemory(_ ranges: [GuestMemory]) throws(ShmemError) {
-        for (index, range) in ranges.enumerated() {
-            for other in ranges[..<index] where range.overlaps(other) {
-                throw ShmemError(
-                    EINVAL, "guest memory at \(hex(range.guestAddress)) overlaps the range at \(hex(other.guestAddress))")
-            }
-        }
-        let before = running.memory.wanted
-        running.memory.wanted = ranges
-        do throws(ShmemError) {
-            // Whether it fits is found out at once, if there is a back-end to fit it to.
-            let steps = phase == .ready ? try memorySteps() : []
-            if running.isStarted { try perform(FrontendSequence(steps)) }
-        } catch {
-            running.memory.wanted = before
-            throw error
-        }
-    }
 
     /// Starts the device: SET_FEATURES, guest memory, the queues, and the device status where that was agreed on.
     ///
@@ -143,19 +121,6 @@ extension Frontend {
             steps.append(FrontendSequence.ask(.setStatus(status)))
         }
         return steps
-    }
-
-    private func memorySteps() throws(ShmemError) -> [FrontendSequence.Step] {
-        let slots = protocolFeatures.contains(.configureMemSlots) ? negotiated.memorySlots : nil
-        return try running.memory.questions(slots: slots).map { message in
-            { frontend, done in
-                let step = FrontendSequence.ask(message.question) { _ in
-                    frontend.running.memory.wasTold(message)
-                    return nil
-                }
-                return step(frontend, done)
-            }
-        }
     }
 
     private func stopSequence(_ use: @escaping (UInt16) -> Void) throws(ShmemError) -> FrontendSequence {

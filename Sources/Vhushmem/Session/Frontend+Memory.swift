@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+import CLinux
+
+/// Guest memory, and mappings of other devices that are shared as such.
+///
+/// A back-end that runs is told at once what has changed; one that does not, when it is started. Each call has two forms: one that
+/// waits, and one that calls `completion` once. Both throw EALREADY (an earlier change is still being told), ENOSPC (more ranges than
+/// the back-end has slots for), EINVAL (ranges overlap), and what `ask` does.
+extension Frontend {
+    /// Says what the guest's memory is, all of it.
+    public func setMemory(_ ranges: [GuestMemory]) throws(ShmemError) {
+        try tellMemory(.ram(ranges))
+    }
+
+    public func setMemory(
+        _ ranges: [GuestMemory], _ completion: @escaping (ShmemError?) -> Void
+    ) throws(ShmemError) {
+        try tellMemory(.ram(ranges), completion)
+    }
+
+    /// Shares a mapping of another device, which the guest has at `guestAddress`, with the back-end as a range of guest memory, until
+    /// `unshare`. Also throws EEXIST (it is shared already), ENOENT (it is not live), EACCES (it is read-only), EBADF (its region keeps no
+    /// files), EMFILE.
+    public func share(_ mapping: Mapping, at guestAddress: UInt64) throws(ShmemError) {
+        let range = try shared(mapping, at: guestAddress)
+        try tellMemory(.share(range))
+    }
+
+    public func share(
+        _ mapping: Mapping, at guestAddress: UInt64, _ completion: @escaping (ShmemError?) -> Void
+    ) throws(ShmemError) {
+        let range = try shared(mapping, at: guestAddress)
+        try tellMemory(.share(range), completion)
+    }
+
+    /// Takes it away again. Also throws ENOENT: it is not shared.
+    public func unshare(_ mapping: Mapping) throws(ShmemError) {
+        try requireShared(mapping)
+        try tellMemory(.unshare(mapping))
+    }
+
+    public func unshare(_ mapping: Mapping, _ completion: @escaping (ShmemError?) -> Void) throws(ShmemError) {
+        try requireShared(mapping)
+        try tellMemory(.unshare(mapping), completion)
+    }
+
+    private func shared(_ mapping: Mapping, at guestAddress: UInt64) throws(ShmemError) -> GuestMemory {
+        guard !running.memory.wanted.contains(where: { $0.mapping === mapping }) else {
+            throw ShmemError(EEXIST, "the mapping is shared with this back-end already")
+        }
+        return try GuestMemory(mapping, at: guestAddress)
+    }
+
+    private func requireShared(_ mapping: Mapping) throws(ShmemError) {
+        guard running.memory.wanted.contains(where: { $0.mapping === mapping }) else {
+            throw ShmemError(ENOENT, "the mapping is not shared with this back-end")
+        }
+    }
+
+    private func tellMemory(_ change: MemoryChange) throws(ShmemError) {
+        try requireNoListener()
+        var outcome: ShmemError??
+        try tellMemory(change) { outcome = .some($0) }
+        while outcome == nil { waitAndDispatch() }
+        if case .some(.some(let error)) = outcome { throw error }
+    }
+
+    private func tellMemory(
+        _ change: MemoryChange, _ completion: @escaping (ShmemError?) -> Void
+    ) throws(ShmemError) {
+        guard !running.memory.isBeingTold else { throw ShmemError(EALREADY, "guest memory is being told already") }
+        let before = running.memory.wanted
+        let wanted = change.applied(to: before)
+        for (index, range) in wanted.enumerated() {
+            for other in wanted[..<index] where range.overlaps(other) {
+                throw ShmemError(
+                    EINVAL, "guest memory at \(hex(range.guestAddress)) overlaps the range at \(hex(other.guestAddress))")
+            }
+        }
+        running.memory.wanted = wanted
+        do throws(ShmemError) {
+            // Whether it fits is found out at once, if there is a back-end to fit it to.
+            let steps = phase == .ready ? try memorySteps() : []
+            running.memory.isBeingTold = true
+            FrontendSequence(running.isStarted ? steps : []).run(on: self) { [self] error in
+                running.memory.isBeingTold = false
+                if error != nil { running.memory.wanted = before }
+                completion(error)
+            }
+        } catch {
+            running.memory.wanted = before
+            throw error
+        }
+    }
+
+    /// The messages that say what the back-end does not know yet.
+    func memorySteps() throws(ShmemError) -> [FrontendSequence.Step] {
+        let slots = protocolFeatures.contains(.configureMemSlots) ? negotiated.memorySlots : nil
+        return try running.memory.questions(slots: slots).map { message in
+            { frontend, done in
+                let step = FrontendSequence.ask(message.question) { _ in
+                    frontend.running.memory.wasTold(message)
+                    return nil
+                }
+                return step(frontend, done)
+            }
+        }
+    }
+}
