@@ -10,6 +10,13 @@
  * let a GSource do that. READY says that the device's regions are there; from then on the back-end's SHMEM_MAP and SHMEM_UNMAP
  * are served while the loop runs.
  *
+ * With reconnect_ms a front-end that was ready once looks for its back-end again when it is lost: it connects again, or (SERVER) listens
+ * again at its path. DISCONNECT tells of the loss, and the mappings are dropped (or kept: KEEP_MAPPINGS); the regions stay where they
+ * are. Whoever comes must have the same regions, else DISCONNECT tells how they differ, and the front-end looks on. A device that ran is
+ * started again with the features, memory, requests in flight and queues that it had, each queue going on from the index of its used
+ * ring; each kick eventfd is signalled once. READY then tells that all is as before. While the back-end is away, what is asked of it
+ * ends with -ENOTCONN; memory may be changed; stop_device and reset have it come back to a device that does not run.
+ *
  * Thread rule of this header, unless a function says otherwise: one thread at a time for one front-end, as a rule the one that
  * runs the loop. Its device, its regions and their mappings may be used from any thread.
  */
@@ -39,18 +46,18 @@ typedef struct vhushmem_frontend_options {
     const vhushmem_region_options *region;   /**< of each region that is made; NULL means the defaults */
     vhushmem_shared_objects *shared_objects; /**< what its back-end shares with others; referenced; NULL: nothing */
     uint32_t max_config_size; /**< bytes of configuration space that may be asked for, at most 65536; 0 means 256 */
-    uint32_t reserved;        /**< 0 */
+    uint32_t reconnect_ms;    /**< how long after its loss, and between attempts, a back-end is looked for again; 0: never */
 } vhushmem_frontend_options;
 
 /** What an event tells. */
 typedef enum vhushmem_event_type {
-    VHUSHMEM_EVENT_READY = 1,         /**< the handshake is done; the regions are there */
+    VHUSHMEM_EVENT_READY = 1,         /**< the handshake is done; the regions are there; again after a reconnection */
     VHUSHMEM_EVENT_MAP = 2,           /**< a SHMEM_MAP was served or refused; the answer, if one was owed, has been sent */
     VHUSHMEM_EVENT_UNMAP = 3,         /**< a SHMEM_UNMAP was served or refused; likewise */
     VHUSHMEM_EVENT_OTHER_REQUEST = 4, /**< the back-end sent another request, which was carried out or refused */
     VHUSHMEM_EVENT_RESET = 5,         /**< a reset is complete: nothing is mapped and no older request will be served */
     VHUSHMEM_EVENT_CHANNEL_LOST = 6,  /**< the back-end channel is closed; nothing can be mapped or unmapped any more */
-    VHUSHMEM_EVENT_DISCONNECT = 7,    /**< the connection is over (or never came to be); the last event */
+    VHUSHMEM_EVENT_DISCONNECT = 7,    /**< the connection is over (or never came to be); the last event without reconnect_ms */
     VHUSHMEM_EVENT_CONFIG_CHANGE = 8  /**< the device's configuration space has changed: read it anew */
 } vhushmem_event_type;
 

@@ -90,7 +90,7 @@ typedef struct vhushmem_queue {
     uint16_t base;   /**< the index of the available ring to go on from: 0, or what stop_device said */
     void *desc;      /**< where this process has the descriptor table; only told, never touched */
     void *avail;     /**< likewise the available ring */
-    void *used;      /**< likewise the used ring */
+    void *used;      /**< likewise the used ring; after a reconnection its index is read, by process_vm_readv */
     int32_t kick_fd; /**< the eventfd that the driver's side signals; duplicated */
     int32_t call_fd; /**< the eventfd that the back-end signals; duplicated; -1: vhushmem_frontend_call_fd's */
 } vhushmem_queue;
@@ -118,7 +118,7 @@ VHUSHMEM_API int vhushmem_frontend_start_device_async(vhushmem_frontend *fronten
  * Mappings stay; a reset drops them.
  *
  * @param bases  receives the base of each queue that was started, `room` at the most; may be NULL.
- * @returns how many queues there were, or -ENOTCONN (the device was not started), or what request.h says: it counts as stopped then.
+ * @returns how many queues there were, or -ENOTCONN (the device was not started, or its back-end is away), or what request.h says: it counts as stopped then.
  * Since: 0.1
  */
 VHUSHMEM_API int vhushmem_frontend_stop_device(vhushmem_frontend *frontend, uint16_t *bases, unsigned room, GError **errp);

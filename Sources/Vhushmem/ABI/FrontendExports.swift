@@ -24,7 +24,7 @@ extension FrontendOptions {
         if given.message_timeout_ms != 0 { messageTimeout = given.message_timeout_ms }
         if given.protocol_features != 0 { protocolFeatures = ProtocolFeatures(rawValue: given.protocol_features) }
         if given.max_config_size != 0 { maximumConfigSize = given.max_config_size }
-        guard given.reserved == 0 else { throw ShmemError(EINVAL, "vhushmem_frontend_options.reserved is not 0") }
+        reconnectInterval = given.reconnect_ms
         sharedObjects = object(given.shared_objects, SharedObjects.self)
         device = try DeviceOptions(given.device)
         region = try RegionOptions(given.region)

@@ -86,6 +86,7 @@ extension Frontend {
 
     func makeRegions(_ config: SharedMemoryConfig) throws(ShmemError) {
         try config.check()
+        if wasReady { return }
         for shmid in UInt8.min...UInt8.max where config[shmid] != 0 {
             do throws(ShmemError) {
                 try device.addRegion(id: shmid, size: config[shmid], options: options.region)
@@ -97,22 +98,18 @@ extension Frontend {
     }
 
     func becomeReady() {
-        phase = .ready
         if !protocolFeatures.contains(shmem) {
             Log.message(
                 "the back-end does not offer both BACKEND_REQ and SHMEM (as protocol feature bit \(options.shmemBit); old ones"
                     + " used 20 and 21): it can map nothing")
         }
+        let regions = negotiated.config ?? SharedMemoryConfig()
+        if let known = knownRegions {
+            if let error = known.difference(from: regions) { return end(error) }
+            if running.isStarted { return restore() }
+        }
+        knownRegions = regions
+        phase = .ready
         emit(.ready)
-    }
-}
-
-/// An eventfd that is shared with the back-end.
-final class Eventfd {
-    let descriptor: FileDescriptor
-    var fd: Int32 { descriptor.raw }
-
-    init(_ descriptor: consuming FileDescriptor) {
-        self.descriptor = descriptor
     }
 }

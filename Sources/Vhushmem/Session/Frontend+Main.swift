@@ -106,7 +106,7 @@ extension Frontend {
 
     func sendAgain() {
         mustSendAgain = false
-        if phase == .ready { sendCalls() } else { advance() }
+        if isTalking { sendCalls() } else { advance() }
     }
 
     @_optimize(speed)

@@ -124,8 +124,14 @@ extension Frontend {
     }
 
     private func stopSequence(_ use: @escaping (UInt16) -> Void) throws(ShmemError) -> FrontendSequence {
-        guard phase == .ready, running.isStarted else { throw ShmemError(ENOTCONN, "the device was not started") }
+        let wasStarted = isStarted
+        // A back-end that is away, or on its way back, finds a device that does not run.
         running.isStarted = false
+        guard wasStarted else { throw ShmemError(ENOTCONN, "the device was not started, or its back-end is away") }
+        return FrontendSequence(stopSteps(use))
+    }
+
+    func stopSteps(_ use: @escaping (UInt16) -> Void) -> [FrontendSequence.Step] {
         var steps: [FrontendSequence.Step] = []
         if features & ProtocolFeatures.virtioFeature != 0 {
             for index in running.queues.indices { steps.append(FrontendSequence.ask(.vring(.setVringEnable, index, 0))) }
@@ -138,6 +144,6 @@ extension Frontend {
                 })
         }
         if protocolFeatures.contains(.status) { steps.append(FrontendSequence.ask(.setStatus(0))) }
-        return FrontendSequence(steps)
+        return steps
     }
 }

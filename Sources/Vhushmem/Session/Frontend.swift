@@ -29,7 +29,8 @@ public final class Frontend: Pollable {
     var shmem: ProtocolFeatures { .shmem(bit: options.shmemBit) }
 
     enum Phase {
-        case idle, listening, shakingHands, ready, over
+        /// `restoring`: a back-end that came back is told what the one before it knew. `away`: until the next attempt.
+        case idle, listening, shakingHands, restoring, ready, away, over
     }
     var phase = Phase.idle
     var given: FileDescriptor?
@@ -52,6 +53,11 @@ public final class Frontend: Pollable {
     var callFds: [Eventfd] = []
     var errFds: [Eventfd] = []
     var running = RunningState()
+    /// What the back-end said when the front-end became ready for the first time; who comes back has to say the same.
+    var knownRegions: SharedMemoryConfig?
+    var wasReady: Bool { knownRegions != nil }
+    /// When to look for a back-end again (microseconds), in the phase `away`.
+    var nextAttempt: UInt64?
     var ending: ShmemError?
     var loops = SessionLoops()
 
@@ -76,6 +82,9 @@ public final class Frontend: Pollable {
         self.options = options
         device = Device(options.device)
         try Frontend.check(options)
+        guard options.reconnectInterval == 0 else {
+            throw ShmemError(EINVAL, "there is no way back to the other end of a socket: reconnecting takes a path")
+        }
         do throws(Errno) {
             try Socket.requireUnixStream(socket)
         } catch {
@@ -133,14 +142,7 @@ public final class Frontend: Pollable {
                 callFds.append(Eventfd(try Readiness.makeEventfd()))
                 errFds.append(Eventfd(try Readiness.makeEventfd()))
             }
-            if let socket = given.take() {
-                talk(through: socket)
-            } else if let path, options.isServer {
-                listener = try Socket.listen(at: path)
-                phase = .listening
-            } else if let path {
-                talk(through: try Socket.connect(to: path))
-            }
+            if let socket = given.take() { talk(through: socket) } else { try open() }
         } catch {
             callFds = []
             errFds = []
@@ -151,6 +153,16 @@ public final class Frontend: Pollable {
         }
         checkTime()
         watch()
+    }
+
+    func open() throws(Errno) {
+        guard let path else { return }
+        if options.isServer {
+            listener = try Socket.listen(at: path)
+            phase = .listening
+        } else {
+            talk(through: try Socket.connect(to: path))
+        }
     }
 
     /// start, and dispatch until the handshake is done or has failed. `timeout`: milliseconds; nil: each request's own limit alone.
@@ -191,7 +203,7 @@ public final class Frontend: Pollable {
             targets.first = .init(fd: main.fd, events: Int16(POLLIN | (wantsToWrite ? POLLOUT : 0)))
         }
         targets.second = channel?.pollTarget
-        var deadline = earliest(earliest(awaited?.deadline, sendDeadline), main?.deadline)
+        var deadline = earliest(earliest(awaited?.deadline, sendDeadline), earliest(main?.deadline, nextAttempt))
         if let channel, !channel.stream.hasUnsent {
             deadline = channel.hasMore ? 0 : earliest(deadline, channel.stream.deadline)
         }
@@ -216,6 +228,7 @@ public final class Frontend: Pollable {
     func dispatch(_ ready: ReadyTargets) -> Int32 {
         guard phase != .over, phase != .idle else { return -ENOTCONN }
         var taken: Int32 = 0
+        if nextAttempt != nil { lookAgain() }
         if phase == .listening { accept() }
         // The channel is served after what the main socket said before it: the regions, or the answer to a reset. Both may have come
         // since the loop looked, so what the loop saw does not count then.
@@ -238,7 +251,11 @@ public final class Frontend: Pollable {
     /// Undoes every mapping, tells the back-end where that was negotiated, and refuses what it asked for before. The event `reset` tells
     /// that it is complete. Throws ENOTCONN (not ready), EALREADY (a reset is under way; what is mapped was undone all the same).
     public func reset() throws(ShmemError) {
-        guard phase == .ready else { throw ShmemError(ENOTCONN, "there is no back-end to reset") }
+        guard phase == .ready else {
+            // Whoever comes back finds a device that was reset.
+            if wasReady { forgetRunning() }
+            throw ShmemError(ENOTCONN, "there is no back-end to reset")
+        }
         device.unmapAll()
         if isResetting { throw ShmemError(EALREADY, "a reset is under way") }
         isResetting = true
@@ -273,16 +290,23 @@ public final class Frontend: Pollable {
     public func close() {
         onEvent = nil
         onRequest = nil
-        end(ShmemError(ECONNABORTED, "the front-end was freed"))
+        end(ShmemError(ECONNABORTED, "the front-end was freed"), forGood: true)
         letLoopsGo()
     }
 
-    func end(_ error: ShmemError) {
+    func end(_ error: ShmemError, forGood: Bool = false) {
         guard phase != .over else { return }
-        let wasReady = phase == .ready
-        phase = .over
+        let wasAway = phase == .away
+        let comesBack = wasReady && options.reconnectInterval > 0 && !forGood
+        guard !(wasAway && comesBack) else { return }
+        phase = comesBack ? .away : .over
+        nextAttempt = comesBack ? firstAttempt : nil
         ending = error
         mustSendAgain = false
+        sendDeadline = nil
+        if isResetting { forgetRunning() }
+        isResetting = false
+        running.memory.told = []
         stopWatching()
         main = nil
         channel?.isClosed = true
@@ -297,6 +321,7 @@ public final class Frontend: Pollable {
         }
         options.sharedObjects?.removeAll(of: self)
         failCalls(error)
+        watch()
         emit(.disconnected(error))
     }
 

@@ -78,7 +78,7 @@ final class FrontendCall {
 extension Frontend {
     /// Sends a request as soon as those before it are answered.
     func submit(_ call: FrontendCall) throws(ShmemError) {
-        guard phase == .ready else { throw ShmemError(ENOTCONN, "no back-end is connected that could be asked") }
+        guard isTalking else { throw ShmemError(ENOTCONN, "no back-end is connected that could be asked") }
         calls.append(call)
         sendCalls()
         checkTime()
@@ -87,14 +87,14 @@ extension Frontend {
 
     /// Sends what waits, one after the other, as far as no reply is awaited.
     func sendCalls() {
-        while phase == .ready, awaited == nil, let call = calls.first {
+        while isTalking, awaited == nil, let call = calls.first {
             guard send(call) else {
                 mustSendAgain = true
                 return
             }
             mustSendAgain = false
             sendDeadline = nil
-            guard phase == .ready else { return }
+            guard isTalking else { return }
             calls.removeFirst()
             call.wasSent()
             if awaited == nil { call.complete(.success(FrontendReply(payload: [], descriptor: nil))) }

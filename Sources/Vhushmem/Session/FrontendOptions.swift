@@ -6,6 +6,8 @@ public struct FrontendOptions {
     public var isServer = false
     /// Leave the mappings when the back-end goes away.
     public var keepsMappings = false
+    /// How long after the loss of a back-end, and between attempts, it is looked for again, in milliseconds; 0: never. For a path alone.
+    public var reconnectInterval: UInt32 = 0
     /// Which protocol feature bit means SHMEM: 22, or 20 or 21 for old back-ends.
     public var shmemBit: UInt32 = 22
     /// Virtqueues that the VMM will use.
@@ -30,7 +32,7 @@ public struct FrontendOptions {
 
 /// What a front-end tells.
 public enum FrontendEvent: Sendable {
-    /// The handshake is done; the regions are there.
+    /// The handshake is done; the regions are there. Again when a back-end has come back, and knows what the one before it knew.
     case ready
     /// A request of the back-end was served or refused, and answered if an answer was owed.
     case served(ServedRequest)
@@ -40,6 +42,6 @@ public enum FrontendEvent: Sendable {
     case reset
     /// The back-end channel is closed; nothing can be mapped or unmapped any more.
     case channelLost(ShmemError)
-    /// The connection is over. The last event.
+    /// The connection is over. The last event, but for a front-end that looks for its back-end again.
     case disconnected(ShmemError)
 }

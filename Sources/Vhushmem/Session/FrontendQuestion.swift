@@ -51,7 +51,7 @@ extension Frontend {
     }
 
     func requireAgreement(to request: FrontendRequest) throws(ShmemError) {
-        guard phase == .ready else { throw ShmemError(ENOTCONN, "no back-end is connected that could be asked") }
+        guard isTalking else { throw ShmemError(ENOTCONN, "no back-end is connected that could be asked") }
         let needed = request.neededProtocolFeature(shmem: shmem)
         guard protocolFeatures.isSuperset(of: needed) else {
             let bit = UInt32(needed.rawValue.trailingZeroBitCount)

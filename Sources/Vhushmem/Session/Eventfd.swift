@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+import CLinux
+
+/// An eventfd that is shared with the other side, or another descriptor that several hold.
+final class Eventfd {
+    let descriptor: FileDescriptor
+    var fd: Int32 { descriptor.raw }
+
+    init(_ descriptor: consuming FileDescriptor) {
+        self.descriptor = descriptor
+    }
+
+    /// Signals it. False: that can't be done.
+    @discardableResult
+    func signal() -> Bool {
+        // As its owner opened it: it may be one that waits, and nothing here may.
+        guard (try? Readiness.wait(for: (fd, Int16(POLLOUT)), until: 0)) == true else { return false }
+        var one: UInt64 = 1
+        return (try? systemCall(.write) { write(fd, &one, 8) }) == 8
+    }
+}

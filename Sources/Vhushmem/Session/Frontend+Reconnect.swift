@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+import CLinux
+
+/// What happens when a back-end has gone and another one comes in its place.
+extension Frontend {
+    /// Requests can be sent, if only to tell a back-end that came back what it has to know.
+    var isTalking: Bool { phase == .ready || phase == .restoring }
+
+    /// Who listens can begin at once; who connects gives the back-end time to start.
+    var firstAttempt: UInt64 {
+        options.isServer ? Clock.now() : Clock.now() &+ UInt64(options.reconnectInterval) &* 1000
+    }
+
+    /// Looks for a back-end if it is time to.
+    func lookAgain() {
+        guard let when = nextAttempt, Clock.now() >= when else { return }
+        nextAttempt = nil
+        negotiated = Negotiated()
+        ending = nil
+        do throws(Errno) {
+            try open()
+        } catch {
+            // Nobody is there yet: nothing has happened that would be worth an event.
+            phase = .away
+            nextAttempt = Clock.now() &+ UInt64(options.reconnectInterval) &* 1000
+        }
+    }
+
+    /// The device does not run any more, and nothing is mapped: what a reset leaves.
+    func forgetRunning() {
+        running.isStarted = false
+        device.unmapAll()
+    }
+
+    /// Tells a back-end that came back all that a running device needs; then it is ready.
+    func restore() {
+        phase = .restoring
+        do throws(ShmemError) {
+            guard running.features & ~features == 0 else {
+                throw ShmemError(
+                    EPROTO,
+                    "the back-end came back without the virtio features \(hex(running.features & ~features)), which are in use")
+            }
+            for index in running.queues.indices { running.queues[index].goOnFromUsed() }
+            FrontendSequence(try startSteps()).run(on: self) { [self] error in
+                if let error { return end(error) }
+                finishRestoring()
+            }
+        } catch {
+            end(error)
+        }
+    }
+
+    private func finishRestoring() {
+        guard running.isStarted else {
+            // It was stopped meanwhile.
+            return FrontendSequence(stopSteps { _ in }).run(on: self) { [self] error in
+                if let error { return end(error) }
+                phase = .ready
+                emit(.ready)
+            }
+        }
+        // What was signalled to the one before may have been lost with it.
+        for queue in running.queues { queue.kick.signal() }
+        phase = .ready
+        emit(.ready)
+    }
+}
+
+extension FrontendQueue {
+    /// A back-end that is gone can't tell where it stopped: what it has not used is to be taken anew. Unless the ring can't be read, the
+    /// used ring's index says where that begins.
+    fileprivate mutating func goOnFromUsed() {
+        var index: UInt16 = 0
+        guard let ring = UnsafeMutableRawPointer(bitPattern: UInt(used &+ 2)) else { return }
+        let copied = withUnsafeMutableBytes(of: &index) { bytes in
+            bytes.baseAddress.flatMap { try? Memory.copy(from: ring, to: $0, 2) }
+        }
+        if copied == 2 { base = index }
+    }
+}
+
+extension SharedMemoryConfig {
+    /// The regions can't change, since the guest has seen them. nil: they have not; else how they differ.
+    func difference(from now: SharedMemoryConfig) -> ShmemError? {
+        var differences = ""
+        for shmid in UInt8.min...UInt8.max where self[shmid] != now[shmid] {
+            let what: Sentence =
+                if self[shmid] == 0 {
+                    "region \(shmid) of \(hex(now[shmid])) bytes is new"
+                } else if now[shmid] == 0 {
+                    "region \(shmid) of \(hex(self[shmid])) bytes is missing"
+                } else {
+                    "region \(shmid) has \(hex(now[shmid])) bytes and had \(hex(self[shmid]))"
+                }
+            if !differences.isEmpty { differences += ", " }
+            differences += what.text
+        }
+        return differences.isEmpty ? nil : ShmemError(EPROTO, "the back-end came back with other regions: \(differences)")
+    }
+}

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* A back-end goes and another comes, on either side of the socket: it is told in order all that the first one knew, and serves on. */
+#include "reconnect-rig.h"
+
+#define HANDSHAKE "1 15 16 17 36 21 3 1 13 14 44"
+
+static void comes_back(bool serves)
+{
+    coming_rig c;
+    rig *r = &c.r;
+    uint64_t kicks;
+    int file = memfd_of(4 * PAGE, 1);
+    vhushmem_guest_memory ram = memory_of(0x100000, 0x4000, file, 0);
+    coming_open(&c, serves, 0);
+    coming_ready(&c);
+    HEARD(r, HANDSHAKE);
+    void *window = vhushmem_region_window(r->region);
+    ok(vhushmem_frontend_set_memory(r->frontend, &ram, 1, &error));
+    ok(vhushmem_frontend_start_device(r->frontend, BIT(32), &c.queue, 1, &error));
+    HEARD(r, "2 39 40 37 8 10 9 12 13 18 39");
+    EQ(wire_map(r, 0, file, 0, PAGE, PAGE, 0), 0);
+
+    c.used[1] = 0xabcd; /* how far the first one came */
+    coming_leave(&c);
+    EQ(r->last.result, -ECONNRESET);
+    CHECK(!vhushmem_frontend_is_ready(r->frontend));
+    CHECK(!vhushmem_frontend_is_started(r->frontend));
+    EQ(vhushmem_region_mapping_count(r->region), 0);
+    err(vhushmem_frontend_set_config(r->frontend, 0, "x", 1, 0, &error), -ENOTCONN);
+
+    /* What is changed while nobody is there is told to the next. */
+    ram.size = 0x3000;
+    ok(vhushmem_frontend_set_memory(r->frontend, &ram, 1, &error));
+    coming_ready(&c);
+    CHECK(vhushmem_frontend_is_ready(r->frontend) && vhushmem_frontend_is_started(r->frontend));
+    CHECK(vhushmem_region_window(r->region) == window);
+    uint32_t base[2];
+    memcpy(base, some(peer_heard(&r->peer, SET_VRING_BASE, 0))->payload, sizeof(base));
+    EQ(base[1], 0xabcd);
+    uint64_t size;
+    memcpy(&size, some(peer_heard(&r->peer, ADD_MEM_REG, 0))->payload + 16, sizeof(size));
+    EQ(size, 0x3000);
+    HEARD(r, HANDSHAKE " 2 39 40 37 8 10 9 12 13 18 39");
+    EQ(device_status, 15);
+    /* A signal that the first one took with it is not missing. */
+    EQ(read(c.queue.kick_fd, &kicks, 8), 8);
+    EQ(wire_map(r, 0, file, 0, PAGE, PAGE, 0), 0);
+    EQ(wire_unmap(r, 0, PAGE, PAGE), 0);
+    EQ(vhushmem_frontend_stop_device(r->frontend, NULL, 0, &error), 1);
+    HEARD(r, "18 11 39");
+    coming_leave(&c);
+
+    /* One that does not run comes back to nothing but a handshake. A ring that can't be read is no obstacle. */
+    coming_ready(&c);
+    HEARD(r, HANDSHAKE);
+    c.queue.used = (void *)0x10000;
+    ok(vhushmem_frontend_start_device(r->frontend, 0, &c.queue, 1, &error));
+    coming_leave(&c);
+    coming_ready(&c);
+    memcpy(base, some(peer_heard(&r->peer, SET_VRING_BASE, 0))->payload, sizeof(base));
+    EQ(base[1], 3);
+    coming_leave(&c);
+    EQ(r->events[VHUSHMEM_EVENT_READY], 4);
+    EQ(r->events[VHUSHMEM_EVENT_CHANNEL_LOST], 0);
+    coming_close(&c);
+    close(file);
+}
+
+int main(void)
+{
+    char *fds = fds_now();
+    comes_back(false);
+    comes_back(true);
+    same(fds, fds_now());
+    return 0;
+}
