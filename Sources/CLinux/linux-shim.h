@@ -38,6 +38,7 @@
 #ifndef _GNU_SOURCE
 int accept4(int fd, struct sockaddr *address, socklen_t *length, int flags);
 int memfd_create(const char *name, unsigned int flags);
+ssize_t preadv2(int fd, const struct iovec *parts, int count, off_t offset, int flags);
 void *mremap(void *address, size_t old_length, size_t new_length, int flags, ...);
 ssize_t process_vm_readv(pid_t pid, const struct iovec *local, unsigned long local_count, const struct iovec *remote,
                          unsigned long remote_count, unsigned long flags);
@@ -50,6 +51,9 @@ const char *strerrordesc_np(int error);
 #define F_GET_SEALS 1034
 #define F_SEAL_SHRINK 0x0002
 #define F_SEAL_WRITE 0x0008
+#endif
+#ifndef RWF_NOWAIT
+#define RWF_NOWAIT 8
 #endif
 #ifndef AT_EMPTY_PATH
 #define AT_EMPTY_PATH 0x1000
@@ -74,6 +78,56 @@ static inline void vhu_store_relaxed(uint64_t *p, uint64_t v) { __atomic_store_n
 static inline void vhu_store_release(uint64_t *p, uint64_t v) { __atomic_store_n(p, v, __ATOMIC_RELEASE); }
 static inline void vhu_fence_acquire(void) { __atomic_thread_fence(__ATOMIC_ACQUIRE); }
 static inline void vhu_fence_release(void) { __atomic_thread_fence(__ATOMIC_RELEASE); }
+
+/* ---- virtqueues: memory that a driver changes at any moment; each word is read once ---- */
+
+static inline uint16_t vhu_load16_relaxed(const void *p) { return __atomic_load_n((const uint16_t *)p, __ATOMIC_RELAXED); }
+static inline uint16_t vhu_load16_acquire(const void *p) { return __atomic_load_n((const uint16_t *)p, __ATOMIC_ACQUIRE); }
+static inline void vhu_store16_relaxed(void *p, uint16_t v) { __atomic_store_n((uint16_t *)p, v, __ATOMIC_RELAXED); }
+static inline void vhu_store16_release(void *p, uint16_t v) { __atomic_store_n((uint16_t *)p, v, __ATOMIC_RELEASE); }
+static inline void vhu_store32_relaxed(void *p, uint32_t v) { __atomic_store_n((uint32_t *)p, v, __ATOMIC_RELAXED); }
+static inline void vhu_fence_full(void) { __atomic_thread_fence(__ATOMIC_SEQ_CST); }
+
+struct vhu_descriptor {
+    uint64_t address;
+    uint32_t length;
+    uint16_t flags;
+    uint16_t next;
+};
+/* What a back-end has begun, by the order in which it did. */
+struct vhu_begun {
+    uint64_t counter;
+    uint16_t head;
+};
+static inline int vhu_compare_begun(const void *left, const void *right)
+{
+    uint64_t l = ((const struct vhu_begun *)left)->counter, r = ((const struct vhu_begun *)right)->counter;
+    return l < r ? -1 : l > r;
+}
+static inline void vhu_sort_begun(struct vhu_begun *begun, size_t count)
+{
+    qsort(begun, count, sizeof(*begun), vhu_compare_begun);
+}
+/* A copy that is looked at instead: what was checked is what is used. `at` need not be aligned. */
+static inline struct vhu_descriptor vhu_descriptor_at(const void *at)
+{
+    struct vhu_descriptor copy;
+    memcpy(&copy, at, sizeof(copy));
+    __asm__ volatile("" : "+m"(copy)); /* the compiler must not go back to the original */
+    return copy;
+}
+
+/*
+ * Reads what an eventfd counts, all of it. The front-end has the descriptor too: it may have read it meanwhile, and may have opened
+ * it as one that waits.
+ */
+static inline ssize_t vhu_read_count(int fd)
+{
+    uint64_t count;
+    struct iovec all = {.iov_base = &count, .iov_len = sizeof(count)};
+    ssize_t result = preadv2(fd, &all, 1, -1, RWF_NOWAIT);
+    return result < 0 && (errno == EOPNOTSUPP || errno == ENOSYS) ? read(fd, &count, sizeof(count)) : result;
+}
 
 /* ---- errno, files ---- */
 
@@ -118,6 +172,8 @@ static inline int vhu_memfd_sealed_against_writing(void)
     }
     return fd;
 }
+
+static inline int vhu_memfd(const char *name) { return memfd_create(name, MFD_CLOEXEC); }
 
 /* ---- memory ---- */
 
@@ -261,6 +317,21 @@ static inline int vhu_epoll_control(int epoll, int operation, int fd, uint32_t e
 {
     struct epoll_event event = {.events = events, .data = {.fd = fd}};
     return epoll_ctl(epoll, operation, fd, &event);
+}
+static inline int vhu_epoll_add_tagged(int epoll, int fd, uint32_t tag)
+{
+    struct epoll_event event = {.events = EPOLLIN, .data = {.u32 = tag}};
+    return epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event);
+}
+/* How many tags of descriptors that can be read were stored, at most 64; never waits. */
+static inline int vhu_epoll_ready_tags(int epoll, uint32_t tags[64])
+{
+    struct epoll_event events[64];
+    int count = epoll_wait(epoll, events, 64, 0);
+    for (int i = 0; i < count; i++) {
+        tags[i] = events[i].data.u32;
+    }
+    return count;
 }
 /* Arms (or, with 0, disarms) a timerfd to become readable at a time of CLOCK_MONOTONIC in microseconds. */
 static inline int vhu_timerfd_set(int fd, uint64_t deadline)

@@ -22,7 +22,7 @@ static void destroy(void *user_data) { ((witness *)user_data)->destroyed++; }
 
 static void send_all(int socket, int channel)
 {
-    uint64_t features = BACKEND_RIG_FEATURES;
+    uint64_t features = BACKEND_RIG_FEATURES | BIT(VHOST_USER_PROTOCOL_F_RESET_DEVICE);
     try_send_message(socket, GET_FEATURES, 0x1, NULL, 0, NULL, 0);
     try_send_message(socket, SET_PROTOCOL_FEATURES, 0x1, &features, 8, NULL, 0);
     try_send_message(socket, SET_BACKEND_REQ_FD, 0x9, NULL, 0, &channel, 1);

@@ -4,10 +4,15 @@
 
 /**
  * @file
- * The device side: enough to write a vhost-user back-end that has shared memory regions.
+ * The device side: a vhost-user back-end that has shared memory regions. Its virtqueues are in virtqueue.h.
  *
- * Life: new, [set_callback, add_region], then listen (or connect, or attach), and dispatch whenever its descriptor is ready or let
- * a GSource do that. NEGOTIATED says that the front-end serves mappings; from then on vhushmem_backend_map and _unmap work.
+ * Life: new, [set_callback, set_handlers, add_region], then listen (or connect, or attach), and dispatch whenever its descriptor is
+ * ready or let a GSource do that. NEGOTIATED says that the front-end serves mappings; from then on vhushmem_backend_map and _unmap
+ * work.
+ *
+ * Nothing that a front-end sends is believed. A request that can't be granted is answered with its errno where the front-end wants an
+ * acknowledgement, and ends the connection where it does not, since silence would be taken for success; so do messages that make no
+ * sense. One thing can't be checked: who gives guest memory may truncate the file behind it, and touching it then raises SIGBUS.
  *
  * Thread rule of this header: one thread at a time for one back-end.
  */
@@ -23,8 +28,11 @@ typedef struct vhushmem_backend_options {
     uint32_t shmem_bit;         /**< which protocol feature bit means SHMEM: 22 (0 means 22), 20 or 21 */
     uint32_t num_queues;        /**< what GET_QUEUE_NUM answers; 0 means 1 */
     uint32_t answer_timeout_ms; /**< how long the front-end may take to answer a map or unmap; 0 means 10,000 */
-    uint64_t features;          /**< virtio features to offer, beside VIRTIO_F_VERSION_1 and VHOST_USER_F_PROTOCOL_FEATURES */
+    uint64_t features;          /**< virtio features to offer, beside VIRTIO_F_VERSION_1 and VHOST_USER_F_PROTOCOL_FEATURES: the
+                                     device's own, and of the ring's 28 (indirect descriptors) and 29 (event indices) */
     uint64_t protocol_features; /**< protocol features to offer; 0 means all that this library knows */
+    uint32_t config_size;       /**< bytes of the configuration space, at most 65536; 0: there is none */
+    uint32_t reserved;          /**< 0 */
 } vhushmem_backend_options;
 
 /** What an event tells. */
@@ -43,12 +51,62 @@ typedef enum vhushmem_backend_event {
 typedef void (*vhushmem_backend_event_fn)(vhushmem_backend *backend, vhushmem_backend_event event, const char *message,
                                           void *user_data);
 
+/** What an event of a virtqueue tells. */
+typedef enum vhushmem_queue_event {
+    VHUSHMEM_QUEUE_STARTED = 1, /**< chains can be taken from now on; KICKED follows */
+    VHUSHMEM_QUEUE_KICKED = 2,  /**< the driver may have put something in: take chains until there are no more */
+    VHUSHMEM_QUEUE_STOPPED =
+        3, /**< no chains can be taken any more; those that are held are given back during this call, or never */
+    VHUSHMEM_QUEUE_BROKEN = 4 /**< the driver did what can't be: the queue is not touched until it is set up again */
+} vhushmem_queue_event;
+
+/**
+ * What a device does itself. Each may be NULL; which there are decides what is offered to the front-end. They are called from dispatch,
+ * and from calls that wait for the front-end (vhushmem_backend_map), with no lock held. They may call any function of the back-end, and
+ * may free it; but one that waits for an answer is answered by a front-end that serves its back-end while it waits itself, as this
+ * library's does and QEMU's does not: with QEMU ask from elsewhere than handlers other than `queue` with STARTED, KICKED or BROKEN.
+ *
+ * Those with a result return 0, or a negative errno, which refuses the front-end's request. Set struct_size to
+ * sizeof(vhushmem_backend_handlers).
+ */
+typedef struct vhushmem_backend_handlers {
+    uint32_t struct_size;
+    uint32_t reserved; /**< 0 */
+
+    /** Something happened to a virtqueue. `message`: for BROKEN, why; else NULL. Good during the call only. */
+    void (*queue)(vhushmem_backend *backend, unsigned queue, vhushmem_queue_event event, const char *message, void *user_data);
+
+    /** GET_CONFIG: fill in `len` bytes of the configuration space, from `offset` on; both lie inside config_size. */
+    int (*get_config)(vhushmem_backend *backend, uint32_t offset, void *buf, uint32_t len, void *user_data);
+
+    /** SET_CONFIG: the driver wrote these bytes; or (flags: 1) a migration restores them. */
+    int (*set_config)(vhushmem_backend *backend, uint32_t offset, const void *buf, uint32_t len, unsigned flags,
+                      void *user_data);
+
+    /** SET_STATUS: the driver set the device status. 0 is a reset of the device, and can't be refused. */
+    int (*set_status)(vhushmem_backend *backend, uint8_t status, void *user_data);
+
+    /** GET_SHARED_OBJECT: a descriptor of the object with these 16 bytes for its name, which the library closes; negative: none. */
+    int (*get_shared_object)(vhushmem_backend *backend, const uint8_t *uuid, void *user_data);
+
+    /**
+     * SET_DEVICE_STATE_FD: begin to write the device's state to `fd` (direction 0, VHUSHMEM_STATE_SAVE) or to read it from there (1,
+     * VHUSHMEM_STATE_LOAD), up to the end of the file. `fd` is the handler's to close in any case. To wait for the other end here would
+     * be to wait for somebody who waits for the answer: do the transfer later, or in a thread.
+     */
+    int (*transfer_state)(vhushmem_backend *backend, int direction, int fd, void *user_data);
+
+    /** CHECK_DEVICE_STATE: whether all of the state has been transferred well. */
+    int (*check_state)(vhushmem_backend *backend, void *user_data);
+} vhushmem_backend_handlers;
+
 /**
  * Make a back-end that has no region and no connection yet.
  *
  * @param options  NULL for the defaults; read during the call only.
  * @param errp     receives the error.
- * @returns a back-end, owned by the caller (vhushmem_backend_free); or NULL: EINVAL (an option is wrong).
+ * @returns a back-end, owned by the caller (vhushmem_backend_free); or NULL: EINVAL (an option is wrong; a feature is asked for
+ *          that is not served here: 26, logging; 33, an IOMMU; 34, packed virtqueues).
  * Since: 0.1
  */
 VHUSHMEM_API vhushmem_backend *vhushmem_backend_new(const vhushmem_backend_options *options, GError **errp);
@@ -63,6 +121,20 @@ VHUSHMEM_API void vhushmem_backend_free(vhushmem_backend *backend);
  */
 VHUSHMEM_API int vhushmem_backend_set_callback(vhushmem_backend *backend, vhushmem_backend_event_fn fn, void *user_data,
                                                GDestroyNotify destroy);
+
+/**
+ * Say what the device does itself. CONFIG is offered if there are get_config and config_size, SHARED_OBJECT if there is
+ * get_shared_object, DEVICE_STATE if there are transfer_state and check_state.
+ *
+ * @param handlers  copied; NULL: none.
+ * @param destroy   called once with user_data when the handlers are replaced or the back-end goes, or before this call returns if it
+ *                  fails; may be NULL.
+ * @returns 0, or -EBUSY (a front-end is connected: what is offered is constant for a connection), -EINVAL (struct_size or a field of a
+ *          newer library), -EFAULT.
+ * Since: 0.1
+ */
+VHUSHMEM_API int vhushmem_backend_set_handlers(vhushmem_backend *backend, const vhushmem_backend_handlers *handlers,
+                                               void *user_data, GDestroyNotify destroy, GError **errp);
 
 /**
  * Say that the device has a shared memory region: what GET_SHMEM_CONFIG answers.
@@ -132,15 +204,20 @@ VHUSHMEM_API uint64_t vhushmem_backend_features(vhushmem_backend *backend);
 /** The protocol features that both sides agreed on; 0 before they did. Since: 0.1 */
 VHUSHMEM_API uint64_t vhushmem_backend_protocol_features(vhushmem_backend *backend);
 
+/** The virtio device status, 0 to 255, as the driver or the library (DEVICE_NEEDS_RESET) set it; or -EFAULT. Since: 0.1 */
+VHUSHMEM_API int vhushmem_backend_device_status(vhushmem_backend *backend);
+
 /**
  * Ask the front-end to map a range of a file into a region, and wait for its answer (where REPLY_ACK was negotiated; else there
- * is none, and 0 means that the request was sent).
+ * is none, and 0 means that the request was sent). While it waits the front-end is served: callbacks may come.
  *
  * @param fd  borrowed.
  * (the other parameters as for vhushmem_region_map)
  * @returns 0; the front-end's refusal (this library's: what vhushmem_region_map lists, -ENOENT: it has no such region,
- *          -ECANCELED: it has reset the device; -EIO where its answer was no negative errno); or -ENOTCONN (not negotiated), -EBADF, -ECONNRESET (the front-end is gone), -ETIMEDOUT (no answer in
- *          time: the channel is closed, since what happened is not known), -EPROTO (a wrong answer; the channel is closed).
+ *          -ECANCELED: it has reset the device; -EIO where its answer was no negative errno); or -ENOTCONN (not negotiated),
+ *          -EBADF, -EBUSY (another request of ours is under way: this is one of the callbacks that came meanwhile), -ECONNRESET (the
+ *          front-end is gone), -ETIMEDOUT (no answer in time: the channel is closed, since what happened is not known), -EPROTO (a
+ *          wrong answer; the channel is closed).
  * Since: 0.1
  */
 VHUSHMEM_API int vhushmem_backend_map(vhushmem_backend *backend, uint8_t shmid, int fd, uint64_t fd_offset, uint64_t shm_offset,
@@ -154,6 +231,50 @@ VHUSHMEM_API int vhushmem_backend_map(vhushmem_backend *backend, uint8_t shmid, 
  */
 VHUSHMEM_API int vhushmem_backend_unmap(vhushmem_backend *backend, uint8_t shmid, uint64_t shm_offset, uint64_t len,
                                         GError **errp);
+
+/** One of several maps and unmaps that are asked for at once. */
+typedef struct vhushmem_shmem_request {
+    uint32_t id;         /**< VHOST_USER_BACKEND_SHMEM_MAP or VHOST_USER_BACKEND_SHMEM_UNMAP */
+    int32_t fd;          /**< of a map: the file, borrowed */
+    uint64_t fd_offset;  /**< of a map: where to begin in the file, bytes */
+    uint64_t shm_offset; /**< where in the region, bytes */
+    uint64_t len;        /**< bytes */
+    uint64_t flags;      /**< of a map: VHOST_USER_FLAG_MAP_RW or 0 */
+    uint8_t shmid;       /**< the region */
+    uint8_t reserved[3]; /**< 0 */
+    int32_t result;      /**< out: 0 or a negative errno, as vhushmem_backend_map returns it */
+} vhushmem_shmem_request;
+
+/** flags of vhushmem_backend_perform. */
+enum {
+    VHUSHMEM_PERFORM_ONE_ANSWER =
+        1 << 0 /**< the last request alone is answered: cheapest, and what became of the others is not told */
+};
+
+/**
+ * Ask for several maps and unmaps, in their order, and wait at the end: up to 32 are under way before the first answer is awaited,
+ * and with ONE_ANSWER all of them. A refusal of one does not keep the next from being asked for.
+ *
+ * With ONE_ANSWER the front-end has dealt with all of them when this returns, but `result` tells of the last alone; in the others
+ * it says that they were sent. It suits unmaps, and maps of which the device knows that they can be granted.
+ *
+ * @param requests  `count` requests; `result` is set in each, also when the call fails.
+ * @returns how many were refused, 0 when all is well; or -EINVAL (an id, flags or a reserved field: nothing was sent), -EBADF
+ *          (with ONE_ANSWER the last one's file is not open: nothing was sent), or -ENOTCONN, -EBUSY, -ECONNRESET, -ETIMEDOUT,
+ *          -EPROTO, -EFAULT as for vhushmem_backend_map: those whose answer did not come have the same result.
+ * Since: 0.1
+ */
+VHUSHMEM_API int vhushmem_backend_perform(vhushmem_backend *backend, vhushmem_shmem_request *requests, size_t count,
+                                          unsigned flags, GError **errp);
+
+/**
+ * Tell the front-end that the device has changed its configuration space (CONFIG_CHANGE_MSG): the driver is interrupted. It waits for the
+ * acknowledgement, where there is one.
+ *
+ * @returns 0, or -ENOTCONN (there is no channel, or CONFIG was not negotiated), or what vhushmem_backend_map returns.
+ * Since: 0.1
+ */
+VHUSHMEM_API int vhushmem_backend_config_changed(vhushmem_backend *backend, GError **errp);
 
 G_END_DECLS
 

@@ -40,6 +40,9 @@ typedef struct vhushmem_shared_objects vhushmem_shared_objects;
 /** The device process's side of a vhost-user connection. */
 typedef struct vhushmem_backend vhushmem_backend;
 
+/** What a driver has put into a virtqueue, and a back-end has taken: memory to read, and memory to write. */
+typedef struct vhushmem_chain vhushmem_chain;
+
 /** Region ids are 0 to 255. */
 #define VHUSHMEM_MAX_REGIONS 256
 

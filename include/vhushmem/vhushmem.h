@@ -23,5 +23,6 @@
 #include <vhushmem/shared-object.h>
 #include <vhushmem/version.h>
 #include <vhushmem/vhost-user.h>
+#include <vhushmem/virtqueue.h>
 
 #endif

@@ -15,6 +15,8 @@ extension BackendOptions {
         if given.num_queues != 0 { queues = given.num_queues }
         if given.answer_timeout_ms != 0 { answerTimeout = given.answer_timeout_ms }
         features = given.features
+        guard given.reserved == 0 else { throw ShmemError(EINVAL, "vhushmem_backend_options.reserved is not 0") }
+        configSize = given.config_size
         if given.protocol_features != 0 { protocolFeatures = ProtocolFeatures(rawValue: given.protocol_features) }
     }
 }
@@ -53,6 +55,66 @@ package func vhushmem_backend_set_callback(
         }
     }
     return 0
+}
+
+extension BackendHandlers {
+    fileprivate init(_ given: vhushmem_backend_handlers, _ data: CallbackData) {
+        self.init()
+        if let fn = given.queue {
+            queue = { backend, queue, event in
+                let handle = handle(borrowing: backend)
+                let queue = UInt32(clamping: queue)
+                switch event {
+                case .started: fn(handle, queue, VHUSHMEM_QUEUE_STARTED, nil, data.userData)
+                case .kicked: fn(handle, queue, VHUSHMEM_QUEUE_KICKED, nil, data.userData)
+                case .stopped: fn(handle, queue, VHUSHMEM_QUEUE_STOPPED, nil, data.userData)
+                case .broken(let error):
+                    error.message.withCString { fn(handle, queue, VHUSHMEM_QUEUE_BROKEN, $0, data.userData) }
+                }
+            }
+        }
+        if let fn = given.get_config {
+            readConfig = { backend, offset, bytes in
+                fn(handle(borrowing: backend), offset, bytes.baseAddress, UInt32(clamping: bytes.count), data.userData)
+            }
+        }
+        if let fn = given.set_config {
+            writeConfig = { backend, offset, bytes, isMigration in
+                fn(
+                    handle(borrowing: backend), offset, bytes.baseAddress, UInt32(clamping: bytes.count), isMigration ? 1 : 0,
+                    data.userData)
+            }
+        }
+        if let fn = given.set_status {
+            status = { backend, status in fn(handle(borrowing: backend), status, data.userData) }
+        }
+        if let fn = given.get_shared_object {
+            sharedObject = { backend, uuid in
+                fn(handle(borrowing: backend), uuid.baseAddress?.assumingMemoryBound(to: UInt8.self), data.userData)
+            }
+        }
+        if let fn = given.transfer_state {
+            transferState = { backend, isLoad, fd in fn(handle(borrowing: backend), isLoad ? 1 : 0, fd, data.userData) }
+        }
+        if let fn = given.check_state {
+            checkState = { backend in fn(handle(borrowing: backend), data.userData) }
+        }
+    }
+}
+
+@_cdecl("vhushmem_backend_set_handlers") @implementation
+package func vhushmem_backend_set_handlers(
+    _ backend: OpaquePointer?, _ handlers: UnsafePointer<vhushmem_backend_handlers>?, _ user_data: gpointer?,
+    _ destroy: GDestroyNotify?, _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
+) -> Int32 {
+    let data = CallbackData(user_data, destroy)
+    return report(to: errp) { () throws(ShmemError) in
+        guard let backend = object(backend, Backend.self) else { throw .null("backend") }
+        guard let handlers else { return try backend.setHandlers(BackendHandlers()) }
+        let given = try growing(handlers, "vhushmem_backend_handlers")
+        guard given.reserved == 0 else { throw ShmemError(EINVAL, "vhushmem_backend_handlers.reserved is not 0") }
+        try backend.setHandlers(BackendHandlers(given, data))
+    }
 }
 
 @_cdecl("vhushmem_backend_add_region") @implementation
@@ -141,6 +203,11 @@ package func vhushmem_backend_protocol_features(_ backend: OpaquePointer?) -> UI
     object(backend, Backend.self)?.protocolFeatures.rawValue ?? 0
 }
 
+@_cdecl("vhushmem_backend_device_status") @implementation
+package func vhushmem_backend_device_status(_ backend: OpaquePointer?) -> Int32 {
+    object(backend, Backend.self).map { Int32($0.status) } ?? -EFAULT
+}
+
 @_cdecl("vhushmem_backend_map") @implementation
 package func vhushmem_backend_map(
     _ backend: OpaquePointer?, _ shmid: UInt8, _ fd: Int32, _ fd_offset: UInt64, _ shm_offset: UInt64, _ len: UInt64,
@@ -148,7 +215,7 @@ package func vhushmem_backend_map(
 ) -> Int32 {
     report(to: errp) { () throws(ShmemError) in
         guard let backend = object(backend, Backend.self) else { throw .null("backend") }
-        try backend.map(shmid: shmid, fd: fd, fileOffset: fd_offset, at: shm_offset, length: len, flags: flags)
+        try backend.ask(.map(shmid: shmid, fd: fd, fileOffset: fd_offset, at: shm_offset, length: len, flags: flags))
     }
 }
 
@@ -160,5 +227,54 @@ package func vhushmem_backend_unmap(
     report(to: errp) { () throws(ShmemError) in
         guard let backend = object(backend, Backend.self) else { throw .null("backend") }
         try backend.unmap(shmid: shmid, at: shm_offset, length: len)
+    }
+}
+
+@_cdecl("vhushmem_backend_perform") @implementation
+package func vhushmem_backend_perform(
+    _ backend: OpaquePointer?, _ requests: UnsafeMutablePointer<vhushmem_shmem_request>?, _ count: Int, _ flags: UInt32,
+    _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
+) -> Int32 {
+    let oneAnswer = UInt32(bitPattern: Int32(VHUSHMEM_PERFORM_ONE_ANSWER))
+    var refused = 0
+    let result = report(to: errp) { () throws(ShmemError) in
+        guard let backend = object(backend, Backend.self) else { throw .null("backend") }
+        guard requests != nil || count == 0 else { throw .null("requests") }
+        guard flags & ~oneAnswer == 0 else { throw ShmemError(EINVAL, "the flags \(hex(UInt64(flags))) are unknown") }
+        let requests = UnsafeMutableBufferPointer(start: requests, count: max(count, 0))
+        var all: [MappingRequest] = []
+        for request in requests { all.append(try MappingRequest(request)) }
+        defer {
+            for index in all.indices { requests[index].result = all[index].result }
+        }
+        refused = try backend.perform(&all, oneAnswer: flags != 0)
+    }
+    return result < 0 ? result : Int32(clamping: refused)
+}
+
+extension MappingRequest {
+    fileprivate init(_ request: vhushmem_shmem_request) throws(ShmemError) {
+        guard request.reserved.0 == 0, request.reserved.1 == 0, request.reserved.2 == 0 else {
+            throw ShmemError(EINVAL, "vhushmem_shmem_request.reserved is not 0")
+        }
+        switch request.id {
+        case BackendRequest.shmemMap:
+            self = .map(
+                shmid: request.shmid, fd: request.fd, fileOffset: request.fd_offset, at: request.shm_offset,
+                length: request.len, flags: request.flags)
+        case BackendRequest.shmemUnmap:
+            self = .unmap(shmid: request.shmid, at: request.shm_offset, length: request.len)
+        default: throw ShmemError(EINVAL, "request \(request.id) is neither a map nor an unmap")
+        }
+    }
+}
+
+@_cdecl("vhushmem_backend_config_changed") @implementation
+package func vhushmem_backend_config_changed(
+    _ backend: OpaquePointer?, _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
+) -> Int32 {
+    report(to: errp) { () throws(ShmemError) in
+        guard let backend = object(backend, Backend.self) else { throw .null("backend") }
+        try backend.configChanged()
     }
 }

@@ -122,7 +122,7 @@ package func vu_shmem_map(
 ) -> Bool {
     guard let backend = object(dev, Backend.self) else { return false }
     do throws(ShmemError) {
-        try backend.map(shmid: shmid, fd: fd, fileOffset: fd_offset, at: shm_offset, length: len, flags: flags)
+        try backend.ask(.map(shmid: shmid, fd: fd, fileOffset: fd_offset, at: shm_offset, length: len, flags: flags))
         return true
     } catch {
         Log.debug("\(error.message)")

@@ -2,24 +2,29 @@
 
 import CLinux
 
-/// The eventfds that a front-end gave for its queues.
-struct VringDescriptors {
-    private var held: [Eventfd?]
+/// What becomes of a request.
+enum BackendAnswer {
+    /// The request's own reply: a number, or bytes.
+    case value(UInt64)
+    case bytes([UInt8], descriptor: Eventfd? = nil)
+    case done
+    /// A positive errno value.
+    case refused(Int32)
+    /// It is not what a front-end that knows the protocol sends.
+    case malformed
 
-    init() {
-        held = []
+    init(_ body: () throws(Errno) -> Void) {
+        do throws(Errno) {
+            try body()
+            self = .done
+        } catch {
+            self = .refused(error.code)
+        }
     }
 
-    /// Keeps `descriptor` for a queue and a purpose; what was there is closed.
-    mutating func set(_ descriptor: Eventfd?, request: FrontendRequest, queue: UInt8) {
-        let purpose: Int
-        switch request {
-        case .setVringKick: purpose = 0
-        case .setVringCall: purpose = 1
-        default: purpose = 2
-        }
-        if held.isEmpty { held = [Eventfd?](repeating: nil, count: 3 &* 256) }
-        held[Int(queue) &* 3 &+ purpose] = descriptor
+    /// Of a handler: 0 or a negative errno.
+    init(result: Int32) {
+        self = result < 0 ? .refused(result == Int32.min ? EIO : -result) : .done
     }
 }
 
@@ -28,14 +33,18 @@ extension Backend {
     /// Serves one message. What it returns ends the connection.
     func take(_ header: MessageHeader, _ payload: UnsafeRawBufferPointer, _ main: MessageStream) -> ShmemError? {
         if header.isReply { return ShmemError(EPROTO, "the front-end sent a reply that nobody asked for") }
-        guard let request = FrontendRequest(rawValue: header.request) else {
+        guard let request = FrontendRequest(rawValue: header.request), let form = request.form, isAgreed(on: request) else {
             return refuse(header, EOPNOTSUPP, "request \(header.request)")
         }
-        switch answer(request, payload, main) {
-        case .reply(let value): return reply(header, value)
-        case .config:
-            toldRegions = true
-            return replyWithConfig(header)
+        var answer = BackendAnswer.malformed
+        if form.sizes.contains(payload.count), form.descriptors.contains(main.descriptorCount), !main.descriptorsWereTruncated {
+            answer = self.answer(request, payload, main)
+        }
+        // A callback may have ended the connection meanwhile.
+        guard self.main === main else { return nil }
+        switch answer {
+        case .value(let value): return reply(header, value)
+        case .bytes(let bytes, let descriptor): return bytes.withUnsafeBytes { reply(header, $0, descriptor: descriptor?.fd) }
         case .done: return acknowledge(header, 0)
         case .refused(let code): return refuse(header, code, "\(request.name)")
         case .malformed:
@@ -46,80 +55,87 @@ extension Backend {
         }
     }
 
-    private enum Answer {
-        case reply(UInt64)
-        case config
-        case done
-        case refused(Int32)
-        case malformed
+    /// Whether what a request needs was negotiated.
+    private func isAgreed(on request: FrontendRequest) -> Bool {
+        if request == .setVringEnable { return features & ProtocolFeatures.virtioFeature != 0 }
+        return protocolFeatures.isSuperset(of: request.neededProtocolFeature(shmem: shmem))
     }
 
-    private func answer(_ request: FrontendRequest, _ payload: UnsafeRawBufferPointer, _ main: MessageStream) -> Answer {
-        guard request == .setMemTable || request == .setBackendReqFd || request.isVringDescriptor || !main.hasDescriptors
-        else { return .malformed }
-        let value = payload.integer(at: 0, as: UInt64.self)
+    /// Payload and descriptors have the request's form.
+    private func answer(_ request: FrontendRequest, _ payload: UnsafeRawBufferPointer, _ main: MessageStream) -> BackendAnswer {
+        let value = payload.integer(at: 0, as: UInt64.self) ?? 0
         switch request {
-        case .getFeatures: return payload.isEmpty ? .reply(offeredFeatures) : .malformed
-        case .getProtocolFeatures: return payload.isEmpty ? .reply(offeredProtocolFeatures.rawValue) : .malformed
-        case .getQueueNum: return payload.isEmpty ? .reply(UInt64(options.queues)) : .malformed
-        case .getShmemConfig:
-            guard payload.isEmpty else { return .malformed }
-            return protocolFeatures.contains(shmem) ? .config : .refused(EOPNOTSUPP)
-        case .setOwner: return payload.isEmpty ? .done : .malformed
-        case .setFeatures:
-            guard let value, payload.count == 8 else { return .malformed }
-            guard value & ~offeredFeatures == 0 else { return .refused(EINVAL) }
-            features = value
-            return .done
+        case .getFeatures: return .value(offeredFeatures)
+        case .setFeatures: return takeFeatures(value)
+        case .getProtocolFeatures: return .value(offeredProtocolFeatures.rawValue)
         case .setProtocolFeatures:
-            guard let value, payload.count == 8 else { return .malformed }
             guard value & ~offeredProtocolFeatures.rawValue == 0 else { return .refused(EINVAL) }
             protocolFeatures = ProtocolFeatures(rawValue: value)
             return .done
-        case .setBackendReqFd: return takeChannel(payload, main)
-        case .setVringCall, .setVringErr, .setVringKick: return takeVring(request, value, payload.count, main)
+        case .getQueueNum: return .value(UInt64(options.queues))
+        case .getMaxMemSlots: return .value(UInt64(BackendMemory.maximumRanges))
+        case .getShmemConfig:
+            toldRegions = true
+            var bytes = [UInt8](repeating: 0, count: SharedMemoryConfig.size)
+            bytes.withUnsafeMutableBytes(config.encode)
+            return .bytes(bytes)
+        case .setOwner: return .done
+        // Some back-ends took it for more, so front-ends that know better do not send it: queues are disabled.
+        case .resetOwner:
+            stopQueues()
+            return .done
         case .resetDevice:
-            guard payload.isEmpty else { return .malformed }
+            stopQueues()
+            status = 0
             emit(.reset)
             return .done
+        case .setBackendReqFd: return takeChannel(main)
+        case .setMemTable: return takeMemoryTable(payload, main)
+        case .addMemReg: return addMemory(payload, main)
+        case .remMemReg: return removeMemory(payload)
+        case .setVringNum, .setVringBase, .getVringBase, .setVringEnable: return takeVringState(request, payload)
+        case .setVringAddr: return takeVringAddresses(payload)
+        case .setVringKick, .setVringCall, .setVringErr: return takeVringDescriptor(request, payload, main)
+        case .getConfig: return answerConfig(payload)
+        case .setConfig: return takeConfig(payload)
+        case .setStatus: return takeStatus(value)
+        case .getStatus: return .value(UInt64(status))
+        case .getInflightFd: return makeInflight(payload)
+        case .setInflightFd: return takeInflight(payload, main)
+        case .getSharedObject: return answerSharedObject(payload)
+        case .setDeviceStateFd: return transferState(payload, main)
+        case .checkDeviceState: return answerStateCheck()
         default: return .refused(EOPNOTSUPP)
         }
     }
 
-    private func takeChannel(_ payload: UnsafeRawBufferPointer, _ main: MessageStream) -> Answer {
-        guard payload.isEmpty, main.descriptorCount == 1, !main.descriptorsWereTruncated,
-            let socket = main.takeFirstDescriptor()
-        else { return .malformed }
-        do throws(Errno) {
-            try Socket.requireUnixStream(socket.raw)
-        } catch {
-            return .malformed
+    private func takeFeatures(_ value: UInt64) -> BackendAnswer {
+        guard value & ~offeredFeatures == 0 else { return .refused(EINVAL) }
+        // A queue that is started is read and written by what was agreed on before.
+        guard value == features || !queues.contains(where: { $0.ring != nil }) else { return .refused(EBUSY) }
+        features = value
+        // Without protocol features there is no message to enable a queue with.
+        guard value & ProtocolFeatures.virtioFeature == 0 else { return .done }
+        return BackendAnswer { () throws(Errno) in
+            for queue in queues {
+                queue.isEnabled = true
+                try refresh(queue)
+            }
         }
-        channel = MessageStream(socket: socket, capacity: 256, timeout: UInt64(options.answerTimeout) &* 1000)
-        return .done
     }
 
-    private func takeVring(_ request: FrontendRequest, _ value: UInt64?, _ length: Int, _ main: MessageStream) -> Answer {
-        guard length == 8, let vring = value.flatMap({ VringDescriptor($0) }),
-            main.descriptorCount == (vring.hasDescriptor ? 1 : 0), !main.descriptorsWereTruncated
+    private func takeChannel(_ main: MessageStream) -> BackendAnswer {
+        // Looked at before it is taken: what is not taken is closed without lingering.
+        guard let fd = main.firstDescriptor, (try? Socket.requireUnixStream(fd)) != nil, let socket = main.takeFirstDescriptor()
         else { return .malformed }
-        guard UInt32(vring.queue) < options.queues else { return .refused(EINVAL) }
-        let descriptor = main.takeFirstDescriptor()
-        switch consume descriptor {
-        case .some(let descriptor): vringDescriptors.set(Eventfd(descriptor), request: request, queue: vring.queue)
-        case .none: vringDescriptors.set(nil, request: request, queue: vring.queue)
-        }
+        channel = MessageStream(socket: socket, capacity: 256, timeout: UInt64(options.answerTimeout) &* 1000)
         return .done
     }
 
     // MARK: Answers
 
     private func reply(_ header: MessageHeader, _ value: UInt64) -> ShmemError? {
-        send(header, size: 8) { $0.store(integer: value, at: 0) }
-    }
-
-    private func replyWithConfig(_ header: MessageHeader) -> ShmemError? {
-        send(header, size: SharedMemoryConfig.size) { config.encode(into: $0) }
+        withUnsafeBytes(of: value) { reply(header, $0) }
     }
 
     /// An acknowledgement, where it is owed.
@@ -129,29 +145,31 @@ extension Backend {
     }
 
     /// A refusal that can't be told ends the connection: the front-end would take it for done.
-    private func refuse(_ header: MessageHeader, _ code: Int32, _ what: String) -> ShmemError? {
+    private func refuse(_ header: MessageHeader, _ code: Int32, _ what: Sentence) -> ShmemError? {
         guard header.needsReply, protocolFeatures.contains(.replyAck) else {
-            return ShmemError(code, "the front-end sent \(what), which is not served: \(Errno.text(code))")
+            return ShmemError(code, "the front-end sent \(what.text), which is not served: \(Errno.text(code))")
         }
         return reply(header, UInt64(bitPattern: Int64(-code)))
     }
 
-    private func send(_ header: MessageHeader, size: Int, _ fill: (UnsafeMutableRawBufferPointer) -> Void) -> ShmemError? {
-        // A callback may have ended the connection meanwhile.
+    private func reply(
+        _ header: MessageHeader, _ payload: UnsafeRawBufferPointer, descriptor: Int32? = nil
+    ) -> ShmemError? {
         guard let main else { return nil }
-        let sending = withUnsafeTemporaryAllocation(byteCount: MessageHeader.size &+ size, alignment: 8) { message in
-            MessageHeader(request: header.request, flags: MessageHeader.replyFlags, size: UInt32(truncatingIfNeeded: size))
-                .encode(into: message)
-            fill(UnsafeMutableRawBufferPointer(rebasing: message[MessageHeader.size...]))
-            return main.send(UnsafeRawBufferPointer(message))
+        let sending = withUnsafeTemporaryAllocation(byteCount: MessageHeader.size &+ payload.count, alignment: 8) { message in
+            MessageHeader(
+                request: header.request, flags: MessageHeader.replyFlags, size: UInt32(truncatingIfNeeded: payload.count)
+            ).encode(into: message)
+            UnsafeMutableRawBufferPointer(rebasing: message[MessageHeader.size...]).copyMemory(from: payload)
+            return main.send(UnsafeRawBufferPointer(message), descriptor: descriptor)
         }
-        guard case .failed(let error) = sending else { return nil }
-        return ShmemError(error.code, "replying to the front-end: \(Errno.text(error.code)) (errno \(error.code))")
-    }
-}
-
-extension FrontendRequest {
-    fileprivate var isVringDescriptor: Bool {
-        self == .setVringKick || self == .setVringCall || self == .setVringErr
+        let code: Int32
+        switch sending {
+        case .done: return nil
+        case .failed(let error): code = error.code
+        // A descriptor can't wait until a front-end that reads no replies has room for it.
+        case .later: code = ENOBUFS
+        }
+        return ShmemError(code, "replying to the front-end: \(Errno.text(code)) (errno \(code))")
     }
 }

@@ -7,7 +7,7 @@ import CLinux
 /// `listen`, `connect` or `attach` begins. From then on a loop waits for `pollDescriptor` to be readable and calls `dispatch`, which
 /// never waits and tells what happened through `onEvent`. After `negotiated`, `map` and `unmap` ask the front-end and wait for its answer.
 public final class Backend: Pollable {
-    /// Longer than any message of a front-end that is understood here, memory tables included.
+    /// Longer than any message of a front-end that is understood here, memory tables included, but for a larger configuration space.
     private static let capacity = 8192
     private static let messageTimeout: UInt64 = 5_000_000
     /// How long a listener that can't accept, because there are no descriptors left, is left alone.
@@ -15,6 +15,8 @@ public final class Backend: Pollable {
     /// So many messages in one dispatch at the most.
     private static let messagesPerDispatch = 64
     private static let virtioVersion1: UInt64 = 1 << 32
+    /// Logging of writes, addresses behind an IOMMU, and packed virtqueues change how memory is to be used, and here it is not.
+    private static let unsupportedFeatures: UInt64 = 1 << 26 | 1 << 33 | 1 << 34
 
     /// As they were given.
     public let options: BackendOptions
@@ -33,7 +35,23 @@ public final class Backend: Pollable {
     public internal(set) var features: UInt64 = 0
     /// The protocol features that the front-end accepted.
     public internal(set) var protocolFeatures: ProtocolFeatures = []
-    var vringDescriptors = VringDescriptors()
+    /// What the device does itself; to be set before a front-end comes.
+    public internal(set) var handlers = BackendHandlers()
+    let queues: [BackendQueue]
+    /// What the front-end has told of guest memory.
+    var memory = BackendMemory()
+    /// The kicks of the queues that run; made for the first.
+    var kicks: ReadableSet?
+    /// Some queue is to be reported as kicked.
+    var hasQueueToLookAt = false
+    /// Where chains are kept book of that were taken and not given back; nil: nowhere.
+    var inflight: InflightFile?
+    /// The virtio device status.
+    public internal(set) var status: UInt8 = 0
+    /// A message of the front-end's is being served: its answer comes before that of any other.
+    private(set) var isServing = false
+    /// Requests of ours wait for their answers.
+    var isAsking = false
     /// GET_SHMEM_CONFIG was answered.
     var toldRegions = false
     var loops = SessionLoops()
@@ -42,12 +60,26 @@ public final class Backend: Pollable {
     public init(_ options: BackendOptions = BackendOptions()) throws(ShmemError) {
         // First: Embedded Swift leaks an object whose initialiser gives up before every property has its value.
         self.options = options
+        queues = (0..<Int(min(options.queues, 256))).map { BackendQueue($0) }
         guard ProtocolFeatures.isShmemBit(options.shmemBit) else {
             throw ShmemError(EINVAL, "SHMEM is bit 22, or 20 or 21 with old front-ends, and never \(options.shmemBit)")
         }
         guard (1...256).contains(options.queues) else {
             throw ShmemError(EINVAL, "a device has 1 to 256 queues, and not \(options.queues)")
         }
+        guard options.features & Backend.unsupportedFeatures == 0 else {
+            throw ShmemError(
+                EINVAL, "the virtio features \(hex(options.features & Backend.unsupportedFeatures)) are not served here")
+        }
+        guard options.configSize <= Frontend.largestConfig else {
+            throw ShmemError(EINVAL, "a configuration space has at most \(Frontend.largestConfig) bytes")
+        }
+    }
+
+    /// Says what the device does itself. Throws EBUSY (a front-end is connected: what is offered is constant for it).
+    public func setHandlers(_ handlers: BackendHandlers) throws(ShmemError) {
+        guard main == nil else { throw ShmemError(EBUSY, "a front-end is connected") }
+        self.handlers = handlers
     }
 
     /// Says that the device has a region of `size` bytes, a multiple of the page size. Throws EBUSY (a front-end is connected), EEXIST,
@@ -108,7 +140,8 @@ public final class Backend: Pollable {
     }
 
     private func talk(through socket: consuming FileDescriptor) {
-        main = MessageStream(socket: socket, capacity: Backend.capacity, timeout: Backend.messageTimeout)
+        let capacity = max(Backend.capacity, MessageHeader.size &+ ConfigAccess.size &+ Int(options.configSize))
+        main = MessageStream(socket: socket, capacity: capacity, timeout: Backend.messageTimeout)
         emit(.connected)
     }
 
@@ -142,10 +175,12 @@ public final class Backend: Pollable {
         } else if let fd = listenerDescriptor {
             targets.first = .init(fd: fd, events: Int16(POLLIN))
         }
+        if let kicks { targets.second = .init(fd: kicks.fd, events: Int16(POLLIN)) }
+        if hasQueueToLookAt { targets.deadline = 0 }
         return targets
     }
 
-    /// Does what can be done without waiting. Returns how many messages were taken, or -ENOTCONN.
+    /// Does what can be done without waiting. Returns how many messages and kicks were taken, or -ENOTCONN.
     @discardableResult
     public func dispatch() -> Int32 {
         dispatch(.both)
@@ -155,16 +190,9 @@ public final class Backend: Pollable {
         guard main != nil || listenerDescriptor != nil else { return -ENOTCONN }
         if main == nil { accept() }
         var taken: Int32 = 0
-        while let main, taken < Backend.messagesPerDispatch {
-            if case .failed(let error) = main.flush() {
-                drop(lost("writing", error))
-                break
-            }
-            // A front-end that reads no replies gets no further.
-            if main.hasUnsent { break }
-            guard readOne(main) else { break }
-            taken &+= 1
-        }
+        while let main, taken < Backend.messagesPerDispatch, serveOne(main) { taken &+= 1 }
+        // After the messages: a kick is for queues as they are now.
+        if main != nil { taken &+= serveKicks(ready.contains(.second)) }
         watch()
         return taken
     }
@@ -189,7 +217,19 @@ public final class Backend: Pollable {
         }
     }
 
-    /// False: there is nothing more to read now.
+    /// Sends what waits, and serves the next message. False: there is nothing more to do now.
+    @discardableResult
+    func serveOne(_ main: MessageStream) -> Bool {
+        // From within a callback: the message that is being served lies in the buffer, and its answer comes first.
+        guard !isServing else { return false }
+        if case .failed(let error) = main.flush() {
+            drop(lost("writing", error))
+            return false
+        }
+        // A front-end that reads no replies gets no further.
+        return main.hasUnsent ? false : readOne(main)
+    }
+
     private func readOne(_ main: MessageStream) -> Bool {
         switch main.receive() {
         case .nothing: return false
@@ -198,7 +238,10 @@ public final class Backend: Pollable {
         case .violation(let violation): drop(ShmemError(violation.code, "the front-end sent \(violation.sentence)"))
         case .message(let header, let payload):
             let wasNegotiated = isNegotiated
-            if let fault = take(header, payload, main) { drop(fault) }
+            isServing = true
+            let fault = take(header, payload, main)
+            isServing = false
+            if let fault { drop(fault) }
             if isNegotiated, !wasNegotiated { emit(.negotiated) }
             return true
         }
@@ -217,26 +260,42 @@ public final class Backend: Pollable {
 
     /// Ends the connection; a listener goes on listening.
     func drop(_ error: ShmemError) {
-        guard main != nil else { return }
+        guard let main else { return }
+        // What the device gives back now still reaches the driver.
+        for queue in queues { pause(queue) }
+        guard self.main === main else { return }
         stopWatching()
-        main = nil
-        channel = nil
-        features = 0
-        protocolFeatures = []
-        vringDescriptors = VringDescriptors()
-        toldRegions = false
+        forget()
         // Before the callback, which may bring a new connection under the same number.
         watch()
         emit(.disconnected(error))
     }
 
+    /// All that the front-end said.
+    private func forget() {
+        main = nil
+        channel = nil
+        features = 0
+        protocolFeatures = []
+        toldRegions = false
+        for queue in queues {
+            unwatchKick(of: queue)
+            queue.isRunning = false
+            queue.reset()
+        }
+        hasQueueToLookAt = false
+        memory = BackendMemory()
+        inflight = nil
+        status = 0
+    }
+
     /// Closes everything without an event and lets every loop go.
     public func close() {
         onEvent = nil
+        handlers = BackendHandlers()
         isFreed = true
         stopWatching()
-        main = nil
-        channel = nil
+        forget()
         listener = nil
         letLoopsGo()
     }
@@ -251,7 +310,10 @@ public final class Backend: Pollable {
     var offeredFeatures: UInt64 { options.features | Backend.virtioVersion1 | ProtocolFeatures.virtioFeature }
 
     var offeredProtocolFeatures: ProtocolFeatures {
-        let known = ProtocolFeatures.known.subtracting(.configureMemSlots).union(shmem)
+        var known = ProtocolFeatures.known.union([.status, .inflightFd, shmem])
+        if options.configSize > 0, handlers.readConfig != nil { known.insert(.config) }
+        if handlers.sharedObject != nil { known.insert(.sharedObject) }
+        if handlers.transferState != nil, handlers.checkState != nil { known.insert(.deviceState) }
         return options.protocolFeatures.map(known.intersection) ?? known
     }
 }

@@ -8,10 +8,13 @@ public struct BackendOptions: Sendable {
     public var queues: UInt32 = 1
     /// How long the front-end may take to answer a map or unmap, in milliseconds.
     public var answerTimeout: UInt32 = 10_000
-    /// virtio features to offer, beside VIRTIO_F_VERSION_1 and VHOST_USER_F_PROTOCOL_FEATURES.
+    /// virtio features to offer, beside VIRTIO_F_VERSION_1 and VHOST_USER_F_PROTOCOL_FEATURES. Those of the ring that are served: 28,
+    /// indirect descriptors, and 29, event indices.
     public var features: UInt64 = 0
     /// Protocol features to offer; nil: all that this library knows.
     public var protocolFeatures: ProtocolFeatures?
+    /// Bytes of the configuration space, at most 65536; 0: there is none.
+    public var configSize: UInt32 = 0
 
     public init() {}
 }

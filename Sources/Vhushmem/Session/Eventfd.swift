@@ -19,4 +19,13 @@ final class Eventfd {
         var one: UInt64 = 1
         return (try? systemCall(.write) { write(fd, &one, 8) }) == 8
     }
+
+    /// Takes what was signalled; to be called when it can be read. False: it is no eventfd that could be read again.
+    func drain() -> Bool {
+        do throws(Errno) {
+            return try systemCall(.read) { vhu_read_count(fd) } == 8
+        } catch {
+            return error.code == EAGAIN
+        }
+    }
 }

@@ -101,6 +101,9 @@ final class MessageStream {
     }
     var firstDescriptor: Int32? { currentDescriptorsAreOthers ? nil : descriptors.first }
 
+    /// The same of one of several.
+    func descriptor(at index: Int) -> Int32? { currentDescriptorsAreOthers ? nil : descriptors[index] }
+
     func takeFirstDescriptor() -> FileDescriptor? {
         currentDescriptorsAreOthers ? nil : descriptors.takeFirst()
     }

@@ -33,14 +33,6 @@ func earliest(_ one: UInt64?, _ other: UInt64?) -> UInt64? {
     return min(one, other)
 }
 
-/// Which of the two targets may be ready; the others need not be tried.
-struct ReadyTargets: OptionSet {
-    let rawValue: UInt8
-    static let first = ReadyTargets(rawValue: 1)
-    static let second = ReadyTargets(rawValue: 2)
-    static let both: ReadyTargets = [.first, .second]
-}
-
 /// A session that a loop drives.
 protocol Pollable: AnyObject {
     var pollTargets: PollTargets { get }

@@ -10,30 +10,46 @@ enum Clock {
     }
 }
 
+/// Which of two descriptors may be ready; the others need not be tried.
+struct ReadyTargets: OptionSet {
+    let rawValue: UInt8
+    static let first = ReadyTargets(rawValue: 1)
+    static let second = ReadyTargets(rawValue: 2)
+    static let both: ReadyTargets = [.first, .second]
+}
+
 enum Readiness {
     /// Waits until one of at most two descriptors is ready for its poll(2) events (a descriptor of -1 is passed over), or until
     /// `deadline` (microseconds; nil: for ever). False: the time is up.
     static func wait(
         for first: (fd: Int32, events: Int16), _ second: (fd: Int32, events: Int16) = (-1, 0), until deadline: UInt64?
     ) throws(Errno) -> Bool {
+        try !which(first, second, until: deadline).isEmpty
+    }
+
+    /// The same, and tells which are ready. Empty: the time is up.
+    static func which(
+        _ first: (fd: Int32, events: Int16), _ second: (fd: Int32, events: Int16), until deadline: UInt64?
+    ) throws(Errno) -> ReadyTargets {
         while true {
             var timeout: Int32 = -1
             if let deadline {
                 let now = Clock.now()
                 timeout = deadline > now ? Int32(clamping: (deadline &- now &+ 999) / 1000) : 0
             }
-            if try pollOnce(first, second, timeout) { return true }
-            if let deadline, Clock.now() >= deadline { return false }
+            let ready = try pollOnce(first, second, timeout)
+            if !ready.isEmpty { return ready }
+            if let deadline, Clock.now() >= deadline { return [] }
         }
     }
 
     private static func pollOnce(
         _ first: (fd: Int32, events: Int16), _ second: (fd: Int32, events: Int16), _ timeout: Int32
-    ) throws(Errno) -> Bool {
+    ) throws(Errno) -> ReadyTargets {
         var targets = (
             pollfd(fd: first.fd, events: first.events, revents: 0), pollfd(fd: second.fd, events: second.events, revents: 0)
         )
-        let ready = try systemCall(.poll) { () -> Int32 in
+        _ = try systemCall(.poll) { () -> Int32 in
             let result = withUnsafeMutableBytes(of: &targets) { bytes in
                 // SAFETY: a tuple of two equal structs is laid out as an array of them.
                 poll(bytes.baseAddress?.assumingMemoryBound(to: pollfd.self), 2, timeout)
@@ -41,7 +57,10 @@ enum Readiness {
             // After EINTR the time that is left has to be counted anew: leave the seam and let the caller do that.
             return result == -1 && vhu_errno() == EINTR ? 0 : result
         }
-        return ready > 0
+        var ready: ReadyTargets = []
+        if targets.0.revents != 0 { ready.insert(.first) }
+        if targets.1.revents != 0 { ready.insert(.second) }
+        return ready
     }
 
     static func makeEventfd() throws(Errno) -> FileDescriptor {

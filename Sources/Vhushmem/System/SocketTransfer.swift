@@ -30,6 +30,9 @@ struct ReceivedDescriptors: ~Copyable {
     /// The first one, still owned here.
     var first: Int32? { count > 0 ? raw[0] : nil }
 
+    /// One of them, still owned here; nil: there are not so many.
+    subscript(index: Int) -> Int32? { index >= 0 && index < count ? raw[index] : nil }
+
     mutating func closeAll() {
         for index in 0..<count { FileDescriptor.closeReceived(raw[index]) }
         count = 0

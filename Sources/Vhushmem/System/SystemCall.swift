@@ -5,9 +5,9 @@ import CLinux
 /// The system calls of the library, by name: what a test names when it makes one of them fail.
 enum SystemCall: UInt8, CaseIterable {
     case mmap, munmap, madvise, mremap
-    case statx, lstat, fstatfs, fcntl, dup, close, read, write, open, memfd
+    case statx, lstat, fstatfs, fcntl, dup, close, read, write, open, memfd, ftruncate
     case socket, socketpair, bind, listen, accept, connect, recvmsg, sendmsg, getsockopt, ioctl, unlink
-    case eventfd, epollCreate, epollControl, timerfdCreate, timerfdSet, poll
+    case eventfd, epollCreate, epollControl, epollWait, timerfdCreate, timerfdSet, poll
     case processVMRead, processVMWrite
 }
 

@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+import CLinux
+
+/// A range of guest memory, mapped into this process for as long as the object lives.
+final class GuestRange {
+    let told: MemoryTableRegion
+    /// Where this process has its first byte.
+    let host: UnsafeMutableRawPointer
+    private let mapping: UnsafeMutableRawPointer
+    private let mappedLength: Int
+
+    private init(_ told: MemoryTableRegion, mapping: UnsafeMutableRawPointer, length: Int, lead: Int) {
+        self.told = told
+        self.mapping = mapping
+        mappedLength = length
+        host = mapping + lead
+    }
+
+    deinit {
+        // SAFETY: nobody has an address in it any more; who may have one holds the object.
+        try? Memory.unmap(mapping, mappedLength)
+    }
+
+    /// Throws EINVAL (no bytes, or a range that wraps around), EOVERFLOW (it goes beyond the end of the file), and what mmap does.
+    static func map(_ told: MemoryTableRegion, fd: Int32) throws(Errno) -> GuestRange {
+        guard told.length > 0, ByteRange(start: told.guestAddress, length: told.length) != nil,
+            ByteRange(start: told.userAddress, length: told.length) != nil,
+            let file = ByteRange(start: told.fileOffset, length: told.length)
+        else { throw Errno(EINVAL) }
+        let status = try FileStatus(of: fd)
+        // What lies beyond the end would be a SIGBUS in the middle of a ring.
+        if status.isRegular, file.end > status.size { throw Errno(EOVERFLOW) }
+        // Only what is in memory is asked, as FilePolicy has it. Files of hugetlbfs are mapped and unmapped in their own pages.
+        let mayBeHuge = status.isRegular && status.blockSize > Memory.pageSize
+        let page = mayBeHuge ? try FileStatus.hugePageSize(of: fd) ?? Memory.pageSize : Memory.pageSize
+        guard page.isPowerOfTwo else { throw Errno(EINVAL) }
+        // A table may begin anywhere in a file; mmap begins at a page.
+        let start = file.start & ~(page &- 1)
+        guard let whole = ByteRange(start: start, length: file.end &- start)?.roundedUp(to: page),
+            let offset = Int(exactly: start), let length = Int(exactly: whole.length), Int(exactly: whole.end) != nil
+        else { throw Errno(EOVERFLOW) }
+        let mapping = try Memory.map(
+            nil, length, protection: PROT_READ | PROT_WRITE, flags: MAP_SHARED | MAP_NORESERVE, fd: fd, offset: offset)
+        // The guest's memory is no part of a core dump of this process.
+        try? Memory.advise(mapping, length, MADV_DONTDUMP)
+        return GuestRange(told, mapping: mapping, length: length, lead: Int(clamping: file.start &- start))
+    }
+
+    var guestEnd: UInt64 { told.guestAddress &+ told.length }
+
+    /// The three that name a range; the file offset is no part of it.
+    func isNamed(by other: MemoryTableRegion) -> Bool {
+        told.guestAddress == other.guestAddress && told.length == other.length && told.userAddress == other.userAddress
+    }
+}
+
+/// All of the guest's memory that the front-end has told of. Never changes: who holds it holds the mappings.
+final class BackendMemory {
+    /// What GET_MAX_MEM_SLOTS answers: as many as KVM guests have, and far fewer than a process may have mappings.
+    static let maximumRanges = 509
+
+    /// By guest address; none overlaps another.
+    let ranges: [GuestRange]
+
+    private init(_ ranges: [GuestRange]) {
+        self.ranges = ranges
+    }
+
+    /// Nothing was told yet.
+    convenience init() {
+        self.init([])
+    }
+
+    /// With one range more. Throws EEXIST (it overlaps another in the guest), ENOSPC (there are too many).
+    func adding(_ range: GuestRange) throws(Errno) -> BackendMemory {
+        guard ranges.count < BackendMemory.maximumRanges else { throw Errno(ENOSPC) }
+        var all: [GuestRange] = []
+        var isIn = false
+        for other in ranges {
+            if other.told.guestAddress < range.guestEnd, range.told.guestAddress < other.guestEnd { throw Errno(EEXIST) }
+            if !isIn, other.told.guestAddress > range.told.guestAddress {
+                all.append(range)
+                isIn = true
+            }
+            all.append(other)
+        }
+        if !isIn { all.append(range) }
+        return BackendMemory(all)
+    }
+
+    /// Without the one of this name; nil: there is none.
+    func removing(_ name: MemoryTableRegion) -> BackendMemory? {
+        var left: [GuestRange] = []
+        for range in ranges where !range.isNamed(by: name) { left.append(range) }
+        return left.count < ranges.count ? BackendMemory(left) : nil
+    }
+
+    /// Where this process has guest memory, and for how many bytes on it is one piece; nil: it is no guest memory. At most `length`
+    /// bytes, which is not 0.
+    func piece(at guestAddress: UInt64, length: UInt64) -> (host: UnsafeMutableRawPointer, length: UInt64)? {
+        guard let range = range(at: guestAddress) else { return nil }
+        let offset = guestAddress &- range.told.guestAddress
+        return (range.host + Int(clamping: offset), min(length, range.told.length &- offset))
+    }
+
+    /// The same for all of `length` bytes: nil unless they lie in one range.
+    func host(at guestAddress: UInt64, length: UInt64) -> UnsafeMutableRawPointer? {
+        guard let piece = piece(at: guestAddress, length: max(length, 1)), piece.length >= length else { return nil }
+        return piece.host
+    }
+
+    /// For addresses of the front-end's process. Rings alone have them, so a look at each will do.
+    func host(atUser address: UInt64, length: UInt64) -> UnsafeMutableRawPointer? {
+        for range in ranges {
+            let (offset, underflow) = address.subtractingReportingOverflow(range.told.userAddress)
+            if !underflow, offset < range.told.length, range.told.length &- offset >= length {
+                return range.host + Int(clamping: offset)
+            }
+        }
+        return nil
+    }
+
+    private func range(at guestAddress: UInt64) -> GuestRange? {
+        var low = 0
+        var high = ranges.count
+        while low < high {
+            let middle = (low &+ high) / 2
+            let range = ranges[middle]
+            if guestAddress < range.told.guestAddress {
+                high = middle
+            } else if guestAddress >= range.guestEnd {
+                low = middle &+ 1
+            } else {
+                return range
+            }
+        }
+        return nil
+    }
+}

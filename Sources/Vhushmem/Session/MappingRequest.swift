@@ -1,0 +1,200 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+import CLinux
+
+/// Something that a back-end asks of its front-end, one of several that are sent before the first is answered.
+public struct MappingRequest {
+    let id: UInt32
+    let payload: SharedMemoryMap
+    /// Borrowed; nil: none travels along.
+    let fd: Int32?
+    /// Its result is known, as far as it ever will be.
+    fileprivate var isSettled = false
+    /// 0, or a negative errno: what it was answered with.
+    public fileprivate(set) var result: Int32 = 0
+
+    private init(_ id: UInt32, _ payload: SharedMemoryMap, fd: Int32? = nil) {
+        self.id = id
+        self.payload = payload
+        self.fd = fd
+    }
+
+    /// A range of a file that is to be mapped; `fd` stays the caller's, and open until the request was performed.
+    public static func map(
+        shmid: UInt8, fd: Int32, fileOffset: UInt64 = 0, at offset: UInt64, length: UInt64, writable: Bool = false
+    ) -> MappingRequest {
+        map(
+            shmid: shmid, fd: fd, fileOffset: fileOffset, at: offset, length: length,
+            flags: writable ? SharedMemoryMap.readWrite : 0)
+    }
+
+    static func map(
+        shmid: UInt8, fd: Int32, fileOffset: UInt64, at offset: UInt64, length: UInt64, flags: UInt64
+    ) -> MappingRequest {
+        let payload = SharedMemoryMap(shmid: shmid, fileOffset: fileOffset, offset: offset, length: length, flags: flags)
+        return MappingRequest(BackendRequest.shmemMap, payload, fd: fd)
+    }
+
+    /// A mapping that is to be undone: exactly the offset and length that it was made with.
+    public static func unmap(shmid: UInt8, at offset: UInt64, length: UInt64) -> MappingRequest {
+        let payload = SharedMemoryMap(shmid: shmid, fileOffset: 0, offset: offset, length: length, flags: 0)
+        return MappingRequest(BackendRequest.shmemUnmap, payload)
+    }
+
+    static var configChange: MappingRequest {
+        MappingRequest(
+            BackendRequest.configChange, SharedMemoryMap(shmid: 0, fileOffset: 0, offset: 0, length: 0, flags: 0))
+    }
+
+    fileprivate var payloadSize: Int { id == BackendRequest.configChange ? 0 : SharedMemoryMap.size }
+
+    var subject: ShmemError.Subject {
+        switch id {
+        case BackendRequest.shmemMap: .map(shmid: payload.shmid, offset: payload.offset, length: payload.length)
+        case BackendRequest.shmemUnmap: .unmap(shmid: payload.shmid, offset: payload.offset, length: payload.length)
+        default: .nothing
+        }
+    }
+}
+
+/// How requests of a back-end travel.
+extension Backend {
+    /// So many wait for their answers at the most, or both sides could come to wait for the other to read.
+    private static let mostInFlight = 32
+
+    /// Sends requests and takes the answers, which come in the same order. `oneAnswer`: the last alone asks for one.
+    ///
+    /// Throws EBUSY (requests are under way: this is one of their callbacks), EBADF (the one answer would be that to a request whose
+    /// file is not open), and what ends the channel. Requests whose answer did not come before that have its errno for their result.
+    func exchange(_ requests: inout [MappingRequest], oneAnswer: Bool) throws(Errno) {
+        do throws(Errno) {
+            guard !isAsking else { throw Errno(EBUSY) }
+            let isConfigChange = requests.first?.id == BackendRequest.configChange
+            guard isConfigChange ? protocolFeatures.contains(.config) : isNegotiated, let channel else { throw Errno(ENOTCONN) }
+            if oneAnswer, let fd = requests.last?.fd, !FileDescriptor.isOpen(fd) { throw Errno(EBADF) }
+            try exchange(&requests, oneAnswer: oneAnswer, on: channel)
+        } catch {
+            for index in requests.indices where !requests[index].isSettled { requests[index].result = -error.code }
+            throw error
+        }
+    }
+
+    private func exchange(
+        _ requests: inout [MappingRequest], oneAnswer: Bool, on channel: MessageStream
+    ) throws(Errno) {
+        isAsking = true
+        defer {
+            isAsking = false
+            watch()
+        }
+        let isAnswered = protocolFeatures.contains(.replyAck)
+        var inFlight = 0
+        var next = 0
+        for index in requests.indices {
+            let needsReply = isAnswered && (!oneAnswer || index == requests.endIndex &- 1)
+            requests[index].result = try transmit(requests[index], needsReply: needsReply, on: channel)
+            guard needsReply, requests[index].result == 0 else {
+                requests[index].isSettled = true
+                continue
+            }
+            inFlight = inFlight &+ 1
+            if inFlight == Backend.mostInFlight {
+                try settle(&requests, &next, on: channel)
+                inFlight = inFlight &- 1
+            }
+        }
+        while inFlight > 0 {
+            try settle(&requests, &next, on: channel)
+            inFlight = inFlight &- 1
+        }
+    }
+
+    /// Takes the answer to the next request that has one coming.
+    private func settle(
+        _ requests: inout [MappingRequest], _ next: inout Int, on channel: MessageStream
+    ) throws(Errno) {
+        while next < requests.count, requests[next].isSettled { next = next &+ 1 }
+        guard next < requests.count else { return }
+        let answer = Int64(bitPattern: try awaitAnswer(to: requests[next].id, on: channel))
+        // What is no errno means failed all the same.
+        requests[next].result = answer == 0 || (answer < 0 && answer >= -4095) ? Int32(answer) : -EIO
+        requests[next].isSettled = true
+    }
+
+    /// Returns -EBADF for a descriptor that is not open: the caller's mistake, of which the channel has seen nothing.
+    private func transmit(_ request: MappingRequest, needsReply: Bool, on channel: MessageStream) throws(Errno) -> Int32 {
+        let deadline = answerDeadline
+        while true {
+            let size = MessageHeader.size &+ request.payloadSize
+            let sending = withUnsafeTemporaryAllocation(
+                byteCount: MessageHeader.size &+ SharedMemoryMap.size, alignment: 8
+            ) { message in
+                let flags = MessageHeader.version | (needsReply ? MessageHeader.needReplyBit : 0)
+                MessageHeader(request: request.id, flags: flags, size: UInt32(clamping: request.payloadSize))
+                    .encode(into: message)
+                request.payload.encode(into: UnsafeMutableRawBufferPointer(rebasing: message[MessageHeader.size...]))
+                return channel.send(UnsafeRawBufferPointer(rebasing: message[..<size]), descriptor: request.fd)
+            }
+            switch sending {
+            case .done:
+                while channel.hasUnsent {
+                    try wait(for: channel, POLLOUT, until: deadline)
+                    if case .failed(let error) = channel.flush() { throw lost(error) }
+                }
+                return 0
+            case .failed(let error):
+                if error.code == EBADF { return -EBADF }
+                throw lost(error)
+            case .later: try wait(for: channel, POLLOUT, until: deadline)
+            }
+        }
+    }
+
+    private func awaitAnswer(to request: UInt32, on channel: MessageStream) throws(Errno) -> UInt64 {
+        let deadline = answerDeadline
+        while true {
+            switch channel.receive() {
+            case .message(let header, let payload):
+                guard header.request == request, header.flags == MessageHeader.replyFlags, payload.count == 8,
+                    !channel.hasDescriptors, let answer = payload.integer(at: 0, as: UInt64.self)
+                else { throw lost(Errno(EPROTO)) }
+                return answer
+            case .nothing: try wait(for: channel, POLLIN, until: deadline)
+            case .closed: throw lost(Errno(ECONNRESET))
+            case .failed(let error): throw lost(error)
+            case .violation: throw lost(Errno(EPROTO))
+            }
+        }
+    }
+
+    private var answerDeadline: UInt64 { Clock.now() &+ UInt64(options.answerTimeout) &* 1000 }
+
+    /// Waits for the channel, and serves the front-end meanwhile: it may be waiting for a reply of ours before it looks at what we
+    /// ask, as QEMU does. Not from within such a reply, whose turn comes first.
+    private func wait(for channel: MessageStream, _ events: Int32, until deadline: UInt64) throws(Errno) {
+        let main = isServing ? nil : self.main
+        // Looked at each time: a front-end that always has something else to say gains no time by that.
+        guard Clock.now() < deadline else {
+            // What became of the request is not known, and a late answer would be taken for the next one's.
+            throw lost(Errno(ETIMEDOUT))
+        }
+        if let main, !main.hasUnsent, main.hasBufferedMessage {
+            serveOne(main)
+        } else {
+            let wanted = main?.hasUnsent == true ? POLLOUT : POLLIN
+            let ready = try Readiness.which(
+                (channel.fd, Int16(events)), (main?.fd ?? -1, Int16(wanted)), until: deadline)
+            // An answer that is there counts, though the front-end may have left behind it.
+            if ready.contains(.first) { return }
+            if let main, !ready.isEmpty { serveOne(main) }
+        }
+        // The front-end may be gone, or a callback may have ended the connection.
+        guard self.channel === channel else { throw Errno(ECONNRESET) }
+    }
+
+    /// The channel can't be used any more.
+    private func lost(_ error: Errno) -> Errno {
+        channel = nil
+        return error.code == EPIPE ? Errno(ECONNRESET) : error
+    }
+}

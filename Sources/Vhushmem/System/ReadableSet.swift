@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+import CLinux
+
+/// Many descriptors of which one wants to know which can be read: an epoll, so a descriptor to wait for itself.
+final class ReadableSet {
+    private let epoll: FileDescriptor
+    /// As many as one look tells of at the most.
+    private static let most = 64
+
+    var fd: Int32 { epoll.raw }
+
+    private init(_ epoll: consuming FileDescriptor) {
+        self.epoll = epoll
+    }
+
+    static func make() throws(Errno) -> ReadableSet {
+        ReadableSet(FileDescriptor(owning: try systemCall(.epollCreate) { epoll_create1(vhu_epoll_flags) }))
+    }
+
+    /// Throws EPERM for a file that is always ready.
+    func insert(_ fd: Int32, tag: UInt32) throws(Errno) {
+        _ = try systemCall(.epollControl) { vhu_epoll_add_tagged(epoll.raw, fd, tag) }
+    }
+
+    /// To be called before a descriptor is closed: the peer shares it, and it would stay.
+    func remove(_ fd: Int32) {
+        _ = try? systemCall(.epollControl) { vhu_epoll_control(epoll.raw, EPOLL_CTL_DEL, fd, 0) }
+    }
+
+    /// The tags of those that can be read now, or of some of them.
+    func readable() -> [UInt32] {
+        [UInt32](unsafeUninitializedCapacity: ReadableSet.most) { tags, count in
+            // SAFETY: the buffer has the room that vhu_epoll_ready_tags fills at the most.
+            count = Int((try? systemCall(.epollWait) { vhu_epoll_ready_tags(epoll.raw, tags.baseAddress) }) ?? 0)
+        }
+    }
+}

@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef VHUSHMEM_VIRTQUEUE_H
+#define VHUSHMEM_VIRTQUEUE_H
+
+/**
+ * @file
+ * The device side of virtqueues: take what the driver has put in, give it back, tell the driver; and guest memory by address.
+ *
+ * The front-end sets queues up, starts and stops them; `queue` of vhushmem_backend_handlers tells. When a queue was kicked, take chains
+ * until there are no more, and notify once at the end:
+ *
+ *     while ((chain = vhushmem_backend_pop(backend, queue, NULL)) != NULL) {
+ *         ... vhushmem_chain_read(chain, ...); vhushmem_chain_write(chain, ...);
+ *         if (vhushmem_backend_push(backend, chain, written, NULL) < 0) vhushmem_chain_free(chain);
+ *     }
+ *     vhushmem_backend_notify(backend, queue, NULL);
+ *
+ * Chains may be held as long as the work takes, and given back in any order. Queues are split rings, with indirect descriptors
+ * (feature bit 28) and event indices (29) where the options offer them. Packed rings are not served: vhushmem_backend_new refuses to
+ * offer them (bit 34), so no front-end can ask for one.
+ *
+ * What a driver writes is not to be believed. The library checks what it needs itself: addresses, lengths, loops. A queue whose driver
+ * did what can't be is BROKEN: nothing of it is touched until the front-end has stopped it and set it up again. What stands in a
+ * chain's memory is the device's to check; the guest may change it at any moment, so copy it first and look at the copy.
+ *
+ * Thread rule: that of backend.h, one thread at a time for one back-end. The vhushmem_chain_* functions may be called by another thread
+ * meanwhile, one at a time for one chain: so workers fill a chain, and the back-end's thread gives it back.
+ */
+
+#include <sys/uio.h>
+
+#include <vhushmem/backend.h>
+#include <vhushmem/base.h>
+
+G_BEGIN_DECLS
+
+/**
+ * Take the next chain of a queue.
+ *
+ * @param queue  0 to num_queues - 1.
+ * @returns the chain, owned by the caller (vhushmem_backend_push, _put_back or vhushmem_chain_free); NULL without an error: there is none
+ *          now; NULL with an error: EINVAL (the device has no such queue), ENOTCONN (the queue does not run), EPROTO (it is broken; when
+ *          that was found just now, the event BROKEN came first), EFAULT.
+ * Since: 0.1
+ */
+VHUSHMEM_API vhushmem_chain *vhushmem_backend_pop(vhushmem_backend *backend, unsigned queue, GError **errp);
+
+/**
+ * Give a chain back to the driver. It is told by vhushmem_backend_notify, which may come later, for many.
+ *
+ * A queue that is stopped lets chains be given back during the event STOPPED, and no longer.
+ *
+ * @param chain    consumed on success; on failure it stays the caller's (vhushmem_chain_free).
+ * @param written  how many bytes, from the beginning of what can be written, the device has written.
+ * @returns 0, or -EINVAL (more than can be written), -ESTALE (the queue was stopped since the chain was taken), -EPROTO (it is
+ *          broken), -EFAULT.
+ * Since: 0.1
+ */
+VHUSHMEM_API int vhushmem_backend_push(vhushmem_backend *backend, vhushmem_chain *chain, uint32_t written, GError **errp);
+
+/**
+ * Put the chain that was taken last back where it was, to be taken again: what a device does that can't serve it now.
+ *
+ * @param chain  consumed on success.
+ * @returns 0, or -EINVAL (it is not the one that was taken last), -ESTALE, -EFAULT.
+ * Since: 0.1
+ */
+VHUSHMEM_API int vhushmem_backend_put_back(vhushmem_backend *backend, vhushmem_chain *chain, GError **errp);
+
+/**
+ * Tell the driver that chains were given back, if it wants to know: its eventfd is signalled. Where the front-end has not given one yet,
+ * that is made up for when it does.
+ *
+ * @returns 1: it was told; 0: it does not want to know, or nothing was given back; or -EINVAL (the device has no such queue),
+ *          -ENOTCONN (the queue is not started), -EPROTO (it is broken), -EFAULT.
+ * Since: 0.1
+ */
+VHUSHMEM_API int vhushmem_backend_notify(vhushmem_backend *backend, unsigned queue, GError **errp);
+
+/**
+ * Say whether the driver is to kick the queue, as it is from the start. A device that polls says no; the driver need not heed it.
+ *
+ * @returns 1: something is there to be taken already, for which no kick may come; 0; or what vhushmem_backend_pop sets.
+ * Since: 0.1
+ */
+VHUSHMEM_API int vhushmem_backend_set_kicks(vhushmem_backend *backend, unsigned queue, bool wanted, GError **errp);
+
+/**
+ * The device found that what the driver wants makes no sense: the queue is broken, the event BROKEN comes, the device status asks for a
+ * reset (DEVICE_NEEDS_RESET), and the front-end's error eventfd is signalled.
+ *
+ * @returns 0, or what vhushmem_backend_pop sets.
+ * Since: 0.1
+ */
+VHUSHMEM_API int vhushmem_backend_break_queue(vhushmem_backend *backend, unsigned queue, GError **errp);
+
+/** True while chains can be taken: the queue is started, enabled and not broken. Since: 0.1 */
+VHUSHMEM_API bool vhushmem_backend_queue_is_running(vhushmem_backend *backend, unsigned queue);
+
+/* ---- chains ---- */
+
+/** The index of the chain's first descriptor: the driver's name for it. 0 for NULL. Since: 0.1 */
+VHUSHMEM_API uint16_t vhushmem_chain_head(vhushmem_chain *chain);
+
+/** Bytes that the driver has written for the device to read. 0 for NULL. Since: 0.1 */
+VHUSHMEM_API uint64_t vhushmem_chain_readable_size(vhushmem_chain *chain);
+
+/** Bytes that the device may write. 0 for NULL. Since: 0.1 */
+VHUSHMEM_API uint64_t vhushmem_chain_writable_size(vhushmem_chain *chain);
+
+/**
+ * Where this process has what the driver has written, in pieces: for writev, say. The guest may change it meanwhile.
+ *
+ * @param count  receives how many pieces there are; it may be 0.
+ * @returns the pieces; good until the chain is given back or freed. NULL: chain or count is.
+ * Since: 0.1
+ */
+VHUSHMEM_API const struct iovec *vhushmem_chain_readable(vhushmem_chain *chain, size_t *count);
+
+/** The same for what the device may write: for readv, say. Since: 0.1 */
+VHUSHMEM_API const struct iovec *vhushmem_chain_writable(vhushmem_chain *chain, size_t *count);
+
+/**
+ * Copy what the driver has written, from `offset` on.
+ *
+ * @param buf  receives at most len bytes.
+ * @returns how many bytes there were, less than len when there are no more. 0 when a pointer is NULL.
+ * Since: 0.1
+ */
+VHUSHMEM_API size_t vhushmem_chain_read(vhushmem_chain *chain, uint64_t offset, void *buf, size_t len);
+
+/** Copy to where the device may write, from `offset` on. @returns for how many bytes there was room. Since: 0.1 */
+VHUSHMEM_API size_t vhushmem_chain_write(vhushmem_chain *chain, uint64_t offset, const void *buf, size_t len);
+
+/**
+ * Let go of a chain without giving it back. The driver never gets it then, unless requests in flight are kept book of
+ * (INFLIGHT_SHMFD): the next back-end takes it again.
+ *
+ * Since: 0.1
+ */
+VHUSHMEM_API void vhushmem_chain_free(vhushmem_chain *chain);
+
+/* ---- guest memory ---- */
+
+/**
+ * Where this process has a range of guest memory, as the front-end has told of it.
+ *
+ * @param guest_addr  where the guest has it.
+ * @param len         bytes.
+ * @returns its address, or NULL: it is not all in one range of guest memory. Good until the back-end is dispatched, or asks something
+ *          of its front-end (vhushmem_backend_map), since the front-end may take memory away then. Whoever needs memory for longer
+ *          has it by the chain.
+ * Since: 0.1
+ */
+VHUSHMEM_API void *vhushmem_backend_guest_memory(vhushmem_backend *backend, uint64_t guest_addr, uint64_t len);
+
+/** The same for an address that the front-end's own process has it at. Since: 0.1 */
+VHUSHMEM_API void *vhushmem_backend_user_memory(vhushmem_backend *backend, uint64_t user_addr, uint64_t len);
+
+G_END_DECLS
+
+#endif
