@@ -276,6 +276,22 @@ VHUSHMEM_API int vhushmem_backend_perform(vhushmem_backend *backend, vhushmem_sh
  */
 VHUSHMEM_API int vhushmem_backend_config_changed(vhushmem_backend *backend, GError **errp);
 
+/**
+ * Ask the front-end for something besides mappings (IOTLB_MSG, VRING_HOST_NOTIFIER, VRING_CALL, VRING_ERR, SHARED_OBJECT_ADD, _REMOVE,
+ * _LOOKUP, or what is newer than this library), and wait for its answer as vhushmem_backend_map does.
+ *
+ * @param request   its id; not that of a map or unmap.
+ * @param payload   `size` bytes, at most 4096.
+ * @param fd        a descriptor that goes along, borrowed; -1: none.
+ * @param reply     NULL: the request has no reply of its own, and is acknowledged where REPLY_ACK was negotiated. Else it has one
+ *                  (SHARED_OBJECT_LOOKUP), of 8 bytes, which are stored here.
+ * @param reply_fd  receives the descriptor that came with the reply, to be closed by the caller, or -1; may be NULL.
+ * @returns 0, or -EINVAL (request or size), the front-end's refusal where it is an acknowledgement, or what vhushmem_backend_map returns.
+ * Since: 0.1
+ */
+VHUSHMEM_API int vhushmem_backend_request(vhushmem_backend *backend, uint32_t request, const void *payload, size_t size, int fd,
+                                          uint64_t *reply, int *reply_fd, GError **errp);
+
 G_END_DECLS
 
 #endif

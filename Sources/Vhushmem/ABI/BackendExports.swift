@@ -278,3 +278,25 @@ package func vhushmem_backend_config_changed(
         try backend.configChanged()
     }
 }
+
+@_cdecl("vhushmem_backend_request") @implementation
+package func vhushmem_backend_request(
+    _ backend: OpaquePointer?, _ request: UInt32, _ payload: UnsafeRawPointer?, _ size: Int, _ fd: Int32,
+    _ reply: UnsafeMutablePointer<UInt64>?, _ reply_fd: UnsafeMutablePointer<Int32>?,
+    _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
+) -> Int32 {
+    report(to: errp) { () throws(ShmemError) in
+        guard let backend = object(backend, Backend.self) else { throw .null("backend") }
+        guard payload != nil || size == 0 else { throw .null("payload") }
+        guard reply != nil || reply_fd == nil else { throw .null("reply") }
+        // SAFETY: the caller says that there are `size` bytes.
+        let bytes = UnsafeRawBufferPointer(start: payload, count: max(size, 0))
+        let answer = try backend.request(request, bytes, fd: fd < 0 ? nil : fd, hasReply: reply != nil)
+        reply?.pointee = answer.value
+        if let reply_fd {
+            reply_fd.pointee = answer.fd ?? -1
+        } else if let fd = answer.fd {
+            FileDescriptor.close(fd)
+        }
+    }
+}

@@ -123,17 +123,25 @@ extension Backend {
 
     /// Returns -EBADF for a descriptor that is not open: the caller's mistake, of which the channel has seen nothing.
     private func transmit(_ request: MappingRequest, needsReply: Bool, on channel: MessageStream) throws(Errno) -> Int32 {
+        try withUnsafeTemporaryAllocation(byteCount: SharedMemoryMap.size, alignment: 8) { payload throws(Errno) in
+            request.payload.encode(into: payload)
+            return try transmit(
+                request.id, UnsafeRawBufferPointer(rebasing: payload[..<request.payloadSize]), fd: request.fd,
+                needsReply: needsReply, on: channel)
+        }
+    }
+
+    func transmit(
+        _ id: UInt32, _ payload: UnsafeRawBufferPointer, fd: Int32?, needsReply: Bool, on channel: MessageStream
+    ) throws(Errno) -> Int32 {
         let deadline = answerDeadline
         while true {
-            let size = MessageHeader.size &+ request.payloadSize
-            let sending = withUnsafeTemporaryAllocation(
-                byteCount: MessageHeader.size &+ SharedMemoryMap.size, alignment: 8
-            ) { message in
+            let size = MessageHeader.size &+ payload.count
+            let sending = withUnsafeTemporaryAllocation(byteCount: size, alignment: 8) { message in
                 let flags = MessageHeader.version | (needsReply ? MessageHeader.needReplyBit : 0)
-                MessageHeader(request: request.id, flags: flags, size: UInt32(clamping: request.payloadSize))
-                    .encode(into: message)
-                request.payload.encode(into: UnsafeMutableRawBufferPointer(rebasing: message[MessageHeader.size...]))
-                return channel.send(UnsafeRawBufferPointer(rebasing: message[..<size]), descriptor: request.fd)
+                MessageHeader(request: id, flags: flags, size: UInt32(clamping: payload.count)).encode(into: message)
+                UnsafeMutableRawBufferPointer(rebasing: message[MessageHeader.size...]).copyMemory(from: payload)
+                return channel.send(UnsafeRawBufferPointer(message), descriptor: fd)
             }
             switch sending {
             case .done:
@@ -150,13 +158,15 @@ extension Backend {
         }
     }
 
-    private func awaitAnswer(to request: UInt32, on channel: MessageStream) throws(Errno) -> UInt64 {
+    func awaitAnswer(
+        to request: UInt32, mayHaveDescriptor: Bool = false, on channel: MessageStream
+    ) throws(Errno) -> UInt64 {
         let deadline = answerDeadline
         while true {
             switch channel.receive() {
             case .message(let header, let payload):
                 guard header.request == request, header.flags == MessageHeader.replyFlags, payload.count == 8,
-                    !channel.hasDescriptors, let answer = payload.integer(at: 0, as: UInt64.self)
+                    mayHaveDescriptor ? channel.descriptorCount <= 1 : !channel.hasDescriptors, let answer = payload.integer(at: 0, as: UInt64.self)
                 else { throw lost(Errno(EPROTO)) }
                 return answer
             case .nothing: try wait(for: channel, POLLIN, until: deadline)
