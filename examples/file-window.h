@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef FILE_WINDOW_H
+#define FILE_WINDOW_H
+
+/**
+ * @file
+ * What a driver and the device of file-window.c say to each other over virtqueue 0.
+ *
+ * A chain has one request to read and one reply to write. The device maps ranges of its files into shared memory region 0, and says
+ * where. Everything is little-endian, as virtio has it.
+ */
+
+#include <stdint.h>
+
+#define FILE_WINDOW_REGION 0
+#define FILE_WINDOW_REGION_SIZE (UINT64_C(16) << 20)
+#define FILE_WINDOW_PAGE UINT64_C(4096) /* offsets and lengths are multiples of this */
+
+enum {
+    FILE_WINDOW_MAP = 1,  /* file, offset, len: reply.shm_offset says where the range of the file is */
+    FILE_WINDOW_UNMAP = 2 /* shm_offset in `offset`, len: exactly what was mapped */
+};
+
+struct file_window_request {
+    uint32_t op;   /**< FILE_WINDOW_MAP or FILE_WINDOW_UNMAP */
+    uint32_t file; /**< of a map: which file, counted from 0 */
+    uint64_t offset;
+    uint64_t len;
+};
+
+struct file_window_reply {
+    int32_t result; /**< 0, or a negative errno */
+    uint32_t reserved;
+    uint64_t shm_offset;
+};
+
+#endif
