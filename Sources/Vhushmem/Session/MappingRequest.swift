@@ -166,7 +166,8 @@ extension Backend {
             switch channel.receive() {
             case .message(let header, let payload):
                 guard header.request == request, header.flags == MessageHeader.replyFlags, payload.count == 8,
-                    mayHaveDescriptor ? channel.descriptorCount <= 1 : !channel.hasDescriptors, let answer = payload.integer(at: 0, as: UInt64.self)
+                    mayHaveDescriptor ? channel.descriptorCount <= 1 : !channel.hasDescriptors,
+                    let answer = payload.integer(at: 0, as: UInt64.self)
                 else { throw lost(Errno(EPROTO)) }
                 return answer
             case .nothing: try wait(for: channel, POLLIN, until: deadline)
