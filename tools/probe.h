@@ -4,7 +4,8 @@
 
 /**
  * @file
- * The pieces of vhushmem-probe: what it says (probe-record.c), what it is told (probe-input.c, probe-commands.c), and the
+ * The pieces of vhushmem-probe: what it says (probe-record.c; on a terminal probe-view.c, and with --dump-wire probe-wire.c and
+ * probe-decode.c), what it is told (probe-input.c, probe-commands.c), and the
  * front-end between them (vhushmem-probe.c). One thread, one GMainLoop.
  */
 
@@ -32,6 +33,22 @@ struct probe_input {
     bool ended;
 };
 
+/** So many of the last requests are shown by the live view. */
+#define PROBE_LAST_REQUESTS 5
+
+/** The live view of a terminal. */
+struct probe_view {
+    guint timer; /**< 0: there is no view */
+    unsigned rows;
+    unsigned columns;
+    unsigned region_rows;
+    char *last[PROBE_LAST_REQUESTS]; /**< a ring */
+    unsigned next;                   /**< the oldest of it */
+    gint64 measured_at;
+    uint64_t measured_total; /**< requests, at that time */
+    double rate;             /**< requests a second */
+};
+
 struct probe {
     GMainLoop *loop;
     vhushmem_frontend *frontend;
@@ -46,6 +63,7 @@ struct probe {
     int status; /**< exit status */
     struct probe_counters counters;
     struct probe_input input;
+    struct probe_view view;
 };
 
 /* ---- probe-record.c: one line of output ---- */
@@ -84,6 +102,17 @@ void record_object_end(struct record *record);
 
 /** Every region's id and size, as a list. */
 void record_regions(struct record *record, vhushmem_device *device);
+
+/* ---- probe-view.c: the live view ---- */
+
+/** Begin to draw, if standard output is a terminal that is large enough. */
+void probe_view_begin(struct probe *probe);
+/** Show a request among the last ones. @returns false: there is no view, so it is to be printed. */
+bool probe_view_takes(struct probe *probe, const vhushmem_event *event);
+/** Draw now. Before the number of regions changes what can be seen of it: what was printed below goes then. */
+void probe_view_refresh(struct probe *probe);
+/** Leave the terminal as it was. */
+void probe_view_end(struct probe *probe);
 
 /* ---- probe-input.c: standard input, line by line ---- */
 

@@ -9,6 +9,7 @@
 #include "probe.h"
 
 #include <fcntl.h>
+#include <locale.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -33,6 +34,7 @@ static void on_ready(struct probe *probe)
     struct record record;
 
     probe->was_ready = true;
+    probe_view_refresh(probe);
     record_begin(&record, probe->json, "ready");
     record_hex(&record, "features", vhushmem_frontend_features(probe->frontend));
     record_list_begin(&record, "protocol_features");
@@ -67,6 +69,9 @@ static void on_map(struct probe *probe, const vhushmem_event *event)
 {
     struct record record;
 
+    if (probe_view_takes(probe, event)) {
+        return;
+    }
     record_begin(&record, probe->json, "map");
     record_number(&record, "shmid", event->shmid);
     record_hex(&record, "shm_offset", event->shm_offset);
@@ -82,6 +87,9 @@ static void on_unmap(struct probe *probe, const vhushmem_event *event)
 {
     struct record record;
 
+    if (probe_view_takes(probe, event)) {
+        return;
+    }
     record_begin(&record, probe->json, "unmap");
     record_number(&record, "shmid", event->shmid);
     record_hex(&record, "shm_offset", event->shm_offset);
@@ -95,6 +103,9 @@ static void on_other_request(struct probe *probe, const vhushmem_event *event)
 {
     struct record record;
 
+    if (probe_view_takes(probe, event)) {
+        return;
+    }
     record_begin(&record, probe->json, "other_request");
     record_number(&record, "request", event->request);
     record_result(&record, event->result);
@@ -334,6 +345,7 @@ static void run(struct probe *probe)
     g_source_attach(source, NULL);
     g_source_unref(source);
     probe_input_begin(probe);
+    probe_view_begin(probe);
 
     int rc = vhushmem_frontend_start(probe->frontend, &error);
     if (rc < 0 && probe->status == 0) {
@@ -344,6 +356,7 @@ static void run(struct probe *probe)
     if (probe->status == 0) {
         g_main_loop_run(probe->loop);
     }
+    probe_view_end(probe);
     probe_input_free(probe);
 }
 
@@ -363,6 +376,7 @@ static void open_standard_descriptors(void)
 int main(int argc, char **argv)
 {
     open_standard_descriptors();
+    setlocale(LC_CTYPE, ""); /* what the terminal can show */
 
     struct options options = {0};
     struct probe probe = {.loop = g_main_loop_new(NULL, FALSE)};

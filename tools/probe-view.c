@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/**
+ * The live view of a terminal: its upper part shows regions as bars, rates, counters and the last requests; below it answers to
+ * commands scroll, as they do without a view. Nothing is drawn where standard output is no terminal.
+ */
+
+#include "probe.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#define REDRAW_MS 200
+#define RATE_US (G_USEC_PER_SEC / 2)
+/* Rows that the view has beside one for each region, and that are left to commands at the least. */
+#define FIXED_ROWS (4 + PROBE_LAST_REQUESTS)
+#define ROWS_BELOW 6
+#define MIN_COLUMNS 40
+#define LABEL_COLUMNS 26
+/* So many mappings of one cell are looked at: what is shown there is one character. */
+#define LOOKS_PER_CELL 64
+
+/** What a cell of a bar shows, the more important the later. */
+enum cell { CELL_HOLE, CELL_READ_ONLY, CELL_READ_WRITE, CELL_BROKEN, CELL_KINDS };
+
+static const char *cell_text(enum cell cell)
+{
+    static const char *const ascii[CELL_KINDS] = {".", "r", "W", "X"};
+    static const char *const unicode[CELL_KINDS] = {"\u00b7", "\u2592", "\u2588", "X"};
+
+    return g_get_charset(NULL) ? unicode[cell] : ascii[cell];
+}
+
+static enum cell look(vhushmem_region *region, uint64_t from, uint64_t to)
+{
+    enum cell cell = CELL_HOLE;
+    vhushmem_mapping_info info = {.struct_size = sizeof(info)};
+
+    for (int i = 0; i < LOOKS_PER_CELL && from < to; i++) {
+        if (vhushmem_region_next_mapping(region, from, &info) < 0 || info.shm_offset >= to) {
+            break;
+        }
+        enum cell seen = info.broken                                  ? CELL_BROKEN
+                         : (info.flags & VHOST_USER_FLAG_MAP_RW) != 0 ? CELL_READ_WRITE
+                                                                      : CELL_READ_ONLY;
+        cell = MAX(cell, seen);
+        from = info.shm_offset + info.len;
+    }
+    return cell;
+}
+
+/** Ends a row: what stood there before goes. */
+static void end_row(GString *out) { g_string_append(out, "\033[K\n"); }
+
+static void draw_bar(GString *out, vhushmem_region *region, unsigned columns)
+{
+    uint64_t size = vhushmem_region_size(region), page = (uint64_t)sysconf(_SC_PAGESIZE);
+    unsigned cells = (unsigned)MIN(columns - LABEL_COLUMNS - 1, size / page);
+    char *label = g_strdup_printf("region %d, 0x%" PRIx64, vhushmem_region_id(region), size);
+
+    g_string_append_printf(out, "%-*.*s", LABEL_COLUMNS, LABEL_COLUMNS - 1, label);
+    for (unsigned i = 0; i < cells; i++) {
+        /* In pages, so that nothing is too large to multiply. */
+        uint64_t from = size / page * i / cells * page, to = size / page * (i + 1) / cells * page;
+
+        g_string_append(out, cell_text(look(region, from, to)));
+    }
+    end_row(out);
+    g_free(label);
+}
+
+static const char *state(const struct probe *probe)
+{
+    if (!probe->was_ready) {
+        return "waiting for the handshake";
+    }
+    if (!vhushmem_frontend_is_ready(probe->frontend)) {
+        return "the back-end is gone";
+    }
+    return probe->channel_lost ? "the back-end channel is closed" : "serving";
+}
+
+static void draw_regions(struct probe *probe, GString *out, unsigned columns, unsigned rows)
+{
+    uint8_t ids[VHUSHMEM_MAX_REGIONS];
+    int count = vhushmem_device_region_ids(probe->device, ids, G_N_ELEMENTS(ids));
+    unsigned shown = MIN((unsigned)MAX(count, 0), rows);
+
+    if ((unsigned)MAX(count, 0) > rows) {
+        shown = rows - 1;
+    }
+    for (unsigned i = 0; i < shown; i++) {
+        draw_bar(out, vhushmem_device_find_region(probe->device, ids[i]), columns);
+    }
+    if (shown < (unsigned)MAX(count, 0)) {
+        g_string_append_printf(out, "and %u regions more", (unsigned)count - shown);
+        end_row(out);
+        shown++;
+    }
+    for (; shown < rows; shown++) {
+        end_row(out);
+    }
+}
+
+static void measure(struct probe_view *view, const struct probe_counters *counters)
+{
+    gint64 now = g_get_monotonic_time();
+    uint64_t total = counters->maps + counters->unmaps + counters->refused;
+
+    if (now - view->measured_at >= RATE_US) {
+        view->rate = (double)(total - view->measured_total) * G_USEC_PER_SEC / (double)(now - view->measured_at);
+        view->measured_at = now;
+        view->measured_total = total;
+    }
+}
+
+static void draw(struct probe *probe)
+{
+    struct probe_view *view = &probe->view;
+    const struct probe_counters *counters = &probe->counters;
+    unsigned region_rows = view->rows - FIXED_ROWS - ROWS_BELOW;
+    GString *out = g_string_new("\0337\033[H"); /* remember where the cursor is; to the upper left */
+
+    measure(view, counters);
+    g_string_append_printf(out, "vhushmem-probe: %s", state(probe));
+    end_row(out);
+    g_string_append_printf(out, "%" PRIu64 " maps, %" PRIu64 " unmaps, %" PRIu64 " refused, %" PRIu64 " resets, %.0f a second",
+                           counters->maps, counters->unmaps, counters->refused, counters->resets, view->rate);
+    end_row(out);
+    g_string_append_printf(out, "%s hole  %s read-only  %s read-write  %s broken", cell_text(CELL_HOLE),
+                           cell_text(CELL_READ_ONLY), cell_text(CELL_READ_WRITE), cell_text(CELL_BROKEN));
+    end_row(out);
+    region_rows = MIN(region_rows, view->region_rows);
+    draw_regions(probe, out, view->columns, region_rows);
+    for (unsigned i = 0; i < PROBE_LAST_REQUESTS; i++) {
+        const char *line = view->last[(view->next + i) % PROBE_LAST_REQUESTS];
+
+        if (line != NULL) {
+            g_string_append_printf(out, "%.*s", (int)view->columns - 1, line);
+        }
+        end_row(out);
+    }
+    for (unsigned i = 0; i + 1 < view->columns; i++) {
+        g_string_append_c(out, '-');
+    }
+    g_string_append(out, "\033[K\0338");
+    fwrite(out->str, 1, out->len, stdout);
+    fflush(stdout);
+    g_string_free(out, TRUE);
+}
+
+/** Whether there is room; sets the part that scrolls where the terminal, or what is to be shown, has another size than before. */
+static bool fit(struct probe *probe)
+{
+    struct probe_view *view = &probe->view;
+    struct winsize size;
+    unsigned regions = (unsigned)MAX(vhushmem_device_region_ids(probe->device, NULL, 0), 0), room;
+
+    if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) < 0 || size.ws_row < FIXED_ROWS + ROWS_BELOW + 1 || size.ws_col < MIN_COLUMNS) {
+        return false;
+    }
+    room = size.ws_row - FIXED_ROWS - ROWS_BELOW;
+    regions = MIN(MAX(regions, 1), room);
+    if (size.ws_row != view->rows || size.ws_col != view->columns || regions != view->region_rows) {
+        view->rows = size.ws_row;
+        view->columns = size.ws_col;
+        view->region_rows = regions;
+        printf("\033[2J\033[%u;%ur\033[%u;1H", FIXED_ROWS + regions + 1, view->rows, FIXED_ROWS + regions + 1);
+    }
+    return true;
+}
+
+static gboolean redraw(gpointer user_data)
+{
+    struct probe *probe = user_data;
+
+    if (fit(probe)) {
+        draw(probe);
+    }
+    return G_SOURCE_CONTINUE;
+}
+
+void probe_view_begin(struct probe *probe)
+{
+    if (probe->json || !isatty(STDOUT_FILENO) || !fit(probe)) {
+        return;
+    }
+    probe->view.timer = g_timeout_add(REDRAW_MS, redraw, probe);
+    redraw(probe);
+}
+
+void probe_view_refresh(struct probe *probe)
+{
+    if (probe->view.timer != 0) {
+        redraw(probe);
+    }
+}
+
+/** What fits into a row: what was asked, and what became of it. */
+static char *summary(const vhushmem_event *event)
+{
+    char *result = event->message != NULL ? g_strescape(event->message, NULL) : g_strdup("done");
+    char *text;
+
+    if (event->type == VHUSHMEM_EVENT_OTHER_REQUEST) {
+        text = g_strdup_printf("request %" PRIu32 ": %s", event->request, result);
+    } else if (event->message != NULL) {
+        text = g_strdup(result); /* which names the range */
+    } else if (event->type == VHUSHMEM_EVENT_MAP) {
+        text = g_strdup_printf("map    region %d  0x%" PRIx64 " bytes at 0x%" PRIx64 ", file 0x%" PRIx64 ", %s", event->shmid,
+                               event->len, event->shm_offset, event->fd_offset,
+                               (event->flags & VHOST_USER_FLAG_MAP_RW) != 0 ? "read-write" : "read-only");
+    } else {
+        text =
+            g_strdup_printf("unmap  region %d  0x%" PRIx64 " bytes at 0x%" PRIx64, event->shmid, event->len, event->shm_offset);
+    }
+    g_free(result);
+    return text;
+}
+
+bool probe_view_takes(struct probe *probe, const vhushmem_event *event)
+{
+    struct probe_view *view = &probe->view;
+
+    if (view->timer == 0) {
+        return false;
+    }
+    g_free(view->last[view->next]);
+    view->last[view->next] = summary(event);
+    view->next = (view->next + 1) % PROBE_LAST_REQUESTS;
+    return true;
+}
+
+void probe_view_end(struct probe *probe)
+{
+    if (probe->view.timer == 0) {
+        return;
+    }
+    /* Once more, so that what happened last is seen; then the terminal is as it was. */
+    probe_view_refresh(probe);
+    g_source_remove(probe->view.timer);
+    probe->view.timer = 0;
+    printf("\0337\033[r\0338\n");
+    fflush(stdout);
+    for (unsigned i = 0; i < PROBE_LAST_REQUESTS; i++) {
+        g_clear_pointer(&probe->view.last[i], g_free);
+    }
+}
