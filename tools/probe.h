@@ -4,7 +4,7 @@
 
 /**
  * @file
- * The pieces of vhushmem-probe: what it says (probe-record.c; on a terminal probe-view.c, and with --dump-wire probe-wire.c and
+ * The pieces of vhushmem-probe: its options (probe-options.c), what it says (probe-record.c; on a terminal probe-view.c, and with --dump-wire probe-wire.c and
  * probe-decode.c), what it is told (probe-input.c, probe-commands.c), and the
  * front-end between them (vhushmem-probe.c). One thread, one GMainLoop.
  */
@@ -49,6 +49,15 @@ struct probe_view {
     double rate;             /**< requests a second */
 };
 
+struct probe;
+
+/** Where the messages pass through, with --dump-wire. */
+struct probe_wire {
+    int front; /**< the other end of the front-end's socket */
+    const char *path;
+    void (*start)(struct probe *);
+};
+
 struct probe {
     GMainLoop *loop;
     vhushmem_frontend *frontend;
@@ -64,7 +73,28 @@ struct probe {
     struct probe_counters counters;
     struct probe_input input;
     struct probe_view view;
+    struct probe_wire wire;
 };
+
+/* ---- probe-options.c ---- */
+
+struct probe_options {
+    char *socket;
+    gboolean server;
+    char *strategy;
+    char *holes;
+    char *shmem_bit;
+    char **regions;
+    gboolean kvm;
+    gboolean json;
+    gboolean dump_wire;
+    gboolean version;
+};
+
+/** @returns 0, or the exit status, and the reason has been printed. */
+int probe_parse_options(struct probe_options *options, int *argc, char ***argv);
+/** Make what the options ask for. @returns as above. */
+int probe_make_frontend(struct probe *probe, const struct probe_options *options);
 
 /* ---- probe-record.c: one line of output ---- */
 
@@ -113,6 +143,26 @@ bool probe_view_takes(struct probe *probe, const vhushmem_event *event);
 void probe_view_refresh(struct probe *probe);
 /** Leave the terminal as it was. */
 void probe_view_end(struct probe *probe);
+
+/* ---- probe-wire.c and probe-decode.c: --dump-wire ---- */
+
+/** A message on its way. */
+struct wire_message {
+    bool from_backend, on_channel;
+    uint32_t request, flags, size;
+    unsigned nfds;
+    const uint8_t *payload; /**< size bytes */
+};
+
+/**
+ * Connect to the back-end, or wait for it, and have everything pass between it and probe->wire.front from then on.
+ *
+ * @param start  called when there is a back-end.
+ * @returns 0 or a negative errno: no back-end, and `start` is not called.
+ */
+int probe_wire_begin(struct probe *probe, const char *path, bool server, void (*start)(struct probe *));
+/** Print what a message says. From any thread: a line goes out in one piece. */
+void probe_decode(struct probe *probe, const struct wire_message *message);
 
 /* ---- probe-input.c: standard input, line by line ---- */
 

@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""--dump-wire prints each message of both sockets, decoded, in both directions; the connection works as without it."""
+from _probe import *
+
+
+def until(probe, event, **fields):
+    """The next line of this kind with these fields; what else is said in between has its own tests."""
+    while True:
+        line = probe.line()
+        check(line is not None, f"the end, and no {event} with {fields}")
+        if line.get("event") == event and all(line.get(name) == wanted for name, wanted in fields.items()):
+            return line
+
+
+def wire(probe, **fields):
+    return until(probe, "wire", **fields)
+
+
+def talk(backend, probe):
+    has(wire(probe, name="GET_FEATURES", reply=True), value=VIRTIO_FEATURES, size=8, fds=0, socket="main")
+    has(wire(probe, name="SET_PROTOCOL_FEATURES"), value=backend.protocol_features, **{"from": "front-end"})
+    has(wire(probe, name="SET_BACKEND_REQ_FD"), fds=1, size=0, flags=VERSION | NEED_REPLY)
+    has(wire(probe, name="SET_VRING_CALL", reply=False), queue=0, has_fd=True, fds=1)
+    event = wire(probe, name="GET_SHMEM_CONFIG", reply=True)
+    has(event, nregions=1, regions=[{"shmid": 0, "size": REGION}], size=2056)
+    until(probe, "ready")
+    fd = memfd(2 * PAGE)
+    equal(backend.map(fd, PAGE, PAGE, rw=True, fd_offset=PAGE), 0, "answer")
+    event = wire(probe, name="SHMEM_MAP", reply=False)
+    has(event, socket="channel", id=MAP, shmid=0, fd_offset=PAGE, shm_offset=PAGE, len=PAGE, rw=True, fds=1)
+    has(wire(probe, name="SHMEM_MAP", reply=True), result=0, **{"from": "front-end"})
+    check(backend.unmap(0, PAGE) < 0, "nothing is mapped there")
+    has(wire(probe, name="SHMEM_UNMAP", reply=True), result=-errno.ENOENT)
+    # What is not laid out as it should be is shown as bytes.
+    backend.send(MAP, b"ab", [fd])
+    backend.answer(MAP)
+    has(wire(probe, id=MAP, reply=False), payload="6162", size=2)
+    backend.send(99, b"\x01")
+    backend.answer(99)
+    has(wire(probe, id=99, reply=False), name="?", payload="01")
+    probe.write(f"read 0 {PAGE} 8\n")
+    answer = until(probe, "answer")
+    equal(answer.get("hex"), pattern(2 * PAGE)[PAGE : PAGE + 8].hex(), "what is mapped")
+    os.close(fd)
+
+
+with Backend().listen() as backend:
+    with Probe(backend.path, "--dump-wire") as probe:
+        talk(backend, probe)
+        probe.write("quit\n")
+        until(probe, "answer")
+        equal(probe.wait(), 0, "exit status")
+
+path = os.path.join(folder(), "s")
+with Probe(path, "--server", "--dump-wire") as probe, Backend().connect(path) as backend:
+    talk(backend, probe)
+    backend.close_channel()
+    until(probe, "channel_lost")
+    backend.close_main()
+    until(probe, "disconnect")
+    probe.write("quit\n")
+    until(probe, "answer")
+    equal(probe.wait(), 0, "exit status")
+
+status, out, _ = run("--socket", path, "--dump-wire", "--json")
+equal(status, 1, "exit status without a back-end")
+check('"error"' in out, out)
