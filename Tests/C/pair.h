@@ -42,6 +42,18 @@ static inline bool wait_for(int fd, int timeout_ms)
         }                                                                                                                      \
     } while (0)
 
+/* In a child: a back-end with region 0 of so many bytes uses the socket, and does not return. */
+static inline __attribute__((noreturn)) void run_back_end(int socket, uint64_t size, void (*run)(vhushmem_backend *))
+{
+    vhushmem_backend *backend = some(vhushmem_backend_new(NULL, &error));
+    ok(vhushmem_backend_add_region(backend, 0, size, &error));
+    ok(vhushmem_backend_attach(backend, socket, &error));
+    PUMP_BACKEND_UNTIL(backend, vhushmem_backend_is_negotiated(backend));
+    run(backend);
+    vhushmem_backend_free(backend);
+    _exit(0);
+}
+
 /* Fork; in the child, a back-end with region 0 of so many bytes uses the socket. Returns the child's id; the socket is closed. */
 static inline pid_t back_end_process(int socket, int others, uint64_t size, void (*run)(vhushmem_backend *))
 {
@@ -52,13 +64,7 @@ static inline pid_t back_end_process(int socket, int others, uint64_t size, void
         if (others >= 0) {
             close(others);
         }
-        vhushmem_backend *backend = some(vhushmem_backend_new(NULL, &error));
-        ok(vhushmem_backend_add_region(backend, 0, size, &error));
-        ok(vhushmem_backend_attach(backend, socket, &error));
-        PUMP_BACKEND_UNTIL(backend, vhushmem_backend_is_negotiated(backend));
-        run(backend);
-        vhushmem_backend_free(backend);
-        _exit(0);
+        run_back_end(socket, size, run);
     }
     close(socket);
     return child;
