@@ -6,7 +6,7 @@ static int taken, config_changes;
 
 static void run(vhushmem_backend *backend)
 {
-    static const uint8_t name[16] = "sixteen bytes id";
+    static const uint8_t name[] = "sixteen bytes id";
     uint8_t area[24] = {0}, byte;
     uint64_t reply = 1;
     int file = memfd_of(PAGE, 3), fd = -2;

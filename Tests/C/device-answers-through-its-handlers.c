@@ -8,7 +8,7 @@
 static uint8_t config[600];
 static unsigned config_flags;
 static int last_status = -1, state_fd = -1, shared = -1;
-static const uint8_t name[16] = "sixteen bytes id";
+static const uint8_t name[] = "sixteen bytes id";
 
 static int get_config(vhushmem_backend *b, uint32_t offset, void *buf, uint32_t len, void *user_data)
 {

@@ -157,24 +157,27 @@ static __attribute__((constructor)) void end_some_day(void) { alarm(400); }
 
 static inline bool under_valgrind(void)
 {
-    static int known = -1;
-    if (known < 0) {
+    static int known = -1; /* whichever thread asks first */
+    if (__atomic_load_n(&known, __ATOMIC_RELAXED) < 0) {
         FILE *maps = fopen("/proc/self/maps", "re");
         char line[512];
-        known = 0;
+        int found = 0;
         while (maps != NULL && fgets(line, sizeof(line), maps) != NULL) {
-            known |= strstr(line, "vgpreload") != NULL;
+            found |= strstr(line, "vgpreload") != NULL;
         }
         if (maps != NULL) {
             fclose(maps);
         }
+        __atomic_store_n(&known, found, __ATOMIC_RELAXED);
     }
-    return known > 0;
+    return __atomic_load_n(&known, __ATOMIC_RELAXED) > 0;
 }
 
 extern void __asan_init(void) __attribute__((weak));
+extern void __tsan_init(void) __attribute__((weak));
 
-static inline bool under_asan(void) { return __asan_init != NULL; }
+/* AddressSanitizer or ThreadSanitizer. */
+static inline bool under_sanitizer(void) { return __asan_init != NULL || __tsan_init != NULL; }
 
 /* How many of `full` steps to take: VHUSHMEM_TEST_SCALE=N asks for an N-th, and valgrind gets a fiftieth. */
 static inline int steps(int full)
@@ -283,7 +286,7 @@ static inline char *maps_between(uint64_t from, uint64_t to)
 static inline char *maps_now(void)
 {
     char *all = maps_between(0, UINT64_MAX);
-    if (!under_valgrind() && !under_asan()) {
+    if (!under_valgrind() && !under_sanitizer()) {
         return all;
     }
     GString *list = g_string_new(NULL);

@@ -257,6 +257,7 @@ public final class Frontend: Pollable {
             throw ShmemError(ENOTCONN, "there is no back-end to reset")
         }
         device.unmapAll()
+        guard phase == .ready else { throw ShmemError(ENOTCONN, "the connection ended while mappings were undone") }
         if isResetting { throw ShmemError(EALREADY, "a reset is under way") }
         isResetting = true
         channel?.isResetting = true
@@ -325,8 +326,13 @@ public final class Frontend: Pollable {
         emit(.disconnected(error))
     }
 
+    /// What a listener does while mappings are undone may end the connection: then its end is the last that is told.
     func emit(_ event: FrontendEvent) {
-        onEvent?(self, event)
+        if case .disconnected = event {
+            onEvent?(self, event)
+        } else if phase != .over, phase != .away {
+            onEvent?(self, event)
+        }
     }
 
     // MARK: The channel
