@@ -6,6 +6,9 @@ struct Quota {
     let maximumBytes: UInt64
     private(set) var mappings: UInt64 = 0
     private(set) var bytes: UInt64 = 0
+    /// Since the beginning, those that are gone included: how many are gone is the difference.
+    private(set) var mappingsEver: UInt64 = 0
+    private(set) var bytesEver: UInt64 = 0
 
     init(maximumMappings: UInt64 = 0, maximumBytes: UInt64 = 0) {
         self.maximumMappings = maximumMappings
@@ -28,10 +31,36 @@ struct Quota {
     mutating func add(_ length: UInt64) {
         mappings &+= 1
         bytes &+= length
+        mappingsEver &+= 1
+        bytesEver &+= length
     }
 
     mutating func remove(_ length: UInt64) {
         mappings &-= 1
         bytes &-= length
+    }
+
+    /// What is used of what, and what was done since the beginning.
+    func write(to json: JsonText) {
+        json.beginObject("quotas")
+        json.quota("mappings", used: mappings, limit: maximumMappings)
+        json.quota("bytes", used: bytes, limit: maximumBytes)
+        json.endObject()
+        json.beginObject("counters")
+        json.number("maps", mappingsEver)
+        json.number("unmaps", mappingsEver &- mappings)
+        json.number("mapped_bytes", bytesEver)
+        json.number("unmapped_bytes", bytesEver &- bytes)
+        json.endObject()
+    }
+}
+
+extension JsonText {
+    /// A limit of 0 is none.
+    func quota(_ key: StaticString, used: UInt64, limit maximum: UInt64) {
+        beginObject(key)
+        number("used", used)
+        limit("limit", maximum)
+        endObject()
     }
 }

@@ -72,6 +72,7 @@ final class BackendChannel {
 
     let stream: MessageStream
     private let device: Device
+    private let counters: RequestCounters
     /// Whether SHMEM was negotiated: before, its requests are refused.
     var isNegotiated = false
     /// Requests that were sent before a reset are refused: so long as this is set, and for so many bytes after it.
@@ -89,9 +90,12 @@ final class BackendChannel {
     /// Some requests are left for the next dispatch.
     private(set) var hasMore = false
 
-    init(socket: consuming FileDescriptor, device: Device, messageTimeout: UInt64) {
+    init(
+        socket: consuming FileDescriptor, device: Device, messageTimeout: UInt64, counters: RequestCounters = RequestCounters()
+    ) {
         stream = MessageStream(socket: socket, capacity: BackendChannel.capacity, timeout: messageTimeout)
         self.device = device
+        self.counters = counters
     }
 
     var pollTarget: PollTargets.Target? {
@@ -172,7 +176,9 @@ final class BackendChannel {
         isCarryingOut = true
         do throws(ShmemError) {
             try carryOut(header, map, payload.count, isOlder: isOlder)
+            counters.countServed(header.request)
         } catch {
+            counters.countRefused(header.request)
             failure = error
         }
         isCarryingOut = false
@@ -195,6 +201,7 @@ final class BackendChannel {
     ) -> Step {
         isCarryingOut = true
         let outcome = carryOutOther(header, payload)
+        counters.count(outcome, header.request)
         isCarryingOut = false
         stream.releaseDescriptors()
         guard !isClosed else { return .stopped }
@@ -242,6 +249,7 @@ final class BackendChannel {
             case .success(let file): self.answer(request, 0, file)
             case .failure(let error): self.answer(request, error.code)
             }
+        if case .success = answer { counters.countServed(request) } else { counters.countRefused(request) }
         if case .failed(let error) = sending { return failure("answering", error) }
         return nil
     }

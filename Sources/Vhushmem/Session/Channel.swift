@@ -33,8 +33,13 @@ public final class Channel: Pollable {
     }
 
     private let options: ChannelOptions
-    private var channel: BackendChannel?
+    private(set) var channel: BackendChannel?
+    /// Resets that have begun and not ended.
     private var resets = 0
+    var isResetting: Bool { resets > 0 }
+    let counters = RequestCounters()
+    /// Why the channel was lost.
+    private(set) var loss: ShmemError?
     var loops = SessionLoops()
 
     /// Serves `socket`, the VMM's end of what SET_BACKEND_REQ_FD gave the back-end, and takes it over if it succeeds. SHMEM counts as
@@ -49,7 +54,8 @@ public final class Channel: Pollable {
             throw ShmemError(error.code, "the descriptor \(socket) is no Unix stream socket")
         }
         let channel = BackendChannel(
-            socket: FileDescriptor(owning: socket), device: device, messageTimeout: UInt64(options.messageTimeout) &* 1000)
+            socket: FileDescriptor(owning: socket), device: device, messageTimeout: UInt64(options.messageTimeout) &* 1000,
+            counters: counters)
         channel.isNegotiated = true
         self.channel = channel
     }
@@ -97,6 +103,7 @@ public final class Channel: Pollable {
             return self.channel === channel
         }
         if let lost, self.channel === channel {
+            loss = lost
             drop()
             onEvent?(self, .lost(lost))
         }
@@ -132,6 +139,7 @@ public final class Channel: Pollable {
         guard resets > 0 else { return }
         resets = resets &- 1
         guard resets == 0 else { return }
+        counters.resets &+= 1
         channel?.endReset()
         // What other threads may have mapped.
         device.unmapAll()

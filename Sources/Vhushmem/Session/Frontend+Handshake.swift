@@ -42,10 +42,12 @@ extension Frontend {
         do throws(Errno) {
             let (ours, theirs) = try Socket.pair()
             let made = BackendChannel(
-                socket: FileDescriptor(owning: ours), device: device, messageTimeout: UInt64(options.messageTimeout) &* 1000)
+                socket: FileDescriptor(owning: ours), device: device, messageTimeout: UInt64(options.messageTimeout) &* 1000,
+                counters: counters)
             made.isNegotiated = protocolFeatures.contains(shmem)
             made.others = { [unowned(unsafe) self] in carryOut($0) }
             channel = made
+            loss = nil
             channelForBackend = FileDescriptor(owning: theirs)
             return theirs
         } catch {

@@ -22,6 +22,7 @@ extension Frontend {
     func talk(through socket: consuming FileDescriptor) {
         main = MessageStream(
             socket: socket, capacity: capacity, timeout: UInt64(options.messageTimeout) &* 1000)
+        counters.connections &+= 1
         phase = .shakingHands
         step = .getFeatures
         advance()

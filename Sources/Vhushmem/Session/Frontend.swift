@@ -37,6 +37,10 @@ public final class Frontend: Pollable {
     var listener: Listener?
     var main: MessageStream?
     var channel: BackendChannel?
+    let counters = RequestCounters()
+    /// Why the channel was lost, and why the last connection ended that has; for the status.
+    var loss: ShmemError?
+    var lastEnding: ShmemError?
     var step = HandshakeStep.getFeatures
     var awaited: AwaitedReply?
     /// What the VMM asks for, in its order.
@@ -280,6 +284,7 @@ public final class Frontend: Pollable {
 
     func finishReset() {
         isResetting = false
+        counters.resets &+= 1
         running.isStarted = false
         channel?.endReset()
         // What was served between the reset and the back-end's answer was refused: this is for what other threads may have mapped.
@@ -303,6 +308,7 @@ public final class Frontend: Pollable {
         phase = comesBack ? .away : .over
         nextAttempt = comesBack ? firstAttempt : nil
         ending = error
+        lastEnding = error
         mustSendAgain = false
         sendDeadline = nil
         if isResetting { forgetRunning() }
@@ -353,6 +359,7 @@ public final class Frontend: Pollable {
         guard let channel, self.channel === channel else { return }
         channel.isClosed = true
         self.channel = nil
+        loss = error
         // While `channel` still holds the socket: one that is closed can't be taken out of an epoll any more.
         watch()
         if !options.keepsMappings { device.unmapAll() }
