@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+/// What the protocol features are called and what each does, for people.
+extension ProtocolFeatures {
+    /// The bits that the specification names today.
+    private static let named: UInt64 = (1 << 24) &- 1
+
+    /// The bits that have no name.
+    public var unknown: ProtocolFeatures { ProtocolFeatures(rawValue: rawValue & ~ProtocolFeatures.named) }
+
+    /// The names of those that have one, in the order of their bits and without the specification's prefix.
+    public var names: [String] {
+        var names: [String] = []
+        forEachName { name, _ in names.append("\(name)") }
+        return names
+    }
+
+    /// The same features with SHMEM where it is today, for peers that have it at bit 20 or 21. Whoever agreed to that means nothing else by
+    /// the bit, so that what it is today is not meant.
+    func withShmemToday(_ shmem: ProtocolFeatures) -> ProtocolFeatures {
+        isSuperset(of: shmem) ? subtracting(shmem).union(.shmem(bit: ProtocolFeatures.shmemBit)) : self
+    }
+
+    /// Calls `body` with the name and the purpose of each feature that has a name.
+    func forEachName(_ body: (StaticString, StaticString) -> Void) {
+        var left = rawValue & ProtocolFeatures.named
+        while left != 0 {
+            let bit = UInt32(left.trailingZeroBitCount)
+            left &= left &- 1
+            if let name = ProtocolFeatures.name(ofBit: bit) { body(name, ProtocolFeatures.purpose(ofBit: bit)) }
+        }
+    }
+
+    /// What QMP shows of a device: the features that have a name, and the others as a number where there are any.
+    func description() -> JsonText {
+        let json = JsonText()
+        json.beginObject()
+        json.beginList("protocol-features")
+        forEachName { name, purpose in json.item("VHOST_USER_PROTOCOL_F_", name, ": ", purpose) }
+        json.endList()
+        if !unknown.isEmpty { json.number("unknown-protocol-features", unknown.rawValue) }
+        json.endObject()
+        return json
+    }
+
+    /// What a bit with a name is for.
+    private static func purpose(ofBit bit: UInt32) -> StaticString {
+        switch bit {
+        case 0: "the back-end tells how many queues it can have"
+        case 1: "the log of dirty pages is shared as a file descriptor"
+        case 2: "the back-end announces a guest that has moved by RARP"
+        case 3: "any request can ask for an acknowledgement"
+        case 4: "the network's MTU is told to the back-end"
+        case 5: "the back-end sends requests of its own, on a channel"
+        case 6: "rings may have the other byte order"
+        case 7: "the back-end keeps sessions of a crypto device"
+        case 8: "the back-end's page faults are handled for post-copy migration"
+        case 9: "the configuration space is in the back-end"
+        case 10: "requests of the back-end may carry file descriptors"
+        case 11: "the back-end gives a queue's doorbell as memory"
+        case 12: "requests in flight are kept in shared memory, and survive the back-end"
+        case 13: "the device can be reset without reconnecting"
+        case 14: "queues are kicked and called by messages"
+        case 15: "guest memory is added and removed a range at a time"
+        case 16: "the back-end knows the virtio device status"
+        case 17: "guest memory is mapped through Xen"
+        case 18: "devices share files that are found by a UUID"
+        case 19: "the back-end's inner state is saved and loaded for migration"
+        case 20: "a queue stops with requests in flight, which are kept in shared memory"
+        case 21: "addresses of rings are those of the guest"
+        case 22: "the back-end maps files into shared memory regions"
+        default: "a queue can be stopped without waiting for its requests"
+        }
+    }
+}
