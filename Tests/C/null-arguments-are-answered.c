@@ -136,6 +136,15 @@ static void back_end(void)
     vhushmem_backend_free(backend);
 }
 
+static void status(void)
+{
+    CHECK(vhushmem_status_json(NULL) == NULL);
+    CHECK(vhushmem_frontend_status_json(NULL, 1) == NULL);
+    CHECK(vhushmem_channel_status_json(NULL, 1) == NULL);
+    CHECK(vhushmem_device_status_json(NULL, 1) == NULL);
+    CHECK(vhushmem_region_status_json(NULL, 1) == NULL);
+}
+
 static void series(void)
 {
     uint64_t at, sizes[VIRTIO_MAX_SHMEM_REGIONS];
@@ -184,6 +193,7 @@ int main(void)
     front_end();
     channel();
     back_end();
+    status();
     series();
     return 0;
 }

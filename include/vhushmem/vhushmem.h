@@ -21,6 +21,7 @@
 #include <vhushmem/region.h>
 #include <vhushmem/request.h>
 #include <vhushmem/shared-object.h>
+#include <vhushmem/status.h>
 #include <vhushmem/version.h>
 #include <vhushmem/vhost-user.h>
 #include <vhushmem/virtqueue.h>

@@ -17,7 +17,7 @@ public final class Region: @unchecked Sendable {
     let table: MappingTable
     /// These are guarded by `device.lock`.
     var scratch = ScratchPages()
-    private var quota: Quota
+    private(set) var quota: Quota
     private var observers: [any RegionObserver] = []
     /// What stands for the region among QEMU-like memory regions, once somebody asked for it. Guarded by `device.lock`.
     var container: RegionContainer?

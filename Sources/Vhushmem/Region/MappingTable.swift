@@ -88,6 +88,21 @@ final class MappingTable: @unchecked Sendable {
         return leaf.key(index) < offset ? leaf.record(index) : nil
     }
 
+    /// Copies records in their order, as many as there is room for. Returns how many.
+    func copyRecords(into records: UnsafeMutableBufferPointer<MappingRecord>) -> Int {
+        var copied = 0
+        var leaf = leaf(for: 0)
+        while let node = leaf {
+            for index in 0..<node.count {
+                guard copied < records.count else { return copied }
+                records[copied] = node.record(index)
+                copied &+= 1
+            }
+            leaf = node.next
+        }
+        return copied
+    }
+
     /// Changes the owner's word of the record that starts there; false: there is none.
     func setWord(at start: UInt64, to word: UInt64) -> Bool {
         guard let leaf = leaf(for: start) else { return false }

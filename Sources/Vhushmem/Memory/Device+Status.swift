@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+/// What is mapped, and how much of what may be, as JSON. include/vhushmem/status.h says what each key means.
+extension Device {
+    /// One object, of which each region lists its first `maximumMappings` live mappings and says how many more there are. Each region
+    /// is as it was at one moment; what other threads do between two of them shows in the later one alone.
+    public func statusJSON(maximumMappings: UInt64 = Region.mappingsInStatus) -> String {
+        status(maximumMappings).takeString()
+    }
+
+    func status(_ maximumMappings: UInt64) -> JsonText {
+        let json = JsonText()
+        writeStatus(to: json, nil, maximumMappings)
+        return json
+    }
+
+    func writeStatus(to json: JsonText, _ key: StaticString?, _ maximumMappings: UInt64) {
+        let quota = state.lock.withLock { state.quota }
+        json.beginObject(key)
+        quota.write(to: json)
+        json.beginObject("process")
+        json.quota("mappings", used: UInt64(clamping: ProcessBudget.inUse), limit: UInt64(clamping: ProcessBudget.limit))
+        json.endObject()
+        json.beginList("regions")
+        for region in allRegions { region.writeStatus(to: json, maximumMappings) }
+        json.endList()
+        json.endObject()
+    }
+}
+
+extension Region {
+    /// How many live mappings a status lists of each region unless it is told otherwise.
+    public static var mappingsInStatus: UInt64 { 256 }
+
+    /// The same of one region.
+    public func statusJSON(maximumMappings: UInt64 = Region.mappingsInStatus) -> String {
+        status(maximumMappings).takeString()
+    }
+
+    func status(_ maximumMappings: UInt64) -> JsonText {
+        let json = JsonText()
+        writeStatus(to: json, maximumMappings)
+        return json
+    }
+
+    /// The window's address is left out on purpose: a status ends up in logs and bug reports, and it would tell where this process has its
+    /// memory.
+    func writeStatus(to json: JsonText, _ maximumMappings: UInt64) {
+        // The text is made after the lock was given back: nobody's map waits for it.
+        let (quota, records, count) = snapshot(maximumMappings)
+        defer { records.deallocate() }
+        json.beginObject()
+        json.number("shmid", UInt64(id))
+        json.number("size", size)
+        json.text("strategy", "window" as StaticString)
+        json.text("holes", options.holes == .zero ? "zero" : "fault" as StaticString)
+        json.bool("populate", options.populate)
+        json.bool("huge_pages", options.hugePages)
+        json.bool("keeps_files", options.keepsFiles)
+        options.filePolicy.write(to: json)
+        quota.write(to: json)
+        json.beginList("mappings")
+        for record in records[..<count] { record.write(to: json) }
+        json.endList()
+        json.number("mappings_left_out", quota.mappings &- UInt64(count))
+        json.endObject()
+    }
+
+    /// The books, and the first live mappings, as they were at one moment. The records are the caller's to deallocate.
+    private func snapshot(_ maximum: UInt64) -> (Quota, UnsafeMutableBufferPointer<MappingRecord>, Int) {
+        var live = mappingCount
+        while true {
+            // Memory is not asked for with the lock held. Meanwhile there may be more mappings than there is room for.
+            let room = UnsafeMutableBufferPointer<MappingRecord>.allocate(
+                capacity: Int(clamping: min(maximum, live &+ live / 8)))
+            let (quota, count) = device.lock.withLock { (self.quota, table.copyRecords(into: room)) }
+            if UInt64(count) == min(maximum, quota.mappings) { return (quota, room, count) }
+            room.deallocate()
+            live = quota.mappings
+        }
+    }
+}
+
+extension FilePolicy {
+    fileprivate func write(to json: JsonText) {
+        json.beginList("fd_policy")
+        if contains(.allowBeyondEnd) { json.item("allow-beyond-end") }
+        if contains(.requireSealShrink) { json.item("require-seal-shrink") }
+        if contains(.filesOnly) { json.item("files-only") }
+        json.endList()
+    }
+}
+
+extension MappingRecord {
+    fileprivate func write(to json: JsonText) {
+        let word = MappingWord(bits: word)
+        json.beginObject()
+        json.number("shm_offset", start)
+        json.number("len", length)
+        json.number("fd_offset", fileOffset)
+        json.bool("rw", word.isWritable)
+        json.bool("broken", word.isBroken)
+        json.endObject()
+    }
+}

@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef VHUSHMEM_STATUS_H
+#define VHUSHMEM_STATUS_H
+
+/**
+ * @file
+ * What is going on, as text: for a monitor command, a log, a bug report.
+ *
+ * The JSON is one object without line breaks, in UTF-8. Numbers are decimal integers, up to 64 bits, as QMP has them: a reader whose
+ * numbers are doubles (JavaScript) loses the last digits of those above 2^53, which in practice are sets of feature bits alone; each of
+ * those is also there as names. Texts from outside are escaped, control characters and what a terminal would take for such too; bytes
+ * of a path that are no UTF-8 show as U+FFFD. Keys may be added in later releases; those that are here stay. No address of this
+ * process is in it.
+ *
+ * A region:
+ *     "shmid", "size"      id; bytes
+ *     "strategy"           "window"
+ *     "holes"              "fault" or "zero"
+ *     "populate", "huge_pages", "keeps_files"   the region's flags, true or false
+ *     "fd_policy"          a list of "allow-beyond-end", "require-seal-shrink", "files-only"
+ *     "quotas"             {"mappings": {"used", "limit"}, "bytes": {"used", "limit"}}: live mappings, and their bytes in whole pages;
+ *                          limit null: the region has none of its own
+ *     "counters"           {"maps", "unmaps", "mapped_bytes", "unmapped_bytes"}: what was done since the beginning, by whatever way, in
+ *                          whole pages; a mapping that ended in a reset or with its back-end counts as unmapped
+ *     "mappings"           a list of {"shm_offset", "len", "fd_offset", "rw", "broken"}, by offset (bytes; mapping.h says what they are)
+ *     "mappings_left_out"  how many more live mappings there are: those with the greatest offsets
+ * All of one region is as it was at one moment.
+ *
+ * A device:
+ *     "quotas", "counters" as above, of all its regions together, also those that are gone
+ *     "process"            {"mappings": {"used", "limit"}}: what all windows of the process use of its budget (region.h), counted as the
+ *                          kernel counts
+ *     "regions"            a list of regions, by id
+ *
+ * A front-end:
+ *     "state"              "new", "listening", "handshake", "restoring" (a back-end that came back is told what it has to know),
+ *                          "ready", "away" (until the next attempt to find the back-end again), or "disconnected" (for good)
+ *     "reason"             why the last connection ended that has, a sentence; null: none has
+ *     "waiting_for"        what has not come yet, a sentence, when listening, in the handshake and when restoring; else null
+ *     "socket_path"        null: it was made with a descriptor
+ *     "server"             it listens there (true), or connects
+ *     "reconnect_ms"       as in the options; null: never
+ *     "connections"        how many were made
+ *     "features"           virtio features that the back-end offers; 0 before it told, as the next three
+ *     "protocol_features"  what both sides agreed on, as it went over the wire
+ *     "protocol_feature_names"     the same as a list of names (vhushmem_protocol_feature_name); the bit that means SHMEM is "SHMEM"
+ *     "unknown_protocol_features"  those that have no name
+ *     "shmem_bit", "queues", "max_queues"   the bit that means SHMEM; queues of the VMM; queues that the back-end can have
+ *     "started"            the device runs
+ *     "resetting"          a reset is under way
+ *     "requests_waiting"   requests of the VMM that have no answer yet
+ *     "channel"            {"state": "none" (not made yet, or gone with its connection), "open" or "lost"; "reason": why it was lost, or
+ *                          null; "answers_unread": the back-end does not read its answers, and is not served until it does;
+ *                          "owes_answer": a request is answered later, and nothing is read until then}
+ *     "requests"           {"map": {"served", "refused"}, "unmap": ..., "other": ...}: requests of the back-end since the beginning
+ *     "resets"             complete ones
+ *     "device"             its device
+ *
+ * A channel alone: "resetting", "channel", "requests", "resets", "device".
+ */
+
+#include <vhushmem/base.h>
+#include <vhushmem/channel.h>
+
+G_BEGIN_DECLS
+
+/** How many mappings of each region vhushmem_status_json lists. */
+#define VHUSHMEM_STATUS_MAPPINGS UINT64_C(256)
+
+/**
+ * A front-end's status, with VHUSHMEM_STATUS_MAPPINGS mappings of each region.
+ *
+ * @returns JSON, owned by the caller (g_free); NULL: frontend is NULL.
+ * Thread rule: that of the front-end (frontend.h); inside its callbacks too.  Since: 0.1
+ */
+VHUSHMEM_API char *vhushmem_status_json(vhushmem_frontend *frontend);
+
+/**
+ * The same with as many mappings as are wanted.
+ *
+ * @param max_mappings  how many mappings of each region are listed at the most; 0: only how many there are; UINT64_MAX: all. Their
+ *                      records are copied (32 bytes each) while no map or unmap of the device goes on; the text, some 90 bytes each, is
+ *                      made after that.
+ * @returns JSON, owned by the caller (g_free); NULL: frontend is NULL.
+ * Thread rule: as vhushmem_status_json.  Since: 0.1
+ */
+VHUSHMEM_API char *vhushmem_frontend_status_json(vhushmem_frontend *frontend, uint64_t max_mappings);
+
+/**
+ * The status of a channel alone.
+ *
+ * @param max_mappings  as for vhushmem_frontend_status_json.
+ * @returns JSON, owned by the caller (g_free); NULL: channel is NULL.
+ * Thread rule: that of the channel (channel.h); inside its callbacks too.  Since: 0.1
+ */
+VHUSHMEM_API char *vhushmem_channel_status_json(vhushmem_channel *channel, uint64_t max_mappings);
+
+/**
+ * The status of a device: what is mapped in its regions, its quotas, its counters.
+ *
+ * @param max_mappings  as for vhushmem_frontend_status_json.
+ * @returns JSON, owned by the caller (g_free); NULL: device is NULL.
+ * Thread rule: any thread. What others map and unmap between two regions shows in the later one alone.  Since: 0.1
+ */
+VHUSHMEM_API char *vhushmem_device_status_json(vhushmem_device *device, uint64_t max_mappings);
+
+/**
+ * The status of a region.
+ *
+ * @param max_mappings  as for vhushmem_frontend_status_json.
+ * @returns JSON, owned by the caller (g_free); NULL: region is NULL.
+ * Thread rule: any thread.  Since: 0.1
+ */
+VHUSHMEM_API char *vhushmem_region_status_json(vhushmem_region *region, uint64_t max_mappings);
+
+/**
+ * Say what protocol features are called and what each does, in the order of their bits: "VHOST_USER_PROTOCOL_F_SHMEM: the back-end
+ * maps files into shared memory regions". What stands after the colon is for people and may change.
+ *
+ * Bits have the meaning that they have today. Of a front-end whose shmem_bit is 20 or 21, first put that bit where SHMEM is today:
+ *     if (features >> shmem_bit & 1) {
+ *         features = (features & ~(UINT64_C(1) << shmem_bit)) | UINT64_C(1) << VHOST_USER_PROTOCOL_F_SHMEM;
+ *     }
+ * (vhushmem_status_json does this by itself.)
+ *
+ * @param features  protocol features, as they are offered or agreed on (vhushmem_frontend_protocol_features).
+ * @param unknown   receives the bits that have no name, 0 if there are none; may be NULL.
+ * @returns a list of strings that ends with NULL (and may be empty), owned by the caller (g_strfreev).
+ * Thread rule: any thread.  Since: 0.1
+ */
+VHUSHMEM_API char **vhushmem_protocol_features_to_strings(uint64_t features, uint64_t *unknown);
+
+/**
+ * The same as JSON, with QMP's kind of keys: {"protocol-features":["VHOST_USER_PROTOCOL_F_MQ: ...", ...],
+ * "unknown-protocol-features":N}. The second key is left out where there are none.
+ *
+ * @param features  as for vhushmem_protocol_features_to_strings.
+ * @returns JSON, owned by the caller (g_free).
+ * Thread rule: any thread.  Since: 0.1
+ */
+VHUSHMEM_API char *vhushmem_protocol_features_to_json(uint64_t features);
+
+G_END_DECLS
+
+#endif
