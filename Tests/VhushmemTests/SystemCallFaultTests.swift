@@ -210,6 +210,9 @@
             case .recvmsg: [EAGAIN, ECONNRESET, ENOMEM, EINTR]
             case .sendmsg: [EAGAIN, EPIPE, ENOBUFS, ETOOMANYREFS, EINTR]
             case .epollControl: [ENOSPC, ENOMEM, ENOENT]
+            case .epollWait: [EINTR, ENOMEM]
+            case .ftruncate: [ENOSPC, EIO]
+            case .write: [EAGAIN, EIO]
             case .poll: [ENOMEM, EINTR]
             case .processVMRead, .processVMWrite: [EFAULT, EPERM]
             case .unlink: [ENOENT, EACCES]
@@ -220,7 +223,7 @@
 
     /// A session from its beginning to its end.
     private enum Life: CaseIterable {
-        case frontEnd, frontEndThatWaits, frontEndThatListens, frontEndThatConnects, backEnd, regionAlone
+        case frontEnd, frontEndThatWaits, frontEndThatListens, frontEndThatConnects, backEnd, backEndWithAQueue, regionAlone
 
         /// False: it did not come to its natural end, which is all right while something fails.
         func run(_ fault: String = "no fault") -> Bool {
@@ -231,6 +234,7 @@
                 case .frontEndThatListens: return try runListening()
                 case .frontEndThatConnects: return try runConnecting()
                 case .backEnd: return try runBackend()
+                case .backEndWithAQueue: return try runQueue()
                 case .regionAlone: return try runRegion(fault)
                 }
             } catch {
@@ -309,6 +313,56 @@
             channel.send(message(10, flags: 5, littleEndian(0 as UInt64)))
             try backend.unmap(shmid: 0, at: 0, length: pageSize)
             return true
+        }
+
+        /// A queue with one chain in it, and a book of what was taken.
+        private func runQueue() throws -> Bool {
+            let (peer, socket) = try Peer.pair()
+            defer { drain(peer) }
+            let ram = try makeMemfd(pages: 4)
+            let kick = TestFile(eventfd(0, vhu_eventfd_flags))
+            let call = TestFile(eventfd(0, vhu_eventfd_flags))
+            // A descriptor of four bytes to read; the available ring has it.
+            let descriptor = littleEndian(3 * pageSize) + littleEndian(4 as UInt32) + littleEndian(0 as UInt32)
+            _ = pwrite(ram.fd, descriptor, descriptor.count, 0)
+            _ = pwrite(ram.fd, [0, 0, 1, 0, 0, 0] as [UInt8], 6, off_t(pageSize))
+            _ = pwrite(ram.fd, [0, 0, 0, 0] as [UInt8], 4, off_t(2 * pageSize))
+            let backend = try Backend()
+            defer { backend.close() }
+            var taken = 0
+            var handlers = BackendHandlers()
+            handlers.queue = { backend, queue, event in
+                guard case .kicked = event else { return }
+                while let chain = try? backend.pop(queue: queue) {
+                    taken += 1
+                    try? backend.push(chain, written: 0)
+                }
+                _ = try? backend.notify(queue: queue)
+            }
+            try backend.setHandlers(handlers)
+            do {
+                try backend.attach(socket: socket)
+            } catch {
+                close(socket)
+                throw error
+            }
+            _ = try backend.pollDescriptor()
+            let memory = littleEndian(1 as UInt64) + littleEndian(0 as UInt64) + littleEndian(4 * pageSize)
+            let addresses = [0, 2 * pageSize, pageSize, 0].flatMap { littleEndian($0) }
+            let size = littleEndian(0 as UInt64) + littleEndian(0 as UInt64) + littleEndian(8 << 16 | 1 as UInt32) + [0, 0, 0, 0]
+            peer.send(message(16, littleEndian((1 << 12 | 1 << 3) as UInt64)))
+            peer.send(message(31, size))
+            peer.send(message(2, littleEndian((1 << 32) as UInt64)))
+            peer.send(message(5, memory + littleEndian(0 as UInt64) + littleEndian(0 as UInt64)), descriptors: [ram.fd])
+            peer.send(message(8, littleEndian((8 << 32) as UInt64)))
+            peer.send(message(9, littleEndian(0 as UInt64) + addresses))
+            peer.send(message(13, littleEndian(0 as UInt64)), descriptors: [call.fd])
+            peer.send(message(12, littleEndian(0 as UInt64)), descriptors: [kick.fd])
+            var one: UInt64 = 1
+            _ = write(kick.fd, &one, 8)
+            takeTurns({ taken == 1 }, { backend.dispatch() })
+            backend.dispatch()
+            return taken == 1
         }
 
         /// A device without a session.
