@@ -349,7 +349,8 @@
             _ = try backend.pollDescriptor()
             let memory = littleEndian(1 as UInt64) + littleEndian(0 as UInt64) + littleEndian(4 * pageSize)
             let addresses = [0, 2 * pageSize, pageSize, 0].flatMap { littleEndian($0) }
-            let size = littleEndian(0 as UInt64) + littleEndian(0 as UInt64) + littleEndian(8 << 16 | 1 as UInt32) + [0, 0, 0, 0]
+            let size =
+                littleEndian(0 as UInt64) + littleEndian(0 as UInt64) + littleEndian(8 << 16 | 1 as UInt32) + [0, 0, 0, 0]
             peer.send(message(16, littleEndian((1 << 12 | 1 << 3) as UInt64)))
             peer.send(message(31, size))
             peer.send(message(2, littleEndian((1 << 32) as UInt64)))
