@@ -3,8 +3,6 @@
 #include "reconnect-rig.h"
 #include "status-rig.h"
 
-static const vhushmem_device_options quotas = {.struct_size = sizeof(quotas), .max_mappings = 4};
-
 static void new_listening_and_ready(void)
 {
     coming_rig c;
