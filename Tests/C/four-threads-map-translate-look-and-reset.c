@@ -28,6 +28,9 @@ static void look(uint64_t *state)
     CHECK(vhushmem_device_mapped_bytes(device) <= PAGES * PAGE);
     CHECK(vhushmem_device_find_region(device, 0) == region);
     EQ(vhushmem_device_region_ids(device, NULL, 0), 1);
+    char *status = vhushmem_device_status_json(device, 2);
+    CHECK(status != NULL && strstr(status, "\"regions\":[{\"shmid\":0") != NULL);
+    g_free(status);
 }
 
 /* What is read is the file's word, or was undone meanwhile: the address alone may not be followed here. */
@@ -107,7 +110,7 @@ int main(void)
         if (wait_readable((int)ok(vhushmem_frontend_get_fd(r.frontend)), 10)) {
             ok(vhushmem_frontend_dispatch(r.frontend));
         }
-        if (random_below(&state, 20) == 0) {
+        if (random_below(&state, 3) == 0) {
             int result = vhushmem_frontend_reset(r.frontend, NULL);
             CHECK(result == 0 || result == -EALREADY);
             resets += result == 0;

@@ -111,6 +111,11 @@ enum {
 VHUSHMEM_API int vhushmem_frontend_set_config(vhushmem_frontend *frontend, uint32_t offset, const void *buf, uint32_t len,
                                               unsigned flags, GError **errp);
 
+/** The same without waiting: the reply tells how it ended, and nothing else. Since: 0.1 */
+VHUSHMEM_API int vhushmem_frontend_set_config_async(vhushmem_frontend *frontend, uint32_t offset, const void *buf, uint32_t len,
+                                                    unsigned flags, vhushmem_reply_fn fn, void *user_data,
+                                                    GDestroyNotify destroy, GError **errp);
+
 /** The virtio device status (GET_STATUS; needs STATUS), 0 to 255; or what is said above. Since: 0.1 */
 VHUSHMEM_API int vhushmem_frontend_get_device_status(vhushmem_frontend *frontend, GError **errp);
 
@@ -120,6 +125,63 @@ VHUSHMEM_API int vhushmem_frontend_get_device_status_async(vhushmem_frontend *fr
 
 /** Set the virtio device status (SET_STATUS; needs STATUS). start_device and stop_device do it by themselves. Since: 0.1 */
 VHUSHMEM_API int vhushmem_frontend_set_device_status(vhushmem_frontend *frontend, uint8_t status, GError **errp);
+
+/** The same without waiting: the reply tells how it ended, and nothing else. Since: 0.1 */
+VHUSHMEM_API int vhushmem_frontend_set_device_status_async(vhushmem_frontend *frontend, uint8_t status, vhushmem_reply_fn fn,
+                                                           void *user_data, GDestroyNotify destroy, GError **errp);
+
+/**
+ * Ask the back-end for a file that it shares under a name (GET_SHARED_OBJECT; needs SHARED_OBJECT).
+ *
+ * @param uuid  16 bytes.
+ * @returns a descriptor, to be closed by the caller; or -ENOENT (it shares none with this name), or what is said above.
+ * Since: 0.1
+ */
+VHUSHMEM_API int vhushmem_frontend_get_shared_object(vhushmem_frontend *frontend, const uint8_t *uuid, GError **errp);
+
+/** The same without waiting: the reply's fd is the file (dup it to keep it). Since: 0.1 */
+VHUSHMEM_API int vhushmem_frontend_get_shared_object_async(vhushmem_frontend *frontend, const uint8_t *uuid,
+                                                           vhushmem_reply_fn fn, void *user_data, GDestroyNotify destroy,
+                                                           GError **errp);
+
+/**
+ * Say where the back-end is to note which pages of guest memory it has written (SET_LOG_BASE; needs LOG_SHMFD): a bit for each 4096
+ * bytes. It does so once VHOST_F_LOG_ALL (bit 26) is among the features that the device is started with. Writes to used rings are not
+ * noted: what a VMM knows of its queues, it can mark itself.
+ *
+ * @param fd      the file with the bits; duplicated until it was sent.
+ * @param offset  where they begin in the file, bytes.
+ * @param size    bytes.
+ * @returns 0, or -EBADF, -EMFILE, or what is said above.
+ * Since: 0.1
+ */
+VHUSHMEM_API int vhushmem_frontend_set_log(vhushmem_frontend *frontend, int fd, uint64_t offset, uint64_t size, GError **errp);
+
+/** The same without waiting: the reply tells how it ended, and nothing else. Since: 0.1 */
+VHUSHMEM_API int vhushmem_frontend_set_log_async(vhushmem_frontend *frontend, int fd, uint64_t offset, uint64_t size,
+                                                 vhushmem_reply_fn fn, void *user_data, GDestroyNotify destroy, GError **errp);
+
+/** Say which eventfd the back-end is to signal when it has noted something (SET_LOG_FD). @returns as set_log. Since: 0.1 */
+VHUSHMEM_API int vhushmem_frontend_set_log_fd(vhushmem_frontend *frontend, int fd, GError **errp);
+
+/**
+ * Say which byte order the rings of a queue have (SET_VRING_ENDIAN; needs CROSS_ENDIAN, which protocol_features of the options has to
+ * ask for).
+ *
+ * @returns 0, or -EINVAL (queue), or what is said above.
+ * Since: 0.1
+ */
+VHUSHMEM_API int vhushmem_frontend_set_queue_endian(vhushmem_frontend *frontend, unsigned queue, bool big_endian,
+                                                    GError **errp);
+
+/**
+ * Tell the back-end by a message that there is something in a queue (VRING_KICK; needs INBAND_NOTIFICATIONS, which protocol_features of
+ * the options has to ask for).
+ *
+ * @returns 0, or -EINVAL (queue), or what is said above.
+ * Since: 0.1
+ */
+VHUSHMEM_API int vhushmem_frontend_kick_queue(vhushmem_frontend *frontend, unsigned queue, GError **errp);
 
 G_END_DECLS
 

@@ -48,6 +48,13 @@ struct ReplyCallback {
         if let error { fail(error) } else { succeed() }
     }
 
+    func end(_ result: Result<Void, ShmemError>) {
+        switch result {
+        case .success: succeed()
+        case .failure(let error): fail(error)
+        }
+    }
+
     func finish<Answer>(_ result: Result<Answer, ShmemError>, _ succeed: (Answer) -> Void) {
         switch result {
         case .success(let answer): succeed(answer)
@@ -111,7 +118,7 @@ extension FrontendRequest {
     /// Requests that the library sends by itself, so that it knows how things stand.
     fileprivate static func isOwn(_ id: UInt32) -> Bool {
         switch FrontendRequest(rawValue: id) {
-        case .setOwner, .resetOwner, .setProtocolFeatures, .setBackendReqFd, .setFeatures, .resetDevice, .setMemTable,
+        case .setOwner, .setProtocolFeatures, .setBackendReqFd, .setFeatures, .resetDevice, .setMemTable,
             .addMemReg,
             .remMemReg, .setVringNum, .setVringAddr, .setVringBase, .getVringBase, .setVringKick, .setVringCall, .setVringErr,
             .setVringEnable:
@@ -193,15 +200,7 @@ package func vhushmem_frontend_set_config(
 ) -> Int32 {
     report(to: errp) { () throws(ShmemError) in
         guard let frontend = object(frontend, Frontend.self) else { throw .null("frontend") }
-        guard let buf else { throw .null("buf") }
-        let migration = UInt32(VHUSHMEM_CONFIG_MIGRATION)
-        guard flags & ~migration == 0 else {
-            throw ShmemError(EINVAL, "the flags \(hex(UInt64(flags))) of set_config have unknown bits")
-        }
-        guard len <= Frontend.largestConfig else { throw ShmemError(EINVAL, "no configuration space has \(len) bytes") }
-        // SAFETY: the caller says that buf has len bytes.
-        let bytes = Array(UnsafeRawBufferPointer(start: buf, count: Int(len)))
-        try frontend.ask(FrontendQuestion<Void>.setConfig(at: offset, bytes, migrates: flags & migration != 0))
+        try frontend.ask(FrontendQuestion<Void>.setConfig(offset, buf, len, flags))
     }
 }
 

@@ -19,6 +19,9 @@ extension Region {
         try transfer(at: offset, UnsafeMutableRawBufferPointer(mutating: bytes), isWrite: true)
     }
 
+    /// How often a copy is tried again while the region changes.
+    private static let mostRetries = 1000
+
     private func transfer(at offset: UInt64, _ bytes: UnsafeMutableRawBufferPointer, isWrite: Bool) throws(ShmemError) {
         let subject = ShmemError.Subject.access(shmid: id, offset: offset, length: UInt64(bytes.count), isWrite: isWrite)
         guard let range = ByteRange(start: offset, length: UInt64(bytes.count)) else {
@@ -26,7 +29,9 @@ extension Region {
         }
         guard range.end <= size else { throw ShmemError(EINVAL, subject, .beyondEnd(size: size)) }
         var at = offset
+        var retries = 0
         while at < range.end, let base = bytes.baseAddress {
+            let changes = table.changes
             guard let record = table.concurrentFind(containing: at, length: 1), let pages = ownedPages(record) else {
                 throw ShmemError(ENOENT, subject, .holeAt(at))
             }
@@ -39,12 +44,10 @@ extension Region {
                 done = isWrite ? try Memory.store(mine, at: theirs, piece) : try Memory.copy(from: theirs, to: mine, piece)
             } catch {
                 guard error.code == EFAULT else { throw ShmemError(error.code, subject, .system("process_vm", error.code)) }
-                // Undone in this moment, which the next look finds; or still there, and lost.
-                if let now = table.concurrentFind(containing: at, length: 1), now.start == record.start,
-                    now.length == record.length, now.fileOffset == record.fileOffset
-                {
-                    throw ShmemError(EIO, subject, .lostAt(at))
-                }
+                // Undone in this moment, and maybe mapped again, which the next look finds; or there all the time, and lost. Who changes
+                // the region without end must not keep us here for ever.
+                if table.changes == changes || retries == Region.mostRetries { throw ShmemError(EIO, subject, .lostAt(at)) }
+                retries = retries &+ 1
                 continue
             }
             at = at &+ UInt64(done)

@@ -36,6 +36,12 @@ extension MappingTable {
         vhu_store_relaxed(state + StateWord.root, node?.address ?? 0)
     }
 
+    /// Another number than before: something has changed, or is being changed. Any thread may ask.
+    var changes: UInt64 {
+        // SAFETY: as in beginChange.
+        vhu_load_acquire(state + StateWord.sequence)
+    }
+
     /// The record that owns all of [offset, offset + length), from its start to the end of its last page. Any thread may ask at
     /// any time; the answer was true at one moment within the call.
     @_optimize(speed)

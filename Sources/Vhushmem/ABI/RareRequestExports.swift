@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+import CGLib
+import CLinux
+import CVhushmem
+
+// vhushmem/request.h: what has no descriptor or number for its answer, without waiting; and what few devices need
+
+@_cdecl("vhushmem_frontend_set_log") @implementation
+package func vhushmem_frontend_set_log(
+    _ frontend: OpaquePointer?, _ fd: Int32, _ offset: UInt64, _ size: UInt64,
+    _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
+) -> Int32 {
+    report(to: errp) { () throws(ShmemError) in
+        guard let frontend = object(frontend, Frontend.self) else { throw .null("frontend") }
+        try frontend.ask(FrontendQuestion<Void>.setLog(Frontend.shared(fd), offset: offset, length: size))
+    }
+}
+
+@_cdecl("vhushmem_frontend_set_log_async") @implementation
+package func vhushmem_frontend_set_log_async(
+    _ frontend: OpaquePointer?, _ fd: Int32, _ offset: UInt64, _ size: UInt64, _ fn: vhushmem_reply_fn?, _ user_data: gpointer?,
+    _ destroy: GDestroyNotify?,
+    _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
+) -> Int32 {
+    report(to: errp) { () throws(ShmemError) in
+        let callback = try ReplyCallback.make(frontend, fn, user_data, destroy)
+        try callback.frontend.ask(FrontendQuestion<Void>.setLog(Frontend.shared(fd), offset: offset, length: size)) {
+            callback.end($0)
+        }
+    }
+}
+
+@_cdecl("vhushmem_frontend_set_log_fd") @implementation
+package func vhushmem_frontend_set_log_fd(
+    _ frontend: OpaquePointer?, _ fd: Int32, _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
+) -> Int32 {
+    report(to: errp) { () throws(ShmemError) in
+        guard let frontend = object(frontend, Frontend.self) else { throw .null("frontend") }
+        try frontend.ask(FrontendQuestion<Void>.setLogDescriptor(Frontend.shared(fd)))
+    }
+}
+
+@_cdecl("vhushmem_frontend_set_queue_endian") @implementation
+package func vhushmem_frontend_set_queue_endian(
+    _ frontend: OpaquePointer?, _ queue: UInt32, _ big_endian: Bool,
+    _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
+) -> Int32 {
+    report(to: errp) { () throws(ShmemError) in
+        guard let frontend = object(frontend, Frontend.self) else { throw .null("frontend") }
+        try frontend.requireQueue(queue)
+        try frontend.ask(FrontendQuestion<Void>.setEndian(queue: queue, isBig: big_endian))
+    }
+}
+
+@_cdecl("vhushmem_frontend_kick_queue") @implementation
+package func vhushmem_frontend_kick_queue(
+    _ frontend: OpaquePointer?, _ queue: UInt32, _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
+) -> Int32 {
+    report(to: errp) { () throws(ShmemError) in
+        guard let frontend = object(frontend, Frontend.self) else { throw .null("frontend") }
+        try frontend.requireQueue(queue)
+        try frontend.ask(FrontendQuestion<Void>.kick(queue: queue))
+    }
+}
+
+@_cdecl("vhushmem_frontend_set_device_status_async") @implementation
+package func vhushmem_frontend_set_device_status_async(
+    _ frontend: OpaquePointer?, _ status: UInt8, _ fn: vhushmem_reply_fn?, _ user_data: gpointer?, _ destroy: GDestroyNotify?,
+    _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
+) -> Int32 {
+    report(to: errp) { () throws(ShmemError) in
+        let callback = try ReplyCallback.make(frontend, fn, user_data, destroy)
+        try callback.frontend.ask(FrontendQuestion<Void>.setStatus(status)) { callback.end($0) }
+    }
+}
+
+@_cdecl("vhushmem_frontend_set_config_async") @implementation
+package func vhushmem_frontend_set_config_async(
+    _ frontend: OpaquePointer?, _ offset: UInt32, _ buf: UnsafeRawPointer?, _ len: UInt32, _ flags: UInt32,
+    _ fn: vhushmem_reply_fn?, _ user_data: gpointer?, _ destroy: GDestroyNotify?,
+    _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
+) -> Int32 {
+    report(to: errp) { () throws(ShmemError) in
+        let callback = try ReplyCallback.make(frontend, fn, user_data, destroy)
+        try callback.frontend.ask(FrontendQuestion<Void>.setConfig(offset, buf, len, flags)) { callback.end($0) }
+    }
+}
+
+@_cdecl("vhushmem_frontend_get_shared_object") @implementation
+package func vhushmem_frontend_get_shared_object(
+    _ frontend: OpaquePointer?, _ uuid: UnsafePointer<UInt8>?, _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
+) -> Int32 {
+    var fd: Int32 = -1
+    let result = report(to: errp) { () throws(ShmemError) in
+        guard let frontend = object(frontend, Frontend.self) else { throw .null("frontend") }
+        fd = try frontend.ask(FrontendQuestion<FrontendReply>.sharedObject(name(uuid))).takeDescriptor() ?? -1
+    }
+    return result < 0 ? result : fd
+}
+
+@_cdecl("vhushmem_frontend_get_shared_object_async") @implementation
+package func vhushmem_frontend_get_shared_object_async(
+    _ frontend: OpaquePointer?, _ uuid: UnsafePointer<UInt8>?, _ fn: vhushmem_reply_fn?, _ user_data: gpointer?,
+    _ destroy: GDestroyNotify?, _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
+) -> Int32 {
+    report(to: errp) { () throws(ShmemError) in
+        let callback = try ReplyCallback.make(frontend, fn, user_data, destroy)
+        try callback.frontend.ask(FrontendQuestion<FrontendReply>.sharedObject(name(uuid))) { result in
+            callback.finish(result) { callback.succeed(fd: $0.fd) }
+        }
+    }
+}
+
+private func name(_ uuid: UnsafePointer<UInt8>?) throws(ShmemError) -> [UInt8] {
+    guard let uuid else { throw .null("uuid") }
+    // SAFETY: the caller says that there are 16 bytes.
+    return Array(UnsafeBufferPointer(start: uuid, count: 16))
+}
+
+extension FrontendQuestion where Answer == Void {
+    /// SET_CONFIG, as C has it.
+    static func setConfig(
+        _ offset: UInt32, _ buf: UnsafeRawPointer?, _ len: UInt32, _ flags: UInt32
+    ) throws(ShmemError) -> FrontendQuestion {
+        guard let buf else { throw .null("buf") }
+        let migration = UInt32(VHUSHMEM_CONFIG_MIGRATION)
+        guard flags & ~migration == 0 else {
+            throw ShmemError(EINVAL, "the flags \(hex(UInt64(flags))) of set_config have unknown bits")
+        }
+        guard len <= Frontend.largestConfig else { throw ShmemError(EINVAL, "no configuration space has \(len) bytes") }
+        // SAFETY: the caller says that buf has len bytes.
+        let bytes = Array(UnsafeRawBufferPointer(start: buf, count: Int(len)))
+        return setConfig(at: offset, bytes, migrates: flags & migration != 0)
+    }
+}

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+import CLinux
+
+// MARK: Requests that few devices need
+
+extension FrontendQuestion where Answer == Void {
+    /// SET_LOG_BASE: where the back-end notes which pages it has written, `length` bytes of a file from `offset` on.
+    static func setLog(_ file: Eventfd, offset: UInt64, length: UInt64) -> FrontendQuestion {
+        let payload = encoded(16) {
+            $0.store(integer: length, at: 0)
+            $0.store(integer: offset, at: 8)
+        }
+        // Back-ends differ in what they reply with: a number, the payload again, or nothing.
+        return FrontendQuestion(request: .setLogBase, payload: payload, descriptors: [file], reply: .own(0...16)) { _ in }
+    }
+
+    /// SET_LOG_FD: what the back-end signals when it has noted something.
+    static func setLogDescriptor(_ file: Eventfd) -> FrontendQuestion {
+        FrontendQuestion(.setLogFd, descriptors: [file])
+    }
+
+    /// SET_VRING_ENDIAN: the byte order of a queue's rings.
+    static func setEndian(queue: UInt32, isBig: Bool) -> FrontendQuestion {
+        let state = VringState(queue: queue, number: isBig ? 1 : 0)
+        return FrontendQuestion(.setVringEndian, encoded(VringState.size, state.encode))
+    }
+
+    /// VRING_KICK: there is something in a queue, said by a message.
+    static func kick(queue: UInt32) -> FrontendQuestion {
+        FrontendQuestion(.vringKick, encoded(VringState.size, VringState(queue: queue, number: 0).encode))
+    }
+}
+
+extension FrontendQuestion where Answer == FrontendReply {
+    /// GET_SHARED_OBJECT: a file that the back-end shares under this name of 16 bytes. Throws ENOENT: it has none.
+    static func sharedObject(_ name: [UInt8]) -> FrontendQuestion {
+        FrontendQuestion(request: .getSharedObject, payload: name, reply: .own(0...16, mayHaveDescriptor: true)) {
+            reply throws(ShmemError) in
+            guard reply.fd != nil else { throw ShmemError(ENOENT, "the back-end shares no object with this name") }
+            return reply
+        }
+    }
+}
+
+extension Frontend {
+    /// The questions of the C interface take a file that stays the caller's.
+    static func shared(_ fd: Int32) throws(ShmemError) -> Eventfd {
+        do throws(Errno) {
+            return Eventfd(try FileDescriptor.duplicate(fd))
+        } catch {
+            throw ShmemError(error.code, "duplicating the descriptor \(fd): \(Errno.text(error.code))")
+        }
+    }
+
+    func requireQueue(_ queue: UInt32) throws(ShmemError) {
+        guard queue < options.queues else {
+            throw ShmemError(EINVAL, "the front-end has \(options.queues) queues, and none with the number \(queue)")
+        }
+    }
+}
