@@ -102,7 +102,14 @@ extension Backend {
             if queue.isRunning {
                 queue.mustBeLookedAt = true
                 hasQueueToLookAt = true
-                return BackendAnswer { () throws(Errno) in try watchKick(of: queue) }
+                return BackendAnswer { () throws(Errno) in
+                    do throws(Errno) {
+                        try watchKick(of: queue)
+                    } catch {
+                        pause(queue)
+                        throw error
+                    }
+                }
             }
         case .setVringCall:
             queue.call = eventfd

@@ -73,16 +73,18 @@ extension Backend {
     func refresh(_ queue: BackendQueue) throws(Errno) {
         guard queue.canRun else { return pause(queue) }
         guard !queue.isRunning, let addresses = queue.addresses else { return }
+        // First: a queue that is refused its kick has not been started.
+        try watchKick(of: queue)
         if queue.ring == nil {
             do throws(VirtqueueFault) {
                 queue.ring = try Virtqueue(
                     size: queue.size, base: queue.base, features: features, addresses: addresses, memory: memory,
                     ledger: inflight?.ledger(queue: queue.index, size: queue.size))
             } catch {
+                unwatchKick(of: queue)
                 throw Errno(EINVAL)
             }
         }
-        try watchKick(of: queue)
         queue.isRunning = true
         // What was put in before its kick was watched.
         queue.mustBeLookedAt = true
@@ -118,13 +120,20 @@ extension Backend {
         }
     }
 
+    /// A kick that can't be waited for is forgotten: what comes next is not refused for its sake.
     func watchKick(of queue: BackendQueue) throws(Errno) {
         guard let kick = queue.kick, !queue.isWatched else { return }
-        let set: ReadableSet
-        if let kicks { set = kicks } else { set = try ReadableSet.make() }
-        kicks = set
-        try set.insert(kick.fd, tag: UInt32(clamping: queue.index))
-        queue.isWatched = true
+        do throws(Errno) {
+            let set: ReadableSet
+            if let kicks { set = kicks } else { set = try ReadableSet.make() }
+            kicks = set
+            try set.insert(kick.fd, tag: UInt32(clamping: queue.index))
+            queue.isWatched = true
+        } catch {
+            queue.kick = nil
+            queue.hasKick = false
+            throw error
+        }
     }
 
     func unwatchKick(of queue: BackendQueue) {
