@@ -68,6 +68,24 @@ int main(void)
     coming_leave(&c);
     coming_close(&c); /* while it looks for another */
 
+    /* Memory that changes while it is told how to run is told before it is ready. */
+    int file = memfd_of(PAGE, 1);
+    vhushmem_guest_memory ram = memory_of(0x100000, 0x1000, file, 0);
+    running(&c, false);
+    coming_leave(&c);
+    coming_prepare(&c);
+    c.r.peer.mute = SET_VRING_BASE;
+    coming_arrive(&c);
+    PUMP_UNTIL(c.r.frontend, peer_heard(&c.r.peer, SET_VRING_BASE, 0) != NULL);
+    ok(vhushmem_frontend_set_memory(c.r.frontend, &ram, 1, &error));
+    CHECK(peer_heard(&c.r.peer, ADD_MEM_REG, 0) == NULL);
+    send_message(c.r.peer.main, SET_VRING_BASE, 0x5, &done, sizeof(done), NULL, 0);
+    PUMP_UNTIL(c.r.frontend, c.r.events[VHUSHMEM_EVENT_READY] == 2);
+    CHECK(peer_heard(&c.r.peer, ADD_MEM_REG, 0) != NULL);
+    coming_leave(&c);
+    coming_close(&c);
+    close(file);
+
     /* There is no way back to a socket. */
     int pair[2];
     CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == 0);

@@ -61,6 +61,18 @@ extension Frontend {
                 emit(.ready)
             }
         }
+        do throws(ShmemError) {
+            // Guest memory may have changed meanwhile.
+            let steps = try memorySteps()
+            guard steps.isEmpty else {
+                return FrontendSequence(steps).run(on: self) { [self] error in
+                    if let error { return end(error) }
+                    finishRestoring()
+                }
+            }
+        } catch {
+            return end(error)
+        }
         // What was signalled to the one before may have been lost with it.
         for queue in running.queues { queue.kick.signal() }
         phase = .ready
