@@ -44,9 +44,11 @@ extension Region {
                 done = isWrite ? try Memory.store(mine, at: theirs, piece) : try Memory.copy(from: theirs, to: mine, piece)
             } catch {
                 guard error.code == EFAULT else { throw ShmemError(error.code, subject, .system("process_vm", error.code)) }
-                // Undone in this moment, and maybe mapped again, which the next look finds; or there all the time, and lost. Who changes
-                // the region without end must not keep us here for ever.
-                if table.changes == changes || retries == Region.mostRetries { throw ShmemError(EIO, subject, .lostAt(at)) }
+                // Undone in this moment, and maybe mapped again, which the next look finds; or there all the time, and lost. That takes
+                // the lock, since memory goes before the records where all mappings are undone at once. And who changes the region
+                // without end must not keep us here for ever.
+                let isUnchanged = device.lock.withLock { table.changes == changes }
+                if isUnchanged || retries == Region.mostRetries { throw ShmemError(EIO, subject, .lostAt(at)) }
                 retries = retries &+ 1
                 continue
             }
