@@ -291,6 +291,9 @@ public final class Backend: Pollable {
 
     /// Closes everything without an event and lets every loop go.
     public func close() {
+        // They go last: what is run when they do may dispatch, and must find that it is over.
+        let callbacks = (onEvent, handlers)
+        defer { withExtendedLifetime(callbacks) {} }
         onEvent = nil
         handlers = BackendHandlers()
         isFreed = true

@@ -148,6 +148,9 @@ public final class Channel: Pollable {
 
     /// Closes the channel without an event and lets every loop go.
     public func close() {
+        // They go last: what is run when they do may dispatch, and must find that it is over.
+        let callbacks = (onEvent, onRequest)
+        defer { withExtendedLifetime(callbacks) {} }
         onEvent = nil
         onRequest = nil
         if channel != nil { drop() }

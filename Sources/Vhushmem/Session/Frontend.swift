@@ -294,6 +294,9 @@ public final class Frontend: Pollable {
 
     /// Ends the connection without an event and lets every loop go.
     public func close() {
+        // They go last: what is run when they do may dispatch, and must find that it is over.
+        let callbacks = (onEvent, onRequest)
+        defer { withExtendedLifetime(callbacks) {} }
         onEvent = nil
         onRequest = nil
         end(ShmemError(ECONNABORTED, "the front-end was freed"), forGood: true)
