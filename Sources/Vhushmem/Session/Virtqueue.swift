@@ -136,7 +136,8 @@ final class Virtqueue {
         try walk.follow(
             from: head, in: rings.descriptors, size: size, memory: memory, takesIndirect: takesIndirect)
         setHeld(head, true)
-        ledger?.wasTaken(head)
+        // What was begun before is in the book, and keeps its place there.
+        if position != nil { ledger?.wasTaken(head) }
         return DescriptorChain(walk, of: self, head: head, position: position, memory: memory)
     }
 

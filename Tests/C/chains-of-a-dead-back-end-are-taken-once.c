@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * After a back-end that died without a word, the front-end knows only what was given back, and says that as the base. What had been taken
+ * is taken again from the book, in its order; what was put in after it comes next; and nothing comes twice.
+ */
+#include "bare-queue.h"
+
+static int take(bare_queue *b, bool give_back)
+{
+    vhushmem_chain *chain = vhushmem_backend_pop(b->r.backend, 0, &error);
+    CHECK(error == NULL);
+    if (chain == NULL) {
+        return -1;
+    }
+    int head = vhushmem_chain_head(chain);
+    if (give_back) {
+        ok(vhushmem_backend_push(b->r.backend, chain, 0, &error));
+    } else {
+        vhushmem_chain_free(chain);
+    }
+    return head;
+}
+
+/* The area travels as 24 bytes: u64 size, u64 offset, u16 queues, u16 queue size, padding. */
+static int get_book(bare_queue *b, uint8_t area[24])
+{
+    message m;
+    uint16_t counts[2] = {2, b->size};
+    memset(area, 0, 24);
+    memcpy(area + 16, counts, sizeof(counts));
+    send_message(b->r.main, GET_INFLIGHT_FD, 0x9, area, 24, NULL, 0);
+    pump_backend(b->r.backend);
+    EQ(receive(b->r.main, &m, PATIENCE_MS), 1);
+    EQ(m.header.size, 24);
+    EQ(m.fd_count, 1);
+    memcpy(area, m.payload, 24);
+    return m.fds[0];
+}
+
+int main(void)
+{
+    char *fds = fds_now();
+    bare_queue b;
+    uint8_t area[24];
+    bare_queue_init(&b);
+    bare_queue_connect(&b, BARE_FEATURES);
+    tell_ram(&b);
+    int book = get_book(&b, area);
+    EQ(tell(&b, SET_INFLIGHT_FD, area, 24, book), 0);
+    start_queue(&b, 0);
+    for (uint16_t head = 0; head < 8; head++) {
+        set_descriptor(&b, head, BUFFERS, 8, WRITE, 0);
+    }
+    for (uint16_t head = 0; head < 5; head++) {
+        offer(&b, head);
+    }
+    EQ(take(&b, false), 0);
+    EQ(take(&b, true), 1);
+    EQ(take(&b, false), 2);
+    EQ(take(&b, true), 3);
+    EQ(take(&b, false), 4);
+    EQ(taken_back(&b), 1);
+    EQ(taken_back(&b), 3);
+    backend_rig_close(&b.r);
+    offer(&b, 5);
+
+    /* Twice: the second one dies too, before it has given back all. */
+    bare_queue_connect(&b, BARE_FEATURES);
+    tell_ram(&b);
+    EQ(tell(&b, SET_INFLIGHT_FD, area, 24, book), 0);
+    start_queue(&b, b.used_idx);
+    EQ(take(&b, true), 0);
+    EQ(take(&b, false), 2);
+    EQ(taken_back(&b), 0);
+    backend_rig_close(&b.r);
+
+    bare_queue_connect(&b, BARE_FEATURES);
+    tell_ram(&b);
+    EQ(tell(&b, SET_INFLIGHT_FD, area, 24, book), 0);
+    start_queue(&b, b.used_idx);
+    const int order[] = {2, 4, 5};
+    for (int i = 0; i < 3; i++) {
+        EQ(take(&b, true), order[i]);
+        EQ(taken_back(&b), order[i]);
+    }
+    EQ(take(&b, true), -1);
+    EQ(stop_queue(&b), 6);
+
+    /* A book in a file that is too short, of no queue, for more queues than fit: refused. */
+    uint8_t odd[24];
+    int shorter = memfd_of(PAGE, 1);
+    memset(odd, 0, sizeof(odd));
+    EQ(tell(&b, SET_INFLIGHT_FD, odd, 24, book), -EINVAL);
+    memcpy(odd, area, 24);
+    memset(odd + 16, 0xff, 4);
+    EQ(tell(&b, SET_INFLIGHT_FD, odd, 24, book), -EINVAL);
+    memcpy(odd, area, 24);
+    memset(odd + 8, 0xf8, 8);
+    CHECK(tell(&b, SET_INFLIGHT_FD, odd, 24, book) < 0);
+    memcpy(odd, area, 24);
+    *(uint64_t *)odd = 2 * PAGE;
+    EQ(tell(&b, SET_INFLIGHT_FD, odd, 24, shorter), -EOVERFLOW);
+    const uint16_t wrong[][2] = {{0, 16}, {3, 16}, {1, 0}, {1, 3}};
+    for (int i = 0; i < 4; i++) {
+        memset(odd, 0, sizeof(odd));
+        memcpy(odd + 16, wrong[i], 4);
+        EQ(tell(&b, GET_INFLIGHT_FD, odd, 24, -1), -EINVAL);
+    }
+    /* A book full of nonsense is as good as an empty one, or breaks the queue; it does no harm. */
+    uint8_t junk[512];
+    memset(junk, 0xff, sizeof(junk));
+    const uint16_t head[2] = {1, 16}; /* version, size: so that it is believed */
+    memcpy(junk + 8, head, sizeof(head));
+    CHECK(pwrite(book, junk, sizeof(junk), 0) == sizeof(junk));
+    EQ(tell(&b, SET_INFLIGHT_FD, area, 24, book), 0);
+    start_queue(&b, 6);
+    for (int i = 0; i < 40 && vhushmem_backend_queue_is_running(b.r.backend, 0); i++) {
+        vhushmem_chain_free(vhushmem_backend_pop(b.r.backend, 0, NULL));
+    }
+    backend_rig_close(&b.r);
+    bare_queue_close(&b);
+    close(book);
+    close(shorter);
+    same(fds, fds_now());
+    return 0;
+}
