@@ -26,9 +26,6 @@ public struct BackendHandlers {
 // MARK: What the front-end asks of the device
 
 extension Backend {
-    /// The bit of the device status that asks the driver for a reset.
-    static let deviceNeedsReset: UInt8 = 0x40
-
     /// GET_CONFIG: what can't be read is answered with no bytes at all.
     func answerConfig(_ payload: UnsafeRawBufferPointer) -> BackendAnswer {
         guard let access = ConfigAccess(payload) else { return .malformed }

@@ -21,11 +21,6 @@ extension Backend {
         try ask(.unmap(shmid: shmid, at: offset, length: length))
     }
 
-    /// Says that the device has changed its configuration space. Throws what `map` does.
-    public func configChanged() throws(ShmemError) {
-        try ask(.configChange)
-    }
-
     /// Asks for several at once: all are sent before the first answer is awaited. Each has its result afterwards; returns how many were
     /// refused.
     ///

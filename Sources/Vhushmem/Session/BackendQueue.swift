@@ -177,7 +177,7 @@ extension Backend {
         guard queue.isRunning else { return }
         queue.isRunning = false
         queue.mustBeLookedAt = false
-        status |= Backend.deviceNeedsReset
+        status |= DeviceStatus.needsReset
         _ = queue.err?.signal()
         handlers.queue?(self, queue.index, .broken(fault.error(of: queue.index)))
     }

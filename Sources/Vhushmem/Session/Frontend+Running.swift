@@ -19,6 +19,8 @@ enum DeviceStatus {
     static let driver: UInt8 = 2
     static let driverOk: UInt8 = 4
     static let featuresOk: UInt8 = 8
+    /// What the device says, and not the driver.
+    static let needsReset: UInt8 = 0x40
 }
 
 /// Start and stop, in the order in which QEMU's generic device speaks.

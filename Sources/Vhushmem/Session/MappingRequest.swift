@@ -41,19 +41,10 @@ public struct MappingRequest {
         return MappingRequest(BackendRequest.shmemUnmap, payload)
     }
 
-    static var configChange: MappingRequest {
-        MappingRequest(
-            BackendRequest.configChange, SharedMemoryMap(shmid: 0, fileOffset: 0, offset: 0, length: 0, flags: 0))
-    }
-
-    fileprivate var payloadSize: Int { id == BackendRequest.configChange ? 0 : SharedMemoryMap.size }
-
     var subject: ShmemError.Subject {
-        switch id {
-        case BackendRequest.shmemMap: .map(shmid: payload.shmid, offset: payload.offset, length: payload.length)
-        case BackendRequest.shmemUnmap: .unmap(shmid: payload.shmid, offset: payload.offset, length: payload.length)
-        default: .nothing
-        }
+        id == BackendRequest.shmemMap
+            ? .map(shmid: payload.shmid, offset: payload.offset, length: payload.length)
+            : .unmap(shmid: payload.shmid, offset: payload.offset, length: payload.length)
     }
 }
 
@@ -68,25 +59,40 @@ extension Backend {
     /// file is not open), and what ends the channel. Requests whose answer did not come before that have its errno for their result.
     func exchange(_ requests: inout [MappingRequest], oneAnswer: Bool) throws(Errno) {
         do throws(Errno) {
-            guard !isAsking else { throw Errno(EBUSY) }
-            let isConfigChange = requests.first?.id == BackendRequest.configChange
-            guard isConfigChange ? protocolFeatures.contains(.config) : isNegotiated, let channel else { throw Errno(ENOTCONN) }
-            if oneAnswer, let fd = requests.last?.fd, !FileDescriptor.isOpen(fd) { throw Errno(EBADF) }
-            try exchange(&requests, oneAnswer: oneAnswer, on: channel)
+            try whileAsking(if: isNegotiated) { channel throws(Errno) in
+                if oneAnswer, let fd = requests.last?.fd, !FileDescriptor.isOpen(fd) { throw Errno(EBADF) }
+                try exchange(&requests, oneAnswer: oneAnswer, on: channel)
+            }
         } catch {
             for index in requests.indices where !requests[index].isSettled { requests[index].result = -error.code }
             throw error
         }
     }
 
-    private func exchange(
-        _ requests: inout [MappingRequest], oneAnswer: Bool, on channel: MessageStream
-    ) throws(Errno) {
+    /// Runs what sends requests and takes their answers, one such at a time. Throws EBUSY (another one is under way: this is a callback
+    /// from within it), ENOTCONN (there is no channel, or what it is for was not agreed on).
+    func whileAsking<Result>(
+        if isAgreed: Bool, _ body: (MessageStream) throws(Errno) -> Result
+    ) throws(Errno) -> Result {
+        guard !isAsking else { throw Errno(EBUSY) }
+        guard isAgreed, let channel else { throw Errno(ENOTCONN) }
         isAsking = true
         defer {
             isAsking = false
             watch()
         }
+        return try body(channel)
+    }
+
+    /// What an answer says: 0, or a negative errno. What is no errno means failed all the same.
+    static func result(of answer: UInt64) -> Int32 {
+        let answer = Int64(bitPattern: answer)
+        return answer == 0 || (answer < 0 && answer >= -4095) ? Int32(answer) : -EIO
+    }
+
+    private func exchange(
+        _ requests: inout [MappingRequest], oneAnswer: Bool, on channel: MessageStream
+    ) throws(Errno) {
         let isAnswered = protocolFeatures.contains(.replyAck)
         var inFlight = 0
         var next = 0
@@ -115,9 +121,7 @@ extension Backend {
     ) throws(Errno) {
         while next < requests.count, requests[next].isSettled { next = next &+ 1 }
         guard next < requests.count else { return }
-        let answer = Int64(bitPattern: try awaitAnswer(to: requests[next].id, on: channel))
-        // What is no errno means failed all the same.
-        requests[next].result = answer == 0 || (answer < 0 && answer >= -4095) ? Int32(answer) : -EIO
+        requests[next].result = Backend.result(of: try awaitAnswer(to: requests[next].id, on: channel))
         requests[next].isSettled = true
     }
 
@@ -126,8 +130,7 @@ extension Backend {
         try withUnsafeTemporaryAllocation(byteCount: SharedMemoryMap.size, alignment: 8) { payload throws(Errno) in
             request.payload.encode(into: payload)
             return try transmit(
-                request.id, UnsafeRawBufferPointer(rebasing: payload[..<request.payloadSize]), fd: request.fd,
-                needsReply: needsReply, on: channel)
+                request.id, UnsafeRawBufferPointer(payload), fd: request.fd, needsReply: needsReply, on: channel)
         }
     }
 
