@@ -125,9 +125,7 @@ package func vhushmem_frontend_check_device_state_async(
 ) -> Int32 {
     report(to: errp) { () throws(ShmemError) in
         let callback = try ReplyCallback.make(frontend, fn, user_data, destroy)
-        try callback.frontend.ask(FrontendQuestion<Void>.checkDeviceState()) { result in
-            callback.finish(result) { callback.succeed() }
-        }
+        try callback.frontend.ask(FrontendQuestion<Void>.checkDeviceState()) { callback.end($0) }
     }
 }
 

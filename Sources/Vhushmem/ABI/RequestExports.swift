@@ -49,10 +49,7 @@ struct ReplyCallback {
     }
 
     func end(_ result: Result<Void, ShmemError>) {
-        switch result {
-        case .success: succeed()
-        case .failure(let error): fail(error)
-        }
+        finish(result) { succeed() }
     }
 
     func finish<Answer>(_ result: Result<Answer, ShmemError>, _ succeed: (Answer) -> Void) {

@@ -152,7 +152,7 @@ package func vhushmem_chain_free(_ chain: OpaquePointer?) {
 package func vhushmem_backend_guest_memory(
     _ backend: OpaquePointer?, _ guest_addr: UInt64, _ len: UInt64
 ) -> UnsafeMutableRawPointer? {
-    object(backend, Backend.self)?.memory.host(at: guest_addr, length: len)
+    object(backend, Backend.self)?.guestMemory(at: guest_addr, length: len)
 }
 
 @_cdecl("vhushmem_backend_user_memory") @implementation

@@ -111,6 +111,10 @@ extension Frontend {
             if running.isStarted { return restore() }
         }
         knownRegions = regions
+        announceReady()
+    }
+
+    func announceReady() {
         phase = .ready
         emit(.ready)
     }

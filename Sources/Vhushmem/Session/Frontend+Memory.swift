@@ -59,11 +59,8 @@ extension Frontend {
     }
 
     private func tellMemory(_ change: MemoryChange) throws(ShmemError) {
-        try requireNoListener()
-        var outcome: ShmemError??
-        try tellMemory(change) { outcome = .some($0) }
-        while outcome == nil { waitAndDispatch() }
-        if case .some(.some(let error)) = outcome { throw error }
+        let failure: ShmemError? = try waitFor { done throws(ShmemError) in try tellMemory(change, done) }
+        if let failure { throw failure }
     }
 
     private func tellMemory(

@@ -7,10 +7,8 @@ extension Frontend {
     /// Requests can be sent, if only to tell a back-end that came back what it has to know.
     var isTalking: Bool { phase == .ready || phase == .restoring }
 
-    /// Who listens can begin at once; who connects gives the back-end time to start.
-    var firstAttempt: UInt64 {
-        options.isServer ? Clock.now() : Clock.now() &+ UInt64(options.reconnectInterval) &* 1000
-    }
+    /// Microseconds.
+    var attemptAfterPause: UInt64 { Clock.now() &+ UInt64(options.reconnectInterval) &* 1000 }
 
     /// Looks for a back-end if it is time to.
     func lookAgain() {
@@ -23,7 +21,7 @@ extension Frontend {
         } catch {
             // Nobody is there yet: nothing has happened that would be worth an event.
             phase = .away
-            nextAttempt = Clock.now() &+ UInt64(options.reconnectInterval) &* 1000
+            nextAttempt = attemptAfterPause
         }
     }
 
@@ -43,40 +41,30 @@ extension Frontend {
                     "the back-end came back without the virtio features \(hex(running.features & ~features)), which are in use")
             }
             for index in running.queues.indices { running.queues[index].goOnFromUsed() }
-            FrontendSequence(try startSteps()).run(on: self) { [self] error in
-                if let error { return end(error) }
-                finishRestoring()
-            }
+            tell(try startSteps()) { [self] in finishRestoring() }
         } catch {
             end(error)
         }
     }
 
     private func finishRestoring() {
-        guard running.isStarted else {
-            // It was stopped meanwhile.
-            return FrontendSequence(stopSteps { _ in }).run(on: self) { [self] error in
-                if let error { return end(error) }
-                phase = .ready
-                emit(.ready)
-            }
-        }
+        // It may have been stopped meanwhile, and guest memory may have changed.
+        guard running.isStarted else { return tell(stopSteps { _ in }) { [self] in announceReady() } }
         do throws(ShmemError) {
-            // Guest memory may have changed meanwhile.
             let steps = try memorySteps()
-            guard steps.isEmpty else {
-                return FrontendSequence(steps).run(on: self) { [self] error in
-                    if let error { return end(error) }
-                    finishRestoring()
-                }
-            }
+            guard steps.isEmpty else { return tell(steps) { [self] in finishRestoring() } }
         } catch {
             return end(error)
         }
         // What was signalled to the one before may have been lost with it.
         for queue in running.queues { queue.kick.signal() }
-        phase = .ready
-        emit(.ready)
+        announceReady()
+    }
+
+    private func tell(_ steps: [FrontendSequence.Step], then goOn: @escaping () -> Void) {
+        FrontendSequence(steps).run(on: self) { [self] error in
+            if let error { end(error) } else { goOn() }
+        }
     }
 }
 

@@ -304,12 +304,11 @@ public final class Frontend: Pollable {
     }
 
     func end(_ error: ShmemError, forGood: Bool = false) {
-        guard phase != .over else { return }
-        let wasAway = phase == .away
+        guard phase != .over, phase != .away || forGood else { return }
         let comesBack = wasReady && options.reconnectInterval > 0 && !forGood
-        guard !(wasAway && comesBack) else { return }
         phase = comesBack ? .away : .over
-        nextAttempt = comesBack ? firstAttempt : nil
+        // Who listens can begin at once; who connects gives the back-end time to start.
+        nextAttempt = comesBack ? options.isServer ? Clock.now() : attemptAfterPause : nil
         ending = error
         lastEnding = error
         mustSendAgain = false
@@ -337,11 +336,10 @@ public final class Frontend: Pollable {
 
     /// What a listener does while mappings are undone may end the connection: then its end is the last that is told.
     func emit(_ event: FrontendEvent) {
-        if case .disconnected = event {
-            onEvent?(self, event)
-        } else if phase != .over, phase != .away {
-            onEvent?(self, event)
+        if phase == .over || phase == .away {
+            guard case .disconnected = event else { return }
         }
+        onEvent?(self, event)
     }
 
     // MARK: The channel

@@ -161,14 +161,22 @@ extension Frontend {
     func perform(
         _ id: UInt32, _ payload: [UInt8] = [], descriptors: [Eventfd] = [], reply: FrontendCall.Reply = .acknowledgement
     ) throws(ShmemError) -> FrontendReply {
+        let outcome: FrontendOutcome = try waitFor { done throws(ShmemError) in
+            try submit(FrontendCall(id, payload, descriptors: descriptors, reply: reply, done))
+        }
+        return try outcome.get()
+    }
+
+    /// Begins something that tells how it ended, and dispatches until it has. Throws EDEADLK as `perform` does.
+    func waitFor<Outcome>(
+        _ begin: (@escaping (Outcome) -> Void) throws(ShmemError) -> Void
+    ) throws(ShmemError) -> Outcome {
         try requireNoListener()
-        var outcome: FrontendOutcome?
-        try submit(FrontendCall(id, payload, descriptors: descriptors, reply: reply) { outcome = $0 })
-        while outcome == nil { waitAndDispatch() }
-        switch outcome {
-        case .some(.success(let reply)): return reply
-        case .some(.failure(let error)): throw error
-        case .none: throw ShmemError(ENOTCONN, "the connection is over")
+        var outcome: Outcome?
+        try begin { outcome = $0 }
+        while true {
+            if let outcome { return outcome }
+            waitAndDispatch()
         }
     }
 

@@ -56,10 +56,7 @@ final class FrontendSequence {
 extension Frontend {
     /// Runs a sequence and dispatches until it has ended.
     func perform(_ sequence: FrontendSequence) throws(ShmemError) {
-        try requireNoListener()
-        var outcome: ShmemError??
-        sequence.run(on: self) { outcome = .some($0) }
-        while outcome == nil { waitAndDispatch() }
-        if case .some(.some(let error)) = outcome { throw error }
+        let failure: ShmemError? = try waitFor { sequence.run(on: self, $0) }
+        if let failure { throw failure }
     }
 }
