@@ -45,45 +45,23 @@ static void ask(int channel, uint32_t request, VhostUserMMap m, int fd)
 
 static void live(int main)
 {
-    static const VhostUserShMemConfig config = {.nregions = 1, .memory_sizes = {16 * 4096}};
     uint64_t page = PAGE;
     int channel = -1, file = memfd_of(2 * page, 1);
-    peer p = {.main = main};
     message m;
+    peer p;
+    peer_init(&p);
+    peer_add_region(&p, 0, 16 * page);
+    p.main = main;
+    p.queues = 1;
+    p.slots = 8;
+    p.protocol_features = DEVICE_FEATURES;
+    p.answer = device_answer;
     while (receive(main, &m, -1) > 0) {
-        uint64_t value = 0;
-        bool has_reply = true;
         step();
-        switch (m.header.request) {
-        case GET_FEATURES:
-            value = VIRTIO_DEFAULTS;
-            break;
-        case GET_PROTOCOL_FEATURES:
-            value = DEVICE_FEATURES;
-            break;
-        case GET_QUEUE_NUM:
-            value = 1;
-            break;
-        case GET_MAX_MEM_SLOTS:
-            value = 8;
-            break;
-        case GET_SHMEM_CONFIG:
-            send_message(main, GET_SHMEM_CONFIG, 0x5, &config, sizeof(config), NULL, 0);
-            step();
-            continue;
-        default:
-            if (device_answer(&p, &m)) {
-                step();
-                continue;
-            }
-            has_reply = (m.header.flags & 0x8) != 0;
-        }
         if (m.header.request == SET_BACKEND_REQ_FD) {
             channel = m.fds[0];
         }
-        if (has_reply) {
-            send_message(main, m.header.request, 0x5, &value, sizeof(value), NULL, 0);
-        }
+        peer_reply(&p, &m);
         step();
         if (m.header.request == SET_STATUS && device_status == 15) {
             ask(channel, MAP, mmap_of(0, 0, 0, page, 1), file);

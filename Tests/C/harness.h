@@ -196,6 +196,30 @@ static inline int64_t now_ms(void)
 
 #define PAGE ((uint64_t)sysconf(_SC_PAGESIZE))
 
+/* ---- waiting ---- */
+
+static inline bool wait_readable(int fd, int timeout_ms)
+{
+    struct pollfd p = {.fd = fd, .events = POLLIN};
+    int n;
+    do {
+        n = poll(&p, 1, timeout_ms);
+    } while (n < 0 && errno == EINTR);
+    return n > 0;
+}
+
+/* Take a step again and again until something has become true. */
+#define STEP_UNTIL(condition, step)                                                                                            \
+    do {                                                                                                                       \
+        int64_t end_ = now_ms() + PATIENCE_MS;                                                                                 \
+        while (!(condition)) {                                                                                                 \
+            if (now_ms() > end_) {                                                                                             \
+                FAIL("waited in vain for: %s", #condition);                                                                    \
+            }                                                                                                                  \
+            step;                                                                                                              \
+        }                                                                                                                      \
+    } while (0)
+
 /* ---- snapshots ---- */
 
 /* Every open descriptor and what it is. Freed by `same`. */

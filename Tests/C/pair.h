@@ -8,39 +8,25 @@
 
 #include "harness.h"
 
-/* Let the back-end work until something has become true. */
-#define PUMP_BACKEND_UNTIL(backend, condition)                                                                                 \
-    do {                                                                                                                       \
-        int64_t end_ = now_ms() + PATIENCE_MS;                                                                                 \
-        while (!(condition)) {                                                                                                 \
-            if (now_ms() > end_) {                                                                                             \
-                FAIL("waited in vain for: %s", #condition);                                                                    \
-            }                                                                                                                  \
-            if (wait_for((int)ok(vhushmem_backend_get_fd(backend)), 10)) {                                                     \
-                vhushmem_backend_dispatch(backend);                                                                            \
-            }                                                                                                                  \
-        }                                                                                                                      \
-    } while (0)
-
-static inline bool wait_for(int fd, int timeout_ms)
+static inline void pump_backend_once(vhushmem_backend *backend)
 {
-    struct pollfd p = {.fd = fd, .events = POLLIN};
-    return poll(&p, 1, timeout_ms) > 0;
+    if (wait_readable((int)ok(vhushmem_backend_get_fd(backend)), 10)) {
+        vhushmem_backend_dispatch(backend);
+    }
+}
+
+/* Let the back-end work until something has become true. */
+#define PUMP_BACKEND_UNTIL(backend, condition) STEP_UNTIL(condition, pump_backend_once(backend))
+
+static inline void pump_frontend_once(vhushmem_frontend *frontend)
+{
+    if (wait_readable((int)ok(vhushmem_frontend_get_fd(frontend)), 10)) {
+        vhushmem_frontend_dispatch(frontend);
+    }
 }
 
 /* Let the front-end work until something has become true. */
-#define PUMP_FRONTEND_UNTIL(frontend, condition)                                                                               \
-    do {                                                                                                                       \
-        int64_t end_ = now_ms() + PATIENCE_MS;                                                                                 \
-        while (!(condition)) {                                                                                                 \
-            if (now_ms() > end_) {                                                                                             \
-                FAIL("waited in vain for: %s", #condition);                                                                    \
-            }                                                                                                                  \
-            if (wait_for((int)ok(vhushmem_frontend_get_fd(frontend)), 10)) {                                                   \
-                vhushmem_frontend_dispatch(frontend);                                                                          \
-            }                                                                                                                  \
-        }                                                                                                                      \
-    } while (0)
+#define PUMP_FRONTEND_UNTIL(frontend, condition) STEP_UNTIL(condition, pump_frontend_once(frontend))
 
 /* In a child: a back-end with region 0 of so many bytes uses the socket, and does not return. */
 static inline __attribute__((noreturn)) void run_back_end(int socket, uint64_t size, void (*run)(vhushmem_backend *))

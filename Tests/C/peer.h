@@ -109,16 +109,6 @@ static inline void send_message(int socket, uint32_t request, uint32_t flags, co
     EQ(try_send_message(socket, request, flags, payload, size, fds, fd_count), 12 + (ssize_t)size);
 }
 
-static inline bool wait_readable(int fd, int timeout_ms)
-{
-    struct pollfd p = {.fd = fd, .events = POLLIN};
-    int n;
-    do {
-        n = poll(&p, 1, timeout_ms);
-    } while (n < 0 && errno == EINTR);
-    return n > 0;
-}
-
 /* One message. 1: it is there; 0: the stream has ended; -1: nothing came in time. */
 static inline int receive(int socket, message *m, int timeout_ms)
 {
@@ -225,14 +215,47 @@ static inline void peer_add_region(peer *p, uint8_t shmid, uint64_t size)
     p->config.memory_sizes[shmid] = size;
 }
 
+/* Reply to a message as the peer is set up to, or with the acknowledgement that is owed. */
+static inline void peer_reply(peer *p, const message *m)
+{
+    bool ack = false;
+    uint64_t value = 0;
+    uint32_t request = m->header.request;
+    if (request == p->mute || (p->answer != NULL && p->answer(p, m))) {
+        return;
+    }
+    switch (request) {
+    case GET_FEATURES:
+        value = p->features;
+        break;
+    case GET_PROTOCOL_FEATURES:
+        value = p->protocol_features;
+        break;
+    case GET_QUEUE_NUM:
+        value = p->queues;
+        break;
+    case GET_MAX_MEM_SLOTS:
+        value = p->slots;
+        break;
+    case GET_SHMEM_CONFIG:
+        try_send_message(p->main, request, 0x5 | p->reply_flags, &p->config, p->config_size, NULL, 0);
+        return;
+    default:
+        ack = true;
+        value = request == p->refuses ? 1 : 0;
+    }
+    if (!ack || (m->header.flags & VHOST_USER_NEED_REPLY_MASK) != 0) {
+        /* It may be gone already. */
+        try_send_message(p->main, request, 0x5 | p->reply_flags, &value, sizeof(value), NULL, 0);
+    }
+}
+
 static inline void *peer_serve(void *user_data)
 {
     peer *p = user_data;
     message m;
     int deaf = 0;
     while (receive(p->main, &m, -1) > 0) {
-        bool ack = false;
-        uint64_t value = 0;
         uint32_t request = m.header.request;
         pthread_mutex_lock(&p->lock);
         if (p->heard_count < (int)(sizeof(p->heard) / sizeof(p->heard[0]))) {
@@ -254,33 +277,7 @@ static inline void *peer_serve(void *user_data)
                 close(m.fds[i]);
             }
         }
-        if (request == p->mute || (p->answer != NULL && p->answer(p, &m))) {
-            continue;
-        }
-        switch (request) {
-        case GET_FEATURES:
-            value = p->features;
-            break;
-        case GET_PROTOCOL_FEATURES:
-            value = p->protocol_features;
-            break;
-        case GET_QUEUE_NUM:
-            value = p->queues;
-            break;
-        case GET_MAX_MEM_SLOTS:
-            value = p->slots;
-            break;
-        case GET_SHMEM_CONFIG:
-            try_send_message(p->main, request, 0x5 | p->reply_flags, &p->config, p->config_size, NULL, 0);
-            continue;
-        default:
-            ack = true;
-            value = request == p->refuses ? 1 : 0;
-        }
-        if (!ack || (m.header.flags & VHOST_USER_NEED_REPLY_MASK) != 0) {
-            /* It may be gone already. */
-            try_send_message(p->main, request, 0x5 | p->reply_flags, &value, sizeof(value), NULL, 0);
-        }
+        peer_reply(p, &m);
         if (request == p->deaf_after_second && deaf++ > 0) {
             break;
         }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Messages recorded between two programs of another implementation are served byte for byte as they were there. */
 #include "rig.h"
+#include "transcript.h"
 
 /* Each line is one message on the channel and what was answered. */
 static const struct {
@@ -19,17 +20,6 @@ static const struct {
      "090000000500000008000000feffffffffffffff", 1},
 };
 
-static size_t unhex(const char *text, uint8_t *bytes)
-{
-    size_t n = strlen(text) / 2;
-    for (size_t i = 0; i < n; i++) {
-        unsigned byte;
-        CHECK(sscanf(text + 2 * i, "%2x", &byte) == 1);
-        bytes[i] = (uint8_t)byte;
-    }
-    return n;
-}
-
 int main(void)
 {
     if (PAGE != 4096 || *(const uint8_t *)&(const uint32_t){1} != 1) {
@@ -45,7 +35,7 @@ int main(void)
     rig_connect(&r, NULL);
     int fd = memfd_of(0x201000, 1);
     for (size_t i = 0; i < sizeof(recorded) / sizeof(recorded[0]); i++) {
-        uint8_t request[64], wanted[64], seen[64];
+        uint8_t request[LINE_MAX_BYTES], wanted[LINE_MAX_BYTES], seen[64];
         size_t n = unhex(recorded[i].request, request), m = unhex(recorded[i].answer, wanted);
         send_bytes(r.channel, request, n, &fd, recorded[i].fds);
         pump(r.frontend);

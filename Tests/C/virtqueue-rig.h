@@ -40,16 +40,7 @@ typedef struct queue_rig {
 
 static inline int seen(const int *count) { return __atomic_load_n(count, __ATOMIC_ACQUIRE); }
 
-#define WAIT_UNTIL(condition)                                                                                                  \
-    do {                                                                                                                       \
-        int64_t end_ = now_ms() + PATIENCE_MS;                                                                                 \
-        while (!(condition)) {                                                                                                 \
-            if (now_ms() > end_) {                                                                                             \
-                FAIL("waited in vain for: %s", #condition);                                                                    \
-            }                                                                                                                  \
-            usleep(200);                                                                                                       \
-        }                                                                                                                      \
-    } while (0)
+#define WAIT_UNTIL(condition) STEP_UNTIL(condition, usleep(200))
 
 /* The device of most tests: what can be written becomes what can be read, backwards; then the driver is told. */
 static inline void echo(queue_rig *q, unsigned queue)
