@@ -50,6 +50,7 @@ const char *strerrordesc_np(int error);
 #define F_ADD_SEALS 1033
 #define F_GET_SEALS 1034
 #define F_SEAL_SHRINK 0x0002
+#define F_SEAL_GROW 0x0004
 #define F_SEAL_WRITE 0x0008
 #endif
 #ifndef RWF_NOWAIT
@@ -126,7 +127,14 @@ static inline ssize_t vhu_read_count(int fd)
     uint64_t count;
     struct iovec all = {.iov_base = &count, .iov_len = sizeof(count)};
     ssize_t result = preadv2(fd, &all, 1, -1, RWF_NOWAIT);
-    return result < 0 && (errno == EOPNOTSUPP || errno == ENOSYS) ? read(fd, &count, sizeof(count)) : result;
+    if (result < 0 && (errno == EOPNOTSUPP || errno == ENOSYS)) { /* before Linux 5.8 */
+        struct pollfd target = {.fd = fd, .events = POLLIN};
+        if (poll(&target, 1, 0) == 1 && target.revents == POLLIN) {
+            return read(fd, &count, sizeof(count));
+        }
+        errno = EAGAIN;
+    }
+    return result;
 }
 
 /* ---- errno, files ---- */
@@ -138,6 +146,7 @@ static inline const char *vhu_strerrordesc(int error)
     return text != NULL ? text : "unknown error";
 }
 static inline int vhu_fcntl_get_seals(int fd) { return fcntl(fd, F_GET_SEALS); }
+static inline int vhu_fcntl_add_seals(int fd, int seals) { return fcntl(fd, F_ADD_SEALS, seals); }
 static inline int vhu_fcntl_get_flags(int fd) { return fcntl(fd, F_GETFL); }
 static inline int vhu_fcntl_set_flags(int fd, int flags) { return fcntl(fd, F_SETFL, flags); }
 static inline int vhu_fcntl_dupfd_cloexec(int fd) { return fcntl(fd, F_DUPFD_CLOEXEC, 0); }
@@ -152,6 +161,7 @@ static inline int vhu_statx_cached(int fd, struct statx *status)
     return (int)syscall(SYS_statx, fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_BASIC_STATS, status);
 }
 static inline bool vhu_is_socket(uint32_t mode) { return S_ISSOCK(mode); }
+static inline bool vhu_is_anonymous(uint32_t mode) { return (mode & S_IFMT) == 0; }
 
 #define VHU_HUGETLBFS_MAGIC 0x958458f6
 #define VHU_EXT4_MAGIC 0xef53
@@ -159,6 +169,7 @@ static inline bool vhu_is_socket(uint32_t mode) { return S_ISSOCK(mode); }
 static const int vhu_seal_write = F_SEAL_WRITE;
 static const int vhu_seal_future_write = 0x0010; /* F_SEAL_FUTURE_WRITE, missing from older headers */
 static const int vhu_seal_shrink = F_SEAL_SHRINK;
+static const int vhu_seal_size = F_SEAL_SHRINK | F_SEAL_GROW;
 static const int vhu_add_seals = F_ADD_SEALS;
 
 static inline int vhu_memfd_sealed_against_writing(void)
@@ -173,7 +184,7 @@ static inline int vhu_memfd_sealed_against_writing(void)
     return fd;
 }
 
-static inline int vhu_memfd(const char *name) { return memfd_create(name, MFD_CLOEXEC); }
+static inline int vhu_memfd(const char *name) { return memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING); }
 
 /* ---- memory ---- */
 

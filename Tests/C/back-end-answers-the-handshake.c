@@ -2,6 +2,8 @@
 /* A back-end of ours answers each request of the handshake with one message of the right size, and tells its regions. */
 #include "backend-rig.h"
 
+#include <sys/eventfd.h>
+
 int main(void)
 {
     uint64_t page = PAGE;
@@ -43,7 +45,7 @@ int main(void)
     backend_rig_set(&r, SET_FEATURES, &features, 8, NULL, 0);
     EQ(vhushmem_backend_features(r.backend), features);
     for (uint64_t queue = 0; queue < 3; queue++) {
-        int fd = memfd_of(8, 0);
+        int fd = eventfd(0, EFD_CLOEXEC);
         backend_rig_set(&r, SET_VRING_CALL, &queue, 8, &fd, 1);
         backend_rig_set(&r, SET_VRING_ERR, &queue, 8, &fd, 1);
         close(fd);

@@ -184,7 +184,7 @@ static void say(backend_rig *r, const struct line *line, const char *replied, in
             close(m.fds[n]);
         }
     }
-    CHECK(!wait_readable(r->main, 0)); /* not a byte more */
+    CHECK(r->events[VHUSHMEM_BACKEND_DISCONNECT] > 0 || !wait_readable(r->main, 0)); /* not a byte more */
 }
 
 static void regions_are_told(backend_rig *r)
@@ -200,23 +200,41 @@ static void regions_are_told(backend_rig *r)
     CHECK(memcmp(m.payload, wanted, 2056) == 0);
 }
 
+/* Where the reply is a value, no value says "no": the connection ends. */
+static bool replies_itself(uint32_t request)
+{
+    static const uint8_t ids[] = {1, 11, 15, 17, 24, 31, 36, 40, 41, 42, 43, 44};
+    return memchr(ids, (int)request, sizeof(ids)) != NULL;
+}
+
 /* The transcript up to here, with every protocol feature but this one. */
 static void is_refused_without(const struct line *needy)
 {
     backend_rig r;
     int others[G_N_ELEMENTS(transcript)], n = 0;
     char accept[64], refusal[64];
+    uint32_t request = 0;
     uint64_t features = UINT64_C(0x4db629) & ~BIT(needy->needs);
     open_rig(&r);
     snprintf(accept, sizeof(accept), "10000000 01000000 08000000 %02x%02x%02x0000000000", (unsigned)(features & 0xff),
              (unsigned)(features >> 8 & 0xff), (unsigned)(features >> 16 & 0xff));
     struct line first = {accept, NO_FD, "", 0, -1};
     say(&r, &first, "", 0, &others[n++]);
+    for (int i = 3; i >= 0; i--) {
+        char hex[3] = {needy->said[2 * i], needy->said[2 * i + 1], 0};
+        request = request << 8 | (uint32_t)strtoul(hex, NULL, 16);
+    }
+    if (replies_itself(request)) {
+        say(&r, needy, "", 0, &others[n++]);
+        EQ(r.events[VHUSHMEM_BACKEND_DISCONNECT], 1);
+        goto out;
+    }
     snprintf(refusal, sizeof(refusal), "%.8s 05000000 08000000 a1ffffffffffffff", needy->said);
     say(&r, needy, refusal, 0, &others[n++]);
     /* The connection goes on. */
     struct line owner = {"03000000 09000000 00000000", NO_FD, "", 0, -1};
     say(&r, &owner, "03000000 05000000 08000000 0000000000000000", 0, &others[n++]);
+out:
     backend_rig_close(&r);
     while (n-- > 0) {
         if (others[n] >= 0) {

@@ -151,7 +151,7 @@ int main(void)
     err(vhushmem_frontend_get_device_status(q.frontend, &error), -EOPNOTSUPP);
     err(vhushmem_frontend_set_device_status(q.frontend, 1, &error), -EOPNOTSUPP);
     queue_rig_start(&q, 64, 0, 0);
-    CHECK(vhushmem_backend_queue_is_running(q.backend, 0));
+    WAIT_UNTIL(seen(&q.events[VHUSHMEM_QUEUE_STARTED]) == 1);
     queue_rig_close(&q);
     open_with(&q, WITHOUT(19));
     err(vhushmem_frontend_check_device_state(q.frontend, &error), -EOPNOTSUPP);

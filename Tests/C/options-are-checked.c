@@ -124,6 +124,10 @@ int main(void)
     REFUSES(frontend, frontend, flags, 1u << 31);
     REFUSES(frontend, frontend, shmem_bit, 5);
     REFUSES(backend, backend, shmem_bit, 5);
+    static const unsigned features[] = {26, 33, 34, 35, 38, 40}; /* of the ring, and not served */
+    for (size_t i = 0; i < G_N_ELEMENTS(features); i++) {
+        REFUSES(backend, backend, features, UINT64_C(1) << features[i]);
+    }
     REFUSES(channel, channel, flags, 1u << 31);
     REFUSES(channel, channel, reserved, 1);
     return 0;

@@ -2,7 +2,7 @@
 /* A back-end names an object, another one looks it up and gets the first one's file; the VMM has objects of its own. */
 #include "device-rig.h"
 
-enum { ADD = 6, REMOVE = 7, LOOKUP = 8, GET_SHARED_OBJECT = 41 };
+enum { ADD = 6, REMOVE = 7, LOOKUP = 8 };
 
 static vhushmem_shared_objects *objects;
 static const uint8_t mine[16] = "of the VMM.....", theirs[16] = "of a back-end..", none[16] = "of nobody......";

@@ -39,8 +39,9 @@ typedef struct vhushmem_backend_options {
 typedef enum vhushmem_backend_event {
     VHUSHMEM_BACKEND_CONNECTED = 1,  /**< a front-end is there; the handshake begins */
     VHUSHMEM_BACKEND_NEGOTIATED = 2, /**< the channel is there and SHMEM was negotiated: maps can be asked for */
-    VHUSHMEM_BACKEND_RESET = 3,      /**< the front-end reset the device: everything that was mapped is gone */
-    VHUSHMEM_BACKEND_DISCONNECT = 4  /**< the front-end is gone; a listening back-end waits for the next */
+    VHUSHMEM_BACKEND_RESET = 3, /**< the front-end reset the device, and has its answer: everything that was mapped is gone, and
+                                          so is the area of requests in flight */
+    VHUSHMEM_BACKEND_DISCONNECT = 4 /**< the front-end is gone; a listening back-end waits for the next */
 } vhushmem_backend_event;
 
 /**
@@ -57,14 +58,16 @@ typedef enum vhushmem_queue_event {
     VHUSHMEM_QUEUE_KICKED = 2,  /**< the driver may have put something in: take chains until there are no more */
     VHUSHMEM_QUEUE_STOPPED =
         3, /**< no chains can be taken any more; those that are held are given back during this call, or never */
-    VHUSHMEM_QUEUE_BROKEN = 4 /**< the driver did what can't be: the queue is not touched until it is set up again */
+    VHUSHMEM_QUEUE_BROKEN =
+        4 /**< the driver did what can't be: the queue is not touched until it is set up again. STOPPED does not
+                                   follow; chains that are held can't be given back any more (vhushmem_chain_free) */
 } vhushmem_queue_event;
 
 /**
  * What a device does itself. Each may be NULL; which there are decides what is offered to the front-end. They are called from dispatch,
  * and from calls that wait for the front-end (vhushmem_backend_map), with no lock held. They may call any function of the back-end, and
  * may free it; but one that waits for an answer is answered by a front-end that serves its back-end while it waits itself, as this
- * library's does and QEMU's does not: with QEMU ask from elsewhere than handlers other than `queue` with STARTED, KICKED or BROKEN.
+ * library's does and QEMU's does not: with QEMU ask from `queue` with STARTED or KICKED, from an event, or from outside of dispatch.
  *
  * Those with a result return 0, or a negative errno, which refuses the front-end's request. Set struct_size to
  * sizeof(vhushmem_backend_handlers).
@@ -106,7 +109,8 @@ typedef struct vhushmem_backend_handlers {
  * @param options  NULL for the defaults; read during the call only.
  * @param errp     receives the error.
  * @returns a back-end, owned by the caller (vhushmem_backend_free); or NULL: EINVAL (an option is wrong; a feature is asked for
- *          that is not served here: 26, logging; 33, an IOMMU; 34, packed virtqueues).
+ *          that is not served here: 26, logging; 33, an IOMMU; 34, packed virtqueues; 35, use in order; 38, kicks with data; 40, queues
+ *          that are reset by themselves).
  * Since: 0.1
  */
 VHUSHMEM_API vhushmem_backend *vhushmem_backend_new(const vhushmem_backend_options *options, GError **errp);

@@ -39,7 +39,8 @@ G_BEGIN_DECLS
  *
  * @param queue  0 to num_queues - 1.
  * @returns the chain, owned by the caller (vhushmem_backend_push, _put_back or vhushmem_chain_free); NULL without an error: there is none
- *          now; NULL with an error: EINVAL (the device has no such queue), ENOTCONN (the queue does not run), EPROTO (it is broken; when
+ *          now (nor while the front-end has taken the rings' memory away, or the chains that are held come to more than 1,048,576 pieces:
+ *          KICKED tells when there may be one again); NULL with an error: EINVAL (the device has no such queue), ENOTCONN (the queue does not run), EPROTO (it is broken; when
  *          that was found just now, the event BROKEN came first), EFAULT.
  * Since: 0.1
  */
@@ -53,7 +54,7 @@ VHUSHMEM_API vhushmem_chain *vhushmem_backend_pop(vhushmem_backend *backend, uns
  * @param chain    consumed on success; on failure it stays the caller's (vhushmem_chain_free).
  * @param written  how many bytes, from the beginning of what can be written, the device has written.
  * @returns 0, or -EINVAL (more than can be written), -ESTALE (the queue was stopped since the chain was taken), -EPROTO (it is
- *          broken), -EFAULT.
+ *          broken), -EAGAIN (the front-end has taken the rings' memory away for now: KICKED tells when it is back), -EFAULT.
  * Since: 0.1
  */
 VHUSHMEM_API int vhushmem_backend_push(vhushmem_backend *backend, vhushmem_chain *chain, uint32_t written, GError **errp);

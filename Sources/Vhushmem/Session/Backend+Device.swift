@@ -63,21 +63,24 @@ extension Backend {
         return BackendAnswer(result: result)
     }
 
-    /// GET_INFLIGHT_FD
+    /// GET_INFLIGHT_FD: an area of no bytes, without a descriptor, where there can be none.
     func makeInflight(_ payload: UnsafeRawBufferPointer) -> BackendAnswer {
-        guard let wanted = InflightArea(payload) else { return .malformed }
-        guard wanted.queues > 0, UInt32(wanted.queues) <= options.queues, UInt64(wanted.queueSize).isPowerOfTwo else {
-            return .refused(EINVAL)
+        guard var area = InflightArea(payload) else { return .malformed }
+        area.length = 0
+        var descriptor: Eventfd?
+        if area.queues > 0, UInt32(area.queues) <= options.queues, UInt64(area.queueSize).isPowerOfTwo {
+            do throws(Errno) {
+                let made = try InflightFile.make(queues: area.queues, queueSize: area.queueSize)
+                inflight = made.file
+                area = made.file.area
+                descriptor = made.fd
+            } catch {
+                Log.warning("no area for requests in flight: \(Errno.text(error.code)) (errno \(error.code))")
+            }
         }
-        do throws(Errno) {
-            let made = try InflightFile.make(queues: wanted.queues, queueSize: wanted.queueSize)
-            inflight = made.file
-            var bytes = [UInt8](repeating: 0, count: InflightArea.size)
-            bytes.withUnsafeMutableBytes(made.file.area.encode)
-            return .bytes(bytes, descriptor: made.fd)
-        } catch {
-            return .refused(error.code)
-        }
+        var bytes = [UInt8](repeating: 0, count: InflightArea.size)
+        bytes.withUnsafeMutableBytes(area.encode)
+        return .bytes(bytes, descriptor: descriptor)
     }
 
     /// SET_INFLIGHT_FD: for queues that are started from now on.

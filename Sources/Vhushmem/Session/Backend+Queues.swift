@@ -35,7 +35,10 @@ extension Backend {
 
     private func useMemory(_ memory: BackendMemory) {
         self.memory = memory
-        for queue in queues { queue.ring?.memoryChanged(to: memory) }
+        for queue in queues where queue.ring?.memoryChanged(to: memory) == true {
+            _ = try? notify(queue: queue.index)
+            look(at: queue)
+        }
     }
 
     /// SET_VRING_NUM, SET_VRING_BASE, SET_VRING_ENABLE, GET_VRING_BASE
@@ -83,10 +86,8 @@ extension Backend {
             main.descriptorCount == (vring.hasDescriptor ? 1 : 0)
         else { return .malformed }
         guard let queue = queue(Int(vring.queue)) else { return .refused(EINVAL) }
-        if let fd = main.firstDescriptor, (try? FileStatus(of: fd))?.isSocket != false {
-            // A socket that lingers would keep us waiting when it is closed.
-            return .refused(EINVAL)
-        }
+        // An eventfd, or what is as harmless: a socket may linger, the server of a file may not answer, a pipe raises SIGPIPE.
+        if let fd = main.firstDescriptor, (try? FileStatus(of: fd))?.isAnonymous != true { return .refused(EINVAL) }
         let descriptor = main.takeFirstDescriptor()
         let eventfd: Eventfd?
         switch consume descriptor {
@@ -100,8 +101,7 @@ extension Backend {
             queue.hasKick = true
             // One that runs goes on, with the other kick; the one before may have been signalled and not read.
             if queue.isRunning {
-                queue.mustBeLookedAt = true
-                hasQueueToLookAt = true
+                look(at: queue)
                 return BackendAnswer { () throws(Errno) in
                     do throws(Errno) {
                         try watchKick(of: queue)
@@ -133,12 +133,12 @@ extension Backend {
         memory.host(at: guestAddress, length: length)
     }
 
-    /// Whether a queue runs: started, enabled, not broken.
+    /// Whether a queue runs: started, enabled, not broken, and the event has told so.
     public func isRunning(queue index: Int) -> Bool {
-        queue(index)?.isRunning ?? false
+        queue(index)?.isAnnounced ?? false
     }
 
-    /// Takes the next chain of a queue that runs; nil: there is none. Throws EINVAL (there is no such queue), ENOTCONN (it does not run),
+    /// Takes the next chain of a queue that runs; nil: there is none now. Throws EINVAL (there is no such queue), ENOTCONN (it does not run),
     /// EPROTO (it is broken, maybe just now: then the event has told).
     public func pop(queue index: Int) throws(ShmemError) -> DescriptorChain? {
         let queue = try running(index)
@@ -146,14 +146,23 @@ extension Backend {
     }
 
     /// Gives a chain back: `written` bytes of what could be written were. Throws EINVAL (more than could be), ESTALE (the queue was
-    /// stopped meanwhile, or the chain was given back before), EPROTO (the queue is broken).
+    /// stopped meanwhile, or the chain was given back before), EAGAIN (the front-end has taken the memory of the rings away for now: the
+    /// event `kicked` tells when it is back), EPROTO (the queue is broken).
     public func push(_ chain: DescriptorChain, written: UInt32) throws(ShmemError) {
         guard UInt64(written) <= chain.writableSize else {
             throw ShmemError(EINVAL, "more bytes were written than a chain has room for")
         }
         let queue = try holder(of: chain)
-        let isHeld = try guarded(queue) { ring throws(VirtqueueFault) in try ring.push(chain, written: written) }
-        if !isHeld { throw Backend.stale }
+        guard let ring = queue.ring else { throw Backend.stale }
+        switch ring.push(chain, written: written) {
+        case .done: break
+        case .notHeld: throw Backend.stale
+        case .notNow: throw ShmemError(EAGAIN, "the rings of queue \(queue.index) are not in guest memory now")
+        case .broken(let fault): throw fault.error(of: queue.index)
+        }
+        guard ring.hasRoomAgain() else { return }
+        look(at: queue)
+        watch()
     }
 
     /// Puts the chain that was taken last back, to be taken again. Throws EINVAL (it is not that one), ESTALE.
@@ -192,7 +201,7 @@ extension Backend {
     private func running(_ index: Int) throws(ShmemError) -> BackendQueue {
         guard let queue = queue(index) else { throw ShmemError(EINVAL, "the device has no queue \(index)") }
         if let fault = queue.ring?.fault { throw fault.error(of: index) }
-        guard queue.isRunning else { throw ShmemError(ENOTCONN, "queue \(index) does not run") }
+        guard queue.isAnnounced else { throw ShmemError(ENOTCONN, "queue \(index) does not run") }
         return queue
     }
 

@@ -33,11 +33,15 @@ extension Backend {
     /// Serves one message. What it returns ends the connection.
     func take(_ header: MessageHeader, _ payload: UnsafeRawBufferPointer, _ main: MessageStream) -> ShmemError? {
         if header.isReply { return ShmemError(EPROTO, "the front-end sent a reply that nobody asked for") }
-        guard let request = FrontendRequest(rawValue: header.request), let form = request.form, isAgreed(on: request) else {
+        guard let request = FrontendRequest(rawValue: header.request), let form = request.form else {
             return refuse(header, EOPNOTSUPP, "request \(header.request)")
         }
         var answer = BackendAnswer.malformed
-        if form.sizes.contains(payload.count), form.descriptors.contains(main.descriptorCount), !main.descriptorsWereTruncated {
+        if !isAgreed(on: request) {
+            answer = .refused(EOPNOTSUPP)
+        } else if form.sizes.contains(payload.count), form.descriptors.contains(main.descriptorCount),
+            !main.descriptorsWereTruncated
+        {
             answer = self.answer(request, payload, main)
         }
         // A callback may have ended the connection meanwhile.
@@ -46,7 +50,10 @@ extension Backend {
         case .value(let value): return reply(header, value)
         case .bytes(let bytes, let descriptor): return bytes.withUnsafeBytes { reply(header, $0, descriptor: descriptor?.fd) }
         case .done: return acknowledge(header, 0)
-        case .refused(let code): return refuse(header, code, "\(request.name)")
+        case .refused(let code):
+            // Where the reply is a number anyway, an error would be taken for one.
+            if request.hasOwnReply { return refused(code, "\(request.name)") }
+            return refuse(header, code, "\(request.name)")
         case .malformed:
             return ShmemError(
                 EPROTO,
@@ -87,7 +94,11 @@ extension Backend {
         case .resetDevice:
             stopQueues()
             status = 0
-            emit(.reset)
+            // What was taken from the rings of before is nothing to the rings that come.
+            inflight?.clear()
+            inflight = nil
+            // Told when the front-end has its answer, for whose sake the device may ask it something.
+            wasReset = true
             return .done
         case .setBackendReqFd: return takeChannel(main)
         case .setMemTable: return takeMemoryTable(payload, main)
@@ -147,9 +158,13 @@ extension Backend {
     /// A refusal that can't be told ends the connection: the front-end would take it for done.
     private func refuse(_ header: MessageHeader, _ code: Int32, _ what: Sentence) -> ShmemError? {
         guard header.needsReply, protocolFeatures.contains(.replyAck) else {
-            return ShmemError(code, "the front-end sent \(what.text), which is not served: \(Errno.text(code))")
+            return refused(code, what)
         }
         return reply(header, UInt64(bitPattern: Int64(-code)))
+    }
+
+    private func refused(_ code: Int32, _ what: Sentence) -> ShmemError {
+        ShmemError(code, "the front-end sent \(what.text), which is not served: \(Errno.text(code))")
     }
 
     private func reply(

@@ -10,13 +10,12 @@ public final class Backend: Pollable {
     /// Longer than any message of a front-end that is understood here, memory tables included, but for a larger configuration space.
     private static let capacity = 8192
     private static let messageTimeout: UInt64 = 5_000_000
-    /// How long a listener that can't accept, because there are no descriptors left, is left alone.
-    private static let acceptPause: UInt64 = 100_000
     /// So many messages in one dispatch at the most.
     private static let messagesPerDispatch = 64
     private static let virtioVersion1: UInt64 = 1 << 32
-    /// Logging of writes, addresses behind an IOMMU, and packed virtqueues change how memory is to be used, and here it is not.
-    private static let unsupportedFeatures: UInt64 = 1 << 26 | 1 << 33 | 1 << 34
+    /// Logging of writes, addresses behind an IOMMU, packed virtqueues, use in order, kicks with data, and queues that are reset by
+    /// themselves change how memory and messages are to be used, and here they are not.
+    private static let unsupportedFeatures: UInt64 = 1 << 26 | 1 << 33 | 1 << 34 | 1 << 35 | 1 << 38 | 1 << 40
 
     /// As they were given.
     public let options: BackendOptions
@@ -29,8 +28,7 @@ public final class Backend: Pollable {
     var main: MessageStream?
     var channel: MessageStream?
     private var isFreed = false
-    /// When to try again to accept (microseconds); nil: at any time.
-    private var acceptAfter: UInt64?
+    private var acceptPause = AcceptPause()
     /// The virtio features that the front-end accepted.
     public internal(set) var features: UInt64 = 0
     /// The protocol features that the front-end accepted.
@@ -52,6 +50,10 @@ public final class Backend: Pollable {
     private(set) var isServing = false
     /// Requests of ours wait for their answers.
     var isAsking = false
+    /// RESET_DEVICE was served, and the device has not been told yet.
+    var wasReset = false
+    /// The connection ends: queues are being stopped, and nothing that the front-end sent is served any more.
+    private var isEnding = false
     /// GET_SHMEM_CONFIG was answered.
     var toldRegions = false
     var loops = SessionLoops()
@@ -170,8 +172,8 @@ public final class Backend: Pollable {
             targets.first = .init(fd: main.fd, events: Int16(main.hasUnsent ? POLLOUT : POLLIN))
             // While replies wait nothing is read, so nothing that waits to be read is something to do.
             if !main.hasUnsent { targets.deadline = main.hasBufferedMessage ? 0 : main.deadline }
-        } else if let acceptAfter {
-            targets.deadline = acceptAfter
+        } else if let until = acceptPause.until {
+            targets.deadline = until
         } else if let fd = listenerDescriptor {
             targets.first = .init(fd: fd, events: Int16(POLLIN))
         }
@@ -198,22 +200,18 @@ public final class Backend: Pollable {
     }
 
     private func accept() {
-        if let acceptAfter, Clock.now() < acceptAfter { return }
+        guard !acceptPause.lasts else { return }
         do throws(Errno) {
             let peer: FileDescriptor?
             switch listener {
             case .some(let listener): peer = try listener.accept()
             case .none: peer = nil
             }
-            acceptAfter = nil
+            acceptPause.end()
             guard let peer else { return }
             talk(through: peer)
         } catch {
-            // The peer stays in the queue, so without a pause the loop would do nothing but try.
-            let isFirst = acceptAfter == nil
-            acceptAfter = Clock.now() &+ Backend.acceptPause
-            guard isFirst else { return }
-            Log.warning("accepting a front-end: \(Errno.text(error.code)) (errno \(error.code))")
+            acceptPause.begin(after: error, of: "front-end")
         }
     }
 
@@ -221,7 +219,7 @@ public final class Backend: Pollable {
     @discardableResult
     func serveOne(_ main: MessageStream) -> Bool {
         // From within a callback: the message that is being served lies in the buffer, and its answer comes first.
-        guard !isServing else { return false }
+        guard !isServing, !isEnding else { return false }
         if case .failed(let error) = main.flush() {
             drop(lost("writing", error))
             return false
@@ -242,6 +240,10 @@ public final class Backend: Pollable {
             let fault = take(header, payload, main)
             isServing = false
             if let fault { drop(fault) }
+            if wasReset {
+                wasReset = false
+                emit(.reset)
+            }
             if isNegotiated, !wasNegotiated { emit(.negotiated) }
             return true
         }
@@ -260,9 +262,13 @@ public final class Backend: Pollable {
 
     /// Ends the connection; a listener goes on listening.
     func drop(_ error: ShmemError) {
-        guard let main else { return }
-        // What the device gives back now still reaches the driver.
+        guard let main, !isEnding else { return }
+        isEnding = true
+        // Nobody answers any more what the device may ask while its queues are stopped.
+        channel = nil
+        // What it gives back now still reaches the driver.
         for queue in queues { pause(queue) }
+        isEnding = false
         guard self.main === main else { return }
         stopWatching()
         forget()
@@ -281,12 +287,14 @@ public final class Backend: Pollable {
         for queue in queues {
             unwatchKick(of: queue)
             queue.isRunning = false
+            queue.isAnnounced = false
             queue.reset()
         }
         hasQueueToLookAt = false
         memory = BackendMemory()
         inflight = nil
         status = 0
+        wasReset = false
     }
 
     /// Closes everything without an event and lets every loop go.

@@ -10,7 +10,8 @@ public enum BackendQueueEvent {
     case kicked
     /// No more chains are to be taken. Those that the device holds are given back now, or never.
     case stopped
-    /// The driver, or the front-end, did what can't be; the queue is not touched until it is set up again.
+    /// The driver, or the front-end, did what can't be; the queue is not touched until it is set up again. No `stopped` follows, and the
+    /// chains that the device holds can't be given back.
     case broken(ShmemError)
 }
 
@@ -34,6 +35,8 @@ final class BackendQueue {
     /// There from the start of the queue until it is stopped.
     var ring: Virtqueue?
     var isRunning = false
+    /// The device was told that it runs, and not yet that it does not.
+    var isAnnounced = false
     /// The kick is among those that the back-end waits for.
     var isWatched = false
     /// To be reported as kicked, though nobody has.
@@ -86,10 +89,16 @@ extension Backend {
             }
         }
         queue.isRunning = true
-        // What was put in before its kick was watched.
+        // The device is told when the front-end has its answer, for whose sake it may ask the front-end something. By then there may be
+        // something in the queue for which no kick comes.
+        look(at: queue)
+    }
+
+    /// It is to be reported as kicked.
+    func look(at queue: BackendQueue) {
+        guard queue.isRunning else { return }
         queue.mustBeLookedAt = true
         hasQueueToLookAt = true
-        handlers.queue?(self, queue.index, .started)
     }
 
     func pause(_ queue: BackendQueue) {
@@ -97,6 +106,8 @@ extension Backend {
         guard queue.isRunning else { return }
         queue.isRunning = false
         queue.mustBeLookedAt = false
+        guard queue.isAnnounced else { return }
+        queue.isAnnounced = false
         handlers.queue?(self, queue.index, .stopped)
     }
 
@@ -142,9 +153,11 @@ extension Backend {
         queue.isWatched = false
     }
 
-    /// Reports the queues that were kicked, and those that have to be looked at unasked. Returns how many.
+    /// Reports the queues that have begun to run, those that were kicked, and those that have to be looked at unasked. Returns how many
+    /// of the latter there were.
     func serveKicks(_ areReady: Bool) -> Int32 {
         var count: Int32 = 0
+        if hasQueueToLookAt { announceQueues() }
         if areReady, let kicks {
             for tag in kicks.readable() {
                 guard let queue = queue(Int(tag)), queue.isWatched, let kick = queue.kick else { continue }
@@ -152,18 +165,24 @@ extension Backend {
                     breakDown(queue, VirtqueueFault("its kick can't be read"))
                     continue
                 }
-                queue.mustBeLookedAt = true
-                hasQueueToLookAt = true
+                look(at: queue)
             }
         }
         guard hasQueueToLookAt else { return 0 }
         hasQueueToLookAt = false
-        for queue in queues where queue.mustBeLookedAt && queue.isRunning {
+        for queue in queues where queue.mustBeLookedAt && queue.isAnnounced {
             queue.mustBeLookedAt = false
             count = count &+ 1
             handlers.queue?(self, queue.index, .kicked)
         }
         return count
+    }
+
+    private func announceQueues() {
+        for queue in queues where queue.isRunning && !queue.isAnnounced {
+            queue.isAnnounced = true
+            handlers.queue?(self, queue.index, .started)
+        }
     }
 
     func queue(_ index: Int) -> BackendQueue? {
@@ -176,6 +195,7 @@ extension Backend {
         unwatchKick(of: queue)
         guard queue.isRunning else { return }
         queue.isRunning = false
+        queue.isAnnounced = false
         queue.mustBeLookedAt = false
         status |= DeviceStatus.needsReset
         _ = queue.err?.signal()

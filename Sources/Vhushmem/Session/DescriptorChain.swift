@@ -15,6 +15,7 @@ public final class DescriptorChain {
     let position: UInt16?
     private let segments: UnsafeMutableBufferPointer<iovec>
     private let readableSegments: Int
+    var pieces: Int { segments.count }
     /// Bytes.
     public let readableSize: UInt64
     public let writableSize: UInt64

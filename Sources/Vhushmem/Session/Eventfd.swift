@@ -14,8 +14,9 @@ final class Eventfd {
     /// Signals it. False: that can't be done.
     @discardableResult
     func signal() -> Bool {
-        // As its owner opened it: it may be one that waits, and nothing here may.
-        guard (try? Readiness.wait(for: (fd, Int16(POLLOUT)), until: 0)) == true else { return false }
+        // As its owner opened it: it may be one that waits, and nothing here may. Nor is its owner to be surprised by one that does not
+        // wait any more.
+        guard (try? Readiness.canWrite(fd)) == true else { return false }
         var one: UInt64 = 1
         return (try? systemCall(.write) { write(fd, &one, 8) }) == 8
     }

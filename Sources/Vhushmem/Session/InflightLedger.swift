@@ -27,6 +27,10 @@ final class InflightFile {
         try? Memory.unmap(mapping, length)
     }
 
+    private func part(_ queue: Int) -> UnsafeMutableRawPointer {
+        mapping + lead + queue &* InflightFile.partSize(area.queueSize)
+    }
+
     private static func partSize(_ queueSize: UInt16) -> Int {
         (headSize &+ entrySize &* Int(queueSize) &+ alignment &- 1) & ~(alignment &- 1)
     }
@@ -36,6 +40,8 @@ final class InflightFile {
         let length = Int(queues) &* partSize(queueSize)
         let fd = Eventfd(FileDescriptor(owning: try systemCall(.memfd) { vhu_memfd("vhushmem-inflight") }))
         _ = try systemCall(.ftruncate) { ftruncate(fd.fd, off_t(length)) }
+        // The front-end has it too, and could take the ground from under this process.
+        _ = try systemCall(.fcntl) { vhu_fcntl_add_seals(fd.fd, vhu_seal_size) }
         let area = InflightArea(length: UInt64(clamping: length), queues: queues, queueSize: queueSize)
         return (try map(area, fd: fd.fd), fd)
     }
@@ -56,10 +62,17 @@ final class InflightFile {
         return InflightFile(area, mapping, length: length, lead: Int(clamping: range.start &- start))
     }
 
+    /// Nothing is begun in any queue, and nothing is known of one.
+    func clear() {
+        for queue in 0..<Int(area.queues) {
+            InflightLedger.forget(part(queue))
+        }
+    }
+
     /// The part of a queue; nil: the file has none for it.
     func ledger(queue: Int, size: UInt16) -> InflightLedger? {
         guard queue < Int(area.queues), size <= area.queueSize else { return nil }
-        return InflightLedger(self, mapping + lead + queue &* InflightFile.partSize(area.queueSize), size: size)
+        return InflightLedger(self, part(queue), size: size)
     }
 }
 
@@ -94,12 +107,19 @@ final class InflightLedger {
     private var lastBatchHead: UnsafeMutableRawPointer { part + 12 }
     private var usedIndex: UnsafeMutableRawPointer { part + 14 }
 
-    /// What was begun and not ended, what was begun first last. `usedIndex`: what the used ring says.
-    func begin(usedIndex: UInt16) -> [UInt16] {
-        if vhu_load16_relaxed(part + 8) != InflightLedger.version || vhu_load16_relaxed(part + 10) != size {
+    fileprivate static func forget(_ part: UnsafeMutableRawPointer) {
+        vhu_store16_release(part + 8, 0)
+    }
+
+    /// What was begun and not ended, what was begun first last; nil: nobody has kept the book before. `usedIndex`: what the used ring
+    /// says.
+    func begin(usedIndex: UInt16) -> [UInt16]? {
+        let isNew = vhu_load16_relaxed(part + 8) != InflightLedger.version
+        // How many entries it has is no matter of opinion: some write the area's number there, and some the ring's.
+        if isNew {
             for head in 0..<size { setTaken(head, false) }
             vhu_store16_relaxed(lastBatchHead, 0)
-            vhu_store16_relaxed(part + 10, size)
+            vhu_store16_relaxed(part + 10, file.area.queueSize)
             vhu_store16_release(part + 8, InflightLedger.version)
         } else if vhu_load16_relaxed(self.usedIndex) != usedIndex {
             // The end came between the used ring and this book: what was given back last is done.
@@ -119,7 +139,7 @@ final class InflightLedger {
             nextCounter = one.counter &+ 1
         }
         heads.reverse()
-        return heads
+        return isNew ? nil : heads
     }
 
     func wasTaken(_ head: UInt16) {

@@ -125,7 +125,8 @@ extension Backend {
         requests[next].isSettled = true
     }
 
-    /// Returns -EBADF for a descriptor that is not open: the caller's mistake, of which the channel has seen nothing.
+    /// Returns what kept a request from being sent, of which the channel has seen nothing: -EBADF (the descriptor is not open: the
+    /// caller's mistake), -ETOOMANYREFS (too many descriptors of this user's are on their way).
     private func transmit(_ request: MappingRequest, needsReply: Bool, on channel: MessageStream) throws(Errno) -> Int32 {
         try withUnsafeTemporaryAllocation(byteCount: SharedMemoryMap.size, alignment: 8) { payload throws(Errno) in
             request.payload.encode(into: payload)
@@ -155,6 +156,12 @@ extension Backend {
                 return 0
             case .failed(let error):
                 if error.code == EBADF { return -EBADF }
+                if error.code == ETOOMANYREFS {
+                    guard Clock.now() < deadline else { return -ETOOMANYREFS }
+                    // Until somebody has received some; nothing tells when.
+                    _ = try? Readiness.wait(for: (-1, 0), until: Clock.now() &+ 1000)
+                    continue
+                }
                 throw lost(error)
             case .later: try wait(for: channel, POLLOUT, until: deadline)
             }

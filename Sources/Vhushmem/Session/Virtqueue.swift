@@ -72,6 +72,19 @@ final class Virtqueue {
     /// Heads of chains that were begun before this life of the device, the next one last.
     private var begun: [UInt16]
 
+    /// How many pieces the chains that the device holds may come to: each takes memory of this process, and a driver can put the same
+    /// descriptors into many chains.
+    private static let mostPieces = 1 << 20
+    private var pieces = 0
+    /// Something was not done for want of the rings, or of room for more pieces.
+    private var misses: Misses = []
+
+    private struct Misses: OptionSet {
+        let rawValue: UInt8
+        static let rings = Misses(rawValue: 1)
+        static let room = Misses(rawValue: 2)
+    }
+
     /// Throws where the rings are not in guest memory.
     init(
         size: UInt16, base: UInt16, features: UInt64, addresses: VringAddresses, memory: BackendMemory,
@@ -87,20 +100,25 @@ final class Virtqueue {
         nextUsed = 0
         held = [UInt64](repeating: 0, count: (Int(size) &+ 63) / 64)
         begun = []
-        let rings = try findRings()
+        guard let rings = findRings() else { throw VirtqueueFault("its rings lie outside of guest memory") }
         nextUsed = rings.usedIndex
         // An earlier life of the device may have left there that it wants no kicks.
         vhu_store16_relaxed(rings.used, 0)
-        guard let ledger else { return }
-        begun = ledger.begin(usedIndex: nextUsed)
-        // What was taken is what was given back and what was begun; after a back-end that died, the base knows of the former alone.
-        if !begun.isEmpty { nextAvailable = nextUsed &+ UInt16(clamping: begun.count) }
+        guard let heads = ledger?.begin(usedIndex: nextUsed) else { return }
+        begun = heads
+        // What was taken is what was given back and what was begun; after a back-end that died, the base knows neither.
+        nextAvailable = nextUsed &+ UInt16(clamping: begun.count)
     }
 
-    /// Guest memory is another now. A queue whose rings are gone breaks when it is used next, not now: they may come back.
-    func memoryChanged(to memory: BackendMemory) {
+    /// Guest memory is another now. A queue whose rings are gone waits for them: a front-end takes a range away to put it back larger.
+    /// Returns whether they are back, and were missed.
+    func memoryChanged(to memory: BackendMemory) -> Bool {
         self.memory = memory
         rings = nil
+        guard misses.contains(.rings), findRings() != nil else { return false }
+        misses.remove(.rings)
+        _ = try? setKicks(wantsKicks)
+        return true
     }
 
     // MARK: Chains
@@ -109,7 +127,11 @@ final class Virtqueue {
     func pop() throws(VirtqueueFault) -> DescriptorChain? {
         if let fault { throw fault }
         do throws(VirtqueueFault) {
-            let rings = try findRings()
+            guard let rings = findRings() else { return nil }
+            guard pieces < Virtqueue.mostPieces else {
+                misses.insert(.room)
+                return nil
+            }
             if let head = begun.last {
                 let chain = try chain(from: head, position: nil, rings)
                 begun.removeLast()
@@ -136,6 +158,7 @@ final class Virtqueue {
         try walk.follow(
             from: head, in: rings.descriptors, size: size, memory: memory, takesIndirect: takesIndirect)
         setHeld(head, true)
+        pieces = pieces &+ walk.segments.count
         // What was begun before is in the book, and keeps its place there.
         if position != nil { ledger?.wasTaken(head) }
         return DescriptorChain(walk, of: self, head: head, position: position, memory: memory)
@@ -157,23 +180,38 @@ final class Virtqueue {
         return count > 0
     }
 
-    /// Gives a chain back to the driver: `written` bytes of what could be written were. False: the chain is not held.
-    func push(_ chain: DescriptorChain, written: UInt32) throws(VirtqueueFault) -> Bool {
-        if let fault { throw fault }
-        guard isHeld(chain.head) else { return false }
-        do throws(VirtqueueFault) {
-            let rings = try findRings()
-            rings.storeUsed(nextUsed & (size &- 1), head: chain.head, written: written)
-            ledger?.willBeGivenBack(chain.head)
-            nextUsed = nextUsed &+ 1
-            vhu_store16_release(rings.used + 2, nextUsed.littleEndian)
-            ledger?.wasGivenBack(chain.head, usedIndex: nextUsed)
-        } catch {
-            fault = error
-            throw error
-        }
-        setHeld(chain.head, false)
+    /// What became of a chain that was to be given back.
+    enum Return {
+        case done, notHeld
+        /// The rings are not there.
+        case notNow
+        case broken(VirtqueueFault)
+    }
+
+    /// Gives a chain back to the driver: `written` bytes of what could be written were.
+    func push(_ chain: DescriptorChain, written: UInt32) -> Return {
+        if let fault { return .broken(fault) }
+        guard isHeld(chain.head) else { return .notHeld }
+        guard let rings = findRings() else { return .notNow }
+        rings.storeUsed(nextUsed & (size &- 1), head: chain.head, written: written)
+        ledger?.willBeGivenBack(chain.head)
+        nextUsed = nextUsed &+ 1
+        vhu_store16_release(rings.used + 2, nextUsed.littleEndian)
+        ledger?.wasGivenBack(chain.head, usedIndex: nextUsed)
+        letGo(chain)
         unannounced = unannounced &+ 1
+        return .done
+    }
+
+    private func letGo(_ chain: DescriptorChain) {
+        setHeld(chain.head, false)
+        pieces = pieces &- chain.pieces
+    }
+
+    /// Whether chains can be taken that had to wait until others were given back.
+    func hasRoomAgain() -> Bool {
+        guard misses.contains(.room), pieces < Virtqueue.mostPieces else { return false }
+        misses.remove(.room)
         return true
     }
 
@@ -183,7 +221,7 @@ final class Virtqueue {
             return false
         }
         nextAvailable = position
-        setHeld(chain.head, false)
+        letGo(chain)
         ledger?.wasPutBack(chain.head)
         return true
     }
@@ -193,14 +231,7 @@ final class Virtqueue {
     /// Whether the driver wants to be told of what was given back since this was last asked.
     func wantsCall() throws(VirtqueueFault) -> Bool {
         if let fault { throw fault }
-        guard unannounced > 0 else { return false }
-        let rings: VirtqueueRings
-        do throws(VirtqueueFault) {
-            rings = try findRings()
-        } catch {
-            fault = error
-            throw error
-        }
+        guard unannounced > 0, let rings = findRings() else { return false }
         // What was given back must be seen before the driver's wish is looked at: it writes that and looks again.
         vhu_fence_full()
         let count = unannounced
@@ -216,9 +247,9 @@ final class Virtqueue {
     /// Says whether the driver is to kick. Returns whether there is something to take, of which no kick will tell.
     func setKicks(_ wanted: Bool) throws(VirtqueueFault) -> Bool {
         if let fault { throw fault }
+        wantsKicks = wanted
+        guard let rings = findRings() else { return false }
         do throws(VirtqueueFault) {
-            let rings = try findRings()
-            wantsKicks = wanted
             // With event indices, the driver kicks when its index passes ours: one that stays behind asks for none.
             if !hasEventIndex {
                 vhu_store16_relaxed(rings.used, (wanted ? 0 : Virtqueue.noKick).littleEndian)
@@ -247,13 +278,12 @@ final class Virtqueue {
         if self.fault == nil { self.fault = fault }
     }
 
-    private func findRings() throws(VirtqueueFault) -> VirtqueueRings {
-        if let rings { return rings }
-        guard let found = VirtqueueRings(size: size, addresses, in: memory) else {
-            throw VirtqueueFault("its rings lie outside of guest memory")
+    private func findRings() -> VirtqueueRings? {
+        if rings == nil {
+            rings = VirtqueueRings(size: size, addresses, in: memory)
+            if rings == nil { misses.insert(.rings) }
         }
-        rings = found
-        return found
+        return rings
     }
 
     private func isHeld(_ head: UInt16) -> Bool {

@@ -61,6 +61,8 @@ struct FileStatus {
     let isDirectory: Bool
     let isPipeOrSocket: Bool
     let isSocket: Bool
+    /// An object of the kernel's that is no file: an eventfd, for one. Nobody but the kernel serves it.
+    let isAnonymous: Bool
     let size: UInt64
     let links: UInt64
     let blockSize: UInt64
@@ -75,6 +77,7 @@ struct FileStatus {
         isRegular = vhu_is_regular(mode)
         isDirectory = vhu_is_directory(mode)
         isSocket = vhu_is_socket(mode)
+        isAnonymous = vhu_is_anonymous(mode)
         isPipeOrSocket = isSocket || vhu_is_fifo(mode)
         size = status.stx_size
         links = UInt64(status.stx_nlink)

@@ -63,6 +63,13 @@ enum Readiness {
         return ready
     }
 
+    /// Whether a write would not wait, and not fail either. A pipe without a reader is ready for both.
+    static func canWrite(_ fd: Int32) throws(Errno) -> Bool {
+        var target = pollfd(fd: fd, events: Int16(POLLOUT), revents: 0)
+        _ = try systemCall(.poll) { poll(&target, 1, 0) }
+        return target.revents == Int16(POLLOUT)
+    }
+
     static func makeEventfd() throws(Errno) -> FileDescriptor {
         FileDescriptor(owning: try systemCall(.eventfd) { eventfd(0, vhu_eventfd_flags) })
     }

@@ -13,6 +13,16 @@ struct RequestForm {
 }
 
 extension FrontendRequest {
+    /// Its reply says something, so there is none that could say no.
+    var hasOwnReply: Bool {
+        switch self {
+        case .getFeatures, .getProtocolFeatures, .getVringBase, .getQueueNum, .getConfig, .getInflightFd, .getMaxMemSlots,
+            .getStatus, .getSharedObject, .setDeviceStateFd, .checkDeviceState, .getShmemConfig:
+            true
+        default: false
+        }
+    }
+
     /// nil: one that no back-end of this library serves, whatever it looks like.
     var form: RequestForm? {
         switch self {

@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * However often a driver puts the same indirect table into a queue: the pieces that a device holds are bounded. What there is no room
+ * for waits until chains are given back.
+ */
+#include "bare-queue.h"
+
+#define ENTRIES 2048
+#define PIECES 1024 /* of each chain */
+#define MOST (1 << 20)
+#define BIG 0x1000000ull
+#define BIG_SIZE (64 * PAGE)
+#define BIG_USER (USER + 0x1000000)
+#define BIG_AVAIL 0x8000
+#define BIG_USED 0x10000
+#define BIG_TABLE 0x18000
+
+int main(void)
+{
+    bare_queue b;
+    bare_queue_init(&b);
+    bare_queue_connect(&b, BARE_FEATURES);
+    EQ(tell_u64(&b, SET_FEATURES, VIRTIO_DEFAULTS | BIT(28), -1), 0);
+    int fd = memfd_of(BIG_SIZE, 0);
+    uint8_t *ram = mmap(NULL, BIG_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    CHECK(ram != MAP_FAILED);
+    EQ(tell_region(&b, ADD_MEM_REG, BIG, BIG_SIZE, BIG_USER, 0, fd), 0);
+    struct {
+        uint64_t addr;
+        uint32_t len;
+        uint16_t flags, next;
+    } *descriptors = (void *)ram, *table = (void *)(ram + BIG_TABLE);
+    uint16_t *avail = (uint16_t *)(ram + BIG_AVAIL);
+    for (unsigned i = 0; i < ENTRIES; i++) {
+        descriptors[i].addr = BIG + BIG_TABLE;
+        descriptors[i].len = PIECES * 16;
+        descriptors[i].flags = INDIRECT;
+        avail[2 + i] = (uint16_t)i;
+    }
+    for (unsigned i = 0; i < PIECES; i++) {
+        table[i].addr = BIG;
+        table[i].len = 1;
+        table[i].flags = i + 1 < PIECES ? NEXT : 0;
+        table[i].next = (uint16_t)(i + 1);
+    }
+    avail[1] = ENTRIES;
+    EQ(tell_vring(&b, SET_VRING_NUM, 0, ENTRIES), 0);
+    EQ(tell_vring(&b, SET_VRING_BASE, 0, 0), 0);
+    EQ(tell_rings(&b, 0, 0, BIG_USER, BIG_USER + BIG_AVAIL, BIG_USER + BIG_USED), 0);
+    EQ(tell_u64(&b, SET_VRING_KICK, 0, b.kick), 0);
+    EQ(tell_vring(&b, SET_VRING_ENABLE, 0, 1), 0);
+
+    static vhushmem_chain *chains[ENTRIES];
+    int count = 0;
+    while ((chains[count] = vhushmem_backend_pop(b.r.backend, 0, &error)) != NULL) {
+        count++;
+    }
+    CHECK(error == NULL);
+    EQ(count, MOST / PIECES);
+
+    /* One goes back, and there is room for one more, of which the device is told. */
+    pump_backend(b.r.backend);
+    int kicked = b.seen[VHUSHMEM_QUEUE_KICKED];
+    EQ(vhushmem_backend_push(b.r.backend, chains[0], 0, &error), 0);
+    pump_backend(b.r.backend);
+    EQ(b.seen[VHUSHMEM_QUEUE_KICKED], kicked + 1);
+    chains[0] = some(vhushmem_backend_pop(b.r.backend, 0, &error));
+    EQ(vhushmem_chain_head(chains[0]), MOST / PIECES);
+    CHECK(vhushmem_backend_pop(b.r.backend, 0, &error) == NULL && error == NULL);
+
+    /* In the end all were taken. */
+    int next = count + 1;
+    for (int i = 0; i < count; i++) {
+        EQ(vhushmem_backend_push(b.r.backend, chains[i], 0, &error), 0);
+    }
+    for (vhushmem_chain *chain; (chain = vhushmem_backend_pop(b.r.backend, 0, &error)) != NULL; next++) {
+        EQ(vhushmem_backend_push(b.r.backend, chain, 0, &error), 0);
+    }
+    EQ(next, ENTRIES);
+    EQ(stop_queue(&b), ENTRIES);
+    backend_rig_close(&b.r);
+    munmap(ram, BIG_SIZE);
+    close(fd);
+    bare_queue_close(&b);
+    return 0;
+}

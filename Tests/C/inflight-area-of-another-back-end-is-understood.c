@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The area of requests in flight says how many descriptors it has room for, which some back-ends take for the ring's size and some for
+ * the area's: a book that says either is read. And its file can't be made shorter under the process that has it mapped.
+ */
+#include "bare-queue.h"
+
+#define AREA 256  /* entries; the ring has 16 */
+#define PART 4160 /* 16 bytes, and 16 for each, up to a multiple of 64 */
+
+static int taken(bare_queue *b, int fd)
+{
+    int count = 0;
+    uint64_t area[3] = {PART, 0, 1 | (uint64_t)AREA << 16};
+    bare_queue_connect(b, BARE_FEATURES);
+    tell_ram(b);
+    EQ(tell(b, SET_INFLIGHT_FD, area, sizeof(area), fd), 0);
+    start_queue(b, 3);
+    for (vhushmem_chain *chain; (chain = vhushmem_backend_pop(b->r.backend, 0, &error)) != NULL; count++) {
+        vhushmem_chain_free(chain);
+    }
+    CHECK(error == NULL);
+    backend_rig_close(&b->r);
+    return count;
+}
+
+int main(void)
+{
+    bare_queue b;
+    bare_queue_init(&b);
+    for (uint16_t head = 0; head < 16; head++) {
+        set_descriptor(&b, head, BUFFERS, 8, 0, 0);
+    }
+    ((uint16_t *)(b.ram + AVAIL))[1] = 3; /* all that was offered was taken */
+    const struct {
+        uint16_t version, desc_num;
+        int taken;
+    } books[] = {{1, 16, 3}, {1, AREA, 3}, {1, 0, 3}, {0, 16, 0}, {0, 0, 0}};
+    for (size_t i = 0; i < 5; i++) {
+        uint8_t part[PART] = {0};
+        memcpy(part + 8, &books[i].version, 2);
+        memcpy(part + 10, &books[i].desc_num, 2);
+        for (int head = 2; head < 11; head += 4) {
+            part[16 + 16 * head] = 1;
+        }
+        int fd = memfd_of(PART, 0);
+        CHECK(pwrite(fd, part, PART, 0) == PART);
+        EQ(taken(&b, fd), books[i].taken);
+        close(fd);
+    }
+
+    const uint64_t wanted[3] = {0, 0, 1 | (uint64_t)AREA << 16};
+    message m;
+    bare_queue_connect(&b, BARE_FEATURES);
+    send_message(b.r.main, GET_INFLIGHT_FD, 0x9, wanted, sizeof(wanted), NULL, 0);
+    pump_backend(b.r.backend);
+    EQ(receive(b.r.main, &m, PATIENCE_MS), 1);
+    EQ(m.fd_count, 1);
+    EQ(fcntl(m.fds[0], F_GET_SEALS) & (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE), F_SEAL_SHRINK | F_SEAL_GROW);
+    CHECK(ftruncate(m.fds[0], 0) == -1);
+    close(m.fds[0]);
+    backend_rig_close(&b.r);
+    bare_queue_close(&b);
+    return 0;
+}

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* A kick, call or error descriptor is an eventfd, or refused: what else there is could wait, or raise SIGPIPE. A full one is no wait. */
+#include "bare-queue.h"
+
+int main(void)
+{
+    const uint32_t requests[] = {SET_VRING_KICK, SET_VRING_CALL, SET_VRING_ERR};
+    bare_queue b;
+    int pipe_ends[2], sockets[2], full = eventfd(0, EFD_CLOEXEC); /* one that waits */
+    uint64_t most = UINT64_MAX - 1;
+    CHECK(write(full, &most, 8) == 8);
+    bare_queue_open(&b, 0);
+    CHECK(pipe2(pipe_ends, O_CLOEXEC) == 0 && socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sockets) == 0);
+    const int others[] = {pipe_ends[0],
+                          pipe_ends[1],
+                          sockets[0],
+                          memfd_of(PAGE, 1),
+                          open("/dev/null", O_RDWR | O_CLOEXEC),
+                          open("/", O_RDONLY | O_CLOEXEC)};
+    char *before = fds_now();
+    for (size_t i = 0; i < 3; i++) {
+        for (size_t k = 0; k < 6; k++) {
+            EQ(tell_u64(&b, requests[i], 0, others[k]), -EINVAL);
+        }
+    }
+    same(before, fds_now());
+    CHECK(vhushmem_backend_queue_is_running(b.r.backend, 0));
+
+    /* What was refused has changed nothing. The writing end's reader is gone now: a write to it would end this process. */
+    close(pipe_ends[0]);
+    EQ(tell_u64(&b, SET_VRING_CALL, 0, pipe_ends[1]), -EINVAL);
+    set_descriptor(&b, 0, BUFFERS, 8, 0, 0);
+    offer(&b, 0);
+    kick(&b);
+    EQ(vhushmem_backend_push(b.r.backend, some(vhushmem_backend_pop(b.r.backend, 0, &error)), 0, &error), 0);
+    EQ(vhushmem_backend_notify(b.r.backend, 0, &error), 1);
+    CHECK(signalled(b.call));
+
+    /* Nobody takes what it counts: there is no room for one more, and nothing to wait for. */
+    EQ(tell_u64(&b, SET_VRING_CALL, 0, full), 0);
+    offer(&b, 0);
+    kick(&b);
+    EQ(vhushmem_backend_push(b.r.backend, some(vhushmem_backend_pop(b.r.backend, 0, &error)), 0, &error), 0);
+    EQ(vhushmem_backend_notify(b.r.backend, 0, &error), 0);
+    EQ(fcntl(full, F_GETFL) & O_NONBLOCK, 0); /* it is the front-end's, and as it was */
+
+    backend_rig_close(&b.r);
+    bare_queue_close(&b);
+    return 0;
+}
