@@ -50,13 +50,29 @@ static void comes_back(bool serves)
     HEARD(r, "18 11 39");
     coming_leave(&c);
 
-    /* One that does not run comes back to nothing but a handshake. A ring that can't be read is no obstacle. */
+    /* One that does not run comes back to nothing but a handshake. */
     coming_ready(&c);
     HEARD(r, HANDSHAKE);
+
+    /* A used ring that can't be read does not tell where to go on: to begin where the queue began would be to do all again. */
     c.queue.used = (void *)0x10000;
     ok(vhushmem_frontend_start_device(r->frontend, 0, &c.queue, 1, &error));
     coming_leave(&c);
+    int ended = r->events[VHUSHMEM_EVENT_DISCONNECT];
+    coming_prepare(&c);
+    coming_arrive(&c);
+    PUMP_UNTIL(r->frontend, r->events[VHUSHMEM_EVENT_DISCONNECT] == ended + 1);
+    EQ(r->last.result, -EFAULT);
+    CHECK(strstr(r->said, "queue 0 can't go on") != NULL && strstr(r->said, "0x10000") != NULL);
+    CHECK(peer_heard(&r->peer, SET_VRING_BASE, 0) == NULL);
+    peer_end(&r->peer);
+    r->peer.heard_count = 0;
+
+    /* Unless the back-end has a book of what is in flight, which tells it more than a base. */
+    vhushmem_inflight area = {.size = 4096, .num_queues = 1, .queue_size = 64, .fd = file};
+    ok(vhushmem_frontend_set_inflight(r->frontend, &area, &error));
     coming_ready(&c);
+    CHECK(peer_heard(&r->peer, SET_INFLIGHT_FD, 0) != NULL);
     memcpy(base, some(peer_heard(&r->peer, SET_VRING_BASE, 0))->payload, sizeof(base));
     EQ(base[1], 3);
     coming_leave(&c);

@@ -14,7 +14,8 @@
  * again at its path. DISCONNECT tells of the loss, and the mappings are dropped (or kept: KEEP_MAPPINGS); the regions stay where they
  * are. Whoever comes must have the same regions, else DISCONNECT tells how they differ, and the front-end looks on. A device that ran is
  * started again with the features, memory, requests in flight and queues that it had, each queue going on from the index of its used
- * ring; each kick eventfd is signalled once. READY then tells that all is as before. While the back-end is away, what is asked of it
+ * ring (where that can't be read, and no area of requests in flight is there to tell more, DISCONNECT says so: nothing is done twice);
+ * each kick eventfd is signalled once. READY then tells that all is as before. While the back-end is away, what is asked of it
  * ends with -ENOTCONN; memory may be changed; stop_device and reset have it come back to a device that does not run.
  *
  * Thread rule of this header, unless a function says otherwise: one thread at a time for one front-end, as a rule the one that
@@ -259,9 +260,10 @@ VHUSHMEM_API const char *vhushmem_protocol_feature_name(unsigned bit);
  * Reset the device: every mapping is undone before the call returns; RESET_DEVICE is sent where it was negotiated; requests that
  * the back-end sent before it answered are refused with -ECANCELED, so that none lands afterwards. What it sends right after its
  * answer may be taken for one of those, if it is here when the answer is read: a back-end that gets -ECANCELED asks again. The
- * event RESET tells when all this is over.
+ * event RESET tells when all this is over. The device does not run any more, and the area of requests in flight is forgotten: what was in
+ * flight is nothing to a driver that begins anew (vhushmem_frontend_get_inflight has another one made).
  *
- * @returns 0, or -ENOTCONN (not ready), -EALREADY (a reset is under way; its mappings are gone).
+ * @returns 0, or -ENOTCONN (not ready; with reconnect_ms, a back-end that is on its way back is reset when it is ready), -EALREADY (a reset is under way; its mappings are gone).
  * Since: 0.1
  */
 VHUSHMEM_API int vhushmem_frontend_reset(vhushmem_frontend *frontend, GError **errp);

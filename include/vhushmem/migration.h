@@ -26,7 +26,7 @@ typedef struct vhushmem_inflight {
 
 /**
  * Have the back-end make such an area (GET_INFLIGHT_FD; needs INFLIGHT_SHMFD). From now on it is given back to the back-end at each
- * start of the device, also after a reconnection.
+ * start of the device, also after a reconnection, until the device is reset.
  *
  * @param num_queues  1 to num_queues of the options.
  * @param queue_size  entries of the largest queue, not 0.
@@ -44,7 +44,8 @@ VHUSHMEM_API int vhushmem_frontend_get_inflight_async(vhushmem_frontend *fronten
                                                       GError **errp);
 
 /**
- * Give the front-end an area that was made before, by this or by another front-end: it is sent (SET_INFLIGHT_FD) at each start.
+ * Give the front-end an area that was made before, by this or by another front-end: it is sent (SET_INFLIGHT_FD) at each start, until
+ * the device is reset.
  *
  * @param area  its fd is duplicated; NULL: none any more.
  * @returns 0, or -EINVAL (a size of 0, a range that wraps around), -EBADF, -EMFILE, -EFAULT.

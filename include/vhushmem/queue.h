@@ -36,7 +36,9 @@ typedef struct vhushmem_guest_memory {
  *
  * @param ranges  `count` ranges, which must not overlap in the guest.
  * @returns 0, or -EINVAL (a range is empty, wraps around or overlaps another), -ENOSPC (more than the back-end has slots for),
- *          -EALREADY (an earlier change is still being told), -EBADF, -EMFILE, or what request.h says. After a failure the back-end may know a part; the next call tells the rest.
+ *          -EALREADY (an earlier change is still being told), -EBADF, -EMFILE, or what request.h says.
+ *          After a failure the back-end may know a part; the next call tells the rest. With reconnect_ms, a back-end that comes in the
+ *          place of one that was lost over it is told the new ranges.
  * Since: 0.1
  */
 VHUSHMEM_API int vhushmem_frontend_set_memory(vhushmem_frontend *frontend, const vhushmem_guest_memory *ranges, unsigned count,

@@ -5,16 +5,19 @@ import CLinux
 /// The main socket: requests of ours, and what comes back.
 extension Frontend {
     func accept() {
+        guard !acceptPause.lasts else { return }
         do throws(Errno) {
             let peer: FileDescriptor?
             switch listener {
             case .some(let listener): peer = try listener.accept()
             case .none: peer = nil
             }
+            acceptPause.end()
             guard let peer else { return }
             listener = nil
             talk(through: peer)
         } catch {
+            guard !AcceptPause.isFor(error) else { return acceptPause.begin(after: error, of: "back-end") }
             end(ShmemError(error.code, "accepting a back-end: \(Errno.text(error.code))"))
         }
     }

@@ -82,13 +82,20 @@ extension Frontend {
             running.memory.isBeingTold = true
             FrontendSequence(running.isStarted ? steps : []).run(on: self) { [self] error in
                 running.memory.isBeingTold = false
-                if error != nil { running.memory.wanted = before }
+                if error != nil, !isKept(change) { running.memory.wanted = before }
                 completion(error)
             }
         } catch {
             running.memory.wanted = before
             throw error
         }
+    }
+
+    /// Guest memory is what it is, also if the back-end was lost over it: the next one is told. But what was not shared is not shared.
+    private func isKept(_ change: MemoryChange) -> Bool {
+        guard phase == .away else { return false }
+        if case .share = change { return false }
+        return true
     }
 
     /// The messages that say what the back-end does not know yet.

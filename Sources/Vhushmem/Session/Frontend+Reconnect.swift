@@ -28,6 +28,8 @@ extension Frontend {
     /// The device does not run any more, and nothing is mapped: what a reset leaves.
     func forgetRunning() {
         running.isStarted = false
+        // What is in flight there is nothing to a device that begins anew.
+        running.inflight = nil
         device.unmapAll()
     }
 
@@ -40,7 +42,15 @@ extension Frontend {
                     EPROTO,
                     "the back-end came back without the virtio features \(hex(running.features & ~features)), which are in use")
             }
-            for index in running.queues.indices { running.queues[index].goOnFromUsed() }
+            for index in running.queues.indices {
+                // Where it began is long gone by, unless the back-end has a book that tells it more.
+                if let error = running.queues[index].goOnFromUsed(), running.inflight == nil {
+                    throw ShmemError(
+                        error.code,
+                        "queue \(index) can't go on: the index of its used ring at \(hex(running.queues[index].used)) can't be read:"
+                            + " \(Errno.text(error.code))")
+                }
+            }
             tell(try startSteps()) { [self] in finishRestoring() }
         } catch {
             end(error)
@@ -49,7 +59,7 @@ extension Frontend {
 
     private func finishRestoring() {
         // It may have been stopped meanwhile, and guest memory may have changed.
-        guard running.isStarted else { return tell(stopSteps { _ in }) { [self] in announceReady() } }
+        guard running.isStarted else { return tell(stopSteps { _ in }) { [self] in finishUnstarted() } }
         do throws(ShmemError) {
             let steps = try memorySteps()
             guard steps.isEmpty else { return tell(steps) { [self] in finishRestoring() } }
@@ -61,6 +71,14 @@ extension Frontend {
         announceReady()
     }
 
+    private func finishUnstarted() {
+        let mustReset = mustResetWhenReady
+        mustResetWhenReady = false
+        announceReady()
+        // It may have mapped something since the reset that it knows nothing of.
+        if mustReset, phase == .ready { try? reset() }
+    }
+
     private func tell(_ steps: [FrontendSequence.Step], then goOn: @escaping () -> Void) {
         FrontendSequence(steps).run(on: self) { [self] error in
             if let error { end(error) } else { goOn() }
@@ -69,15 +87,21 @@ extension Frontend {
 }
 
 extension FrontendQueue {
-    /// A back-end that is gone can't tell where it stopped: what it has not used is to be taken anew. Unless the ring can't be read, the
-    /// used ring's index says where that begins.
-    fileprivate mutating func goOnFromUsed() {
+    /// A back-end that is gone can't tell where it stopped: what it has not used is to be taken anew, and the used ring's index says
+    /// where that begins. Returns why that can't be read; nil: it was.
+    fileprivate mutating func goOnFromUsed() -> Errno? {
         var index: UInt16 = 0
-        guard let ring = UnsafeMutableRawPointer(bitPattern: UInt(used &+ 2)) else { return }
-        let copied = withUnsafeMutableBytes(of: &index) { bytes in
-            bytes.baseAddress.flatMap { try? Memory.copy(from: ring, to: $0, 2) }
+        guard let ring = UnsafeMutableRawPointer(bitPattern: UInt(used &+ 2)) else { return Errno(EFAULT) }
+        do throws(Errno) {
+            let copied = try withUnsafeMutableBytes(of: &index) { bytes throws(Errno) in
+                try bytes.baseAddress.map { start throws(Errno) in try Memory.copy(from: ring, to: start, 2) }
+            }
+            guard copied == 2 else { return Errno(EFAULT) }
+        } catch {
+            return error
         }
-        if copied == 2 { base = index }
+        base = index
+        return nil
     }
 }
 

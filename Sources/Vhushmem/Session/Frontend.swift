@@ -35,6 +35,7 @@ public final class Frontend: Pollable {
     var phase = Phase.idle
     var given: FileDescriptor?
     var listener: Listener?
+    var acceptPause = AcceptPause()
     var main: MessageStream?
     var channel: BackendChannel?
     let counters = RequestCounters()
@@ -50,6 +51,8 @@ public final class Frontend: Pollable {
     /// By when it must have gone (microseconds); nil: nothing waits.
     var sendDeadline: UInt64?
     var isResetting = false
+    /// A reset was asked for while a back-end that came back was told how to run.
+    var mustResetWhenReady = false
     var regionsAreGiven = false
     var negotiated = Negotiated()
     /// The back-end's end of the channel, until it has been sent.
@@ -201,13 +204,14 @@ public final class Frontend: Pollable {
 
     var pollTargets: PollTargets {
         var targets = PollTargets()
-        if let fd = listenerDescriptor { targets.first = .init(fd: fd, events: Int16(POLLIN)) }
+        if let fd = listenerDescriptor, acceptPause.until == nil { targets.first = .init(fd: fd, events: Int16(POLLIN)) }
         if let main {
             let wantsToWrite = mustSendAgain || main.hasUnsent
             targets.first = .init(fd: main.fd, events: Int16(POLLIN | (wantsToWrite ? POLLOUT : 0)))
         }
         targets.second = channel?.pollTarget
         var deadline = earliest(earliest(awaited?.deadline, sendDeadline), earliest(main?.deadline, nextAttempt))
+        deadline = earliest(deadline, acceptPause.until)
         if let channel, !channel.stream.hasUnsent {
             deadline = channel.hasMore ? 0 : earliest(deadline, channel.stream.deadline)
         }
@@ -258,6 +262,7 @@ public final class Frontend: Pollable {
         guard phase == .ready else {
             // Whoever comes back finds a device that was reset.
             if wasReady { forgetRunning() }
+            mustResetWhenReady = phase == .restoring
             throw ShmemError(ENOTCONN, "there is no back-end to reset")
         }
         device.unmapAll()
@@ -285,10 +290,9 @@ public final class Frontend: Pollable {
     func finishReset() {
         isResetting = false
         counters.resets &+= 1
-        running.isStarted = false
         channel?.endReset()
         // What was served between the reset and the back-end's answer was refused: this is for what other threads may have mapped.
-        device.unmapAll()
+        forgetRunning()
         emit(.reset)
     }
 
@@ -306,21 +310,24 @@ public final class Frontend: Pollable {
     func end(_ error: ShmemError, forGood: Bool = false) {
         guard phase != .over, phase != .away || forGood else { return }
         let comesBack = wasReady && options.reconnectInterval > 0 && !forGood
+        let wasUp = phase == .ready
         phase = comesBack ? .away : .over
-        // Who listens can begin at once; who connects gives the back-end time to start.
-        nextAttempt = comesBack ? options.isServer ? Clock.now() : attemptAfterPause : nil
+        // Who listens can begin at once, but not for one that would not do; who connects gives the back-end time to start.
+        nextAttempt = comesBack ? options.isServer && wasUp ? Clock.now() : attemptAfterPause : nil
         ending = error
         lastEnding = error
         mustSendAgain = false
         sendDeadline = nil
         if isResetting { forgetRunning() }
         isResetting = false
+        mustResetWhenReady = false
         running.memory.told = []
         stopWatching()
         main = nil
         channel?.isClosed = true
         channel = nil
         listener = nil
+        acceptPause.end()
         given = nil
         channelForBackend = nil
         if !wasReady, !regionsAreGiven {
