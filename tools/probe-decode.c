@@ -174,6 +174,16 @@ static size_t least_size(enum layout layout)
     return sizes[layout];
 }
 
+/** 0 or a negative errno; what is neither is shown whole. */
+static void take_result(struct record *record, uint64_t value)
+{
+    if (value == 0 || value >= (uint64_t)INT64_C(-4095)) {
+        record_result(record, (int32_t)value);
+    } else {
+        record_hex(record, "value", value);
+    }
+}
+
 /** @returns false: the payload is not laid out like this. */
 static bool show_fields(struct record *record, enum layout layout, struct reader *reader)
 {
@@ -189,7 +199,7 @@ static bool show_fields(struct record *record, enum layout layout, struct reader
         record_hex(record, "value", take(reader, 8));
         break;
     case LAYOUT_RESULT:
-        record_result(record, (int32_t)take(reader, 8));
+        take_result(record, take(reader, 8));
         break;
     case LAYOUT_VRING_STATE:
         record_number(record, "queue", take(reader, 4));

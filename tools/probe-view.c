@@ -151,6 +151,16 @@ static void draw(struct probe *probe)
     g_string_free(out, TRUE);
 }
 
+/** The whole terminal scrolls again. Until the view is drawn the next time, requests are lines of their own. */
+static void leave(struct probe_view *view)
+{
+    if (view->rows != 0) {
+        printf("\0337\033[r\0338");
+        fflush(stdout);
+    }
+    view->rows = 0;
+}
+
 /** Whether there is room; sets the part that scrolls where the terminal, or what is to be shown, has another size than before. */
 static bool fit(struct probe *probe)
 {
@@ -159,6 +169,7 @@ static bool fit(struct probe *probe)
     unsigned regions = (unsigned)MAX(vhushmem_device_region_ids(probe->device, NULL, 0), 0), room;
 
     if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) < 0 || size.ws_row < FIXED_ROWS + ROWS_BELOW + 1 || size.ws_col < MIN_COLUMNS) {
+        leave(view);
         return false;
     }
     room = size.ws_row - FIXED_ROWS - ROWS_BELOW;
@@ -224,7 +235,7 @@ bool probe_view_takes(struct probe *probe, const vhushmem_event *event)
 {
     struct probe_view *view = &probe->view;
 
-    if (view->timer == 0) {
+    if (view->timer == 0 || view->rows == 0) {
         return false;
     }
     g_free(view->last[view->next]);
@@ -242,8 +253,8 @@ void probe_view_end(struct probe *probe)
     probe_view_refresh(probe);
     g_source_remove(probe->view.timer);
     probe->view.timer = 0;
-    printf("\0337\033[r\0338\n");
-    fflush(stdout);
+    leave(&probe->view);
+    printf("\n");
     for (unsigned i = 0; i < PROBE_LAST_REQUESTS; i++) {
         g_clear_pointer(&probe->view.last[i], g_free);
     }

@@ -36,6 +36,9 @@ class Terminal:
             self.seen += part.decode()
         timer.cancel()
 
+    def resize(self, rows):
+        fcntl.ioctl(self.ours, termios.TIOCSWINSZ, struct.pack("HHHH", rows, 80, 0, 0))
+
     def say(self, command):
         self.process.stdin.write(command.encode() + b"\n")
         self.process.stdin.flush()
@@ -71,6 +74,14 @@ with Backend(regions={0: REGION, 7: 4 * PAGE}).listen() as backend:
     terminal.wait_for("hex")
     equal(backend.unmap(PAGE, 2 * PAGE), 0, "answer")
     terminal.wait_for("....W...........\033", "1 unmaps")
+
+    # A terminal that becomes too small scrolls as a whole again, and shows lines; one that is large enough shows the view again.
+    terminal.resize(8)
+    terminal.wait_for("\033[r")
+    equal(backend.map(fd, PAGE, PAGE), 0, "answer")
+    terminal.wait_for("map       shmid 0")
+    terminal.resize(30)
+    terminal.wait_for(".r..W...........\033", "\033[2J")
     rest = terminal.end()
     check("\033[r" in rest, "the terminal scrolls as before")
     os.close(fd)

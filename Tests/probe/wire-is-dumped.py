@@ -51,6 +51,14 @@ with Backend().listen() as backend:
         until(probe, "answer")
         equal(probe.wait(), 0, "exit status")
 
+# An answer that is none is shown whole. Nobody asked for it, so the connection ends.
+with Backend().listen() as backend:
+    with Probe(backend.path, "--dump-wire") as probe:
+        until(probe, "ready")
+        send_message(backend.main, 3, VERSION | REPLY, U64.pack(1 << 32))  # to SET_OWNER
+        has(wire(probe, name="SET_OWNER", reply=True, flags=VERSION | REPLY, value=1 << 32), size=8)
+        until(probe, "disconnect")
+
 path = os.path.join(folder(), "s")
 with Probe(path, "--server", "--dump-wire") as probe, Backend().connect(path) as backend:
     talk(backend, probe)
