@@ -134,6 +134,29 @@ static char *run_read(struct probe *probe, char **words, struct record *answer)
     return error;
 }
 
+/** As a thread of a VMM reads: what a file has lost shows zeros under the guard, and its mapping is broken. */
+static char *run_touch(struct probe *probe, char **words, struct record *answer)
+{
+    struct range range;
+    uint64_t len;
+    uint8_t *bytes;
+    char *error;
+
+    if (!probe_parse_number(words[3], PROBE_MAX_LEN, &len) || len == 0) {
+        return g_strdup_printf("LEN is no number from 1 to 0x%" PRIx64, PROBE_MAX_LEN);
+    }
+    error = find_range(probe, words, len, false, &range);
+    if (error != NULL) {
+        return error;
+    }
+    bytes = g_malloc(len);
+    memcpy(bytes, (const uint8_t *)vhushmem_region_window(range.region) + range.offset, len);
+    probe->counters.bytes_read += len;
+    record_bytes(answer, "hex", bytes, len);
+    g_free(bytes);
+    return NULL;
+}
+
 /** @returns the bytes (g_free), or NULL: it is not an even number of hex digits. */
 static uint8_t *parse_bytes(const char *hex, uint64_t *len)
 {
@@ -197,6 +220,7 @@ static void list_mappings(struct record *answer, vhushmem_region *region)
         record_hex(answer, "len", info.len);
         record_hex(answer, "fd_offset", info.fd_offset);
         record_bool(answer, "rw", (info.flags & VHOST_USER_FLAG_MAP_RW) != 0);
+        record_bool(answer, "broken", info.broken);
         record_object_end(answer);
         from = info.shm_offset + info.len;
     }
@@ -255,6 +279,7 @@ static void run_reset(struct probe *probe)
 
 static const struct command commands[] = {
     {"read", "read SHMID OFFSET LEN", 4, true, run_read},
+    {"touch", "touch SHMID OFFSET LEN", 4, true, run_touch},
     {"write", "write SHMID OFFSET HEX", 4, true, run_write},
     {"status", "status", 1, false, run_status},
     {"reset", "reset", 1, true, NULL},
@@ -310,7 +335,7 @@ static void run_words(struct probe *probe, char **words, unsigned count)
     char *error;
 
     if (command == NULL) {
-        probe_answer_error(probe, NULL, "there is no such command; there are read, write, status, reset and quit");
+        probe_answer_error(probe, NULL, "there is no such command; there are read, touch, write, status, reset and quit");
         return;
     }
     if (count != command->words) {

@@ -44,6 +44,7 @@ int probe_parse_options(struct probe_options *options, int *argc, char ***argv)
     g_option_context_set_description(
         context, "Commands on standard input, one a line; numbers are decimal, or hex after 0x:\n"
                  "  read SHMID OFFSET LEN     show bytes of a region\n"
+                 "  touch SHMID OFFSET LEN    the same as a VMM's thread would: what a file has lost becomes zeros\n"
                  "  write SHMID OFFSET HEX    change bytes of a region\n"
                  "  status                    show regions, mappings and counters\n"
                  "  reset                     reset the device\n"

@@ -112,6 +112,18 @@ static void on_other_request(struct probe *probe, const vhushmem_event *event)
     record_end(&record);
 }
 
+static void on_broken(struct probe *probe, const vhushmem_event *event)
+{
+    struct record record;
+
+    record_begin(&record, probe->json, "broken");
+    record_number(&record, "shmid", event->shmid);
+    record_hex(&record, "shm_offset", event->shm_offset);
+    record_hex(&record, "len", event->len);
+    record_message(&record, event);
+    record_end(&record);
+}
+
 /** What has a result and a message at the most: reset, channel_lost, disconnect. */
 static void say(struct probe *probe, const char *name, const vhushmem_event *event)
 {
@@ -175,6 +187,9 @@ static void on_event(vhushmem_frontend *frontend, const vhushmem_event *event, v
     case VHUSHMEM_EVENT_CONFIG_CHANGE:
         say(probe, "config_change", event);
         break;
+    case VHUSHMEM_EVENT_BROKEN:
+        on_broken(probe, event);
+        break;
     case VHUSHMEM_EVENT_RESET:
         probe->counters.resets++;
         say(probe, "reset", event);
@@ -209,6 +224,7 @@ static void run(struct probe *probe, const struct probe_options *options)
 {
     GSource *source;
 
+    vhushmem_guard_install(NULL); /* touch reads as a VMM's thread does */
     vhushmem_frontend_set_callback(probe->frontend, on_event, probe, NULL);
     source = vhushmem_frontend_source_new(probe->frontend);
     g_source_attach(source, NULL);

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+/* valgrind: no (its limit of descriptors closes what was accepted) */
 /*
  * A front-end that listens waits where there is nothing to do but try again: when there is no descriptor for the back-end that has
  * come, and when the one that comes again and again is not the right one.

@@ -28,6 +28,7 @@ import Testing
             case .served(let request): told.append("\(request.kind) \(request.result)")
             case .configChanged: told.append("configChanged")
             case .reset: told.append("reset")
+            case .broken(let mapping): told.append("broken \(mapping.offset)")
             case .channelLost: told.append("channelLost")
             case .disconnected(let error):
                 told.append("disconnected")

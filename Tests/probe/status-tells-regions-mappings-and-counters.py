@@ -19,7 +19,7 @@ with together(regions={0: REGION, 5: 2 * PAGE}) as (backend, probe):
     is_answer(probe.ask(f"write 0 {8 * PAGE} 0102"))
 
     def mapping(shmid, shm_offset, length, fd_offset=0, rw=False):
-        return {"shmid": shmid, "shm_offset": shm_offset, "len": length, "fd_offset": fd_offset, "rw": rw}
+        return {"shmid": shmid, "shm_offset": shm_offset, "len": length, "fd_offset": fd_offset, "rw": rw, "broken": False}
 
     status = has(probe.status(), ready=True, channel=True, regions=regions, mapped_bytes=4 * PAGE)
     equal(status["mappings"], [mapping(0, 0, 100), mapping(0, 8 * PAGE, 2 * PAGE, PAGE, True), mapping(5, PAGE, PAGE)], "all")

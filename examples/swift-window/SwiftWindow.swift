@@ -110,6 +110,7 @@ struct SwiftWindow {
                 if let region = frontend.device.region(id: request.shmid) {
                     look(at: region, after: request, expected: expected)
                 }
+            case .broken(let mapping): print("the file at \(hex(mapping.offset)) of region \(mapping.shmid) has lost pages")
             case .configChanged, .reset: break
             case .channelLost(let error): print("the channel is closed: \(error)")
             case .disconnected(let error):

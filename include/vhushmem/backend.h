@@ -12,7 +12,8 @@
  *
  * Nothing that a front-end sends is believed. A request that can't be granted is answered with its errno where the front-end wants an
  * acknowledgement, and ends the connection where it does not, since silence would be taken for success; so do messages that make no
- * sense. One thing can't be checked: who gives guest memory may truncate the file behind it, and touching it then raises SIGBUS.
+ * sense. One thing can't be checked: who gives guest memory may truncate the file behind it, and touching it then raises SIGBUS; with
+ * the guard (guard.h) that ends the connection, and not the process.
  *
  * Thread rule of this header: one thread at a time for one back-end.
  */

@@ -59,7 +59,8 @@ VHUSHMEM_API vhushmem_channel *vhushmem_channel_new(int fd, vhushmem_device *dev
 VHUSHMEM_API void vhushmem_channel_free(vhushmem_channel *channel);
 
 /**
- * Called from dispatch, with no lock held: MAP, UNMAP and OTHER_REQUEST after their answer, CHANNEL_LOST at the end. It may call any
+ * Called from dispatch, with no lock held: MAP, UNMAP and OTHER_REQUEST after their answer, BROKEN, and
+ * CHANNEL_LOST at the end. It may call any
  * function of the channel and may free it.
  */
 typedef void (*vhushmem_channel_event_fn)(vhushmem_channel *channel, const vhushmem_event *event, void *user_data);

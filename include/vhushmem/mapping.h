@@ -9,8 +9,9 @@ G_BEGIN_DECLS
 /** What one live mapping is. Set struct_size to sizeof(vhushmem_mapping_info) before it is filled. */
 typedef struct vhushmem_mapping_info {
     uint32_t struct_size;
-    uint8_t shmid;       /**< the region's id */
-    uint8_t broken;      /**< 1: the file has lost pages (it was truncated) that a guest touched; zeros stand there now */
+    uint8_t shmid;  /**< the region's id */
+    uint8_t broken; /**< 1: the file has lost pages (it was truncated) that somebody touched, and zeros stand there now; or a
+                              page takes no writes (its file system is full), and they stay in this process */
     uint8_t reserved[2]; /**< 0 */
     uint64_t shm_offset; /**< first byte in the region */
     uint64_t len;        /**< bytes, as they were asked for; the mapping owns the pages that they touch */

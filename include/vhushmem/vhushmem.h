@@ -15,6 +15,7 @@
 #include <vhushmem/error.h>
 #include <vhushmem/fault.h>
 #include <vhushmem/frontend.h>
+#include <vhushmem/guard.h>
 #include <vhushmem/mapping.h>
 #include <vhushmem/migration.h>
 #include <vhushmem/queue.h>

@@ -74,6 +74,7 @@ package func vhushmem_channel_set_callback(
         let event: FrontendEvent =
             switch event {
             case .served(let served): .served(served)
+            case .broken(let mapping): .broken(mapping)
             case .lost(let error): .channelLost(error)
             }
         event.withCEvent { fn(handle(borrowing: channel), $0, data.userData) }

@@ -46,6 +46,14 @@ extension FrontendEvent {
         case .disconnected(let error):
             event.type = VHUSHMEM_EVENT_DISCONNECT.rawValue
             failure = error
+        case .broken(let mapping):
+            event.type = VHUSHMEM_EVENT_BROKEN.rawValue
+            event.shmid = mapping.shmid
+            event.shm_offset = mapping.offset
+            event.len = mapping.length
+            event.fd_offset = mapping.fileOffset
+            event.flags = mapping.isWritable ? SharedMemoryMap.readWrite : 0
+            failure = mapping.lossError
         case .served(let served):
             switch served.request {
             case BackendRequest.shmemMap: event.type = VHUSHMEM_EVENT_MAP.rawValue

@@ -11,6 +11,7 @@ final class SessionSource: PollAttachment {
     private var watched = PollTargets()
     private var firstTag: gpointer?
     private var secondTag: gpointer?
+    private var alarmTag: gpointer?
 
     private init(_ session: any Pollable, _ source: UnsafeMutablePointer<GSource>) {
         self.session = session
@@ -45,6 +46,7 @@ final class SessionSource: PollAttachment {
         guard targets != watched else { return }
         firstTag = update(firstTag, from: watched.first, to: targets.first)
         secondTag = update(secondTag, from: watched.second, to: targets.second)
+        alarmTag = update(alarmTag, from: watched.alarm, to: targets.alarm)
         if targets.deadline != watched.deadline {
             g_source_set_ready_time(source, targets.deadline.map { gint64(clamping: $0) } ?? -1)
         }
@@ -103,7 +105,7 @@ final class SessionSource: PollAttachment {
         }
         functions.pointee.check = { source in
             guard let source, let state = SessionSource.of(source) else { return 0 }
-            return state.isReady(state.firstTag) || state.isReady(state.secondTag) ? 1 : 0
+            return state.isReady(state.firstTag) || state.isReady(state.secondTag) || state.isReady(state.alarmTag) ? 1 : 0
         }
         functions.pointee.dispatch = { source, _, _ in
             guard let source, let state = SessionSource.of(source) else { return 0 }

@@ -10,11 +10,24 @@ final class DeviceState {
     var quota: Quota
     /// Guarded by `lock`: nothing is mapped any more once it is set.
     var isGone = false
+    /// Guarded by `lock`: raised when a mapping becomes broken. Once it is there it stays.
+    private(set) var alarm: Alarm?
     /// Guarded by `lock`: how many regions have observers.
     var observedRegions = 0
 
     init(quota: Quota) {
         self.quota = quota
+    }
+
+    /// The alarm, made when it is first asked for.
+    func useAlarm() throws(Errno) -> Alarm {
+        if let alarm = lock.withLock({ alarm }) { return alarm }
+        let made = try Alarm.make()
+        return lock.withLock {
+            let used = alarm ?? made
+            alarm = used
+            return used
+        }
     }
 }
 
@@ -91,6 +104,16 @@ public final class Device: @unchecked Sendable {
             return all
         }
         for region in removed { region?.unmapAll() }
+    }
+
+    /// Calls `tell` for each mapping that has become broken since this was last called, until it returns false.
+    func forEachNewlyBroken(_ tell: (MappingDescription) -> Bool) {
+        for region in allRegions {
+            var from: UInt64 = 0
+            while let broken = region.takeBroken(from: &from) {
+                guard tell(broken) else { return }
+            }
+        }
     }
 
     // MARK: Messages

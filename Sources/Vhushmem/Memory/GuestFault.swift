@@ -73,7 +73,8 @@ extension Region {
                 try showZerosInHoles()
                 return nil
             }
-            try putScratch(privatePage(for: page, showing: nil), at: page, isInMapping: false)
+            try orSay(page) { () throws(PageTrouble) in try putScratch(privatePage(showing: nil), at: page, isInMapping: false)
+            }
             return nil
         }
         guard let owner else { return }
@@ -81,16 +82,20 @@ extension Region {
         let writable = MappingWord(bits: owner.word).isWritable
         let address = window.baseAddress + Int(clamping: page)
         if !Memory.canTouch(address, writing: false) {
-            try replaceLostPages(of: owner, from: page)
+            try orSay(page) { () throws(PageTrouble) in try replaceLostPages(of: owner, from: page) }
             if access == .read || writable { return }
         } else if access == .read || (writable && Memory.canTouch(address, writing: true)) {
             // Mapped meanwhile, by another thread: the instruction works now.
             return
         }
-        var copy: PrivatePage? = try privatePage(for: page, showing: address)
-        try device.lock.withLock { () throws(ShmemError) in
-            // If something else is mapped there by now, the instruction is best run again as things are.
-            if isLive(owner), let copy = copy.take() { try putScratch(copy, at: page, isInMapping: true) }
+        try orSay(page) { () throws(PageTrouble) in try keepWritesApart(of: owner, at: page) }
+    }
+
+    private func orSay(_ page: UInt64, _ body: () throws(PageTrouble) -> Void) throws(ShmemError) {
+        do throws(PageTrouble) {
+            try body()
+        } catch {
+            throw error.error(at: page, of: self)
         }
     }
 

@@ -15,8 +15,15 @@ public struct MappingDescription: Sendable {
     public let fileOffset: UInt64
     /// Whether the guest may write to it.
     public let isWritable: Bool
-    /// Its file has lost pages that a guest touched; zeros stand there.
+    /// Its file has lost pages that somebody touched, and zeros stand there; or it takes no writes, and they go nowhere.
     public let isBroken: Bool
+
+    var lossError: ShmemError {
+        ShmemError(
+            EIO,
+            "the file of the mapping at \(hex(offset)) of region \(shmid) (\(hex(length)) bytes) has lost pages or takes no writes: memory"
+                + " that nobody shares stands there")
+    }
 }
 
 /// One mapping, as an object that can be held: described first, then added to a region, in the end gone from it.
@@ -112,6 +119,7 @@ struct MappingWord {
     private static let writableBit: UInt64 = 1
     private static let brokenBit: UInt64 = 2
     private static let zeroTailBit: UInt64 = 4
+    private static let toldBrokenBit: UInt64 = 8
     private static let handleMask = ~UInt64(0xf)
 
     private(set) var bits: UInt64
@@ -139,6 +147,10 @@ struct MappingWord {
     /// Some pages were lost and show zeros.
     var isBroken: Bool { bits & MappingWord.brokenBit != 0 }
     var broken: MappingWord { MappingWord(bits: bits | MappingWord.brokenBit) }
+
+    /// The program was told so.
+    var isToldBroken: Bool { bits & MappingWord.toldBrokenBit != 0 }
+    var toldBroken: MappingWord { MappingWord(bits: bits | MappingWord.toldBrokenBit) }
 
     /// All pages from the first lost one on show zeros, which is one more separate mapping.
     var hasZeroTail: Bool { bits & MappingWord.zeroTailBit != 0 }

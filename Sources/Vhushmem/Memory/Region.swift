@@ -17,8 +17,11 @@ public final class Region: @unchecked Sendable {
     let table: MappingTable
     /// These are guarded by `device.lock`.
     var scratch = ScratchPages()
+    /// Some mapping has become broken, and nobody was told yet.
+    var hasBrokenNews = false
     private(set) var quota: Quota
     private var observers: [any RegionObserver] = []
+    private var guarded: GuardedRange?
     /// What stands for the region among QEMU-like memory regions, once somebody asked for it. Guarded by `device.lock`.
     var container: RegionContainer?
 
@@ -41,7 +44,9 @@ public final class Region: @unchecked Sendable {
         do throws(Errno) {
             guard let table = MappingTable(pageSize: Memory.pageSize) else { throw Errno(ENOMEM) }
             let window = try Window.reserve(size: size, holeProtection: options.holes.protection)
-            return Region(id: id, window: window, table: table, options: options, device: device)
+            let region = Region(id: id, window: window, table: table, options: options, device: device)
+            region.guarded = GuardedRange.begin(region)
+            return region
         } catch {
             ProcessBudget.give(1)
             throw ShmemError(ENOMEM, subject, .system("reserving addresses", error.code))
@@ -49,6 +54,7 @@ public final class Region: @unchecked Sendable {
     }
 
     deinit {
+        guarded?.end()
         // Observers were told when the device went; nobody can watch a region that nobody holds.
         device.lock.withLock {
             _ = removeAll()
@@ -366,32 +372,5 @@ public final class Region: @unchecked Sendable {
         if pages.start == 0 || before.flatMap(ownedPages)?.end == pages.start { cost &-= 1 }
         if pages.end == size || table.first(endingAfter: pages.end)?.start == pages.end { cost &-= 1 }
         return cost
-    }
-
-    func ownedPages(_ record: MappingRecord) -> ByteRange? {
-        ByteRange(start: record.start, length: record.length)?.roundedUp(to: Memory.pageSize)
-    }
-
-    @_optimize(speed)
-    private func wholeMapping(at range: ByteRange, _ subject: ShmemError.Subject) throws(ShmemError) -> MappingRecord {
-        if let record = table.find(at: range.start), record.length == range.length { return record }
-        if let record = table.first(endingAfter: range.start), record.start < range.end {
-            throw ShmemError(EINVAL, subject, .notWhole(record))
-        }
-        throw ShmemError(ENOENT, subject, .nothingMapped)
-    }
-
-    /// What both requests demand of their range.
-    @_optimize(speed)
-    private func checkedRange(
-        _ offset: UInt64, _ length: UInt64, _ subject: ShmemError.Subject
-    ) throws(ShmemError) -> ByteRange {
-        guard length > 0 else { throw ShmemError(EINVAL, subject, .zeroLength) }
-        guard offset.isMultiple(ofPage: Memory.pageSize) else {
-            throw ShmemError(EINVAL, subject, .unalignedOffset(pageSize: Memory.pageSize))
-        }
-        guard let range = ByteRange(start: offset, length: length) else { throw ShmemError(EINVAL, subject, .wrapsAround) }
-        guard range.end <= size else { throw ShmemError(EINVAL, subject, .beyondEnd(size: size)) }
-        return range
     }
 }

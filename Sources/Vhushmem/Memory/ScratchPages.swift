@@ -14,8 +14,12 @@ struct ScratchPages {
         let isInMapping: Bool
     }
 
-    /// Oldest first.
+    /// Oldest first. There is room for all from the start: pages are added in signal handlers, too.
     private var pages: [Page] = []
+
+    init() {
+        pages.reserveCapacity(ScratchPages.maximum)
+    }
 
     var isEmpty: Bool { pages.isEmpty }
     var isFull: Bool { pages.count >= ScratchPages.maximum }
@@ -57,37 +61,49 @@ struct ScratchPages {
     }
 }
 
+/// Why the memory of a page can't be replaced. Made without allocating anything: signal handlers come here.
+enum PageTrouble: Error {
+    case budget, tooManyPages
+    case failed(Int32)
+
+    func error(at page: UInt64, of region: Region) -> ShmemError {
+        switch self {
+        case .budget: ShmemError(ENOSPC, "the process has used up its budget of \(ProcessBudget.limit) separate mappings")
+        case .tooManyPages:
+            ShmemError(ENOSPC, "the guest wrote to \(ScratchPages.maximum) pages of region \(region.id) that can't take it")
+        case .failed(let code):
+            ShmemError(code, "no memory for the page at \(hex(page)) of region \(region.id): \(Errno.text(code))")
+        }
+    }
+}
+
 extension Region {
-    /// A page of private memory for `page`, with the bytes at `source`, or zeros.
-    func privatePage(for page: UInt64, showing source: UnsafeRawPointer?) throws(ShmemError) -> PrivatePage {
+    /// A page of private memory with the bytes at `source`, or zeros.
+    func privatePage(showing source: UnsafeRawPointer?) throws(PageTrouble) -> PrivatePage {
         do throws(Errno) {
             return try PrivatePage.make(showing: source)
         } catch {
-            throw ShmemError(error.code, "no private page for \(hex(page)) of region \(id): \(Errno.text(error.code))")
+            throw .failed(error.code)
         }
     }
 
     /// Puts private memory in the place of a page, unless there is some already. With the lock held.
-    func putScratch(_ memory: consuming PrivatePage, at page: UInt64, isInMapping: Bool) throws(ShmemError) {
+    func putScratch(_ memory: consuming PrivatePage, at page: UInt64, isInMapping: Bool) throws(PageTrouble) {
         if scratch.contains(page) { return }
         if scratch.isFull {
             guard let oldest = scratch.takeOldestInHole(), let hole = ByteRange(start: oldest, length: Memory.pageSize) else {
-                throw ShmemError(
-                    ENOSPC, "the guest wrote to \(ScratchPages.maximum) pages of region \(id) that can't take it")
+                throw .tooManyPages
             }
             try? window.clear(hole)
         }
-        guard ProcessBudget.take(ScratchPages.cost) else {
-            throw ShmemError(ENOSPC, "the process has used up its budget of \(ProcessBudget.limit) separate mappings")
-        }
+        guard ProcessBudget.take(ScratchPages.cost) else { throw .budget }
         do throws(Errno) {
             try memory.move(to: window.baseAddress + Int(clamping: page))
             scratch.add(page, isInMapping: isInMapping)
         } catch {
             ProcessBudget.give(ScratchPages.cost)
             // A huge page can't be replaced in part.
-            let code = error.code == EINVAL ? EOPNOTSUPP : error.code
-            throw ShmemError(code, "no private page for \(hex(page)) of region \(id): \(Errno.text(code))")
+            throw .failed(error.code == EINVAL ? EOPNOTSUPP : error.code)
         }
     }
 }

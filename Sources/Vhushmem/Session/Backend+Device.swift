@@ -70,7 +70,7 @@ extension Backend {
         var descriptor: Eventfd?
         if area.queues > 0, UInt32(area.queues) <= options.queues, UInt64(area.queueSize).isPowerOfTwo {
             do throws(Errno) {
-                let made = try InflightFile.make(queues: area.queues, queueSize: area.queueSize)
+                let made = try InflightFile.make(queues: area.queues, queueSize: area.queueSize, alarm: useAlarm())
                 inflight = made.file
                 area = made.file.area
                 descriptor = made.fd
@@ -86,7 +86,9 @@ extension Backend {
     /// SET_INFLIGHT_FD: for queues that are started from now on.
     func takeInflight(_ payload: UnsafeRawBufferPointer, _ main: MessageStream) -> BackendAnswer {
         guard let area = InflightArea(payload) else { return .malformed }
-        return BackendAnswer { () throws(Errno) in inflight = try InflightFile.map(area, fd: main.firstDescriptor ?? -1) }
+        return BackendAnswer { () throws(Errno) in
+            inflight = try InflightFile.map(area, fd: main.firstDescriptor ?? -1, alarm: useAlarm())
+        }
     }
 
     /// GET_SHARED_OBJECT: the reply is the id again, with a descriptor if there is such an object.

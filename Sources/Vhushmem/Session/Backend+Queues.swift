@@ -11,7 +11,7 @@ extension Backend {
         return BackendAnswer { () throws(Errno) in
             var all = BackendMemory()
             for (index, region) in table.regions.enumerated() {
-                all = try all.adding(GuestRange.map(region, fd: main.descriptor(at: index) ?? -1))
+                all = try all.adding(GuestRange.map(region, fd: main.descriptor(at: index) ?? -1, alarm: useAlarm()))
             }
             useMemory(all)
         }
@@ -21,7 +21,7 @@ extension Backend {
     func addMemory(_ payload: UnsafeRawBufferPointer, _ main: MessageStream) -> BackendAnswer {
         guard let region = SingleMemoryRegion(payload)?.region else { return .malformed }
         return BackendAnswer { () throws(Errno) in
-            useMemory(try memory.adding(GuestRange.map(region, fd: main.firstDescriptor ?? -1)))
+            useMemory(try memory.adding(GuestRange.map(region, fd: main.firstDescriptor ?? -1, alarm: useAlarm())))
         }
     }
 

@@ -42,6 +42,8 @@ public final class Backend: Pollable {
     var kicks: ReadableSet?
     /// Some queue is to be reported as kicked.
     var hasQueueToLookAt = false
+    /// Raised when a front-end has taken memory away that it gave; made with the first memory.
+    private var alarm: Alarm?
     /// Where chains are kept book of that were taken and not given back; nil: nowhere.
     var inflight: InflightFile?
     /// The virtio device status.
@@ -179,6 +181,7 @@ public final class Backend: Pollable {
         }
         if let kicks { targets.second = .init(fd: kicks.fd, events: Int16(POLLIN)) }
         if hasQueueToLookAt { targets.deadline = 0 }
+        targets.alarm = alarm.map { PollTargets.Target(fd: $0.fd, events: Int16(POLLIN)) }
         return targets
     }
 
@@ -190,6 +193,9 @@ public final class Backend: Pollable {
 
     func dispatch(_ ready: ReadyTargets) -> Int32 {
         guard main != nil || listenerDescriptor != nil else { return -ENOTCONN }
+        if alarm?.wasRaised() == true, memory.isLost || inflight?.isLost == true {
+            drop(ShmemError(EFAULT, "the front-end has truncated the file of memory that it gave"))
+        }
         if main == nil { accept() }
         var taken: Int32 = 0
         while let main, taken < Backend.messagesPerDispatch, serveOne(main) { taken &+= 1 }
@@ -197,6 +203,13 @@ public final class Backend: Pollable {
         if main != nil { taken &+= serveKicks(ready.contains(.second)) }
         watch()
         return taken
+    }
+
+    func useAlarm() throws(Errno) -> Alarm {
+        if let alarm { return alarm }
+        let made = try Alarm.make()
+        alarm = made
+        return made
     }
 
     private func accept() {

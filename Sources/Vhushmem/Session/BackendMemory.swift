@@ -9,21 +9,26 @@ final class GuestRange {
     let host: UnsafeMutableRawPointer
     private let mapping: UnsafeMutableRawPointer
     private let mappedLength: Int
+    private let guarded: GuardedRange
+    /// The front-end has truncated its file, and the guard has put zeros there.
+    var isLost: Bool { guarded.isLost }
 
-    private init(_ told: MemoryTableRegion, mapping: UnsafeMutableRawPointer, length: Int, lead: Int) {
+    private init(_ told: MemoryTableRegion, mapping: UnsafeMutableRawPointer, length: Int, lead: Int, alarm: Alarm) {
         self.told = told
         self.mapping = mapping
         mappedLength = length
         host = mapping + lead
+        guarded = GuardedRange.begin(mapping, length: length, alarm: alarm)
     }
 
     deinit {
+        guarded.end()
         // SAFETY: nobody has an address in it any more; who may have one holds the object.
         try? Memory.unmap(mapping, mappedLength)
     }
 
     /// Throws EINVAL (no bytes, or a range that wraps around), EOVERFLOW (it goes beyond the end of the file), and what mmap does.
-    static func map(_ told: MemoryTableRegion, fd: Int32) throws(Errno) -> GuestRange {
+    static func map(_ told: MemoryTableRegion, fd: Int32, alarm: Alarm) throws(Errno) -> GuestRange {
         guard told.length > 0, ByteRange(start: told.guestAddress, length: told.length) != nil,
             ByteRange(start: told.userAddress, length: told.length) != nil,
             let file = ByteRange(start: told.fileOffset, length: told.length)
@@ -44,7 +49,7 @@ final class GuestRange {
             nil, length, protection: PROT_READ | PROT_WRITE, flags: MAP_SHARED | MAP_NORESERVE, fd: fd, offset: offset)
         // The guest's memory is no part of a core dump of this process.
         try? Memory.advise(mapping, length, MADV_DONTDUMP)
-        return GuestRange(told, mapping: mapping, length: length, lead: Int(clamping: file.start &- start))
+        return GuestRange(told, mapping: mapping, length: length, lead: Int(clamping: file.start &- start), alarm: alarm)
     }
 
     var guestEnd: UInt64 { told.guestAddress &+ told.length }
@@ -70,6 +75,12 @@ final class BackendMemory {
     /// Nothing was told yet.
     convenience init() {
         self.init([])
+    }
+
+    /// Some of it is gone.
+    var isLost: Bool {
+        for range in ranges where range.isLost { return true }
+        return false
     }
 
     /// With one range more. Throws EEXIST (it overlaps another in the guest), ENOSPC (there are too many).

@@ -16,6 +16,8 @@ public struct ChannelOptions: Sendable {
 public enum ChannelEvent: Sendable {
     /// A request was served or refused, and answered if an answer was owed.
     case served(ServedRequest)
+    /// A mapping's file has lost pages that were touched: zeros stand there.
+    case broken(MappingDescription)
     /// The channel is closed: the back-end went away, or sent what can't be cut into messages. The last event.
     case lost(ShmemError)
 }
@@ -33,6 +35,7 @@ public final class Channel: Pollable {
     }
 
     private let options: ChannelOptions
+    private var alarm: Alarm?
     private(set) var channel: BackendChannel?
     /// Resets that have begun and not ended.
     private var resets = 0
@@ -52,6 +55,11 @@ public final class Channel: Pollable {
             try Socket.requireUnixStream(socket)
         } catch {
             throw ShmemError(error.code, "the descriptor \(socket) is no Unix stream socket")
+        }
+        do throws(Errno) {
+            alarm = try device.state.useAlarm()
+        } catch {
+            throw ShmemError(error.code, "no eventfd for the device's alarm: \(Errno.text(error.code))")
         }
         let channel = BackendChannel(
             socket: FileDescriptor(owning: socket), device: device, messageTimeout: UInt64(options.messageTimeout) &* 1000,
@@ -85,6 +93,7 @@ public final class Channel: Pollable {
         var targets = PollTargets()
         guard let channel else { return targets }
         targets.first = channel.pollTarget
+        targets.alarm = alarm.map { PollTargets.Target(fd: $0.fd, events: Int16(POLLIN)) }
         if !channel.stream.hasUnsent { targets.deadline = channel.hasMore ? 0 : channel.stream.deadline }
         return targets
     }
@@ -96,6 +105,12 @@ public final class Channel: Pollable {
     }
 
     func dispatch(_ ready: ReadyTargets) -> Int32 {
+        if alarm?.wasRaised() == true {
+            device.forEachNewlyBroken { broken in
+                onEvent?(self, .broken(broken))
+                return channel != nil
+            }
+        }
         guard let channel else { return -ENOTCONN }
         let (count, lost) = channel.serve(reports: onEvent != nil) { request in
             onEvent?(self, .served(request))

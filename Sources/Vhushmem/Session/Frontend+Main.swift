@@ -4,6 +4,14 @@ import CLinux
 
 /// The main socket: requests of ours, and what comes back.
 extension Frontend {
+    /// In the phase `away` too: mappings may have been kept.
+    func tellOfBroken() {
+        device.forEachNewlyBroken { broken in
+            onEvent?(self, .broken(broken))
+            return phase != .over
+        }
+    }
+
     func accept() {
         guard !acceptPause.lasts else { return }
         do throws(Errno) {

@@ -33,6 +33,7 @@ public final class Frontend: Pollable {
         case idle, listening, shakingHands, restoring, ready, away, over
     }
     var phase = Phase.idle
+    private var alarm: Alarm?
     var given: FileDescriptor?
     var listener: Listener?
     var acceptPause = AcceptPause()
@@ -149,6 +150,7 @@ public final class Frontend: Pollable {
                 callFds.append(Eventfd(try Readiness.makeEventfd()))
                 errFds.append(Eventfd(try Readiness.makeEventfd()))
             }
+            alarm = try device.state.useAlarm()
             if let socket = given.take() { talk(through: socket) } else { try open() }
         } catch {
             callFds = []
@@ -210,6 +212,7 @@ public final class Frontend: Pollable {
             targets.first = .init(fd: main.fd, events: Int16(POLLIN | (wantsToWrite ? POLLOUT : 0)))
         }
         targets.second = channel?.pollTarget
+        targets.alarm = alarm.map { PollTargets.Target(fd: $0.fd, events: Int16(POLLIN)) }
         var deadline = earliest(earliest(awaited?.deadline, sendDeadline), earliest(main?.deadline, nextAttempt))
         deadline = earliest(deadline, acceptPause.until)
         if let channel, !channel.stream.hasUnsent {
@@ -236,6 +239,7 @@ public final class Frontend: Pollable {
     func dispatch(_ ready: ReadyTargets) -> Int32 {
         guard phase != .over, phase != .idle else { return -ENOTCONN }
         var taken: Int32 = 0
+        if alarm?.wasRaised() == true { tellOfBroken() }
         if nextAttempt != nil { lookAgain() }
         if phase == .listening { accept() }
         // The channel is served after what the main socket said before it: the regions, or the answer to a reset. Both may have come

@@ -38,6 +38,8 @@ public enum FrontendEvent: Sendable {
     case served(ServedRequest)
     /// The back-end has changed the device's configuration space.
     case configChanged
+    /// A mapping's file has lost pages that were touched: zeros stand there.
+    case broken(MappingDescription)
     /// A reset is complete: nothing is mapped, and no older request will be served.
     case reset
     /// The back-end channel is closed; nothing can be mapped or unmapped any more.

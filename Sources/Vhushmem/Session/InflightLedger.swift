@@ -15,15 +15,20 @@ final class InflightFile {
     private let mapping: UnsafeMutableRawPointer
     private let length: Int
     private let lead: Int
+    private let guarded: GuardedRange
+    /// The front-end has truncated it, and the guard has put zeros there.
+    var isLost: Bool { guarded.isLost }
 
-    private init(_ area: InflightArea, _ mapping: UnsafeMutableRawPointer, length: Int, lead: Int) {
+    private init(_ area: InflightArea, _ mapping: UnsafeMutableRawPointer, length: Int, lead: Int, alarm: Alarm) {
         self.area = area
         self.mapping = mapping
         self.length = length
         self.lead = lead
+        guarded = GuardedRange.begin(mapping, length: length, alarm: alarm)
     }
 
     deinit {
+        guarded.end()
         try? Memory.unmap(mapping, length)
     }
 
@@ -36,18 +41,18 @@ final class InflightFile {
     }
 
     /// A new one, of zeros, and the descriptor to hand out.
-    static func make(queues: UInt16, queueSize: UInt16) throws(Errno) -> (file: InflightFile, fd: Eventfd) {
+    static func make(queues: UInt16, queueSize: UInt16, alarm: Alarm) throws(Errno) -> (file: InflightFile, fd: Eventfd) {
         let length = Int(queues) &* partSize(queueSize)
         let fd = Eventfd(FileDescriptor(owning: try systemCall(.memfd) { vhu_memfd("vhushmem-inflight") }))
         _ = try systemCall(.ftruncate) { ftruncate(fd.fd, off_t(length)) }
         // The front-end has it too, and could take the ground from under this process.
         _ = try systemCall(.fcntl) { vhu_fcntl_add_seals(fd.fd, vhu_seal_size) }
         let area = InflightArea(length: UInt64(clamping: length), queues: queues, queueSize: queueSize)
-        return (try map(area, fd: fd.fd), fd)
+        return (try map(area, fd: fd.fd, alarm: alarm), fd)
     }
 
     /// Throws EINVAL (the area is none that could have been made here), EOVERFLOW (it is not inside the file), and what mmap does.
-    static func map(_ area: InflightArea, fd: Int32) throws(Errno) -> InflightFile {
+    static func map(_ area: InflightArea, fd: Int32, alarm: Alarm) throws(Errno) -> InflightFile {
         guard area.queues > 0, area.queueSize > 0, area.length >= UInt64(Int(area.queues) &* partSize(area.queueSize)),
             area.fileOffset & 7 == 0, let range = ByteRange(start: area.fileOffset, length: area.length)
         else { throw Errno(EINVAL) }
@@ -59,7 +64,8 @@ final class InflightFile {
         }
         let mapping = try Memory.map(
             nil, length, protection: PROT_READ | PROT_WRITE, flags: MAP_SHARED, fd: fd, offset: offset)
-        return InflightFile(area, mapping, length: length, lead: Int(clamping: range.start &- start))
+        let whole = (length &+ Int(clamping: Memory.pageSize) &- 1) & ~(Int(clamping: Memory.pageSize) &- 1)
+        return InflightFile(area, mapping, length: whole, lead: Int(clamping: range.start &- start), alarm: alarm)
     }
 
     /// Nothing is begun in any queue, and nothing is known of one.

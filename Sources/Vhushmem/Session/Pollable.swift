@@ -2,7 +2,7 @@
 
 import CLinux
 
-/// What a session waits for: at most two descriptors, and a point in time.
+/// What a session waits for: at most two sockets, an alarm, and a point in time.
 struct PollTargets: Equatable {
     struct Target: Equatable {
         var fd: Int32
@@ -12,6 +12,9 @@ struct PollTargets: Equatable {
 
     var first: Target?
     var second: Target?
+    /// Is readable when something has happened that no socket tells of. The blocking calls need not wake for it: what they wait for comes
+    /// from the others.
+    var alarm: Target?
     /// Microseconds of the monotonic clock; 0: at once; nil: none.
     var deadline: UInt64?
 
@@ -129,6 +132,7 @@ final class PollDescriptor {
         var now = targets
         now.first = update(from: watched.first, to: targets.first)
         now.second = update(from: watched.second, to: targets.second)
+        now.alarm = update(from: watched.alarm, to: targets.alarm)
         if now != targets {
             let retry = Clock.now() &+ PollDescriptor.retryPause
             now.deadline = min(targets.deadline ?? retry, retry)

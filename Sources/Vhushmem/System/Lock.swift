@@ -2,8 +2,8 @@
 
 import CLinux
 
-/// A pthread mutex. Never held while calling out of the library.
-struct Lock: ~Copyable {
+/// A pthread mutex. Never held while calling out of the library. Unchecked Sendable: it is what threads share it for.
+struct Lock: ~Copyable, @unchecked Sendable {
     private let mutex: UnsafeMutablePointer<pthread_mutex_t>
 
     init() {

@@ -9,6 +9,7 @@ enum SystemCall: UInt8, CaseIterable {
     case socket, socketpair, bind, listen, accept, connect, recvmsg, sendmsg, getsockopt, ioctl, unlink
     case eventfd, epollCreate, epollControl, epollWait, timerfdCreate, timerfdSet, poll
     case processVMRead, processVMWrite
+    case sigaction
 }
 
 #if VHUSHMEM_FAULT_INJECTION

@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+import CGLib
+import CLinux
+import CVhushmem
+
+// vhushmem/guard.h
+
+@_cdecl("vhushmem_guard_handle_sigbus") @implementation
+package func vhushmem_guard_handle_sigbus(_ info: UnsafeRawPointer?) -> Bool {
+    guard let info else { return false }
+    // SAFETY: the caller's handler got it from the kernel, which aligns it.
+    return Guard.handleSIGBUS(info.assumingMemoryBound(to: siginfo_t.self))
+}
+
+@_cdecl("vhushmem_guard_install") @implementation
+package func vhushmem_guard_install(_ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?) -> Int32 {
+    report(to: errp) { () throws(ShmemError) in try Guard.install() }
+}

@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+import CLinux
+
+/// Which pages a range or a record stands for, and what a request's range must be.
+extension Region {
+    func ownedPages(_ record: MappingRecord) -> ByteRange? {
+        ByteRange(start: record.start, length: record.length)?.roundedUp(to: Memory.pageSize)
+    }
+
+    @_optimize(speed)
+    func wholeMapping(at range: ByteRange, _ subject: ShmemError.Subject) throws(ShmemError) -> MappingRecord {
+        if let record = table.find(at: range.start), record.length == range.length { return record }
+        if let record = table.first(endingAfter: range.start), record.start < range.end {
+            throw ShmemError(EINVAL, subject, .notWhole(record))
+        }
+        throw ShmemError(ENOENT, subject, .nothingMapped)
+    }
+
+    /// What both requests demand of their range.
+    @_optimize(speed)
+    func checkedRange(
+        _ offset: UInt64, _ length: UInt64, _ subject: ShmemError.Subject
+    ) throws(ShmemError) -> ByteRange {
+        guard length > 0 else { throw ShmemError(EINVAL, subject, .zeroLength) }
+        guard offset.isMultiple(ofPage: Memory.pageSize) else {
+            throw ShmemError(EINVAL, subject, .unalignedOffset(pageSize: Memory.pageSize))
+        }
+        guard let range = ByteRange(start: offset, length: length) else { throw ShmemError(EINVAL, subject, .wrapsAround) }
+        guard range.end <= size else { throw ShmemError(EINVAL, subject, .beyondEnd(size: size)) }
+        return range
+    }
+}

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+import CLinux
+import Synchronization
+
+/// Wakes the loop that drives a session from anywhere, signal handlers among it.
+final class Alarm {
+    private let eventfd: FileDescriptor
+    private let isRaised = Atomic(false)
+
+    var fd: Int32 { eventfd.raw }
+
+    private init(_ eventfd: consuming FileDescriptor) {
+        self.eventfd = eventfd
+    }
+
+    static func make() throws(Errno) -> Alarm {
+        Alarm(try Readiness.makeEventfd())
+    }
+
+    func raise() {
+        isRaised.store(true, ordering: .releasing)
+        var one: UInt64 = 1
+        // It does not wait. What is full is signalled.
+        _ = try? systemCall(.write) { write(eventfd.raw, &one, 8) }
+    }
+
+    /// Whether it was raised since it was last asked.
+    @inline(__always)
+    func wasRaised() -> Bool {
+        isRaised.load(ordering: .relaxed) && silence()
+    }
+
+    private func silence() -> Bool {
+        // Before the flag: what is raised in between is looked at once more.
+        _ = try? systemCall(.read) { vhu_read_count(eventfd.raw) }
+        return isRaised.exchange(false, ordering: .acquiringAndReleasing)
+    }
+}
