@@ -27,11 +27,11 @@ int probe_parse_options(struct probe_options *options, int *argc, char ***argv)
     const GOptionEntry entries[] = {
         {"socket", 0, 0, G_OPTION_ARG_FILENAME, &options->socket, "The Unix socket of the back-end", "PATH"},
         {"server", 0, 0, G_OPTION_ARG_NONE, &options->server, "Listen at PATH instead of connecting to it", NULL},
-        {"strategy", 0, 0, G_OPTION_ARG_STRING, &options->strategy, "How mappings reach a guest: window", "window|slots"},
+        {"strategy", 0, 0, G_OPTION_ARG_STRING, &options->strategy, "How mappings reach a guest", "window|slots"},
         {"holes", 0, 0, G_OPTION_ARG_STRING, &options->holes, "What is where nothing is mapped", "fault|zero"},
         {"shmem-bit", 0, 0, G_OPTION_ARG_STRING, &options->shmem_bit, "The protocol feature bit of SHMEM: 20, 21 or 22", "N"},
         {"region", 0, 0, G_OPTION_ARG_STRING_ARRAY, &options->regions, "A region of a back-end that can't tell", "ID:SIZE"},
-        {"kvm", 0, 0, G_OPTION_ARG_NONE, &options->kvm, "Look through a KVM guest (not in this version)", NULL},
+        {"kvm", 0, 0, G_OPTION_ARG_NONE, &options->kvm, "Place the regions in a KVM guest, as a VMM would", NULL},
         {"json", 0, 0, G_OPTION_ARG_NONE, &options->json, "Print one JSON object a line", NULL},
         {"dump-wire", 0, 0, G_OPTION_ARG_NONE, &options->dump_wire, "Print each message, decoded", NULL},
         {"version", 0, 0, G_OPTION_ARG_NONE, &options->version, "Print the version", NULL},
@@ -71,13 +71,9 @@ static int apply_options(struct probe *probe, const struct probe_options *option
     if (options->socket == NULL) {
         return usage_error("--socket PATH is needed; see --help");
     }
-    if (options->kvm) {
-        return usage_error("--kvm is not in this version");
-    }
     if (g_strcmp0(options->strategy, "slots") == 0) {
-        return usage_error("--strategy slots is not in this version; window is");
-    }
-    if (options->strategy != NULL && strcmp(options->strategy, "window") != 0) {
+        region->strategy = VHUSHMEM_STRATEGY_SLOTS;
+    } else if (options->strategy != NULL && strcmp(options->strategy, "window") != 0) {
         return usage_error("--strategy is window or slots, not %s", options->strategy);
     }
     if (g_strcmp0(options->holes, "zero") == 0) {
@@ -87,6 +83,9 @@ static int apply_options(struct probe *probe, const struct probe_options *option
     }
     if (options->shmem_bit != NULL && (!probe_parse_number(options->shmem_bit, 22, &bit) || bit < 20)) {
         return usage_error("--shmem-bit is 20, 21 or 22, not %s", options->shmem_bit);
+    }
+    if (options->kvm && !probe_kvm_open(probe)) {
+        return usage_error("--kvm: no guest can be made: %s", g_strerror(errno));
     }
     probe->json = options->json;
     probe->zero_holes = region->holes == VHUSHMEM_HOLES_ZERO;

@@ -5,7 +5,7 @@
 /**
  * @file
  * The pieces of vhushmem-probe: its options (probe-options.c), what it says (probe-record.c; on a terminal probe-view.c, and with --dump-wire probe-wire.c and
- * probe-decode.c), what it is told (probe-input.c, probe-commands.c), and the
+ * probe-decode.c), what a guest would see of it (probe-guest.c), what it is told (probe-input.c, probe-commands.c), and the
  * front-end between them (vhushmem-probe.c). One thread, one GMainLoop.
  */
 
@@ -50,6 +50,7 @@ struct probe_view {
 };
 
 struct probe;
+struct record;
 
 /** Where the messages pass through, with --dump-wire. */
 struct probe_wire {
@@ -67,6 +68,8 @@ struct probe {
     unsigned shmem_bit;
     bool was_ready;
     bool channel_lost;
+    int vm; /**< with --kvm; else -1 */
+    vhushmem_kvm *kvm;
     bool resetting; /**< a reset command waits for its event; the commands behind it wait, too */
     bool quitting;
     int status; /**< exit status */
@@ -95,6 +98,14 @@ struct probe_options {
 int probe_parse_options(struct probe_options *options, int *argc, char ***argv);
 /** Make what the options ask for. @returns as above. */
 int probe_make_frontend(struct probe *probe, const struct probe_options *options);
+
+/* ---- probe-guest.c: what a guest would see ---- */
+
+/** Make a guest without processors. @returns false: errno says why not. */
+bool probe_kvm_open(struct probe *probe);
+/** Where the regions are in a BAR, and, with --kvm, put them there in the guest. */
+void probe_place(struct probe *probe, struct record *record);
+void probe_kvm_close(struct probe *probe);
 
 /* ---- probe-record.c: one line of output ---- */
 

@@ -48,6 +48,7 @@ static void on_ready(struct probe *probe)
     record_list_end(&record);
     record_number(&record, "max_queues", vhushmem_frontend_max_queues(probe->frontend));
     record_regions(&record, probe->device);
+    probe_place(probe, &record);
     record_end(&record);
     probe_input_quit_if_done(probe);
 }
@@ -275,6 +276,7 @@ int main(int argc, char **argv)
     struct probe_options options = {0};
     static struct probe probe; /* threads of --dump-wire may outlive main */
 
+    probe.vm = -1;
     probe.loop = g_main_loop_new(NULL, FALSE);
     int status = probe_parse_options(&options, &argc, &argv);
 
@@ -293,6 +295,7 @@ int main(int argc, char **argv)
             }
         }
     }
+    probe_kvm_close(&probe);
     vhushmem_frontend_free(probe.frontend);
     g_main_loop_unref(probe.loop);
     g_free(options.socket);

@@ -16,6 +16,9 @@ with backend, Probe(backend.path) as probe:
     ready = probe.ready()
     has(ready, features=VIRTIO_FEATURES, max_queues=2)
     has(ready, regions=[{"shmid": 0, "size": REGION}, {"shmid": 7, "size": PAGE}, {"shmid": 255, "size": 1 << 30}])
+    # The largest first, so that nothing is lost between them; the BAR is a power of two.
+    places = [{"shmid": 0, "offset": 1 << 30, "len": REGION}, {"shmid": 7, "offset": (1 << 30) + REGION, "len": PAGE}]
+    has(ready, bar_size=2 << 30, bar=[*places, {"shmid": 255, "offset": 0, "len": 1 << 30}])
     for name in ("REPLY_ACK", "BACKEND_REQ", "BACKEND_SEND_FD", "RESET_DEVICE", "SHMEM"):
         check(name in ready["protocol_features"], name, "is missing in", ready)
     equal(len(ready["protocol_features"]), bin(backend.accepted).count("1"), "features with a name")
@@ -24,5 +27,5 @@ with backend, Probe(backend.path) as probe:
 # One that can do little, and has no region.
 backend = Backend(regions={}, bits=(BACKEND_REQ,)).listen()
 with backend, Probe(backend.path) as probe:
-    has(probe.ready(), protocol_features=["BACKEND_REQ", "SHMEM"], max_queues=1, regions=[])
+    has(probe.ready(), protocol_features=["BACKEND_REQ", "SHMEM"], max_queues=1, regions=[], bar_size=0, bar=[])
     probe.quit()

@@ -21,7 +21,9 @@ G_BEGIN_DECLS
 
 /** How mappings reach the guest. */
 enum {
-    VHUSHMEM_STRATEGY_WINDOW = 0 /**< one window for the region, mappings inside it */
+    VHUSHMEM_STRATEGY_WINDOW = 0, /**< the region's window is the guest's, as one; mappings come and go inside it */
+    VHUSHMEM_STRATEGY_SLOTS = 1   /**< each mapping is the guest's by itself, and between them there is nothing: see kvm.h, or a
+                                       MemoryListener of series.h. The window is this process's alone then */
 };
 
 /** What is at the window's addresses where nothing is mapped. */

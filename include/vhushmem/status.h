@@ -14,7 +14,7 @@
  *
  * A region:
  *     "shmid", "size"      id; bytes
- *     "strategy"           "window"
+ *     "strategy"           "window" or "slots"
  *     "holes"              "fault" or "zero"
  *     "populate", "huge_pages", "keeps_files"   the region's flags, true or false
  *     "fd_policy"          a list of "allow-beyond-end", "require-seal-shrink", "files-only"

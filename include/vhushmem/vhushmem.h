@@ -16,8 +16,10 @@
 #include <vhushmem/fault.h>
 #include <vhushmem/frontend.h>
 #include <vhushmem/guard.h>
+#include <vhushmem/kvm.h>
 #include <vhushmem/mapping.h>
 #include <vhushmem/migration.h>
+#include <vhushmem/pci.h>
 #include <vhushmem/queue.h>
 #include <vhushmem/region.h>
 #include <vhushmem/request.h>

@@ -11,9 +11,10 @@ extension RegionOptions {
         self.init()
         guard let options else { return }
         let given = try growing(options, "vhushmem_region_options")
-        guard given.strategy == UInt32(VHUSHMEM_STRATEGY_WINDOW) else {
+        guard let strategy = Strategy(rawValue: given.strategy) else {
             throw ShmemError(EINVAL, "vhushmem_region_options.strategy \(given.strategy) is not known")
         }
+        self.strategy = strategy
         guard let holes = Holes(rawValue: given.holes) else {
             throw ShmemError(EINVAL, "vhushmem_region_options.holes \(given.holes) is not known")
         }

@@ -52,7 +52,7 @@ extension Region {
         json.beginObject()
         json.number("shmid", UInt64(id))
         json.number("size", size)
-        json.text("strategy", "window" as StaticString)
+        json.text("strategy", options.strategy == .slots ? "slots" : "window" as StaticString)
         json.text("holes", options.holes == .zero ? "zero" : "fault" as StaticString)
         json.bool("populate", options.populate)
         json.bool("huge_pages", options.hugePages)

@@ -119,7 +119,22 @@ public final class Region: @unchecked Sendable {
         }
         guard !watchers.isEmpty else { return }
         let record = MappingRecord(start: offset, length: length, fileOffset: fileOffset, word: writable ? 1 : 0)
-        for watcher in watchers { watcher.regionDidMap(self, record) }
+        try tell(watchers, of: record, range, subject)
+    }
+
+    /// Tells observers of a mapping. One that can't go along has it undone.
+    private func tell(
+        _ watchers: [any RegionObserver], of record: MappingRecord, _ range: ByteRange, _ subject: ShmemError.Subject
+    ) throws(ShmemError) {
+        for (index, watcher) in watchers.enumerated() {
+            do throws(ShmemError) {
+                try watcher.regionDidMap(self, record)
+            } catch {
+                for told in watchers[..<index].reversed() { told.regionWillUnmap(self, record) }
+                try? device.lock.withLock { () throws(ShmemError) in try remove(wholeMapping(at: range, subject), subject) }
+                throw error
+            }
+        }
     }
 
     /// Finds a free range and maps there. Returns the range's offset in the region.
@@ -214,7 +229,7 @@ public final class Region: @unchecked Sendable {
         } catch {
             // It is still there, unless another thread was quicker; and they were told that it goes.
             if device.lock.withLock({ isLive(record) }) {
-                for watcher in watchers { watcher.regionDidMap(self, record) }
+                for watcher in watchers { try? watcher.regionDidMap(self, record) }
             }
             throw error
         }

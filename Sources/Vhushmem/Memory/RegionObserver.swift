@@ -2,8 +2,9 @@
 
 /// Someone who must know what a region holds. Called with no lock held.
 protocol RegionObserver: AnyObject {
-    /// The mapping can be read through the window; the back-end has not been answered yet.
-    func regionDidMap(_ region: Region, _ record: MappingRecord)
+    /// The mapping can be read through the window; the back-end has not been answered yet. What it throws undoes the mapping, and is the
+    /// answer.
+    func regionDidMap(_ region: Region, _ record: MappingRecord) throws(ShmemError)
     /// The memory of the mapping is about to go.
     func regionWillUnmap(_ region: Region, _ record: MappingRecord)
     /// The changes since the last commit are complete, and the back-end has been answered.

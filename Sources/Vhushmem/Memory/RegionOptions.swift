@@ -17,10 +17,20 @@ public enum Holes: UInt32, Sendable {
     }
 }
 
+/// How mappings reach a guest.
+public enum Strategy: UInt32, Sendable {
+    /// The region's window is the guest's, as one; mappings come and go inside it.
+    case window = 0
+    /// Each mapping is the guest's by itself, at the same place; between them there is nothing.
+    case slots = 1
+}
+
 /// How a region is to be.
 public struct RegionOptions: Sendable {
     /// What is at addresses of the window where nothing is mapped.
     public var holes: Holes = .fault
+    /// How mappings reach a guest, where this library sees to that.
+    public var strategy: Strategy = .window
     /// Which files may be mapped.
     public var filePolicy: FilePolicy = []
     /// Fault the pages of each mapping in while it is made.

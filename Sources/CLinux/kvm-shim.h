@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef VHU_KVM_SHIM_H
+#define VHU_KVM_SHIM_H
+
+/* The one thing that is asked of KVM: a range of guest addresses, and the memory that stands for it. */
+
+#include <linux/kvm.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/ioctl.h>
+
+/* A size of 0 takes the slot away. */
+static inline int vhu_kvm_set_slot(int vm, uint32_t slot, uint64_t guest_address, uint64_t size, const void *host,
+                                   bool read_only)
+{
+    struct kvm_userspace_memory_region region = {
+        .slot = slot,
+        .flags = read_only ? KVM_MEM_READONLY : 0,
+        .guest_phys_addr = guest_address,
+        .memory_size = size,
+        .userspace_addr = (uintptr_t)host,
+    };
+    return ioctl(vm, KVM_SET_USER_MEMORY_REGION, &region);
+}
+
+/* How many slots a VM may have; 0: it is no VM of KVM's. */
+static inline int vhu_kvm_slots(int vm)
+{
+    int slots = ioctl(vm, KVM_CHECK_EXTENSION, KVM_CAP_NR_MEMSLOTS);
+    return slots > 0 ? slots : 0;
+}
+
+#endif

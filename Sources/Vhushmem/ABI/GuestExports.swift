@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+import CGLib
+import CLinux
+import CVhushmem
+
+// vhushmem/pci.h
+
+@_cdecl("vhushmem_pci_layout") @implementation
+package func vhushmem_pci_layout(
+    _ device: OpaquePointer?, _ regions: UnsafeMutablePointer<vhushmem_pci_region>?, _ count: UInt32,
+    _ bar_size: UnsafeMutablePointer<UInt64>?
+) -> Int32 {
+    guard let device = object(device, Device.self), regions != nil || count == 0 else { return -EFAULT }
+    let layout: PciLayout
+    do throws(ShmemError) {
+        layout = try PciLayout(device)
+    } catch {
+        return -error.code
+    }
+    for (index, place) in layout.places.enumerated() where index < Int(count) {
+        var region = vhushmem_pci_region()
+        region.shmid = place.id
+        region.offset = place.offset
+        region.length = place.length
+        regions?[index] = region
+    }
+    bar_size?.pointee = layout.barSize
+    return Int32(clamping: layout.places.count)
+}
+
+@_cdecl("vhushmem_pci_write_cap") @implementation
+package func vhushmem_pci_write_cap(
+    _ region: UnsafePointer<vhushmem_pci_region>?, _ bar: UInt8, _ cap_next: UInt8, _ cap: UnsafeMutablePointer<UInt8>?
+) -> Int32 {
+    guard let region = region?.pointee, let cap else { return -EFAULT }
+    guard bar <= 5 else { return -EINVAL }
+    PciLayout.writeCapability(
+        of: PciLayout.Place(id: region.shmid, offset: region.offset, length: region.length), bar: bar, next: cap_next,
+        to: UnsafeMutableRawBufferPointer(start: cap, count: PciLayout.capabilitySize))
+    return 0
+}
+
+@_cdecl("vhushmem_mmio_read") @implementation
+package func vhushmem_mmio_read(
+    _ device: OpaquePointer?, _ offset: UInt32, _ selected: UInt32, _ guest_addr: UInt64, _ value: UnsafeMutablePointer<UInt32>?
+) -> Int32 {
+    guard let device = object(device, Device.self), let value else { return -EFAULT }
+    guard let register = MmioRegister(rawValue: offset) else { return -EINVAL }
+    value.pointee = register.value(for: device, selected: selected, base: guest_addr)
+    return 0
+}
+
+// vhushmem/kvm.h
+
+@_cdecl("vhushmem_kvm_new") @implementation
+package func vhushmem_kvm_new(
+    _ vm_fd: Int32, _ first_slot: UInt32, _ num_slots: UInt32, _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
+) -> OpaquePointer? {
+    reportNil(to: errp) { () throws(ShmemError) in
+        handle(owning: try KvmSlots.make(vm: vm_fd, first: first_slot, count: num_slots))
+    }
+}
+
+@_cdecl("vhushmem_kvm_place") @implementation
+package func vhushmem_kvm_place(
+    _ kvm: OpaquePointer?, _ region: OpaquePointer?, _ guest_addr: UInt64,
+    _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
+) -> Int32 {
+    report(to: errp) { () throws(ShmemError) in
+        guard let kvm = object(kvm, KvmSlots.self) else { throw .null("kvm") }
+        guard let region = object(region, Region.self) else { throw .null("region") }
+        try kvm.place(region, at: guest_addr)
+    }
+}
+
+@_cdecl("vhushmem_kvm_remove") @implementation
+package func vhushmem_kvm_remove(_ kvm: OpaquePointer?, _ region: OpaquePointer?) -> Int32 {
+    guard let kvm = object(kvm, KvmSlots.self), let region = object(region, Region.self) else { return -EFAULT }
+    return kvm.remove(region) ? 0 : -ENOENT
+}
+
+@_cdecl("vhushmem_kvm_free") @implementation
+package func vhushmem_kvm_free(_ kvm: OpaquePointer?) {
+    object(kvm, KvmSlots.self)?.close()
+    release(kvm, KvmSlots.self)
+}

@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+import CLinux
+
+/// Where the regions of a device are in the one PCI BAR that has them all (VIRTIO 1.2, 4.1.4.7).
+public struct PciLayout {
+    public struct Place: Equatable {
+        /// The shmid.
+        public let id: UInt8
+        /// Bytes from the beginning of the BAR.
+        public let offset: UInt64
+        /// Bytes.
+        public let length: UInt64
+    }
+
+    /// In the order of their ids.
+    public let places: [Place]
+    /// Bytes: a power of two, as BARs are; 0 where there is no region.
+    public let barSize: UInt64
+
+    /// Each region lies at a multiple of what its window is aligned to, so that a guest can use large pages in a BAR that is aligned to its
+    /// size, as BARs are. Throws EOVERFLOW: together they are larger than a BAR can be.
+    public init(_ device: Device) throws(ShmemError) {
+        let regions = device.allRegions
+        var places = [Place](repeating: Place(id: 0, offset: 0, length: 0), count: regions.count)
+        var end: UInt64 = 0
+        // The most aligned come first: no room is lost between them.
+        var alignment: UInt64 = Window.largestAlignment
+        while alignment >= Memory.pageSize {
+            for (index, region) in regions.enumerated() where Window.alignment(for: region.size) == alignment {
+                let (start, wraps) = end.addingReportingOverflow(alignment &- 1)
+                let offset = start & ~(alignment &- 1)
+                let (next, isTooLong) = offset.addingReportingOverflow(region.size)
+                guard !wraps, !isTooLong, next <= 1 << 63 else {
+                    throw ShmemError(EOVERFLOW, "the \(regions.count) regions of the device do not fit into one BAR")
+                }
+                places[index] = Place(id: region.id, offset: offset, length: region.size)
+                end = next
+            }
+            alignment /= 2
+        }
+        self.places = places
+        barSize = end == 0 ? 0 : end.isPowerOfTwo ? end : 1 << UInt64(64 &- end.leadingZeroBitCount)
+    }
+
+    /// Bytes of a capability: struct virtio_pci_cap64.
+    public static let capabilitySize = 24
+    private static let vendor: UInt8 = 9
+    private static let sharedMemory: UInt8 = 8
+
+    /// Writes the capability that tells a driver of a region: VIRTIO_PCI_CAP_SHARED_MEMORY_CFG. `next`: where the next capability is in
+    /// configuration space; 0: it is the last. `capability` has `capabilitySize` bytes.
+    public static func writeCapability(of place: Place, bar: UInt8, next: UInt8, to capability: UnsafeMutableRawBufferPointer) {
+        capability.copyBytes(from: [vendor, next, UInt8(capabilitySize), sharedMemory, bar, place.id, 0, 0])
+        // PCI is little-endian, and the halves of a number are apart.
+        for (at, value) in [(8, place.offset), (12, place.length), (16, place.offset >> 32), (20, place.length >> 32)] {
+            capability.store(integer: UInt32(truncatingIfNeeded: value).littleEndian, at: at)
+        }
+    }
+}
+
+/// The registers of virtio-mmio that tell a driver of shared memory (VIRTIO 1.2, 4.2.2).
+public enum MmioRegister: UInt32 {
+    case lengthLow = 0x0b0
+    case lengthHigh = 0x0b4
+    case baseLow = 0x0b8
+    case baseHigh = 0x0bc
+
+    /// What the register reads as. `selected`: what the driver wrote to SHMSel. `base`: where the guest has that region. What there is
+    /// no region for has the length and the base -1.
+    public func value(for device: Device, selected: UInt32, base: UInt64) -> UInt32 {
+        let region = UInt8(exactly: selected).flatMap { device.region(id: $0) }
+        let length = region?.size ?? UInt64.max
+        let base = region == nil ? UInt64.max : base
+        return switch self {
+        case .lengthLow: UInt32(truncatingIfNeeded: length)
+        case .lengthHigh: UInt32(truncatingIfNeeded: length >> 32)
+        case .baseLow: UInt32(truncatingIfNeeded: base)
+        case .baseHigh: UInt32(truncatingIfNeeded: base >> 32)
+        }
+    }
+}

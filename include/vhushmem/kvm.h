@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef VHUSHMEM_KVM_H
+#define VHUSHMEM_KVM_H
+
+/**
+ * @file
+ * Regions in a KVM guest, for a VMM that has no memory model of its own: a region is placed at a guest address, and the slots of the VM
+ * follow. A region's strategy says how.
+ *
+ * With VHUSHMEM_STRATEGY_WINDOW one slot covers the window for as long as the region has its place; a map or unmap costs no ioctl. What
+ * the guest finds in holes and what it may not write comes to the VMM's run loop, which calls vhushmem_resolve_guest_fault.
+ *
+ * With VHUSHMEM_STRATEGY_SLOTS each mapping has a slot of its own, a read-only mapping a read-only one (KVM_MEM_READONLY); what the
+ * guest does in holes, and writes to read-only mappings, are exits with KVM_EXIT_MMIO on every host. A map for which no slot is left is
+ * refused with ENOSPC. Taking a slot away makes KVM forget what it knows of all of the guest's memory, which takes time.
+ *
+ * Thread rule of this header: any thread.
+ */
+
+#include <vhushmem/base.h>
+#include <vhushmem/region.h>
+
+G_BEGIN_DECLS
+
+/** Slots of a VM that are for regions. */
+typedef struct vhushmem_kvm vhushmem_kvm;
+
+/**
+ * Say which slots of a VM are for regions.
+ *
+ * @param vm_fd       a VM (KVM_CREATE_VM); duplicated.
+ * @param first_slot  the slots first_slot to first_slot + num_slots - 1 are used by nobody else.
+ * @param errp        receives the error.
+ * @returns an object, owned by the caller (vhushmem_kvm_free); or NULL: EINVAL (no slots, or more than the VM has), ENOTTY (no VM),
+ *          EBADF, EMFILE.
+ * Since: 0.1
+ */
+VHUSHMEM_API vhushmem_kvm *vhushmem_kvm_new(int vm_fd, uint32_t first_slot, uint32_t num_slots, GError **errp);
+
+/**
+ * Put a region at a guest address. The region is referenced until it is removed.
+ *
+ * @param guest_addr  a multiple of the page size; for large pages, of what the window is aligned to (see vhushmem_pci_layout).
+ * @returns 0, or -EINVAL (guest_addr), -EEXIST (the region has a place, or KVM has something else there), -ENOSPC (no slot is left), -ENOMEM,
+ *          -EFAULT, or what KVM answers.
+ * Since: 0.1
+ */
+VHUSHMEM_API int vhushmem_kvm_place(vhushmem_kvm *kvm, vhushmem_region *region, uint64_t guest_addr, GError **errp);
+
+/** Take a region away from the guest. @returns 0, or -ENOENT (it has no place), -EFAULT. Since: 0.1 */
+VHUSHMEM_API int vhushmem_kvm_remove(vhushmem_kvm *kvm, vhushmem_region *region);
+
+/** Take every region away from the guest, and give the object back. Since: 0.1 */
+VHUSHMEM_API void vhushmem_kvm_free(vhushmem_kvm *kvm);
+
+G_END_DECLS
+
+#endif

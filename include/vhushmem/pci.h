@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef VHUSHMEM_PCI_H
+#define VHUSHMEM_PCI_H
+
+/**
+ * @file
+ * Where the regions of a device are for a guest's virtio-pci and virtio-mmio drivers (VIRTIO 1.2, 4.1.4.7 and 4.2.2). Nothing here touches
+ * a guest: these are the numbers and bytes that a VMM puts where its guest looks.
+ */
+
+#include <vhushmem/base.h>
+#include <vhushmem/device.h>
+
+G_BEGIN_DECLS
+
+/** A region's place in the BAR. */
+typedef struct vhushmem_pci_region {
+    uint8_t shmid;
+    uint8_t reserved[7]; /**< 0 */
+    uint64_t offset;     /**< bytes from the beginning of the BAR */
+    uint64_t length;     /**< bytes: the region's size */
+} vhushmem_pci_region;
+
+/** Bytes of a capability (struct virtio_pci_cap64). */
+#define VHUSHMEM_PCI_CAP_SIZE 24
+
+/**
+ * Lay all regions of a device out in one BAR. Each lies at a multiple of what its window is aligned to, so that KVM can use large pages
+ * for a BAR that is aligned to its own size.
+ *
+ * @param regions   receives at most `count` places, in the order of the ids; may be NULL where count is 0.
+ * @param bar_size  receives the size of the BAR in bytes: a power of two, or 0 where there is no region. May be NULL.
+ * @returns how many regions there are; or -EOVERFLOW (together they are larger than 2^63 bytes), -EFAULT.
+ * Thread rule: any thread.  Since: 0.1
+ */
+VHUSHMEM_API int vhushmem_pci_layout(vhushmem_device *device, vhushmem_pci_region *regions, unsigned count, uint64_t *bar_size);
+
+/**
+ * Write the capability that tells a driver of a region (VIRTIO_PCI_CAP_SHARED_MEMORY_CFG).
+ *
+ * @param region    from vhushmem_pci_layout.
+ * @param bar       which BAR it is, 0 to 5.
+ * @param cap_next  where the next capability is in configuration space; 0: this is the last.
+ * @param cap       receives VHUSHMEM_PCI_CAP_SIZE bytes, as they stand in configuration space.
+ * @returns 0, or -EINVAL (bar), -EFAULT.
+ * Thread rule: any thread.  Since: 0.1
+ */
+VHUSHMEM_API int vhushmem_pci_write_cap(const vhushmem_pci_region *region, uint8_t bar, uint8_t cap_next, uint8_t *cap);
+
+/** Registers of virtio-mmio: SHMSel is written, the others are read. */
+enum {
+    VHUSHMEM_MMIO_SHM_SEL = 0x0ac,
+    VHUSHMEM_MMIO_SHM_LEN_LOW = 0x0b0,
+    VHUSHMEM_MMIO_SHM_LEN_HIGH = 0x0b4,
+    VHUSHMEM_MMIO_SHM_BASE_LOW = 0x0b8,
+    VHUSHMEM_MMIO_SHM_BASE_HIGH = 0x0bc
+};
+
+/**
+ * What a driver reads from one of the registers of shared memory. A region that there is not has the length and the base -1.
+ *
+ * @param offset      of the register, VHUSHMEM_MMIO_SHM_LEN_LOW to _BASE_HIGH.
+ * @param selected    what the driver wrote to SHMSel.
+ * @param guest_addr  where the guest has that region; not looked at where there is none.
+ * @param value       receives what is read.
+ * @returns 0, or -EINVAL (another register), -EFAULT.
+ * Thread rule: any thread.  Since: 0.1
+ */
+VHUSHMEM_API int vhushmem_mmio_read(vhushmem_device *device, uint32_t offset, uint32_t selected, uint64_t guest_addr,
+                                    uint32_t *value);
+
+G_END_DECLS
+
+#endif
