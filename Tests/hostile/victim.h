@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef VHUSHMEM_TESTS_VICTIM_H
+#define VHUSHMEM_TESTS_VICTIM_H
+
+/* The process that hostile back-ends work on: two front-ends in one GMainLoop, the hostile one's and another. */
+
+#include "peer.h"
+
+#include <glib-unix.h>
+
+#define MESSAGE_TIMEOUT_MS 300
+#define REQUEST_TIMEOUT_MS 600
+
+typedef struct victim {
+    GMainLoop *loop;
+    vhushmem_frontend *frontends[2];
+    int ready[2], over[2], code[2], lost[2];
+} victim;
+
+static victim the_victim;
+
+static inline void victim_event(vhushmem_frontend *frontend, const vhushmem_event *event, void *user_data)
+{
+    int which = (int)(intptr_t)user_data;
+    (void)frontend;
+    if (event->type == VHUSHMEM_EVENT_READY) {
+        the_victim.ready[which] = 1;
+    } else if (event->type == VHUSHMEM_EVENT_CHANNEL_LOST) {
+        the_victim.lost[which] = 1;
+    } else if (event->type == VHUSHMEM_EVENT_DISCONNECT) {
+        the_victim.over[which] = 1;
+        the_victim.code[which] = event->result;
+    }
+}
+
+/* S: how things are; R: reset the hostile device; T: start and stop it; Q: the end. */
+static inline gboolean victim_control(gint control, GIOCondition condition, gpointer user_data)
+{
+    char what = 'Q';
+    (void)condition;
+    (void)user_data;
+    if (read(control, &what, 1) != 1 || what == 'Q') {
+        g_main_loop_quit(the_victim.loop);
+        return G_SOURCE_REMOVE;
+    }
+    if (what == 'R') {
+        vhushmem_frontend_reset(the_victim.frontends[0], NULL);
+    } else if (what == 'T') {
+        ok(vhushmem_frontend_start_device(the_victim.frontends[0], 0, NULL, 0, &error));
+        ok(vhushmem_frontend_stop_device(the_victim.frontends[0], NULL, 0, &error));
+    }
+    char *fds = fds_now(), *maps = maps_now();
+    char *text = g_strdup_printf("%d %d %d %d %d\n%s%c%s", the_victim.ready[0], the_victim.ready[1], the_victim.over[0],
+                                 the_victim.code[0], the_victim.lost[0], fds, 0, maps);
+    uint32_t size = (uint32_t)(strlen(text) + 1 + strlen(maps));
+    CHECK(write(control, &size, sizeof(size)) == sizeof(size));
+    for (uint32_t sent = 0; sent < size;) {
+        ssize_t n = write(control, text + sent, size - sent);
+        CHECK(n > 0);
+        sent += (uint32_t)n;
+    }
+    g_free(fds);
+    g_free(maps);
+    g_free(text);
+    return G_SOURCE_CONTINUE;
+}
+
+static inline void quiet(const gchar *domain, GLogLevelFlags level, const gchar *text, gpointer user_data)
+{
+    (void)domain;
+    (void)level;
+    (void)text;
+    (void)user_data;
+}
+
+static inline void victim_run(int control, int hostile, int good)
+{
+    vhushmem_frontend_options options = {
+        .struct_size = sizeof(options), .request_timeout_ms = REQUEST_TIMEOUT_MS, .message_timeout_ms = MESSAGE_TIMEOUT_MS};
+    int sockets[2] = {hostile, good};
+    g_log_set_default_handler(quiet, NULL);
+    the_victim.loop = g_main_loop_new(NULL, FALSE);
+    for (int i = 0; i < 2; i++) {
+        vhushmem_frontend *f = some(vhushmem_frontend_new_fd(sockets[i], &options, &error));
+        the_victim.frontends[i] = f;
+        ok(vhushmem_frontend_set_callback(f, victim_event, (void *)(intptr_t)i, NULL));
+        GSource *source = vhushmem_frontend_source_new(f);
+        g_source_attach(source, NULL);
+        g_source_unref(source);
+        ok(vhushmem_frontend_start(f, &error));
+    }
+    g_unix_fd_add(control, G_IO_IN | G_IO_HUP, victim_control, NULL);
+    g_main_loop_run(the_victim.loop);
+    for (int i = 0; i < 2; i++) {
+        vhushmem_frontend_free(the_victim.frontends[i]);
+    }
+    g_main_loop_unref(the_victim.loop);
+    close(control);
+}
+
+#endif
