@@ -127,7 +127,7 @@
                 }
                 for life in Life.allCases { #expect(life.run(), "\(life)") }
                 // What is not there is made by no session: files opened by path, hugetlb, sizes of sockets.
-                let others: Set<SystemCall> = [.close, .fstatfs, .getsockopt, .timerfdSet, .dup, .sigaction]
+                let others: Set<SystemCall> = [.close, .fstatfs, .getsockopt, .timerfdSet, .dup, .sigaction, .mprotect, .msync]
                 #expect(Set(SystemCall.allCases).subtracting(seen).isSubset(of: others), "\(seen)")
             }
         }
@@ -226,7 +226,7 @@
         private var codes: [Int32] {
             switch call {
             case .mmap: [ENOMEM, EACCES, ENODEV, EAGAIN]
-            case .munmap, .madvise, .mremap: [ENOMEM, EINVAL]
+            case .munmap, .madvise, .mremap, .mprotect, .msync: [ENOMEM, EINVAL]
             case .statx, .fstatfs: [EBADF, EIO]
             case .lstat: [ENOENT, EIO]
             case .fcntl: [EBADF, EINVAL]

@@ -225,7 +225,6 @@ static int shaken(arena *a, const void *with)
 {
     arena shaker = {.file = memfd_of(FILE_SIZE, 1)};
     pthread_t thread;
-    int served = 0;
     CHECK(pthread_create(&thread, NULL, shake, &shaker) == 0);
     for (int i = 0; i < steps(500); i++) {
         VhostUserMMap map = usual_map();
@@ -233,7 +232,6 @@ static int shaken(arena *a, const void *with)
         int result = ask_map(a, &map, shaker.file);
         CHECK(result == 0 || result == -EOVERFLOW);
         if (result == 0) {
-            served++;
             EQ(ask(a, UNMAP, NEED_REPLY, &map, sizeof(map), NULL, 0), 0);
         }
     }

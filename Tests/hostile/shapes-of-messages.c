@@ -125,5 +125,8 @@ int main(void)
     CASES_BEGIN(G_N_ELEMENTS(sizes) + count);
     run_cases(sizes, G_N_ELEMENTS(sizes));
     run_cases(flags, count);
+    for (size_t i = 0; i < count; i++) {
+        g_free((char *)flags[i].name);
+    }
     return failures != 0;
 }

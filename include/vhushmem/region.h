@@ -126,7 +126,8 @@ VHUSHMEM_API uint64_t vhushmem_region_mapped_bytes(vhushmem_region *region);
  *          -EPERM      write access to a memfd that is sealed against it; F_SEAL_SHRINK is demanded and missing;
  *          -ENODEV     the file can't be mapped (a directory, pipe, socket, or one with no mmap);
  *          -EOVERFLOW  a whole page of the range lies beyond the file's end, or fd_offset + len wraps around;
- *          -ENOSPC     a quota of the region, the device or the process is used up;
+ *          -ENOSPC     a quota of the region, the device or the process is used up, or the kernel grants the process no more separate
+ *                      mappings (vm.max_map_count);
  *          -ENOMEM     the kernel has no memory, or no free huge page, for it;
  *          -ESHUTDOWN  the region's device is gone;
  *          or what else the kernel's mmap answered.

@@ -111,9 +111,18 @@ public final class Window: @unchecked Sendable {
     }
 
     /// Makes a part of the window a hole again.
+    ///
+    /// Where the process has used up its separate mappings the kernel refuses every new one, even one that makes them fewer. Then what is
+    /// there is kept and nobody can touch it any more, until something else is mapped over it.
     @_optimize(speed)
     func clear(_ range: ByteRange) throws(Errno) {
-        try fill(range, protection: holeProtection)
+        do throws(Errno) {
+            try fill(range, protection: holeProtection)
+        } catch {
+            guard error.code == ENOMEM, holeProtection == PROT_NONE, let length = Int(exactly: range.length),
+                let offset = Int(exactly: range.start), (try? Memory.protect(baseAddress + offset, length, PROT_NONE)) != nil
+            else { throw error }
+        }
     }
 
     /// Replaces a part of the window by anonymous memory.
@@ -144,7 +153,7 @@ public final class Window: @unchecked Sendable {
             _ = try Memory.map(
                 address, length, protection: holeProtection, flags: Window.reservationFlags | vhu_map_fixed_noreplace)
         } catch {
-            if error.code != EEXIST {
+            if error.code != EEXIST, !Memory.isMapped(address, length) {
                 Log.critical("cannot reserve \(length) bytes of a window again: \(Errno.text(error.code))")
             }
         }

@@ -72,6 +72,7 @@ public struct ShmemError: Error, CustomStringConvertible {
         case shrinkable
         case quota(Quota.Shortage, of: StaticString)
         case processBudget(limit: Int)
+        case kernelBudget
         case noFreeRange(size: UInt64)
         case wrongPayload(expected: Int, got: Int)
         case wrongDescriptors(expected: Int, got: Int)
@@ -152,6 +153,7 @@ extension ShmemError.Reason {
         case .quota(.mappings(let limit), let owner): return "the \(owner) has reached its quota of \(limit) mappings"
         case .quota(.bytes(let used, let limit), let owner):
             return "the \(owner) has \(hex(used)) bytes mapped of its quota of \(hex(limit))"
+        case .kernelBudget: return "the kernel grants this process no more separate mappings (vm.max_map_count)"
         case .processBudget(let limit):
             return "the process has used up its budget of \(limit) separate mappings (vm.max_map_count)"
         case .noFreeRange(let size): return "no free range of the region (\(hex(size)) bytes) is large enough"

@@ -22,6 +22,16 @@ enum Memory {
         _ = try systemCall(.munmap) { munmap(address, length) }
     }
 
+    /// mprotect.
+    static func protect(_ address: UnsafeMutableRawPointer, _ length: Int, _ protection: Int32) throws(Errno) {
+        _ = try systemCall(.mprotect) { mprotect(address, length, protection) }
+    }
+
+    /// Whether every page of a range is mapped, be it to be touched or not.
+    static func isMapped(_ address: UnsafeMutableRawPointer, _ length: Int) -> Bool {
+        (try? systemCall(.msync) { msync(address, length, Int32(MS_ASYNC)) }) != nil
+    }
+
     /// Moves a mapping over whatever is at `target`, in one step.
     static func move(_ source: UnsafeMutableRawPointer, _ length: Int, to target: UnsafeMutableRawPointer) throws(Errno) {
         _ = try systemCall(.mremap) { Int(bitPattern: vhu_mremap_over(source, length, target)) }

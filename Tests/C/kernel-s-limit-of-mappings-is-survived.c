@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * The program itself has used up vm.max_map_count: a map is refused with ENOSPC, the window keeps its reservation, what is mapped can be
+ * undone, and all works again when the program has given something back.
+ */
+/* valgrind: no (it keeps fewer segments than the kernel) */
+/* asan: no (its own memory needs mappings too) */
+#include "rig.h"
+
+static long max_map_count(void)
+{
+    long limit = 0;
+    FILE *file = fopen("/proc/sys/vm/max_map_count", "re");
+    if (file == NULL || fscanf(file, "%ld", &limit) != 1) {
+        skip("vm.max_map_count can't be read");
+    }
+    fclose(file);
+    if (limit > 300000) {
+        skip("vm.max_map_count is too high for this test");
+    }
+    return limit;
+}
+
+static void facts(rig *r)
+{
+    uint64_t page = PAGE, count = 0, limit = (uint64_t)max_map_count();
+    int fd = memfd_of(2 * page, 1);
+    /* A page of its own each, which the kernel can't merge with its neighbours. */
+    char *own = mmap(NULL, 2 * limit * page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    CHECK(own != MAP_FAILED);
+    ok(rig_map(r, fd, 0, 0, page, 0));
+    char *before = window_now(r->region);
+    while (mprotect(own + 2 * count * page, page, PROT_READ) == 0) {
+        count++;
+        CHECK(count < limit);
+    }
+    CHECK(errno == ENOMEM);
+    EQ(rig_map(r, fd, 0, 4 * page, page, 0), -ENOSPC);
+    g_clear_error(&error);
+    EQ(rig_map(r, fd, page, 8 * page, page, VHOST_USER_FLAG_MAP_RW), -ENOSPC);
+    g_clear_error(&error);
+    same(before, window_now(r->region));
+
+    /* What is mapped can go, and come again in its place. */
+    ok(rig_unmap(r, 0, page));
+    ok(rig_map(r, fd, 0, 0, page, 0));
+    shows(r->region, 0, page, 1, 0);
+
+    munmap(own, 2 * limit * page);
+    ok(rig_map(r, fd, page, 8 * page, page, VHOST_USER_FLAG_MAP_RW));
+    shows(r->region, 8 * page, page, 1, page);
+    ok(rig_unmap(r, 8 * page, page));
+    ok(rig_unmap(r, 0, page));
+    close(fd);
+}
+
+int main(void)
+{
+    through_every_door(facts, 16 * PAGE, NULL, NULL);
+    return 0;
+}
