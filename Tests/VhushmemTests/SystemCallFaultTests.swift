@@ -62,7 +62,9 @@
                 try region.map(fd: file.fd, at: 0, length: pageSize)
                 let witness = Witness()
                 region.add(witness)
-                systemCallFault = Fault(.mmap, ENOMEM, occurrence: 0, isLasting: false).strike
+                let fault = Fault(.mmap, ENOMEM, occurrence: 0, isLasting: false)
+                // Nor can what is there be made untouchable.
+                systemCallFault = { $0 == .mprotect ? ENOMEM : fault.strike($0) }
                 let refused = refusal { () throws(ShmemError) in try region.unmap(at: 0, length: pageSize) }
                 systemCallFault = nil
                 #expect(refused?.code == ENOMEM && region.mappingCount == 1)
