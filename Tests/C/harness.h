@@ -37,6 +37,11 @@
 
 /* ---- checks ---- */
 
+/* How a check that fails ends the program. Who wants something else defines it before. */
+#ifndef END_OF_FAILURE
+#define END_OF_FAILURE() _exit(1)
+#endif
+
 /* The one GError of the tests: a call is handed &error, and the check that stands around the call looks at it. */
 static __thread GError *error __attribute__((unused));
 
@@ -48,7 +53,7 @@ static inline __attribute__((noreturn, format(printf, 3, 4))) void fail_at(const
     vfprintf(stderr, format, arguments);
     fprintf(stderr, "\n");
     fflush(NULL);
-    _exit(1);
+    END_OF_FAILURE();
 }
 
 #define FAIL(...) fail_at(__FILE__, __LINE__, __VA_ARGS__)
