@@ -229,12 +229,11 @@ final class BackendChannel {
     private func carryOutOther(_ header: MessageHeader, _ payload: UnsafeRawBufferPointer) -> OtherAnswer {
         let subject = ShmemError.Subject.request(header.request)
         if header.reservedFlags != 0 { return .refused(ShmemError(EINVAL, subject, .reservedFlags(header.reservedFlags))) }
-        if stream.descriptorsWereTruncated {
-            guard stream.descriptorCount <= Int(VHU_MAX_FDS) else {
-                return .refused(ShmemError(EINVAL, subject, .tooManyDescriptors))
-            }
-            return .refused(ShmemError(EMFILE, subject, .descriptorsLost))
+        // One more than a message may carry arrives whole: nobody is handed that many.
+        guard stream.descriptorCount <= Int(VHU_MAX_FDS) else {
+            return .refused(ShmemError(EINVAL, subject, .tooManyDescriptors))
         }
+        if stream.descriptorsWereTruncated { return .refused(ShmemError(EMFILE, subject, .descriptorsLost)) }
         guard let others else { return .refused(ShmemError(EOPNOTSUPP, subject, .notServed)) }
         return others(
             OtherRequest(id: header.request, flags: header.flags, payload: payload, descriptors: stream.allDescriptors))
