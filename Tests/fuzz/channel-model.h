@@ -10,7 +10,7 @@
 #include "fuzz.h"
 
 #define REGIONS 2
-#define PAGES 48 /* of each region */
+#define PAGES 24 /* of each region */
 
 typedef struct mapping {
     bool live;
@@ -198,12 +198,17 @@ static inline void page_is_as_modelled(const region_model *r, uint64_t page)
     char *at = (char *)vhushmem_region_window(r->region) + offset;
     CHECK(vhushmem_region_translate(r->region, offset, PAGE, false) == (m != NULL ? at : NULL));
     CHECK(vhushmem_region_translate(r->region, offset, PAGE, true) == (m != NULL && m->flags != 0 ? at : NULL));
+    if (m == NULL && page % 8 != 0) {
+        return; /* the next line takes its time */
+    }
     if (m == NULL) {
         err(vhushmem_region_read(r->region, offset, &word, sizeof(word), &error), -ENOENT);
         return;
     }
     uint64_t in_file = m->fd_offset + (offset - m->offset);
-    if (m->file <= EMPTY_FILE && in_file >= pages_in(files[m->file].size) * PAGE) {
+    /* The kernel makes a file as long as the mapping of a shared /dev/zero; what an offset moves behind its end raises SIGBUS. */
+    uint64_t size = m->file == DEV_ZERO ? m->len : files[m->file].size;
+    if (in_file >= pages_in(size) * PAGE) {
         err(vhushmem_region_read(r->region, offset, &word, sizeof(word), &error), -EIO);
         return;
     }

@@ -26,7 +26,7 @@ typedef struct session {
     uint64_t sent, older; /* bytes; what begins before `older` is older than a reset */
     bool is_lost;         /* by what was sent */
     answer owed[128];
-    int owed_count;
+    int owed_count, unserved;
     int events[VHUSHMEM_EVENT_CONFIG_CHANGE + 1], expected_events;
 } session;
 
@@ -86,6 +86,7 @@ static void answers_are_as_owed(session *s)
 
 static void serve(session *s)
 {
+    s->unserved = 0;
     pump_channel(s->channel);
     CHECK(vhushmem_channel_is_open(s->channel) == !s->is_lost);
     EQ(s->events[VHUSHMEM_EVENT_CHANNEL_LOST], s->is_lost);
@@ -155,13 +156,13 @@ static void transmit(session *s, const sending *m, uint32_t size)
     memcpy(bytes + 12, m->payload, size);
     uint32_t at = 0, total = 12 + size;
     uint8_t pieces = take(s->in);
-    while (at < total) {
+    for (int unread = 1; at < total; unread++) {
         uint32_t piece = pieces < 160 ? total : 1 + below(s->in, 64);
         piece = piece > total - at ? total - at : piece;
         send_bytes(s->peer, bytes + at, piece, m->fds, at == 0 ? m->fd_count : 0);
         s->sent += piece;
         at += piece;
-        if (pieces & 1 && at < total) {
+        if ((pieces & 1 || unread % 64 == 0) && at < total) { /* the socket does not take any number of pieces */
             serve(s);
         }
         if (pieces == 255 && s->resets == 1 && at < total) {
@@ -265,7 +266,7 @@ static void step(session *s)
     case 0 ... 7:
         take_message(s, &m, operation & 15);
         send_one(s, &m);
-        if (s->owed_count > 100) {
+        if (s->owed_count > 100 || s->unserved++ > 32) {
             serve(s);
         }
         break;

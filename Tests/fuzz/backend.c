@@ -1,0 +1,437 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Target `backend`: the input is a front-end and a driver before a back-end of ours: messages with their descriptors, guest memory, what
+ * is in the rings and in the tables of descriptors, and kicks. It also says what the device does with what it takes. The back-end answers
+ * each request or ends the connection, reads and writes inside of guest memory alone, and leaves nothing open or mapped.
+ */
+#include "fuzz.h"
+
+#include "bare-queue.h"
+
+#define QUEUES 2
+#define HELD 4
+
+static input *in;
+static bare_queue b;
+static vhushmem_chain *held[HELD];
+static int channel; /* the front-end's end of the pair that SET_BACKEND_REQ_FD brings; -1: none was sent */
+
+/* ---- the device ---- */
+
+static void look_at(vhushmem_chain *chain)
+{
+    uint8_t bytes[64] = {0};
+    size_t readable_pieces = 0, writable_pieces = 0, sum = 0;
+    const struct iovec *pieces = vhushmem_chain_readable(chain, &readable_pieces);
+    CHECK(pieces != NULL || readable_pieces == 0);
+    for (size_t i = 0; i < readable_pieces; i++) {
+        CHECK(pieces[i].iov_len > 0 && readable(pieces[i].iov_base) &&
+              readable((char *)pieces[i].iov_base + pieces[i].iov_len - 1));
+        sum += pieces[i].iov_len;
+    }
+    EQ(vhushmem_chain_readable_size(chain), sum);
+    sum = 0;
+    pieces = vhushmem_chain_writable(chain, &writable_pieces);
+    for (size_t i = 0; i < writable_pieces; i++) {
+        CHECK(pieces[i].iov_len > 0 && readable(pieces[i].iov_base) &&
+              readable((char *)pieces[i].iov_base + pieces[i].iov_len - 1));
+        sum += pieces[i].iov_len;
+    }
+    EQ(vhushmem_chain_writable_size(chain), sum);
+    uint64_t from = take_size(in, 1);
+    CHECK(vhushmem_chain_read(chain, from, bytes, sizeof(bytes)) <= sizeof(bytes));
+    CHECK(vhushmem_chain_write(chain, from, bytes, sizeof(bytes)) <= sizeof(bytes));
+}
+
+static void act(unsigned queue)
+{
+    uint8_t what = take(in);
+    vhushmem_chain **slot = &held[what % HELD];
+    if (*slot == NULL) {
+        *slot = vhushmem_backend_pop(b.r.backend, queue, &error);
+        CHECK(*slot == NULL || error == NULL);
+        g_clear_error(&error);
+    }
+    if (*slot != NULL && what & 4) {
+        look_at(*slot);
+    }
+    if (*slot != NULL && what & 8) {
+        uint64_t room = vhushmem_chain_writable_size(*slot);
+        int done = what & 16 ? vhushmem_backend_put_back(b.r.backend, *slot, NULL)
+                             : vhushmem_backend_push(b.r.backend, *slot, (uint32_t)(room > 64 ? 64 : room), NULL);
+        if (done == 0) {
+            *slot = NULL;
+        } else if (what & 32) {
+            vhushmem_chain_free(*slot);
+            *slot = NULL;
+        }
+    }
+    if (what & 64) {
+        vhushmem_backend_notify(b.r.backend, queue, NULL);
+        vhushmem_backend_set_kicks(b.r.backend, queue, what & 128, NULL);
+    }
+    if (what == 0xfc) {
+        vhushmem_backend_break_queue(b.r.backend, queue, NULL);
+    }
+    uint64_t length = take_size(in, 64), guest = RAM + take_size(in, 64);
+    const uint8_t *memory = vhushmem_backend_guest_memory(b.r.backend, guest, length);
+    CHECK(memory == NULL || (length > 0 && readable(memory) && readable(memory + length - 1)));
+    vhushmem_backend_user_memory(b.r.backend, USER + length, guest);
+    vhushmem_backend_dispatch(b.r.backend); /* from within: nothing is to happen */
+}
+
+static void queue_event(vhushmem_backend *backend, unsigned queue, vhushmem_queue_event event, const char *message,
+                        void *user_data)
+{
+    (void)user_data;
+    CHECK(backend == b.r.backend && queue < QUEUES);
+    CHECK((message != NULL) == (event == VHUSHMEM_QUEUE_BROKEN));
+    for (uint32_t n = below(in, 3); n > 0; n--) {
+        act(queue);
+    }
+}
+
+static int get_config(vhushmem_backend *backend, uint32_t offset, void *buf, uint32_t len, void *user_data)
+{
+    (void)backend;
+    (void)user_data;
+    CHECK(offset <= 64 && len <= 64 - offset);
+    memset(buf, 1, len);
+    return below(in, 4) == 3 ? -EIO : 0;
+}
+
+static int set_config(vhushmem_backend *backend, uint32_t offset, const void *buf, uint32_t len, unsigned flags,
+                      void *user_data)
+{
+    (void)backend;
+    (void)buf;
+    (void)user_data;
+    CHECK(offset <= 64 && len <= 64 - offset && flags <= 1);
+    act(below(in, QUEUES));
+    return below(in, 4) == 3 ? INT32_MIN : 0;
+}
+
+static int set_status(vhushmem_backend *backend, uint8_t status, void *user_data)
+{
+    (void)backend;
+    (void)status;
+    (void)user_data;
+    act(below(in, QUEUES));
+    return below(in, 4) == 3 ? -1 : 0;
+}
+
+static int get_shared_object(vhushmem_backend *backend, const uint8_t *uuid, void *user_data)
+{
+    (void)backend;
+    (void)user_data;
+    return uuid[0] < 128 ? dup(b.ram_fd) : -ENOENT;
+}
+
+static int transfer_state(vhushmem_backend *backend, int direction, int fd, void *user_data)
+{
+    (void)backend;
+    (void)user_data;
+    CHECK(direction == 0 || direction == 1);
+    close(fd);
+    return below(in, 4) == 3 ? -1 : 0;
+}
+
+static int check_state(vhushmem_backend *backend, void *user_data)
+{
+    (void)backend;
+    (void)user_data;
+    return below(in, 4) == 3 ? -1 : 0;
+}
+
+/* ---- the driver ---- */
+
+static void write_descriptor(void)
+{
+    const uint64_t places[] = {RAM + BUFFERS, RAM + TABLE, RAM + DESC, RAM + AVAIL, RAM + RAM_SIZE - 8, RAM + 2 * RAM_SIZE};
+    uint8_t where = take(in), flags = take(in), next = take(in);
+    struct {
+        uint64_t addr;
+        uint32_t len;
+        uint16_t flags, next;
+    } d = {places[where % 6], (uint32_t)take_size(in, 16), flags & 7, next & 15};
+    if (flags == 0xff) {
+        d.addr = take_word(in, 8);
+        d.flags = (uint16_t)take_word(in, 2);
+        d.next = (uint16_t)take_word(in, 2);
+    }
+    memcpy(b.ram + (where & 128 ? TABLE : DESC) + 16 * (where >> 3 & 15), &d, sizeof(d));
+}
+
+static void make_available(void)
+{
+    uint16_t *avail = (uint16_t *)(b.ram + AVAIL);
+    uint8_t head = take(in);
+    avail[2 + avail[1] % 16] = head >= 240 ? (uint16_t)take_word(in, 2) : head & 15;
+    __atomic_store_n(&avail[1], (uint16_t)(avail[1] + (head >= 250 ? take(in) : 1)), __ATOMIC_RELEASE);
+}
+
+static void ring(void)
+{
+    uint64_t one = 1;
+    CHECK(write(b.kick, &one, 8) == 8);
+    pump_backend(b.r.backend);
+}
+
+/* ---- the front-end ---- */
+
+/* What a request of this kind is as a rule. Returns the size. */
+static uint32_t usual_payload(uint32_t request, uint64_t words[8], int *fd)
+{
+    memset(words, 0, 64);
+    switch (request) {
+    case SET_FEATURES:
+        words[0] = VIRTIO_DEFAULTS | (uint64_t)below(in, 4) << 28;
+        return 8;
+    case SET_PROTOCOL_FEATURES:
+        words[0] = BARE_FEATURES | BIT(9) | BIT(18) | BIT(19);
+        return 8;
+    case SET_MEM_TABLE:
+        *fd = b.ram_fd;
+        memcpy(words, (uint64_t[]){1, RAM, RAM_SIZE, USER}, 32);
+        return 40;
+    case ADD_MEM_REG:
+        *fd = b.ram_fd;
+        __attribute__((fallthrough));
+    case REM_MEM_REG:
+        memcpy(words + 1, (uint64_t[]){RAM, RAM_SIZE, USER}, 24);
+        return 40;
+    case SET_VRING_NUM:
+    case SET_VRING_ENABLE:
+        words[0] = (request == SET_VRING_NUM ? 16ull : 1ull) << 32;
+        return 8;
+    case SET_VRING_ADDR:
+        memcpy(words + 1, (uint64_t[]){USER + DESC, USER + USED, USER + AVAIL}, 24);
+        return 40;
+    case SET_VRING_KICK:
+        *fd = b.kick;
+        return 8;
+    case SET_VRING_CALL:
+        *fd = b.call;
+        return 8;
+    case SET_VRING_ERR:
+        *fd = b.err;
+        return 8;
+    case GET_CONFIG:
+    case SET_CONFIG:
+        words[0] = below(in, 64) | 20ull << 32;
+        return 32;
+    case SET_INFLIGHT_FD:
+        *fd = b.ram_fd;
+        __attribute__((fallthrough));
+    case GET_INFLIGHT_FD:
+        memcpy(words, (uint64_t[]){1024, BUFFERS, 2 | 16 << 16}, 24);
+        return 24;
+    case 41: /* GET_SHARED_OBJECT */
+        return 16;
+    case SET_DEVICE_STATE_FD:
+        *fd = files[PIPE].fd;
+        return 8;
+    case GET_FEATURES:
+    case SET_OWNER:
+    case 4: /* RESET_OWNER */
+    case GET_PROTOCOL_FEATURES:
+    case GET_QUEUE_NUM:
+    case RESET_DEVICE:
+    case GET_MAX_MEM_SLOTS:
+    case GET_STATUS:
+    case CHECK_DEVICE_STATE:
+    case GET_SHMEM_CONFIG:
+    case SET_BACKEND_REQ_FD:
+        return 0;
+    default:
+        return 8;
+    }
+}
+
+static void read_answers(void)
+{
+    message m;
+    while (wait_readable(b.r.main, 0) && receive(b.r.main, &m, 0) > 0) {
+        CHECK((m.header.flags & ~VHOST_USER_NEED_REPLY_MASK) == 0x5 && m.header.request != 0);
+        for (int i = 0; i < m.fd_count; i++) {
+            close(m.fds[i]);
+        }
+    }
+}
+
+static void tell_anything(uint32_t request, uint8_t how)
+{
+    uint64_t words[8];
+    int fds[16], fd = -1, fd_count = 0;
+    uint32_t size = usual_payload(request, words, &fd), flags = 0x9;
+    fds[0] = fd;
+    fd_count = fd >= 0;
+    if (request == SET_BACKEND_REQ_FD) {
+        int pair[2];
+        two_sockets(pair);
+        if (channel >= 0) {
+            close(channel);
+        }
+        channel = pair[0];
+        send_message(b.r.main, request, 0x9, NULL, 0, &pair[1], 1);
+        close(pair[1]);
+        pump_backend(b.r.backend);
+        return;
+    }
+    switch (how) {
+    default:
+        break;
+    case 128 ... 191: /* one number is another */
+        words[how % 8] = take_size(in, PAGE);
+        break;
+    case 192 ... 203:
+        ((uint32_t *)words)[how % 16] = (uint32_t)take_size(in, 1);
+        break;
+    case 204 ... 211:
+        words[how % 8] += take_size(in, PAGE);
+        break;
+    case 212 ... 227:
+        fds[0] = files[how - 212].fd;
+        fd_count = 1;
+        break;
+    case 228 ... 233:
+        fd_count = (int)below(in, 17);
+        for (int i = 0; i < fd_count; i++) {
+            fds[i] = files[below(in, KINDS)].fd;
+        }
+        break;
+    case 234 ... 239:
+        size = below(in, 65);
+        break;
+    case 240 ... 245:
+        flags = (uint32_t)take_word(in, how & 1 ? 1 : 4);
+        break;
+    case 246 ... 249:
+        flags = 0x1;
+        break;
+    }
+    uint8_t bytes[12 + 64];
+    VhostUserHeader header = {request, flags, how == 250 ? (uint32_t)take_word(in, 4) : size};
+    memcpy(bytes, &header, 12);
+    memcpy(bytes + 12, words, 64);
+    uint32_t first = how == 251 ? 1 + below(in, 12 + size) : 12 + size;
+    try_send_bytes(b.r.main, bytes, first, fds, fd_count);
+    pump_backend(b.r.backend);
+    if (first < 12 + size) {
+        try_send_bytes(b.r.main, bytes + first, 12 + size - first, NULL, 0);
+        pump_backend(b.r.backend);
+    }
+}
+
+/* The beginning that most of them have; what becomes of it is not looked at. */
+static void begin(void)
+{
+    static const uint32_t start[] = {SET_PROTOCOL_FEATURES, SET_FEATURES,   ADD_MEM_REG,    SET_VRING_NUM,   SET_VRING_BASE,
+                                     SET_VRING_ADDR,        SET_VRING_CALL, SET_VRING_KICK, SET_VRING_ENABLE};
+    for (size_t i = 0; i < sizeof(start) / sizeof(*start); i++) {
+        tell_anything(start[i], 0);
+    }
+    read_answers();
+}
+
+static void connect_anew(void)
+{
+    int pair[2];
+    if (b.r.main >= 0) {
+        close(b.r.main);
+    }
+    two_sockets(pair);
+    b.r.main = pair[0];
+    b.r.events[VHUSHMEM_BACKEND_DISCONNECT] = 0;
+    ok(vhushmem_backend_attach(b.r.backend, pair[1], &error));
+}
+
+static void step(void)
+{
+    uint8_t operation = take(in);
+    switch (operation & 7) {
+    case 0 ... 2:
+        tell_anything(1 + below(in, 46), take(in));
+        break;
+    case 3 ... 4:
+        write_descriptor();
+        break;
+    case 5:
+        make_available();
+        ring();
+        break;
+    case 6:
+        act(operation >> 3 & 1);
+        break;
+    default: {
+        uint16_t at = (uint16_t)take_word(in, 2);
+        b.ram[at % BUFFERS] = take(in); /* of the rings and tables, any byte */
+        ring();
+    }
+    }
+    read_answers();
+    pump_backend(b.r.backend);
+    if (b.r.events[VHUSHMEM_BACKEND_DISCONNECT] > 0) {
+        connect_anew();
+        begin();
+    }
+}
+
+static void backend_open(void)
+{
+    uint8_t setup = take(in);
+    vhushmem_backend_options options = {.struct_size = sizeof(options),
+                                        .num_queues = QUEUES,
+                                        .features = BIT(28) | BIT(29),
+                                        .config_size = setup & 1 ? 0 : 64,
+                                        .shmem_bit = setup & 2 ? 20 : 22};
+    vhushmem_backend_handlers handlers = {.struct_size = sizeof(handlers),
+                                          .queue = queue_event,
+                                          .get_config = get_config,
+                                          .set_config = set_config,
+                                          .set_status = set_status,
+                                          .get_shared_object = get_shared_object,
+                                          .transfer_state = transfer_state,
+                                          .check_state = check_state};
+    uint64_t count;
+    memset(&b.r, 0, sizeof(b.r));
+    memset(b.ram, 0, RAM_SIZE);
+    while (read(b.kick, &count, 8) == 8) {}
+    b.r.main = channel = -1;
+    b.r.backend = some(vhushmem_backend_new(&options, &error));
+    ok(vhushmem_backend_set_callback(b.r.backend, backend_rig_event, &b.r, NULL));
+    ok(vhushmem_backend_set_handlers(b.r.backend, &handlers, NULL, NULL, &error));
+    ok(vhushmem_backend_add_region(b.r.backend, 0, 16 * PAGE, &error));
+    connect_anew();
+    if (setup < 224) {
+        begin();
+    }
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    static bool is_ready;
+    input bytes = {data, data + size};
+    in = &bytes;
+    if (!is_ready) {
+        files_open();
+        bare_queue_init(&b);
+        is_ready = true;
+    }
+    int descriptors = fd_count();
+    backend_open();
+    for (int steps = 0; steps < 80 && !is_over(in); steps++) {
+        step();
+    }
+    for (int i = 0; i < HELD; i++) {
+        vhushmem_chain_free(held[i]);
+        held[i] = NULL;
+    }
+    vhushmem_backend_free(b.r.backend);
+    close(b.r.main);
+    if (channel >= 0) {
+        close(channel);
+    }
+    same_descriptors(descriptors);
+    return 0;
+}
