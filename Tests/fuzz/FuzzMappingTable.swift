@@ -122,7 +122,9 @@ private struct TableRun {
             require(isFree, "a record was inserted over another")
             model.insert(record)
         case .overlap(let other):
-            require(model.records.contains(other) && model.overlap(other, record), "a record was refused for one that does not overlap it")
+            require(
+                model.records.contains(other) && model.overlap(other, record),
+                "a record was refused for one that does not overlap it")
         case .outOfMemory:
             // The model can't tell how many nodes there are; but where it has room, it takes.
             require(isFree && limit != .max, "a record was refused for want of memory")
