@@ -81,7 +81,7 @@ static inline int wrong_range(uint64_t offset, uint64_t len)
 static inline int file_refuses(const model *m, const VhostUserMMap *map, kind k)
 {
     bool regular = k <= EMPTY_FILE || k == PATH_ONLY, writable = map->flags & VHOST_USER_FLAG_MAP_RW;
-    if (k == DIRECTORY || k == PIPE || k == SOCKET) {
+    if (k == DIRECTORY || k == PIPE || k == SOCKET || k == BROKEN_PIPE || k == BROKEN_SOCKET) {
         return -ENODEV;
     }
     if (!regular && (m->fd_policy & VHUSHMEM_FD_FILES_ONLY)) {

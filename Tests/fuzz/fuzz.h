@@ -7,6 +7,7 @@
 #define END_OF_FAILURE() abort() /* libFuzzer keeps the input of a process that aborts */
 #include "channel-rig.h"
 
+#include <signal.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 
@@ -75,6 +76,8 @@ typedef enum kind {
     SOCKET,
     EVENTFD,
     EPOLL,
+    BROKEN_PIPE,   /* its reader has closed */
+    BROKEN_SOCKET, /* likewise */
     DEV_NULL,
     DEV_ZERO,
     KINDS
@@ -104,9 +107,16 @@ static inline int opened(const char *path, int flags)
     return fd;
 }
 
+static inline void on_sigpipe(int signal)
+{
+    (void)signal;
+    FAIL("SIGPIPE was raised: it would end the process of somebody who does not expect it");
+}
+
 /* Once for the process: no input changes them. */
 static inline void files_open(void)
 {
+    signal(SIGPIPE, on_sigpipe);
     int pair[2];
     char path[64];
     for (unsigned i = 0; i < KINDS; i++) {
@@ -132,6 +142,12 @@ static inline void files_open(void)
     files[PIPE].fd = pair[0];
     CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == 0);
     files[SOCKET].fd = pair[0];
+    CHECK(pipe2(pair, O_CLOEXEC | O_NONBLOCK) == 0);
+    close(pair[0]);
+    files[BROKEN_PIPE].fd = pair[1];
+    CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == 0);
+    close(pair[0]);
+    files[BROKEN_SOCKET].fd = pair[1];
     files[EVENTFD].fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     files[EPOLL].fd = epoll_create1(EPOLL_CLOEXEC);
     files[DEV_NULL].fd = opened("/dev/null", O_RDWR);
