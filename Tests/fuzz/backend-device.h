@@ -13,7 +13,7 @@
 
 static input *in;
 static bare_queue b;
-static vhushmem_chain *held[HELD];
+static vhushmem_chain *chains[HELD];
 /* Pieces can be read, and none goes beyond the end of the memory that it begins in. Returns how many bytes they have. */
 static size_t pieces_are_guest_memory(const struct iovec *pieces, size_t count)
 {
@@ -47,7 +47,7 @@ static void look_at(vhushmem_chain *chain)
 static void act(unsigned queue)
 {
     uint8_t what = take(in);
-    vhushmem_chain **slot = &held[what % HELD];
+    vhushmem_chain **slot = &chains[what % HELD];
     if (*slot == NULL) {
         *slot = vhushmem_backend_pop(b.r.backend, queue, &error);
         CHECK(*slot == NULL || error == NULL);

@@ -286,20 +286,20 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         bare_queue_init(&b);
         is_ready = true;
     }
-    int descriptors = fd_count();
+    held before = held_now();
     backend_open();
     for (int steps = 0; steps < 80 && !is_over(in); steps++) {
         step();
     }
     for (int i = 0; i < HELD; i++) {
-        vhushmem_chain_free(held[i]);
-        held[i] = NULL;
+        vhushmem_chain_free(chains[i]);
+        chains[i] = NULL;
     }
     vhushmem_backend_free(b.r.backend);
     close(b.r.main);
     if (channel >= 0) {
         close(channel);
     }
-    same_descriptors(descriptors);
+    nothing_is_left(before);
     return 0;
 }

@@ -156,11 +156,33 @@ static inline void files_open(void)
 
 /* ---- what holds at the end of each input ---- */
 
-static inline void same_descriptors(int before)
+typedef struct held {
+    int descriptors, mappings;
+} held;
+
+/* Open descriptors, and mappings of memfds. Counted from text in one piece: this is done twice for each input. */
+static inline held held_now(void)
 {
-    int after = fd_count();
-    if (after != before) {
-        FAIL("%d descriptors were open, and now %d are", before, after);
+    static char text[1 << 18];
+    held now = {fd_count(), 0};
+    int fd = open("/proc/self/maps", O_RDONLY | O_CLOEXEC);
+    size_t size = 0;
+    for (ssize_t n; size < sizeof(text) && (n = read(fd, text + size, sizeof(text) - size)) > 0; size += (size_t)n) {}
+    close(fd);
+    for (char *at = text; (at = memmem(at, size - (size_t)(at - text), "/memfd:", 7)) != NULL; at++) {
+        now.mappings++;
+    }
+    return now;
+}
+
+static inline void nothing_is_left(held before)
+{
+    held after = held_now();
+    if (after.descriptors != before.descriptors) {
+        FAIL("%d descriptors were open, and now %d are", before.descriptors, after.descriptors);
+    }
+    if (after.mappings != before.mappings) {
+        FAIL("%d ranges of memfds were mapped, and now %d are", before.mappings, after.mappings);
     }
 }
 

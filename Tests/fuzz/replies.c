@@ -363,7 +363,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         files_open();
         is_ready = true;
     }
-    int descriptors = fd_count();
+    held before = held_now();
     session_open(&s);
     converse(&s);
     for (int calls = 0; calls < CALLS && !is_over(&in); calls++) {
@@ -381,7 +381,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (s.channel >= 0) {
         close(s.channel);
     }
-    same_descriptors(descriptors);
+    nothing_is_left(before);
     EQ(s.destroyed, s.begun);
     return 0;
 }
