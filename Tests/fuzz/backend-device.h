@@ -15,7 +15,7 @@ static input *in;
 static bare_queue b;
 static vhushmem_chain *chains[HELD];
 /* Pieces can be read, and none goes beyond the end of the memory that it begins in. Returns how many bytes they have. */
-static size_t pieces_are_guest_memory(const struct iovec *pieces, size_t count)
+static inline size_t pieces_are_guest_memory(const struct iovec *pieces, size_t count)
 {
     size_t sum = 0;
     const char *ram = vhushmem_backend_guest_memory(b.r.backend, RAM, RAM_SIZE);
@@ -31,7 +31,7 @@ static size_t pieces_are_guest_memory(const struct iovec *pieces, size_t count)
     return sum;
 }
 
-static void look_at(vhushmem_chain *chain)
+static inline void look_at(vhushmem_chain *chain)
 {
     uint8_t bytes[64] = {0};
     size_t count = 0;
@@ -44,7 +44,7 @@ static void look_at(vhushmem_chain *chain)
     CHECK(vhushmem_chain_write(chain, from, bytes, sizeof(bytes)) <= sizeof(bytes));
 }
 
-static void act(unsigned queue)
+static inline void act(unsigned queue)
 {
     uint8_t what = take(in);
     vhushmem_chain **slot = &chains[what % HELD];
@@ -81,8 +81,8 @@ static void act(unsigned queue)
     vhushmem_backend_dispatch(b.r.backend); /* from within: nothing is to happen */
 }
 
-static void queue_event(vhushmem_backend *backend, unsigned queue, vhushmem_queue_event event, const char *message,
-                        void *user_data)
+static inline void queue_event(vhushmem_backend *backend, unsigned queue, vhushmem_queue_event event, const char *message,
+                               void *user_data)
 {
     (void)user_data;
     CHECK(backend == b.r.backend && queue < QUEUES);
@@ -92,7 +92,7 @@ static void queue_event(vhushmem_backend *backend, unsigned queue, vhushmem_queu
     }
 }
 
-static int get_config(vhushmem_backend *backend, uint32_t offset, void *buf, uint32_t len, void *user_data)
+static inline int get_config(vhushmem_backend *backend, uint32_t offset, void *buf, uint32_t len, void *user_data)
 {
     (void)backend;
     (void)user_data;
@@ -101,8 +101,8 @@ static int get_config(vhushmem_backend *backend, uint32_t offset, void *buf, uin
     return below(in, 4) == 3 ? -EIO : 0;
 }
 
-static int set_config(vhushmem_backend *backend, uint32_t offset, const void *buf, uint32_t len, unsigned flags,
-                      void *user_data)
+static inline int set_config(vhushmem_backend *backend, uint32_t offset, const void *buf, uint32_t len, unsigned flags,
+                             void *user_data)
 {
     (void)backend;
     (void)buf;
@@ -112,7 +112,7 @@ static int set_config(vhushmem_backend *backend, uint32_t offset, const void *bu
     return below(in, 4) == 3 ? INT32_MIN : 0;
 }
 
-static int set_status(vhushmem_backend *backend, uint8_t status, void *user_data)
+static inline int set_status(vhushmem_backend *backend, uint8_t status, void *user_data)
 {
     (void)backend;
     (void)status;
@@ -121,14 +121,14 @@ static int set_status(vhushmem_backend *backend, uint8_t status, void *user_data
     return below(in, 4) == 3 ? -1 : 0;
 }
 
-static int get_shared_object(vhushmem_backend *backend, const uint8_t *uuid, void *user_data)
+static inline int get_shared_object(vhushmem_backend *backend, const uint8_t *uuid, void *user_data)
 {
     (void)backend;
     (void)user_data;
     return uuid[0] < 128 ? dup(b.ram_fd) : -ENOENT;
 }
 
-static int transfer_state(vhushmem_backend *backend, int direction, int fd, void *user_data)
+static inline int transfer_state(vhushmem_backend *backend, int direction, int fd, void *user_data)
 {
     (void)backend;
     (void)user_data;
@@ -137,7 +137,7 @@ static int transfer_state(vhushmem_backend *backend, int direction, int fd, void
     return below(in, 4) == 3 ? -1 : 0;
 }
 
-static int check_state(vhushmem_backend *backend, void *user_data)
+static inline int check_state(vhushmem_backend *backend, void *user_data)
 {
     (void)backend;
     (void)user_data;
