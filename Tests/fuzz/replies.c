@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * Target `replies`: the input is a back-end that answers a front-end's requests, in the handshake and after it: rightly, nearly so, or
- * with anything. The front-end is served as a loop would. It never waits, each request that was begun ends exactly once, and the end is
- * told exactly once.
+ * with anything, or not at all. The front-end is served as a loop would. It waits no longer than it was told to, each request that was
+ * begun ends exactly once, and the end is told exactly once.
  */
 #include "right-answers.h"
 
@@ -13,7 +13,7 @@ typedef struct session {
     vhushmem_frontend *frontend;
     int peer, channel;
     uint64_t regions;
-    bool has_hung_up;
+    bool has_hung_up, is_impatient;
     int begun, accepted, ended, destroyed; /* calls with a callback */
     int events[VHUSHMEM_EVENT_CONFIG_CHANGE + 1];
 } session;
@@ -182,6 +182,15 @@ static void converse(session *s)
     }
 }
 
+/* Nobody waits for ever for an answer that does not come. */
+static void let_time_pass(session *s)
+{
+    if (s->is_impatient) {
+        PUMP_UNTIL(s->frontend, s->events[VHUSHMEM_EVENT_DISCONNECT] == 1 ||
+                                    (vhushmem_frontend_is_ready(s->frontend) && s->ended == s->accepted));
+    }
+}
+
 /* ---- the VMM ---- */
 
 /* A call with a callback was made. */
@@ -280,7 +289,10 @@ static void session_open(session *s)
     vhushmem_frontend_options options = {.struct_size = sizeof(options),
                                          .flags = setup & 1 ? VHUSHMEM_FRONTEND_KEEP_MAPPINGS : 0,
                                          .shmem_bit = setup & 2 ? 20 : 22,
-                                         .num_queues = 1 + (setup >> 2 & 1)};
+                                         .num_queues = 1 + (setup >> 2 & 1),
+                                         .request_timeout_ms = setup & 32 ? 1 : 0,
+                                         .message_timeout_ms = setup & 32 ? 1 : 0};
+    s->is_impatient = setup & 32;
     s->regions = setup & 8 ? 1 + below(s->in, 64) : 16;
     two_sockets(pair);
     s->peer = pair[1];
@@ -309,6 +321,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         call(&s);
         converse(&s);
     }
+    let_time_pass(&s);
     pump(s.frontend);
     CHECK(s.events[VHUSHMEM_EVENT_READY] <= 1 && s.events[VHUSHMEM_EVENT_CHANNEL_LOST] <= 1);
     bool is_over_now = s.events[VHUSHMEM_EVENT_DISCONNECT] == 1;
