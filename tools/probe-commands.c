@@ -112,7 +112,7 @@ static char *copy_range(const struct range *range, uint8_t *bytes, bool write)
 
 static char *run_read(struct probe *probe, char **words, struct record *answer)
 {
-    struct range range;
+    struct range range = {0};
     uint64_t len;
     uint8_t *bytes;
     char *error;
@@ -137,7 +137,7 @@ static char *run_read(struct probe *probe, char **words, struct record *answer)
 /** As a thread of a VMM reads: what a file has lost shows zeros under the guard, and its mapping is broken. */
 static char *run_touch(struct probe *probe, char **words, struct record *answer)
 {
-    struct range range;
+    struct range range = {0};
     uint64_t len;
     uint8_t *bytes;
     char *error;
@@ -181,7 +181,7 @@ static uint8_t *parse_bytes(const char *hex, uint64_t *len)
 
 static char *run_write(struct probe *probe, char **words, struct record *answer)
 {
-    struct range range;
+    struct range range = {0};
     uint64_t len;
     uint8_t *bytes = parse_bytes(words[3], &len);
     char *error;

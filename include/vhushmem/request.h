@@ -55,7 +55,8 @@ enum {
  *                      memory and queues, RESET_DEVICE.
  * @param payload       `size` bytes; may be NULL when size is 0.
  * @param size          bytes, at most 4096.
- * @param fds, nfds     descriptors to send along, at most 8; duplicated.
+ * @param fds           `nfds` descriptors to send along; duplicated.
+ * @param nfds          at most 8.
  * @param flags         VHUSHMEM_REQUEST_*, or'ed.
  * @param reply         receives the reply's payload; NULL only without VHUSHMEM_REQUEST_HAS_REPLY.
  * @param reply_size    in: how much room there is (a longer reply is -EPROTO and ends the connection); out: how much came.
