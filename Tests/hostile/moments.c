@@ -179,7 +179,7 @@ static int answers_unread(arena *a, const void *with)
     }
     long grown = victim_kib(a) - before;
     CHECK(sent > 10);
-    if (grown > 4096) {
+    if (grown > 4096 && !under_sanitizer()) { /* which keeps what was freed for a while */
         FAIL("the victim has grown by %ld KiB", grown);
     }
     CHECK(fcntl(a->channel, F_SETFL, fcntl(a->channel, F_GETFL) & ~O_NONBLOCK) == 0);
@@ -211,7 +211,7 @@ static int no_answers(arena *a, const void *with)
     }
     EQ(ask(a, UNMAP, NEED_REPLY, &map, sizeof(map), NULL, 0), -ENOENT);
     long grown = victim_kib(a) - before;
-    if (grown > 4096) {
+    if (grown > 4096 && !under_sanitizer()) { /* which keeps what was freed for a while */
         FAIL("the victim has grown by %ld KiB", grown);
     }
     printf("note: %d requests, the other back-end waited %d ms at the most\n", count, (int)a->worst_ms);
