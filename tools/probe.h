@@ -4,9 +4,9 @@
 
 /**
  * @file
- * The pieces of vhushmem-probe: its options (probe-options.c), what it says (probe-record.c; on a terminal probe-view.c, and with --dump-wire probe-wire.c and
- * probe-decode.c), what a guest would see of it (probe-guest.c), what it is told (probe-input.c, probe-commands.c), and the
- * front-end between them (vhushmem-probe.c). One thread, one GMainLoop.
+ * The pieces of vhushmem-probe: its options (probe-options.c), what it says (probe-record.c; on a terminal probe-view.c, and with
+ * --dump-wire probe-wire.c and probe-decode.c), what a guest would see of it (probe-guest.c), what it is told (probe-input.c,
+ * probe-commands.c), and the front-end between them (vhushmem-probe.c). One thread, one GMainLoop.
  */
 
 #include <stdbool.h>

@@ -68,8 +68,14 @@ int main(void)
     EQ(vhushmem_chain_head(chains[0]), MOST / PIECES);
     CHECK(vhushmem_backend_pop(b.r.backend, 0, &error) == NULL && error == NULL);
 
+    /* One that is let go without being given back takes no room any more. */
+    vhushmem_chain_free(chains[1]);
+    vhushmem_chain *more = some(vhushmem_backend_pop(b.r.backend, 0, &error));
+    EQ(vhushmem_chain_head(more), MOST / PIECES + 1);
+    chains[1] = more;
+
     /* In the end all were taken. */
-    int next = count + 1;
+    int next = count + 2;
     for (int i = 0; i < count; i++) {
         EQ(vhushmem_backend_push(b.r.backend, chains[i], 0, &error), 0);
     }

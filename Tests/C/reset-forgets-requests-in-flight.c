@@ -69,6 +69,27 @@ int main(void)
     leave_two_in_flight(&b);
     backend_rig_close(&b.r);
 
+    /* A device status of 0 is a reset too: the book is closed, and read again by who is given it. */
+    memset(b.seen, 0, sizeof(b.seen));
+    begin(&b);
+    EQ(tell(&b, SET_INFLIGHT_FD, area, sizeof(area), fd), 0);
+    EQ(tell_u64(&b, SET_STATUS, 0, -1), 0);
+    set_up_anew(&b);
+    start_queue(&b, 0);
+    CHECK(vhushmem_backend_pop(b.r.backend, 0, &error) == NULL && error == NULL);
+    set_descriptor(&b, 5, BUFFERS, 8, 0, 0);
+    offer(&b, 5);
+    kick(&b);
+    EQ(vhushmem_backend_push(b.r.backend, some(vhushmem_backend_pop(b.r.backend, 0, &error)), 0, &error), 0);
+    EQ(taken_back(&b), 5);
+    backend_rig_close(&b.r);
+    set_up_anew(&b);
+    b.avail_idx = 2;
+    ((uint16_t *)(b.ram + AVAIL))[1] = 2;
+    for (uint16_t head = 0; head < 2; head++) {
+        set_descriptor(&b, head, BUFFERS, 8, 0, 0);
+    }
+
     /* Without a reset, they are taken again. */
     memset(b.seen, 0, sizeof(b.seen));
     begin(&b);

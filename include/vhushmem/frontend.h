@@ -266,7 +266,10 @@ VHUSHMEM_API const char *vhushmem_protocol_feature_name(unsigned bit);
  * event RESET tells when all this is over. The device does not run any more, and the area of requests in flight is forgotten: what was in
  * flight is nothing to a driver that begins anew (vhushmem_frontend_get_inflight has another one made).
  *
- * @returns 0, or -ENOTCONN (not ready; with reconnect_ms, a back-end that is on its way back is reset when it is ready), -EALREADY (a reset is under way; its mappings are gone).
+ * A back-end that does not know RESET_DEVICE is stopped instead, as by vhushmem_frontend_stop_device.
+ *
+ * @returns 0, or -ENOTCONN (not ready; with reconnect_ms, a back-end that comes back is reset when it is ready), -EALREADY (a reset is
+ *          under way; its mappings are gone).
  * Since: 0.1
  */
 VHUSHMEM_API int vhushmem_frontend_reset(vhushmem_frontend *frontend, GError **errp);

@@ -36,7 +36,7 @@ typedef struct vhushmem_guest_memory {
  *
  * @param ranges  `count` ranges, which must not overlap in the guest.
  * @returns 0, or -EINVAL (a range is empty, wraps around or overlaps another), -ENOSPC (more than the back-end has slots for),
- *          -EALREADY (an earlier change is still being told), -EBADF, -EMFILE, or what request.h says.
+ *          -EALREADY (an earlier change is still being told, or the device is being started), -EBADF, -EMFILE, or what request.h says.
  *          After a failure the back-end may know a part; the next call tells the rest. With reconnect_ms, a back-end that comes in the
  *          place of one that was lost over it is told the new ranges.
  * Since: 0.1
@@ -103,7 +103,7 @@ typedef struct vhushmem_queue {
  * @param features  the virtio features that the driver has accepted; VHOST_USER_F_PROTOCOL_FEATURES is added.
  * @param queues    the first `count` queues of the device.
  * @param count     0 to num_queues of the options.
- * @returns 0, or -EALREADY (it was started), -EINVAL (features that the back-end does not offer, a queue, count), -EBADF, -EMFILE,
+ * @returns 0, or -EALREADY (it was started, or is being started, or stopped for a reset), -ECANCELED (it was reset meanwhile), -EINVAL (features that the back-end does not offer, a queue, count), -EBADF, -EMFILE,
  *          -ENOSPC (memory, as for set_memory), or what request.h says: the back-end may then have been told a part.
  * Since: 0.1
  */
@@ -120,7 +120,8 @@ VHUSHMEM_API int vhushmem_frontend_start_device_async(vhushmem_frontend *fronten
  * Mappings stay; a reset drops them.
  *
  * @param bases  receives the base of each queue that was started, `room` at the most; may be NULL.
- * @returns how many queues there were, or -ENOTCONN (the device was not started, or its back-end is away), or what request.h says: it counts as stopped then.
+ * @returns how many queues there were, or -ENOTCONN (the device was not started, or its back-end is away), -EALREADY (it is being
+ *          started), or what request.h says: it counts as stopped then.
  * Since: 0.1
  */
 VHUSHMEM_API int vhushmem_frontend_stop_device(vhushmem_frontend *frontend, uint16_t *bases, unsigned room, GError **errp);

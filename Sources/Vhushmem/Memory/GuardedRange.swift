@@ -43,8 +43,6 @@ final class GuardedRange {
         GuardedRange(start, UInt(clamping: length), nil, alarm).enter()
     }
 
-    var isLost: Bool { lost.load(ordering: .acquiring) }
-
     private func enter() -> GuardedRange {
         GuardedRange.lock.withLock {
             next = GuardedRange.first
@@ -95,7 +93,7 @@ final class GuardedRange {
 
     private func replaceAll() -> Bool {
         guard let address = UnsafeMutableRawPointer(bitPattern: start) else { return false }
-        if isLost { return true }
+        if lost.load(ordering: .acquiring) { return true }
         do throws(Errno) {
             _ = try Memory.map(
                 address, Int(clamping: length), protection: PROT_READ | PROT_WRITE,

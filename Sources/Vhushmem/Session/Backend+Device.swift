@@ -55,7 +55,11 @@ extension Backend {
     /// changes nothing, as a driver expects of FEATURES_OK; a reset can't be refused.
     func takeStatus(_ value: UInt64?) -> BackendAnswer {
         guard let value, let status = UInt8(exactly: value) else { return .refused(EINVAL) }
-        if status == 0 { stopQueues() }
+        if status == 0 {
+            stopQueues()
+            // A device that is reset begins without; who wants to go on from the area gives it again.
+            inflight = nil
+        }
         let before = self.status
         self.status = status
         let result = handlers.status?(self, status) ?? 0

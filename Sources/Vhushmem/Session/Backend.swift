@@ -193,7 +193,7 @@ public final class Backend: Pollable {
 
     func dispatch(_ ready: ReadyTargets) -> Int32 {
         guard main != nil || listenerDescriptor != nil else { return -ENOTCONN }
-        if alarm?.wasRaised() == true, memory.isLost || inflight?.isLost == true {
+        if alarm?.wasRaised() == true {
             drop(ShmemError(EFAULT, "the front-end has truncated the file of memory that it gave"))
         }
         if main == nil { accept() }
@@ -306,6 +306,8 @@ public final class Backend: Pollable {
         hasQueueToLookAt = false
         memory = BackendMemory()
         inflight = nil
+        // Chains that the device holds may still raise it.
+        alarm = nil
         status = 0
         wasReset = false
     }

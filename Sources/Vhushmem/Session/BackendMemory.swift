@@ -10,8 +10,6 @@ final class GuestRange {
     private let mapping: UnsafeMutableRawPointer
     private let mappedLength: Int
     private let guarded: GuardedRange
-    /// The front-end has truncated its file, and the guard has put zeros there.
-    var isLost: Bool { guarded.isLost }
 
     private init(_ told: MemoryTableRegion, mapping: UnsafeMutableRawPointer, length: Int, lead: Int, alarm: Alarm) {
         self.told = told
@@ -75,12 +73,6 @@ final class BackendMemory {
     /// Nothing was told yet.
     convenience init() {
         self.init([])
-    }
-
-    /// Some of it is gone.
-    var isLost: Bool {
-        for range in ranges where range.isLost { return true }
-        return false
     }
 
     /// With one range more. Throws EEXIST (it overlaps another in the guest), ENOSPC (there are too many).

@@ -16,6 +16,8 @@ public final class DescriptorChain {
     private let segments: UnsafeMutableBufferPointer<iovec>
     private let readableSegments: Int
     var pieces: Int { segments.count }
+    /// The device holds it no more.
+    var isGivenBack = false
     /// Bytes.
     public let readableSize: UInt64
     public let writableSize: UInt64
@@ -33,6 +35,7 @@ public final class DescriptorChain {
     }
 
     deinit {
+        if !isGivenBack { queue.forget(self) }
         segments.deallocate()
     }
 

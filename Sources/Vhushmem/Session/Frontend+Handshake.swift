@@ -116,6 +116,9 @@ extension Frontend {
 
     func announceReady() {
         phase = .ready
+        let mustReset = mustResetWhenReady
+        mustResetWhenReady = false
         emit(.ready)
+        if mustReset, phase == .ready { try? reset() }
     }
 }

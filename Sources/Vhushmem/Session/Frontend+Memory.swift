@@ -67,6 +67,7 @@ extension Frontend {
         _ change: MemoryChange, _ completion: @escaping (ShmemError?) -> Void
     ) throws(ShmemError) {
         guard !running.memory.isBeingTold else { throw ShmemError(EALREADY, "guest memory is being told already") }
+        try requireNotStarting()
         let before = running.memory.wanted
         let wanted = change.applied(to: before)
         for (index, range) in wanted.enumerated() {

@@ -28,6 +28,7 @@ extension Frontend {
     /// The device does not run any more, and nothing is mapped: what a reset leaves.
     func forgetRunning() {
         running.isStarted = false
+        running.life &+= 1
         // What is in flight there is nothing to a device that begins anew.
         running.inflight = nil
         device.unmapAll()
@@ -59,7 +60,7 @@ extension Frontend {
 
     private func finishRestoring() {
         // It may have been stopped meanwhile, and guest memory may have changed.
-        guard running.isStarted else { return tell(stopSteps { _ in }) { [self] in finishUnstarted() } }
+        guard running.isStarted else { return tell(stopSteps { _ in }) { [self] in announceReady() } }
         do throws(ShmemError) {
             let steps = try memorySteps()
             guard steps.isEmpty else { return tell(steps) { [self] in finishRestoring() } }
@@ -69,14 +70,6 @@ extension Frontend {
         // What was signalled to the one before may have been lost with it.
         for queue in running.queues { queue.kick.signal() }
         announceReady()
-    }
-
-    private func finishUnstarted() {
-        let mustReset = mustResetWhenReady
-        mustResetWhenReady = false
-        announceReady()
-        // It may have mapped something since the reset that it knows nothing of.
-        if mustReset, phase == .ready { try? reset() }
     }
 
     private func tell(_ steps: [FrontendSequence.Step], then goOn: @escaping () -> Void) {

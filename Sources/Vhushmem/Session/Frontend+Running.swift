@@ -8,6 +8,10 @@ struct RunningState {
     var memory = MemoryTableState()
     var queues: [FrontendQueue] = []
     var isStarted = false
+    /// It is being told how to run.
+    var isStarting = false
+    /// Another one with each reset.
+    var life: UInt = 0
     /// The virtio device status, where STATUS was agreed on.
     var status: UInt8 = 0
     var inflight: InflightBook?
@@ -33,14 +37,24 @@ extension Frontend {
     /// `features`: what the driver accepted of what the back-end offers. Throws EALREADY (it was started), EINVAL (features that are not
     /// offered, or more queues than `options.queues`), ENOSPC, and what `ask` does; the back-end may then have been told a part.
     public func startDevice(features: UInt64, queues: [FrontendQueue]) throws(ShmemError) {
-        try perform(try startSequence(features: features, queues: queues))
+        let sequence = try startSequence(features: features, queues: queues)
+        let failure: ShmemError? = try waitFor { begin(sequence, $0) }
+        if let failure { throw failure }
     }
 
     /// The same; `completion` is called once, with the error if it failed.
     public func startDevice(
         features: UInt64, queues: [FrontendQueue], _ completion: @escaping (ShmemError?) -> Void
     ) throws(ShmemError) {
-        try startSequence(features: features, queues: queues).run(on: self, completion)
+        begin(try startSequence(features: features, queues: queues), completion)
+    }
+
+    private func begin(_ sequence: FrontendSequence, _ completion: @escaping (ShmemError?) -> Void) {
+        running.isStarting = true
+        sequence.run(on: self) { [self] error in
+            running.isStarting = false
+            completion(error)
+        }
     }
 
     /// Stops the device. Returns where each queue stopped: the base to start it again with. Throws ENOTCONN (it was not started), and
@@ -65,6 +79,7 @@ extension Frontend {
     private func startSequence(features: UInt64, queues: [FrontendQueue]) throws(ShmemError) -> FrontendSequence {
         guard phase == .ready else { throw ShmemError(ENOTCONN, "no back-end is connected that could be started") }
         guard !running.isStarted else { throw ShmemError(EALREADY, "the device was started") }
+        try requireNotStarting()
         guard features & ~self.features == 0 else {
             throw ShmemError(
                 EINVAL, "the back-end does not offer the virtio features \(hex(features & ~self.features))")
@@ -82,7 +97,14 @@ extension Frontend {
                     done(nil)
                     return nil
                 }
-            ])
+            ], isOfOneLife: true)
+    }
+
+    func requireNotStarting() throws(ShmemError) {
+        if isResetting, !protocolFeatures.contains(.resetDevice) {
+            throw ShmemError(EALREADY, "the device is being stopped, to be reset")
+        }
+        guard !running.isStarting else { throw ShmemError(EALREADY, "the device is being started") }
     }
 
     /// Everything that a back-end must be told to run, after the handshake.
@@ -126,6 +148,7 @@ extension Frontend {
     }
 
     private func stopSequence(_ use: @escaping (UInt16) -> Void) throws(ShmemError) -> FrontendSequence {
+        try requireNotStarting()
         let wasStarted = isStarted
         // A back-end that is away, or on its way back, finds a device that does not run.
         running.isStarted = false

@@ -52,7 +52,7 @@ public final class Frontend: Pollable {
     /// By when it must have gone (microseconds); nil: nothing waits.
     var sendDeadline: UInt64?
     var isResetting = false
-    /// A reset was asked for while a back-end that came back was told how to run.
+    /// A reset was asked for while there was no back-end that could be told.
     var mustResetWhenReady = false
     var regionsAreGiven = false
     var negotiated = Negotiated()
@@ -264,29 +264,37 @@ public final class Frontend: Pollable {
     /// that it is complete. Throws ENOTCONN (not ready), EALREADY (a reset is under way; what is mapped was undone all the same).
     public func reset() throws(ShmemError) {
         guard phase == .ready else {
-            // Whoever comes back finds a device that was reset.
-            if wasReady { forgetRunning() }
-            mustResetWhenReady = phase == .restoring
+            // Whoever comes back finds a device that was reset. It may have mapped something by then, or before it was lost.
+            if wasReady {
+                forgetRunning()
+                mustResetWhenReady = phase != .over
+            }
             throw ShmemError(ENOTCONN, "there is no back-end to reset")
         }
-        device.unmapAll()
+        let wasRunning = running.isStarted || running.isStarting
+        forgetRunning()
         guard phase == .ready else { throw ShmemError(ENOTCONN, "the connection ended while mappings were undone") }
         if isResetting { throw ShmemError(EALREADY, "a reset is under way") }
         isResetting = true
         channel?.isResetting = true
-        guard protocolFeatures.contains(.resetDevice) else {
-            finishReset()
-            return watch()
-        }
-        // Before all that waits: it was asked of the device as it is no more.
-        let call = FrontendCall(FrontendRequest.resetDevice.rawValue) { [self] outcome in
-            switch outcome {
-            case .success: finishReset()
-            case .failure(let error): end(ShmemError(EPROTO, "\(error.message)"))
+        if protocolFeatures.contains(.resetDevice) {
+            // Before all that waits: it was asked of the device as it is no more.
+            let call = FrontendCall(FrontendRequest.resetDevice.rawValue) { [self] outcome in
+                switch outcome {
+                case .success: finishReset()
+                case .failure(let error): end(ShmemError(EPROTO, "\(error.message)"))
+                }
             }
+            calls.insert(call, at: 0)
+            sendCalls()
+        } else if wasRunning {
+            // What it can be told instead: its queues stop, and the status is 0 where there is one.
+            FrontendSequence(stopSteps { _ in }).run(on: self) { [self] error in
+                if let error { end(ShmemError(EPROTO, "\(error.message)")) } else { finishReset() }
+            }
+        } else {
+            finishReset()
         }
-        calls.insert(call, at: 0)
-        sendCalls()
         checkTime()
         watch()
     }
@@ -296,7 +304,7 @@ public final class Frontend: Pollable {
         counters.resets &+= 1
         channel?.endReset()
         // What was served between the reset and the back-end's answer was refused: this is for what other threads may have mapped.
-        forgetRunning()
+        device.unmapAll()
         emit(.reset)
     }
 
@@ -324,7 +332,7 @@ public final class Frontend: Pollable {
         sendDeadline = nil
         if isResetting { forgetRunning() }
         isResetting = false
-        mustResetWhenReady = false
+        if !comesBack { mustResetWhenReady = false }
         running.memory.told = []
         stopWatching()
         main = nil

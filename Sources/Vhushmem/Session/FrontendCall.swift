@@ -87,14 +87,15 @@ extension Frontend {
 
     /// Sends what waits, one after the other, as far as no reply is awaited.
     func sendCalls() {
-        while isTalking, awaited == nil, let call = calls.first {
+        while isTalking, awaited == nil, let main, let call = calls.first {
             guard send(call) else {
                 mustSendAgain = true
                 return
             }
             mustSendAgain = false
             sendDeadline = nil
-            guard isTalking else { return }
+            // What was told of a loss may have brought another back-end, with calls of its own.
+            guard isTalking, self.main === main else { return }
             calls.removeFirst()
             call.wasSent()
             if awaited == nil { call.complete(.success(FrontendReply(payload: [], descriptor: nil))) }

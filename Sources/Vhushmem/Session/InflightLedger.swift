@@ -16,8 +16,6 @@ final class InflightFile {
     private let length: Int
     private let lead: Int
     private let guarded: GuardedRange
-    /// The front-end has truncated it, and the guard has put zeros there.
-    var isLost: Bool { guarded.isLost }
 
     private init(_ area: InflightArea, _ mapping: UnsafeMutableRawPointer, length: Int, lead: Int, alarm: Alarm) {
         self.area = area

@@ -205,6 +205,12 @@ final class Virtqueue {
 
     private func letGo(_ chain: DescriptorChain) {
         setHeld(chain.head, false)
+        chain.isGivenBack = true
+        pieces = pieces &- chain.pieces
+    }
+
+    /// A chain that is never given back takes no memory any more.
+    func forget(_ chain: DescriptorChain) {
         pieces = pieces &- chain.pieces
     }
 
