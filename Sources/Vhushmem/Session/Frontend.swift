@@ -324,15 +324,15 @@ public final class Frontend: Pollable {
         let comesBack = wasReady && options.reconnectInterval > 0 && !forGood
         let wasUp = phase == .ready
         phase = comesBack ? .away : .over
-        // Who listens can begin at once, but not for one that would not do; who connects gives the back-end time to start.
-        nextAttempt = comesBack ? options.isServer && wasUp ? Clock.now() : attemptAfterPause : nil
+        nextAttempt = nil
         ending = error
         lastEnding = error
         mustSendAgain = false
         sendDeadline = nil
-        if isResetting { forgetRunning() }
+        let wasResetting = isResetting
         isResetting = false
-        if !comesBack { mustResetWhenReady = false }
+        // The back-end may have lost the connection before it heard of the reset.
+        mustResetWhenReady = comesBack && (mustResetWhenReady || wasResetting)
         running.memory.told = []
         stopWatching()
         main = nil
@@ -342,6 +342,8 @@ public final class Frontend: Pollable {
         acceptPause.end()
         given = nil
         channelForBackend = nil
+        // From here on others are called, who may dispatch: the connection is gone already, and none is looked for before they know.
+        if wasResetting { forgetRunning() }
         if !wasReady, !regionsAreGiven {
             device.removeRegions()
         } else if !options.keepsMappings {
@@ -349,6 +351,11 @@ public final class Frontend: Pollable {
         }
         options.sharedObjects?.removeAll(of: self)
         failCalls(error)
+        if comesBack {
+            guard phase == .away else { return }
+            // Who listens can begin at once, but not for one that would not do; who connects gives the back-end time to start.
+            nextAttempt = options.isServer && wasUp ? Clock.now() : attemptAfterPause
+        }
         watch()
         emit(.disconnected(error))
     }
