@@ -114,7 +114,10 @@ private final class KvmPlacement: RegionObserver {
     private let guestAddress: UInt64
     private unowned(unsafe) let owner: KvmSlots
     private let lock = Lock()
-    /// Guarded by `lock`: of a window.
+    /// Guarded by `lock`, as is what follows; it is held while KVM is asked, so that who maps, who unmaps and who looks at what there is
+    /// already don't get between each other. Mappings that went while that look lasted; nil: none is being taken.
+    private var departed: [UInt64]?
+    /// Of a window.
     private var windowSlot: UInt32?
     /// Guarded by `lock`: by offset, the word being the slot.
     private let slots: MappingTable
@@ -133,16 +136,20 @@ private final class KvmPlacement: RegionObserver {
             let slot = try owner.use(whole, at: guestAddress, host: region.window.baseAddress, isWritable: true)
             return lock.withLock { windowSlot = slot }
         }
+        lock.withLock { departed = [] }
         region.add(self)
         var failure: ShmemError?
         region.forEachRecord { record in
             guard failure == nil else { return }
             do throws(ShmemError) {
-                try regionDidMap(region, record)
+                try lock.withLock { () throws(ShmemError) in
+                    if departed?.contains(record.start) != true { try take(record) }
+                }
             } catch {
                 failure = error
             }
         }
+        lock.withLock { departed = nil }
         if let failure { throw failure }
     }
 
@@ -155,26 +162,28 @@ private final class KvmPlacement: RegionObserver {
     }
 
     func regionDidMap(_ region: Region, _ record: MappingRecord) throws(ShmemError) {
-        guard let pages = region.ownedPages(record) else { return }
+        try lock.withLock { () throws(ShmemError) in try take(record) }
+    }
+
+    /// With the lock held.
+    private func take(_ record: MappingRecord) throws(ShmemError) {
         // It may have come while the first look was taken.
-        guard lock.withLock({ slots.find(at: record.start) }) == nil else { return }
+        guard let pages = region.ownedPages(record), slots.find(at: record.start) == nil else { return }
         let slot = try owner.use(
             pages, at: guestAddress &+ pages.start, host: region.window.baseAddress + Int(clamping: pages.start),
             isWritable: MappingWord(bits: record.word).isWritable)
         let entry = MappingRecord(start: record.start, length: record.length, fileOffset: 0, word: UInt64(slot))
-        let isKept = lock.withLock { () -> Bool in
-            if case .done = slots.insert(entry) { return true }
-            return false
-        }
-        guard isKept else {
+        guard case .done = slots.insert(entry) else {
             owner.giveBack(slot)
             throw ShmemError(ENOMEM, "no memory for the slot of the mapping at \(hex(record.start)) of region \(region.id)")
         }
     }
 
     func regionWillUnmap(_ region: Region, _ record: MappingRecord) {
-        guard let entry = lock.withLock({ slots.remove(at: record.start) }) else { return }
-        owner.giveBack(UInt32(truncatingIfNeeded: entry.word))
+        lock.withLock {
+            departed?.append(record.start)
+            if let entry = slots.remove(at: record.start) { owner.giveBack(UInt32(truncatingIfNeeded: entry.word)) }
+        }
     }
 
     func regionDidCommit(_ region: Region) {}

@@ -238,13 +238,14 @@ public final class Region: @unchecked Sendable {
     /// Undoes every mapping. Returns how many there were.
     @discardableResult
     public func unmapAll() -> UInt64 {
-        let watchers = device.lock.withLock { observers }
-        if !watchers.isEmpty {
+        var count: UInt64 = 0
+        // Observers are told of each one that goes, and of none that stays: another thread may map meanwhile.
+        if device.lock.withLock({ !observers.isEmpty }) {
             forEachRecord { record in
-                for watcher in watchers.reversed() { watcher.regionWillUnmap(self, record) }
+                if (try? unmapLeavingCommit(at: record.start, length: record.length)) != nil { count = count &+ 1 }
             }
         }
-        let count = device.lock.withLock { removeAll() }
+        count = count &+ device.lock.withLock { observers.isEmpty || quota.mappings == 0 ? removeAll() : 0 }
         if count > 0 { commit() }
         return count
     }
