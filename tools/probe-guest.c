@@ -15,21 +15,25 @@
 /* As many as KVM has at the least. */
 #define SLOTS 500
 
-bool probe_kvm_open(struct probe *probe)
+char *probe_kvm_open(struct probe *probe)
 {
-    int kvm = open("/dev/kvm", O_RDWR | O_CLOEXEC), error;
+    GError *error = NULL;
+    char *sentence = NULL;
+    int kvm = open("/dev/kvm", O_RDWR | O_CLOEXEC);
 
     if (kvm < 0) {
-        return false;
+        return g_strdup_printf("/dev/kvm: %s", g_strerror(errno));
     }
     probe->vm = ioctl(kvm, KVM_CREATE_VM, 0);
-    error = errno;
-    close(kvm);
-    errno = error;
-    if (probe->vm >= 0) {
-        probe->kvm = vhushmem_kvm_new(probe->vm, 0, SLOTS, NULL);
+    if (probe->vm < 0) {
+        sentence = g_strdup_printf("KVM makes no virtual machine: %s", g_strerror(errno));
     }
-    return probe->kvm != NULL;
+    close(kvm);
+    if (sentence == NULL && (probe->kvm = vhushmem_kvm_new(probe->vm, 0, SLOTS, &error)) == NULL) {
+        sentence = g_strdup(error->message);
+        g_error_free(error);
+    }
+    return sentence;
 }
 
 /** @returns a sentence that says why not (g_free), or NULL. */

@@ -84,8 +84,15 @@ static int apply_options(struct probe *probe, const struct probe_options *option
     if (options->shmem_bit != NULL && (!probe_parse_number(options->shmem_bit, 22, &bit) || bit < 20)) {
         return usage_error("--shmem-bit is 20, 21 or 22, not %s", options->shmem_bit);
     }
-    if (options->kvm && !probe_kvm_open(probe)) {
-        return usage_error("--kvm: no guest can be made: %s", g_strerror(errno));
+    if (options->kvm) {
+        char *sentence = probe_kvm_open(probe);
+
+        if (sentence != NULL) {
+            int status = usage_error("--kvm: no guest can be made: %s", sentence);
+
+            g_free(sentence);
+            return status;
+        }
     }
     probe->json = options->json;
     probe->zero_holes = region->holes == VHUSHMEM_HOLES_ZERO;

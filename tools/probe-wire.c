@@ -17,6 +17,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -201,14 +202,45 @@ static gboolean on_connection(gint fd, GIOCondition condition, gpointer user_dat
     int back = accept4(fd, NULL, NULL, SOCK_CLOEXEC);
 
     (void)condition;
-    if (back < 0) {
+    if (back < 0 && (errno == EINTR || errno == EAGAIN || errno == ECONNABORTED)) {
         return G_SOURCE_CONTINUE;
+    }
+    if (back < 0) {
+        g_printerr("vhushmem-probe: no back-end could be taken from %s: %s\n", probe->wire.path, g_strerror(errno));
+        close(probe->wire.front); /* the handshake finds that nobody is there */
+    } else {
+        start_relays(probe, probe->wire.front, back, false);
     }
     close(fd);
     unlink(probe->wire.path);
-    start_relays(probe, probe->wire.front, back, false);
     probe->wire.start(probe);
     return G_SOURCE_REMOVE;
+}
+
+/** Whether there is a socket at which nobody listens any more. */
+static bool is_stale(const struct sockaddr_un *address)
+{
+    struct stat status;
+    int visitor = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    bool refused = connect(visitor, (const struct sockaddr *)address, sizeof(*address)) < 0 && errno == ECONNREFUSED;
+
+    close(visitor);
+    return refused && stat(address->sun_path, &status) == 0 && S_ISSOCK(status.st_mode);
+}
+
+/** As the library does: a stale socket is replaced. @returns 0 or a negative errno. */
+static int listen_at(int fd, const struct sockaddr_un *address)
+{
+    int rc = bind(fd, (const struct sockaddr *)address, sizeof(*address));
+
+    if (rc < 0 && errno == EADDRINUSE) {
+        if (!is_stale(address)) {
+            return -EADDRINUSE;
+        }
+        unlink(address->sun_path);
+        rc = bind(fd, (const struct sockaddr *)address, sizeof(*address));
+    }
+    return rc < 0 || listen(fd, 1) < 0 ? -errno : 0;
 }
 
 int probe_wire_begin(struct probe *probe, const char *path, bool server, void (*start)(struct probe *))
@@ -223,7 +255,7 @@ int probe_wire_begin(struct probe *probe, const char *path, bool server, void (*
         rc = fd < 0 ? -errno : 0;
     }
     if (rc == 0 && server) {
-        rc = bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0 || listen(fd, 1) < 0 ? -errno : 0;
+        rc = listen_at(fd, &address);
     } else if (rc == 0) {
         rc = connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0 ? -errno : 0;
     }

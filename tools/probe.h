@@ -101,8 +101,8 @@ int probe_make_frontend(struct probe *probe, const struct probe_options *options
 
 /* ---- probe-guest.c: what a guest would see ---- */
 
-/** Make a guest without processors. @returns false: errno says why not. */
-bool probe_kvm_open(struct probe *probe);
+/** Make a guest without processors. @returns a sentence that says why not (g_free), or NULL. */
+char *probe_kvm_open(struct probe *probe);
 /** Where the regions are in a BAR, and, with --kvm, put them there in the guest. */
 void probe_place(struct probe *probe, struct record *record);
 void probe_kvm_close(struct probe *probe);
