@@ -87,6 +87,7 @@ static inline uint16_t vhu_load16_acquire(const void *p) { return __atomic_load_
 static inline void vhu_store16_relaxed(void *p, uint16_t v) { __atomic_store_n((uint16_t *)p, v, __ATOMIC_RELAXED); }
 static inline void vhu_store16_release(void *p, uint16_t v) { __atomic_store_n((uint16_t *)p, v, __ATOMIC_RELEASE); }
 static inline void vhu_store32_relaxed(void *p, uint32_t v) { __atomic_store_n((uint32_t *)p, v, __ATOMIC_RELAXED); }
+static inline void vhu_or8(void *p, uint8_t bits) { __atomic_fetch_or((uint8_t *)p, bits, __ATOMIC_SEQ_CST); }
 static inline void vhu_fence_full(void) { __atomic_thread_fence(__ATOMIC_SEQ_CST); }
 
 struct vhu_descriptor {

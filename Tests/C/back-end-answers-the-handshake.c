@@ -14,7 +14,7 @@ int main(void)
     EQ(vhushmem_backend_features(r.backend), 0);
     refused(vhushmem_backend_add_region(r.backend, 9, page, &error), -EBUSY); /* constant for a connection */
 
-    EQ(backend_rig_get(&r, GET_FEATURES), VIRTIO_DEFAULTS | BIT(5));
+    EQ(backend_rig_get(&r, GET_FEATURES), VIRTIO_DEFAULTS | BIT(5) | BIT(26));
     uint64_t offered = backend_rig_get(&r, GET_PROTOCOL_FEATURES);
     uint64_t needed = BACKEND_RIG_FEATURES | BIT(VHOST_USER_PROTOCOL_F_MQ) | BIT(VHOST_USER_PROTOCOL_F_RESET_DEVICE);
     EQ(offered & needed, needed);

@@ -17,10 +17,10 @@ static const struct line {
     int reply_fds;
     int needs; /* the bit of the protocol feature that it needs; -1: none */
 } transcript[] = {
-    /* GET_FEATURES: bits 28, 30 and 32; GET_PROTOCOL_FEATURES: 0 3 5 9 10 12 13 15 16 18 19 22; all of them are accepted */
-    {"01000000 01000000 00000000", NO_FD, "01000000 05000000 08000000 0000005001000000", 0, -1},
-    {"0f000000 01000000 00000000", NO_FD, "0f000000 05000000 08000000 29b64d0000000000", 0, -1},
-    {"10000000 01000000 08000000 29b64d0000000000", NO_FD, "", 0, -1},
+    /* GET_FEATURES: bits 26, 28, 30 and 32; GET_PROTOCOL_FEATURES: 0 1 3 5 6 9 10 12 13 14 15 16 18 19 22; all of them are accepted */
+    {"01000000 01000000 00000000", NO_FD, "01000000 05000000 08000000 0000005401000000", 0, -1},
+    {"0f000000 01000000 00000000", NO_FD, "0f000000 05000000 08000000 6bf64d0000000000", 0, -1},
+    {"10000000 01000000 08000000 6bf64d0000000000", NO_FD, "", 0, -1},
     /* GET_QUEUE_NUM, GET_MAX_MEM_SLOTS, SET_BACKEND_REQ_FD, SET_OWNER, GET_SHMEM_CONFIG (zeros behind are compared below) */
     {"11000000 09000000 00000000", NO_FD, "11000000 05000000 08000000 0200000000000000", 0, 0},
     {"24000000 09000000 00000000", NO_FD, "24000000 05000000 08000000 fd01000000000000", 0, 15},
@@ -45,6 +45,12 @@ static const struct line {
     /* GET_INFLIGHT_FD for a queue of 8: 192 bytes */
     {"1f000000 09000000 18000000 0000000000000000 0000000000000000 0100 0800 00000000", NO_FD,
      "1f000000 05000000 18000000 c000000000000000 0000000000000000 0100 0800 00000000", 1, 12},
+    /* SET_LOG_BASE: 64 bytes at 16 of a file, which is always replied to; SET_LOG_FD; SET_VRING_ENDIAN of queue 1: little, and big */
+    {"06000000 09000000 10000000 4000000000000000 1000000000000000", RAM_FD, "06000000 05000000 08000000 0000000000000000", 0,
+     1},
+    {"07000000 09000000 00000000", EVENT_FD, "07000000 05000000 08000000 0000000000000000", 0, -1},
+    {"17000000 09000000 08000000 01000000 00000000", NO_FD, "17000000 05000000 08000000 0000000000000000", 0, 6},
+    {"17000000 09000000 08000000 01000000 01000000", NO_FD, "17000000 05000000 08000000 a1ffffffffffffff", 0, 6},
     /* SET_VRING_NUM 8 of queue 1, of queue 2, which there is not: -EINVAL; _BASE 7, _ADDR, _CALL, _ERR, _KICK; _ENABLE */
     {"08000000 09000000 08000000 01000000 08000000", NO_FD, "08000000 05000000 08000000 0000000000000000", 0, -1},
     {"08000000 09000000 08000000 02000000 08000000", NO_FD, "08000000 05000000 08000000 eaffffffffffffff", 0, -1},
@@ -55,6 +61,8 @@ static const struct line {
     {"0e000000 09000000 08000000 0100000000000000", EVENT_FD, "0e000000 05000000 08000000 0000000000000000", 0, -1},
     {"0c000000 09000000 08000000 0100000000000000", EVENT_FD, "0c000000 05000000 08000000 0000000000000000", 0, -1},
     {"12000000 09000000 08000000 01000000 01000000", NO_FD, "12000000 05000000 08000000 0000000000000000", 0, -1},
+    /* VRING_KICK of queue 1 */
+    {"23000000 09000000 08000000 01000000 00000000", NO_FD, "23000000 05000000 08000000 0000000000000000", 0, 14},
     /* GET_CONFIG and SET_CONFIG: offset 4, 3 bytes; beyond the end: no bytes, and -EINVAL */
     {"18000000 09000000 0f000000 04000000 03000000 00000000 000000", NO_FD,
      "18000000 05000000 0f000000 04000000 03000000 00000000 040506", 0, 9},
@@ -75,8 +83,7 @@ static const struct line {
     {"2b000000 09000000 00000000", NO_FD, "2b000000 05000000 08000000 0000000000000000", 0, 19},
     {"27000000 09000000 08000000 0000000000000000", NO_FD, "27000000 05000000 08000000 0000000000000000", 0, 16},
     {"22000000 09000000 00000000", NO_FD, "22000000 05000000 08000000 0000000000000000", 0, 13},
-    /* What is not served: SET_LOG_BASE, SEND_RARP, and one that nobody knows: -EOPNOTSUPP */
-    {"06000000 09000000 08000000 0000000000000000", NO_FD, "06000000 05000000 08000000 a1ffffffffffffff", 0, -1},
+    /* What is not served: SEND_RARP, and one that nobody knows: -EOPNOTSUPP */
     {"13000000 09000000 08000000 0000000000000000", NO_FD, "13000000 05000000 08000000 a1ffffffffffffff", 0, -1},
     {"e8030000 09000000 00000000", NO_FD, "e8030000 05000000 08000000 a1ffffffffffffff", 0, -1},
 };
@@ -130,8 +137,11 @@ static void open_rig(backend_rig *r)
                                                        .get_shared_object = get_shared_object,
                                                        .transfer_state = transfer_state,
                                                        .check_state = check_state};
-    vhushmem_backend_options options = {
-        .struct_size = sizeof(options), .num_queues = 2, .config_size = 16, .features = BIT(28)};
+    vhushmem_backend_options options = {.struct_size = sizeof(options),
+                                        .num_queues = 2,
+                                        .config_size = 16,
+                                        .features = BIT(28),
+                                        .protocol_features = UINT64_MAX};
     int pair[2];
     memset(r, 0, sizeof(*r));
     r->channel = -1;
@@ -214,7 +224,7 @@ static void is_refused_without(const struct line *needy)
     int others[G_N_ELEMENTS(transcript)], n = 0;
     char accept[64], refusal[64];
     uint32_t request = 0;
-    uint64_t features = UINT64_C(0x4db629) & ~BIT(needy->needs);
+    uint64_t features = UINT64_C(0x4df66b) & ~BIT(needy->needs);
     open_rig(&r);
     snprintf(accept, sizeof(accept), "10000000 01000000 08000000 %02x%02x%02x0000000000", (unsigned)(features & 0xff),
              (unsigned)(features >> 8 & 0xff), (unsigned)(features >> 16 & 0xff));

@@ -33,6 +33,9 @@ typedef struct bare_queue {
     char broken[200];
 } bare_queue;
 
+/* Of the back-end; 0: all that is offered unasked. */
+static uint64_t bare_queue_offer;
+
 static void (*on_queue)(bare_queue *b, vhushmem_queue_event event);
 
 static inline void bare_queue_event(vhushmem_backend *backend, unsigned queue, vhushmem_queue_event event, const char *message,
@@ -66,7 +69,8 @@ static inline void bare_queue_init(bare_queue *b)
 static inline void bare_queue_connect(bare_queue *b, uint64_t protocol_features)
 {
     int pair[2];
-    vhushmem_backend_options options = {.struct_size = sizeof(options), .num_queues = 2, .features = BIT(28) | BIT(29)};
+    vhushmem_backend_options options = {
+        .struct_size = sizeof(options), .num_queues = 2, .features = BIT(28) | BIT(29), .protocol_features = bare_queue_offer};
     vhushmem_backend_handlers handlers = {.struct_size = sizeof(handlers), .queue = bare_queue_event};
     memset(&b->r, 0, sizeof(b->r));
     b->r.channel = -1;
@@ -114,12 +118,13 @@ static inline int tell_vring(bare_queue *b, uint32_t request, uint32_t queue, ui
     return tell(b, request, state, sizeof(state), -1);
 }
 
+/* With the flag 1, the used ring is to be logged: at USED. */
 static inline int tell_rings(bare_queue *b, uint32_t queue, uint32_t flags, uint64_t desc, uint64_t avail, uint64_t used)
 {
     struct {
         uint32_t queue, flags;
         uint64_t desc, used, avail, log;
-    } addresses = {queue, flags, desc, used, avail, 0};
+    } addresses = {queue, flags, desc, used, avail, flags != 0 ? RAM + USED : 0};
     return tell(b, SET_VRING_ADDR, &addresses, sizeof(addresses), -1);
 }
 

@@ -57,6 +57,9 @@ static inline bool device_answer(peer *p, const message *m)
 }
 
 /* Ready, with `queues` queues and these protocol features offered. What was heard so far is forgotten. */
+/* What the back-end offers besides. */
+static uint64_t device_rig_features;
+
 static inline void device_rig_open(rig *r, uint32_t queues, uint64_t protocol_features)
 {
     memset(r, 0, sizeof(*r));
@@ -64,6 +67,7 @@ static inline void device_rig_open(rig *r, uint32_t queues, uint64_t protocol_fe
     peer_init(&r->peer);
     peer_add_region(&r->peer, 0, 16 * PAGE);
     r->peer.queues = queues;
+    r->peer.features |= device_rig_features;
     r->peer.slots = 32;
     r->peer.protocol_features = protocol_features;
     r->peer.answer = device_answer;

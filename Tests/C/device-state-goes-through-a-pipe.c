@@ -50,7 +50,12 @@ int main(void)
     int use, kick = eventfd(0, EFD_CLOEXEC), file = memfd_of(PAGE, 1);
     vhushmem_queue queue = queue_of(64, 0, 0x10000, kick);
     char *fds = fds_now();
-    device_rig_open(&r, 1, DEVICE_FEATURES);
+    const uint64_t logs = BIT(1); /* LOG_SHMFD */
+    device_rig_open(&r, 1, DEVICE_FEATURES | logs);
+    refused(vhushmem_frontend_can_migrate(r.frontend, &error), -EOPNOTSUPP, "LOG_ALL");
+    rig_close(&r);
+    device_rig_features = BIT(26);
+    device_rig_open(&r, 1, DEVICE_FEATURES | logs);
     r.peer.answer = transfer;
 
     ok(vhushmem_frontend_can_migrate(r.frontend, &error));
@@ -89,6 +94,9 @@ int main(void)
     refused(vhushmem_frontend_can_migrate(r.frontend, &error), -EBUSY, "region 0", "1 mapping");
     rig_close(&r);
     device_rig_open(&r, 1, PROTOCOL_DEFAULTS);
+    refused(vhushmem_frontend_can_migrate(r.frontend, &error), -EOPNOTSUPP, "LOG_SHMFD");
+    rig_close(&r);
+    device_rig_open(&r, 1, PROTOCOL_DEFAULTS | logs);
     refused(vhushmem_frontend_can_migrate(r.frontend, &error), -EOPNOTSUPP, "DEVICE_STATE");
     refused(vhushmem_frontend_check_device_state(r.frontend, &error), -EOPNOTSUPP, "DEVICE_STATE");
     rig_close(&r);

@@ -8,6 +8,7 @@
 #define AREA 256  /* entries; the ring has 16 */
 #define PART 4160 /* 16 bytes, and 16 for each, up to a multiple of 64 */
 
+/* Starts a queue from the book in `fd`, and takes what it says was begun. */
 static int taken(bare_queue *b, int fd)
 {
     int count = 0;
@@ -48,6 +49,35 @@ int main(void)
         EQ(taken(&b, fd), books[i].taken);
         close(fd);
     }
+
+    /* It ended when the driver had been told of two chains, 6 and then 2, and the book of neither: they were given back in one go. */
+    uint8_t part[PART] = {0};
+    const uint16_t version = 1, size = 16, last = 6, linked = 2;
+    memcpy(part + 8, &version, 2);
+    memcpy(part + 10, &size, 2);
+    memcpy(part + 12, &last, 2);
+    for (int head = 2; head < 11; head += 4) {
+        part[16 + 16 * head] = 1;
+    }
+    memcpy(part + 16 + 16 * 6 + 6, &linked, 2);
+    ((uint16_t *)(b.ram + USED))[1] = 2;
+    int book = memfd_of(PART, 0);
+    CHECK(pwrite(book, part, PART, 0) == PART);
+    EQ(taken(&b, book), 1);
+    CHECK(pread(book, part, PART, 0) == PART);
+    EQ(part[16 + 16 * 6], 0);
+    EQ(part[16 + 16 * 2], 0);
+    EQ(part[16 + 16 * 10], 1);
+    close(book);
+    /* A book that links in a circle ends nothing but itself. */
+    part[16 + 16 * 2] = 1;
+    memcpy(part + 14, &(uint16_t){3}, 2);
+    memcpy(part + 16 + 16 * 2 + 6, &last, 2);
+    book = memfd_of(PART, 0);
+    CHECK(pwrite(book, part, PART, 0) == PART);
+    EQ(taken(&b, book), 1);
+    close(book);
+    ((uint16_t *)(b.ram + USED))[1] = 0;
 
     const uint64_t wanted[3] = {0, 0, 1 | (uint64_t)AREA << 16};
     message m;

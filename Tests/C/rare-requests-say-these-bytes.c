@@ -61,10 +61,22 @@ int main(void)
     said(&r, 6, 1, "06000000 09000000 10000000 0100000000000000 0000000000000000", 1);
     ok(vhushmem_frontend_set_log_fd(r.frontend, file, &error));
     said(&r, 7, 0, "07000000 09000000 00000000", 1);
+    done = 0;
+    ok(vhushmem_frontend_set_log_fd_async(r.frontend, file, ended, &done, NULL, &error));
+    PUMP_UNTIL(r.frontend, done == 1);
+    said(&r, 7, 1, "07000000 09000000 00000000", 1);
     ok(vhushmem_frontend_set_queue_endian(r.frontend, 1, true, &error));
     said(&r, 23, 0, "17000000 09000000 08000000 01000000 01000000", 0);
+    done = 0;
+    ok(vhushmem_frontend_set_queue_endian_async(r.frontend, 0, false, ended, &done, NULL, &error));
+    PUMP_UNTIL(r.frontend, done == 1);
+    said(&r, 23, 1, "17000000 09000000 08000000 00000000 00000000", 0);
     ok(vhushmem_frontend_kick_queue(r.frontend, 1, &error));
     said(&r, 35, 0, "23000000 09000000 08000000 01000000 00000000", 0);
+    done = 0;
+    ok(vhushmem_frontend_kick_queue_async(r.frontend, 0, ended, &done, NULL, &error));
+    PUMP_UNTIL(r.frontend, done == 1);
+    said(&r, 35, 1, "23000000 09000000 08000000 00000000 00000000", 0);
     fd = (int)ok(vhushmem_frontend_get_shared_object(r.frontend, known, &error));
     said(&r, 41, 0, "29000000 09000000 10000000 01020300000000000000000000000000", 0);
     EQ(pread(fd, &(char){0}, 1, 0), 1);
@@ -87,6 +99,9 @@ int main(void)
 
     err(vhushmem_frontend_set_queue_endian(r.frontend, 2, true, &error), -EINVAL);
     err(vhushmem_frontend_kick_queue(r.frontend, 2, &error), -EINVAL);
+    err(vhushmem_frontend_set_queue_endian_async(r.frontend, 2, true, ended, &done, NULL, &error), -EINVAL);
+    err(vhushmem_frontend_kick_queue_async(r.frontend, 2, ended, &done, NULL, &error), -EINVAL);
+    err(vhushmem_frontend_set_log_fd_async(r.frontend, -1, ended, &done, NULL, &error), -EBADF);
     err(vhushmem_frontend_set_log(r.frontend, -1, 0, 1, &error), -EBADF);
     err(vhushmem_frontend_set_log_fd(r.frontend, 999, &error), -EBADF);
     err(vhushmem_frontend_get_shared_object(r.frontend, NULL, &error), -EFAULT);

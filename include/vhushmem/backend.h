@@ -31,9 +31,12 @@ typedef struct vhushmem_backend_options {
     uint32_t answer_timeout_ms; /**< how long the front-end may take to answer a map or unmap; 0 means 10,000 */
     uint64_t features;          /**< virtio features to offer, beside VIRTIO_F_VERSION_1 and VHOST_USER_F_PROTOCOL_FEATURES: the
                                      device's own, and of the ring's 28 (indirect descriptors) and 29 (event indices) */
-    uint64_t protocol_features; /**< protocol features to offer; 0 means all that this library knows */
-    uint32_t config_size;       /**< bytes of the configuration space, at most 65536; 0: there is none */
-    uint32_t reserved;          /**< 0 */
+    uint64_t
+        protocol_features; /**< protocol features to offer; 0 means all that this library knows, but for CROSS_ENDIAN (6; of a device
+                                     of VIRTIO 1 no other order than little-endian is taken) and INBAND_NOTIFICATIONS (14; queues
+                                     without eventfds are kicked and called by messages) */
+    uint32_t config_size; /**< bytes of the configuration space, at most 65536; 0: there is none */
+    uint32_t reserved;    /**< 0 */
 } vhushmem_backend_options;
 
 /** What an event tells. */
@@ -110,7 +113,7 @@ typedef struct vhushmem_backend_handlers {
  * @param options  NULL for the defaults; read during the call only.
  * @param errp     receives the error.
  * @returns a back-end, owned by the caller (vhushmem_backend_free); or NULL: EINVAL (an option is wrong; a feature is asked for
- *          that is not served here: 26, logging; 33, an IOMMU; 34, packed virtqueues; 35, use in order; 38, kicks with data; 40, queues
+ *          that is not served here, or that is the library's to offer: 26, logging, which goes with LOG_SHMFD; 33, an IOMMU; 34, packed virtqueues; 35, use in order; 38, kicks with data; 40, queues
  *          that are reset by themselves).
  * Since: 0.1
  */

@@ -165,6 +165,10 @@ VHUSHMEM_API int vhushmem_frontend_set_log_async(vhushmem_frontend *frontend, in
 /** Say which eventfd the back-end is to signal when it has noted something (SET_LOG_FD). @returns as set_log. Since: 0.1 */
 VHUSHMEM_API int vhushmem_frontend_set_log_fd(vhushmem_frontend *frontend, int fd, GError **errp);
 
+/** The same without waiting: the reply tells how it ended, and nothing else. Since: 0.1 */
+VHUSHMEM_API int vhushmem_frontend_set_log_fd_async(vhushmem_frontend *frontend, int fd, vhushmem_reply_fn fn, void *user_data,
+                                                    GDestroyNotify destroy, GError **errp);
+
 /**
  * Say which byte order the rings of a queue have (SET_VRING_ENDIAN; needs CROSS_ENDIAN, which protocol_features of the options has to
  * ask for).
@@ -175,6 +179,11 @@ VHUSHMEM_API int vhushmem_frontend_set_log_fd(vhushmem_frontend *frontend, int f
 VHUSHMEM_API int vhushmem_frontend_set_queue_endian(vhushmem_frontend *frontend, unsigned queue, bool big_endian,
                                                     GError **errp);
 
+/** The same without waiting: the reply tells how it ended, and nothing else. Since: 0.1 */
+VHUSHMEM_API int vhushmem_frontend_set_queue_endian_async(vhushmem_frontend *frontend, unsigned queue, bool big_endian,
+                                                          vhushmem_reply_fn fn, void *user_data, GDestroyNotify destroy,
+                                                          GError **errp);
+
 /**
  * Tell the back-end by a message that there is something in a queue (VRING_KICK; needs INBAND_NOTIFICATIONS, which protocol_features of
  * the options has to ask for).
@@ -183,6 +192,10 @@ VHUSHMEM_API int vhushmem_frontend_set_queue_endian(vhushmem_frontend *frontend,
  * Since: 0.1
  */
 VHUSHMEM_API int vhushmem_frontend_kick_queue(vhushmem_frontend *frontend, unsigned queue, GError **errp);
+
+/** The same without waiting: the reply tells how it ended, and nothing else. Since: 0.1 */
+VHUSHMEM_API int vhushmem_frontend_kick_queue_async(vhushmem_frontend *frontend, unsigned queue, vhushmem_reply_fn fn,
+                                                    void *user_data, GDestroyNotify destroy, GError **errp);
 
 G_END_DECLS
 

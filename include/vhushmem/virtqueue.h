@@ -135,7 +135,8 @@ VHUSHMEM_API size_t vhushmem_chain_write(vhushmem_chain *chain, uint64_t offset,
 
 /**
  * Let go of a chain without giving it back. The driver never gets it then, unless requests in flight are kept book of
- * (INFLIGHT_SHMFD): the next back-end takes it again.
+ * (INFLIGHT_SHMFD): the next back-end takes it again. Where vhushmem_backend_pop gave nothing because too much was held, no KICKED tells
+ * of the room that this makes.
  *
  * Since: 0.1
  */
@@ -157,6 +158,16 @@ VHUSHMEM_API void *vhushmem_backend_guest_memory(vhushmem_backend *backend, uint
 
 /** The same for an address that the front-end's own process has it at. Since: 0.1 */
 VHUSHMEM_API void *vhushmem_backend_user_memory(vhushmem_backend *backend, uint64_t user_addr, uint64_t len);
+
+/**
+ * Say that the device has written to guest memory by itself, by an address of vhushmem_backend_guest_memory. While the front-end wants to
+ * know what is written (a migration), its log has it; else this does nothing. What is written to chains is noted when they are given back.
+ *
+ * @param guest_addr  where the guest has it.
+ * @param len         bytes.
+ * Since: 0.1
+ */
+VHUSHMEM_API void vhushmem_backend_log_write(vhushmem_backend *backend, uint64_t guest_addr, uint64_t len);
 
 G_END_DECLS
 

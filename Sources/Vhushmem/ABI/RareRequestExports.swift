@@ -41,6 +41,17 @@ package func vhushmem_frontend_set_log_fd(
     }
 }
 
+@_cdecl("vhushmem_frontend_set_log_fd_async") @implementation
+package func vhushmem_frontend_set_log_fd_async(
+    _ frontend: OpaquePointer?, _ fd: Int32, _ fn: vhushmem_reply_fn?, _ user_data: gpointer?, _ destroy: GDestroyNotify?,
+    _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
+) -> Int32 {
+    report(to: errp) { () throws(ShmemError) in
+        let callback = try ReplyCallback.make(frontend, fn, user_data, destroy)
+        try callback.frontend.ask(FrontendQuestion<Void>.setLogDescriptor(Frontend.shared(fd))) { callback.end($0) }
+    }
+}
+
 @_cdecl("vhushmem_frontend_set_queue_endian") @implementation
 package func vhushmem_frontend_set_queue_endian(
     _ frontend: OpaquePointer?, _ queue: UInt32, _ big_endian: Bool,
@@ -53,6 +64,18 @@ package func vhushmem_frontend_set_queue_endian(
     }
 }
 
+@_cdecl("vhushmem_frontend_set_queue_endian_async") @implementation
+package func vhushmem_frontend_set_queue_endian_async(
+    _ frontend: OpaquePointer?, _ queue: UInt32, _ big_endian: Bool, _ fn: vhushmem_reply_fn?, _ user_data: gpointer?,
+    _ destroy: GDestroyNotify?, _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
+) -> Int32 {
+    report(to: errp) { () throws(ShmemError) in
+        let callback = try ReplyCallback.make(frontend, fn, user_data, destroy)
+        try callback.frontend.requireQueue(queue)
+        try callback.frontend.ask(FrontendQuestion<Void>.setEndian(queue: queue, isBig: big_endian)) { callback.end($0) }
+    }
+}
+
 @_cdecl("vhushmem_frontend_kick_queue") @implementation
 package func vhushmem_frontend_kick_queue(
     _ frontend: OpaquePointer?, _ queue: UInt32, _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
@@ -61,6 +84,18 @@ package func vhushmem_frontend_kick_queue(
         guard let frontend = object(frontend, Frontend.self) else { throw .null("frontend") }
         try frontend.requireQueue(queue)
         try frontend.ask(FrontendQuestion<Void>.kick(queue: queue))
+    }
+}
+
+@_cdecl("vhushmem_frontend_kick_queue_async") @implementation
+package func vhushmem_frontend_kick_queue_async(
+    _ frontend: OpaquePointer?, _ queue: UInt32, _ fn: vhushmem_reply_fn?, _ user_data: gpointer?, _ destroy: GDestroyNotify?,
+    _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
+) -> Int32 {
+    report(to: errp) { () throws(ShmemError) in
+        let callback = try ReplyCallback.make(frontend, fn, user_data, destroy)
+        try callback.frontend.requireQueue(queue)
+        try callback.frontend.ask(FrontendQuestion<Void>.kick(queue: queue)) { callback.end($0) }
     }
 }
 
@@ -94,7 +129,13 @@ package func vhushmem_frontend_get_shared_object(
     var fd: Int32 = -1
     let result = report(to: errp) { () throws(ShmemError) in
         guard let frontend = object(frontend, Frontend.self) else { throw .null("frontend") }
-        fd = try frontend.ask(FrontendQuestion<FrontendReply>.sharedObject(name(uuid))).takeDescriptor() ?? -1
+        let file = try frontend.ask(FrontendQuestion<Eventfd>.sharedObject(name(uuid)))
+        // The caller's to close, as the file itself is not.
+        do throws(Errno) {
+            fd = try FileDescriptor.duplicate(file.fd).release()
+        } catch {
+            throw ShmemError(error.code, "duplicating the shared object's descriptor: \(Errno.text(error.code))")
+        }
     }
     return result < 0 ? result : fd
 }
@@ -106,16 +147,18 @@ package func vhushmem_frontend_get_shared_object_async(
 ) -> Int32 {
     report(to: errp) { () throws(ShmemError) in
         let callback = try ReplyCallback.make(frontend, fn, user_data, destroy)
-        try callback.frontend.ask(FrontendQuestion<FrontendReply>.sharedObject(name(uuid))) { result in
+        try callback.frontend.ask(FrontendQuestion<Eventfd>.sharedObject(name(uuid))) { result in
             callback.finish(result) { callback.succeed(fd: $0.fd) }
         }
     }
 }
 
-private func name(_ uuid: UnsafePointer<UInt8>?) throws(ShmemError) -> [UInt8] {
-    guard let uuid else { throw .null("uuid") }
+private func name(_ uuid: UnsafePointer<UInt8>?) throws(ShmemError) -> ObjectName {
     // SAFETY: the caller says that there are 16 bytes.
-    return Array(UnsafeBufferPointer(start: uuid, count: 16))
+    guard let name = ObjectName(UnsafeRawBufferPointer(start: uuid, count: uuid == nil ? 0 : ObjectName.size)) else {
+        throw .null("uuid")
+    }
+    return name
 }
 
 extension FrontendQuestion where Answer == Void {

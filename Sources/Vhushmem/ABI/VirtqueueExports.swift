@@ -155,6 +155,11 @@ package func vhushmem_backend_guest_memory(
     object(backend, Backend.self)?.guestMemory(at: guest_addr, length: len)
 }
 
+@_cdecl("vhushmem_backend_log_write") @implementation
+package func vhushmem_backend_log_write(_ backend: OpaquePointer?, _ guest_addr: UInt64, _ len: UInt64) {
+    object(backend, Backend.self)?.logWrite(at: guest_addr, length: len)
+}
+
 @_cdecl("vhushmem_backend_user_memory") @implementation
 package func vhushmem_backend_user_memory(
     _ backend: OpaquePointer?, _ user_addr: UInt64, _ len: UInt64

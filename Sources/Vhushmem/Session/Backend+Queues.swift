@@ -68,13 +68,36 @@ extension Backend {
     /// SET_VRING_ADDR
     func takeVringAddresses(_ payload: UnsafeRawBufferPointer) -> BackendAnswer {
         guard let addresses = VringAddresses(payload) else { return .malformed }
-        // Logging was not offered.
-        guard let queue = queue(Int(clamping: addresses.queue)), addresses.flags == 0 else { return .refused(EINVAL) }
-        if queue.ring != nil { return queue.addresses == addresses ? .done : .refused(EBUSY) }
+        guard let queue = queue(Int(clamping: addresses.queue)), addresses.flags & ~VringAddresses.logsUsedRing == 0 else {
+            return .refused(EINVAL)
+        }
+        if queue.ring != nil {
+            guard queue.addresses?.hasRings(of: addresses) == true else { return .refused(EBUSY) }
+            queue.addresses = addresses
+            logChanged(of: queue)
+            return .done
+        }
         if queue.size > 0, !memory.ranges.isEmpty, VirtqueueRings(size: queue.size, addresses, in: memory) == nil {
             return .refused(EINVAL)
         }
         queue.addresses = addresses
+        return refreshed(queue)
+    }
+
+    /// SET_VRING_ENDIAN: devices of VIRTIO 1 and later know but one byte order.
+    func takeByteOrder(_ payload: UnsafeRawBufferPointer) -> BackendAnswer {
+        guard let state = VringState(payload) else { return .malformed }
+        guard let queue = queue(Int(clamping: state.queue)), state.number <= 1 else { return .refused(EINVAL) }
+        if queue.ring != nil { return .refused(EBUSY) }
+        return state.number == 0 ? .done : .refused(EOPNOTSUPP)
+    }
+
+    /// VRING_KICK: a queue that was given no kick is started by the first.
+    func takeKick(_ payload: UnsafeRawBufferPointer) -> BackendAnswer {
+        guard let state = VringState(payload) else { return .malformed }
+        guard let queue = queue(Int(clamping: state.queue)) else { return .refused(EINVAL) }
+        queue.hasKick = true
+        look(at: queue)
         return refreshed(queue)
     }
 
@@ -160,6 +183,7 @@ extension Backend {
         case .notNow: throw ShmemError(EAGAIN, "the rings of queue \(queue.index) are not in guest memory now")
         case .broken(let fault): throw fault.error(of: queue.index)
         }
+        if isLogging { logCall?.signal() }
         guard ring.hasRoomAgain() else { return }
         look(at: queue)
         watch()
@@ -179,7 +203,7 @@ extension Backend {
     public func notify(queue index: Int) throws(ShmemError) -> Bool {
         guard let queue = queue(index), queue.ring != nil else { return try running(index).isRunning }
         guard try guarded(queue, { ring throws(VirtqueueFault) in try ring.wantsCall() }) else { return false }
-        queue.owesCall = queue.call?.signal() != true
+        queue.owesCall = !tell(queue, by: queue.call, orBy: BackendRequest.vringCall)
         return !queue.owesCall
     }
 

@@ -52,7 +52,7 @@ extension Backend {
         case .done: return acknowledge(header, 0)
         case .refused(let code):
             // Where the reply is a number anyway, an error would be taken for one.
-            if request.hasOwnReply { return refused(code, "\(request.name)") }
+            if hasOwnReply(request) { return refused(code, "\(request.name)") }
             return refuse(header, code, "\(request.name)")
         case .malformed:
             return ShmemError(
@@ -66,6 +66,11 @@ extension Backend {
     private func isAgreed(on request: FrontendRequest) -> Bool {
         if request == .setVringEnable { return features & ProtocolFeatures.virtioFeature != 0 }
         return protocolFeatures.isSuperset(of: request.neededProtocolFeature(shmem: shmem))
+    }
+
+    /// SET_LOG_BASE has none where no log can be given.
+    private func hasOwnReply(_ request: FrontendRequest) -> Bool {
+        request.hasOwnReply && (request != .setLogBase || isAgreed(on: request))
     }
 
     /// Payload and descriptors have the request's form.
@@ -106,6 +111,10 @@ extension Backend {
         case .remMemReg: return removeMemory(payload)
         case .setVringNum, .setVringBase, .getVringBase, .setVringEnable: return takeVringState(request, payload)
         case .setVringAddr: return takeVringAddresses(payload)
+        case .setVringEndian: return takeByteOrder(payload)
+        case .vringKick: return takeKick(payload)
+        case .setLogBase: return takeLog(payload, main)
+        case .setLogFd: return takeLogDescriptor(main)
         case .setVringKick, .setVringCall, .setVringErr: return takeVringDescriptor(request, payload, main)
         case .getConfig: return answerConfig(payload)
         case .setConfig: return takeConfig(payload)
@@ -123,8 +132,11 @@ extension Backend {
     private func takeFeatures(_ value: UInt64) -> BackendAnswer {
         guard value & ~offeredFeatures == 0 else { return .refused(EINVAL) }
         // A queue that is started is read and written by what was agreed on before.
-        guard value == features || !queues.contains(where: { $0.ring != nil }) else { return .refused(EBUSY) }
+        guard (value ^ features) & ~Backend.logAll == 0 || !queues.contains(where: { $0.ring != nil }) else {
+            return .refused(EBUSY)
+        }
         features = value
+        logChanged()
         // Without protocol features there is no message to enable a queue with.
         guard value & ProtocolFeatures.virtioFeature == 0 else { return .done }
         return BackendAnswer { () throws(Errno) in

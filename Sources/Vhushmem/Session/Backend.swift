@@ -13,7 +13,7 @@ public final class Backend: Pollable {
     /// So many messages in one dispatch at the most.
     private static let messagesPerDispatch = 64
     private static let virtioVersion1: UInt64 = 1 << 32
-    /// Logging of writes, addresses behind an IOMMU, packed virtqueues, use in order, kicks with data, and queues that are reset by
+    /// Logging of writes is offered with LOG_SHMFD. Addresses behind an IOMMU, packed virtqueues, use in order, kicks with data, and queues that are reset by
     /// themselves change how memory and messages are to be used, and here they are not.
     private static let unsupportedFeatures: UInt64 = 1 << 26 | 1 << 33 | 1 << 34 | 1 << 35 | 1 << 38 | 1 << 40
 
@@ -46,6 +46,9 @@ public final class Backend: Pollable {
     private var alarm: Alarm?
     /// Where chains are kept book of that were taken and not given back; nil: nowhere.
     var inflight: InflightFile?
+    /// Where writes to guest memory are to be noted, and what to signal then; nil: nowhere, nothing.
+    var log: WriteLog?
+    var logCall: Eventfd?
     /// The virtio device status.
     public internal(set) var status: UInt8 = 0
     /// A message of the front-end's is being served: its answer comes before that of any other.
@@ -306,6 +309,8 @@ public final class Backend: Pollable {
         hasQueueToLookAt = false
         memory = BackendMemory()
         inflight = nil
+        log = nil
+        logCall = nil
         // Chains that the device holds may still raise it.
         alarm = nil
         status = 0
@@ -333,13 +338,16 @@ public final class Backend: Pollable {
     }
 
     /// What is offered to a front-end.
-    var offeredFeatures: UInt64 { options.features | Backend.virtioVersion1 | ProtocolFeatures.virtioFeature }
+    var offeredFeatures: UInt64 {
+        let logging = offeredProtocolFeatures.contains(.logSharedFd) ? Backend.logAll : 0
+        return options.features | Backend.virtioVersion1 | ProtocolFeatures.virtioFeature | logging
+    }
 
     var offeredProtocolFeatures: ProtocolFeatures {
-        var known = ProtocolFeatures.known.union([.status, .inflightFd, shmem])
+        var known = ProtocolFeatures.known.union([.status, .inflightFd, .logSharedFd, shmem])
         if options.configSize > 0, handlers.readConfig != nil { known.insert(.config) }
         if handlers.sharedObject != nil { known.insert(.sharedObject) }
         if handlers.transferState != nil, handlers.checkState != nil { known.insert(.deviceState) }
-        return options.protocolFeatures.map(known.intersection) ?? known
+        return options.protocolFeatures.map(known.union(.onRequest).intersection) ?? known
     }
 }

@@ -124,6 +124,15 @@ final class BackendMemory {
         return nil
     }
 
+    /// The guest's address of a place that this process has; nil: it is no guest memory.
+    func guestAddress(of host: UnsafeRawPointer) -> UInt64? {
+        for range in ranges {
+            let offset = UInt64(UInt(bitPattern: host) &- UInt(bitPattern: range.host))
+            if offset < range.told.length { return range.told.guestAddress &+ offset }
+        }
+        return nil
+    }
+
     private func range(at guestAddress: UInt64) -> GuestRange? {
         var low = 0
         var high = ranges.count

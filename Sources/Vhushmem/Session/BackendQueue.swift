@@ -89,6 +89,7 @@ extension Backend {
             }
         }
         queue.isRunning = true
+        logChanged(of: queue)
         // The device is told when the front-end has its answer, for whose sake it may ask the front-end something. By then there may be
         // something in the queue for which no kick comes.
         look(at: queue)
@@ -178,6 +179,19 @@ extension Backend {
         return count
     }
 
+    /// By the descriptor that the front-end gave for it; where it gave none, by a message, if it wants those. False: in neither way.
+    @discardableResult
+    func tell(_ queue: BackendQueue, by eventfd: Eventfd?, orBy request: UInt32) -> Bool {
+        if let eventfd { return eventfd.signal() }
+        guard protocolFeatures.contains(.inbandNotifications), let channel else { return false }
+        let state = VringState(queue: UInt32(clamping: queue.index), number: 0)
+        return withUnsafeTemporaryAllocation(byteCount: VringState.size, alignment: 8) { payload in
+            state.encode(into: payload)
+            // Whatever answer is awaited: this one has none.
+            return (try? transmit(request, UnsafeRawBufferPointer(payload), fd: nil, needsReply: false, on: channel)) == 0
+        }
+    }
+
     private func announceQueues() {
         for queue in queues where queue.isRunning && !queue.isAnnounced {
             queue.isAnnounced = true
@@ -198,7 +212,7 @@ extension Backend {
         queue.isAnnounced = false
         queue.mustBeLookedAt = false
         status |= DeviceStatus.needsReset
-        _ = queue.err?.signal()
+        tell(queue, by: queue.err, orBy: BackendRequest.vringErr)
         handlers.queue?(self, queue.index, .broken(fault.error(of: queue.index)))
     }
 }

@@ -58,6 +58,16 @@ public final class DescriptorChain {
         }
     }
 
+    /// The guest's addresses of the first `written` bytes that can be written, piece by piece.
+    func forEachWritten(_ written: UInt32, _ body: (UInt64, UInt64) -> Void) {
+        var left = UInt64(written)
+        for segment in writable where left > 0 {
+            let length = min(UInt64(clamping: segment.iov_len), left)
+            left = left &- length
+            if let base = segment.iov_base, let guestAddress = memory.guestAddress(of: base) { body(guestAddress, length) }
+        }
+    }
+
     private static func forEachPiece(
         of segments: UnsafeBufferPointer<iovec>, at offset: UInt64, count: Int,
         _ body: (UnsafeMutableRawBufferPointer, Int) -> Void

@@ -74,6 +74,10 @@ extension Frontend {
                     EBUSY, "region \(region.id) has \(count) mappings (\(hex(region.mappedBytes)) bytes) of files of this host")
             }
         }
+        guard protocolFeatures.contains(.logSharedFd), features & Backend.logAll != 0 else {
+            return ShmemError(
+                EOPNOTSUPP, "the back-end can't log what it writes (VHOST_F_LOG_ALL, LOG_SHMFD): guest memory can't be copied")
+        }
         guard protocolFeatures.contains(.deviceState) else {
             return ShmemError(EOPNOTSUPP, "the back-end has not agreed to DEVICE_STATE: nobody can take its state along")
         }

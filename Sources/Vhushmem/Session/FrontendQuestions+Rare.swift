@@ -7,10 +7,7 @@ import CLinux
 extension FrontendQuestion where Answer == Void {
     /// SET_LOG_BASE: where the back-end notes which pages it has written, `length` bytes of a file from `offset` on.
     static func setLog(_ file: Eventfd, offset: UInt64, length: UInt64) -> FrontendQuestion {
-        let payload = encoded(16) {
-            $0.store(integer: length, at: 0)
-            $0.store(integer: offset, at: 8)
-        }
+        let payload = encoded(LogArea.size, LogArea(length: length, fileOffset: offset).encode)
         // Back-ends differ in what they reply with: a number, the payload again, or nothing.
         return FrontendQuestion(request: .setLogBase, payload: payload, descriptors: [file], reply: .own(0...16)) { _ in }
     }
@@ -29,17 +26,6 @@ extension FrontendQuestion where Answer == Void {
     /// VRING_KICK: there is something in a queue, said by a message.
     static func kick(queue: UInt32) -> FrontendQuestion {
         FrontendQuestion(.vringKick, encoded(VringState.size, VringState(queue: queue, number: 0).encode))
-    }
-}
-
-extension FrontendQuestion where Answer == FrontendReply {
-    /// GET_SHARED_OBJECT: a file that the back-end shares under this name of 16 bytes. Throws ENOENT: it has none.
-    static func sharedObject(_ name: [UInt8]) -> FrontendQuestion {
-        FrontendQuestion(request: .getSharedObject, payload: name, reply: .own(0...16, mayHaveDescriptor: true)) {
-            reply throws(ShmemError) in
-            guard reply.fd != nil else { throw ShmemError(ENOENT, "the back-end shares no object with this name") }
-            return reply
-        }
     }
 }
 

@@ -126,9 +126,15 @@ final class InflightLedger {
             vhu_store16_relaxed(part + 10, file.area.queueSize)
             vhu_store16_release(part + 8, InflightLedger.version)
         } else if vhu_load16_relaxed(self.usedIndex) != usedIndex {
-            // The end came between the used ring and this book: what was given back last is done.
-            let last = vhu_load16_relaxed(lastBatchHead)
-            if last < size { setTaken(last, false) }
+            // The end came between the used ring and this book: the chains that were given back last are done. Here it is always one;
+            // who gives several back at once links them.
+            var count = usedIndex &- vhu_load16_relaxed(self.usedIndex)
+            var head = vhu_load16_relaxed(lastBatchHead)
+            while count > 0, head < size {
+                setTaken(head, false)
+                head = vhu_load16_relaxed(entry(head) + 6)
+                count = count &- 1
+            }
         }
         vhu_store16_release(self.usedIndex, usedIndex)
         var begun: [vhu_begun] = []

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
 import CLinux
+import Synchronization
 
 /// Where this process has the three parts of a split virtqueue (VIRTIO 1.2, 2.7).
 struct VirtqueueRings {
@@ -69,13 +70,18 @@ final class Virtqueue {
     private var held: [UInt64]
     private var walk = DescriptorWalk()
     private let ledger: InflightLedger?
+    /// Where writes to guest memory are noted; nil: nowhere.
+    var log: WriteLog?
+    /// The used ring's place in the guest; nil: its changes are not noted.
+    var loggedUsedRing: UInt64?
     /// Heads of chains that were begun before this life of the device, the next one last.
     private var begun: [UInt16]
 
     /// How many pieces the chains that the device holds may come to: each takes memory of this process, and a driver can put the same
     /// descriptors into many chains.
     private static let mostPieces = 1 << 20
-    private var pieces = 0
+    /// Atomic, because a chain that is never given back may go on any thread.
+    private let pieces = Atomic<Int>(0)
     /// Something was not done for want of the rings, or of room for more pieces.
     private var misses: Misses = []
 
@@ -128,7 +134,7 @@ final class Virtqueue {
         if let fault { throw fault }
         do throws(VirtqueueFault) {
             guard let rings = findRings() else { return nil }
-            guard pieces < Virtqueue.mostPieces else {
+            guard pieces.load(ordering: .relaxed) < Virtqueue.mostPieces else {
                 misses.insert(.room)
                 return nil
             }
@@ -158,7 +164,7 @@ final class Virtqueue {
         try walk.follow(
             from: head, in: rings.descriptors, size: size, memory: memory, takesIndirect: takesIndirect)
         setHeld(head, true)
-        pieces = pieces &+ walk.segments.count
+        pieces.wrappingAdd(walk.segments.count, ordering: .relaxed)
         // What was begun before is in the book, and keeps its place there.
         if position != nil { ledger?.wasTaken(head) }
         return DescriptorChain(walk, of: self, head: head, position: position, memory: memory)
@@ -198,6 +204,11 @@ final class Virtqueue {
         nextUsed = nextUsed &+ 1
         vhu_store16_release(rings.used + 2, nextUsed.littleEndian)
         ledger?.wasGivenBack(chain.head, usedIndex: nextUsed)
+        if let log {
+            chain.forEachWritten(written, log.note)
+            noteUsed(4 &+ 8 &* UInt64((nextUsed &- 1) & (size &- 1)), 8)
+            noteUsed(2, 2)
+        }
         letGo(chain)
         unannounced = unannounced &+ 1
         return .done
@@ -206,17 +217,17 @@ final class Virtqueue {
     private func letGo(_ chain: DescriptorChain) {
         setHeld(chain.head, false)
         chain.isGivenBack = true
-        pieces = pieces &- chain.pieces
+        forget(chain)
     }
 
     /// A chain that is never given back takes no memory any more.
     func forget(_ chain: DescriptorChain) {
-        pieces = pieces &- chain.pieces
+        pieces.wrappingSubtract(chain.pieces, ordering: .relaxed)
     }
 
     /// Whether chains can be taken that had to wait until others were given back.
     func hasRoomAgain() -> Bool {
-        guard misses.contains(.room), pieces < Virtqueue.mostPieces else { return false }
+        guard misses.contains(.room), pieces.load(ordering: .relaxed) < Virtqueue.mostPieces else { return false }
         misses.remove(.room)
         return true
     }
@@ -259,6 +270,7 @@ final class Virtqueue {
             // With event indices, the driver kicks when its index passes ours: one that stays behind asks for none.
             if !hasEventIndex {
                 vhu_store16_relaxed(rings.used, (wanted ? 0 : Virtqueue.noKick).littleEndian)
+                noteUsed(0, 2)
             } else if wanted {
                 askForKick(rings)
             }
@@ -275,6 +287,13 @@ final class Virtqueue {
     private func askForKick(_ rings: VirtqueueRings) {
         guard hasEventIndex else { return }
         vhu_store16_relaxed(rings.used + 4 + 8 * Int(size), nextAvailable.littleEndian)
+        noteUsed(4 &+ 8 &* UInt64(size), 2)
+    }
+
+    /// Bytes of the used ring were written.
+    private func noteUsed(_ offset: UInt64, _ count: UInt64) {
+        guard let log, let loggedUsedRing else { return }
+        log.note(loggedUsedRing &+ offset, count)
     }
 
     // MARK: State

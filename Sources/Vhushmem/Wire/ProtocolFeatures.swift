@@ -33,7 +33,7 @@ public struct ProtocolFeatures: OptionSet, Sendable {
     static let ofFrontends: ProtocolFeatures = known.union([
         .logSharedFd, .config, .inflightFd, .status, .deviceState,
     ])
-    /// What changes how queues are run, which a front-end accepts only when it is asked to.
+    /// What changes how queues are run: a front-end accepts it, and a back-end offers it, only when it is asked to.
     static let onRequest: ProtocolFeatures = [.crossEndian, .inbandNotifications]
 
     /// SHMEM is bit 22; series older than v12 and interim trees had 20 and 21, which mean something else today. The wire can't

@@ -17,7 +17,7 @@ extension FrontendRequest {
     var hasOwnReply: Bool {
         switch self {
         case .getFeatures, .getProtocolFeatures, .getVringBase, .getQueueNum, .getConfig, .getInflightFd, .getMaxMemSlots,
-            .getStatus, .getSharedObject, .setDeviceStateFd, .checkDeviceState, .getShmemConfig:
+            .getStatus, .getSharedObject, .setDeviceStateFd, .checkDeviceState, .getShmemConfig, .setLogBase:
             true
         default: false
         }
@@ -29,10 +29,14 @@ extension FrontendRequest {
         case .getFeatures, .setOwner, .resetOwner, .getProtocolFeatures, .getQueueNum, .resetDevice, .getMaxMemSlots,
             .getStatus, .checkDeviceState, .getShmemConfig:
             RequestForm(0...0)
-        case .setFeatures, .setProtocolFeatures, .setVringNum, .setVringBase, .getVringBase, .setVringEnable, .setStatus:
+        case .setFeatures, .setProtocolFeatures, .setVringNum, .setVringBase, .getVringBase, .setVringEnable, .setStatus,
+            .setVringEndian, .vringKick:
             RequestForm(8...8)
         case .setVringKick, .setVringCall, .setVringErr: RequestForm(8...8, descriptors: 0...1)
         case .setVringAddr: RequestForm(VringAddresses.size...VringAddresses.size)
+        case .setLogBase: RequestForm(LogArea.size...LogArea.size, descriptors: 1...1)
+        // What the payload says is nothing, and some send eight bytes of it.
+        case .setLogFd: RequestForm(0...8, descriptors: 1...1)
         case .setMemTable: RequestForm(8...Int.max, descriptors: 0...MemoryTable.maximumRegions)
         case .addMemReg: RequestForm(SingleMemoryRegion.size...SingleMemoryRegion.size, descriptors: 1...1)
         // Some front-ends send a descriptor, and it has to be let pass.

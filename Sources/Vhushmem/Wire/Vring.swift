@@ -73,6 +73,14 @@ struct VringAddresses: Equatable {
         self.log = log
     }
 
+    /// Where the used ring is in the guest, if its changes are to be logged.
+    var loggedUsedRing: UInt64? { flags & VringAddresses.logsUsedRing != 0 ? log : nil }
+
+    /// Whether these are the same rings, logged or not.
+    func hasRings(of other: VringAddresses) -> Bool {
+        descriptors == other.descriptors && used == other.used && available == other.available
+    }
+
     init?(_ payload: UnsafeRawBufferPointer) {
         guard payload.count == VringAddresses.size, let queue = payload.integer(at: 0, as: UInt32.self),
             let flags = payload.integer(at: 4, as: UInt32.self), let descriptors = payload.integer(at: 8, as: UInt64.self),

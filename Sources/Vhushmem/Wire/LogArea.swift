@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+/// The payload of SET_LOG_BASE: where in a file the bits are. 16 bytes.
+struct LogArea: Equatable {
+    static let size = 16
+
+    /// Bytes.
+    var length: UInt64
+    var fileOffset: UInt64
+
+    init(length: UInt64, fileOffset: UInt64) {
+        self.length = length
+        self.fileOffset = fileOffset
+    }
+
+    init?(_ payload: UnsafeRawBufferPointer) {
+        guard payload.count == LogArea.size, let length = payload.integer(at: 0, as: UInt64.self),
+            let fileOffset = payload.integer(at: 8, as: UInt64.self)
+        else { return nil }
+        self.init(length: length, fileOffset: fileOffset)
+    }
+
+    func encode(into payload: UnsafeMutableRawBufferPointer) {
+        payload.store(integer: length, at: 0)
+        payload.store(integer: fileOffset, at: 8)
+    }
+}

@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* INBAND_NOTIFICATIONS: a queue is kicked, called and reported as broken by messages; and CROSS_ENDIAN: one byte order is taken. */
+#include "bare-queue.h"
+
+#define INBAND BIT(14)
+#define CROSS_ENDIAN BIT(6)
+
+enum { VRING_CALL = 4, VRING_ERR = 5 };
+
+static void echoes(bare_queue *b, vhushmem_queue_event event)
+{
+    vhushmem_chain *chain;
+    if (event != VHUSHMEM_QUEUE_KICKED) {
+        return;
+    }
+    while ((chain = vhushmem_backend_pop(b->r.backend, 0, NULL)) != NULL) {
+        EQ(vhushmem_backend_push(b->r.backend, chain, 0, NULL), 0);
+    }
+    vhushmem_backend_notify(b->r.backend, 0, NULL);
+}
+
+/* The next message on the channel: of queue 0, and no answer is wanted. */
+static void heard(bare_queue *b, uint32_t request)
+{
+    message m;
+    uint32_t state[2];
+    EQ(receive(b->r.channel, &m, PATIENCE_MS), 1);
+    EQ(m.header.request, request);
+    EQ(m.header.flags, 0x1);
+    EQ(m.header.size, 8);
+    EQ(m.fd_count, 0);
+    memcpy(state, m.payload, 8);
+    EQ(state[0], 0);
+    EQ(state[1], 0);
+}
+
+static void open_without(bare_queue *b, uint64_t more)
+{
+    bare_queue_init(b);
+    bare_queue_connect(b, BARE_FEATURES | more);
+    tell_ram(b);
+    EQ(tell_vring(b, SET_VRING_NUM, 0, b->size), 0);
+    EQ(tell_rings(b, 0, 0, USER + DESC, USER + AVAIL, USER + USED), 0);
+    EQ(tell_vring(b, SET_VRING_ENABLE, 0, 1), 0);
+}
+
+static void close_all(bare_queue *b)
+{
+    backend_rig_close(&b->r);
+    bare_queue_close(b);
+}
+
+static void by_messages(void)
+{
+    bare_queue b;
+    open_without(&b, INBAND);
+    CHECK(!vhushmem_backend_queue_is_running(b.r.backend, 0));
+    set_descriptor(&b, 3, BUFFERS, 4, 0, 0);
+    offer(&b, 3);
+    /* The first kick starts the queue. */
+    EQ(tell_vring(&b, 35, 0, 0), 0);
+    CHECK(vhushmem_backend_queue_is_running(b.r.backend, 0));
+    EQ(taken_back(&b), 3);
+    heard(&b, VRING_CALL);
+    offer(&b, 3);
+    EQ(tell_vring(&b, 35, 0, 0), 0);
+    EQ(taken_back(&b), 3);
+    heard(&b, VRING_CALL);
+    EQ(tell_vring(&b, 35, 2, 0), -EINVAL);
+    EQ(tell_vring(&b, 35, UINT32_MAX, 0), -EINVAL);
+    /* A descriptor goes before messages. */
+    EQ(tell_u64(&b, SET_VRING_CALL, 0, b.call), 0);
+    offer(&b, 3);
+    EQ(tell_vring(&b, 35, 0, 0), 0);
+    EQ(taken_back(&b), 3);
+    CHECK(signalled(b.call));
+    CHECK(!wait_readable(b.r.channel, 0));
+    /* Broken: said by a message too. A kick of such a queue does nothing. */
+    offer(&b, 99);
+    EQ(tell_vring(&b, 35, 0, 0), 0);
+    EQ(b.seen[VHUSHMEM_QUEUE_BROKEN], 1);
+    heard(&b, VRING_ERR);
+    EQ(tell_vring(&b, 35, 0, 0), 0);
+    EQ(b.seen[VHUSHMEM_QUEUE_BROKEN], 1);
+    close_all(&b);
+}
+
+/* A front-end that does not read its channel holds the device up for as long as an answer may take, and no longer. */
+static void by_messages_that_nobody_reads(void)
+{
+    bare_queue b;
+    open_without(&b, INBAND);
+    set_descriptor(&b, 3, BUFFERS, 4, 0, 0);
+    int small = 1;
+    CHECK(setsockopt(b.r.channel, SOL_SOCKET, SO_RCVBUF, &small, sizeof(small)) == 0);
+    for (int i = 0; i < 100; i++) {
+        offer(&b, 3);
+        EQ(tell_vring(&b, 35, 0, 0), 0);
+        EQ(taken_back(&b), 3);
+    }
+    for (int i = 0; i < 100; i++) {
+        heard(&b, VRING_CALL);
+    }
+    close_all(&b);
+}
+
+static void not_agreed_on(void)
+{
+    bare_queue b;
+    open_without(&b, 0);
+    EQ(tell_vring(&b, 35, 0, 0), -EOPNOTSUPP);
+    EQ(tell_vring(&b, 23, 0, 0), -EOPNOTSUPP);
+    CHECK(!vhushmem_backend_queue_is_running(b.r.backend, 0));
+    /* Then the driver is told when it can be. */
+    EQ(tell_u64(&b, SET_VRING_KICK, 0, b.kick), 0);
+    set_descriptor(&b, 3, BUFFERS, 4, 0, 0);
+    offer(&b, 3);
+    kick(&b);
+    EQ(taken_back(&b), 3);
+    CHECK(!wait_readable(b.r.channel, 0));
+    EQ(tell_u64(&b, SET_VRING_CALL, 0, b.call), 0);
+    CHECK(signalled(b.call));
+    close_all(&b);
+}
+
+static void byte_orders(void)
+{
+    bare_queue b;
+    open_without(&b, CROSS_ENDIAN);
+    EQ(tell_vring(&b, 23, 0, 0), 0);
+    EQ(tell_vring(&b, 23, 1, 0), 0);
+    EQ(tell_vring(&b, 23, 0, 1), -EOPNOTSUPP);
+    EQ(tell_vring(&b, 23, 0, 2), -EINVAL);
+    EQ(tell_vring(&b, 23, 2, 0), -EINVAL);
+    EQ(tell_u64(&b, SET_VRING_KICK, 0, b.kick), 0);
+    EQ(tell_vring(&b, 23, 0, 0), -EBUSY);
+    close_all(&b);
+}
+
+int main(void)
+{
+    char *fds = fds_now(), *maps = maps_now();
+    bare_queue b;
+    on_queue = echoes;
+    /* Offered to nobody unless the device says so. */
+    bare_queue_init(&b);
+    bare_queue_connect(&b, BARE_FEATURES);
+    EQ(backend_rig_get(&b.r, GET_PROTOCOL_FEATURES) & (INBAND | CROSS_ENDIAN), 0);
+    close_all(&b);
+    bare_queue_offer = UINT64_MAX;
+    by_messages();
+    by_messages_that_nobody_reads();
+    not_agreed_on();
+    byte_orders();
+    same(fds, fds_now());
+    same(maps, maps_now());
+    return 0;
+}
