@@ -69,6 +69,12 @@ private struct Model {
         return records[index - 1]
     }
 
+    /// How many records have pages next to those from `start` to the byte `last`.
+    func beside(_ start: UInt64, _ last: UInt64) -> Int {
+        (self.last(startingBefore: start).map(lastByte) == start &- 1 ? 1 : 0)
+            + (first(endingAfter: last).map(firstByte) == last &+ 1 ? 1 : 0)
+    }
+
     mutating func insert(_ record: MappingRecord) -> MappingTable.Insertion {
         let index = prefix { lastByte($0) < firstByte(record) }
         if index < records.count, firstByte(records[index]) <= lastByte(record) { return .overlap(records[index]) }
@@ -126,11 +132,24 @@ private let page: UInt64 = 4096
             if random.next(below: 10) < (grows ? 8 : 2) {
                 let new = MappingRecord(
                     start: start, length: 1 + random.next(below: 2 * page), fileOffset: random.next(), word: random.next())
-                if table.insert(new) != model.insert(new) { mismatches += 1 }
+                let last = new.lastOwnedByte(pageMask: page - 1)
+                switch table.place(for: start, last: last) {
+                case .taken(let other): if model.insert(new) != .overlap(other) { mismatches += 1 }
+                case .free(let index, let isBeside):
+                    if isBeside != model.beside(start, last) { mismatches += 1 }
+                    let inserted = step % 2 == 0 ? table.insert(new) : table.insert(new, at: index)
+                    if inserted != model.insert(new) { mismatches += 1 }
+                }
             } else {
                 // Mostly one that is there.
                 let victim = random.next(below: 8) == 0 ? start : model.first(endingAfter: start)?.start ?? start
-                if table.remove(at: victim) != model.remove(at: victim) { mismatches += 1 }
+                let counted = table.removeCounting(at: victim)
+                if counted?.record != model.remove(at: victim) { mismatches += 1 }
+                if let (gone, isBeside) = counted,
+                    isBeside != model.beside(gone.start, gone.lastOwnedByte(pageMask: page - 1))
+                {
+                    mismatches += 1
+                }
             }
             let offset = random.next(below: pages * page + page)
             let exact = model.first(endingAfter: offset)?.start ?? offset

@@ -12,6 +12,8 @@ final class SessionSource: PollAttachment {
     private var firstTag: gpointer?
     private var secondTag: gpointer?
     private var alarmTag: gpointer?
+    /// What `check` found, for the dispatch that follows.
+    private var ready: ReadyTargets = []
 
     private init(_ session: any Pollable, _ source: UnsafeMutablePointer<GSource>) {
         self.session = session
@@ -22,6 +24,9 @@ final class SessionSource: PollAttachment {
     static func make(for session: any Pollable, name: StaticString) -> UnsafeMutablePointer<GSource>? {
         let size = UInt32(MemoryLayout<vhushmem_glib_source>.size)
         guard let source = g_source_new(functions, size) else { return nil }
+        // Sessions may be dispatched inside their callbacks. GLib would see to it that this source is not, by a system call for each
+        // descriptor before and after each dispatch.
+        g_source_set_can_recurse(source, 1)
         let state = SessionSource(session, source)
         source.withState { $0 = Unmanaged.passRetained(state).toOpaque() }
         session.attach(state)
@@ -71,14 +76,22 @@ final class SessionSource: PollAttachment {
         return g_source_query_unix_fd(source, tag).rawValue != 0
     }
 
+    @_optimize(speed)
+    private func check() -> Bool {
+        ready = []
+        if isReady(firstTag) { ready.insert(.first) }
+        if isReady(secondTag) { ready.insert(.second) }
+        return !ready.isEmpty || isReady(alarmTag)
+    }
+
     /// False: the source is to be removed.
     @_optimize(speed)
     private func dispatch() -> Bool {
         guard let session else { return false }
-        var ready: ReadyTargets = []
-        if isReady(firstTag) { ready.insert(.first) }
-        if isReady(secondTag) { ready.insert(.second) }
-        _ = session.dispatch(ready)
+        let found = ready
+        // A loop inside a callback looks anew.
+        ready = []
+        _ = session.dispatch(found)
         // A deadline that has passed and stands again must be set again: GLib compares, and so do we.
         if watched.deadline != nil {
             g_source_set_ready_time(source, -1)
@@ -98,33 +111,34 @@ final class SessionSource: PollAttachment {
         functions.initialize(to: GSourceFuncs())
         functions.pointee.prepare = { source, timeout in
             timeout?.pointee = -1
-            guard let source, let state = SessionSource.of(source) else { return 0 }
-            state.prepare()
-            // A session that is over, by whatever call, has its source removed: dispatch says so.
-            return state.session?.isOver == true ? 1 : 0
+            return SessionSource.with(source) { state in
+                state.prepare()
+                // A session that is over, by whatever call, has its source removed: dispatch says so.
+                return state.session?.isOver == true
+            }
         }
         functions.pointee.check = { source in
-            guard let source, let state = SessionSource.of(source) else { return 0 }
-            return state.isReady(state.firstTag) || state.isReady(state.secondTag) || state.isReady(state.alarmTag) ? 1 : 0
+            SessionSource.with(source) { $0.check() }
         }
         functions.pointee.dispatch = { source, _, _ in
-            guard let source, let state = SessionSource.of(source) else { return 0 }
-            return state.dispatch() ? 1 : 0
+            SessionSource.with(source) { $0.dispatch() }
         }
         functions.pointee.finalize = { source in
-            guard let source, let state = SessionSource.of(source) else { return }
-            state.finalize()
-            source.withState { pointer in
+            source?.withState { pointer in
                 // SAFETY: the reference that make gave the source; nothing looks at it after finalize.
-                if let pointer { Unmanaged<SessionSource>.fromOpaque(pointer).release() }
+                if let pointer { Unmanaged<SessionSource>.fromOpaque(pointer).takeRetainedValue().finalize() }
                 pointer = nil
             }
         }
         return functions
     }()
 
-    private static func of(_ source: UnsafeMutablePointer<GSource>) -> SessionSource? {
-        source.withState { $0.map { Unmanaged<SessionSource>.fromOpaque($0).takeUnretainedValue() } }
+    /// 1 for true, as GLib has it.
+    @inline(__always)
+    private static func with(_ source: UnsafeMutablePointer<GSource>?, _ body: (SessionSource) -> Bool) -> gboolean {
+        guard let pointer = source?.withState({ $0 }) else { return 0 }
+        // SAFETY: GLib holds the source during these calls, and the source its state until finalize.
+        return Unmanaged<SessionSource>.fromOpaque(pointer)._withUnsafeGuaranteedRef { body($0) } ? 1 : 0
     }
 }
 

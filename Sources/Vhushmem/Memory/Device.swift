@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
 import CLinux
+import Synchronization
 
 /// What a device and its regions share: one lock, one quota. Regions outlive their device where somebody holds on to them.
 final class DeviceState {
@@ -12,11 +13,16 @@ final class DeviceState {
     var isGone = false
     /// Guarded by `lock`: raised when a mapping becomes broken. Once it is there it stays.
     private(set) var alarm: Alarm?
-    /// Guarded by `lock`: how many regions have observers.
-    var observedRegions = 0
+    /// How many regions have observers. As a rule none has, and who only wants to know that takes no lock.
+    private let observedRegions = Atomic<Int>(0)
+    var isObserved: Bool { observedRegions.load(ordering: .relaxed) > 0 }
 
     init(quota: Quota) {
         self.quota = quota
+    }
+
+    func countObserved(_ change: Int) {
+        observedRegions.wrappingAdd(change, ordering: .relaxed)
     }
 
     /// The alarm, made when it is first asked for.
@@ -37,18 +43,23 @@ final class DeviceState {
 /// by `state.lock`.
 public final class Device: @unchecked Sendable {
     let state: DeviceState
-    /// By id. Guarded by `state.lock`.
-    private var regions: [Region?]
+    /// Every region that the device has or had: they live as long as it does. Guarded by `state.lock`.
+    private var regions: [Region] = []
+    /// The address of the object of each region that it has, by id; 0: none. Changed with `state.lock` held, and read without: each
+    /// request begins here.
+    private let addresses: UnsafeMutablePointer<UInt64>
 
     /// A device without regions.
     public init(_ options: DeviceOptions = DeviceOptions()) {
         state = DeviceState(quota: Quota(maximumMappings: options.maximumMappings, maximumBytes: options.maximumBytes))
-        regions = [Region?](repeating: nil, count: SharedMemoryConfig.maximumRegions)
+        addresses = .allocate(capacity: SharedMemoryConfig.maximumRegions)
+        addresses.initialize(repeating: 0, count: SharedMemoryConfig.maximumRegions)
     }
 
     deinit {
         state.lock.withLock { state.isGone = true }
-        for region in regions { region?.unmapAll() }
+        for region in regions { region.unmapAll() }
+        addresses.deallocate()
     }
 
     /// Gives the device a region and reserves its window. `size`: bytes, a multiple of the page size.
@@ -60,8 +71,9 @@ public final class Device: @unchecked Sendable {
         let region = try Region.make(id: id, size: size, options: options, device: state)
         // Somebody else may have been quicker since the first look, which only saves reserving a window for nothing.
         let isFirst = state.lock.withLock {
-            guard regions[Int(id)] == nil else { return false }
-            regions[Int(id)] = region
+            guard self.region(id: id) == nil else { return false }
+            regions.append(region)
+            publish(UInt64(UInt(bitPattern: Unmanaged.passUnretained(region).toOpaque())), id: id)
             return true
         }
         guard isFirst else { throw ShmemError(EEXIST, .region(shmid: id, size: size), .exists) }
@@ -69,13 +81,22 @@ public final class Device: @unchecked Sendable {
     }
 
     /// The region with this id; nil: there is none.
+    @_optimize(speed)
+    @inline(__always)
     public func region(id: UInt8) -> Region? {
-        state.lock.withLock { regions[Int(id)] }
+        // SAFETY: there are 256 addresses, each that of an object which lives as long as the device.
+        guard let address = UnsafeRawPointer(bitPattern: UInt(vhu_load_acquire(addresses + Int(id)))) else { return nil }
+        return Unmanaged<Region>.fromOpaque(address).takeUnretainedValue()
+    }
+
+    private func publish(_ address: UInt64, id: UInt8) {
+        // SAFETY: as above.
+        vhu_store_release(addresses + Int(id), address)
     }
 
     /// All regions, in the order of their ids.
     public var allRegions: [Region] {
-        state.lock.withLock { regions.compactMap { $0 } }
+        state.lock.withLock { (0...UInt8.max).compactMap { region(id: $0) } }
     }
 
     /// How many mappings are live in all regions together.
@@ -98,12 +119,11 @@ public final class Device: @unchecked Sendable {
 
     /// Takes every region out again: what a front-end does whose handshake fails half-way.
     func removeRegions() {
-        let removed = state.lock.withLock {
-            let all = regions
-            regions = [Region?](repeating: nil, count: SharedMemoryConfig.maximumRegions)
-            return all
+        let removed = allRegions
+        state.lock.withLock {
+            for region in removed { publish(0, id: region.id) }
         }
-        for region in removed { region?.unmapAll() }
+        for region in removed { region.unmapAll() }
     }
 
     /// Calls `tell` for each mapping that has become broken since this was last called, until it returns false.
@@ -161,8 +181,7 @@ public final class Device: @unchecked Sendable {
 
     /// Tells every region's observers that what changed is complete: after the answer to what `handleMap` and `handleUnmap` did.
     public func commit() {
-        // As a rule nobody listens, and then this is on the way of every message for nothing.
-        guard state.lock.withLock({ state.observedRegions > 0 }) else { return }
+        guard state.isObserved else { return }
         for region in allRegions { region.commit() }
     }
 }

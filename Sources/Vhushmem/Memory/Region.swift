@@ -60,9 +60,9 @@ public final class Region: @unchecked Sendable {
             _ = removeAll()
             // What the kernel would not undo goes with the window: then the books must not keep it either.
             while let record = table.first(endingAfter: 0), let pages = ownedPages(record),
-                let removed = table.remove(at: record.start)
+                let (removed, isBeside) = table.removeCounting(at: record.start)
             {
-                forget(removed, pages)
+                forget(removed, pages, isBeside: isBeside)
             }
         }
         scratch.forgetAll()
@@ -113,11 +113,11 @@ public final class Region: @unchecked Sendable {
             fd: fd, fileOffset: fileOffset, range: range, writable: writable, populate: options.populate, for: subject)
         var object = object
         if options.keepsFiles, object == nil { object = try keeper(fd: fd, fileOffset, range, writable) }
-        let watchers = try device.lock.withLock { () throws(ShmemError) -> [any RegionObserver] in
+        let watchers = try device.lock.withLock { () throws(ShmemError) -> [any RegionObserver]? in
             try place(fd: fd, fileOffset: fileOffset, range: range, plan: plan, writable: writable, object: object, subject)
-            return observers
+            return observers.isEmpty ? nil : observers
         }
-        guard !watchers.isEmpty else { return }
+        guard let watchers else { return }
         let record = MappingRecord(start: offset, length: length, fileOffset: fileOffset, word: writable ? 1 : 0)
         try tell(watchers, of: record, range, subject)
     }
@@ -253,6 +253,7 @@ public final class Region: @unchecked Sendable {
     /// Tells the observers that what changed is complete. Called after the back-end was answered.
     @_optimize(speed)
     func commit() {
+        guard device.isObserved else { return }
         let watchers = device.lock.withLock { observers }
         for watcher in watchers { watcher.regionDidCommit(self) }
     }
@@ -274,7 +275,7 @@ public final class Region: @unchecked Sendable {
     /// From now on `observer` is told of every change.
     func add(_ observer: any RegionObserver) {
         device.lock.withLock {
-            if observers.isEmpty { device.observedRegions &+= 1 }
+            if observers.isEmpty { device.countObserved(1) }
             observers.append(observer)
         }
     }
@@ -283,7 +284,7 @@ public final class Region: @unchecked Sendable {
         device.lock.withLock {
             guard !observers.isEmpty else { return }
             observers.removeAll { $0 === observer }
-            if observers.isEmpty { device.observedRegions &-= 1 }
+            if observers.isEmpty { device.countObserved(-1) }
         }
     }
 
@@ -297,8 +298,13 @@ public final class Region: @unchecked Sendable {
         if device.isGone { throw ShmemError(ESHUTDOWN, subject, .deviceGone) }
         let pages = plan.pages
         guard pages.end <= size else { throw ShmemError(EINVAL, subject, .beyondEnd(size: size)) }
-        if let next = table.first(endingAfter: pages.start), next.start < pages.end {
-            throw ShmemError(EEXIST, subject, .overlap(next))
+        let index: Int
+        let cost: Int
+        switch table.place(for: pages.start, last: pages.end &- 1) {
+        case .taken(let other): throw ShmemError(EEXIST, subject, .overlap(other))
+        case .free(let found, let isBeside):
+            index = found
+            cost = separateMappings(for: pages, isBeside: isBeside)
         }
         if let shortage = quota.shortage(for: pages.length) {
             throw ShmemError(ENOSPC, subject, .quota(shortage, of: "region"))
@@ -306,7 +312,6 @@ public final class Region: @unchecked Sendable {
         if let shortage = device.quota.shortage(for: pages.length) {
             throw ShmemError(ENOSPC, subject, .quota(shortage, of: "device"))
         }
-        let cost = separateMappings(for: pages)
         guard ProcessBudget.take(cost) else { throw ShmemError(ENOSPC, subject, .processBudget(limit: ProcessBudget.limit)) }
         do throws(Errno) {
             try window.place(fd: fd, over: pages, plan: plan, advice: options.hugePages ? MADV_HUGEPAGE : nil)
@@ -320,7 +325,7 @@ public final class Region: @unchecked Sendable {
         // The memory is there: from the insertion on, translate finds it.
         let word = MappingWord(writable: writable, retaining: object)
         let record = MappingRecord(start: range.start, length: range.length, fileOffset: fileOffset, word: word.bits)
-        guard case .done = table.insert(record) else {
+        guard case .done = table.insert(record, at: index) else {
             word.endMapping()
             try? window.clear(pages)
             ProcessBudget.give(cost)
@@ -334,7 +339,7 @@ public final class Region: @unchecked Sendable {
 
     @_optimize(speed)
     private func remove(_ record: MappingRecord, _ subject: ShmemError.Subject) throws(ShmemError) {
-        guard let pages = ownedPages(record), let removed = table.remove(at: record.start) else { return }
+        guard let pages = ownedPages(record), let (removed, isBeside) = table.removeCounting(at: record.start) else { return }
         // translate does not find it any more: now the memory may go.
         do throws(Errno) {
             try window.clear(pages)
@@ -342,7 +347,7 @@ public final class Region: @unchecked Sendable {
             _ = table.insert(removed)
             throw ShmemError(error.code, subject, .system("mmap", error.code))
         }
-        forget(removed, pages)
+        forget(removed, pages, isBeside: isBeside)
         scratch.forget(in: pages)
     }
 
@@ -355,7 +360,9 @@ public final class Region: @unchecked Sendable {
             try window.clear(everything)
             var from: UInt64 = 0
             while let record = table.first(endingAfter: from), let pages = ownedPages(record) {
-                forget(record, pages, isFirst: true)
+                // Those before it have left, even if the table still has them.
+                let next = table.first(endingAfter: pages.end)
+                forget(record, pages, isBeside: next?.start == pages.end ? 1 : 0)
                 from = pages.end
             }
             table.removeAll()
@@ -371,24 +378,20 @@ public final class Region: @unchecked Sendable {
         return count &- quota.mappings
     }
 
-    /// The books when a record leaves the table. `isFirst`: those before it have left, even if the table still has them.
+    /// The books when a record leaves the table.
     @_optimize(speed)
-    private func forget(_ record: MappingRecord, _ pages: ByteRange, isFirst: Bool = false) {
+    private func forget(_ record: MappingRecord, _ pages: ByteRange, isBeside: Int) {
         let word = MappingWord(bits: record.word)
-        ProcessBudget.give(separateMappings(for: pages, isFirst: isFirst) &+ (word.hasZeroTail ? 1 : 0))
+        ProcessBudget.give(separateMappings(for: pages, isBeside: isBeside) &+ (word.hasZeroTail ? 1 : 0))
         quota.remove(pages.length)
         device.quota.remove(pages.length)
         word.endMapping()
     }
 
     /// How many more separate mappings the kernel has when a free range is mapped: two (the hole is split), less one for each
-    /// neighbour that the range touches. The same number goes again when it is undone.
+    /// neighbour that the range touches: other mappings, or the window's ends. The same number goes again when it is undone.
     @_optimize(speed)
-    private func separateMappings(for pages: ByteRange, isFirst: Bool = false) -> Int {
-        let before = isFirst ? nil : table.last(startingBefore: pages.start)
-        var cost = 2
-        if pages.start == 0 || before.flatMap(ownedPages)?.end == pages.start { cost &-= 1 }
-        if pages.end == size || table.first(endingAfter: pages.end)?.start == pages.end { cost &-= 1 }
-        return cost
+    private func separateMappings(for pages: ByteRange, isBeside: Int) -> Int {
+        2 &- isBeside &- (pages.start == 0 ? 1 : 0) &- (pages.end == size ? 1 : 0)
     }
 }

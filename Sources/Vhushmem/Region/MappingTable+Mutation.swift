@@ -10,25 +10,52 @@ extension MappingTable {
         case outOfMemory
     }
 
+    /// What is at a range, and beside it.
+    enum Place {
+        /// This record owns a page of it.
+        case taken(MappingRecord)
+        /// Nothing does. `isBeside`: of how many records the pages next to it are. `index`: for `insert(_:at:)`.
+        case free(index: Int, isBeside: Int)
+    }
+
+    /// Looks where a record would go that starts at `start` and whose last page ends with the byte `last`.
+    @_optimize(speed)
+    @inline(__always)
+    func place(for start: UInt64, last: UInt64) -> Place {
+        guard let leaf = notePath(to: start) else { return .free(index: 0, isBeside: 0) }
+        // No two records share a page, so only the two neighbours can be in the way.
+        let first = start & ~pageMask
+        let index = leaf.index(of: start, shape: .leaf)
+        let neighbour = leaf.record(index)
+        let precedes = neighbour.start <= start
+        var isBeside = 0
+        if precedes {
+            let end = neighbour.lastOwnedByte(pageMask: pageMask)
+            if end >= first { return .taken(neighbour) }
+            if end &+ 1 == first { isBeside = 1 }
+        }
+        if let after = precedes ? successor(of: index, in: leaf) : neighbour {
+            let begin = after.firstOwnedByte(pageMask: pageMask)
+            if begin <= last { return .taken(after) }
+            if last &+ 1 == begin { isBeside &+= 1 }
+        }
+        return .free(index: precedes ? index &+ 1 : 0, isBeside: isBeside)
+    }
+
     /// Adds a record, or changes nothing.
     @_optimize(speed)
     func insert(_ record: MappingRecord) -> Insertion {
+        switch place(for: record.start, last: record.lastOwnedByte(pageMask: pageMask)) {
+        case .taken(let other): .overlap(other)
+        case .free(let index, _): insert(record, at: index)
+        }
+    }
+
+    /// The same where `place` said that it can be, and nothing has changed since.
+    @_optimize(speed)
+    func insert(_ record: MappingRecord, at index: Int) -> Insertion {
         let entry = TableNode.Entry(key: record.start, first: record.length, second: record.fileOffset, third: record.word)
-        guard let root, let leaf = notePath(to: record.start) else { return insertFirst(entry) }
-
-        // No two records share a page, so only the two neighbours can be in the way.
-        let index = leaf.index(of: record.start, shape: .leaf)
-        let neighbour = leaf.record(index)
-        let precedes = neighbour.start <= record.start
-        if precedes, neighbour.lastOwnedByte(pageMask: pageMask) >= record.firstOwnedByte(pageMask: pageMask) {
-            return .overlap(neighbour)
-        }
-        if let after = precedes ? successor(of: index, in: leaf) : neighbour,
-            after.firstOwnedByte(pageMask: pageMask) <= record.lastOwnedByte(pageMask: pageMask)
-        {
-            return .overlap(after)
-        }
-
+        guard let root else { return insertFirst(entry) }
         // Each full node on the way up will split; when the root does, a new root is needed too.
         let top = root.level
         var splits = 0
@@ -37,19 +64,33 @@ extension MappingTable {
         guard splits < TableNode.maximumLevels, reserveNodes(UInt64(truncatingIfNeeded: needed)) else { return .outOfMemory }
 
         beginChange()
-        add(entry, at: precedes ? index &+ 1 : 0, top: top)
+        add(entry, at: index, top: top)
         state[StateWord.count] &+= 1
         endChange()
         return .done
     }
 
     /// Removes the record that starts exactly there and returns it; nil: there is none.
-    @_optimize(speed)
     func remove(at start: UInt64) -> MappingRecord? {
+        removeCounting(at: start)?.record
+    }
+
+    /// The same. `isBeside`: of how many others the pages next to it are.
+    @_optimize(speed)
+    func removeCounting(at start: UInt64) -> (record: MappingRecord, isBeside: Int)? {
         guard let root, let leaf = notePath(to: start) else { return nil }
         let index = leaf.index(of: start, shape: .leaf)
         guard leaf.key(index) == start else { return nil }
         let record = leaf.record(index)
+        var isBeside = 0
+        // Where it is the first of its leaf, the one before it takes another search.
+        let before = index > 0 ? leaf.record(index &- 1) : last(startingBefore: start)
+        if let before, before.lastOwnedByte(pageMask: pageMask) &+ 1 == start & ~pageMask { isBeside = 1 }
+        if let after = successor(of: index, in: leaf),
+            record.lastOwnedByte(pageMask: pageMask) &+ 1 == after.firstOwnedByte(pageMask: pageMask)
+        {
+            isBeside &+= 1
+        }
 
         beginChange()
         leaf.remove(at: index, shape: .leaf)
@@ -57,7 +98,7 @@ extension MappingTable {
         refill(top: root.level)
         state[StateWord.count] &-= 1
         endChange()
-        return record
+        return (record, isBeside)
     }
 
     /// Removes all records. The nodes are kept for reuse.

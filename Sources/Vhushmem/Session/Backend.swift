@@ -174,9 +174,10 @@ public final class Backend: Pollable {
     var pollTargets: PollTargets {
         var targets = PollTargets()
         if let main {
-            targets.first = .init(fd: main.fd, events: Int16(main.hasUnsent ? POLLOUT : POLLIN))
+            // A loop inside a callback finds nothing to do while a message is under way.
+            if !isServing { targets.first = .init(fd: main.fd, events: Int16(main.hasUnsent ? POLLOUT : POLLIN)) }
             // While replies wait nothing is read, so nothing that waits to be read is something to do.
-            if !main.hasUnsent { targets.deadline = main.hasBufferedMessage ? 0 : main.deadline }
+            if !main.hasUnsent, !isServing { targets.deadline = main.hasBufferedMessage ? 0 : main.deadline }
         } else if let until = acceptPause.until {
             targets.deadline = until
         } else if let fd = listenerDescriptor {

@@ -99,8 +99,9 @@ final class BackendChannel {
     }
 
     var pollTarget: PollTargets.Target? {
-        // Not even the end of the channel is looked at while an answer is owed: it would be there again and again.
-        if unanswered != nil { return nil }
+        // Not even the end of the channel is looked at while an answer is owed: it would be there again and again. Nor is anything by a
+        // loop inside a listener, while the request that the listener is told of is under way.
+        if unanswered != nil || isCarryingOut { return nil }
         // So long as an answer waits nothing is read: a back-end that reads no answers gets no further, and costs no memory.
         return PollTargets.Target(fd: stream.fd, events: Int16(stream.hasUnsent ? POLLOUT : POLLIN))
     }
@@ -111,10 +112,10 @@ final class BackendChannel {
         isResetting = false
     }
 
-    /// Serves what is there, up to a bound. With `reports`, `report` is called after each answer and returns false to stop.
+    /// Serves what is there, up to a bound. With `reports`, `report` is called after each answer; it may close the channel.
     /// Returns how many requests were taken.
     @_optimize(speed)
-    func serve(reports: Bool, report: (ServedRequest) -> Bool) -> (count: Int32, lost: ShmemError?) {
+    func serve(reports: Bool, report: (ServedRequest) -> Void) -> (count: Int32, lost: ShmemError?) {
         var count: Int32 = 0
         // A callback that dispatches finds its own request still under way.
         guard !isCarryingOut else { return (0, nil) }
@@ -137,7 +138,7 @@ final class BackendChannel {
     }
 
     @_optimize(speed)
-    private func serveOne(_ reports: Bool, _ report: (ServedRequest) -> Bool) -> Step {
+    private func serveOne(_ reports: Bool, _ report: (ServedRequest) -> Void) -> Step {
         if stream.hasUnsent {
             if case .failed(let error) = stream.flush() { return .lost(failure("answering", error)) }
             if stream.hasUnsent { return .idle }
@@ -156,7 +157,7 @@ final class BackendChannel {
 
     @_optimize(speed)
     private func serve(
-        _ header: MessageHeader, _ payload: UnsafeRawBufferPointer, _ reports: Bool, _ report: (ServedRequest) -> Bool
+        _ header: MessageHeader, _ payload: UnsafeRawBufferPointer, _ reports: Bool, _ report: (ServedRequest) -> Void
     ) -> Step {
         let isOlder = isOlderThanReset(MessageHeader.size &+ payload.count)
         switch header.request {
@@ -169,7 +170,7 @@ final class BackendChannel {
     @_optimize(speed)
     private func serveMapping(
         _ header: MessageHeader, _ payload: UnsafeRawBufferPointer, isOlder: Bool, _ reports: Bool,
-        _ report: (ServedRequest) -> Bool
+        _ report: (ServedRequest) -> Void
     ) -> Step {
         let map = SharedMemoryMap(payload)
         var failure: ShmemError?
@@ -182,22 +183,24 @@ final class BackendChannel {
             failure = error
         }
         isCarryingOut = false
-        stream.releaseDescriptors()
+        // What was mapped is no socket that could linger. (A map that is done has one descriptor, an unmap none.)
+        stream.releaseDescriptors(areMappable: failure == nil)
         var sending = MessageStream.Sending.done
         if header.needsReply, !isClosed { sending = answer(header.request, failure?.code ?? 0) }
         // Whether the answer could be sent or not, what was changed is complete.
-        if failure == nil, let map { device.region(id: map.shmid)?.commit() }
+        if failure == nil, device.state.isObserved, let map { device.region(id: map.shmid)?.commit() }
         if case .failed(let error) = sending { return .lost(self.failure("answering", error)) }
         guard !isClosed else { return .stopped }
         guard reports else { return .served }
         let served = ServedRequest(
             request: header.request, shmid: map?.shmid ?? 0, offset: map?.offset ?? 0, length: map?.length ?? 0,
             fileOffset: map?.fileOffset ?? 0, flags: map?.flags ?? 0, error: failure)
-        return report(served) ? .served : .stopped
+        report(served)
+        return .served
     }
 
     private func serveOther(
-        _ header: MessageHeader, _ payload: UnsafeRawBufferPointer, _ reports: Bool, _ report: (ServedRequest) -> Bool
+        _ header: MessageHeader, _ payload: UnsafeRawBufferPointer, _ reports: Bool, _ report: (ServedRequest) -> Void
     ) -> Step {
         isCarryingOut = true
         let outcome = carryOutOther(header, payload)
@@ -223,7 +226,8 @@ final class BackendChannel {
         guard reports else { return .served }
         let served = ServedRequest(
             request: header.request, shmid: 0, offset: 0, length: 0, fileOffset: 0, flags: 0, error: failure)
-        return report(served) ? .served : .stopped
+        report(served)
+        return .served
     }
 
     private func carryOutOther(_ header: MessageHeader, _ payload: UnsafeRawBufferPointer) -> OtherAnswer {

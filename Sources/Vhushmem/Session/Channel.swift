@@ -112,11 +112,7 @@ public final class Channel: Pollable {
             }
         }
         guard let channel else { return -ENOTCONN }
-        let (count, lost) = channel.serve(reports: onEvent != nil) { request in
-            onEvent?(self, .served(request))
-            // The callback may have closed the channel.
-            return self.channel === channel
-        }
+        let (count, lost) = channel.serve(reports: onEvent != nil) { onEvent?(self, .served($0)) }
         if let lost, self.channel === channel {
             loss = lost
             drop()

@@ -246,7 +246,9 @@ public final class Frontend: Pollable {
         // since the loop looked, so what the loop saw does not count then.
         let mustReadMain = phase == .shakingHands || isResetting || mustSendAgain || main?.deadline != nil
         if ready.contains(.first) || mustReadMain { taken = readMain() }
-        if ready.contains(.second) || channel?.hasMore == true || channel?.stream.deadline != nil { taken &+= serveChannel() }
+        if let channel, ready.contains(.second) || channel.hasMore || channel.stream.deadline != nil {
+            taken &+= serve(channel)
+        }
         checkTime()
         watch()
         return taken
@@ -371,13 +373,8 @@ public final class Frontend: Pollable {
     // MARK: The channel
 
     @_optimize(speed)
-    func serveChannel() -> Int32 {
-        guard let channel else { return 0 }
-        let (count, lost) = channel.serve(reports: onEvent != nil) { request in
-            report(request)
-            // The callback may have ended the connection.
-            return self.channel === channel
-        }
+    private func serve(_ channel: BackendChannel) -> Int32 {
+        let (count, lost) = channel.serve(reports: onEvent != nil) { report($0) }
         if let lost { loseChannel(channel, lost) }
         return count
     }

@@ -206,11 +206,11 @@ final class MessageStream {
 
     // MARK: Receive
 
-    /// Ends the message that was handed out: its descriptors are closed unless they were taken.
+    /// Ends the message that was handed out: its descriptors are closed unless they were taken. `areMappable`: see there.
     @_optimize(speed)
-    func releaseDescriptors() {
+    func releaseDescriptors(areMappable: Bool = false) {
         guard !currentDescriptorsAreOthers else { return }
-        if !descriptors.isEmpty { descriptors.closeAll() }
+        if !descriptors.isEmpty { descriptors.closeAll(areMappable: areMappable) }
         descriptorsBegin = -1
     }
 

@@ -42,9 +42,9 @@ struct FileDescriptor: ~Copyable {
 
 extension FileDescriptor {
     /// Closes a descriptor that a peer sent. It may be a socket that is set to linger, whose close would wait for as long as the peer
-    /// likes; on anything else the first call does nothing.
-    static func closeReceived(_ raw: Int32) {
-        vhu_stop_lingering(raw)
+    /// likes; on anything else the first call does nothing, and is left out where it is known to be a file that can be mapped.
+    static func closeReceived(_ raw: Int32, isMappable: Bool = false) {
+        if !isMappable { vhu_stop_lingering(raw) }
         close(raw)
     }
 }
@@ -57,35 +57,27 @@ struct FileIdentity: Equatable {
 
 /// The kernel's view of an open file, as far as mapping it needs.
 struct FileStatus {
-    let isRegular: Bool
-    let isDirectory: Bool
-    let isPipeOrSocket: Bool
-    let isSocket: Bool
-    /// An object of the kernel's that is no file: an eventfd, for one. Nobody but the kernel serves it.
-    let isAnonymous: Bool
-    let size: UInt64
-    let links: UInt64
-    let blockSize: UInt64
-    let identity: FileIdentity
-    private let isOnBlockDevice: Bool
+    private let status: vhu_file_status
 
     /// What the kernel knows without asking anybody: the file may be one of a FUSE server that never answers.
     init(of fd: Int32) throws(Errno) {
-        var status = statx()
+        var status = vhu_file_status()
         _ = try systemCall(.statx) { vhu_statx_cached(fd, &status) }
-        let mode = UInt32(status.stx_mode)
-        isRegular = vhu_is_regular(mode)
-        isDirectory = vhu_is_directory(mode)
-        isSocket = vhu_is_socket(mode)
-        isAnonymous = vhu_is_anonymous(mode)
-        isPipeOrSocket = isSocket || vhu_is_fifo(mode)
-        size = status.stx_size
-        links = UInt64(status.stx_nlink)
-        blockSize = UInt64(status.stx_blksize)
-        isOnBlockDevice = status.stx_dev_major != 0
-        identity = FileIdentity(
-            device: UInt64(status.stx_dev_major) << 32 | UInt64(status.stx_dev_minor), inode: status.stx_ino)
+        self.status = status
     }
+
+    private var mode: UInt32 { UInt32(status.mode) }
+    var isRegular: Bool { vhu_is_regular(mode) }
+    var isDirectory: Bool { vhu_is_directory(mode) }
+    var isSocket: Bool { vhu_is_socket(mode) }
+    var isPipeOrSocket: Bool { isSocket || vhu_is_fifo(mode) }
+    /// An object of the kernel's that is no file: an eventfd, for one. Nobody but the kernel serves it.
+    var isAnonymous: Bool { vhu_is_anonymous(mode) }
+    var size: UInt64 { status.size }
+    var links: UInt64 { UInt64(status.links) }
+    var blockSize: UInt64 { UInt64(status.block_size) }
+    var identity: FileIdentity { FileIdentity(device: status.device, inode: status.inode) }
+    private var isOnBlockDevice: Bool { status.on_block_device }
 
     /// Whether it is a regular file of ext4 or XFS: their mmap asks nobody. (A FUSE file system's asks a process, which may say no.)
     func isOnLocalDisk(_ fd: Int32) -> Bool {

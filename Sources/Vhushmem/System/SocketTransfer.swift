@@ -33,8 +33,10 @@ struct ReceivedDescriptors: ~Copyable {
     /// One of them, still owned here; nil: there are not so many.
     subscript(index: Int) -> Int32? { index >= 0 && index < count ? raw[index] : nil }
 
-    mutating func closeAll() {
-        for index in 0..<count { FileDescriptor.closeReceived(raw[index]) }
+    /// `areMappable`: each is a file that can be mapped, and so no socket.
+    @_optimize(speed)
+    mutating func closeAll(areMappable: Bool = false) {
+        for index in 0..<count { FileDescriptor.closeReceived(raw[index], isMappable: areMappable) }
         count = 0
         wasTruncated = false
     }
