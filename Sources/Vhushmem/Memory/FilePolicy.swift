@@ -48,7 +48,9 @@ extension FilePolicy {
         if status.isPipeOrSocket { throw ShmemError(ENODEV, subject, .notMappable("pipe or socket")) }
         if !status.isRegular, contains(.filesOnly) { throw ShmemError(EACCES, subject, .policy("devices")) }
 
-        let seals = try seals(status, fd: fd, for: subject)
+        // The kernel looks at the seals of a memfd itself: then we need not, unless we want one more.
+        let isPlainMemfd = isPlainMemfd(status)
+        let seals = isPlainMemfd ? nil : try seals(status, fd: fd, for: subject)
         var pageSize = Memory.pageSize
         if seals != nil, status.blockSize > pageSize {
             // Files that can have seals are in memory: of shmem, where a large block means nothing, or of hugetlbfs, which maps in
@@ -89,10 +91,18 @@ extension FilePolicy {
         // MAP_SHARED, but for a memfd that is sealed against writing: older kernels refuse that even for reading only, and since nobody
         // can write to it any more, a private mapping shows the same bytes, on all of them alike.
         let sharing = (seals ?? 0) & vhu_seal_write != 0 ? MAP_PRIVATE : MAP_SHARED
-        let isPlain = pageSize == Memory.pageSize && (seals != nil || status.isOnLocalDisk(fd))
+        let isPlain = isPlainMemfd || pageSize == Memory.pageSize && (seals != nil || status.isOnLocalDisk(fd))
         return FilePlan(
             protection: writable ? PROT_READ | PROT_WRITE : PROT_READ, flags: sharing | (populate ? MAP_POPULATE : 0),
             fileOffset: end &- Int(clamping: pages.length), pages: pages, canMapInPlace: isPlain)
+    }
+
+    /// A memfd of ordinary pages, whose seals nobody has to ask for.
+    @_optimize(speed)
+    @inline(__always)
+    private func isPlainMemfd(_ status: FileStatus) -> Bool {
+        guard let device = Window.memfdDevice else { return false }
+        return status.isRegular && status.identity.device == device && !contains(.requireSealShrink)
     }
 
     /// The file's seals; nil: it is of a kind that can't have any, or not one that has to be asked.

@@ -318,6 +318,7 @@ public final class Region: @unchecked Sendable {
         } catch {
             ProcessBudget.give(cost)
             if error.code == EACCES { throw ShmemError(EACCES, subject, .notOpenFor(writable ? "writing" : "reading")) }
+            if error.code == EPERM, plan.canMapInPlace { throw ShmemError(EPERM, subject, .sealed) }
             // A file in memory, or of a local disk, needs nothing of the kernel but one more mapping.
             if error.code == ENOMEM, plan.canMapInPlace { throw ShmemError(ENOSPC, subject, .kernelBudget) }
             throw ShmemError(error.code, subject, .system("mmap", error.code))

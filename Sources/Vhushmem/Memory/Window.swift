@@ -73,7 +73,7 @@ public final class Window: @unchecked Sendable {
     func place(fd: Int32, over range: ByteRange, plan: FilePlan, advice: Int32?) throws(Errno) {
         guard let length = Int(exactly: range.length), let offset = Int(exactly: range.start) else { throw Errno(ENOMEM) }
         let address = baseAddress + offset
-        if plan.canMapInPlace, Window.refusedMapKeepsReservation {
+        if plan.canMapInPlace, Window.memfdDevice != nil {
             do throws(Errno) {
                 _ = try Memory.map(
                     address, length, protection: plan.protection, flags: plan.flags | MAP_FIXED, fd: fd, offset: plan.fileOffset
@@ -159,18 +159,25 @@ public final class Window: @unchecked Sendable {
         }
     }
 
-    /// Whether a MAP_FIXED of a memfd that its seals refuse leaves what was mapped there, as newer kernels do: they look at the seals
-    /// first. A back-end may seal its memfd between our look and the kernel's, so where this is not so, nothing is mapped in place.
-    static let refusedMapKeepsReservation: Bool = {
+    /// The device that memfds are on, where the kernel looks at their seals before it unmaps anything: a MAP_FIXED that they refuse leaves
+    /// what was mapped there, and one for reading is let through whatever they are. nil: an older kernel. There nothing is mapped in
+    /// place, since a back-end may seal its memfd between our look and the kernel's; and seals have to be asked for.
+    static let memfdDevice: UInt64? = {
         let length = Int(clamping: Memory.pageSize)
-        guard let sealed = try? systemCall(.memfd, { vhu_memfd_sealed_against_writing() }) else { return false }
+        guard let sealed = try? systemCall(.memfd, { vhu_memfd_sealed_against_writing() }) else { return nil }
         let file = FileDescriptor(owning: sealed)
-        guard let page = try? Memory.map(nil, length, protection: PROT_NONE, flags: reservationFlags) else { return false }
+        guard let status = try? FileStatus(of: file.raw),
+            let page = try? Memory.map(nil, length, protection: PROT_NONE, flags: reservationFlags)
+        else { return nil }
         let asked = try? Memory.map(
             page, length, protection: PROT_READ | PROT_WRITE, flags: MAP_SHARED | MAP_FIXED, fd: file.raw)
         let refilled = try? Memory.map(
             page, length, protection: PROT_NONE, flags: reservationFlags | vhu_map_fixed_noreplace)
+        // Who does not know that flag finds another place, if this one is taken.
+        if let refilled, refilled != page { try? Memory.unmap(refilled, length) }
+        let read = try? Memory.map(nil, length, protection: PROT_READ, flags: MAP_SHARED, fd: file.raw)
+        if let read { try? Memory.unmap(read, length) }
         try? Memory.unmap(page, length)
-        return asked == nil && refilled == nil
+        return asked == nil && refilled != page && read != nil ? status.identity.device : nil
     }()
 }
