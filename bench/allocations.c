@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* How many times malloc and its family are called for a pair of map and unmap, once warm: the larger one of the wire's and the C calls'. */
+#include "in-process.h"
+
+#define WARM_UP 1000
+#define PAIRS 10000
+
+extern void *__libc_malloc(size_t size);
+extern void *__libc_calloc(size_t count, size_t size);
+extern void *__libc_realloc(void *old, size_t size);
+extern void *__libc_memalign(size_t alignment, size_t size);
+
+static uint64_t allocations;
+
+void *malloc(size_t size)
+{
+    allocations++;
+    return __libc_malloc(size);
+}
+
+void *calloc(size_t count, size_t size)
+{
+    allocations++;
+    return __libc_calloc(count, size);
+}
+
+void *realloc(void *old, size_t size)
+{
+    allocations++;
+    return __libc_realloc(old, size);
+}
+
+void *aligned_alloc(size_t alignment, size_t size)
+{
+    allocations++;
+    return __libc_memalign(alignment, size);
+}
+
+int posix_memalign(void **place, size_t alignment, size_t size)
+{
+    allocations++;
+    *place = __libc_memalign(alignment, size);
+    return *place != NULL ? 0 : ENOMEM;
+}
+
+static void by_the_wire(in_process *p, uint64_t slot)
+{
+    send_map(p->channel, true, slot * p->page, p->page, p->file);
+    g_main_context_iteration(p->context, FALSE);
+    take_answer(p->channel);
+    send_unmap(p->channel, true, slot * p->page, p->page);
+    g_main_context_iteration(p->context, FALSE);
+    take_answer(p->channel);
+}
+
+static void by_calls(in_process *p, uint64_t slot)
+{
+    VhostUserMMap map = mapping_at(p, slot);
+    MUST(vhushmem_handle_map(p->device, &map, p->file, NULL) == 0);
+    MUST(vhushmem_handle_unmap(p->device, &map, NULL) == 0);
+}
+
+static double per_pair(in_process *p, void (*pair)(in_process *, uint64_t))
+{
+    uint64_t before = 0;
+    for (uint64_t i = 0; i < WARM_UP + PAIRS; i++) {
+        if (i == WARM_UP) {
+            before = allocations;
+        }
+        pair(p, free_slot(i));
+    }
+    return (double)(allocations - before) / PAIRS;
+}
+
+int main(void)
+{
+    in_process p;
+    in_process_open(&p);
+    MUST(allocations > 0); /* else they are not seen at all */
+    double wire = per_pair(&p, by_the_wire), calls = per_pair(&p, by_calls);
+    printf("allocations %g\n", wire > calls ? wire : calls);
+    in_process_close(&p);
+    return 0;
+}
