@@ -45,12 +45,10 @@ int posix_memalign(void **place, size_t alignment, size_t size)
 
 static void by_the_wire(in_process *p, uint64_t slot)
 {
-    send_map(p->channel, true, slot * p->page, p->page, p->file);
-    g_main_context_iteration(p->context, FALSE);
+    map_by_the_wire(p, slot);
+    turn(p);
     take_answer(p->channel);
-    send_unmap(p->channel, true, slot * p->page, p->page);
-    g_main_context_iteration(p->context, FALSE);
-    take_answer(p->channel);
+    unmap_by_the_wire(p, slot);
 }
 
 static void by_calls(in_process *p, uint64_t slot)
@@ -75,7 +73,7 @@ static double per_pair(in_process *p, void (*pair)(in_process *, uint64_t))
 int main(void)
 {
     in_process p;
-    in_process_open(&p);
+    in_process_open(&p, NULL);
     MUST(allocations > 0); /* else they are not seen at all */
     double wire = per_pair(&p, by_the_wire), calls = per_pair(&p, by_calls);
     printf("allocations %g\n", wire > calls ? wire : calls);

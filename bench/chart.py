@@ -6,8 +6,8 @@ import html
 ROW = 26
 TOP = 64
 BAR_LEFT, BAR_LIMIT, BAR_RIGHT = 520, 800, 1010
-COLUMNS = {"ours": 1100, "floor": 1180, "ratio": 1240, "limit": 1340}
-WIDTH = 1360
+COLUMNS = {"ours": 1120, "floor": 1190, "ratio": 1250, "limit": 1360}
+WIDTH = 1380
 HOLDS, EXCEEDS, REPORTED = "#2e7d4f", "#b3372f", "#7a7f87"
 
 
@@ -22,7 +22,9 @@ def bar(row, y):
         return text(BAR_LEFT, y + 13, "reported", "start", REPORTED)
     width = min(share * (BAR_LIMIT - BAR_LEFT), BAR_RIGHT - BAR_LEFT)
     color = HOLDS if row.holds else EXCEEDS
-    label = text(BAR_LEFT + width + 6, y + 13, f"{share:.0%}", "start", color)
+    end = BAR_LEFT + width
+    beside_the_line = BAR_LIMIT if BAR_LIMIT - 44 < end < BAR_LIMIT else end
+    label = text(beside_the_line + 6, y + 13, f"{share:.0%}", "start", color)
     return f'<rect x="{BAR_LEFT}" y="{y + 2}" width="{max(width, 1):.1f}" height="{ROW - 11}" rx="2" fill="{color}"/>{label}'
 
 

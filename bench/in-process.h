@@ -37,8 +37,8 @@ static inline void ignore_event(vhushmem_frontend *frontend, const vhushmem_even
     (void)user_data;
 }
 
-/* Half of the slots have a mapping: the first ones. */
-static inline void in_process_open(in_process *p)
+/* Half of the slots have a mapping: the first ones. Its GSource is shown to `adorn`, if there is such, before it is attached. */
+static inline void in_process_open(in_process *p, void (*adorn)(GSource *))
 {
     int pair[2];
     pthread_t back_end;
@@ -55,6 +55,9 @@ static inline void in_process_open(in_process *p)
     p->device = vhushmem_frontend_device(p->frontend);
     p->context = g_main_context_new();
     GSource *source = vhushmem_frontend_source_new(p->frontend);
+    if (adorn != NULL) {
+        adorn(source);
+    }
     g_source_attach(source, p->context);
     g_source_unref(source);
     vhushmem_region *region = vhushmem_device_find_region(p->device, 0);
@@ -70,6 +73,21 @@ static inline void in_process_close(in_process *p)
     close(p->channel);
     close(p->main);
     close(p->file);
+}
+
+/* A turn of the loop, which has something to do. */
+static inline void turn(in_process *p) { g_main_context_iteration(p->context, FALSE); }
+
+static inline void map_by_the_wire(in_process *p, uint64_t slot)
+{
+    send_map(p->channel, true, slot * p->page, p->page, p->file);
+}
+
+static inline void unmap_by_the_wire(in_process *p, uint64_t slot)
+{
+    send_unmap(p->channel, true, slot * p->page, p->page);
+    turn(p);
+    take_answer(p->channel);
 }
 
 static inline VhostUserMMap mapping_at(const in_process *p, uint64_t slot)
