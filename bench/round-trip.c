@@ -9,9 +9,8 @@
 
 #include <libgen.h>
 
-/* So many in a row, and how far apart they are: no two of the holes that they leave become one. */
+/* So many in a row, evenly over the whole region. */
 #define IN_A_ROW 16
-#define SLOTS_APART 4
 
 static uint32_t timed(contestant *c, void (*ask)(contestant *, bool, uint64_t), uint64_t slot)
 {
@@ -23,14 +22,14 @@ static uint32_t timed(contestant *c, void (*ask)(contestant *, bool, uint64_t), 
 
 static void one_round(contestant *c, size_t requests, uint32_t *map, uint32_t *unmap)
 {
-    uint64_t random = 1;
+    uint64_t random = 1, apart = c->slots / IN_A_ROW;
     for (size_t done = 0; done < requests; done += IN_A_ROW) {
         uint64_t first = next_random(&random, c->slots);
         for (size_t i = 0; i < IN_A_ROW; i++) {
-            unmap[done + i] = timed(c, unmap_slot, first + i * SLOTS_APART);
+            unmap[done + i] = timed(c, unmap_slot, first + i * apart);
         }
         for (size_t i = 0; i < IN_A_ROW; i++) {
-            map[done + i] = timed(c, map_slot, first + i * SLOTS_APART);
+            map[done + i] = timed(c, map_slot, first + i * apart);
         }
     }
     uint32_t map_ns = median_of(map, requests), unmap_ns = median_of(unmap, requests);
