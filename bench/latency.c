@@ -128,7 +128,9 @@ int main(int argc, char **argv)
     for (int i = 0; i <= BUSY; i++) {
         vhushmem_frontend *frontend = vhushmem_frontend_new_fd(front_ends[i], NULL, NULL);
         MUST(frontend != NULL);
-        g_source_attach(vhushmem_frontend_source_new(frontend), NULL);
+        GSource *source = vhushmem_frontend_source_new(frontend);
+        g_source_attach(source, NULL);
+        g_source_unref(source);
         MUST(vhushmem_frontend_start(frontend, NULL) == 0);
     }
     g_child_watch_add(measured, ended, loop);
