@@ -52,6 +52,7 @@ int main(int argc, char **argv)
         c->name = strtok(argv[4 + i], ":");
         c->slots = number_of(strtok(NULL, "")) + IN_A_ROW;
         c->slot_size = number_of(argv[3]);
+        MUST(c->slots >= IN_A_ROW);
         start_contestant(c, folder);
     }
     for (size_t round = 0; round < rounds; round++) {
