@@ -39,10 +39,22 @@ static void never_resets(arena *a, const void *with)
     a->hostile.mute = RESET_DEVICE;
 }
 
+/* Of one with preparations the arena does not wait for more than the channel. */
+static void wait_until_ready(arena *a)
+{
+    bool is_ready;
+    do {
+        look l = look_at(a, 'S');
+        is_ready = l.ready;
+        g_free(l.text);
+    } while (!is_ready);
+}
+
 static int during_a_reset(arena *a, const void *with)
 {
     VhostUserMMap map = usual_map();
     (void)with;
+    wait_until_ready(a);
     EQ(ask_map(a, &map, a->file), 0);
     a->mapped.len = 0;
     g_free(look_at(a, 'R').text);
