@@ -161,11 +161,13 @@ extension MappingTable {
                 node.insert(entry, at: index, shape: shape)
                 return
             }
+            // At the very end others will follow, in the order of their starts: the last node of a level may have less than the minimum, so
+            // that those before it are nearly full. Elsewhere both halves hold the minimum at least, with the new entry.
+            let isLast = node.next == nil && index == shape.capacity
+            let left = isLast ? shape.capacity &- shape.capacity / 8 : (shape.capacity &+ 1) / 2
             let new = takeNode(level: level)
             new.setNext(node.next)
             node.setNext(new)
-            // With the new entry both halves hold the minimum at least.
-            let left = (shape.capacity &+ 1) / 2
             if index < left {
                 node.giveTail(shape.capacity &- left &+ 1, to: new, shape: shape)
                 node.insert(entry, at: index, shape: shape)

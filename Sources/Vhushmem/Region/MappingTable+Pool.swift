@@ -10,6 +10,13 @@ extension MappingTable {
     private static var slabHeaderWords: Int { 8 }
     /// 60 nodes and the header are just below 64 KiB. malloc takes such a block from its heap: no system call for each.
     private static var largestSlab: UInt64 { 60 }
+    /// From so many nodes on, slabs are large pages: a table of that size is looked at all over, and would take a page of its own, and its
+    /// place among the processor's translations, for every few nodes.
+    private static var nodesBeforeLargePages: UInt64 { 1024 }
+    private static var largePage: Int { 1 << 21 }
+    private static var nodesOfLargePage: UInt64 {
+        UInt64((largePage / MemoryLayout<UInt64>.stride - slabHeaderWords) / TableNode.wordCount)
+    }
 
     /// How many nodes the table has taken from the allocator, in use or free.
     var allocatedNodes: UInt64 { state[StateWord.allocatedNodes] }
@@ -29,6 +36,8 @@ extension MappingTable {
         let allocated = allocatedNodes
         guard allocated < nodeLimit, missing <= nodeLimit &- allocated else { return false }
         // Each slab doubles the pool until slabs are large: one record costs one node, and a large table few calls of malloc.
+        let isLarge = allocated >= Self.nodesBeforeLargePages && nodeLimit &- allocated >= Self.nodesOfLargePage
+        if isLarge, addLargePage() { return true }
         let wanted = min(max(allocated, missing), Self.largestSlab, nodeLimit &- allocated)
         return addSlab(of: max(wanted, missing)) || addSlab(of: missing)
     }
@@ -38,16 +47,28 @@ extension MappingTable {
         let count = Int(truncatingIfNeeded: nodes)
         let size = (Self.slabHeaderWords + count * TableNode.wordCount) * MemoryLayout<UInt64>.stride
         guard let memory = aligned_alloc(64, size) else { return false }
+        add(memory, size, count)
+        return true
+    }
+
+    private func addLargePage() -> Bool {
+        guard let memory = aligned_alloc(Self.largePage, Self.largePage) else { return false }
+        // Where the kernel has none, it is memory like other memory.
+        try? Memory.advise(memory, Self.largePage, MADV_HUGEPAGE)
+        add(memory, Self.largePage, Int(Self.nodesOfLargePage))
+        return true
+    }
+
+    private func add(_ memory: UnsafeMutableRawPointer, _ size: Int, _ count: Int) {
         // SAFETY: the block is new and of `size` bytes: a header and `count` nodes.
         let slab = memory.bindMemory(to: UInt64.self, capacity: size / MemoryLayout<UInt64>.stride)
         slab[0] = state[StateWord.slabs]
         state[StateWord.slabs] = UInt64(UInt(bitPattern: slab))
-        state[StateWord.allocatedNodes] &+= nodes
+        state[StateWord.allocatedNodes] &+= UInt64(count)
         // From the last to the first, so that nodes are handed out in the order of their addresses.
         for index in (0..<count).reversed() {
             recycle(TableNode(words: slab + (Self.slabHeaderWords + index * TableNode.wordCount)))
         }
-        return true
     }
 
     /// Takes a free node; `reserveNodes` has seen to it that there is one.

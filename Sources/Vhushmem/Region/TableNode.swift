@@ -23,8 +23,8 @@ struct TableNode {
     static var innerCapacity: Int { 64 }
     static var headerWords: Int { 8 }
     static var wordCount: Int { headerWords + leafCapacity * 4 }
-    /// A leaf holds 16 records at least and an inner node 32 children (a root: 2), so 12 levels are 2^55 records or more: they
-    /// can't fit in 57 bits of address space, the most a Linux process has.
+    /// A leaf holds 16 records at least and an inner node 32 children (fewer: a root, and the last node of a level), so 12 levels are 2^55
+    /// records or more: they can't fit in 57 bits of address space, the most a Linux process has.
     static var maximumLevels: Int { 12 }
     /// Keys in a cache line, of 64 bytes.
     private static var lineKeys: Int { 8 }
