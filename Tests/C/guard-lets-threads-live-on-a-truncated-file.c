@@ -16,7 +16,7 @@ static void *reader(void *user_data)
     const char *window = vhushmem_region_window(r.region);
     while (!__atomic_load_n(&stop, __ATOMIC_ACQUIRE)) {
         for (uint64_t i = 0; i < PAGES; i++) {
-            uint64_t seen = *(const volatile uint64_t *)(window + i * PAGE + 8);
+            uint64_t seen = __atomic_load_n((const uint64_t *)(window + i * PAGE + 8), __ATOMIC_RELAXED);
             CHECK(seen == 0 || seen == pattern(1, i * PAGE + 8));
         }
         __atomic_add_fetch(turn, 1, __ATOMIC_RELEASE);
@@ -30,7 +30,7 @@ static void *writer(void *user_data)
     char *window = vhushmem_region_window(r.region);
     while (!__atomic_load_n(&stop, __ATOMIC_ACQUIRE)) {
         for (uint64_t i = PAGES; i < 2 * PAGES; i++) {
-            *(volatile uint64_t *)(window + i * PAGE + 16) = i;
+            __atomic_store_n((uint64_t *)(window + i * PAGE + 16), i, __ATOMIC_RELAXED);
         }
         __atomic_add_fetch(turn, 1, __ATOMIC_RELEASE);
     }

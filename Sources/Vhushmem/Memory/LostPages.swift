@@ -78,11 +78,28 @@ extension Region {
                 from = end &+ Memory.pageSize
             }
         } catch {
-            // Huge pages go as a whole: then there are no pages of the guest's own among them either.
-            guard error.code == EINVAL, (try? window.fill(pages, protection: protection)) != nil else {
+            guard error.code == EINVAL, fillHugePages(pages, from: page, protection: protection) else {
                 throw .failed(error.code)
             }
         }
+    }
+
+    /// Huge pages go each as a whole, and so there are no pages of the guest's own among them. What comes before the one that was lost is
+    /// the file's still; how large it is shows by what the kernel takes.
+    private func fillHugePages(_ pages: ByteRange, from page: UInt64, protection: Int32) -> Bool {
+        var size = Memory.pageSize &* 2
+        while size <= Window.largestAlignment {
+            let start = max(page & ~(size &- 1), pages.start)
+            guard let rest = ByteRange(start: start, length: pages.end &- start) else { return false }
+            do throws(Errno) {
+                try window.fill(rest, protection: protection)
+                return true
+            } catch {
+                guard error.code == EINVAL, start > pages.start else { return false }
+            }
+            size = size &* 2
+        }
+        return false
     }
 
     private func markBroken(at start: UInt64, by change: (MappingWord) -> MappingWord) {
