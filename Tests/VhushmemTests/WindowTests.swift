@@ -49,4 +49,52 @@ import Testing
         #expect(refused?.code == EACCES)
         #expect(isReserved(region.window))
     }
+
+    #if VHUSHMEM_FAULT_INJECTION
+        /// A kernel that is out of memory may have unmapped what was there before it says so.
+        @Test func kernelThatUnmapsAndThenFailsLeavesNoGap() async {
+            await #expect(processExitsWith: .success) {
+                let device = Device()
+                let region = try device.addRegion(id: 0, size: 16 * pageSize)
+                let window = region.window
+                let file = try makeMemfd(pages: 2)
+                let part = try #require(ByteRange(start: 4 * pageSize, length: 2 * pageSize))
+                // Strikes once, at a call that would have replaced that part; what was done returns its errno.
+                func losing(_ lost: SystemCall, _ what: () -> Int32?) -> Int32? {
+                    var hasStruck = false
+                    systemCallFault = { call in
+                        guard call == lost, !hasStruck else { return 0 }
+                        hasStruck = true
+                        munmap(window.baseAddress + Int(part.start), Int(part.length))
+                        return ENOMEM
+                    }
+                    let code = what()
+                    systemCallFault = nil
+                    #expect(hasStruck && isReserved(window))
+                    return code
+                }
+                func map() -> Int32? {
+                    refusal { () throws(ShmemError) in try region.map(fd: file.fd, at: part.start, length: part.length) }?.code
+                }
+                func unmap() -> Int32? {
+                    refusal { () throws(ShmemError) in try region.unmap(at: part.start, length: part.length) }?.code
+                }
+                if Window.refusedMapKeepsReservation { #expect(losing(.mmap, map) == ENOSPC) }
+                let plan = FilePlan(
+                    protection: PROT_READ, flags: MAP_SHARED, fileOffset: 0, pages: part, canMapInPlace: false)
+                let moved = losing(.mremap) {
+                    errno { () throws(Errno) in try window.place(fd: file.fd, over: part, plan: plan, advice: nil) }
+                }
+                #expect(moved == ENOMEM)
+                let filled = losing(.mmap) {
+                    errno { () throws(Errno) in try window.fill(part, protection: PROT_READ | PROT_WRITE) }
+                }
+                #expect(filled == ENOMEM)
+                #expect(map() == nil)
+                _ = losing(.mmap, unmap)
+                #expect(region.mappingCount == 0 || unmap() == nil)
+                #expect(map() == nil && isReserved(window))
+            }
+        }
+    #endif
 }

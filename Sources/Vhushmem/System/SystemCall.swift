@@ -21,15 +21,15 @@ enum SystemCall: UInt8, CaseIterable {
 @inline(__always)
 func systemCall<Result: FixedWidthInteger & SignedInteger>(_ call: SystemCall, _ body: () -> Result) throws(Errno) -> Result {
     while true {
+        var code: Int32 = 0
         #if VHUSHMEM_FAULT_INJECTION
-            if let fault = systemCallFault?(call), fault != 0 {
-                if fault == EINTR { continue }
-                throw Errno(fault)
-            }
+            code = systemCallFault?(call) ?? 0
         #endif
-        let result = body()
-        if result != -1 { return result }
-        let code = vhu_errno()
+        if code == 0 {
+            let result = body()
+            if result != -1 { return result }
+            code = vhu_errno()
+        }
         if code != EINTR { throw Errno(code) }
     }
 }
