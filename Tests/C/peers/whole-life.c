@@ -76,6 +76,7 @@ static const struct {
     CALL(rt_sigprocmask),
     CALL(rt_sigreturn),
     CALL(sendmsg),
+    CALL(sendto),
     CALL(setsockopt),
     CALL(socket),
     CALL(socketpair),
