@@ -78,6 +78,20 @@ static inline int wrong_range(uint64_t offset, uint64_t len)
     return len == 0 || offset % PAGE != 0 || offset > UINT64_MAX - len || offset + len > PAGES * PAGE;
 }
 
+/* A newer kernel looks at a memfd's seals, and at whether it can be mapped at all, before it unmaps anything: there it is asked last. */
+static inline bool kernel_is_asked_last(const model *m)
+{
+    static int looks_first = -1;
+    if (looks_first < 0) {
+        void *page = mmap(NULL, PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        looks_first =
+            mmap(page, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, files[SEALED_WRITE].fd, 0) == MAP_FAILED &&
+            msync(page, PAGE, MS_ASYNC) == 0;
+        munmap(page, PAGE);
+    }
+    return looks_first && !(m->fd_policy & VHUSHMEM_FD_REQUIRE_SEAL_SHRINK);
+}
+
 static inline int file_refuses(const model *m, const VhostUserMMap *map, kind k)
 {
     bool regular = k <= EMPTY_FILE || k == PATH_ONLY, writable = map->flags & VHOST_USER_FLAG_MAP_RW;
@@ -87,7 +101,7 @@ static inline int file_refuses(const model *m, const VhostUserMMap *map, kind k)
     if (!regular && (m->fd_policy & VHUSHMEM_FD_FILES_ONLY)) {
         return -EACCES;
     }
-    if (k == PATH_ONLY) {
+    if (k == PATH_ONLY && !kernel_is_asked_last(m)) {
         return -EBADF;
     }
     if ((m->fd_policy & VHUSHMEM_FD_REQUIRE_SEAL_SHRINK) && k != SEALED_SHRINK) {
@@ -103,7 +117,7 @@ static inline int file_refuses(const model *m, const VhostUserMMap *map, kind k)
     if (regular && !(m->fd_policy & VHUSHMEM_FD_ALLOW_BEYOND_END) && map->fd_offset + len > pages_in(files[k].size) * PAGE) {
         return -EOVERFLOW;
     }
-    return writable && (k == SEALED_WRITE || k == SEALED_FUTURE_WRITE) ? -EPERM : 0;
+    return !kernel_is_asked_last(m) && writable && (k == SEALED_WRITE || k == SEALED_FUTURE_WRITE) ? -EPERM : 0;
 }
 
 static inline int model_map(model *m, const VhostUserMMap *map, kind k)
@@ -138,7 +152,10 @@ static inline int model_map(model *m, const VhostUserMMap *map, kind k)
         return -ENOSPC;
     }
     bool writable = map->flags & VHOST_USER_FLAG_MAP_RW;
-    if (k != SEALED_WRITE && kernel_says[k][writable] != 0) {
+    if (k == PATH_ONLY) {
+        return -EBADF;
+    }
+    if ((k != SEALED_WRITE || writable) && kernel_says[k][writable] != 0) {
         return kernel_says[k][writable];
     }
     r->mappings[first] = (mapping){true, map->shm_offset, map->len, map->fd_offset, map->flags, k};
