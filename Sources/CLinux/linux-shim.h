@@ -327,10 +327,10 @@ static inline int vhu_socket_option(int fd, int option)
     socklen_t length = sizeof(value);
     return getsockopt(fd, SOL_SOCKET, option, &value, &length) == 0 ? value : -errno;
 }
-static inline void vhu_stop_lingering(int fd)
+static inline int vhu_stop_lingering(int fd)
 {
     struct linger off = {.l_onoff = 0, .l_linger = 0};
-    (void)setsockopt(fd, SOL_SOCKET, SO_LINGER, &off, sizeof(off));
+    return setsockopt(fd, SOL_SOCKET, SO_LINGER, &off, sizeof(off));
 }
 /* How many bytes wait to be read. */
 static inline int vhu_readable_bytes(int fd)

@@ -36,7 +36,7 @@ struct FileDescriptor: ~Copyable {
 
     /// A close that fails has closed all the same (Linux), and EINTR must not be tried again: the number may be somebody else's.
     static func close(_ raw: Int32) {
-        _ = CLinux.close(raw)
+        systemCallOnce(.close) { CLinux.close(raw) }
     }
 }
 
@@ -44,7 +44,7 @@ extension FileDescriptor {
     /// Closes a descriptor that a peer sent. It may be a socket that is set to linger, whose close would wait for as long as the peer
     /// likes; on anything else the first call does nothing, and is left out where it is known to be a file that can be mapped.
     static func closeReceived(_ raw: Int32, isMappable: Bool = false) {
-        if !isMappable { vhu_stop_lingering(raw) }
+        if !isMappable { _ = try? systemCall(.setsockopt) { vhu_stop_lingering(raw) } }
         close(raw)
     }
 }

@@ -6,7 +6,7 @@ import CLinux
 enum SystemCall: UInt8, CaseIterable {
     case mmap, munmap, madvise, mremap, mprotect, msync
     case statx, lstat, fstatfs, fcntl, dup, close, read, write, open, memfd, ftruncate
-    case socket, socketpair, bind, listen, accept, connect, recvmsg, sendmsg, getsockopt, ioctl, unlink
+    case socket, socketpair, bind, listen, accept, connect, recvmsg, sendmsg, getsockopt, setsockopt, ioctl, unlink
     case eventfd, epollCreate, epollControl, epollWait, timerfdCreate, timerfdSet, poll
     case processVMRead, processVMWrite
     case sigaction
@@ -32,4 +32,13 @@ func systemCall<Result: FixedWidthInteger & SignedInteger>(_ call: SystemCall, _
         }
         if code != EINTR { throw Errno(code) }
     }
+}
+
+/// One that does what it does whatever it returns, and must not be made again.
+@inline(__always)
+func systemCallOnce(_ call: SystemCall, _ body: () -> Int32) {
+    #if VHUSHMEM_FAULT_INJECTION
+        _ = systemCallFault?(call)
+    #endif
+    _ = body()
 }
