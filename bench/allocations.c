@@ -2,46 +2,10 @@
 /* How many times malloc and its family are called for a pair of map and unmap, once warm: the larger one of the wire's and the C calls'. */
 #include "in-process.h"
 
+#include "../Tests/C/counted-malloc.h"
+
 #define WARM_UP 1000
 #define PAIRS 10000
-
-extern void *__libc_malloc(size_t size);
-extern void *__libc_calloc(size_t count, size_t size);
-extern void *__libc_realloc(void *old, size_t size);
-extern void *__libc_memalign(size_t alignment, size_t size);
-
-static uint64_t allocations;
-
-void *malloc(size_t size)
-{
-    allocations++;
-    return __libc_malloc(size);
-}
-
-void *calloc(size_t count, size_t size)
-{
-    allocations++;
-    return __libc_calloc(count, size);
-}
-
-void *realloc(void *old, size_t size)
-{
-    allocations++;
-    return __libc_realloc(old, size);
-}
-
-void *aligned_alloc(size_t alignment, size_t size)
-{
-    allocations++;
-    return __libc_memalign(alignment, size);
-}
-
-int posix_memalign(void **place, size_t alignment, size_t size)
-{
-    allocations++;
-    *place = __libc_memalign(alignment, size);
-    return *place != NULL ? 0 : ENOMEM;
-}
 
 static void by_the_wire(in_process *p, uint64_t slot)
 {

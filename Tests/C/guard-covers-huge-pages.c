@@ -4,6 +4,7 @@
  * the file is still the file's, and the window is whole.
  */
 #include "guard-rig.h"
+#include "huge-pages.h"
 
 static rig r;
 static uint64_t huge;
@@ -84,29 +85,7 @@ static void truncated_to(uint64_t left, uint64_t flags)
 
 int main(void)
 {
-    long free_pages = 0, size_kb = 0;
-    char line[200];
-    FILE *file = fopen("/proc/meminfo", "re");
-    while (file != NULL && fgets(line, sizeof(line), file) != NULL) {
-        (void)(sscanf(line, "HugePages_Free: %ld", &free_pages) == 1 || sscanf(line, "Hugepagesize: %ld kB", &size_kb) == 1);
-    }
-    if (file != NULL) {
-        fclose(file);
-    }
-    huge = (uint64_t)size_kb * 1024;
-    if (free_pages < 3 || huge > 64 << 20) {
-        skip("there are no three free huge pages");
-    }
-    /* Counted as free, they may be promised to others, or not be this process's to use. */
-    int fd = memfd_create("huge", MFD_CLOEXEC | MFD_HUGETLB);
-    void *trial =
-        fd < 0 || ftruncate(fd, (off_t)(3 * huge)) != 0 ? MAP_FAILED : mmap(NULL, 3 * huge, PROT_READ, MAP_SHARED, fd, 0);
-    if (trial == MAP_FAILED) {
-        skip("huge pages can't be mapped");
-    }
-    munmap(trial, 3 * huge);
-    close(fd);
-
+    huge = huge_page_or_skip(3, NULL);
     rig_open(&r, 8 * huge, NULL);
     guard_begin();
     for (uint64_t left = 0; left < 3; left++) {

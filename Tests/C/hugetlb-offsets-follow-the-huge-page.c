@@ -3,6 +3,7 @@
  * A hugetlb file is mapped by its own page size: offsets and lengths that are no multiple of it are refused with EINVAL, and a map
  * for which there is no huge page left, with ENOMEM.
  */
+#include "huge-pages.h"
 #include "rig.h"
 
 static uint64_t huge;
@@ -38,29 +39,8 @@ static void too_many(rig *r)
 
 int main(void)
 {
-    long free_pages = 0, size_kb = 0;
-    char line[200];
-    FILE *file = fopen("/proc/meminfo", "re");
-    while (file != NULL && fgets(line, sizeof(line), file) != NULL) {
-        (void)(sscanf(line, "HugePages_Free: %ld", &free_pages) == 1 || sscanf(line, "Hugepagesize: %ld kB", &size_kb) == 1);
-    }
-    if (file != NULL) {
-        fclose(file);
-    }
-    huge = (uint64_t)size_kb * 1024;
-    if (free_pages < 2 || huge > 64 << 20) {
-        skip("there are no free huge pages");
-    }
-    int fd = memfd_create("huge", MFD_CLOEXEC | MFD_HUGETLB);
-    if (fd < 0 || ftruncate(fd, (off_t)huge) != 0) {
-        skip("memfd_create has no MFD_HUGETLB");
-    }
-    void *trial = mmap(NULL, huge, PROT_READ, MAP_SHARED, fd, 0);
-    close(fd);
-    if (trial == MAP_FAILED) {
-        skip("huge pages can't be mapped");
-    }
-    munmap(trial, huge);
+    long free_pages;
+    huge = huge_page_or_skip(2, &free_pages);
     through_every_door(facts, 8 * huge, NULL, NULL);
     if (free_pages < 1024) {
         through_every_door(too_many, 1025 * huge, NULL, NULL);

@@ -39,16 +39,15 @@ static void never_resets(arena *a, const void *with)
     a->hostile.mute = RESET_DEVICE;
 }
 
-/* Of one with preparations the arena does not wait for more than the channel. */
-static void wait_until_ready(arena *a)
+static bool is_ready(arena *a)
 {
-    bool is_ready;
-    do {
-        look l = look_at(a, 'S');
-        is_ready = l.ready;
-        g_free(l.text);
-    } while (!is_ready);
+    look l = look_at(a, 'S');
+    g_free(l.text);
+    return l.ready;
 }
+
+/* Of one with preparations the arena does not wait for more than the channel. */
+static void wait_until_ready(arena *a) { STEP_UNTIL(is_ready(a), usleep(200)); }
 
 static int during_a_reset(arena *a, const void *with)
 {

@@ -59,8 +59,7 @@ package func vhushmem_frontend_set_queue_endian(
 ) -> Int32 {
     report(to: errp) { () throws(ShmemError) in
         guard let frontend = object(frontend, Frontend.self) else { throw .null("frontend") }
-        try frontend.requireQueue(queue)
-        try frontend.ask(FrontendQuestion<Void>.setEndian(queue: queue, isBig: big_endian))
+        try frontend.ask(frontend.queueQuestion(.setVringEndian, queue, big_endian ? 1 : 0))
     }
 }
 
@@ -71,8 +70,8 @@ package func vhushmem_frontend_set_queue_endian_async(
 ) -> Int32 {
     report(to: errp) { () throws(ShmemError) in
         let callback = try ReplyCallback.make(frontend, fn, user_data, destroy)
-        try callback.frontend.requireQueue(queue)
-        try callback.frontend.ask(FrontendQuestion<Void>.setEndian(queue: queue, isBig: big_endian)) { callback.end($0) }
+        let question = try callback.frontend.queueQuestion(.setVringEndian, queue, big_endian ? 1 : 0)
+        try callback.frontend.ask(question) { callback.end($0) }
     }
 }
 
@@ -82,8 +81,7 @@ package func vhushmem_frontend_kick_queue(
 ) -> Int32 {
     report(to: errp) { () throws(ShmemError) in
         guard let frontend = object(frontend, Frontend.self) else { throw .null("frontend") }
-        try frontend.requireQueue(queue)
-        try frontend.ask(FrontendQuestion<Void>.kick(queue: queue))
+        try frontend.ask(frontend.queueQuestion(.vringKick, queue))
     }
 }
 
@@ -94,8 +92,7 @@ package func vhushmem_frontend_kick_queue_async(
 ) -> Int32 {
     report(to: errp) { () throws(ShmemError) in
         let callback = try ReplyCallback.make(frontend, fn, user_data, destroy)
-        try callback.frontend.requireQueue(queue)
-        try callback.frontend.ask(FrontendQuestion<Void>.kick(queue: queue)) { callback.end($0) }
+        try callback.frontend.ask(callback.frontend.queueQuestion(.vringKick, queue)) { callback.end($0) }
     }
 }
 

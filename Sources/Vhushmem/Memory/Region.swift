@@ -359,12 +359,11 @@ public final class Region: @unchecked Sendable {
         guard let everything = ByteRange(start: 0, length: size) else { return 0 }
         do throws(Errno) {
             try window.clear(everything)
-            var from: UInt64 = 0
-            while let record = table.first(endingAfter: from), let pages = ownedPages(record) {
+            var next = table.first(endingAfter: 0)
+            while let record = next, let pages = ownedPages(record) {
+                next = table.first(endingAfter: pages.end)
                 // Those before it have left, even if the table still has them.
-                let next = table.first(endingAfter: pages.end)
                 forget(record, pages, isBeside: next?.start == pages.end ? 1 : 0)
-                from = pages.end
             }
             table.removeAll()
             scratch.forget(in: everything)

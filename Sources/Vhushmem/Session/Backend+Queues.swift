@@ -41,7 +41,7 @@ extension Backend {
         }
     }
 
-    /// SET_VRING_NUM, SET_VRING_BASE, SET_VRING_ENABLE, GET_VRING_BASE
+    /// SET_VRING_NUM, SET_VRING_BASE, SET_VRING_ENABLE, GET_VRING_BASE, SET_VRING_ENDIAN, VRING_KICK
     func takeVringState(_ request: FrontendRequest, _ payload: UnsafeRawBufferPointer) -> BackendAnswer {
         guard let state = VringState(payload) else { return .malformed }
         guard let queue = queue(Int(clamping: state.queue)) else { return .refused(EINVAL) }
@@ -58,6 +58,15 @@ extension Backend {
             queue.base = base
         case .getVringBase:
             return .value(UInt64(state.queue) | UInt64(stop(queue)) << 32)
+        case .setVringEndian:
+            guard state.number <= 1 else { return .refused(EINVAL) }
+            guard queue.ring == nil else { return .refused(EBUSY) }
+            // Devices of VIRTIO 1 and later know but one byte order.
+            return state.number == 0 ? .done : .refused(EOPNOTSUPP)
+        case .vringKick:
+            // A queue that was given no kick is started by the first.
+            queue.hasKick = true
+            look(at: queue)
         default:
             guard state.number <= 1 else { return .refused(EINVAL) }
             queue.isEnabled = state.number == 1
@@ -84,23 +93,6 @@ extension Backend {
         return refreshed(queue)
     }
 
-    /// SET_VRING_ENDIAN: devices of VIRTIO 1 and later know but one byte order.
-    func takeByteOrder(_ payload: UnsafeRawBufferPointer) -> BackendAnswer {
-        guard let state = VringState(payload) else { return .malformed }
-        guard let queue = queue(Int(clamping: state.queue)), state.number <= 1 else { return .refused(EINVAL) }
-        if queue.ring != nil { return .refused(EBUSY) }
-        return state.number == 0 ? .done : .refused(EOPNOTSUPP)
-    }
-
-    /// VRING_KICK: a queue that was given no kick is started by the first.
-    func takeKick(_ payload: UnsafeRawBufferPointer) -> BackendAnswer {
-        guard let state = VringState(payload) else { return .malformed }
-        guard let queue = queue(Int(clamping: state.queue)) else { return .refused(EINVAL) }
-        queue.hasKick = true
-        look(at: queue)
-        return refreshed(queue)
-    }
-
     /// SET_VRING_KICK, SET_VRING_CALL, SET_VRING_ERR
     func takeVringDescriptor(
         _ request: FrontendRequest, _ payload: UnsafeRawBufferPointer, _ main: MessageStream
@@ -109,14 +101,8 @@ extension Backend {
             main.descriptorCount == (vring.hasDescriptor ? 1 : 0)
         else { return .malformed }
         guard let queue = queue(Int(vring.queue)) else { return .refused(EINVAL) }
-        // An eventfd, or what is as harmless: a socket may linger, the server of a file may not answer, a pipe raises SIGPIPE.
-        if let fd = main.firstDescriptor, (try? FileStatus(of: fd))?.isAnonymous != true { return .refused(EINVAL) }
-        let descriptor = main.takeFirstDescriptor()
-        let eventfd: Eventfd?
-        switch consume descriptor {
-        case .some(let descriptor): eventfd = Eventfd(descriptor)
-        case .none: eventfd = nil
-        }
+        let eventfd = takeEventfd(main)
+        guard vring.hasDescriptor == (eventfd != nil) else { return .refused(EINVAL) }
         switch request {
         case .setVringKick:
             unwatchKick(of: queue)
@@ -140,6 +126,15 @@ extension Backend {
         default: queue.err = eventfd
         }
         return refreshed(queue)
+    }
+
+    /// The descriptor that came with a message; nil: none did, or it is not as harmless as an eventfd: a socket may linger, the server of a
+    /// file may not answer, a pipe raises SIGPIPE.
+    func takeEventfd(_ main: MessageStream) -> Eventfd? {
+        guard let fd = main.firstDescriptor, (try? FileStatus(of: fd))?.isAnonymous == true,
+            let descriptor = main.takeFirstDescriptor()
+        else { return nil }
+        return Eventfd(descriptor)
     }
 
     private func refreshed(_ queue: BackendQueue) -> BackendAnswer {

@@ -109,10 +109,9 @@ extension Backend {
         case .setMemTable: return takeMemoryTable(payload, main)
         case .addMemReg: return addMemory(payload, main)
         case .remMemReg: return removeMemory(payload)
-        case .setVringNum, .setVringBase, .getVringBase, .setVringEnable: return takeVringState(request, payload)
+        case .setVringNum, .setVringBase, .getVringBase, .setVringEnable, .setVringEndian, .vringKick:
+            return takeVringState(request, payload)
         case .setVringAddr: return takeVringAddresses(payload)
-        case .setVringEndian: return takeByteOrder(payload)
-        case .vringKick: return takeKick(payload)
         case .setLogBase: return takeLog(payload, main)
         case .setLogFd: return takeLogDescriptor(main)
         case .setVringKick, .setVringCall, .setVringErr: return takeVringDescriptor(request, payload, main)
@@ -132,7 +131,7 @@ extension Backend {
     private func takeFeatures(_ value: UInt64) -> BackendAnswer {
         guard value & ~offeredFeatures == 0 else { return .refused(EINVAL) }
         // A queue that is started is read and written by what was agreed on before.
-        guard (value ^ features) & ~Backend.logAll == 0 || !queues.contains(where: { $0.ring != nil }) else {
+        guard (value ^ features) & ~ProtocolFeatures.logAll == 0 || !queues.contains(where: { $0.ring != nil }) else {
             return .refused(EBUSY)
         }
         features = value

@@ -13,9 +13,9 @@ public final class Backend: Pollable {
     /// So many messages in one dispatch at the most.
     private static let messagesPerDispatch = 64
     private static let virtioVersion1: UInt64 = 1 << 32
-    /// Logging of writes is offered with LOG_SHMFD. Addresses behind an IOMMU, packed virtqueues, use in order, kicks with data, and queues that are reset by
-    /// themselves change how memory and messages are to be used, and here they are not.
-    private static let unsupportedFeatures: UInt64 = 1 << 26 | 1 << 33 | 1 << 34 | 1 << 35 | 1 << 38 | 1 << 40
+    /// Addresses behind an IOMMU, packed virtqueues, use in order, kicks with data, and queues that are reset by themselves change how memory
+    /// and messages are to be used, and here they are not. Logging of writes is offered by itself.
+    private static let unsupportedFeatures: UInt64 = ProtocolFeatures.logAll | 1 << 33 | 1 << 34 | 1 << 35 | 1 << 38 | 1 << 40
 
     /// As they were given.
     public let options: BackendOptions
@@ -175,9 +175,11 @@ public final class Backend: Pollable {
         var targets = PollTargets()
         if let main {
             // A loop inside a callback finds nothing to do while a message is under way.
-            if !isServing { targets.first = .init(fd: main.fd, events: Int16(main.hasUnsent ? POLLOUT : POLLIN)) }
-            // While replies wait nothing is read, so nothing that waits to be read is something to do.
-            if !main.hasUnsent, !isServing { targets.deadline = main.hasBufferedMessage ? 0 : main.deadline }
+            if !isServing {
+                targets.first = .init(fd: main.fd, events: Int16(main.hasUnsent ? POLLOUT : POLLIN))
+                // While replies wait nothing is read, so nothing that waits to be read is something to do.
+                if !main.hasUnsent { targets.deadline = main.hasBufferedMessage ? 0 : main.deadline }
+            }
         } else if let until = acceptPause.until {
             targets.deadline = until
         } else if let fd = listenerDescriptor {
@@ -340,7 +342,7 @@ public final class Backend: Pollable {
 
     /// What is offered to a front-end.
     var offeredFeatures: UInt64 {
-        let logging = offeredProtocolFeatures.contains(.logSharedFd) ? Backend.logAll : 0
+        let logging = offeredProtocolFeatures.contains(.logSharedFd) ? ProtocolFeatures.logAll : 0
         return options.features | Backend.virtioVersion1 | ProtocolFeatures.virtioFeature | logging
     }
 

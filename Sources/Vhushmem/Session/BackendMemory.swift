@@ -7,47 +7,22 @@ final class GuestRange {
     let told: MemoryTableRegion
     /// Where this process has its first byte.
     let host: UnsafeMutableRawPointer
-    private let mapping: UnsafeMutableRawPointer
-    private let mappedLength: Int
-    private let guarded: GuardedRange
+    /// Holds the memory.
+    private let file: SharedFile
 
-    private init(_ told: MemoryTableRegion, mapping: UnsafeMutableRawPointer, length: Int, lead: Int, alarm: Alarm) {
+    private init(_ told: MemoryTableRegion, _ file: SharedFile) {
         self.told = told
-        self.mapping = mapping
-        mappedLength = length
-        host = mapping + lead
-        guarded = GuardedRange.begin(mapping, length: length, alarm: alarm)
-    }
-
-    deinit {
-        guarded.end()
-        // SAFETY: nobody has an address in it any more; who may have one holds the object.
-        try? Memory.unmap(mapping, mappedLength)
+        self.file = file
+        host = file.start
     }
 
     /// Throws EINVAL (no bytes, or a range that wraps around), EOVERFLOW (it goes beyond the end of the file), and what mmap does.
     static func map(_ told: MemoryTableRegion, fd: Int32, alarm: Alarm) throws(Errno) -> GuestRange {
         guard told.length > 0, ByteRange(start: told.guestAddress, length: told.length) != nil,
             ByteRange(start: told.userAddress, length: told.length) != nil,
-            let file = ByteRange(start: told.fileOffset, length: told.length)
+            let range = ByteRange(start: told.fileOffset, length: told.length)
         else { throw Errno(EINVAL) }
-        let status = try FileStatus(of: fd)
-        // What lies beyond the end would be a SIGBUS in the middle of a ring.
-        if status.isRegular, file.end > status.size { throw Errno(EOVERFLOW) }
-        // Only what is in memory is asked, as FilePolicy has it. Files of hugetlbfs are mapped and unmapped in their own pages.
-        let mayBeHuge = status.isRegular && status.blockSize > Memory.pageSize
-        let page = mayBeHuge ? try FileStatus.hugePageSize(of: fd) ?? Memory.pageSize : Memory.pageSize
-        guard page.isPowerOfTwo else { throw Errno(EINVAL) }
-        // A table may begin anywhere in a file; mmap begins at a page.
-        let start = file.start & ~(page &- 1)
-        guard let whole = ByteRange(start: start, length: file.end &- start)?.roundedUp(to: page),
-            let offset = Int(exactly: start), let length = Int(exactly: whole.length), Int(exactly: whole.end) != nil
-        else { throw Errno(EOVERFLOW) }
-        let mapping = try Memory.map(
-            nil, length, protection: PROT_READ | PROT_WRITE, flags: MAP_SHARED | MAP_NORESERVE, fd: fd, offset: offset)
-        // The guest's memory is no part of a core dump of this process.
-        try? Memory.advise(mapping, length, MADV_DONTDUMP)
-        return GuestRange(told, mapping: mapping, length: length, lead: Int(clamping: file.start &- start), alarm: alarm)
+        return GuestRange(told, try SharedFile.map(range, of: fd, isGuestMemory: true, alarm: alarm))
     }
 
     var guestEnd: UInt64 { told.guestAddress &+ told.length }

@@ -74,7 +74,7 @@ extension Frontend {
                     EBUSY, "region \(region.id) has \(count) mappings (\(hex(region.mappedBytes)) bytes) of files of this host")
             }
         }
-        guard protocolFeatures.contains(.logSharedFd), features & Backend.logAll != 0 else {
+        guard protocolFeatures.contains(.logSharedFd), features & ProtocolFeatures.logAll != 0 else {
             return ShmemError(
                 EOPNOTSUPP, "the back-end can't log what it writes (VHOST_F_LOG_ALL, LOG_SHMFD): guest memory can't be copied")
         }

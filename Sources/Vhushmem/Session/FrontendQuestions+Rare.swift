@@ -16,17 +16,6 @@ extension FrontendQuestion where Answer == Void {
     static func setLogDescriptor(_ file: Eventfd) -> FrontendQuestion {
         FrontendQuestion(.setLogFd, descriptors: [file])
     }
-
-    /// SET_VRING_ENDIAN: the byte order of a queue's rings.
-    static func setEndian(queue: UInt32, isBig: Bool) -> FrontendQuestion {
-        let state = VringState(queue: queue, number: isBig ? 1 : 0)
-        return FrontendQuestion(.setVringEndian, encoded(VringState.size, state.encode))
-    }
-
-    /// VRING_KICK: there is something in a queue, said by a message.
-    static func kick(queue: UInt32) -> FrontendQuestion {
-        FrontendQuestion(.vringKick, encoded(VringState.size, VringState(queue: queue, number: 0).encode))
-    }
 }
 
 extension Frontend {
@@ -39,9 +28,13 @@ extension Frontend {
         }
     }
 
-    func requireQueue(_ queue: UInt32) throws(ShmemError) {
+    /// SET_VRING_ENDIAN (1: the rings are big-endian) or VRING_KICK (there is something in the queue). Throws EINVAL (the queue).
+    func queueQuestion(
+        _ request: FrontendRequest, _ queue: UInt32, _ number: UInt32 = 0
+    ) throws(ShmemError) -> FrontendQuestion<Void> {
         guard queue < options.queues else {
             throw ShmemError(EINVAL, "the front-end has \(options.queues) queues, and none with the number \(queue)")
         }
+        return .vring(request, Int(queue), number)
     }
 }

@@ -12,26 +12,15 @@ final class InflightFile {
     private static let alignment = 64
 
     let area: InflightArea
-    private let mapping: UnsafeMutableRawPointer
-    private let length: Int
-    private let lead: Int
-    private let guarded: GuardedRange
+    private let file: SharedFile
 
-    private init(_ area: InflightArea, _ mapping: UnsafeMutableRawPointer, length: Int, lead: Int, alarm: Alarm) {
+    private init(_ area: InflightArea, _ file: SharedFile) {
         self.area = area
-        self.mapping = mapping
-        self.length = length
-        self.lead = lead
-        guarded = GuardedRange.begin(mapping, length: length, alarm: alarm)
-    }
-
-    deinit {
-        guarded.end()
-        try? Memory.unmap(mapping, length)
+        self.file = file
     }
 
     private func part(_ queue: Int) -> UnsafeMutableRawPointer {
-        mapping + lead + queue &* InflightFile.partSize(area.queueSize)
+        file.start + queue &* InflightFile.partSize(area.queueSize)
     }
 
     private static func partSize(_ queueSize: UInt16) -> Int {
@@ -54,16 +43,7 @@ final class InflightFile {
         guard area.queues > 0, area.queueSize > 0, area.length >= UInt64(Int(area.queues) &* partSize(area.queueSize)),
             area.fileOffset & 7 == 0, let range = ByteRange(start: area.fileOffset, length: area.length)
         else { throw Errno(EINVAL) }
-        let status = try FileStatus(of: fd)
-        guard status.isRegular else { throw Errno(EINVAL) }
-        let start = range.start & ~(Memory.pageSize &- 1)
-        guard range.end <= status.size, let length = Int(exactly: range.end &- start), let offset = Int(exactly: start) else {
-            throw Errno(EOVERFLOW)
-        }
-        let mapping = try Memory.map(
-            nil, length, protection: PROT_READ | PROT_WRITE, flags: MAP_SHARED, fd: fd, offset: offset)
-        let whole = (length &+ Int(clamping: Memory.pageSize) &- 1) & ~(Int(clamping: Memory.pageSize) &- 1)
-        return InflightFile(area, mapping, length: whole, lead: Int(clamping: range.start &- start), alarm: alarm)
+        return InflightFile(area, try SharedFile.map(range, of: fd, alarm: alarm))
     }
 
     /// Nothing is begun in any queue, and nothing is known of one.

@@ -52,6 +52,8 @@ public struct ProtocolFeatures: OptionSet, Sendable {
 
     /// The bit of the virtio features that says that there are protocol features.
     static let virtioFeature: UInt64 = 1 << 30
+    /// The one that has writes to guest memory logged: VHOST_F_LOG_ALL, which a back-end offers together with LOG_SHMFD.
+    static let logAll: UInt64 = 1 << 26
 
     /// The specification's name of a bit, without its prefix; nil: the bit has none.
     public static func name(ofBit bit: UInt32) -> StaticString? {

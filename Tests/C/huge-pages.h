@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Pages of hugetlbfs, where this machine has some. */
+#ifndef VHUSHMEM_TESTS_HUGE_PAGES_H
+#define VHUSHMEM_TESTS_HUGE_PAGES_H
+
+#include "harness.h"
+
+/* Skips the test unless so many are free and can be mapped; a page of more than 64 MiB is none to test with. */
+static inline uint64_t huge_page_or_skip(long needed, long *free_pages)
+{
+    long free_now = 0, size_kb = 0;
+    char line[200];
+    FILE *file = fopen("/proc/meminfo", "re");
+    while (file != NULL && fgets(line, sizeof(line), file) != NULL) {
+        (void)(sscanf(line, "HugePages_Free: %ld", &free_now) == 1 || sscanf(line, "Hugepagesize: %ld kB", &size_kb) == 1);
+    }
+    if (file != NULL) {
+        fclose(file);
+    }
+    uint64_t huge = (uint64_t)size_kb * 1024, length = (uint64_t)needed * huge;
+    if (free_now < needed || huge > 64 << 20) {
+        skip("there are not enough free huge pages");
+    }
+    /* Counted as free, they may be promised to others, or not be this process's to use. */
+    int fd = memfd_create("huge", MFD_CLOEXEC | MFD_HUGETLB);
+    if (fd < 0 || ftruncate(fd, (off_t)length) != 0) {
+        skip("memfd_create has no MFD_HUGETLB");
+    }
+    void *trial = mmap(NULL, length, PROT_READ, MAP_SHARED, fd, 0);
+    close(fd);
+    if (trial == MAP_FAILED) {
+        skip("huge pages can't be mapped");
+    }
+    munmap(trial, length);
+    if (free_pages != NULL) {
+        *free_pages = free_now;
+    }
+    return huge;
+}
+
+#endif
