@@ -74,6 +74,7 @@ const char *strerrordesc_np(int error);
 /* ---- atomics ---- */
 
 static inline uint64_t vhu_load_relaxed(const uint64_t *p) { return __atomic_load_n(p, __ATOMIC_RELAXED); }
+static inline void vhu_prefetch(const uint64_t *p) { __builtin_prefetch(p); }
 static inline uint64_t vhu_load_acquire(const uint64_t *p) { return __atomic_load_n(p, __ATOMIC_ACQUIRE); }
 static inline void vhu_store_relaxed(uint64_t *p, uint64_t v) { __atomic_store_n(p, v, __ATOMIC_RELAXED); }
 static inline void vhu_store_release(uint64_t *p, uint64_t v) { __atomic_store_n(p, v, __ATOMIC_RELEASE); }

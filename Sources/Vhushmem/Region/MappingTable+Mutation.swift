@@ -264,7 +264,7 @@ extension MappingTable {
             node = node.child(index)
             level &-= 1
         }
-        node.touchValues()
+        node.prefetch()
         path[0] = node.address
         return node
     }

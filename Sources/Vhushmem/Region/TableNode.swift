@@ -140,14 +140,14 @@ struct TableNode {
         return Int(truncatingIfNeeded: min(max(count, 1), UInt64(truncatingIfNeeded: shape.capacity))) &- 1
     }
 
-    /// Loads a word of each cache line of a leaf's values. In a large table the leaf is not in any cache, and these loads wait for
-    /// memory together with those of the search, instead of after it. Whoever inserts or removes needs most of the lines anyway.
+    /// Has all cache lines of the node brought near. In a large table a leaf is not in any cache: its lines come together with those that the
+    /// search looks at, instead of after them. Whoever inserts or removes needs most of them anyway.
     @inline(__always)
-    func touchValues() {
-        var word = Shape.leaf.values
+    func prefetch() {
+        var word = 0
         while word < TableNode.wordCount {
             // SAFETY: a word of the node.
-            _ = vhu_load_relaxed(words + word)
+            vhu_prefetch(words + word)
             word &+= TableNode.lineKeys
         }
     }
