@@ -2,8 +2,8 @@
 /*
  * Usage: round-trip ROUNDS REQUESTS SIZE NAME:LIVE... As a back-end, undoes mappings of SIZE bytes and asks for them again, REQUESTS of each
  * with each front-end, waiting for each answer; ROUNDS times. NAME is `ours` or `floor`, LIVE how many mappings it has at the least. Several
- * maps follow each other, then several unmaps: what a front-end does after an answer is part of the next request of the same kind. All
- * processes share one processor.
+ * maps follow each other, then several unmaps, and it is these that are timed, each several as a whole: what a front-end does after an
+ * answer, be it after that of the last, is in the time of what comes next. All processes share one processor.
  */
 #include "contestant.h"
 
@@ -12,27 +12,26 @@
 /* So many in a row, evenly over the whole region. */
 #define IN_A_ROW 16
 
-static uint32_t timed(contestant *c, void (*ask)(contestant *, bool, uint64_t), uint64_t slot)
+/* Nanoseconds for each of them, on average. */
+static uint32_t in_a_row(contestant *c, void (*ask)(contestant *, bool, uint64_t), uint64_t first)
 {
-    uint64_t began = now_ns();
-    ask(c, true, slot % c->slots);
-    take_answer(c->channel);
-    return (uint32_t)(now_ns() - began);
+    uint64_t apart = c->slots / IN_A_ROW, began = now_ns();
+    for (uint64_t i = 0; i < IN_A_ROW; i++) {
+        ask(c, true, (first + i * apart) % c->slots);
+        take_answer(c->channel);
+    }
+    return (uint32_t)((now_ns() - began) / IN_A_ROW);
 }
 
-static void one_round(contestant *c, size_t requests, uint32_t *map, uint32_t *unmap)
+static void one_round(contestant *c, size_t rows, uint32_t *map, uint32_t *unmap)
 {
-    uint64_t random = 1, apart = c->slots / IN_A_ROW;
-    for (size_t done = 0; done < requests; done += IN_A_ROW) {
+    uint64_t random = 1;
+    for (size_t row = 0; row < rows; row++) {
         uint64_t first = next_random(&random, c->slots);
-        for (size_t i = 0; i < IN_A_ROW; i++) {
-            unmap[done + i] = timed(c, unmap_slot, first + i * apart);
-        }
-        for (size_t i = 0; i < IN_A_ROW; i++) {
-            map[done + i] = timed(c, map_slot, first + i * apart);
-        }
+        unmap[row] = in_a_row(c, unmap_slot, first);
+        map[row] = in_a_row(c, map_slot, first);
     }
-    uint32_t map_ns = median_of(map, requests), unmap_ns = median_of(unmap, requests);
+    uint32_t map_ns = median_of(map, rows), unmap_ns = median_of(unmap, rows);
     printf("%s-%llu-map %u\n", c->name, (unsigned long long)c->slots - IN_A_ROW, map_ns);
     printf("%s-%llu-unmap %u\n", c->name, (unsigned long long)c->slots - IN_A_ROW, unmap_ns);
 }
@@ -57,7 +56,7 @@ int main(int argc, char **argv)
     }
     for (size_t round = 0; round < rounds; round++) {
         for (size_t i = 0; i < count; i++) {
-            one_round(&contestants[i], requests, map, unmap);
+            one_round(&contestants[i], requests / IN_A_ROW, map, unmap);
         }
     }
     for (size_t i = 0; i < count; i++) {

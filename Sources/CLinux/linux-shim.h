@@ -71,6 +71,13 @@ const char *strerrordesc_np(int error);
 #define MREMAP_FIXED 2
 #endif
 
+/* Advice for several ranges of the calling process, which newer kernels know by this number; others answer EBADF, EINVAL or ENOSYS. */
+#define VHU_THIS_PROCESS (-10001)
+static inline ssize_t vhu_advise_many(const struct iovec *ranges, size_t count, int advice)
+{
+    return syscall(SYS_process_madvise, VHU_THIS_PROCESS, ranges, count, advice, 0);
+}
+
 /* ---- atomics ---- */
 
 static inline uint64_t vhu_load_relaxed(const uint64_t *p) { return __atomic_load_n(p, __ATOMIC_RELAXED); }

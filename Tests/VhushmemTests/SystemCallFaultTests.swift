@@ -36,6 +36,28 @@
             }
         }
 
+        @Test func adviceForManyMappingsIsGivenToEachIfItMust() async {
+            await #expect(processExitsWith: .success) {
+                let pages = try Memory.map(nil, 8 * Int(pageSize), protection: PROT_READ, flags: MAP_PRIVATE | MAP_ANONYMOUS)
+                let knows = Memory.knowsAdviceForMany
+                for (failing, isToldOf) in [(0..<0, false), (0..<1, !knows), (0..<9, true)] {
+                    var calls = 0
+                    var ranges = UndumpedRanges()
+                    // Two that touch are one.
+                    for index in [0, 1, 3, 5] { ranges.append(pages + index * Int(pageSize), Int(pageSize)) }
+                    systemCallFault = { call in
+                        calls += call == .madvise ? 1 : 0
+                        return call == .madvise && failing.contains(calls - 1) ? ENOMEM : 0
+                    }
+                    ranges.leaveOut()
+                    systemCallFault = nil
+                    let isAtOnce = knows && failing.isEmpty
+                    #expect(calls == (isAtOnce ? 1 : knows ? 4 : 3) && ranges.isEmpty)
+                    #expect((ranges.takeFailure() != nil) == isToldOf && ranges.takeFailure() == nil)
+                }
+            }
+        }
+
         @Test func pageThatTakesNoWriteBecomesPrivate() async {
             await #expect(processExitsWith: .success) {
                 let device = Device()

@@ -83,7 +83,9 @@ import Testing
                 let plan = FilePlan(
                     protection: PROT_READ, flags: MAP_SHARED, fileOffset: 0, pages: part, canMapInPlace: false)
                 let moved = losing(.mremap) {
-                    errno { () throws(Errno) in try window.place(fd: file.fd, over: part, plan: plan, advice: nil) }
+                    errno { () throws(Errno) in
+                        _ = try window.place(fd: file.fd, over: part, plan: plan, advice: nil, isBatched: false)
+                    }
                 }
                 #expect(moved == ENOMEM)
                 let filled = losing(.mmap) {

@@ -108,8 +108,8 @@ VHUSHMEM_API uint64_t vhushmem_region_mapped_bytes(vhushmem_region *region);
 /**
  * Map a range of a file into the region. It can be read through the window, by the guest too, when the call returns.
  *
- * The mapping is shared with the file, never executable, and left out of core dumps. A memfd that is sealed against writing is
- * mapped read-only and private, which shows the same bytes.
+ * The mapping is shared with the file, never executable, and left out of core dumps (those that a front-end serves, when its dispatch
+ * returns). A memfd that is sealed against writing is mapped read-only and private, which shows the same bytes.
  *
  * @param fd          borrowed during the call; the mapping needs no descriptor afterwards.
  * @param fd_offset   first byte in the file; a multiple of the page size (of the huge page size for a hugetlb file).

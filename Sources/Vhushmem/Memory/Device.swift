@@ -9,6 +9,8 @@ final class DeviceState {
     let lock = Lock()
     /// Guarded by `lock`.
     var quota: Quota
+    /// Guarded by `lock`.
+    var undumped = UndumpedRanges()
     /// Guarded by `lock`: nothing is mapped any more once it is set.
     var isGone = false
     /// Guarded by `lock`: raised when a mapping becomes broken. Once it is there it stays.
@@ -160,13 +162,25 @@ public final class Device: @unchecked Sendable {
         return map
     }
 
-    /// SHMEM_MAP. The commit is left to the caller, who answers first.
+    /// SHMEM_MAP. The commit is left to the caller, who answers first. `isBatched`: so is `endBatch`.
     @_optimize(speed)
-    func carryOutMap(_ map: SharedMemoryMap, fd: Int32) throws(ShmemError) {
+    func carryOutMap(_ map: SharedMemoryMap, fd: Int32, isBatched: Bool = false) throws(ShmemError) {
         let subject = ShmemError.Subject.map(shmid: map.shmid, offset: map.offset, length: map.length)
         guard fd >= 0 else { throw ShmemError(EINVAL, subject, .wrongDescriptors(expected: 1, got: 0)) }
         guard let region = region(id: map.shmid) else { throw ShmemError(ENOENT, subject, .noSuchRegion) }
-        try region.map(fd: fd, fileOffset: map.fileOffset, at: map.offset, length: map.length, flags: map.flags)
+        try region.map(
+            fd: fd, fileOffset: map.fileOffset, at: map.offset, length: map.length, flags: map.flags, isBatched: isBatched)
+    }
+
+    /// What was mapped in a batch is left out of core dumps.
+    @_optimize(speed)
+    func endBatch() {
+        let failure = state.lock.withLock {
+            state.undumped.leaveOut()
+            return state.undumped.takeFailure()
+        }
+        guard let failure else { return }
+        Log.warning("the kernel won't leave mappings out of core dumps: \(Errno.text(failure.code)) (errno \(failure.code))")
     }
 
     /// SHMEM_UNMAP likewise.

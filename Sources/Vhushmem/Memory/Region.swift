@@ -20,7 +20,7 @@ public final class Region: @unchecked Sendable {
     /// Some mapping has become broken, and nobody was told yet.
     var hasBrokenNews = false
     private(set) var quota: Quota
-    private var observers: [any RegionObserver] = []
+    var observers: [any RegionObserver] = []
     private var guarded: GuardedRange?
     /// What stands for the region among QEMU-like memory regions, once somebody asked for it. Guarded by `device.lock`.
     var container: RegionContainer?
@@ -100,10 +100,12 @@ public final class Region: @unchecked Sendable {
         commit()
     }
 
-    /// Maps, and leaves the commit to the caller, who answers first. With an `object` the mapping is that one.
+    /// Maps, and leaves the commit to the caller, who answers first. With an `object` the mapping is that one. `isBatched`: the caller ends
+    /// with `Device.endBatch`.
     @_optimize(speed)
     func map(
-        fd: Int32, fileOffset: UInt64, at offset: UInt64, length: UInt64, flags: UInt64, object: Mapping? = nil
+        fd: Int32, fileOffset: UInt64, at offset: UInt64, length: UInt64, flags: UInt64, object: Mapping? = nil,
+        isBatched: Bool = false
     ) throws(ShmemError) {
         let subject = ShmemError.Subject.map(shmid: id, offset: offset, length: length)
         let range = try checkedRange(offset, length, subject)
@@ -114,7 +116,9 @@ public final class Region: @unchecked Sendable {
         var object = object
         if options.keepsFiles, object == nil { object = try keeper(fd: fd, fileOffset, range, writable) }
         let watchers = try device.lock.withLock { () throws(ShmemError) -> [any RegionObserver]? in
-            try place(fd: fd, fileOffset: fileOffset, range: range, plan: plan, writable: writable, object: object, subject)
+            try place(
+                fd: fd, fileOffset: fileOffset, range: range, plan: plan, writable: writable, object: object,
+                isBatched: isBatched, subject)
             return observers.isEmpty ? nil : observers
         }
         guard let watchers else { return }
@@ -270,29 +274,11 @@ public final class Region: @unchecked Sendable {
         return window.baseAddress + Int(clamping: offset)
     }
 
-    // MARK: Observers
-
-    /// From now on `observer` is told of every change.
-    func add(_ observer: any RegionObserver) {
-        device.lock.withLock {
-            if observers.isEmpty { device.countObserved(1) }
-            observers.append(observer)
-        }
-    }
-
-    func remove(_ observer: any RegionObserver) {
-        device.lock.withLock {
-            guard !observers.isEmpty else { return }
-            observers.removeAll { $0 === observer }
-            if observers.isEmpty { device.countObserved(-1) }
-        }
-    }
-
     // MARK: With the lock held
 
     @_optimize(speed)
     private func place(
-        fd: Int32, fileOffset: UInt64, range: ByteRange, plan: FilePlan, writable: Bool, object: Mapping?,
+        fd: Int32, fileOffset: UInt64, range: ByteRange, plan: FilePlan, writable: Bool, object: Mapping?, isBatched: Bool,
         _ subject: ShmemError.Subject
     ) throws(ShmemError) {
         if device.isGone { throw ShmemError(ESHUTDOWN, subject, .deviceGone) }
@@ -313,8 +299,10 @@ public final class Region: @unchecked Sendable {
             throw ShmemError(ENOSPC, subject, .quota(shortage, of: "device"))
         }
         guard ProcessBudget.take(cost) else { throw ShmemError(ENOSPC, subject, .processBudget(limit: ProcessBudget.limit)) }
+        let isInDumps: Bool
         do throws(Errno) {
-            try window.place(fd: fd, over: pages, plan: plan, advice: options.hugePages ? MADV_HUGEPAGE : nil)
+            let advice = options.hugePages ? MADV_HUGEPAGE : nil
+            isInDumps = try window.place(fd: fd, over: pages, plan: plan, advice: advice, isBatched: isBatched)
         } catch {
             ProcessBudget.give(cost)
             if error.code == EACCES { throw ShmemError(EACCES, subject, .notOpenFor(writable ? "writing" : "reading")) }
@@ -332,6 +320,9 @@ public final class Region: @unchecked Sendable {
             ProcessBudget.give(cost)
             throw ShmemError(ENOMEM, subject, .system("recording the mapping", ENOMEM))
         }
+        if isInDumps {
+            device.undumped.append(window.baseAddress + Int(clamping: pages.start), Int(clamping: pages.length))
+        }
         object?.becomeLive(at: window.baseAddress + Int(clamping: range.start), keepsFile: options.keepsFiles)
         scratch.forget(in: pages)
         quota.add(pages.length)
@@ -341,6 +332,7 @@ public final class Region: @unchecked Sendable {
     @_optimize(speed)
     private func remove(_ record: MappingRecord, _ subject: ShmemError.Subject) throws(ShmemError) {
         guard let pages = ownedPages(record), let (removed, isBeside) = table.removeCounting(at: record.start) else { return }
+        if !device.undumped.isEmpty { device.undumped.leaveOut() }
         // translate does not find it any more: now the memory may go.
         do throws(Errno) {
             try window.clear(pages)
@@ -357,6 +349,7 @@ public final class Region: @unchecked Sendable {
         guard quota.mappings > 0 || !scratch.isEmpty else { return 0 }
         let count = quota.mappings
         guard let everything = ByteRange(start: 0, length: size) else { return 0 }
+        device.undumped.leaveOut()
         do throws(Errno) {
             try window.clear(everything)
             var next = table.first(endingAfter: 0)

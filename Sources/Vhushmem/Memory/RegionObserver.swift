@@ -10,3 +10,21 @@ protocol RegionObserver: AnyObject {
     /// The changes since the last commit are complete, and the back-end has been answered.
     func regionDidCommit(_ region: Region)
 }
+
+extension Region {
+    /// From now on `observer` is told of every change.
+    func add(_ observer: any RegionObserver) {
+        device.lock.withLock {
+            if observers.isEmpty { device.countObserved(1) }
+            observers.append(observer)
+        }
+    }
+
+    func remove(_ observer: any RegionObserver) {
+        device.lock.withLock {
+            guard !observers.isEmpty else { return }
+            observers.removeAll { $0 === observer }
+            if observers.isEmpty { device.countObserved(-1) }
+        }
+    }
+}

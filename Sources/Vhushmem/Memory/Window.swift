@@ -69,8 +69,10 @@ public final class Window: @unchecked Sendable {
     }
 
     /// Maps a file over a part of the window. When it throws, that part is reserved as before.
+    ///
+    /// `isBatched`: the caller leaves several mappings out of core dumps at once. Returns whether this one is left to it.
     @_optimize(speed)
-    func place(fd: Int32, over range: ByteRange, plan: FilePlan, advice: Int32?) throws(Errno) {
+    func place(fd: Int32, over range: ByteRange, plan: FilePlan, advice: Int32?, isBatched: Bool) throws(Errno) -> Bool {
         guard let length = Int(exactly: range.length), let offset = Int(exactly: range.start) else { throw Errno(ENOMEM) }
         let address = baseAddress + offset
         if plan.canMapInPlace, Window.memfdDevice != nil {
@@ -83,29 +85,34 @@ public final class Window: @unchecked Sendable {
                 throw error
             }
             do throws(Errno) {
-                try Window.advise(address, length, advice)
+                try Window.advise(address, length, advice, isBatched: isBatched)
             } catch {
                 try? clear(range)
                 throw error
             }
+            return isBatched
         } else {
             // The kernel unmaps what is there before it asks the file. A file that may refuse is asked elsewhere, so that a refusal
             // opens no gap here; what it agreed to is moved in, in one step.
             let made = try Memory.map(
                 nil, length, protection: plan.protection, flags: plan.flags, fd: fd, offset: plan.fileOffset)
             do throws(Errno) {
-                try Window.advise(made, length, advice)
+                try Window.advise(made, length, advice, isBatched: false)
                 try Memory.move(made, length, to: address)
             } catch {
                 try? Memory.unmap(made, length)
                 restoreAfterFailure(address, length)
                 throw error
             }
+            return false
         }
     }
 
-    private static func advise(_ address: UnsafeMutableRawPointer, _ length: Int, _ advice: Int32?) throws(Errno) {
-        try Memory.advise(address, length, MADV_DONTDUMP)
+    @inline(__always)
+    private static func advise(
+        _ address: UnsafeMutableRawPointer, _ length: Int, _ advice: Int32?, isBatched: Bool
+    ) throws(Errno) {
+        if !isBatched { try Memory.advise(address, length, MADV_DONTDUMP) }
         // A kernel or file system without huge pages says no, and the mapping is as good as before.
         if let advice { try? Memory.advise(address, length, advice) }
     }

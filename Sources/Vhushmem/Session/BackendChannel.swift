@@ -87,6 +87,8 @@ final class BackendChannel {
     /// The id of a request whose answer comes later.
     private var unanswered: UInt32?
     var owesAnswer: Bool { unanswered != nil }
+    /// The first is complete in itself; those that follow it in the same dispatch are a batch.
+    private var mapsInDispatch = 0
     /// Some requests are left for the next dispatch.
     private(set) var hasMore = false
 
@@ -120,6 +122,10 @@ final class BackendChannel {
         // A callback that dispatches finds its own request still under way.
         guard !isCarryingOut else { return (0, nil) }
         hasMore = false
+        defer {
+            if mapsInDispatch > 1 { device.endBatch() }
+            mapsInDispatch = 0
+        }
         while count < BackendChannel.requestsPerDispatch, !isClosed, unanswered == nil {
             switch serveOne(reports, report) {
             case .stopped: return (count &+ 1, nil)
@@ -282,7 +288,8 @@ final class BackendChannel {
         guard isNegotiated else { throw ShmemError(EOPNOTSUPP, subject, .notNegotiated) }
         if isOlder { throw ShmemError(ECANCELED, subject, .duringReset) }
         if isMap, let fd = stream.firstDescriptor {
-            try device.carryOutMap(map, fd: fd)
+            try device.carryOutMap(map, fd: fd, isBatched: mapsInDispatch > 0)
+            mapsInDispatch = mapsInDispatch &+ 1
         } else {
             try device.carryOutUnmap(map)
         }

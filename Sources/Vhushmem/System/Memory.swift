@@ -42,6 +42,21 @@ enum Memory {
         _ = try systemCall(.madvise) { madvise(address, length, advice) }
     }
 
+    /// The same for several ranges in one call. Returns how many bytes were advised.
+    static func advise(_ ranges: UnsafeBufferPointer<iovec>, _ advice: Int32) throws(Errno) -> Int {
+        try systemCall(.madvise) { vhu_advise_many(ranges.baseAddress, ranges.count, advice) }
+    }
+
+    /// Whether the kernel has that (6.13, and a name for the process itself).
+    static let knowsAdviceForMany: Bool = {
+        let length = Int(clamping: pageSize)
+        guard let page = try? map(nil, length, protection: PROT_NONE, flags: MAP_PRIVATE | MAP_ANONYMOUS) else { return false }
+        var range = iovec(iov_base: page, iov_len: length)
+        let advised = withUnsafePointer(to: &range) { try? advise(UnsafeBufferPointer(start: $0, count: 1), MADV_DONTDUMP) }
+        try? unmap(page, length)
+        return advised == length
+    }()
+
     /// Whether the page at an address of a mapping can be touched without a signal; its mapping allows the access.
     ///
     /// Memory of a device, which the kernel does not look into, counts as what can be touched.

@@ -85,6 +85,9 @@ static const struct {
     CALL(timerfd_settime),
     CALL(unlink),
     CALL(write),
+#ifdef SYS_process_madvise
+    CALL(process_madvise),
+#endif
 #ifdef SYS_epoll_wait
     CALL(epoll_wait),
 #endif
@@ -131,6 +134,24 @@ static void ask(int channel, uint32_t request, VhostUserMMap map, int fd)
     EQ(u64_of(&m), 0);
 }
 
+/* Written to by the peer when it has sent a batch, whose first map the front-end waits at: so it finds the others in the same dispatch. */
+static int batch_is_there;
+
+static void ask_for_a_batch(int channel, int fd)
+{
+    uint64_t one = 1;
+    message m;
+    for (uint64_t i = 0; i < 3; i++) {
+        VhostUserMMap map = {.shm_offset = (16 + 2 * i) * PAGE, .len = PAGE};
+        send_message(channel, MAP, 0x9, &map, sizeof(map), &fd, 1);
+    }
+    CHECK(write(batch_is_there, &one, sizeof(one)) == sizeof(one));
+    for (int i = 0; i < 3; i++) {
+        EQ(receive(channel, &m, PATIENCE_MS), 1);
+        EQ(u64_of(&m), 0);
+    }
+}
+
 /* Who plays for this process ends with it. */
 static pid_t fork_peer(void)
 {
@@ -160,6 +181,7 @@ static void run_peer(int listener)
         ask(p.channel, MAP, (VhostUserMMap){.shm_offset = 8 * PAGE, .len = 2 * PAGE}, file);
         ask(p.channel, UNMAP, (VhostUserMMap){.shm_offset = 8 * PAGE, .len = 2 * PAGE}, -1);
         ask(p.channel, MAP, (VhostUserMMap){.shm_offset = 8 * PAGE, .len = PAGE}, memory);
+        ask_for_a_batch(p.channel, memory);
         if (life == 0) {
             CHECK(ftruncate(memory, 0) == 0); /* under the mapping */
             usleep(100000);
@@ -220,6 +242,11 @@ static void on_event(vhushmem_frontend *frontend, const vhushmem_event *event, v
     (void)frontend;
     (void)user_data;
     events[event->type]++;
+    if (event->type == VHUSHMEM_EVENT_MAP && event->shm_offset == 16 * PAGE) {
+        uint64_t batches;
+        CHECK(wait_readable(batch_is_there, PATIENCE_MS));
+        CHECK(read(batch_is_there, &batches, sizeof(batches)) == sizeof(batches));
+    }
 }
 
 static void front_end_life(vhushmem_frontend *f)
@@ -229,7 +256,7 @@ static void front_end_life(vhushmem_frontend *f)
     ok(vhushmem_frontend_connect(f, PATIENCE_MS, &error));
     GSource *source = vhushmem_frontend_source_new(f);
     g_source_attach(source, NULL);
-    while (events[VHUSHMEM_EVENT_MAP] < 3) {
+    while (events[VHUSHMEM_EVENT_MAP] < 6) {
         g_main_context_iteration(NULL, TRUE);
     }
     vhushmem_region *region = some(vhushmem_device_find_region(vhushmem_frontend_device(f), 0));
@@ -240,7 +267,7 @@ static void front_end_life(vhushmem_frontend *f)
         CHECK(*(volatile uint64_t *)vhushmem_region_window(region) != 1);
         g_main_context_iteration(NULL, FALSE);
     }
-    while (events[VHUSHMEM_EVENT_READY] < 2 || events[VHUSHMEM_EVENT_MAP] < 6) {
+    while (events[VHUSHMEM_EVENT_READY] < 2 || events[VHUSHMEM_EVENT_MAP] < 12) {
         g_main_context_iteration(NULL, TRUE);
     }
     ok(vhushmem_region_read(region, 8 * PAGE, bytes, sizeof(bytes), &error));
@@ -313,6 +340,8 @@ int main(int argc, char **argv)
     CHECK(bind(stale, (struct sockaddr *)&other, sizeof(other)) == 0);
     close(stale);
     CHECK(pipe2(go, O_CLOEXEC) == 0);
+    batch_is_there = eventfd(0, EFD_CLOEXEC);
+    CHECK(batch_is_there >= 0);
     pid_t peer_pid = fork_peer();
     if (peer_pid == 0) {
         run_peer(listener);
