@@ -42,7 +42,8 @@ int main(int argc, char **argv)
     MUST(argc > 4 && argc <= 12);
     size_t rounds = number_of(argv[1]), requests = number_of(argv[2]), count = (size_t)argc - 4;
     const char *folder = dirname(argv[0]);
-    uint32_t *map = calloc(requests, sizeof(*map)), *unmap = calloc(requests, sizeof(*unmap));
+    size_t rows = requests / IN_A_ROW;
+    uint32_t *map = calloc(rows, sizeof(*map)), *unmap = calloc(rows, sizeof(*unmap));
     MUST(map != NULL && unmap != NULL);
     MUST(requests % IN_A_ROW == 0);
     pin_to_one_processor();
@@ -56,7 +57,7 @@ int main(int argc, char **argv)
     }
     for (size_t round = 0; round < rounds; round++) {
         for (size_t i = 0; i < count; i++) {
-            one_round(&contestants[i], requests / IN_A_ROW, map, unmap);
+            one_round(&contestants[i], rows, map, unmap);
         }
     }
     for (size_t i = 0; i < count; i++) {

@@ -4,9 +4,6 @@
 /* asan: no (it replaces malloc itself) */
 #include "guard-rig.h"
 
-extern void *__libc_malloc(size_t size);
-extern void *__libc_calloc(size_t count, size_t size);
-extern void *__libc_realloc(void *old, size_t size);
 extern void __libc_free(void *old);
 
 static __thread int in_handler;
@@ -18,23 +15,9 @@ static void forbidden(void)
     }
 }
 
-void *malloc(size_t size)
-{
-    forbidden();
-    return __libc_malloc(size);
-}
+static void on_allocation(void) { forbidden(); }
 
-void *calloc(size_t count, size_t size)
-{
-    forbidden();
-    return __libc_calloc(count, size);
-}
-
-void *realloc(void *old, size_t size)
-{
-    forbidden();
-    return __libc_realloc(old, size);
-}
+#include "replaced-malloc.h"
 
 void free(void *old)
 {

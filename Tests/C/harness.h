@@ -366,6 +366,16 @@ static inline char *smaps_line(const void *address, const char *key)
     return found != NULL ? found : g_strdup("");
 }
 
+/* The kernel's flags of the range that holds an address, each between blanks. Freed with g_free. */
+static inline char *vm_flags_at(const void *address)
+{
+    char *flags = smaps_line(address, "VmFlags:");
+    if (flags[0] == 0) {
+        skip("/proc/self/smaps has no VmFlags");
+    }
+    return flags;
+}
+
 /* "r--s" and the like: how the range that holds an address is mapped; "" if nothing is. Good until asked again. */
 static inline const char *perms_at(const void *address)
 {

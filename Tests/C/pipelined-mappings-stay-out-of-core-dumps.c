@@ -13,10 +13,7 @@ static uint64_t page;
 
 static bool is_left_out(uint64_t at)
 {
-    char *flags = smaps_line((char *)vhushmem_region_window(r.region) + at, "VmFlags:");
-    if (flags[0] == 0) {
-        skip("/proc/self/smaps has no VmFlags");
-    }
+    char *flags = vm_flags_at((char *)vhushmem_region_window(r.region) + at);
     bool found = strstr(flags, " dd ") != NULL;
     g_free(flags);
     return found;

@@ -48,14 +48,21 @@ enum Memory {
     }
 
     /// Whether the kernel has that (6.13, and a name for the process itself).
-    static let knowsAdviceForMany: Bool = {
+    static let knowsAdviceForMany =
+        withTrialPage { page, length in
+            var range = iovec(iov_base: page, iov_len: length)
+            return withUnsafePointer(to: &range) {
+                (try? advise(UnsafeBufferPointer(start: $0, count: 1), MADV_DONTDUMP)) == length
+            }
+        } ?? false
+
+    /// What `ask` finds out with a page that is mapped for it; nil: there is no memory for one.
+    private static func withTrialPage(_ ask: (UnsafeMutableRawPointer, Int) -> Bool) -> Bool? {
         let length = Int(clamping: pageSize)
-        guard let page = try? map(nil, length, protection: PROT_NONE, flags: MAP_PRIVATE | MAP_ANONYMOUS) else { return false }
-        var range = iovec(iov_base: page, iov_len: length)
-        let advised = withUnsafePointer(to: &range) { try? advise(UnsafeBufferPointer(start: $0, count: 1), MADV_DONTDUMP) }
-        try? unmap(page, length)
-        return advised == length
-    }()
+        guard let page = try? map(nil, length, protection: PROT_READ, flags: MAP_PRIVATE | MAP_ANONYMOUS) else { return nil }
+        defer { try? unmap(page, length) }
+        return ask(page, length)
+    }
 
     /// Whether the page at an address of a mapping can be touched without a signal; its mapping allows the access.
     ///
@@ -79,13 +86,7 @@ enum Memory {
     }
 
     /// Whether the kernel has MADV_POPULATE_READ (5.14).
-    private static let knowsPopulate: Bool = {
-        let length = Int(clamping: pageSize)
-        guard let page = try? map(nil, length, protection: PROT_READ, flags: MAP_PRIVATE | MAP_ANONYMOUS) else { return true }
-        let isKnown = (try? advise(page, length, vhu_madv_populate_read)) != nil
-        try? unmap(page, length)
-        return isKnown
-    }()
+    private static let knowsPopulate = withTrialPage { (try? advise($0, $1, vhu_madv_populate_read)) != nil } ?? true
 
     /// Copies between parts of this process by way of the kernel, which answers EFAULT where a plain copy would raise a signal
     /// (a page beyond the end of a truncated file). Returns how many bytes were copied.
