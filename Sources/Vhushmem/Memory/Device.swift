@@ -83,12 +83,30 @@ public final class Device: @unchecked Sendable {
     }
 
     /// The region with this id; nil: there is none.
-    @_optimize(speed)
-    @inline(__always)
     public func region(id: UInt8) -> Region? {
+        unretainedRegion(id: id)?.takeUnretainedValue()
+    }
+
+    /// The same, for who needs it no longer than the device.
+    @inline(__always)
+    private func unretainedRegion(id: UInt8) -> Unmanaged<Region>? {
         // SAFETY: there are 256 addresses, each that of an object which lives as long as the device.
-        guard let address = UnsafeRawPointer(bitPattern: UInt(vhu_load_acquire(addresses + Int(id)))) else { return nil }
-        return Unmanaged<Region>.fromOpaque(address).takeUnretainedValue()
+        UnsafeRawPointer(bitPattern: UInt(vhu_load_acquire(addresses + Int(id)))).map { Unmanaged.fromOpaque($0) }
+    }
+
+    /// Uses such a region without counting that it is used.
+    @inline(__always)
+    private func with(_ region: Unmanaged<Region>, _ use: (Region) throws(ShmemError) -> Void) throws(ShmemError) {
+        // SAFETY: this is called by methods of the device, which has the region.
+        let result = region._withUnsafeGuaranteedRef { region in
+            do throws(ShmemError) {
+                try use(region)
+                return Result<Void, ShmemError>.success(())
+            } catch {
+                return .failure(error)
+            }
+        }
+        try result.get()
     }
 
     private func publish(_ address: UInt64, id: UInt8) {
@@ -165,11 +183,15 @@ public final class Device: @unchecked Sendable {
     /// SHMEM_MAP. The commit is left to the caller, who answers first. `isBatched`: so is `endBatch`.
     @_optimize(speed)
     func carryOutMap(_ map: SharedMemoryMap, fd: Int32, isBatched: Bool = false) throws(ShmemError) {
-        let subject = ShmemError.Subject.map(shmid: map.shmid, offset: map.offset, length: map.length)
-        guard fd >= 0 else { throw ShmemError(EINVAL, subject, .wrongDescriptors(expected: 1, got: 0)) }
-        guard let region = region(id: map.shmid) else { throw ShmemError(ENOENT, subject, .noSuchRegion) }
-        try region.map(
-            fd: fd, fileOffset: map.fileOffset, at: map.offset, length: map.length, flags: map.flags, isBatched: isBatched)
+        guard fd >= 0, let region = unretainedRegion(id: map.shmid) else {
+            let subject = ShmemError.Subject.map(shmid: map.shmid, offset: map.offset, length: map.length)
+            if fd < 0 { throw ShmemError(EINVAL, subject, .wrongDescriptors(expected: 1, got: 0)) }
+            throw ShmemError(ENOENT, subject, .noSuchRegion)
+        }
+        try with(region) { region throws(ShmemError) in
+            try region.map(
+                fd: fd, fileOffset: map.fileOffset, at: map.offset, length: map.length, flags: map.flags, isBatched: isBatched)
+        }
     }
 
     /// What was mapped in a batch is left out of core dumps.
@@ -186,11 +208,13 @@ public final class Device: @unchecked Sendable {
     /// SHMEM_UNMAP likewise.
     @_optimize(speed)
     func carryOutUnmap(_ map: SharedMemoryMap) throws(ShmemError) {
-        guard let region = region(id: map.shmid) else {
+        guard let region = unretainedRegion(id: map.shmid) else {
             throw ShmemError(
                 ENOENT, .unmap(shmid: map.shmid, offset: map.offset, length: map.length), .noSuchRegion)
         }
-        try region.unmapLeavingCommit(at: map.offset, length: map.length)
+        try with(region) { region throws(ShmemError) in
+            try region.unmapLeavingCommit(at: map.offset, length: map.length)
+        }
     }
 
     /// Tells every region's observers that what changed is complete: after the answer to what `handleMap` and `handleUnmap` did.

@@ -32,6 +32,16 @@ struct FilePlan {
     let canMapInPlace: Bool
 }
 
+/// What of a file decides how it is mapped.
+private struct FileKind {
+    /// 0 too where they need not be asked for.
+    var seals: Int32 = 0
+    /// Its own, of hugetlb files.
+    var pageSize = Memory.pageSize
+    /// Its own mmap refuses nothing that is let through here.
+    var canMapInPlace = true
+}
+
 extension FilePolicy {
     /// Looks at the file behind `fd` and decides. `range` is inside the region and begins at a page.
     @_optimize(speed)
@@ -44,69 +54,92 @@ extension FilePolicy {
         } catch {
             throw ShmemError(error.code, subject, .system("statx", error.code))
         }
-        if status.isDirectory { throw ShmemError(ENODEV, subject, .notMappable("directory")) }
-        if status.isPipeOrSocket { throw ShmemError(ENODEV, subject, .notMappable("pipe or socket")) }
-        if !status.isRegular, contains(.filesOnly) { throw ShmemError(EACCES, subject, .policy("devices")) }
-
         // The kernel looks at the seals of a memfd itself: then we need not, unless we want one more.
-        let isPlainMemfd = isPlainMemfd(status)
-        let seals = isPlainMemfd ? nil : try seals(status, fd: fd, for: subject)
-        var pageSize = Memory.pageSize
-        if seals != nil, status.blockSize > pageSize {
-            // Files that can have seals are in memory: of shmem, where a large block means nothing, or of hugetlbfs, which maps in
-            // them. No other file is asked: a FUSE server need not answer.
-            do throws(Errno) {
-                pageSize = try FileStatus.hugePageSize(of: fd) ?? pageSize
-            } catch {
-                throw ShmemError(error.code, subject, .system("fstatfs", error.code))
-            }
-        }
-        guard pageSize.isPowerOfTwo, fileOffset.isMultiple(ofPage: pageSize) else {
-            throw ShmemError(EINVAL, subject, .unalignedFileOffset(fileOffset, pageSize: pageSize))
-        }
-        if pageSize > Memory.pageSize {
-            guard range.start.isMultiple(ofPage: pageSize) else {
-                throw ShmemError(EINVAL, subject, .unalignedOffset(pageSize: pageSize))
-            }
-            guard range.length.isMultiple(ofPage: pageSize) else {
-                throw ShmemError(EINVAL, subject, .unalignedLength(pageSize: pageSize))
-            }
-        }
-
-        guard let pages = range.roundedUp(to: pageSize),
-            let filePages = ByteRange(start: fileOffset, length: pages.length), let end = Int(exactly: filePages.end)
-        else { throw ShmemError(EOVERFLOW, subject, .fileWrapsAround(fileOffset)) }
-        if status.isRegular, !contains(.allowBeyondEnd) {
-            // A last page that the file fills in part is a page of the file; what lies beyond its end reads as zeros.
-            let (padded, overflow) = status.size.addingReportingOverflow(pageSize &- 1)
-            let fileEnd = overflow ? UInt64.max : padded & ~(pageSize &- 1)
-            if filePages.end > fileEnd {
-                throw ShmemError(EOVERFLOW, subject, .fileTooShort(size: status.size, fileOffset: fileOffset))
-            }
-        }
-
-        if let seals, writable, seals & (vhu_seal_write | vhu_seal_future_write) != 0 {
-            throw ShmemError(EPERM, subject, .sealed)
+        let kind = isPlainMemfd(status) ? FileKind() : try self.kind(of: status, fd: fd, for: subject)
+        let pageSize = kind.pageSize
+        // One look at all; which of them it was is asked only when it matters.
+        guard pageSize.isPowerOfTwo, fileOffset.isMultiple(ofPage: pageSize),
+            pageSize == Memory.pageSize || (range.start | range.length).isMultiple(ofPage: pageSize),
+            let pages = range.roundedUp(to: pageSize),
+            let filePages = ByteRange(start: fileOffset, length: pages.length), let end = Int(exactly: filePages.end),
+            isWithin(status, filePages, pageSize), !writable || kind.seals & FilePolicy.writeSeals == 0
+        else {
+            throw fault(in: status, kind, fileOffset: fileOffset, range, for: subject)
         }
         // MAP_SHARED, but for a memfd that is sealed against writing: older kernels refuse that even for reading only, and since nobody
         // can write to it any more, a private mapping shows the same bytes, on all of them alike.
-        let sharing = (seals ?? 0) & vhu_seal_write != 0 ? MAP_PRIVATE : MAP_SHARED
-        let isPlain = isPlainMemfd || pageSize == Memory.pageSize && (seals != nil || status.isOnLocalDisk(fd))
+        let sharing = kind.seals & vhu_seal_write != 0 ? MAP_PRIVATE : MAP_SHARED
         return FilePlan(
             protection: writable ? PROT_READ | PROT_WRITE : PROT_READ, flags: sharing | (populate ? MAP_POPULATE : 0),
-            fileOffset: end &- Int(clamping: pages.length), pages: pages, canMapInPlace: isPlain)
+            fileOffset: end &- Int(clamping: pages.length), pages: pages, canMapInPlace: kind.canMapInPlace)
     }
 
+    private static var writeSeals: Int32 { vhu_seal_write | vhu_seal_future_write }
+
     /// A memfd of ordinary pages, whose seals nobody has to ask for.
-    @_optimize(speed)
     @inline(__always)
     private func isPlainMemfd(_ status: FileStatus) -> Bool {
         guard let device = Window.memfdDevice else { return false }
         return status.isRegular && status.identity.device == device && !contains(.requireSealShrink)
     }
 
+    /// A last page that the file fills in part is a page of the file; what lies beyond its end reads as zeros.
+    @inline(__always)
+    private func isWithin(_ status: FileStatus, _ pages: ByteRange, _ pageSize: UInt64) -> Bool {
+        guard status.isRegular, !contains(.allowBeyondEnd) else { return true }
+        let (padded, overflow) = status.size.addingReportingOverflow(pageSize &- 1)
+        return overflow || pages.end <= padded & ~(pageSize &- 1)
+    }
+
+    /// The kind of any other file. Throws what the policy has against it.
+    @inline(never)
+    private func kind(of status: FileStatus, fd: Int32, for subject: ShmemError.Subject) throws(ShmemError) -> FileKind {
+        if status.isDirectory { throw ShmemError(ENODEV, subject, .notMappable("directory")) }
+        if status.isPipeOrSocket { throw ShmemError(ENODEV, subject, .notMappable("pipe or socket")) }
+        if !status.isRegular, contains(.filesOnly) { throw ShmemError(EACCES, subject, .policy("devices")) }
+        var kind = FileKind()
+        let seals = try seals(status, fd: fd, for: subject)
+        if seals != nil, status.blockSize > kind.pageSize {
+            // Files that can have seals are in memory: of shmem, where a large block means nothing, or of hugetlbfs, which maps in
+            // them. No other file is asked: a FUSE server need not answer.
+            do throws(Errno) {
+                kind.pageSize = try FileStatus.hugePageSize(of: fd) ?? kind.pageSize
+            } catch {
+                throw ShmemError(error.code, subject, .system("fstatfs", error.code))
+            }
+        }
+        kind.seals = seals ?? 0
+        kind.canMapInPlace = kind.pageSize == Memory.pageSize && (seals != nil || status.isOnLocalDisk(fd))
+        return kind
+    }
+
+    /// What a request lacks for that file.
+    @inline(never)
+    private func fault(
+        in status: FileStatus, _ kind: FileKind, fileOffset: UInt64, _ range: ByteRange, for subject: ShmemError.Subject
+    ) -> ShmemError {
+        let pageSize = kind.pageSize
+        guard pageSize.isPowerOfTwo, fileOffset.isMultiple(ofPage: pageSize) else {
+            return ShmemError(EINVAL, subject, .unalignedFileOffset(fileOffset, pageSize: pageSize))
+        }
+        if pageSize > Memory.pageSize {
+            guard range.start.isMultiple(ofPage: pageSize) else {
+                return ShmemError(EINVAL, subject, .unalignedOffset(pageSize: pageSize))
+            }
+            guard range.length.isMultiple(ofPage: pageSize) else {
+                return ShmemError(EINVAL, subject, .unalignedLength(pageSize: pageSize))
+            }
+        }
+        guard let pages = range.roundedUp(to: pageSize),
+            let filePages = ByteRange(start: fileOffset, length: pages.length), Int(exactly: filePages.end) != nil
+        else { return ShmemError(EOVERFLOW, subject, .fileWrapsAround(fileOffset)) }
+        guard isWithin(status, filePages, pageSize) else {
+            return ShmemError(EOVERFLOW, subject, .fileTooShort(size: status.size, fileOffset: fileOffset))
+        }
+        return ShmemError(EPERM, subject, .sealed)
+    }
+
     /// The file's seals; nil: it is of a kind that can't have any, or not one that has to be asked.
-    @_optimize(speed)
     private func seals(_ status: FileStatus, fd: Int32, for subject: ShmemError.Subject) throws(ShmemError) -> Int32? {
         // A memfd has no name in a file system, and a hugetlb file has large blocks. Asking every file would be a system call a
         // mapping for nothing.

@@ -18,16 +18,24 @@ extension Region {
     }
 
     /// What both requests demand of their range.
-    @_optimize(speed)
+    @inline(__always)
     func checkedRange(
         _ offset: UInt64, _ length: UInt64, _ subject: ShmemError.Subject
     ) throws(ShmemError) -> ByteRange {
-        guard length > 0 else { throw ShmemError(EINVAL, subject, .zeroLength) }
-        guard offset.isMultiple(ofPage: Memory.pageSize) else {
-            throw ShmemError(EINVAL, subject, .unalignedOffset(pageSize: Memory.pageSize))
-        }
-        guard let range = ByteRange(start: offset, length: length) else { throw ShmemError(EINVAL, subject, .wrapsAround) }
-        guard range.end <= size else { throw ShmemError(EINVAL, subject, .beyondEnd(size: size)) }
+        guard length > 0, offset.isMultiple(ofPage: Memory.pageSize), let range = ByteRange(start: offset, length: length),
+            range.end <= size
+        else { throw fault(of: offset, length, subject) }
         return range
+    }
+
+    /// What a range lacks that is not one.
+    @inline(never)
+    private func fault(of offset: UInt64, _ length: UInt64, _ subject: ShmemError.Subject) -> ShmemError {
+        if length == 0 { return ShmemError(EINVAL, subject, .zeroLength) }
+        guard offset.isMultiple(ofPage: Memory.pageSize) else {
+            return ShmemError(EINVAL, subject, .unalignedOffset(pageSize: Memory.pageSize))
+        }
+        guard ByteRange(start: offset, length: length) != nil else { return ShmemError(EINVAL, subject, .wrapsAround) }
+        return ShmemError(EINVAL, subject, .beyondEnd(size: size))
     }
 }
