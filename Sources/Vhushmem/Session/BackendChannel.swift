@@ -144,24 +144,32 @@ final class BackendChannel {
     }
 
     @_optimize(speed)
+    @inline(__always)
     private func serveOne(_ reports: Bool, _ report: (ServedRequest) -> Void) -> Step {
         if stream.hasUnsent {
             if case .failed(let error) = stream.flush() { return .lost(failure("answering", error)) }
             if stream.hasUnsent { return .idle }
         }
-        switch stream.receive() {
-        case .nothing: return .idle
-        case .closed: return .lost(ShmemError(ECONNRESET, "the back-end closed its channel"))
-        case .failed(let error): return .lost(failure("reading", error))
-        case .violation(let violation):
-            return .lost(ShmemError(violation.code, "the back-end channel brought \(violation.sentence)"))
-        case .message(let header, let payload):
-            if header.isReply { return .lost(ShmemError(EPROTO, "the back-end channel brought a reply that nobody asked for")) }
-            return serve(header, payload, reports, report)
+        let arrival = stream.receiveInline()
+        // Asked for first, and by itself: a switch over all cases is a jump that the processor can't foresee.
+        if case .message(let header, let payload) = arrival, !header.isReply { return serve(header, payload, reports, report) }
+        if case .nothing = arrival { return .idle }
+        return .lost(loss(arrival))
+    }
+
+    /// What ends the channel.
+    @inline(never)
+    private func loss(_ arrival: MessageStream.Arrival) -> ShmemError {
+        switch arrival {
+        case .closed, .nothing: ShmemError(ECONNRESET, "the back-end closed its channel")
+        case .failed(let error): failure("reading", error)
+        case .violation(let violation): ShmemError(violation.code, "the back-end channel brought \(violation.sentence)")
+        case .message: ShmemError(EPROTO, "the back-end channel brought a reply that nobody asked for")
         }
     }
 
     @_optimize(speed)
+    @inline(__always)
     private func serve(
         _ header: MessageHeader, _ payload: UnsafeRawBufferPointer, _ reports: Bool, _ report: (ServedRequest) -> Void
     ) -> Step {
@@ -174,6 +182,7 @@ final class BackendChannel {
     }
 
     @_optimize(speed)
+    @inline(__always)
     private func serveMapping(
         _ header: MessageHeader, _ payload: UnsafeRawBufferPointer, isOlder: Bool, _ reports: Bool,
         _ report: (ServedRequest) -> Void
@@ -265,34 +274,44 @@ final class BackendChannel {
 
     /// SHMEM_MAP or SHMEM_UNMAP. In the order of what the message itself must be, then of what the device says.
     @_optimize(speed)
+    @inline(__always)
     private func carryOut(_ header: MessageHeader, _ map: SharedMemoryMap?, _ length: Int, isOlder: Bool) throws(ShmemError) {
         let isMap = header.request == BackendRequest.shmemMap
-        let descriptors = stream.descriptorCount
-        let wanted = isMap ? 1 : 0
-        guard let map else {
-            throw ShmemError(
-                EINVAL, .request(header.request), .wrongPayload(expected: SharedMemoryMap.size, got: length))
-        }
-        let subject: ShmemError.Subject =
-            isMap
-            ? .map(shmid: map.shmid, offset: map.offset, length: map.length)
-            : .unmap(shmid: map.shmid, offset: map.offset, length: map.length)
-        if header.reservedFlags != 0 { throw ShmemError(EINVAL, subject, .reservedFlags(header.reservedFlags)) }
-        if stream.descriptorsWereTruncated {
-            guard descriptors <= Int(VHU_MAX_FDS) else { throw ShmemError(EINVAL, subject, .tooManyDescriptors) }
-            throw ShmemError(EMFILE, subject, .descriptorsLost)
-        }
-        guard descriptors == wanted else {
-            throw ShmemError(EINVAL, subject, .wrongDescriptors(expected: wanted, got: descriptors))
-        }
-        guard isNegotiated else { throw ShmemError(EOPNOTSUPP, subject, .notNegotiated) }
-        if isOlder { throw ShmemError(ECANCELED, subject, .duringReset) }
+        // One look at all; which of them it was is asked only when it matters.
+        guard let map, header.reservedFlags == 0, !stream.descriptorsWereTruncated, isNegotiated, !isOlder,
+            stream.descriptorCount == (isMap ? 1 : 0)
+        else { throw refusal(header, map, length, isOlder: isOlder) }
         if isMap, let fd = stream.firstDescriptor {
             try device.carryOutMap(map, fd: fd, isBatched: mapsInDispatch > 0)
             mapsInDispatch = mapsInDispatch &+ 1
         } else {
             try device.carryOutUnmap(map)
         }
+    }
+
+    /// Why such a request is refused, whatever the device would say.
+    @inline(never)
+    private func refusal(_ header: MessageHeader, _ map: SharedMemoryMap?, _ length: Int, isOlder: Bool) -> ShmemError {
+        guard let map else {
+            return ShmemError(EINVAL, .request(header.request), .wrongPayload(expected: SharedMemoryMap.size, got: length))
+        }
+        let isMap = header.request == BackendRequest.shmemMap
+        let subject: ShmemError.Subject =
+            isMap
+            ? .map(shmid: map.shmid, offset: map.offset, length: map.length)
+            : .unmap(shmid: map.shmid, offset: map.offset, length: map.length)
+        if header.reservedFlags != 0 { return ShmemError(EINVAL, subject, .reservedFlags(header.reservedFlags)) }
+        let descriptors = stream.descriptorCount
+        if stream.descriptorsWereTruncated {
+            guard descriptors <= Int(VHU_MAX_FDS) else { return ShmemError(EINVAL, subject, .tooManyDescriptors) }
+            return ShmemError(EMFILE, subject, .descriptorsLost)
+        }
+        let wanted = isMap ? 1 : 0
+        if descriptors != wanted {
+            return ShmemError(EINVAL, subject, .wrongDescriptors(expected: wanted, got: descriptors))
+        }
+        if !isNegotiated { return ShmemError(EOPNOTSUPP, subject, .notNegotiated) }
+        return ShmemError(ECANCELED, subject, .duringReset)
     }
 
     /// Whether a message of `length` bytes was sent before a reset; to be asked once of every message that is taken.

@@ -30,6 +30,7 @@ extension Frontend {
         return .done
     }
 
+    @inline(__always)
     func report(_ served: ServedRequest) {
         if served.request == BackendRequest.configChange, served.error == nil {
             emit(.configChanged)

@@ -363,6 +363,7 @@ public final class Frontend: Pollable {
     }
 
     /// What a listener does while mappings are undone may end the connection: then its end is the last that is told.
+    @inline(__always)
     func emit(_ event: FrontendEvent) {
         if phase == .over || phase == .away {
             guard case .disconnected = event else { return }

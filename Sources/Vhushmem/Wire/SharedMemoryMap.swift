@@ -21,6 +21,7 @@ struct SharedMemoryMap: Equatable {
     }
 
     /// nil unless the payload is exactly as long as it has to be. The padding is ignored, as padding is.
+    @inline(__always)
     init?(_ payload: UnsafeRawBufferPointer) {
         guard payload.count == SharedMemoryMap.size, let shmid = payload.integer(at: 0, as: UInt8.self),
             let fileOffset = payload.integer(at: 8, as: UInt64.self), let offset = payload.integer(at: 16, as: UInt64.self),
