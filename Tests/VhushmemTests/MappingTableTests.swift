@@ -5,23 +5,6 @@ import Testing
 
 @testable import Vhushmem
 
-/// A small generator, so that a failing run can be run again.
-private struct Random {
-    var state: UInt64
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var z = state
-        z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-        return z ^ (z >> 31)
-    }
-
-    mutating func next(below bound: UInt64) -> UInt64 {
-        next() % bound
-    }
-}
-
 /// The same map as a sorted array; ends are inclusive and kept beside the records.
 private struct Model {
     let pageSize: UInt64

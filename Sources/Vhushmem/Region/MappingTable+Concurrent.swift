@@ -80,9 +80,8 @@ extension MappingTable {
         var level = vhu_load_relaxed(node.words + 1)
         var steps = TableNode.maximumLevels
         while level > 0 {
-            let shape = TableNode.Shape.inner
-            let index = node.index(of: offset, shape: shape)
-            let address = vhu_load_relaxed(node.words + (shape.values &+ index))
+            let index = node.index(of: offset, shape: .inner)
+            let address = vhu_load_relaxed(node.words + (TableNode.children &+ index))
             // Besides the sequence, two things that always hold: a child is never 0, and the walk is short.
             steps &-= 1
             guard isUnchanged(since: sequence), steps > 0, let child = TableNode(address: address) else { return .changed }
@@ -90,12 +89,8 @@ extension MappingTable {
             level &-= 1
         }
 
-        let shape = TableNode.Shape.leaf
-        let index = node.index(of: offset, shape: shape)
-        let value = node.words + (shape.values &+ index &* shape.valueWords)
-        let record = MappingRecord(
-            start: vhu_load_relaxed(node.words + (TableNode.headerWords &+ index)), length: vhu_load_relaxed(value),
-            fileOffset: vhu_load_relaxed(value + 1), word: vhu_load_relaxed(value + 2))
+        node.prefetchSlots()
+        let record = node.loadRecord(node.index(of: offset, shape: .leaf))
         return isUnchanged(since: sequence) ? .read(record) : .changed
     }
 

@@ -53,6 +53,7 @@ extension MappingTable {
         guard node.level == level, node.count <= shape.capacity, node.count >= minimum else { return false }
         tally.nodes += 1
         if level == 0 {
+            guard node.eachSlotIsNamedOnce else { return false }
             guard tally.nextLeaf == nil || tally.nextLeaf == node.address else { return false }
             tally.nextLeaf = node.next?.address ?? 0
         }

@@ -93,7 +93,7 @@ extension MappingTable {
         }
 
         beginChange()
-        leaf.remove(at: index, shape: .leaf)
+        leaf.removeRecord(at: index)
         if index == 0 { setLeastKey(leaf.key(0), top: root.level) }
         refill(top: root.level)
         state[StateWord.count] &-= 1
@@ -143,7 +143,7 @@ extension MappingTable {
         // A new least start of all: it is then the first key all the way up.
         if index == 0 { setLeastKey(entry.key, top: top) }
         if leaf.count < TableNode.leafCapacity {
-            leaf.insert(entry, at: index, shape: .leaf)
+            leaf.insertRecord(entry, at: index)
         } else {
             split(leaf, adding: entry, at: index, top: top)
         }
@@ -224,7 +224,7 @@ extension MappingTable {
             return true
         }
         if let right, right.count > shape.minimum {
-            right.giveHead(1, to: node, shape: shape)
+            right.giveFirst(to: node, shape: shape)
             parent.setKey(right.key(0), at: index &+ 1)
             return true
         }
@@ -240,7 +240,7 @@ extension MappingTable {
     }
 
     private func merge(_ node: TableNode, into left: TableNode, shape: TableNode.Shape) {
-        node.giveHead(node.count, to: left, shape: shape)
+        node.giveAll(to: left, shape: shape)
         left.setNext(node.next)
         recycle(node)
     }

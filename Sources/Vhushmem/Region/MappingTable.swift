@@ -126,6 +126,7 @@ final class MappingTable: @unchecked Sendable {
             node = node.child(node.index(of: key, shape: .inner))
             level &-= 1
         }
+        node.prefetchSlots()
         return node
     }
 

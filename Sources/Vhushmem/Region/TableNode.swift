@@ -7,9 +7,10 @@ import CLinux
 ///     word 0       how many entries
 ///     word 1       level: 0 for a leaf, else its distance from the leaves
 ///     word 2       the next node of the same level; in the free list, the next free node
-///     words 3-7    unused: the keys begin a cache line
-///     leaf         32 keys (starts), then 32 x (length, file offset, the owner's word)
-///     inner node   64 keys, then 64 children; a key is the least start below its child
+///     leaf         words 3-6: a byte for each entry, the slot of its values; word 7: unused
+///                  32 keys (starts), then 32 slots' lengths, then 32 slots' pairs of file offset and the owner's word
+///     inner node   words 3-7: unused: the keys begin a cache line
+///                  64 keys, then 64 children; a key is the least start below its child
 ///
 /// The keys stand together, so a search reads a few cache lines and no values; unused keys are the greatest number, so that it
 /// need not ask how many are used. Leaves and inner nodes have one size, so that one pool serves both. That size is 17 cache
@@ -18,38 +19,39 @@ import CLinux
 /// One thread writes while others read (`MappingTable+Concurrent.swift`). So each word that a reader may look at is stored by an
 /// atomic of 8 bytes, relaxed: what orders these stores is the table's sequence. The one writer's own loads are plain: they race
 /// with nobody's stores.
+///
+/// This file: both kinds of node. `+Leaf`: records and their slots.
 struct TableNode {
     static var leafCapacity: Int { 32 }
     static var innerCapacity: Int { 64 }
     static var headerWords: Int { 8 }
     static var wordCount: Int { headerWords + leafCapacity * 4 }
+    /// Where an inner node's children begin.
+    static var children: Int { headerWords + innerCapacity }
     /// A leaf holds 16 records at least and an inner node 32 children (fewer: a root, and the last node of a level), so 12 levels are 2^55
     /// records or more: they can't fit in 57 bits of address space, the most a Linux process has.
     static var maximumLevels: Int { 12 }
     /// Keys in a cache line, of 64 bytes.
-    private static var lineKeys: Int { 8 }
+    static var lineKeys: Int { 8 }
     /// What stands where no key is.
-    private static var noKey: UInt64 { .max }
+    static var noKey: UInt64 { .max }
 
     /// What differs between leaves and inner nodes.
     struct Shape {
+        let isLeaf: Bool
         let capacity: Int
-        /// Words of an entry beside its key.
-        let valueWords: Int
 
         @inline(__always) static var leaf: Shape { Shape(level: 0) }
         @inline(__always) static var inner: Shape { Shape(level: 1) }
 
         @inline(__always)
         init(level: Int) {
-            capacity = level == 0 ? TableNode.leafCapacity : TableNode.innerCapacity
-            valueWords = level == 0 ? 3 : 1
+            isLeaf = level == 0
+            capacity = isLeaf ? TableNode.leafCapacity : TableNode.innerCapacity
         }
 
         /// Two nodes, one of them an entry below this, fit in one.
         @inline(__always) var minimum: Int { capacity / 2 }
-        /// Where the values begin.
-        @inline(__always) var values: Int { TableNode.headerWords &+ capacity }
     }
 
     /// An entry on its way into a node. Inner nodes use `first` only: the child's address.
@@ -93,15 +95,15 @@ struct TableNode {
 
     @inline(__always)
     func child(_ index: Int) -> TableNode {
-        let address = words[Shape.inner.values &+ index]
+        let address = words[TableNode.children &+ index]
         // SAFETY: an inner node's child word is never 0 between two changes, and the one writer sees no half change.
         return TableNode(words: UnsafeMutablePointer(bitPattern: UInt(truncatingIfNeeded: address)).unsafelyUnwrapped)
     }
 
-    @inline(__always)
-    func record(_ index: Int) -> MappingRecord {
-        let value = words + (Shape.leaf.values &+ index &* 3)
-        return MappingRecord(start: key(index), length: value[0], fileOffset: value[1], word: value[2])
+    func entry(_ index: Int, shape: Shape) -> Entry {
+        guard shape.isLeaf else { return Entry(key: key(index), first: child(index).address) }
+        let record = record(index)
+        return Entry(key: record.start, first: record.length, second: record.fileOffset, third: record.word)
     }
 
     /// The index of the last key that is not after `key`; 0 when all are after it. In any case, even for a reader that sees a node
@@ -140,8 +142,8 @@ struct TableNode {
         return Int(truncatingIfNeeded: min(max(count, 1), UInt64(truncatingIfNeeded: shape.capacity))) &- 1
     }
 
-    /// Has all cache lines of the node brought near. In a large table a leaf is not in any cache: its lines come together with those that the
-    /// search looks at, instead of after them. Whoever inserts or removes needs most of them anyway.
+    /// Has all cache lines of the node brought near. In a large table a leaf is in no cache: its lines come together, those that the search
+    /// looks at first, instead of one after the other.
     @inline(__always)
     func prefetch() {
         var word = 0
@@ -176,109 +178,91 @@ struct TableNode {
         store(key, at: TableNode.headerWords &+ index)
     }
 
-    @inline(__always)
-    func setWord(_ word: UInt64, at index: Int) {
-        store(word, at: Shape.leaf.values &+ index &* 3 &+ 2)
-    }
-
     /// Makes the node an empty one of that level.
     func reset(level: Int) {
-        setCount(0)
         store(UInt64(truncatingIfNeeded: level), at: 1)
         setNext(nil)
-        clearKeys(from: 0, count: Shape(level: level).capacity)
+        truncate(to: 0, from: Shape(level: level).capacity)
+        if level == 0 { resetSlots() }
     }
 
     /// Puts an entry in; the node is not full.
-    @inline(__always)
     func insert(_ entry: Entry, at index: Int, shape: Shape) {
+        if shape.isLeaf { return insertRecord(entry, at: index) }
         let count = self.count
-        moveEntries(from: index, to: index &+ 1, count: count &- index, shape: shape)
+        moveUp(from: TableNode.headerWords &+ index, count: count &- index)
+        moveUp(from: TableNode.children &+ index, count: count &- index)
         setKey(entry.key, at: index)
-        let value = shape.values &+ index &* shape.valueWords
-        store(entry.first, at: value)
-        if shape.valueWords == 3 {
-            store(entry.second, at: value &+ 1)
-            store(entry.third, at: value &+ 2)
-        }
+        store(entry.first, at: TableNode.children &+ index)
         setCount(count &+ 1)
     }
 
-    @inline(__always)
     func remove(at index: Int, shape: Shape) {
-        let count = self.count
-        moveEntries(from: index &+ 1, to: index, count: count &- index &- 1, shape: shape)
-        setKey(TableNode.noKey, at: count &- 1)
-        setCount(count &- 1)
+        if shape.isLeaf { return removeRecord(at: index) }
+        let last = count &- 1
+        moveDown(to: TableNode.headerWords &+ index, count: last &- index)
+        moveDown(to: TableNode.children &+ index, count: last &- index)
+        setKey(TableNode.noKey, at: last)
+        setCount(last)
     }
 
     /// Moves the last `count` entries to the front of `other`, the next node of the level.
     func giveTail(_ count: Int, to other: TableNode, shape: Shape) {
-        let kept = self.count &- count
-        other.moveEntries(from: 0, to: count, count: other.count, shape: shape)
-        copyEntries(from: kept, count: count, to: other, at: 0, shape: shape)
-        other.setCount(other.count &+ count)
-        clearKeys(from: kept, count: count)
-        setCount(kept)
+        let total = self.count
+        let kept = total &- count
+        var i = 0
+        while i < count {
+            other.insert(entry(kept &+ i, shape: shape), at: i, shape: shape)
+            i &+= 1
+        }
+        truncate(to: kept, from: total)
     }
 
-    /// Moves the first `count` entries to the end of `other`, the previous node of the level.
-    func giveHead(_ count: Int, to other: TableNode, shape: Shape) {
-        let kept = self.count &- count
-        copyEntries(from: 0, count: count, to: other, at: other.count, shape: shape)
-        moveEntries(from: count, to: 0, count: kept, shape: shape)
-        other.setCount(other.count &+ count)
-        clearKeys(from: kept, count: count)
-        setCount(kept)
+    /// Moves the first entry to the end of `other`, the previous node of the level.
+    func giveFirst(to other: TableNode, shape: Shape) {
+        other.insert(entry(0, shape: shape), at: other.count, shape: shape)
+        remove(at: 0, shape: shape)
     }
 
-    private func clearKeys(from index: Int, count: Int) {
-        var i = index
-        while i < index &+ count {
+    /// Moves all entries to the end of `other`, the previous node of the level.
+    func giveAll(to other: TableNode, shape: Shape) {
+        let total = count
+        var i = 0
+        while i < total {
+            other.insert(entry(i, shape: shape), at: other.count, shape: shape)
+            i &+= 1
+        }
+        truncate(to: 0, from: total)
+    }
+
+    /// Forgets the entries from `kept` to `total`. In a leaf, their slots are where those of no entries are.
+    private func truncate(to kept: Int, from total: Int) {
+        var i = kept
+        while i < total {
             setKey(TableNode.noKey, at: i)
             i &+= 1
         }
+        setCount(kept)
     }
 
-    @inline(__always)
-    private func moveEntries(from: Int, to: Int, count: Int, shape: Shape) {
-        let width = shape.valueWords
-        let keys = TableNode.headerWords
-        moveWords(from: keys &+ from, to: keys &+ to, count: count)
-        moveWords(from: shape.values &+ from &* width, to: shape.values &+ to &* width, count: count &* width)
-    }
+    // The order keeps a word from being overwritten before it has moved. (memmove is no choice: its stores are not atomic.)
+    // SAFETY: of both: callers pass ranges inside the node, which has one more word behind them.
 
-    @inline(__always)
-    private func moveWords(from: Int, to: Int, count: Int) {
-        // The order keeps a word from being overwritten before it has moved. (memmove is no choice: its stores are not atomic.)
-        // SAFETY: callers pass ranges inside the node.
-        if to > from {
-            var i = count
-            while i > 0 {
-                i &-= 1
-                store(words[from &+ i], at: to &+ i)
-            }
-        } else {
-            var i = 0
-            while i < count {
-                store(words[from &+ i], at: to &+ i)
-                i &+= 1
-            }
+    /// Moves words by one.
+    private func moveUp(from first: Int, count: Int) {
+        var word = first &+ count
+        while word > first {
+            store(words[word &- 1], at: word)
+            word &-= 1
         }
     }
 
-    private func copyEntries(from: Int, count: Int, to other: TableNode, at index: Int, shape: Shape) {
-        let width = shape.valueWords
-        copyWords(from: TableNode.headerWords &+ from, count: count, to: other, at: TableNode.headerWords &+ index)
-        copyWords(from: shape.values &+ from &* width, count: count &* width, to: other, at: shape.values &+ index &* width)
-    }
-
-    private func copyWords(from: Int, count: Int, to other: TableNode, at word: Int) {
-        var i = 0
-        while i < count {
-            // SAFETY: callers pass ranges inside the two nodes.
-            other.store(words[from &+ i], at: word &+ i)
-            i &+= 1
+    /// Moves words by one: those behind the word `first`, to it.
+    private func moveDown(to first: Int, count: Int) {
+        var word = first
+        while word < first &+ count {
+            store(words[word &+ 1], at: word)
+            word &+= 1
         }
     }
 }

@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+import CLinux
+
+/// The records of a leaf. Only their starts are kept in order. What else belongs to a record stays in the slot where it was put for as
+/// long as the record is in this leaf, so an insert or a remove moves a word and a byte for each record behind it, and not four words.
+///
+/// Byte i of words 3 to 6 is the slot of entry i; behind the bytes of the entries are those of the free slots. All 32 bytes together
+/// are the numbers from 0 to 31 at any time, so nothing else need tell which are free: a new entry gets the last of all, and one that is
+/// removed leaves its own there.
+///
+/// Lengths stand apart from the other values: the search for a place asks for one of them, and for nothing else.
+extension TableNode {
+    /// Where in a leaf the bytes of slots, the lengths and the other values begin.
+    private static var slots: Int { 3 }
+    private static var lengths: Int { headerWords + leafCapacity }
+    private static var values: Int { lengths + leafCapacity }
+    /// A word of slots belongs to the eight keys of a cache line. Lines are counted from 0.
+    private static var lastLine: Int { leafCapacity / lineKeys - 1 }
+
+    // MARK: - Reading
+
+    // SAFETY: of all below: an index is less than the leaf's capacity. So is a slot, whatever the byte holds that it is read from.
+
+    @inline(__always)
+    func record(_ index: Int) -> MappingRecord {
+        let slot = slot(index)
+        let value = words + (TableNode.values &+ slot &* 2)
+        return MappingRecord(start: key(index), length: words[TableNode.lengths &+ slot], fileOffset: value[0], word: value[1])
+    }
+
+    /// The same for a reader beside the writer: each word may be another record's, if the leaf is being changed.
+    @inline(__always)
+    func loadRecord(_ index: Int) -> MappingRecord {
+        let bytes = vhu_load_relaxed(words + (TableNode.slots &+ index &>> 3))
+        let slot = TableNode.slot(index, in: bytes)
+        let value = words + (TableNode.values &+ slot &* 2)
+        return MappingRecord(
+            start: vhu_load_relaxed(words + (TableNode.headerWords &+ index)),
+            length: vhu_load_relaxed(words + (TableNode.lengths &+ slot)),
+            fileOffset: vhu_load_relaxed(value), word: vhu_load_relaxed(value + 1))
+    }
+
+    /// Has the line with the slots brought near, so that it comes together with those of the keys.
+    @inline(__always)
+    func prefetchSlots() {
+        vhu_prefetch(words)
+    }
+
+    @inline(__always)
+    private func slot(_ index: Int) -> Int {
+        TableNode.slot(index, in: words[TableNode.slots &+ index &>> 3])
+    }
+
+    /// The slot of an entry, out of its line's word.
+    @inline(__always)
+    private static func slot(_ index: Int, in bytes: UInt64) -> Int {
+        Int(truncatingIfNeeded: bytes &>> shift(of: index)) & (leafCapacity &- 1)
+    }
+
+    /// Where in its word the byte of an entry begins.
+    @inline(__always)
+    private static func shift(of index: Int) -> UInt64 {
+        UInt64(truncatingIfNeeded: (index & (lineKeys &- 1)) &* 8)
+    }
+
+    /// What must hold of the slots between two changes.
+    var eachSlotIsNamedOnce: Bool {
+        var named: UInt64 = 0
+        for index in 0..<TableNode.leafCapacity {
+            let slot = words[TableNode.slots &+ index &>> 3] &>> TableNode.shift(of: index) & 0xff
+            guard slot < UInt64(TableNode.leafCapacity) else { return false }
+            named |= 1 &<< slot
+        }
+        return named == 1 &<< UInt64(TableNode.leafCapacity) &- 1
+    }
+
+    // MARK: - Changing
+
+    /// Gives each entry, if there were 32 of them, a slot.
+    func resetSlots() {
+        var bytes: UInt64 = 0x0706_0504_0302_0100
+        var line = 0
+        while line <= TableNode.lastLine {
+            store(bytes, at: TableNode.slots &+ line)
+            bytes &+= 0x0808_0808_0808_0808
+            line &+= 1
+        }
+    }
+
+    @inline(__always)
+    func setWord(_ word: UInt64, at index: Int) {
+        store(word, at: TableNode.values &+ slot(index) &* 2 &+ 1)
+    }
+
+    // Keys and slots move by whole lines of eight, with those that are unused: so the only branch that can't be predicted is the one that
+    // ends the loop over lines.
+
+    /// Puts a record in; the leaf is not full.
+    @inline(__always)
+    func insertRecord(_ entry: Entry, at index: Int) {
+        var line = TableNode.lastLine
+        // The leaf is not full, so this slot is free.
+        let slot = words[TableNode.slots &+ line] &>> 56
+        while line > index &>> 3 {
+            let word = TableNode.slots &+ line
+            store(words[word] &<< 8 | words[word &- 1] &>> 56, at: word)
+            let keys = TableNode.headerWords &+ line &* TableNode.lineKeys
+            var place = TableNode.lineKeys &- 1
+            while place >= 0 {
+                store(words[keys &+ place &- 1], at: keys &+ place)
+                place &-= 1
+            }
+            line &-= 1
+        }
+        let shift = TableNode.shift(of: index)
+        let bytes = words[TableNode.slots &+ line]
+        let before = bytes & (1 &<< shift &- 1)
+        store(before | slot &<< shift | (bytes ^ before) &<< 8, at: TableNode.slots &+ line)
+        let keys = TableNode.headerWords &+ line &* TableNode.lineKeys
+        var place = TableNode.lineKeys &- 1
+        while place > 0 {
+            store(words[keys &+ place &- (place > index & (TableNode.lineKeys &- 1) ? 1 : 0)], at: keys &+ place)
+            place &-= 1
+        }
+        setKey(entry.key, at: index)
+        let values = TableNode.values &+ Int(truncatingIfNeeded: slot) &* 2
+        store(entry.first, at: TableNode.lengths &+ Int(truncatingIfNeeded: slot))
+        store(entry.second, at: values)
+        store(entry.third, at: values &+ 1)
+        setCount(count &+ 1)
+    }
+
+    @inline(__always)
+    func removeRecord(at index: Int) {
+        var line = index &>> 3
+        let shift = TableNode.shift(of: index)
+        var bytes = words[TableNode.slots &+ line]
+        let slot = bytes &>> shift
+        let before = bytes & (1 &<< shift &- 1)
+        // The line's bytes as they will be, but for the last one.
+        bytes = before | (bytes &>> 8) & ~(1 &<< shift &- 1)
+        var keys = TableNode.headerWords &+ line &* TableNode.lineKeys
+        var place = 0
+        while place < TableNode.lineKeys &- 1 {
+            store(words[keys &+ place &+ (place >= index & (TableNode.lineKeys &- 1) ? 1 : 0)], at: keys &+ place)
+            place &+= 1
+        }
+        while line < TableNode.lastLine {
+            let next = words[TableNode.slots &+ line &+ 1]
+            store(bytes | next &<< 56, at: TableNode.slots &+ line)
+            bytes = next &>> 8
+            line &+= 1
+            place = 0
+            while place < TableNode.lineKeys {
+                store(words[keys &+ place &+ TableNode.lineKeys], at: keys &+ place &+ TableNode.lineKeys &- 1)
+                place &+= 1
+            }
+            keys &+= TableNode.lineKeys
+        }
+        store(bytes | slot &<< 56, at: TableNode.slots &+ line)
+        setKey(TableNode.noKey, at: TableNode.leafCapacity &- 1)
+        setCount(count &- 1)
+    }
+}
