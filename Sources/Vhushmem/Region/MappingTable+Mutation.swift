@@ -257,7 +257,10 @@ extension MappingTable {
         guard var node = root else { return nil }
         let path = state + StateWord.path
         var level = node.level
+        let isLarge = level > 2
         while level > 0 {
+            // The level above the leaves: in a table of so many levels it is too large for a near cache. Its children come with its keys.
+            if level == 1, isLarge { node.prefetch() }
             let index = node.index(of: key, shape: .inner)
             path[level &* 2] = node.address
             path[level &* 2 &+ 1] = UInt64(truncatingIfNeeded: index)
