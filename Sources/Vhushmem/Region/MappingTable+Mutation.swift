@@ -34,9 +34,9 @@ extension MappingTable {
             if end >= first { return .taken(neighbour) }
             if end &+ 1 == first { isBeside = 1 }
         }
-        if let after = precedes ? successor(of: index, in: leaf) : neighbour {
-            let begin = after.firstOwnedByte(pageMask: pageMask)
-            if begin <= last { return .taken(after) }
+        if let next = precedes ? successorStart(of: index, in: leaf) : neighbour.start {
+            let begin = next & ~pageMask
+            if begin <= last, let after = precedes ? successor(of: index, in: leaf) : neighbour { return .taken(after) }
             if last &+ 1 == begin { isBeside &+= 1 }
         }
         return .free(index: precedes ? index &+ 1 : 0, isBeside: isBeside)
@@ -86,9 +86,7 @@ extension MappingTable {
         // Where it is the first of its leaf, the one before it takes another search.
         let before = index > 0 ? leaf.record(index &- 1) : last(startingBefore: start)
         if let before, before.lastOwnedByte(pageMask: pageMask) &+ 1 == start & ~pageMask { isBeside = 1 }
-        if let after = successor(of: index, in: leaf),
-            record.lastOwnedByte(pageMask: pageMask) &+ 1 == after.firstOwnedByte(pageMask: pageMask)
-        {
+        if let next = successorStart(of: index, in: leaf), record.lastOwnedByte(pageMask: pageMask) &+ 1 == next & ~pageMask {
             isBeside &+= 1
         }
 

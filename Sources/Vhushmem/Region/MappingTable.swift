@@ -136,4 +136,11 @@ final class MappingTable: @unchecked Sendable {
     func successor(of index: Int, in leaf: TableNode) -> MappingRecord? {
         index &+ 1 < leaf.count ? leaf.record(index &+ 1) : leaf.next?.record(0)
     }
+
+    /// Where it starts.
+    @_optimize(speed)
+    @inline(__always)
+    func successorStart(of index: Int, in leaf: TableNode) -> UInt64? {
+        index &+ 1 < leaf.count ? leaf.key(index &+ 1) : leaf.next?.key(0)
+    }
 }
