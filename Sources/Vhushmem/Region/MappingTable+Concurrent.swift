@@ -34,6 +34,7 @@ extension MappingTable {
     func setRoot(_ node: TableNode?) {
         // SAFETY: as in beginChange; an atomic store, since readers load the root.
         vhu_store_relaxed(state + StateWord.root, node?.address ?? 0)
+        forgetPath()
     }
 
     /// Another number than before: something has changed, or is being changed. Any thread may ask.

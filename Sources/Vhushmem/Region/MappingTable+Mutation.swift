@@ -149,6 +149,7 @@ extension MappingTable {
 
     @inline(never)
     private func split(_ leaf: TableNode, adding leafEntry: TableNode.Entry, at leafIndex: Int, top: Int) {
+        defer { forgetPath() }
         var entry = leafEntry
         var index = leafIndex
         var level = 0
@@ -214,6 +215,7 @@ extension MappingTable {
     /// True: borrowed, so the parent has as many entries as before. A parent has two children at least, so there is a sibling.
     @inline(never)
     private func borrowOrMerge(_ node: TableNode, shape: TableNode.Shape, parent: TableNode, index: Int) -> Bool {
+        forgetPath()
         let left = index > 0 ? parent.child(index &- 1) : nil
         let right = index &+ 1 < parent.count ? parent.child(index &+ 1) : nil
         if let left, left.count > shape.minimum {
@@ -252,8 +254,14 @@ extension MappingTable {
     @_optimize(speed)
     @inline(__always)
     private func notePath(to key: UInt64) -> TableNode? {
-        guard var node = root else { return nil }
         let path = state + StateWord.path
+        // Changes often come next to each other, and then the path is the one before. One comparison, which wraps around, tells whether the
+        // leaf has a key on either side: with two, it could not be predicted which of them fails.
+        if let leaf = TableNode(address: path[0]) {
+            let last = leaf.next == nil ? .max : leaf.key(leaf.count &- 1)
+            if key &- leaf.key(0) <= last &- leaf.key(0) { return leaf }
+        }
+        guard var node = root else { return nil }
         var level = node.level
         let isLarge = level > 2
         while level > 0 {
@@ -268,6 +276,11 @@ extension MappingTable {
         node.prefetch()
         path[0] = node.address
         return node
+    }
+
+    /// Whatever puts another node or index into a path, or may, does this.
+    func forgetPath() {
+        state[StateWord.path] = 0
     }
 
     @inline(__always)
