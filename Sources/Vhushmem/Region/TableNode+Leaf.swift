@@ -6,8 +6,7 @@ import CLinux
 /// long as the record is in this leaf, so an insert or a remove moves a word and a byte for each record behind it, and not four words.
 ///
 /// Byte i of words 3 to 6 is the slot of entry i; behind the bytes of the entries are those of the free slots. All 32 bytes together
-/// are the numbers from 0 to 31 at any time, so nothing else need tell which are free: a new entry gets the last of all, and one that is
-/// removed leaves its own there.
+/// are the numbers from 0 to 31 at any time, so nothing else need tell which are free.
 ///
 /// Lengths stand apart from the other values: the search for a place asks for one of them, and for nothing else.
 extension TableNode {
@@ -15,8 +14,6 @@ extension TableNode {
     private static var slots: Int { 3 }
     private static var lengths: Int { headerWords + leafCapacity }
     private static var values: Int { lengths + leafCapacity }
-    /// A word of slots belongs to the eight keys of a cache line. Lines are counted from 0.
-    private static var lastLine: Int { leafCapacity / lineKeys - 1 }
 
     // MARK: - Reading
 
@@ -80,11 +77,11 @@ extension TableNode {
     /// Gives each entry, if there were 32 of them, a slot.
     func resetSlots() {
         var bytes: UInt64 = 0x0706_0504_0302_0100
-        var line = 0
-        while line <= TableNode.lastLine {
-            store(bytes, at: TableNode.slots &+ line)
+        var word = TableNode.slots
+        while word < TableNode.headerWords &- 1 {
+            store(bytes, at: word)
             bytes &+= 0x0808_0808_0808_0808
-            line &+= 1
+            word &+= 1
         }
     }
 
@@ -93,14 +90,27 @@ extension TableNode {
         store(word, at: TableNode.values &+ slot(index) &* 2 &+ 1)
     }
 
-    // Keys and slots move by whole lines of eight, with those that are unused: so the only branch that can't be predicted is the one that
-    // ends the loop over lines.
-
     /// Puts a record in; the leaf is not full.
     @inline(__always)
     func insertRecord(_ entry: Entry, at index: Int) {
-        var line = TableNode.lastLine
-        // The leaf is not full, so this slot is free.
+        let count = self.count
+        // The first free slot is where an entry behind all others has its own.
+        let slot = index == count ? slot(index) : makeRoom(at: index, count: count)
+        setKey(entry.key, at: index)
+        store(entry.first, at: TableNode.lengths &+ slot)
+        store(entry.second, at: TableNode.values &+ slot &* 2)
+        store(entry.third, at: TableNode.values &+ slot &* 2 &+ 1)
+        setCount(count &+ 1)
+    }
+
+    // Keys and slots move by whole lines of eight, with those that are unused: so the only branch that can't be predicted is the one that
+    // ends the loop over lines.
+
+    /// Moves up the keys and slots from `index` on, and gives it a free slot.
+    @inline(__always)
+    private func makeRoom(at index: Int, count: Int) -> Int {
+        // The line where there is room for one more key. Its last slot is free then.
+        var line = count &>> 3
         let slot = words[TableNode.slots &+ line] &>> 56
         while line > index &>> 3 {
             let word = TableNode.slots &+ line
@@ -118,21 +128,19 @@ extension TableNode {
         let before = bytes & (1 &<< shift &- 1)
         store(before | slot &<< shift | (bytes ^ before) &<< 8, at: TableNode.slots &+ line)
         let keys = TableNode.headerWords &+ line &* TableNode.lineKeys
+        let first = index & (TableNode.lineKeys &- 1)
         var place = TableNode.lineKeys &- 1
         while place > 0 {
-            store(words[keys &+ place &- (place > index & (TableNode.lineKeys &- 1) ? 1 : 0)], at: keys &+ place)
+            store(words[keys &+ place &- (place > first ? 1 : 0)], at: keys &+ place)
             place &-= 1
         }
-        setKey(entry.key, at: index)
-        let values = TableNode.values &+ Int(truncatingIfNeeded: slot) &* 2
-        store(entry.first, at: TableNode.lengths &+ Int(truncatingIfNeeded: slot))
-        store(entry.second, at: values)
-        store(entry.third, at: values &+ 1)
-        setCount(count &+ 1)
+        return Int(truncatingIfNeeded: slot)
     }
 
     @inline(__always)
     func removeRecord(at index: Int) {
+        let last = count &- 1
+        let lastLine = last &>> 3
         var line = index &>> 3
         let shift = TableNode.shift(of: index)
         var bytes = words[TableNode.slots &+ line]
@@ -141,12 +149,13 @@ extension TableNode {
         // The line's bytes as they will be, but for the last one.
         bytes = before | (bytes &>> 8) & ~(1 &<< shift &- 1)
         var keys = TableNode.headerWords &+ line &* TableNode.lineKeys
+        let first = index & (TableNode.lineKeys &- 1)
         var place = 0
         while place < TableNode.lineKeys &- 1 {
-            store(words[keys &+ place &+ (place >= index & (TableNode.lineKeys &- 1) ? 1 : 0)], at: keys &+ place)
+            store(words[keys &+ place &+ (place >= first ? 1 : 0)], at: keys &+ place)
             place &+= 1
         }
-        while line < TableNode.lastLine {
+        while line < lastLine {
             let next = words[TableNode.slots &+ line &+ 1]
             store(bytes | next &<< 56, at: TableNode.slots &+ line)
             bytes = next &>> 8
@@ -158,8 +167,9 @@ extension TableNode {
             }
             keys &+= TableNode.lineKeys
         }
+        // The last line that had a key has room for one more; the slot is behind it.
         store(bytes | slot &<< 56, at: TableNode.slots &+ line)
-        setKey(TableNode.noKey, at: TableNode.leafCapacity &- 1)
-        setCount(count &- 1)
+        store(TableNode.noKey, at: keys &+ TableNode.lineKeys &- 1)
+        setCount(last)
     }
 }
