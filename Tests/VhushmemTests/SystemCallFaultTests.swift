@@ -90,7 +90,26 @@
                 let refused = refusal { () throws(ShmemError) in try region.unmap(at: 0, length: pageSize) }
                 systemCallFault = nil
                 #expect(refused?.code == ENOMEM && region.mappingCount == 1)
+                #expect(region.translate(0, length: pageSize) != nil && region.translate(0, length: 1, forWriting: true) == nil)
                 #expect(witness.seen == ["del", "add"])
+            }
+        }
+
+        @Test func regionWithoutMemoryForAnIndexTranslatesByItsTable() async {
+            await #expect(processExitsWith: .success) {
+                let device = Device()
+                let file = try makeMemfd(pages: 4)
+                // The first is the window.
+                let fault = Fault(.mmap, ENOMEM, occurrence: 1, isLasting: false)
+                systemCallFault = fault.strike
+                let region = try device.addRegion(id: 0, size: 16 * pageSize)
+                systemCallFault = nil
+                #expect(fault.hasStruck)
+                for index in 0..<4 as Range<UInt64> { try region.map(fd: file.fd, at: index * pageSize, length: pageSize) }
+                #expect(region.translate(3 * pageSize, length: 1) == region.window.baseAddress + 3 * Int(pageSize))
+                try region.unmap(at: 0, length: pageSize)
+                #expect(region.translate(0, length: 1) == nil && region.translate(pageSize, length: 1) != nil)
+                #expect(region.unmapAll() == 3 && region.translate(pageSize, length: 1) == nil)
             }
         }
 

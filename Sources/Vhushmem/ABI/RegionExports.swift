@@ -168,7 +168,7 @@ package func vhushmem_region_next_mapping(
     return 0
 }
 
-@_cdecl("vhushmem_region_translate") @implementation
+@_cdecl("vhushmem_region_translate") @implementation @_optimize(speed)
 package func vhushmem_region_translate(
     _ region: OpaquePointer?, _ shm_offset: UInt64, _ len: UInt64, _ write: Bool
 ) -> UnsafeMutableRawPointer? {

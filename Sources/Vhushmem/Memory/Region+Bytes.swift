@@ -4,6 +4,26 @@ import CLinux
 
 /// The bytes of what is mapped in a region.
 extension Region {
+    /// The host address of a range that one live mapping covers and allows the access to; nil: there is none. Takes no lock: made for
+    /// vCPU threads. The address is good until that mapping is undone, and touching a page that its file has lost raises SIGBUS.
+    @inline(__always)
+    public func translate(_ offset: UInt64, length: UInt64, forWriting: Bool = false) -> UnsafeMutableRawPointer? {
+        if index.covers(offset, length: length, forWriting: forWriting) {
+            return window.baseAddress + Int(truncatingIfNeeded: offset)
+        }
+        return lookUp(offset, length: length, forWriting: forWriting)
+    }
+
+    /// What the index does not know.
+    @_optimize(speed)
+    @inline(never)
+    private func lookUp(_ offset: UInt64, length: UInt64, forWriting: Bool) -> UnsafeMutableRawPointer? {
+        guard length > 0, let record = table.concurrentFind(containing: offset, length: length),
+            !forWriting || MappingWord(bits: record.word).isWritable
+        else { return nil }
+        return window.baseAddress + Int(clamping: offset)
+    }
+
     /// Copies mapped bytes out of the region. Safe whatever the device process does meanwhile: the kernel copies, and what has been
     /// unmapped, or lost by the file, is an error and no signal.
     ///

@@ -15,6 +15,8 @@ public final class Region: @unchecked Sendable {
 
     /// Changed under `device.lock`; `translate` alone reads it without.
     let table: MappingTable
+    /// Changed and read as the table is.
+    let index: PageIndex
     /// These are guarded by `device.lock`.
     var scratch = ScratchPages()
     /// Some mapping has become broken, and nobody was told yet.
@@ -29,6 +31,7 @@ public final class Region: @unchecked Sendable {
         self.id = id
         self.window = window
         self.table = table
+        index = PageIndex(size: window.size)
         self.options = options
         self.device = device
         quota = Quota(maximumMappings: options.maximumMappings, maximumBytes: options.maximumBytes)
@@ -262,18 +265,6 @@ public final class Region: @unchecked Sendable {
         for watcher in watchers { watcher.regionDidCommit(self) }
     }
 
-    // MARK: Look
-
-    /// The host address of a range that one live mapping covers and allows the access to; nil: there is none. Takes no lock: made for
-    /// vCPU threads. The address is good until that mapping is undone, and touching a page that its file has lost raises SIGBUS.
-    @inline(__always)
-    public func translate(_ offset: UInt64, length: UInt64, forWriting: Bool = false) -> UnsafeMutableRawPointer? {
-        guard length > 0, let record = table.concurrentFind(containing: offset, length: length),
-            !forWriting || MappingWord(bits: record.word).isWritable
-        else { return nil }
-        return window.baseAddress + Int(clamping: offset)
-    }
-
     // MARK: With the lock held
 
     @_optimize(speed)
@@ -284,12 +275,12 @@ public final class Region: @unchecked Sendable {
         if device.isGone { throw ShmemError(ESHUTDOWN, subject, .deviceGone) }
         let pages = plan.pages
         guard pages.end <= size else { throw ShmemError(EINVAL, subject, .beyondEnd(size: size)) }
-        let index: Int
+        let place: Int
         let cost: Int
         switch table.place(for: pages.start, last: pages.end &- 1) {
         case .taken(let other): throw ShmemError(EEXIST, subject, .overlap(other))
         case .free(let found, let isBeside):
-            index = found
+            place = found
             cost = separateMappings(for: pages, isBeside: isBeside)
         }
         if let shortage = quota.shortage(for: pages.length) {
@@ -314,12 +305,13 @@ public final class Region: @unchecked Sendable {
         // The memory is there: from the insertion on, translate finds it.
         let word = MappingWord(writable: writable, retaining: object)
         let record = MappingRecord(start: range.start, length: range.length, fileOffset: fileOffset, word: word.bits)
-        guard case .done = table.insert(record, at: index) else {
+        guard case .done = table.insert(record, at: place) else {
             word.endMapping()
             try? window.clear(pages)
             ProcessBudget.give(cost)
             throw ShmemError(ENOMEM, subject, .system("recording the mapping", ENOMEM))
         }
+        index.add(pages, writable: writable)
         if isInDumps {
             device.undumped.append(window.baseAddress + Int(clamping: pages.start), Int(clamping: pages.length))
         }
@@ -331,13 +323,17 @@ public final class Region: @unchecked Sendable {
 
     @_optimize(speed)
     private func remove(_ record: MappingRecord, _ subject: ShmemError.Subject) throws(ShmemError) {
-        guard let pages = ownedPages(record), let (removed, isBeside) = table.removeCounting(at: record.start) else { return }
+        guard let pages = ownedPages(record) else { return }
+        index.remove(pages)
+        guard let (removed, isBeside) = table.removeCounting(at: record.start) else { return }
         if !device.undumped.isEmpty { device.undumped.leaveOut() }
         // translate does not find it any more: now the memory may go.
         do throws(Errno) {
             try window.clear(pages)
         } catch {
-            _ = table.insert(removed)
+            if case .done = table.insert(removed) {
+                index.add(pages, writable: MappingWord(bits: removed.word).isWritable)
+            }
             throw ShmemError(error.code, subject, .system("mmap", error.code))
         }
         forget(removed, pages, isBeside: isBeside)
@@ -355,6 +351,7 @@ public final class Region: @unchecked Sendable {
             var next = table.first(endingAfter: 0)
             while let record = next, let pages = ownedPages(record) {
                 next = table.first(endingAfter: pages.end)
+                index.remove(pages)
                 // Those before it have left, even if the table still has them.
                 forget(record, pages, isBeside: next?.start == pages.end ? 1 : 0)
             }
