@@ -253,7 +253,7 @@ extension MappingTable {
     /// Like `leaf(for:)`, and notes for each level the node and, above the leaf, the index of the child taken.
     @_optimize(speed)
     @inline(__always)
-    private func notePath(to key: UInt64) -> TableNode? {
+    func notePath(to key: UInt64) -> TableNode? {
         let path = state + StateWord.path
         // Changes often come next to each other, and then the path is the one before. One comparison, which wraps around, tells whether the
         // leaf has a key on either side: with two, it could not be predicted which of them fails.

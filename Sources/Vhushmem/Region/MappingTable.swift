@@ -62,10 +62,10 @@ final class MappingTable: @unchecked Sendable {
 
     // MARK: - Queries
 
-    /// The record that starts exactly there.
+    /// The record that starts exactly there. As a rule it is about to be removed: that need not look for it again.
     @_optimize(speed)
     func find(at start: UInt64) -> MappingRecord? {
-        guard let leaf = leaf(for: start) else { return nil }
+        guard let leaf = notePath(to: start) else { return nil }
         let index = leaf.index(of: start, shape: .leaf)
         return leaf.key(index) == start ? leaf.record(index) : nil
     }
