@@ -42,8 +42,23 @@ extension MappingTable {
             free += 1
             node = current.next
         }
-        return tally.records == count && free == freeNodes && free + tally.nodes == allocatedNodes
+        return pathIsRight && tally.records == count && free == freeNodes && free + tally.nodes == allocatedNodes
             && state[StateWord.sequence] & 1 == 0
+    }
+
+    /// The path that is noted is one from the root to a leaf, or none.
+    private var pathIsRight: Bool {
+        guard var node = TableNode(address: state[StateWord.path]) else { return true }
+        guard let root, node.level == 0 else { return false }
+        for level in 0..<root.level {
+            guard let above = TableNode(address: state[StateWord.path + (level + 1) * 2]), above.level == level + 1 else {
+                return false
+            }
+            let index = Int(truncatingIfNeeded: state[StateWord.path + (level + 1) * 2 + 1])
+            guard index < above.count, above.child(index).address == node.address else { return false }
+            node = above
+        }
+        return node.address == root.address
     }
 
     private func check(_ node: TableNode, level: Int, isRoot: Bool, _ tally: inout Tally) -> Bool {

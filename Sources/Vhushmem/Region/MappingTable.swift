@@ -23,8 +23,8 @@ final class MappingTable: @unchecked Sendable {
     /// At most so many nodes are ever allocated: a bound for tests and for whoever budgets memory.
     let nodeLimit: UInt64
 
-    /// The words of `state`. After these comes the path of the last change: for each level a node and an index in it. Where the leaf is 0, it
-    /// is no longer so.
+    /// The words of `state`. After these comes the path to where the writer looked last: for each level a node and an index in it. Where
+    /// the leaf is 0, it is no longer so.
     enum StateWord {
         /// Odd while a change is under way.
         static var sequence: Int { 0 }
