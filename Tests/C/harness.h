@@ -488,4 +488,14 @@ static inline void remove_directory(char *path)
     g_free(path);
 }
 
+/* The process's resident memory. */
+static inline long resident_kib(void)
+{
+    char *text = NULL;
+    CHECK(g_file_get_contents("/proc/self/status", &text, NULL, NULL));
+    long kib = strtol(strstr(text, "VmRSS:") + 6, NULL, 10);
+    g_free(text);
+    return kib;
+}
+
 #endif

@@ -5,15 +5,6 @@
  */
 #include "rig.h"
 
-static long resident_kib(void)
-{
-    char *text = NULL;
-    CHECK(g_file_get_contents("/proc/self/status", &text, NULL, NULL));
-    long kib = strtol(strstr(text, "VmRSS:") + 6, NULL, 10);
-    g_free(text);
-    return kib;
-}
-
 static long pairs(rig *r, int fd, long count)
 {
     uint64_t page = PAGE;

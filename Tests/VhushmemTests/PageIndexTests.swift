@@ -63,7 +63,7 @@ private final class Index {
     private let index: PageIndex
 
     init(size: UInt64) {
-        index = PageIndex(size: size)
+        index = PageIndex(chunks: PageIndex.chunks(for: size))
     }
 
     func add(_ pages: ByteRange, writable: Bool) {

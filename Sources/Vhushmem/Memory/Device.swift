@@ -15,6 +15,8 @@ final class DeviceState {
     var isGone = false
     /// Guarded by `lock`: raised when a mapping becomes broken. Once it is there it stays.
     private(set) var alarm: Alarm?
+    /// What the page indexes of its regions may take.
+    let indexBudget = IndexBudget(chunks: IndexBudget.chunksOfDevice)
     /// How many regions have observers. As a rule none has, and who only wants to know that takes no lock.
     private let observedRegions = Atomic<Int>(0)
     var isObserved: Bool { observedRegions.load(ordering: .relaxed) > 0 }

@@ -27,11 +27,14 @@ public final class Region: @unchecked Sendable {
     /// What stands for the region among QEMU-like memory regions, once somebody asked for it. Guarded by `device.lock`.
     var container: RegionContainer?
 
+    /// The window and the index.
+    private static var ownMappings: Int { 2 }
+
     private init(id: UInt8, window: Window, table: MappingTable, options: RegionOptions, device: DeviceState) {
         self.id = id
         self.window = window
         self.table = table
-        index = PageIndex(size: window.size)
+        index = PageIndex(size: window.size, of: device)
         self.options = options
         self.device = device
         quota = Quota(maximumMappings: options.maximumMappings, maximumBytes: options.maximumBytes)
@@ -43,7 +46,9 @@ public final class Region: @unchecked Sendable {
         guard size.isMultiple(ofPage: Memory.pageSize) else {
             throw ShmemError(EINVAL, subject, .unalignedLength(pageSize: Memory.pageSize))
         }
-        guard ProcessBudget.take(1) else { throw ShmemError(ENOMEM, subject, .processBudget(limit: ProcessBudget.limit)) }
+        guard ProcessBudget.take(Region.ownMappings) else {
+            throw ShmemError(ENOMEM, subject, .processBudget(limit: ProcessBudget.limit))
+        }
         do throws(Errno) {
             guard let table = MappingTable(pageSize: Memory.pageSize) else { throw Errno(ENOMEM) }
             let window = try Window.reserve(size: size, holeProtection: options.holes.protection)
@@ -51,7 +56,7 @@ public final class Region: @unchecked Sendable {
             region.guarded = GuardedRange.begin(region)
             return region
         } catch {
-            ProcessBudget.give(1)
+            ProcessBudget.give(Region.ownMappings)
             throw ShmemError(ENOMEM, subject, .system("reserving addresses", error.code))
         }
     }
@@ -69,7 +74,8 @@ public final class Region: @unchecked Sendable {
             }
         }
         scratch.forgetAll()
-        ProcessBudget.give(1)
+        index.giveBack(to: device)
+        ProcessBudget.give(Region.ownMappings)
     }
 
     /// Bytes, a multiple of the page size.
@@ -338,6 +344,7 @@ public final class Region: @unchecked Sendable {
         }
         forget(removed, pages, isBeside: isBeside)
         scratch.forget(in: pages)
+        if table.count == 0 { index.release() }
     }
 
     private func removeAll() -> UInt64 {
@@ -356,6 +363,7 @@ public final class Region: @unchecked Sendable {
                 forget(record, pages, isBeside: next?.start == pages.end ? 1 : 0)
             }
             table.removeAll()
+            index.release()
             scratch.forget(in: everything)
         } catch {
             // The kernel won't replace the whole window at once: each mapping by itself, as far as it goes.

@@ -18,8 +18,8 @@ import CLinux
 ///                        words of 32 pages: the low one says that it is mapped, the high one that it may be written.
 ///
 /// The words of the chunks, and behind them those of the pages, are one private mapping, reserved as a whole when the region is
-/// made. Memory is there where something was written: at most 1/16384 of the region, and 8 bytes for 2 MiB. Where it can't be had
-/// there is no chunk, and the table is always asked.
+/// made: 136 bytes a chunk, and memory where something was written. Some chunks of a large region have no words, or all, if no
+/// memory can be had; where there are none the table is asked.
 ///
 /// One thread at a time changes the index, under the lock that guards the table; any thread reads at any time, with no sequence to
 /// look at. For that three things are kept:
@@ -43,25 +43,39 @@ struct PageIndex: ~Copyable {
     private static var lastPage: UInt64 { 511 }
     /// Words of bits for a chunk's pages: two bits a page.
     private static var bitWords: UInt64 { 16 }
-    /// Of larger mappings, beyond 8 GiB, nothing is noted. They are few, so the table is fast; and a map of one must not take long.
-    static var maximumChunks: UInt64 { 4096 }
+    /// Of larger mappings, beyond 1 GiB, nothing is noted. They are few, so the table is fast; and a map of one must not take long.
+    static var maximumChunks: UInt64 { 512 }
+    /// Behind the first 64 GiB of a region nothing is noted either.
+    private static var largestIndex: UInt64 { 1 << 15 }
+    /// When so many chunks have got bits and no mapping is left, the bits' memory is given back.
+    private static var chunksBeforeRelease: UInt64 { 256 }
 
-    /// 0: there was no memory.
-    private let chunkCount: UInt64
+    /// 0: none is wanted, or there was no memory.
+    let chunkCount: UInt64
     private let words: UnsafeMutablePointer<UInt64>?
+    /// How many chunks have got bits since their memory was last given back.
+    private let chunksWithBits: UnsafeMutablePointer<UInt64>
 
-    /// For a region of `size` bytes.
-    init(size: UInt64) {
-        let chunks = size >> PageIndex.chunkShift &+ (size & (PageIndex.chunkBytes &- 1) == 0 ? 0 : 1)
-        // No overflow: chunks are less than 2^44.
-        let count = Int(truncatingIfNeeded: chunks &* (1 &+ PageIndex.bitWords))
+    /// How many chunks of a region of `size` bytes should have words.
+    static func chunks(for size: UInt64) -> UInt64 {
+        min(size >> chunkShift &+ (size & (chunkBytes &- 1) == 0 ? 0 : 1), largestIndex)
+    }
+
+    /// For the first chunks of a region.
+    init(chunks: UInt64) {
+        chunksWithBits = .allocate(capacity: 1)
+        chunksWithBits.initialize(to: 0)
+        // No overflow: there are no more chunks than the largest index has.
+        let count = Int(truncatingIfNeeded: min(chunks, PageIndex.largestIndex) &* (1 &+ PageIndex.bitWords))
         guard count > 0, let memory = PageIndex.reserve(count) else {
             chunkCount = 0
             words = nil
             return
         }
-        chunkCount = chunks
+        chunkCount = min(chunks, PageIndex.largestIndex)
         words = memory
+        // Whoever translates finds the chunks' words without a page fault. Those of the pages are read only where they were written.
+        try? Memory.advise(memory, PageIndex.pages(of: chunkCount), vhu_madv_populate_read)
     }
 
     private static func reserve(_ count: Int) -> UnsafeMutablePointer<UInt64>? {
@@ -75,9 +89,18 @@ struct PageIndex: ~Copyable {
     }
 
     deinit {
+        chunksWithBits.deallocate()
         guard let words else { return }
-        let count = Int(truncatingIfNeeded: chunkCount &* (1 &+ PageIndex.bitWords))
-        try? Memory.unmap(words, count &* MemoryLayout<UInt64>.stride)
+        try? Memory.unmap(words, byteCount)
+    }
+
+    private var byteCount: Int {
+        Int(truncatingIfNeeded: chunkCount &* (1 &+ PageIndex.bitWords)) &* MemoryLayout<UInt64>.stride
+    }
+
+    /// The bytes of so many words, in whole pages of the kernel's.
+    private static func pages(of words: UInt64) -> Int {
+        Int(truncatingIfNeeded: (words &* 8 &+ Memory.pageSize &- 1) & ~(Memory.pageSize &- 1))
     }
 
     // MARK: - What readers ask
@@ -137,6 +160,22 @@ struct PageIndex: ~Copyable {
             place = index.placeOfBits(pages.start)
             shift = pages.start >> PageIndex.pageShift &* 2
         }
+    }
+
+    /// No mapping is left. Where many have been, the memory of the pages' bits goes back to the kernel: all of them are 0, and so they are
+    /// for whoever looks at them meanwhile. (Where it is locked it stays.)
+    @inline(__always)
+    func release() {
+        if chunksWithBits.pointee >= PageIndex.chunksBeforeRelease { releaseBits() }
+    }
+
+    @inline(never)
+    private func releaseBits() {
+        chunksWithBits.pointee = 0
+        let start = PageIndex.pages(of: chunkCount)
+        let length = byteCount &- start
+        // SAFETY: the pages behind that in which the last chunk's word is; who has got bits has words.
+        if length > 0 { try? Memory.advise(UnsafeMutableRawPointer(words.unsafelyUnwrapped) + start, length, MADV_DONTNEED) }
     }
 
     /// The next in frequency: all of it is in one chunk, which has few.
@@ -232,6 +271,7 @@ struct PageIndex: ~Copyable {
     @inline(never)
     private func replaceRuns(of chunk: UInt64) {
         let runs = self[chunk]
+        chunksWithBits.pointee &+= 1
         // The bits first: once the word says so, what it has said until then must be found there.
         setBits(of: runs, in: chunk, to: .max)
         setBits(of: runs >> ChunkWord.runBits, in: chunk, to: .max)
