@@ -12,7 +12,7 @@ extension MappingTable {
     private static var largestSlab: UInt64 { 60 }
     /// From so many nodes on, slabs are large pages: a table of that size is looked at all over, and would take a page of its own, and its
     /// place among the processor's translations, for every few nodes.
-    private static var nodesBeforeLargePages: UInt64 { 1024 }
+    private static var nodesBeforeLargePages: UInt64 { 4096 }
     private static var largePage: Int { 1 << 21 }
     private static var nodesOfLargePage: UInt64 {
         UInt64((largePage / MemoryLayout<UInt64>.stride - slabHeaderWords) / TableNode.wordCount)
