@@ -36,6 +36,35 @@
             }
         }
 
+        /// The main socket has been looked at, nothing was there, and then the back-end tells its regions and asks for a map: that is in the
+        /// order in which it did so.
+        @Test func mapRightBehindTheRegionsFindsThem() async {
+            await #expect(processExitsWith: .success) {
+                let (peer, socket) = try Peer.pair()
+                let frontend = try Frontend(socket: socket)
+                let backend = ScriptedBackend(peer)
+                backend.ignores = 44
+                try frontend.start()
+                takeTurns({ backend.asked.last == 44 }, backend.step, { frontend.dispatch() })
+                let channel = try #require(backend.channel)
+                let file = try makeMemfd(pages: 1)
+                var looks = 0
+                systemCallFault = { call in
+                    guard call == .recvmsg || call == .poll else { return 0 }
+                    looks += 1
+                    if looks == 2 {
+                        peer.send(message(44, flags: 5, backend.configReply))
+                        channel.send(mapMessage(offset: 0, length: pageSize), descriptors: [file.fd])
+                    }
+                    return 0
+                }
+                var answer: Int64?
+                takeTurns({ answer != nil }, { frontend.dispatch() }, { answer = answer ?? channel.answer(to: 9) })
+                systemCallFault = nil
+                #expect(looks > 2 && answer == 0 && frontend.device.mappingCount == 1)
+            }
+        }
+
         @Test func adviceForManyMappingsIsGivenToEachIfItMust() async {
             await #expect(processExitsWith: .success) {
                 let pages = try Memory.map(nil, 8 * Int(pageSize), protection: PROT_READ, flags: MAP_PRIVATE | MAP_ANONYMOUS)

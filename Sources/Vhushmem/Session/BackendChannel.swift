@@ -68,7 +68,7 @@ final class BackendChannel {
     /// Longer than any request of a back-end, and room for a batch of them.
     private static let capacity = 4096
     /// So many requests in one dispatch at the most: one device must not starve the others on the loop.
-    private static let requestsPerDispatch = 64
+    static let requestsPerDispatch: Int32 = 64
 
     let stream: MessageStream
     private let device: Device
@@ -114,10 +114,19 @@ final class BackendChannel {
         isResetting = false
     }
 
+    /// Whether `serve` would find something to do.
+    var isReady: Bool {
+        if stream.hasUnsent || stream.hasBufferedMessage { return true }
+        if let deadline = stream.deadline, Clock.now() >= deadline { return true }
+        return Readiness.canRead(stream.fd)
+    }
+
     /// Serves what is there, up to a bound. With `reports`, `report` is called after each answer; it may close the channel.
     /// Returns how many requests were taken.
     @_optimize(speed)
-    func serve(reports: Bool, report: (ServedRequest) -> Void) -> (count: Int32, lost: ShmemError?) {
+    func serve(
+        atMost bound: Int32 = requestsPerDispatch, reports: Bool, report: (ServedRequest) -> Void
+    ) -> (count: Int32, lost: ShmemError?) {
         var count: Int32 = 0
         // A callback that dispatches finds its own request still under way.
         guard !isCarryingOut else { return (0, nil) }
@@ -126,7 +135,7 @@ final class BackendChannel {
             if mapsInDispatch > 1 { device.endBatch() }
             mapsInDispatch = 0
         }
-        while count < BackendChannel.requestsPerDispatch, !isClosed, unanswered == nil {
+        while count < bound, !isClosed, unanswered == nil {
             switch serveOne(reports, report) {
             case .stopped: return (count &+ 1, nil)
             case .idle: return (count, nil)

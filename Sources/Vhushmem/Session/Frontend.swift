@@ -242,11 +242,10 @@ public final class Frontend: Pollable {
         if alarm?.wasRaised() == true { tellOfBroken() }
         if nextAttempt != nil { lookAgain() }
         if phase == .listening { accept() }
-        // The channel is served after what the main socket said before it: the regions, or the answer to a reset. Both may have come
-        // since the loop looked, so what the loop saw does not count then.
-        let mustReadMain = phase == .shakingHands || isResetting || mustSendAgain || main?.deadline != nil
-        if ready.contains(.first) || mustReadMain { taken = readMain() }
-        if let channel, ready.contains(.second) || channel.hasMore || channel.stream.deadline != nil {
+        if ready.contains(.first) || isOrdered || mustSendAgain || main?.deadline != nil { taken = readMain() }
+        if isOrdered {
+            taken &+= serveInOrder()
+        } else if let channel, ready.contains(.second) || channel.hasMore || channel.stream.deadline != nil {
             taken &+= serve(channel)
         }
         checkTime()
@@ -369,25 +368,5 @@ public final class Frontend: Pollable {
             guard case .disconnected = event else { return }
         }
         onEvent?(self, event)
-    }
-
-    // MARK: The channel
-
-    @_optimize(speed)
-    private func serve(_ channel: BackendChannel) -> Int32 {
-        let (count, lost) = channel.serve(reports: onEvent != nil) { report($0) }
-        if let lost { loseChannel(channel, lost) }
-        return count
-    }
-
-    func loseChannel(_ channel: BackendChannel?, _ error: ShmemError) {
-        guard let channel, self.channel === channel else { return }
-        channel.isClosed = true
-        self.channel = nil
-        loss = error
-        // While `channel` still holds the socket: one that is closed can't be taken out of an epoll any more.
-        watch()
-        if !options.keepsMappings { device.unmapAll() }
-        emit(.channelLost(error))
     }
 }

@@ -70,6 +70,12 @@ enum Readiness {
         return target.revents == Int16(POLLOUT)
     }
 
+    /// Whether a read would not wait: there is something, or the end, or an error that reading tells.
+    static func canRead(_ fd: Int32) -> Bool {
+        var target = pollfd(fd: fd, events: Int16(POLLIN), revents: 0)
+        return (try? systemCall(.poll) { poll(&target, 1, 0) }) != 0
+    }
+
     static func makeEventfd() throws(Errno) -> FileDescriptor {
         FileDescriptor(owning: try systemCall(.eventfd) { eventfd(0, vhu_eventfd_flags) })
     }
