@@ -5,7 +5,7 @@ import Synchronization
 /// How many chunks of 2 MiB the page indexes of a device's regions, or of all regions of the process, have words for.
 ///
 /// It is the back-end that says how large its regions are, and an index takes memory by that, not by what is mapped: up to 136 bytes a
-/// chunk, which stay while the region does. What is beyond a budget has no index, and `translate` asks the table.
+/// chunk, most of which stay until no mapping is left. What is beyond a budget has no index, and `translate` asks the table.
 struct IndexBudget: ~Copyable {
     /// 128 GiB of regions: at most 8.5 MiB.
     static var chunksOfDevice: UInt64 { 1 << 16 }

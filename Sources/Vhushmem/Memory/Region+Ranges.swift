@@ -28,7 +28,7 @@ extension Region {
         return range
     }
 
-    /// What a range lacks that is not one.
+    /// Why a request's range can't be one.
     @inline(never)
     private func fault(of offset: UInt64, _ length: UInt64, _ subject: ShmemError.Subject) -> ShmemError {
         if length == 0 { return ShmemError(EINVAL, subject, .zeroLength) }
