@@ -21,6 +21,7 @@
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/personality.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
@@ -229,6 +230,14 @@ static inline void *vhu_mremap_over(void *from, size_t length, void *to)
 {
     return mremap(from, length, length, MREMAP_MAYMOVE | MREMAP_FIXED, to);
 }
+
+/* An old length of 0 leaves what is there and maps the same pages once more. */
+static inline void *vhu_mremap_duplicate(void *from, size_t length) { return mremap(from, 0, length, MREMAP_MAYMOVE); }
+
+static const int vhu_read_implies_exec = READ_IMPLIES_EXEC;
+/* A number that is no personality asks for the present one. */
+static inline int vhu_personality(void) { return personality(0xffffffff); }
+static inline int vhu_set_personality(int persona) { return personality((unsigned int)persona); }
 
 /* ---- sockets ---- */
 

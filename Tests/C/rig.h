@@ -21,7 +21,7 @@ typedef struct rig {
     uint8_t shmid;
     bool no_spare_page; /* the region's last page is not free for rig_still_works */
     /* What the callback saw. */
-    int events[VHUSHMEM_EVENT_BROKEN + 1];
+    int events[VHUSHMEM_EVENT_HEALED + 1];
     vhushmem_event last;
     char said[512];
 } rig;
@@ -30,7 +30,7 @@ static inline void rig_event(vhushmem_frontend *frontend, const vhushmem_event *
 {
     rig *r = user_data;
     CHECK(frontend == r->frontend);
-    CHECK(event->type >= 1 && event->type <= VHUSHMEM_EVENT_BROKEN);
+    CHECK(event->type >= 1 && event->type <= VHUSHMEM_EVENT_HEALED);
     r->events[event->type]++;
     r->last = *event;
     snprintf(r->said, sizeof(r->said), "%s", event->message != NULL ? event->message : "");

@@ -29,6 +29,7 @@ import Testing
             case .configChanged: told.append("configChanged")
             case .reset: told.append("reset")
             case .broken(let mapping): told.append("broken \(mapping.offset)")
+            case .healed(let mapping): told.append("healed \(mapping.offset)")
             case .channelLost: told.append("channelLost")
             case .disconnected(let error):
                 told.append("disconnected")

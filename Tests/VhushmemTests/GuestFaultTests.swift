@@ -108,7 +108,7 @@ import Testing
         #expect(seen(at: pageSize) == 0 && seen(at: 0) == 1)
     }
 
-    @Test(arguments: [false, true]) func lostTailOfATruncatedFileTakesOneMoreMapping(goingUp: Bool) throws {
+    @Test(arguments: [false, true]) func lostPagesTakeABoundedNumberOfMappings(goingUp: Bool) throws {
         let large = try makeMemfd(pages: 200)
         try region.map(fd: large.fd, at: 0, length: 200 * pageSize)
         let before = separateMappings(in: region.window)
@@ -119,7 +119,7 @@ import Testing
             #expect(seen(at: page * pageSize) == 0)
         }
         #expect(seen(at: 0) == 1)
-        #expect(separateMappings(in: region.window) <= before + 1)
+        #expect(separateMappings(in: region.window) <= before + 2 * CoveredPages.maximum)
         #expect(region.mappings.first?.isBroken == true)
         try region.unmap(at: 0, length: 200 * pageSize)
         #expect(isReserved(region.window))
@@ -135,8 +135,20 @@ import Testing
             try region.resolveGuestFault(at: page * pageSize, length: 8, access: .write)
             (region.window.baseAddress + Int(page * pageSize)).storeBytes(of: 7, as: UInt8.self)
         }
-        #expect(seen(at: 199 * pageSize) == 0, "a later fault below takes what was written above with it")
         #expect(held.description.isBroken)
+    }
+
+    @Test func lostPageIsTheFilesAgainWhenTheFileHasIt() throws {
+        try region.map(fd: file.fd, at: 0, length: 4 * pageSize, writable: true)
+        try #require(ftruncate(file.fd, off_t(pageSize)) == 0)
+        try region.resolveGuestFault(at: 2 * pageSize, length: 8, access: .read)
+        #expect(region.mappings.first?.isBroken == true)
+        try #require(ftruncate(file.fd, off_t(4 * pageSize)) == 0)
+        var byte: UInt8 = 9
+        try #require(pwrite(file.fd, &byte, 1, off_t(2 * pageSize)) == 1)
+        #expect(region.heal() == 0)
+        #expect(seen(at: 2 * pageSize) == 9)
+        #expect(region.mappings.first?.isBroken == false)
     }
 
     @Test func whatAGuestWroteIntoAReadOnlyMappingSurvivesItsTruncation() throws {
@@ -144,7 +156,7 @@ import Testing
         try region.resolveGuestFault(at: 2 * pageSize, length: 8, access: .write)
         (region.window.baseAddress + Int(2 * pageSize)).storeBytes(of: 7, as: UInt8.self)
         try #require(ftruncate(file.fd, 0) == 0)
-        try region.resolveGuestFault(at: 0, length: 8, access: .read)
+        for page in [0, 1, 3] as [UInt64] { try region.resolveGuestFault(at: page * pageSize, length: 8, access: .read) }
         #expect([0, 1, 2, 3].map { seen(at: $0 * pageSize) } == [0, 0, 7, 0])
     }
 
@@ -156,33 +168,34 @@ import Testing
     }
 
     @Test func pagesInHolesMakeRoomForNewerOnes() throws {
-        for index in 0...UInt64(ScratchPages.maximum) {
+        for index in 0...UInt64(CoveredPages.maximum) {
             try region.resolveGuestFault(at: index * 2 * pageSize, length: 1, access: .write)
         }
-        #expect(!region.scratch.contains(0))
-        #expect(region.scratch.contains(2 * UInt64(ScratchPages.maximum) * pageSize))
+        #expect(region.covers.cover(of: 0) == nil)
+        let last = 2 * UInt64(CoveredPages.maximum) * pageSize
+        #expect(region.covers.cover(of: last) != nil)
         #expect(isReserved(region.window))
     }
 
     @Test func pagesInMappingsLastAndRunOut() throws {
         let large = try makeMemfd(pages: 100)
         try region.map(fd: large.fd, at: 0, length: 100 * pageSize)
-        for index in 0..<UInt64(ScratchPages.maximum) {
+        for index in 0..<UInt64(CoveredPages.maximum) {
             try region.resolveGuestFault(at: index * pageSize, length: 1, access: .write)
         }
         let full = refusal { () throws(ShmemError) in
             try region.resolveGuestFault(at: 99 * pageSize, length: 1, access: .write)
         }
         #expect(full?.code == ENOSPC)
-        #expect(region.scratch.contains(0))
+        #expect(region.covers.cover(of: 0) != nil)
         region.unmapAll()
-        #expect(!region.scratch.contains(0) && !region.scratch.isFull)
+        #expect(region.covers.cover(of: 0) == nil && !region.covers.isFull)
     }
 
     @Test func resetLeavesNothingOfWhatAGuestWroteIntoHoles() throws {
         try region.resolveGuestFault(at: 0, length: 1, access: .write)
         #expect(region.unmapAll() == 0)
-        #expect(!region.scratch.contains(0) && isReserved(region.window))
+        #expect(region.covers.cover(of: 0) == nil && isReserved(region.window))
     }
 
     @Test func sameFaultTwiceTakesOnePage() throws {
@@ -193,24 +206,36 @@ import Testing
     }
 }
 
-@Suite struct ScratchPagesTests {
-    @Test func oldestInAHoleGoesFirstAndThoseInMappingsNever() {
-        var pages = ScratchPages()
-        pages.add(0x1000, isInMapping: true)
-        pages.add(0x3000, isInMapping: false)
-        pages.add(0x2000, isInMapping: false)
-        defer { pages.forgetAll() }
-        #expect(pages.takeOldestInHole() == 0x3000)
-        #expect(pages.takeOldestInHole() == 0x2000)
-        #expect(pages.takeOldestInHole() == nil)
-        #expect(pages.contains(0x1000))
+@Suite struct RecentAnswersTests {
+    @Test func eachPageOfEachMappingIsAnsweredSoManyTimes() {
+        var answers = RecentAnswers()
+        for page in [0, 0x1000] as [UInt64] {
+            for generation in [1, 2] as [UInt64] {
+                let allowed = (0..<4).map { _ in answers.allows(page, of: generation, atMost: 3) }
+                #expect(allowed == [true, true, true, false])
+            }
+        }
+    }
+}
+
+@Suite struct MappingIdentityTests {
+    @Test func pagesOfTheFileAreExactUpTo4095AndRoundedDownBeyond() throws {
+        for pages in [0, 1, 511, 4095] as [UInt64] {
+            #expect(MappingIdentity(generation: 1, isLocal: false, pagesInFile: pages).pagesInFile == pages)
+        }
+        for pages in [4096, 4097, 1 << 20, (1 << 27) - 1, 1 << 40, .max] as [UInt64] {
+            let kept = MappingIdentity(generation: 1, isLocal: true, pagesInFile: pages).pagesInFile
+            let rounded = try #require(kept)
+            #expect(rounded <= pages)
+            if pages < 1 << 27 { #expect(rounded >= pages - pages / 2048) }
+        }
+        #expect(MappingIdentity(generation: 1, isLocal: true, pagesInFile: nil).pagesInFile == nil)
     }
 
-    @Test func onlyPagesInsideTheRangeAreForgotten() throws {
-        var pages = ScratchPages()
-        defer { pages.forgetAll() }
-        for offset in [0x1000, 0x2000, 0x3000] as [UInt64] { pages.add(offset, isInMapping: false) }
-        pages.forget(in: try #require(ByteRange(start: 0x2000, length: 0x1000)))
-        #expect(pages.contains(0x1000) && !pages.contains(0x2000) && pages.contains(0x3000))
+    @Test func factsDoNotTouchTheGeneration() {
+        let identity = MappingIdentity(generation: 0xabc_def0_1234, isLocal: true, pagesInFile: 77).announced.leaving
+        #expect(identity.generation == 0xabc_def0_1234 && identity.isAnnounced && identity.isLeaving && identity.isLocal)
+        #expect(identity.withPagesInFile(3).pagesInFile == 3 && identity.withPagesInFile(3).generation == identity.generation)
+        #expect(!identity.staying.isLeaving && !identity.unannounced.isAnnounced && identity.pagesInFile == 77)
     }
 }

@@ -256,13 +256,13 @@ import Testing
 
     @Test func observersSeeMappingsFromTheirBeginningToTheirEnd() throws {
         let watcher = Watcher()
-        region.add(watcher)
+        region.observe(with: watcher)
         try region.map(fd: file.fd, at: pageSize, length: pageSize)
         try region.unmap(at: pageSize, length: pageSize)
         _ = refusal { () throws(ShmemError) in try region.unmap(at: pageSize, length: pageSize) }
         try region.map(fd: file.fd, at: 2 * pageSize, length: pageSize)
         region.unmapAll()
-        region.remove(watcher)
+        region.stopObserving()
         try region.map(fd: file.fd, at: 0, length: pageSize)
         #expect(
             watcher.told == [

@@ -24,9 +24,9 @@ private final class LoneNode {
 
 /// Each value of an entry follows from its key, so that one which is found beside another key shows.
 private func entry(_ key: UInt64, _ shape: TableNode.Shape) -> TableNode.Entry {
-    shape.isLeaf
-        ? TableNode.Entry(key: key, first: key &* 3 | 1, second: ~key, third: key &* 0x9E37_79B9_7F4A_7C15)
-        : TableNode.Entry(key: key, first: key << 4 | 8)
+    guard shape.isLeaf else { return TableNode.Entry(key: key, first: key << 4 | 8) }
+    let word = key &* 0x9E37_79B9_7F4A_7C15
+    return TableNode.Entry(MappingRecord(start: key, length: key &* 3 | 1, fileOffset: ~key, word: word, identity: key ^ word))
 }
 
 /// Whether the node has entries with these keys, each with its values, and nothing else.
@@ -37,7 +37,10 @@ private func has(_ keys: [UInt64], _ lone: LoneNode, _ shape: TableNode.Shape) -
         let found = node.entry(index, shape: shape)
         let expected = entry(key, shape)
         guard found.key == key, found.first == expected.first else { return false }
-        guard !shape.isLeaf || (found.second == expected.second && found.third == expected.third) else { return false }
+        guard
+            !shape.isLeaf
+                || (found.second == expected.second && found.third == expected.third && found.fourth == expected.fourth)
+        else { return false }
         guard node.index(of: key, shape: shape) == index else { return false }
         if shape.isLeaf, node.loadRecord(index) != node.record(index) { return false }
     }

@@ -111,6 +111,8 @@ struct SwiftWindow {
                     look(at: region, after: request, expected: expected)
                 }
             case .broken(let mapping): print("the file at \(hex(mapping.offset)) of region \(mapping.shmid) has lost pages")
+            case .healed(let mapping):
+                print("the file at \(hex(mapping.offset)) of region \(mapping.shmid) has its pages again")
             case .configChanged, .reset: break
             case .channelLost(let error): print("the channel is closed: \(error)")
             case .disconnected(let error):

@@ -60,9 +60,10 @@ typedef enum vhushmem_event_type {
     VHUSHMEM_EVENT_CHANNEL_LOST = 6,  /**< the back-end channel is closed; nothing can be mapped or unmapped any more */
     VHUSHMEM_EVENT_DISCONNECT = 7,    /**< the connection is over (or never came to be); the last event without reconnect_ms */
     VHUSHMEM_EVENT_CONFIG_CHANGE = 8, /**< the device's configuration space has changed: read it anew */
-    VHUSHMEM_EVENT_BROKEN = 9 /**< the file of a mapping has lost pages that a guest (vhushmem_resolve_guest_fault) or a thread
-                                           (guard.h) touched, and zeros stand there; or it takes no writes, and they stay here. Once for
-                                           each mapping; result is -EIO */
+    VHUSHMEM_EVENT_BROKEN = 9, /**< the file of a mapping has lost pages that a guest (vhushmem_resolve_guest_fault) or a thread
+                                    (guard.h) touched, and they show zeros; or a page takes no writes, and they stay in this process.
+                                    result is -EIO. Once, until the mapping is HEALED */
+    VHUSHMEM_EVENT_HEALED = 10 /**< the file of a mapping that was BROKEN has its pages again, and the mapping shows them */
 } vhushmem_event_type;
 
 /** An event. Good during the callback only. */
@@ -70,7 +71,7 @@ typedef struct vhushmem_event {
     uint32_t type;       /**< vhushmem_event_type */
     int32_t result;      /**< 0, or the -errno: what a request was answered with; why the channel or the connection ended */
     uint32_t request;    /**< the request's id, for MAP, UNMAP and OTHER_REQUEST */
-    uint8_t shmid;       /**< of a MAP, UNMAP or BROKEN, as are those below */
+    uint8_t shmid;       /**< of a MAP, UNMAP, BROKEN or HEALED, as are those below */
     uint8_t reserved[3]; /**< 0 */
     uint64_t shm_offset;
     uint64_t len;

@@ -9,9 +9,10 @@ G_BEGIN_DECLS
 /** What one live mapping is. Set struct_size to sizeof(vhushmem_mapping_info) before it is filled. */
 typedef struct vhushmem_mapping_info {
     uint32_t struct_size;
-    uint8_t shmid;  /**< the region's id */
-    uint8_t broken; /**< 1: the file has lost pages (it was truncated) that somebody touched, and zeros stand there now; or a
-                              page takes no writes (its file system is full), and they stay in this process */
+    uint8_t shmid; /**< the region's id */
+    uint8_t
+        broken; /**< 1: the file has lost pages (it was truncated) that somebody touched, and it has not been seen whole again; or
+                              a page takes no writes (its file system is full), and they stay in this process. See guard.h */
     uint8_t reserved[2]; /**< 0 */
     uint64_t shm_offset; /**< first byte in the region */
     uint64_t len;        /**< bytes, as they were asked for; the mapping owns the pages that they touch */
@@ -56,6 +57,16 @@ VHUSHMEM_API void vhushmem_mapping_unref(vhushmem_mapping *mapping);
  * Thread rule: any thread.  Since: 0.1
  */
 VHUSHMEM_API int vhushmem_mapping_get_info(vhushmem_mapping *mapping, vhushmem_mapping_info *info);
+
+/**
+ * A new descriptor of the mapping's file: for a VMM that makes its mappings again after a snapshot, or gives them to another process.
+ *
+ * @param errp  receives the error.
+ * @returns a descriptor, owned by the caller (close), with FD_CLOEXEC; or -ENOENT (none was kept: the region has no
+ *          VHUSHMEM_REGION_KEEP_FDS), -EMFILE, -ENFILE (no descriptor is left), -EFAULT (mapping is NULL).
+ * Thread rule: any thread.  Since: 0.1
+ */
+VHUSHMEM_API int vhushmem_mapping_dup_fd(vhushmem_mapping *mapping, GError **errp);
 
 G_END_DECLS
 

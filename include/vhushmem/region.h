@@ -9,8 +9,16 @@
  * The window is what the VMM hands to its guest (one KVM memory slot, one BAR). A mapping is seen by the guest at once, and so
  * is its end. Addresses of the window that nothing is mapped at stay reserved: no other mmap of the process lands there.
  *
- * Process-wide budget: the kernel limits how many separate ranges one process may have mapped (vm.max_map_count). All regions
- * of the process together use at most fifteen sixteenths of it; what would go beyond is refused with ENOSPC.
+ * Process-wide budget: the kernel limits how many separate ranges one process may have mapped (vm.max_map_count). All regions of the
+ * process together leave what the program has mapped itself, and a reserve beyond that; what would use more is refused with ENOSPC. See
+ * vhushmem_process_budget_set.
+ *
+ * Never give the kernel advice (madvise) for a part of a window yourself: holes with different advice do not merge, and each costs a range
+ * of that budget. Call vhushmem_region_advise, which gives it again for all that is mapped later. (Where a program has done so all the
+ * same, the library notices after some thousand maps and makes the holes plain again.)
+ *
+ * The library maps nothing executable. A process with the personality READ_IMPLIES_EXEC needs two more system calls for each map; set it
+ * before the first region is made, or it is not noticed.
  */
 
 #include <vhushmem/base.h>
@@ -36,15 +44,28 @@ enum {
 enum {
     VHUSHMEM_FD_ALLOW_BEYOND_END = 1 << 0, /**< accept whole pages beyond a regular file's end (touching them raises SIGBUS) */
     VHUSHMEM_FD_REQUIRE_SEAL_SHRINK = 1 << 1, /**< accept only memfds that can't shrink any more (F_SEAL_SHRINK) */
-    VHUSHMEM_FD_FILES_ONLY = 1 << 2           /**< accept only regular files, memfds and hugetlb files: no device, no dma-buf */
+    VHUSHMEM_FD_FILES_ONLY = 1 << 2,          /**< accept only regular files, memfds and hugetlb files: no device, no dma-buf */
+    VHUSHMEM_FD_MEMFD_ONLY = 1 << 3 /**< accept only memfds, of huge pages too. Nothing that is done with them waits; the mmap
+                                                   of a file of a FUSE server may wait for that server (docs/security.md) */
 };
 
 /** flags of a region. */
 enum {
     VHUSHMEM_REGION_POPULATE = 1 << 0, /**< fault the pages of each mapping in while it is made (MAP_POPULATE) */
     VHUSHMEM_REGION_HUGEPAGE = 1 << 1, /**< ask for transparent huge pages in each mapping (MADV_HUGEPAGE) */
-    VHUSHMEM_REGION_KEEP_FDS = 1 << 2  /**< keep a descriptor of each mapping's file, so that the mapping can be shared
-                                            (vhushmem_frontend_share_mapping); without one left, a map ends with EMFILE */
+    VHUSHMEM_REGION_KEEP_FDS = 1 << 2, /**< keep a descriptor of each mapping's file, so that the mapping can be shared
+                                            (vhushmem_frontend_share_mapping) and made again later (vhushmem_mapping_dup_fd);
+                                            without one left, a map ends with EMFILE */
+    VHUSHMEM_REGION_REPLACE =
+        1 << 3, /**< a map whose range is exactly that of one live mapping takes its place, in one step: nobody
+                                            sees a hole or zeros in between, and a map that is refused leaves the old one as it was.
+                                            Without the flag such a map is refused with EEXIST, as VIRTIO says */
+    VHUSHMEM_REGION_UNMAP_BY_OFFSET =
+        1 << 4, /**< an unmap undoes the mapping that begins at its offset, whatever its length is: for
+                                                   devices that send another one */
+    VHUSHMEM_REGION_DONTFORK =
+        1 << 5 /**< a child of fork has nothing at the window's addresses (MADV_DONTFORK). Without the flag it
+                                            shares the guest's memory: what it writes, the guest reads */
 };
 
 /** How a region is to be. Set struct_size to sizeof(vhushmem_region_options); zero means the default everywhere. */
@@ -58,6 +79,30 @@ typedef struct vhushmem_region_options {
     uint64_t max_mappings; /**< live mappings; 0: no limit but the device's */
     uint64_t max_bytes;    /**< mapped bytes (whole pages); 0: no limit but the region's size */
 } vhushmem_region_options;
+
+/**
+ * Fill in what virtiofs DAX needs. Linux's client maps chunks of 2 MiB of any file, most of which end within the chunk:
+ * VHUSHMEM_FD_ALLOW_BEYOND_END. And it makes a chunk writable by mapping it once more: VHUSHMEM_REGION_REPLACE.
+ *
+ * @param options  struct_size is set by the caller (0 stands for the size of this version); all else is overwritten.
+ * @returns 0, or -EFAULT (options is NULL), -EINVAL (struct_size).
+ * Thread rule: any thread.  Since: 0.1
+ */
+VHUSHMEM_API int vhushmem_region_options_for_dax(vhushmem_region_options *options);
+
+/**
+ * Say how many separate mappings (vm.max_map_count) the windows of this process may use.
+ *
+ * The library counts the program's own mappings when the first region is made, each time its own have grown by a sixteenth of the kernel's
+ * limit, and before it refuses a map (twelve times at once, then once a second). A count takes 0.4 to 1 microsecond for each mapping of the
+ * process. What the windows use when they are counted stays granted.
+ *
+ * @param max_mappings  at most so many for all windows; 0: no limit but the kernel's.
+ * @param reserve       so many are left to the program beyond those that it has when they are counted; 0: a sixteenth of the kernel's limit.
+ * @returns 0, or -EINVAL (a number that no kernel grants).
+ * Thread rule: any thread.  Since: 0.1
+ */
+VHUSHMEM_API int vhushmem_process_budget_set(uint64_t max_mappings, uint64_t reserve);
 
 /**
  * Give a device a region and reserve the region's window.
@@ -99,6 +144,27 @@ VHUSHMEM_API uint64_t vhushmem_region_size(vhushmem_region *region);
  */
 VHUSHMEM_API void *vhushmem_region_window(vhushmem_region *region);
 
+/**
+ * Give the kernel advice for the whole window, now and for all that is mapped into it, or becomes a hole, later.
+ *
+ * @param advice  MADV_DONTFORK or MADV_DOFORK, MADV_HUGEPAGE or MADV_NOHUGEPAGE, MADV_MERGEABLE or MADV_UNMERGEABLE. Of each pair the last
+ *                one holds. Each that was given costs one system call more for a map and for an unmap.
+ * @returns 0, or -EINVAL (other advice, or the kernel has no such thing), -ENOMEM, -EFAULT (region is NULL).
+ * Thread rule: any thread.  Since: 0.1
+ */
+VHUSHMEM_API int vhushmem_region_advise(vhushmem_region *region, int advice);
+
+/**
+ * Look at all pages that were covered since their file lacked them, and at all mappings that are broken: what the file has again is the
+ * file's again, and a mapping that has all it had is whole. See guard.h. It may wait for whoever keeps the files.
+ *
+ * A front-end or a channel that is dispatched does this by itself, for files in memory and on local disks (ext4, XFS).
+ *
+ * @returns how many mappings are broken still, or -EFAULT.
+ * Thread rule: any thread, with no page of the window in use by a thread that must not wait.  Since: 0.1
+ */
+VHUSHMEM_API int vhushmem_region_heal(vhushmem_region *region);
+
 /** How many mappings are live in the region. Thread rule: any thread.  Since: 0.1 */
 VHUSHMEM_API uint64_t vhushmem_region_mapping_count(vhushmem_region *region);
 
@@ -120,12 +186,14 @@ VHUSHMEM_API uint64_t vhushmem_region_mapped_bytes(vhushmem_region *region);
  * @param errp        receives the error.
  * @returns 0, or
  *          -EINVAL     len is 0; an offset is not aligned; an unknown flag; the range wraps around or ends beyond the region;
- *          -EEXIST     the range overlaps a live mapping;
+ *          -EEXIST     the range overlaps a live mapping (and does not replace it: VHUSHMEM_REGION_REPLACE);
  *          -EBADF      fd is not open;
  *          -EACCES     the file is not open for what was asked, or is of a kind that fd_policy keeps out;
  *          -EPERM      write access to a memfd that is sealed against it; F_SEAL_SHRINK is demanded and missing;
  *          -ENODEV     the file can't be mapped (a directory, pipe, socket, or one with no mmap);
  *          -EOVERFLOW  a whole page of the range lies beyond the file's end, or fd_offset + len wraps around;
+ *          -EOPNOTSUPP the kernel cannot put a mapping of the file into the window without opening a gap in it: huge pages before
+ *                      Linux 5.16, and devices whose driver does not let their mappings be moved;
  *          -ENOSPC     a quota of the region, the device or the process is used up, or the kernel grants the process no more separate
  *                      mappings (vm.max_map_count);
  *          -ENOMEM     the kernel has no memory, or no free huge page, for it;
@@ -139,7 +207,7 @@ VHUSHMEM_API int vhushmem_region_map(vhushmem_region *region, int fd, uint64_t f
 /**
  * Find a free range of the region, and map a file there: what a device inside the VMM needs.
  *
- * @param align       bytes; a power of two, at least the page size; 0 means the page size.
+ * @param align       bytes; a power of two, at least the page size; 0 means the file's page size (of a hugetlb file: its huge pages).
  * @param shm_offset  receives where the mapping begins in the region.
  * (fd, fd_offset, len, flags and errp as for vhushmem_region_map)
  * @returns 0, or -ENOSPC (no free range is large enough), -EINVAL (align), or what vhushmem_region_map returns.
@@ -162,9 +230,9 @@ VHUSHMEM_API int vhushmem_region_add_mapping(vhushmem_region *region, vhushmem_m
  * Undo one whole mapping. The guest sees what the region's holes show when the call returns.
  *
  * @param shm_offset  where the mapping begins.
- * @param len         its length in bytes, as it was mapped.
+ * @param len         its length in bytes, as it was mapped; not looked at with VHUSHMEM_REGION_UNMAP_BY_OFFSET.
  * @returns 0, or
- *          -ENOENT  nothing is mapped there;
+ *          -ENOENT  nothing is mapped there, or another call is about to undo it (its listeners are being told);
  *          -EINVAL  the range is not exactly one mapping (the message says what is mapped there), or is not inside the region;
  *          -ENOMEM  the kernel could not undo it: the mapping is still there.
  * Thread rule: any thread.  Since: 0.1
@@ -216,7 +284,8 @@ VHUSHMEM_API void *vhushmem_region_translate(vhushmem_region *region, uint64_t s
 
 /**
  * Copy mapped bytes out of the region. Safe whatever the device process does meanwhile: the kernel copies (some microseconds for
- * a page), and what has been unmapped, or lost by a truncated file, is an error and no signal.
+ * a page), and what has been unmapped, or lost by a truncated file, is an error and no signal. After 0 all bytes are those of the mappings
+ * that were there: a copy during which a mapping went, came or was covered is made again.
  *
  * @param shm_offset  first byte; the range may span several mappings that touch.
  * @param buf         receives len bytes; after a failure it may be filled in part.
@@ -225,7 +294,8 @@ VHUSHMEM_API void *vhushmem_region_translate(vhushmem_region *region, uint64_t s
  * @returns 0, or
  *          -EINVAL  the range is not inside the region;
  *          -ENOENT  not all of it is mapped;
- *          -EIO     the file has lost a page of it, or is the memory of a device that the kernel can't copy from;
+ *          -EAGAIN  what is mapped there changed each of 1,000 times while it was copied;
+ *          -EIO     the file lacks a page of it, also where zeros are shown in its place; or it is the memory of a device that the kernel can't copy from;
  *          -EPERM   this process may not use process_vm_readv on itself (a seccomp filter);
  *          -EFAULT  region or buf is NULL.
  * Thread rule: any thread.  Since: 0.1

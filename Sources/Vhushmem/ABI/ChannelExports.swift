@@ -75,6 +75,7 @@ package func vhushmem_channel_set_callback(
             switch event {
             case .served(let served): .served(served)
             case .broken(let mapping): .broken(mapping)
+            case .healed(let mapping): .healed(mapping)
             case .lost(let error): .channelLost(error)
             }
         event.withCEvent { fn(handle(borrowing: channel), $0, data.userData) }

@@ -31,8 +31,21 @@ extension FrontendOptions {
     }
 }
 
+extension vhushmem_event {
+    @inline(never)
+    fileprivate mutating func describe(_ mapping: MappingDescription, _ event: vhushmem_event_type) {
+        type = event.rawValue
+        shmid = mapping.shmid
+        shm_offset = mapping.offset
+        len = mapping.length
+        fd_offset = mapping.fileOffset
+        flags = mapping.isWritable ? SharedMemoryMap.readWrite : 0
+    }
+}
+
 extension FrontendEvent {
     /// Calls `body` with the event as C sees it, good during the call only.
+    @inline(__always)
     func withCEvent(_ body: (UnsafePointer<vhushmem_event>) -> Void) {
         var event = vhushmem_event()
         var failure: ShmemError?
@@ -47,13 +60,9 @@ extension FrontendEvent {
             event.type = VHUSHMEM_EVENT_DISCONNECT.rawValue
             failure = error
         case .broken(let mapping):
-            event.type = VHUSHMEM_EVENT_BROKEN.rawValue
-            event.shmid = mapping.shmid
-            event.shm_offset = mapping.offset
-            event.len = mapping.length
-            event.fd_offset = mapping.fileOffset
-            event.flags = mapping.isWritable ? SharedMemoryMap.readWrite : 0
+            event.describe(mapping, VHUSHMEM_EVENT_BROKEN)
             failure = mapping.lossError
+        case .healed(let mapping): event.describe(mapping, VHUSHMEM_EVENT_HEALED)
         case .served(let served):
             switch served.request {
             case BackendRequest.shmemMap: event.type = VHUSHMEM_EVENT_MAP.rawValue

@@ -42,3 +42,15 @@ package func vhushmem_mapping_get_info(
     info.pointee.fill(mapping.description, host: host)
     return host == nil ? 0 : 1
 }
+
+@_cdecl("vhushmem_mapping_dup_fd") @implementation
+package func vhushmem_mapping_dup_fd(
+    _ mapping: OpaquePointer?, _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
+) -> Int32 {
+    do throws(ShmemError) {
+        guard let mapping = object(mapping, Mapping.self) else { throw .null("mapping") }
+        return try mapping.duplicateDescriptor()
+    } catch {
+        return error.report(to: errp)
+    }
+}

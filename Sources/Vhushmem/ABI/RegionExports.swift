@@ -24,7 +24,11 @@ extension RegionOptions {
         let populate = UInt32(VHUSHMEM_REGION_POPULATE)
         let hugePage = UInt32(VHUSHMEM_REGION_HUGEPAGE)
         let keepFds = UInt32(VHUSHMEM_REGION_KEEP_FDS)
-        guard given.flags & ~(populate | hugePage | keepFds) == 0, given.reserved == 0 else {
+        let replace = UInt32(VHUSHMEM_REGION_REPLACE)
+        let byOffset = UInt32(VHUSHMEM_REGION_UNMAP_BY_OFFSET)
+        let dontFork = UInt32(VHUSHMEM_REGION_DONTFORK)
+        let known = populate | hugePage | keepFds | replace | byOffset | dontFork
+        guard given.flags & ~known == 0, given.reserved == 0 else {
             throw ShmemError(EINVAL, "vhushmem_region_options.flags \(hex(UInt64(given.flags))) or .reserved has unknown bits")
         }
         self.holes = holes
@@ -32,6 +36,9 @@ extension RegionOptions {
         self.populate = given.flags & populate != 0
         hugePages = given.flags & hugePage != 0
         keepsFiles = given.flags & keepFds != 0
+        replaces = given.flags & replace != 0
+        unmapsByOffset = given.flags & byOffset != 0
+        isLeftOutOfForks = given.flags & dontFork != 0
         maximumMappings = given.max_mappings
         maximumBytes = given.max_bytes
     }
@@ -48,6 +55,45 @@ extension vhushmem_mapping_info {
         flags = mapping.isWritable ? SharedMemoryMap.readWrite : 0
         self.host = host
     }
+}
+
+@_cdecl("vhushmem_region_options_for_dax") @implementation
+package func vhushmem_region_options_for_dax(_ options: UnsafeMutablePointer<vhushmem_region_options>?) -> Int32 {
+    guard let options else { return -EFAULT }
+    let size = MemoryLayout<vhushmem_region_options>.size
+    let given = options.pointee.struct_size == 0 ? size : Int(options.pointee.struct_size)
+    guard given >= size else { return -EINVAL }
+    // SAFETY: the caller says that the struct has so many bytes.
+    memset(options, 0, given)
+    let dax = RegionOptions.forDAX
+    options.pointee.struct_size = UInt32(clamping: given)
+    options.pointee.fd_policy = dax.filePolicy.rawValue
+    options.pointee.flags = dax.replaces ? UInt32(VHUSHMEM_REGION_REPLACE) : 0
+    return 0
+}
+
+@_cdecl("vhushmem_process_budget_set") @implementation
+package func vhushmem_process_budget_set(_ max_mappings: UInt64, _ reserve: UInt64) -> Int32 {
+    guard let most = Int(exactly: max_mappings), let left = Int(exactly: reserve),
+        ProcessBudget.configure(most: most, reserve: left)
+    else { return -EINVAL }
+    return 0
+}
+
+@_cdecl("vhushmem_region_advise") @implementation
+package func vhushmem_region_advise(_ region: OpaquePointer?, _ advice: Int32) -> Int32 {
+    guard let region = object(region, Region.self) else { return -EFAULT }
+    do throws(ShmemError) {
+        try region.advise(advice)
+        return 0
+    } catch {
+        return -error.code
+    }
+}
+
+@_cdecl("vhushmem_region_heal") @implementation
+package func vhushmem_region_heal(_ region: OpaquePointer?) -> Int32 {
+    object(region, Region.self).map { Int32(clamping: $0.heal()) } ?? -EFAULT
 }
 
 @_cdecl("vhushmem_region_new") @implementation

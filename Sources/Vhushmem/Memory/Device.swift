@@ -17,12 +17,51 @@ final class DeviceState {
     private(set) var alarm: Alarm?
     /// What the page indexes of its regions may take.
     let indexBudget = IndexBudget(chunks: IndexBudget.chunksOfDevice)
+    /// Guarded by `lock`: the number of the last mapping that was made.
+    private var lastGeneration: UInt64 = 0
+    /// How many regions have pages that are covered for the moment, or mappings that are broken.
+    private let caredForRegions = Atomic<Int>(0)
+    /// When a loop should look at them next, in microseconds; 0: at no time.
+    private let careTime = Atomic<UInt64>(0)
     /// How many regions have observers. As a rule none has, and who only wants to know that takes no lock.
     private let observedRegions = Atomic<Int>(0)
     var isObserved: Bool { observedRegions.load(ordering: .relaxed) > 0 }
 
     init(quota: Quota) {
         self.quota = quota
+    }
+
+    /// A number that no mapping of the device had before. With the lock held.
+    @inline(__always)
+    func nextGeneration() -> UInt64 {
+        lastGeneration &+= 1
+        return lastGeneration
+    }
+
+    /// When a loop should call `Device.care` next, in microseconds; nil: at no time.
+    @inline(__always)
+    var careDeadline: UInt64? {
+        let time = careTime.load(ordering: .relaxed)
+        return time == 0 ? nil : time
+    }
+
+    func countCaredFor(_ change: Int) {
+        caredForRegions.wrappingAdd(change, ordering: .relaxed)
+    }
+
+    var hasRegionsToCareFor: Bool { caredForRegions.load(ordering: .relaxed) > 0 }
+
+    /// Has a loop look at the regions at `time`, if it would not do so before. With the lock held.
+    func careSoon(at time: UInt64) {
+        let planned = careTime.load(ordering: .relaxed)
+        guard planned == 0 || time < planned else { return }
+        careTime.store(time, ordering: .relaxed)
+        // It may be waiting for something else.
+        if planned == 0 { alarm?.raise() }
+    }
+
+    func planCare(at time: UInt64?) {
+        lock.withLock { careTime.store(time ?? 0, ordering: .relaxed) }
     }
 
     func countObserved(_ change: Int) {
@@ -148,14 +187,36 @@ public final class Device: @unchecked Sendable {
         for region in removed { region.unmapAll() }
     }
 
-    /// Calls `tell` for each mapping that has become broken since this was last called, until it returns false.
-    func forEachNewlyBroken(_ tell: (MappingDescription) -> Bool) {
+    /// Calls `tell` for each mapping that has become broken, or whole again, since this was last called, until it returns false.
+    func forEachNews(_ tell: (MappingNews) -> Bool) {
         for region in allRegions {
             var from: UInt64 = 0
-            while let broken = region.takeBroken(from: &from) {
-                guard tell(broken) else { return }
+            while let news = region.takeNews(from: &from) {
+                guard tell(news) else { return }
             }
         }
+    }
+
+    /// What a loop does from time to time, at `state.careDeadline`: pages that were covered for the moment are their files' again, and
+    /// mappings whose files have what they had lost are whole. It waits for no other process.
+    func care() {
+        let now = Clock.now()
+        guard let time = state.careDeadline, now >= time else { return }
+        state.planCare(at: nil)
+        var next: UInt64?
+        for region in allRegions { next = earliest(next, region.care(at: now)) }
+        if let next { state.lock.withLock { state.careSoon(at: next) } }
+    }
+
+    /// Looks at all that is covered or broken, in every region: what has come back is its file's again, and mappings that have what they had
+    /// lost are whole. It may wait for whoever keeps the files. Returns how many mappings are broken still.
+    ///
+    /// A front-end or a channel that is dispatched does so by itself, ten times a second, for files in memory and on local disks.
+    @discardableResult
+    public func heal() -> UInt64 {
+        var broken: UInt64 = 0
+        for region in allRegions { broken &+= region.heal() }
+        return broken
     }
 
     // MARK: Messages

@@ -17,7 +17,10 @@ public struct FilePolicy: OptionSet, Sendable {
     /// No device and no dma-buf.
     public static let filesOnly = FilePolicy(rawValue: 1 << 2)
 
-    static let all: FilePolicy = [.allowBeyondEnd, .requireSealShrink, .filesOnly]
+    /// Only memfds. Their mmap and close wait for nobody, which those of a FUSE or network file may.
+    public static let memfdOnly = FilePolicy(rawValue: 1 << 3)
+
+    static let all: FilePolicy = [.allowBeyondEnd, .requireSealShrink, .filesOnly, .memfdOnly]
 }
 
 /// How a file that was accepted is to be mapped.
@@ -28,8 +31,14 @@ struct FilePlan {
     let fileOffset: Int
     /// What the mapping owns: the request's range, rounded up to whole pages.
     let pages: ByteRange
+    /// The file's own, in bytes.
+    let pageSize: UInt64
     /// The file is of a kind whose own mmap refuses nothing that was let through here.
     let canMapInPlace: Bool
+    /// It is in memory or on a local disk: to look at its pages waits for no other process or machine.
+    let isLocal: Bool
+    /// How many of the mapping's pages the file has now; nil: all.
+    let pagesInFile: UInt64?
 }
 
 /// What of a file decides how it is mapped.
@@ -40,6 +49,7 @@ private struct FileKind {
     var pageSize = Memory.pageSize
     /// Its own mmap refuses nothing that is let through here.
     var canMapInPlace = true
+    var isLocal = true
 }
 
 extension FilePolicy {
@@ -71,7 +81,27 @@ extension FilePolicy {
         let sharing = kind.seals & vhu_seal_write != 0 ? MAP_PRIVATE : MAP_SHARED
         return FilePlan(
             protection: writable ? PROT_READ | PROT_WRITE : PROT_READ, flags: sharing | (populate ? MAP_POPULATE : 0),
-            fileOffset: end &- Int(clamping: pages.length), pages: pages, canMapInPlace: kind.canMapInPlace)
+            fileOffset: end &- Int(clamping: pages.length), pages: pages, pageSize: pageSize,
+            canMapInPlace: kind.canMapInPlace, isLocal: kind.isLocal, pagesInFile: pagesInFile(status, filePages, pageSize))
+    }
+
+    /// nil: all of them, or nobody can tell.
+    @inline(__always)
+    private func pagesInFile(_ status: FileStatus, _ pages: ByteRange, _ pageSize: UInt64) -> UInt64? {
+        guard contains(.allowBeyondEnd), status.isRegular else { return nil }
+        let (padded, overflow) = status.size.addingReportingOverflow(pageSize &- 1)
+        guard !overflow, case let end = padded & ~(pageSize &- 1), end < pages.end else { return nil }
+        return end > pages.start ? (end &- pages.start) / Memory.pageSize : 0
+    }
+
+    /// The page size of a file: its own for one of huge pages, the ordinary one for any other, and for what is no file.
+    static func pageSize(of fd: Int32) -> UInt64 {
+        // Files that can have seals are in memory. No other file is asked: a FUSE server need not answer.
+        guard let status = try? FileStatus(of: fd), status.isRegular, status.blockSize > Memory.pageSize,
+            case .some(.some) = try? FileStatus.seals(of: fd),
+            case .some(.some(let size)) = try? FileStatus.hugePageSize(of: fd)
+        else { return Memory.pageSize }
+        return max(size, Memory.pageSize)
     }
 
     private static var writeSeals: Int32 { vhu_seal_write | vhu_seal_future_write }
@@ -96,7 +126,9 @@ extension FilePolicy {
     private func kind(of status: FileStatus, fd: Int32, for subject: ShmemError.Subject) throws(ShmemError) -> FileKind {
         if status.isDirectory { throw ShmemError(ENODEV, subject, .notMappable("directory")) }
         if status.isPipeOrSocket { throw ShmemError(ENODEV, subject, .notMappable("pipe or socket")) }
-        if !status.isRegular, contains(.filesOnly) { throw ShmemError(EACCES, subject, .policy("devices")) }
+        if !status.isRegular, contains(.filesOnly) || contains(.memfdOnly) {
+            throw ShmemError(EACCES, subject, .policy("devices"))
+        }
         var kind = FileKind()
         let seals = try seals(status, fd: fd, for: subject)
         if seals != nil, status.blockSize > kind.pageSize {
@@ -109,7 +141,16 @@ extension FilePolicy {
             }
         }
         kind.seals = seals ?? 0
-        kind.canMapInPlace = kind.pageSize == Memory.pageSize && (seals != nil || status.isOnLocalDisk(fd))
+        if contains(.memfdOnly) {
+            // Memfds of huge pages are on a device of their own; no file of hugetlbfs that has a name is one.
+            let isMemfd =
+                seals != nil && status.links == 0
+                && (kind.pageSize > Memory.pageSize || status.identity.device == Window.deviceOfMemfds)
+            if !isMemfd { throw ShmemError(EACCES, subject, .policy("files that are no memfds")) }
+        }
+        kind.isLocal = seals != nil || status.isOnLocalDisk(fd)
+        // In place only where the kernel looks at seals before it unmaps anything: between our look and its own, they may have been set.
+        kind.canMapInPlace = kind.pageSize == Memory.pageSize && kind.isLocal && Window.memfdDevice != nil
         return kind
     }
 

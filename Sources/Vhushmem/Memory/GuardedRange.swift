@@ -68,6 +68,31 @@ final class GuardedRange {
         _ = GuardedRange.count.wrappingSubtract(1, ordering: .relaxed)
     }
 
+    /// Calls `body` with the windows of all regions, by address. With no lock held.
+    static func withWindows<Result>(_ body: ([Range<UInt>]) -> Result) -> Result {
+        var windows: [Range<UInt>] = []
+        while true {
+            // Memory is not asked for with the lock held: a handler may want it.
+            let room = count.load(ordering: .acquiring) &+ 16
+            windows.reserveCapacity(room)
+            let isComplete = lock.withLock { () -> Bool in
+                var range = first
+                while let here = range {
+                    if here.region != nil {
+                        guard windows.count < room else { return false }
+                        windows.append(here.start..<here.start &+ here.length)
+                    }
+                    range = here.next
+                }
+                return true
+            }
+            if isComplete { break }
+            windows.removeAll(keepingCapacity: true)
+        }
+        windows.sort { $0.lowerBound < $1.lowerBound }
+        return body(windows)
+    }
+
     /// Makes the page at an address that raised SIGBUS one that can be touched. False: that is not for this library to do, or it could
     /// not be done. For signal handlers.
     static func cover(_ address: UInt) -> Bool {

@@ -68,27 +68,41 @@ extension Region {
 
     private func resolve(page: UInt64, _ access: GuestAccess) throws(ShmemError) {
         let owner = try device.lock.withLock { () throws(ShmemError) -> MappingRecord? in
+            endLeases(at: Clock.now())
             if let record = table.first(endingAfter: page), record.start <= page { return record }
             guard access != .read else {
                 try showZerosInHoles()
                 return nil
             }
-            try orSay(page) { () throws(PageTrouble) in try putScratch(privatePage(showing: nil), at: page, isInMapping: false)
+            try orSay(page) { () throws(PageTrouble) in
+                if covers.cover(of: page) == nil { try put(privatePage(showing: nil), at: page, .inHole, of: nil) }
             }
             return nil
         }
         guard let owner else { return }
+        try orSay(page) { () throws(PageTrouble) in try resolve(page: page, of: owner, access) }
+    }
+
+    private func resolve(page: UInt64, of owner: MappingRecord, _ access: GuestAccess) throws(PageTrouble) {
+        let isWritable = MappingWord(bits: owner.word).isWritable
         // Touching the page may wait for whoever keeps the file: no lock is held meanwhile.
-        let writable = MappingWord(bits: owner.word).isWritable
-        let address = window.baseAddress + Int(clamping: page)
-        if !Memory.canTouch(address, writing: false) {
-            try orSay(page) { () throws(PageTrouble) in try replaceLostPages(of: owner, from: page) }
-            if access == .read || writable { return }
-        } else if access == .read || (writable && Memory.canTouch(address, writing: true)) {
+        switch Memory.touch(window.baseAddress + Int(clamping: page), writing: false) {
+        case .fails:
+            try replaceLostPage(of: owner, at: page)
+            if access == .write, !isWritable { try keepWritesApart(of: owner, at: page) }
+        case .unknown:
+            if mayRunAgain(page, of: owner.facts.generation) { return }
+            try replaceForGood(of: owner, at: page)
+        case .works where access == .read:
             // Mapped meanwhile, by another thread: the instruction works now.
             return
+        case .works where isWritable:
+            try keepWritesApartIfNeeded(of: owner, at: page)
+        case .works:
+            // What was a read works now, so where it is not known what it was the instruction has one more try.
+            if access == .unknown, mayRunAgain(page, of: owner.facts.generation, atMost: 1) { return }
+            try keepWritesApart(of: owner, at: page)
         }
-        try orSay(page) { () throws(PageTrouble) in try keepWritesApart(of: owner, at: page) }
     }
 
     private func orSay(_ page: UInt64, _ body: () throws(PageTrouble) -> Void) throws(ShmemError) {
@@ -101,11 +115,6 @@ extension Region {
 
     // MARK: With the lock held
 
-    func isLive(_ record: MappingRecord) -> Bool {
-        guard let now = table.find(at: record.start) else { return false }
-        return now.length == record.length && now.fileOffset == record.fileOffset
-    }
-
     /// All holes at once: were some to stay as they are, each unmap would leave a patch of one kind in the midst of the other, and
     /// a guest could make the process run out of separate mappings.
     @discardableResult
@@ -117,8 +126,7 @@ extension Region {
                 let next = table.first(endingAfter: from)
                 let end = next?.start ?? size
                 if let hole = ByteRange(start: from, length: end &- from), hole.length > 0 {
-                    try window.fill(hole, protection: PROT_READ)
-                    scratch.forget(in: hole)
+                    try showZeros(in: hole)
                 }
                 guard let next, let pages = ownedPages(next) else { break }
                 from = pages.end
@@ -128,5 +136,18 @@ extension Region {
         }
         window.showZerosInHoles()
         return true
+    }
+
+    /// Pages that a guest has written to in the hole keep what they have.
+    private func showZeros(in hole: ByteRange) throws(Errno) {
+        var from = hole.start
+        while from < hole.end {
+            let end = covers.firstToKeep(in: from..<hole.end) ?? hole.end
+            if let piece = ByteRange(start: from, length: end &- from), piece.length > 0 {
+                // What the kernel would not undo is a file still, and must not be seen.
+                if census.kept == 0 { try window.showZeros(in: piece) } else { try window.fill(piece, protection: PROT_READ) }
+            }
+            from = end &+ Memory.pageSize
+        }
     }
 }

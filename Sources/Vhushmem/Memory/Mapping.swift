@@ -15,7 +15,8 @@ public struct MappingDescription: Sendable {
     public let fileOffset: UInt64
     /// Whether the guest may write to it.
     public let isWritable: Bool
-    /// Its file has lost pages that somebody touched, and zeros stand there; or it takes no writes, and they go nowhere.
+    /// Its file has lost pages that somebody touched, and they show zeros until it has them again; or a page takes no writes, and they stay
+    /// in this process.
     public let isBroken: Bool
 
     var lossError: ShmemError {
@@ -30,11 +31,13 @@ public struct MappingDescription: Sendable {
 ///
 /// Live mappings that nobody asked about have no such object: their record in the region's table is all there is of them.
 ///
-/// Safe from any thread. Unchecked Sendable: `file` is changed only by who has claimed the mapping, and no more once it is live.
+/// Safe from any thread. Unchecked Sendable: `file` is guarded by `files`.
 public final class Mapping: @unchecked Sendable {
     private let asked: MappingDescription
     /// The file, until the mapping is added; then the kernel holds it, and this only in a region that keeps files.
     private var file: FileDescriptor?
+    /// Guards the files of all mappings. Nothing is done with it held that may wait.
+    private static let files = Lock()
     /// Where byte 0 is in this process while the mapping is live; 0 before and after. Read by any thread.
     private let host: Atomic<UInt>
     private let wasAdded: Atomic<Bool>
@@ -91,22 +94,56 @@ public final class Mapping: @unchecked Sendable {
         wasAdded.store(false, ordering: .releasing)
     }
 
-    /// The descriptor to map from; -1 when the mapping has none any more.
+    /// The descriptor to map from; -1 when the mapping has none any more. Good for who has claimed the mapping, until it is live; after that
+    /// where the region keeps files, so long as the mapping is held.
     var fd: Int32 {
-        switch file {
-        case .some(let file): file.raw
-        case .none: -1
+        Mapping.files.withLock {
+            switch file {
+            case .some(let file): file.raw
+            case .none: -1
+            }
         }
     }
 
-    func becomeLive(at host: UnsafeMutableRawPointer, keepsFile: Bool) {
-        // First: who sees it live may look at its file.
-        if !keepsFile { file = nil }
+    /// A new descriptor of the mapping's file, which is the caller's. Throws ENOENT where none was kept: the mapping is not part of a region
+    /// that keeps files (`RegionOptions.keepsFiles`), or was live before anybody held it. EMFILE.
+    public func duplicateDescriptor() throws(ShmemError) -> Int32 {
+        let made = Mapping.files.withLock { () -> Result<Int32, Errno>? in
+            switch file {
+            case .none: return nil
+            case .some(let file):
+                do throws(Errno) {
+                    return .success(try FileDescriptor.duplicate(file.raw).release())
+                } catch {
+                    return .failure(error)
+                }
+            }
+        }
+        switch made {
+        case .success(let fd): return fd
+        case .failure(let error):
+            throw ShmemError(
+                error.code,
+                "no descriptor for the mapping at \(hex(asked.offset)) of region \(asked.shmid): \(Errno.text(error.code))")
+        case nil:
+            throw ShmemError(
+                ENOENT, "no descriptor of the mapping at \(hex(asked.offset)) of region \(asked.shmid) was kept")
+        }
+    }
+
+    func becomeLive(at host: UnsafeMutableRawPointer) {
         self.host.store(UInt(bitPattern: host), ordering: .releasing)
     }
 
-    func becomeBroken() {
-        isBroken.store(true, ordering: .relaxed)
+    /// Closes the file, which may wait for whoever keeps it: not with a lock held.
+    func letFileGo() {
+        var gone: FileDescriptor?
+        Mapping.files.withLock { swap(&gone, &file) }
+        _ = consume gone
+    }
+
+    func setBroken(_ isSo: Bool) {
+        isBroken.store(isSo, ordering: .relaxed)
     }
 
     func becomeGone() {
@@ -143,16 +180,21 @@ struct MappingWord {
     }
 
     var isWritable: Bool { bits & MappingWord.writableBit != 0 }
+    var readOnly: MappingWord { MappingWord(bits: bits & ~MappingWord.writableBit) }
 
-    /// Some pages were lost and show zeros.
+    /// Its file has lost pages that somebody touched, or a page takes no writes.
     var isBroken: Bool { bits & MappingWord.brokenBit != 0 }
     var broken: MappingWord { MappingWord(bits: bits | MappingWord.brokenBit) }
+    var whole: MappingWord { MappingWord(bits: bits & ~MappingWord.brokenBit) }
 
-    /// The program was told so.
+    /// That is what the program was told last.
     var isToldBroken: Bool { bits & MappingWord.toldBrokenBit != 0 }
-    var toldBroken: MappingWord { MappingWord(bits: bits | MappingWord.toldBrokenBit) }
+    /// The same when it has been told how things are.
+    var told: MappingWord {
+        MappingWord(bits: bits & ~MappingWord.toldBrokenBit | (isBroken ? MappingWord.toldBrokenBit : 0))
+    }
 
-    /// All pages from the first lost one on show zeros, which is one more separate mapping.
+    /// All pages from the first lost one on show zeros for good, which is one more separate mapping.
     var hasZeroTail: Bool { bits & MappingWord.zeroTailBit != 0 }
     var withZeroTail: MappingWord { MappingWord(bits: bits | MappingWord.brokenBit | MappingWord.zeroTailBit) }
 
@@ -160,15 +202,20 @@ struct MappingWord {
         handle?.takeUnretainedValue()
     }
 
-    /// The record is gone: so is its hold on the object.
-    func endMapping() {
-        guard let handle else { return }
-        handle.takeUnretainedValue().becomeGone()
-        handle.release()
+    /// The record has gone: who holds the object sees so. The record's hold on it is there still.
+    @inline(__always)
+    func becomeGone() {
+        handle?.takeUnretainedValue().becomeGone()
+    }
+
+    /// So is the record's hold on the object. If it was the last one, a file may be closed, which may wait: not with a lock held.
+    @inline(__always)
+    func release() {
+        handle?.release()
     }
 
     private var handle: Unmanaged<Mapping>? {
-        // SAFETY: the bits were made from a retained Mapping above and are released only by endMapping.
+        // SAFETY: the bits were made from a retained Mapping above and are released only by `release`.
         UnsafeRawPointer(bitPattern: UInt(bits & MappingWord.handleMask)).map { Unmanaged.fromOpaque($0) }
     }
 }

@@ -29,6 +29,7 @@ final class FileMemory {
         let subject = ShmemError.Subject.memory(size: size)
         guard size > 0 else { throw ShmemError(EINVAL, subject, .zeroLength) }
         guard let range = ByteRange(start: 0, length: size) else { throw ShmemError(EINVAL, subject, .wrapsAround) }
+        Memory.lookAtPersonality()
         let plan = try FilePolicy().plan(
             fd: fd, fileOffset: offset, range: range, writable: isShared && !isReadOnly, populate: false, for: subject)
         guard let length = Int(exactly: plan.pages.length) else { throw ShmemError(ENOMEM, subject, .wrapsAround) }
@@ -139,21 +140,23 @@ final class RegionContainer: RegionObserver {
             readonly: !MappingWord(bits: record.word).isWritable)
     }
 
+    /// What the listeners were told of.
     private var sections: [MemoryRegionSection] {
         var all: [MemoryRegionSection] = []
-        region.forEachRecord { all.append(section(region, $0)) }
+        region.forEachRecord { if $0.facts.isAnnounced { all.append(section(region, $0)) } }
         return all
     }
 
     func add(_ listener: UnsafeMutablePointer<MemoryListener>) {
-        let isFirst = listeners.isEmpty
-        listeners.add(listener, existing: sections)
-        if isFirst { region.add(self) }
+        guard listeners.isEmpty else { return listeners.add(listener, existing: sections) }
+        listeners.add(listener, existing: [])
+        region.observe(with: self)
+        listeners.commit()
     }
 
     func remove(_ listener: UnsafeMutablePointer<MemoryListener>) {
         listeners.remove(listener, existing: sections)
-        if listeners.isEmpty { region.remove(self) }
+        if listeners.isEmpty { region.stopObserving() }
     }
 
     func regionDidMap(_ region: Region, _ record: MappingRecord) { listeners.didAdd(section(region, record)) }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
 import CLinux
+import Synchronization
 
 /// The bytes of what is mapped in a region.
 extension Region {
@@ -25,10 +26,11 @@ extension Region {
     }
 
     /// Copies mapped bytes out of the region. Safe whatever the device process does meanwhile: the kernel copies, and what has been
-    /// unmapped, or lost by the file, is an error and no signal.
+    /// unmapped, or lost by the file, is an error and no signal. All bytes are those of the mappings that were there.
     ///
-    /// Throws EINVAL (the range is not inside the region), ENOENT (not all of it is mapped), EIO (the file has lost a page of it), EPERM
-    /// (this process may not use process_vm_readv on itself). `bytes` may then be filled in part.
+    /// Throws EINVAL (the range is not inside the region), ENOENT (not all of it is mapped), EIO (the file lacks a page of it), EAGAIN (what
+    /// is mapped there changes all the time), EPERM (this process may not use process_vm_readv on itself). `bytes` may then be filled
+    /// in part.
     public func read(at offset: UInt64, into bytes: UnsafeMutableRawBufferPointer) throws(ShmemError) {
         try transfer(at: offset, bytes, isWrite: false)
     }
@@ -51,28 +53,57 @@ extension Region {
         var at = offset
         var retries = 0
         while at < range.end, let base = bytes.baseAddress {
-            let changes = table.changes
+            let state = coverState.load(ordering: .acquiring)
             guard let record = table.concurrentFind(containing: at, length: 1), let pages = ownedPages(record) else {
                 throw ShmemError(ENOENT, subject, .holeAt(at))
             }
             if isWrite, !MappingWord(bits: record.word).isWritable { throw ShmemError(EACCES, subject, .readOnlyAt(at)) }
             let piece = Int(clamping: min(pages.end, range.end) &- at)
+            if let lost = firstLost(in: record, at..<at &+ UInt64(clamping: piece), state) {
+                throw ShmemError(EIO, subject, .lostAt(lost))
+            }
             let mine = base + Int(clamping: at &- offset)
             let theirs = window.baseAddress + Int(clamping: at)
-            let done: Int
+            var done: Int?
             do throws(Errno) {
                 done = isWrite ? try Memory.store(mine, at: theirs, piece) : try Memory.copy(from: theirs, to: mine, piece)
             } catch {
                 guard error.code == EFAULT else { throw ShmemError(error.code, subject, .system("process_vm", error.code)) }
-                // Undone in this moment, and maybe mapped again, which the next look finds; or there all the time, and lost. That takes
-                // the lock, since memory goes before the records where all mappings are undone at once. And who changes the region
-                // without end must not keep us here for ever.
-                let isUnchanged = device.lock.withLock { table.changes == changes }
-                if isUnchanged || retries == Region.mostRetries { throw ShmemError(EIO, subject, .lostAt(at)) }
-                retries = retries &+ 1
+            }
+            // The copy is the mapping's only if that was there all the time, and no page of it was covered.
+            let isUnchanged =
+                coverState.load(ordering: .acquiring) == state
+                && table.concurrentFind(containing: at, length: 1)?.isSame(as: record) == true
+            if isUnchanged {
+                guard let done else { throw ShmemError(EIO, subject, .lostAt(at)) }
+                at = at &+ UInt64(done)
                 continue
             }
-            at = at &+ UInt64(done)
+            // Who changes the region without end must not keep us here for ever.
+            retries = retries &+ 1
+            if retries == Region.mostRetries { throw ShmemError(EAGAIN, subject, .changedTooOften) }
+        }
+    }
+
+    /// The first page of a range of a mapping that shows something else than its file, as the file lacks it.
+    private func firstLost(in record: MappingRecord, _ range: Range<UInt64>, _ state: UInt64) -> UInt64? {
+        var first: UInt64?
+        if MappingWord(bits: record.word).hasZeroTail {
+            let tail = record.start &+ (record.facts.pagesInFile ?? 0) &* Memory.pageSize
+            if tail < range.upperBound { first = max(tail, range.lowerBound) }
+        }
+        guard state & 0xffff != 0 else { return first }
+        return device.lock.withLock {
+            endLeases(at: Clock.now())
+            for index in 0..<covers.count {
+                let page = covers[index]
+                guard page.kind == .lease, page.offset < range.upperBound, page.offset &+ Memory.pageSize > range.lowerBound
+                else {
+                    continue
+                }
+                if page.offset < first ?? .max { first = page.offset }
+            }
+            return first
         }
     }
 

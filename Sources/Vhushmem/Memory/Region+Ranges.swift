@@ -10,7 +10,11 @@ extension Region {
 
     @_optimize(speed)
     func wholeMapping(at range: ByteRange, _ subject: ShmemError.Subject) throws(ShmemError) -> MappingRecord {
-        if let record = table.find(at: range.start), record.length == range.length { return record }
+        if let record = table.find(at: range.start), record.length == range.length || options.unmapsByOffset {
+            // One that is on its way out is nobody's to undo any more.
+            if !record.facts.isLeaving { return record }
+            throw ShmemError(ENOENT, subject, .beingUndone)
+        }
         if let record = table.first(endingAfter: range.start), record.start < range.end {
             throw ShmemError(EINVAL, subject, .notWhole(record))
         }
@@ -26,6 +30,12 @@ extension Region {
             range.end <= size
         else { throw fault(of: offset, length, subject) }
         return range
+    }
+
+    /// The page at an offset, for an unmap that looks at the offset alone.
+    @inline(never)
+    func checkedOffset(_ offset: UInt64, _ subject: ShmemError.Subject) throws(ShmemError) -> ByteRange {
+        try checkedRange(offset, Memory.pageSize, subject)
     }
 
     /// Why a request's range can't be one.

@@ -39,12 +39,27 @@ public struct RegionOptions: Sendable {
     public var hugePages = false
     /// Keep a descriptor of each mapping's file, so that the mapping can be shared with another device's back-end.
     public var keepsFiles = false
+    /// A map of exactly the range of one live mapping takes its place. Otherwise it is refused with EEXIST.
+    public var replaces = false
+    /// An unmap names its mapping by the offset alone: its length is not looked at.
+    public var unmapsByOffset = false
+    /// A child of fork gets nothing of the window.
+    public var isLeftOutOfForks = false
     /// Live mappings; 0: no limit but the device's.
     public var maximumMappings: UInt64 = 0
     /// Mapped bytes, in whole pages; 0: no limit but the region's size.
     public var maximumBytes: UInt64 = 0
 
     public init() {}
+
+    /// What virtiofs DAX needs: its clients map 2 MiB at a time, beyond the end of most files (`.allowBeyondEnd`), and make a range writable
+    /// by mapping it once more (`replaces`).
+    public static var forDAX: RegionOptions {
+        var options = RegionOptions()
+        options.filePolicy = .allowBeyondEnd
+        options.replaces = true
+        return options
+    }
 }
 
 /// What a device may have mapped in all its regions together.

@@ -10,12 +10,15 @@ struct MappingRecord: Equatable, Sendable {
     var fileOffset: UInt64
     /// The owner's: flags, a handle.
     var word: UInt64
+    /// The owner's: what tells this mapping from every other that is or was at the same place.
+    var identity: UInt64
 
-    init(start: UInt64, length: UInt64, fileOffset: UInt64, word: UInt64) {
+    init(start: UInt64, length: UInt64, fileOffset: UInt64, word: UInt64, identity: UInt64 = 0) {
         self.start = start
         self.length = length
         self.fileOffset = fileOffset
         self.word = word
+        self.identity = identity
     }
 
     // A mapping's end is kept as its last byte, not as one past it: a mapping that reaches to 2^64 has a last byte that a

@@ -54,7 +54,7 @@ extension MappingTable {
     /// The same where `place` said that it can be, and nothing has changed since.
     @_optimize(speed)
     func insert(_ record: MappingRecord, at index: Int) -> Insertion {
-        let entry = TableNode.Entry(key: record.start, first: record.length, second: record.fileOffset, third: record.word)
+        let entry = TableNode.Entry(record)
         guard let root else { return insertFirst(entry) }
         // Each full node on the way up will split; when the root does, a new root is needed too.
         let top = root.level
@@ -99,15 +99,51 @@ extension MappingTable {
         return (record, isBeside)
     }
 
-    /// Removes all records. The nodes are kept for reuse.
-    func removeAll() {
-        guard let root else { return }
+    /// All records of a table, taken out of it: nobody finds them any more. They go back, or their nodes do.
+    struct Detached {
+        fileprivate let root: TableNode
+        let count: UInt64
+
+        /// Calls `body` with each record, in order. The table may be used meanwhile.
+        func forEachRecord(_ body: (MappingRecord) -> Void) {
+            var node = root
+            while node.level > 0 { node = node.child(0) }
+            var leaf: TableNode? = node
+            while let here = leaf {
+                for index in 0..<here.count { body(here.record(index)) }
+                leaf = here.next
+            }
+        }
+    }
+
+    /// Takes all records out at once; nil: there are none.
+    func detachAll() -> Detached? {
+        guard let root else { return nil }
+        let detached = Detached(root: root, count: count)
         beginChange()
         setRoot(nil)
         state[StateWord.count] = 0
         endChange()
+        return detached
+    }
+
+    /// Puts them back. The table has none, and had none since.
+    func reattach(_ detached: Detached) {
+        beginChange()
+        setRoot(detached.root)
+        state[StateWord.count] = detached.count
+        endChange()
+    }
+
+    /// Removes all records. The nodes are kept for reuse.
+    func removeAll() {
+        if let all = detachAll() { recycle(all) }
+    }
+
+    /// Their nodes are free again.
+    func recycle(_ detached: Detached) {
         // Out of the readers' sight; so this long walk, from the root's level to the leaves, makes none of them wait.
-        var first = root
+        var first = detached.root
         while true {
             let level = first.level
             let below = level > 0 ? first.child(0) : first

@@ -8,8 +8,8 @@ import CLinux
 extension MappingTable {
     /// The words before a slab's first node: one links the slabs, the rest keeps the nodes on cache lines of their own.
     private static var slabHeaderWords: Int { 8 }
-    /// 60 nodes and the header are just below 64 KiB. malloc takes such a block from its heap: no system call for each.
-    private static var largestSlab: UInt64 { 60 }
+    /// 48 nodes and the header are just below 64 KiB. malloc takes such a block from its heap: no system call for each.
+    private static var largestSlab: UInt64 { 48 }
     /// From so many nodes on, slabs are large pages: a table of that size is looked at all over, and would take a page of its own, and its
     /// place among the processor's translations, for every few nodes.
     private static var nodesBeforeLargePages: UInt64 { 4096 }
@@ -43,7 +43,7 @@ extension MappingTable {
     }
 
     private func addSlab(of nodes: UInt64) -> Bool {
-        // At most 60 nodes or one a level: far from overflow.
+        // At most 48 nodes or one a level: far from overflow.
         let count = Int(truncatingIfNeeded: nodes)
         let size = (Self.slabHeaderWords + count * TableNode.wordCount) * MemoryLayout<UInt64>.stride
         guard let memory = aligned_alloc(64, size) else { return false }

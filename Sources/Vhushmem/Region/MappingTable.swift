@@ -105,6 +105,7 @@ final class MappingTable: @unchecked Sendable {
     }
 
     /// Changes the owner's word of the record that starts there; false: there is none.
+    @discardableResult
     func setWord(at start: UInt64, to word: UInt64) -> Bool {
         guard let leaf = leaf(for: start) else { return false }
         let index = leaf.index(of: start, shape: .leaf)
@@ -113,6 +114,21 @@ final class MappingTable: @unchecked Sendable {
         // that its writer did before.
         beginChange()
         leaf.setWord(word, at: index)
+        endChange()
+        return true
+    }
+
+    /// Puts another record in the place of the one that starts at the same offset and owns the same pages; false: there is none. No
+    /// reader sees the place empty.
+    @discardableResult
+    func replace(with record: MappingRecord) -> Bool {
+        guard let leaf = leaf(for: record.start) else { return false }
+        let index = leaf.index(of: record.start, shape: .leaf)
+        guard leaf.key(index) == record.start,
+            leaf.record(index).lastOwnedByte(pageMask: pageMask) == record.lastOwnedByte(pageMask: pageMask)
+        else { return false }
+        beginChange()
+        leaf.setValues(TableNode.Entry(record), at: index)
         endChange()
         return true
     }

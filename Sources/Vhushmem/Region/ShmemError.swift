@@ -59,6 +59,9 @@ public struct ShmemError: Error, CustomStringConvertible {
         case overlap(MappingRecord)
         case noSuchRegion
         case nothingMapped
+        case beingUndone
+        case cannotBeMoved(pageSize: UInt64)
+        case changedTooOften
         case holeAt(UInt64)
         case readOnlyAt(UInt64)
         case lostAt(UInt64)
@@ -135,6 +138,11 @@ extension ShmemError.Reason {
         case .overlap(let record): return "it overlaps the mapping at \(hex(record.start)) (\(hex(record.length)) bytes)"
         case .noSuchRegion: return "the device has no such region"
         case .nothingMapped: return "nothing is mapped there"
+        case .beingUndone: return "the mapping there is being undone"
+        case .cannotBeMoved(let pageSize):
+            return "this kernel cannot put a mapping of the file, with pages of \(hex(pageSize)) bytes, into a window"
+                + " without opening a gap in it (huge pages need Linux 5.16)"
+        case .changedTooOften: return "what is mapped there changed each time while it was copied"
         case .holeAt(let offset): return "nothing is mapped at \(hex(offset))"
         case .readOnlyAt(let offset): return "what is mapped at \(hex(offset)) is read-only"
         case .lostAt(let offset): return "the file has lost the page at \(hex(offset))"

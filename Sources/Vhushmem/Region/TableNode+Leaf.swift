@@ -8,12 +8,12 @@ import CLinux
 /// Byte i of words 3 to 6 is the slot of entry i; behind the bytes of the entries are those of the free slots. All 32 bytes together
 /// are the numbers from 0 to 31 at any time, so nothing else need tell which are free.
 ///
-/// Lengths stand apart from the other values: the search for a place asks for one of them, and for nothing else.
+/// Lengths stand apart from file offsets and words: the search for a place asks for one of them, and for nothing else.
 extension TableNode {
-    /// Where in a leaf the bytes of slots, the lengths and the other values begin.
+    /// Where in a leaf the bytes of slots, the lengths with the identities, and the other values begin.
     private static var slots: Int { 3 }
     private static var lengths: Int { headerWords + leafCapacity }
-    private static var values: Int { lengths + leafCapacity }
+    private static var values: Int { lengths + leafCapacity * 2 }
 
     // MARK: - Reading
 
@@ -23,7 +23,9 @@ extension TableNode {
     func record(_ index: Int) -> MappingRecord {
         let slot = slot(index)
         let value = words + (TableNode.values &+ slot &* 2)
-        return MappingRecord(start: key(index), length: words[TableNode.lengths &+ slot], fileOffset: value[0], word: value[1])
+        let length = words + (TableNode.lengths &+ slot &* 2)
+        return MappingRecord(
+            start: key(index), length: length[0], fileOffset: value[0], word: value[1], identity: length[1])
     }
 
     /// The same for a reader beside the writer: each word may be another record's, if the leaf is being changed.
@@ -32,10 +34,10 @@ extension TableNode {
         let bytes = vhu_load_relaxed(words + (TableNode.slots &+ index &>> 3))
         let slot = TableNode.slot(index, in: bytes)
         let value = words + (TableNode.values &+ slot &* 2)
+        let length = words + (TableNode.lengths &+ slot &* 2)
         return MappingRecord(
-            start: vhu_load_relaxed(words + (TableNode.headerWords &+ index)),
-            length: vhu_load_relaxed(words + (TableNode.lengths &+ slot)),
-            fileOffset: vhu_load_relaxed(value), word: vhu_load_relaxed(value + 1))
+            start: vhu_load_relaxed(words + (TableNode.headerWords &+ index)), length: vhu_load_relaxed(length),
+            fileOffset: vhu_load_relaxed(value), word: vhu_load_relaxed(value + 1), identity: vhu_load_relaxed(length + 1))
     }
 
     /// Has the line with the slots brought near, so that it comes together with those of the keys.
@@ -90,6 +92,20 @@ extension TableNode {
         store(word, at: TableNode.values &+ slot(index) &* 2 &+ 1)
     }
 
+    /// Puts other values in the place of those of an entry, which keeps its key.
+    @inline(__always)
+    func setValues(_ entry: Entry, at index: Int) {
+        setValues(entry, ofSlot: slot(index))
+    }
+
+    @inline(__always)
+    private func setValues(_ entry: Entry, ofSlot slot: Int) {
+        store(entry.first, at: TableNode.lengths &+ slot &* 2)
+        store(entry.fourth, at: TableNode.lengths &+ slot &* 2 &+ 1)
+        store(entry.second, at: TableNode.values &+ slot &* 2)
+        store(entry.third, at: TableNode.values &+ slot &* 2 &+ 1)
+    }
+
     /// Puts a record in; the leaf is not full.
     @inline(__always)
     func insertRecord(_ entry: Entry, at index: Int) {
@@ -97,9 +113,7 @@ extension TableNode {
         // The first free slot is where an entry behind all others has its own.
         let slot = index == count ? slot(index) : makeRoom(at: index, count: count)
         setKey(entry.key, at: index)
-        store(entry.first, at: TableNode.lengths &+ slot)
-        store(entry.second, at: TableNode.values &+ slot &* 2)
-        store(entry.third, at: TableNode.values &+ slot &* 2 &+ 1)
+        setValues(entry, ofSlot: slot)
         setCount(count &+ 1)
     }
 

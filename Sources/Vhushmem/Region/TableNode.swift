@@ -8,12 +8,13 @@ import CLinux
 ///     word 1       level: 0 for a leaf, else its distance from the leaves
 ///     word 2       the next node of the same level; in the free list, the next free node
 ///     leaf         words 3-6: a byte for each entry, the slot of its values; word 7: unused
-///                  32 keys (starts), then 32 slots' lengths, then 32 slots' pairs of file offset and the owner's word
+///                  32 keys (starts), then 32 slots' pairs of length and identity, then 32 slots' pairs of file offset and the
+///                  owner's word
 ///     inner node   words 3-7: unused: the keys begin a cache line
 ///                  64 keys, then 64 children; a key is the least start below its child
 ///
 /// The keys stand together, so a search reads a few cache lines and no values; unused keys are the greatest number, so that it
-/// need not ask how many are used. Leaves and inner nodes have one size, so that one pool serves both. That size is 17 cache
+/// need not ask how many are used. Leaves and inner nodes have one size, so that one pool serves both. That size is 21 cache
 /// lines: an odd number, so the nodes' lines fall into all sets of a cache.
 ///
 /// One thread writes while others read (`MappingTable+Concurrent.swift`). So each word that a reader may look at is stored by an
@@ -25,7 +26,7 @@ struct TableNode {
     static var leafCapacity: Int { 32 }
     static var innerCapacity: Int { 64 }
     static var headerWords: Int { 8 }
-    static var wordCount: Int { headerWords + leafCapacity * 4 }
+    static var wordCount: Int { headerWords + leafCapacity * 5 }
     /// Where an inner node's children begin.
     static var children: Int { headerWords + innerCapacity }
     /// A leaf holds 16 records at least and an inner node 32 children (fewer: a root, and the last node of a level), so 12 levels are 2^55
@@ -60,6 +61,22 @@ struct TableNode {
         let first: UInt64
         var second: UInt64 = 0
         var third: UInt64 = 0
+        var fourth: UInt64 = 0
+
+        @inline(__always)
+        init(key: UInt64, first: UInt64) {
+            self.key = key
+            self.first = first
+        }
+
+        @inline(__always)
+        init(_ record: MappingRecord) {
+            key = record.start
+            first = record.length
+            second = record.fileOffset
+            third = record.word
+            fourth = record.identity
+        }
     }
 
     let words: UnsafeMutablePointer<UInt64>
@@ -102,8 +119,7 @@ struct TableNode {
 
     func entry(_ index: Int, shape: Shape) -> Entry {
         guard shape.isLeaf else { return Entry(key: key(index), first: child(index).address) }
-        let record = record(index)
-        return Entry(key: record.start, first: record.length, second: record.fileOffset, third: record.word)
+        return Entry(record(index))
     }
 
     /// The index of the last key that is not after `key`; 0 when all are after it. In any case, even for a reader that sees a node

@@ -18,6 +18,8 @@ public enum ChannelEvent: Sendable {
     case served(ServedRequest)
     /// A mapping's file has lost pages that were touched: zeros stand there.
     case broken(MappingDescription)
+    /// The file of a mapping that was broken has its pages again, and the mapping shows them.
+    case healed(MappingDescription)
     /// The channel is closed: the back-end went away, or sent what can't be cut into messages. The last event.
     case lost(ShmemError)
 }
@@ -95,6 +97,7 @@ public final class Channel: Pollable {
         targets.first = channel.pollTarget
         targets.alarm = alarm.map { PollTargets.Target(fd: $0.fd, events: Int16(POLLIN)) }
         if !channel.stream.hasUnsent { targets.deadline = channel.hasMore ? 0 : channel.stream.deadline }
+        targets.deadline = earliest(targets.deadline, device.state.careDeadline)
         return targets
     }
 
@@ -105,11 +108,10 @@ public final class Channel: Pollable {
     }
 
     func dispatch(_ ready: ReadyTargets) -> Int32 {
-        if alarm?.wasRaised() == true {
-            device.forEachNewlyBroken { broken in
-                onEvent?(self, .broken(broken))
-                return channel != nil
-            }
+        if alarm?.wasRaised() == true { tellNews() }
+        if device.state.careDeadline != nil {
+            device.care()
+            if alarm?.wasRaised() == true { tellNews() }
         }
         guard let channel else { return -ENOTCONN }
         let (count, lost) = channel.serve(reports: onEvent != nil) { onEvent?(self, .served($0)) }
@@ -120,6 +122,13 @@ public final class Channel: Pollable {
         }
         watch()
         return count
+    }
+
+    private func tellNews() {
+        device.forEachNews { news in
+            onEvent?(self, news.isBroken ? .broken(news.mapping) : .healed(news.mapping))
+            return channel != nil
+        }
     }
 
     private func drop() {

@@ -5,11 +5,17 @@ import CLinux
 /// The main socket: requests of ours, and what comes back.
 extension Frontend {
     /// In the phase `away` too: mappings may have been kept.
-    func tellOfBroken() {
-        device.forEachNewlyBroken { broken in
-            onEvent?(self, .broken(broken))
+    func tellNews() {
+        device.forEachNews { news in
+            onEvent?(self, news.isBroken ? .broken(news.mapping) : .healed(news.mapping))
             return phase != .over
         }
+    }
+
+    /// Pages that were covered for the moment are their files' again, and mappings are whole.
+    func careForMappings() {
+        device.care()
+        if alarm?.wasRaised() == true { tellNews() }
     }
 
     func accept() {

@@ -33,7 +33,8 @@ public final class Frontend: Pollable {
         case idle, listening, shakingHands, restoring, ready, away, over
     }
     var phase = Phase.idle
-    private var alarm: Alarm?
+    /// Tells that a mapping has become broken, or that something is covered for the moment.
+    private(set) var alarm: Alarm?
     var given: FileDescriptor?
     var listener: Listener?
     var acceptPause = AcceptPause()
@@ -214,7 +215,7 @@ public final class Frontend: Pollable {
         targets.second = channel?.pollTarget
         targets.alarm = alarm.map { PollTargets.Target(fd: $0.fd, events: Int16(POLLIN)) }
         var deadline = earliest(earliest(awaited?.deadline, sendDeadline), earliest(main?.deadline, nextAttempt))
-        deadline = earliest(deadline, acceptPause.until)
+        deadline = earliest(earliest(deadline, acceptPause.until), device.state.careDeadline)
         if let channel, !channel.stream.hasUnsent {
             deadline = channel.hasMore ? 0 : earliest(deadline, channel.stream.deadline)
         }
@@ -239,7 +240,8 @@ public final class Frontend: Pollable {
     func dispatch(_ ready: ReadyTargets) -> Int32 {
         guard phase != .over, phase != .idle else { return -ENOTCONN }
         var taken: Int32 = 0
-        if alarm?.wasRaised() == true { tellOfBroken() }
+        if alarm?.wasRaised() == true { tellNews() }
+        if device.state.careDeadline != nil { careForMappings() }
         if nextAttempt != nil { lookAgain() }
         if phase == .listening { accept() }
         if ready.contains(.first) || isOrdered || mustSendAgain || main?.deadline != nil { taken = readMain() }

@@ -40,6 +40,8 @@ public enum FrontendEvent: Sendable {
     case configChanged
     /// A mapping's file has lost pages that were touched: zeros stand there.
     case broken(MappingDescription)
+    /// The file of a mapping that was broken has its pages again, and the mapping shows them.
+    case healed(MappingDescription)
     /// A reset is complete: nothing is mapped, and no older request will be served.
     case reset
     /// The back-end channel is closed; nothing can be mapped or unmapped any more.

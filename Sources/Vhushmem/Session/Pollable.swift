@@ -30,12 +30,6 @@ struct PollTargets: Equatable {
     }
 }
 
-/// The earlier of two points in time, where nil is never.
-func earliest(_ one: UInt64?, _ other: UInt64?) -> UInt64? {
-    guard let one, let other else { return one ?? other }
-    return min(one, other)
-}
-
 /// A session that a loop drives.
 protocol Pollable: AnyObject {
     var pollTargets: PollTargets { get }

@@ -2,6 +2,7 @@
 
 import CGLib
 import CLinux
+import Synchronization
 
 /// The memory calls of the kernel. Addresses and lengths are whole pages; who calls has checked that.
 enum Memory {
@@ -12,7 +13,34 @@ enum Memory {
     static func map(
         _ address: UnsafeMutableRawPointer?, _ length: Int, protection: Int32, flags: Int32, fd: Int32 = -1, offset: Int = 0
     ) throws(Errno) -> UnsafeMutableRawPointer {
+        if readImpliesExec.load(ordering: .relaxed) {
+            return try mapUnexecutable(address, length, protection, flags, fd, offset)
+        }
         // MAP_FAILED is the address -1, which is what the seam takes for a failure.
+        let result = try systemCall(.mmap) { Int(bitPattern: mmap(address, length, protection, flags, fd, offset)) }
+        guard let pointer = UnsafeMutableRawPointer(bitPattern: result) else { throw Errno(ENOMEM) }
+        return pointer
+    }
+
+    /// This process has the personality READ_IMPLIES_EXEC, or had it when `lookAtPersonality` was last called: what is mapped to be read
+    /// would be executable.
+    private static let readImpliesExec = Atomic(false)
+
+    /// Notes whether what is mapped to be read would be executable. To be called before the first mapping of an object, not for each.
+    static func lookAtPersonality() {
+        let now = (try? systemCall(.personality) { vhu_personality() }) ?? 0
+        readImpliesExec.store(now & vhu_read_implies_exec != 0, ordering: .relaxed)
+    }
+
+    /// The personality is this thread's own. It is as before when the call returns.
+    @inline(never)
+    private static func mapUnexecutable(
+        _ address: UnsafeMutableRawPointer?, _ length: Int, _ protection: Int32, _ flags: Int32, _ fd: Int32, _ offset: Int
+    ) throws(Errno) -> UnsafeMutableRawPointer {
+        let before = try systemCall(.personality) { vhu_personality() }
+        let implies = before & vhu_read_implies_exec != 0
+        if implies { _ = try systemCall(.personality) { vhu_set_personality(before & ~vhu_read_implies_exec) } }
+        defer { if implies { _ = try? systemCall(.personality) { vhu_set_personality(before) } } }
         let result = try systemCall(.mmap) { Int(bitPattern: mmap(address, length, protection, flags, fd, offset)) }
         guard let pointer = UnsafeMutableRawPointer(bitPattern: result) else { throw Errno(ENOMEM) }
         return pointer
@@ -24,6 +52,13 @@ enum Memory {
 
     /// mprotect.
     static func protect(_ address: UnsafeMutableRawPointer, _ length: Int, _ protection: Int32) throws(Errno) {
+        guard readImpliesExec.load(ordering: .relaxed), protection & PROT_READ != 0 else {
+            _ = try systemCall(.mprotect) { mprotect(address, length, protection) }
+            return
+        }
+        let before = try systemCall(.personality) { vhu_personality() }
+        _ = try systemCall(.personality) { vhu_set_personality(before & ~vhu_read_implies_exec) }
+        defer { _ = try? systemCall(.personality) { vhu_set_personality(before) } }
         _ = try systemCall(.mprotect) { mprotect(address, length, protection) }
     }
 
@@ -35,6 +70,15 @@ enum Memory {
     /// Moves a mapping over whatever is at `target`, in one step.
     static func move(_ source: UnsafeMutableRawPointer, _ length: Int, to target: UnsafeMutableRawPointer) throws(Errno) {
         _ = try systemCall(.mremap) { Int(bitPattern: vhu_mremap_over(source, length, target)) }
+    }
+
+    /// Makes another mapping of what a shared mapping has there: the same pages of the same file, with the same protection, without its
+    /// descriptor and without asking whoever keeps the file. Throws EINVAL for a private mapping and for huge pages, EFAULT for the
+    /// memory of a device.
+    static func duplicate(_ source: UnsafeMutableRawPointer, _ length: Int) throws(Errno) -> UnsafeMutableRawPointer {
+        let result = try systemCall(.mremap) { Int(bitPattern: vhu_mremap_duplicate(source, length)) }
+        guard let pointer = UnsafeMutableRawPointer(bitPattern: result) else { throw Errno(ENOMEM) }
+        return pointer
     }
 
     @inline(__always)
@@ -64,23 +108,33 @@ enum Memory {
         return ask(page, length)
     }
 
-    /// Whether the page at an address of a mapping can be touched without a signal; its mapping allows the access.
-    ///
-    /// Memory of a device, which the kernel does not look into, counts as what can be touched.
-    static func canTouch(_ address: UnsafeMutableRawPointer, writing: Bool) -> Bool {
+    /// What is known of a page without touching it.
+    enum Touch {
+        case works, fails
+        /// The kernel does not tell: memory of a device, or an access to write on a kernel before 5.14.
+        case unknown
+    }
+
+    /// Whether the page at an address of a mapping can be touched without a signal; its mapping allows the access. May wait for whoever
+    /// keeps the file, as touching it may.
+    static func touch(_ address: UnsafeMutableRawPointer, writing: Bool) -> Touch {
         do throws(Errno) {
             try advise(address, Int(clamping: pageSize), writing ? vhu_madv_populate_write : vhu_madv_populate_read)
-            return true
+            return .works
         } catch {
             switch error.code {
-            case EFAULT, vhu_ehwpoison: return false
+            case EFAULT, vhu_ehwpoison: return .fails
             case EINVAL where !writing && !knowsPopulate:
                 var byte: UInt8 = 0
                 return withUnsafeMutableBytes(of: &byte) { bytes in
-                    guard let base = bytes.baseAddress else { return false }
-                    return (try? copy(from: address, to: base, 1)) == 1
+                    guard let base = bytes.baseAddress else { return .unknown }
+                    do throws(Errno) {
+                        return try copy(from: address, to: base, 1) == 1 ? .works : .fails
+                    } catch {
+                        return error.code == EFAULT ? .fails : .unknown
+                    }
                 }
-            default: return true
+            default: return .unknown
             }
         }
     }

@@ -10,6 +10,12 @@ enum Clock {
     }
 }
 
+/// The earlier of two points in time, where nil is never.
+func earliest(_ one: UInt64?, _ other: UInt64?) -> UInt64? {
+    guard let one, let other else { return one ?? other }
+    return min(one, other)
+}
+
 /// Which of two descriptors may be ready; the others need not be tried.
 struct ReadyTargets: OptionSet {
     let rawValue: UInt8

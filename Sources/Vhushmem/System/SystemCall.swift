@@ -4,7 +4,7 @@ import CLinux
 
 /// The system calls of the library, by name: what a test names when it makes one of them fail.
 enum SystemCall: UInt8, CaseIterable {
-    case mmap, munmap, madvise, mremap, mprotect, msync
+    case mmap, munmap, madvise, mremap, mprotect, msync, personality
     case statx, lstat, fstatfs, fcntl, dup, close, read, write, open, memfd, ftruncate
     case socket, socketpair, bind, listen, accept, connect, recvmsg, sendmsg, getsockopt, setsockopt, ioctl, unlink
     case eventfd, epollCreate, epollControl, epollWait, timerfdCreate, timerfdSet, poll

@@ -63,6 +63,7 @@ static const struct {
     CALL(munmap),
     CALL(newfstatat),
     CALL(openat),
+    CALL(personality),
     CALL(poll),
     CALL(ppoll),
     CALL(preadv2),

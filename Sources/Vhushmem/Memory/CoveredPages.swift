@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+import CLinux
+
+/// Pages of a window that show private memory in the place of what belongs there. Bounded, so that neither a guest nor a back-end can
+/// make the host allocate without end. There is room for all from the start: pages are covered in signal handlers too.
+struct CoveredPages: ~Copyable {
+    static let maximum = 64
+    /// Microseconds for which a page that its file lacks is covered at least: time enough for the instruction that touched it.
+    static let lease: UInt64 = 10_000
+
+    enum Kind {
+        /// In a hole that a guest wrote to. It makes room for newer ones.
+        case inHole
+        /// In a mapping, with bytes that its file does not get. It lasts as long as the mapping.
+        case apart
+        /// In a mapping whose file lacks the page. It ends with its lease, and then the page is the file's again.
+        case lease
+        /// Nothing is covered any more. The file had lost this page, and the mapping is broken until it has it again.
+        case watched
+    }
+
+    struct Page {
+        let offset: UInt64
+        var kind: Kind
+        /// That of the mapping; 0 in a hole.
+        let generation: UInt64
+        /// Where else in this process the page of the file is mapped; nil: nowhere.
+        var shadow: UnsafeMutableRawPointer?
+        /// The file had the page when it was mapped.
+        let isLoss: Bool
+        /// Microseconds.
+        let since: UInt64
+
+        /// How many more separate mappings one page in the middle of something else makes.
+        var cost: Int {
+            switch kind {
+            case .inHole, .apart: 2
+            case .lease: 3
+            case .watched: 0
+            }
+        }
+
+        var isThere: Bool { kind != .watched }
+    }
+
+    /// Oldest first.
+    private let pages: UnsafeMutablePointer<Page>
+    private(set) var count = 0
+
+    init() {
+        pages = .allocate(capacity: CoveredPages.maximum)
+    }
+
+    deinit {
+        pages.deallocate()
+    }
+
+    var isEmpty: Bool { count == 0 }
+    var isFull: Bool { count >= CoveredPages.maximum }
+
+    subscript(index: Int) -> Page {
+        // SAFETY: callers name one of the first `count` pages, which are initialised.
+        get { pages[index] }
+        set { pages[index] = newValue }
+    }
+
+    func firstIndex(where isRight: (Page) -> Bool) -> Int? {
+        var index = 0
+        while index < count {
+            if isRight(pages[index]) { return index }
+            index &+= 1
+        }
+        return nil
+    }
+
+    /// What covers the page at an offset.
+    func cover(of offset: UInt64) -> Page? {
+        firstIndex { $0.offset == offset && $0.isThere }.map { pages[$0] }
+    }
+
+    /// The first page of a range of the region that is kept apart, or covered in a hole.
+    func firstToKeep(in range: Range<UInt64>) -> UInt64? {
+        var first: UInt64?
+        for index in 0..<count {
+            let page = pages[index]
+            guard page.kind == .apart || page.kind == .inHole, range.contains(page.offset) else { continue }
+            if page.offset < first ?? .max { first = page.offset }
+        }
+        return first
+    }
+
+    /// There is room.
+    mutating func append(_ page: Page) {
+        (pages + count).initialize(to: page)
+        count = count &+ 1
+    }
+
+    mutating func remove(at index: Int) -> Page {
+        let page = pages[index]
+        var next = index &+ 1
+        while next < count {
+            pages[next &- 1] = pages[next]
+            next = next &+ 1
+        }
+        count = count &- 1
+        return page
+    }
+}
+
+/// Answers to faults that changed nothing: the instruction was to run again as things are. A page for which that does not help is given
+/// other memory in the end.
+struct RecentAnswers {
+    /// How often a page may be answered so: more often than a VM has vCPUs that fault at it together.
+    static let most: UInt32 = 256
+    private static let capacity = 16
+    /// Microseconds without a fault after which the count begins again.
+    private static let memory: UInt64 = 1_000_000
+
+    private struct Answer {
+        var page: UInt64 = .max
+        var generation: UInt64 = 0
+        var count: UInt32 = 0
+        var last: UInt64 = 0
+    }
+
+    private var answers: [Answer] = Array(repeating: Answer(), count: RecentAnswers.capacity)
+    private var next = 0
+
+    /// Whether the instruction may run again as things are; counts it.
+    mutating func allows(_ page: UInt64, of generation: UInt64, atMost limit: UInt32) -> Bool {
+        let now = Clock.now()
+        if let index = answers.firstIndex(where: { $0.page == page && $0.generation == generation }) {
+            if now &- answers[index].last > RecentAnswers.memory { answers[index].count = 0 }
+            answers[index].last = now
+            guard answers[index].count < limit else { return false }
+            answers[index].count &+= 1
+            return true
+        }
+        answers[next] = Answer(page: page, generation: generation, count: 1, last: now)
+        next = (next &+ 1) % RecentAnswers.capacity
+        return true
+    }
+}
+
+/// Why the memory of a page can't be replaced. Made without allocating anything: signal handlers come here.
+enum PageTrouble: Error {
+    case budget, tooManyPages
+    case failed(Int32)
+
+    func error(at page: UInt64, of region: Region) -> ShmemError {
+        switch self {
+        case .budget: ShmemError(ENOSPC, "the process has used up its budget of \(ProcessBudget.limit) separate mappings")
+        case .tooManyPages:
+            ShmemError(ENOSPC, "the guest wrote to \(CoveredPages.maximum) pages of region \(region.id) that can't take it")
+        case .failed(let code):
+            ShmemError(code, "no memory for the page at \(hex(page)) of region \(region.id): \(Errno.text(code))")
+        }
+    }
+}

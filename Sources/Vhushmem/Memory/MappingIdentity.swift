@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+/// What a region keeps in a record's identity: a number that no later mapping of the device has, and a few facts about this one.
+///
+/// Who looks at a record, lets the lock go and acts compares the generation under the lock: a range that was unmapped and mapped again
+/// meanwhile is another mapping, however like it looks.
+struct MappingIdentity {
+    private static let announcedBit: UInt64 = 1 << 16
+    private static let leavingBit: UInt64 = 1 << 17
+    private static let localBit: UInt64 = 1 << 18
+    private static let pagesMask: UInt64 = 0xffff
+    private static let generationShift: UInt64 = 20
+
+    private(set) var bits: UInt64
+
+    init(bits: UInt64) {
+        self.bits = bits
+    }
+
+    /// 44 bits: a device that maps a million files a second uses them up in half a year, and begins again then.
+    init(generation: UInt64, isLocal: Bool, pagesInFile: UInt64?) {
+        bits =
+            generation &<< MappingIdentity.generationShift | (isLocal ? MappingIdentity.localBit : 0)
+            | MappingIdentity.code(pagesInFile)
+    }
+
+    var generation: UInt64 { bits &>> MappingIdentity.generationShift }
+
+    /// The listeners were told that it came.
+    var isAnnounced: Bool { bits & MappingIdentity.announcedBit != 0 }
+    var announced: MappingIdentity { MappingIdentity(bits: bits | MappingIdentity.announcedBit) }
+    var unannounced: MappingIdentity { MappingIdentity(bits: bits & ~MappingIdentity.announcedBit) }
+
+    /// The listeners are being told that it goes. Nobody else tells them, or takes it for one that can be unmapped.
+    var isLeaving: Bool { bits & MappingIdentity.leavingBit != 0 }
+    var leaving: MappingIdentity { MappingIdentity(bits: bits | MappingIdentity.leavingBit) }
+    var staying: MappingIdentity { MappingIdentity(bits: bits & ~MappingIdentity.leavingBit) }
+
+    /// Its file is in memory or on a local disk: to look at a page waits for no other process or machine.
+    var isLocal: Bool { bits & MappingIdentity.localBit != 0 }
+
+    /// How many of its first pages the file had when it was mapped; nil: all. Exact up to 4095; larger numbers are rounded down to 12 bits.
+    var pagesInFile: UInt64? {
+        let code = bits & MappingIdentity.pagesMask
+        return code == MappingIdentity.pagesMask ? nil : (code & 0xfff) &<< (code >> 12)
+    }
+
+    func withPagesInFile(_ pages: UInt64) -> MappingIdentity {
+        MappingIdentity(bits: bits & ~MappingIdentity.pagesMask | MappingIdentity.code(pages))
+    }
+
+    /// Twelve bits, and in the four above by how many they are shifted. All ones: every page. (As a number it is no mapping's.)
+    private static func code(_ pages: UInt64?) -> UInt64 {
+        guard let pages else { return pagesMask }
+        var shift: UInt64 = 0
+        var rest = pages
+        while rest > 0xfff {
+            rest &>>= 1
+            shift &+= 1
+        }
+        return min(shift, 15) &<< 12 | (shift > 15 ? 0xffe : min(rest, shift == 15 ? 0xffe : 0xfff))
+    }
+}
+
+extension MappingRecord {
+    var facts: MappingIdentity { MappingIdentity(bits: identity) }
+
+    /// Whether this is the same mapping, not merely one at the same place.
+    @inline(__always)
+    func isSame(as other: MappingRecord) -> Bool {
+        facts.generation == other.facts.generation && start == other.start
+    }
+}

@@ -1,0 +1,300 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+import CLinux
+import Synchronization
+
+/// Pages that a mapping's file lacks: it was truncated, it never was that long, or its storage fails. Whoever touches them gets zeros
+/// instead: a guest, and a thread of this process in the handler of its SIGBUS. So nothing here allocates.
+///
+/// A page is covered for the moment only, `CoveredPages.lease` at least. Meanwhile the page of the file is mapped a second time, away from
+/// the window; then it is moved back, and is the file's again. Whoever touches it then finds what the file has, or faults once more.
+///
+/// Huge pages, private mappings and the memory of devices cannot be mapped a second time. There zeros take the place of all that follows
+/// the page in its mapping, for as long as the mapping lives.
+extension Region {
+    /// Covers a page that can't be read. If something else is mapped there by now, the instruction is best run again as things are.
+    func replaceLostPage(of record: MappingRecord, at page: UInt64) throws(PageTrouble) {
+        try device.lock.withLock { () throws(PageTrouble) in
+            guard let now = current(record), covers.cover(of: page) == nil else { return }
+            let address = window.baseAddress + Int(clamping: page)
+            guard let shadow = try? Memory.duplicate(address, Int(clamping: Memory.pageSize)) else {
+                return try replaceRest(of: now, from: page)
+            }
+            do throws(PageTrouble) {
+                try lend(zerosAt: page, of: now, shadow)
+            } catch {
+                try? Memory.unmap(shadow, Int(clamping: Memory.pageSize))
+                throw error
+            }
+        }
+    }
+
+    /// Makes a page of a live mapping one that can be touched, as far as the mapping allows it, after an access to it raised SIGBUS.
+    /// False: that can't be done. For signal handlers.
+    func coverLostPage(at page: UInt64) -> Bool {
+        let found = device.lock.withLock { () -> MappingRecord? in
+            endLeases(at: Clock.now())
+            guard let record = table.first(endingAfter: page), record.start <= page else { return nil }
+            return record
+        }
+        guard let found else {
+            // The mapping has gone since. Where there is a hole that can be read now, the instruction works.
+            let canBeRead = device.lock.withLock { window.holeProtection & PROT_READ != 0 || covers.cover(of: page) != nil }
+            return canBeRead && mayRunAgain(page, of: 0)
+        }
+        let address = window.baseAddress + Int(clamping: page)
+        do throws(PageTrouble) {
+            // Touching it may wait for whoever keeps the file: no lock is held meanwhile.
+            switch Memory.touch(address, writing: false) {
+            case .fails: try replaceLostPage(of: found, at: page)
+            case .unknown:
+                if !mayRunAgain(page, of: found.facts.generation) { try replaceForGood(of: found, at: page) }
+            case .works:
+                // Repaired by another thread, unless it can be read and not written: a full file system.
+                guard MappingWord(bits: found.word).isWritable else { return true }
+                try keepWritesApartIfNeeded(of: found, at: page)
+            }
+            return true
+        } catch {
+            return false
+        }
+    }
+
+    /// Gives a page of a writable mapping, which can be read, memory of its own if it takes no writes.
+    func keepWritesApartIfNeeded(of record: MappingRecord, at page: UInt64) throws(PageTrouble) {
+        switch Memory.touch(window.baseAddress + Int(clamping: page), writing: true) {
+        case .works: return
+        case .fails: try keepWritesApart(of: record, at: page)
+        case .unknown:
+            if !mayRunAgain(page, of: record.facts.generation, atMost: Region.answersToAWrite) {
+                try keepWritesApart(of: record, at: page)
+            }
+        }
+    }
+
+    /// How often a write may be tried again where the kernel does not tell whether it can be done.
+    private static var answersToAWrite: UInt32 { 4 }
+
+    /// Gives a page that takes no writes memory of its own with the same bytes, which the file does not see. If something else is
+    /// mapped there by now, the instruction is best run again as things are. Where the file should have taken them, the mapping is broken.
+    func keepWritesApart(of record: MappingRecord, at page: UInt64) throws(PageTrouble) {
+        var copy: PrivatePage? = try privatePage(showing: window.baseAddress + Int(clamping: page))
+        try device.lock.withLock { () throws(PageTrouble) in
+            guard let now = current(record), covers.cover(of: page)?.kind != .apart, let copy = copy.take() else { return }
+            try put(copy, at: page, .apart, of: now)
+            if MappingWord(bits: now.word).isWritable { markBroken(now) { $0.broken } }
+        }
+    }
+
+    /// Gives a page for which running the instruction again did not help zeros, for as long as the mapping lives.
+    func replaceForGood(of record: MappingRecord, at page: UInt64) throws(PageTrouble) {
+        var zeros: PrivatePage? = try privatePage(showing: nil)
+        try device.lock.withLock { () throws(PageTrouble) in
+            guard let now = current(record), covers.cover(of: page) == nil, let zeros = zeros.take() else { return }
+            do throws(PageTrouble) {
+                try put(zeros, at: page, .apart, of: now)
+                markBroken(now) { $0.broken }
+            } catch {
+                try replaceRest(of: now, from: page)
+            }
+        }
+    }
+
+    /// A page of private memory with the bytes at `source`, or zeros.
+    func privatePage(showing source: UnsafeRawPointer?) throws(PageTrouble) -> PrivatePage {
+        do throws(Errno) {
+            return try PrivatePage.make(showing: source)
+        } catch {
+            throw .failed(error.code)
+        }
+    }
+
+    /// Whether an instruction may run again though nothing has changed. That is answered a limited number of times for each page.
+    func mayRunAgain(_ page: UInt64, of generation: UInt64, atMost limit: UInt32 = RecentAnswers.most) -> Bool {
+        device.lock.withLock { answers.allows(page, of: generation, atMost: limit) }
+    }
+
+    // MARK: With the lock held
+
+    /// The record as it is now; nil: that mapping has gone.
+    func current(_ record: MappingRecord) -> MappingRecord? {
+        guard let now = table.find(at: record.start), now.isSame(as: record) else { return nil }
+        return now
+    }
+
+    /// Puts zeros in the place of a page for the moment. They take no memory until somebody writes to them, which is possible where the
+    /// file could be written to.
+    private func lend(
+        zerosAt page: UInt64, of record: MappingRecord, _ shadow: UnsafeMutableRawPointer
+    ) throws(PageTrouble) {
+        let word = MappingWord(bits: record.word)
+        let isLoss = record.facts.pagesInFile.map { (page &- record.start) / Memory.pageSize < $0 } ?? true
+        let cover = CoveredPages.Page(
+            offset: page, kind: .lease, generation: record.facts.generation, shadow: shadow, isLoss: isLoss, since: Clock.now())
+        try makeRoom(for: cover)
+        guard let range = ByteRange(start: page, length: Memory.pageSize) else { return }
+        do throws(Errno) {
+            try window.fill(range, protection: word.isWritable ? PROT_READ | PROT_WRITE : PROT_READ)
+        } catch {
+            ProcessBudget.give(cover.cost)
+            throw .failed(error.code)
+        }
+        covers.append(cover)
+        noteCover(1)
+        if isLoss { markBroken(record) { $0.broken } }
+        startCaring(at: cover.since &+ CoveredPages.lease)
+    }
+
+    /// Puts private memory in the place of a page.
+    func put(
+        _ memory: consuming PrivatePage, at page: UInt64, _ kind: CoveredPages.Kind, of record: MappingRecord?
+    ) throws(PageTrouble) {
+        let cover = CoveredPages.Page(
+            offset: page, kind: kind, generation: record?.facts.generation ?? 0, shadow: nil, isLoss: false, since: Clock.now())
+        // A page that is lent ends here: the private one takes its place.
+        if let index = covers.firstIndex(where: { $0.offset == page && $0.kind == .lease }) {
+            dropShadow(covers.remove(at: index))
+        }
+        try makeRoom(for: cover)
+        do throws(Errno) {
+            try memory.move(to: window.baseAddress + Int(clamping: page))
+        } catch {
+            ProcessBudget.give(cover.cost)
+            // A huge page can't be replaced in part.
+            throw .failed(error.code == EINVAL ? EOPNOTSUPP : error.code)
+        }
+        covers.append(cover)
+    }
+
+    /// Sees to it that one more page can be covered: the oldest that may go makes room. Takes its cost.
+    private func makeRoom(for page: CoveredPages.Page) throws(PageTrouble) {
+        while covers.isFull {
+            guard endOldest() else { throw .tooManyPages }
+        }
+        while !ProcessBudget.takes(page.cost) {
+            guard endOldest() else { throw .budget }
+        }
+    }
+
+    /// Ends the cover that may go first: one that covers nothing, or else the oldest of those that last for the moment.
+    private func endOldest() -> Bool {
+        if let index = covers.firstIndex(where: { $0.kind == .watched }) {
+            _ = covers.remove(at: index)
+            return true
+        }
+        guard let index = covers.firstIndex(where: { $0.kind == .inHole || $0.kind == .lease }) else { return false }
+        if covers[index].kind == .lease {
+            guard endLease(at: index) else { return false }
+            if let index = covers.firstIndex(where: { $0.kind == .watched }) { _ = covers.remove(at: index) }
+            return true
+        }
+        let page = covers.remove(at: index)
+        if let hole = ByteRange(start: page.offset, length: Memory.pageSize) { _ = try? window.clear(hole) }
+        ProcessBudget.give(page.cost)
+        return true
+    }
+
+    /// Pages that something else has replaced.
+    func forgetCovers(in range: Range<UInt64>) {
+        var index = 0
+        while index < covers.count {
+            guard range.contains(covers[index].offset) else {
+                index &+= 1
+                continue
+            }
+            dropShadow(covers.remove(at: index))
+        }
+    }
+
+    private func dropShadow(_ page: CoveredPages.Page) {
+        if let shadow = page.shadow {
+            try? Memory.unmap(shadow, Int(clamping: Memory.pageSize))
+            noteCover(-1)
+        }
+        ProcessBudget.give(page.cost)
+    }
+
+    /// The number of pages that are covered in mappings has changed.
+    func noteCover(_ change: Int64) {
+        let now = coverState.load(ordering: .relaxed)
+        let count = UInt64(bitPattern: Int64(bitPattern: now & 0xffff) &+ change) & 0xffff
+        coverState.store((now &>> 16 &+ 1) &<< 16 | count, ordering: .releasing)
+    }
+
+    /// Puts zeros in the place of all pages of a mapping from the one that was lost, for as long as the mapping lives.
+    private func replaceRest(of record: MappingRecord, from page: UInt64) throws(PageTrouble) {
+        guard let pages = ownedPages(record) else { return }
+        let word = MappingWord(bits: record.word)
+        guard word.hasZeroTail || ProcessBudget.takes(1) else { throw .budget }
+        markBroken(record) { $0.withZeroTail }
+        let protection = word.isWritable ? PROT_READ | PROT_WRITE : PROT_READ
+        var first = page
+        do throws(Errno) {
+            var from = page
+            while from < pages.end {
+                let end = covers.firstToKeep(in: from..<pages.end) ?? pages.end
+                if let piece = ByteRange(start: from, length: end &- from), piece.length > 0 {
+                    try window.fill(piece, protection: protection)
+                }
+                from = end &+ Memory.pageSize
+            }
+        } catch {
+            guard error.code == EINVAL, let start = fillHugePages(pages, from: page, protection: protection) else {
+                throw .failed(error.code)
+            }
+            first = start
+        }
+        while let index = covers.firstIndex(where: { $0.kind == .lease && $0.offset >= first && $0.offset < pages.end }) {
+            dropShadow(covers.remove(at: index))
+        }
+        // Where the zeros begin: who reads bytes for the program is told that they are none of the file's.
+        let known = word.hasZeroTail ? record.facts.pagesInFile ?? .max : .max
+        if let now = current(record) {
+            table.replace(with: now.withPagesInFile(min(known, (first &- pages.start) / Memory.pageSize)))
+        }
+    }
+
+    /// Huge pages go each as a whole, and so there are no pages of the guest's own among them. What comes before the one that was lost is
+    /// the file's still; how large it is shows by what the kernel takes. Returns where the zeros begin; nil: nowhere.
+    private func fillHugePages(_ pages: ByteRange, from page: UInt64, protection: Int32) -> UInt64? {
+        var size = Memory.pageSize &* 2
+        while size <= Window.largestAlignment {
+            let start = max(page & ~(size &- 1), pages.start)
+            guard let rest = ByteRange(start: start, length: pages.end &- start) else { return nil }
+            do throws(Errno) {
+                try window.fill(rest, protection: protection)
+                return start
+            } catch {
+                guard error.code == EINVAL, start > pages.start else { return nil }
+            }
+            size = size &* 2
+        }
+        return nil
+    }
+
+    func markBroken(_ record: MappingRecord, by change: (MappingWord) -> MappingWord) {
+        guard let now = current(record) else { return }
+        let before = MappingWord(bits: now.word)
+        table.setWord(at: now.start, to: change(before).bits)
+        guard !before.isBroken else { return }
+        brokenCount &+= 1
+        before.mapping?.setBroken(true)
+        hasNews = true
+        device.alarm?.raise()
+        startCaring(at: Clock.now() &+ Region.pauseBetweenLooks)
+    }
+
+    /// The mapping goes, or another takes its place.
+    func forgetBrokenness(of record: MappingRecord) {
+        let word = MappingWord(bits: record.word)
+        if word.isBroken { brokenCount &-= 1 }
+        if word.hasZeroTail { ProcessBudget.give(1) }
+    }
+}
+
+extension MappingRecord {
+    func withPagesInFile(_ pages: UInt64) -> MappingRecord {
+        MappingRecord(
+            start: start, length: length, fileOffset: fileOffset, word: word, identity: facts.withPagesInFile(pages).bits)
+    }
+}

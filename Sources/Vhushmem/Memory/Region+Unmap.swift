@@ -1,0 +1,205 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+import CLinux
+
+/// How a mapping goes: the record first, then the memory, so that nobody is given a dead address, and who copies bytes can tell that what
+/// was copied is no longer the mapping's.
+extension Region {
+    /// Undoes one whole mapping: exactly the offset and length that it was made with. Throws ENOENT (nothing is mapped there) or EINVAL
+    /// (something is, but not exactly this), and nothing has changed.
+    ///
+    /// Where `RegionOptions.unmapsByOffset` is set, `length` is not looked at.
+    public func unmap(at offset: UInt64, length: UInt64) throws(ShmemError) {
+        try unmapLeavingCommit(at: offset, length: length)
+        commit()
+    }
+
+    @_optimize(speed)
+    func unmapLeavingCommit(at offset: UInt64, length: UInt64) throws(ShmemError) {
+        let subject = ShmemError.Subject.unmap(shmid: id, offset: offset, length: length)
+        let range = options.unmapsByOffset ? try checkedOffset(offset, subject) : try checkedRange(offset, length, subject)
+        let (record, isGone) = try device.lock.withLock { () throws(ShmemError) -> (MappingRecord, Bool) in
+            let record = try wholeMapping(at: range, subject)
+            // One whose listeners were not told yet is told of by whoever mapped it.
+            if observer == nil || !record.facts.isAnnounced {
+                try takeOut(record, subject)
+                return (record, true)
+            }
+            table.replace(with: record.leaving)
+            return (record, false)
+        }
+        if isGone { return MappingWord(bits: record.word).release() }
+        try tellAndTakeOut(record, subject)
+    }
+
+    /// The same where somebody has to be told first.
+    @inline(never)
+    private func tellAndTakeOut(_ record: MappingRecord, _ subject: ShmemError.Subject) throws(ShmemError) {
+        let watcher = device.lock.withLock { observer }
+        watcher?.regionWillUnmap(self, record)
+        do throws(ShmemError) {
+            let gone = try device.lock.withLock { () throws(ShmemError) -> MappingRecord? in
+                // Who undoes everything does not wait for those who are told: then it is gone, as it was to be.
+                guard let now = table.find(at: record.start), now.isSame(as: record) else { return nil }
+                try takeOut(now, subject)
+                return now
+            }
+            if let gone { MappingWord(bits: gone.word).release() }
+        } catch {
+            // It is still there, and they were told that it goes.
+            let stays = device.lock.withLock { () -> MappingRecord? in
+                guard let now = table.find(at: record.start), now.isSame(as: record) else { return nil }
+                table.replace(with: now.staying)
+                return now
+            }
+            if let stays { watcher?.regionDidMap(self, stays) }
+            throw error
+        }
+    }
+
+    /// Undoes every mapping. Returns how many there were.
+    @discardableResult
+    public func unmapAll() -> UInt64 {
+        var count: UInt64 = 0
+        // The observer is told of each one that goes, and of none that stays: another thread may map meanwhile.
+        if device.lock.withLock({ observer != nil }) {
+            forEachRecord { record in
+                if (try? unmapLeavingCommit(at: record.start, length: record.length)) != nil { count = count &+ 1 }
+            }
+        }
+        count = count &+ takeAll()
+        if count > 0 { commit() }
+        return count
+    }
+
+    /// Takes out what is left, and lets go of what hung on it: the close of a file may wait, so that is done with no lock held.
+    private func takeAll() -> UInt64 {
+        switch device.lock.withLock({ takeAllOut() }) {
+        case .nothing: return 0
+        case .all(let gone):
+            gone.forEachRecord { MappingWord(bits: $0.word).release() }
+            device.lock.withLock { table.recycle(gone) }
+            return gone.count
+        case .refused:
+            // The kernel won't replace the whole window at once: each mapping by itself, as far as it goes.
+            var count: UInt64 = 0
+            forEachRecord { record in
+                let subject = ShmemError.Subject.unmap(shmid: id, offset: record.start, length: record.length)
+                let gone = device.lock.withLock { () -> MappingRecord? in
+                    guard let now = table.find(at: record.start), now.isSame(as: record) else { return nil }
+                    return (try? takeOut(now, subject)) != nil ? now : nil
+                }
+                guard let gone else { return }
+                MappingWord(bits: gone.word).release()
+                count = count &+ 1
+            }
+            return count
+        }
+    }
+
+    // MARK: With the lock held
+
+    /// Takes a record out and makes its pages a hole again. What hangs on the record is the caller's to release, without the lock.
+    @_optimize(speed)
+    func takeOut(_ record: MappingRecord, _ subject: ShmemError.Subject) throws(ShmemError) {
+        guard let pages = ownedPages(record) else { return }
+        if !followers.isEmpty { forgetByFollowers(record) }
+        index.remove(pages)
+        guard let (removed, isBeside) = table.removeCounting(at: record.start) else { return }
+        if !device.undumped.isEmpty { device.undumped.leaveOut() }
+        // Nobody finds it any more: now the memory may go.
+        let cost = separateMappings(for: pages, isBeside: isBeside)
+        do throws(Errno) {
+            switch try window.clear(pages) {
+            case .isHole: ProcessBudget.give(cost)
+            case .isKept: census.keep(cost)
+            }
+        } catch {
+            if case .done = table.insert(removed) {
+                index.add(pages, writable: MappingWord(bits: removed.word).isWritable)
+                if !followers.isEmpty { try? tellFollowers(of: removed, pages) }
+            }
+            throw ShmemError(error.code, subject, .system("mmap", error.code))
+        }
+        forget(removed, pages)
+        if !covers.isEmpty { forgetCovers(in: pages.start..<pages.end) }
+        census.count()
+        if table.count == 0 { index.release() }
+    }
+
+    /// Takes out a record whose memory is gone already.
+    func takeOutRecord(_ record: MappingRecord, _ pages: ByteRange) -> MappingRecord? {
+        guard let (removed, isBeside) = table.removeCounting(at: record.start) else { return nil }
+        ProcessBudget.give(separateMappings(for: pages, isBeside: isBeside))
+        forget(removed, pages)
+        forgetCovers(in: pages.start..<pages.end)
+        return removed
+    }
+
+    enum TakenOut {
+        case nothing
+        /// For the caller to release, and then to recycle.
+        case all(MappingTable.Detached)
+        /// The kernel did not do it. Nothing has changed.
+        case refused
+    }
+
+    /// Makes the whole window a hole again.
+    func takeAllOut(isEnd: Bool = false) -> TakenOut {
+        // What a guest wrote into holes goes as well: a reset leaves nothing of it. And holes that have not merged do so now.
+        guard quota.mappings > 0 || !covers.isEmpty || census.hasChanged else { return .nothing }
+        if !followers.isEmpty { forgetAllByFollowers() }
+        device.undumped.leaveOut()
+        // Nobody finds them any more; then the memory goes.
+        forEachRecordHeld { record, pages in index.remove(pages) }
+        let gone = table.detachAll()
+        // A window that goes in a moment need not be cleared.
+        let cleared: Window.Clearing? = isEnd ? .isHole : try? window.clearAll()
+        guard let cleared else {
+            if let gone { table.reattach(gone) }
+            forEachRecordHeld { record, pages in
+                index.add(pages, writable: MappingWord(bits: record.word).isWritable)
+                if !followers.isEmpty { try? tellFollowers(of: record, pages) }
+            }
+            return .refused
+        }
+        var cost = 0
+        var last: UInt64 = 0
+        gone?.forEachRecord { record in
+            guard let pages = ownedPages(record) else { return }
+            // As if they went from the last to the first: each is beside the one before it, if they touch.
+            cost = cost &+ separateMappings(for: pages, isBeside: last > 0 && pages.start == last ? 1 : 0)
+            last = pages.end
+            forget(record, pages)
+        }
+        if cleared == .isHole {
+            ProcessBudget.give(cost)
+            census.forgetKept()
+            census.hasChanged = false
+        } else {
+            census.keep(cost)
+        }
+        forgetCovers(in: 0..<size)
+        index.release()
+        return gone.map { .all($0) } ?? .nothing
+    }
+
+    /// The books when a record has left the table, and its object.
+    @_optimize(speed)
+    private func forget(_ record: MappingRecord, _ pages: ByteRange) {
+        let word = MappingWord(bits: record.word)
+        if word.isBroken || word.hasZeroTail { forgetBrokenness(of: record) }
+        quota.remove(pages.length)
+        device.quota.remove(pages.length)
+        word.becomeGone()
+    }
+
+    /// Calls `body` for each live mapping. It changes no record.
+    func forEachRecordHeld(_ body: (MappingRecord, ByteRange) -> Void) {
+        var next = table.first(endingAfter: 0)
+        while let record = next, let pages = ownedPages(record) {
+            body(record, pages)
+            next = table.first(endingAfter: pages.end)
+        }
+    }
+}
