@@ -38,6 +38,9 @@
 /* Of what a test prints, this much is reported: a serial port is slow. */
 #define LOG_BYTES (32 * 1024)
 #define HUGE_PAGES "16"
+#define DISK "/disk"
+/* Not /tmp, where the tree may be that the library was built in. */
+#define SCRATCH "/scratch"
 
 static FILE *report;
 
@@ -81,6 +84,22 @@ static void open_report(void)
     cfmakeraw(&raw);
     tcsetattr(fd, TCSANOW, &raw);
     report = fdopen(fd, "w");
+}
+
+/* A disk of the tests' own, if the machine has one. Its driver may not be done yet. */
+static void mount_disk(void)
+{
+    int64_t limit = now_ms() + 5000;
+    int failed;
+    (void)mkdir(DISK, 0755);
+    while ((failed = mount("/dev/nvme0n1", DISK, "ext4", 0, NULL)) != 0 && now_ms() < limit) {
+        usleep(100000);
+    }
+    if (failed) {
+        complain(DISK);
+    } else {
+        setenv("VHUSHMEM_TEST_DISK", DISK, 1);
+    }
 }
 
 static void bring_up_loopback(void)
@@ -139,7 +158,7 @@ static void run(const char *name, const char *program, int seconds)
     int ends[2];
     fprintf(report, "begin %s\n", name);
     fflush(report);
-    mount_at("tmpfs", "/tmp");
+    mount_at("tmpfs", SCRATCH);
     if (pipe2(ends, O_CLOEXEC) != 0) {
         complain("pipe2");
         return;
@@ -182,7 +201,7 @@ static void run(const char *name, const char *program, int seconds)
     while (wait(&status_of_other) > 0) {}
     close(ends[0]);
     close(pidfd);
-    umount2("/tmp", MNT_DETACH);
+    umount2(SCRATCH, MNT_DETACH);
     report_log(&log);
     if (is_slow) {
         fprintf(report, "end %s slow %d\n", name, (int)(took / 100));
@@ -235,6 +254,8 @@ int main(void)
     bring_up_loopback();
     write_file("/proc/sys/vm/nr_hugepages", HUGE_PAGES);
     mount_at("hugetlbfs", "/dev/hugepages");
+    mount_disk();
+    setenv("TMPDIR", SCRATCH, 1);
     /* As a login has it. */
     struct rlimit descriptors = {1024, 524288};
     setrlimit(RLIMIT_NOFILE, &descriptors);
@@ -247,6 +268,7 @@ int main(void)
     carry_out_plan();
     fprintf(report, "done\n");
     fflush(report);
+    sync();
     tcdrain(fileno(report));
     reboot(RB_POWER_OFF);
     return 0;
