@@ -24,6 +24,9 @@ typedef struct vhushmem_pci_region {
 /** Bytes of a capability (struct virtio_pci_cap64). */
 #define VHUSHMEM_PCI_CAP_SIZE 24
 
+/** Bytes for all capabilities of a PCI function: configuration space from 0x40, behind the standard header, to 0xff. */
+#define VHUSHMEM_PCI_CAPS_SPACE 192
+
 /**
  * Lay all regions of a device out in one BAR. Each lies at a multiple of what its window is aligned to, so that KVM can use large pages
  * for a BAR that is aligned to its own size.
@@ -36,13 +39,25 @@ typedef struct vhushmem_pci_region {
 VHUSHMEM_API int vhushmem_pci_layout(vhushmem_device *device, vhushmem_pci_region *regions, unsigned count, uint64_t *bar_size);
 
 /**
- * Write the capability that tells a driver of a region (VIRTIO_PCI_CAP_SHARED_MEMORY_CFG).
+ * Tell how many regions have room for a capability each. A device may have 256 regions, but its capabilities share
+ * VHUSHMEM_PCI_CAPS_SPACE bytes. Check this before you write the first capability: if vhushmem_pci_layout returns more regions, a driver
+ * of virtio-pci can't be told of all of them. The virtio capabilities that every device has take 88 bytes (16 for the common, ISR and
+ * device configuration each, 20 for notifications and for VIRTIO_PCI_CAP_PCI_CFG each), and MSI-X takes 12: then 3 regions fit.
+ *
+ * @param other_size  bytes that the device's other capabilities take together, each rounded up to a multiple of 4.
+ * @returns how many regions fit, 0 to 8; or -EINVAL (other_size is more than VHUSHMEM_PCI_CAPS_SPACE).
+ * Thread rule: any thread.  Since: 0.1
+ */
+VHUSHMEM_API int vhushmem_pci_max_regions(unsigned other_size);
+
+/**
+ * Write the capability that tells a driver of a region (VIRTIO_PCI_CAP_SHARED_MEMORY_CFG). vhushmem_pci_max_regions tells how many fit.
  *
  * @param region    from vhushmem_pci_layout.
  * @param bar       which BAR it is, 0 to 5.
- * @param cap_next  where the next capability is in configuration space; 0: this is the last.
+ * @param cap_next  where the next capability is in configuration space, a multiple of 4 from 0x40 to 0xfc; 0: this is the last.
  * @param cap       receives VHUSHMEM_PCI_CAP_SIZE bytes, as they stand in configuration space.
- * @returns 0, or -EINVAL (bar), -EFAULT.
+ * @returns 0, or -EINVAL (bar; cap_next), -EFAULT (region or cap is NULL).
  * Thread rule: any thread.  Since: 0.1
  */
 VHUSHMEM_API int vhushmem_pci_write_cap(const vhushmem_pci_region *region, uint8_t bar, uint8_t cap_next, uint8_t *cap);

@@ -29,12 +29,17 @@ package func vhushmem_pci_layout(
     return Int32(clamping: layout.places.count)
 }
 
+@_cdecl("vhushmem_pci_max_regions") @implementation
+package func vhushmem_pci_max_regions(_ other_size: UInt32) -> Int32 {
+    PciLayout.maximumCapabilities(besides: Int(other_size)).map { Int32(clamping: $0) } ?? -EINVAL
+}
+
 @_cdecl("vhushmem_pci_write_cap") @implementation
 package func vhushmem_pci_write_cap(
     _ region: UnsafePointer<vhushmem_pci_region>?, _ bar: UInt8, _ cap_next: UInt8, _ cap: UnsafeMutablePointer<UInt8>?
 ) -> Int32 {
     guard let region = region?.pointee, let cap else { return -EFAULT }
-    guard bar <= 5 else { return -EINVAL }
+    guard bar <= 5, PciLayout.isPlace(ofNextCapability: cap_next) else { return -EINVAL }
     PciLayout.writeCapability(
         of: PciLayout.Place(id: region.shmid, offset: region.offset, length: region.length), bar: bar, next: cap_next,
         to: UnsafeMutableRawBufferPointer(start: cap, count: PciLayout.capabilitySize))

@@ -48,6 +48,25 @@ public struct PciLayout {
     private static let vendor: UInt8 = 9
     private static let sharedMemory: UInt8 = 8
 
+    /// Bytes of configuration space for all capabilities: from `firstCapability`, where the standard header ends, to its end at 0x100.
+    public static let capabilitySpace = 0x100 - firstCapability
+    private static let firstCapability = 0x40
+
+    /// How many regions have room for a capability each, where the device's other capabilities take so many bytes. nil: those alone are too
+    /// large.
+    public static func maximumCapabilities(besides otherBytes: Int) -> Int? {
+        guard otherBytes >= 0, otherBytes <= capabilitySpace else { return nil }
+        // A capability begins at a multiple of 4.
+        let taken = (otherBytes &+ 3) & ~3
+        return (capabilitySpace &- taken) / capabilitySize
+    }
+
+    /// Whether a capability may say that the next one is there; 0: there is no next one.
+    public static func isPlace(ofNextCapability next: UInt8) -> Bool {
+        // The two low bits are reserved (PCI 3.0, 6.7).
+        next == 0 || (Int(next) >= firstCapability && next & 3 == 0)
+    }
+
     /// Writes the capability that tells a driver of a region: VIRTIO_PCI_CAP_SHARED_MEMORY_CFG. `next`: where the next capability is in
     /// configuration space; 0: it is the last. `capability` has `capabilitySize` bytes.
     public static func writeCapability(of place: Place, bar: UInt8, next: UInt8, to capability: UnsafeMutableRawBufferPointer) {
