@@ -37,6 +37,7 @@ int main(void)
     VirtioSharedMemoryMapping *overlapping = some(virtio_shared_memory_mapping_new(3, fd, 0, 5 * page, page, false));
     VirtioSharedMemoryMapping *elsewhere = some(virtio_shared_memory_mapping_new(4, fd, 0, 0, page, false));
     CHECK(virtio_shared_memory_mapping_new(3, -1, 0, 0, page, false) == NULL);
+    CHECK(virtio_shared_memory_mapping_new(3, fd, 0, 0, 0, false) == NULL);
     close(fd); /* duplicated */
     CHECK(virtio_find_shmem_map(shmem, 4 * page, 2 * page) == NULL);
     ok(virtio_add_shmem_map(shmem, mapping));

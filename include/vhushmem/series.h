@@ -118,9 +118,10 @@ VHUSHMEM_API MemoryRegion *virtio_shmem_memory_region(VirtioSharedMemory *shmem)
 /**
  * Describe a mapping, to be added with virtio_add_shmem_map.
  *
- * @param fd  duplicated; the caller keeps its own.
- * @returns a mapping, owned by the caller (vhushmem_mapping_unref) until it was added; NULL: fd is not open or no descriptor is
- *          left.
+ * @param fd   duplicated; the caller keeps its own.
+ * @param len  bytes, not 0.
+ * @returns a mapping, owned by the caller (vhushmem_mapping_unref) until it was added; NULL: len is 0, fd is not open or no
+ *          descriptor is left.
  * Since: 0.1
  */
 VHUSHMEM_API VirtioSharedMemoryMapping *virtio_shared_memory_mapping_new(uint8_t shmid, int fd, uint64_t fd_offset,

@@ -41,6 +41,11 @@ package func virtio_shmem_memory_region(_ shmem: OpaquePointer?) -> UnsafeMutabl
 package func virtio_shared_memory_mapping_new(
     _ shmid: UInt8, _ fd: Int32, _ fd_offset: UInt64, _ shm_offset: UInt64, _ len: UInt64, _ allow_write: Bool
 ) -> OpaquePointer? {
+    // As in the series, which makes a memory region of the mapping's size here.
+    guard len != 0 else {
+        Log.debug("cannot describe a mapping of no bytes at 0x\(String(shm_offset, radix: 16)) of region \(shmid)")
+        return nil
+    }
     do throws(ShmemError) {
         return handle(
             owning: try Mapping(
