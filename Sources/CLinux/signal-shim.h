@@ -11,6 +11,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 static inline void vhu_set_errno(int error) { errno = error; }
 
@@ -29,33 +31,68 @@ static inline uintptr_t vhu_sigbus_address(const siginfo_t *info)
 
 typedef void (*vhu_signal_handler)(int, siginfo_t *, void *);
 
-/* Whoever had the signal before gets it back in `previous` before the handler can be called. */
+/*
+ * `previous` receives what the signal did before, and can be used once the handler can be called. A signal that somebody sends interrupts
+ * system calls as it did before: only what restarted them, or did not interrupt them, gets SA_RESTART. (What a touched page raises
+ * interrupts none.)
+ */
 static inline int vhu_handle_sigbus(vhu_signal_handler handler, struct sigaction *previous)
 {
-    struct sigaction action = {.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_RESTART};
+    struct sigaction action = {.sa_flags = SA_SIGINFO | SA_ONSTACK};
     if (sigaction(SIGBUS, NULL, previous) != 0) {
         return -1;
+    }
+    if (previous->sa_handler == SIG_DFL || previous->sa_handler == SIG_IGN || (previous->sa_flags & SA_RESTART) != 0) {
+        action.sa_flags |= SA_RESTART;
     }
     action.sa_mask = previous->sa_mask;
     action.sa_sigaction = handler;
     return sigaction(SIGBUS, &action, NULL);
 }
 
-/*
- * Hands a signal on. The default ends the process: at once where the instruction runs again, and for a signal that was sent, when
- * the handler returns.
- */
-static inline void vhu_pass_on(const struct sigaction *previous, int number, siginfo_t *info, void *context)
+/* Whether the kernel raised the signal because of an instruction, which it runs again. */
+static inline bool vhu_is_synchronous(const siginfo_t *info)
 {
-    if ((previous->sa_flags & SA_SIGINFO) != 0) {
-        previous->sa_sigaction(number, info, context);
-    } else if (previous->sa_handler != SIG_DFL && previous->sa_handler != SIG_IGN) {
-        previous->sa_handler(number);
-    } else if (previous->sa_handler == SIG_DFL || info->si_code > 0) {
-        struct sigaction usual = {.sa_handler = SIG_DFL};
-        sigaction(number, &usual, NULL);
-        if (info->si_code <= 0) {
-            raise(number);
+    /* BUS_MCEERR_AO tells of memory that went bad and that nobody has touched yet. What processes send has no code above 0. */
+    return info->si_code > 0 && info->si_code != BUS_MCEERR_AO;
+}
+
+/* Ends the process as the default action does, with what is known of the signal: a core dump shows it. */
+static inline void vhu_end_by(int number, siginfo_t *info)
+{
+    struct sigaction usual = {.sa_handler = SIG_DFL};
+    sigaction(number, &usual, NULL);
+    /* The signal is blocked until the handler returns. Sent to this thread, it is the first thing that happens then. */
+    if (syscall(SYS_rt_tgsigqueueinfo, getpid(), syscall(SYS_gettid), number, info) != 0) {
+        raise(number);
+    }
+}
+
+/* Hands a signal on to what it did before `vhu_handle_sigbus`, as the kernel would. */
+static inline void vhu_pass_on(struct sigaction *previous, int number, siginfo_t *info, void *context)
+{
+    int flags = previous->sa_flags;
+    /* A handler that is called once is taken by one thread alone. The members of the union are one address. */
+    void (*handler)(int) = (flags & SA_RESETHAND) != 0 ? __atomic_exchange_n(&previous->sa_handler, SIG_DFL, __ATOMIC_ACQ_REL)
+                                                       : previous->sa_handler;
+    if (handler == SIG_DFL) {
+        vhu_end_by(number, info);
+    } else if (handler == SIG_IGN) {
+        /* The kernel ends a process whose instruction raised a signal that it ignores. To ignore it here would raise it for ever. */
+        if (vhu_is_synchronous(info)) {
+            sigaction(number, previous, NULL);
+        }
+    } else {
+        if ((flags & SA_NODEFER) != 0) {
+            sigset_t itself;
+            sigemptyset(&itself);
+            sigaddset(&itself, number);
+            pthread_sigmask(SIG_UNBLOCK, &itself, NULL);
+        }
+        if ((flags & SA_SIGINFO) != 0) {
+            ((vhu_signal_handler)(uintptr_t)handler)(number, info, context);
+        } else {
+            handler(number);
         }
     }
 }

@@ -76,6 +76,7 @@ static const struct {
     CALL(rt_sigaction),
     CALL(rt_sigprocmask),
     CALL(rt_sigreturn),
+    CALL(rt_tgsigqueueinfo),
     CALL(sendmsg),
     CALL(sendto),
     CALL(setsockopt),
