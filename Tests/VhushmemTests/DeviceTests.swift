@@ -5,6 +5,63 @@ import Testing
 
 @testable import Vhushmem
 
+/// A thread that maps and unmaps a page of region 3, which may be there or not.
+private final class Mapper {
+    private let device: Device
+    private let file: TestFile
+    private let payload: [UInt8]
+    /// To stop; how often the region was there; how often it was not. Atomics.
+    private let words = UnsafeMutablePointer<UInt64>.allocate(capacity: 3)
+    private var errors = 0
+    private var thread = pthread_t()
+
+    init(_ device: Device, _ file: TestFile, page: UInt64) {
+        self.device = device
+        self.file = file
+        payload = mapPayload(shmid: 3, offset: page * pageSize, length: pageSize)
+        words.initialize(repeating: 0, count: 3)
+    }
+
+    deinit { words.deallocate() }
+
+    func start() -> Bool {
+        // SAFETY: the test holds this object until `finish` has joined the thread.
+        pthread_create(
+            &thread, nil,
+            { argument in
+                guard let argument else { return nil }
+                Unmanaged<Mapper>.fromOpaque(argument).takeUnretainedValue().run()
+                return nil
+            }, Unmanaged.passUnretained(self).toOpaque()) == 0
+    }
+
+    private func run() {
+        withBytes(payload) { payload in
+            while vhu_load_acquire(words) == 0 {
+                let code = refusal { () throws(ShmemError) in try device.handleMap(payload: payload, fd: file.fd) }?.code
+                let count = words + (code == nil ? 1 : 2)
+                vhu_store_relaxed(count, vhu_load_relaxed(count) + 1)
+                if code != nil {
+                    if code != ENOENT { errors += 1 }
+                    continue
+                }
+                // The mapping may have gone with its region.
+                let undone = refusal { () throws(ShmemError) in try device.handleUnmap(payload: payload) }?.code
+                if undone != nil, undone != ENOENT { errors += 1 }
+            }
+        }
+    }
+
+    var hasSeenEnough: Bool { vhu_load_relaxed(words + 1) >= 100 && vhu_load_relaxed(words + 2) >= 100 }
+
+    /// Stops the thread. Returns how many refusals were wrong.
+    func finish() -> Int {
+        vhu_store_release(words, 1)
+        pthread_join(thread, nil)
+        return errors
+    }
+}
+
 @Suite struct DeviceTests {
     @Test func everyIdCanHaveOneRegion() throws {
         let device = Device()
@@ -54,6 +111,91 @@ import Testing
         #expect(region.mappingCount == 0 && mapping.baseAddress == nil && isReserved(region.window))
         let late = refusal { () throws(ShmemError) in try region.map(fd: file.fd, at: 0, length: pageSize) }
         #expect(late?.code == ESHUTDOWN)
+    }
+
+    @Test func regionsThatAreRemovedGoWithTheirMappings() throws {
+        let file = try makeMemfd(pages: 1)
+        let device = Device()
+        weak var region = try device.addRegion(id: 3, size: 8 * pageSize)
+        try device.addRegion(id: 4, size: pageSize)
+        try region?.map(fd: file.fd, at: 0, length: pageSize)
+        device.removeRegions()
+        #expect(region == nil && device.allRegions.isEmpty && device.mappingCount == 0)
+        let payload = mapPayload(shmid: 3, offset: 0, length: pageSize)
+        let late = try withBytes(payload) { payload in
+            refusal { () throws(ShmemError) in try device.handleMap(payload: payload, fd: file.fd) }
+        }
+        #expect(late?.code == ENOENT)
+        // The ids are free again.
+        let next = try device.addRegion(id: 3, size: pageSize)
+        #expect(device.region(id: 3) === next)
+    }
+
+    @Test func removedRegionKeepsItsWindowWhileSomebodyHoldsIt() throws {
+        let file = try makeMemfd(pages: 1)
+        let device = Device()
+        var held: Region? = try device.addRegion(id: 3, size: 8 * pageSize)
+        weak var region = held
+        try held?.map(fd: file.fd, at: 0, length: pageSize)
+        device.removeRegions()
+        let window = try #require(held?.window)
+        #expect(isReserved(window) && held?.mappingCount == 0)
+        held = nil
+        #expect(region == nil)
+    }
+
+    @Test func removedRegionWhoseContainerWasAskedForStaysUntilTheDeviceGoes() throws {
+        var device: Device? = Device()
+        weak var region = try device?.addRegion(id: 3, size: pageSize)
+        let pointer = try #require(region?.memoryRegion)
+        device?.removeRegions()
+        #expect(region != nil && pointer.pointee.size == pageSize)
+        device = nil
+        #expect(region == nil)
+    }
+
+    /// The device's regions are removed while one of them is being mapped in: it goes when that is done.
+    @Test func regionThatIsRemovedInsideItsOwnMapOutlivesTheMap() throws {
+        final class Remover: RegionObserver {
+            weak var device: Device?
+            var isThere = false
+
+            func regionDidMap(_ region: Region, _: MappingRecord) {
+                region.remove(self)
+                weak var observed = region
+                device?.removeRegions()
+                isThere = observed != nil
+            }
+            func regionWillUnmap(_: Region, _: MappingRecord) {}
+            func regionDidCommit(_: Region) {}
+        }
+        let file = try makeMemfd(pages: 1)
+        let device = Device()
+        let remover = Remover()
+        remover.device = device
+        weak var region = try device.addRegion(id: 3, size: pageSize)
+        region?.add(remover)
+        let payload = mapPayload(shmid: 3, offset: 0, length: pageSize)
+        try withBytes(payload) { try device.handleMap(payload: $0, fd: file.fd) }
+        #expect(remover.isThere && region == nil && device.mappingCount == 0)
+    }
+
+    @Test func regionsComeAndGoBesideThreadsThatMap() throws {
+        let device = Device()
+        let file = try makeMemfd(pages: 1)
+        let mappers = [Mapper(device, file, page: 0), Mapper(device, file, page: 1)]
+        #expect(mappers.allSatisfy { $0.start() })
+        var rounds: UInt32 = 0
+        // A busy machine may start the threads late: go on until each has found the region and missed it.
+        while rounds < 500 || !mappers.allSatisfy({ $0.hasSeenEnough }) {
+            rounds += 1
+            try device.addRegion(id: 3, size: 8 * pageSize)
+            if rounds.isMultiple(of: 4) { usleep(100) }
+            device.removeRegions()
+        }
+        let errors = mappers.map { $0.finish() }
+        #expect(errors == [0, 0])
+        #expect(device.mappingCount == 0 && device.mappedBytes == 0)
     }
 
     @Test func messagesAreCarriedOutOneByOne() throws {

@@ -86,11 +86,21 @@ final class DeviceState {
 /// by `state.lock`.
 public final class Device: @unchecked Sendable {
     let state: DeviceState
-    /// Every region that the device has or had: they live as long as it does. Guarded by `state.lock`.
+    /// Every region that the device has. Guarded by `state.lock`.
     private var regions: [Region] = []
+    /// What `removeRegions` took out, until it can be released. Guarded by `state.lock`.
+    private var removed: [Region] = []
     /// The address of the object of each region that it has, by id; 0: none. Changed with `state.lock` held, and read without: each
     /// request begins here.
     private let addresses: UnsafeMutablePointer<UInt64>
+    /// `oneUser` for each thread that uses a region by its address alone, and `hasRemoved` while there is something in `removed`.
+    ///
+    /// A thread adds itself before it reads an address. Whoever removes a region clears its address before the flag is set. So, in the
+    /// order of the changes of this one word: a thread that came before the flag is counted when the flag is set, and the region waits for
+    /// it; one that came later sees that the address is cleared.
+    private let users = Atomic<Int>(0)
+    private static var hasRemoved: Int { 1 }
+    private static var oneUser: Int { 2 }
 
     /// A device without regions.
     public init(_ options: DeviceOptions = DeviceOptions()) {
@@ -101,7 +111,7 @@ public final class Device: @unchecked Sendable {
 
     deinit {
         state.lock.withLock { state.isGone = true }
-        for region in regions { region.unmapAll() }
+        for region in regions + removed { region.unmapAll() }
         addresses.deallocate()
     }
 
@@ -114,7 +124,7 @@ public final class Device: @unchecked Sendable {
         let region = try Region.make(id: id, size: size, options: options, device: state)
         // Somebody else may have been quicker since the first look, which only saves reserving a window for nothing.
         let isFirst = state.lock.withLock {
-            guard self.region(id: id) == nil else { return false }
+            guard unretainedRegion(id: id) == nil else { return false }
             regions.append(region)
             publish(UInt64(UInt(bitPattern: Unmanaged.passUnretained(region).toOpaque())), id: id)
             return true
@@ -125,20 +135,29 @@ public final class Device: @unchecked Sendable {
 
     /// The region with this id; nil: there is none.
     public func region(id: UInt8) -> Region? {
-        unretainedRegion(id: id)?.takeUnretainedValue()
+        // With the lock held nothing is removed: the reference is taken in time.
+        state.lock.withLock { unretainedRegion(id: id)?.takeUnretainedValue() }
     }
 
-    /// The same, for who needs it no longer than the device.
+    /// The same, for who holds the lock, or is counted among the users.
     @inline(__always)
     private func unretainedRegion(id: UInt8) -> Unmanaged<Region>? {
-        // SAFETY: there are 256 addresses, each that of an object which lives as long as the device.
+        // SAFETY: there are 256 addresses, each that of an object in `regions`.
         UnsafeRawPointer(bitPattern: UInt(vhu_load_acquire(addresses + Int(id)))).map { Unmanaged.fromOpaque($0) }
     }
 
-    /// Uses such a region without counting that it is used.
+    /// Uses a region without counting that it is used; `isMissing` throws where there is none.
     @inline(__always)
-    private func with(_ region: Unmanaged<Region>, _ use: (Region) throws(ShmemError) -> Void) throws(ShmemError) {
-        // SAFETY: this is called by methods of the device, which has the region.
+    private func withRegion(
+        id: UInt8, isMissing: () -> ShmemError, _ use: (Region) throws(ShmemError) -> Void
+    ) throws(ShmemError) {
+        users.wrappingAdd(Device.oneUser, ordering: .acquiringAndReleasing)
+        defer {
+            let before = users.wrappingSubtract(Device.oneUser, ordering: .acquiringAndReleasing).oldValue
+            if _slowPath(before == Device.oneUser | Device.hasRemoved) { releaseRemoved() }
+        }
+        guard let region = unretainedRegion(id: id) else { throw isMissing() }
+        // SAFETY: this thread is counted as a user, so nobody releases the region meanwhile.
         let result = region._withUnsafeGuaranteedRef { region in
             do throws(ShmemError) {
                 try use(region)
@@ -157,7 +176,7 @@ public final class Device: @unchecked Sendable {
 
     /// All regions, in the order of their ids.
     public var allRegions: [Region] {
-        state.lock.withLock { (0...UInt8.max).compactMap { region(id: $0) } }
+        state.lock.withLock { (0...UInt8.max).compactMap { unretainedRegion(id: $0)?.takeUnretainedValue() } }
     }
 
     /// How many mappings are live in all regions together.
@@ -178,13 +197,37 @@ public final class Device: @unchecked Sendable {
         return count
     }
 
-    /// Takes every region out again: what a front-end does whose handshake fails half-way.
+    /// Takes every region out again: what a front-end does whose handshake fails half-way. The windows go with it, unless somebody holds a
+    /// region.
     func removeRegions() {
-        let removed = allRegions
-        state.lock.withLock {
-            for region in removed { publish(0, id: region.id) }
+        let gone = state.lock.withLock {
+            for region in regions { publish(0, id: region.id) }
+            let gone = regions
+            regions = []
+            return gone
         }
-        for region in removed { region.unmapAll() }
+        guard !gone.isEmpty else { return }
+        for region in gone { region.unmapAll() }
+        state.lock.withLock {
+            removed += gone
+            users.bitwiseOr(Device.hasRemoved, ordering: .acquiringAndReleasing)
+        }
+        releaseRemoved()
+    }
+
+    /// Releases what was removed, unless a thread may still be using it: then the last of them does so.
+    @inline(never)
+    private func releaseRemoved() {
+        let gone = state.lock.withLock { () -> [Region] in
+            guard users.load(ordering: .acquiring) == Device.hasRemoved else { return [] }
+            users.bitwiseAnd(~Device.hasRemoved, ordering: .acquiringAndReleasing)
+            let gone = removed
+            // Programs have pointers to a container, and no reference to the region. Such a region stays until the device goes.
+            removed = gone.filter { $0.container != nil || !$0.observers.isEmpty }
+            return gone.filter { $0.container == nil && $0.observers.isEmpty }
+        }
+        // What a thread mapped after the region was taken out. The windows go behind this, with no lock held.
+        for region in gone { region.unmapAll() }
     }
 
     /// Calls `tell` for each mapping that has become broken, or whole again, since this was last called, until it returns false.
@@ -246,12 +289,11 @@ public final class Device: @unchecked Sendable {
     /// SHMEM_MAP. The commit is left to the caller, who answers first. `isBatched`: so is `endBatch`.
     @_optimize(speed)
     func carryOutMap(_ map: SharedMemoryMap, fd: Int32, isBatched: Bool = false) throws(ShmemError) {
-        guard fd >= 0, let region = unretainedRegion(id: map.shmid) else {
-            let subject = ShmemError.Subject.map(shmid: map.shmid, offset: map.offset, length: map.length)
-            if fd < 0 { throw ShmemError(EINVAL, subject, .wrongDescriptors(expected: 1, got: 0)) }
-            throw ShmemError(ENOENT, subject, .noSuchRegion)
+        func refusal(_ code: Int32, _ reason: ShmemError.Reason) -> ShmemError {
+            ShmemError(code, .map(shmid: map.shmid, offset: map.offset, length: map.length), reason)
         }
-        try with(region) { region throws(ShmemError) in
+        guard fd >= 0 else { throw refusal(EINVAL, .wrongDescriptors(expected: 1, got: 0)) }
+        try withRegion(id: map.shmid, isMissing: { refusal(ENOENT, .noSuchRegion) }) { region throws(ShmemError) in
             try region.map(
                 fd: fd, fileOffset: map.fileOffset, at: map.offset, length: map.length, flags: map.flags, isBatched: isBatched)
         }
@@ -271,11 +313,10 @@ public final class Device: @unchecked Sendable {
     /// SHMEM_UNMAP likewise.
     @_optimize(speed)
     func carryOutUnmap(_ map: SharedMemoryMap) throws(ShmemError) {
-        guard let region = unretainedRegion(id: map.shmid) else {
-            throw ShmemError(
-                ENOENT, .unmap(shmid: map.shmid, offset: map.offset, length: map.length), .noSuchRegion)
+        let isMissing = {
+            ShmemError(ENOENT, .unmap(shmid: map.shmid, offset: map.offset, length: map.length), .noSuchRegion)
         }
-        try with(region) { region throws(ShmemError) in
+        try withRegion(id: map.shmid, isMissing: isMissing) { region throws(ShmemError) in
             try region.unmapLeavingCommit(at: map.offset, length: map.length)
         }
     }
