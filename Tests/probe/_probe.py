@@ -24,7 +24,7 @@ import threading
 PAGE = mmap.PAGESIZE
 REGION = 16 * PAGE
 # Reached only by a test that fails.
-PATIENCE_S = 30
+PATIENCE_S = 120
 
 # Requests of the front-end, and those two of the back-end.
 GET_FEATURES, SET_FEATURES, SET_OWNER = 1, 2, 3
