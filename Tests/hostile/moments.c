@@ -180,7 +180,7 @@ static int answers_unread(arena *a, const void *with)
     long before = victim_kib(a);
     int sent = 0, served = 0;
     CHECK(fcntl(a->channel, F_SETFL, fcntl(a->channel, F_GETFL) | O_NONBLOCK) == 0);
-    for (int64_t end = now_ms() + 1000; sent < 1000000 && now_ms() < end;) {
+    for (int64_t end = now_ms() + 1000; sent < 1000000 && (sent <= 10 || now_ms() < end);) {
         if (try_send_message(a->channel, maps ? MAP : UNMAP, NEED_REPLY, &map, sizeof(map), &a->file, maps ? 1 : 0) > 0) {
             sent++;
         } else {
@@ -189,7 +189,6 @@ static int answers_unread(arena *a, const void *with)
         }
     }
     long grown = victim_kib(a) - before;
-    CHECK(sent > 10);
     if (grown > 4096 && !under_sanitizer()) { /* which keeps what was freed for a while */
         FAIL("the victim has grown by %ld KiB", grown);
     }
@@ -225,7 +224,8 @@ static int no_answers(arena *a, const void *with)
     if (grown > 4096 && !under_sanitizer()) { /* which keeps what was freed for a while */
         FAIL("the victim has grown by %ld KiB", grown);
     }
-    printf("note: %d requests, the other back-end waited %d ms at the most\n", count, (int)a->worst_ms);
+    g_free(look_at(a, 'S').text);
+    printf("note: %d requests, no turn of the loop took longer than %d ms\n", count, a->worst_ms);
     return 0;
 }
 
@@ -256,19 +256,13 @@ static const hostile_case cases[] = {
     {"before SET_OWNER is answered", -ENOENT, map_now, NULL, stops_before},
     {"SHMEM was not agreed on", -EOPNOTSUPP, map_now, NULL, without_shmem},
     {"after a reset", 0, after_a_reset, NULL, NULL},
-    {"during a reset that is never answered", ENDED, during_a_reset, NULL, never_resets},
     {"after a stop", 0, after_a_stop, NULL, NULL},
     {"after the connection", ENDED, after_the_end, NULL, NULL},
     {"the same map twice, and undone twice", -EEXIST, twice, NULL, NULL},
     {"a map over two others", -EEXIST, over_two, NULL, NULL},
-    {"one byte, then silence", CLOSED, part_and_silence, (void *)1, NULL},
-    {"half a header, then silence", CLOSED, part_and_silence, (void *)6, NULL},
-    {"a header, then silence", CLOSED, part_and_silence, (void *)12, NULL},
-    {"all but one byte, then silence", CLOSED, part_and_silence, (void *)51, NULL},
     {"half a header, then the end", CLOSED, part_and_the_end, (void *)6, NULL},
     {"half a payload, then the end", CLOSED, part_and_the_end, (void *)30, NULL},
     {"byte by byte, in time", 0, slowly, (void *)1000, NULL},
-    {"byte by byte, too slowly", CLOSED, slowly, (void *)20000, NULL},
     {"a million unmaps whose answers are not read", 0, answers_unread, NULL, NULL},
     {"a million maps whose answers are not read", 0, answers_unread, (void *)1, NULL},
     {"a million unmaps without answers", 0, no_answers, NULL, NULL},
@@ -280,13 +274,32 @@ static const hostile_case cases[] = {
     {"more junk on the channel", CLOSED, junk, (void *)3, NULL},
 };
 
+/* These end by the time limit of messages. */
+static const hostile_case late_messages[] = {
+    {"one byte, then silence", CLOSED, part_and_silence, (void *)1, NULL},
+    {"half a header, then silence", CLOSED, part_and_silence, (void *)6, NULL},
+    {"a header, then silence", CLOSED, part_and_silence, (void *)12, NULL},
+    {"all but one byte, then silence", CLOSED, part_and_silence, (void *)51, NULL},
+    {"byte by byte, too slowly", CLOSED, slowly, (void *)20000, NULL},
+};
+
+/* By that of requests. */
+static const hostile_case late_answers[] = {
+    {"during a reset that is never answered", ENDED, during_a_reset, NULL, never_resets},
+};
+
 int main(void)
 {
     static hostile_case all[G_N_ELEMENTS(cases)];
     memcpy(all, cases, sizeof(cases));
     all[0].with = (void *)(uintptr_t)GET_SHMEM_CONFIG;
     all[1].with = (void *)(uintptr_t)SET_OWNER;
-    CASES_BEGIN(G_N_ELEMENTS(cases));
+    CASES_BEGIN(G_N_ELEMENTS(cases) + G_N_ELEMENTS(late_messages) + G_N_ELEMENTS(late_answers));
     run_cases(all, G_N_ELEMENTS(cases));
+    message_timeout_ms = MESSAGE_TIMEOUT_MS;
+    run_cases(late_messages, G_N_ELEMENTS(late_messages));
+    message_timeout_ms = PATIENCE_MS;
+    request_timeout_ms = REQUEST_TIMEOUT_MS;
+    run_cases(late_answers, G_N_ELEMENTS(late_answers));
     return failures != 0;
 }

@@ -8,11 +8,13 @@
 
 #include <glib-unix.h>
 
+/* Time limits of the hostile back-end's front-end, for cases that are to end by one. For all others they are beyond reach. */
 #define MESSAGE_TIMEOUT_MS 300
-#define REQUEST_TIMEOUT_MS 600
+#define REQUEST_TIMEOUT_MS 5000 /* the handshake must be done within it */
 
 typedef struct victim {
     GMainLoop *loop;
+    int64_t woke_us, worst_us; /* see victim_poll */
     vhushmem_frontend *frontends[2];
     int ready[2], over[2], code[2], lost[2];
 } victim;
@@ -33,6 +35,43 @@ static inline void victim_event(vhushmem_frontend *frontend, const vhushmem_even
     }
 }
 
+/*
+ * How long this thread has waited for a processor, in nanoseconds: what other processes do to it.
+ */
+static inline int64_t kept_waiting_ns(void)
+{
+    char text[128] = "";
+    long long ran, waited = 0;
+    int fd = open("/proc/thread-self/schedstat", O_RDONLY | O_CLOEXEC);
+    if (fd >= 0) {
+        ssize_t n = read(fd, text, sizeof(text) - 1);
+        if (n <= 0 || sscanf(text, "%lld %lld", &ran, &waited) != 2) {
+            waited = 0;
+        }
+        close(fd);
+    }
+    return waited;
+}
+
+/* Time as the victim sees it: it stands still while others have the processor. */
+static inline int64_t own_us(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000 - kept_waiting_ns() / 1000;
+}
+
+/* The loop's poll. Between two of them is a turn of the loop: a turn that sleeps, or that computes for long, keeps everybody waiting. */
+static inline gint victim_poll(GPollFD *fds, guint count, gint timeout_ms)
+{
+    if (the_victim.woke_us != 0) {
+        the_victim.worst_us = MAX(the_victim.worst_us, own_us() - the_victim.woke_us);
+    }
+    gint n = g_poll(fds, count, timeout_ms);
+    the_victim.woke_us = own_us();
+    return n;
+}
+
 /* S: how things are; R: reset the hostile device; T: start and stop it; Q: the end. */
 static inline gboolean victim_control(gint control, GIOCondition condition, gpointer user_data)
 {
@@ -50,8 +89,9 @@ static inline gboolean victim_control(gint control, GIOCondition condition, gpoi
         ok(vhushmem_frontend_stop_device(the_victim.frontends[0], NULL, 0, &error));
     }
     char *fds = fds_now(), *maps = maps_now();
-    char *text = g_strdup_printf("%d %d %d %d %d\n%s%c%s", the_victim.ready[0], the_victim.ready[1], the_victim.over[0],
-                                 the_victim.code[0], the_victim.lost[0], fds, 0, maps);
+    char *text = g_strdup_printf("%d %d %d %d %d %d\n%s%c%s", the_victim.ready[0], the_victim.ready[1], the_victim.over[0],
+                                 the_victim.code[0], the_victim.lost[0], (int)(the_victim.worst_us / 1000), fds, 0, maps);
+    the_victim.woke_us = 0; /* to tell all this takes long by itself */
     uint32_t size = (uint32_t)(strlen(text) + 1 + strlen(maps));
     CHECK(write(control, &size, sizeof(size)) == sizeof(size));
     for (uint32_t sent = 0; sent < size;) {
@@ -73,15 +113,18 @@ static inline void quiet(const gchar *domain, GLogLevelFlags level, const gchar 
     (void)user_data;
 }
 
-static inline void victim_run(int control, int hostile, int good)
+static inline void victim_run(int control, int hostile, int good, unsigned request_timeout, unsigned message_timeout)
 {
     vhushmem_frontend_options options = {
-        .struct_size = sizeof(options), .request_timeout_ms = REQUEST_TIMEOUT_MS, .message_timeout_ms = MESSAGE_TIMEOUT_MS};
+        .struct_size = sizeof(options), .request_timeout_ms = request_timeout, .message_timeout_ms = message_timeout};
+    vhushmem_frontend_options patient = {
+        .struct_size = sizeof(patient), .request_timeout_ms = PATIENCE_MS, .message_timeout_ms = PATIENCE_MS};
     int sockets[2] = {hostile, good};
     g_log_set_default_handler(quiet, NULL);
     the_victim.loop = g_main_loop_new(NULL, FALSE);
+    g_main_context_set_poll_func(NULL, victim_poll);
     for (int i = 0; i < 2; i++) {
-        vhushmem_frontend *f = some(vhushmem_frontend_new_fd(sockets[i], &options, &error));
+        vhushmem_frontend *f = some(vhushmem_frontend_new_fd(sockets[i], i == 0 ? &options : &patient, &error));
         the_victim.frontends[i] = f;
         ok(vhushmem_frontend_set_callback(f, victim_event, (void *)(intptr_t)i, NULL));
         GSource *source = vhushmem_frontend_source_new(f);
