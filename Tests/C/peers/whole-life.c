@@ -97,7 +97,7 @@ static const struct {
 
 static void allow_only(char **names, int count)
 {
-    struct sock_filter program[128] = {BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr))};
+    struct sock_filter program[256] = {BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr))};
     unsigned short length = 1;
     for (int i = 0; i < count; i++) {
         long number = -1;
@@ -109,7 +109,7 @@ static void allow_only(char **names, int count)
         }
         program[length++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (unsigned)number, 0, 1);
         program[length++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
-        CHECK(length < 126);
+        CHECK(length < 254);
     }
     program[length++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS);
     struct sock_fprog filter = {.len = length, .filter = program};
@@ -137,7 +137,7 @@ static void ask(int channel, uint32_t request, VhostUserMMap map, int fd)
 }
 
 /* Written to by the peer when it has sent a batch, whose first map the front-end waits at: so it finds the others in the same dispatch. */
-static int batch_is_there;
+static int batch_is_there, loss_is_seen;
 
 static void ask_for_a_batch(int channel, int fd)
 {
@@ -185,8 +185,9 @@ static void run_peer(int listener)
         ask(p.channel, MAP, (VhostUserMMap){.shm_offset = 8 * PAGE, .len = PAGE}, memory);
         ask_for_a_batch(p.channel, memory);
         if (life == 0) {
+            uint64_t one;
             CHECK(ftruncate(memory, 0) == 0); /* under the mapping */
-            usleep(100000);
+            CHECK(wait_readable(loss_is_seen, PATIENCE_MS) && read(loss_is_seen, &one, sizeof(one)) == sizeof(one));
             fill(memory, 8 * PAGE, 1);
             peer_hang_up(&p);
         }
@@ -204,7 +205,11 @@ static void run_driver(const char *path)
     CHECK(ram != MAP_FAILED);
     memset(ram, 0, 16 * PAGE);
     vhushmem_frontend *f = some(vhushmem_frontend_new(path, NULL, &error));
-    ok(vhushmem_frontend_connect(f, PATIENCE_MS, &error));
+    /* The back-end is about to listen. */
+    for (int64_t end = now_ms() + PATIENCE_MS; vhushmem_frontend_connect(f, PATIENCE_MS, NULL) < 0;) {
+        CHECK(now_ms() < end);
+        usleep(1000);
+    }
     vhushmem_guest_memory memory = {.guest_addr = 0x100000, .size = 16 * PAGE, .host = ram, .fd = ram_fd};
     vhushmem_queue queue = {.struct_size = sizeof(queue),
                             .size = 16,
@@ -269,6 +274,8 @@ static void front_end_life(vhushmem_frontend *f)
         CHECK(*(volatile uint64_t *)vhushmem_region_window(region) != 1);
         g_main_context_iteration(NULL, FALSE);
     }
+    uint64_t one = 1;
+    CHECK(write(loss_is_seen, &one, sizeof(one)) == sizeof(one));
     while (events[VHUSHMEM_EVENT_READY] < 2 || events[VHUSHMEM_EVENT_MAP] < 12) {
         g_main_context_iteration(NULL, TRUE);
     }
@@ -343,7 +350,8 @@ int main(int argc, char **argv)
     close(stale);
     CHECK(pipe2(go, O_CLOEXEC) == 0);
     batch_is_there = eventfd(0, EFD_CLOEXEC);
-    CHECK(batch_is_there >= 0);
+    loss_is_seen = eventfd(0, EFD_CLOEXEC);
+    CHECK(batch_is_there >= 0 && loss_is_seen >= 0);
     pid_t peer_pid = fork_peer();
     if (peer_pid == 0) {
         run_peer(listener);
@@ -353,7 +361,6 @@ int main(int argc, char **argv)
         char byte;
         close(go[1]);
         CHECK(read(go[0], &byte, 1) == 1);
-        usleep(100000);
         run_driver(second);
     }
     close(listener);
