@@ -12,10 +12,14 @@ import Testing
     private let shmem: UInt64 = 1 << 22
 
     init() throws {
+        try self.init(answerTimeout: UInt32(patience / 1000))
+    }
+
+    private init(answerTimeout: UInt32) throws {
         let (peer, socket) = try Peer.pair()
         self.peer = peer
         var options = BackendOptions()
-        options.answerTimeout = 50
+        options.answerTimeout = answerTimeout
         options.queues = 2
         backend = try Backend(options)
         try backend.addRegion(id: 3, size: 64 * pageSize)
@@ -145,11 +149,12 @@ import Testing
     }
 
     @Test func answerThatDoesNotComeClosesTheChannel() throws {
-        let channel = try negotiate()
+        let test = try BackendTests(answerTimeout: 50)
+        let channel = try test.negotiate()
         let late = refusal { () throws(ShmemError) in
-            try backend.map(shmid: 3, fd: file.fd, at: 0, length: pageSize)
+            try test.backend.map(shmid: 3, fd: file.fd, at: 0, length: pageSize)
         }
-        #expect(late?.code == ETIMEDOUT && !backend.isNegotiated)
+        #expect(late?.code == ETIMEDOUT && !test.backend.isNegotiated)
         #expect(channel.reachesItsEnd())
     }
 

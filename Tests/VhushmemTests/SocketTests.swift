@@ -69,7 +69,7 @@ import Testing
         var byte: UInt8 = 0
         let got = try withUnsafeMutableBytes(of: &byte) { try received.receive(from: ours.raw, into: $0) }
         #expect(got == 1 && received.count == 8 && !received.wasTruncated)
-        #expect(!watched.isClosed)
+        #expect(watched.isOpen)
         received.closeAll()
         #expect(watched.isClosed && received.isEmpty)
     }
@@ -88,7 +88,7 @@ import Testing
         do {
             let taken = received.takeFirst()
             #expect(taken != nil && received.isEmpty)
-            #expect(!watchedFirst.isClosed && watchedSecond.isClosed)
+            #expect(watchedFirst.isOpen && watchedSecond.isClosed)
         }
         #expect(watchedFirst.isClosed)
     }

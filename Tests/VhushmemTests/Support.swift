@@ -8,6 +8,9 @@ import Testing
 
 let pageSize = Memory.pageSize
 
+/// Long enough for a busy machine: only a test that fails waits so long. Microseconds.
+let patience: UInt64 = 120_000_000
+
 /// A memfd whose page n is filled with the byte n + `first`.
 func makeMemfd(pages: UInt64, first: UInt8 = 1, sealing: Bool = false) throws -> TestFile {
     let fd = memfd_create("vhushmem-test", UInt32(MFD_CLOEXEC) | (sealing ? UInt32(MFD_ALLOW_SEALING) : 0))
@@ -176,16 +179,21 @@ final class Peer {
     }
 
     /// A descriptor that another test looks at, in the midst of a system call, is really closed only when that call is over: so this
-    /// waits a moment before it says no.
+    /// waits before it says no.
     var isClosed: Bool {
-        waitUntilReadable(milliseconds: 300)
+        waitUntilReadable(milliseconds: Int32(patience / 1000))
         return receive(most: 1).map { $0.bytes.isEmpty } ?? false
+    }
+
+    /// Nobody has closed the other end, and nothing came from it.
+    var isOpen: Bool {
+        receive(most: 1) == nil
     }
 
     /// Whether the end comes, behind whatever else there is to read.
     func reachesItsEnd() -> Bool {
         while true {
-            waitUntilReadable(milliseconds: 5000)
+            waitUntilReadable(milliseconds: Int32(patience / 1000))
             guard let (bytes, descriptors) = receive() else { return false }
             for fd in descriptors { close(fd) }
             if bytes.isEmpty { return true }

@@ -11,12 +11,12 @@
     enum Life: CaseIterable {
         case frontEnd, frontEndThatWaits, frontEndThatListens, frontEndThatConnects, backEnd, backEndWithAQueue, regionAlone
 
-        /// False: it did not come to its natural end, which is all right while something fails.
-        func run(_ fault: String = "no fault") -> Bool {
+        /// False: it did not come to its natural end, which is all right while something fails, unless it `isToSucceed`.
+        func run(_ fault: String = "no fault", isToSucceed: Bool = true) -> Bool {
             do {
                 switch self {
                 case .frontEnd: return try FrontendLife(fault).run()
-                case .frontEndThatWaits: return try runWaiting()
+                case .frontEndThatWaits: return try runWaiting(timeout: isToSucceed ? UInt32(patience / 1000) : 20)
                 case .frontEndThatListens: return try runListening()
                 case .frontEndThatConnects: return try runConnecting()
                 case .backEnd: return try runBackend()
@@ -29,7 +29,7 @@
         }
 
         /// connect, which waits by itself; the back-end's answers are there before they are asked for.
-        private func runWaiting() throws -> Bool {
+        private func runWaiting(timeout: UInt32) throws -> Bool {
             let (peer, socket) = try Peer.pair()
             let script = ScriptedBackend(peer)
             for (request, reply) in [
@@ -41,7 +41,7 @@
             defer { drain(peer) }
             let frontend = try Frontend(socket: socket)
             defer { frontend.close() }
-            try frontend.connect(timeout: 20)
+            try frontend.connect(timeout: timeout)
             return frontend.isReady
         }
 
