@@ -35,7 +35,7 @@
 #define FILE_MAX (8 * MIB)        /* as much of it as this */
 #define PIECES_OFFSET (10 * MIB)  /* where the first piece goes, */
 #define PIECES_DISTANCE (2 * MIB) /* and how far from it the next */
-#define PATIENCE_MS 20000
+#define PATIENCE_MS 60000
 
 struct device {
     vhushmem_backend *backend;

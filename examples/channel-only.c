@@ -20,7 +20,7 @@
 #include "own-frontend.h"
 #include "stand-in.h"
 
-#define PATIENCE_MS 20000
+#define PATIENCE_MS 60000
 #define CONFIG_CHANGE_MSG 2
 
 struct vmm {

@@ -32,7 +32,7 @@
 #define RAM_ADDR UINT64_C(0x100000) /* where the guest would have its memory */
 #define RAM_SIZE 0x10000
 #define QUEUE_SIZE 16
-#define PATIENCE_MS 20000
+#define PATIENCE_MS 60000
 
 /* Where in that memory what lies. */
 enum { DESC = 0, AVAIL = 0x1000, USED = 0x2000, REQUEST = 0x3000, REPLY = 0x3100 };

@@ -10,7 +10,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#define PATIENCE_S 20
+#define PATIENCE_S 60
 #define BIT(n) (UINT64_C(1) << (n))
 
 /* Without these nothing can be mapped. */

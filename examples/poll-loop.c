@@ -18,7 +18,7 @@
 #include "control.h"
 #include "stand-in.h"
 
-#define PATIENCE_MS 20000
+#define PATIENCE_MS 60000
 
 struct vmm {
     vhushmem_region *region; /* NULL: the handshake is not done */

@@ -31,7 +31,7 @@
 #include "own-frontend.h"
 #include "stand-in.h"
 
-#define PATIENCE_S 20
+#define PATIENCE_S 60
 
 /* ---- in the place of KVM's listener ---- */
 

@@ -21,7 +21,7 @@
 #include "control.h"
 #include "guest.h"
 
-#define PATIENCE_S 20
+#define PATIENCE_S 60
 #define MAX_LETTERS 26
 #define CELLS 64
 
