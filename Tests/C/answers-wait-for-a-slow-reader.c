@@ -27,11 +27,10 @@ int main(void)
         } else if (!wait_readable((int)ok(vhushmem_frontend_get_fd(r.frontend)), 0)) {
             break; /* both directions are full, and the front-end waits for neither */
         }
-        int64_t begin = now_ms();
+        alarm(PATIENCE_MS / 1000); /* a dispatch that waits for this thread waits for ever */
         if (wait_readable((int)ok(vhushmem_frontend_get_fd(r.frontend)), 0)) {
             vhushmem_frontend_dispatch(r.frontend);
         }
-        CHECK(now_ms() - begin < 3000);
     }
     if (r.events[VHUSHMEM_EVENT_CHANNEL_LOST] == 0) {
         for (int i = 0; i < sent; i++) {

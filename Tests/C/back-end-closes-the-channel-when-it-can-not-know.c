@@ -6,7 +6,8 @@ static void loses_the_channel(answerer how, int code)
 {
     uint64_t page = PAGE;
     backend_rig r;
-    vhushmem_backend_options options = {.struct_size = sizeof(options), .answer_timeout_ms = 300};
+    vhushmem_backend_options options = {.struct_size = sizeof(options),
+                                        .answer_timeout_ms = code == -ETIMEDOUT ? 300 : PATIENCE_MS};
     backend_rig_open(&r, 16 * page, &options);
     int fd = memfd_of(page, 1);
     how.channel = r.channel;

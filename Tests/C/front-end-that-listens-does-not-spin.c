@@ -19,17 +19,20 @@ static int dial(coming_rig *c)
     return fd;
 }
 
-/* How often a front-end finds something to do in so long. */
-static int turns(coming_rig *c, int ms)
+/* Lets a front-end find something to do so many times, and for so long. Returns how often it found something in each `every_ms`. */
+static double turns(coming_rig *c, int least, int least_ms, int every_ms)
 {
     int count = 0, fd = (int)ok(vhushmem_frontend_get_fd(c->r.frontend));
-    for (int64_t end = now_ms() + ms; now_ms() < end;) {
+    int64_t begin = now_ms(), took = 0;
+    for (; count < least || took < least_ms; took = now_ms() - begin) {
+        CHECK(took < PATIENCE_MS);
         if (wait_readable(fd, 1)) {
             ok(vhushmem_frontend_dispatch(c->r.frontend));
             count++;
         }
     }
-    return count;
+    /* The first turn need not wait. */
+    return (double)(count - 1) * every_ms / (double)took;
 }
 
 /* The back-end has come, and every descriptor is in use. */
@@ -39,18 +42,17 @@ static void wants_descriptors(coming_rig *c, bool ready_before)
     if (ready_before) {
         coming_ready(c);
         coming_leave(c);
-        turns(c, 50);
     }
-    int ended = c->r.events[VHUSHMEM_EVENT_DISCONNECT], fd = dial(c);
-    CHECK(fd >= 0);
+    int ended = c->r.events[VHUSHMEM_EVENT_DISCONNECT], fd = -1;
+    STEP_UNTIL((fd = dial(c)) >= 0, pump_once(c->r.frontend));
     ok(vhushmem_frontend_get_fd(c->r.frontend));
     CHECK(getrlimit(RLIMIT_NOFILE, &before) == 0);
     none = before;
     none.rlim_cur = 3;
     CHECK(setrlimit(RLIMIT_NOFILE, &none) == 0);
-    int count = turns(c, 350);
+    double rate = turns(c, 3, 350, 100);
     CHECK(setrlimit(RLIMIT_NOFILE, &before) == 0);
-    CHECK(count >= 2 && count <= 8); /* ten a second */
+    CHECK(rate <= 2); /* ten a second, and a busy machine makes it fewer */
     EQ(c->r.events[VHUSHMEM_EVENT_DISCONNECT], ended);
 
     /* It is let in when there is one. */
@@ -78,7 +80,9 @@ int main(void)
     coming_leave(&c);
     int ended = c.r.events[VHUSHMEM_EVENT_DISCONNECT], fd = -1, calls = 0,
         loop = (int)ok(vhushmem_frontend_get_fd(c.r.frontend));
-    for (int64_t end = now_ms() + 400; now_ms() < end;) {
+    int64_t begin = now_ms(), took = 0;
+    for (; took < 400 || calls < 3; took = now_ms() - begin) {
+        CHECK(took < PATIENCE_MS);
         if (fd < 0 && (fd = dial(&c)) >= 0) {
             calls++;
             CHECK(write(fd, "nonsense that is long enough", 28) == 28);
@@ -97,8 +101,8 @@ int main(void)
     if (fd >= 0) {
         close(fd);
     }
-    CHECK(calls >= 2 && calls <= 21);
-    printf("note: let in %d times in 400 ms\n", calls);
+    CHECK(calls <= 2 + took / 20); /* the last has called, and need not have been let in */
+    printf("note: let in %d times in %d ms\n", calls, (int)took);
     coming_ready(&c);
     coming_leave(&c);
     coming_close(&c);

@@ -18,8 +18,10 @@ static void times_out(size_t sent)
     int64_t begin = now_ms();
     send_bytes(r.channel, bytes, sent, &fd, 1);
     pump(r.frontend);
-    EQ(r.events[VHUSHMEM_EVENT_CHANNEL_LOST], 0);
-    shows(r.region, 0, page, 1, 0);
+    if (r.events[VHUSHMEM_EVENT_CHANNEL_LOST] ==
+        0) { /* else the machine is slow: the limit has passed already, as is checked below */
+        shows(r.region, 0, page, 1, 0);
+    }
     PUMP_UNTIL(r.frontend, r.events[VHUSHMEM_EVENT_CHANNEL_LOST] > 0);
     CHECK(now_ms() - begin >= 290);
     EQ(r.last.result, -ETIMEDOUT);

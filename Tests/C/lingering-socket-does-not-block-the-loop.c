@@ -18,16 +18,15 @@ int main(void)
     CHECK(fcntl(sender, F_SETFL, O_NONBLOCK) == 0);
     static const char bytes[65536];
     while (write(sender, bytes, sizeof(bytes)) > 0) {}
-    struct linger linger = {.l_onoff = 1, .l_linger = 30};
+    struct linger linger = {.l_onoff = 1, .l_linger = 3600};
     CHECK(setsockopt(sender, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger)) == 0);
 
     rig_open(&r, 16 * PAGE, NULL);
     VhostUserMMap m = mmap_of(0, 0, 0, PAGE, 0);
     send_message(r.channel, MAP, 0x9, &m, sizeof(m), &sender, 1);
-    close(sender); /* the last one is the library's */
-    int64_t start = now_ms();
+    close(sender);             /* the last one is the library's */
+    alarm(PATIENCE_MS / 1000); /* ends a test that lingers */
     EQ(rig_answer(&r, MAP), -ENODEV);
-    CHECK(now_ms() - start < 15000);
     rig_close(&r);
     close(listener);
     return 0;

@@ -11,12 +11,16 @@ int main(void)
     r.peer.mute = GET_FEATURES;
     rig_new(&r, &options);
     int64_t begin = now_ms();
+    int turns = 0;
     ok(vhushmem_frontend_start(r.frontend, &error));
-    pump(r.frontend);
-    CHECK(!wait_readable((int)ok(vhushmem_frontend_get_fd(r.frontend)), 100));
-    CHECK(wait_readable((int)ok(vhushmem_frontend_get_fd(r.frontend)), PATIENCE_MS));
+    /* What it does before is to send: it may be readable for that, and dispatching does not end anything then. */
+    int fd = (int)ok(vhushmem_frontend_get_fd(r.frontend));
+    while (r.events[VHUSHMEM_EVENT_DISCONNECT] == 0) {
+        CHECK(wait_readable(fd, PATIENCE_MS));
+        vhushmem_frontend_dispatch(r.frontend);
+        CHECK(++turns < 10); /* it does not spin */
+    }
     CHECK(now_ms() - begin >= 290);
-    vhushmem_frontend_dispatch(r.frontend);
     EQ(r.events[VHUSHMEM_EVENT_DISCONNECT], 1);
     EQ(r.last.result, -ETIMEDOUT);
     rig_close(&r);
