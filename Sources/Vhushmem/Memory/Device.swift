@@ -223,8 +223,8 @@ public final class Device: @unchecked Sendable {
             users.bitwiseAnd(~Device.hasRemoved, ordering: .acquiringAndReleasing)
             let gone = removed
             // Programs have pointers to a container, and no reference to the region. Such a region stays until the device goes.
-            removed = gone.filter { $0.container != nil || !$0.observers.isEmpty }
-            return gone.filter { $0.container == nil && $0.observers.isEmpty }
+            removed = gone.filter { $0.container != nil || $0.observer != nil }
+            return gone.filter { $0.container == nil && $0.observer == nil }
         }
         // What a thread mapped after the region was taken out. The windows go behind this, with no lock held.
         for region in gone { region.unmapAll() }
