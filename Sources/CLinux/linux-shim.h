@@ -234,6 +234,18 @@ static inline void *vhu_mremap_over(void *from, size_t length, void *to)
 /* An old length of 0 leaves what is there and maps the same pages once more. */
 static inline void *vhu_mremap_duplicate(void *from, size_t length) { return mremap(from, 0, length, MREMAP_MAYMOVE); }
 
+/* Whether private memory, which others may be writing to, holds nothing but zeros: whole words at an address that is aligned for them. */
+__attribute__((no_sanitize("thread"))) static inline bool vhu_is_zero(const void *memory, size_t length)
+{
+    const volatile uint64_t *words = (const volatile uint64_t *)memory;
+    for (size_t i = 0; i < length / sizeof(*words); i++) {
+        if (words[i] != 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
 static const int vhu_read_implies_exec = READ_IMPLIES_EXEC;
 /* A number that is no personality asks for the present one. */
 static inline int vhu_personality(void) { return personality(0xffffffff); }

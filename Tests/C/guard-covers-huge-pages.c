@@ -85,7 +85,7 @@ static void truncated_to(uint64_t left, uint64_t flags)
 
 int main(void)
 {
-    huge = huge_page_or_skip(3, NULL);
+    huge = movable_huge_page_or_skip(3, NULL);
     rig_open(&r, 8 * huge, NULL);
     guard_begin();
     for (uint64_t left = 0; left < 3; left++) {

@@ -38,4 +38,23 @@ static inline uint64_t huge_page_or_skip(long needed, long *free_pages)
     return huge;
 }
 
+/* The same for tests that map huge pages into a window, which takes a kernel that can move them. */
+static inline uint64_t movable_huge_page_or_skip(long needed, long *free_pages)
+{
+    uint64_t huge = huge_page_or_skip(needed, free_pages);
+    int fd = memfd_create("huge", MFD_CLOEXEC | MFD_HUGETLB);
+    CHECK(fd >= 0 && ftruncate(fd, (off_t)huge) == 0);
+    char *room = mmap(NULL, 2 * huge, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    char *trial = mmap(NULL, huge, PROT_READ, MAP_SHARED, fd, 0);
+    CHECK(room != MAP_FAILED && trial != MAP_FAILED);
+    char *target = room + (huge - (uintptr_t)room % huge) % huge;
+    if (mremap(trial, huge, huge, MREMAP_MAYMOVE | MREMAP_FIXED, target) == MAP_FAILED) {
+        skip("the kernel moves no huge pages (that takes Linux 5.16)");
+    }
+    munmap(target, huge);
+    munmap(room, 2 * huge);
+    close(fd);
+    return huge;
+}
+
 #endif

@@ -40,7 +40,7 @@ static void too_many(rig *r)
 int main(void)
 {
     long free_pages;
-    huge = huge_page_or_skip(2, &free_pages);
+    huge = movable_huge_page_or_skip(2, &free_pages);
     through_every_door(facts, 8 * huge, NULL, NULL);
     if (free_pages < 1024) {
         through_every_door(too_many, 1025 * huge, NULL, NULL);

@@ -41,9 +41,12 @@ enum {
  * Without `data` (-EFAULT) the memory at the address is made to take the access when the instruction runs again: a hole that is
  * read shows zeros from then on; a page that is written, be it in a hole or in a read-only mapping, becomes private memory with
  * the same bytes, which neither the file nor the back-end sees. At most VHUSHMEM_MAX_SCRATCH_PAGES pages of a region become so;
- * those in holes make room for newer ones, those in mappings last as long as their mapping. Pages that a mapping's file has lost
- * (it was truncated) show zeros from then on, and can be written where the mapping is read-write; the mapping is broken then
- * (vhushmem_mapping_info). The call may wait for the storage of the file, as the guest's access itself would.
+ * those in holes make room for newer ones, those in mappings last as long as their mapping. A page that a mapping's file lacks (it was
+ * truncated, or never was so long) shows zeros for the moment, and is the file's again later: see guard.h. The call may wait for the
+ * storage of the file, as the guest's access itself would.
+ *
+ * VHUSHMEM_ACCESS_UNKNOWN at a page that can be read changes nothing the first time: the instruction may have been a read that works now.
+ * If the same page comes again within a second, it counts as a write.
  *
  * @param shm_offset  first byte of the access in the region (guest address less the address where the region begins), or
  *                    VHUSHMEM_OFFSET_UNKNOWN where the exit does not tell: then every hole shows zeros from then on.

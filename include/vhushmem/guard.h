@@ -10,9 +10,21 @@
  * is gone, which ends the process. A back-end can do that to a VMM whose threads read a window (a guest's access comes as a fault of its
  * vCPU: vhushmem_resolve_guest_fault), and a front-end can do it to a device that reads guest memory.
  *
- * With the guard the page becomes memory of zeros, and the instruction runs again. In a window, the mapping is then broken: the event
- * BROKEN tells the program, vhushmem_mapping_info and the status show it, and everything else in the window is as it was. In a device, the
- * connection to the front-end ends.
+ * With the guard the page shows zeros, and the instruction runs again. In a window that is for the moment, ten milliseconds at least: then
+ * the page is the file's again, and who touches it finds what the file has or is given zeros once more. The library ends such covers when
+ * the next page is touched that its file lacks, at the next vhushmem_region_read or _write, in vhushmem_region_heal, and when a front-end
+ * or a channel of the device is dispatched, which their loops are woken for. Until then a reader sees zeros even if the file has grown, and
+ * what is written to a page that the file never had is lost. (What is written to a page that the file had stays until the file is seen to
+ * have the page again: its file system may be full.) At most VHUSHMEM_MAX_SCRATCH_PAGES pages of a region are covered; the oldest makes room.
+ *
+ * A mapping that lacks a page which the file had when it was mapped is broken: the event BROKEN tells the program, vhushmem_mapping_info and
+ * the status show it, and everything else in the window is as it was. When the file has its pages again the mapping is whole, and the event
+ * HEALED tells. A page beyond the end of a file that never was so long (VHUSHMEM_FD_ALLOW_BEYOND_END) breaks nothing.
+ *
+ * Huge pages, memfds that are mapped privately and memory of devices do not come back before they are unmapped: zeros take the place of all
+ * that follows the page in its mapping. Nor do pages that take no writes (their file system is full): a copy stands there.
+ *
+ * In a device, memory that a front-end gave goes as a whole, and the connection to the front-end ends.
  *
  * The library installs no signal handler unless vhushmem_guard_install is called. A program that has one of its own calls
  * vhushmem_guard_handle_sigbus from it.
@@ -25,9 +37,11 @@ G_BEGIN_DECLS
 /**
  * To be called first in a handler of SIGBUS that was installed with SA_SIGINFO.
  *
- * It makes the page that was touched one that can be touched: zeros in the place of what the file has lost, from there to the end of the
- * mapping, or of that page alone while the mapping's end is there; a copy in the place of a page that can be read and not written (its
- * file system is full). It may wait for the storage of a file, as the access itself would.
+ * It makes the page that was touched one that can be touched: zeros in the place of a page that the file lacks; a copy in the place of a
+ * page that can be read and not written (its file system is full). It may wait for the storage of a file, as the access itself would.
+ * Where the mapping has gone meanwhile and its hole can be read, it changes nothing.
+ *
+ * It does nothing where SIGBUS is blocked: the kernel then ends the process without calling a handler.
  *
  * Async-signal-safe in the thread that was signalled: it allocates nothing and leaves errno as it was. It takes locks of the library's,
  * which that thread can't hold: the library itself never touches such memory with a lock held.

@@ -14,6 +14,10 @@
  * guest does in holes, and writes to read-only mappings, are exits with KVM_EXIT_MMIO on every host. A map for which no slot is left is
  * refused with ENOSPC. Taking a slot away makes KVM forget what it knows of all of the guest's memory, which takes time.
  *
+ * Slots change together with the mappings, under the lock of the device: the guest has at every moment what is mapped, whichever threads
+ * map, place and remove. When vhushmem_kvm_remove or vhushmem_kvm_free returns, the VM has no slot of the region left; they may be called
+ * beside a map, and in a listener.
+ *
  * Thread rule of this header: any thread.
  */
 

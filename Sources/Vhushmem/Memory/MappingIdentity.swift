@@ -8,6 +8,7 @@ struct MappingIdentity {
     private static let announcedBit: UInt64 = 1 << 16
     private static let leavingBit: UInt64 = 1 << 17
     private static let localBit: UInt64 = 1 << 18
+    private static let hugePagesBit: UInt64 = 1 << 19
     private static let pagesMask: UInt64 = 0xffff
     private static let generationShift: UInt64 = 20
 
@@ -18,10 +19,10 @@ struct MappingIdentity {
     }
 
     /// 44 bits: a device that maps a million files a second uses them up in half a year, and begins again then.
-    init(generation: UInt64, isLocal: Bool, pagesInFile: UInt64?) {
+    init(generation: UInt64, isLocal: Bool, hasHugePages: Bool = false, pagesInFile: UInt64?) {
         bits =
             generation &<< MappingIdentity.generationShift | (isLocal ? MappingIdentity.localBit : 0)
-            | MappingIdentity.code(pagesInFile)
+            | (hasHugePages ? MappingIdentity.hugePagesBit : 0) | MappingIdentity.code(pagesInFile)
     }
 
     var generation: UInt64 { bits &>> MappingIdentity.generationShift }
@@ -38,6 +39,9 @@ struct MappingIdentity {
 
     /// Its file is in memory or on a local disk: to look at a page waits for no other process or machine.
     var isLocal: Bool { bits & MappingIdentity.localBit != 0 }
+
+    /// Its file is one of huge pages, which are replaced as a whole.
+    var hasHugePages: Bool { bits & MappingIdentity.hugePagesBit != 0 }
 
     /// How many of its first pages the file had when it was mapped; nil: all. Exact up to 4095; larger numbers are rounded down to 12 bits.
     var pagesInFile: UInt64? {

@@ -131,7 +131,15 @@ extension Region {
         let isLoss = record.facts.pagesInFile.map { (page &- record.start) / Memory.pageSize < $0 } ?? true
         let cover = CoveredPages.Page(
             offset: page, kind: .lease, generation: record.facts.generation, shadow: shadow, isLoss: isLoss, since: Clock.now())
-        try makeRoom(for: cover)
+        do throws(PageTrouble) {
+            try makeRoom(for: cover)
+        } catch {
+            // There is no room for one page more that could come back. So none does, but nothing that was written is lost.
+            guard isLoss, case .tooManyPages = error else { throw error }
+            try replaceRest(of: record, from: page)
+            try? Memory.unmap(shadow, Int(clamping: Memory.pageSize))
+            return
+        }
         guard let range = ByteRange(start: page, length: Memory.pageSize) else { return }
         do throws(Errno) {
             try window.fill(range, protection: word.isWritable ? PROT_READ | PROT_WRITE : PROT_READ)
@@ -160,8 +168,9 @@ extension Region {
             try memory.move(to: window.baseAddress + Int(clamping: page))
         } catch {
             ProcessBudget.give(cover.cost)
-            // A huge page can't be replaced in part.
-            throw .failed(error.code == EINVAL ? EOPNOTSUPP : error.code)
+            // A huge page can't be replaced in part. (Before Linux 6.3 the kernel says ENOMEM.)
+            let isHuge = record?.facts.hasHugePages == true && Region.splitsAHugePage(error)
+            throw .failed(isHuge ? EOPNOTSUPP : error.code)
         }
         covers.append(cover)
     }
@@ -182,7 +191,9 @@ extension Region {
             _ = covers.remove(at: index)
             return true
         }
-        guard let index = covers.firstIndex(where: { $0.kind == .inHole || $0.kind == .lease }) else { return false }
+        guard let index = covers.firstIndex(where: { $0.kind == .inHole || $0.kind == .lease && !mustKeep($0) }) else {
+            return false
+        }
         if covers[index].kind == .lease {
             guard endLease(at: index) else { return false }
             if let index = covers.firstIndex(where: { $0.kind == .watched }) { _ = covers.remove(at: index) }
@@ -239,7 +250,7 @@ extension Region {
                 from = end &+ Memory.pageSize
             }
         } catch {
-            guard error.code == EINVAL, let start = fillHugePages(pages, from: page, protection: protection) else {
+            guard Region.splitsAHugePage(error), let start = fillHugePages(pages, from: page, protection: protection) else {
                 throw .failed(error.code)
             }
             first = start
@@ -254,6 +265,9 @@ extension Region {
         }
     }
 
+    /// Whether the kernel may have refused because a huge page would have been split: with EINVAL, or before Linux 6.3 with ENOMEM.
+    private static func splitsAHugePage(_ error: Errno) -> Bool { error.code == EINVAL || error.code == ENOMEM }
+
     /// Huge pages go each as a whole, and so there are no pages of the guest's own among them. What comes before the one that was lost is
     /// the file's still; how large it is shows by what the kernel takes. Returns where the zeros begin; nil: nowhere.
     private func fillHugePages(_ pages: ByteRange, from page: UInt64, protection: Int32) -> UInt64? {
@@ -265,7 +279,7 @@ extension Region {
                 try window.fill(rest, protection: protection)
                 return start
             } catch {
-                guard error.code == EINVAL, start > pages.start else { return nil }
+                guard Region.splitsAHugePage(error), start > pages.start else { return nil }
             }
             size = size &* 2
         }

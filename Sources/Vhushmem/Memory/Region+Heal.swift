@@ -35,15 +35,12 @@ extension Region {
     func care(at now: UInt64) -> UInt64? {
         let (next, isBroken) = device.lock.withLock { () -> (UInt64?, Bool) in
             endLeases(at: now)
-            let first = covers.firstIndex { $0.kind == .lease }.map { covers[$0].since &+ CoveredPages.lease }
+            let first = covers.firstIndex { $0.kind == .lease && $0.since &+ CoveredPages.lease > now }
+                .map { covers[$0].since &+ CoveredPages.lease }
+            if first == nil, brokenCount == 0 { stopCaring() }
             return (first, brokenCount > 0)
         }
-        guard isBroken else {
-            if next == nil {
-                device.lock.withLock { if covers.firstIndex(where: { $0.kind == .lease }) == nil { stopCaring() } }
-            }
-            return next
-        }
+        guard isBroken else { return next }
         for _ in 0..<Region.brokenInALook {
             guard let record = nextBroken(localOnly: true, passing: Region.recordsInALook) else { break }
             look(at: record, evenIfUntold: false)
@@ -77,6 +74,7 @@ extension Region {
         guard had > 0 else { return }
         var page: UInt64? = pages.start &+ (had &- 1) &* Memory.pageSize
         var from = 0
+        giveBackKeptPages(of: record)
         // No lock is held while a page is touched. If it is another mapping's by then, that changes nothing for this one.
         while let offset = page {
             guard Memory.touch(window.baseAddress + Int(clamping: offset), writing: false) == .works else { return }
@@ -90,6 +88,28 @@ extension Region {
             }
         }
         device.lock.withLock { markWhole(record) }
+    }
+
+    /// Pages that were kept since somebody had written to them are the file's again, if it has them.
+    private func giveBackKeptPages(of record: MappingRecord) {
+        let generation = record.facts.generation
+        var from = 0
+        while true {
+            let kept = device.lock.withLock { () -> CoveredPages.Page? in
+                while from < covers.count {
+                    let cover = covers[from]
+                    from &+= 1
+                    if cover.kind == .lease, cover.isLoss, cover.generation == generation { return cover }
+                }
+                return nil
+            }
+            guard let kept, let shadow = kept.shadow else { return }
+            guard Memory.touch(shadow, writing: false) == .works else { continue }
+            device.lock.withLock {
+                let index = covers.firstIndex { $0.kind == .lease && $0.generation == generation && $0.shadow == shadow }
+                if let index { _ = endLease(at: index) }
+            }
+        }
     }
 
     // MARK: With the lock held
@@ -119,12 +139,19 @@ extension Region {
         var index = 0
         while index < covers.count {
             let page = covers[index]
-            if page.kind == .lease, now >= page.since &+ CoveredPages.lease {
+            if page.kind == .lease, now >= page.since &+ CoveredPages.lease, !mustKeep(page) {
                 let before = covers.count
                 if endLease(at: index), covers.count < before { continue }
             }
             index &+= 1
         }
+    }
+
+    /// Whether somebody has written to a page that the file had: the file system may be full, or the storage fail. What was written stays
+    /// until the file is seen to have the page.
+    func mustKeep(_ page: CoveredPages.Page) -> Bool {
+        page.kind == .lease && page.isLoss
+            && !vhu_is_zero(window.baseAddress + Int(clamping: page.offset), Int(clamping: Memory.pageSize))
     }
 
     /// Moves the page of the file back into the window. False: the kernel has no room for that now.

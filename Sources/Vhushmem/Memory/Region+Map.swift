@@ -298,7 +298,8 @@ extension Region {
     @inline(__always)
     private func makeRecord(_ intent: borrowing MapIntent) -> MappingRecord {
         let identity = MappingIdentity(
-            generation: device.nextGeneration(), isLocal: intent.plan.isLocal, pagesInFile: intent.plan.pagesInFile)
+            generation: device.nextGeneration(), isLocal: intent.plan.isLocal,
+            hasHugePages: intent.plan.pageSize != Memory.pageSize, pagesInFile: intent.plan.pagesInFile)
         return MappingRecord(
             start: intent.start, length: intent.length, fileOffset: UInt64(truncatingIfNeeded: intent.plan.fileOffset),
             word: MappingWord(writable: intent.isWritable, retaining: intent.object).bits, identity: identity.bits)
