@@ -310,15 +310,18 @@ public final class Device: @unchecked Sendable {
         Log.warning("the kernel won't leave mappings out of core dumps: \(Errno.text(failure.code)) (errno \(failure.code))")
     }
 
-    /// SHMEM_UNMAP likewise.
+    /// SHMEM_UNMAP likewise. Returns how many bytes the mapping had.
     @_optimize(speed)
-    func carryOutUnmap(_ map: SharedMemoryMap) throws(ShmemError) {
+    @discardableResult
+    func carryOutUnmap(_ map: SharedMemoryMap) throws(ShmemError) -> UInt64 {
         let isMissing = {
             ShmemError(ENOENT, .unmap(shmid: map.shmid, offset: map.offset, length: map.length), .noSuchRegion)
         }
+        var length: UInt64 = 0
         try withRegion(id: map.shmid, isMissing: isMissing) { region throws(ShmemError) in
-            try region.unmapLeavingCommit(at: map.offset, length: map.length)
+            length = try region.unmapLeavingCommit(at: map.offset, length: map.length)
         }
+        return length
     }
 
     /// Tells every region's observers that what changed is complete: after the answer to what `handleMap` and `handleUnmap` did.

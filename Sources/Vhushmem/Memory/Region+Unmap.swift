@@ -14,8 +14,10 @@ extension Region {
         commit()
     }
 
+    /// Returns how many bytes the mapping had.
     @_optimize(speed)
-    func unmapLeavingCommit(at offset: UInt64, length: UInt64) throws(ShmemError) {
+    @discardableResult
+    func unmapLeavingCommit(at offset: UInt64, length: UInt64) throws(ShmemError) -> UInt64 {
         let subject = ShmemError.Subject.unmap(shmid: id, offset: offset, length: length)
         let range = options.unmapsByOffset ? try checkedOffset(offset, subject) : try checkedRange(offset, length, subject)
         let (record, isGone) = try device.lock.withLock { () throws(ShmemError) -> (MappingRecord, Bool) in
@@ -28,8 +30,8 @@ extension Region {
             table.replace(with: record.leaving)
             return (record, false)
         }
-        if isGone { return MappingWord(bits: record.word).release() }
-        try tellAndTakeOut(record, subject)
+        if isGone { MappingWord(bits: record.word).release() } else { try tellAndTakeOut(record, subject) }
+        return record.length
     }
 
     /// The same where somebody has to be told first.

@@ -196,11 +196,11 @@ final class BackendChannel {
         _ header: MessageHeader, _ payload: UnsafeRawBufferPointer, isOlder: Bool, _ reports: Bool,
         _ report: (ServedRequest) -> Void
     ) -> Step {
-        let map = SharedMemoryMap(payload)
+        var map = SharedMemoryMap(payload)
         var failure: ShmemError?
         isCarryingOut = true
         do throws(ShmemError) {
-            try carryOut(header, map, payload.count, isOlder: isOlder)
+            try carryOut(header, &map, payload.count, isOlder: isOlder)
             counters.countServed(header.request)
         } catch {
             counters.countRefused(header.request)
@@ -284,17 +284,20 @@ final class BackendChannel {
     /// SHMEM_MAP or SHMEM_UNMAP. In the order of what the message itself must be, then of what the device says.
     @_optimize(speed)
     @inline(__always)
-    private func carryOut(_ header: MessageHeader, _ map: SharedMemoryMap?, _ length: Int, isOlder: Bool) throws(ShmemError) {
+    private func carryOut(
+        _ header: MessageHeader, _ map: inout SharedMemoryMap?, _ length: Int, isOlder: Bool
+    ) throws(ShmemError) {
         let isMap = header.request == BackendRequest.shmemMap
         // One look at all; which of them it was is asked only when it matters.
-        guard let map, header.reservedFlags == 0, !stream.descriptorsWereTruncated, isNegotiated, !isOlder,
+        guard let asked = map, header.reservedFlags == 0, !stream.descriptorsWereTruncated, isNegotiated, !isOlder,
             stream.descriptorCount == (isMap ? 1 : 0)
         else { throw refusal(header, map, length, isOlder: isOlder) }
         if isMap, let fd = stream.firstDescriptor {
-            try device.carryOutMap(map, fd: fd, isBatched: mapsInDispatch > 0)
+            try device.carryOutMap(asked, fd: fd, isBatched: mapsInDispatch > 0)
             mapsInDispatch = mapsInDispatch &+ 1
         } else {
-            try device.carryOutUnmap(map)
+            // What was undone is reported, where the length was not looked at.
+            map?.length = try device.carryOutUnmap(asked)
         }
     }
 
