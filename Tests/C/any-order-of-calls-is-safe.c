@@ -346,10 +346,7 @@ static void run(int count)
     EQ(tokens, 0);
 }
 
-static bool all_was_seen(void)
-{
-    return frees_inside > 0 && starts_reset > 0 && ready_inside > 0;
-}
+static bool all_was_seen(void) { return frees_inside > 0 && starts_reset > 0 && ready_inside > 0; }
 
 int main(void)
 {

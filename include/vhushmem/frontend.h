@@ -52,9 +52,9 @@ typedef struct vhushmem_frontend_options {
 
 /** What an event tells. */
 typedef enum vhushmem_event_type {
-    VHUSHMEM_EVENT_READY = 1,         /**< the handshake is done; the regions are there; again after a reconnection */
-    VHUSHMEM_EVENT_MAP = 2,           /**< a SHMEM_MAP was served or refused; the answer, if one was owed, has been sent */
-    VHUSHMEM_EVENT_UNMAP = 3,         /**< a SHMEM_UNMAP was served or refused; likewise. len is that of the mapping which was undone */
+    VHUSHMEM_EVENT_READY = 1, /**< the handshake is done; the regions are there; again after a reconnection */
+    VHUSHMEM_EVENT_MAP = 2,   /**< a SHMEM_MAP was served or refused; the answer, if one was owed, has been sent */
+    VHUSHMEM_EVENT_UNMAP = 3, /**< a SHMEM_UNMAP was served or refused; likewise. len is that of the mapping which was undone */
     VHUSHMEM_EVENT_OTHER_REQUEST = 4, /**< the back-end sent another request, which was carried out or refused */
     VHUSHMEM_EVENT_RESET = 5,         /**< a reset is complete: nothing is mapped and no older request will be served */
     VHUSHMEM_EVENT_CHANNEL_LOST = 6,  /**< the back-end channel is closed; nothing can be mapped or unmapped any more */

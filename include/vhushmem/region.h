@@ -295,7 +295,7 @@ VHUSHMEM_API void *vhushmem_region_translate(vhushmem_region *region, uint64_t s
  *          -EINVAL  the range is not inside the region;
  *          -ENOENT  not all of it is mapped;
  *          -EAGAIN  what is mapped there changed each of 1,000 times while it was copied;
- *          -EIO     the file lacks a page of it, also where zeros are shown in its place; or it is the memory of a device that the kernel can't copy from;
+ *          -EIO     the file lacks a page of it, also where zeros are shown in its place, or takes no writes to a page that was written; or it is the memory of a device that the kernel can't copy from;
  *          -EPERM   this process may not use process_vm_readv on itself (a seccomp filter);
  *          -EFAULT  region or buf is NULL.
  * Thread rule: any thread.  Since: 0.1

@@ -141,14 +141,16 @@ extension Region {
             return
         }
         guard let range = ByteRange(start: page, length: Memory.pageSize) else { return }
+        // First: who copies bytes beside this must not take the zeros for the file's.
+        noteCover(1)
         do throws(Errno) {
             try window.fill(range, protection: word.isWritable ? PROT_READ | PROT_WRITE : PROT_READ)
         } catch {
+            noteCover(-1)
             ProcessBudget.give(cover.cost)
             throw .failed(error.code)
         }
         covers.append(cover)
-        noteCover(1)
         if isLoss { markBroken(record) { $0.broken } }
         startCaring(at: cover.since &+ CoveredPages.lease)
     }
@@ -164,9 +166,11 @@ extension Region {
             dropShadow(covers.remove(at: index))
         }
         try makeRoom(for: cover)
+        if kind == .apart { noteCover(1) }
         do throws(Errno) {
             try memory.move(to: window.baseAddress + Int(clamping: page))
         } catch {
+            if kind == .apart { noteCover(-1) }
             ProcessBudget.give(cover.cost)
             // A huge page can't be replaced in part. (Before Linux 6.3 the kernel says ENOMEM.)
             let isHuge = record?.facts.hasHugePages == true && Region.splitsAHugePage(error)
@@ -218,10 +222,8 @@ extension Region {
     }
 
     private func dropShadow(_ page: CoveredPages.Page) {
-        if let shadow = page.shadow {
-            try? Memory.unmap(shadow, Int(clamping: Memory.pageSize))
-            noteCover(-1)
-        }
+        if let shadow = page.shadow { try? Memory.unmap(shadow, Int(clamping: Memory.pageSize)) }
+        if page.kind == .lease || page.kind == .apart { noteCover(-1) }
         ProcessBudget.give(page.cost)
     }
 
@@ -237,6 +239,8 @@ extension Region {
         guard let pages = ownedPages(record) else { return }
         let word = MappingWord(bits: record.word)
         guard word.hasZeroTail || ProcessBudget.takes(1) else { throw .budget }
+        // Where the zeros begin, before there are any: who reads bytes for the program is told that they are none of the file's.
+        noteZeros(from: record.facts.hasHugePages ? pages.start : page, in: record)
         markBroken(record) { $0.withZeroTail }
         let protection = word.isWritable ? PROT_READ | PROT_WRITE : PROT_READ
         var first = page
@@ -258,11 +262,16 @@ extension Region {
         while let index = covers.firstIndex(where: { $0.kind == .lease && $0.offset >= first && $0.offset < pages.end }) {
             dropShadow(covers.remove(at: index))
         }
-        // Where the zeros begin: who reads bytes for the program is told that they are none of the file's.
-        let known = word.hasZeroTail ? record.facts.pagesInFile ?? .max : .max
-        if let now = current(record) {
-            table.replace(with: now.withPagesInFile(min(known, (first &- pages.start) / Memory.pageSize)))
+        if record.facts.hasHugePages, let now = current(record) {
+            let before = word.hasZeroTail ? record.facts.pagesInFile ?? .max : .max
+            table.replace(with: now.withPagesInFile(min(before, (first &- pages.start) / Memory.pageSize)))
         }
+    }
+
+    private func noteZeros(from page: UInt64, in record: MappingRecord) {
+        guard let now = current(record) else { return }
+        let known = MappingWord(bits: now.word).hasZeroTail ? now.facts.pagesInFile ?? .max : .max
+        table.replace(with: now.withPagesInFile(min(known, (page &- now.start) / Memory.pageSize)))
     }
 
     /// Whether the kernel may have refused because a huge page would have been split: with EINVAL, or before Linux 6.3 with ENOMEM.
