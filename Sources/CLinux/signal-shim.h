@@ -62,10 +62,13 @@ static inline void vhu_end_by(int number, siginfo_t *info)
 {
     struct sigaction usual = {.sa_handler = SIG_DFL};
     sigaction(number, &usual, NULL);
-    /* The signal is blocked until the handler returns. Sent to this thread, it is the first thing that happens then. */
-    if (syscall(SYS_rt_tgsigqueueinfo, getpid(), syscall(SYS_gettid), number, info) != 0) {
-        raise(number);
+    if (vhu_is_synchronous(info)) {
+        return; /* the instruction raises it again */
     }
+    /* The signal is blocked until the handler returns. Sent to this thread, it is the first thing that happens then. */
+    syscall(SYS_rt_tgsigqueueinfo, getpid(), syscall(SYS_gettid), number, info);
+    /* For a filter or a tool that knows no such call. Else the one above is pending, and the kernel drops this one. */
+    raise(number);
 }
 
 /* Hands a signal on to what it did before `vhu_handle_sigbus`, as the kernel would. */
