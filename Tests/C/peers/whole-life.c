@@ -83,6 +83,7 @@ static const struct {
     CALL(socket),
     CALL(socketpair),
     CALL(statx),
+    CALL(tgkill),
     CALL(timerfd_create),
     CALL(timerfd_settime),
     CALL(unlink),
