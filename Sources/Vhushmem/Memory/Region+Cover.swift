@@ -168,7 +168,7 @@ extension Region {
         try makeRoom(for: cover)
         if kind == .apart { noteCover(1) }
         do throws(Errno) {
-            try memory.move(to: window.baseAddress + Int(clamping: page))
+            try window.place(memory, at: page)
         } catch {
             if kind == .apart { noteCover(-1) }
             ProcessBudget.give(cover.cost)
