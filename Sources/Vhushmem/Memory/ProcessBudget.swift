@@ -7,8 +7,8 @@ import Synchronization
 ///
 /// Without a bound of our own a back-end that maps a page here and a page there would use up the process's, and then any mmap of
 /// the VMM, a thread's stack among them, would fail. The program's own mappings count too. They are looked at when the first region is
-/// made, each time the books have grown by a sixteenth of the kernel's limit, and before a map is refused; a look takes 0.4 to 1 µs for
-/// each mapping of the process.
+/// made, each time the books have grown by a sixteenth of the kernel's limit (since the last look, or from where they have fallen to), and
+/// before a map is refused; a look takes 0.4 to 1 µs for each mapping of the process.
 enum ProcessBudget {
     private static let used = Atomic<Int>(0)
     /// What the books may reach. Set by `measure`; before that, what is right for a program that has few mappings.
@@ -16,6 +16,8 @@ enum ProcessBudget {
     /// Up to here nothing need be looked at: a sixteenth of the kernel's limit beyond what the books said when the program's own mappings
     /// were counted last, and no more than `allowance`.
     private static let easyLimit = Atomic<Int>(-1)
+    /// If the books fall below this, `easyLimit` comes down with them: what they grow by from there on is looked at again.
+    private static let easyFloor = Atomic<Int>(.min)
     /// When that was, in microseconds.
     private static let measuredAt = Atomic<UInt64>(0)
 
@@ -65,8 +67,16 @@ enum ProcessBudget {
         return true
     }
 
+    @inline(__always)
     static func give(_ count: Int) {
-        _ = used.wrappingSubtract(count, ordering: .relaxed)
+        let now = used.wrappingSubtract(count, ordering: .relaxed).newValue
+        if now < easyFloor.load(ordering: .relaxed) { setEasyLimit(from: now) }
+    }
+
+    @inline(never)
+    private static func setEasyLimit(from now: Int) {
+        easyLimit.store(min(now &+ maximum / 16, limit), ordering: .relaxed)
+        easyFloor.store(now &- maximum / 16, ordering: .relaxed)
     }
 
     /// Takes mappings that are there already, whatever the limit says.
@@ -91,7 +101,7 @@ enum ProcessBudget {
     /// cannot be read, and the limit stays. Not for signal handlers. No lock is held.
     @discardableResult
     static func measure(inside window: Range<UInt>? = nil) -> Int? {
-        easyLimit.store(min(inUse &+ maximum / 16, limit), ordering: .relaxed)
+        setEasyLimit(from: inUse)
         measuredAt.store(Clock.now(), ordering: .relaxed)
         return GuardedRange.withWindows { windows in
             var all = 0
@@ -118,7 +128,7 @@ enum ProcessBudget {
         if own > 0 { most = min(most, own) }
         // What is in use stays granted: what goes may come again.
         allowance.store(max(inUse, most), ordering: .relaxed)
-        easyLimit.store(min(inUse &+ maximum / 16, limit), ordering: .relaxed)
+        setEasyLimit(from: inUse)
     }
 
     /// What the program wants: at most `most` mappings for all windows, and `reserve` left to itself beyond what it has. 0: the default.
