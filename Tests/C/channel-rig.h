@@ -11,7 +11,7 @@ typedef struct channel_rig {
     vhushmem_region *region;
     vhushmem_channel *channel;
     int peer;
-    int events[10];
+    int events[VHUSHMEM_EVENT_HEALED + 1];
     vhushmem_event last;
 } channel_rig;
 
