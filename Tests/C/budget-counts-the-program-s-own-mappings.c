@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * A program that has thousands of mappings of its own: the windows leave it those and a sixteenth of vm.max_map_count besides. When it has
+ * given its own back, maps that were refused work.
+ */
+/* valgrind: no (it keeps fewer segments than the kernel) */
+#include "memory-rig.h"
+
+static vhushmem_region *region;
+
+/* Maps until it is refused; returns how many there are. */
+static uint64_t map_all(int file, uint64_t from, uint64_t limit)
+{
+    int64_t done = 0;
+    uint64_t count = from;
+    while ((done = vhushmem_region_map(region, file, 0, (2 * count + 1) * PAGE, PAGE, 0, &error)) == 0) {
+        count++;
+        CHECK(count < limit);
+    }
+    refused(done, -ENOSPC, "max_map_count");
+    return count;
+}
+
+static void *nothing(void *user_data) { return user_data; }
+
+/* As many more as a sixteenth of the limit, less what tools and the measuring itself may take. */
+static void is_left_room(uint64_t limit)
+{
+    uint64_t pages = limit / 16 - limit / 64;
+    char *own = mmap(NULL, pages * PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    CHECK(own != MAP_FAILED);
+    for (uint64_t i = 0; i < pages; i += 2) {
+        if (mprotect(own + i * PAGE, PAGE, PROT_READ) != 0)
+            FAIL("at %lu of %lu; process %d, window %d", i, pages, ranges_of_process(), ranges_of_window(region));
+    }
+    pthread_t thread;
+    CHECK(pthread_create(&thread, NULL, nothing, NULL) == 0 && pthread_join(thread, NULL) == 0);
+    CHECK(munmap(own, pages * PAGE) == 0);
+}
+
+int main(void)
+{
+    uint64_t limit = (uint64_t)max_map_count_or_skip(), many = limit / 8;
+    int file = memfd_of(PAGE, 1);
+    vhushmem_device *device = some(vhushmem_device_new(NULL, &error));
+
+    /* Those that it has already. */
+    char *own = own_mappings(many);
+    region = some(vhushmem_region_new(device, 0, 4 * limit * PAGE, NULL, &error));
+    uint64_t count = map_all(file, 0, limit);
+    CHECK(count > limit / 4);
+    is_left_room(limit);
+
+    /* It gives them back: so many more are granted. */
+    CHECK(munmap(own, 2 * many * PAGE) == 0);
+    uint64_t more = map_all(file, count, limit);
+    CHECK(more >= count + many * 3 / 4); /* two for each mapping, of the program's and of the window's */
+    is_left_room(limit);
+
+    /* Those that come later are counted as the windows grow. */
+    EQ(vhushmem_region_unmap_all(region), more);
+    for (count = 0; count < limit / 16; count++) {
+        ok(vhushmem_region_map(region, file, 0, (2 * count + 1) * PAGE, PAGE, 0, &error));
+    }
+    own = own_mappings(many);
+    count = map_all(file, count, limit);
+    is_left_room(limit);
+    CHECK(munmap(own, 2 * many * PAGE) == 0);
+
+    /* What was refused works now, and what goes may come again. */
+    ok(vhushmem_region_map(region, file, 0, (2 * count + 1) * PAGE, PAGE, 0, &error));
+    ok(vhushmem_region_unmap(region, PAGE, PAGE, &error));
+    ok(vhushmem_region_map(region, file, 0, PAGE, PAGE, 0, &error));
+    close(file);
+    vhushmem_device_unref(device);
+    return 0;
+}
