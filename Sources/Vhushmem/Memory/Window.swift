@@ -151,8 +151,8 @@ public final class Window: @unchecked Sendable {
     /// Makes a part of the window a hole again.
     ///
     /// Where the process has used up its separate mappings the kernel refuses every new one, even one that makes them fewer. Then a few
-    /// of this library's go for a moment. If that does not help, what is there is kept and nobody can touch it any more, until something
-    /// else is mapped over it.
+    /// of this library's go for a moment. A process that locks all that it maps (mlockall) gets EAGAIN where it may lock no more. If nothing
+    /// helps, what is there is kept and nobody can touch it any more, until something else is mapped over it.
     @discardableResult
     @_optimize(speed)
     func clear(_ range: ByteRange) throws(Errno) -> Clearing {
@@ -160,7 +160,7 @@ public final class Window: @unchecked Sendable {
             try fill(range, protection: holeProtection)
             return .isHole
         } catch {
-            guard error.code == ENOMEM else { throw error }
+            guard error.code == ENOMEM || error.code == EAGAIN else { throw error }
             return try clearAtLimit(range, error)
         }
     }
