@@ -189,7 +189,7 @@ import Testing
         #expect(full?.code == ENOSPC)
         #expect(region.covers.cover(of: 0) != nil)
         region.unmapAll()
-        #expect(region.covers.cover(of: 0) == nil && !region.covers.isFull)
+        #expect(region.covers.cover(of: 0) == nil && !region.covers.isFull(.written))
     }
 
     @Test func resetLeavesNothingOfWhatAGuestWroteIntoHoles() throws {

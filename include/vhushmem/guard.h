@@ -39,7 +39,8 @@ G_BEGIN_DECLS
  *
  * It makes the page that was touched one that can be touched: zeros in the place of a page that the file lacks; a copy in the place of a
  * page that can be read and not written (its file system is full). It may wait for the storage of a file, as the access itself would.
- * Where the mapping has gone meanwhile and its hole can be read, it changes nothing.
+ * Where the mapping has gone meanwhile and its hole can be read, it changes nothing. Where the budget of mappings is used up, or 64 lost
+ * pages of the region are covered already and must stay, zeros take the place of more: at most of the whole mapping, for as long as it lives.
  *
  * It does nothing where SIGBUS is blocked: the kernel then ends the process without calling a handler.
  *
@@ -48,7 +49,7 @@ G_BEGIN_DECLS
  *
  * @param info  the siginfo_t that the handler got. (It is no type of plain C99, which this header keeps to.)
  * @returns true: return from the handler, and the instruction runs again; false: the signal is none of this library's (another address,
- *          or one that somebody sent), or nothing could be put there (no memory, the budget of mappings is used up); or info is NULL.
+ *          or one that somebody sent), or nothing could be put there (no memory); or info is NULL.
  * Thread rule: any thread, in a signal handler.  Since: 0.1
  */
 VHUSHMEM_API bool vhushmem_guard_handle_sigbus(const void *info);

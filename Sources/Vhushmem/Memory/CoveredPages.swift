@@ -5,6 +5,7 @@ import CLinux
 /// Pages of a window that show private memory in the place of what belongs there. Bounded, so that neither a guest nor a back-end can
 /// make the host allocate without end. There is room for all from the start: pages are covered in signal handlers too.
 struct CoveredPages: ~Copyable {
+    /// Of each group. A guest that writes to all it may must not stand in the way of pages that files have lost.
     static let maximum = 64
     /// Microseconds for which a page that its file lacks is covered at least: time enough for the instruction that touched it.
     static let lease: UInt64 = 10_000
@@ -20,6 +21,12 @@ struct CoveredPages: ~Copyable {
         case watched
     }
 
+    enum Group {
+        /// A guest wrote to them.
+        case written
+        case lost
+    }
+
     struct Page {
         let offset: UInt64
         var kind: Kind
@@ -29,6 +36,8 @@ struct CoveredPages: ~Copyable {
         var shadow: UnsafeMutableRawPointer?
         /// The file had the page when it was mapped.
         let isLoss: Bool
+        /// The page shows zeros, or what a guest made of them, since its file lacks it. Reads and writes for the program fail.
+        let hidesLoss: Bool
         /// Microseconds.
         let since: UInt64
 
@@ -42,6 +51,13 @@ struct CoveredPages: ~Copyable {
         }
 
         var isThere: Bool { kind != .watched }
+
+        var group: Group {
+            switch kind {
+            case .inHole, .apart: .written
+            case .lease, .watched: .lost
+            }
+        }
     }
 
     /// Oldest first.
@@ -49,7 +65,7 @@ struct CoveredPages: ~Copyable {
     private(set) var count = 0
 
     init() {
-        pages = .allocate(capacity: CoveredPages.maximum)
+        pages = .allocate(capacity: 2 &* CoveredPages.maximum)
     }
 
     deinit {
@@ -57,7 +73,12 @@ struct CoveredPages: ~Copyable {
     }
 
     var isEmpty: Bool { count == 0 }
-    var isFull: Bool { count >= CoveredPages.maximum }
+
+    func isFull(_ group: Group) -> Bool {
+        var members = 0
+        for index in 0..<count where pages[index].group == group { members = members &+ 1 }
+        return members >= CoveredPages.maximum
+    }
 
     subscript(index: Int) -> Page {
         // SAFETY: callers name one of the first `count` pages, which are initialised.

@@ -7,6 +7,8 @@ import CLinux
 struct PrivatePage: ~Copyable {
     private var address: UnsafeMutableRawPointer?
     private static let length = Int(clamping: Memory.pageSize)
+    /// The page that it was to show could not be read, so it has zeros.
+    private(set) var isOfLostPage = false
 
     private init(owning address: UnsafeMutableRawPointer) {
         self.address = address
@@ -15,7 +17,7 @@ struct PrivatePage: ~Copyable {
     /// With the bytes at `source`, or zeros.
     static func make(showing source: UnsafeRawPointer?) throws(Errno) -> PrivatePage {
         let memory = try Memory.map(nil, length, protection: PROT_READ | PROT_WRITE, flags: MAP_PRIVATE | MAP_ANONYMOUS)
-        let page = PrivatePage(owning: memory)
+        var page = PrivatePage(owning: memory)
         try Memory.advise(memory, length, MADV_DONTDUMP)
         guard let source else { return page }
         do throws(Errno) {
@@ -23,6 +25,7 @@ struct PrivatePage: ~Copyable {
         } catch {
             // A page that was lost just now is zeros; one that only this call may not read must not be.
             if error.code != EFAULT { throw error }
+            page.isOfLostPage = true
         }
         return page
     }
@@ -31,8 +34,10 @@ struct PrivatePage: ~Copyable {
         if let address { try? Memory.unmap(address, PrivatePage.length) }
     }
 
-    consuming func move(to target: UnsafeMutableRawPointer) throws(Errno) {
+    /// `advice`: what the window there has.
+    consuming func move(to target: UnsafeMutableRawPointer, advice: WindowAdvice) throws(Errno) {
         guard let source = address else { return }
+        if !advice.isEmpty { advice.give(source, PrivatePage.length) }
         try Memory.move(source, PrivatePage.length, to: target)
         address = nil
     }

@@ -97,9 +97,8 @@ extension Region {
             endLeases(at: Clock.now())
             for index in 0..<covers.count {
                 let page = covers[index]
-                // What a guest wrote where it may only read is read as the guest sees it.
-                let isNotTheFiles = page.kind == .lease || page.kind == .apart && MappingWord(bits: record.word).isWritable
-                guard isNotTheFiles, page.offset < range.upperBound, page.offset &+ Memory.pageSize > range.lowerBound
+                guard page.hidesLoss, page.isThere, page.offset < range.upperBound,
+                    page.offset &+ Memory.pageSize > range.lowerBound
                 else {
                     continue
                 }

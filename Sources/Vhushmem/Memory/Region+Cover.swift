@@ -24,7 +24,7 @@ extension Region {
                 try lend(zerosAt: page, of: now, shadow)
             } catch {
                 try? Memory.unmap(shadow, Int(clamping: Memory.pageSize))
-                throw error
+                try replaceRest(of: now, from: page)
             }
         }
     }
@@ -78,11 +78,19 @@ extension Region {
     /// Gives a page that takes no writes memory of its own with the same bytes, which the file does not see. If something else is
     /// mapped there by now, the instruction is best run again as things are. Where the file should have taken them, the mapping is broken.
     func keepWritesApart(of record: MappingRecord, at page: UInt64) throws(PageTrouble) {
+        let before = device.lock.withLock { covers.cover(of: page) }
         var copy: PrivatePage? = try privatePage(showing: window.baseAddress + Int(clamping: page))
         try device.lock.withLock { () throws(PageTrouble) in
-            guard let now = current(record), covers.cover(of: page)?.kind != .apart, let copy = copy.take() else { return }
-            try put(copy, at: page, .apart, of: now)
-            if MappingWord(bits: now.word).isWritable { markBroken(now) { $0.broken } }
+            let cover = covers.cover(of: page)
+            // If zeros were lent, or given back, while the page was copied, nobody knows what the copy is.
+            guard let now = current(record), cover?.kind == before?.kind, cover?.since == before?.since, cover?.kind != .apart,
+                let copy = copy.take()
+            else { return }
+            // In a writable mapping the file has other bytes. What a guest writes where it may only read is its own affair.
+            let isWritable = MappingWord(bits: now.word).isWritable
+            let hidesLoss = isWritable || cover?.kind == .lease || copy.isOfLostPage
+            try put(copy, at: page, .apart, of: now, hidesLoss: hidesLoss)
+            if isWritable { markBroken(now) { $0.broken } }
         }
     }
 
@@ -92,7 +100,7 @@ extension Region {
         try device.lock.withLock { () throws(PageTrouble) in
             guard let now = current(record), covers.cover(of: page) == nil, let zeros = zeros.take() else { return }
             do throws(PageTrouble) {
-                try put(zeros, at: page, .apart, of: now)
+                try put(zeros, at: page, .apart, of: now, hidesLoss: true)
                 markBroken(now) { $0.broken }
             } catch {
                 try replaceRest(of: now, from: page)
@@ -130,16 +138,9 @@ extension Region {
         let word = MappingWord(bits: record.word)
         let isLoss = record.facts.pagesInFile.map { (page &- record.start) / Memory.pageSize < $0 } ?? true
         let cover = CoveredPages.Page(
-            offset: page, kind: .lease, generation: record.facts.generation, shadow: shadow, isLoss: isLoss, since: Clock.now())
-        do throws(PageTrouble) {
-            try makeRoom(for: cover)
-        } catch {
-            // There is no room for one page more that could come back. So none does, but nothing that was written is lost.
-            guard isLoss, case .tooManyPages = error else { throw error }
-            try replaceRest(of: record, from: page)
-            try? Memory.unmap(shadow, Int(clamping: Memory.pageSize))
-            return
-        }
+            offset: page, kind: .lease, generation: record.facts.generation, shadow: shadow, isLoss: isLoss, hidesLoss: true,
+            since: Clock.now())
+        try makeRoom(for: cover)
         guard let range = ByteRange(start: page, length: Memory.pageSize) else { return }
         // First: who copies bytes beside this must not take the zeros for the file's.
         noteCover(1)
@@ -157,45 +158,50 @@ extension Region {
 
     /// Puts private memory in the place of a page.
     func put(
-        _ memory: consuming PrivatePage, at page: UInt64, _ kind: CoveredPages.Kind, of record: MappingRecord?
+        _ memory: consuming PrivatePage, at page: UInt64, _ kind: CoveredPages.Kind, of record: MappingRecord?,
+        hidesLoss: Bool = false
     ) throws(PageTrouble) {
         let cover = CoveredPages.Page(
-            offset: page, kind: kind, generation: record?.facts.generation ?? 0, shadow: nil, isLoss: false, since: Clock.now())
-        // A page that is lent ends here: the private one takes its place.
-        if let index = covers.firstIndex(where: { $0.offset == page && $0.kind == .lease }) {
-            dropShadow(covers.remove(at: index))
-        }
+            offset: page, kind: kind, generation: record?.facts.generation ?? 0, shadow: nil, isLoss: false,
+            hidesLoss: hidesLoss, since: Clock.now())
         try makeRoom(for: cover)
-        if kind == .apart { noteCover(1) }
+        if hidesLoss { noteCover(1) }
         do throws(Errno) {
             try window.place(memory, at: page)
         } catch {
-            if kind == .apart { noteCover(-1) }
+            if hidesLoss { noteCover(-1) }
             ProcessBudget.give(cover.cost)
             // A huge page can't be replaced in part. (Before Linux 6.3 the kernel says ENOMEM.)
             let isHuge = record?.facts.hasHugePages == true && Region.splitsAHugePage(error)
             throw .failed(isHuge ? EOPNOTSUPP : error.code)
+        }
+        // A page that was lent ends here: the private one has taken its place.
+        if let index = covers.firstIndex(where: { $0.offset == page && $0.kind == .lease }) {
+            dropShadow(covers.remove(at: index))
         }
         covers.append(cover)
     }
 
     /// Sees to it that one more page can be covered: the oldest that may go makes room. Takes its cost.
     private func makeRoom(for page: CoveredPages.Page) throws(PageTrouble) {
-        while covers.isFull {
-            guard endOldest() else { throw .tooManyPages }
+        while covers.isFull(page.group) {
+            guard endOldest(in: page.group) else { throw .tooManyPages }
         }
         while !ProcessBudget.takes(page.cost) {
             guard endOldest() else { throw .budget }
         }
     }
 
-    /// Ends the cover that may go first: one that covers nothing, or else the oldest of those that last for the moment.
-    private func endOldest() -> Bool {
-        if let index = covers.firstIndex(where: { $0.kind == .watched }) {
+    /// Ends the cover that may go first: one that covers nothing, or else the oldest of those that last for the moment. `group`: of this
+    /// group alone.
+    private func endOldest(in group: CoveredPages.Group? = nil) -> Bool {
+        let mayEnd = { (page: CoveredPages.Page) in group == nil || page.group == group }
+        if let index = covers.firstIndex(where: { $0.kind == .watched && mayEnd($0) }) {
             _ = covers.remove(at: index)
             return true
         }
-        guard let index = covers.firstIndex(where: { $0.kind == .inHole || $0.kind == .lease && !mustKeep($0) }) else {
+        guard let index = covers.firstIndex(where: { ($0.kind == .inHole || $0.kind == .lease) && mayEnd($0) && !mustKeep($0) })
+        else {
             return false
         }
         if covers[index].kind == .lease {
@@ -207,6 +213,13 @@ extension Region {
         if let hole = ByteRange(start: page.offset, length: Memory.pageSize) { _ = try? window.clear(hole) }
         ProcessBudget.give(page.cost)
         return true
+    }
+
+    /// Pages of files that are away from the window for the moment get the same advice as all that is there.
+    func adviseShadows(_ advice: Int32) {
+        for index in 0..<covers.count {
+            if let shadow = covers[index].shadow { try? Memory.advise(shadow, Int(clamping: Memory.pageSize), advice) }
+        }
     }
 
     /// Pages that something else has replaced.
@@ -223,11 +236,12 @@ extension Region {
 
     private func dropShadow(_ page: CoveredPages.Page) {
         if let shadow = page.shadow { try? Memory.unmap(shadow, Int(clamping: Memory.pageSize)) }
-        if page.kind == .lease || page.kind == .apart { noteCover(-1) }
+        if page.hidesLoss, page.isThere { noteCover(-1) }
         ProcessBudget.give(page.cost)
     }
 
-    /// The number of pages that are covered in mappings has changed.
+    /// The number of pages that hide a loss changes. To be called before such a page is put into the window, and after it has gone: who
+    /// copied bytes of it meanwhile sees that the number has changed, or that it is not 0, and waits for the lock.
     func noteCover(_ change: Int64) {
         let now = coverState.load(ordering: .relaxed)
         let count = UInt64(bitPattern: Int64(bitPattern: now & 0xffff) &+ change) & 0xffff
@@ -238,10 +252,19 @@ extension Region {
     private func replaceRest(of record: MappingRecord, from page: UInt64) throws(PageTrouble) {
         guard let pages = ownedPages(record) else { return }
         let word = MappingWord(bits: record.word)
-        guard word.hasZeroTail || ProcessBudget.takes(1) else { throw .budget }
+        var page = page
+        if !word.hasZeroTail, !ProcessBudget.takes(1) {
+            // The whole mapping takes no more of the kernel's separate mappings than it has. A back-end could use the budget up, and then
+            // shorten a file: the process must live on.
+            ProcessBudget.note(1)
+            page = pages.start
+        }
         // Where the zeros begin, before there are any: who reads bytes for the program is told that they are none of the file's.
         noteZeros(from: record.facts.hasHugePages ? pages.start : page, in: record)
+        noteCover(1)
+        defer { noteCover(-1) }
         markBroken(record) { $0.withZeroTail }
+        keepWhatWasWritten(in: page..<pages.end)
         let protection = word.isWritable ? PROT_READ | PROT_WRITE : PROT_READ
         var first = page
         do throws(Errno) {
@@ -265,6 +288,19 @@ extension Region {
         if record.facts.hasHugePages, let now = current(record) {
             let before = word.hasZeroTail ? record.facts.pagesInFile ?? .max : .max
             table.replace(with: now.withPagesInFile(min(before, (first &- pages.start) / Memory.pageSize)))
+        }
+    }
+
+    /// Lent pages that somebody has written to stay, for as long as their mapping lives.
+    private func keepWhatWasWritten(in range: Range<UInt64>) {
+        for index in 0..<covers.count where range.contains(covers[index].offset) && mustKeep(covers[index]) {
+            var page = covers[index]
+            let cost = page.cost
+            if let shadow = page.shadow { try? Memory.unmap(shadow, Int(clamping: Memory.pageSize)) }
+            page.shadow = nil
+            page.kind = .apart
+            covers[index] = page
+            ProcessBudget.give(cost &- page.cost)
         }
     }
 

@@ -117,8 +117,9 @@ extension Region {
     private func markWhole(_ record: MappingRecord) {
         guard let now = current(record) else { return }
         let generation = now.facts.generation
+        let isWritable = MappingWord(bits: now.word).isWritable
         let isCovered = covers.firstIndex {
-            $0.generation == generation && ($0.kind == .apart || $0.kind == .lease && $0.isLoss)
+            $0.generation == generation && ($0.kind == .apart && ($0.hidesLoss || isWritable) || $0.kind == .lease && $0.isLoss)
         }
         guard isCovered == nil else { return }
         while let index = covers.firstIndex(where: { $0.generation == generation && $0.kind == .watched }) {

@@ -116,7 +116,10 @@ public final class Region: @unchecked Sendable {
             throw ShmemError(EINVAL, "the advice \(advice) is none that a window can keep")
         }
         do throws(Errno) {
-            try device.lock.withLock { () throws(Errno) in try window.advise(advice) }
+            try device.lock.withLock { () throws(Errno) in
+                try window.advise(advice)
+                adviseShadows(advice)
+            }
         } catch {
             throw ShmemError(
                 error.code, "the kernel does not take the advice \(advice) for region \(id): \(Errno.text(error.code))")

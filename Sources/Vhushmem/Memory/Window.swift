@@ -126,9 +126,7 @@ public final class Window: @unchecked Sendable {
 
     /// Puts a page of private memory in the place of one of the window, in one step.
     func place(_ page: consuming PrivatePage, at offset: UInt64) throws(Errno) {
-        let address = baseAddress + Int(clamping: offset)
-        try page.move(to: address)
-        give(address, Int(clamping: Memory.pageSize), nil)
+        try page.move(to: baseAddress + Int(clamping: offset), advice: advice)
     }
 
     /// What the region and the program want the kernel to know. A kernel or file system that has no such thing says no, and the mapping is
