@@ -5,7 +5,7 @@
  */
 #include "guard-rig.h"
 
-#define PAGES 32
+#define PAGES 100 /* more than the library keeps apart one by one */
 
 static void fill_disk(const char *path)
 {
@@ -28,7 +28,7 @@ int main(void)
     }
     alarm(30); /* a handler that mends nothing is called for ever */
     char *file = g_strdup_printf("%s/file", disk), *rest = g_strdup_printf("%s/rest", disk);
-    rig_open(&r, 64 * page, NULL);
+    rig_open(&r, 128 * page, NULL);
     guard_begin();
     int fd = open(file, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     CHECK(fd >= 0 && ftruncate(fd, (off_t)(PAGES * page)) == 0);

@@ -56,8 +56,8 @@ enum {
  * @returns 0: run the vCPU again; or
  *          -ENXIO   the access is outside the region, or (VHUSHMEM_OFFSET_UNKNOWN) every hole shows zeros already: it was not this
  *                   region;
- *          -ENOSPC  the guest wrote to VHUSHMEM_MAX_SCRATCH_PAGES pages of mappings already that can't take it (they are
- *                   read-only, or their file system is full), or the process's budget of mappings is used up;
+ *          -ENOSPC  the guest wrote to VHUSHMEM_MAX_SCRATCH_PAGES pages of mappings already that can't take it, and this one is of a
+ *                   read-only mapping, or in a hole; or the process's budget of mappings is used up, for the same pages;
  *          -EOPNOTSUPP  a write to a read-only mapping of huge pages (hugetlb), which can't be replaced page by page;
  *          -EINVAL  an unknown access, or data with VHUSHMEM_ACCESS_UNKNOWN;
  *          -EPERM   this process may not use process_vm_readv and process_vm_writev on itself (a seccomp filter);

@@ -39,8 +39,9 @@ G_BEGIN_DECLS
  *
  * It makes the page that was touched one that can be touched: zeros in the place of a page that the file lacks; a copy in the place of a
  * page that can be read and not written (its file system is full). It may wait for the storage of a file, as the access itself would.
- * Where the mapping has gone meanwhile and its hole can be read, it changes nothing. Where the budget of mappings is used up, or 64 lost
- * pages of the region are covered already and must stay, zeros take the place of more: at most of the whole mapping, for as long as it lives.
+ * Where the mapping has gone meanwhile and its hole can be read, it changes nothing. Where it cannot be done page by page (the budget of
+ * mappings is used up, or 64 pages of the region must stay already), zeros take the place of all that follows in the mapping, or of the
+ * whole mapping, for as long as it lives.
  *
  * It does nothing where SIGBUS is blocked: the kernel then ends the process without calling a handler.
  *

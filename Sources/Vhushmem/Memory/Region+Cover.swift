@@ -89,7 +89,13 @@ extension Region {
             // In a writable mapping the file has other bytes. What a guest writes where it may only read is its own affair.
             let isWritable = MappingWord(bits: now.word).isWritable
             let hidesLoss = isWritable || cover?.kind == .lease || copy.isOfLostPage
-            try put(copy, at: page, .apart, of: now, hidesLoss: hidesLoss)
+            do throws(PageTrouble) {
+                try put(copy, at: page, .apart, of: now, hidesLoss: hidesLoss)
+            } catch {
+                // A guest is told that it wrote to too much that is read-only. Who may write must not end here.
+                guard isWritable else { throw error }
+                return try replaceRest(of: now, from: page)
+            }
             if isWritable { markBroken(now) { $0.broken } }
         }
     }
