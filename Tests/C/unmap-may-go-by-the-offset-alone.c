@@ -8,11 +8,15 @@ static void facts(rig *r)
 {
     static const uint64_t lengths[] = {0, 1, 100, 3 * 4096, 1 << 30, UINT64_MAX};
     int file = memfd_of(3 * PAGE, 1);
+    r->unmaps_by_offset = true;
     for (size_t i = 0; i < sizeof(lengths) / sizeof(lengths[0]); i++) {
         char *before = window_now(r->region);
         ok(rig_map(r, file, 0, 4 * PAGE, 3 * PAGE, 0));
         ok(rig_map(r, file, 0, 7 * PAGE, PAGE, 0));
         ok(rig_unmap(r, 4 * PAGE, lengths[i]));
+        if (r->wire) {
+            EQ(r->last.len, 3 * PAGE);
+        }
         CHECK(!readable((char *)vhushmem_region_window(r->region) + 6 * PAGE));
         shows(r->region, 7 * PAGE, PAGE, 1, 0);
         ok(rig_unmap(r, 7 * PAGE, lengths[i]));

@@ -270,17 +270,19 @@ extension Region {
         noteCover(1)
         defer { noteCover(-1) }
         markBroken(record) { $0.withZeroTail }
-        keepWhatWasWritten(in: page..<pages.end)
+        // What there is from an earlier time on, a guest may have written to.
+        let earlier = word.hasZeroTail ? pages.start &+ (record.facts.pagesInFile ?? 0) &* Memory.pageSize : pages.end
+        let end = record.facts.hasHugePages ? pages.end : max(earlier, page &+ Memory.pageSize)
         let protection = word.isWritable ? PROT_READ | PROT_WRITE : PROT_READ
         var first = page
         do throws(Errno) {
             var from = page
-            while from < pages.end {
-                let end = covers.firstToKeep(in: from..<pages.end) ?? pages.end
-                if let piece = ByteRange(start: from, length: end &- from), piece.length > 0 {
+            while from < end {
+                let left = firstToLeave(in: from..<end) ?? end
+                if let piece = ByteRange(start: from, length: left &- from), piece.length > 0 {
                     try window.fill(piece, protection: protection)
                 }
-                from = end &+ Memory.pageSize
+                from = left &+ Memory.pageSize
             }
         } catch {
             guard Region.splitsAHugePage(error), let start = fillHugePages(pages, from: page, protection: protection) else {
@@ -288,7 +290,8 @@ extension Region {
             }
             first = start
         }
-        while let index = covers.firstIndex(where: { $0.kind == .lease && $0.offset >= first && $0.offset < pages.end }) {
+        // Lent pages are part of this now, those that were written to as they are.
+        while let index = covers.firstIndex(where: { $0.kind == .lease && $0.offset >= first && $0.offset < end }) {
             dropShadow(covers.remove(at: index))
         }
         if record.facts.hasHugePages, let now = current(record) {
@@ -297,17 +300,14 @@ extension Region {
         }
     }
 
-    /// Lent pages that somebody has written to stay, for as long as their mapping lives.
-    private func keepWhatWasWritten(in range: Range<UInt64>) {
+    /// The first page of a range that has memory of its own which must not be lost: a guest wrote to it.
+    private func firstToLeave(in range: Range<UInt64>) -> UInt64? {
+        let kept = covers.firstToKeep(in: range)
+        var first = kept
         for index in 0..<covers.count where range.contains(covers[index].offset) && mustKeep(covers[index]) {
-            var page = covers[index]
-            let cost = page.cost
-            if let shadow = page.shadow { try? Memory.unmap(shadow, Int(clamping: Memory.pageSize)) }
-            page.shadow = nil
-            page.kind = .apart
-            covers[index] = page
-            ProcessBudget.give(cost &- page.cost)
+            if covers[index].offset < first ?? .max { first = covers[index].offset }
         }
+        return first
     }
 
     private func noteZeros(from page: UInt64, in record: MappingRecord) {
