@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Advice for a window holds for the pages that the library puts there as well, and for those of files that are away for the moment. */
+/* valgrind: no (its mremap makes no second mapping of a page) */
 #include "rig.h"
 
 static bool is_left_out_of_forks(vhushmem_region *region, uint64_t offset)

@@ -324,9 +324,11 @@ static void end(life *l)
 
 static void run(int count)
 {
+    depth = DEEPEST; /* nobody uses what is not there yet */
     for (int i = 0; i < LIVES; i++) {
         begin(&lives[i]);
     }
+    depth = 0;
     for (int i = 0; i < count; i++) {
         life *l = &lives[below(LIVES)];
         if ((l->frontend == NULL || l->is_over) && below(10) == 0) {

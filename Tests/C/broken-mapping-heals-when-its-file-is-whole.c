@@ -3,6 +3,7 @@
  * A mapping whose file has lost pages is broken once they are touched: BROKEN comes once, and HEALED once when the file has them all
  * again, from a front-end and from a channel. The flag in vhushmem_mapping_info says the same throughout.
  */
+/* valgrind: no (its mremap makes no second mapping of a page) */
 #include "channel-rig.h"
 #include "dax-rig.h"
 

@@ -3,6 +3,7 @@
  * A host truncates a file that is mapped and writes it again, and in between somebody touches pages of it: afterwards the new bytes are
  * seen, writes reach the file, and the mapping, which was broken, is whole.
  */
+/* valgrind: no (its mremap makes no second mapping of a page) */
 #include "dax-rig.h"
 
 static void facts(bool named, int by, int after, uint64_t flags)

@@ -3,6 +3,7 @@
  * A page of a read-only mapping that its file has lost, and that a guest then writes to, is the guest's own. For vhushmem_region_read it is
  * an error as before: no file has those bytes. A page that is written before the file loses it keeps what the file had.
  */
+/* valgrind: no (its mremap makes no second mapping of a page) */
 #include "rig.h"
 
 static int read_word(vhushmem_region *region, uint64_t offset, uint64_t *word)

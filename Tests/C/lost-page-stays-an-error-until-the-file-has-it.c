@@ -3,6 +3,7 @@
  * vhushmem_region_read and vhushmem_region_write of a page that the file has lost are -EIO, and stay so after a guest or a thread has
  * touched the page. Once the file has it again they work, and the bytes are the file's.
  */
+/* valgrind: no (its mremap makes no second mapping of a page) */
 #include "guard-rig.h"
 
 static void facts(bool by_guest)

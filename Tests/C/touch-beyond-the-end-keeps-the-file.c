@@ -3,6 +3,7 @@
  * A page that lies beyond the end of its file is touched by a thread or a guest, and the file grows then: its bytes are seen and writes
  * reach it, once the page's time is over and something came after it. The mapping was never broken, since the file has lost nothing.
  */
+/* valgrind: no (its mremap makes no second mapping of a page) */
 #include "dax-rig.h"
 
 static void facts(bool named, int by, int after)
