@@ -698,7 +698,7 @@ static void placer(worker *w)
     }
     ok(vhushmem_kvm_place(kvm, r->region, at, &error));
     if (r->number == DAX) {
-        hold_rule(p, false); /* no reset comes between */
+        hold_rule(p, true); /* no reset comes between, and nobody uses an address */
         CHECK(is_free(w, at + offset, PAGE));
         step m = any_map(w), *mine = step_begins(p, m);
         int rc = map_by(w, r, &m, offset);
