@@ -58,6 +58,9 @@ typedef struct MemoryRegionSection {
  *
  * region_add comes when the section can be read through its host address and before the back-end is answered; region_del before
  * the memory goes; commit after the answer was sent, or at the end of the outermost memory_region_transaction.
+ *
+ * Thread rule: while a container has a listener, one thread at a time changes what the container holds, and registers and unregisters
+ * its listeners. A map or an unmap of its region, a reset and the dispatch of its front-end or channel are such changes.
  */
 typedef struct MemoryListener MemoryListener;
 struct MemoryListener {
