@@ -146,7 +146,6 @@ struct RecentAnswers {
     }
 
     private var answers: [Answer] = Array(repeating: Answer(), count: RecentAnswers.capacity)
-    private var next = 0
 
     /// Whether the instruction may run again as things are; counts it.
     mutating func allows(_ page: UInt64, of generation: UInt64, atMost limit: UInt32) -> Bool {
@@ -158,9 +157,22 @@ struct RecentAnswers {
             answers[index].count &+= 1
             return true
         }
-        answers[next] = Answer(page: page, generation: generation, count: 1, last: now)
-        next = (next &+ 1) % RecentAnswers.capacity
+        let index = leastWorthKeeping(at: now)
+        // A page that takes the place of another one goes on with its count: however many pages take turns, the answers end. One more try
+        // each page has.
+        let before = now &- answers[index].last > RecentAnswers.memory ? 0 : min(answers[index].count, limit &- 1)
+        answers[index] = Answer(page: page, generation: generation, count: before &+ 1, last: now)
         return true
+    }
+
+    /// One that is over, or the one with the lowest count.
+    private func leastWorthKeeping(at now: UInt64) -> Int {
+        var least = 0
+        for index in 0..<answers.count {
+            if now &- answers[index].last > RecentAnswers.memory { return index }
+            if answers[index].count < answers[least].count { least = index }
+        }
+        return least
     }
 }
 
