@@ -228,7 +228,11 @@ VHUSHMEM_API void memory_region_unref(MemoryRegion *mr);
  * Since: 0.1
  */
 VHUSHMEM_API void memory_listener_register(MemoryListener *listener, MemoryRegion *root);
-/** No more; region_del is called for what the container holds. Since: 0.1 */
+/**
+ * No more; region_del is called for what the container holds. When this returns the listener is never called again: it waits for calls of
+ * the listener that other threads are in, so no callback may wait for the thread that unregisters.
+ * Since: 0.1
+ */
 VHUSHMEM_API void memory_listener_unregister(MemoryListener *listener);
 
 /* ---- the wire, from both sides ---- */

@@ -1,16 +1,24 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
+import CLinux
 import CVhushmem
 
 /// The listeners of one container. Changes of a container that is listened to come from one thread at a time; that is the rule of
-/// series.h, as it is QEMU's.
+/// series.h, as it is QEMU's. A program that breaks it gets its callbacks in another order, and no worse: a listener that was taken out is
+/// never called again.
 final class ListenerGroup {
-    /// By priority, the lowest first.
+    private typealias Listener = UnsafeMutablePointer<MemoryListener>
+
+    private let lock = Lock()
+    private let callEnded = Condition()
+    /// Guarded by `lock`, as are those below: by priority, the lowest first.
     private var listeners: [UnsafeMutablePointer<MemoryListener>] = []
     /// Begin was called and commit was not yet.
     private var hasBegun = false
+    /// Calls that are under way.
+    private var calls: [(listener: UnsafeMutablePointer<MemoryListener>, thread: pthread_t)] = []
 
-    var isEmpty: Bool { listeners.isEmpty }
+    var isEmpty: Bool { lock.withLock { listeners.isEmpty } }
 
     /// Adds a listener and tells it what is there already.
     func add(_ listener: UnsafeMutablePointer<MemoryListener>, existing sections: [MemoryRegionSection]) {
@@ -19,15 +27,22 @@ final class ListenerGroup {
             for var section in sections { listener.pointee.region_add?(listener, &section) }
             listener.pointee.commit?(listener)
         }
-        let index = listeners.firstIndex { $0.pointee.priority > listener.pointee.priority } ?? listeners.count
-        listeners.insert(listener, at: index)
+        lock.withLock {
+            let index = listeners.firstIndex { $0.pointee.priority > listener.pointee.priority } ?? listeners.count
+            listeners.insert(listener, at: index)
+        }
     }
 
-    /// Tells a listener that what is there is gone for it, and takes it out.
+    /// Tells a listener that what is there is gone for it, and takes it out. Waits for calls of it that other threads are in.
     func remove(_ listener: UnsafeMutablePointer<MemoryListener>, existing sections: [MemoryRegionSection]) {
-        guard listeners.contains(listener) else { return }
-        listeners.removeAll { $0 == listener }
-        guard !sections.isEmpty else { return }
+        let wasThere = lock.withLock { () -> Bool in
+            guard listeners.contains(listener) else { return false }
+            listeners.removeAll { $0 == listener }
+            let thread = pthread_self()
+            while calls.contains(where: { $0.listener == listener && $0.thread != thread }) { lock.wait(for: callEnded) }
+            return true
+        }
+        guard wasThere, !sections.isEmpty else { return }
         listener.pointee.begin?(listener)
         for var section in sections.reversed() { listener.pointee.region_del?(listener, &section) }
         listener.pointee.commit?(listener)
@@ -35,36 +50,54 @@ final class ListenerGroup {
 
     func didAdd(_ section: MemoryRegionSection) {
         beginOnce()
-        for listener in listeners where isStillHere(listener) {
+        for listener in all {
             var section = section
-            listener.pointee.region_add?(listener, &section)
+            call(listener) { $0.pointee.region_add?($0, &section) }
         }
     }
 
     func willRemove(_ section: MemoryRegionSection) {
         beginOnce()
-        for listener in listeners.reversed() where isStillHere(listener) {
+        for listener in all.reversed() {
             var section = section
-            listener.pointee.region_del?(listener, &section)
+            call(listener) { $0.pointee.region_del?($0, &section) }
         }
     }
 
     /// Commits now, or at the end of the thread's transaction.
     func commit() {
-        guard hasBegun else { return }
+        guard lock.withLock({ hasBegun }) else { return }
         if MemoryTransaction.isOpen { return MemoryTransaction.postpone(self) }
-        hasBegun = false
-        for listener in listeners where isStillHere(listener) { listener.pointee.commit?(listener) }
+        lock.withLock { hasBegun = false }
+        for listener in all { call(listener) { $0.pointee.commit?($0) } }
     }
 
-    /// A callback may take listeners out and free them; the loops here go through the list as it was.
-    private func isStillHere(_ listener: UnsafeMutablePointer<MemoryListener>) -> Bool {
-        listeners.contains(listener)
+    private var all: [UnsafeMutablePointer<MemoryListener>] { lock.withLock { listeners } }
+
+    /// Calls a listener, with no lock held, if it is still there: a callback may take listeners out and free them, and so may another thread.
+    private func call(_ listener: Listener, _ body: (Listener) -> Void) {
+        let thread = pthread_self()
+        let isThere = lock.withLock { () -> Bool in
+            guard listeners.contains(listener) else { return false }
+            calls.append((listener, thread))
+            return true
+        }
+        guard isThere else { return }
+        body(listener)
+        lock.withLock {
+            if let index = calls.lastIndex(where: { $0.listener == listener && $0.thread == thread }) {
+                calls.remove(at: index)
+            }
+            callEnded.wakeAll()
+        }
     }
 
     private func beginOnce() {
-        guard !hasBegun else { return }
-        hasBegun = true
-        for listener in listeners where isStillHere(listener) { listener.pointee.begin?(listener) }
+        let isFirst = lock.withLock { () -> Bool in
+            defer { hasBegun = true }
+            return !hasBegun
+        }
+        guard isFirst else { return }
+        for listener in all { call(listener) { $0.pointee.begin?($0) } }
     }
 }
