@@ -69,8 +69,8 @@ static void facts(fuse_rig *f, int way)
     rig r;
     pthread_t thread;
     bool keeps = way != BY_ADD && way != BY_UNREF;
-    vhushmem_region_options options = {.struct_size = sizeof(options), .flags = VHUSHMEM_REGION_REPLACE};
-    options.flags |= keeps ? VHUSHMEM_REGION_KEEP_FDS : 0;
+    vhushmem_region_options options = {.struct_size = sizeof(options), .flags = keeps ? VHUSHMEM_REGION_KEEP_FDS : 0};
+    options.flags |= way == BY_REPLACE ? VHUSHMEM_REGION_REPLACE : 0;
     rig_open_plain(&r, 16 * PAGE, NULL, &options);
     fuse_let_go(f, false);
     EQ(fuse_held(f), 0);

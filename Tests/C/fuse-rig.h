@@ -13,6 +13,7 @@
 #include <signal.h>
 #include <sched.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 
 /* Files by their node. */
 enum { NODE_ROOT = 1, NODE_GOOD, NODE_FLUSH, NODES };
@@ -160,6 +161,8 @@ static inline void fuse_begin_or_skip(fuse_rig *f)
     f->server = fork();
     CHECK(f->server >= 0);
     if (f->server == 0) {
+        /* A test that fails leaves no mount behind. */
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
         fuse_serve(device, f->shared);
     }
     close(device);
