@@ -161,7 +161,7 @@ private final class Mapper {
             var isThere = false
 
             func regionDidMap(_ region: Region, _: MappingRecord) {
-                region.remove(self)
+                region.stopObserving()
                 weak var observed = region
                 device?.removeRegions()
                 isThere = observed != nil
@@ -174,7 +174,7 @@ private final class Mapper {
         let remover = Remover()
         remover.device = device
         weak var region = try device.addRegion(id: 3, size: pageSize)
-        region?.add(remover)
+        region?.observe(with: remover)
         let payload = mapPayload(shmid: 3, offset: 0, length: pageSize)
         try withBytes(payload) { try device.handleMap(payload: $0, fd: file.fd) }
         #expect(remover.isThere && region == nil && device.mappingCount == 0)

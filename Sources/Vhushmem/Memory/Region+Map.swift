@@ -116,6 +116,8 @@ extension Region {
 
     @inline(never)
     private func placePrepared(_ intent: borrowing MapIntent, _ result: inout MapResult) throws(ShmemError) -> MapFollowUp {
+        // What is refused whatever the file says is refused before the file is asked.
+        try device.lock.withLock { () throws(ShmemError) in try checkRoom(for: intent) }
         var prepared: PreparedMapping?
         do throws(Errno) {
             prepared = try PreparedMapping.make(fd: intent.fd, intent.plan, advice: advice)
@@ -272,6 +274,28 @@ extension Region {
         return followUp(record, nil, &result)
     }
 
+    /// Throws what `place` would throw of the range and the quotas.
+    private func checkRoom(for intent: borrowing MapIntent) throws(ShmemError) {
+        if device.isGone { throw ShmemError(ESHUTDOWN, subject(intent), .deviceGone) }
+        let pages = intent.plan.pages
+        guard pages.end <= size else { throw ShmemError(EINVAL, subject(intent), .beyondEnd(size: size)) }
+        if case .taken(let other) = table.place(for: pages.start, last: pages.end &- 1) {
+            guard canReplace(other, by: intent) else { throw ShmemError(EEXIST, subject(intent), .overlap(other)) }
+            return
+        }
+        if let shortage = quota.shortage(for: pages.length) {
+            throw ShmemError(ENOSPC, subject(intent), .quota(shortage, of: "region"))
+        }
+        if let shortage = device.quota.shortage(for: pages.length) {
+            throw ShmemError(ENOSPC, subject(intent), .quota(shortage, of: "device"))
+        }
+    }
+
+    private func canReplace(_ old: MappingRecord, by intent: borrowing MapIntent) -> Bool {
+        intent.mayReplace && old.start == intent.start && old.length == intent.length && ownedPages(old) == intent.plan.pages
+            && !old.facts.isLeaving
+    }
+
     @inline(__always)
     private func followUp(_ record: MappingRecord, _ old: MappingRecord?, _ result: inout MapResult) -> MapFollowUp {
         guard observer != nil || census.isDue || old != nil else { return [] }
@@ -328,9 +352,7 @@ extension Region {
         _ old: MappingRecord, by intent: borrowing MapIntent, _ prepared: inout PreparedMapping?, _ result: inout MapResult
     ) throws(ShmemError) -> MapFollowUp {
         let pages = intent.plan.pages
-        guard intent.mayReplace, old.start == intent.start, old.length == intent.length, ownedPages(old) == pages,
-            !old.facts.isLeaving
-        else { throw ShmemError(EEXIST, subject(intent), .overlap(old)) }
+        guard canReplace(old, by: intent) else { throw ShmemError(EEXIST, subject(intent), .overlap(old)) }
         guard let ready = prepared.take() else { return .prepare }
         let before = MappingWord(bits: old.word)
         let record = makeRecord(intent)
