@@ -156,8 +156,12 @@ import Testing
         try region.resolveGuestFault(at: 2 * pageSize, length: 8, access: .write)
         (region.window.baseAddress + Int(2 * pageSize)).storeBytes(of: 7, as: UInt8.self)
         try #require(ftruncate(file.fd, 0) == 0)
-        for page in [0, 1, 3] as [UInt64] { try region.resolveGuestFault(at: page * pageSize, length: 8, access: .read) }
-        #expect([0, 1, 2, 3].map { seen(at: $0 * pageSize) } == [0, 0, 7, 0])
+        // A page that is covered for the moment is looked at before another call can end that.
+        for page in [0, 1, 3] as [UInt64] {
+            try region.resolveGuestFault(at: page * pageSize, length: 8, access: .read)
+            #expect(seen(at: page * pageSize) == 0)
+        }
+        #expect(seen(at: 2 * pageSize) == 7)
     }
 
     @Test func faultAtAnUnknownPlaceChangesTheHolesOnce() throws {
