@@ -68,18 +68,18 @@ final class GuardedRange {
         _ = GuardedRange.count.wrappingSubtract(1, ordering: .relaxed)
     }
 
-    /// Calls `body` with the windows of all regions, by address. With no lock held.
-    static func withWindows<Result>(_ body: ([Range<UInt>]) -> Result) -> Result {
-        var windows: [Range<UInt>] = []
+    /// Puts the windows of all regions into `windows`, by address. Allocates nothing once there was room for as many.
+    static func listWindows(in windows: inout [Range<UInt>]) {
         while true {
             // Memory is not asked for with the lock held: a handler may want it.
-            let room = count.load(ordering: .acquiring) &+ 16
-            windows.reserveCapacity(room)
+            windows.removeAll(keepingCapacity: true)
+            let needed = count.load(ordering: .acquiring)
+            if windows.capacity <= needed { windows.reserveCapacity(2 &* needed &+ 16) }
             let isComplete = lock.withLock { () -> Bool in
                 var range = first
                 while let here = range {
                     if here.region != nil {
-                        guard windows.count < room else { return false }
+                        guard windows.count < windows.capacity else { return false }
                         windows.append(here.start..<here.start &+ here.length)
                     }
                     range = here.next
@@ -87,10 +87,17 @@ final class GuardedRange {
                 return true
             }
             if isComplete { break }
-            windows.removeAll(keepingCapacity: true)
         }
-        windows.sort { $0.lowerBound < $1.lowerBound }
-        return body(windows)
+        // Sorted by insertion, in place: there are few, and most often they are in the opposite order.
+        var index = 1
+        while index < windows.count {
+            var place = index
+            while place > 0, windows[place].lowerBound < windows[place &- 1].lowerBound {
+                windows.swapAt(place, place &- 1)
+                place = place &- 1
+            }
+            index = index &+ 1
+        }
     }
 
     /// Makes the page at an address that raised SIGBUS one that can be touched. False: that is not for this library to do, or it could

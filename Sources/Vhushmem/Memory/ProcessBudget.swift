@@ -103,12 +103,13 @@ enum ProcessBudget {
     static func measure(inside window: Range<UInt>? = nil) -> Int? {
         setEasyLimit(from: inUse)
         measuredAt.store(Clock.now(), ordering: .relaxed)
-        return GuardedRange.withWindows { windows in
+        return measuring.withLock {
+            GuardedRange.listWindows(in: &windows)
             var all = 0
             var ours = 0
             var inWindow = 0
             var next = 0
-            let isRead = ProcessMaps.forEachStart { start in
+            let isRead = ProcessMaps.forEachStart(readingInto: buffer) { start in
                 all &+= 1
                 // Both are in ascending order.
                 while next < windows.count, windows[next].upperBound <= start { next &+= 1 }
@@ -120,6 +121,12 @@ enum ProcessBudget {
             return inWindow
         }
     }
+
+    /// One thread counts at a time, with what is kept for that: a pair of map and unmap allocates nothing.
+    private static let measuring = Lock()
+    /// Guarded by `measuring`, as are those below.
+    nonisolated(unsafe) private static let buffer = UnsafeMutableRawPointer.allocate(byteCount: ProcessMaps.bufferSize, alignment: 8)
+    nonisolated(unsafe) private static var windows: [Range<UInt>] = []
 
     private static func set(program: Int) {
         let reserve = reserveByProgram.load(ordering: .relaxed)

@@ -4,34 +4,31 @@ import CLinux
 
 /// The separate mappings of this process, as /proc/self/maps lists them. The kernel limits how many there may be (vm.max_map_count).
 enum ProcessMaps {
-    private static let bufferSize = 1 << 15
+    static let bufferSize = 1 << 15
 
     /// Calls `body` with the first address of each, in ascending order. False: /proc cannot be read.
     ///
     /// It takes 0.4 to 1 µs for each mapping. What other threads map meanwhile may be missing.
-    static func forEachStart(_ body: (UInt) -> Void) -> Bool {
+    /// `base` has room for `bufferSize` bytes.
+    static func forEachStart(readingInto base: UnsafeMutableRawPointer, _ body: (UInt) -> Void) -> Bool {
         guard let fd = try? systemCall(.open, { vhu_open_read_only("/proc/self/maps") }) else { return false }
         let file = FileDescriptor(owning: fd)
-        return withUnsafeTemporaryAllocation(of: UInt8.self, capacity: bufferSize) { buffer in
-            guard let base = buffer.baseAddress else { return false }
-            var address: UInt = 0
-            var isInAddress = true
-            while true {
-                guard let count = try? systemCall(.read, { read(file.raw, base, bufferSize) }) else { return false }
-                if count == 0 { return true }
-                // SAFETY: read filled `count` bytes of the buffer.
-                for index in 0..<count {
-                    let byte = base[index]
-                    if byte == UInt8(ascii: "\n") {
-                        address = 0
-                        isInAddress = true
-                    } else if isInAddress {
-                        if let digit = hexDigit(byte) {
-                            address = address &<< 4 | digit
-                        } else {
-                            isInAddress = false
-                            body(address)
-                        }
+        var address: UInt = 0
+        var isInAddress = true
+        while true {
+            guard let count = try? systemCall(.read, { read(file.raw, base, bufferSize) }) else { return false }
+            if count == 0 { return true }
+            // SAFETY: read filled `count` bytes of the buffer.
+            for byte in UnsafeRawBufferPointer(start: base, count: count) {
+                if byte == UInt8(ascii: "\n") {
+                    address = 0
+                    isInAddress = true
+                } else if isInAddress {
+                    if let digit = hexDigit(byte) {
+                        address = address &<< 4 | digit
+                    } else {
+                        isInAddress = false
+                        body(address)
                     }
                 }
             }
