@@ -4,7 +4,7 @@
 
 int main(void)
 {
-    uint64_t huge = huge_page_or_skip(2, NULL), at = 1;
+    uint64_t huge = movable_huge_page_or_skip(2, NULL), at = 1;
     vhushmem_device *device = some(vhushmem_device_new(NULL, &error));
     vhushmem_region *region = some(vhushmem_region_new(device, 0, 8 * huge, NULL, &error));
     int file = memfd_create("huge", MFD_CLOEXEC | MFD_HUGETLB), small = memfd_of(PAGE, 1);

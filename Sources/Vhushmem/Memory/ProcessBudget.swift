@@ -125,7 +125,8 @@ enum ProcessBudget {
     /// One thread counts at a time, with what is kept for that: a pair of map and unmap allocates nothing.
     private static let measuring = Lock()
     /// Guarded by `measuring`, as are those below.
-    nonisolated(unsafe) private static let buffer = UnsafeMutableRawPointer.allocate(byteCount: ProcessMaps.bufferSize, alignment: 8)
+    nonisolated(unsafe) private static let buffer = UnsafeMutableRawPointer.allocate(
+        byteCount: ProcessMaps.bufferSize, alignment: 8)
     nonisolated(unsafe) private static var windows: [Range<UInt>] = []
 
     private static func set(program: Int) {

@@ -66,6 +66,8 @@ extension Region {
         case .works: return
         case .fails: try keepWritesApart(of: record, at: page)
         case .unknown:
+            // What covers the page is memory that takes writes.
+            if device.lock.withLock({ covers.cover(of: page) != nil }) { return }
             if !mayRunAgain(page, of: record.facts.generation, atMost: Region.answersToAWrite) {
                 try keepWritesApart(of: record, at: page)
             }
