@@ -5,25 +5,11 @@
  */
 /* valgrind: no (it keeps fewer segments than the kernel) */
 /* asan: no (its own memory needs mappings too) */
-#include "rig.h"
-
-static long max_map_count(void)
-{
-    long limit = 0;
-    FILE *file = fopen("/proc/sys/vm/max_map_count", "re");
-    if (file == NULL || fscanf(file, "%ld", &limit) != 1) {
-        skip("vm.max_map_count can't be read");
-    }
-    fclose(file);
-    if (limit > 300000) {
-        skip("vm.max_map_count is too high for this test");
-    }
-    return limit;
-}
+#include "memory-rig.h"
 
 static void facts(rig *r)
 {
-    uint64_t page = PAGE, count = 0, limit = (uint64_t)max_map_count();
+    uint64_t page = PAGE, count = 0, limit = (uint64_t)max_map_count_or_skip();
     int fd = memfd_of(2 * page, 1);
     /* A page of its own each, which the kernel can't merge with its neighbours. */
     char *own = mmap(NULL, 2 * limit * page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);

@@ -4,19 +4,11 @@
  * mmap still works, and all of it is given back.
  */
 /* valgrind: no (it keeps fewer segments than the kernel) */
-#include "harness.h"
+#include "memory-rig.h"
 
 int main(void)
 {
-    long limit = 0;
-    FILE *file = fopen("/proc/sys/vm/max_map_count", "re");
-    if (file == NULL || fscanf(file, "%ld", &limit) != 1) {
-        skip("vm.max_map_count can't be read");
-    }
-    fclose(file);
-    if (limit > 300000) {
-        skip("vm.max_map_count is too high for this test");
-    }
+    long limit = max_map_count_or_skip();
     uint64_t page = PAGE;
     vhushmem_device *device = some(vhushmem_device_new(NULL, &error));
     vhushmem_region *region = some(vhushmem_region_new(device, 0, 4 * (uint64_t)limit * page, NULL, &error));
