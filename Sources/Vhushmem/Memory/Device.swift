@@ -19,8 +19,6 @@ final class DeviceState {
     let indexBudget = IndexBudget(chunks: IndexBudget.chunksOfDevice)
     /// Guarded by `lock`: the number of the last mapping that was made.
     private var lastGeneration: UInt64 = 0
-    /// How many regions have pages that are covered for the moment, or mappings that are broken.
-    private let caredForRegions = Atomic<Int>(0)
     /// When a loop should look at them next, in microseconds; 0: at no time.
     private let careTime = Atomic<UInt64>(0)
     /// How many regions have observers. As a rule none has, and who only wants to know that takes no lock.
@@ -44,12 +42,6 @@ final class DeviceState {
         let time = careTime.load(ordering: .relaxed)
         return time == 0 ? nil : time
     }
-
-    func countCaredFor(_ change: Int) {
-        caredForRegions.wrappingAdd(change, ordering: .relaxed)
-    }
-
-    var hasRegionsToCareFor: Bool { caredForRegions.load(ordering: .relaxed) > 0 }
 
     /// Has a loop look at the regions at `time`, if it would not do so before. With the lock held.
     func careSoon(at time: UInt64) {

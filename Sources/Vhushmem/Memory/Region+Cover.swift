@@ -161,7 +161,7 @@ extension Region {
         }
         covers.append(cover)
         if isLoss { markBroken(record) { $0.broken } }
-        startCaring(at: cover.since &+ CoveredPages.lease)
+        device.careSoon(at: cover.since &+ CoveredPages.lease)
     }
 
     /// Puts private memory in the place of a page.
@@ -348,7 +348,7 @@ extension Region {
         before.mapping?.setBroken(true)
         hasNews = true
         device.alarm?.raise()
-        startCaring(at: Clock.now() &+ Region.pauseBetweenLooks)
+        device.careSoon(at: Clock.now() &+ Region.pauseBetweenLooks)
     }
 
     /// The mapping goes, or another takes its place.

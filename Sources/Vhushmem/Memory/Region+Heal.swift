@@ -37,7 +37,6 @@ extension Region {
             endLeases(at: now)
             let first = covers.firstIndex { $0.kind == .lease && $0.since &+ CoveredPages.lease > now }
                 .map { covers[$0].since &+ CoveredPages.lease }
-            if first == nil, brokenCount == 0 { stopCaring() }
             return (first, brokenCount > 0)
         }
         guard isBroken else { return next }
@@ -185,21 +184,6 @@ extension Region {
             _ = covers.remove(at: other)
         }
         return true
-    }
-
-    /// The device's loop looks at the region from now on, at `time` the next time.
-    func startCaring(at time: UInt64) {
-        if !isCaredFor {
-            isCaredFor = true
-            device.countCaredFor(1)
-        }
-        device.careSoon(at: time)
-    }
-
-    func stopCaring() {
-        guard isCaredFor else { return }
-        isCaredFor = false
-        device.countCaredFor(-1)
     }
 }
 

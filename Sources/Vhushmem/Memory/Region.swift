@@ -32,8 +32,6 @@ public final class Region: @unchecked Sendable {
     var brokenCursor: UInt64 = 0
     /// Some mapping has become broken, or whole again, and nobody was told yet.
     var hasNews = false
-    /// The region is among those that the device cares for.
-    var isCaredFor = false
     var quota: Quota
     var census = Census()
     /// Change with the region, under its lock.
@@ -88,7 +86,6 @@ public final class Region: @unchecked Sendable {
         let taken = device.lock.withLock { () -> TakenOut in
             let taken = takeAllOut(isEnd: true)
             census.forgetKept()
-            stopCaring()
             return taken
         }
         if case .all(let gone) = taken { gone.forEachRecord { MappingWord(bits: $0.word).release() } }
