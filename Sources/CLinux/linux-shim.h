@@ -407,7 +407,7 @@ static inline uint64_t vhu_monotonic_microseconds(void)
     return (uint64_t)now.tv_sec * 1000000u + (uint64_t)now.tv_nsec / 1000u;
 }
 
-/* ---- what a thread has open (Memory/MemoryTransaction.swift alone uses it) ---- */
+/* ---- what a thread has open (Series/MemoryTransaction.swift alone uses it) ---- */
 
 struct vhu_transaction {
     unsigned depth;

@@ -7,7 +7,7 @@ import Testing
 @Suite struct SessionStatusTests {
     @Test func swiftProgramsGetTheSameText() throws {
         let frontend = try Frontend(path: "/nowhere")
-        try frontend.addRegion(id: 3, size: 16 * Memory.pageSize)
+        try frontend.addRegion(id: 3, size: 16 * Page.size)
         let region = try #require(frontend.device.region(id: 3))
         #expect(frontend.statusJSON().hasPrefix(#"{"state":"new","reason":null"#))
         #expect(frontend.statusJSON().contains(frontend.device.statusJSON()))

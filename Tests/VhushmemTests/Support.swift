@@ -6,7 +6,7 @@ import Testing
 
 @testable import Vhushmem
 
-let pageSize = Memory.pageSize
+let pageSize = Page.size
 
 /// Long enough for a busy machine: only a test that fails waits so long. Microseconds.
 let patience: UInt64 = 120_000_000

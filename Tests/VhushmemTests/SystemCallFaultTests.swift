@@ -67,8 +67,9 @@
 
         @Test func adviceForManyMappingsIsGivenToEachIfItMust() async {
             await #expect(processExitsWith: .success) {
-                let pages = try Memory.map(nil, 8 * Int(pageSize), protection: PROT_READ, flags: MAP_PRIVATE | MAP_ANONYMOUS)
-                let knows = Memory.knowsAdviceForMany
+                let pages = try MemoryCalls.map(
+                    nil, 8 * Int(pageSize), protection: PROT_READ, flags: MAP_PRIVATE | MAP_ANONYMOUS)
+                let knows = MemoryCalls.knowsAdviceForMany
                 for (failing, isToldOf) in [(0..<0, false), (0..<1, !knows), (0..<9, true)] {
                     var calls = 0
                     var ranges = UndumpedRanges()

@@ -95,9 +95,9 @@ package func vhushmem_frontend_set_device_state_fd_async(
     report(to: errp) { () throws(ShmemError) in
         let callback = try ReplyCallback.make(frontend, fn, user_data, destroy)
         let direction = try DeviceStateDirection.make(direction)
-        let pipe: Eventfd
+        let pipe: SharedDescriptor
         do throws(Errno) {
-            pipe = Eventfd(try FileDescriptor.duplicate(fd))
+            pipe = SharedDescriptor(try FileDescriptor.duplicate(fd))
         } catch {
             throw ShmemError(error.code, "duplicating the pipe for the device's state: \(Errno.text(error.code))")
         }

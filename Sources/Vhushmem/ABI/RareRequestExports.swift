@@ -126,7 +126,7 @@ package func vhushmem_frontend_get_shared_object(
     var fd: Int32 = -1
     let result = report(to: errp) { () throws(ShmemError) in
         guard let frontend = object(frontend, Frontend.self) else { throw .null("frontend") }
-        let file = try frontend.ask(FrontendQuestion<Eventfd>.sharedObject(name(uuid)))
+        let file = try frontend.ask(FrontendQuestion<SharedDescriptor>.sharedObject(name(uuid)))
         // The caller's to close, as the file itself is not.
         do throws(Errno) {
             fd = try FileDescriptor.duplicate(file.fd).release()
@@ -144,7 +144,7 @@ package func vhushmem_frontend_get_shared_object_async(
 ) -> Int32 {
     report(to: errp) { () throws(ShmemError) in
         let callback = try ReplyCallback.make(frontend, fn, user_data, destroy)
-        try callback.frontend.ask(FrontendQuestion<Eventfd>.sharedObject(name(uuid))) { result in
+        try callback.frontend.ask(FrontendQuestion<SharedDescriptor>.sharedObject(name(uuid))) { result in
             callback.finish(result) { callback.succeed(fd: $0.fd) }
         }
     }
@@ -168,7 +168,7 @@ extension FrontendQuestion where Answer == Void {
         guard flags & ~migration == 0 else {
             throw ShmemError(EINVAL, "the flags \(hex(UInt64(flags))) of set_config have unknown bits")
         }
-        guard len <= Frontend.largestConfig else { throw ShmemError(EINVAL, "no configuration space has \(len) bytes") }
+        guard len <= ConfigAccess.largestSpace else { throw ShmemError(EINVAL, "no configuration space has \(len) bytes") }
         // SAFETY: the caller says that buf has len bytes.
         let bytes = Array(UnsafeRawBufferPointer(start: buf, count: Int(len)))
         return setConfig(at: offset, bytes, migrates: flags & migration != 0)

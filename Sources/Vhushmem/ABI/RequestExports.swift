@@ -70,7 +70,7 @@ private let genericLimit = 4096
 extension FrontendCall {
     fileprivate struct Generic {
         let payload: [UInt8]
-        let descriptors: [Eventfd]
+        let descriptors: [SharedDescriptor]
         let reply: Reply
     }
 
@@ -94,10 +94,10 @@ extension FrontendCall {
         guard payload != nil || size == 0 else { throw .null("payload") }
         guard nfds <= UInt32(VHU_MAX_FDS) else { throw ShmemError(EINVAL, "a message carries at most 8 descriptors") }
         guard fds != nil || nfds == 0 else { throw .null("fds") }
-        var descriptors: [Eventfd] = []
+        var descriptors: [SharedDescriptor] = []
         do throws(Errno) {
             for fd in UnsafeBufferPointer(start: fds, count: Int(nfds)) {
-                descriptors.append(Eventfd(try FileDescriptor.duplicate(fd)))
+                descriptors.append(SharedDescriptor(try FileDescriptor.duplicate(fd)))
             }
         } catch {
             throw ShmemError(error.code, "duplicating a descriptor to send along: \(Errno.text(error.code))")

@@ -96,7 +96,7 @@ public final class KvmSlots: @unchecked Sendable {
     /// Puts a region at a guest address, a multiple of the page size. Throws EINVAL (the address), EEXIST (it has a place), ENOSPC (no slot
     /// is free), and what KVM answers: EEXIST where something else is there.
     public func place(_ region: Region, at guestAddress: UInt64) throws(ShmemError) {
-        guard guestAddress.isMultiple(ofPage: Memory.pageSize), ByteRange(start: guestAddress, length: region.size) != nil
+        guard guestAddress.isMultiple(ofPage: Page.size), ByteRange(start: guestAddress, length: region.size) != nil
         else {
             throw ShmemError(EINVAL, "region \(region.id) can't be at the guest's \(hex(guestAddress))")
         }
@@ -153,7 +153,7 @@ private final class KvmPlacement: RegionFollower {
     private(set) var isStuck = false
 
     init?(of region: Region, at guestAddress: UInt64, _ pool: SlotPool) {
-        guard let slots = MappingTable(pageSize: Memory.pageSize) else { return nil }
+        guard let slots = MappingTable(pageSize: Page.size) else { return nil }
         self.guestAddress = guestAddress
         self.pool = pool
         self.slots = slots

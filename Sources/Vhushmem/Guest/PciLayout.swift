@@ -26,7 +26,7 @@ public struct PciLayout {
         var end: UInt64 = 0
         // The most aligned come first: no room is lost between them.
         var alignment: UInt64 = Window.largestAlignment
-        while alignment >= Memory.pageSize {
+        while alignment >= Page.size {
             for (index, region) in regions.enumerated() where Window.alignment(for: region.size) == alignment {
                 let (start, wraps) = end.addingReportingOverflow(alignment &- 1)
                 let offset = start & ~(alignment &- 1)

@@ -5,6 +5,8 @@
 /// GET_CONFIG carries as many bytes as it asks for, and so does the reply; one with no bytes says that the back-end failed.
 struct ConfigAccess: Equatable {
     static let size = 12
+    /// Bytes of a configuration space, as far as this library goes.
+    static let largestSpace: UInt32 = 1 << 16
     /// Bits of `flags`: nothing said is a write of the driver's.
     static let migrates: UInt32 = 1
 

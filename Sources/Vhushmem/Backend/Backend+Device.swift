@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+import CLinux
+
+/// What a device does beside its queues. Which of these there are decides what is offered to the front-end. Each returns 0 or a negative
+/// errno, which refuses the request.
+public struct BackendHandlers {
+    /// What happened to a queue.
+    public var queue: ((Backend, Int, BackendQueueEvent) -> Void)?
+    /// Fills in bytes of the configuration space, from an offset on.
+    public var readConfig: ((Backend, UInt32, UnsafeMutableRawBufferPointer) -> Int32)?
+    /// Takes what the driver wrote to it, or (true) what a migration restores.
+    public var writeConfig: ((Backend, UInt32, UnsafeRawBufferPointer, Bool) -> Int32)?
+    /// The driver has written the device status, which may be 0: a reset.
+    public var status: ((Backend, UInt8) -> Int32)?
+    /// A descriptor of the shared object with this id of 16 bytes, which the library closes when it has been sent.
+    public var sharedObject: ((Backend, UnsafeRawBufferPointer) -> Int32)?
+    /// Begins to write the device's state to a descriptor, which is the handler's to close, or (true) to read it from there.
+    public var transferState: ((Backend, Bool, Int32) -> Int32)?
+    /// Whether the transfer went well; asked when it has ended.
+    public var checkState: ((Backend) -> Int32)?
+
+    public init() {}
+}
+
+// MARK: What the front-end asks of the device
+
+extension Backend {
+    /// GET_CONFIG: what can't be read is answered with no bytes at all.
+    func answerConfig(_ payload: UnsafeRawBufferPointer) -> BackendAnswer {
+        guard let access = ConfigAccess(payload) else { return .malformed }
+        guard isInConfig(access), let readConfig = handlers.readConfig else { return .bytes([]) }
+        var bytes = [UInt8](repeating: 0, count: payload.count)
+        let result = bytes.withUnsafeMutableBytes { bytes in
+            access.encode(into: bytes)
+            return readConfig(self, access.offset, UnsafeMutableRawBufferPointer(rebasing: bytes[ConfigAccess.size...]))
+        }
+        return .bytes(result < 0 ? [] : bytes)
+    }
+
+    /// SET_CONFIG
+    func takeConfig(_ payload: UnsafeRawBufferPointer) -> BackendAnswer {
+        guard let access = ConfigAccess(payload) else { return .malformed }
+        guard isInConfig(access), access.flags & ~ConfigAccess.migrates == 0 else { return .refused(EINVAL) }
+        guard let writeConfig = handlers.writeConfig else { return .refused(EOPNOTSUPP) }
+        let bytes = UnsafeRawBufferPointer(rebasing: payload[ConfigAccess.size...])
+        return BackendAnswer(result: writeConfig(self, access.offset, bytes, access.flags != 0))
+    }
+
+    private func isInConfig(_ access: ConfigAccess) -> Bool {
+        access.offset <= options.configSize && access.length <= options.configSize &- access.offset
+    }
+
+    /// SET_STATUS. One of 0 stops the queues; the mappings stay, which is for the front-end to say. What the device does not take
+    /// changes nothing, as a driver expects of FEATURES_OK; a reset can't be refused.
+    func takeStatus(_ value: UInt64?) -> BackendAnswer {
+        guard let value, let status = UInt8(exactly: value) else { return .refused(EINVAL) }
+        if status == 0 {
+            stopQueues()
+            // A device that is reset begins without; who wants to go on from the area gives it again.
+            inflight = nil
+        }
+        let before = self.status
+        self.status = status
+        let result = handlers.status?(self, status) ?? 0
+        if result < 0, status != 0 { self.status = before }
+        return BackendAnswer(result: result)
+    }
+
+    /// GET_INFLIGHT_FD: an area of no bytes, without a descriptor, where there can be none.
+    func makeInflight(_ payload: UnsafeRawBufferPointer) -> BackendAnswer {
+        guard var area = InflightArea(payload) else { return .malformed }
+        area.length = 0
+        var descriptor: SharedDescriptor?
+        if area.queues > 0, UInt32(area.queues) <= options.queues, UInt64(area.queueSize).isPowerOfTwo {
+            do throws(Errno) {
+                let made = try InflightFile.make(queues: area.queues, queueSize: area.queueSize, alarm: useAlarm())
+                inflight = made.file
+                area = made.file.area
+                descriptor = made.fd
+            } catch {
+                Log.warning("no area for requests in flight: \(Errno.text(error.code)) (errno \(error.code))")
+            }
+        }
+        var bytes = [UInt8](repeating: 0, count: InflightArea.size)
+        bytes.withUnsafeMutableBytes(area.encode)
+        return .bytes(bytes, descriptor: descriptor)
+    }
+
+    /// SET_INFLIGHT_FD: for queues that are started from now on.
+    func takeInflight(_ payload: UnsafeRawBufferPointer, _ main: MessageStream) -> BackendAnswer {
+        guard let area = InflightArea(payload) else { return .malformed }
+        return BackendAnswer { () throws(Errno) in
+            inflight = try InflightFile.map(area, fd: main.firstDescriptor ?? -1, alarm: useAlarm())
+        }
+    }
+
+    /// GET_SHARED_OBJECT: the reply is the id again, with a descriptor if there is such an object.
+    func answerSharedObject(_ payload: UnsafeRawBufferPointer) -> BackendAnswer {
+        let id = [UInt8](payload)
+        let fd = handlers.sharedObject?(self, payload) ?? -1
+        return .bytes(id, descriptor: fd < 0 ? nil : SharedDescriptor(FileDescriptor(owning: fd)))
+    }
+
+    /// SET_DEVICE_STATE_FD: what the reply says can only be that it was begun, or not. The descriptor is always the front-end's.
+    func transferState(_ payload: UnsafeRawBufferPointer, _ main: MessageStream) -> BackendAnswer {
+        guard let transfer = DeviceStateTransfer(payload) else { return .refused(EINVAL) }
+        guard let handler = handlers.transferState, let fd = main.takeFirstDescriptor()?.release() else {
+            return .refused(EOPNOTSUPP)
+        }
+        let result = handler(self, transfer.direction == .load, fd)
+        return .value(DeviceStateTransfer.encodedReply(failed: result < 0, hasDescriptor: false))
+    }
+
+    /// CHECK_DEVICE_STATE
+    func answerStateCheck() -> BackendAnswer {
+        .value((handlers.checkState?(self) ?? -EOPNOTSUPP) < 0 ? 1 : 0)
+    }
+}

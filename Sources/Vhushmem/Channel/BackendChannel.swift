@@ -1,0 +1,353 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+import CLinux
+
+/// A request of the back-end that was served or refused.
+public struct ServedRequest: Sendable {
+    public enum Kind: Sendable {
+        case map, unmap
+        /// Another request; all below but `request` and `error` is 0.
+        case other
+    }
+
+    /// The request's id.
+    public let request: UInt32
+    /// The region's id.
+    public let shmid: UInt8
+    /// First byte in the region.
+    public let offset: UInt64
+    /// Bytes.
+    public let length: UInt64
+    /// First byte in the file; 0 for an unmap.
+    public let fileOffset: UInt64
+    /// As they came: bit 0 asks for a mapping that can be written.
+    public let flags: UInt64
+    /// What it was answered with: nil, it was done.
+    public let error: ShmemError?
+
+    public var kind: Kind {
+        switch request {
+        case BackendRequest.shmemMap: .map
+        case BackendRequest.shmemUnmap: .unmap
+        default: .other
+        }
+    }
+
+    /// 0, or the negative errno that was answered.
+    public var result: Int32 { error.map { -$0.code } ?? 0 }
+}
+
+/// A request of the back-end that is not about mappings. Good during the call that hands it over.
+public struct OtherRequest {
+    public let id: UInt32
+    /// As they came: 8 asks for an answer.
+    public let flags: UInt32
+    public let payload: UnsafeRawBufferPointer
+    /// Closed after the call: duplicate what is to be kept.
+    public let descriptors: UnsafeBufferPointer<Int32>
+
+    /// Whether the back-end waits for an answer.
+    public var wantsAnswer: Bool { flags & MessageHeader.needReplyBit != 0 }
+}
+
+/// What such a request is answered with.
+enum OtherAnswer {
+    case done
+    /// A positive errno value, and why, for the event.
+    case refused(ShmemError)
+    /// 0 with a descriptor: a reply of the request's own, which is sent whether it was asked for or not.
+    case descriptor(SharedDescriptor)
+    /// A refusal that is a reply of the request's own.
+    case noDescriptor(ShmemError)
+    /// `BackendChannel.answer` comes later; until then nothing more is read.
+    case later
+}
+
+/// The front-end's end of the back-end channel: serves SHMEM_MAP and SHMEM_UNMAP on a device.
+final class BackendChannel {
+    /// Longer than any request of a back-end, and room for a batch of them.
+    private static let capacity = 4096
+    /// So many requests in one dispatch at the most: one device must not starve the others on the loop.
+    static let requestsPerDispatch: Int32 = 64
+
+    let stream: MessageStream
+    private let device: Device
+    private let counters: RequestCounters
+    /// Whether SHMEM was negotiated: before, its requests are refused.
+    var isNegotiated = false
+    /// Requests that were sent before a reset are refused: so long as this is set, and for so many bytes after it.
+    var isResetting = false
+    private var bytesBeforeReset = 0
+    /// Set when the connection ends, which a listener may bring about in the midst of a request: nothing more is served then.
+    var isClosed = false
+    /// A request is under way, listeners and callbacks among it: the answer has not been sent.
+    private(set) var isCarryingOut = false
+    /// Carries out what is not about mappings; nil: that is refused.
+    var others: ((OtherRequest) -> OtherAnswer)?
+    /// The id of a request whose answer comes later.
+    private var unanswered: UInt32?
+    var owesAnswer: Bool { unanswered != nil }
+    /// The first is complete in itself; those that follow it in the same dispatch are a batch.
+    private var mapsInDispatch = 0
+    /// Some requests are left for the next dispatch.
+    private(set) var hasMore = false
+
+    init(
+        socket: consuming FileDescriptor, device: Device, messageTimeout: UInt64, counters: RequestCounters = RequestCounters()
+    ) {
+        stream = MessageStream(socket: socket, capacity: BackendChannel.capacity, timeout: messageTimeout)
+        self.device = device
+        self.counters = counters
+    }
+
+    var pollTarget: PollTargets.Target? {
+        // Not even the end of the channel is looked at while an answer is owed: it would be there again and again. Nor is anything by a
+        // loop inside a listener, while the request that the listener is told of is under way.
+        if unanswered != nil || isCarryingOut { return nil }
+        // So long as an answer waits nothing is read: a back-end that reads no answers gets no further, and costs no memory.
+        return PollTargets.Target(fd: stream.fd, events: Int16(stream.hasUnsent ? POLLOUT : POLLIN))
+    }
+
+    /// From now on requests that have arrived already are refused, and served again after them.
+    func endReset() {
+        bytesBeforeReset = stream.waitingBytes()
+        isResetting = false
+    }
+
+    /// Whether `serve` would find something to do.
+    var isReady: Bool {
+        if stream.hasUnsent || stream.hasBufferedMessage { return true }
+        if let deadline = stream.deadline, Clock.now() >= deadline { return true }
+        return Readiness.canRead(stream.fd)
+    }
+
+    /// Serves what is there, up to a bound. With `reports`, `report` is called after each answer; it may close the channel.
+    /// Returns how many requests were taken.
+    @_optimize(speed)
+    func serve(
+        atMost bound: Int32 = requestsPerDispatch, reports: Bool, report: (ServedRequest) -> Void
+    ) -> (count: Int32, lost: ShmemError?) {
+        var count: Int32 = 0
+        // A callback that dispatches finds its own request still under way.
+        guard !isCarryingOut else { return (0, nil) }
+        hasMore = false
+        defer {
+            if mapsInDispatch > 1 { device.endBatch() }
+            mapsInDispatch = 0
+        }
+        while count < bound, !isClosed, unanswered == nil {
+            switch serveOne(reports, report) {
+            case .stopped: return (count &+ 1, nil)
+            case .idle: return (count, nil)
+            case .lost(let error): return (count, error)
+            case .served: count &+= 1
+            }
+        }
+        hasMore = !isClosed && unanswered == nil && stream.hasBufferedMessage
+        return (count, nil)
+    }
+
+    private enum Step {
+        case idle, served, stopped
+        case lost(ShmemError)
+    }
+
+    @_optimize(speed)
+    @inline(__always)
+    private func serveOne(_ reports: Bool, _ report: (ServedRequest) -> Void) -> Step {
+        if stream.hasUnsent {
+            if case .failed(let error) = stream.flush() { return .lost(failure("answering", error)) }
+            if stream.hasUnsent { return .idle }
+        }
+        let arrival = stream.receiveInline()
+        // Asked for first, and by itself: a switch over all cases is a jump that the processor can't foresee.
+        if case .message(let header, let payload) = arrival, !header.isReply { return serve(header, payload, reports, report) }
+        if case .nothing = arrival { return .idle }
+        return .lost(loss(arrival))
+    }
+
+    /// What ends the channel.
+    @inline(never)
+    private func loss(_ arrival: MessageStream.Arrival) -> ShmemError {
+        switch arrival {
+        case .closed, .nothing: ShmemError(ECONNRESET, "the back-end closed its channel")
+        case .failed(let error): failure("reading", error)
+        case .violation(let violation): ShmemError(violation.code, "the back-end channel brought \(violation.sentence)")
+        case .message: ShmemError(EPROTO, "the back-end channel brought a reply that nobody asked for")
+        }
+    }
+
+    @_optimize(speed)
+    @inline(__always)
+    private func serve(
+        _ header: MessageHeader, _ payload: UnsafeRawBufferPointer, _ reports: Bool, _ report: (ServedRequest) -> Void
+    ) -> Step {
+        let isOlder = isOlderThanReset(MessageHeader.size &+ payload.count)
+        switch header.request {
+        case BackendRequest.shmemMap, BackendRequest.shmemUnmap:
+            return serveMapping(header, payload, isOlder: isOlder, reports, report)
+        default: return serveOther(header, payload, reports, report)
+        }
+    }
+
+    @_optimize(speed)
+    @inline(__always)
+    private func serveMapping(
+        _ header: MessageHeader, _ payload: UnsafeRawBufferPointer, isOlder: Bool, _ reports: Bool,
+        _ report: (ServedRequest) -> Void
+    ) -> Step {
+        var map = SharedMemoryMap(payload)
+        var failure: ShmemError?
+        isCarryingOut = true
+        do throws(ShmemError) {
+            try carryOut(header, &map, payload.count, isOlder: isOlder)
+            counters.countServed(header.request)
+        } catch {
+            counters.countRefused(header.request)
+            failure = error
+        }
+        isCarryingOut = false
+        // What was mapped is no socket that could linger. (A map that is done has one descriptor, an unmap none.)
+        stream.releaseDescriptors(areMappable: failure == nil)
+        var sending = MessageStream.Sending.done
+        if header.needsReply, !isClosed { sending = answer(header.request, failure?.code ?? 0) }
+        // Whether the answer could be sent or not, what was changed is complete.
+        if failure == nil, device.state.isObserved, let map { device.region(id: map.shmid)?.commit() }
+        if case .failed(let error) = sending { return .lost(self.failure("answering", error)) }
+        guard !isClosed else { return .stopped }
+        guard reports else { return .served }
+        let served = ServedRequest(
+            request: header.request, shmid: map?.shmid ?? 0, offset: map?.offset ?? 0, length: map?.length ?? 0,
+            fileOffset: map?.fileOffset ?? 0, flags: map?.flags ?? 0, error: failure)
+        report(served)
+        return .served
+    }
+
+    private func serveOther(
+        _ header: MessageHeader, _ payload: UnsafeRawBufferPointer, _ reports: Bool, _ report: (ServedRequest) -> Void
+    ) -> Step {
+        isCarryingOut = true
+        let outcome = carryOutOther(header, payload)
+        counters.count(outcome, header.request)
+        isCarryingOut = false
+        stream.releaseDescriptors()
+        guard !isClosed else { return .stopped }
+        var sending = MessageStream.Sending.done
+        var failure: ShmemError?
+        switch outcome {
+        case .done:
+            if header.needsReply { sending = answer(header.request, 0) }
+        case .refused(let error):
+            failure = error
+            if header.needsReply { sending = answer(header.request, error.code) }
+        case .descriptor(let file): sending = answer(header.request, 0, file)
+        case .noDescriptor(let error):
+            failure = error
+            sending = answer(header.request, error.code)
+        case .later: unanswered = header.request
+        }
+        if case .failed(let error) = sending { return .lost(self.failure("answering", error)) }
+        guard reports else { return .served }
+        let served = ServedRequest(
+            request: header.request, shmid: 0, offset: 0, length: 0, fileOffset: 0, flags: 0, error: failure)
+        report(served)
+        return .served
+    }
+
+    private func carryOutOther(_ header: MessageHeader, _ payload: UnsafeRawBufferPointer) -> OtherAnswer {
+        let subject = ShmemError.Subject.request(header.request)
+        if header.reservedFlags != 0 { return .refused(ShmemError(EINVAL, subject, .reservedFlags(header.reservedFlags))) }
+        // One more than a message may carry arrives whole: nobody is handed that many.
+        guard stream.descriptorCount <= Int(VHU_MAX_FDS) else {
+            return .refused(ShmemError(EINVAL, subject, .tooManyDescriptors))
+        }
+        if stream.descriptorsWereTruncated { return .refused(ShmemError(EMFILE, subject, .descriptorsLost)) }
+        guard let others else { return .refused(ShmemError(EOPNOTSUPP, subject, .notServed)) }
+        return others(
+            OtherRequest(id: header.request, flags: header.flags, payload: payload, descriptors: stream.allDescriptors))
+    }
+
+    /// Answers the request that was to be answered later. Returns what was lost over it.
+    func answerUnanswered(_ answer: Result<SharedDescriptor, ShmemError>) -> ShmemError? {
+        guard let request = unanswered, !isClosed else { return nil }
+        unanswered = nil
+        let sending =
+            switch answer {
+            case .success(let file): self.answer(request, 0, file)
+            case .failure(let error): self.answer(request, error.code)
+            }
+        if case .success = answer { counters.countServed(request) } else { counters.countRefused(request) }
+        if case .failed(let error) = sending { return failure("answering", error) }
+        return nil
+    }
+
+    /// SHMEM_MAP or SHMEM_UNMAP. In the order of what the message itself must be, then of what the device says.
+    @_optimize(speed)
+    @inline(__always)
+    private func carryOut(
+        _ header: MessageHeader, _ map: inout SharedMemoryMap?, _ length: Int, isOlder: Bool
+    ) throws(ShmemError) {
+        let isMap = header.request == BackendRequest.shmemMap
+        // One look at all; which of them it was is asked only when it matters.
+        guard let asked = map, header.reservedFlags == 0, !stream.descriptorsWereTruncated, isNegotiated, !isOlder,
+            stream.descriptorCount == (isMap ? 1 : 0)
+        else { throw refusal(header, map, length, isOlder: isOlder) }
+        if isMap, let fd = stream.firstDescriptor {
+            try device.carryOutMap(asked, fd: fd, isBatched: mapsInDispatch > 0)
+            mapsInDispatch = mapsInDispatch &+ 1
+        } else {
+            // What was undone is reported, where the length was not looked at.
+            map?.length = try device.carryOutUnmap(asked)
+        }
+    }
+
+    /// Why such a request is refused, whatever the device would say.
+    @inline(never)
+    private func refusal(_ header: MessageHeader, _ map: SharedMemoryMap?, _ length: Int, isOlder: Bool) -> ShmemError {
+        guard let map else {
+            return ShmemError(EINVAL, .request(header.request), .wrongPayload(expected: SharedMemoryMap.size, got: length))
+        }
+        let isMap = header.request == BackendRequest.shmemMap
+        let subject: ShmemError.Subject =
+            isMap
+            ? .map(shmid: map.shmid, offset: map.offset, length: map.length)
+            : .unmap(shmid: map.shmid, offset: map.offset, length: map.length)
+        if header.reservedFlags != 0 { return ShmemError(EINVAL, subject, .reservedFlags(header.reservedFlags)) }
+        let descriptors = stream.descriptorCount
+        if stream.descriptorsWereTruncated {
+            guard descriptors <= Int(VHU_MAX_FDS) else { return ShmemError(EINVAL, subject, .tooManyDescriptors) }
+            return ShmemError(EMFILE, subject, .descriptorsLost)
+        }
+        let wanted = isMap ? 1 : 0
+        if descriptors != wanted {
+            return ShmemError(EINVAL, subject, .wrongDescriptors(expected: wanted, got: descriptors))
+        }
+        if !isNegotiated { return ShmemError(EOPNOTSUPP, subject, .notNegotiated) }
+        return ShmemError(ECANCELED, subject, .duringReset)
+    }
+
+    /// Whether a message of `length` bytes was sent before a reset; to be asked once of every message that is taken.
+    @_optimize(speed)
+    private func isOlderThanReset(_ length: Int) -> Bool {
+        if isResetting { return true }
+        guard bytesBeforeReset > 0 else { return false }
+        bytesBeforeReset = bytesBeforeReset &- length
+        return true
+    }
+
+    /// 20 bytes in one sendmsg: 0, or the negative of `code` as an unsigned number.
+    @_optimize(speed)
+    private func answer(_ request: UInt32, _ code: Int32, _ file: SharedDescriptor? = nil) -> MessageStream.Sending {
+        let value = UInt64(bitPattern: Int64(-code))
+        return withUnsafeTemporaryAllocation(byteCount: 20, alignment: 8) { message in
+            MessageHeader(request: request, flags: MessageHeader.replyFlags, size: 8).encode(into: message)
+            message.store(integer: value, at: MessageHeader.size)
+            let bytes = UnsafeRawBufferPointer(message)
+            return if let file { stream.send(bytes, keeping: file) } else { stream.send(bytes) }
+        }
+    }
+
+    private func failure(_ doing: StaticString, _ error: Errno) -> ShmemError {
+        ShmemError(error.code, "\(doing) on the back-end channel: \(Errno.text(error.code)) (errno \(error.code))")
+    }
+}

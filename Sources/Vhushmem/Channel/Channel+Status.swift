@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+/// What a channel is doing, as JSON. include/vhushmem/status.h says what each key means.
+extension Channel {
+    /// One object: the channel's state, its counters and its device.
+    public func statusJSON(maximumMappings: UInt64 = Region.mappingsInStatus) -> String {
+        status(maximumMappings).takeString()
+    }
+
+    func status(_ maximumMappings: UInt64) -> JsonText {
+        let json = JsonText()
+        json.beginObject()
+        json.bool("resetting", isResetting)
+        json.channel(channel, loss)
+        counters.write(to: json)
+        device.writeStatus(to: json, "device", maximumMappings)
+        json.endObject()
+        return json
+    }
+}
+
+extension JsonText {
+    func channel(_ channel: BackendChannel?, _ loss: ShmemError?) {
+        beginObject("channel")
+        text("state", channel != nil ? "open" : loss != nil ? "lost" : "none" as StaticString)
+        text("reason", loss?.message)
+        bool("answers_unread", channel?.stream.hasUnsent ?? false)
+        bool("owes_answer", channel?.owesAnswer ?? false)
+        endObject()
+    }
+}

@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+import CLinux
+
+/// What the VMM answers a request that is not about mappings with.
+public enum RequestAnswer: Sendable {
+    case done
+    /// Done, and this descriptor goes with the answer, which is then sent whether it was asked for or not. It is taken over.
+    case descriptor(Int32)
+    /// A positive errno value.
+    case refused(Int32)
+}
+
+extension OtherRequest {
+    /// What the channel sends for the VMM's `answer`; without one the request is refused.
+    func answered(_ answer: RequestAnswer?) -> OtherAnswer {
+        switch answer {
+        case .done: return .done
+        case .descriptor(let fd):
+            guard FileDescriptor.isOpen(fd) else { return refusal(.system("the VMM", EBADF), EBADF) }
+            return .descriptor(SharedDescriptor(FileDescriptor(owning: fd)))
+        case .refused(let code):
+            // What is no errno can't be told: the kernel's are 1 to 4095.
+            let code = (1...4095).contains(code) ? code : EIO
+            return refusal(.system("the VMM", code), code)
+        case nil: return refusal(.notServed, EOPNOTSUPP)
+        }
+    }
+
+    private func refusal(_ reason: ShmemError.Reason, _ code: Int32) -> OtherAnswer {
+        let error = ShmemError(code, .request(id), reason)
+        // A look-up has a reply of its own, which the back-end waits for whatever its header says.
+        return id == BackendRequest.sharedObjectLookup ? .noDescriptor(error) : .refused(error)
+    }
+}

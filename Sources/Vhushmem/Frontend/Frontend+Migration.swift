@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+import CLinux
+
+/// Which way a device's inner state goes.
+public enum DeviceStateDirection: UInt32, Sendable {
+    /// The back-end writes it.
+    case save = 0
+    /// The back-end reads it.
+    case load = 1
+}
+
+/// What outlives a back-end.
+extension Frontend {
+    /// The question that has the back-end make a book of requests in flight. Throws EINVAL.
+    func inflightQuestion(queues: UInt16, queueSize: UInt16) throws(ShmemError) -> FrontendQuestion<InflightBook> {
+        guard queues > 0, UInt32(queues) <= options.queues, queueSize > 0 else {
+            throw ShmemError(
+                EINVAL, "no area for \(queues) queues of \(queueSize) entries: the front-end has \(options.queues) queues")
+        }
+        return .inflight(queues: queues, queueSize: queueSize)
+    }
+
+    /// Has the back-end make a book of requests in flight, and gives it back at each start. Throws EINVAL, and what `ask` does.
+    public func makeInflightBook(queues: UInt16, queueSize: UInt16) throws(ShmemError) -> InflightBook {
+        let book = try ask(inflightQuestion(queues: queues, queueSize: queueSize))
+        running.inflight = book
+        return book
+    }
+
+    /// The same without waiting.
+    public func makeInflightBook(
+        queues: UInt16, queueSize: UInt16, _ completion: @escaping (Result<InflightBook, ShmemError>) -> Void
+    ) throws(ShmemError) {
+        try ask(inflightQuestion(queues: queues, queueSize: queueSize)) { [unowned(unsafe) self] result in
+            if case .success(let book) = result { running.inflight = book }
+            completion(result)
+        }
+    }
+
+    /// A book that was made before: it is sent at each start. nil: none any more.
+    public var inflightBook: InflightBook? {
+        get { running.inflight }
+        set { running.inflight = newValue }
+    }
+
+    /// The question that begins a transfer of the device's state through `pipe`. Throws EBUSY (the device runs).
+    func deviceStateQuestion(
+        _ direction: DeviceStateDirection, _ pipe: SharedDescriptor
+    ) throws(ShmemError) -> FrontendQuestion<FrontendReply> {
+        guard !running.isStarted else { throw ShmemError(EBUSY, "the device runs: its state changes while it is taken") }
+        return .deviceState(direction == .save ? .save : .load, pipe)
+    }
+
+    /// Begins to transfer the state of a stopped device through a pipe, which is duplicated: close it afterwards. Returns the descriptor to
+    /// use instead, the caller's to close, if the back-end would rather have that. Throws EBUSY, EBADF, and what `ask` does.
+    public func transferState(_ direction: DeviceStateDirection, through pipe: Int32) throws(ShmemError) -> Int32? {
+        let duplicate: SharedDescriptor
+        do throws(Errno) {
+            duplicate = SharedDescriptor(try FileDescriptor.duplicate(pipe))
+        } catch {
+            throw ShmemError(error.code, "duplicating the pipe for the device's state: \(Errno.text(error.code))")
+        }
+        return try ask(deviceStateQuestion(direction, duplicate)).takeDescriptor()
+    }
+
+    /// Why the device could not be migrated now; nil: it could.
+    public var migrationBlocker: ShmemError? {
+        guard isReady else { return ShmemError(ENOTCONN, "no back-end is connected that could be migrated") }
+        for region in device.allRegions {
+            let count = region.mappingCount
+            if count > 0 {
+                return ShmemError(
+                    EBUSY, "region \(region.id) has \(count) mappings (\(hex(region.mappedBytes)) bytes) of files of this host")
+            }
+        }
+        guard protocolFeatures.contains(.logSharedFd), features & ProtocolFeatures.logAll != 0 else {
+            return ShmemError(
+                EOPNOTSUPP, "the back-end can't log what it writes (VHOST_F_LOG_ALL, LOG_SHMFD): guest memory can't be copied")
+        }
+        guard protocolFeatures.contains(.deviceState) else {
+            return ShmemError(EOPNOTSUPP, "the back-end has not agreed to DEVICE_STATE: nobody can take its state along")
+        }
+        return nil
+    }
+}

@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+import CLinux
+
+/// What was set up, to be told to the back-end at the start and again after a reconnection.
+struct RunningState {
+    var features: UInt64 = 0
+    var memory = MemoryTableState()
+    var queues: [FrontendQueue] = []
+    var isStarted = false
+    /// It is being told how to run.
+    var isStarting = false
+    /// Another one with each reset.
+    var life: UInt = 0
+    /// The virtio device status, where STATUS was agreed on.
+    var status: UInt8 = 0
+    var inflight: InflightBook?
+}
+
+/// Start and stop, in the order in which QEMU's generic device speaks.
+extension Frontend {
+    /// The device was started, and neither stopped nor reset since.
+    public var isStarted: Bool { phase == .ready && running.isStarted }
+
+    /// Starts the device: SET_FEATURES, guest memory, the queues, and the device status where that was agreed on.
+    ///
+    /// `features`: what the driver accepted of what the back-end offers. Throws EALREADY (it was started), EINVAL (features that are not
+    /// offered, or more queues than `options.queues`), ENOSPC, and what `ask` does; the back-end may then have been told a part.
+    public func startDevice(features: UInt64, queues: [FrontendQueue]) throws(ShmemError) {
+        let sequence = try startSequence(features: features, queues: queues)
+        let failure: ShmemError? = try waitFor { begin(sequence, $0) }
+        if let failure { throw failure }
+    }
+
+    /// The same; `completion` is called once, with the error if it failed.
+    public func startDevice(
+        features: UInt64, queues: [FrontendQueue], _ completion: @escaping (ShmemError?) -> Void
+    ) throws(ShmemError) {
+        begin(try startSequence(features: features, queues: queues), completion)
+    }
+
+    private func begin(_ sequence: FrontendSequence, _ completion: @escaping (ShmemError?) -> Void) {
+        running.isStarting = true
+        sequence.run(on: self) { [self] error in
+            running.isStarting = false
+            completion(error)
+        }
+    }
+
+    /// Stops the device. Returns where each queue stopped: the base to start it again with. Throws ENOTCONN (it was not started), and
+    /// what `ask` does.
+    public func stopDevice() throws(ShmemError) -> [UInt16] {
+        var bases: [UInt16] = []
+        let sequence = try stopSequence { bases.append($0) }
+        try perform(sequence)
+        return bases
+    }
+
+    /// The same; `completion` is called once, with where the queues stopped or the error.
+    public func stopDevice(_ completion: @escaping (Result<[UInt16], ShmemError>) -> Void) throws(ShmemError) {
+        var bases: [UInt16] = []
+        try stopSequence { bases.append($0) }.run(on: self) { error in
+            completion(error.map { .failure($0) } ?? .success(bases))
+        }
+    }
+
+    // MARK: The messages
+
+    private func startSequence(features: UInt64, queues: [FrontendQueue]) throws(ShmemError) -> FrontendSequence {
+        guard phase == .ready else { throw ShmemError(ENOTCONN, "no back-end is connected that could be started") }
+        guard !running.isStarted else { throw ShmemError(EALREADY, "the device was started") }
+        try requireNotStarting()
+        guard features & ~self.features == 0 else {
+            throw ShmemError(
+                EINVAL, "the back-end does not offer the virtio features \(hex(features & ~self.features))")
+        }
+        guard queues.count <= Int(options.queues) else {
+            throw ShmemError(EINVAL, "the front-end has \(options.queues) queues, and \(queues.count) are to be started")
+        }
+        running.features = features
+        running.queues = queues
+        let steps = try startSteps()
+        return FrontendSequence(
+            steps + [
+                { frontend, done in
+                    frontend.running.isStarted = true
+                    done(nil)
+                    return nil
+                }
+            ], isOfOneLife: true)
+    }
+
+    func requireNotStarting() throws(ShmemError) {
+        if isResetting, !protocolFeatures.contains(.resetDevice) {
+            throw ShmemError(EALREADY, "the device is being stopped, to be reset")
+        }
+        guard !running.isStarting else { throw ShmemError(EALREADY, "the device is being started") }
+    }
+
+    /// Everything that a back-end must be told to run, after the handshake.
+    func startSteps() throws(ShmemError) -> [FrontendSequence.Step] {
+        let hasProtocolFeatures = features & ProtocolFeatures.virtioFeature != 0
+        let hasStatus = protocolFeatures.contains(.status)
+        var steps: [FrontendSequence.Step] = [
+            FrontendSequence.ask(
+                .setFeatures(running.features | (hasProtocolFeatures ? ProtocolFeatures.virtioFeature : 0)))
+        ]
+        if hasStatus {
+            let status = DeviceStatus.acknowledge | DeviceStatus.driver | DeviceStatus.featuresOk
+            steps.append(FrontendSequence.ask(.setStatus(status)))
+            steps.append(
+                FrontendSequence.ask(FrontendQuestion<UInt8>.status()) { seen in
+                    seen & DeviceStatus.featuresOk != 0
+                        ? nil : ShmemError(EOPNOTSUPP, "the back-end does not accept the virtio features")
+                })
+        }
+        if let inflight = running.inflight { steps.append(FrontendSequence.ask(.setInflight(inflight))) }
+        if !protocolFeatures.contains(.configureMemSlots) { running.memory.told = [] }
+        steps += try memorySteps()
+        for (index, queue) in running.queues.enumerated() {
+            steps.append(FrontendSequence.ask(.vring(.setVringNum, index, UInt32(queue.size))))
+            steps.append(FrontendSequence.ask(.vring(.setVringBase, index, UInt32(queue.base))))
+            steps.append(FrontendSequence.ask(.vringAddresses(index, queue)))
+            steps.append(FrontendSequence.ask(.vringDescriptor(.setVringKick, index, queue.kick)))
+            if let call = queue.call ?? (callFds.indices.contains(index) ? callFds[index] : nil) {
+                steps.append(FrontendSequence.ask(.vringDescriptor(.setVringCall, index, call)))
+            }
+        }
+        if hasProtocolFeatures {
+            for index in running.queues.indices { steps.append(FrontendSequence.ask(.vring(.setVringEnable, index, 1))) }
+        }
+        if hasStatus {
+            let status =
+                DeviceStatus.acknowledge | DeviceStatus.driver | DeviceStatus.featuresOk | DeviceStatus.driverOk
+            steps.append(FrontendSequence.ask(.setStatus(status)))
+        }
+        return steps
+    }
+
+    private func stopSequence(_ use: @escaping (UInt16) -> Void) throws(ShmemError) -> FrontendSequence {
+        try requireNotStarting()
+        let wasStarted = isStarted
+        // A back-end that is away, or on its way back, finds a device that does not run.
+        running.isStarted = false
+        guard wasStarted else { throw ShmemError(ENOTCONN, "the device was not started, or its back-end is away") }
+        return FrontendSequence(stopSteps(use))
+    }
+
+    func stopSteps(_ use: @escaping (UInt16) -> Void) -> [FrontendSequence.Step] {
+        var steps: [FrontendSequence.Step] = []
+        if features & ProtocolFeatures.virtioFeature != 0 {
+            for index in running.queues.indices { steps.append(FrontendSequence.ask(.vring(.setVringEnable, index, 0))) }
+        }
+        for index in running.queues.indices {
+            steps.append(
+                FrontendSequence.ask(FrontendQuestion<UInt16>.vringBase(index)) { base in
+                    use(base)
+                    return nil
+                })
+        }
+        if protocolFeatures.contains(.status) { steps.append(FrontendSequence.ask(.setStatus(0))) }
+        return steps
+    }
+}

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+import CLinux
+
+// MARK: Requests that few devices need
+
+extension FrontendQuestion where Answer == Void {
+    /// SET_LOG_BASE: where the back-end notes which pages it has written, `length` bytes of a file from `offset` on.
+    static func setLog(_ file: SharedDescriptor, offset: UInt64, length: UInt64) -> FrontendQuestion {
+        let payload = encoded(LogArea.size, LogArea(length: length, fileOffset: offset).encode)
+        // Back-ends differ in what they reply with: a number, the payload again, or nothing.
+        return FrontendQuestion(request: .setLogBase, payload: payload, descriptors: [file], reply: .own(0...16)) { _ in }
+    }
+
+    /// SET_LOG_FD: what the back-end signals when it has noted something.
+    static func setLogDescriptor(_ file: SharedDescriptor) -> FrontendQuestion {
+        FrontendQuestion(.setLogFd, descriptors: [file])
+    }
+}
+
+extension Frontend {
+    /// The questions of the C interface take a file that stays the caller's.
+    static func shared(_ fd: Int32) throws(ShmemError) -> SharedDescriptor {
+        do throws(Errno) {
+            return SharedDescriptor(try FileDescriptor.duplicate(fd))
+        } catch {
+            throw ShmemError(error.code, "duplicating the descriptor \(fd): \(Errno.text(error.code))")
+        }
+    }
+
+    /// SET_VRING_ENDIAN (1: the rings are big-endian) or VRING_KICK (there is something in the queue). Throws EINVAL (the queue).
+    func queueQuestion(
+        _ request: FrontendRequest, _ queue: UInt32, _ number: UInt32 = 0
+    ) throws(ShmemError) -> FrontendQuestion<Void> {
+        guard queue < options.queues else {
+            throw ShmemError(EINVAL, "the front-end has \(options.queues) queues, and none with the number \(queue)")
+        }
+        return .vring(request, Int(queue), number)
+    }
+}

@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+import CLinux
+
+// MARK: Configuration space and status
+
+extension FrontendQuestion where Answer == [UInt8] {
+    /// GET_CONFIG: bytes of the device's configuration space.
+    public static func config(at offset: UInt32, count: UInt32) -> FrontendQuestion {
+        let whole = ConfigAccess.size &+ Int(clamping: count)
+        return FrontendQuestion(
+            request: .getConfig, payload: encoded(whole, ConfigAccess(offset: offset, length: count).encode),
+            // A back-end that fails replies with no payload at all.
+            reply: .own(0...whole), fault: { $0.faultOfConfig(offset, count) }
+        ) { reply throws(ShmemError) in
+            guard !reply.payload.isEmpty else {
+                throw ShmemError(EIO, "the back-end can't read \(count) bytes at \(hex(UInt64(offset))) of its configuration")
+            }
+            let access = reply.payload.withUnsafeBytes { ConfigAccess($0) }
+            guard let access, access.offset == offset, access.length == count else {
+                throw ShmemError(EPROTO, "the back-end's reply to GET_CONFIG is not about what was asked")
+            }
+            return Array(reply.payload[ConfigAccess.size...])
+        }
+    }
+}
+
+extension FrontendQuestion where Answer == Void {
+    /// SET_CONFIG: what the driver writes, or (`migrates`) what a migration restores.
+    public static func setConfig(at offset: UInt32, _ bytes: [UInt8], migrates: Bool = false) -> FrontendQuestion {
+        let access = ConfigAccess(
+            offset: offset, length: UInt32(clamping: bytes.count), flags: migrates ? ConfigAccess.migrates : 0)
+        var question = FrontendQuestion(.setConfig, encoded(ConfigAccess.size, access.encode) + bytes)
+        question.fault = { $0.faultOfConfig(access.offset, access.length) }
+        return question
+    }
+
+    /// SET_STATUS: the virtio device status.
+    public static func setStatus(_ status: UInt8) -> FrontendQuestion {
+        FrontendQuestion(.setStatus, encoded(8) { $0.store(integer: UInt64(status), at: 0) })
+    }
+}
+
+extension FrontendQuestion where Answer == UInt8 {
+    /// GET_STATUS: the virtio device status.
+    public static func status() -> FrontendQuestion {
+        FrontendQuestion(request: .getStatus, reply: .own(8...8)) { reply throws(ShmemError) in
+            guard let status = UInt8(exactly: reply.value) else {
+                throw ShmemError(EPROTO, "the back-end's device status \(hex(reply.value)) is no byte")
+            }
+            return status
+        }
+    }
+}
+
+extension FrontendOptions {
+    fileprivate func faultOfConfig(_ offset: UInt32, _ count: UInt32) -> ShmemError? {
+        let (end, overflow) = offset.addingReportingOverflow(count)
+        guard count > 0, !overflow, end <= maximumConfigSize else {
+            return ShmemError(
+                EINVAL,
+                "\(count) bytes at \(hex(UInt64(offset))) are not inside the configuration space of \(maximumConfigSize) bytes")
+        }
+        return nil
+    }
+}
+
+// MARK: Requests in flight, and the device's state
+
+/// Where a back-end keeps book of the requests that it has begun: an area in a file that survives it.
+public struct InflightBook {
+    let area: InflightArea
+    let file: SharedDescriptor
+
+    init(area: InflightArea, file: SharedDescriptor) {
+        self.area = area
+        self.file = file
+    }
+
+    /// An area that was made before. `fd` is duplicated. Throws EINVAL (no bytes, or a range that wraps around), EBADF, EMFILE.
+    public init(
+        fd: Int32, fileOffset: UInt64, length: UInt64, queues: UInt16, queueSize: UInt16
+    ) throws(ShmemError) {
+        guard length > 0, ByteRange(start: fileOffset, length: length) != nil else {
+            throw ShmemError(EINVAL, "\(hex(length)) bytes at \(hex(fileOffset)) are no area for requests in flight")
+        }
+        area = InflightArea(length: length, fileOffset: fileOffset, queues: queues, queueSize: queueSize)
+        do throws(Errno) {
+            file = SharedDescriptor(try FileDescriptor.duplicate(fd))
+        } catch {
+            throw ShmemError(error.code, "duplicating the file of requests in flight: \(Errno.text(error.code))")
+        }
+    }
+
+    /// Bytes.
+    public var length: UInt64 { area.length }
+    /// Where the area begins in the file.
+    public var fileOffset: UInt64 { area.fileOffset }
+    /// The file: open as long as this value lives.
+    public var fd: Int32 { file.fd }
+}
+
+extension FrontendQuestion where Answer == InflightBook {
+    /// GET_INFLIGHT_FD: has the back-end make such an area.
+    public static func inflight(queues: UInt16, queueSize: UInt16) -> FrontendQuestion {
+        let wanted = InflightArea(queues: queues, queueSize: queueSize)
+        return FrontendQuestion(
+            request: .getInflightFd, payload: encoded(InflightArea.size, wanted.encode),
+            reply: .own(20...InflightArea.size, mayHaveDescriptor: true)
+        ) { reply throws(ShmemError) in
+            guard let area = reply.payload.withUnsafeBytes({ InflightArea($0) }), let fd = reply.takeDescriptor() else {
+                throw ShmemError(EIO, "the back-end gives no area for requests in flight")
+            }
+            let file = SharedDescriptor(FileDescriptor(owning: fd))
+            guard area.length > 0, area.queues == queues, area.queueSize == queueSize,
+                ByteRange(start: area.fileOffset, length: area.length) != nil
+            else { throw ShmemError(EPROTO, "the back-end's area for requests in flight is not the one that was asked for") }
+            return InflightBook(area: area, file: file)
+        }
+    }
+}
+
+extension FrontendQuestion where Answer == Void {
+    /// SET_INFLIGHT_FD: gives such an area back to a back-end that starts anew.
+    public static func setInflight(_ book: InflightBook) -> FrontendQuestion {
+        FrontendQuestion(
+            .setInflightFd, encoded(InflightArea.size, book.area.encode), descriptors: [book.file])
+    }
+
+    /// CHECK_DEVICE_STATE: whether the transfer that was begun has succeeded.
+    public static func checkDeviceState() -> FrontendQuestion {
+        FrontendQuestion(request: .checkDeviceState, reply: .own(8...8)) { reply throws(ShmemError) in
+            guard reply.value == 0 else {
+                throw ShmemError(EIO, "the back-end failed to transfer its state (\(hex(reply.value)))")
+            }
+        }
+    }
+}
+
+extension FrontendQuestion where Answer == FrontendReply {
+    /// SET_DEVICE_STATE_FD: has the back-end write its state into a pipe, or read it from there. A descriptor in the reply is to be used
+    /// instead.
+    static func deviceState(_ direction: DeviceStateTransfer.Direction, _ pipe: SharedDescriptor) -> FrontendQuestion {
+        FrontendQuestion(
+            request: .setDeviceStateFd, payload: encoded(DeviceStateTransfer.size, DeviceStateTransfer(direction).encode),
+            descriptors: [pipe], reply: .own(8...8, mayHaveDescriptor: true)
+        ) { reply throws(ShmemError) in
+            let (failed, hasDescriptor) = DeviceStateTransfer.reply(reply.value)
+            if failed { throw ShmemError(EIO, "the back-end can't transfer its state (\(hex(reply.value)))") }
+            guard hasDescriptor == (reply.fd != nil) else {
+                throw ShmemError(EPROTO, "the back-end's reply to SET_DEVICE_STATE_FD and its descriptor don't agree")
+            }
+            return reply
+        }
+    }
+}

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+import CLinux
+
+/// How a virtqueue is to be run by a back-end: a split ring in guest memory.
+public struct FrontendQueue {
+    /// Entries; a power of two, at most 32768.
+    public var size: UInt16
+    /// Where this process has the descriptor table, the available ring and the used ring.
+    public var descriptors: UInt64
+    public var available: UInt64
+    public var used: UInt64
+    /// The index of the available ring from which on the back-end is to take buffers.
+    public var base: UInt16
+    let kick: SharedDescriptor
+    /// nil: the one that the handshake made.
+    let call: SharedDescriptor?
+
+    /// `kickFd` and `callFd` (nil: the one that `Frontend.callDescriptor` gives) are duplicated. Throws EINVAL (the size), EBADF, EMFILE.
+    public init(
+        size: UInt16, descriptors: UInt64, available: UInt64, used: UInt64, base: UInt16 = 0, kickFd: Int32,
+        callFd: Int32? = nil
+    ) throws(ShmemError) {
+        guard size > 0, size <= 1 << 15, size & (size &- 1) == 0 else {
+            throw ShmemError(EINVAL, "a split virtqueue has a power of two of entries, at most 32768, and not \(size)")
+        }
+        do throws(Errno) {
+            kick = SharedDescriptor(try FileDescriptor.duplicate(kickFd))
+            if let callFd { call = SharedDescriptor(try FileDescriptor.duplicate(callFd)) } else { call = nil }
+        } catch {
+            throw ShmemError(error.code, "duplicating the descriptors of a queue: \(Errno.text(error.code))")
+        }
+        self.size = size
+        self.descriptors = descriptors
+        self.available = available
+        self.used = used
+        self.base = base
+    }
+}
+
+// MARK: Messages about queues
+
+extension FrontendQuestion where Answer == Void {
+    static func setFeatures(_ features: UInt64) -> FrontendQuestion {
+        FrontendQuestion(.setFeatures, encoded(8) { $0.store(integer: features, at: 0) })
+    }
+
+    static func vring(_ request: FrontendRequest, _ queue: Int, _ number: UInt32) -> FrontendQuestion {
+        let state = VringState(queue: UInt32(clamping: queue), number: number)
+        return FrontendQuestion(request, encoded(VringState.size, state.encode))
+    }
+
+    static func vringAddresses(_ index: Int, _ queue: FrontendQueue) -> FrontendQuestion {
+        let addresses = VringAddresses(
+            queue: UInt32(clamping: index), descriptors: queue.descriptors, used: queue.used, available: queue.available)
+        return FrontendQuestion(.setVringAddr, encoded(VringAddresses.size, addresses.encode))
+    }
+
+    static func vringDescriptor(_ request: FrontendRequest, _ queue: Int, _ descriptor: SharedDescriptor) -> FrontendQuestion {
+        let vring = VringDescriptor(queue: UInt8(truncatingIfNeeded: queue), hasDescriptor: true)
+        return FrontendQuestion(request, encoded(8) { $0.store(integer: vring.encoded, at: 0) }, descriptors: [descriptor])
+    }
+}
+
+extension FrontendQuestion where Answer == UInt16 {
+    /// GET_VRING_BASE: stops a queue, and tells where it stopped.
+    static func vringBase(_ queue: Int) -> FrontendQuestion {
+        let state = VringState(queue: UInt32(clamping: queue), number: 0)
+        return FrontendQuestion(
+            request: .getVringBase, payload: encoded(VringState.size, state.encode),
+            reply: .own(VringState.size...VringState.size)
+        ) { reply throws(ShmemError) in
+            let answer = reply.payload.withUnsafeBytes { VringState($0) }
+            guard let answer, answer.queue == state.queue, let base = UInt16(exactly: answer.number) else {
+                throw ShmemError(EPROTO, "the back-end's reply to GET_VRING_BASE of queue \(queue) makes no sense")
+            }
+            return base
+        }
+    }
+}

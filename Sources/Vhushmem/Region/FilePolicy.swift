@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+import CLinux
+
+/// Which files a region accepts.
+public struct FilePolicy: OptionSet, Sendable {
+    public let rawValue: UInt32
+
+    public init(rawValue: UInt32) {
+        self.rawValue = rawValue
+    }
+
+    /// Whole pages beyond the end of a regular file; touching them raises SIGBUS.
+    public static let allowBeyondEnd = FilePolicy(rawValue: 1 << 0)
+    /// Only memfds that can't shrink.
+    public static let requireSealShrink = FilePolicy(rawValue: 1 << 1)
+    /// No device and no dma-buf.
+    public static let filesOnly = FilePolicy(rawValue: 1 << 2)
+
+    /// Only memfds. Their mmap and close wait for nobody, which those of a FUSE or network file may.
+    public static let memfdOnly = FilePolicy(rawValue: 1 << 3)
+
+    static let all: FilePolicy = [.allowBeyondEnd, .requireSealShrink, .filesOnly, .memfdOnly]
+}
+
+/// How a file that was accepted is to be mapped.
+struct FilePlan {
+    let protection: Int32
+    let flags: Int32
+    /// The file's offset as mmap takes it.
+    let fileOffset: Int
+    /// What the mapping owns: the request's range, rounded up to whole pages.
+    let pages: ByteRange
+    /// The file's own, in bytes.
+    let pageSize: UInt64
+    /// The file is of a kind whose own mmap refuses nothing that was let through here.
+    let canMapInPlace: Bool
+    /// It is in memory or on a local disk: to look at its pages waits for no other process or machine.
+    let isLocal: Bool
+    /// How many of the mapping's pages the file has now; nil: all.
+    let pagesInFile: UInt64?
+}
+
+/// What of a file decides how it is mapped.
+private struct FileKind {
+    /// 0 too where they need not be asked for.
+    var seals: Int32 = 0
+    /// Its own, of hugetlb files.
+    var pageSize = Page.size
+    /// Its own mmap refuses nothing that is let through here.
+    var canMapInPlace = true
+    var isLocal = true
+}
+
+extension FilePolicy {
+    /// Looks at the file behind `fd` and decides. `range` is inside the region and begins at a page.
+    @_optimize(speed)
+    func plan(
+        fd: Int32, fileOffset: UInt64, range: ByteRange, writable: Bool, populate: Bool, for subject: ShmemError.Subject
+    ) throws(ShmemError) -> FilePlan {
+        let status: FileStatus
+        do throws(Errno) {
+            status = try FileStatus(of: fd)
+        } catch {
+            throw ShmemError(error.code, subject, .system("statx", error.code))
+        }
+        // The kernel looks at the seals of a memfd itself: then we need not, unless we want one more.
+        let kind = isPlainMemfd(status) ? FileKind() : try self.kind(of: status, fd: fd, for: subject)
+        let pageSize = kind.pageSize
+        // One look at all; which of them it was is asked only when it matters.
+        guard pageSize.isPowerOfTwo, fileOffset.isMultiple(ofPage: pageSize),
+            pageSize == Page.size || (range.start | range.length).isMultiple(ofPage: pageSize),
+            let pages = range.roundedUp(to: pageSize),
+            let filePages = ByteRange(start: fileOffset, length: pages.length), let end = Int(exactly: filePages.end),
+            isWithin(status, filePages, pageSize), !writable || kind.seals & FilePolicy.writeSeals == 0
+        else {
+            throw fault(in: status, kind, fileOffset: fileOffset, range, for: subject)
+        }
+        // MAP_SHARED, but for a memfd that is sealed against writing: older kernels refuse that even for reading only, and since nobody
+        // can write to it any more, a private mapping shows the same bytes, on all of them alike.
+        let sharing = kind.seals & vhu_seal_write != 0 ? MAP_PRIVATE : MAP_SHARED
+        return FilePlan(
+            protection: writable ? PROT_READ | PROT_WRITE : PROT_READ, flags: sharing | (populate ? MAP_POPULATE : 0),
+            fileOffset: end &- Int(clamping: pages.length), pages: pages, pageSize: pageSize,
+            canMapInPlace: kind.canMapInPlace, isLocal: kind.isLocal, pagesInFile: pagesInFile(status, filePages, pageSize))
+    }
+
+    /// nil: all of them, or nobody can tell.
+    @inline(__always)
+    private func pagesInFile(_ status: FileStatus, _ pages: ByteRange, _ pageSize: UInt64) -> UInt64? {
+        guard contains(.allowBeyondEnd), status.isRegular else { return nil }
+        let (padded, overflow) = status.size.addingReportingOverflow(pageSize &- 1)
+        guard !overflow, case let end = padded & ~(pageSize &- 1), end < pages.end else { return nil }
+        return end > pages.start ? (end &- pages.start) / Page.size : 0
+    }
+
+    /// The page size of a file: its own for one of huge pages, the ordinary one for any other, and for what is no file.
+    static func pageSize(of fd: Int32) -> UInt64 {
+        // Files that can have seals are in memory. No other file is asked: a FUSE server need not answer.
+        guard let status = try? FileStatus(of: fd), status.isRegular, status.blockSize > Page.size,
+            case .some(.some) = try? FileStatus.seals(of: fd),
+            case .some(.some(let size)) = try? FileStatus.hugePageSize(of: fd)
+        else { return Page.size }
+        return max(size, Page.size)
+    }
+
+    private static var writeSeals: Int32 { vhu_seal_write | vhu_seal_future_write }
+
+    /// A memfd of ordinary pages, whose seals nobody has to ask for.
+    @inline(__always)
+    private func isPlainMemfd(_ status: FileStatus) -> Bool {
+        guard let device = Window.memfdDevice else { return false }
+        return status.isRegular && status.identity.device == device && !contains(.requireSealShrink)
+    }
+
+    /// A last page that the file fills in part is a page of the file; what lies beyond its end reads as zeros.
+    @inline(__always)
+    private func isWithin(_ status: FileStatus, _ pages: ByteRange, _ pageSize: UInt64) -> Bool {
+        guard status.isRegular, !contains(.allowBeyondEnd) else { return true }
+        let (padded, overflow) = status.size.addingReportingOverflow(pageSize &- 1)
+        return overflow || pages.end <= padded & ~(pageSize &- 1)
+    }
+
+    /// The kind of any other file. Throws what the policy has against it.
+    @inline(never)
+    private func kind(of status: FileStatus, fd: Int32, for subject: ShmemError.Subject) throws(ShmemError) -> FileKind {
+        if status.isDirectory { throw ShmemError(ENODEV, subject, .notMappable("directory")) }
+        if status.isPipeOrSocket { throw ShmemError(ENODEV, subject, .notMappable("pipe or socket")) }
+        if !status.isRegular, contains(.filesOnly) || contains(.memfdOnly) {
+            throw ShmemError(EACCES, subject, .policy("devices"))
+        }
+        var kind = FileKind()
+        let seals = try seals(status, fd: fd, for: subject)
+        if seals != nil, status.blockSize > kind.pageSize {
+            // Files that can have seals are in memory: of shmem, where a large block means nothing, or of hugetlbfs, which maps in
+            // them. No other file is asked: a FUSE server need not answer.
+            do throws(Errno) {
+                kind.pageSize = try FileStatus.hugePageSize(of: fd) ?? kind.pageSize
+            } catch {
+                throw ShmemError(error.code, subject, .system("fstatfs", error.code))
+            }
+        }
+        kind.seals = seals ?? 0
+        if contains(.memfdOnly) {
+            // Memfds of huge pages are on a device of their own; no file of hugetlbfs that has a name is one.
+            let isMemfd =
+                seals != nil && status.links == 0
+                && (kind.pageSize > Page.size || status.identity.device == Window.deviceOfMemfds)
+            if !isMemfd { throw ShmemError(EACCES, subject, .policy("files that are no memfds")) }
+        }
+        kind.isLocal = seals != nil || status.isOnLocalDisk(fd)
+        // In place only where the kernel looks at seals before it unmaps anything: between our look and its own, they may have been set.
+        kind.canMapInPlace = kind.pageSize == Page.size && kind.isLocal && Window.memfdDevice != nil
+        return kind
+    }
+
+    /// What a request lacks for that file.
+    @inline(never)
+    private func fault(
+        in status: FileStatus, _ kind: FileKind, fileOffset: UInt64, _ range: ByteRange, for subject: ShmemError.Subject
+    ) -> ShmemError {
+        let pageSize = kind.pageSize
+        guard pageSize.isPowerOfTwo, fileOffset.isMultiple(ofPage: pageSize) else {
+            return ShmemError(EINVAL, subject, .unalignedFileOffset(fileOffset, pageSize: pageSize))
+        }
+        if pageSize > Page.size {
+            guard range.start.isMultiple(ofPage: pageSize) else {
+                return ShmemError(EINVAL, subject, .unalignedOffset(pageSize: pageSize))
+            }
+            guard range.length.isMultiple(ofPage: pageSize) else {
+                return ShmemError(EINVAL, subject, .unalignedLength(pageSize: pageSize))
+            }
+        }
+        guard let pages = range.roundedUp(to: pageSize),
+            let filePages = ByteRange(start: fileOffset, length: pages.length), Int(exactly: filePages.end) != nil
+        else { return ShmemError(EOVERFLOW, subject, .fileWrapsAround(fileOffset)) }
+        guard isWithin(status, filePages, pageSize) else {
+            return ShmemError(EOVERFLOW, subject, .fileTooShort(size: status.size, fileOffset: fileOffset))
+        }
+        return ShmemError(EPERM, subject, .sealed)
+    }
+
+    /// The file's seals; nil: it is of a kind that can't have any, or not one that has to be asked.
+    private func seals(_ status: FileStatus, fd: Int32, for subject: ShmemError.Subject) throws(ShmemError) -> Int32? {
+        // A memfd has no name in a file system, and a hugetlb file has large blocks. Asking every file would be a system call a
+        // mapping for nothing.
+        let mayHaveSeals = status.isRegular && (status.links == 0 || status.blockSize > Page.size)
+        let mustNotShrink = contains(.requireSealShrink)
+        guard mayHaveSeals || mustNotShrink else { return nil }
+        let seals: Int32?
+        do throws(Errno) {
+            seals = try FileStatus.seals(of: fd)
+        } catch {
+            throw ShmemError(error.code, subject, .system("fcntl", error.code))
+        }
+        if mustNotShrink, (seals ?? 0) & vhu_seal_shrink == 0 { throw ShmemError(EPERM, subject, .shrinkable) }
+        return seals
+    }
+}

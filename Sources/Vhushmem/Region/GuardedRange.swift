@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+import CLinux
+import Synchronization
+
+/// Addresses whose files somebody else may truncate: a region's window, or memory that a front-end has given. The guard knows them all.
+///
+/// A SIGBUS is raised by the very instruction that touches such an address, so the thread that is in the handler was not in the midst of
+/// anything of this library's, which touches them without a lock or through the kernel alone: the handler may take its locks. It must
+/// not allocate, free, or log.
+final class GuardedRange {
+    private let start: UInt
+    private let length: UInt
+    /// nil: plain memory, which is replaced as a whole.
+    private let region: Unmanaged<Region>?
+    /// It was replaced.
+    private let lost = Atomic(false)
+    private let alarm: Alarm?
+    private var next: GuardedRange?
+    /// Not owned: who precedes it owns it.
+    private var previous: Unmanaged<GuardedRange>?
+
+    /// Guards the list, which is process-wide because a signal is.
+    private static let lock = Lock()
+    nonisolated(unsafe) private static var first: GuardedRange?
+    /// So that a process that has none takes no lock in a handler.
+    private static let count = Atomic<Int>(0)
+
+    private init(_ start: UnsafeMutableRawPointer, _ length: UInt, _ region: Unmanaged<Region>?, _ alarm: Alarm?) {
+        self.start = UInt(bitPattern: start)
+        self.length = length
+        self.region = region
+        self.alarm = alarm
+    }
+
+    /// The window of a region, which ends this before it goes.
+    static func begin(_ region: Region) -> GuardedRange {
+        GuardedRange(region.window.baseAddress, UInt(clamping: region.size), Unmanaged.passUnretained(region), nil).enter()
+    }
+
+    /// Memory that is lost as a whole if it is lost in part; `alarm` tells that it was.
+    static func begin(_ start: UnsafeMutableRawPointer, length: Int, alarm: Alarm?) -> GuardedRange {
+        GuardedRange(start, UInt(clamping: length), nil, alarm).enter()
+    }
+
+    private func enter() -> GuardedRange {
+        GuardedRange.lock.withLock {
+            next = GuardedRange.first
+            next?.previous = Unmanaged.passUnretained(self)
+            GuardedRange.first = self
+        }
+        _ = GuardedRange.count.wrappingAdd(1, ordering: .releasing)
+        return self
+    }
+
+    /// To be called before the addresses go.
+    func end() {
+        GuardedRange.lock.withLock {
+            if let previous {
+                previous.takeUnretainedValue().next = next
+            } else {
+                GuardedRange.first = next
+            }
+            next?.previous = previous
+            next = nil
+            previous = nil
+        }
+        _ = GuardedRange.count.wrappingSubtract(1, ordering: .relaxed)
+    }
+
+    /// Puts the windows of all regions into `windows`, by address. Allocates nothing once there was room for as many.
+    static func listWindows(in windows: inout [Range<UInt>]) {
+        while true {
+            // Memory is not asked for with the lock held: a handler may want it.
+            windows.removeAll(keepingCapacity: true)
+            let needed = count.load(ordering: .acquiring)
+            if windows.capacity <= needed { windows.reserveCapacity(2 &* needed &+ 16) }
+            let isComplete = lock.withLock { () -> Bool in
+                var range = first
+                while let here = range {
+                    if here.region != nil {
+                        guard windows.count < windows.capacity else { return false }
+                        windows.append(here.start..<here.start &+ here.length)
+                    }
+                    range = here.next
+                }
+                return true
+            }
+            if isComplete { break }
+        }
+        // Sorted by insertion, in place: there are few, and most often they are in the opposite order.
+        var index = 1
+        while index < windows.count {
+            var place = index
+            while place > 0, windows[place].lowerBound < windows[place &- 1].lowerBound {
+                windows.swapAt(place, place &- 1)
+                place = place &- 1
+            }
+            index = index &+ 1
+        }
+    }
+
+    /// Makes the page at an address that raised SIGBUS one that can be touched. False: that is not for this library to do, or it could
+    /// not be done. For signal handlers.
+    static func cover(_ address: UInt) -> Bool {
+        guard address != 0, count.load(ordering: .acquiring) > 0 else { return false }
+        // The region is held for the rest of the way; whoever frees one that is being touched would have ended the process anyway.
+        var region: Region?
+        let isCovered = lock.withLock { () -> Bool in
+            var range = first
+            while let here = range {
+                if address >= here.start, address &- here.start < here.length {
+                    region = here.region?.takeUnretainedValue()
+                    return region == nil && here.replaceAll()
+                }
+                range = here.next
+            }
+            return false
+        }
+        if isCovered { return true }
+        guard let region else { return false }
+        let offset = UInt64(address &- UInt(bitPattern: region.window.baseAddress))
+        return region.coverLostPage(at: offset & ~(Page.size &- 1))
+    }
+
+    private func replaceAll() -> Bool {
+        guard let address = UnsafeMutableRawPointer(bitPattern: start) else { return false }
+        if lost.load(ordering: .acquiring) { return true }
+        do throws(Errno) {
+            _ = try MemoryCalls.map(
+                address, Int(clamping: length), protection: PROT_READ | PROT_WRITE,
+                flags: MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED)
+        } catch {
+            return false
+        }
+        lost.store(true, ordering: .releasing)
+        alarm?.raise()
+        return true
+    }
+}

@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+import CLinux
+
+/// A file that was mapped away from the window, and is to be moved in.
+///
+/// The kernel unmaps what is there before it asks the file. A file that may refuse, or may wait, is asked here, with no lock held: a
+/// refusal opens no gap in the window. What it agreed to is moved in, in one step. So is what takes the place of a live mapping.
+struct PreparedMapping: ~Copyable {
+    private var address: UnsafeMutableRawPointer?
+    let length: Int
+    let advice: Int32?
+
+    private init(owning address: UnsafeMutableRawPointer, _ length: Int, _ advice: Int32?) {
+        self.address = address
+        self.length = length
+        self.advice = advice
+    }
+
+    /// Maps the file as the plan has it. Throws EOPNOTSUPP where the kernel would not move it: it unmaps the target before it refuses (huge
+    /// pages before Linux 5.16; a device whose driver does not allow it).
+    static func make(fd: Int32, _ plan: FilePlan, advice: Int32?) throws(Errno) -> PreparedMapping {
+        guard let length = Int(exactly: plan.pages.length) else { throw Errno(ENOMEM) }
+        let made = try MemoryCalls.map(
+            nil, length, protection: plan.protection, flags: plan.flags, fd: fd, offset: plan.fileOffset)
+        var prepared = PreparedMapping(owning: made, length, advice)
+        try MemoryCalls.advise(made, length, MADV_DONTDUMP)
+        if !plan.canMapInPlace { try prepared.tryToMove(alignment: plan.pageSize) }
+        return prepared
+    }
+
+    /// Moves it once to addresses of our own, where a refusal harms nobody.
+    private mutating func tryToMove(alignment: UInt64) throws(Errno) {
+        guard let from = address else { return }
+        let target = try Window.reserveAddresses(length, alignment: alignment)
+        let mark: MarkedPage
+        do throws(Errno) {
+            mark = try MarkedPage.make(at: target)
+        } catch {
+            try? MemoryCalls.unmap(target, length)
+            throw error
+        }
+        do throws(Errno) {
+            try MemoryCalls.move(from, length, to: target)
+        } catch {
+            // If the target went before the refusal, it may be a stranger's by now.
+            if mark.isThere { try? MemoryCalls.unmap(target, length) }
+            throw error.code == EINVAL || error.code == EPERM ? Errno(EOPNOTSUPP) : error
+        }
+        address = target
+    }
+
+    deinit {
+        if let address { try? MemoryCalls.unmap(address, length) }
+    }
+
+    consuming func move(to target: UnsafeMutableRawPointer) throws(Errno) {
+        guard let source = address else { return }
+        try MemoryCalls.move(source, length, to: target)
+        address = nil
+    }
+}

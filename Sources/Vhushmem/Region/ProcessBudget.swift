@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+import CLinux
+import Synchronization
+
+/// How many separate mappings all windows of the process take up, against what the kernel grants it (vm.max_map_count).
+///
+/// Without a bound of our own a back-end that maps a page here and a page there would use up the process's, and then any mmap of
+/// the VMM, a thread's stack among them, would fail. The program's own mappings count too. They are looked at when the first region is
+/// made, each time the books have grown by a sixteenth of the kernel's limit (since the last look, or from where they have fallen to), and
+/// before a map is refused; a look takes 0.4 to 1 µs for each mapping of the process.
+enum ProcessBudget {
+    private static let used = Atomic<Int>(0)
+    /// What the books may reach. Set by `measure`; before that, what is right for a program that has few mappings.
+    private static let allowance = Atomic<Int>(ProcessBudget.maximum &- ProcessBudget.defaultReserve)
+    /// Up to here nothing need be looked at: a sixteenth of the kernel's limit beyond what the books said when the program's own mappings
+    /// were counted last, and no more than `allowance`.
+    private static let easyLimit = Atomic<Int>(-1)
+    /// If the books fall below this, `easyLimit` comes down with them: what they grow by from there on is looked at again.
+    private static let easyFloor = Atomic<Int>(.min)
+    /// When that was, in microseconds.
+    private static let measuredAt = Atomic<UInt64>(0)
+
+    /// What the program has set; 0: nothing.
+    private static let mostByProgram = Atomic<Int>(0)
+    private static let reserveByProgram = Atomic<Int>(0)
+
+    /// What the kernel grants.
+    private static let maximum = MemoryCalls.maximumMappings()
+    /// What is left to the program beyond what it has when its mappings are counted.
+    private static var defaultReserve: Int { maximum / 16 }
+    /// Before a refusal they are counted again, but so often at once only, and then once in so many microseconds: a back-end that is
+    /// refused asks again.
+    private static let refusalsAtOnce = 12
+    private static let pauseBetweenRefusals: UInt64 = 1_000_000
+    private static let looksLeft = Atomic<Int>(ProcessBudget.refusalsAtOnce)
+
+    /// What the books may reach at present.
+    static var limit: Int { allowance.load(ordering: .relaxed) }
+    static var inUse: Int { used.load(ordering: .relaxed) }
+
+    enum Taking {
+        case taken
+        /// And the books have grown so much that the program's own mappings should be counted.
+        case takenAndMeasureDue
+        /// They are not there, and none was taken.
+        case refused
+    }
+
+    /// Takes `count` mappings out of the budget.
+    @inline(__always)
+    static func take(_ count: Int) -> Taking {
+        let (_, now) = used.wrappingAdd(count, ordering: .relaxed)
+        return now <= easyLimit.load(ordering: .relaxed) ? .taken : takeBeyond(count, now)
+    }
+
+    @inline(never)
+    private static func takeBeyond(_ count: Int, _ now: Int) -> Taking {
+        if now <= limit { return .takenAndMeasureDue }
+        give(count)
+        return .refused
+    }
+
+    /// The same for who does not count the program's mappings. False: they are not there, and none was taken.
+    static func takes(_ count: Int) -> Bool {
+        if case .refused = take(count) { return false }
+        return true
+    }
+
+    @inline(__always)
+    static func give(_ count: Int) {
+        let now = used.wrappingSubtract(count, ordering: .relaxed).newValue
+        if now < easyFloor.load(ordering: .relaxed) { setEasyLimit(from: now) }
+    }
+
+    @inline(never)
+    private static func setEasyLimit(from now: Int) {
+        easyLimit.store(min(now &+ maximum / 16, limit), ordering: .relaxed)
+        easyFloor.store(now &- maximum / 16, ordering: .relaxed)
+    }
+
+    /// Takes mappings that are there already, whatever the limit says.
+    static func note(_ count: Int) {
+        _ = used.wrappingAdd(count, ordering: .relaxed)
+    }
+
+    /// Whether the program's own mappings were never counted, or the books have grown much since.
+    static var isMeasureDue: Bool { inUse > easyLimit.load(ordering: .relaxed) }
+
+    /// Whether they should be counted because something was refused.
+    static func mayMeasureForRefusal() -> Bool {
+        let passed = Clock.now() &- measuredAt.load(ordering: .relaxed)
+        if passed > pauseBetweenRefusals {
+            let more = Int(clamping: min(passed / pauseBetweenRefusals, UInt64(clamping: refusalsAtOnce)))
+            looksLeft.store(min(refusalsAtOnce, max(0, looksLeft.load(ordering: .relaxed)) &+ more), ordering: .relaxed)
+        }
+        return looksLeft.wrappingSubtract(1, ordering: .relaxed).newValue >= 0
+    }
+
+    /// Counts the program's own mappings, and sets the limit by them. Returns how many mappings are inside the range of `window`; nil: /proc
+    /// cannot be read, and the limit stays. Not for signal handlers. No lock is held.
+    @discardableResult
+    static func measure(inside window: Range<UInt>? = nil) -> Int? {
+        setEasyLimit(from: inUse)
+        measuredAt.store(Clock.now(), ordering: .relaxed)
+        return measuring.withLock {
+            GuardedRange.listWindows(in: &windows)
+            var all = 0
+            var ours = 0
+            var inWindow = 0
+            var next = 0
+            let isRead = ProcessMaps.forEachStart(readingInto: buffer) { start in
+                all &+= 1
+                // Both are in ascending order.
+                while next < windows.count, windows[next].upperBound <= start { next &+= 1 }
+                if next < windows.count, windows[next].contains(start) { ours &+= 1 }
+                if let window, window.contains(start) { inWindow &+= 1 }
+            }
+            guard isRead else { return nil }
+            set(program: max(0, all &- ours))
+            return inWindow
+        }
+    }
+
+    /// One thread counts at a time, with what is kept for that: a pair of map and unmap allocates nothing.
+    private static let measuring = Lock()
+    /// Guarded by `measuring`, as are those below.
+    nonisolated(unsafe) private static let buffer = UnsafeMutableRawPointer.allocate(
+        byteCount: ProcessMaps.bufferSize, alignment: 8)
+    nonisolated(unsafe) private static var windows: [Range<UInt>] = []
+
+    private static func set(program: Int) {
+        let reserve = reserveByProgram.load(ordering: .relaxed)
+        var most = maximum &- program &- (reserve > 0 ? reserve : defaultReserve)
+        let own = mostByProgram.load(ordering: .relaxed)
+        if own > 0 { most = min(most, own) }
+        // What is in use stays granted: what goes may come again.
+        allowance.store(max(inUse, most), ordering: .relaxed)
+        setEasyLimit(from: inUse)
+    }
+
+    /// What the program wants: at most `most` mappings for all windows, and `reserve` left to itself beyond what it has. 0: the default.
+    /// False: no kernel grants so many.
+    static func configure(most: Int, reserve: Int) -> Bool {
+        guard most >= 0, reserve >= 0, most <= Int(Int32.max), reserve <= Int(Int32.max) else { return false }
+        mostByProgram.store(most, ordering: .relaxed)
+        reserveByProgram.store(reserve, ordering: .relaxed)
+        if measure() == nil { set(program: 0) }
+        return true
+    }
+}
+
+/// A few separate mappings that can be given up. At its limit the kernel refuses each new mapping, even one that makes them fewer: then
+/// these go for a moment, and the one that makes them fewer is made.
+enum Ballast {
+    private static let pages = 6
+    private static let lock = Lock()
+    nonisolated(unsafe) private static var memory: UnsafeMutableRawPointer?
+    private static let length = Int(clamping: Page.size)
+
+    /// Has them made, if they are not there. Their number is part of what the process has, not of the books.
+    static func prepare() {
+        lock.withLock { if memory == nil { make() } }
+    }
+
+    /// Calls `body` while they are away; nil: there were none.
+    static func lend<Result>(_ body: () -> Result) -> Result? {
+        lock.withLock {
+            guard let given = memory else { return nil }
+            // The whole range at once splits nothing, so the kernel does it at its limit too.
+            guard (try? MemoryCalls.unmap(given, length &* pages)) != nil else { return nil }
+            memory = nil
+            defer { make() }
+            return body()
+        }
+    }
+
+    /// With the lock held. Every other page has another protection, so that each is a mapping of its own.
+    private static func make() {
+        guard
+            let made = try? MemoryCalls.map(
+                nil, length &* pages, protection: PROT_NONE, flags: MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE)
+        else { return }
+        memory = made
+        for page in stride(from: 0, to: pages, by: 2) {
+            try? MemoryCalls.protect(made + page &* length, length, PROT_READ)
+        }
+    }
+}

@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+import CLinux
+import Synchronization
+
+/// The bytes of what is mapped in a region.
+extension Region {
+    /// The host address of a range that one live mapping covers and allows the access to; nil: there is none. Takes no lock: made for
+    /// vCPU threads. The address is good until that mapping is undone, and touching a page that its file has lost raises SIGBUS.
+    @inline(__always)
+    public func translate(_ offset: UInt64, length: UInt64, forWriting: Bool = false) -> UnsafeMutableRawPointer? {
+        if index.covers(offset, length: length, forWriting: forWriting) {
+            return window.baseAddress + Int(truncatingIfNeeded: offset)
+        }
+        return lookUp(offset, length: length, forWriting: forWriting)
+    }
+
+    /// What the index does not know.
+    @_optimize(speed)
+    @inline(never)
+    private func lookUp(_ offset: UInt64, length: UInt64, forWriting: Bool) -> UnsafeMutableRawPointer? {
+        guard length > 0, let record = table.concurrentFind(containing: offset, length: length),
+            !forWriting || MappingWord(bits: record.word).isWritable
+        else { return nil }
+        return window.baseAddress + Int(clamping: offset)
+    }
+
+    /// Copies mapped bytes out of the region. Safe whatever the device process does meanwhile: the kernel copies, and what has been
+    /// unmapped, or lost by the file, is an error and no signal. All bytes are those of the mappings that were there.
+    ///
+    /// Throws EINVAL (the range is not inside the region), ENOENT (not all of it is mapped), EIO (the file lacks a page of it), EAGAIN (what
+    /// is mapped there changes all the time), EPERM (this process may not use process_vm_readv on itself). `bytes` may then be filled
+    /// in part.
+    public func read(at offset: UInt64, into bytes: UnsafeMutableRawBufferPointer) throws(ShmemError) {
+        try transfer(at: offset, bytes, isWrite: false)
+    }
+
+    /// Copies bytes into what is mapped in the region. Safe in the same way, and throws the same; also EACCES (not all of it is mapped
+    /// read-write). A part may have been written then.
+    public func write(at offset: UInt64, from bytes: UnsafeRawBufferPointer) throws(ShmemError) {
+        try transfer(at: offset, UnsafeMutableRawBufferPointer(mutating: bytes), isWrite: true)
+    }
+
+    /// How often a copy is tried again while the region changes.
+    private static let mostRetries = 1000
+
+    private func transfer(at offset: UInt64, _ bytes: UnsafeMutableRawBufferPointer, isWrite: Bool) throws(ShmemError) {
+        let subject = ShmemError.Subject.access(shmid: id, offset: offset, length: UInt64(bytes.count), isWrite: isWrite)
+        guard let range = ByteRange(start: offset, length: UInt64(bytes.count)) else {
+            throw ShmemError(EINVAL, subject, .wrapsAround)
+        }
+        guard range.end <= size else { throw ShmemError(EINVAL, subject, .beyondEnd(size: size)) }
+        var at = offset
+        var retries = 0
+        while at < range.end, let base = bytes.baseAddress {
+            let state = coverState.load(ordering: .acquiring)
+            guard let record = table.concurrentFind(containing: at, length: 1), let pages = ownedPages(record) else {
+                throw ShmemError(ENOENT, subject, .holeAt(at))
+            }
+            if isWrite, !MappingWord(bits: record.word).isWritable { throw ShmemError(EACCES, subject, .readOnlyAt(at)) }
+            let piece = Int(clamping: min(pages.end, range.end) &- at)
+            if let lost = firstLost(in: record, at..<at &+ UInt64(clamping: piece), state) {
+                throw ShmemError(EIO, subject, .lostAt(lost))
+            }
+            let mine = base + Int(clamping: at &- offset)
+            let theirs = window.baseAddress + Int(clamping: at)
+            var done: Int?
+            do throws(Errno) {
+                done =
+                    isWrite
+                    ? try MemoryCalls.store(mine, at: theirs, piece) : try MemoryCalls.copy(from: theirs, to: mine, piece)
+            } catch {
+                guard error.code == EFAULT else { throw ShmemError(error.code, subject, .system("process_vm", error.code)) }
+            }
+            // The copy is the mapping's only if that was there all the time, and no page of it was covered.
+            let isUnchanged =
+                coverState.load(ordering: .acquiring) == state
+                && table.concurrentFind(containing: at, length: 1)?.isSame(as: record) == true
+            if isUnchanged {
+                guard let done else { throw ShmemError(EIO, subject, .lostAt(at)) }
+                at = at &+ UInt64(done)
+                continue
+            }
+            // Who changes the region without end must not keep us here for ever.
+            retries = retries &+ 1
+            if retries == Region.mostRetries { throw ShmemError(EAGAIN, subject, .changedTooOften) }
+        }
+    }
+
+    /// The first page of a range of a mapping that shows something else than its file, as the file lacks it.
+    private func firstLost(in record: MappingRecord, _ range: Range<UInt64>, _ state: UInt64) -> UInt64? {
+        var first: UInt64?
+        if MappingWord(bits: record.word).hasZeroTail {
+            let tail = record.start &+ (record.facts.pagesInFile ?? 0) &* Page.size
+            if tail < range.upperBound { first = max(tail, range.lowerBound) }
+        }
+        guard state & 0xffff != 0 else { return first }
+        return device.lock.withLock {
+            endLeases(at: Clock.now())
+            for index in 0..<covers.count {
+                let page = covers[index]
+                guard page.hidesLoss, page.isThere, page.offset < range.upperBound,
+                    page.offset &+ Page.size > range.lowerBound
+                else {
+                    continue
+                }
+                if page.offset < first ?? .max { first = page.offset }
+            }
+            return first
+        }
+    }
+
+    /// Calls `body` with the bytes of a range that one live mapping covers; nil, without a call: none does.
+    ///
+    /// The bytes are those of the file, which others may change meanwhile. They must not be touched once the mapping is undone, so
+    /// keep them no longer than the call, and see to it that nobody undoes the mapping during the call. Touching a page that the file
+    /// has lost by being truncated raises SIGBUS.
+    public func withBytes<Result, Failure: Error>(
+        at offset: UInt64, length: UInt64, _ body: (UnsafeRawBufferPointer) throws(Failure) -> Result
+    ) throws(Failure) -> Result? {
+        guard let count = Int(exactly: length), let start = translate(offset, length: length) else { return nil }
+        // SAFETY: one mapping covers the range, and the caller sees to it that it stays.
+        return try body(UnsafeRawBufferPointer(start: start, count: count))
+    }
+
+    /// The same for a mapping that can be written.
+    public func withMutableBytes<Result, Failure: Error>(
+        at offset: UInt64, length: UInt64, _ body: (UnsafeMutableRawBufferPointer) throws(Failure) -> Result
+    ) throws(Failure) -> Result? {
+        guard let count = Int(exactly: length), let start = translate(offset, length: length, forWriting: true) else {
+            return nil
+        }
+        // SAFETY: as above; the mapping is writable.
+        return try body(UnsafeMutableRawBufferPointer(start: start, count: count))
+    }
+}

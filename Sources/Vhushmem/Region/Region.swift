@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+import CLinux
+import Synchronization
+
+/// A VIRTIO shared memory region: a window of host addresses and the files that are mapped in it. Safe from any thread.
+///
+/// Offsets and lengths are bytes. Unchecked Sendable: what changes is guarded by the device's lock.
+///
+/// This file: what a region is. `+Map`, `+Unmap`: how mappings come and go. `+Observers`: who is told. `+Cover`: pages that their file
+/// lacks. `+Heal`: how they come back. `+Census`: the books against the kernel. `+Bytes`, `+Contents`, `+Ranges`: what is mapped.
+public final class Region: @unchecked Sendable {
+    /// The shmid.
+    public let id: UInt8
+    /// The host addresses that stand for the region.
+    public let window: Window
+    let options: RegionOptions
+    let device: DeviceState
+
+    /// Changed under `device.lock`; `translate` alone reads it without.
+    let table: MappingTable
+    /// Changed and read as the table is.
+    let index: PageIndex
+    /// All up to `container` are guarded by `device.lock`.
+    var covers = CoveredPages()
+    var answers = RecentAnswers()
+    /// How often pages were covered or came back, in the bits above, and how many are covered in mappings now. Changed with the lock held;
+    /// who copies bytes reads it without.
+    let coverState = Atomic<UInt64>(0)
+    /// How many mappings are broken, and where the next look at them begins.
+    var brokenCount: UInt64 = 0
+    var brokenCursor: UInt64 = 0
+    /// Some mapping has become broken, or whole again, and nobody was told yet.
+    var hasNews = false
+    var quota: Quota
+    var census = Census()
+    /// Change with the region, under its lock.
+    var followers: [any RegionFollower] = []
+    /// Is told with no lock held.
+    var observer: (any RegionObserver)?
+    private var guarded: GuardedRange?
+    /// What stands for the region among the series' memory regions, once a program asked for it. Series/ makes it.
+    var container: RegionStandIn?
+
+    /// The window and the index.
+    private static var ownMappings: Int { 2 }
+
+    private init(id: UInt8, window: Window, table: MappingTable, options: RegionOptions, device: DeviceState) {
+        self.id = id
+        self.window = window
+        self.table = table
+        index = PageIndex(size: window.size, of: device)
+        self.options = options
+        self.device = device
+        quota = Quota(maximumMappings: options.maximumMappings, maximumBytes: options.maximumBytes)
+    }
+
+    static func make(id: UInt8, size: UInt64, options: RegionOptions, device: DeviceState) throws(ShmemError) -> Region {
+        let subject = ShmemError.Subject.region(shmid: id, size: size)
+        guard size > 0 else { throw ShmemError(EINVAL, subject, .zeroLength) }
+        guard size.isMultiple(ofPage: Page.size) else {
+            throw ShmemError(EINVAL, subject, .unalignedLength(pageSize: Page.size))
+        }
+        MemoryCalls.lookAtPersonality()
+        if ProcessBudget.isMeasureDue { ProcessBudget.measure() }
+        guard ProcessBudget.takes(Region.ownMappings) else {
+            throw ShmemError(ENOMEM, subject, .processBudget(limit: ProcessBudget.limit))
+        }
+        do throws(Errno) {
+            guard let table = MappingTable(pageSize: Page.size) else { throw Errno(ENOMEM) }
+            let window = try Window.reserve(size: size, holeProtection: options.holes.protection)
+            if options.isLeftOutOfForks { try window.advise(MADV_DONTFORK) }
+            Ballast.prepare()
+            let region = Region(id: id, window: window, table: table, options: options, device: device)
+            region.guarded = GuardedRange.begin(region)
+            return region
+        } catch {
+            ProcessBudget.give(Region.ownMappings)
+            throw ShmemError(ENOMEM, subject, .system("reserving addresses", error.code))
+        }
+    }
+
+    deinit {
+        guarded?.end()
+        // Observers were told when the device went; nobody can watch a region that nobody holds.
+        let taken = device.lock.withLock { () -> TakenOut in
+            let taken = takeAllOut(isEnd: true)
+            census.forgetKept()
+            return taken
+        }
+        if case .all(let gone) = taken { gone.forEachRecord { MappingWord(bits: $0.word).release() } }
+        index.giveBack(to: device)
+        ProcessBudget.give(Region.ownMappings)
+    }
+
+    /// Bytes, a multiple of the page size.
+    public var size: UInt64 { window.size }
+
+    /// How many mappings are live.
+    public var mappingCount: UInt64 {
+        device.lock.withLock { quota.mappings }
+    }
+
+    /// How many bytes, in whole pages, are mapped.
+    public var mappedBytes: UInt64 {
+        device.lock.withLock { quota.bytes }
+    }
+
+    /// Gives the kernel advice for the whole window, now and for all that is mapped in it later: MADV_DONTFORK or MADV_DOFORK,
+    /// MADV_HUGEPAGE or MADV_NOHUGEPAGE, MADV_MERGEABLE or MADV_UNMERGEABLE. Throws EINVAL for other advice, and what the kernel answers.
+    public func advise(_ advice: Int32) throws(ShmemError) {
+        guard WindowAdvice.isKnown(advice) else {
+            throw ShmemError(EINVAL, "the advice \(advice) is none that a window can keep")
+        }
+        do throws(Errno) {
+            try device.lock.withLock { () throws(Errno) in
+                try window.advise(advice)
+                adviseShadows(advice)
+            }
+        } catch {
+            throw ShmemError(
+                error.code, "the kernel does not take the advice \(advice) for region \(id): \(Errno.text(error.code))")
+        }
+    }
+
+    /// How many more separate mappings the kernel has when a free range is mapped: two (the hole is split), less one for each
+    /// neighbour that the range touches: other mappings, or the window's ends. The same number goes again when it is undone.
+    @_optimize(speed)
+    func separateMappings(for pages: ByteRange, isBeside: Int) -> Int {
+        2 &- isBeside &- (pages.start == 0 ? 1 : 0) &- (pages.end == size ? 1 : 0)
+    }
+}

@@ -1,0 +1,266 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+import CLinux
+
+/// The host addresses that stand for a region: reserved once, for the region's whole life. Mappings replace parts of the
+/// reservation and are replaced by it again, so that there is never an address in it that a stranger's mmap could be given.
+///
+/// Its address and size never change: they are what a VMM gives its hypervisor as a memory slot. Unchecked Sendable: what does
+/// change is guarded by the lock of the region's device.
+public final class Window: @unchecked Sendable {
+    /// Where byte 0 of the region is.
+    public let baseAddress: UnsafeMutableRawPointer
+    /// Bytes.
+    public let size: UInt64
+
+    /// What the guest may do at addresses where nothing is mapped: PROT_NONE, or PROT_READ of zeros.
+    private(set) var holeProtection: Int32
+    /// What the program wants the kernel to know of all that is in the window, holes and mappings alike.
+    private(set) var advice = WindowAdvice()
+
+    /// The largest alignment worth having: KVM's largest page.
+    static let largestAlignment: UInt64 = 1 << 30
+
+    /// Private, anonymous and never written to: reads see the kernel's zero page, and core dumps leave it out.
+    private static let reservationFlags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE
+
+    private init(baseAddress: UnsafeMutableRawPointer, size: UInt64, holeProtection: Int32) {
+        self.baseAddress = baseAddress
+        self.size = size
+        self.holeProtection = holeProtection
+    }
+
+    /// Reserves addresses for a region of `size` bytes, whole pages.
+    static func reserve(size: UInt64, holeProtection: Int32) throws(Errno) -> Window {
+        guard let length = Int(exactly: size) else { throw Errno(ENOMEM) }
+        let start = try reserveAddresses(length, alignment: Window.alignment(for: size))
+        do throws(Errno) {
+            // In two steps: where the process locks all that it maps (mlockall), the kernel fills what can be read as it is mapped.
+            if holeProtection != PROT_NONE { try MemoryCalls.protect(start, length, holeProtection) }
+        } catch {
+            try? MemoryCalls.unmap(start, length)
+            throw error
+        }
+        return Window(baseAddress: start, size: size, holeProtection: holeProtection)
+    }
+
+    /// Addresses that begin at a multiple of `alignment`, with nothing there.
+    static func reserveAddresses(_ length: Int, alignment: UInt64) throws(Errno) -> UnsafeMutableRawPointer {
+        let (padded, overflow) = UInt64(clamping: length).addingReportingOverflow(alignment &- Page.size)
+        guard !overflow, let reserved = Int(exactly: padded) else { throw Errno(ENOMEM) }
+
+        let start = try MemoryCalls.map(nil, reserved, protection: PROT_NONE, flags: Window.reservationFlags)
+        let address = UInt(bitPattern: start)
+        let aligned = (address &+ (UInt(alignment) &- 1)) & ~(UInt(alignment) &- 1)
+        let before = Int(bitPattern: aligned &- address)
+        let after = reserved &- before &- length
+        // SAFETY: before + length + after == reserved, all of it reserved just now and known to nobody else. What can't be cut off
+        // (the process has too many mappings to split one more) goes as a whole.
+        do throws(Errno) {
+            if after > 0 { try MemoryCalls.unmap(start + before + length, after) }
+        } catch {
+            try? MemoryCalls.unmap(start, reserved)
+            throw error
+        }
+        do throws(Errno) {
+            if before > 0 { try MemoryCalls.unmap(start, before) }
+        } catch {
+            try? MemoryCalls.unmap(start, before &+ length)
+            throw error
+        }
+        return start + before
+    }
+
+    deinit {
+        // The kernel refuses to unmap whole mappings only where the range is not ours to unmap, which it is.
+        try? MemoryCalls.unmap(baseAddress, Int(clamping: size))
+    }
+
+    /// The largest power of two that is no larger than the size, within what is worth having.
+    static func alignment(for size: UInt64) -> UInt64 {
+        let bounded = max(Page.size, min(size, largestAlignment))
+        return 1 << UInt64(63 &- bounded.leadingZeroBitCount)
+    }
+
+    // MARK: Mappings come
+
+    /// Maps a file of a kind that refuses nothing over a part of the window. When it throws, that part is reserved as before.
+    ///
+    /// `isBatched`: the caller leaves several mappings out of core dumps at once. Returns whether this one is left to it.
+    @_optimize(speed)
+    func place(fd: Int32, over range: ByteRange, plan: FilePlan, advice: Int32?, isBatched: Bool) throws(Errno) -> Bool {
+        guard let length = Int(exactly: range.length), let offset = Int(exactly: range.start) else { throw Errno(ENOMEM) }
+        let address = baseAddress + offset
+        do throws(Errno) {
+            _ = try MemoryCalls.map(
+                address, length, protection: plan.protection, flags: plan.flags | MAP_FIXED, fd: fd, offset: plan.fileOffset)
+        } catch {
+            restoreAfterFailure(address, length)
+            throw error
+        }
+        do throws(Errno) {
+            if !isBatched { try MemoryCalls.advise(address, length, MADV_DONTDUMP) }
+        } catch {
+            _ = try? clear(range)
+            throw error
+        }
+        give(address, length, advice)
+        return isBatched
+    }
+
+    /// Puts what was mapped elsewhere in the place of a part of the window, in one step: nobody sees the part empty. When it throws,
+    /// what was there is still there; but a kernel before 6.17 may have unmapped it where it is out of memory, and then that part is a
+    /// hole. `wasLost` says so.
+    func place(_ prepared: consuming PreparedMapping, at offset: UInt64, wasLost: inout Bool) throws(Errno) {
+        let address = baseAddress + Int(clamping: offset)
+        let length = prepared.length
+        let advice = prepared.advice
+        do throws(Errno) {
+            try prepared.move(to: address)
+        } catch {
+            wasLost = restoreAfterFailure(address, length)
+            throw error
+        }
+        give(address, length, advice)
+    }
+
+    /// Puts a page of private memory in the place of one of the window, in one step.
+    func place(_ page: consuming PrivatePage, at offset: UInt64) throws(Errno) {
+        try page.move(to: baseAddress + Int(clamping: offset), advice: advice)
+    }
+
+    /// What the region and the program want the kernel to know. A kernel or file system that has no such thing says no, and the mapping is
+    /// as good as before.
+    @inline(__always)
+    private func give(_ address: UnsafeMutableRawPointer, _ length: Int, _ more: Int32?) {
+        if let more { try? MemoryCalls.advise(address, length, more) }
+        if !self.advice.isEmpty { self.advice.give(address, length) }
+    }
+
+    // MARK: Mappings go
+
+    /// What became of a part of the window that was to be a hole again.
+    enum Clearing {
+        case isHole
+        /// What was there is still there, and nobody can touch it.
+        case isKept
+    }
+
+    /// Makes a part of the window a hole again.
+    ///
+    /// Where the process has used up its separate mappings the kernel refuses every new one, even one that makes them fewer. Then a few
+    /// of this library's go for a moment. A process that locks all that it maps (mlockall) gets EAGAIN where it may lock no more. If nothing
+    /// helps, what is there is kept and nobody can touch it any more, until something else is mapped over it.
+    @discardableResult
+    @_optimize(speed)
+    func clear(_ range: ByteRange) throws(Errno) -> Clearing {
+        do throws(Errno) {
+            try fill(range, protection: holeProtection)
+            return .isHole
+        } catch {
+            guard error.code == ENOMEM || error.code == EAGAIN else { throw error }
+            return try clearAtLimit(range, error)
+        }
+    }
+
+    @inline(never)
+    private func clearAtLimit(_ range: ByteRange, _ error: Errno) throws(Errno) -> Clearing {
+        let isDone =
+            Ballast.lend { () -> Bool in
+                do throws(Errno) {
+                    try fill(range, protection: holeProtection)
+                    return true
+                } catch { return false }
+            } ?? false
+        if isDone { return .isHole }
+        guard holeProtection == PROT_NONE, let length = Int(exactly: range.length), let offset = Int(exactly: range.start),
+            (try? MemoryCalls.protect(baseAddress + offset, length, PROT_NONE)) != nil
+        else { throw error }
+        return .isKept
+    }
+
+    /// Makes the whole window a hole again. It takes as long as one mapping, whatever was there.
+    func clearAll() throws(Errno) -> Clearing {
+        guard let everything = ByteRange(start: 0, length: size), let length = Int(exactly: size) else { throw Errno(ENOMEM) }
+        guard holeProtection != PROT_NONE else { return try clear(everything) }
+        // Zeros that can be read are made elsewhere in two steps and moved in: where the process locks all that it maps, the kernel
+        // would fill a mapping of the whole window as it is made.
+        let made = try Window.reserveAddresses(length, alignment: Page.size)
+        do throws(Errno) {
+            try MemoryCalls.protect(made, length, holeProtection)
+            try MemoryCalls.move(made, length, to: baseAddress)
+        } catch {
+            try? MemoryCalls.unmap(made, length)
+            restoreAfterFailure(baseAddress, length)
+            throw error
+        }
+        if !advice.isEmpty { advice.give(baseAddress, length) }
+        return .isHole
+    }
+
+    /// Replaces a part of the window by anonymous memory.
+    @_optimize(speed)
+    func fill(_ range: ByteRange, protection: Int32) throws(Errno) {
+        guard let length = Int(exactly: range.length), let offset = Int(exactly: range.start) else { throw Errno(ENOMEM) }
+        let address = baseAddress + offset
+        do throws(Errno) {
+            _ = try MemoryCalls.map(
+                address, length, protection: protection, flags: Window.reservationFlags | MAP_FIXED)
+        } catch {
+            restoreAfterFailure(address, length)
+            throw error
+        }
+        // What a guest writes there is its own.
+        if protection & PROT_WRITE != 0 { try? MemoryCalls.advise(address, length, MADV_DONTDUMP) }
+        if !advice.isEmpty { advice.give(address, length) }
+    }
+
+    /// Lets a hole, which nothing was ever mapped over, show zeros. No page is made, even where the process locks all that it maps.
+    func showZeros(in hole: ByteRange) throws(Errno) {
+        guard let length = Int(exactly: hole.length), let offset = Int(exactly: hole.start) else { throw Errno(ENOMEM) }
+        try MemoryCalls.protect(baseAddress + offset, length, PROT_READ)
+    }
+
+    /// From now on `clear` leaves zeros that can be read. What is a hole already is the caller's to change.
+    func showZerosInHoles() {
+        holeProtection = PROT_READ
+    }
+
+    /// Gives the kernel advice for the whole window, and for all that comes to be mapped or made a hole in it.
+    func advise(_ new: Int32) throws(Errno) {
+        try MemoryCalls.advise(baseAddress, Int(clamping: size), new)
+        advice.add(new)
+    }
+
+    /// A kernel that is out of memory may have unmapped what was there before it failed: close the gap. One that has kept it answers
+    /// EEXIST, and so would a stranger's mapping that got in, which must not be replaced. Returns whether there was a gap.
+    @discardableResult
+    private func restoreAfterFailure(_ address: UnsafeMutableRawPointer, _ length: Int) -> Bool {
+        do throws(Errno) {
+            let made = try MemoryCalls.map(
+                address, length, protection: holeProtection, flags: Window.reservationFlags | vhu_map_fixed_noreplace)
+            // A kernel before 4.17 does not know the flag, and finds another place where this one is taken.
+            if made != address {
+                try? MemoryCalls.unmap(made, length)
+                return false
+            }
+            return true
+        } catch {
+            if error.code != EEXIST, !MemoryCalls.isMapped(address, length) {
+                Log.critical("cannot reserve \(length) bytes of a window again: \(Errno.text(error.code))")
+            }
+            return false
+        }
+    }
+
+    /// What a trial with a sealed memfd has shown once and for all.
+    private static let trial = MemfdTrial.run()
+
+    /// The device that memfds are on, where the kernel looks at their seals before it unmaps anything: a MAP_FIXED that they refuse leaves
+    /// what was mapped there, and one for reading is let through whatever they are. nil: an older kernel. There nothing is mapped in
+    /// place, since a back-end may seal its memfd between our look and the kernel's; and seals have to be asked for.
+    static let memfdDevice: UInt64? = trial.looksBeforeItUnmaps ? trial.device : nil
+
+    /// The device that memfds of ordinary pages are on; nil: this process can make none.
+    static let deviceOfMemfds: UInt64? = trial.device
+}

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+import CLinux
+
+/// Memory mapped from a file outside of any window: what memory_region_init_ram_from_fd makes.
+final class FileMemory {
+    let baseAddress: UnsafeMutableRawPointer
+    let isReadOnly: Bool
+    let file: FileDescriptor
+    private let length: Int
+
+    private init(
+        baseAddress: UnsafeMutableRawPointer, length: Int, isReadOnly: Bool, file: consuming FileDescriptor
+    ) {
+        self.baseAddress = baseAddress
+        self.length = length
+        self.isReadOnly = isReadOnly
+        self.file = file
+    }
+
+    /// Takes the descriptor over when it succeeds.
+    static func map(
+        fd: Int32, offset: UInt64, size: UInt64, isShared: Bool, isReadOnly: Bool
+    ) throws(ShmemError) -> FileMemory {
+        let subject = ShmemError.Subject.memory(size: size)
+        guard size > 0 else { throw ShmemError(EINVAL, subject, .zeroLength) }
+        guard let range = ByteRange(start: 0, length: size) else { throw ShmemError(EINVAL, subject, .wrapsAround) }
+        MemoryCalls.lookAtPersonality()
+        let plan = try FilePolicy().plan(
+            fd: fd, fileOffset: offset, range: range, writable: isShared && !isReadOnly, populate: false, for: subject)
+        guard let length = Int(exactly: plan.pages.length) else { throw ShmemError(ENOMEM, subject, .wrapsAround) }
+        do throws(Errno) {
+            let address = try MemoryCalls.map(
+                nil, length, protection: isReadOnly ? PROT_READ : PROT_READ | PROT_WRITE,
+                flags: isShared ? plan.flags : MAP_PRIVATE, fd: fd, offset: plan.fileOffset)
+            // Left out of core dumps where the kernel agrees; it is no less memory where it does not.
+            try? MemoryCalls.advise(address, length, MADV_DONTDUMP)
+            return FileMemory(
+                baseAddress: address, length: length, isReadOnly: isReadOnly, file: FileDescriptor(owning: fd))
+        } catch {
+            throw ShmemError(error.code, subject, .system("mmap", error.code))
+        }
+    }
+
+    deinit {
+        try? MemoryCalls.unmap(baseAddress, length)
+    }
+}

@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+import CGLib
+import CLinux
+import Synchronization
+
+/// The unit of the kernel's memory calls.
+enum Page {
+    /// Bytes.
+    static let size = UInt64(clamping: sysconf(Int32(_SC_PAGESIZE)))
+}
+
+/// The kernel's calls on memory. Addresses and lengths are whole pages; the caller has checked that.
+enum MemoryCalls {
+
+    /// mmap. A nil `address` lets the kernel choose.
+    @inline(__always)
+    static func map(
+        _ address: UnsafeMutableRawPointer?, _ length: Int, protection: Int32, flags: Int32, fd: Int32 = -1, offset: Int = 0
+    ) throws(Errno) -> UnsafeMutableRawPointer {
+        if readImpliesExec.load(ordering: .relaxed) {
+            return try mapUnexecutable(address, length, protection, flags, fd, offset)
+        }
+        // MAP_FAILED is the address -1, which is what the seam takes for a failure.
+        let result = try systemCall(.mmap) { Int(bitPattern: mmap(address, length, protection, flags, fd, offset)) }
+        guard let pointer = UnsafeMutableRawPointer(bitPattern: result) else { throw Errno(ENOMEM) }
+        return pointer
+    }
+
+    /// This process has the personality READ_IMPLIES_EXEC, or had it when `lookAtPersonality` was last called: what is mapped to be read
+    /// would be executable.
+    private static let readImpliesExec = Atomic(false)
+
+    /// Notes whether what is mapped to be read would be executable. To be called before the first mapping of an object, not for each.
+    static func lookAtPersonality() {
+        let now = (try? systemCall(.personality) { vhu_personality() }) ?? 0
+        readImpliesExec.store(now & vhu_read_implies_exec != 0, ordering: .relaxed)
+    }
+
+    /// The personality is this thread's own. It is as before when the call returns.
+    @inline(never)
+    private static func mapUnexecutable(
+        _ address: UnsafeMutableRawPointer?, _ length: Int, _ protection: Int32, _ flags: Int32, _ fd: Int32, _ offset: Int
+    ) throws(Errno) -> UnsafeMutableRawPointer {
+        let before = try systemCall(.personality) { vhu_personality() }
+        let implies = before & vhu_read_implies_exec != 0
+        if implies { _ = try systemCall(.personality) { vhu_set_personality(before & ~vhu_read_implies_exec) } }
+        defer { if implies { _ = try? systemCall(.personality) { vhu_set_personality(before) } } }
+        let result = try systemCall(.mmap) { Int(bitPattern: mmap(address, length, protection, flags, fd, offset)) }
+        guard let pointer = UnsafeMutableRawPointer(bitPattern: result) else { throw Errno(ENOMEM) }
+        return pointer
+    }
+
+    static func unmap(_ address: UnsafeMutableRawPointer, _ length: Int) throws(Errno) {
+        _ = try systemCall(.munmap) { munmap(address, length) }
+    }
+
+    /// mprotect.
+    static func protect(_ address: UnsafeMutableRawPointer, _ length: Int, _ protection: Int32) throws(Errno) {
+        guard readImpliesExec.load(ordering: .relaxed), protection & PROT_READ != 0 else {
+            _ = try systemCall(.mprotect) { mprotect(address, length, protection) }
+            return
+        }
+        let before = try systemCall(.personality) { vhu_personality() }
+        _ = try systemCall(.personality) { vhu_set_personality(before & ~vhu_read_implies_exec) }
+        defer { _ = try? systemCall(.personality) { vhu_set_personality(before) } }
+        _ = try systemCall(.mprotect) { mprotect(address, length, protection) }
+    }
+
+    /// Whether every page of a range is mapped, be it to be touched or not.
+    static func isMapped(_ address: UnsafeMutableRawPointer, _ length: Int) -> Bool {
+        (try? systemCall(.msync) { msync(address, length, Int32(MS_ASYNC)) }) != nil
+    }
+
+    /// Moves a mapping over whatever is at `target`, in one step.
+    static func move(_ source: UnsafeMutableRawPointer, _ length: Int, to target: UnsafeMutableRawPointer) throws(Errno) {
+        _ = try systemCall(.mremap) { Int(bitPattern: vhu_mremap_over(source, length, target)) }
+    }
+
+    /// Makes another mapping of what a shared mapping has there: the same pages of the same file, with the same protection, without its
+    /// descriptor and without asking whoever keeps the file. Throws EINVAL for a private mapping and for huge pages, EFAULT for the
+    /// memory of a device.
+    static func duplicate(_ source: UnsafeMutableRawPointer, _ length: Int) throws(Errno) -> UnsafeMutableRawPointer {
+        let result = try systemCall(.mremap) { Int(bitPattern: vhu_mremap_duplicate(source, length)) }
+        guard let pointer = UnsafeMutableRawPointer(bitPattern: result) else { throw Errno(ENOMEM) }
+        return pointer
+    }
+
+    @inline(__always)
+    static func advise(_ address: UnsafeMutableRawPointer, _ length: Int, _ advice: Int32) throws(Errno) {
+        _ = try systemCall(.madvise) { madvise(address, length, advice) }
+    }
+
+    /// The same for several ranges in one call. Returns how many bytes were advised.
+    static func advise(_ ranges: UnsafeBufferPointer<iovec>, _ advice: Int32) throws(Errno) -> Int {
+        try systemCall(.madvise) { vhu_advise_many(ranges.baseAddress, ranges.count, advice) }
+    }
+
+    /// Whether the kernel has that (6.13, and a name for the process itself).
+    static let knowsAdviceForMany =
+        withTrialPage { page, length in
+            var range = iovec(iov_base: page, iov_len: length)
+            return withUnsafePointer(to: &range) {
+                (try? advise(UnsafeBufferPointer(start: $0, count: 1), MADV_DONTDUMP)) == length
+            }
+        } ?? false
+
+    /// What `ask` finds out with a page that is mapped for it; nil: there is no memory for one.
+    private static func withTrialPage(_ ask: (UnsafeMutableRawPointer, Int) -> Bool) -> Bool? {
+        let length = Int(clamping: Page.size)
+        guard let page = try? map(nil, length, protection: PROT_READ, flags: MAP_PRIVATE | MAP_ANONYMOUS) else { return nil }
+        defer { try? unmap(page, length) }
+        return ask(page, length)
+    }
+
+    /// What is known of a page without touching it.
+    enum Touch {
+        case works, fails
+        /// The kernel does not tell: memory of a device, or an access to write on a kernel before 5.14.
+        case unknown
+    }
+
+    /// Whether the page at an address of a mapping can be touched without a signal; its mapping allows the access. May wait for whoever
+    /// keeps the file, as touching it may.
+    static func touch(_ address: UnsafeMutableRawPointer, writing: Bool) -> Touch {
+        do throws(Errno) {
+            try advise(address, Int(clamping: Page.size), writing ? vhu_madv_populate_write : vhu_madv_populate_read)
+            return .works
+        } catch {
+            switch error.code {
+            case EFAULT, vhu_ehwpoison: return .fails
+            case EINVAL where !writing && !knowsPopulate:
+                var byte: UInt8 = 0
+                return withUnsafeMutableBytes(of: &byte) { bytes in
+                    guard let base = bytes.baseAddress else { return .unknown }
+                    do throws(Errno) {
+                        return try copy(from: address, to: base, 1) == 1 ? .works : .fails
+                    } catch {
+                        return error.code == EFAULT ? .fails : .unknown
+                    }
+                }
+            default: return .unknown
+            }
+        }
+    }
+
+    /// Whether the kernel has MADV_POPULATE_READ (5.14).
+    private static let knowsPopulate = withTrialPage { (try? advise($0, $1, vhu_madv_populate_read)) != nil } ?? true
+
+    /// Copies between parts of this process by way of the kernel, which answers EFAULT where a plain copy would raise a signal
+    /// (a page beyond the end of a truncated file). Returns how many bytes were copied.
+    static func copy(
+        from source: UnsafeRawPointer, to destination: UnsafeMutableRawPointer, _ length: Int
+    ) throws(Errno) -> Int {
+        var local = iovec(iov_base: destination, iov_len: length)
+        var remote = iovec(iov_base: UnsafeMutableRawPointer(mutating: source), iov_len: length)
+        return try systemCall(.processVMRead) { process_vm_readv(getpid(), &local, 1, &remote, 1, 0) }
+    }
+
+    /// The same in the other direction: the destination is the memory that may not take it.
+    static func store(_ source: UnsafeRawPointer, at destination: UnsafeMutableRawPointer, _ length: Int) throws(Errno) -> Int {
+        var local = iovec(iov_base: UnsafeMutableRawPointer(mutating: source), iov_len: length)
+        var remote = iovec(iov_base: destination, iov_len: length)
+        return try systemCall(.processVMWrite) { process_vm_writev(getpid(), &local, 1, &remote, 1, 0) }
+    }
+
+    /// vm.max_map_count: how many separate mappings the kernel grants a process. Its default where /proc can't tell.
+    static func maximumMappings() -> Int {
+        let fallback = 65530
+        guard let fd = try? systemCall(.open, { vhu_open_read_only("/proc/sys/vm/max_map_count") }) else { return fallback }
+        let file = FileDescriptor(owning: fd)
+        return withUnsafeTemporaryAllocation(of: UInt8.self, capacity: 32) { digits in
+            // SAFETY: the buffer has 32 bytes and read is told so; only the bytes that it filled are looked at.
+            guard let base = digits.baseAddress, let count = try? systemCall(.read, { read(file.raw, base, 32) }) else {
+                return fallback
+            }
+            var value = 0
+            for digit in digits.prefix(count) {
+                guard digit >= 48, digit <= 57 else { break }
+                value = value &* 10 &+ Int(digit &- 48)
+            }
+            return value > 0 ? value : fallback
+        }
+    }
+}

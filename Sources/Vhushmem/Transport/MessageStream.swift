@@ -1,0 +1,329 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+import CLinux
+
+/// vhost-user messages over a stream socket: cuts what arrives into messages, with their descriptors, and sends without waiting.
+///
+/// One recvmsg reads as much as fits. The kernel ends a read behind the piece that carried descriptors, so that the descriptors of a
+/// read belong to the last message that begins in it, and there is never more than one message with descriptors in the buffer.
+final class MessageStream {
+    private let socket: FileDescriptor
+    private let buffer: UnsafeMutableRawBufferPointer
+    /// What has arrived and was not handed out yet: buffer[start..<end].
+    private var start = 0
+    private var end = 0
+    /// The message that was handed out last is buffer[start - taken..<start].
+    private var descriptors = ReceivedDescriptors()
+    /// Where in the buffer the message begins that the descriptors came with.
+    private var descriptorsBegin = -1
+    /// What could not be sent yet.
+    private var unsent: [UInt8] = []
+    /// Goes with the first byte of it.
+    private var unsentDescriptor: SharedDescriptor?
+    /// When the message that has begun must be whole (microseconds); nil: none has begun.
+    private(set) var deadline: UInt64?
+    private let timeout: UInt64
+
+    var fd: Int32 { socket.raw }
+
+    /// `capacity`: the longest message, header included. `timeout`: microseconds for a message that has begun to be whole.
+    init(socket: consuming FileDescriptor, capacity: Int, timeout: UInt64) {
+        self.socket = socket
+        self.timeout = timeout
+        buffer = .allocate(byteCount: capacity, alignment: 16)
+    }
+
+    deinit {
+        buffer.deallocate()
+    }
+
+    enum Arrival {
+        /// The payload is good until the next call of `receive`; the descriptors until `releaseDescriptors`.
+        case message(MessageHeader, UnsafeRawBufferPointer)
+        case nothing
+        case closed
+        case failed(Errno)
+        /// What came can't be cut into messages.
+        case violation(Violation)
+    }
+
+    enum Violation {
+        case version(UInt32)
+        case tooLong(UInt32, limit: Int)
+        case descriptorsInTheMiddle
+        case late
+
+        /// A positive errno value.
+        var code: Int32 {
+            if case .late = self { return ETIMEDOUT }
+            return EPROTO
+        }
+
+        var sentence: String {
+            switch self {
+            case .version(let flags): "a message with the header version \(flags & MessageHeader.versionMask) and not 1"
+            case .tooLong(let size, let limit): "a message of \(size) bytes where the longest has \(limit)"
+            case .descriptorsInTheMiddle: "file descriptors in the middle of a message"
+            case .late: "a message that was begun and not finished in time"
+            }
+        }
+    }
+
+    /// The next message, if a whole one is there. Never waits.
+    func receive() -> Arrival {
+        receiveInline()
+    }
+
+    /// The same for the one caller whose every request counts.
+    @_optimize(speed)
+    @inline(__always)
+    func receiveInline() -> Arrival {
+        releaseDescriptors()
+        while true {
+            let have = end &- start
+            if have >= MessageHeader.size, let header = header(at: start) {
+                guard header.hasVersion1 else { return .violation(.version(header.flags)) }
+                let limit = buffer.count &- MessageHeader.size
+                guard let size = Int(exactly: header.size), size <= limit else {
+                    return .violation(.tooLong(header.size, limit: limit))
+                }
+                let length = MessageHeader.size &+ size
+                if have >= length { return hand(out: header, length) }
+            }
+            switch fill() {
+            case .some(let arrival): return arrival
+            case .none: continue
+            }
+        }
+    }
+
+    /// Descriptors of the message that was handed out last.
+    var hasDescriptors: Bool { !currentDescriptorsAreOthers && !descriptors.isEmpty }
+    var descriptorCount: Int { currentDescriptorsAreOthers ? 0 : descriptors.count }
+    var descriptorsWereTruncated: Bool { !currentDescriptorsAreOthers && descriptors.wasTruncated }
+    /// Still owned by the stream, as are those that follow; good until the next `receive`.
+    var allDescriptors: UnsafeBufferPointer<Int32> {
+        currentDescriptorsAreOthers ? UnsafeBufferPointer(start: nil, count: 0) : descriptors.all
+    }
+    var firstDescriptor: Int32? { currentDescriptorsAreOthers ? nil : descriptors.first }
+
+    /// The same of one of several.
+    func descriptor(at index: Int) -> Int32? { currentDescriptorsAreOthers ? nil : descriptors[index] }
+
+    func takeFirstDescriptor() -> FileDescriptor? {
+        currentDescriptorsAreOthers ? nil : descriptors.takeFirst()
+    }
+
+    /// Whether a whole message is in the buffer already, which no poll would tell of.
+    var hasBufferedMessage: Bool {
+        let have = end &- start
+        guard have >= MessageHeader.size, let header = header(at: start) else { return false }
+        guard let size = Int(exactly: header.size), header.hasVersion1, size <= buffer.count &- MessageHeader.size else {
+            return true
+        }
+        return have >= MessageHeader.size &+ size
+    }
+
+    /// How many bytes have arrived and were not handed out: in the buffer and in the kernel.
+    func waitingBytes() -> Int {
+        let inKernel = (try? Socket.readableBytes(fd)) ?? 0
+        return (end &- start) &+ Int(inKernel)
+    }
+
+    // MARK: Send
+
+    var hasUnsent: Bool { !unsent.isEmpty }
+
+    enum Sending: Equatable {
+        /// Gone, or kept to go as soon as the socket takes it.
+        case done
+        /// Nothing went: the socket takes no more now, and the descriptor can't wait in a queue. Try again when it is writable.
+        case later
+        case failed(Errno)
+    }
+
+    /// Sends one message in one sendmsg. Bytes that the socket does not take wait in a queue; who keeps sending looks at `hasUnsent`.
+    @_optimize(speed)
+    func send(_ message: UnsafeRawBufferPointer, descriptor: Int32? = nil) -> Sending {
+        if hasUnsent {
+            if case .failed(let error) = flush() { return .failed(error) }
+            if hasUnsent { return queue(message, descriptor) }
+        }
+        do throws(Errno) {
+            let sent = try Socket.send(message, to: fd, descriptor: descriptor)
+            if sent < message.count { unsent.append(contentsOf: message[max(0, sent)...]) }
+            return .done
+        } catch {
+            guard error.code == EAGAIN else { return .failed(error) }
+            return queue(message, descriptor)
+        }
+    }
+
+    /// The same with several descriptors.
+    func send(_ message: UnsafeRawBufferPointer, descriptors: [Int32]) -> Sending {
+        guard descriptors.count > 1 else { return send(message, descriptor: descriptors.first) }
+        if case .failed(let error) = flush() { return .failed(error) }
+        if hasUnsent { return .later }
+        do throws(Errno) {
+            let sent = try Socket.send(message, to: fd, descriptors: descriptors)
+            if sent < message.count { unsent.append(contentsOf: message[max(0, sent)...]) }
+            return .done
+        } catch {
+            return error.code == EAGAIN ? .later : .failed(error)
+        }
+    }
+
+    /// The same with a descriptor that can wait, to be closed when it has gone. One message of this kind waits at a time.
+    func send(_ message: UnsafeRawBufferPointer, keeping file: SharedDescriptor) -> Sending {
+        let sending = send(message, descriptor: file.fd)
+        guard case .later = sending else { return sending }
+        guard !hasUnsent else { return .failed(Errno(ENOBUFS)) }
+        unsent.append(contentsOf: message)
+        unsentDescriptor = file
+        return .done
+    }
+
+    private func queue(_ message: UnsafeRawBufferPointer, _ descriptor: Int32?) -> Sending {
+        guard descriptor == nil else { return .later }
+        unsent.append(contentsOf: message)
+        return .done
+    }
+
+    /// Sends what waits, as far as the socket takes it.
+    @discardableResult
+    func flush() -> Sending {
+        while hasUnsent {
+            let result = unsent.withUnsafeBytes { bytes -> Result<Int, Errno> in
+                do throws(Errno) {
+                    return .success(try Socket.send(bytes, to: fd, descriptor: unsentDescriptor?.fd))
+                } catch {
+                    return .failure(error)
+                }
+            }
+            switch result {
+            case .success(let sent):
+                unsentDescriptor = nil
+                unsent.removeFirst(min(max(sent, 0), unsent.count))
+            case .failure(let error): return error.code == EAGAIN ? .done : .failed(error)
+            }
+        }
+        return .done
+    }
+
+    // MARK: Receive
+
+    /// Ends the message that was handed out: its descriptors are closed unless they were taken. `areMappable`: see there.
+    @inline(__always)
+    func releaseDescriptors(areMappable: Bool = false) {
+        // Most often there are none any more.
+        if descriptorsBegin >= 0, !currentDescriptorsAreOthers { closeDescriptors(areMappable: areMappable) }
+    }
+
+    @_optimize(speed)
+    @inline(never)
+    private func closeDescriptors(areMappable: Bool) {
+        if !descriptors.isEmpty { descriptors.closeAll(areMappable: areMappable) }
+        descriptorsBegin = -1
+    }
+
+    /// The descriptors in hand came with a message that is still to be handed out.
+    private var currentDescriptorsAreOthers: Bool { descriptorsBegin >= start }
+
+    @_optimize(speed)
+    @inline(__always)
+    private func hand(out header: MessageHeader, _ length: Int) -> Arrival {
+        let payload = UnsafeRawBufferPointer(rebasing: buffer[start &+ MessageHeader.size..<start &+ length])
+        start = start &+ length
+        deadline = nil
+        return .message(header, payload)
+    }
+
+    @_optimize(speed)
+    @inline(__always)
+    private func header(at offset: Int) -> MessageHeader? {
+        MessageHeader(UnsafeRawBufferPointer(rebasing: buffer[offset..<end]))
+    }
+
+    /// Reads once. nil: something came. The messages that were handed out are over.
+    @_optimize(speed)
+    @inline(never)
+    private func fill() -> Arrival? {
+        if start == end {
+            start = 0
+            end = 0
+        } else if start > 0 {
+            moveToFront()
+        }
+        let before = end
+        let got: Int
+        do throws(Errno) {
+            if descriptors.isEmpty {
+                got = try descriptors.receive(from: fd, into: UnsafeMutableRawBufferPointer(rebasing: buffer[end...]))
+            } else {
+                // The rest of that message and no more: the next one may come with descriptors of its own.
+                let rest = UnsafeMutableRawBufferPointer(rebasing: buffer[end..<min(end &+ missingBytes, buffer.count)])
+                got = try receiveWithoutDescriptors(into: rest)
+                if got < 0 { return .violation(.descriptorsInTheMiddle) }
+            }
+        } catch {
+            return error.code == EAGAIN ? nothing() : .failed(error)
+        }
+        guard got > 0 else { return .closed }
+        end = end &+ got
+        if !descriptors.isEmpty, descriptorsBegin < 0 {
+            guard let begin = lastMessageBeginning(atOrAfter: before) else { return .violation(.descriptorsInTheMiddle) }
+            descriptorsBegin = begin
+        }
+        return nil
+    }
+
+    /// How much of the header, or with a header of the payload, of the message that has begun is still to come.
+    private var missingBytes: Int {
+        let have = end &- start
+        guard have >= MessageHeader.size, let header = header(at: start), let size = Int(exactly: header.size) else {
+            return MessageHeader.size &- have
+        }
+        return MessageHeader.size &+ size &- have
+    }
+
+    /// The rest of a message that brought descriptors: it can't bring more. -1: it did.
+    private func receiveWithoutDescriptors(into room: UnsafeMutableRawBufferPointer) throws(Errno) -> Int {
+        var more = ReceivedDescriptors()
+        let got = try more.receive(from: fd, into: room)
+        return more.isEmpty ? got : -1
+    }
+
+    @_optimize(speed)
+    private func nothing() -> Arrival {
+        guard end > start else { return .nothing }
+        let now = Clock.now()
+        guard let deadline else {
+            self.deadline = now &+ timeout
+            return .nothing
+        }
+        return now >= deadline ? .violation(.late) : .nothing
+    }
+
+    /// Where the last message begins that begins at or after `offset`; nil: none does.
+    @_optimize(speed)
+    private func lastMessageBeginning(atOrAfter offset: Int) -> Int? {
+        var at = start
+        var last: Int?
+        while at < end {
+            if at >= offset { last = at }
+            guard end &- at >= MessageHeader.size, let header = header(at: at), let size = Int(exactly: header.size),
+                size <= buffer.count
+            else { break }
+            at = at &+ MessageHeader.size &+ size
+        }
+        return last
+    }
+
+    private func moveToFront() {
+        let have = end &- start
+        buffer.copyMemory(from: UnsafeRawBufferPointer(rebasing: buffer[start..<end]))
+        if descriptorsBegin >= start { descriptorsBegin = descriptorsBegin &- start }
+        start = 0
+        end = have
+    }
+}

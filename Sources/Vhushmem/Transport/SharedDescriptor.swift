@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+import CLinux
+
+/// An eventfd that is shared with the other side, or another descriptor that several hold.
+final class SharedDescriptor {
+    let descriptor: FileDescriptor
+    var fd: Int32 { descriptor.raw }
+
+    init(_ descriptor: consuming FileDescriptor) {
+        self.descriptor = descriptor
+    }
+
+    /// Signals it. False: that can't be done.
+    @discardableResult
+    func signal() -> Bool {
+        // As its owner opened it: it may be one that waits, and nothing here may. Nor is its owner to be surprised by one that does not
+        // wait any more.
+        guard (try? Readiness.canWrite(fd)) == true else { return false }
+        var one: UInt64 = 1
+        return (try? systemCall(.write) { write(fd, &one, 8) }) == 8
+    }
+
+    /// Takes what was signalled; to be called when it can be read. False: it is no eventfd that could be read again.
+    func drain() -> Bool {
+        do throws(Errno) {
+            return try systemCall(.read) { vhu_read_count(fd) } == 8
+        } catch {
+            return error.code == EAGAIN
+        }
+    }
+}
