@@ -158,7 +158,7 @@ import Testing
     }
 
     @Test func requestsSentBeforeAResetAreRefusedAndLaterOnesServed() {
-        channel.isResetting = true
+        channel.beginReset()
         #expect(ask(mapMessage(offset: 0, length: pageSize), descriptors: [file.fd]) == Int64(-ECANCELED))
         peer.send(mapMessage(offset: 0, length: pageSize), descriptors: [file.fd])
         peer.send(mapMessage(offset: 4 * pageSize, length: pageSize), descriptors: [file.fd])
@@ -170,7 +170,7 @@ import Testing
 
     @Test func halfAMessageSentBeforeAResetIsOlderThanIt() {
         let bytes = mapMessage(offset: 0, length: pageSize)
-        channel.isResetting = true
+        channel.beginReset()
         peer.send(Array(bytes.prefix(20)), descriptors: [file.fd])
         #expect(serve().isEmpty)
         channel.endReset()
@@ -181,7 +181,7 @@ import Testing
 
     @Test func everyResetIsAGenerationOfItsOwn() {
         for generation in 0..<4 as Range<UInt64> {
-            channel.isResetting = true
+            channel.beginReset()
             peer.send(mapMessage(offset: 0, length: pageSize), descriptors: [file.fd])
             channel.endReset()
             peer.send(mapMessage(offset: (generation + 1) * pageSize, length: pageSize), descriptors: [file.fd])

@@ -129,8 +129,9 @@ private func fuzzNumbers(_ payload: UnsafeRawBufferPointer) {
     }
     if let request = FrontendRequest(rawValue: UInt32(truncatingIfNeeded: first)) {
         require(request.name.utf8CodeUnitCount > 0, "a request has no name")
-        _ = request.neededProtocolFeature(shmem: .shmem(bit: 22))
-        if let form = request.form, form.sizes.contains(payload.count) {
+        _ = request.neededFeature(shmem: .shmem(bit: 22))
+        let form = request.form
+        if form.isServed, form.payload.contains(payload.count) {
             require(
                 payload.count >= 0 && form.descriptors.upperBound <= 8, "a request may have more descriptors than a message")
         }

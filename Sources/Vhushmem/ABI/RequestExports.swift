@@ -67,17 +67,16 @@ struct ReplyCallback {
 /// The most bytes of payload that the generic request sends, or takes without being told how many.
 private let genericLimit = 4096
 
-extension FrontendCall {
-    fileprivate struct Generic {
-        let payload: [UInt8]
-        let descriptors: [SharedDescriptor]
-        let reply: Reply
-    }
+/// A request that the library does not look at.
+private struct GenericRequest {
+    let payload: [UInt8]
+    let descriptors: [SharedDescriptor]
+    let reply: ReplyForm
 
-    fileprivate static func generic(
+    static func make(
         _ id: UInt32, _ payload: UnsafeRawPointer?, _ size: Int, _ fds: UnsafePointer<Int32>?, _ nfds: UInt32, _ flags: UInt32,
         room: Int
-    ) throws(ShmemError) -> Generic {
+    ) throws(ShmemError) -> GenericRequest {
         let hasReply = UInt32(VHUSHMEM_REQUEST_HAS_REPLY)
         let mayHaveDescriptor = UInt32(VHUSHMEM_REQUEST_REPLY_FD)
         guard flags & ~(hasReply | mayHaveDescriptor) == 0 else {
@@ -86,7 +85,7 @@ extension FrontendCall {
         guard flags & mayHaveDescriptor == 0 || flags & hasReply != 0 else {
             throw ShmemError(EINVAL, "a request without a reply gets no descriptor with it")
         }
-        guard !FrontendRequest.isOwn(id) else {
+        guard FrontendRequest(rawValue: id)?.form.sender != .library else {
             throw ShmemError(
                 EINVAL, "request \(id) is the library's own business: it has a function for it, or the handshake does it")
         }
@@ -102,26 +101,12 @@ extension FrontendCall {
         } catch {
             throw ShmemError(error.code, "duplicating a descriptor to send along: \(Errno.text(error.code))")
         }
-        let reply: Reply =
+        let reply: ReplyForm =
             flags & hasReply == 0
             ? .acknowledgement : .own(0...max(0, room), mayHaveDescriptor: flags & mayHaveDescriptor != 0)
         // SAFETY: the caller says that payload has size bytes.
-        return Generic(
+        return GenericRequest(
             payload: Array(UnsafeRawBufferPointer(start: payload, count: size)), descriptors: descriptors, reply: reply)
-    }
-}
-
-extension FrontendRequest {
-    /// Requests that the library sends by itself, so that it knows how things stand.
-    fileprivate static func isOwn(_ id: UInt32) -> Bool {
-        switch FrontendRequest(rawValue: id) {
-        case .setOwner, .setProtocolFeatures, .setBackendReqFd, .setFeatures, .resetDevice, .setMemTable,
-            .addMemReg,
-            .remMemReg, .setVringNum, .setVringAddr, .setVringBase, .getVringBase, .setVringKick, .setVringCall, .setVringErr,
-            .setVringEnable:
-            true
-        default: false
-        }
     }
 }
 
@@ -137,8 +122,11 @@ package func vhushmem_frontend_request(
         guard !hasReply || (reply != nil && reply_size != nil) else { throw .null("reply") }
         guard flags & UInt32(VHUSHMEM_REQUEST_REPLY_FD) == 0 || reply_fd != nil else { throw .null("reply_fd") }
         let room = min(reply_size?.pointee ?? 0, genericLimit)
-        let generic = try FrontendCall.generic(id, payload, size, fds, nfds, flags, room: room)
-        let answer = try frontend.perform(id, generic.payload, descriptors: generic.descriptors, reply: generic.reply)
+        let generic = try GenericRequest.make(id, payload, size, fds, nfds, flags, room: room)
+        let outcome: FrontendOutcome = try frontend.waitFor { done throws(ShmemError) in
+            try frontend.ask(id, generic.payload, descriptors: generic.descriptors, reply: generic.reply, done)
+        }
+        let answer = try outcome.get()
         guard hasReply else { return }
         // SAFETY: a reply longer than the room that the caller has was refused.
         reply?.copyMemory(from: answer.payload, byteCount: answer.payload.count)
@@ -155,11 +143,10 @@ package func vhushmem_frontend_request_async(
 ) -> Int32 {
     report(to: errp) { () throws(ShmemError) in
         let callback = try ReplyCallback.make(frontend, fn, user_data, destroy)
-        let generic = try FrontendCall.generic(id, payload, size, fds, nfds, flags, room: genericLimit)
-        let call = FrontendCall(id, generic.payload, descriptors: generic.descriptors, reply: generic.reply) { outcome in
+        let generic = try GenericRequest.make(id, payload, size, fds, nfds, flags, room: genericLimit)
+        try callback.frontend.ask(id, generic.payload, descriptors: generic.descriptors, reply: generic.reply) { outcome in
             callback.finish(outcome) { callback.succeed(value: $0.value, payload: $0.payload, fd: $0.fd) }
         }
-        try callback.frontend.submit(call)
     }
 }
 

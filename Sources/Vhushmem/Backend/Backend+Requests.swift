@@ -33,13 +33,14 @@ extension Backend {
     /// Serves one message. What it returns ends the connection.
     func take(_ header: MessageHeader, _ payload: UnsafeRawBufferPointer, _ main: MessageStream) -> ShmemError? {
         if header.isReply { return ShmemError(EPROTO, "the front-end sent a reply that nobody asked for") }
-        guard let request = FrontendRequest(rawValue: header.request), let form = request.form else {
+        guard let request = FrontendRequest(rawValue: header.request), request.form.isServed else {
             return refuse(header, EOPNOTSUPP, "request \(header.request)")
         }
+        let form = request.form
         var answer = BackendAnswer.malformed
         if !isAgreed(on: request) {
             answer = .refused(EOPNOTSUPP)
-        } else if form.sizes.contains(payload.count), form.descriptors.contains(main.descriptorCount),
+        } else if form.payload.contains(payload.count), form.descriptors.contains(main.descriptorCount),
             !main.descriptorsWereTruncated
         {
             answer = self.answer(request, payload, main)
@@ -65,7 +66,7 @@ extension Backend {
     /// Whether what a request needs was negotiated.
     private func isAgreed(on request: FrontendRequest) -> Bool {
         if request == .setVringEnable { return features & ProtocolFeatures.virtioFeature != 0 }
-        return protocolFeatures.isSuperset(of: request.neededProtocolFeature(shmem: shmem))
+        return protocolFeatures.isSuperset(of: request.neededFeature(shmem: shmem))
     }
 
     /// SET_LOG_BASE has none where no log can be given.

@@ -2,67 +2,6 @@
 
 import CLinux
 
-/// A request of the back-end that was served or refused.
-public struct ServedRequest: Sendable {
-    public enum Kind: Sendable {
-        case map, unmap
-        /// Another request; all below but `request` and `error` is 0.
-        case other
-    }
-
-    /// The request's id.
-    public let request: UInt32
-    /// The region's id.
-    public let shmid: UInt8
-    /// First byte in the region.
-    public let offset: UInt64
-    /// Bytes.
-    public let length: UInt64
-    /// First byte in the file; 0 for an unmap.
-    public let fileOffset: UInt64
-    /// As they came: bit 0 asks for a mapping that can be written.
-    public let flags: UInt64
-    /// What it was answered with: nil, it was done.
-    public let error: ShmemError?
-
-    public var kind: Kind {
-        switch request {
-        case BackendRequest.shmemMap: .map
-        case BackendRequest.shmemUnmap: .unmap
-        default: .other
-        }
-    }
-
-    /// 0, or the negative errno that was answered.
-    public var result: Int32 { error.map { -$0.code } ?? 0 }
-}
-
-/// A request of the back-end that is not about mappings. Good during the call that hands it over.
-public struct OtherRequest {
-    public let id: UInt32
-    /// As they came: 8 asks for an answer.
-    public let flags: UInt32
-    public let payload: UnsafeRawBufferPointer
-    /// Closed after the call: duplicate what is to be kept.
-    public let descriptors: UnsafeBufferPointer<Int32>
-
-    /// Whether the back-end waits for an answer.
-    public var wantsAnswer: Bool { flags & MessageHeader.needReplyBit != 0 }
-}
-
-/// What such a request is answered with.
-enum OtherAnswer {
-    case done
-    /// A positive errno value, and why, for the event.
-    case refused(ShmemError)
-    /// 0 with a descriptor: a reply of the request's own, which is sent whether it was asked for or not.
-    case descriptor(SharedDescriptor)
-    /// A refusal that is a reply of the request's own.
-    case noDescriptor(ShmemError)
-    /// `BackendChannel.answer` comes later; until then nothing more is read.
-    case later
-}
-
 /// The front-end's end of the back-end channel: serves SHMEM_MAP and SHMEM_UNMAP on a device.
 final class BackendChannel {
     /// Longer than any request of a back-end, and room for a batch of them.
@@ -75,9 +14,8 @@ final class BackendChannel {
     private let counters: RequestCounters
     /// Whether SHMEM was negotiated: before, its requests are refused.
     var isNegotiated = false
-    /// Requests that were sent before a reset are refused: so long as this is set, and for so many bytes after it.
-    var isResetting = false
-    private var bytesBeforeReset = 0
+    /// Requests that were sent before a reset are refused.
+    private var fence = ResetFence.open
     /// Set when the connection ends, which a listener may bring about in the midst of a request: nothing more is served then.
     var isClosed = false
     /// A request is under way, listeners and callbacks among it: the answer has not been sent.
@@ -108,10 +46,14 @@ final class BackendChannel {
         return PollTargets.Target(fd: stream.fd, events: Int16(stream.hasUnsent ? POLLOUT : POLLIN))
     }
 
-    /// From now on requests that have arrived already are refused, and served again after them.
+    /// From now on every request is refused.
+    func beginReset() {
+        fence = .closed
+    }
+
+    /// The back-end has answered the reset. Requests that have arrived already are refused, and later ones are served again.
     func endReset() {
-        bytesBeforeReset = stream.waitingBytes()
-        isResetting = false
+        fence.open(after: stream.waitingBytes())
     }
 
     /// Whether `serve` would find something to do.
@@ -182,7 +124,7 @@ final class BackendChannel {
     private func serve(
         _ header: MessageHeader, _ payload: UnsafeRawBufferPointer, _ reports: Bool, _ report: (ServedRequest) -> Void
     ) -> Step {
-        let isOlder = isOlderThanReset(MessageHeader.size &+ payload.count)
+        let isOlder = fence.holdsBack(MessageHeader.size &+ payload.count)
         switch header.request {
         case BackendRequest.shmemMap, BackendRequest.shmemUnmap:
             return serveMapping(header, payload, isOlder: isOlder, reports, report)
@@ -326,24 +268,12 @@ final class BackendChannel {
         return ShmemError(ECANCELED, subject, .duringReset)
     }
 
-    /// Whether a message of `length` bytes was sent before a reset; to be asked once of every message that is taken.
-    @_optimize(speed)
-    private func isOlderThanReset(_ length: Int) -> Bool {
-        if isResetting { return true }
-        guard bytesBeforeReset > 0 else { return false }
-        bytesBeforeReset = bytesBeforeReset &- length
-        return true
-    }
-
     /// 20 bytes in one sendmsg: 0, or the negative of `code` as an unsigned number.
     @_optimize(speed)
     private func answer(_ request: UInt32, _ code: Int32, _ file: SharedDescriptor? = nil) -> MessageStream.Sending {
         let value = UInt64(bitPattern: Int64(-code))
-        return withUnsafeTemporaryAllocation(byteCount: 20, alignment: 8) { message in
-            MessageHeader(request: request, flags: MessageHeader.replyFlags, size: 8).encode(into: message)
-            message.store(integer: value, at: MessageHeader.size)
-            let bytes = UnsafeRawBufferPointer(message)
-            return if let file { stream.send(bytes, keeping: file) } else { stream.send(bytes) }
+        return OutgoingMessage.reply(to: request).withBytes(8, { $0.store(integer: value, at: 0) }) { bytes in
+            if let file { stream.send(bytes, keeping: file) } else { stream.send(bytes) }
         }
     }
 

@@ -149,7 +149,7 @@ public final class Channel: Pollable {
     /// Undoes every mapping, and refuses every request of the back-end until `endReset`: for a VMM that is about to reset the device.
     public func beginReset() {
         resets = resets &+ 1
-        channel?.isResetting = true
+        channel?.beginReset()
         device.unmapAll()
     }
 

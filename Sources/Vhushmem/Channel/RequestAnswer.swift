@@ -2,6 +2,19 @@
 
 import CLinux
 
+/// What such a request is answered with.
+enum OtherAnswer {
+    case done
+    /// A positive errno value, and why, for the event.
+    case refused(ShmemError)
+    /// 0 with a descriptor: a reply of the request's own, which is sent whether it was asked for or not.
+    case descriptor(SharedDescriptor)
+    /// A refusal that is a reply of the request's own.
+    case noDescriptor(ShmemError)
+    /// `BackendChannel.answer` comes later; until then nothing more is read.
+    case later
+}
+
 /// What the VMM answers a request that is not about mappings with.
 public enum RequestAnswer: Sendable {
     case done

@@ -46,14 +46,14 @@ extension Frontend {
     }
 
     private func shared(_ mapping: Mapping, at guestAddress: UInt64) throws(ShmemError) -> GuestMemory {
-        guard !running.memory.wanted.contains(where: { $0.mapping === mapping }) else {
+        guard !setup.memory.wanted.contains(where: { $0.mapping === mapping }) else {
             throw ShmemError(EEXIST, "the mapping is shared with this back-end already")
         }
         return try GuestMemory(mapping, at: guestAddress)
     }
 
     private func requireShared(_ mapping: Mapping) throws(ShmemError) {
-        guard running.memory.wanted.contains(where: { $0.mapping === mapping }) else {
+        guard setup.memory.wanted.contains(where: { $0.mapping === mapping }) else {
             throw ShmemError(ENOENT, "the mapping is not shared with this back-end")
         }
     }
@@ -66,9 +66,9 @@ extension Frontend {
     private func tellMemory(
         _ change: MemoryChange, _ completion: @escaping (ShmemError?) -> Void
     ) throws(ShmemError) {
-        guard !running.memory.isBeingTold else { throw ShmemError(EALREADY, "guest memory is being told already") }
+        guard !setup.memory.isBeingTold else { throw ShmemError(EALREADY, "guest memory is being told already") }
         try requireNotStarting()
-        let before = running.memory.wanted
+        let before = setup.memory.wanted
         let wanted = change.applied(to: before)
         for (index, range) in wanted.enumerated() {
             for other in wanted[..<index] where range.overlaps(other) {
@@ -76,25 +76,25 @@ extension Frontend {
                     EINVAL, "guest memory at \(hex(range.guestAddress)) overlaps the range at \(hex(other.guestAddress))")
             }
         }
-        running.memory.wanted = wanted
+        setup.memory.wanted = wanted
         do throws(ShmemError) {
             // Whether it fits is found out at once, if there is a back-end to fit it to.
-            let steps = phase == .ready ? try memorySteps() : []
-            running.memory.isBeingTold = true
-            FrontendSequence(running.isStarted ? steps : []).run(on: self) { [self] error in
-                running.memory.isBeingTold = false
-                if error != nil, !isKept(change) { running.memory.wanted = before }
+            let steps = isReady ? try memorySteps() : []
+            setup.memory.isBeingTold = true
+            FrontendSequence(setup.run == .started ? steps : []).run(on: self) { [self] error in
+                setup.memory.isBeingTold = false
+                if error != nil, !isKept(change) { setup.memory.wanted = before }
                 completion(error)
             }
         } catch {
-            running.memory.wanted = before
+            setup.memory.wanted = before
             throw error
         }
     }
 
     /// Guest memory is what it is, also if the back-end was lost over it: the next one is told. But what was not shared is not shared.
     private func isKept(_ change: MemoryChange) -> Bool {
-        guard phase == .away else { return false }
+        guard isAway else { return false }
         if case .share = change { return false }
         return true
     }
@@ -102,13 +102,10 @@ extension Frontend {
     /// The messages that say what the back-end does not know yet.
     func memorySteps() throws(ShmemError) -> [FrontendSequence.Step] {
         let slots = protocolFeatures.contains(.configureMemSlots) ? negotiated.memorySlots : nil
-        return try running.memory.questions(slots: slots).map { message in
-            { frontend, done in
-                let step = FrontendSequence.ask(message.question) { _ in
-                    frontend.running.memory.wasTold(message)
-                    return nil
-                }
-                return step(frontend, done)
+        return try setup.memory.questions(slots: slots).map { message in
+            FrontendSequence.ask(message.question) { [self] _ in
+                setup.memory.wasTold(message)
+                return nil
             }
         }
     }

@@ -24,7 +24,7 @@ extension Frontend {
     /// Has the back-end make a book of requests in flight, and gives it back at each start. Throws EINVAL, and what `ask` does.
     public func makeInflightBook(queues: UInt16, queueSize: UInt16) throws(ShmemError) -> InflightBook {
         let book = try ask(inflightQuestion(queues: queues, queueSize: queueSize))
-        running.inflight = book
+        setup.inflight = book
         return book
     }
 
@@ -33,22 +33,22 @@ extension Frontend {
         queues: UInt16, queueSize: UInt16, _ completion: @escaping (Result<InflightBook, ShmemError>) -> Void
     ) throws(ShmemError) {
         try ask(inflightQuestion(queues: queues, queueSize: queueSize)) { [unowned(unsafe) self] result in
-            if case .success(let book) = result { running.inflight = book }
+            if case .success(let book) = result { setup.inflight = book }
             completion(result)
         }
     }
 
     /// A book that was made before: it is sent at each start. nil: none any more.
     public var inflightBook: InflightBook? {
-        get { running.inflight }
-        set { running.inflight = newValue }
+        get { setup.inflight }
+        set { setup.inflight = newValue }
     }
 
     /// The question that begins a transfer of the device's state through `pipe`. Throws EBUSY (the device runs).
     func deviceStateQuestion(
         _ direction: DeviceStateDirection, _ pipe: SharedDescriptor
     ) throws(ShmemError) -> FrontendQuestion<FrontendReply> {
-        guard !running.isStarted else { throw ShmemError(EBUSY, "the device runs: its state changes while it is taken") }
+        guard setup.run != .started else { throw ShmemError(EBUSY, "the device runs: its state changes while it is taken") }
         return .deviceState(direction == .save ? .save : .load, pipe)
     }
 

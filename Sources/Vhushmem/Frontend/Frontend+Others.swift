@@ -29,13 +29,4 @@ extension Frontend {
         }
         return .done
     }
-
-    @inline(__always)
-    func report(_ served: ServedRequest) {
-        if served.request == BackendRequest.configChange, served.error == nil {
-            emit(.configChanged)
-        } else {
-            emit(.served(served))
-        }
-    }
 }

@@ -2,25 +2,10 @@
 
 import CLinux
 
-/// What was set up, to be told to the back-end at the start and again after a reconnection.
-struct RunningState {
-    var features: UInt64 = 0
-    var memory = MemoryTableState()
-    var queues: [FrontendQueue] = []
-    var isStarted = false
-    /// It is being told how to run.
-    var isStarting = false
-    /// Another one with each reset.
-    var life: UInt = 0
-    /// The virtio device status, where STATUS was agreed on.
-    var status: UInt8 = 0
-    var inflight: InflightBook?
-}
-
 /// Start and stop, in the order in which QEMU's generic device speaks.
 extension Frontend {
     /// The device was started, and neither stopped nor reset since.
-    public var isStarted: Bool { phase == .ready && running.isStarted }
+    public var isStarted: Bool { isReady && setup.run == .started }
 
     /// Starts the device: SET_FEATURES, guest memory, the queues, and the device status where that was agreed on.
     ///
@@ -40,9 +25,9 @@ extension Frontend {
     }
 
     private func begin(_ sequence: FrontendSequence, _ completion: @escaping (ShmemError?) -> Void) {
-        running.isStarting = true
+        setup.run = .starting
         sequence.run(on: self) { [self] error in
-            running.isStarting = false
+            if setup.run == .starting { setup.run = .stopped }
             completion(error)
         }
     }
@@ -67,8 +52,8 @@ extension Frontend {
     // MARK: The messages
 
     private func startSequence(features: UInt64, queues: [FrontendQueue]) throws(ShmemError) -> FrontendSequence {
-        guard phase == .ready else { throw ShmemError(ENOTCONN, "no back-end is connected that could be started") }
-        guard !running.isStarted else { throw ShmemError(EALREADY, "the device was started") }
+        guard isReady else { throw ShmemError(ENOTCONN, "no back-end is connected that could be started") }
+        guard setup.run != .started else { throw ShmemError(EALREADY, "the device was started") }
         try requireNotStarting()
         guard features & ~self.features == 0 else {
             throw ShmemError(
@@ -77,24 +62,18 @@ extension Frontend {
         guard queues.count <= Int(options.queues) else {
             throw ShmemError(EINVAL, "the front-end has \(options.queues) queues, and \(queues.count) are to be started")
         }
-        running.features = features
-        running.queues = queues
+        setup.features = features
+        setup.queues = queues
         let steps = try startSteps()
         return FrontendSequence(
-            steps + [
-                { frontend, done in
-                    frontend.running.isStarted = true
-                    done(nil)
-                    return nil
-                }
-            ], isOfOneLife: true)
+            steps + [FrontendSequence.act { $0.setup.run = .started }], isOfOneLife: true)
     }
 
     func requireNotStarting() throws(ShmemError) {
         if isResetting, !protocolFeatures.contains(.resetDevice) {
             throw ShmemError(EALREADY, "the device is being stopped, to be reset")
         }
-        guard !running.isStarting else { throw ShmemError(EALREADY, "the device is being started") }
+        guard setup.run != .starting else { throw ShmemError(EALREADY, "the device is being started") }
     }
 
     /// Everything that a back-end must be told to run, after the handshake.
@@ -103,7 +82,7 @@ extension Frontend {
         let hasStatus = protocolFeatures.contains(.status)
         var steps: [FrontendSequence.Step] = [
             FrontendSequence.ask(
-                .setFeatures(running.features | (hasProtocolFeatures ? ProtocolFeatures.virtioFeature : 0)))
+                .setFeatures(setup.features | (hasProtocolFeatures ? ProtocolFeatures.virtioFeature : 0)))
         ]
         if hasStatus {
             let status = DeviceStatus.acknowledge | DeviceStatus.driver | DeviceStatus.featuresOk
@@ -114,20 +93,20 @@ extension Frontend {
                         ? nil : ShmemError(EOPNOTSUPP, "the back-end does not accept the virtio features")
                 })
         }
-        if let inflight = running.inflight { steps.append(FrontendSequence.ask(.setInflight(inflight))) }
-        if !protocolFeatures.contains(.configureMemSlots) { running.memory.told = [] }
+        if let inflight = setup.inflight { steps.append(FrontendSequence.ask(.setInflight(inflight))) }
+        if !protocolFeatures.contains(.configureMemSlots) { setup.memory.told = [] }
         steps += try memorySteps()
-        for (index, queue) in running.queues.enumerated() {
+        for (index, queue) in setup.queues.enumerated() {
             steps.append(FrontendSequence.ask(.vring(.setVringNum, index, UInt32(queue.size))))
             steps.append(FrontendSequence.ask(.vring(.setVringBase, index, UInt32(queue.base))))
             steps.append(FrontendSequence.ask(.vringAddresses(index, queue)))
             steps.append(FrontendSequence.ask(.vringDescriptor(.setVringKick, index, queue.kick)))
-            if let call = queue.call ?? (callFds.indices.contains(index) ? callFds[index] : nil) {
+            if let call = queue.call ?? (setup.signals.indices.contains(index) ? setup.signals[index].call : nil) {
                 steps.append(FrontendSequence.ask(.vringDescriptor(.setVringCall, index, call)))
             }
         }
         if hasProtocolFeatures {
-            for index in running.queues.indices { steps.append(FrontendSequence.ask(.vring(.setVringEnable, index, 1))) }
+            for index in setup.queues.indices { steps.append(FrontendSequence.ask(.vring(.setVringEnable, index, 1))) }
         }
         if hasStatus {
             let status =
@@ -141,7 +120,7 @@ extension Frontend {
         try requireNotStarting()
         let wasStarted = isStarted
         // A back-end that is away, or on its way back, finds a device that does not run.
-        running.isStarted = false
+        setup.run = .stopped
         guard wasStarted else { throw ShmemError(ENOTCONN, "the device was not started, or its back-end is away") }
         return FrontendSequence(stopSteps(use))
     }
@@ -149,9 +128,9 @@ extension Frontend {
     func stopSteps(_ use: @escaping (UInt16) -> Void) -> [FrontendSequence.Step] {
         var steps: [FrontendSequence.Step] = []
         if features & ProtocolFeatures.virtioFeature != 0 {
-            for index in running.queues.indices { steps.append(FrontendSequence.ask(.vring(.setVringEnable, index, 0))) }
+            for index in setup.queues.indices { steps.append(FrontendSequence.ask(.vring(.setVringEnable, index, 0))) }
         }
-        for index in running.queues.indices {
+        for index in setup.queues.indices {
             steps.append(
                 FrontendSequence.ask(FrontendQuestion<UInt16>.vringBase(index)) { base in
                     use(base)

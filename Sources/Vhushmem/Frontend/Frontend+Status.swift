@@ -11,12 +11,12 @@ extension Frontend {
         let json = JsonText()
         json.beginObject()
         json.text("state", phase.name)
-        json.text("reason", lastEnding?.message)
+        json.text("reason", history.ending?.message)
         json.text("waiting_for", isExpecting ? waitingFor : nil)
-        json.text("socket_path", path)
+        json.text("socket_path", address.path)
         json.bool("server", options.isServer)
         json.limit("reconnect_ms", UInt64(options.reconnectInterval))
-        json.number("connections", counters.connections)
+        json.number("connections", history.counters.connections)
         json.number("features", features)
         json.number("protocol_features", protocolFeatures.rawValue)
         let today = protocolFeatures.withShmemToday(shmem)
@@ -29,30 +29,11 @@ extension Frontend {
         json.number("max_queues", maximumQueues)
         json.bool("started", isStarted)
         json.bool("resetting", isResetting)
-        json.number("requests_waiting", UInt64(calls.count &+ (awaited?.call == nil ? 0 : 1)))
-        json.channel(channel, loss)
-        counters.write(to: json)
+        json.number("requests_waiting", UInt64(isTalking ? connection?.waitingRequests ?? 0 : 0))
+        json.channel(connection?.channel, history.channelLoss)
+        history.counters.write(to: json)
         device.writeStatus(to: json, "device", maximumMappings)
         json.endObject()
         return json
-    }
-}
-
-extension Frontend {
-    /// There is no going on without something that has not come yet.
-    private var isExpecting: Bool { phase == .listening || phase == .shakingHands || phase == .restoring }
-}
-
-extension Frontend.Phase {
-    fileprivate var name: StaticString {
-        switch self {
-        case .idle: "new"
-        case .listening: "listening"
-        case .shakingHands: "handshake"
-        case .restoring: "restoring"
-        case .ready: "ready"
-        case .away: "away"
-        case .over: "disconnected"
-        }
     }
 }

@@ -8,8 +8,7 @@ extension FrontendQuestion where Answer == Void {
     /// SET_LOG_BASE: where the back-end notes which pages it has written, `length` bytes of a file from `offset` on.
     static func setLog(_ file: SharedDescriptor, offset: UInt64, length: UInt64) -> FrontendQuestion {
         let payload = encoded(LogArea.size, LogArea(length: length, fileOffset: offset).encode)
-        // Back-ends differ in what they reply with: a number, the payload again, or nothing.
-        return FrontendQuestion(request: .setLogBase, payload: payload, descriptors: [file], reply: .own(0...16)) { _ in }
+        return FrontendQuestion(request: .setLogBase, payload: payload, descriptors: [file]) { _ in }
     }
 
     /// SET_LOG_FD: what the back-end signals when it has noted something.

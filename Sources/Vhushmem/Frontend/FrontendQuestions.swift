@@ -10,8 +10,7 @@ extension FrontendQuestion where Answer == [UInt8] {
         let whole = ConfigAccess.size &+ Int(clamping: count)
         return FrontendQuestion(
             request: .getConfig, payload: encoded(whole, ConfigAccess(offset: offset, length: count).encode),
-            // A back-end that fails replies with no payload at all.
-            reply: .own(0...whole), fault: { $0.faultOfConfig(offset, count) }
+            fault: { $0.faultOfConfig(offset, count) }
         ) { reply throws(ShmemError) in
             guard !reply.payload.isEmpty else {
                 throw ShmemError(EIO, "the back-end can't read \(count) bytes at \(hex(UInt64(offset))) of its configuration")
@@ -44,7 +43,7 @@ extension FrontendQuestion where Answer == Void {
 extension FrontendQuestion where Answer == UInt8 {
     /// GET_STATUS: the virtio device status.
     public static func status() -> FrontendQuestion {
-        FrontendQuestion(request: .getStatus, reply: .own(8...8)) { reply throws(ShmemError) in
+        FrontendQuestion(request: .getStatus) { reply throws(ShmemError) in
             guard let status = UInt8(exactly: reply.value) else {
                 throw ShmemError(EPROTO, "the back-end's device status \(hex(reply.value)) is no byte")
             }
@@ -105,8 +104,7 @@ extension FrontendQuestion where Answer == InflightBook {
     public static func inflight(queues: UInt16, queueSize: UInt16) -> FrontendQuestion {
         let wanted = InflightArea(queues: queues, queueSize: queueSize)
         return FrontendQuestion(
-            request: .getInflightFd, payload: encoded(InflightArea.size, wanted.encode),
-            reply: .own(20...InflightArea.size, mayHaveDescriptor: true)
+            request: .getInflightFd, payload: encoded(InflightArea.size, wanted.encode)
         ) { reply throws(ShmemError) in
             guard let area = reply.payload.withUnsafeBytes({ InflightArea($0) }), let fd = reply.takeDescriptor() else {
                 throw ShmemError(EIO, "the back-end gives no area for requests in flight")
@@ -129,7 +127,7 @@ extension FrontendQuestion where Answer == Void {
 
     /// CHECK_DEVICE_STATE: whether the transfer that was begun has succeeded.
     public static func checkDeviceState() -> FrontendQuestion {
-        FrontendQuestion(request: .checkDeviceState, reply: .own(8...8)) { reply throws(ShmemError) in
+        FrontendQuestion(request: .checkDeviceState) { reply throws(ShmemError) in
             guard reply.value == 0 else {
                 throw ShmemError(EIO, "the back-end failed to transfer its state (\(hex(reply.value)))")
             }
@@ -143,7 +141,7 @@ extension FrontendQuestion where Answer == FrontendReply {
     static func deviceState(_ direction: DeviceStateTransfer.Direction, _ pipe: SharedDescriptor) -> FrontendQuestion {
         FrontendQuestion(
             request: .setDeviceStateFd, payload: encoded(DeviceStateTransfer.size, DeviceStateTransfer(direction).encode),
-            descriptors: [pipe], reply: .own(8...8, mayHaveDescriptor: true)
+            descriptors: [pipe]
         ) { reply throws(ShmemError) in
             let (failed, hasDescriptor) = DeviceStateTransfer.reply(reply.value)
             if failed { throw ShmemError(EIO, "the back-end can't transfer its state (\(hex(reply.value)))") }

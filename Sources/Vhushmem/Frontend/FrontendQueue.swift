@@ -38,6 +38,25 @@ public struct FrontendQueue {
     }
 }
 
+extension FrontendQueue {
+    /// A back-end that is gone can't tell where it stopped: what it has not used is to be taken anew, and the used ring's index says
+    /// where that begins. Returns why that can't be read; nil: it was.
+    mutating func goOnFromUsed() -> Errno? {
+        var index: UInt16 = 0
+        guard let ring = UnsafeMutableRawPointer(bitPattern: UInt(used &+ 2)) else { return Errno(EFAULT) }
+        do throws(Errno) {
+            let copied = try withUnsafeMutableBytes(of: &index) { bytes throws(Errno) in
+                try bytes.baseAddress.map { start throws(Errno) in try MemoryCalls.copy(from: ring, to: start, 2) }
+            }
+            guard copied == 2 else { return Errno(EFAULT) }
+        } catch {
+            return error
+        }
+        base = index
+        return nil
+    }
+}
+
 // MARK: Messages about queues
 
 extension FrontendQuestion where Answer == Void {
@@ -67,8 +86,7 @@ extension FrontendQuestion where Answer == UInt16 {
     static func vringBase(_ queue: Int) -> FrontendQuestion {
         let state = VringState(queue: UInt32(clamping: queue), number: 0)
         return FrontendQuestion(
-            request: .getVringBase, payload: encoded(VringState.size, state.encode),
-            reply: .own(VringState.size...VringState.size)
+            request: .getVringBase, payload: encoded(VringState.size, state.encode)
         ) { reply throws(ShmemError) in
             let answer = reply.payload.withUnsafeBytes { VringState($0) }
             guard let answer, answer.queue == state.queue, let base = UInt16(exactly: answer.number) else {

@@ -2,18 +2,34 @@
 
 import CLinux
 
-/// Questions that are asked one after the other; the first one that fails ends the sequence.
+/// Questions that are asked one after the other on one connection; the first one that fails ends the sequence. The handshake is one,
+/// as are the start and the stop of a device.
 final class FrontendSequence {
-    /// A step: asks, and tells how it ended. Returns an error instead where there is nothing to wait for.
-    typealias Step = (Frontend, @escaping (ShmemError?) -> Void) -> ShmemError?
+    /// A step makes the request that is to be sent, which calls `done` in the end; nil: there is nothing to ask.
+    struct Step {
+        let make:
+            (Frontend, _ done: @escaping (ShmemError?) -> Void) throws(ShmemError) -> (
+                request: FrontendRequest, call: FrontendCall
+            )?
+    }
 
     private var steps: [Step]
     private var completion: ((ShmemError?) -> Void)?
     /// Given up when the device is reset meanwhile.
     private let isOfOneLife: Bool
     private var life: UInt = 0
-    private var isProceeding = false
-    private var wasAnsweredAtOnce = false
+    private var connection: Connection?
+    private var progress = Progress.waiting
+
+    /// Where nothing is acknowledged, a step is answered before it returns. The next step is not taken from within it, or the stack would
+    /// grow with the number of queues.
+    private enum Progress {
+        case waiting
+        /// A step is being taken.
+        case asking
+        /// It was answered at once.
+        case answered
+    }
 
     init(_ steps: [Step], isOfOneLife: Bool = false) {
         self.steps = steps
@@ -24,52 +40,75 @@ final class FrontendSequence {
     static func ask<Answer>(
         _ question: FrontendQuestion<Answer>, _ use: @escaping (Answer) -> ShmemError? = { _ in nil }
     ) -> Step {
-        { frontend, done in
-            do throws(ShmemError) {
-                try frontend.ask(question) { result in
-                    switch result {
-                    case .success(let answer): done(use(answer))
-                    case .failure(let error): done(error)
-                    }
+        step({ _ in question }, use)
+    }
+
+    /// The same with a question that depends on the answers before it; nil: it is left out.
+    static func step<Answer>(
+        _ question: @escaping (Frontend) throws(ShmemError) -> FrontendQuestion<Answer>?,
+        _ use: @escaping (Answer) -> ShmemError? = { _ in nil }
+    ) -> Step {
+        Step { frontend, done throws(ShmemError) in
+            guard let question = try question(frontend) else { return nil }
+            let call = question.call { result in
+                switch result {
+                case .success(let answer): done(use(answer))
+                case .failure(let error): done(error)
                 }
-                return nil
-            } catch {
-                return error
             }
+            return (question.request, call)
         }
     }
 
+    /// A step that asks nothing.
+    static func act(_ body: @escaping (Frontend) -> Void) -> Step {
+        Step { frontend, _ in
+            body(frontend)
+            return nil
+        }
+    }
+
+    /// `completion` is called once.
     func run(on frontend: Frontend, _ completion: @escaping (ShmemError?) -> Void) {
         self.completion = completion
-        life = frontend.running.life
+        life = frontend.setup.life
+        connection = frontend.connection
         proceed(on: frontend)
     }
 
-    /// Where nothing is acknowledged each step is answered before it returns: the next one is not taken from within it, or the stack would
-    /// grow with the number of queues.
     private func proceed(on frontend: Frontend) {
-        guard !isProceeding else {
-            wasAnsweredAtOnce = true
+        guard case .waiting = progress else {
+            progress = .answered
             return
         }
-        isProceeding = true
-        defer { isProceeding = false }
+        defer { progress = .waiting }
         repeat {
-            wasAnsweredAtOnce = false
-            guard !isOfOneLife || life == frontend.running.life else {
+            progress = .asking
+            guard !isOfOneLife || life == frontend.setup.life else {
                 return finish(ShmemError(ECANCELED, "the device was reset meanwhile"))
             }
             guard !steps.isEmpty else { return finish(nil) }
-            let step = steps.removeFirst()
-            let failure = step(frontend) { error in
-                if let error { self.finish(error) } else { self.proceed(on: frontend) }
+            guard let connection, frontend.connection === connection else { return finish(.notConnected) }
+            do throws(ShmemError) {
+                try take(steps.removeFirst(), on: frontend)
+            } catch {
+                return finish(error)
             }
-            if let failure { return finish(failure) }
-        } while wasAnsweredAtOnce
+        } while progress == .answered
+    }
+
+    private func take(_ step: Step, on frontend: Frontend) throws(ShmemError) {
+        let asked = try step.make(frontend) { error in
+            if let error { self.finish(error) } else { self.proceed(on: frontend) }
+        }
+        guard let (request, call) = asked else { return proceed(on: frontend) }
+        try frontend.requireAgreement(to: request)
+        try frontend.submit(call)
     }
 
     private func finish(_ error: ShmemError?) {
         steps = []
+        connection = nil
         let completion = completion
         self.completion = nil
         completion?(error)

@@ -15,131 +15,157 @@ struct Negotiated {
     var config: SharedMemoryConfig?
 }
 
-/// One step of the handshake, in the order in which QEMU's generic device speaks and back-ends expect it.
-enum HandshakeStep: Equatable {
-    case getFeatures
-    case getProtocolFeatures
-    case setProtocolFeatures
-    case getQueueNum
-    case getMaxMemSlots
-    case setBackendReqFd
-    case setOwner
-    case getFeaturesAgain
-    case setVringCall(UInt32)
-    case setVringErr(UInt32)
-    case getShmemConfig
-    case done
-
-    /// The step after this one.
-    func next(_ negotiated: Negotiated, queues: UInt32, shmem: ProtocolFeatures, asksForRegions: Bool) -> HandshakeStep {
-        let has = negotiated.protocolFeatures
-        switch self {
-        case .getFeatures:
-            return negotiated.features & ProtocolFeatures.virtioFeature != 0 ? .getProtocolFeatures : .setOwner
-        case .getProtocolFeatures: return .setProtocolFeatures
-        case .setProtocolFeatures:
-            if has.contains(.multiqueue) { return .getQueueNum }
-            fallthrough
-        case .getQueueNum:
-            if has.contains(.configureMemSlots) { return .getMaxMemSlots }
-            fallthrough
-        case .getMaxMemSlots: return has.contains(.backendRequests) ? .setBackendReqFd : .setOwner
-        case .setBackendReqFd: return .setOwner
-        case .setOwner: return .getFeaturesAgain
-        case .getFeaturesAgain: return .setVringCall(0)
-        case .setVringCall(let queue): return .setVringErr(queue)
-        case .setVringErr(let queue):
-            if queue &+ 1 < queues { return .setVringCall(queue &+ 1) }
-            return has.contains(shmem) && asksForRegions ? .getShmemConfig : .done
-        case .getShmemConfig, .done: return .done
+/// The handshake: a sequence of questions, in the order in which QEMU's generic device speaks and back-ends expect it.
+extension Frontend {
+    func shakeHands(on connection: Connection) {
+        FrontendSequence(handshakeSteps(on: connection)).run(on: self) { [self] error in
+            guard self.connection === connection else { return }
+            guard let error else { return becomeReady(connection) }
+            // A request of the handshake that is refused leaves nothing to go on with.
+            end(error.code == EIO ? ShmemError(EPROTO, "\(error.message)") : error)
         }
     }
 
-    var request: FrontendRequest {
-        switch self {
-        case .getFeatures, .getFeaturesAgain: .getFeatures
-        case .getProtocolFeatures: .getProtocolFeatures
-        case .setProtocolFeatures: .setProtocolFeatures
-        case .getQueueNum: .getQueueNum
-        case .getMaxMemSlots: .getMaxMemSlots
-        case .setBackendReqFd: .setBackendReqFd
-        case .setOwner: .setOwner
-        case .setVringCall: .setVringCall
-        case .setVringErr: .setVringErr
-        case .getShmemConfig, .done: .getShmemConfig
+    private func handshakeSteps(on connection: Connection) -> [FrontendSequence.Step] {
+        typealias Sequence = FrontendSequence
+        /// Asked if a feature was agreed on.
+        func ask<Answer>(
+            if feature: ProtocolFeatures, _ question: FrontendQuestion<Answer>, _ use: @escaping (Answer) -> ShmemError?
+        ) -> Sequence.Step {
+            Sequence.step({ _ in connection.negotiated.protocolFeatures.isSuperset(of: feature) ? question : nil }, use)
+        }
+        let hasProtocolFeatures = { connection.negotiated.features & ProtocolFeatures.virtioFeature != 0 }
+        let learnFeatures: (UInt64) -> ShmemError? = { features in
+            connection.negotiated.features = features
+            return nil
+        }
+        var steps: [Sequence.Step] = [
+            Sequence.ask(.init(number: .getFeatures), learnFeatures),
+            Sequence.step({ _ in hasProtocolFeatures() ? .init(number: .getProtocolFeatures) : nil }) { [self] offered in
+                connection.negotiated.protocolFeatures = agreement(on: ProtocolFeatures(rawValue: offered))
+                return nil
+            },
+            Sequence.step({ _ in hasProtocolFeatures() ? .setProtocolFeatures(connection.negotiated.protocolFeatures) : nil }) {
+                connection.negotiated.repliesAreAcknowledged = connection.negotiated.protocolFeatures.contains(.replyAck)
+                return nil
+            },
+            ask(if: .multiqueue, .init(number: .getQueueNum)) { [self] number in
+                connection.negotiated.maximumQueues = number
+                if number >= UInt64(options.queues) { return nil }
+                return ShmemError(EPROTO, "the back-end can have \(number) queues, and \(options.queues) are needed")
+            },
+            ask(if: .configureMemSlots, .init(number: .getMaxMemSlots)) { slots in
+                connection.negotiated.memorySlots = slots
+                return nil
+            },
+            Sequence.step { frontend throws(ShmemError) in try frontend.openChannel(of: connection) },
+            Sequence.ask(.init(.setOwner)),
+            Sequence.ask(.init(number: .getFeatures), learnFeatures),
+        ]
+        for (index, signals) in setup.signals.enumerated() {
+            steps.append(Sequence.ask(.vringDescriptor(.setVringCall, index, signals.call)))
+            steps.append(Sequence.ask(.vringDescriptor(.setVringErr, index, signals.error)))
+        }
+        if !setup.regions.areGiven {
+            steps.append(
+                ask(if: shmem, .shmemConfig()) { [self] config in
+                    connection.negotiated.config = config
+                    do throws(ShmemError) {
+                        try makeRegions(config)
+                        return nil
+                    } catch {
+                        return error
+                    }
+                })
+        }
+        return steps
+    }
+
+    /// What both sides want. Without a channel for the back-end's requests nothing can be mapped.
+    func agreement(on offered: ProtocolFeatures) -> ProtocolFeatures {
+        let both = wantedProtocolFeatures.intersection(offered)
+        return both.contains(.backendRequests) ? both : both.subtracting(shmem)
+    }
+
+    private var wantedProtocolFeatures: ProtocolFeatures {
+        // A bit that means SHMEM here has no other meaning, and SHMEM has no other bit.
+        var known = ProtocolFeatures.ofFrontends.union(shmem)
+        if options.sharedObjects != nil { known.insert(.sharedObject) }
+        return options.protocolFeatures.map(known.union(.onRequest).intersection) ?? known
+    }
+
+    /// Makes the channel for the back-end's requests. Our end stays here, the other one goes with the question. nil: none was agreed on.
+    private func openChannel(of connection: Connection) throws(ShmemError) -> FrontendQuestion<Void>? {
+        guard protocolFeatures.contains(.backendRequests) else { return nil }
+        do throws(Errno) {
+            let (ours, theirs) = try Socket.pair()
+            let made = BackendChannel(
+                socket: FileDescriptor(owning: ours), device: device, messageTimeout: UInt64(options.messageTimeout) &* 1000,
+                counters: history.counters)
+            made.isNegotiated = protocolFeatures.contains(shmem)
+            made.others = { [unowned(unsafe) self] in carryOut($0) }
+            connection.channel = made
+            history.channelLoss = nil
+            return FrontendQuestion(.setBackendReqFd, descriptors: [SharedDescriptor(FileDescriptor(owning: theirs))])
+        } catch {
+            throw ShmemError(error.code, "no socket pair for the back-end channel: \(Errno.text(error.code))")
         }
     }
-}
 
-extension FrontendRequest {
-    /// How long the payload of the request's own reply is; nil: it has none, and may be acknowledged instead.
-    var replySize: Int? {
-        switch self {
-        case .getFeatures, .getProtocolFeatures, .getQueueNum, .getMaxMemSlots: 8
-        case .getShmemConfig: SharedMemoryConfig.size
-        default: nil
-        }
-    }
-}
-
-/// A request whose reply or acknowledgement is awaited.
-struct AwaitedReply {
-    /// The request's.
-    let id: UInt32
-    /// The payload's length.
-    let sizes: ClosedRange<Int>
-    let mayHaveDescriptor: Bool
-    let isAcknowledgement: Bool
-    /// Microseconds.
-    let deadline: UInt64
-    /// nil: a step of the handshake.
-    let call: FrontendCall?
-
-    var name: String {
-        FrontendRequest(rawValue: id).map { "\($0.name)" } ?? "request \(id)"
-    }
-
-    /// What is wrong with a message that should be this reply.
-    func fault(_ header: MessageHeader, descriptors: Int) -> ShmemError? {
-        if header.request != id {
-            return ShmemError(EPROTO, "the back-end replied to request \(header.request) where \(name) was asked")
-        }
-        // libvhost-user leaves the need_reply of the request in some of its replies: it means nothing there.
-        if header.flags & ~MessageHeader.needReplyBit != MessageHeader.replyFlags {
-            return ShmemError(EPROTO, "the back-end's reply to \(name) has the flags \(hex(UInt64(header.flags))) and not 0x5")
-        }
-        guard let size = Int(exactly: header.size), sizes.contains(size) else {
-            let wanted = sizes.count == 1 ? "\(sizes.lowerBound)" : "\(sizes.lowerBound) to \(sizes.upperBound)"
-            return ShmemError(EPROTO, "the back-end's reply to \(name) has \(header.size) bytes of payload and not \(wanted)")
-        }
-        if descriptors > (mayHaveDescriptor ? 1 : 0) {
-            return ShmemError(EPROTO, "the back-end's reply to \(name) came with \(descriptors) file descriptors")
-        }
-        return nil
-    }
-}
-
-extension Negotiated {
-    /// Takes what the reply to a step tells. Its length has been checked.
-    mutating func learn(
-        _ step: HandshakeStep, _ payload: UnsafeRawBufferPointer, wanted: ProtocolFeatures, shmem: ProtocolFeatures,
-        queues: UInt32
-    ) throws(ShmemError) {
-        let value = payload.integer(at: 0, as: UInt64.self) ?? 0
-        switch step {
-        case .getFeatures, .getFeaturesAgain: features = value
-        case .getProtocolFeatures:
-            protocolFeatures = wanted.intersection(ProtocolFeatures(rawValue: value))
-            // Without a channel to ask on there is nothing that could be mapped.
-            if !protocolFeatures.contains(.backendRequests) { protocolFeatures.subtract(shmem) }
-        case .getQueueNum:
-            maximumQueues = value
-            if value < UInt64(queues) {
-                throw ShmemError(EPROTO, "the back-end can have \(value) queues, and \(queues) are needed")
+    private func makeRegions(_ config: SharedMemoryConfig) throws(ShmemError) {
+        try config.check()
+        if setup.wasReady { return }
+        for shmid in UInt8.min...UInt8.max where config[shmid] != 0 {
+            do throws(ShmemError) {
+                try device.addRegion(id: shmid, size: config[shmid], options: options.region)
+            } catch {
+                // To the caller, who asked for no region, it is the back-end's answer that can't be used.
+                throw ShmemError(EPROTO, "the back-end's GET_SHMEM_CONFIG can't be used: \(error.message)")
             }
-        case .getMaxMemSlots: memorySlots = value
-        case .getShmemConfig: config = SharedMemoryConfig(payload)
-        default: break
+        }
+    }
+
+    /// The handshake is done. A back-end that comes back to a device that runs is told how to run before it counts as ready.
+    private func becomeReady(_ connection: Connection) {
+        if !protocolFeatures.contains(shmem) {
+            Log.message(
+                "the back-end does not offer both BACKEND_REQ and SHMEM (as protocol feature bit \(options.shmemBit); old ones"
+                    + " used 20 and 21): it can map nothing")
+        }
+        let regions = negotiated.config ?? SharedMemoryConfig()
+        if let known = setup.regions.known {
+            if let error = known.difference(from: regions) { return end(error) }
+            if setup.run == .started { return restore(connection) }
+        }
+        setup.regions.known = regions
+        announceReady(connection)
+    }
+
+    func announceReady(_ connection: Connection) {
+        move(to: .ready(connection))
+        let mustReset = setup.reset == .backend
+        setup.reset = .none
+        emit(.ready)
+        if mustReset, isReady { try? reset() }
+    }
+}
+
+// MARK: Questions of the handshake alone
+
+extension FrontendQuestion where Answer == Void {
+    fileprivate static func setProtocolFeatures(_ features: ProtocolFeatures) -> FrontendQuestion {
+        FrontendQuestion(.setProtocolFeatures, encoded(8) { $0.store(integer: features.rawValue, at: 0) })
+    }
+}
+
+extension FrontendQuestion where Answer == SharedMemoryConfig {
+    /// GET_SHMEM_CONFIG: the sizes of the device's regions.
+    fileprivate static func shmemConfig() -> FrontendQuestion {
+        FrontendQuestion(request: .getShmemConfig) { reply throws(ShmemError) in
+            guard let config = reply.payload.withUnsafeBytes({ SharedMemoryConfig($0) }) else {
+                throw ShmemError(EPROTO, "the back-end's reply to GET_SHMEM_CONFIG is no list of regions")
+            }
+            return config
         }
     }
 }
@@ -161,5 +187,23 @@ extension SharedMemoryConfig {
             Log.warning(
                 "the back-end says that it has \(statedRegions) shared memory regions, and gives sizes for \(regionCount)")
         }
+    }
+
+    /// The regions can't change, since the guest has seen them. nil: they have not; else how they differ.
+    func difference(from now: SharedMemoryConfig) -> ShmemError? {
+        var differences = ""
+        for shmid in UInt8.min...UInt8.max where self[shmid] != now[shmid] {
+            let what: Sentence =
+                if self[shmid] == 0 {
+                    "region \(shmid) of \(hex(now[shmid])) bytes is new"
+                } else if now[shmid] == 0 {
+                    "region \(shmid) of \(hex(self[shmid])) bytes is missing"
+                } else {
+                    "region \(shmid) has \(hex(now[shmid])) bytes and had \(hex(self[shmid]))"
+                }
+            if !differences.isEmpty { differences += ", " }
+            differences += what.text
+        }
+        return differences.isEmpty ? nil : ShmemError(EPROTO, "the back-end came back with other regions: \(differences)")
     }
 }

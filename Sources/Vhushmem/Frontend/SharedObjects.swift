@@ -99,9 +99,7 @@ extension FrontendQuestion where Answer == SharedDescriptor {
     /// GET_SHARED_OBJECT: the file that a back-end has under a name.
     static func sharedObject(_ name: ObjectName) -> FrontendQuestion {
         FrontendQuestion(
-            request: .getSharedObject, payload: encoded(ObjectName.size, name.encode),
-            // The name again, or nothing: the descriptor is the answer.
-            reply: .own(0...ObjectName.size, mayHaveDescriptor: true)
+            request: .getSharedObject, payload: encoded(ObjectName.size, name.encode)
         ) { reply throws(ShmemError) in
             guard let fd = reply.takeDescriptor() else { throw ShmemError(ENOENT, "the back-end has no such shared object") }
             return SharedDescriptor(FileDescriptor(owning: fd))
@@ -144,10 +142,10 @@ extension Frontend {
         // A back-end that waits for this answer can't be asked for it.
         guard owner !== self else { throw ShmemError(EDEADLK, "the shared object is the back-end's own") }
         // One that looks up an object itself may answer nothing before: it would run into the time limit, and this one too.
-        guard owner.channel?.owesAnswer != true else {
+        guard owner.connection?.channel?.owesAnswer != true else {
             throw ShmemError(EDEADLK, "the back-end that has the shared object waits for one itself")
         }
-        let channel = channel
+        let channel = connection?.channel
         var early: Result<SharedDescriptor, ShmemError>?
         var isLater = false
         try owner.ask(FrontendQuestion<SharedDescriptor>.sharedObject(name)) { [self] result in

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-/// Ids of the requests that a front-end sends.
+/// Ids of the requests that a front-end sends. What each looks like: `form`.
 enum FrontendRequest: UInt32 {
     case getFeatures = 1
     case setFeatures = 2
@@ -41,51 +41,6 @@ enum FrontendRequest: UInt32 {
     case setDeviceStateFd = 42
     case checkDeviceState = 43
     case getShmemConfig = 44
-
-    /// The name in the specification, for messages.
-    var name: StaticString {
-        switch self {
-        case .getFeatures: "GET_FEATURES"
-        case .setFeatures: "SET_FEATURES"
-        case .setOwner: "SET_OWNER"
-        case .resetOwner: "RESET_OWNER"
-        case .setMemTable: "SET_MEM_TABLE"
-        case .setLogBase: "SET_LOG_BASE"
-        case .setLogFd: "SET_LOG_FD"
-        case .setVringNum: "SET_VRING_NUM"
-        case .setVringAddr: "SET_VRING_ADDR"
-        case .setVringBase: "SET_VRING_BASE"
-        case .getVringBase: "GET_VRING_BASE"
-        case .setVringKick: "SET_VRING_KICK"
-        case .setVringCall: "SET_VRING_CALL"
-        case .setVringErr: "SET_VRING_ERR"
-        case .getProtocolFeatures: "GET_PROTOCOL_FEATURES"
-        case .setProtocolFeatures: "SET_PROTOCOL_FEATURES"
-        case .getQueueNum: "GET_QUEUE_NUM"
-        case .setVringEnable: "SET_VRING_ENABLE"
-        case .sendRarp: "SEND_RARP"
-        case .netSetMtu: "NET_SET_MTU"
-        case .setBackendReqFd: "SET_BACKEND_REQ_FD"
-        case .iotlbMessage: "IOTLB_MSG"
-        case .setVringEndian: "SET_VRING_ENDIAN"
-        case .getConfig: "GET_CONFIG"
-        case .setConfig: "SET_CONFIG"
-        case .getInflightFd: "GET_INFLIGHT_FD"
-        case .setInflightFd: "SET_INFLIGHT_FD"
-        case .gpuSetSocket: "GPU_SET_SOCKET"
-        case .resetDevice: "RESET_DEVICE"
-        case .vringKick: "VRING_KICK"
-        case .getMaxMemSlots: "GET_MAX_MEM_SLOTS"
-        case .addMemReg: "ADD_MEM_REG"
-        case .remMemReg: "REM_MEM_REG"
-        case .setStatus: "SET_STATUS"
-        case .getStatus: "GET_STATUS"
-        case .getSharedObject: "GET_SHARED_OBJECT"
-        case .setDeviceStateFd: "SET_DEVICE_STATE_FD"
-        case .checkDeviceState: "CHECK_DEVICE_STATE"
-        case .getShmemConfig: "GET_SHMEM_CONFIG"
-        }
-    }
 }
 
 /// Ids of the requests that a back-end sends on its own channel.

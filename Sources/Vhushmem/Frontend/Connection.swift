@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+import CLinux
+
+/// One connection to a back-end: its sockets, what was negotiated over it, and what is asked over it. The front-end's phase carries
+/// it, so it goes when the connection ends.
+///
+/// It calls completions of requests and nothing else of the front-end: what ends it is returned.
+final class Connection {
+    let main: MessageStream
+    /// nil: not made yet, or lost.
+    var channel: BackendChannel?
+    var negotiated = Negotiated()
+    /// The request that was sent and not answered. One is under way at a time.
+    private(set) var awaited: AwaitedReply?
+    /// Those that wait for their turn.
+    private var calls: [FrontendCall] = []
+    /// The socket takes no more. By when it must have taken the next request (microseconds); nil: nothing waits for it.
+    private var blockedUntil: UInt64?
+    /// Milliseconds.
+    private let requestTimeout: UInt32
+
+    init(socket: consuming FileDescriptor, options: FrontendOptions) {
+        // The longest message on the main socket is a memory table, or a large configuration space.
+        let capacity = max(8192, MessageHeader.size &+ ConfigAccess.size &+ Int(options.maximumConfigSize))
+        main = MessageStream(socket: socket, capacity: capacity, timeout: UInt64(options.messageTimeout) &* 1000)
+        requestTimeout = options.requestTimeout
+    }
+
+    // MARK: What it waits for
+
+    var pollTarget: PollTargets.Target {
+        let wantsToWrite = blockedUntil != nil || main.hasUnsent
+        return PollTargets.Target(fd: main.fd, events: Int16(POLLIN | (wantsToWrite ? POLLOUT : 0)))
+    }
+
+    /// Microseconds.
+    var deadline: UInt64? { earliest(earliest(awaited?.deadline, blockedUntil), main.deadline) }
+
+    /// `read` has something to do though the loop did not find the socket ready.
+    var hasUnfinished: Bool { blockedUntil != nil || main.deadline != nil }
+
+    var waitingRequests: Int { calls.count &+ (awaited == nil ? 0 : 1) }
+
+    var waitingFor: String {
+        guard let awaited else { return "the back-end takes no more requests" }
+        return "the back-end has not answered \(awaited.name)"
+    }
+
+    /// A limit that has passed, which ends the connection.
+    @inline(__always)
+    func lateness() -> ShmemError? {
+        blockedUntil == nil && awaited == nil ? nil : passedLimit()
+    }
+
+    @inline(never)
+    private func passedLimit() -> ShmemError? {
+        let now = Clock.now()
+        if let blockedUntil, now >= blockedUntil {
+            return ShmemError(ETIMEDOUT, "the back-end took no request in \(requestTimeout) ms")
+        }
+        guard let awaited, now >= awaited.deadline else { return nil }
+        return ShmemError(ETIMEDOUT, "the back-end did not answer \(awaited.name) in \(requestTimeout) ms")
+    }
+
+    // MARK: Send
+
+    /// Sends a request when those before it are answered. `isUrgent`: before all that waits. Returns what ends the connection.
+    func submit(_ call: FrontendCall, isUrgent: Bool = false) -> ShmemError? {
+        if isUrgent { calls.insert(call, at: 0) } else { calls.append(call) }
+        return sendCalls()
+    }
+
+    /// Sends what waits, one after the other, as long as no reply is awaited.
+    private func sendCalls() -> ShmemError? {
+        while awaited == nil, let call = calls.first {
+            let isAcknowledged = negotiated.repliesAreAcknowledged
+            let message = OutgoingMessage.request(call.id, needsReply: isAcknowledged)
+            switch main.send(message, call.payload, descriptors: call.descriptors.map { $0.fd }) {
+            case .later:
+                blockedUntil = blockedUntil ?? answerDeadline
+                return nil
+            case .failed(let error): return lost("writing", error)
+            case .done: break
+            }
+            blockedUntil = nil
+            calls.removeFirst()
+            call.wasSent()
+            if call.hasOwnReply || isAcknowledged {
+                awaited = AwaitedReply(call, deadline: answerDeadline)
+            } else {
+                call.complete(.success(FrontendReply()))
+            }
+        }
+        return nil
+    }
+
+    private var answerDeadline: UInt64 { Clock.now() &+ UInt64(requestTimeout) &* 1000 }
+
+    // MARK: Receive
+
+    /// Takes what the main socket has brought, and sends what it takes. Returns how many messages came, and what ends the connection.
+    func read(while goesOn: () -> Bool) -> (taken: Int32, end: ShmemError?) {
+        var taken: Int32 = 0
+        while goesOn() {
+            if main.hasUnsent, case .failed(let error) = main.flush() { return (taken, lost("writing", error)) }
+            if blockedUntil != nil, let error = sendCalls() { return (taken, error) }
+            switch main.receive() {
+            case .nothing: return (taken, nil)
+            case .closed: return (taken, closed())
+            case .failed(let error): return (taken, lost("reading", error))
+            case .violation(let violation):
+                return (taken, ShmemError(violation.code, "the back-end sent \(violation.sentence)"))
+            case .message(let header, let payload):
+                taken &+= 1
+                if let error = take(header, payload) { return (taken, error) }
+            }
+        }
+        return (taken, nil)
+    }
+
+    private func take(_ header: MessageHeader, _ payload: UnsafeRawBufferPointer) -> ShmemError? {
+        guard let expected = awaited else {
+            return ShmemError(EPROTO, "the back-end sent a message with the id \(header.request) that nobody asked for")
+        }
+        let descriptors = main.descriptorsWereTruncated ? Int.max : main.descriptorCount
+        if let fault = expected.fault(header, descriptors: descriptors) { return fault }
+        awaited = nil
+        expected.call.complete(outcome(of: expected, payload))
+        return sendCalls()
+    }
+
+    private func outcome(of expected: AwaitedReply, _ payload: UnsafeRawBufferPointer) -> FrontendOutcome {
+        if expected.call.hasOwnReply {
+            return .success(FrontendReply(payload: Array(payload), descriptor: main.takeFirstDescriptor()))
+        }
+        let answer = payload.integer(at: 0, as: UInt64.self) ?? 0
+        guard answer == 0 else {
+            return .failure(ShmemError(EIO, "the back-end refused \(expected.name) with \(hex(answer))"))
+        }
+        return .success(FrontendReply())
+    }
+
+    private func closed() -> ShmemError {
+        guard let awaited else { return ShmemError(ECONNRESET, "the back-end closed the connection") }
+        return ShmemError(ECONNRESET, "the back-end closed the connection instead of answering \(awaited.name)")
+    }
+
+    private func lost(_ doing: StaticString, _ error: Errno) -> ShmemError {
+        ShmemError(
+            error.code == EPIPE ? ECONNRESET : error.code,
+            "\(doing) on the connection to the back-end: \(Errno.text(error.code)) (errno \(error.code))")
+    }
+
+    // MARK: End
+
+    /// Nothing is served, sent or taken any more. Returns the requests that will not be answered: the caller tells their completions.
+    func close() -> [FrontendCall] {
+        let waiting = [awaited?.call].compactMap { $0 } + calls
+        awaited = nil
+        calls = []
+        blockedUntil = nil
+        channel?.isClosed = true
+        channel = nil
+        return waiting
+    }
+}
+
+/// A request whose reply or acknowledgement is awaited.
+struct AwaitedReply {
+    let call: FrontendCall
+    /// Microseconds.
+    let deadline: UInt64
+
+    init(_ call: FrontendCall, deadline: UInt64) {
+        self.call = call
+        self.deadline = deadline
+    }
+
+    var name: String { call.name }
+
+    /// What is wrong with a message that should be this reply.
+    func fault(_ header: MessageHeader, descriptors: Int) -> ShmemError? {
+        if header.request != call.id {
+            return ShmemError(EPROTO, "the back-end replied to request \(header.request) where \(name) was asked")
+        }
+        // libvhost-user leaves the need_reply of the request in some of its replies: it means nothing there.
+        if header.flags & ~MessageHeader.needReplyBit != MessageHeader.replyFlags {
+            return ShmemError(EPROTO, "the back-end's reply to \(name) has the flags \(hex(UInt64(header.flags))) and not 0x5")
+        }
+        let sizes = call.replySizes
+        guard let size = Int(exactly: header.size), sizes.contains(size) else {
+            let wanted = sizes.count == 1 ? "\(sizes.lowerBound)" : "\(sizes.lowerBound) to \(sizes.upperBound)"
+            return ShmemError(EPROTO, "the back-end's reply to \(name) has \(header.size) bytes of payload and not \(wanted)")
+        }
+        if descriptors > (call.replyMayHaveDescriptor ? 1 : 0) {
+            return ShmemError(EPROTO, "the back-end's reply to \(name) came with \(descriptors) file descriptors")
+        }
+        return nil
+    }
+}

@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+import CLinux
+
+/// What the VMM has set up and the guest has seen. It outlives each connection: a back-end that comes back is told all of it again.
+struct DeviceSetup {
+    var features: UInt64 = 0
+    var memory = MemoryTableState()
+    var queues: [FrontendQueue] = []
+    var inflight: InflightBook?
+    var run = Run.stopped
+    /// Another number after each reset.
+    var life: UInt = 0
+    var reset = Reset.none
+    var regions = Regions()
+    /// What the back-end signals, by queue.
+    var signals: [(call: SharedDescriptor, error: SharedDescriptor)] = []
+
+    enum Run {
+        case stopped
+        /// The back-end is being told how to run.
+        case starting
+        /// Started, and neither stopped nor reset since.
+        case started
+    }
+
+    /// What a reset waits for.
+    enum Reset {
+        /// Nothing: there is none.
+        case none
+        /// For the back-end's answer.
+        case answer
+        /// For a back-end: it was asked for without one, or the one that was told was lost before it answered.
+        case backend
+    }
+
+    struct Regions {
+        /// The VMM gave them, so the back-end is not asked.
+        var areGiven = false
+        /// What the back-end said when the front-end became ready for the first time; one that comes back must say the same.
+        var known: SharedMemoryConfig?
+    }
+
+    /// The front-end was ready before.
+    var wasReady: Bool { regions.known != nil }
+
+    /// The device does not run any more: what a reset leaves.
+    mutating func forgetRunning() {
+        if run == .started { run = .stopped }
+        life &+= 1
+        // Requests in flight belong to the device as it was before the reset.
+        inflight = nil
+    }
+}
+
+/// What is told about connections that may be over.
+struct ConnectionHistory {
+    let counters = RequestCounters()
+    /// Why the last connection ended.
+    var ending: ShmemError?
+    /// Why the channel was lost.
+    var channelLoss: ShmemError?
+    /// What was agreed on over the last connection.
+    var negotiated = Negotiated()
+}

@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+import CLinux
+
+/// How a back-end is asked something. There is one way: a `FrontendCall` on the connection. The handshake, the VMM's questions and its
+/// generic requests all take it.
+extension Frontend {
+    /// Asks and waits for the answer; what else happens meanwhile is served. Throws ENOTCONN (not ready, or the connection ended),
+    /// EOPNOTSUPP (the back-end has not agreed to the protocol feature that this needs), EDEADLK (inside a listener, before the back-end
+    /// was answered), EIO (the back-end refused), EPROTO (its answer makes no sense), ETIMEDOUT.
+    public func ask<Answer>(_ question: FrontendQuestion<Answer>) throws(ShmemError) -> Answer {
+        let reply = try perform(question.request, question.payload, question.descriptors, question.fault(options))
+        return try question.decode(reply)
+    }
+
+    private func perform(
+        _ request: FrontendRequest, _ payload: [UInt8], _ descriptors: [SharedDescriptor], _ fault: ShmemError?
+    ) throws(ShmemError) -> FrontendReply {
+        try check(request, fault)
+        let outcome: FrontendOutcome = try waitFor { done throws(ShmemError) in
+            try submit(FrontendCall(request, payload, descriptors, done))
+        }
+        return try outcome.get()
+    }
+
+    /// Asks and returns at once; `completion` is called once, from dispatch or from here. What it may get is what `ask` throws.
+    public func ask<Answer>(
+        _ question: FrontendQuestion<Answer>, _ completion: @escaping (Result<Answer, ShmemError>) -> Void
+    ) throws(ShmemError) {
+        try check(question.request, question.fault(options))
+        try submit(question.call(completion))
+    }
+
+    private func check(_ request: FrontendRequest, _ fault: ShmemError?) throws(ShmemError) {
+        try requireTalking()
+        try requireAgreement(to: request)
+        if let fault { throw fault }
+    }
+
+    /// The same of a request that the library may not know, and does not look at.
+    func ask(
+        _ id: UInt32, _ payload: [UInt8], descriptors: [SharedDescriptor], reply: ReplyForm,
+        _ completion: @escaping (FrontendOutcome) -> Void
+    ) throws(ShmemError) {
+        try requireTalking()
+        try submit(FrontendCall(id, payload, descriptors: descriptors, reply: reply, completion))
+    }
+
+    private func requireTalking() throws(ShmemError) {
+        guard isTalking else { throw .notConnected }
+    }
+
+    /// The protocol feature that a request needs was agreed on.
+    func requireAgreement(to request: FrontendRequest) throws(ShmemError) {
+        let needed = request.neededFeature(shmem: shmem)
+        guard protocolFeatures.isSuperset(of: needed) else {
+            let bit = UInt32(needed.rawValue.trailingZeroBitCount)
+            let name = ProtocolFeatures.name(ofBit: bit) ?? "?"
+            throw ShmemError(EOPNOTSUPP, "\(request.name) needs the protocol feature \(name), which was not agreed on")
+        }
+        guard !request.needsProtocolFeatures || features & ProtocolFeatures.virtioFeature != 0 else {
+            throw ShmemError(
+                EOPNOTSUPP, "\(request.name) needs VHOST_USER_F_PROTOCOL_FEATURES, which the back-end does not offer")
+        }
+    }
+
+    /// Sends a request as soon as those before it are answered. Throws ENOTCONN.
+    func submit(_ call: FrontendCall, isUrgent: Bool = false) throws(ShmemError) {
+        guard let connection else { throw .notConnected }
+        if let error = connection.submit(call, isUrgent: isUrgent) ?? connection.lateness() { end(error) }
+        watch()
+    }
+
+    /// Begins something that tells how it ended, and dispatches until it has. Throws EDEADLK where the loop can't go on: inside a
+    /// listener, before the back-end is answered.
+    func waitFor<Outcome>(
+        _ begin: (@escaping (Outcome) -> Void) throws(ShmemError) -> Void
+    ) throws(ShmemError) -> Outcome {
+        try requireNoListener()
+        var outcome: Outcome?
+        try begin { outcome = $0 }
+        while true {
+            if let outcome { return outcome }
+            waitAndDispatch()
+        }
+    }
+
+    /// Inside a listener the back-end waits for the answer to its own request, and may answer none of ours before.
+    func requireNoListener() throws(ShmemError) {
+        guard connection?.channel?.isCarryingOut != true else {
+            throw ShmemError(EDEADLK, "the back-end waits for the answer to its own request: ask after the commit")
+        }
+    }
+
+    /// Each request has its own limit, so this waits for no longer.
+    private func waitAndDispatch() {
+        do throws(Errno) {
+            _ = try pollTargets.wait(until: nil)
+        } catch {
+            end(ShmemError(error.code, "waiting for the back-end: \(Errno.text(error.code))"))
+        }
+        _ = dispatch(.both)
+    }
+}
+
+extension ShmemError {
+    static var notConnected: ShmemError { ShmemError(ENOTCONN, "no back-end is connected that could be asked") }
+}

@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+import CLinux
+
+/// How connections begin and end, and what happens between one back-end and the next.
+extension Frontend {
+    /// Begins a connection, or listens for one.
+    func open() throws(Errno) {
+        if let socket = address.socket.take() { return talk(through: socket) }
+        guard let path = address.path else { return }
+        if options.isServer {
+            move(to: .listening(try Acceptor(at: path)))
+        } else {
+            talk(through: try Socket.connect(to: path))
+        }
+    }
+
+    /// A back-end may have connected.
+    func accept() {
+        do throws(Errno) {
+            guard let socket = try nextPeer() else { return }
+            talk(through: socket)
+        } catch {
+            end(ShmemError(error.code, "accepting a back-end: \(Errno.text(error.code))"))
+        }
+    }
+
+    private func nextPeer() throws(Errno) -> FileDescriptor? {
+        guard case .listening(let acceptor) = phase else { return nil }
+        return try acceptor.accept("back-end")
+    }
+
+    private func talk(through socket: consuming FileDescriptor) {
+        let connection = Connection(socket: socket, options: options)
+        history.counters.connections &+= 1
+        move(to: .shakingHands(connection))
+        shakeHands(on: connection)
+    }
+
+    // MARK: End
+
+    /// Ends the connection. `forGood`: the front-end was freed, and looks for no other back-end.
+    func end(_ error: ShmemError, forGood: Bool = false) {
+        if isOver || (isAway && !forGood) { return }
+        let comesBack = setup.wasReady && options.reconnectInterval > 0 && !forGood
+        let wasUp = isReady
+        let wasResetting = setup.reset == .answer
+        // The back-end may have lost the connection before it heard of the reset.
+        setup.reset = comesBack && setup.reset != .none ? .backend : .none
+        setup.memory.told = []
+        history.ending = error
+        history.negotiated = negotiated
+        address.socket = nil
+        stopWatching()
+        let unanswered = connection?.close() ?? []
+        move(to: comesBack ? .away(until: nil) : .over(Ending(error)))
+        // From here on others are called, who may dispatch: the connection is gone already, and none is looked for before they know.
+        if wasResetting { forgetRunning() }
+        if !setup.wasReady, !setup.regions.areGiven {
+            device.removeRegions()
+        } else if !options.keepsMappings {
+            device.unmapAll()
+        }
+        options.sharedObjects?.removeAll(of: self)
+        for call in unanswered { call.complete(.failure(error)) }
+        if comesBack {
+            guard isAway else { return }
+            // Who listens can begin at once, but not for one that would not do; who connects gives the back-end time to start.
+            move(to: .away(until: options.isServer && wasUp ? Clock.now() : attemptAfterPause))
+        }
+        watch()
+        emit(.disconnected(error))
+    }
+
+    // MARK: Reconnect
+
+    private var attemptAfterPause: UInt64 { Clock.now() &+ UInt64(options.reconnectInterval) &* 1000 }
+
+    /// Looks for a back-end if it is time to.
+    func lookAgain(at when: UInt64) {
+        guard Clock.now() >= when else { return }
+        history.negotiated = Negotiated()
+        do throws(Errno) {
+            try open()
+        } catch {
+            // Nobody is there yet: nothing has happened that would be worth an event.
+            move(to: .away(until: attemptAfterPause))
+        }
+    }
+
+    /// Tells a back-end that came back all that a running device needs; then it is ready.
+    func restore(_ connection: Connection) {
+        move(to: .restoring(connection))
+        do throws(ShmemError) {
+            guard setup.features & ~features == 0 else {
+                throw ShmemError(
+                    EPROTO,
+                    "the back-end came back without the virtio features \(hex(setup.features & ~features)), which are in use")
+            }
+            for index in setup.queues.indices {
+                // Where it began is long gone by, unless the back-end has a book that tells it more.
+                if let error = setup.queues[index].goOnFromUsed(), setup.inflight == nil {
+                    throw ShmemError(
+                        error.code,
+                        "queue \(index) can't go on: the index of its used ring at \(hex(setup.queues[index].used)) can't be read:"
+                            + " \(Errno.text(error.code))")
+                }
+            }
+            tell(try startSteps()) { [self] in finishRestoring(connection) }
+        } catch {
+            end(error)
+        }
+    }
+
+    private func finishRestoring(_ connection: Connection) {
+        // It may have been stopped meanwhile, and guest memory may have changed.
+        guard setup.run == .started else { return tell(stopSteps { _ in }) { [self] in announceReady(connection) } }
+        do throws(ShmemError) {
+            let steps = try memorySteps()
+            guard steps.isEmpty else { return tell(steps) { [self] in finishRestoring(connection) } }
+        } catch {
+            return end(error)
+        }
+        // What was signalled to the one before may have been lost with it.
+        for queue in setup.queues { queue.kick.signal() }
+        announceReady(connection)
+    }
+
+    private func tell(_ steps: [FrontendSequence.Step], then goOn: @escaping () -> Void) {
+        FrontendSequence(steps).run(on: self) { [self] error in
+            if let error { end(error) } else { goOn() }
+        }
+    }
+}

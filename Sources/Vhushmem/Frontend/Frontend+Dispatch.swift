@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+import CLinux
+
+/// What a loop drives: what the front-end waits for, and what it does when that is there.
+extension Frontend {
+    var pollTargets: PollTargets {
+        var targets = PollTargets()
+        targets.alarm = alarm.map { PollTargets.Target(fd: $0.fd, events: Int16(POLLIN)) }
+        targets.deadline = device.state.careDeadline
+        switch phase {
+        case .listening(let acceptor):
+            targets.first = acceptor.pollTarget
+            targets.deadline = earliest(targets.deadline, acceptor.deadline)
+        case .away(let until): targets.deadline = earliest(targets.deadline, until)
+        case .shakingHands(let connection), .restoring(let connection), .ready(let connection):
+            targets.first = connection.pollTarget
+            targets.deadline = earliest(targets.deadline, connection.deadline)
+            guard let channel = connection.channel else { break }
+            targets.second = channel.pollTarget
+            if !channel.stream.hasUnsent {
+                targets.deadline = channel.hasMore ? 0 : earliest(targets.deadline, channel.stream.deadline)
+            }
+        case .idle, .over: break
+        }
+        return targets
+    }
+
+    /// Does what can be done without waiting. Returns how many messages were taken, or -ENOTCONN: not started yet, or over.
+    @discardableResult
+    public func dispatch() -> Int32 {
+        dispatch(.both)
+    }
+
+    @_optimize(speed)
+    func dispatch(_ ready: ReadyTargets) -> Int32 {
+        guard isBegun else { return -ENOTCONN }
+        if alarm?.wasRaised() == true { tellNews() }
+        if device.state.careDeadline != nil { careForMappings() }
+        if !isConnected { findBackend() }
+        var taken: Int32 = 0
+        if let connection {
+            if ready.contains(.first) || isOrdered || connection.hasUnfinished { taken = read(connection) }
+            if isOrdered {
+                taken &+= serveInOrder()
+            } else if let channel = connection.channel,
+                ready.contains(.second) || channel.hasMore || channel.stream.deadline != nil
+            {
+                taken &+= serve(channel)
+            }
+            checkTime(of: connection)
+        }
+        watch()
+        return taken
+    }
+
+    private func findBackend() {
+        if case .away(let until?) = phase { lookAgain(at: until) }
+        if case .listening = phase { accept() }
+    }
+
+    /// A limit of the connection that has passed ends it.
+    @inline(__always)
+    func checkTime(of connection: Connection) {
+        if let error = connection.lateness() { end(error) }
+    }
+
+    // MARK: The main socket
+
+    private func read(_ connection: Connection) -> Int32 {
+        let (taken, error) = connection.read { self.connection === connection }
+        if let error, self.connection === connection { end(error) }
+        return taken
+    }
+
+    // MARK: The back-end channel
+
+    /// The channel is served after what the main socket said before it: the regions, or the answer to a reset.
+    private var isOrdered: Bool { setup.reset == .answer || isShakingHands }
+
+    @_optimize(speed)
+    private func serve(
+        _ channel: BackendChannel, atMost bound: Int32 = BackendChannel.requestsPerDispatch
+    ) -> Int32 {
+        let (count, lost) = channel.serve(atMost: bound, reports: onEvent != nil) { report($0) }
+        if let lost { loseChannel(channel, lost) }
+        return count
+    }
+
+    @inline(__always)
+    private func report(_ served: ServedRequest) {
+        if served.request == BackendRequest.configChange, served.error == nil {
+            emit(.configChanged)
+        } else {
+            emit(.served(served))
+        }
+    }
+
+    /// While the order counts, each request is served by itself: it is there, so what was said before it is there too, and is read first.
+    /// What the loop saw does not count: both may have come since.
+    private func serveInOrder() -> Int32 {
+        var taken: Int32 = 0
+        while isOrdered, taken < BackendChannel.requestsPerDispatch, let connection, connection.channel?.isReady == true {
+            taken &+= read(connection)
+            guard let channel = self.connection?.channel else { return taken }
+            let count = serve(channel, atMost: 1)
+            taken &+= count
+            if count == 0 { return taken }
+        }
+        return taken
+    }
+
+    func loseChannel(_ channel: BackendChannel?, _ error: ShmemError) {
+        guard let channel, let connection, connection.channel === channel else { return }
+        channel.isClosed = true
+        connection.channel = nil
+        history.channelLoss = error
+        // While `channel` still holds the socket: one that is closed can't be taken out of an epoll any more.
+        watch()
+        if !options.keepsMappings { device.unmapAll() }
+        emit(.channelLost(error))
+    }
+
+    // MARK: Mappings
+
+    /// Without a connection too: mappings may have been kept.
+    private func tellNews() {
+        device.forEachNews { news in
+            onEvent?(self, news.isBroken ? .broken(news.mapping) : .healed(news.mapping))
+            return !isOver
+        }
+    }
+
+    /// Pages that were covered for the moment are their files' again, and mappings are whole.
+    private func careForMappings() {
+        device.care()
+        if alarm?.wasRaised() == true { tellNews() }
+    }
+}

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+import CLinux
+
+/// The reset of a device. `setup.reset` says what it waits for.
+extension Frontend {
+    /// A reset was asked for, and the back-end has not answered it.
+    var isResetting: Bool { setup.reset == .answer }
+
+    /// Undoes every mapping, tells the back-end where that was negotiated, and refuses what it asked for before. The event `reset` tells
+    /// that it is complete. Throws ENOTCONN (not ready), EALREADY (a reset is under way; what is mapped was undone all the same).
+    public func reset() throws(ShmemError) {
+        guard isReady else {
+            // Whoever comes back finds a device that was reset. It may have mapped something by then, or before it was lost.
+            if setup.wasReady {
+                forgetRunning()
+                setup.reset = isOver ? .none : .backend
+            }
+            throw ShmemError(ENOTCONN, "there is no back-end to reset")
+        }
+        let wasRunning = setup.run != .stopped
+        forgetRunning()
+        guard isReady else { throw ShmemError(ENOTCONN, "the connection ended while mappings were undone") }
+        if isResetting { throw ShmemError(EALREADY, "a reset is under way") }
+        setup.reset = .answer
+        connection?.channel?.beginReset()
+        if protocolFeatures.contains(.resetDevice) {
+            // Before all that waits: it was asked of the device as it is no more.
+            try submit(FrontendQuestion(.resetDevice).call { [self] in resetWasAnswered($0.failure) }, isUrgent: true)
+        } else if wasRunning {
+            // What it can be told instead: its queues stop, and the status is 0 where there is one.
+            FrontendSequence(stopSteps { _ in }).run(on: self) { [self] in resetWasAnswered($0) }
+        } else {
+            resetWasAnswered(nil)
+        }
+        watch()
+    }
+
+    private func resetWasAnswered(_ error: ShmemError?) {
+        if let error { return end(ShmemError(EPROTO, "\(error.message)")) }
+        setup.reset = .none
+        history.counters.resets &+= 1
+        connection?.channel?.endReset()
+        // What was served between the reset and the back-end's answer was refused: this is for what other threads may have mapped.
+        device.unmapAll()
+        emit(.reset)
+    }
+
+    /// The device does not run any more, and nothing is mapped.
+    func forgetRunning() {
+        setup.forgetRunning()
+        device.unmapAll()
+    }
+}
+
+extension Result {
+    fileprivate var failure: Failure? {
+        if case .failure(let error) = self { return error }
+        return nil
+    }
+}

@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+import CLinux
+
+extension Frontend {
+    /// What a front-end is doing. A phase carries what belongs to it: leaving the phase drops it.
+    enum Phase {
+        /// Not started.
+        case idle
+        /// Waiting for a back-end to connect.
+        case listening(Acceptor)
+        case shakingHands(Connection)
+        /// A back-end that came back is told what the one before it knew.
+        case restoring(Connection)
+        case ready(Connection)
+        /// Without a back-end until the next attempt (microseconds; nil: the program has not been told of the loss yet).
+        case away(until: UInt64?)
+        case over(Ending)
+    }
+
+    /// Why a connection ended. A class, so that a phase stays small: `dispatch` looks at it for every request.
+    final class Ending {
+        let error: ShmemError
+
+        init(_ error: ShmemError) {
+            self.error = error
+        }
+    }
+
+    /// The only place where the phase changes.
+    func move(to next: Phase) {
+        switch (phase, next) {
+        // Started, as a server or as a client; and again after a loss.
+        case (.idle, .listening), (.idle, .shakingHands), (.away, .listening), (.away, .shakingHands): break
+        // A back-end has connected.
+        case (.listening, .shakingHands): break
+        // The handshake is done: the back-end is new, or it came back to a device that runs.
+        case (.shakingHands, .ready), (.shakingHands, .restoring), (.restoring, .ready): break
+        // The back-end was lost and will be looked for again, or an attempt failed.
+        case (.listening, .away), (.shakingHands, .away), (.restoring, .away), (.ready, .away), (.away, .away): break
+        // Lost for good, or freed.
+        case (.idle, .over), (.listening, .over), (.shakingHands, .over), (.restoring, .over), (.ready, .over), (.away, .over):
+            break
+        default:
+            Log.warning("a front-end was to go from \"\(phase.name)\" to \"\(next.name)\", which is a fault of this library")
+            return
+        }
+        phase = next
+    }
+
+    /// nil: there is no back-end at the other end.
+    @inline(__always)
+    var connection: Connection? {
+        switch phase {
+        case .ready(let connection), .shakingHands(let connection), .restoring(let connection): connection
+        case .idle, .listening, .away, .over: nil
+        }
+    }
+
+    /// There is a back-end at the other end.
+    @inline(__always)
+    var isConnected: Bool {
+        switch phase {
+        case .shakingHands, .restoring, .ready: true
+        case .idle, .listening, .away, .over: false
+        }
+    }
+
+    /// Started, and not over.
+    @inline(__always)
+    var isBegun: Bool {
+        switch phase {
+        case .idle, .over: false
+        case .listening, .shakingHands, .restoring, .ready, .away: true
+        }
+    }
+
+    /// The handshake is done and the connection is not over.
+    public var isReady: Bool {
+        if case .ready = phase { return true }
+        return false
+    }
+
+    var isOver: Bool {
+        if case .over = phase { return true }
+        return false
+    }
+
+    var isAway: Bool {
+        if case .away = phase { return true }
+        return false
+    }
+
+    var isShakingHands: Bool {
+        if case .shakingHands = phase { return true }
+        return false
+    }
+
+    /// There is no going on without something that has not come yet.
+    var isExpecting: Bool {
+        switch phase {
+        case .listening, .shakingHands, .restoring: true
+        case .idle, .ready, .away, .over: false
+        }
+    }
+
+    /// Requests can be sent, if only to tell a back-end that came back what it has to know.
+    var isTalking: Bool {
+        switch phase {
+        case .ready, .restoring: true
+        default: false
+        }
+    }
+}
+
+extension Frontend.Phase {
+    var name: StaticString {
+        switch self {
+        case .idle: "new"
+        case .listening: "listening"
+        case .shakingHands: "handshake"
+        case .restoring: "restoring"
+        case .ready: "ready"
+        case .away: "away"
+        case .over: "disconnected"
+        }
+    }
+}

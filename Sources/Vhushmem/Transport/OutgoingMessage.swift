@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+/// A message that is to be sent. The header is put in front of its payload here and nowhere else.
+struct OutgoingMessage {
+    let request: UInt32
+    let flags: UInt32
+
+    /// A request. `needsReply`: its acknowledgement is wanted too, if it has no reply of its own.
+    static func request(_ id: UInt32, needsReply: Bool) -> OutgoingMessage {
+        OutgoingMessage(request: id, flags: MessageHeader.version | (needsReply ? MessageHeader.needReplyBit : 0))
+    }
+
+    /// The reply to a request, or its acknowledgement.
+    @inline(__always)
+    static func reply(to id: UInt32) -> OutgoingMessage {
+        OutgoingMessage(request: id, flags: MessageHeader.replyFlags)
+    }
+
+    /// Calls `send` with the whole message. `encode` writes the `size` bytes of payload.
+    @inline(__always)
+    func withBytes(
+        _ size: Int, _ encode: (UnsafeMutableRawBufferPointer) -> Void,
+        _ send: (UnsafeRawBufferPointer) -> MessageStream.Sending
+    ) -> MessageStream.Sending {
+        withUnsafeTemporaryAllocation(byteCount: MessageHeader.size &+ size, alignment: 8) { message in
+            MessageHeader(request: request, flags: flags, size: UInt32(clamping: size)).encode(into: message)
+            encode(UnsafeMutableRawBufferPointer(rebasing: message[MessageHeader.size...]))
+            return send(UnsafeRawBufferPointer(message))
+        }
+    }
+}
+
+extension MessageStream {
+    /// Sends a message with a descriptor or without one.
+    func send(
+        _ message: OutgoingMessage, _ payload: UnsafeRawBufferPointer = UnsafeRawBufferPointer(start: nil, count: 0),
+        descriptor: Int32? = nil
+    ) -> Sending {
+        message.withBytes(payload.count, { $0.copyMemory(from: payload) }) { send($0, descriptor: descriptor) }
+    }
+
+    /// The same with several descriptors.
+    func send(_ message: OutgoingMessage, _ payload: [UInt8], descriptors: [Int32]) -> Sending {
+        message.withBytes(payload.count, { $0.copyBytes(from: payload) }) { send($0, descriptors: descriptors) }
+    }
+}
