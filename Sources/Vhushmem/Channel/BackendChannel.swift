@@ -98,7 +98,7 @@ final class BackendChannel {
     @inline(__always)
     private func serveOne(_ reports: Bool, _ report: (ServedRequest) -> Void) -> Step {
         if stream.hasUnsent {
-            if case .failed(let error) = stream.flush() { return .lost(failure("answering", error)) }
+            if case .failed(let error) = stream.flush() { return .lost(lost("answering", error)) }
             if stream.hasUnsent { return .idle }
         }
         let arrival = stream.receiveInline()
@@ -113,7 +113,7 @@ final class BackendChannel {
     private func loss(_ arrival: MessageStream.Arrival) -> ShmemError {
         switch arrival {
         case .closed, .nothing: ShmemError(ECONNRESET, "the back-end closed its channel")
-        case .failed(let error): failure("reading", error)
+        case .failed(let error): lost("reading", error)
         case .violation(let violation): ShmemError(violation.code, "the back-end channel brought \(violation.sentence)")
         case .message: ShmemError(EPROTO, "the back-end channel brought a reply that nobody asked for")
         }
@@ -155,13 +155,10 @@ final class BackendChannel {
         if header.needsReply, !isClosed { sending = answer(header.request, failure?.code ?? 0) }
         // Whether the answer could be sent or not, what was changed is complete.
         if failure == nil, device.state.isObserved, let map { device.region(id: map.shmid)?.commit() }
-        if case .failed(let error) = sending { return .lost(self.failure("answering", error)) }
+        if case .failed(let error) = sending { return .lost(lost("answering", error)) }
         guard !isClosed else { return .stopped }
         guard reports else { return .served }
-        let served = ServedRequest(
-            request: header.request, shmid: map?.shmid ?? 0, offset: map?.offset ?? 0, length: map?.length ?? 0,
-            fileOffset: map?.fileOffset ?? 0, flags: map?.flags ?? 0, error: failure)
-        report(served)
+        report(ServedRequest(header.request, map, error: failure))
         return .served
     }
 
@@ -188,11 +185,9 @@ final class BackendChannel {
             sending = answer(header.request, error.code)
         case .later: unanswered = header.request
         }
-        if case .failed(let error) = sending { return .lost(self.failure("answering", error)) }
+        if case .failed(let error) = sending { return .lost(lost("answering", error)) }
         guard reports else { return .served }
-        let served = ServedRequest(
-            request: header.request, shmid: 0, offset: 0, length: 0, fileOffset: 0, flags: 0, error: failure)
-        report(served)
+        report(ServedRequest(header.request, error: failure))
         return .served
     }
 
@@ -219,7 +214,7 @@ final class BackendChannel {
             case .failure(let error): self.answer(request, error.code)
             }
         if case .success = answer { counters.countServed(request) } else { counters.countRefused(request) }
-        if case .failed(let error) = sending { return failure("answering", error) }
+        if case .failed(let error) = sending { return lost("answering", error) }
         return nil
     }
 
@@ -268,6 +263,10 @@ final class BackendChannel {
         return ShmemError(ECANCELED, subject, .duringReset)
     }
 
+    private func lost(_ doing: StaticString, _ error: Errno) -> ShmemError {
+        .lost(doing, "the back-end channel", error)
+    }
+
     /// 20 bytes in one sendmsg: 0, or the negative of `code` as an unsigned number.
     @_optimize(speed)
     private func answer(_ request: UInt32, _ code: Int32, _ file: SharedDescriptor? = nil) -> MessageStream.Sending {
@@ -275,9 +274,5 @@ final class BackendChannel {
         return OutgoingMessage.reply(to: request).withBytes(8, { $0.store(integer: value, at: 0) }) { bytes in
             if let file { stream.send(bytes, keeping: file) } else { stream.send(bytes) }
         }
-    }
-
-    private func failure(_ doing: StaticString, _ error: Errno) -> ShmemError {
-        ShmemError(error.code, "\(doing) on the back-end channel: \(Errno.text(error.code)) (errno \(error.code))")
     }
 }

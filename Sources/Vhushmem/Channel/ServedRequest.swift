@@ -12,18 +12,28 @@ public struct ServedRequest: Sendable {
 
     /// The request's id.
     public let request: UInt32
-    /// The region's id.
-    public let shmid: UInt8
-    /// First byte in the region.
-    public let offset: UInt64
-    /// Bytes.
-    public let length: UInt64
-    /// First byte in the file; 0 for an unmap.
-    public let fileOffset: UInt64
-    /// As they came: bit 0 asks for a mapping that can be written.
-    public let flags: UInt64
+    private let map: SharedMemoryMap
     /// What it was answered with: nil, it was done.
     public let error: ShmemError?
+
+    /// `map`: nil for another request, or one that was too short to be read.
+    @inline(__always)
+    init(_ request: UInt32, _ map: SharedMemoryMap? = nil, error: ShmemError?) {
+        self.request = request
+        self.map = map ?? SharedMemoryMap(shmid: 0, fileOffset: 0, offset: 0, length: 0, flags: 0)
+        self.error = error
+    }
+
+    /// The region's id.
+    public var shmid: UInt8 { map.shmid }
+    /// First byte in the region.
+    public var offset: UInt64 { map.offset }
+    /// Bytes.
+    public var length: UInt64 { map.length }
+    /// First byte in the file; 0 for an unmap.
+    public var fileOffset: UInt64 { map.fileOffset }
+    /// As they came: bit 0 asks for a mapping that can be written.
+    public var flags: UInt64 { map.flags }
 
     public var kind: Kind {
         switch request {

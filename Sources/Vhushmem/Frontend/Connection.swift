@@ -147,9 +147,7 @@ final class Connection {
     }
 
     private func lost(_ doing: StaticString, _ error: Errno) -> ShmemError {
-        ShmemError(
-            error.code == EPIPE ? ECONNRESET : error.code,
-            "\(doing) on the connection to the back-end: \(Errno.text(error.code)) (errno \(error.code))")
+        .lost(doing, "the connection to the back-end", error)
     }
 
     // MARK: End

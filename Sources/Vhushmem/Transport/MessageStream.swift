@@ -327,3 +327,12 @@ final class MessageStream {
         end = have
     }
 }
+
+extension ShmemError {
+    /// A socket can't be read or written any more. That the peer has gone is told in one way, whichever call noticed it.
+    static func lost(_ doing: StaticString, _ what: StaticString, _ error: Errno) -> ShmemError {
+        ShmemError(
+            error.code == EPIPE ? ECONNRESET : error.code,
+            "\(doing) on \(what): \(Errno.text(error.code)) (errno \(error.code))")
+    }
+}
