@@ -3,6 +3,7 @@
  * Two threads call vhushmem_region_alloc in a region whose maps may replace: each gets ranges of its own, though both look for the first
  * free one at the same time.
  */
+/* tsan: yes (two threads use one region) */
 #include "memory-rig.h"
 
 #define EACH 16

@@ -3,6 +3,7 @@
  * A front-end that serves the channel only when it has the answer to its own request is no trap: STARTED, KICKED and RESET come behind
  * that answer, so a device may ask for mappings in them.
  */
+/* tsan: yes (front-end and back-end of ours are in two threads) */
 #include "bare-queue.h"
 
 typedef struct slow_front_end {

@@ -5,6 +5,7 @@
  *
  * It takes 3 seconds, or 30 with VHUSHMEM_TEST_LONG, or VHUSHMEM_STRESS_SECONDS=N. VHUSHMEM_TEST_SEED gives the seed.
  */
+/* tsan: yes (many threads use one device) */
 #include "stress-model.h"
 
 #include <linux/kvm.h>

@@ -3,6 +3,7 @@
  * Four threads map, unmap, translate, look and undo everything in one device, in any order, while its back-end maps too and the loop's
  * thread resets: nothing races, what is found is right or gone, and at the end the numbers agree. Meant for ThreadSanitizer most of all.
  */
+/* tsan: yes (four threads use one device) */
 #include "random.h"
 #include "rig.h"
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Four threads map, look, unmap and enumerate in the regions of one device at once: nothing is lost, and nobody sees the other's. */
+/* tsan: yes (four threads use one device) */
 #include "harness.h"
 
 #define THREADS 4

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* A front-end in server mode listens at its path and takes the first back-end that connects; the path is gone afterwards. */
+/* tsan: yes (front-end and back-end of ours are in two threads) */
 #include "pair.h"
 
 typedef struct job {

@@ -3,6 +3,7 @@
  * A whole session of the front-end against a transcript that was written by hand from the protocol's tables: every byte that it says, in
  * its order, and the number of descriptors; and it understands the replies that stand there.
  */
+/* tsan: yes (another thread listens to the front-end) */
 #include "device-rig.h"
 #include "transcript.h"
 

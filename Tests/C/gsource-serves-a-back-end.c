@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* A GSource serves a back-end through the handshake in a context of the caller's, and stays until the back-end is freed. */
+/* tsan: yes (front-end and back-end of ours are in two threads) */
 #include "pair.h"
 
 static GMainContext *context;

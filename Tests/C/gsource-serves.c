@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* A GSource serves a front-end from start to disconnect in a context of the caller's, and removes itself at the end. */
+/* tsan: yes (another thread speaks to the front-end) */
 #include "rig.h"
 
 typedef struct job {

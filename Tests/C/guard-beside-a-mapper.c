@@ -3,6 +3,7 @@
  * Threads touch what is truncated again and again while another maps and unmaps around it: every signal is mended, no mapping of others is
  * hurt, and nothing is used up.
  */
+/* tsan: yes (threads touch pages that another one maps) */
 #include "guard-rig.h"
 
 #define SLOTS 32

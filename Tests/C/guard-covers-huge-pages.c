@@ -3,6 +3,7 @@
  * A back-end truncates a hugetlb file while threads read it through the window: all live and get zeros, the mapping is broken, what is left of
  * the file is still the file's, and the window is whole.
  */
+/* tsan: yes (threads read what is truncated) */
 #include "guard-rig.h"
 #include "huge-pages.h"
 

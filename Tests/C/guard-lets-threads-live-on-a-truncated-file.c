@@ -3,6 +3,7 @@
  * A back-end truncates files while threads read and write them through the window: all live and get zeros, the mappings are broken and
  * the program is told once of each, what else is in the window is as it was, and mapping again works.
  */
+/* tsan: yes (threads read and write what is truncated) */
 #include "guard-rig.h"
 
 #define PAGES 64

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* A start of 256 queues with a back-end that acknowledges nothing takes a small stack. */
+/* tsan: yes (a thread with a small stack uses the library) */
 #include "device-rig.h"
 
 static void *run(void *user_data)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* With ONE_ANSWER the last request alone says need_reply; without it each does. All are sent before the first answer is awaited. */
+/* tsan: yes (another thread listens to the back-end) */
 #include "backend-rig.h"
 
 #define COUNT 5

@@ -3,6 +3,7 @@
  * A page of a mapping is being repaired, for a guest or for a thread, while the mapping is unmapped and another file is mapped at the same
  * range and from the same file offset: the new mapping shows its file and nothing else, and is not broken.
  */
+/* tsan: yes (several threads use one region) */
 #include "guard-rig.h"
 #include "memory-rig.h"
 

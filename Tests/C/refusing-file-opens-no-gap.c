@@ -3,6 +3,7 @@
  * A file whose own mmap refuses (a hugetlb memfd for which there are not enough huge pages, which a back-end can send at will) is
  * refused without the window being open for a moment: a thread that asks for the window's addresses all the while never gets one.
  */
+/* tsan: yes (another thread asks for addresses of the window) */
 #include "harness.h"
 
 #define SIZE (1ull << 30)

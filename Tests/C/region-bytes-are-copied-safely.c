@@ -3,6 +3,7 @@
  * vhushmem_region_read and vhushmem_region_write copy mapped bytes; a hole, a page that its file has lost, and a mapping that is undone
  * while they run are errors and no signal.
  */
+/* tsan: yes (a thread copies what another one unmaps) */
 #include "rig.h"
 
 static rig r;

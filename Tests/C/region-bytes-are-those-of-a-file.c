@@ -3,6 +3,7 @@
  * vhushmem_region_read that answers 0 has given bytes of the files that were mapped, and vhushmem_region_write that answers 0 has written to
  * one of them, whatever happens to the mapping meanwhile: unmapped, undone with all others, replaced in place, truncated.
  */
+/* tsan: yes (several threads use one region) */
 #include "memory-rig.h"
 
 #define PAGES 16

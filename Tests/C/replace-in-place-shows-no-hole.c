@@ -3,6 +3,7 @@
  * While a mapping is replaced in place again and again, read-only by read-write and one file by another, threads that read and translate
  * it never see a hole or zeros, and where it is read-write a write works.
  */
+/* tsan: yes (several threads use one region) */
 #include "memory-rig.h"
 
 static vhushmem_region *region;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* A back-end names an object, another one looks it up and gets the first one's file; the VMM has objects of its own. */
+/* tsan: yes (several peers use one table of objects) */
 #include "device-rig.h"
 
 enum { ADD = 6, REMOVE = 7, LOOKUP = 8 };

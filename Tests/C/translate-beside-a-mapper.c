@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* While one thread maps and unmaps, others translate: what stays mapped is always found, what comes and goes is found right or not at all. */
+/* tsan: yes (several threads use one region) */
 #include "harness.h"
 
 /*

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* 200 devices with back-ends that all map and unmap at once, on one GMainLoop: all are served, and nothing is left. */
+/* tsan: yes (a thread for each device) */
 #include "peer.h"
 
 #include <sys/resource.h>

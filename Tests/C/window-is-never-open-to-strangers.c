@@ -3,6 +3,7 @@
  * While maps, unmaps and maps that fail go on, other threads mmap as fast as they can, asking for addresses of the window: none of
  * theirs ever lands there.
  */
+/* tsan: yes (other threads ask for addresses of the window) */
 #include "harness.h"
 
 #define PAGES 256

@@ -3,7 +3,7 @@
  * The first and only process of a guest that runs tests (group `kernels`). It reads /plan, line by line:
  *     set NAME=VALUE              for the environment of the tests that follow
  *     run SECONDS NAME PROGRAM    a test and its time limit
- * and writes to the second serial port what scripts/run-tests reads there:
+ * and writes to the second serial port what scripts/testing/kernels.py reads there:
  *     kernel RELEASE
  *     begin NAME
  *     | a line that the test printed (the last ones, if it printed a lot)

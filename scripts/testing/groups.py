@@ -1,0 +1,131 @@
+"""The groups of tests: each has a function that returns its jobs."""
+
+import dataclasses
+import os
+import subprocess
+
+from testing import suites
+from testing.kernels import kernels
+from testing.kinds import RELEASE, STATIC, sanitized
+from testing.runner import ROOT, Test
+from testing.sources import opts_in
+from testing.swift import swift_tests
+
+SCRIPTS = ROOT / "scripts"
+
+
+def files(*patterns):
+    """Files of the repository, not what a build made."""
+    found = {path for pattern in patterns for path in ROOT.glob(pattern) if path.is_file()}
+    return sorted(path for path in found if path.relative_to(ROOT).parts[0] not in ("build", ".build"))
+
+
+def lint():
+    folders = ("include", "Sources", "Tests", "bench", "examples", "tools")
+    c_code = files(*(f"{folder}/**/*.{suffix}" for folder in folders for suffix in ("c", "h", "cpp")))
+    swift_code = files("Package.swift", *(f"{folder}/**/*.swift" for folder in ("Sources", "Tests", "bench", "examples")))
+    scripts = [path for path in files("scripts/*", ".ci/*", "Tests/abi/*") if "bash" in path.open(errors="replace").readline()]
+    return [
+        Test("C is formatted", ["clang-format", "--dry-run", "-Werror", *c_code]),
+        Test("Swift is formatted", ["swift", "format", "lint", "--strict", "--parallel", *swift_code]),
+        Test("clang's analyzer", [SCRIPTS / "analyze"], time_limit=900),
+        Test("layers", [SCRIPTS / "check-layers"], time_limit=900),
+        Test("scripts parse", ["bash", "-c", 'for script; do bash -n "$script" || exit 1; done', "-", *scripts]),
+    ]
+
+
+def valgrind():
+    command = ["valgrind", "-q", "--error-exitcode=99", "--leak-check=full", "--show-leak-kinds=definite,indirect"]
+    command += ["--errors-for-leak-kinds=definite,indirect", "--num-callers=24"]
+    suppressions = ROOT / "Tests" / "C" / "valgrind.supp"
+    if suppressions.exists():
+        command.append(f"--suppressions={suppressions}")
+
+    def under(source):
+        # Where instructions raise a signal and run again, they need the registers that they had: that is slower.
+        raises = source.stem.startswith("guard-") or '"guard-rig.h"' in source.read_text()
+        return [*command, *(["--vex-iropt-register-updates=allregs-at-mem-access"] if raises else [])]
+
+    return suites.c_tests(RELEASE, under=under, group="valgrind", time_limit=900)
+
+
+def asan():
+    # The program itself is told how to end, so that a report is never taken for a skipped test.
+    environment = {
+        "ASAN_OPTIONS": "detect_leaks=1:exitcode=99:allocator_may_return_null=1",
+        "UBSAN_OPTIONS": "halt_on_error=1:exitcode=99:print_stacktrace=1",
+    }
+    kind = sanitized("asan")
+    jobs = suites.c_tests(kind, group="asan", environment=environment, time_limit=600)
+    return jobs + suites.hostile(kind, environment) + suites.python_tests(kind, "probe", environment, group="asan")
+
+
+def tsan():
+    # SIGBUS is the guard's, not to be reported.
+    environment = {"TSAN_OPTIONS": "exitcode=99:handle_sigbus=0"}
+    kind = sanitized("tsan")
+    return suites.c_tests(kind, group="tsan", environment=environment, time_limit=600, is_in=lambda source: opts_in(source, "tsan"))
+
+
+def abi():
+    tests = [
+        Test(path.stem, [path], RELEASE.environment, time_limit=600, build=RELEASE.build)
+        for path in sorted((ROOT / "Tests" / "abi").iterdir())
+        if os.access(path, os.X_OK) and path.is_file()
+    ]
+    # Exact, and so no benchmark: a change that makes them more than they may be is seen at once.
+    few = [SCRIPTS / "bench", "--only", "instructions", "--check"]
+    return [RELEASE.build_peers, *tests, Test("instructions-per-map-are-few", few, time_limit=600)]
+
+
+def demo():
+    command = [SCRIPTS / "demo"]
+    return [Test("demo", command), Test("demo without KVM", command, {"VHUSHMEM_DEMO_NO_KVM": "1"})]
+
+
+def example():
+    vmms = ["poll-loop", "channel-only", "qemu-style", "file-window"]
+    tests = [Test(name, [SCRIPTS / "run-example", name]) for name in vmms]
+    return [*tests, Test("swift-window", ["swift", "run", "--quiet", "swift-window"], time_limit=1800)]
+
+
+FUZZ_SECONDS = 60
+
+
+def fuzz():
+    """Each target over its corpus, which takes seconds; with --long each then looks for new inputs."""
+    script = SCRIPTS / "fuzz"
+    targets = subprocess.run([script, "--list"], check=True, capture_output=True, text=True).stdout.split()
+    tests = [Test(target, [script, "--corpus", target]) for target in targets]
+    if os.environ.get("VHUSHMEM_TEST_LONG"):
+        command = [script, "--seconds", FUZZ_SECONDS]
+        tests += [Test(f"{target} for {FUZZ_SECONDS} s", [*command, target], time_limit=FUZZ_SECONDS + 300) for target in targets]
+    return tests
+
+
+@dataclasses.dataclass(frozen=True)
+class Entry:
+    title: str
+    jobs: object  # a function that returns them
+    needs: str = ""  # what is built first: "release" as scripts/build does it, or what is built for this group alone
+    is_long: bool = False  # only with --long, or by name
+
+
+GROUPS = {
+    "lint": Entry("lint", lint),
+    "c": Entry("C tests", lambda: suites.c_tests(RELEASE), "release"),
+    "probe": Entry("vhushmem-probe", lambda: suites.python_tests(RELEASE, "probe"), "release"),
+    "json": Entry("the library's JSON", lambda: suites.python_tests(RELEASE, "json"), "release"),
+    "kvm": Entry("C tests with a guest", lambda: suites.c_tests(RELEASE, "kvm"), "release"),
+    "hostile": Entry("hostile back-ends", suites.hostile, "release"),
+    "abi": Entry("what is installed", abi, "release"),
+    "demo": Entry("demo", demo, "release"),
+    "valgrind": Entry("C tests under valgrind", valgrind, "release"),
+    "asan": Entry("C tests with AddressSanitizer", asan, "asan"),
+    "tsan": Entry("C tests with ThreadSanitizer", tsan, "tsan"),
+    "swift": Entry("Swift tests", lambda: [swift_tests]),
+    "example": Entry("examples", example, "release"),
+    "fuzz": Entry("fuzz targets", fuzz, "fuzz"),
+    "static": Entry("C tests, the Swift runtime linked in", lambda: suites.c_tests(STATIC, group="static"), "static", is_long=True),
+    "kernels": Entry("C tests on other kernels", kernels, "release", is_long=True),
+}

@@ -1,0 +1,99 @@
+"""The kinds of build: a build of the library, and how test programs are compiled for it."""
+
+import dataclasses
+import functools
+import os
+import pathlib
+import subprocess
+import threading
+
+from testing.runner import BUILD, FAIL, ROOT, Result, run
+from testing.sources import c_sources
+
+
+@dataclasses.dataclass(frozen=True)
+class Kind:
+    name: str
+    stage: pathlib.Path
+    cc: str = "cc"
+    cxx: str = "c++"
+    flags: tuple = ("-O1",)
+    peers_lock: threading.Lock = dataclasses.field(default_factory=threading.Lock)
+
+    @property
+    def programs(self):
+        return BUILD / "tests" / self.name
+
+    @functools.cached_property
+    def package(self):
+        environment = {**os.environ, "PKG_CONFIG_PATH": str(self.stage / "lib" / "pkgconfig")}
+        command = ["pkg-config", "--cflags", "--libs", "vhushmem"]
+        return subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout.split()
+
+    @functools.cached_property
+    def environment(self):
+        """What a test finds in its environment."""
+        return {
+            "VHUSHMEM_PEERS": str(self.programs / "peers"),
+            "VHUSHMEM_PROBE": str(self.stage / "bin" / "vhushmem-probe"),
+            "VHUSHMEM_STAGE": str(self.stage),
+            "VHUSHMEM_LIBRARY": str(self.stage / "lib" / "libvhushmem.so"),
+            "VHUSHMEM_SOURCE": str(ROOT),
+            # With the slices that GLib's allocator used to cut, leaks would hide.
+            "G_SLICE": "always-malloc",
+        }
+
+    def program(self, source):
+        return self.programs / source.parent.name / source.name.replace(".", "-")
+
+    def peer(self, source):
+        return self.programs / "peers" / source.stem
+
+    def compile(self, source, program):
+        """Compiles unless the program is newer than all that it is made of. Returns the log of a failure, or None."""
+        made_of = [source, *source.parent.glob("*.h"), *(ROOT / "Tests" / "C").glob("*.h")]
+        made_of += [*(self.stage / "include" / "vhushmem").glob("*.h"), self.stage / "lib" / "libvhushmem.so"]
+        if program.exists() and program.stat().st_mtime > max(path.stat().st_mtime for path in made_of):
+            return None
+        program.parent.mkdir(parents=True, exist_ok=True)
+        compiler = [self.cxx, "-std=c++17"] if source.suffix == ".cpp" else [self.cc, "-std=gnu11"]
+        command = [*compiler, "-g", "-Wall", "-Wextra", "-Werror", *self.flags, "-I", ROOT / "Tests" / "C", source]
+        # Made aside and moved: another group may be running what is there.
+        made = program.with_name(f"{program.name}.{threading.get_ident()}")
+        command += ["-o", made, *self.package, f"-Wl,-rpath,{self.stage / 'lib'}", "-pthread"]
+        status, log = run(command, time_limit=120)
+        if status != 0:
+            return log
+        made.rename(program)
+        return None
+
+    def build_peers(self):
+        """Compiles the programs that tests run as other processes. A job: it has a result for each that does not build."""
+        with self.peers_lock:
+            logs = {source.stem: self.compile(source, self.peer(source)) for source in c_sources("C/peers")}
+        return [Result(FAIL, f"peers/{name}", detail="does not build", log=log) for name, log in logs.items() if log is not None]
+
+    def build(self, source=None):
+        """Compiles the peers, and a test if it is one in C. Returns the log of a test that does not compile, or None."""
+        self.build_peers()
+        return self.compile(source, self.program(source)) if source else None
+
+
+RELEASE = Kind("release", BUILD / "stage")
+STATIC = Kind("static", BUILD / "stage-static")
+
+
+def toolchain(what):
+    command = [ROOT / "scripts" / "toolchain", what]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+
+@functools.cache
+def sanitized(name):
+    # Swift's sanitizer runtime is that of the Clang that comes with it.
+    clang = toolchain("clang")
+    flags = {
+        "asan": ["-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"],
+        "tsan": ["-O1", "-fsanitize=thread", *toolchain("tsan-link-args").split()],
+    }
+    return Kind(name, BUILD / f"stage-{name}", clang, f"{clang}++", tuple(flags[name]))

@@ -1,0 +1,35 @@
+"""The Swift tests: one program, whose report has a line for each test."""
+
+import re
+import time
+
+from testing.runner import FAIL, PASS, SKIP, Result, run
+
+
+def swift_tests():
+    began = time.monotonic()
+    status, log = run(["swift", "test", "--disable-xctest"], time_limit=1800)
+    results, started, ended = [], set(), set()
+    for line in log.splitlines():
+        match = re.match(r"◇ Test (?!case |run )(.*) started\.$", line)
+        if match:
+            started.add(match[1])
+            continue
+        match = re.match(r'➜ Test (?!case |run )(.*?) (?:skipped|was cancelled[^:]*)(?:: "(.*)")?', line)
+        if match:
+            ended.add(match[1])
+            results.append(Result(SKIP, match[1], detail=match[2] or ""))
+            continue
+        ending = r"(?: with \d+ test cases?)? (?:passed|failed) after ([\d.]+) seconds"
+        match = re.match(r"([✔✘]) Test (?!case |run )(.*?)" + ending, line)
+        if match:
+            ended.add(match[2])
+            mine = [issue for issue in log.splitlines() if match[2] in issue and "recorded an issue" in issue]
+            results.append(Result(PASS if match[1] == "✔" else FAIL, match[2], float(match[3]), log="\n".join(mine)))
+    # Lines get lost now and then where processes write at once; the report as a whole does not.
+    all_passed = status == 0 and re.search(r"✔ Test run with \d+ tests? .*passed", log) is not None
+    for name in sorted(started - ended):
+        results.append(Result(PASS if all_passed else FAIL, name, detail="by the report as a whole" if all_passed else "did not end"))
+    if status != 0 and (started - ended or "Test run with" not in log):
+        results.append(Result(FAIL, "swift test", time.monotonic() - began, f"status {status}", log))
+    return results
