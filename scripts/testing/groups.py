@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import re
 import subprocess
 
 from testing import suites
@@ -43,7 +44,7 @@ def valgrind():
 
     def under(source):
         # Where instructions raise a signal and run again, they need the registers that they had: that is slower.
-        raises = source.stem.startswith("guard-") or '"guard-rig.h"' in source.read_text()
+        raises = re.search(r'vhushmem_guard_|"(guard|dax)-rig\.h"', source.read_text())
         return [*command, *(["--vex-iropt-register-updates=allregs-at-mem-access"] if raises else [])]
 
     return suites.c_tests(RELEASE, under=under, group="valgrind", time_limit=900)
