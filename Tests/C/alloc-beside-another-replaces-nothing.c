@@ -4,6 +4,7 @@
  * free one at the same time.
  */
 /* tsan: yes (two threads use one region) */
+/* asan: scale 3 (the race has its full time without a tool) */
 #include "memory-rig.h"
 
 #define EACH 16

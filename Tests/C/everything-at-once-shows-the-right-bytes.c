@@ -6,6 +6,7 @@
  * It takes 3 seconds, or 30 with VHUSHMEM_TEST_LONG, or VHUSHMEM_STRESS_SECONDS=N. VHUSHMEM_TEST_SEED gives the seed.
  */
 /* tsan: yes (many threads use one device) */
+/* asan: scale 3 (the race has its full time without a tool) */
 #include "stress-model.h"
 
 #include <linux/kvm.h>

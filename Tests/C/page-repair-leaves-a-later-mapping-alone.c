@@ -4,6 +4,7 @@
  * range and from the same file offset: the new mapping shows its file and nothing else, and is not broken.
  */
 /* tsan: yes (several threads use one region) */
+/* asan: scale 3 (the race has its full time without a tool) */
 #include "guard-rig.h"
 #include "memory-rig.h"
 

@@ -4,6 +4,7 @@
  * one of them, whatever happens to the mapping meanwhile: unmapped, undone with all others, replaced in place, truncated.
  */
 /* tsan: yes (several threads use one region) */
+/* asan: scale 3 (the race has its full time without a tool) */
 #include "memory-rig.h"
 
 #define PAGES 16

@@ -4,6 +4,7 @@
  * it never see a hole or zeros, and where it is read-write a write works.
  */
 /* tsan: yes (several threads use one region) */
+/* asan: scale 3 (the race has its full time without a tool) */
 #include "memory-rig.h"
 
 static vhushmem_region *region;
