@@ -7,7 +7,7 @@ import tempfile
 
 from testing.kinds import RELEASE
 from testing.runner import FAIL, PASS, SKIP, Result, Test, run
-from testing.sources import c_sources, c_tests_of, opt_out, python_tests_of, scale
+from testing.sources import c_tests_of, opt_out, python_tests_of, scale
 
 
 def c_tests(kind, folder="C", under=lambda _: (), group="", environment=None, time_limit=300, is_in=lambda _: True):
@@ -81,5 +81,5 @@ def hostile_program(kind, source, environment):
 
 
 def hostile(kind=RELEASE, environment=None):
-    programs = [functools.partial(hostile_program, kind, source, environment or {}) for source in c_sources("hostile")]
+    programs = [functools.partial(hostile_program, kind, source, environment or {}) for source in c_tests_of("hostile")]
     return [kind.build_peers, *programs]
