@@ -6,6 +6,8 @@ import PackageDescription
 let swiftSettings: [SwiftSetting] = [
     // The compiler checks every @_cdecl function against the C headers.
     .enableExperimentalFeature("CImplementation"),
+    // A token of a lock cannot be kept.
+    .enableExperimentalFeature("Lifetimes"),
     // Tests make system calls fail; a released library has no such seam.
     .define("VHUSHMEM_FAULT_INJECTION", .when(configuration: .debug)),
 ]

@@ -5,19 +5,19 @@ import CLinux
 /// Slots of a VM that nothing uses.
 private final class SlotPool {
     private let vm: FileDescriptor
-    private let lock = Lock()
-    /// Guarded by `lock`: the next one last.
-    private var free: [UInt32]
+    private let lock = Lock<SlotPool>()
+    /// The next one last.
+    private var free: Lock<SlotPool>.Guarded<[UInt32]>
 
     init(_ vm: consuming FileDescriptor, free: [UInt32]) {
         self.vm = vm
-        self.free = free
+        self.free = .init(free)
     }
 
     func use(
         _ range: ByteRange, at guestAddress: UInt64, host: UnsafeMutableRawPointer, isWritable: Bool
     ) throws(ShmemError) -> UInt32 {
-        guard let slot = lock.withLock({ free.popLast() }) else {
+        guard let slot = lock.withLock({ held in free[held].popLast() }) else {
             throw ShmemError(ENOSPC, "no KVM slot is left for \(hex(range.length)) bytes at the guest's \(hex(guestAddress))")
         }
         do throws(Errno) {
@@ -26,7 +26,7 @@ private final class SlotPool {
             }
             return slot
         } catch {
-            lock.withLock { free.append(slot) }
+            lock.withLock { held in free[held].append(slot) }
             throw ShmemError(
                 error.code,
                 "KVM takes no slot of \(hex(range.length)) bytes at the guest's \(hex(guestAddress)): \(Errno.text(error.code))"
@@ -38,7 +38,7 @@ private final class SlotPool {
     func giveBack(_ slot: UInt32) -> Bool {
         do throws(Errno) {
             _ = try systemCall(.ioctl) { vhu_kvm_set_slot(vm.raw, slot, 0, 0, nil, false) }
-            lock.withLock { free.append(slot) }
+            lock.withLock { held in free[held].append(slot) }
             return true
         } catch {
             // It may still stand for something: it is not used again.
@@ -56,9 +56,8 @@ private final class SlotPool {
 /// Unchecked Sendable: what changes is guarded by `lock`.
 public final class KvmSlots: @unchecked Sendable {
     private let pool: SlotPool
-    private let lock = Lock()
-    /// Guarded by `lock`.
-    private var placed: [(region: Region, placement: KvmPlacement)] = []
+    private let lock = Lock<KvmSlots>()
+    private var placed = Lock<KvmSlots>.Guarded<[(region: Region, placement: KvmPlacement)]>([])
 
     private init(_ pool: SlotPool) {
         self.pool = pool
@@ -90,7 +89,7 @@ public final class KvmSlots: @unchecked Sendable {
 
     /// The VMM lets go of it: the guest loses every region.
     public func close() {
-        while let last = lock.withLock({ placed.last?.region }) { remove(last) }
+        while let last = lock.withLock({ held in placed[held].last?.region }) { remove(last) }
     }
 
     /// Puts a region at a guest address, a multiple of the page size. Throws EINVAL (the address), EEXIST (it has a place), ENOSPC (no slot
@@ -104,9 +103,9 @@ public final class KvmSlots: @unchecked Sendable {
             throw ShmemError(ENOMEM, "no memory for the slots of region \(region.id)")
         }
         try region.device.lock.withLock { () throws(ShmemError) in
-            let isFirst = lock.withLock { () -> Bool in
-                for other in placed where other.region === region { return false }
-                placed.append((region, placement))
+            let isFirst = lock.withLock { held -> Bool in
+                for other in placed[held] where other.region === region { return false }
+                placed[held].append((region, placement))
                 return true
             }
             guard isFirst else { throw ShmemError(EEXIST, "region \(region.id) has a place in the guest") }
@@ -116,7 +115,7 @@ public final class KvmSlots: @unchecked Sendable {
             } catch {
                 placement.leave()
                 if placement.isStuck { _ = Unmanaged.passRetained(region) }
-                lock.withLock { placed.removeAll { $0.placement === placement } }
+                lock.withLock { held in placed[held].removeAll { $0.placement === placement } }
                 throw error
             }
         }
@@ -126,9 +125,9 @@ public final class KvmSlots: @unchecked Sendable {
     @discardableResult
     public func remove(_ region: Region) -> Bool {
         region.device.lock.withLock {
-            let placement = lock.withLock { () -> KvmPlacement? in
-                guard let index = placed.firstIndex(where: { $0.region === region }) else { return nil }
-                return placed.remove(at: index).placement
+            let placement = lock.withLock { held -> KvmPlacement? in
+                guard let index = placed[held].firstIndex(where: { $0.region === region }) else { return nil }
+                return placed[held].remove(at: index).placement
             }
             guard let placement else { return false }
             region.remove(placement)

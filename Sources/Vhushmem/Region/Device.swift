@@ -6,7 +6,7 @@ import Synchronization
 /// What a device and its regions share: one lock, one quota. Regions outlive their device where somebody holds on to them.
 final class DeviceState {
     /// Guards what is said to be guarded by it in Device and Region, and every change of a window. Translating takes no lock.
-    let lock = Lock()
+    let lock = Lock<DeviceState>()
     /// Guarded by `lock`.
     var quota: Quota
     /// Guarded by `lock`.

@@ -17,11 +17,11 @@ public enum Guard {
     /// Installs a handler of SIGBUS for the whole process that does so, and hands what is not this library's to whoever was there before.
     /// Once for the life of the process: another call does nothing. Throws what sigaction does.
     public static func install() throws(ShmemError) {
-        let code = lock.withLock { () -> Int32 in
-            guard !isInstalled else { return 0 }
+        let code = lock.withLock { held -> Int32 in
+            guard !isInstalled[held] else { return 0 }
             do throws(Errno) {
                 _ = try systemCall(.sigaction) { vhu_handle_sigbus(handler, previous) }
-                isInstalled = true
+                isInstalled[held] = true
                 return 0
             } catch {
                 return error.code
@@ -30,8 +30,8 @@ public enum Guard {
         if code != 0 { throw ShmemError(code, "no handler of SIGBUS could be installed: \(Errno.text(code))") }
     }
 
-    private static let lock = Lock()
-    nonisolated(unsafe) private static var isInstalled = false
+    private static let lock = Lock<Guard>()
+    nonisolated(unsafe) private static var isInstalled = Lock<Guard>.Guarded(false)
     /// Who had the signal before; there for as long as the process is.
     nonisolated(unsafe) private static let previous: UnsafeMutablePointer<sigaction> = {
         let previous = UnsafeMutablePointer<sigaction>.allocate(capacity: 1)

@@ -16,13 +16,15 @@ final class GuardedRange {
     /// It was replaced.
     private let lost = Atomic(false)
     private let alarm: Alarm?
-    private var next: GuardedRange?
+    private var next = Guarded<GuardedRange?>(nil)
     /// Not owned: who precedes it owns it.
-    private var previous: Unmanaged<GuardedRange>?
+    private var previous = Guarded<Unmanaged<GuardedRange>?>(nil)
 
+    private typealias Guarded = Lock<GuardedRange>.Guarded
+    private typealias Held = Lock<GuardedRange>.Held
     /// Guards the list, which is process-wide because a signal is.
-    private static let lock = Lock()
-    nonisolated(unsafe) private static var first: GuardedRange?
+    private static let lock = Lock<GuardedRange>()
+    nonisolated(unsafe) private static var first = Guarded<GuardedRange?>(nil)
     /// So that a process that has none takes no lock in a handler.
     private static let count = Atomic<Int>(0)
 
@@ -44,10 +46,10 @@ final class GuardedRange {
     }
 
     private func enter() -> GuardedRange {
-        GuardedRange.lock.withLock {
-            next = GuardedRange.first
-            next?.previous = Unmanaged.passUnretained(self)
-            GuardedRange.first = self
+        GuardedRange.lock.withLock { held in
+            next[held] = GuardedRange.first[held]
+            next[held]?.previous[held] = Unmanaged.passUnretained(self)
+            GuardedRange.first[held] = self
         }
         _ = GuardedRange.count.wrappingAdd(1, ordering: .releasing)
         return self
@@ -55,15 +57,15 @@ final class GuardedRange {
 
     /// To be called before the addresses go.
     func end() {
-        GuardedRange.lock.withLock {
-            if let previous {
-                previous.takeUnretainedValue().next = next
+        GuardedRange.lock.withLock { held in
+            if let previous = previous[held] {
+                previous.takeUnretainedValue().next[held] = next[held]
             } else {
-                GuardedRange.first = next
+                GuardedRange.first[held] = next[held]
             }
-            next?.previous = previous
-            next = nil
-            previous = nil
+            next[held]?.previous[held] = previous[held]
+            next[held] = nil
+            previous[held] = nil
         }
         _ = GuardedRange.count.wrappingSubtract(1, ordering: .relaxed)
     }
@@ -75,14 +77,14 @@ final class GuardedRange {
             windows.removeAll(keepingCapacity: true)
             let needed = count.load(ordering: .acquiring)
             if windows.capacity <= needed { windows.reserveCapacity(2 &* needed &+ 16) }
-            let isComplete = lock.withLock { () -> Bool in
-                var range = first
+            let isComplete = lock.withLock { held -> Bool in
+                var range = first[held]
                 while let here = range {
                     if here.region != nil {
                         guard windows.count < windows.capacity else { return false }
                         windows.append(here.start..<here.start &+ here.length)
                     }
-                    range = here.next
+                    range = here.next[held]
                 }
                 return true
             }
@@ -106,14 +108,14 @@ final class GuardedRange {
         guard address != 0, count.load(ordering: .acquiring) > 0 else { return false }
         // The region is held for the rest of the way; whoever frees one that is being touched would have ended the process anyway.
         var region: Region?
-        let isCovered = lock.withLock { () -> Bool in
-            var range = first
+        let isCovered = lock.withLock { held -> Bool in
+            var range = first[held]
             while let here = range {
                 if address >= here.start, address &- here.start < here.length {
                     region = here.region?.takeUnretainedValue()
                     return region == nil && here.replaceAll()
                 }
-                range = here.next
+                range = here.next[held]
             }
             return false
         }

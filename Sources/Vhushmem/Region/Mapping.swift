@@ -31,13 +31,13 @@ public struct MappingDescription: Sendable {
 ///
 /// Live mappings that nobody asked about have no such object: their record in the region's table is all there is of them.
 ///
-/// Safe from any thread. Unchecked Sendable: `file` is guarded by `files`.
+/// Safe from any thread. Unchecked Sendable: `file` is guarded.
 public final class Mapping: @unchecked Sendable {
     private let asked: MappingDescription
     /// The file, until the mapping is added; then the kernel holds it, and this only in a region that keeps files.
-    private var file: FileDescriptor?
+    private var file: Lock<Mapping>.Guarded<FileDescriptor?>
     /// Guards the files of all mappings. Nothing is done with it held that may wait.
-    private static let files = Lock()
+    private static let files = Lock<Mapping>()
     /// Where byte 0 is in this process while the mapping is live; 0 before and after. Read by any thread.
     private let host: Atomic<UInt>
     private let wasAdded: Atomic<Bool>
@@ -53,9 +53,9 @@ public final class Mapping: @unchecked Sendable {
         host = Atomic(0)
         wasAdded = Atomic(false)
         // Before anything is thrown: Embedded Swift leaks an object whose initialiser gives up earlier.
-        file = nil
+        file = .init(nil)
         do throws(Errno) {
-            file = try FileDescriptor.duplicate(fd)
+            file = .init(try FileDescriptor.duplicate(fd))
         } catch {
             throw ShmemError(
                 error.code, .map(shmid: shmid, offset: offset, length: length),
@@ -67,7 +67,7 @@ public final class Mapping: @unchecked Sendable {
     init(live description: MappingDescription, at host: UnsafeMutableRawPointer) {
         asked = description
         isBroken.store(description.isBroken, ordering: .relaxed)
-        file = nil
+        file = .init(nil)
         self.host = Atomic(UInt(bitPattern: host))
         wasAdded = Atomic(true)
     }
@@ -97,8 +97,8 @@ public final class Mapping: @unchecked Sendable {
     /// The descriptor to map from; -1 when the mapping has none any more. Good for who has claimed the mapping, until it is live; after that
     /// where the region keeps files, so long as the mapping is held.
     var fd: Int32 {
-        Mapping.files.withLock {
-            switch file {
+        Mapping.files.withLock { held in
+            switch file[held] {
             case .some(let file): file.raw
             case .none: -1
             }
@@ -108,8 +108,8 @@ public final class Mapping: @unchecked Sendable {
     /// A new descriptor of the mapping's file, which is the caller's. Throws ENOENT where none was kept: the mapping is not part of a region
     /// that keeps files (`RegionOptions.keepsFiles`), or was live before anybody held it. EMFILE.
     public func duplicateDescriptor() throws(ShmemError) -> Int32 {
-        let made = Mapping.files.withLock { () -> Result<Int32, Errno>? in
-            switch file {
+        let made = Mapping.files.withLock { held -> Result<Int32, Errno>? in
+            switch file[held] {
             case .none: return nil
             case .some(let file):
                 do throws(Errno) {
@@ -137,8 +137,7 @@ public final class Mapping: @unchecked Sendable {
 
     /// Closes the file, which may wait for whoever keeps it: not with a lock held.
     func letFileGo() {
-        var gone: FileDescriptor?
-        Mapping.files.withLock { swap(&gone, &file) }
+        let gone = Mapping.files.withLock { held in file[held].take() }
         _ = consume gone
     }
 

@@ -103,17 +103,17 @@ enum ProcessBudget {
     static func measure(inside window: Range<UInt>? = nil) -> Int? {
         setEasyLimit(from: inUse)
         measuredAt.store(Clock.now(), ordering: .relaxed)
-        return measuring.withLock {
-            GuardedRange.listWindows(in: &windows)
+        return measuring.withLock { held in
+            GuardedRange.listWindows(in: &windows[held])
             var all = 0
             var ours = 0
             var inWindow = 0
             var next = 0
-            let isRead = ProcessMaps.forEachStart(readingInto: buffer) { start in
+            let isRead = ProcessMaps.forEachStart(readingInto: buffer[held]) { start in
                 all &+= 1
                 // Both are in ascending order.
-                while next < windows.count, windows[next].upperBound <= start { next &+= 1 }
-                if next < windows.count, windows[next].contains(start) { ours &+= 1 }
+                while next < windows[held].count, windows[held][next].upperBound <= start { next &+= 1 }
+                if next < windows[held].count, windows[held][next].contains(start) { ours &+= 1 }
                 if let window, window.contains(start) { inWindow &+= 1 }
             }
             guard isRead else { return nil }
@@ -123,11 +123,10 @@ enum ProcessBudget {
     }
 
     /// One thread counts at a time, with what is kept for that: a pair of map and unmap allocates nothing.
-    private static let measuring = Lock()
-    /// Guarded by `measuring`, as are those below.
-    nonisolated(unsafe) private static let buffer = UnsafeMutableRawPointer.allocate(
-        byteCount: ProcessMaps.bufferSize, alignment: 8)
-    nonisolated(unsafe) private static var windows: [Range<UInt>] = []
+    private static let measuring = Lock<ProcessBudget>()
+    nonisolated(unsafe) private static var buffer = Lock<ProcessBudget>.Guarded(
+        UnsafeMutableRawPointer.allocate(byteCount: ProcessMaps.bufferSize, alignment: 8))
+    nonisolated(unsafe) private static var windows = Lock<ProcessBudget>.Guarded<[Range<UInt>]>([])
 
     private static func set(program: Int) {
         let reserve = reserveByProgram.load(ordering: .relaxed)
@@ -154,34 +153,34 @@ enum ProcessBudget {
 /// these go for a moment, and the one that makes them fewer is made.
 enum Ballast {
     private static let pages = 6
-    private static let lock = Lock()
-    nonisolated(unsafe) private static var memory: UnsafeMutableRawPointer?
+    private static let lock = Lock<Ballast>()
+    nonisolated(unsafe) private static var memory = Lock<Ballast>.Guarded<UnsafeMutableRawPointer?>(nil)
     private static let length = Int(clamping: Page.size)
 
     /// Has them made, if they are not there. Their number is part of what the process has, not of the books.
     static func prepare() {
-        lock.withLock { if memory == nil { make() } }
+        lock.withLock { held in if memory[held] == nil { make(held) } }
     }
 
     /// Calls `body` while they are away; nil: there were none.
     static func lend<Result>(_ body: () -> Result) -> Result? {
-        lock.withLock {
-            guard let given = memory else { return nil }
+        lock.withLock { held in
+            guard let given = memory[held] else { return nil }
             // The whole range at once splits nothing, so the kernel does it at its limit too.
             guard (try? MemoryCalls.unmap(given, length &* pages)) != nil else { return nil }
-            memory = nil
-            defer { make() }
+            memory[held] = nil
+            defer { make(held) }
             return body()
         }
     }
 
-    /// With the lock held. Every other page has another protection, so that each is a mapping of its own.
-    private static func make() {
+    /// Every other page has another protection, so that each is a mapping of its own.
+    private static func make(_ held: Lock<Ballast>.Held) {
         guard
             let made = try? MemoryCalls.map(
                 nil, length &* pages, protection: PROT_NONE, flags: MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE)
         else { return }
-        memory = made
+        memory[held] = made
         for page in stride(from: 0, to: pages, by: 2) {
             try? MemoryCalls.protect(made + page &* length, length, PROT_READ)
         }

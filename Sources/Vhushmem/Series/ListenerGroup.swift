@@ -9,16 +9,18 @@ import CVhushmem
 final class ListenerGroup {
     private typealias Listener = UnsafeMutablePointer<MemoryListener>
 
-    private let lock = Lock()
-    private let callEnded = Condition()
-    /// Guarded by `lock`, as are those below: by priority, the lowest first.
-    private var listeners: [UnsafeMutablePointer<MemoryListener>] = []
-    /// Begin was called and commit was not yet.
-    private var hasBegun = false
-    /// Calls that are under way.
-    private var calls: [(listener: UnsafeMutablePointer<MemoryListener>, thread: pthread_t)] = []
+    private typealias Guarded = Lock<ListenerGroup>.Guarded
 
-    var isEmpty: Bool { lock.withLock { listeners.isEmpty } }
+    private let lock = Lock<ListenerGroup>()
+    private let callEnded = Condition()
+    /// By priority, the lowest first.
+    private var listeners = Guarded<[Listener]>([])
+    /// Begin was called and commit was not yet.
+    private var hasBegun = Guarded(false)
+    /// Calls that are under way.
+    private var calls = Guarded<[(listener: Listener, thread: pthread_t)]>([])
+
+    var isEmpty: Bool { lock.withLock { held in listeners[held].isEmpty } }
 
     /// Adds a listener and tells it what is there already.
     func add(_ listener: UnsafeMutablePointer<MemoryListener>, existing sections: [MemoryRegionSection]) {
@@ -27,19 +29,21 @@ final class ListenerGroup {
             for var section in sections { listener.pointee.region_add?(listener, &section) }
             listener.pointee.commit?(listener)
         }
-        lock.withLock {
-            let index = listeners.firstIndex { $0.pointee.priority > listener.pointee.priority } ?? listeners.count
-            listeners.insert(listener, at: index)
+        lock.withLock { held in
+            let next = listeners[held].firstIndex { $0.pointee.priority > listener.pointee.priority }
+            listeners[held].insert(listener, at: next ?? listeners[held].count)
         }
     }
 
     /// Tells a listener that what is there is gone for it, and takes it out. Waits for calls of it that other threads are in.
     func remove(_ listener: UnsafeMutablePointer<MemoryListener>, existing sections: [MemoryRegionSection]) {
-        let wasThere = lock.withLock { () -> Bool in
-            guard listeners.contains(listener) else { return false }
-            listeners.removeAll { $0 == listener }
+        let wasThere = lock.withLock { held -> Bool in
+            guard listeners[held].contains(listener) else { return false }
+            listeners[held].removeAll { $0 == listener }
             let thread = pthread_self()
-            while calls.contains(where: { $0.listener == listener && $0.thread != thread }) { lock.wait(for: callEnded) }
+            while calls[held].contains(where: { $0.listener == listener && $0.thread != thread }) {
+                lock.wait(for: callEnded, held)
+            }
             return true
         }
         guard wasThere, !sections.isEmpty else { return }
@@ -66,36 +70,36 @@ final class ListenerGroup {
 
     /// Commits now, or at the end of the thread's transaction.
     func commit() {
-        guard lock.withLock({ hasBegun }) else { return }
+        guard lock.withLock({ held in hasBegun[held] }) else { return }
         if MemoryTransaction.isOpen { return MemoryTransaction.postpone(self) }
-        lock.withLock { hasBegun = false }
+        lock.withLock { held in hasBegun[held] = false }
         for listener in all { call(listener) { $0.pointee.commit?($0) } }
     }
 
-    private var all: [UnsafeMutablePointer<MemoryListener>] { lock.withLock { listeners } }
+    private var all: [Listener] { lock.withLock { held in listeners[held] } }
 
     /// Calls a listener, with no lock held, if it is still there: a callback may take listeners out and free them, and so may another thread.
     private func call(_ listener: Listener, _ body: (Listener) -> Void) {
         let thread = pthread_self()
-        let isThere = lock.withLock { () -> Bool in
-            guard listeners.contains(listener) else { return false }
-            calls.append((listener, thread))
+        let isThere = lock.withLock { held -> Bool in
+            guard listeners[held].contains(listener) else { return false }
+            calls[held].append((listener, thread))
             return true
         }
         guard isThere else { return }
         body(listener)
-        lock.withLock {
-            if let index = calls.lastIndex(where: { $0.listener == listener && $0.thread == thread }) {
-                calls.remove(at: index)
+        lock.withLock { held in
+            if let index = calls[held].lastIndex(where: { $0.listener == listener && $0.thread == thread }) {
+                calls[held].remove(at: index)
             }
             callEnded.wakeAll()
         }
     }
 
     private func beginOnce() {
-        let isFirst = lock.withLock { () -> Bool in
-            defer { hasBegun = true }
-            return !hasBegun
+        let isFirst = lock.withLock { held -> Bool in
+            defer { hasBegun[held] = true }
+            return !hasBegun[held]
         }
         guard isFirst else { return }
         for listener in all { call(listener) { $0.pointee.begin?($0) } }
