@@ -22,7 +22,7 @@ import Testing
         #expect(chunks << 21 == 1 << 36, "64 GiB of a region")
         let device = Device()
         let regions = try (0..<4).map { try device.addRegion(id: $0, size: size) }
-        let indexed = regions.map { $0.index.chunkCount }
+        let indexed = regions.map { $0.indexReader.chunkCount }
         #expect(indexed.allSatisfy { $0 <= chunks })
         #expect(indexed.reduce(0, +) <= IndexBudget.chunksOfDevice)
         #expect(indexed[2] == 0 && indexed[3] == 0)
@@ -43,7 +43,7 @@ import Testing
         for _ in 0..<64 {
             let device = Device()
             let region = try device.addRegion(id: 0, size: 1 << 37)
-            #expect(region.index.chunkCount > 0)
+            #expect(region.indexReader.chunkCount > 0)
         }
     }
 }

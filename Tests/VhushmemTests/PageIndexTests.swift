@@ -75,7 +75,7 @@ private final class Index {
     }
 
     func covers(_ offset: UInt64, length: UInt64, forWriting: Bool) -> Bool {
-        index.covers(offset, length: length, forWriting: forWriting)
+        index.reader.covers(offset, length: length, forWriting: forWriting)
     }
 }
 

@@ -264,3 +264,13 @@ struct Random: RandomNumberGenerator {
         next() % bound
     }
 }
+
+extension Region {
+    var hasSoundTable: Bool {
+        device.lock.withLock { held in table[held].checkInvariants() }
+    }
+
+    func isCovered(at page: UInt64) -> Bool {
+        device.lock.withLock { held in covers[held].cover(of: page) != nil }
+    }
+}

@@ -31,12 +31,14 @@ import Testing
     @Test func partsAreFilledAndClearedWithoutAGap() throws {
         let window = try Window.reserve(size: 16 * pageSize, holeProtection: PROT_NONE)
         let part = try #require(ByteRange(start: 4 * pageSize, length: 2 * pageSize))
-        try window.fill(part, protection: PROT_READ | PROT_WRITE)
+        // What is in a window is guarded.
+        let lock = Lock<DeviceState>()
+        try lock.withLock { held throws(Errno) in try window.fill(part, protection: PROT_READ | PROT_WRITE, held) }
         (window.baseAddress + Int(part.start)).storeBytes(of: 7, as: UInt8.self)
         #expect(isReserved(window))
-        try window.clear(part)
+        _ = try lock.withLock { held throws(Errno) in try window.clear(part, held) }
         #expect(isReserved(window))
-        try window.fill(part, protection: PROT_READ)
+        try lock.withLock { held throws(Errno) in try window.fill(part, protection: PROT_READ, held) }
         #expect((window.baseAddress + Int(part.start)).load(as: UInt8.self) == 0)
     }
 
@@ -90,14 +92,20 @@ import Testing
                 var wasLost = false
                 let moved = losing(.mremap) {
                     errno { () throws(Errno) in
-                        let prepared = try PreparedMapping.make(fd: file.fd, plan, advice: nil)
-                        try window.place(prepared, at: part.start, wasLost: &wasLost)
+                        try region.device.lock.withLock { held throws(Errno) in
+                            let prepared = try PreparedMapping.make(fd: file.fd, plan, advice: nil)
+                            try window.place(prepared, at: part.start, wasLost: &wasLost, held)
+                        }
                     }
                 }
                 #expect(wasLost)
                 #expect(moved == ENOMEM)
                 let filled = losing(.mmap) {
-                    errno { () throws(Errno) in try window.fill(part, protection: PROT_READ | PROT_WRITE) }
+                    errno { () throws(Errno) in
+                        try region.device.lock.withLock { held throws(Errno) in
+                            try window.fill(part, protection: PROT_READ | PROT_WRITE, held)
+                        }
+                    }
                 }
                 #expect(filled == ENOMEM)
                 #expect(map() == nil)

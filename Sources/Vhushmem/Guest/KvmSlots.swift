@@ -102,20 +102,20 @@ public final class KvmSlots: @unchecked Sendable {
         guard let placement = KvmPlacement(of: region, at: guestAddress, pool) else {
             throw ShmemError(ENOMEM, "no memory for the slots of region \(region.id)")
         }
-        try region.device.lock.withLock { () throws(ShmemError) in
-            let isFirst = lock.withLock { held -> Bool in
-                for other in placed[held] where other.region === region { return false }
-                placed[held].append((region, placement))
+        try region.device.lock.withLock { held throws(ShmemError) in
+            let isFirst = lock.withLock { own -> Bool in
+                for other in placed[own] where other.region === region { return false }
+                placed[own].append((region, placement))
                 return true
             }
             guard isFirst else { throw ShmemError(EEXIST, "region \(region.id) has a place in the guest") }
             do throws(ShmemError) {
-                try placement.enter(region)
-                try region.add(placement)
+                try placement.enter(region, held)
+                try region.add(placement, held)
             } catch {
-                placement.leave()
-                if placement.isStuck { _ = Unmanaged.passRetained(region) }
-                lock.withLock { held in placed[held].removeAll { $0.placement === placement } }
+                placement.leave(held)
+                if placement.isStuck[held] { _ = Unmanaged.passRetained(region) }
+                lock.withLock { own in placed[own].removeAll { $0.placement === placement } }
                 throw error
             }
         }
@@ -124,88 +124,88 @@ public final class KvmSlots: @unchecked Sendable {
     /// Takes a region away from the guest. When it returns, no slot shows anything of it. False: it had no place.
     @discardableResult
     public func remove(_ region: Region) -> Bool {
-        region.device.lock.withLock {
-            let placement = lock.withLock { held -> KvmPlacement? in
-                guard let index = placed[held].firstIndex(where: { $0.region === region }) else { return nil }
-                return placed[held].remove(at: index).placement
+        region.device.lock.withLock { held in
+            let placement = lock.withLock { own -> KvmPlacement? in
+                guard let index = placed[own].firstIndex(where: { $0.region === region }) else { return nil }
+                return placed[own].remove(at: index).placement
             }
             guard let placement else { return false }
-            region.remove(placement)
-            placement.leave()
+            region.remove(placement, held)
+            placement.leave(held)
             // A slot that KVM keeps still shows the window: then the window stays, for as long as the process does.
-            if placement.isStuck { _ = Unmanaged.passRetained(region) }
+            if placement.isStuck[held] { _ = Unmanaged.passRetained(region) }
             return true
         }
     }
 }
 
-/// A region in a guest. What changes is guarded by the lock of the region's device.
+/// A region in a guest.
 private final class KvmPlacement: RegionFollower {
     private let guestAddress: UInt64
     private let pool: SlotPool
     /// Each mapping has a slot of its own. Otherwise the window has one.
     private let isByMapping: Bool
-    private var windowSlot: UInt32?
+    private var windowSlot = Region.Guarded<UInt32?>(nil)
     /// By offset, the word being the slot.
-    private let slots: MappingTable
+    private let slots: Region.Guarded<MappingTable>
     /// KVM kept a slot that was to go.
-    private(set) var isStuck = false
+    private(set) var isStuck = Region.Guarded(false)
 
     init?(of region: Region, at guestAddress: UInt64, _ pool: SlotPool) {
         guard let slots = MappingTable(pageSize: Page.size) else { return nil }
         self.guestAddress = guestAddress
         self.pool = pool
-        self.slots = slots
+        self.slots = Region.Guarded(slots)
         isByMapping = region.options.strategy == .slots
     }
 
     /// Gives the window its slot, if it is to have one.
-    func enter(_ region: Region) throws(ShmemError) {
+    func enter(_ region: Region, _ held: Region.Held) throws(ShmemError) {
         guard !isByMapping, let whole = ByteRange(start: 0, length: region.size) else { return }
-        windowSlot = try pool.use(whole, at: guestAddress, host: region.window.baseAddress, isWritable: true)
+        windowSlot[held] = try pool.use(whole, at: guestAddress, host: region.window.baseAddress, isWritable: true)
     }
 
-    func leave() {
-        if let slot = windowSlot.take() { giveBack(slot) }
-        allMappingsGo()
+    func leave(_ held: Region.Held) {
+        if let slot = windowSlot[held].take() { giveBack(slot, held) }
+        allMappingsGo(held)
     }
 
-    private func giveBack(_ slot: UInt32) {
-        if !pool.giveBack(slot) { isStuck = true }
+    private func giveBack(_ slot: UInt32, _ held: Region.Held) {
+        if !pool.giveBack(slot) { isStuck[held] = true }
     }
 
-    func mappingComes(_ record: MappingRecord, _ pages: ByteRange, in window: Window) throws(ShmemError) {
+    func mappingComes(_ record: MappingRecord, _ pages: ByteRange, in window: Window, _ held: Region.Held) throws(ShmemError) {
         guard isByMapping else { return }
         let slot = try pool.use(
             pages, at: guestAddress &+ pages.start, host: window.baseAddress + Int(clamping: pages.start),
             isWritable: MappingWord(bits: record.word).isWritable)
         let entry = MappingRecord(start: record.start, length: record.length, fileOffset: 0, word: UInt64(slot))
-        guard case .done = slots.insert(entry) else {
-            giveBack(slot)
+        guard case .done = slots[held].insert(entry) else {
+            giveBack(slot, held)
             throw ShmemError(ENOMEM, "no memory for the slot of the mapping at \(hex(record.start))")
         }
     }
 
-    func mappingGoes(_ record: MappingRecord) {
-        if let entry = slots.remove(at: record.start) { giveBack(UInt32(truncatingIfNeeded: entry.word)) }
+    func mappingGoes(_ record: MappingRecord, _ held: Region.Held) {
+        if let entry = slots[held].remove(at: record.start) { giveBack(UInt32(truncatingIfNeeded: entry.word), held) }
     }
 
-    func allMappingsGo() {
-        while let entry = slots.first(endingAfter: 0).flatMap({ slots.remove(at: $0.start) }) {
-            giveBack(UInt32(truncatingIfNeeded: entry.word))
+    func allMappingsGo(_ held: Region.Held) {
+        while let entry = slots[held].first(endingAfter: 0).flatMap({ slots[held].remove(at: $0.start) }) {
+            giveBack(UInt32(truncatingIfNeeded: entry.word), held)
         }
     }
 
     /// The memory behind a slot may change as it likes. Whether it can be written may not: KVM wants a new slot for that.
     func mappingIsExchanged(
-        _ old: MappingRecord, for new: MappingRecord, _ pages: ByteRange, in window: Window
+        _ old: MappingRecord, for new: MappingRecord, _ pages: ByteRange, in window: Window, _ held: Region.Held
     ) throws(ShmemError) {
         guard MappingWord(bits: old.word).isWritable != MappingWord(bits: new.word).isWritable else { return }
-        mappingGoes(old)
+        mappingGoes(old, held)
         do throws(ShmemError) {
-            try mappingComes(new, pages, in: window)
+            try mappingComes(new, pages, in: window, held)
         } catch {
-            try? mappingComes(old, pages, in: window)
+            try? mappingComes(old, pages, in: window, held)
             throw error
         }
     }

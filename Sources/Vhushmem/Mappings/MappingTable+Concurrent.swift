@@ -16,6 +16,20 @@ import CLinux
 /// * reader: reads, *acquire fence*, sequence again. The reads are done before the second look at the sequence.
 /// * one writer follows another under the owner's lock, which orders them; so a writer reads the sequence plainly.
 extension MappingTable {
+    /// What any thread may ask the table at any time, while it is there.
+    struct Reader {
+        private let table: MappingTable
+
+        init(_ table: MappingTable) {
+            self.table = table
+        }
+
+        @inline(__always)
+        func find(containing offset: UInt64, length: UInt64) -> MappingRecord? {
+            table.concurrentFind(containing: offset, length: length)
+        }
+    }
+
     /// From here to `endChange` readers start over, so nothing in between may wait: no system call, no allocation.
     @inline(__always)
     func beginChange() {

@@ -34,11 +34,13 @@ import CLinux
 ///
 /// Stores are releases and loads are acquires: who sees that a page is mapped sees what was done before, the mapping of its file
 /// first of all.
+///
+/// This file: what the one writer does. `+Reader`: what any thread may ask.
 struct PageIndex: ~Copyable {
     /// A page here is 4096 bytes, where the kernel's pages are larger too: mappings own a multiple.
-    private static var pageShift: UInt64 { 12 }
-    private static var chunkShift: UInt64 { 21 }
-    private static var chunkBytes: UInt64 { 1 << chunkShift }
+    static var pageShift: UInt64 { 12 }
+    static var chunkShift: UInt64 { 21 }
+    static var chunkBytes: UInt64 { 1 << chunkShift }
     /// A chunk's last page.
     private static var lastPage: UInt64 { 511 }
     /// Words of bits for a chunk's pages: two bits a page.
@@ -50,9 +52,8 @@ struct PageIndex: ~Copyable {
     /// When so many chunks have got bits and no mapping is left, the bits' memory is given back.
     private static var chunksBeforeRelease: UInt64 { 256 }
 
-    /// 0: none is wanted, or there was no memory.
-    let chunkCount: UInt64
-    private let words: UnsafeMutablePointer<UInt64>?
+    /// What any thread may ask.
+    let reader: Reader
     /// How many chunks have got bits since their memory was last given back.
     private let chunksWithBits: UnsafeMutablePointer<UInt64>
 
@@ -68,15 +69,17 @@ struct PageIndex: ~Copyable {
         // No overflow: there are no more chunks than the largest index has.
         let count = Int(truncatingIfNeeded: min(chunks, PageIndex.largestIndex) &* (1 &+ PageIndex.bitWords))
         guard count > 0, let memory = PageIndex.reserve(count) else {
-            chunkCount = 0
-            words = nil
+            // Nobody looks at the words of no chunks.
+            reader = Reader(chunkCount: 0, words: chunksWithBits)
             return
         }
-        chunkCount = min(chunks, PageIndex.largestIndex)
-        words = memory
+        reader = Reader(chunkCount: min(chunks, PageIndex.largestIndex), words: memory)
         // Whoever translates finds the chunks' words without a page fault. Those of the pages are read only where they were written.
         try? MemoryCalls.advise(memory, PageIndex.pages(of: chunkCount), vhu_madv_populate_read)
     }
+
+    var chunkCount: UInt64 { reader.chunkCount }
+    private var words: UnsafeMutablePointer<UInt64> { reader.words }
 
     private static func reserve(_ count: Int) -> UnsafeMutablePointer<UInt64>? {
         let bytes = count &* MemoryLayout<UInt64>.stride
@@ -91,9 +94,8 @@ struct PageIndex: ~Copyable {
     }
 
     deinit {
+        if chunkCount > 0 { try? MemoryCalls.unmap(words, byteCount) }
         chunksWithBits.deallocate()
-        guard let words else { return }
-        try? MemoryCalls.unmap(words, byteCount)
     }
 
     private var byteCount: Int {
@@ -103,28 +105,6 @@ struct PageIndex: ~Copyable {
     /// The bytes of so many words, in whole pages of the kernel's.
     private static func pages(of words: UInt64) -> Int {
         Int(truncatingIfNeeded: (words &* 8 &+ Page.size &- 1) & ~(Page.size &- 1))
-    }
-
-    // MARK: - What readers ask
-
-    /// Yes: one live mapping covered all of [offset, offset + length), and allows the access, at a moment within the call. No: the
-    /// table may know better. Any numbers may be asked for, by any thread.
-    @inline(__always)
-    func covers(_ offset: UInt64, length: UInt64, forWriting: Bool) -> Bool {
-        let chunk = offset >> PageIndex.chunkShift
-        let start = offset & (PageIndex.chunkBytes &- 1)
-        // A length of 0 becomes the greatest number here, and what passes can't wrap around.
-        guard chunk < chunkCount, length &- 1 < PageIndex.chunkBytes &- start else { return false }
-        let first = start >> PageIndex.pageShift
-        let last = (start &+ (length &- 1)) >> PageIndex.pageShift
-        // SAFETY: there is a chunk, so there are words: one for each chunk, and 16 more for each chunk behind those. An offset in the
-        // chunk belongs to one of its 16, of 2^17 bytes each.
-        let words = self.words.unsafelyUnwrapped
-        let word = vhu_load_acquire(words + Int(truncatingIfNeeded: chunk))
-        if word & ChunkWord.isBits == 0 { return ChunkWord.hasRun(word, first, last, forWriting: forWriting) }
-        guard first == last else { return false }
-        let bits = vhu_load_acquire(words + Int(truncatingIfNeeded: placeOfBits(offset)))
-        return bits &>> (first &* 2) & (forWriting ? 2 : 1) != 0
     }
 
     // MARK: - What the writer does
@@ -159,7 +139,7 @@ struct PageIndex: ~Copyable {
             chunk = pages.start >> PageIndex.chunkShift
             guard pages.length == 1 << PageIndex.pageShift, chunk < index.chunkCount, index[chunk] & ChunkWord.isBits != 0
             else { return nil }
-            place = index.placeOfBits(pages.start)
+            place = index.reader.placeOfBits(pages.start)
             shift = pages.start >> PageIndex.pageShift &* 2
         }
     }
@@ -178,7 +158,7 @@ struct PageIndex: ~Copyable {
         let length = byteCount &- start
         // SAFETY: the pages behind that in which the last chunk's word is; who has got bits has words.
         if length > 0 {
-            try? MemoryCalls.advise(UnsafeMutableRawPointer(words.unsafelyUnwrapped) + start, length, MADV_DONTNEED)
+            try? MemoryCalls.advise(UnsafeMutableRawPointer(words) + start, length, MADV_DONTNEED)
         }
     }
 
@@ -293,25 +273,19 @@ struct PageIndex: ~Copyable {
         while true {
             let end = min(last, page | 31)
             let mask = UInt64.max &<< (page &* 2) & UInt64.max &>> (62 &- (end & 31) &* 2)
-            let place = placeOfBits(chunk << PageIndex.chunkShift | page << PageIndex.pageShift)
+            let place = reader.placeOfBits(chunk << PageIndex.chunkShift | page << PageIndex.pageShift)
             self[place] = self[place] & ~mask | bits & mask
             if end == last { return }
             page = end &+ 1
         }
     }
 
-    /// Which word has the bits of the page at an offset: behind those of the chunks there is one for each 32 pages.
-    @inline(__always)
-    private func placeOfBits(_ offset: UInt64) -> UInt64 {
-        chunkCount &+ offset >> (PageIndex.pageShift &+ 5)
-    }
-
     /// A word, as the one writer sees it: its own loads race with nobody's stores.
     private subscript(index: UInt64) -> UInt64 {
         // SAFETY: who asks has a chunk, so there are words; and it names that of a chunk, or one of the chunk's pages.
-        @inline(__always) get { words.unsafelyUnwrapped[Int(truncatingIfNeeded: index)] }
+        @inline(__always) get { words[Int(truncatingIfNeeded: index)] }
         @inline(__always) nonmutating set {
-            vhu_store_release(words.unsafelyUnwrapped + Int(truncatingIfNeeded: index), newValue)
+            vhu_store_release(words + Int(truncatingIfNeeded: index), newValue)
         }
     }
 }

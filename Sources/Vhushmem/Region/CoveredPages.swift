@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
 import CLinux
+import Synchronization
 
 /// Pages of a window that show private memory in the place of what belongs there. Bounded, so that neither a guest nor a back-end can
 /// make the host allocate without end. There is room for all from the start: pages are covered in signal handlers too.
@@ -126,6 +127,28 @@ struct CoveredPages: ~Copyable {
         }
         count = count &- 1
         return page
+    }
+}
+
+/// What a thread that copies bytes, and holds no lock, has to know of the pages that hide a loss: whether there are any, and whether that
+/// has changed.
+struct CoverState: ~Copyable {
+    /// How many there are, in 16 bits, and above them how often that has changed.
+    private let word = Atomic<UInt64>(0)
+
+    struct Look: Equatable {
+        fileprivate let word: UInt64
+        var hasNone: Bool { word & 0xffff == 0 }
+    }
+
+    borrowing func look() -> Look { Look(word: word.load(ordering: .acquiring)) }
+
+    /// The number of such pages changes. To be called before one is put into the window, and after it has gone: who copied bytes of it
+    /// meanwhile sees that the number has changed, or that it is not 0, and waits for the lock.
+    borrowing func count(_ change: Int64, _ held: DeviceState.Held) {
+        let now = word.load(ordering: .relaxed)
+        let count = UInt64(bitPattern: Int64(bitPattern: now & 0xffff) &+ change) & 0xffff
+        word.store((now &>> 16 &+ 1) &<< 16 | count, ordering: .releasing)
     }
 }
 

@@ -15,7 +15,7 @@ extension Device {
     }
 
     func writeStatus(to json: JsonText, _ key: StaticString?, _ maximumMappings: UInt64) {
-        let quota = state.lock.withLock { state.quota }
+        let quota = state.lock.withLock { held in state.quota[held] }
         json.beginObject(key)
         quota.write(to: json)
         json.beginObject("process")
@@ -73,7 +73,7 @@ extension Region {
             // Memory is not asked for with the lock held. Meanwhile there may be more mappings than there is room for.
             let room = UnsafeMutableBufferPointer<MappingRecord>.allocate(
                 capacity: Int(clamping: min(maximum, live &+ live / 8)))
-            let (quota, count) = device.lock.withLock { (self.quota, table.copyRecords(into: room)) }
+            let (quota, count) = device.lock.withLock { held in (self.quota[held], table[held].copyRecords(into: room)) }
             if UInt64(count) == min(maximum, quota.mappings) { return (quota, room, count) }
             room.deallocate()
             live = quota.mappings

@@ -5,20 +5,21 @@ import Synchronization
 
 /// What a device and its regions share: one lock, one quota. Regions outlive their device where somebody holds on to them.
 final class DeviceState {
-    /// Guards what is said to be guarded by it in Device and Region, and every change of a window. Translating takes no lock.
+    typealias Held = Lock<DeviceState>.Held
+    typealias Guarded = Lock<DeviceState>.Guarded
+
+    /// Guards the device, its regions and their windows. Translating takes no lock.
     let lock = Lock<DeviceState>()
-    /// Guarded by `lock`.
-    var quota: Quota
-    /// Guarded by `lock`.
-    var undumped = UndumpedRanges()
-    /// Guarded by `lock`: nothing is mapped any more once it is set.
-    var isGone = false
-    /// Guarded by `lock`: raised when a mapping becomes broken. Once it is there it stays.
-    private(set) var alarm: Alarm?
+    var quota: Guarded<Quota>
+    var undumped = Guarded(UndumpedRanges())
+    /// Nothing is mapped any more once it is set.
+    var isGone = Guarded(false)
+    /// Raised when a mapping becomes broken. Once it is there it stays.
+    private(set) var alarm = Guarded<Alarm?>(nil)
     /// What the page indexes of its regions may take.
     let indexBudget = IndexBudget(chunks: IndexBudget.chunksOfDevice)
-    /// Guarded by `lock`: the number of the last mapping that was made.
-    private var lastGeneration: UInt64 = 0
+    /// The number of the last mapping that was made.
+    private var lastGeneration = Guarded<UInt64>(0)
     /// When a loop should look at them next, in microseconds; 0: at no time.
     private let careTime = Atomic<UInt64>(0)
     /// How many regions have observers. As a rule none has, and who only wants to know that takes no lock.
@@ -26,14 +27,14 @@ final class DeviceState {
     var isObserved: Bool { observedRegions.load(ordering: .relaxed) > 0 }
 
     init(quota: Quota) {
-        self.quota = quota
+        self.quota = Guarded(quota)
     }
 
-    /// A number that no mapping of the device had before. With the lock held.
+    /// A number that no mapping of the device had before.
     @inline(__always)
-    func nextGeneration() -> UInt64 {
-        lastGeneration &+= 1
-        return lastGeneration
+    func nextGeneration(_ held: Held) -> UInt64 {
+        lastGeneration[held] &+= 1
+        return lastGeneration[held]
     }
 
     /// When a loop should call `Device.care` next, in microseconds; nil: at no time.
@@ -43,17 +44,17 @@ final class DeviceState {
         return time == 0 ? nil : time
     }
 
-    /// Has a loop look at the regions at `time`, if it would not do so before. With the lock held.
-    func careSoon(at time: UInt64) {
+    /// Has a loop look at the regions at `time`, if it would not do so before.
+    func careSoon(at time: UInt64, _ held: Held) {
         let planned = careTime.load(ordering: .relaxed)
         guard planned == 0 || time < planned else { return }
         careTime.store(time, ordering: .relaxed)
         // It may be waiting for something else.
-        if planned == 0 { alarm?.raise() }
+        if planned == 0 { alarm[held]?.raise() }
     }
 
     func planCare(at time: UInt64?) {
-        lock.withLock { careTime.store(time ?? 0, ordering: .relaxed) }
+        lock.withLock { _ in careTime.store(time ?? 0, ordering: .relaxed) }
     }
 
     func countObserved(_ change: Int) {
@@ -62,11 +63,11 @@ final class DeviceState {
 
     /// The alarm, made when it is first asked for.
     func useAlarm() throws(Errno) -> Alarm {
-        if let alarm = lock.withLock({ alarm }) { return alarm }
+        if let alarm = lock.withLock({ held in alarm[held] }) { return alarm }
         let made = try Alarm.make()
-        return lock.withLock {
-            let used = alarm ?? made
-            alarm = used
+        return lock.withLock { held in
+            let used = alarm[held] ?? made
+            alarm[held] = used
             return used
         }
     }
@@ -74,16 +75,15 @@ final class DeviceState {
 
 /// A vhost-user device, as far as shared memory goes: its regions. Safe from any thread.
 ///
-/// The mappings of its regions end with it, even where somebody still holds a region. Unchecked Sendable: what changes is guarded
-/// by `state.lock`.
+/// The mappings of its regions end with it, even where somebody still holds a region. Unchecked Sendable: what changes is guarded.
 public final class Device: @unchecked Sendable {
     let state: DeviceState
-    /// Every region that the device has. Guarded by `state.lock`.
-    private var regions: [Region] = []
-    /// What `removeRegions` took out, until it can be released. Guarded by `state.lock`.
-    private var removed: [Region] = []
-    /// The address of the object of each region that it has, by id; 0: none. Changed with `state.lock` held, and read without: each
-    /// request begins here.
+    /// Every region that the device has.
+    private var regions = DeviceState.Guarded<[Region]>([])
+    /// What `removeRegions` took out, until it can be released.
+    private var removed = DeviceState.Guarded<[Region]>([])
+    /// The address of the object of each region that it has, by id; 0: none. `publish` changes them with the lock held; they are read
+    /// without: each request begins here.
     private let addresses: UnsafeMutablePointer<UInt64>
     /// `oneUser` for each thread that uses a region by its address alone, and `hasRemoved` while there is something in `removed`.
     ///
@@ -102,8 +102,11 @@ public final class Device: @unchecked Sendable {
     }
 
     deinit {
-        state.lock.withLock { state.isGone = true }
-        for region in regions + removed { region.unmapAll() }
+        let all = state.lock.withLock { held in
+            state.isGone[held] = true
+            return regions[held] + removed[held]
+        }
+        for region in all { region.unmapAll() }
         addresses.deallocate()
     }
 
@@ -115,10 +118,10 @@ public final class Device: @unchecked Sendable {
         if region(id: id) != nil { throw ShmemError(EEXIST, .region(shmid: id, size: size), .exists) }
         let region = try Region.make(id: id, size: size, options: options, device: state)
         // Somebody else may have been quicker since the first look, which only saves reserving a window for nothing.
-        let isFirst = state.lock.withLock {
+        let isFirst = state.lock.withLock { held in
             guard unretainedRegion(id: id) == nil else { return false }
-            regions.append(region)
-            publish(UInt64(UInt(bitPattern: Unmanaged.passUnretained(region).toOpaque())), id: id)
+            regions[held].append(region)
+            publish(UInt64(UInt(bitPattern: Unmanaged.passUnretained(region).toOpaque())), id: id, held)
             return true
         }
         guard isFirst else { throw ShmemError(EEXIST, .region(shmid: id, size: size), .exists) }
@@ -128,7 +131,7 @@ public final class Device: @unchecked Sendable {
     /// The region with this id; nil: there is none.
     public func region(id: UInt8) -> Region? {
         // With the lock held nothing is removed: the reference is taken in time.
-        state.lock.withLock { unretainedRegion(id: id)?.takeUnretainedValue() }
+        state.lock.withLock { _ in unretainedRegion(id: id)?.takeUnretainedValue() }
     }
 
     /// The same, for who holds the lock, or is counted among the users.
@@ -161,24 +164,24 @@ public final class Device: @unchecked Sendable {
         try result.get()
     }
 
-    private func publish(_ address: UInt64, id: UInt8) {
+    private func publish(_ address: UInt64, id: UInt8, _ held: DeviceState.Held) {
         // SAFETY: as above.
         vhu_store_release(addresses + Int(id), address)
     }
 
     /// All regions, in the order of their ids.
     public var allRegions: [Region] {
-        state.lock.withLock { (0...UInt8.max).compactMap { unretainedRegion(id: $0)?.takeUnretainedValue() } }
+        state.lock.withLock { _ in (0...UInt8.max).compactMap { unretainedRegion(id: $0)?.takeUnretainedValue() } }
     }
 
     /// How many mappings are live in all regions together.
     public var mappingCount: UInt64 {
-        state.lock.withLock { state.quota.mappings }
+        state.lock.withLock { held in state.quota[held].mappings }
     }
 
     /// How many bytes, in whole pages, are mapped in all regions together.
     public var mappedBytes: UInt64 {
-        state.lock.withLock { state.quota.bytes }
+        state.lock.withLock { held in state.quota[held].bytes }
     }
 
     /// Undoes every mapping of every region. Returns how many there were.
@@ -192,16 +195,16 @@ public final class Device: @unchecked Sendable {
     /// Takes every region out again: what a front-end does whose handshake fails half-way. The windows go with it, unless somebody holds a
     /// region.
     func removeRegions() {
-        let gone = state.lock.withLock {
-            for region in regions { publish(0, id: region.id) }
-            let gone = regions
-            regions = []
+        let gone = state.lock.withLock { held in
+            for region in regions[held] { publish(0, id: region.id, held) }
+            let gone = regions[held]
+            regions[held] = []
             return gone
         }
         guard !gone.isEmpty else { return }
         for region in gone { region.unmapAll() }
-        state.lock.withLock {
-            removed += gone
+        state.lock.withLock { held in
+            removed[held] += gone
             users.bitwiseOr(Device.hasRemoved, ordering: .acquiringAndReleasing)
         }
         releaseRemoved()
@@ -210,13 +213,13 @@ public final class Device: @unchecked Sendable {
     /// Releases what was removed, unless a thread may still be using it: then the last of them does so.
     @inline(never)
     private func releaseRemoved() {
-        let gone = state.lock.withLock { () -> [Region] in
+        let gone = state.lock.withLock { held -> [Region] in
             guard users.load(ordering: .acquiring) == Device.hasRemoved else { return [] }
             users.bitwiseAnd(~Device.hasRemoved, ordering: .acquiringAndReleasing)
-            let gone = removed
+            let gone = removed[held]
             // Programs have pointers to a container, and no reference to the region. Such a region stays until the device goes.
-            removed = gone.filter { $0.container != nil || $0.observer != nil }
-            return gone.filter { $0.container == nil && $0.observer == nil }
+            removed[held] = gone.filter { $0.container[held] != nil || $0.observer[held] != nil }
+            return gone.filter { $0.container[held] == nil && $0.observer[held] == nil }
         }
         // What a thread mapped after the region was taken out. The windows go behind this, with no lock held.
         for region in gone { region.unmapAll() }
@@ -240,7 +243,7 @@ public final class Device: @unchecked Sendable {
         state.planCare(at: nil)
         var next: UInt64?
         for region in allRegions { next = earliest(next, region.care(at: now)) }
-        if let next { state.lock.withLock { state.careSoon(at: next) } }
+        if let next { state.lock.withLock { held in state.careSoon(at: next, held) } }
     }
 
     /// Looks at all that is covered or broken, in every region: what has come back is its file's again, and mappings that have what they had
@@ -294,9 +297,9 @@ public final class Device: @unchecked Sendable {
     /// What was mapped in a batch is left out of core dumps.
     @_optimize(speed)
     func endBatch() {
-        let failure = state.lock.withLock {
-            state.undumped.leaveOut()
-            return state.undumped.takeFailure()
+        let failure = state.lock.withLock { held in
+            state.undumped[held].leaveOut()
+            return state.undumped[held].takeFailure()
         }
         guard let failure else { return }
         Log.warning("the kernel won't leave mappings out of core dumps: \(Errno.text(failure.code)) (errno \(failure.code))")

@@ -54,7 +54,7 @@ extension Region {
     /// of the region that it failed at), ENOSPC (the guest has written to too many pages that it may only read), ENOMEM.
     public func resolveGuestFault(at offset: UInt64?, length: UInt64, access: GuestAccess) throws(ShmemError) {
         guard let offset else {
-            let changed = try device.lock.withLock { () throws(ShmemError) in try showZerosInHoles() }
+            let changed = try device.lock.withLock { held throws(ShmemError) in try showZerosInHoles(held) }
             if !changed { throw ShmemError(ENXIO, "every hole of region \(id) shows zeros already: the fault is not there") }
             return
         }
@@ -69,15 +69,15 @@ extension Region {
     }
 
     private func resolve(page: UInt64, _ access: GuestAccess) throws(ShmemError) {
-        let owner = try device.lock.withLock { () throws(ShmemError) -> MappingRecord? in
-            endLeases(at: Clock.now())
-            if let record = table.first(endingAfter: page), record.start <= page { return record }
+        let owner = try device.lock.withLock { held throws(ShmemError) -> MappingRecord? in
+            endLeases(at: Clock.now(), held)
+            if let record = table[held].first(endingAfter: page), record.start <= page { return record }
             guard access != .read else {
-                try showZerosInHoles()
+                try showZerosInHoles(held)
                 return nil
             }
             try orSay(page) { () throws(PageTrouble) in
-                if covers.cover(of: page) == nil { try put(privatePage(showing: nil), at: page, .inHole, of: nil) }
+                if covers[held].cover(of: page) == nil { try put(privatePage(showing: nil), at: page, .inHole, of: nil, held) }
             }
             return nil
         }
@@ -120,15 +120,15 @@ extension Region {
     /// All holes at once: were some to stay as they are, each unmap would leave a patch of one kind in the midst of the other, and
     /// a guest could make the process run out of separate mappings.
     @discardableResult
-    private func showZerosInHoles() throws(ShmemError) -> Bool {
-        guard window.holeProtection == PROT_NONE else { return false }
+    private func showZerosInHoles(_ held: Held) throws(ShmemError) -> Bool {
+        guard window.holeProtection[held] == PROT_NONE else { return false }
         var from: UInt64 = 0
         do throws(Errno) {
             while from < size {
-                let next = table.first(endingAfter: from)
+                let next = table[held].first(endingAfter: from)
                 let end = next?.start ?? size
                 if let hole = ByteRange(start: from, length: end &- from), hole.length > 0 {
-                    try showZeros(in: hole)
+                    try showZeros(in: hole, held)
                 }
                 guard let next, let pages = ownedPages(next) else { break }
                 from = pages.end
@@ -136,18 +136,22 @@ extension Region {
         } catch {
             throw ShmemError(error.code, "cannot fill the holes of region \(id) with zeros: \(Errno.text(error.code))")
         }
-        window.showZerosInHoles()
+        window.showZerosInHoles(held)
         return true
     }
 
     /// Pages that a guest has written to in the hole keep what they have.
-    private func showZeros(in hole: ByteRange) throws(Errno) {
+    private func showZeros(in hole: ByteRange, _ held: Held) throws(Errno) {
         var from = hole.start
         while from < hole.end {
-            let end = covers.firstToKeep(in: from..<hole.end) ?? hole.end
+            let end = covers[held].firstToKeep(in: from..<hole.end) ?? hole.end
             if let piece = ByteRange(start: from, length: end &- from), piece.length > 0 {
                 // What the kernel would not undo is a file still, and must not be seen.
-                if census.kept == 0 { try window.showZeros(in: piece) } else { try window.fill(piece, protection: PROT_READ) }
+                if census[held].kept == 0 {
+                    try window.showZeros(in: piece, held)
+                } else {
+                    try window.fill(piece, protection: PROT_READ, held)
+                }
             }
             from = end &+ Page.size
         }

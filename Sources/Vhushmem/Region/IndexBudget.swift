@@ -44,10 +44,12 @@ extension PageIndex {
         device.indexBudget.give(allowed &- chunkCount)
         IndexBudget.process.give(taken &- chunkCount)
     }
+}
 
-    /// The region goes.
-    borrowing func giveBack(to device: DeviceState) {
-        device.indexBudget.give(chunkCount)
-        IndexBudget.process.give(chunkCount)
+extension DeviceState {
+    /// The region whose index had so many goes.
+    func giveBack(chunks: UInt64) {
+        indexBudget.give(chunks)
+        IndexBudget.process.give(chunks)
     }
 }

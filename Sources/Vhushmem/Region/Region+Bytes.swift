@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
 import CLinux
-import Synchronization
 
 /// The bytes of what is mapped in a region.
 extension Region {
@@ -9,7 +8,7 @@ extension Region {
     /// vCPU threads. The address is good until that mapping is undone, and touching a page that its file has lost raises SIGBUS.
     @inline(__always)
     public func translate(_ offset: UInt64, length: UInt64, forWriting: Bool = false) -> UnsafeMutableRawPointer? {
-        if index.covers(offset, length: length, forWriting: forWriting) {
+        if indexReader.covers(offset, length: length, forWriting: forWriting) {
             return window.baseAddress + Int(truncatingIfNeeded: offset)
         }
         return lookUp(offset, length: length, forWriting: forWriting)
@@ -19,7 +18,7 @@ extension Region {
     @_optimize(speed)
     @inline(never)
     private func lookUp(_ offset: UInt64, length: UInt64, forWriting: Bool) -> UnsafeMutableRawPointer? {
-        guard length > 0, let record = table.concurrentFind(containing: offset, length: length),
+        guard length > 0, let record = tableReader.find(containing: offset, length: length),
             !forWriting || MappingWord(bits: record.word).isWritable
         else { return nil }
         return window.baseAddress + Int(clamping: offset)
@@ -53,8 +52,8 @@ extension Region {
         var at = offset
         var retries = 0
         while at < range.end, let base = bytes.baseAddress {
-            let state = coverState.load(ordering: .acquiring)
-            guard let record = table.concurrentFind(containing: at, length: 1), let pages = ownedPages(record) else {
+            let state = coverState.look()
+            guard let record = tableReader.find(containing: at, length: 1), let pages = ownedPages(record) else {
                 throw ShmemError(ENOENT, subject, .holeAt(at))
             }
             if isWrite, !MappingWord(bits: record.word).isWritable { throw ShmemError(EACCES, subject, .readOnlyAt(at)) }
@@ -74,8 +73,8 @@ extension Region {
             }
             // The copy is the mapping's only if that was there all the time, and no page of it was covered.
             let isUnchanged =
-                coverState.load(ordering: .acquiring) == state
-                && table.concurrentFind(containing: at, length: 1)?.isSame(as: record) == true
+                coverState.look() == state
+                && tableReader.find(containing: at, length: 1)?.isSame(as: record) == true
             if isUnchanged {
                 guard let done else { throw ShmemError(EIO, subject, .lostAt(at)) }
                 at = at &+ UInt64(done)
@@ -88,17 +87,17 @@ extension Region {
     }
 
     /// The first page of a range of a mapping that shows something else than its file, as the file lacks it.
-    private func firstLost(in record: MappingRecord, _ range: Range<UInt64>, _ state: UInt64) -> UInt64? {
+    private func firstLost(in record: MappingRecord, _ range: Range<UInt64>, _ state: CoverState.Look) -> UInt64? {
         var first: UInt64?
         if MappingWord(bits: record.word).hasZeroTail {
             let tail = record.start &+ (record.facts.pagesInFile ?? 0) &* Page.size
             if tail < range.upperBound { first = max(tail, range.lowerBound) }
         }
-        guard state & 0xffff != 0 else { return first }
-        return device.lock.withLock {
-            endLeases(at: Clock.now())
-            for index in 0..<covers.count {
-                let page = covers[index]
+        guard !state.hasNone else { return first }
+        return device.lock.withLock { held in
+            endLeases(at: Clock.now(), held)
+            for index in 0..<covers[held].count {
+                let page = covers[held][index]
                 guard page.hidesLoss, page.isThere, page.offset < range.upperBound,
                     page.offset &+ Page.size > range.lowerBound
                 else {

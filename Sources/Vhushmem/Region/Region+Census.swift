@@ -72,29 +72,29 @@ extension Region {
     func takeCensus() {
         let start = UInt(bitPattern: window.baseAddress)
         let found = ProcessBudget.measure(inside: start..<start &+ UInt(clamping: size))
-        device.lock.withLock {
+        device.lock.withLock { held in
             // Each mapping and each cover is at most three.
-            let most = Int(clamping: quota.mappings) &* 3 &+ covers.count &* 3 &+ 64
-            let isWrong = (found ?? 0) > most || census.kept > 0
-            census.restart(isRight: !isWrong)
-            if isWrong { mergeHoles() }
+            let most = Int(clamping: quota[held].mappings) &* 3 &+ covers[held].count &* 3 &+ 64
+            let isWrong = (found ?? 0) > most || census[held].kept > 0
+            census[held].restart(isRight: !isWrong)
+            if isWrong { mergeHoles(held) }
         }
     }
 
     /// Makes each hole one mapping of the kernel's again. What a guest wrote into holes goes. With the lock held.
-    private func mergeHoles() {
+    private func mergeHoles(_ held: Held) {
         var from: UInt64 = 0
         var isDone = true
         while from < size {
-            let next = table.first(endingAfter: from)
+            let next = table[held].first(endingAfter: from)
             let end = next?.start ?? size
             if let hole = ByteRange(start: from, length: end &- from), hole.length > 0 {
-                if (try? window.clear(hole)) != .isHole { isDone = false }
-                forgetCovers(in: hole.start..<hole.end)
+                if (try? window.clear(hole, held)) != .isHole { isDone = false }
+                forgetCovers(in: hole.start..<hole.end, held)
             }
             guard let next, let pages = ownedPages(next) else { break }
             from = pages.end
         }
-        if isDone { census.forgetKept() }
+        if isDone { census[held].forgetKept() }
     }
 }

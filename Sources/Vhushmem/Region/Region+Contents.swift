@@ -11,22 +11,22 @@ extension Region {
 
     /// The first live mapping that ends beyond `offset`; nil: there is none. From the end of each to the next, it finds them all.
     public func nextMapping(from offset: UInt64) -> MappingDescription? {
-        device.lock.withLock { () -> MappingRecord? in
-            guard let record = table.first(endingAfter: offset), let pages = ownedPages(record) else { return nil }
+        device.lock.withLock { held -> MappingRecord? in
+            guard let record = table[held].first(endingAfter: offset), let pages = ownedPages(record) else { return nil }
             // Who goes on from offset + length of a mapping that ends inside its last page has seen it already.
             let isPassed = record.start &+ record.length <= offset
-            return isPassed ? table.first(endingAfter: pages.end) : record
+            return isPassed ? table[held].first(endingAfter: pages.end) : record
         }.map(describe)
     }
 
     /// The live mapping that is exactly this range, as an object that can be held; nil: there is none.
     public func mapping(at offset: UInt64, length: UInt64) -> Mapping? {
-        device.lock.withLock {
-            guard let record = table.find(at: offset), record.length == length else { return nil }
+        device.lock.withLock { held in
+            guard let record = table[held].find(at: offset), record.length == length else { return nil }
             let word = MappingWord(bits: record.word)
             if let mapping = word.mapping { return mapping }
             let mapping = Mapping(live: describe(record), at: window.baseAddress + Int(clamping: offset))
-            _ = table.setWord(at: offset, to: word.retaining(mapping).bits)
+            _ = table[held].setWord(at: offset, to: word.retaining(mapping).bits)
             return mapping
         }
     }
@@ -41,7 +41,7 @@ extension Region {
     /// Calls `body` for each live mapping, in order, with no lock held.
     func forEachRecord(_ body: (MappingRecord) -> Void) {
         var from: UInt64 = 0
-        while let record = device.lock.withLock({ table.first(endingAfter: from) }) {
+        while let record = device.lock.withLock({ held in table[held].first(endingAfter: from) }) {
             body(record)
             guard let pages = ownedPages(record) else { return }
             from = pages.end

@@ -17,27 +17,27 @@ extension Region {
     /// whoever keeps their files. Returns how many mappings are broken still.
     @discardableResult
     public func heal() -> UInt64 {
-        device.lock.withLock {
-            endLeases(at: .max)
-            brokenCursor = 0
+        device.lock.withLock { held in
+            endLeases(at: .max, held)
+            brokenCursor[held] = 0
         }
         var looked: UInt64 = 0
-        let all = device.lock.withLock { brokenCount }
+        let all = device.lock.withLock { held in brokenCount[held] }
         while looked < all, let record = nextBroken(localOnly: false, passing: .max) {
             look(at: record, evenIfUntold: true)
             looked &+= 1
         }
-        return device.lock.withLock { brokenCount }
+        return device.lock.withLock { held in brokenCount[held] }
     }
 
     /// What a loop does for the region from time to time. It waits for no other process. Returns when it wants to be called again, in
     /// microseconds; nil: there is nothing to care for.
     func care(at now: UInt64) -> UInt64? {
-        let (next, isBroken) = device.lock.withLock { () -> (UInt64?, Bool) in
-            endLeases(at: now)
-            let first = covers.firstIndex { $0.kind == .lease && $0.since &+ CoveredPages.lease > now }
-                .map { covers[$0].since &+ CoveredPages.lease }
-            return (first, brokenCount > 0)
+        let (next, isBroken) = device.lock.withLock { held -> (UInt64?, Bool) in
+            endLeases(at: now, held)
+            let first = covers[held].firstIndex { $0.kind == .lease && $0.since &+ CoveredPages.lease > now }
+                .map { covers[held][$0].since &+ CoveredPages.lease }
+            return (first, brokenCount[held] > 0)
         }
         guard isBroken else { return next }
         for _ in 0..<Region.brokenInALook {
@@ -49,16 +49,16 @@ extension Region {
 
     /// The next mapping that is broken; where there is none any more, the next call begins with the first.
     private func nextBroken(localOnly: Bool, passing most: Int) -> MappingRecord? {
-        device.lock.withLock { () -> MappingRecord? in
-            guard brokenCount > 0 else { return nil }
+        device.lock.withLock { held -> MappingRecord? in
+            guard brokenCount[held] > 0 else { return nil }
             var passed = 0
-            while let record = table.first(endingAfter: brokenCursor), let pages = ownedPages(record) {
-                brokenCursor = pages.end
+            while let record = table[held].first(endingAfter: brokenCursor[held]), let pages = ownedPages(record) {
+                brokenCursor[held] = pages.end
                 passed &+= 1
                 if MappingWord(bits: record.word).isBroken, !localOnly || record.facts.isLocal { return record }
                 if passed >= most { return nil }
             }
-            brokenCursor = 0
+            brokenCursor[held] = 0
             return nil
         }
     }
@@ -67,7 +67,7 @@ extension Region {
     private func look(at record: MappingRecord, evenIfUntold: Bool) {
         let word = MappingWord(bits: record.word)
         // The program is to hear of both: it is told that the mapping is broken before anything mends it.
-        if !evenIfUntold, !word.isToldBroken, device.lock.withLock({ device.alarm != nil }) { return }
+        if !evenIfUntold, !word.isToldBroken, device.lock.withLock({ held in device.alarm[held] != nil }) { return }
         guard !word.hasZeroTail, let pages = ownedPages(record) else { return }
         let had = record.facts.pagesInFile ?? pages.length / Page.size
         guard had > 0 else { return }
@@ -77,16 +77,16 @@ extension Region {
         // No lock is held while a page is touched. If it is another mapping's by then, that changes nothing for this one.
         while let offset = page {
             guard MemoryCalls.touch(window.baseAddress + Int(clamping: offset), writing: false) == .works else { return }
-            page = device.lock.withLock { () -> UInt64? in
-                while from < covers.count {
-                    let cover = covers[from]
+            page = device.lock.withLock { held -> UInt64? in
+                while from < covers[held].count {
+                    let cover = covers[held][from]
                     from &+= 1
                     if cover.kind == .watched, cover.generation == record.facts.generation { return cover.offset }
                 }
                 return nil
             }
         }
-        device.lock.withLock { markWhole(record) }
+        device.lock.withLock { held in markWhole(record, held) }
     }
 
     /// Pages that were kept since somebody had written to them are the file's again, if it has them.
@@ -94,9 +94,9 @@ extension Region {
         let generation = record.facts.generation
         var from = 0
         while true {
-            let kept = device.lock.withLock { () -> CoveredPages.Page? in
-                while from < covers.count {
-                    let cover = covers[from]
+            let kept = device.lock.withLock { held -> CoveredPages.Page? in
+                while from < covers[held].count {
+                    let cover = covers[held][from]
                     from &+= 1
                     if cover.kind == .lease, cover.isLoss, cover.generation == generation { return cover }
                 }
@@ -104,44 +104,44 @@ extension Region {
             }
             guard let kept, let shadow = kept.shadow else { return }
             guard MemoryCalls.touch(shadow, writing: false) == .works else { continue }
-            device.lock.withLock {
-                let index = covers.firstIndex { $0.kind == .lease && $0.generation == generation && $0.shadow == shadow }
-                if let index { _ = endLease(at: index) }
+            device.lock.withLock { held in
+                let index = covers[held].firstIndex { $0.kind == .lease && $0.generation == generation && $0.shadow == shadow }
+                if let index { _ = endLease(at: index, held) }
             }
         }
     }
 
-    // MARK: With the lock held
+    // MARK: Changes
 
-    private func markWhole(_ record: MappingRecord) {
-        guard let now = current(record) else { return }
+    private func markWhole(_ record: MappingRecord, _ held: Held) {
+        guard let now = current(record, held) else { return }
         let generation = now.facts.generation
         let isWritable = MappingWord(bits: now.word).isWritable
-        let isCovered = covers.firstIndex {
+        let isCovered = covers[held].firstIndex {
             $0.generation == generation && ($0.kind == .apart && ($0.hidesLoss || isWritable) || $0.kind == .lease && $0.isLoss)
         }
         guard isCovered == nil else { return }
-        while let index = covers.firstIndex(where: { $0.generation == generation && $0.kind == .watched }) {
-            _ = covers.remove(at: index)
+        while let index = covers[held].firstIndex(where: { $0.generation == generation && $0.kind == .watched }) {
+            _ = covers[held].remove(at: index)
         }
         let word = MappingWord(bits: now.word)
         guard word.isBroken else { return }
-        table.setWord(at: now.start, to: word.whole.bits)
-        brokenCount &-= 1
+        table[held].setWord(at: now.start, to: word.whole.bits)
+        brokenCount[held] &-= 1
         word.mapping?.setBroken(false)
-        hasNews = true
-        device.alarm?.raise()
+        hasNews[held] = true
+        device.alarm[held]?.raise()
     }
 
     /// Gives back to their files the pages whose time is up. It touches none of them.
-    func endLeases(at now: UInt64) {
-        guard !covers.isEmpty else { return }
+    func endLeases(at now: UInt64, _ held: Held) {
+        guard !covers[held].isEmpty else { return }
         var index = 0
-        while index < covers.count {
-            let page = covers[index]
-            if page.kind == .lease, now >= page.since &+ CoveredPages.lease, !mustKeep(page) {
-                let before = covers.count
-                if endLease(at: index), covers.count < before { continue }
+        while index < covers[held].count {
+            let page = covers[held][index]
+            if page.kind == .lease, now >= page.since &+ CoveredPages.lease, !mustKeep(page, held) {
+                let before = covers[held].count
+                if endLease(at: index, held), covers[held].count < before { continue }
             }
             index &+= 1
         }
@@ -149,14 +149,14 @@ extension Region {
 
     /// Whether somebody has written to a page that the file had: the file system may be full, or the storage fail. What was written stays
     /// until the file is seen to have the page.
-    func mustKeep(_ page: CoveredPages.Page) -> Bool {
+    func mustKeep(_ page: CoveredPages.Page, _ held: Held) -> Bool {
         page.kind == .lease && page.isLoss
             && !vhu_is_zero(window.baseAddress + Int(clamping: page.offset), Int(clamping: Page.size))
     }
 
     /// Moves the page of the file back into the window. False: the kernel has no room for that now.
-    func endLease(at index: Int) -> Bool {
-        var page = covers[index]
+    func endLease(at index: Int, _ held: Held) -> Bool {
+        var page = covers[held][index]
         guard let shadow = page.shadow else { return false }
         let address = window.baseAddress + Int(clamping: page.offset)
         do throws(Errno) {
@@ -166,22 +166,22 @@ extension Region {
             if !MemoryCalls.isMapped(address, Int(clamping: Page.size)),
                 let range = ByteRange(start: page.offset, length: Page.size)
             {
-                try? window.fill(range, protection: PROT_READ)
+                try? window.fill(range, protection: PROT_READ, held)
             }
             return false
         }
         ProcessBudget.give(page.cost)
-        noteCover(-1)
+        coverState.count(-1, held)
         guard page.isLoss else {
-            _ = covers.remove(at: index)
+            _ = covers[held].remove(at: index)
             return true
         }
         page.kind = .watched
         page.shadow = nil
-        covers[index] = page
+        covers[held][index] = page
         // One page is watched once.
-        if let other = covers.firstIndex(where: { $0.kind == .watched && $0.offset == page.offset }), other < index {
-            _ = covers.remove(at: other)
+        if let other = covers[held].firstIndex(where: { $0.kind == .watched && $0.offset == page.offset }), other < index {
+            _ = covers[held].remove(at: other)
         }
         return true
     }
@@ -198,16 +198,16 @@ struct MappingNews {
 extension Region {
     /// The next mapping from `offset` on whose state has changed since it was given out here; nil: there is none.
     func takeNews(from offset: inout UInt64) -> MappingNews? {
-        let record = device.lock.withLock { () -> MappingRecord? in
-            guard hasNews else { return nil }
-            while let record = table.first(endingAfter: offset), let pages = ownedPages(record) {
+        let record = device.lock.withLock { held -> MappingRecord? in
+            guard hasNews[held] else { return nil }
+            while let record = table[held].first(endingAfter: offset), let pages = ownedPages(record) {
                 offset = pages.end
                 let word = MappingWord(bits: record.word)
                 guard word.isBroken != word.isToldBroken else { continue }
-                table.setWord(at: record.start, to: word.told.bits)
+                table[held].setWord(at: record.start, to: word.told.bits)
                 return record
             }
-            hasNews = false
+            hasNews[held] = false
             return nil
         }
         return record.map { MappingNews(mapping: describe($0), isBroken: MappingWord(bits: $0.word).isBroken) }

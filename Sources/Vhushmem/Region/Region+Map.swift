@@ -78,7 +78,7 @@ extension Region {
     private func placeInPlace(_ intent: borrowing MapIntent, _ result: inout MapResult) throws(ShmemError) -> MapFollowUp {
         var nothing: PreparedMapping?
         do throws(ShmemError) {
-            return try device.lock.withLock { () throws(ShmemError) in try place(intent, &nothing, &result) }
+            return try device.lock.withLock { held throws(ShmemError) in try place(intent, &nothing, &result, held) }
         } catch {
             return try placeAgain(intent, &nothing, &result, after: error)
         }
@@ -91,14 +91,14 @@ extension Region {
     ) throws(ShmemError) -> MapFollowUp {
         guard wantsCensus(after: error) else { throw error }
         takeCensus()
-        return try device.lock.withLock { () throws(ShmemError) in try placeSlowly(intent, &prepared, &result) }
+        return try device.lock.withLock { held throws(ShmemError) in try placeSlowly(intent, &prepared, &result, held) }
     }
 
     @inline(never)
     private func placeSlowly(
-        _ intent: borrowing MapIntent, _ prepared: inout PreparedMapping?, _ result: inout MapResult
+        _ intent: borrowing MapIntent, _ prepared: inout PreparedMapping?, _ result: inout MapResult, _ held: Held
     ) throws(ShmemError) -> MapFollowUp {
-        try place(intent, &prepared, &result)
+        try place(intent, &prepared, &result, held)
     }
 
     /// What is done with no lock held: the close of a file may wait, and so may a file's own mmap.
@@ -117,7 +117,7 @@ extension Region {
     @inline(never)
     private func placePrepared(_ intent: borrowing MapIntent, _ result: inout MapResult) throws(ShmemError) -> MapFollowUp {
         // What is refused whatever the file says is refused before the file is asked.
-        try device.lock.withLock { () throws(ShmemError) in try checkRoom(for: intent) }
+        try device.lock.withLock { held throws(ShmemError) in try checkRoom(for: intent, held) }
         var prepared: PreparedMapping?
         do throws(Errno) {
             prepared = try PreparedMapping.make(fd: intent.fd, intent.plan, advice: advice)
@@ -126,7 +126,7 @@ extension Region {
         }
         // What is left of it when it is refused goes without the lock, too.
         do throws(ShmemError) {
-            return try device.lock.withLock { () throws(ShmemError) in try placeSlowly(intent, &prepared, &result) }
+            return try device.lock.withLock { held throws(ShmemError) in try placeSlowly(intent, &prepared, &result, held) }
         } catch {
             guard prepared != nil else { throw error }
             return try placeAgain(intent, &prepared, &result, after: error)
@@ -179,8 +179,8 @@ extension Region {
             throw ShmemError(ENOSPC, subject, .noFreeRange(size: size))
         }
         while true {
-            let free = device.lock.withLock {
-                table.firstGap(of: pages.length, alignment: align, in: size, from: 0)
+            let free = device.lock.withLock { held in
+                table[held].firstGap(of: pages.length, alignment: align, in: size, from: 0)
             }
             guard let free else { throw ShmemError(ENOSPC, subject, .noFreeRange(size: size)) }
             do throws(ShmemError) {
@@ -223,70 +223,70 @@ extension Region {
     @_optimize(speed)
     @inline(__always)
     private func place(
-        _ intent: borrowing MapIntent, _ prepared: inout PreparedMapping?, _ result: inout MapResult
+        _ intent: borrowing MapIntent, _ prepared: inout PreparedMapping?, _ result: inout MapResult, _ held: Held
     ) throws(ShmemError) -> MapFollowUp {
-        if device.isGone { throw ShmemError(ESHUTDOWN, subject(intent), .deviceGone) }
+        if device.isGone[held] { throw ShmemError(ESHUTDOWN, subject(intent), .deviceGone) }
         let pages = intent.plan.pages
         guard pages.end <= size else { throw ShmemError(EINVAL, subject(intent), .beyondEnd(size: size)) }
         let place: Int
         let cost: Int
-        switch table.place(for: pages.start, last: pages.end &- 1) {
-        case .taken(let other): return try replace(other, by: intent, &prepared, &result)
+        switch table[held].place(for: pages.start, last: pages.end &- 1) {
+        case .taken(let other): return try replace(other, by: intent, &prepared, &result, held)
         case .free(let found, let isBeside):
             place = found
             cost = separateMappings(for: pages, isBeside: isBeside)
         }
-        if let shortage = quota.shortage(for: pages.length) {
+        if let shortage = quota[held].shortage(for: pages.length) {
             throw ShmemError(ENOSPC, subject(intent), .quota(shortage, of: "region"))
         }
-        if let shortage = device.quota.shortage(for: pages.length) {
+        if let shortage = device.quota[held].shortage(for: pages.length) {
             throw ShmemError(ENOSPC, subject(intent), .quota(shortage, of: "device"))
         }
         switch ProcessBudget.take(cost) {
         case .taken: break
-        case .takenAndMeasureDue: census.makeDue()
+        case .takenAndMeasureDue: census[held].makeDue()
         case .refused: throw ShmemError(ENOSPC, subject(intent), .processBudget(limit: ProcessBudget.limit))
         }
         let isInDumps: Bool
         do throws(Errno) {
-            isInDumps = try placeMemory(intent, &prepared)
+            isInDumps = try placeMemory(intent, &prepared, held)
         } catch {
             ProcessBudget.give(cost)
             throw mapError(error, intent)
         }
         // The memory is there: from the insertion on, translate finds it.
-        let record = makeRecord(intent)
-        if !followers.isEmpty { try tellFollowers(of: record, pages, cost: cost) }
-        guard case .done = table.insert(record, at: place) else {
-            forgetByFollowers(record)
-            undo(record, pages, cost: cost)
+        let record = makeRecord(intent, held)
+        if !followers[held].isEmpty { try tellFollowers(of: record, pages, cost: cost, held) }
+        guard case .done = table[held].insert(record, at: place) else {
+            forgetByFollowers(record, held)
+            undo(record, pages, cost: cost, held)
             throw ShmemError(ENOMEM, subject(intent), .system("recording the mapping", ENOMEM))
         }
-        index.add(pages, writable: intent.isWritable)
+        index[held].add(pages, writable: intent.isWritable)
         if isInDumps {
-            device.undumped.append(window.baseAddress + Int(clamping: pages.start), Int(clamping: pages.length))
+            device.undumped[held].append(window.baseAddress + Int(clamping: pages.start), Int(clamping: pages.length))
         }
         if let object = intent.object { object.becomeLive(at: window.baseAddress + Int(clamping: pages.start)) }
-        if !covers.isEmpty { forgetCovers(in: pages.start..<pages.end) }
-        quota.add(pages.length)
-        device.quota.add(pages.length)
-        census.count()
-        return followUp(record, nil, &result)
+        if !covers[held].isEmpty { forgetCovers(in: pages.start..<pages.end, held) }
+        quota[held].add(pages.length)
+        device.quota[held].add(pages.length)
+        census[held].count()
+        return followUp(record, nil, &result, held)
     }
 
     /// Throws what `place` would throw of the range and the quotas.
-    private func checkRoom(for intent: borrowing MapIntent) throws(ShmemError) {
-        if device.isGone { throw ShmemError(ESHUTDOWN, subject(intent), .deviceGone) }
+    private func checkRoom(for intent: borrowing MapIntent, _ held: Held) throws(ShmemError) {
+        if device.isGone[held] { throw ShmemError(ESHUTDOWN, subject(intent), .deviceGone) }
         let pages = intent.plan.pages
         guard pages.end <= size else { throw ShmemError(EINVAL, subject(intent), .beyondEnd(size: size)) }
-        if case .taken(let other) = table.place(for: pages.start, last: pages.end &- 1) {
+        if case .taken(let other) = table[held].place(for: pages.start, last: pages.end &- 1) {
             guard canReplace(other, by: intent) else { throw ShmemError(EEXIST, subject(intent), .overlap(other)) }
             return
         }
-        if let shortage = quota.shortage(for: pages.length) {
+        if let shortage = quota[held].shortage(for: pages.length) {
             throw ShmemError(ENOSPC, subject(intent), .quota(shortage, of: "region"))
         }
-        if let shortage = device.quota.shortage(for: pages.length) {
+        if let shortage = device.quota[held].shortage(for: pages.length) {
             throw ShmemError(ENOSPC, subject(intent), .quota(shortage, of: "device"))
         }
     }
@@ -297,32 +297,36 @@ extension Region {
     }
 
     @inline(__always)
-    private func followUp(_ record: MappingRecord, _ old: MappingRecord?, _ result: inout MapResult) -> MapFollowUp {
-        guard observer != nil || census.isDue || old != nil else { return [] }
+    private func followUp(_ record: MappingRecord, _ old: MappingRecord?, _ result: inout MapResult, _ held: Held)
+        -> MapFollowUp
+    {
+        guard observer[held] != nil || census[held].isDue || old != nil else { return [] }
         var all: MapFollowUp = old == nil ? [] : .releaseOld
-        if observer != nil { all.insert(.tellObserver) }
-        if census.isDue { all.insert(.takeCensus) }
+        if observer[held] != nil { all.insert(.tellObserver) }
+        if census[held].isDue { all.insert(.takeCensus) }
         result.record = record
         result.old = old
         return all
     }
 
     @inline(__always)
-    private func placeMemory(_ intent: borrowing MapIntent, _ prepared: inout PreparedMapping?) throws(Errno) -> Bool {
+    private func placeMemory(_ intent: borrowing MapIntent, _ prepared: inout PreparedMapping?, _ held: Held) throws(Errno)
+        -> Bool
+    {
         if intent.plan.canMapInPlace {
             return try window.place(
-                fd: intent.fd, over: intent.plan.pages, plan: intent.plan, advice: advice, isBatched: intent.isBatched)
+                fd: intent.fd, over: intent.plan.pages, plan: intent.plan, advice: advice, isBatched: intent.isBatched, held)
         }
         guard let ready = prepared.take() else { return false }
         var wasLost = false
-        try window.place(ready, at: intent.start, wasLost: &wasLost)
+        try window.place(ready, at: intent.start, wasLost: &wasLost, held)
         return false
     }
 
     @inline(__always)
-    private func makeRecord(_ intent: borrowing MapIntent) -> MappingRecord {
+    private func makeRecord(_ intent: borrowing MapIntent, _ held: Held) -> MappingRecord {
         let identity = MappingIdentity(
-            generation: device.nextGeneration(), isLocal: intent.plan.isLocal,
+            generation: device.nextGeneration(held), isLocal: intent.plan.isLocal,
             hasHugePages: intent.plan.pageSize != Page.size, pagesInFile: intent.plan.pagesInFile)
         return MappingRecord(
             start: intent.start, length: intent.length, fileOffset: UInt64(truncatingIfNeeded: intent.plan.fileOffset),
@@ -330,71 +334,72 @@ extension Region {
     }
 
     @inline(never)
-    private func tellFollowers(of record: MappingRecord, _ pages: ByteRange, cost: Int) throws(ShmemError) {
+    private func tellFollowers(of record: MappingRecord, _ pages: ByteRange, cost: Int, _ held: Held) throws(ShmemError) {
         do throws(ShmemError) {
-            try tellFollowers(of: record, pages)
+            try tellFollowers(of: record, pages, held)
         } catch {
-            undo(record, pages, cost: cost)
+            undo(record, pages, cost: cost, held)
             throw error
         }
     }
 
     /// The memory of a mapping that is not to be goes again.
     @inline(never)
-    private func undo(_ record: MappingRecord, _ pages: ByteRange, cost: Int) {
+    private func undo(_ record: MappingRecord, _ pages: ByteRange, cost: Int, _ held: Held) {
         MappingWord(bits: record.word).release()
-        if (try? window.clear(pages)) == .isHole { ProcessBudget.give(cost) } else { census.keep(cost) }
+        if (try? window.clear(pages, held)) == .isHole { ProcessBudget.give(cost) } else { census[held].keep(cost) }
     }
 
     /// Puts a mapping in the place of one that is just as long, in one step.
     @inline(never)
     private func replace(
-        _ old: MappingRecord, by intent: borrowing MapIntent, _ prepared: inout PreparedMapping?, _ result: inout MapResult
+        _ old: MappingRecord, by intent: borrowing MapIntent, _ prepared: inout PreparedMapping?, _ result: inout MapResult,
+        _ held: Held
     ) throws(ShmemError) -> MapFollowUp {
         let pages = intent.plan.pages
         guard canReplace(old, by: intent) else { throw ShmemError(EEXIST, subject(intent), .overlap(old)) }
         guard let ready = prepared.take() else { return .prepare }
         let before = MappingWord(bits: old.word)
-        let record = makeRecord(intent)
+        let record = makeRecord(intent, held)
         // Whoever may write no more must not be told otherwise while the memory changes.
-        index.remove(pages)
+        index[held].remove(pages)
         let mayNoLongerWrite = before.isWritable && !intent.isWritable
-        if mayNoLongerWrite { table.setWord(at: old.start, to: before.readOnly.bits) }
-        if !device.undumped.isEmpty { device.undumped.leaveOut() }
+        if mayNoLongerWrite { table[held].setWord(at: old.start, to: before.readOnly.bits) }
+        if !device.undumped[held].isEmpty { device.undumped[held].leaveOut() }
         var wasLost = false
         do throws(ShmemError) {
-            try exchangeByFollowers(old, for: record)
+            try exchangeByFollowers(old, for: record, held)
             do throws(Errno) {
-                try window.place(ready, at: pages.start, wasLost: &wasLost)
+                try window.place(ready, at: pages.start, wasLost: &wasLost, held)
             } catch {
-                if !wasLost { try? exchangeByFollowers(record, for: old) }
+                if !wasLost { try? exchangeByFollowers(record, for: old, held) }
                 throw mapError(error, intent)
             }
         } catch {
             MappingWord(bits: record.word).release()
             if wasLost {
                 // The kernel had unmapped the old one before it failed.
-                forgetByFollowers(record)
+                forgetByFollowers(record, held)
                 Log.critical(
                     "the mapping at \(hex(old.start)) of region \(id) was lost: the kernel had no memory to replace it")
-                if let gone = takeOutRecord(old, pages) { MappingWord(bits: gone.word).release() }
+                if let gone = takeOutRecord(old, pages, held) { MappingWord(bits: gone.word).release() }
             } else {
-                if mayNoLongerWrite { table.setWord(at: old.start, to: old.word) }
-                index.add(pages, writable: before.isWritable)
+                if mayNoLongerWrite { table[held].setWord(at: old.start, to: old.word) }
+                index[held].add(pages, writable: before.isWritable)
             }
             throw error
         }
-        forgetBrokenness(of: old)
-        forgetCovers(in: pages.start..<pages.end)
-        table.replace(with: record)
-        index.add(pages, writable: intent.isWritable)
+        forgetBrokenness(of: old, held)
+        forgetCovers(in: pages.start..<pages.end, held)
+        table[held].replace(with: record)
+        index[held].add(pages, writable: intent.isWritable)
         before.becomeGone()
         if let object = intent.object { object.becomeLive(at: window.baseAddress + Int(clamping: record.start)) }
-        quota.remove(pages.length)
-        quota.add(pages.length)
-        device.quota.remove(pages.length)
-        device.quota.add(pages.length)
-        census.count()
-        return followUp(record, old, &result)
+        quota[held].remove(pages.length)
+        quota[held].add(pages.length)
+        device.quota[held].remove(pages.length)
+        device.quota[held].add(pages.length)
+        census[held].count()
+        return followUp(record, old, &result, held)
     }
 }

@@ -9,13 +9,13 @@ extension Region {
     }
 
     @_optimize(speed)
-    func wholeMapping(at range: ByteRange, _ subject: ShmemError.Subject) throws(ShmemError) -> MappingRecord {
-        if let record = table.find(at: range.start), record.length == range.length || options.unmapsByOffset {
+    func wholeMapping(at range: ByteRange, _ subject: ShmemError.Subject, _ held: Held) throws(ShmemError) -> MappingRecord {
+        if let record = table[held].find(at: range.start), record.length == range.length || options.unmapsByOffset {
             // One that is on its way out is nobody's to undo any more.
             if !record.facts.isLeaving { return record }
             throw ShmemError(ENOENT, subject, .beingUndone)
         }
-        if let record = table.first(endingAfter: range.start), record.start < range.end {
+        if let record = table[held].first(endingAfter: range.start), record.start < range.end {
             throw ShmemError(EINVAL, subject, .notWhole(record))
         }
         throw ShmemError(ENOENT, subject, .nothingMapped)

@@ -20,14 +20,14 @@ extension Region {
     func unmapLeavingCommit(at offset: UInt64, length: UInt64) throws(ShmemError) -> UInt64 {
         let subject = ShmemError.Subject.unmap(shmid: id, offset: offset, length: length)
         let range = options.unmapsByOffset ? try checkedOffset(offset, subject) : try checkedRange(offset, length, subject)
-        let (record, isGone) = try device.lock.withLock { () throws(ShmemError) -> (MappingRecord, Bool) in
-            let record = try wholeMapping(at: range, subject)
+        let (record, isGone) = try device.lock.withLock { held throws(ShmemError) -> (MappingRecord, Bool) in
+            let record = try wholeMapping(at: range, subject, held)
             // One whose listeners were not told yet is told of by whoever mapped it.
-            if observer == nil || !record.facts.isAnnounced {
-                try takeOut(record, subject)
+            if observer[held] == nil || !record.facts.isAnnounced {
+                try takeOut(record, subject, held)
                 return (record, true)
             }
-            table.replace(with: record.leaving)
+            table[held].replace(with: record.leaving)
             return (record, false)
         }
         if isGone { MappingWord(bits: record.word).release() } else { try tellAndTakeOut(record, subject) }
@@ -37,21 +37,21 @@ extension Region {
     /// The same where somebody has to be told first.
     @inline(never)
     private func tellAndTakeOut(_ record: MappingRecord, _ subject: ShmemError.Subject) throws(ShmemError) {
-        let watcher = device.lock.withLock { observer }
+        let watcher = device.lock.withLock { held in observer[held] }
         watcher?.regionWillUnmap(self, record)
         do throws(ShmemError) {
-            let gone = try device.lock.withLock { () throws(ShmemError) -> MappingRecord? in
+            let gone = try device.lock.withLock { held throws(ShmemError) -> MappingRecord? in
                 // Who undoes everything does not wait for those who are told: then it is gone, as it was to be.
-                guard let now = table.find(at: record.start), now.isSame(as: record) else { return nil }
-                try takeOut(now, subject)
+                guard let now = table[held].find(at: record.start), now.isSame(as: record) else { return nil }
+                try takeOut(now, subject, held)
                 return now
             }
             if let gone { MappingWord(bits: gone.word).release() }
         } catch {
             // It is still there, and they were told that it goes.
-            let stays = device.lock.withLock { () -> MappingRecord? in
-                guard let now = table.find(at: record.start), now.isSame(as: record) else { return nil }
-                table.replace(with: now.staying)
+            let stays = device.lock.withLock { held -> MappingRecord? in
+                guard let now = table[held].find(at: record.start), now.isSame(as: record) else { return nil }
+                table[held].replace(with: now.staying)
                 return now
             }
             if let stays { watcher?.regionDidMap(self, stays) }
@@ -64,7 +64,7 @@ extension Region {
     public func unmapAll() -> UInt64 {
         var count: UInt64 = 0
         // The observer is told of each one that goes, and of none that stays: another thread may map meanwhile.
-        if device.lock.withLock({ observer != nil }) {
+        if device.lock.withLock({ held in observer[held] != nil }) {
             forEachRecord { record in
                 if (try? unmapLeavingCommit(at: record.start, length: record.length)) != nil { count = count &+ 1 }
             }
@@ -76,20 +76,20 @@ extension Region {
 
     /// Takes out what is left, and lets go of what hung on it: the close of a file may wait, so that is done with no lock held.
     private func takeAll() -> UInt64 {
-        switch device.lock.withLock({ takeAllOut() }) {
+        switch device.lock.withLock({ held in takeAllOut(held) }) {
         case .nothing: return 0
         case .all(let gone):
             gone.forEachRecord { MappingWord(bits: $0.word).release() }
-            device.lock.withLock { table.recycle(gone) }
+            device.lock.withLock { held in table[held].recycle(gone) }
             return gone.count
         case .refused:
             // The kernel won't replace the whole window at once: each mapping by itself, as far as it goes.
             var count: UInt64 = 0
             forEachRecord { record in
                 let subject = ShmemError.Subject.unmap(shmid: id, offset: record.start, length: record.length)
-                let gone = device.lock.withLock { () -> MappingRecord? in
-                    guard let now = table.find(at: record.start), now.isSame(as: record) else { return nil }
-                    return (try? takeOut(now, subject)) != nil ? now : nil
+                let gone = device.lock.withLock { held -> MappingRecord? in
+                    guard let now = table[held].find(at: record.start), now.isSame(as: record) else { return nil }
+                    return (try? takeOut(now, subject, held)) != nil ? now : nil
                 }
                 guard let gone else { return }
                 MappingWord(bits: gone.word).release()
@@ -103,38 +103,38 @@ extension Region {
 
     /// Takes a record out and makes its pages a hole again. What hangs on the record is the caller's to release, without the lock.
     @_optimize(speed)
-    func takeOut(_ record: MappingRecord, _ subject: ShmemError.Subject) throws(ShmemError) {
+    func takeOut(_ record: MappingRecord, _ subject: ShmemError.Subject, _ held: Held) throws(ShmemError) {
         guard let pages = ownedPages(record) else { return }
-        if !followers.isEmpty { forgetByFollowers(record) }
-        index.remove(pages)
-        guard let (removed, isBeside) = table.removeCounting(at: record.start) else { return }
-        if !device.undumped.isEmpty { device.undumped.leaveOut() }
+        if !followers[held].isEmpty { forgetByFollowers(record, held) }
+        index[held].remove(pages)
+        guard let (removed, isBeside) = table[held].removeCounting(at: record.start) else { return }
+        if !device.undumped[held].isEmpty { device.undumped[held].leaveOut() }
         // Nobody finds it any more: now the memory may go.
         let cost = separateMappings(for: pages, isBeside: isBeside)
         do throws(Errno) {
-            switch try window.clear(pages) {
+            switch try window.clear(pages, held) {
             case .isHole: ProcessBudget.give(cost)
-            case .isKept: census.keep(cost)
+            case .isKept: census[held].keep(cost)
             }
         } catch {
-            if case .done = table.insert(removed) {
-                index.add(pages, writable: MappingWord(bits: removed.word).isWritable)
-                if !followers.isEmpty { try? tellFollowers(of: removed, pages) }
+            if case .done = table[held].insert(removed) {
+                index[held].add(pages, writable: MappingWord(bits: removed.word).isWritable)
+                if !followers[held].isEmpty { try? tellFollowers(of: removed, pages, held) }
             }
             throw ShmemError(error.code, subject, .system("mmap", error.code))
         }
-        forget(removed, pages)
-        if !covers.isEmpty { forgetCovers(in: pages.start..<pages.end) }
-        census.count()
-        if table.count == 0 { index.release() }
+        forget(removed, pages, held)
+        if !covers[held].isEmpty { forgetCovers(in: pages.start..<pages.end, held) }
+        census[held].count()
+        if table[held].count == 0 { index[held].release() }
     }
 
     /// Takes out a record whose memory is gone already.
-    func takeOutRecord(_ record: MappingRecord, _ pages: ByteRange) -> MappingRecord? {
-        guard let (removed, isBeside) = table.removeCounting(at: record.start) else { return nil }
+    func takeOutRecord(_ record: MappingRecord, _ pages: ByteRange, _ held: Held) -> MappingRecord? {
+        guard let (removed, isBeside) = table[held].removeCounting(at: record.start) else { return nil }
         ProcessBudget.give(separateMappings(for: pages, isBeside: isBeside))
-        forget(removed, pages)
-        forgetCovers(in: pages.start..<pages.end)
+        forget(removed, pages, held)
+        forgetCovers(in: pages.start..<pages.end, held)
         return removed
     }
 
@@ -147,21 +147,21 @@ extension Region {
     }
 
     /// Makes the whole window a hole again.
-    func takeAllOut(isEnd: Bool = false) -> TakenOut {
+    func takeAllOut(isEnd: Bool = false, _ held: Held) -> TakenOut {
         // What a guest wrote into holes goes as well: a reset leaves nothing of it. And holes that have not merged do so now.
-        guard quota.mappings > 0 || !covers.isEmpty || census.hasChanged else { return .nothing }
-        if !followers.isEmpty { forgetAllByFollowers() }
-        device.undumped.leaveOut()
+        guard quota[held].mappings > 0 || !covers[held].isEmpty || census[held].hasChanged else { return .nothing }
+        if !followers[held].isEmpty { forgetAllByFollowers(held) }
+        device.undumped[held].leaveOut()
         // Nobody finds them any more; then the memory goes.
-        forEachRecordHeld { record, pages in index.remove(pages) }
-        let gone = table.detachAll()
+        forEachRecord(held) { record, pages in index[held].remove(pages) }
+        let gone = table[held].detachAll()
         // A window that goes in a moment need not be cleared.
-        let cleared: Window.Clearing? = isEnd ? .isHole : try? window.clearAll()
+        let cleared: Window.Clearing? = isEnd ? .isHole : try? window.clearAll(held)
         guard let cleared else {
-            if let gone { table.reattach(gone) }
-            forEachRecordHeld { record, pages in
-                index.add(pages, writable: MappingWord(bits: record.word).isWritable)
-                if !followers.isEmpty { try? tellFollowers(of: record, pages) }
+            if let gone { table[held].reattach(gone) }
+            forEachRecord(held) { record, pages in
+                index[held].add(pages, writable: MappingWord(bits: record.word).isWritable)
+                if !followers[held].isEmpty { try? tellFollowers(of: record, pages, held) }
             }
             return .refused
         }
@@ -172,36 +172,36 @@ extension Region {
             // As if they went from the last to the first: each is beside the one before it, if they touch.
             cost = cost &+ separateMappings(for: pages, isBeside: last > 0 && pages.start == last ? 1 : 0)
             last = pages.end
-            forget(record, pages)
+            forget(record, pages, held)
         }
         if cleared == .isHole {
             ProcessBudget.give(cost)
-            census.forgetKept()
-            census.hasChanged = false
+            census[held].forgetKept()
+            census[held].hasChanged = false
         } else {
-            census.keep(cost)
+            census[held].keep(cost)
         }
-        forgetCovers(in: 0..<size)
-        index.release()
+        forgetCovers(in: 0..<size, held)
+        index[held].release()
         return gone.map { .all($0) } ?? .nothing
     }
 
     /// The books when a record has left the table, and its object.
     @_optimize(speed)
-    private func forget(_ record: MappingRecord, _ pages: ByteRange) {
+    private func forget(_ record: MappingRecord, _ pages: ByteRange, _ held: Held) {
         let word = MappingWord(bits: record.word)
-        if word.isBroken || word.hasZeroTail { forgetBrokenness(of: record) }
-        quota.remove(pages.length)
-        device.quota.remove(pages.length)
+        if word.isBroken || word.hasZeroTail { forgetBrokenness(of: record, held) }
+        quota[held].remove(pages.length)
+        device.quota[held].remove(pages.length)
         word.becomeGone()
     }
 
     /// Calls `body` for each live mapping. It changes no record.
-    func forEachRecordHeld(_ body: (MappingRecord, ByteRange) -> Void) {
-        var next = table.first(endingAfter: 0)
+    func forEachRecord(_ held: Held, _ body: (MappingRecord, ByteRange) -> Void) {
+        var next = table[held].first(endingAfter: 0)
         while let record = next, let pages = ownedPages(record) {
             body(record, pages)
-            next = table.first(endingAfter: pages.end)
+            next = table[held].first(endingAfter: pages.end)
         }
     }
 }

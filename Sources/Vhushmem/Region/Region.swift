@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
 import CLinux
-import Synchronization
 
 /// A VIRTIO shared memory region: a window of host addresses and the files that are mapped in it. Safe from any thread.
 ///
@@ -17,30 +16,32 @@ public final class Region: @unchecked Sendable {
     let options: RegionOptions
     let device: DeviceState
 
-    /// Changed under `device.lock`; `translate` alone reads it without.
-    let table: MappingTable
-    /// Changed and read as the table is.
-    let index: PageIndex
-    /// All up to `container` are guarded by `device.lock`.
-    var covers = CoveredPages()
-    var answers = RecentAnswers()
-    /// How often pages were covered or came back, in the bits above, and how many are covered in mappings now. Changed with the lock held;
-    /// who copies bytes reads it without.
-    let coverState = Atomic<UInt64>(0)
+    typealias Held = DeviceState.Held
+    typealias Guarded = DeviceState.Guarded
+
+    /// The live mappings, and those of their pages that `translate` finds without a walk through the table.
+    let table: Guarded<MappingTable>
+    let index: Guarded<PageIndex>
+    /// The same two for who only looks something up, and takes no lock for it.
+    let tableReader: MappingTable.Reader
+    let indexReader: PageIndex.Reader
+    var covers = Guarded(CoveredPages())
+    let coverState = CoverState()
+    var answers = Guarded(RecentAnswers())
     /// How many mappings are broken, and where the next look at them begins.
-    var brokenCount: UInt64 = 0
-    var brokenCursor: UInt64 = 0
+    var brokenCount = Guarded<UInt64>(0)
+    var brokenCursor = Guarded<UInt64>(0)
     /// Some mapping has become broken, or whole again, and nobody was told yet.
-    var hasNews = false
-    var quota: Quota
-    var census = Census()
-    /// Change with the region, under its lock.
-    var followers: [any RegionFollower] = []
+    var hasNews = Guarded(false)
+    var quota: Guarded<Quota>
+    var census = Guarded(Census())
+    /// They change with the region.
+    var followers = Guarded<[any RegionFollower]>([])
     /// Is told with no lock held.
-    var observer: (any RegionObserver)?
-    private var guarded: GuardedRange?
+    var observer = Guarded<(any RegionObserver)?>(nil)
     /// What stands for the region among the series' memory regions, once a program asked for it. Series/ makes it.
-    var container: RegionStandIn?
+    var container = Guarded<RegionStandIn?>(nil)
+    private var guarded: GuardedRange?
 
     /// The window and the index.
     private static var ownMappings: Int { 2 }
@@ -48,11 +49,14 @@ public final class Region: @unchecked Sendable {
     private init(id: UInt8, window: Window, table: MappingTable, options: RegionOptions, device: DeviceState) {
         self.id = id
         self.window = window
-        self.table = table
-        index = PageIndex(size: window.size, of: device)
+        self.table = Guarded(table)
+        tableReader = MappingTable.Reader(table)
+        let index = PageIndex(size: window.size, of: device)
+        indexReader = index.reader
+        self.index = Guarded(index)
         self.options = options
         self.device = device
-        quota = Quota(maximumMappings: options.maximumMappings, maximumBytes: options.maximumBytes)
+        quota = Guarded(Quota(maximumMappings: options.maximumMappings, maximumBytes: options.maximumBytes))
     }
 
     static func make(id: UInt8, size: UInt64, options: RegionOptions, device: DeviceState) throws(ShmemError) -> Region {
@@ -69,7 +73,9 @@ public final class Region: @unchecked Sendable {
         do throws(Errno) {
             guard let table = MappingTable(pageSize: Page.size) else { throw Errno(ENOMEM) }
             let window = try Window.reserve(size: size, holeProtection: options.holes.protection)
-            if options.isLeftOutOfForks { try window.advise(MADV_DONTFORK) }
+            if options.isLeftOutOfForks {
+                try device.lock.withLock { held throws(Errno) in try window.advise(MADV_DONTFORK, held) }
+            }
             Ballast.prepare()
             let region = Region(id: id, window: window, table: table, options: options, device: device)
             region.guarded = GuardedRange.begin(region)
@@ -83,13 +89,13 @@ public final class Region: @unchecked Sendable {
     deinit {
         guarded?.end()
         // Observers were told when the device went; nobody can watch a region that nobody holds.
-        let taken = device.lock.withLock { () -> TakenOut in
-            let taken = takeAllOut(isEnd: true)
-            census.forgetKept()
+        let taken = device.lock.withLock { held -> TakenOut in
+            let taken = takeAllOut(isEnd: true, held)
+            census[held].forgetKept()
             return taken
         }
         if case .all(let gone) = taken { gone.forEachRecord { MappingWord(bits: $0.word).release() } }
-        index.giveBack(to: device)
+        device.giveBack(chunks: indexReader.chunkCount)
         ProcessBudget.give(Region.ownMappings)
     }
 
@@ -98,12 +104,12 @@ public final class Region: @unchecked Sendable {
 
     /// How many mappings are live.
     public var mappingCount: UInt64 {
-        device.lock.withLock { quota.mappings }
+        device.lock.withLock { held in quota[held].mappings }
     }
 
     /// How many bytes, in whole pages, are mapped.
     public var mappedBytes: UInt64 {
-        device.lock.withLock { quota.bytes }
+        device.lock.withLock { held in quota[held].bytes }
     }
 
     /// Gives the kernel advice for the whole window, now and for all that is mapped in it later: MADV_DONTFORK or MADV_DOFORK,
@@ -113,9 +119,9 @@ public final class Region: @unchecked Sendable {
             throw ShmemError(EINVAL, "the advice \(advice) is none that a window can keep")
         }
         do throws(Errno) {
-            try device.lock.withLock { () throws(Errno) in
-                try window.advise(advice)
-                adviseShadows(advice)
+            try device.lock.withLock { held throws(Errno) in
+                try window.advise(advice, held)
+                adviseShadows(advice, held)
             }
         } catch {
             throw ShmemError(

@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-/// What changes with a region, under its lock: a guest's memory slots. So it is exact at every moment, and when it is taken away
+/// What changes with a region, while its lock is held: a guest's memory slots. So it is exact at every moment, and when it is taken away
 /// nothing is left of it.
 protocol RegionFollower: AnyObject {
     /// The memory of the mapping is there, and nobody finds the mapping yet. What this throws undoes it.
-    func mappingComes(_ record: MappingRecord, _ pages: ByteRange, in window: Window) throws(ShmemError)
+    func mappingComes(_ record: MappingRecord, _ pages: ByteRange, in window: Window, _ held: Region.Held) throws(ShmemError)
     /// The memory of the mapping is about to go.
-    func mappingGoes(_ record: MappingRecord)
+    func mappingGoes(_ record: MappingRecord, _ held: Region.Held)
     /// So is that of all mappings.
-    func allMappingsGo()
+    func allMappingsGo(_ held: Region.Held)
     /// A mapping takes the place of another one, whose pages are the same.
     func mappingIsExchanged(
-        _ old: MappingRecord, for new: MappingRecord, _ pages: ByteRange, in window: Window
+        _ old: MappingRecord, for new: MappingRecord, _ pages: ByteRange, in window: Window, _ held: Region.Held
     ) throws(ShmemError)
 }
 
@@ -36,9 +36,9 @@ struct RegionStandIn {
 extension Region {
     /// From now on `observer` is told of every change. It is told at once of what there is, in `regionDidMap`.
     func observe(with observer: any RegionObserver) {
-        device.lock.withLock {
-            if self.observer == nil { device.countObserved(1) }
-            self.observer = observer
+        device.lock.withLock { held in
+            if self.observer[held] == nil { device.countObserved(1) }
+            self.observer[held] = observer
         }
         var from: UInt64 = 0
         while let (record, end) = nextUnannounced(from: from) {
@@ -50,20 +50,20 @@ extension Region {
 
     /// Nobody is told of anything any more.
     func stopObserving() {
-        device.lock.withLock {
-            if observer != nil { device.countObserved(-1) }
-            observer = nil
+        device.lock.withLock { held in
+            if observer[held] != nil { device.countObserved(-1) }
+            observer[held] = nil
             // Who comes later is told of them anew.
-            forEachRecordHeld { record, _ in
-                if record.facts.isAnnounced { table.replace(with: record.unannounced) }
+            forEachRecord(held) { record, _ in
+                if record.facts.isAnnounced { table[held].replace(with: record.unannounced) }
             }
         }
     }
 
     private func nextUnannounced(from offset: UInt64) -> (MappingRecord, end: UInt64)? {
-        device.lock.withLock { () -> (MappingRecord, end: UInt64)? in
+        device.lock.withLock { held -> (MappingRecord, end: UInt64)? in
             var from = offset
-            while let record = table.first(endingAfter: from), let pages = ownedPages(record) {
+            while let record = table[held].first(endingAfter: from), let pages = ownedPages(record) {
                 if !record.facts.isAnnounced { return (record, pages.end) }
                 from = pages.end
             }
@@ -74,7 +74,7 @@ extension Region {
     /// Tells the observer of a mapping that has just come.
     @inline(never)
     func announce(_ record: MappingRecord, inPlaceOf old: MappingRecord?) {
-        guard let watcher = device.lock.withLock({ observer }) else { return }
+        guard let watcher = device.lock.withLock({ held in observer[held] }) else { return }
         if let old, old.facts.isAnnounced { watcher.regionWillUnmap(self, old) }
         watcher.regionDidMap(self, record)
         confirm(record, watcher)
@@ -82,9 +82,9 @@ extension Region {
 
     /// Notes that the observer was told; if the mapping has gone meanwhile, it is told of that as well.
     private func confirm(_ record: MappingRecord, _ watcher: any RegionObserver) {
-        let isThere = device.lock.withLock { () -> Bool in
-            guard let now = table.find(at: record.start), now.isSame(as: record) else { return false }
-            if observer != nil { table.replace(with: now.announced) }
+        let isThere = device.lock.withLock { held -> Bool in
+            guard let now = table[held].find(at: record.start), now.isSame(as: record) else { return false }
+            if observer[held] != nil { table[held].replace(with: now.announced) }
             return true
         }
         if !isThere { watcher.regionWillUnmap(self, record) }
@@ -94,63 +94,63 @@ extension Region {
     @_optimize(speed)
     func commit() {
         guard device.isObserved else { return }
-        let watcher = device.lock.withLock { observer }
+        let watcher = device.lock.withLock { held in observer[held] }
         watcher?.regionDidCommit(self)
     }
 
-    // MARK: With the lock held
+    // MARK: Followers
 
     /// From now on `follower` changes with the region. Throws what it says of a mapping that is there; then it has been told that all go.
-    func add(_ follower: any RegionFollower) throws(ShmemError) {
+    func add(_ follower: any RegionFollower, _ held: Held) throws(ShmemError) {
         var failure: ShmemError?
-        forEachRecordHeld { record, pages in
+        forEachRecord(held) { record, pages in
             guard failure == nil else { return }
             do throws(ShmemError) {
-                try follower.mappingComes(record, pages, in: window)
+                try follower.mappingComes(record, pages, in: window, held)
             } catch {
                 failure = error
             }
         }
         if let failure {
-            follower.allMappingsGo()
+            follower.allMappingsGo(held)
             throw failure
         }
-        followers.append(follower)
+        followers[held].append(follower)
     }
 
-    func remove(_ follower: any RegionFollower) {
-        follower.allMappingsGo()
-        followers.removeAll { $0 === follower }
+    func remove(_ follower: any RegionFollower, _ held: Held) {
+        follower.allMappingsGo(held)
+        followers[held].removeAll { $0 === follower }
     }
 
     @inline(never)
-    func tellFollowers(of record: MappingRecord, _ pages: ByteRange) throws(ShmemError) {
-        for (index, follower) in followers.enumerated() {
+    func tellFollowers(of record: MappingRecord, _ pages: ByteRange, _ held: Held) throws(ShmemError) {
+        for (index, follower) in followers[held].enumerated() {
             do throws(ShmemError) {
-                try follower.mappingComes(record, pages, in: window)
+                try follower.mappingComes(record, pages, in: window, held)
             } catch {
-                for told in followers[..<index] { told.mappingGoes(record) }
+                for told in followers[held][..<index] { told.mappingGoes(record, held) }
                 throw error
             }
         }
     }
 
     @inline(never)
-    func forgetByFollowers(_ record: MappingRecord) {
-        for follower in followers { follower.mappingGoes(record) }
+    func forgetByFollowers(_ record: MappingRecord, _ held: Held) {
+        for follower in followers[held] { follower.mappingGoes(record, held) }
     }
 
-    func forgetAllByFollowers() {
-        for follower in followers { follower.allMappingsGo() }
+    func forgetAllByFollowers(_ held: Held) {
+        for follower in followers[held] { follower.allMappingsGo(held) }
     }
 
-    func exchangeByFollowers(_ old: MappingRecord, for new: MappingRecord) throws(ShmemError) {
+    func exchangeByFollowers(_ old: MappingRecord, for new: MappingRecord, _ held: Held) throws(ShmemError) {
         guard let pages = ownedPages(old) else { return }
-        for (index, follower) in followers.enumerated() {
+        for (index, follower) in followers[held].enumerated() {
             do throws(ShmemError) {
-                try follower.mappingIsExchanged(old, for: new, pages, in: window)
+                try follower.mappingIsExchanged(old, for: new, pages, in: window, held)
             } catch {
-                for told in followers[..<index] { try? told.mappingIsExchanged(new, for: old, pages, in: window) }
+                for told in followers[held][..<index] { try? told.mappingIsExchanged(new, for: old, pages, in: window, held) }
                 throw error
             }
         }

@@ -5,8 +5,8 @@ import CLinux
 /// The host addresses that stand for a region: reserved once, for the region's whole life. Mappings replace parts of the
 /// reservation and are replaced by it again, so that there is never an address in it that a stranger's mmap could be given.
 ///
-/// Its address and size never change: they are what a VMM gives its hypervisor as a memory slot. Unchecked Sendable: what does
-/// change is guarded by the lock of the region's device.
+/// Its address and size never change: they are what a VMM gives its hypervisor as a memory slot. Unchecked Sendable: what does change is
+/// guarded, and so is what is in the window.
 public final class Window: @unchecked Sendable {
     /// Where byte 0 of the region is.
     public let baseAddress: UnsafeMutableRawPointer
@@ -14,9 +14,12 @@ public final class Window: @unchecked Sendable {
     public let size: UInt64
 
     /// What the guest may do at addresses where nothing is mapped: PROT_NONE, or PROT_READ of zeros.
-    private(set) var holeProtection: Int32
+    private(set) var holeProtection: Guarded<Int32>
     /// What the program wants the kernel to know of all that is in the window, holes and mappings alike.
-    private(set) var advice = WindowAdvice()
+    private(set) var advice = Guarded(WindowAdvice())
+
+    typealias Held = DeviceState.Held
+    typealias Guarded = DeviceState.Guarded
 
     /// The largest alignment worth having: KVM's largest page.
     static let largestAlignment: UInt64 = 1 << 30
@@ -27,7 +30,7 @@ public final class Window: @unchecked Sendable {
     private init(baseAddress: UnsafeMutableRawPointer, size: UInt64, holeProtection: Int32) {
         self.baseAddress = baseAddress
         self.size = size
-        self.holeProtection = holeProtection
+        self.holeProtection = Guarded(holeProtection)
     }
 
     /// Reserves addresses for a region of `size` bytes, whole pages.
@@ -88,53 +91,55 @@ public final class Window: @unchecked Sendable {
     ///
     /// `isBatched`: the caller leaves several mappings out of core dumps at once. Returns whether this one is left to it.
     @_optimize(speed)
-    func place(fd: Int32, over range: ByteRange, plan: FilePlan, advice: Int32?, isBatched: Bool) throws(Errno) -> Bool {
+    func place(fd: Int32, over range: ByteRange, plan: FilePlan, advice: Int32?, isBatched: Bool, _ held: Held) throws(Errno)
+        -> Bool
+    {
         guard let length = Int(exactly: range.length), let offset = Int(exactly: range.start) else { throw Errno(ENOMEM) }
         let address = baseAddress + offset
         do throws(Errno) {
             _ = try MemoryCalls.map(
                 address, length, protection: plan.protection, flags: plan.flags | MAP_FIXED, fd: fd, offset: plan.fileOffset)
         } catch {
-            restoreAfterFailure(address, length)
+            restoreAfterFailure(address, length, held)
             throw error
         }
         do throws(Errno) {
             if !isBatched { try MemoryCalls.advise(address, length, MADV_DONTDUMP) }
         } catch {
-            _ = try? clear(range)
+            _ = try? clear(range, held)
             throw error
         }
-        give(address, length, advice)
+        give(address, length, advice, held)
         return isBatched
     }
 
     /// Puts what was mapped elsewhere in the place of a part of the window, in one step: nobody sees the part empty. When it throws,
     /// what was there is still there; but a kernel before 6.17 may have unmapped it where it is out of memory, and then that part is a
     /// hole. `wasLost` says so.
-    func place(_ prepared: consuming PreparedMapping, at offset: UInt64, wasLost: inout Bool) throws(Errno) {
+    func place(_ prepared: consuming PreparedMapping, at offset: UInt64, wasLost: inout Bool, _ held: Held) throws(Errno) {
         let address = baseAddress + Int(clamping: offset)
         let length = prepared.length
         let advice = prepared.advice
         do throws(Errno) {
             try prepared.move(to: address)
         } catch {
-            wasLost = restoreAfterFailure(address, length)
+            wasLost = restoreAfterFailure(address, length, held)
             throw error
         }
-        give(address, length, advice)
+        give(address, length, advice, held)
     }
 
     /// Puts a page of private memory in the place of one of the window, in one step.
-    func place(_ page: consuming PrivatePage, at offset: UInt64) throws(Errno) {
-        try page.move(to: baseAddress + Int(clamping: offset), advice: advice)
+    func place(_ page: consuming PrivatePage, at offset: UInt64, _ held: Held) throws(Errno) {
+        try page.move(to: baseAddress + Int(clamping: offset), advice: advice[held])
     }
 
     /// What the region and the program want the kernel to know. A kernel or file system that has no such thing says no, and the mapping is
     /// as good as before.
     @inline(__always)
-    private func give(_ address: UnsafeMutableRawPointer, _ length: Int, _ more: Int32?) {
+    private func give(_ address: UnsafeMutableRawPointer, _ length: Int, _ more: Int32?, _ held: Held) {
         if let more { try? MemoryCalls.advise(address, length, more) }
-        if !self.advice.isEmpty { self.advice.give(address, length) }
+        if !self.advice[held].isEmpty { self.advice[held].give(address, length) }
     }
 
     // MARK: Mappings go
@@ -153,92 +158,93 @@ public final class Window: @unchecked Sendable {
     /// helps, what is there is kept and nobody can touch it any more, until something else is mapped over it.
     @discardableResult
     @_optimize(speed)
-    func clear(_ range: ByteRange) throws(Errno) -> Clearing {
+    func clear(_ range: ByteRange, _ held: Held) throws(Errno) -> Clearing {
         do throws(Errno) {
-            try fill(range, protection: holeProtection)
+            try fill(range, protection: holeProtection[held], held)
             return .isHole
         } catch {
             guard error.code == ENOMEM || error.code == EAGAIN else { throw error }
-            return try clearAtLimit(range, error)
+            return try clearAtLimit(range, error, held)
         }
     }
 
     @inline(never)
-    private func clearAtLimit(_ range: ByteRange, _ error: Errno) throws(Errno) -> Clearing {
+    private func clearAtLimit(_ range: ByteRange, _ error: Errno, _ held: Held) throws(Errno) -> Clearing {
         let isDone =
             Ballast.lend { () -> Bool in
                 do throws(Errno) {
-                    try fill(range, protection: holeProtection)
+                    try fill(range, protection: holeProtection[held], held)
                     return true
                 } catch { return false }
             } ?? false
         if isDone { return .isHole }
-        guard holeProtection == PROT_NONE, let length = Int(exactly: range.length), let offset = Int(exactly: range.start),
+        guard holeProtection[held] == PROT_NONE, let length = Int(exactly: range.length),
+            let offset = Int(exactly: range.start),
             (try? MemoryCalls.protect(baseAddress + offset, length, PROT_NONE)) != nil
         else { throw error }
         return .isKept
     }
 
     /// Makes the whole window a hole again. It takes as long as one mapping, whatever was there.
-    func clearAll() throws(Errno) -> Clearing {
+    func clearAll(_ held: Held) throws(Errno) -> Clearing {
         guard let everything = ByteRange(start: 0, length: size), let length = Int(exactly: size) else { throw Errno(ENOMEM) }
-        guard holeProtection != PROT_NONE else { return try clear(everything) }
+        guard holeProtection[held] != PROT_NONE else { return try clear(everything, held) }
         // Zeros that can be read are made elsewhere in two steps and moved in: where the process locks all that it maps, the kernel
         // would fill a mapping of the whole window as it is made.
         let made = try Window.reserveAddresses(length, alignment: Page.size)
         do throws(Errno) {
-            try MemoryCalls.protect(made, length, holeProtection)
+            try MemoryCalls.protect(made, length, holeProtection[held])
             try MemoryCalls.move(made, length, to: baseAddress)
         } catch {
             try? MemoryCalls.unmap(made, length)
-            restoreAfterFailure(baseAddress, length)
+            restoreAfterFailure(baseAddress, length, held)
             throw error
         }
-        if !advice.isEmpty { advice.give(baseAddress, length) }
+        if !advice[held].isEmpty { advice[held].give(baseAddress, length) }
         return .isHole
     }
 
     /// Replaces a part of the window by anonymous memory.
     @_optimize(speed)
-    func fill(_ range: ByteRange, protection: Int32) throws(Errno) {
+    func fill(_ range: ByteRange, protection: Int32, _ held: Held) throws(Errno) {
         guard let length = Int(exactly: range.length), let offset = Int(exactly: range.start) else { throw Errno(ENOMEM) }
         let address = baseAddress + offset
         do throws(Errno) {
             _ = try MemoryCalls.map(
                 address, length, protection: protection, flags: Window.reservationFlags | MAP_FIXED)
         } catch {
-            restoreAfterFailure(address, length)
+            restoreAfterFailure(address, length, held)
             throw error
         }
         // What a guest writes there is its own.
         if protection & PROT_WRITE != 0 { try? MemoryCalls.advise(address, length, MADV_DONTDUMP) }
-        if !advice.isEmpty { advice.give(address, length) }
+        if !advice[held].isEmpty { advice[held].give(address, length) }
     }
 
     /// Lets a hole, which nothing was ever mapped over, show zeros. No page is made, even where the process locks all that it maps.
-    func showZeros(in hole: ByteRange) throws(Errno) {
+    func showZeros(in hole: ByteRange, _ held: Held) throws(Errno) {
         guard let length = Int(exactly: hole.length), let offset = Int(exactly: hole.start) else { throw Errno(ENOMEM) }
         try MemoryCalls.protect(baseAddress + offset, length, PROT_READ)
     }
 
     /// From now on `clear` leaves zeros that can be read. What is a hole already is the caller's to change.
-    func showZerosInHoles() {
-        holeProtection = PROT_READ
+    func showZerosInHoles(_ held: Held) {
+        holeProtection[held] = PROT_READ
     }
 
     /// Gives the kernel advice for the whole window, and for all that comes to be mapped or made a hole in it.
-    func advise(_ new: Int32) throws(Errno) {
+    func advise(_ new: Int32, _ held: Held) throws(Errno) {
         try MemoryCalls.advise(baseAddress, Int(clamping: size), new)
-        advice.add(new)
+        advice[held].add(new)
     }
 
     /// A kernel that is out of memory may have unmapped what was there before it failed: close the gap. One that has kept it answers
     /// EEXIST, and so would a stranger's mapping that got in, which must not be replaced. Returns whether there was a gap.
     @discardableResult
-    private func restoreAfterFailure(_ address: UnsafeMutableRawPointer, _ length: Int) -> Bool {
+    private func restoreAfterFailure(_ address: UnsafeMutableRawPointer, _ length: Int, _ held: Held) -> Bool {
         do throws(Errno) {
             let made = try MemoryCalls.map(
-                address, length, protection: holeProtection, flags: Window.reservationFlags | vhu_map_fixed_noreplace)
+                address, length, protection: holeProtection[held], flags: Window.reservationFlags | vhu_map_fixed_noreplace)
             // A kernel before 4.17 does not know the flag, and finds another place where this one is taken.
             if made != address {
                 try? MemoryCalls.unmap(made, length)

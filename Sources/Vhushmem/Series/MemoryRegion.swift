@@ -122,10 +122,10 @@ final class RegionContainer: RegionObserver {
 extension Region {
     /// The container that stands for the region among memory regions.
     var memoryRegion: MemoryRegionPointer {
-        device.lock.withLock {
-            if let container { return container.address.assumingMemoryBound(to: MemoryRegion.self) }
+        device.lock.withLock { held in
+            if let container = container[held] { return container.address.assumingMemoryBound(to: MemoryRegion.self) }
             let made = RegionContainer(of: self)
-            container = RegionStandIn(observer: made, address: made.pointer)
+            container[held] = RegionStandIn(observer: made, address: made.pointer)
             return made.pointer
         }
     }

@@ -66,14 +66,6 @@ struct Lock<Owner>: ~Copyable, @unchecked Sendable {
         pthread_cond_wait(condition.pointer, mutex.pointer)
     }
 
-    /// For who has not learned to take a token yet.
-    @inline(__always)
-    borrowing func withLock<Result: ~Copyable, Failure: Error>(_ body: () throws(Failure) -> Result) throws(Failure) -> Result {
-        pthread_mutex_lock(mutex.pointer)
-        defer { pthread_mutex_unlock(mutex.pointer) }
-        return try body()
-    }
-
     @inline(__always)
     borrowing func withLock<Result: ~Copyable, Failure: Error>(
         _ body: (Held) throws(Failure) -> Result
