@@ -113,26 +113,6 @@ extension Region {
 
     // MARK: Changes
 
-    private func markWhole(_ record: MappingRecord, _ held: Held) {
-        guard let now = current(record, held) else { return }
-        let generation = now.facts.generation
-        let isWritable = MappingWord(bits: now.word).isWritable
-        let isCovered = covers[held].firstIndex {
-            $0.generation == generation && ($0.kind == .apart && ($0.hidesLoss || isWritable) || $0.kind == .lease && $0.isLoss)
-        }
-        guard isCovered == nil else { return }
-        while let index = covers[held].firstIndex(where: { $0.generation == generation && $0.kind == .watched }) {
-            _ = covers[held].remove(at: index)
-        }
-        let word = MappingWord(bits: now.word)
-        guard word.isBroken else { return }
-        table[held].setWord(at: now.start, to: word.whole.bits)
-        brokenCount[held] &-= 1
-        word.mapping?.setBroken(false)
-        hasNews[held] = true
-        device.alarm[held]?.raise()
-    }
-
     /// Gives back to their files the pages whose time is up. It touches none of them.
     func endLeases(at now: UInt64, _ held: Held) {
         guard !covers[held].isEmpty else { return }
@@ -184,32 +164,5 @@ extension Region {
             _ = covers[held].remove(at: other)
         }
         return true
-    }
-}
-
-// MARK: Telling of it
-
-/// A mapping that has become broken, or whole again.
-struct MappingNews {
-    let mapping: MappingDescription
-    let isBroken: Bool
-}
-
-extension Region {
-    /// The next mapping from `offset` on whose state has changed since it was given out here; nil: there is none.
-    func takeNews(from offset: inout UInt64) -> MappingNews? {
-        let record = device.lock.withLock { held -> MappingRecord? in
-            guard hasNews[held] else { return nil }
-            while let record = table[held].first(endingAfter: offset), let pages = ownedPages(record) {
-                offset = pages.end
-                let word = MappingWord(bits: record.word)
-                guard word.isBroken != word.isToldBroken else { continue }
-                table[held].setWord(at: record.start, to: word.told.bits)
-                return record
-            }
-            hasNews[held] = false
-            return nil
-        }
-        return record.map { MappingNews(mapping: describe($0), isBroken: MappingWord(bits: $0.word).isBroken) }
     }
 }
