@@ -98,7 +98,8 @@ import Testing
     @Test func unknownFlagsAreRefused() {
         for flags in [2, 3, 1 << 63, .max] as [UInt64] {
             let code = refused { () throws(ShmemError) in
-                try region.map(fd: file.fd, fileOffset: 0, at: 0, length: pageSize, flags: flags)
+                let request = SharedMemoryMap(shmid: region.id, fileOffset: 0, offset: 0, length: pageSize, flags: flags)
+                try region.map(request, fd: file.fd)
             }
             #expect(code == EINVAL)
         }

@@ -150,7 +150,8 @@ package func vhushmem_region_map(
 ) -> Int32 {
     report(to: errp) { () throws(ShmemError) in
         guard let region = object(region, Region.self) else { throw .null("region") }
-        try region.map(fd: fd, fileOffset: fd_offset, at: shm_offset, length: len, flags: flags)
+        let request = SharedMemoryMap(shmid: region.id, fileOffset: fd_offset, offset: shm_offset, length: len, flags: flags)
+        try region.map(request, fd: fd)
         region.commit()
     }
 }

@@ -3,76 +3,6 @@
 import CLinux
 import Synchronization
 
-/// What a device and its regions share: one lock, one quota. Regions outlive their device where somebody holds on to them.
-final class DeviceState {
-    typealias Held = Lock<DeviceState>.Held
-    typealias Guarded = Lock<DeviceState>.Guarded
-
-    /// Guards the device, its regions and their windows. Translating takes no lock.
-    let lock = Lock<DeviceState>()
-    var quota: Guarded<Quota>
-    var undumped = Guarded(UndumpedRanges())
-    /// Nothing is mapped any more once it is set.
-    var isGone = Guarded(false)
-    /// Raised when a mapping becomes broken. Once it is there it stays.
-    private(set) var alarm = Guarded<Alarm?>(nil)
-    /// What the page indexes of its regions may take.
-    let indexBudget = IndexBudget(chunks: IndexBudget.chunksOfDevice)
-    /// The number of the last mapping that was made.
-    private var lastGeneration = Guarded<UInt64>(0)
-    /// When a loop should look at them next, in microseconds; 0: at no time.
-    private let careTime = Atomic<UInt64>(0)
-    /// How many regions have observers. As a rule none has, and who only wants to know that takes no lock.
-    private let observedRegions = Atomic<Int>(0)
-    var isObserved: Bool { observedRegions.load(ordering: .relaxed) > 0 }
-
-    init(quota: Quota) {
-        self.quota = Guarded(quota)
-    }
-
-    /// A number that no mapping of the device had before.
-    @inline(__always)
-    func nextGeneration(_ held: Held) -> UInt64 {
-        lastGeneration[held] &+= 1
-        return lastGeneration[held]
-    }
-
-    /// When a loop should call `Device.care` next, in microseconds; nil: at no time.
-    @inline(__always)
-    var careDeadline: UInt64? {
-        let time = careTime.load(ordering: .relaxed)
-        return time == 0 ? nil : time
-    }
-
-    /// Has a loop look at the regions at `time`, if it would not do so before.
-    func careSoon(at time: UInt64, _ held: Held) {
-        let planned = careTime.load(ordering: .relaxed)
-        guard planned == 0 || time < planned else { return }
-        careTime.store(time, ordering: .relaxed)
-        // It may be waiting for something else.
-        if planned == 0 { alarm[held]?.raise() }
-    }
-
-    func planCare(at time: UInt64?) {
-        lock.withLock { _ in careTime.store(time ?? 0, ordering: .relaxed) }
-    }
-
-    func countObserved(_ change: Int) {
-        observedRegions.wrappingAdd(change, ordering: .relaxed)
-    }
-
-    /// The alarm, made when it is first asked for.
-    func useAlarm() throws(Errno) -> Alarm {
-        if let alarm = lock.withLock({ held in alarm[held] }) { return alarm }
-        let made = try Alarm.make()
-        return lock.withLock { held in
-            let used = alarm[held] ?? made
-            alarm[held] = used
-            return used
-        }
-    }
-}
-
 /// A vhost-user device, as far as shared memory goes: its regions. Safe from any thread.
 ///
 /// The mappings of its regions end with it, even where somebody still holds a region. Unchecked Sendable: what changes is guarded.
@@ -284,13 +214,10 @@ public final class Device: @unchecked Sendable {
     /// SHMEM_MAP. The commit is left to the caller, who answers first. `isBatched`: so is `endBatch`.
     @_optimize(speed)
     func carryOutMap(_ map: SharedMemoryMap, fd: Int32, isBatched: Bool = false) throws(ShmemError) {
-        func refusal(_ code: Int32, _ reason: ShmemError.Reason) -> ShmemError {
-            ShmemError(code, .map(shmid: map.shmid, offset: map.offset, length: map.length), reason)
-        }
-        guard fd >= 0 else { throw refusal(EINVAL, .wrongDescriptors(expected: 1, got: 0)) }
-        try withRegion(id: map.shmid, isMissing: { refusal(ENOENT, .noSuchRegion) }) { region throws(ShmemError) in
-            try region.map(
-                fd: fd, fileOffset: map.fileOffset, at: map.offset, length: map.length, flags: map.flags, isBatched: isBatched)
+        guard fd >= 0 else { throw ShmemError(EINVAL, map.mapSubject, .wrongDescriptors(expected: 1, got: 0)) }
+        let isMissing = { ShmemError(ENOENT, map.mapSubject, .noSuchRegion) }
+        try withRegion(id: map.shmid, isMissing: isMissing) { region throws(ShmemError) in
+            try region.map(map, fd: fd, isBatched ? .isBatched : [])
         }
     }
 

@@ -19,6 +19,15 @@ public struct MappingDescription: Sendable {
     /// in this process.
     public let isBroken: Bool
 
+    init(_ asked: SharedMemoryMap, isBroken: Bool) {
+        shmid = asked.shmid
+        offset = asked.offset
+        length = asked.length
+        fileOffset = asked.fileOffset
+        isWritable = asked.flags & SharedMemoryMap.readWrite != 0
+        self.isBroken = isBroken
+    }
+
     var lossError: ShmemError {
         ShmemError(
             EIO,
@@ -33,7 +42,7 @@ public struct MappingDescription: Sendable {
 ///
 /// Safe from any thread. Unchecked Sendable: `file` is guarded.
 public final class Mapping: @unchecked Sendable {
-    private let asked: MappingDescription
+    let asked: SharedMemoryMap
     /// The file, until the mapping is added; then the kernel holds it, and this only in a region that keeps files.
     private var file: Lock<Mapping>.Guarded<FileDescriptor?>
     /// Guards the files of all mappings. Nothing is done with it held that may wait.
@@ -45,11 +54,16 @@ public final class Mapping: @unchecked Sendable {
 
     /// Describes a mapping that is yet to be added. `fd` is duplicated; `offset`, `fileOffset` and `length` are bytes and are checked
     /// when the mapping is added. Throws EBADF (`fd` is not open), EMFILE.
-    public init(
+    public convenience init(
         shmid: UInt8, fd: Int32, fileOffset: UInt64, offset: UInt64, length: UInt64, writable: Bool
     ) throws(ShmemError) {
-        asked = MappingDescription(
-            shmid: shmid, offset: offset, length: length, fileOffset: fileOffset, isWritable: writable, isBroken: false)
+        let flags = writable ? SharedMemoryMap.readWrite : 0
+        let asked = SharedMemoryMap(shmid: shmid, fileOffset: fileOffset, offset: offset, length: length, flags: flags)
+        try self.init(asked, fd: fd)
+    }
+
+    init(_ asked: SharedMemoryMap, fd: Int32) throws(ShmemError) {
+        self.asked = asked
         host = Atomic(0)
         wasAdded = Atomic(false)
         // Before anything is thrown: Embedded Swift leaks an object whose initialiser gives up earlier.
@@ -57,16 +71,14 @@ public final class Mapping: @unchecked Sendable {
         do throws(Errno) {
             file = .init(try FileDescriptor.duplicate(fd))
         } catch {
-            throw ShmemError(
-                error.code, .map(shmid: shmid, offset: offset, length: length),
-                .system("duplicating the descriptor", error.code))
+            throw ShmemError(error.code, asked.mapSubject, .system("duplicating the descriptor", error.code))
         }
     }
 
-    /// The object of a mapping that is live already.
-    init(live description: MappingDescription, at host: UnsafeMutableRawPointer) {
-        asked = description
-        isBroken.store(description.isBroken, ordering: .relaxed)
+    /// The object of a mapping of a region that is live already.
+    init(live record: MappingRecord, of shmid: UInt8, at host: UnsafeMutableRawPointer) {
+        asked = record.request(of: shmid)
+        isBroken.store(MappingWord(bits: record.word).isBroken, ordering: .relaxed)
         file = .init(nil)
         self.host = Atomic(UInt(bitPattern: host))
         wasAdded = Atomic(true)
@@ -74,9 +86,7 @@ public final class Mapping: @unchecked Sendable {
 
     /// What was asked for, and whether it is broken.
     public var description: MappingDescription {
-        MappingDescription(
-            shmid: asked.shmid, offset: asked.offset, length: asked.length, fileOffset: asked.fileOffset,
-            isWritable: asked.isWritable, isBroken: isBroken.load(ordering: .relaxed))
+        MappingDescription(asked, isBroken: isBroken.load(ordering: .relaxed))
     }
 
     /// Where byte 0 of the mapping is, while it is live.
@@ -216,5 +226,13 @@ struct MappingWord {
     private var handle: Unmanaged<Mapping>? {
         // SAFETY: the bits were made from a retained Mapping above and are released only by `release`.
         UnsafeRawPointer(bitPattern: UInt(bits & MappingWord.handleMask)).map { Unmanaged.fromOpaque($0) }
+    }
+}
+
+extension MappingRecord {
+    /// What it was made by.
+    func request(of shmid: UInt8) -> SharedMemoryMap {
+        let flags = MappingWord(bits: word).isWritable ? SharedMemoryMap.readWrite : 0
+        return SharedMemoryMap(shmid: shmid, fileOffset: fileOffset, offset: start, length: length, flags: flags)
     }
 }

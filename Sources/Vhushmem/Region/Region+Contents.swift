@@ -25,17 +25,14 @@ extension Region {
             guard let record = table[held].find(at: offset), record.length == length else { return nil }
             let word = MappingWord(bits: record.word)
             if let mapping = word.mapping { return mapping }
-            let mapping = Mapping(live: describe(record), at: window.baseAddress + Int(clamping: offset))
+            let mapping = Mapping(live: record, of: id, at: window.baseAddress + Int(clamping: offset))
             _ = table[held].setWord(at: offset, to: word.retaining(mapping).bits)
             return mapping
         }
     }
 
     func describe(_ record: MappingRecord) -> MappingDescription {
-        let word = MappingWord(bits: record.word)
-        return MappingDescription(
-            shmid: id, offset: record.start, length: record.length, fileOffset: record.fileOffset,
-            isWritable: word.isWritable, isBroken: word.isBroken)
+        MappingDescription(record.request(of: id), isBroken: MappingWord(bits: record.word).isBroken)
     }
 
     /// Calls `body` for each live mapping, in order, with no lock held.
@@ -46,13 +43,5 @@ extension Region {
             guard let pages = ownedPages(record) else { return }
             from = pages.end
         }
-    }
-
-    /// The object of a mapping whose file is to be kept.
-    func keeper(fd: Int32, _ fileOffset: UInt64, _ range: ByteRange, _ writable: Bool) throws(ShmemError) -> Mapping {
-        let mapping = try Mapping(
-            shmid: id, fd: fd, fileOffset: fileOffset, offset: range.start, length: range.length, writable: writable)
-        _ = mapping.claim()
-        return mapping
     }
 }

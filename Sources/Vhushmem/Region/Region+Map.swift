@@ -2,7 +2,19 @@
 
 import CLinux
 
-/// How a mapping comes.
+/// How a mapping comes: the way of a SHMEM_MAP below the channel, in order.
+///
+/// 1. `Device.carryOutMap` (Device.swift) finds the region by its id.
+/// 2. `map` checks what is asked for: the range and the flags.
+/// 3. `FilePolicy.plan` (FilePolicy.swift) looks at the file, and says how it is to be mapped and which pages the mapping owns.
+/// 4. `place` runs with the device's lock held. `room` finds the place in the table (MappingTable+Mutation.swift) and asks the quotas; then
+///    the process's budget is asked.
+/// 5. `Window.place` (Window.swift) has the kernel map the file. (A file that may wait, or refuse, was mapped elsewhere before, with no lock
+///    held: `placePrepared`. So was what takes the place of a live mapping: +Replace.)
+/// 6. The record goes into the table, and from then on `translate` finds it; then its pages into the index, and the books are kept.
+/// 7. `goOn`, with no lock held: observers are told. As a rule there is nothing to do.
+///
+/// The answer, and behind it `commit`, are the caller's. +Add: other ways to come to step 2.
 extension Region {
     /// Maps a range of a file; it can be read through the window, by a guest too, when the call returns.
     ///
@@ -16,321 +28,252 @@ extension Region {
     public func map(
         fd: Int32, fileOffset: UInt64 = 0, at offset: UInt64, length: UInt64, writable: Bool = false
     ) throws(ShmemError) {
-        try map(fd: fd, fileOffset: fileOffset, at: offset, length: length, flags: writable ? SharedMemoryMap.readWrite : 0)
+        let flags = writable ? SharedMemoryMap.readWrite : 0
+        try map(SharedMemoryMap(shmid: id, fileOffset: fileOffset, offset: offset, length: length, flags: flags), fd: fd)
         commit()
     }
 
+    /// What the caller wants besides.
+    struct MapOptions: OptionSet {
+        let rawValue: UInt8
+        /// Advice about core dumps is given later, for several at once: the caller ends with `Device.endBatch`.
+        static let isBatched = MapOptions(rawValue: 1)
+        /// It takes the place of no other, though the region's options allow it.
+        static let replacesNothing = MapOptions(rawValue: 2)
+    }
+
     /// A map whose file and range were looked at.
-    struct MapIntent: ~Copyable {
+    struct MapIntent {
+        let request: SharedMemoryMap
         let fd: Int32
         let plan: FilePlan
-        /// Bytes, as they were asked for.
-        let length: UInt64
-        let isWritable: Bool
-        /// Advice about core dumps is given later, for several at once.
-        let isBatched: Bool
-        let mayReplace: Bool
-        let object: Mapping?
+        let options: MapOptions
 
-        var start: UInt64 { plan.pages.start }
+        var isWritable: Bool { request.flags & SharedMemoryMap.readWrite != 0 }
+        var subject: ShmemError.Subject { request.mapSubject }
     }
 
     /// What is left to do when the lock has been let go.
-    struct MapFollowUp: OptionSet {
-        let rawValue: UInt8
-        static let tellObserver = MapFollowUp(rawValue: 1)
-        static let takeCensus = MapFollowUp(rawValue: 2)
-        static let releaseOld = MapFollowUp(rawValue: 4)
+    enum Afterwards {
+        case nothing
         /// It takes the place of a live one, so it must be mapped elsewhere first. Nothing was done.
-        static let prepare = MapFollowUp(rawValue: 8)
+        case prepare
+        case conclude(Conclusion)
     }
 
-    /// What came of putting a mapping in, where something is left to do.
-    struct MapResult {
-        var record = MappingRecord(start: 0, length: 0, fileOffset: 0, word: 0)
-        var old: MappingRecord?
+    struct Conclusion {
+        let record: MappingRecord
+        /// What it took the place of.
+        let old: MappingRecord?
+        /// There was an observer. One that has come since is told by whoever made it one.
+        let isWatched: Bool
+        let isCensusDue: Bool
     }
 
-    /// Maps, and leaves the commit to the caller, who answers first. With an `object` the mapping is that one. `isBatched`: the caller ends
-    /// with `Device.endBatch`.
+    /// Maps, and leaves the commit to the caller, who answers first. With an `object` the mapping is that one.
     @_optimize(speed)
+    @inline(never)
     func map(
-        fd: Int32, fileOffset: UInt64, at offset: UInt64, length: UInt64, flags: UInt64, object: Mapping? = nil,
-        isBatched: Bool = false, mayReplace: Bool = true
+        _ request: SharedMemoryMap, fd: Int32, _ how: MapOptions = [], object: Mapping? = nil
     ) throws(ShmemError) {
-        let subject = ShmemError.Subject.map(shmid: id, offset: offset, length: length)
-        let range = try checkedRange(offset, length, subject)
-        guard flags & ~SharedMemoryMap.readWrite == 0 else { throw ShmemError(EINVAL, subject, .unknownFlags(flags)) }
-        let writable = flags & SharedMemoryMap.readWrite != 0
+        let range = try checkedRange(request.offset, request.length, request.mapSubject)
+        guard request.flags & ~SharedMemoryMap.readWrite == 0 else {
+            throw ShmemError(EINVAL, request.mapSubject, .unknownFlags(request.flags))
+        }
         let plan = try options.filePolicy.plan(
-            fd: fd, fileOffset: fileOffset, range: range, writable: writable, populate: options.populate, for: subject)
+            fd: fd, fileOffset: request.fileOffset, range: range, writable: request.flags != 0, populate: options.populate,
+            for: request.mapSubject)
         var object = object
-        if options.keepsFiles, object == nil { object = try keeper(fd: fd, fileOffset, range, writable) }
-        let intent = MapIntent(
-            fd: fd, plan: plan, length: length, isWritable: writable, isBatched: isBatched,
-            mayReplace: mayReplace && options.replaces, object: object)
-        var result = MapResult()
-        let followUp = plan.canMapInPlace ? try placeInPlace(intent, &result) : .prepare
-        if !followUp.isEmpty || object != nil { try goOn(intent, followUp, &result) }
+        if options.keepsFiles, object == nil { object = try keeper(of: request, fd: fd) }
+        let intent = MapIntent(request: request, fd: fd, plan: plan, options: how)
+        var afterwards = Afterwards.prepare
+        if plan.canMapInPlace {
+            var nothing: PreparedMapping?
+            do throws(ShmemError) {
+                afterwards = try device.lock.withLock { held throws(ShmemError) in try place(intent, object, &nothing, held) }
+            } catch {
+                afterwards = try placeAgain(intent, object, &nothing, after: error)
+            }
+        }
+        if case .nothing = afterwards, object == nil { return }
+        try goOn(intent, object, afterwards)
     }
 
+    /// What both requests demand of their range.
     @inline(__always)
-    private func placeInPlace(_ intent: borrowing MapIntent, _ result: inout MapResult) throws(ShmemError) -> MapFollowUp {
-        var nothing: PreparedMapping?
-        do throws(ShmemError) {
-            return try device.lock.withLock { held throws(ShmemError) in try place(intent, &nothing, &result, held) }
-        } catch {
-            return try placeAgain(intent, &nothing, &result, after: error)
+    func checkedRange(
+        _ offset: UInt64, _ length: UInt64, _ subject: @autoclosure () -> ShmemError.Subject
+    ) throws(ShmemError) -> ByteRange {
+        guard length > 0, offset.isMultiple(ofPage: Page.size), let range = ByteRange(start: offset, length: length),
+            range.end <= size
+        else { throw fault(of: offset, length, subject()) }
+        return range
+    }
+
+    /// Why a request's range can't be one.
+    @inline(never)
+    private func fault(of offset: UInt64, _ length: UInt64, _ subject: ShmemError.Subject) -> ShmemError {
+        if length == 0 { return ShmemError(EINVAL, subject, .zeroLength) }
+        guard offset.isMultiple(ofPage: Page.size) else {
+            return ShmemError(EINVAL, subject, .unalignedOffset(pageSize: Page.size))
         }
+        guard ByteRange(start: offset, length: length) != nil else { return ShmemError(EINVAL, subject, .wrapsAround) }
+        return ShmemError(EINVAL, subject, .beyondEnd(size: size))
+    }
+
+    /// The object of a mapping whose file is to be kept.
+    private func keeper(of request: SharedMemoryMap, fd: Int32) throws(ShmemError) -> Mapping {
+        let mapping = try Mapping(request, fd: fd)
+        _ = mapping.claim()
+        return mapping
     }
 
     /// If the number of separate mappings stood in the way, they are counted before that is believed.
     @inline(never)
     private func placeAgain(
-        _ intent: borrowing MapIntent, _ prepared: inout PreparedMapping?, _ result: inout MapResult, after error: ShmemError
-    ) throws(ShmemError) -> MapFollowUp {
+        _ intent: MapIntent, _ object: Mapping?, _ prepared: inout PreparedMapping?, after error: ShmemError
+    ) throws(ShmemError) -> Afterwards {
         guard wantsCensus(after: error) else { throw error }
         takeCensus()
-        return try device.lock.withLock { held throws(ShmemError) in try placeSlowly(intent, &prepared, &result, held) }
+        return try device.lock.withLock { held throws(ShmemError) in try placeSlowly(intent, object, &prepared, held) }
     }
 
     @inline(never)
-    private func placeSlowly(
-        _ intent: borrowing MapIntent, _ prepared: inout PreparedMapping?, _ result: inout MapResult, _ held: Held
-    ) throws(ShmemError) -> MapFollowUp {
-        try place(intent, &prepared, &result, held)
-    }
-
-    /// What is done with no lock held: the close of a file may wait, and so may a file's own mmap.
-    @inline(never)
-    private func goOn(
-        _ intent: borrowing MapIntent, _ first: MapFollowUp, _ result: inout MapResult
-    ) throws(ShmemError) {
-        var followUp = first
-        if followUp.contains(.prepare) { followUp = try placePrepared(intent, &result) }
-        if let object = intent.object, !options.keepsFiles { object.letFileGo() }
-        if followUp.contains(.tellObserver) { announce(result.record, inPlaceOf: result.old) }
-        if followUp.contains(.releaseOld), let old = result.old { MappingWord(bits: old.word).release() }
-        if followUp.contains(.takeCensus) { takeCensus() }
-    }
-
-    @inline(never)
-    private func placePrepared(_ intent: borrowing MapIntent, _ result: inout MapResult) throws(ShmemError) -> MapFollowUp {
+    private func placePrepared(_ intent: MapIntent, _ object: Mapping?) throws(ShmemError) -> Afterwards {
         // What is refused whatever the file says is refused before the file is asked.
-        try device.lock.withLock { held throws(ShmemError) in try checkRoom(for: intent, held) }
+        try device.lock.withLock { held throws(ShmemError) in _ = try room(for: intent, held) }
         var prepared: PreparedMapping?
         do throws(Errno) {
             prepared = try PreparedMapping.make(fd: intent.fd, intent.plan, advice: advice)
         } catch {
-            throw mapError(error, intent)
+            throw intent.refusal(by: error)
         }
         // What is left of it when it is refused goes without the lock, too.
         do throws(ShmemError) {
-            return try device.lock.withLock { held throws(ShmemError) in try placeSlowly(intent, &prepared, &result, held) }
+            return try device.lock.withLock { held throws(ShmemError) in try placeSlowly(intent, object, &prepared, held) }
         } catch {
             guard prepared != nil else { throw error }
-            return try placeAgain(intent, &prepared, &result, after: error)
+            return try placeAgain(intent, object, &prepared, after: error)
         }
-    }
-
-    private var advice: Int32? { options.hugePages ? MADV_HUGEPAGE : nil }
-
-    private func subject(_ intent: borrowing MapIntent) -> ShmemError.Subject {
-        .map(shmid: id, offset: intent.start, length: intent.length)
     }
 
     @inline(never)
-    private func mapError(_ error: Errno, _ intent: borrowing MapIntent) -> ShmemError {
-        let plan = intent.plan
-        let subject = subject(intent)
-        switch error.code {
-        case EACCES: return ShmemError(EACCES, subject, .notOpenFor(intent.isWritable ? "writing" : "reading"))
-        case EPERM where plan.isLocal: return ShmemError(EPERM, subject, .sealed)
-        // A file in memory, or of a local disk, needs nothing of the kernel but one more mapping.
-        case ENOMEM where plan.isLocal && plan.pageSize == Page.size:
-            return ShmemError(ENOSPC, subject, .kernelBudget)
-        case EOPNOTSUPP: return ShmemError(EOPNOTSUPP, subject, .cannotBeMoved(pageSize: plan.pageSize))
-        default: return ShmemError(error.code, subject, .system("mmap", error.code))
-        }
+    private func placeSlowly(
+        _ intent: MapIntent, _ object: Mapping?, _ prepared: inout PreparedMapping?, _ held: Held
+    ) throws(ShmemError) -> Afterwards {
+        try place(intent, object, &prepared, held)
     }
 
-    /// Finds a free range and maps there. Returns the range's offset in the region.
-    ///
-    /// `alignment`: of that offset, a power of two and no less than the page size; 0 is the file's page size. Throws what `map` does, and
-    /// ENOSPC where no free range is large enough.
-    public func allocate(
-        fd: Int32, fileOffset: UInt64 = 0, length: UInt64, alignment: UInt64 = 0, writable: Bool = false
-    ) throws(ShmemError) -> UInt64 {
-        try allocate(
-            fd: fd, fileOffset: fileOffset, length: length, alignment: alignment,
-            flags: writable ? SharedMemoryMap.readWrite : 0)
-    }
-
-    func allocate(
-        fd: Int32, fileOffset: UInt64, length: UInt64, alignment: UInt64, flags: UInt64
-    ) throws(ShmemError) -> UInt64 {
-        let subject = ShmemError.Subject.alloc(shmid: id, length: length)
-        guard alignment == 0 || alignment.isPowerOfTwo && alignment >= Page.size else {
-            throw ShmemError(EINVAL, subject, .badAlignment(alignment, pageSize: Page.size))
-        }
-        guard length > 0 else { throw ShmemError(EINVAL, subject, .zeroLength) }
-        let align = alignment == 0 ? FilePolicy.pageSize(of: fd) : alignment
-        guard let pages = ByteRange(start: 0, length: length)?.roundedUp(to: Page.size), pages.length <= size else {
-            throw ShmemError(ENOSPC, subject, .noFreeRange(size: size))
-        }
-        while true {
-            let free = device.lock.withLock { held in
-                table[held].firstGap(of: pages.length, alignment: align, in: size, from: 0)
-            }
-            guard let free else { throw ShmemError(ENOSPC, subject, .noFreeRange(size: size)) }
-            do throws(ShmemError) {
-                try map(fd: fd, fileOffset: fileOffset, at: free, length: length, flags: flags, mayReplace: false)
-                commit()
-                return free
-            } catch {
-                // The lock is not held while the file is looked at: another thread may have taken the range. Then look again.
-                if case .overlap = error.reason { continue }
-                throw error
-            }
-        }
-    }
-
-    /// Makes a mapping live that was described before. Throws what `map` does, EINVAL for one that was made for a region with another
-    /// id, and EBUSY for one that was added before.
-    public func add(_ mapping: Mapping) throws(ShmemError) {
-        let it = mapping.description
-        guard it.shmid == id else {
-            throw ShmemError(
-                EINVAL, .map(shmid: id, offset: it.offset, length: it.length), .text("it was made for region \(it.shmid)"))
-        }
-        guard mapping.claim() else {
-            throw ShmemError(
-                EBUSY, .map(shmid: id, offset: it.offset, length: it.length), .text("it was added to a region before"))
-        }
-        do throws(ShmemError) {
-            try map(
-                fd: mapping.fd, fileOffset: it.fileOffset, at: it.offset, length: it.length,
-                flags: it.isWritable ? SharedMemoryMap.readWrite : 0, object: mapping)
-        } catch {
-            mapping.unclaim()
-            throw error
-        }
-        commit()
-    }
-
-    // MARK: With the lock held
-
+    /// Puts the mapping in. `prepared`: as it was mapped elsewhere; nil: it was not.
     @_optimize(speed)
     @inline(__always)
     private func place(
-        _ intent: borrowing MapIntent, _ prepared: inout PreparedMapping?, _ result: inout MapResult, _ held: Held
-    ) throws(ShmemError) -> MapFollowUp {
-        if device.isGone[held] { throw ShmemError(ESHUTDOWN, subject(intent), .deviceGone) }
+        _ intent: MapIntent, _ object: Mapping?, _ prepared: inout PreparedMapping?, _ held: Held
+    ) throws(ShmemError) -> Afterwards {
         let pages = intent.plan.pages
-        guard pages.end <= size else { throw ShmemError(EINVAL, subject(intent), .beyondEnd(size: size)) }
         let place: Int
         let cost: Int
-        switch table[held].place(for: pages.start, last: pages.end &- 1) {
-        case .taken(let other): return try replace(other, by: intent, &prepared, &result, held)
+        switch try room(for: intent, held) {
+        case .insteadOf(let old): return try replace(old, by: intent, object, &prepared, held)
         case .free(let found, let isBeside):
             place = found
             cost = separateMappings(for: pages, isBeside: isBeside)
         }
-        if let shortage = quota[held].shortage(for: pages.length) {
-            throw ShmemError(ENOSPC, subject(intent), .quota(shortage, of: "region"))
-        }
-        if let shortage = device.quota[held].shortage(for: pages.length) {
-            throw ShmemError(ENOSPC, subject(intent), .quota(shortage, of: "device"))
-        }
         switch ProcessBudget.take(cost) {
         case .taken: break
         case .takenAndMeasureDue: census[held].makeDue()
-        case .refused: throw ShmemError(ENOSPC, subject(intent), .processBudget(limit: ProcessBudget.limit))
+        case .refused: throw ShmemError(ENOSPC, intent.subject, .processBudget(limit: ProcessBudget.limit))
         }
         let isInDumps: Bool
         do throws(Errno) {
             isInDumps = try placeMemory(intent, &prepared, held)
         } catch {
             ProcessBudget.give(cost)
-            throw mapError(error, intent)
+            throw intent.refusal(by: error)
         }
         // The memory is there: from the insertion on, translate finds it.
-        let record = makeRecord(intent, held)
+        let record = record(of: intent, object, held)
         if !followers[held].isEmpty { try tellFollowers(of: record, pages, cost: cost, held) }
         guard case .done = table[held].insert(record, at: place) else {
             forgetByFollowers(record, held)
             undo(record, pages, cost: cost, held)
-            throw ShmemError(ENOMEM, subject(intent), .system("recording the mapping", ENOMEM))
+            throw ShmemError(ENOMEM, intent.subject, .system("recording the mapping", ENOMEM))
         }
         index[held].add(pages, writable: intent.isWritable)
         if isInDumps {
             device.undumped[held].append(window.baseAddress + Int(clamping: pages.start), Int(clamping: pages.length))
         }
-        if let object = intent.object { object.becomeLive(at: window.baseAddress + Int(clamping: pages.start)) }
+        if let object { object.becomeLive(at: window.baseAddress + Int(clamping: pages.start)) }
         if !covers[held].isEmpty { forgetCovers(in: pages.start..<pages.end, held) }
         quota[held].add(pages.length)
         device.quota[held].add(pages.length)
         census[held].count()
-        return followUp(record, nil, &result, held)
+        return afterwards(record, inPlaceOf: nil, held)
     }
 
-    /// Throws what `place` would throw of the range and the quotas.
-    private func checkRoom(for intent: borrowing MapIntent, _ held: Held) throws(ShmemError) {
-        if device.isGone[held] { throw ShmemError(ESHUTDOWN, subject(intent), .deviceGone) }
+    @inline(__always)
+    func afterwards(_ record: MappingRecord, inPlaceOf old: MappingRecord?, _ held: Held) -> Afterwards {
+        let isWatched = observer[held] != nil
+        let isCensusDue = census[held].isDue
+        guard isWatched || isCensusDue || old != nil else { return .nothing }
+        return .conclude(Conclusion(record: record, old: old, isWatched: isWatched, isCensusDue: isCensusDue))
+    }
+
+    private enum Room {
+        /// Nobody owns a page of it. `isBeside`, `index`: as the table says.
+        case free(index: Int, isBeside: Int)
+        /// It takes the place of this mapping.
+        case insteadOf(MappingRecord)
+    }
+
+    /// Where the mapping goes. Throws what stands in the way whatever the file says.
+    @inline(__always)
+    private func room(for intent: MapIntent, _ held: Held) throws(ShmemError) -> Room {
+        if device.isGone[held] { throw ShmemError(ESHUTDOWN, intent.subject, .deviceGone) }
         let pages = intent.plan.pages
-        guard pages.end <= size else { throw ShmemError(EINVAL, subject(intent), .beyondEnd(size: size)) }
-        if case .taken(let other) = table[held].place(for: pages.start, last: pages.end &- 1) {
-            guard canReplace(other, by: intent) else { throw ShmemError(EEXIST, subject(intent), .overlap(other)) }
-            return
-        }
-        if let shortage = quota[held].shortage(for: pages.length) {
-            throw ShmemError(ENOSPC, subject(intent), .quota(shortage, of: "region"))
-        }
-        if let shortage = device.quota[held].shortage(for: pages.length) {
-            throw ShmemError(ENOSPC, subject(intent), .quota(shortage, of: "device"))
+        guard pages.end <= size else { throw ShmemError(EINVAL, intent.subject, .beyondEnd(size: size)) }
+        switch table[held].place(for: pages.start, last: pages.end &- 1) {
+        case .taken(let other):
+            guard canReplace(other, by: intent) else { throw ShmemError(EEXIST, intent.subject, .overlap(other)) }
+            return .insteadOf(other)
+        case .free(let index, let isBeside):
+            if let shortage = quota[held].shortage(for: pages.length) {
+                throw ShmemError(ENOSPC, intent.subject, .quota(shortage, of: "region"))
+            }
+            if let shortage = device.quota[held].shortage(for: pages.length) {
+                throw ShmemError(ENOSPC, intent.subject, .quota(shortage, of: "device"))
+            }
+            return .free(index: index, isBeside: isBeside)
         }
     }
 
-    private func canReplace(_ old: MappingRecord, by intent: borrowing MapIntent) -> Bool {
-        intent.mayReplace && old.start == intent.start && old.length == intent.length && ownedPages(old) == intent.plan.pages
-            && !old.facts.isLeaving
-    }
-
+    /// Returns whether it is still to be left out of core dumps.
     @inline(__always)
-    private func followUp(_ record: MappingRecord, _ old: MappingRecord?, _ result: inout MapResult, _ held: Held)
-        -> MapFollowUp
-    {
-        guard observer[held] != nil || census[held].isDue || old != nil else { return [] }
-        var all: MapFollowUp = old == nil ? [] : .releaseOld
-        if observer[held] != nil { all.insert(.tellObserver) }
-        if census[held].isDue { all.insert(.takeCensus) }
-        result.record = record
-        result.old = old
-        return all
-    }
-
-    @inline(__always)
-    private func placeMemory(_ intent: borrowing MapIntent, _ prepared: inout PreparedMapping?, _ held: Held) throws(Errno)
-        -> Bool
-    {
+    private func placeMemory(
+        _ intent: MapIntent, _ prepared: inout PreparedMapping?, _ held: Held
+    ) throws(Errno) -> Bool {
         if intent.plan.canMapInPlace {
-            return try window.place(
-                fd: intent.fd, over: intent.plan.pages, plan: intent.plan, advice: advice, isBatched: intent.isBatched, held)
+            let isBatched = intent.options.contains(.isBatched)
+            try window.place(fd: intent.fd, intent.plan, advice: advice, isBatched: isBatched, held)
+            return isBatched
         }
         guard let ready = prepared.take() else { return false }
         var wasLost = false
-        try window.place(ready, at: intent.start, wasLost: &wasLost, held)
+        try window.place(ready, at: intent.plan.pages.start, wasLost: &wasLost, held)
         return false
     }
 
+    private var advice: Int32? { options.hugePages ? MADV_HUGEPAGE : nil }
+
     @inline(__always)
-    private func makeRecord(_ intent: borrowing MapIntent, _ held: Held) -> MappingRecord {
+    func record(of intent: MapIntent, _ object: Mapping?, _ held: Held) -> MappingRecord {
+        let plan = intent.plan
         let identity = MappingIdentity(
-            generation: device.nextGeneration(held), isLocal: intent.plan.isLocal,
-            hasHugePages: intent.plan.pageSize != Page.size, pagesInFile: intent.plan.pagesInFile)
+            generation: device.nextGeneration(held), isLocal: plan.isLocal, hasHugePages: plan.pageSize != Page.size,
+            pagesInFile: plan.pagesInFile)
         return MappingRecord(
-            start: intent.start, length: intent.length, fileOffset: UInt64(truncatingIfNeeded: intent.plan.fileOffset),
-            word: MappingWord(writable: intent.isWritable, retaining: intent.object).bits, identity: identity.bits)
+            start: plan.pages.start, length: intent.request.length, fileOffset: UInt64(truncatingIfNeeded: plan.fileOffset),
+            word: MappingWord(writable: intent.isWritable, retaining: object).bits, identity: identity.bits)
     }
 
     @inline(never)
@@ -350,56 +293,35 @@ extension Region {
         if (try? window.clear(pages, held)) == .isHole { ProcessBudget.give(cost) } else { census[held].keep(cost) }
     }
 
-    /// Puts a mapping in the place of one that is just as long, in one step.
+    /// What is done with no lock held: the close of a file may wait, and so may a file's own mmap.
     @inline(never)
-    private func replace(
-        _ old: MappingRecord, by intent: borrowing MapIntent, _ prepared: inout PreparedMapping?, _ result: inout MapResult,
-        _ held: Held
-    ) throws(ShmemError) -> MapFollowUp {
-        let pages = intent.plan.pages
-        guard canReplace(old, by: intent) else { throw ShmemError(EEXIST, subject(intent), .overlap(old)) }
-        guard let ready = prepared.take() else { return .prepare }
-        let before = MappingWord(bits: old.word)
-        let record = makeRecord(intent, held)
-        // Whoever may write no more must not be told otherwise while the memory changes.
-        index[held].remove(pages)
-        let mayNoLongerWrite = before.isWritable && !intent.isWritable
-        if mayNoLongerWrite { table[held].setWord(at: old.start, to: before.readOnly.bits) }
-        if !device.undumped[held].isEmpty { device.undumped[held].leaveOut() }
-        var wasLost = false
-        do throws(ShmemError) {
-            try exchangeByFollowers(old, for: record, held)
-            do throws(Errno) {
-                try window.place(ready, at: pages.start, wasLost: &wasLost, held)
-            } catch {
-                if !wasLost { try? exchangeByFollowers(record, for: old, held) }
-                throw mapError(error, intent)
-            }
-        } catch {
-            MappingWord(bits: record.word).release()
-            if wasLost {
-                // The kernel had unmapped the old one before it failed.
-                forgetByFollowers(record, held)
-                Log.critical(
-                    "the mapping at \(hex(old.start)) of region \(id) was lost: the kernel had no memory to replace it")
-                if let gone = takeOutRecord(old, pages, held) { MappingWord(bits: gone.word).release() }
-            } else {
-                if mayNoLongerWrite { table[held].setWord(at: old.start, to: old.word) }
-                index[held].add(pages, writable: before.isWritable)
-            }
-            throw error
-        }
-        forgetBrokenness(of: old, held)
-        forgetCovers(in: pages.start..<pages.end, held)
-        table[held].replace(with: record)
-        index[held].add(pages, writable: intent.isWritable)
-        before.becomeGone()
-        if let object = intent.object { object.becomeLive(at: window.baseAddress + Int(clamping: record.start)) }
-        quota[held].remove(pages.length)
-        quota[held].add(pages.length)
-        device.quota[held].remove(pages.length)
-        device.quota[held].add(pages.length)
-        census[held].count()
-        return followUp(record, old, &result, held)
+    private func goOn(_ intent: MapIntent, _ object: Mapping?, _ first: Afterwards) throws(ShmemError) {
+        var afterwards = first
+        if case .prepare = first { afterwards = try placePrepared(intent, object) }
+        if let object, !options.keepsFiles { object.letFileGo() }
+        guard case .conclude(let left) = afterwards else { return }
+        if left.isWatched { announce(left.record, inPlaceOf: left.old) }
+        if let old = left.old { MappingWord(bits: old.word).release() }
+        if left.isCensusDue { takeCensus() }
     }
+}
+
+extension Region.MapIntent {
+    /// What a refusal of the kernel's means.
+    @inline(never)
+    func refusal(by error: Errno) -> ShmemError {
+        switch error.code {
+        case EACCES: return ShmemError(EACCES, subject, .notOpenFor(isWritable ? "writing" : "reading"))
+        case EPERM where plan.isLocal: return ShmemError(EPERM, subject, .sealed)
+        // A file in memory, or of a local disk, needs nothing of the kernel but one more mapping.
+        case ENOMEM where plan.isLocal && plan.pageSize == Page.size: return ShmemError(ENOSPC, subject, .kernelBudget)
+        case EOPNOTSUPP: return ShmemError(EOPNOTSUPP, subject, .cannotBeMoved(pageSize: plan.pageSize))
+        default: return ShmemError(error.code, subject, .system("mmap", error.code))
+        }
+    }
+}
+
+extension SharedMemoryMap {
+    /// What an error says of a map.
+    var mapSubject: ShmemError.Subject { .map(shmid: shmid, offset: offset, length: length) }
 }

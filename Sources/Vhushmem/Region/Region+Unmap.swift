@@ -34,6 +34,27 @@ extension Region {
         return record.length
     }
 
+    /// The page at an offset, for an unmap that looks at the offset alone.
+    @inline(never)
+    private func checkedOffset(_ offset: UInt64, _ subject: ShmemError.Subject) throws(ShmemError) -> ByteRange {
+        try checkedRange(offset, Page.size, subject)
+    }
+
+    @_optimize(speed)
+    private func wholeMapping(at range: ByteRange, _ subject: ShmemError.Subject, _ held: Held) throws(ShmemError)
+        -> MappingRecord
+    {
+        if let record = table[held].find(at: range.start), record.length == range.length || options.unmapsByOffset {
+            // One that is on its way out is nobody's to undo any more.
+            if !record.facts.isLeaving { return record }
+            throw ShmemError(ENOENT, subject, .beingUndone)
+        }
+        if let record = table[held].first(endingAfter: range.start), record.start < range.end {
+            throw ShmemError(EINVAL, subject, .notWhole(record))
+        }
+        throw ShmemError(ENOENT, subject, .nothingMapped)
+    }
+
     /// The same where somebody has to be told first.
     @inline(never)
     private func tellAndTakeOut(_ record: MappingRecord, _ subject: ShmemError.Subject) throws(ShmemError) {
@@ -99,7 +120,7 @@ extension Region {
         }
     }
 
-    // MARK: With the lock held
+    // MARK: Changes
 
     /// Takes a record out and makes its pages a hole again. What hangs on the record is the caller's to release, without the lock.
     @_optimize(speed)

@@ -6,8 +6,9 @@ import CLinux
 ///
 /// Offsets and lengths are bytes. Unchecked Sendable: what changes is guarded by the device's lock.
 ///
-/// This file: what a region is. `+Map`, `+Unmap`: how mappings come and go. `+Observers`: who is told. `+Cover`: pages that their file
-/// lacks. `+Heal`: how they come back. `+Census`: the books against the kernel. `+Bytes`, `+Contents`, `+Ranges`: what is mapped.
+/// This file: what a region is. `+Map`, with `+Add` and `+Replace`, and `+Unmap`: how mappings come and go. `RegionObserver`: who is told.
+/// `+Cover`, `+ZeroTail`: pages that their file lacks. `+Heal`, `+Broken`: how they come back, and who learns of it. `+Census`: the books
+/// against the kernel. `+Bytes`, `+Contents`: what is mapped.
 public final class Region: @unchecked Sendable {
     /// The shmid.
     public let id: UInt8
@@ -127,6 +128,11 @@ public final class Region: @unchecked Sendable {
             throw ShmemError(
                 error.code, "the kernel does not take the advice \(advice) for region \(id): \(Errno.text(error.code))")
         }
+    }
+
+    /// The pages that a mapping owns.
+    func ownedPages(_ record: MappingRecord) -> ByteRange? {
+        ByteRange(start: record.start, length: record.length)?.roundedUp(to: Page.size)
     }
 
     /// How many more separate mappings the kernel has when a free range is mapped: two (the hole is split), less one for each

@@ -89,12 +89,12 @@ public final class Window: @unchecked Sendable {
 
     /// Maps a file of a kind that refuses nothing over a part of the window. When it throws, that part is reserved as before.
     ///
-    /// `isBatched`: the caller leaves several mappings out of core dumps at once. Returns whether this one is left to it.
+    /// `isBatched`: the caller leaves several mappings out of core dumps at once.
     @_optimize(speed)
-    func place(fd: Int32, over range: ByteRange, plan: FilePlan, advice: Int32?, isBatched: Bool, _ held: Held) throws(Errno)
-        -> Bool
-    {
-        guard let length = Int(exactly: range.length), let offset = Int(exactly: range.start) else { throw Errno(ENOMEM) }
+    func place(fd: Int32, _ plan: FilePlan, advice: Int32?, isBatched: Bool, _ held: Held) throws(Errno) {
+        guard let length = Int(exactly: plan.pages.length), let offset = Int(exactly: plan.pages.start) else {
+            throw Errno(ENOMEM)
+        }
         let address = baseAddress + offset
         do throws(Errno) {
             _ = try MemoryCalls.map(
@@ -106,11 +106,10 @@ public final class Window: @unchecked Sendable {
         do throws(Errno) {
             if !isBatched { try MemoryCalls.advise(address, length, MADV_DONTDUMP) }
         } catch {
-            _ = try? clear(range, held)
+            _ = try? clear(plan.pages, held)
             throw error
         }
         give(address, length, advice, held)
-        return isBatched
     }
 
     /// Puts what was mapped elsewhere in the place of a part of the window, in one step: nobody sees the part empty. When it throws,

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+import CLinux
+
+/// How a map of exactly the range of a live mapping takes its place, where the region's options allow it: in one step, so that nobody sees
+/// a hole.
+extension Region {
+    func canReplace(_ old: MappingRecord, by intent: MapIntent) -> Bool {
+        let pages = intent.plan.pages
+        return options.replaces && !intent.options.contains(.replacesNothing) && old.start == pages.start
+            && old.length == intent.request.length && ownedPages(old) == pages && !old.facts.isLeaving
+    }
+
+    /// Puts a mapping in the place of one that `canReplace` allows.
+    @inline(never)
+    func replace(
+        _ old: MappingRecord, by intent: MapIntent, _ object: Mapping?, _ prepared: inout PreparedMapping?, _ held: Held
+    ) throws(ShmemError) -> Afterwards {
+        let pages = intent.plan.pages
+        guard let ready = prepared.take() else { return .prepare }
+        let before = MappingWord(bits: old.word)
+        let record = record(of: intent, object, held)
+        // Whoever may write no more must not be told otherwise while the memory changes.
+        index[held].remove(pages)
+        let mayNoLongerWrite = before.isWritable && !intent.isWritable
+        if mayNoLongerWrite { table[held].setWord(at: old.start, to: before.readOnly.bits) }
+        if !device.undumped[held].isEmpty { device.undumped[held].leaveOut() }
+        var wasLost = false
+        do throws(ShmemError) {
+            try exchangeByFollowers(old, for: record, held)
+            do throws(Errno) {
+                try window.place(ready, at: pages.start, wasLost: &wasLost, held)
+            } catch {
+                if !wasLost { try? exchangeByFollowers(record, for: old, held) }
+                throw intent.refusal(by: error)
+            }
+        } catch {
+            MappingWord(bits: record.word).release()
+            if wasLost {
+                // The kernel had unmapped the old one before it failed.
+                forgetByFollowers(record, held)
+                Log.critical(
+                    "the mapping at \(hex(old.start)) of region \(id) was lost: the kernel had no memory to replace it")
+                if let gone = takeOutRecord(old, pages, held) { MappingWord(bits: gone.word).release() }
+            } else {
+                if mayNoLongerWrite { table[held].setWord(at: old.start, to: old.word) }
+                index[held].add(pages, writable: before.isWritable)
+            }
+            throw error
+        }
+        forgetBrokenness(of: old, held)
+        forgetCovers(in: pages.start..<pages.end, held)
+        table[held].replace(with: record)
+        index[held].add(pages, writable: intent.isWritable)
+        before.becomeGone()
+        if let object { object.becomeLive(at: window.baseAddress + Int(clamping: record.start)) }
+        quota[held].remove(pages.length)
+        quota[held].add(pages.length)
+        device.quota[held].remove(pages.length)
+        device.quota[held].add(pages.length)
+        census[held].count()
+        return afterwards(record, inPlaceOf: old, held)
+    }
+}
