@@ -321,7 +321,7 @@ extension MappingTable {
 
     @inline(__always)
     private func pathNode(_ level: Int) -> TableNode {
-        TableNode(address: state[StateWord.path &+ level &* 2]).unsafelyUnwrapped
+        TableNode(certain: state[StateWord.path &+ level &* 2])
     }
 
     @inline(__always)

@@ -73,8 +73,8 @@ extension MappingTable {
 
     /// Takes a free node; `reserveNodes` has seen to it that there is one.
     func takeNode(level: Int) -> TableNode {
-        // SAFETY: the list is not empty: the caller has reserved as many nodes as it takes.
-        let node = TableNode(address: state[StateWord.freeNodes]).unsafelyUnwrapped
+        // The list is not empty: the caller has reserved as many nodes as it takes.
+        let node = TableNode(certain: state[StateWord.freeNodes])
         state[StateWord.freeNodes] = node.next?.address ?? 0
         state[StateWord.freeNodeCount] &-= 1
         node.reset(level: level)

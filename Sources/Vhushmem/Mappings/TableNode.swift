@@ -95,6 +95,16 @@ struct TableNode {
         self.words = words
     }
 
+    /// The node at an address that is there for certain: a child's, one of the path, one that was reserved.
+    ///
+    /// SAFETY: these words are never 0 between two changes, and the one writer sees no half change. If one is all the same, the process ends
+    /// here and not where that has led.
+    @inline(__always)
+    init(certain address: UInt64) {
+        guard let node = TableNode(address: address) else { preconditionFailure() }
+        self = node
+    }
+
     @inline(__always) var address: UInt64 { UInt64(UInt(bitPattern: words)) }
 
     // MARK: - What the writer reads
@@ -112,9 +122,7 @@ struct TableNode {
 
     @inline(__always)
     func child(_ index: Int) -> TableNode {
-        let address = words[TableNode.children &+ index]
-        // SAFETY: an inner node's child word is never 0 between two changes, and the one writer sees no half change.
-        return TableNode(words: UnsafeMutablePointer(bitPattern: UInt(truncatingIfNeeded: address)).unsafelyUnwrapped)
+        TableNode(certain: words[TableNode.children &+ index])
     }
 
     func entry(_ index: Int, shape: Shape) -> Entry {
