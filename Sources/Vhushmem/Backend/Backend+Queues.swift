@@ -86,7 +86,7 @@ extension Backend {
             logChanged(of: queue)
             return .done
         }
-        if queue.size > 0, !memory.ranges.isEmpty, VirtqueueRings(size: queue.size, addresses, in: memory) == nil {
+        if queue.size > 0, !memory.ranges.isEmpty, RingMemory(size: queue.size, addresses, in: memory) == nil {
             return .refused(EINVAL)
         }
         queue.addresses = addresses

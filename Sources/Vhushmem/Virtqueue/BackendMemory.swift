@@ -79,6 +79,7 @@ final class BackendMemory {
     func piece(at guestAddress: UInt64, length: UInt64) -> (host: UnsafeMutableRawPointer, length: UInt64)? {
         guard let range = range(at: guestAddress) else { return nil }
         let offset = guestAddress &- range.told.guestAddress
+        // SAFETY: the range holds the address, so the offset is below its length.
         return (range.host + Int(clamping: offset), min(length, range.told.length &- offset))
     }
 
@@ -93,6 +94,7 @@ final class BackendMemory {
         for range in ranges {
             let (offset, underflow) = address.subtractingReportingOverflow(range.told.userAddress)
             if !underflow, offset < range.told.length, range.told.length &- offset >= length {
+                // SAFETY: the offset is below the length of the range, and `length` bytes follow in it.
                 return range.host + Int(clamping: offset)
             }
         }

@@ -3,59 +3,29 @@
 import CLinux
 import Synchronization
 
-/// Where this process has the three parts of a split virtqueue (VIRTIO 1.2, 2.7).
-struct VirtqueueRings {
-    let descriptors: UnsafeMutableRawPointer
-    let available: UnsafeMutableRawPointer
-    let used: UnsafeMutableRawPointer
-
-    /// nil: a part lies outside of guest memory, or is not aligned.
-    init?(size: UInt16, _ addresses: VringAddresses, in memory: BackendMemory) {
-        let entries = UInt64(size)
-        // Both rings end with the index that the other side wants to be told at.
-        guard let descriptors = memory.host(atUser: addresses.descriptors, length: 16 &* entries),
-            let available = memory.host(atUser: addresses.available, length: 6 &+ 2 &* entries),
-            let used = memory.host(atUser: addresses.used, length: 6 &+ 8 &* entries),
-            UInt(bitPattern: descriptors) & 15 == 0, UInt(bitPattern: available) & 1 == 0, UInt(bitPattern: used) & 3 == 0
-        else { return nil }
-        self.descriptors = descriptors
-        self.available = available
-        self.used = used
-    }
-
-    var availableIndex: UInt16 { UInt16(littleEndian: vhu_load16_acquire(available + 2)) }
-    var availableFlags: UInt16 { UInt16(littleEndian: vhu_load16_relaxed(available)) }
-    var usedIndex: UInt16 { UInt16(littleEndian: vhu_load16_relaxed(used + 2)) }
-
-    /// `entry` is below the size.
-    func availableEntry(_ entry: UInt16) -> UInt16 {
-        UInt16(littleEndian: vhu_load16_relaxed(available + 4 + 2 * Int(entry)))
-    }
-
-    func storeUsed(_ entry: UInt16, head: UInt16, written: UInt32) {
-        vhu_store32_relaxed(used + 4 + 8 * Int(entry), UInt32(head).littleEndian)
-        vhu_store32_relaxed(used + 8 + 8 * Int(entry), written.littleEndian)
-    }
-}
-
 /// A split virtqueue while it is started: takes chains of descriptors, and gives them back. Knows no sockets and no descriptors of
 /// files.
 ///
-/// All that stands in guest memory is the driver's to write, so each word is read once and checked. The first thing that can't be
-/// breaks the queue: it is not touched any more.
+/// All that stands in guest memory is the driver's to write, so each word is read once and checked. The first impossible value breaks
+/// the queue: it is not touched any more.
 final class Virtqueue {
     static let indirectFeature: UInt64 = 1 << 28
     static let eventIndexFeature: UInt64 = 1 << 29
+    /// VIRTQ_USED_F_NO_NOTIFY
     private static let noKick: UInt16 = 1
+    /// VIRTQ_AVAIL_F_NO_INTERRUPT
     private static let noCall: UInt16 = 1
+    /// How many pieces the chains that the device holds may come to: each takes memory of this process, and a driver can put the same
+    /// descriptors into many chains.
+    private static let mostPieces = 1 << 20
 
     let size: UInt16
     private let addresses: VringAddresses
     private let hasEventIndex: Bool
     private let takesIndirect: Bool
     private var memory: BackendMemory
-    /// nil: to be looked up anew, because guest memory has changed.
-    private var rings: VirtqueueRings?
+    /// nil: to be looked up again, because guest memory has changed.
+    private var rings: RingMemory?
     /// What broke it.
     private(set) var fault: VirtqueueFault?
     /// The entry of the available ring that is taken next.
@@ -70,16 +40,12 @@ final class Virtqueue {
     private var held: [UInt64]
     private var walk = DescriptorWalk()
     private let ledger: InflightLedger?
+    /// Heads of chains that were begun before this life of the device, the next one last.
+    private var begun: [UInt16] = []
     /// Where writes to guest memory are noted; nil: nowhere.
     var log: WriteLog?
     /// The used ring's place in the guest; nil: its changes are not noted.
     var loggedUsedRing: UInt64?
-    /// Heads of chains that were begun before this life of the device, the next one last.
-    private var begun: [UInt16]
-
-    /// How many pieces the chains that the device holds may come to: each takes memory of this process, and a driver can put the same
-    /// descriptors into many chains.
-    private static let mostPieces = 1 << 20
     /// Atomic, because a chain that is never given back may go on any thread.
     private let pieces = Atomic<Int>(0)
     /// Something was not done for want of the rings, or of room for more pieces.
@@ -105,11 +71,10 @@ final class Virtqueue {
         nextAvailable = base
         nextUsed = 0
         held = [UInt64](repeating: 0, count: (Int(size) &+ 63) / 64)
-        begun = []
         guard let rings = findRings() else { throw VirtqueueFault("its rings lie outside of guest memory") }
         nextUsed = rings.usedIndex
         // An earlier life of the device may have left there that it wants no kicks.
-        vhu_store16_relaxed(rings.used, 0)
+        rings.setUsedFlags(0)
         guard let heads = ledger?.begin(usedIndex: nextUsed) else { return }
         begun = heads
         // What was taken is what was given back and what was begun; after a back-end that died, the base knows neither.
@@ -127,51 +92,82 @@ final class Virtqueue {
         return true
     }
 
-    // MARK: Chains
+    @inline(__always)
+    private func findRings() -> RingMemory? { rings ?? lookUpRings() }
 
-    /// The next chain; nil: there is none.
-    func pop() throws(VirtqueueFault) -> DescriptorChain? {
+    private func lookUpRings() -> RingMemory? {
+        rings = RingMemory(size: size, addresses, in: memory)
+        if rings == nil { misses.insert(.rings) }
+        return rings
+    }
+
+    /// The device found that the driver did what it must not.
+    func breakDown(_ fault: VirtqueueFault) {
+        if self.fault == nil { self.fault = fault }
+    }
+
+    /// Runs what looks at the rings. What it throws breaks the queue.
+    @inline(__always)
+    private func whileWhole<Result>(
+        _ body: () throws(VirtqueueFault) -> Result
+    ) throws(VirtqueueFault) -> Result {
         if let fault { throw fault }
         do throws(VirtqueueFault) {
-            guard let rings = findRings() else { return nil }
-            guard pieces.load(ordering: .relaxed) < Virtqueue.mostPieces else {
-                misses.insert(.room)
-                return nil
-            }
-            if let head = begun.last {
-                let chain = try chain(from: head, position: nil, rings)
-                begun.removeLast()
-                return chain
-            }
-            guard try hasMore(rings) else { return nil }
-            let head = rings.availableEntry(nextAvailable & (size &- 1))
-            let chain = try chain(from: head, position: nextAvailable, rings)
-            nextAvailable = nextAvailable &+ 1
-            if wantsKicks { askForKick(rings) }
-            return chain
+            return try body()
         } catch {
             fault = error
             throw error
         }
     }
+}
 
-    private func chain(from head: UInt16, position: UInt16?, _ rings: VirtqueueRings) throws(VirtqueueFault) -> DescriptorChain
-    {
+// MARK: Taking chains
+
+extension Virtqueue {
+    /// The next chain; nil: there is none.
+    func pop() throws(VirtqueueFault) -> DescriptorChain? {
+        try whileWhole { () throws(VirtqueueFault) in
+            guard let rings = findRings() else { return nil }
+            guard pieces.load(ordering: .relaxed) < Virtqueue.mostPieces else {
+                misses.insert(.room)
+                return nil
+            }
+            return try begun.isEmpty ? popNew(rings) : popBegun(rings)
+        }
+    }
+
+    /// Chains of an earlier life of the device come first. The ledger has them, and they keep their place there.
+    private func popBegun(_ rings: RingMemory) throws(VirtqueueFault) -> DescriptorChain? {
+        guard let head = begun.last else { return nil }
+        let chain = try chain(from: head, position: nil, rings)
+        begun.removeLast()
+        return chain
+    }
+
+    /// What the next entry of the available ring names (VIRTIO 1.2, 2.7.6 and 2.7.13).
+    @inline(__always)
+    private func popNew(_ rings: RingMemory) throws(VirtqueueFault) -> DescriptorChain? {
+        guard try hasMore(rings) else { return nil }
+        let head = rings.availableHead(at: nextAvailable)
+        let chain = try chain(from: head, position: nextAvailable, rings)
+        ledger?.wasTaken(head)
+        nextAvailable = nextAvailable &+ 1
+        if wantsKicks { askForKick(rings) }
+        return chain
+    }
+
+    private func chain(from head: UInt16, position: UInt16?, _ rings: RingMemory) throws(VirtqueueFault) -> DescriptorChain {
         guard head < size else { throw VirtqueueFault("an entry of the available ring names no descriptor") }
         // So the device never holds more chains than there are descriptors, whatever a driver writes.
         guard !isHeld(head) else { throw VirtqueueFault("a chain was made available twice") }
-        walk.begin()
-        try walk.follow(
-            from: head, in: rings.descriptors, size: size, memory: memory, takesIndirect: takesIndirect)
+        try walk.follow(from: head, in: rings.descriptorTable, memory: memory, takesIndirect: takesIndirect)
         setHeld(head, true)
         pieces.wrappingAdd(walk.segments.count, ordering: .relaxed)
-        // What was begun before is in the book, and keeps its place there.
-        if position != nil { ledger?.wasTaken(head) }
         return DescriptorChain(walk, of: self, head: head, position: position, memory: memory)
     }
 
-    /// Whether the driver has put in something that was not taken.
-    private func hasMore(_ rings: VirtqueueRings) throws(VirtqueueFault) -> Bool {
+    /// Whether the driver has put in something that was not taken. If not, it is asked to kick.
+    private func hasMore(_ rings: RingMemory) throws(VirtqueueFault) -> Bool {
         if try waiting(rings) { return true }
         guard wantsKicks, hasEventIndex else { return false }
         // Between our look at its index and its look at ours the driver may have put something in, and found no kick wanted.
@@ -180,12 +176,29 @@ final class Virtqueue {
         return try waiting(rings)
     }
 
-    private func waiting(_ rings: VirtqueueRings) throws(VirtqueueFault) -> Bool {
+    /// The driver is ahead of the device by at most the size of the queue.
+    @inline(__always)
+    private func waiting(_ rings: RingMemory) throws(VirtqueueFault) -> Bool {
         let count = rings.availableIndex &- nextAvailable
         guard count <= size else { throw VirtqueueFault("the available index has gone further than the queue is long") }
         return count > 0
     }
 
+    /// Puts the chain that was taken last back, as if it had not been. False: it is not that one.
+    func putBack(_ chain: DescriptorChain) -> Bool {
+        guard fault == nil, let position = chain.position, position == nextAvailable &- 1, isHeld(chain.head) else {
+            return false
+        }
+        nextAvailable = position
+        letGo(chain)
+        ledger?.wasPutBack(chain.head)
+        return true
+    }
+}
+
+// MARK: Giving chains back
+
+extension Virtqueue {
     /// What became of a chain that was to be given back.
     enum Return {
         case done, notHeld
@@ -195,19 +208,23 @@ final class Virtqueue {
     }
 
     /// Gives a chain back to the driver: `written` bytes of what could be written were.
+    ///
+    /// The used entry is written before the used index (VIRTIO 1.2, 2.7.8.2). The ledger notes the chain before the index and again
+    /// behind it.
     func push(_ chain: DescriptorChain, written: UInt32) -> Return {
         if let fault { return .broken(fault) }
         guard isHeld(chain.head) else { return .notHeld }
         guard let rings = findRings() else { return .notNow }
-        rings.storeUsed(nextUsed & (size &- 1), head: chain.head, written: written)
+        let index = nextUsed
+        rings.setUsed(at: index, head: chain.head, written: written)
         ledger?.willBeGivenBack(chain.head)
-        nextUsed = nextUsed &+ 1
-        vhu_store16_release(rings.used + 2, nextUsed.littleEndian)
+        nextUsed = index &+ 1
+        rings.publishUsedIndex(nextUsed)
         ledger?.wasGivenBack(chain.head, usedIndex: nextUsed)
         if let log {
             chain.forEachWritten(written, log.note)
-            noteUsed(4 &+ 8 &* UInt64((nextUsed &- 1) & (size &- 1)), 8)
-            noteUsed(2, 2)
+            noteUsed(rings.place(of: .entry(index)))
+            noteUsed(rings.place(of: .index))
         }
         letGo(chain)
         unannounced = unannounced &+ 1
@@ -232,20 +249,28 @@ final class Virtqueue {
         return true
     }
 
-    /// Puts the chain that was taken last back, as if it had not been. False: it is not that one.
-    func putBack(_ chain: DescriptorChain) -> Bool {
-        guard fault == nil, let position = chain.position, position == nextAvailable &- 1, isHeld(chain.head) else {
-            return false
-        }
-        nextAvailable = position
-        letGo(chain)
-        ledger?.wasPutBack(chain.head)
-        return true
+    /// A part of the used ring was written.
+    private func noteUsed(_ place: RingMemory.UsedPlace) {
+        guard let log, let loggedUsedRing else { return }
+        log.note(loggedUsedRing &+ place.offset, place.count)
     }
 
-    // MARK: Who wants to be told
+    @inline(__always)
+    private func isHeld(_ head: UInt16) -> Bool {
+        held[Int(head >> 6)] & 1 << UInt64(head & 63) != 0
+    }
 
-    /// Whether the driver wants to be told of what was given back since this was last asked.
+    @inline(__always)
+    private func setHeld(_ head: UInt16, _ isHeld: Bool) {
+        let bit: UInt64 = 1 << UInt64(head & 63)
+        if isHeld { held[Int(head >> 6)] |= bit } else { held[Int(head >> 6)] &= ~bit }
+    }
+}
+
+// MARK: Who wants to be told
+
+extension Virtqueue {
+    /// Whether the driver wants to be told of what was given back since this was last asked (VIRTIO 1.2, 2.7.7.2).
     func wantsCall() throws(VirtqueueFault) -> Bool {
         if let fault { throw fault }
         guard unannounced > 0, let rings = findRings() else { return false }
@@ -256,67 +281,35 @@ final class Virtqueue {
         unannounced = 0
         isFirstCall = false
         guard hasEventIndex else { return rings.availableFlags & Virtqueue.noCall == 0 }
-        // The index behind the ring, of which the driver wants to be told when it is passed (VIRTIO 1.2, 2.7.10).
-        let event = UInt16(littleEndian: vhu_load16_relaxed(rings.available + 4 + 2 * Int(size)))
-        return isFirst || UInt32(nextUsed &- event &- 1) < count
+        // The driver names a used index, and wants to know when it is passed.
+        return isFirst || UInt32(nextUsed &- rings.usedEvent &- 1) < count
     }
 
     /// Says whether the driver is to kick. Returns whether there is something to take, of which no kick will tell.
     func setKicks(_ wanted: Bool) throws(VirtqueueFault) -> Bool {
-        if let fault { throw fault }
-        wantsKicks = wanted
-        guard let rings = findRings() else { return false }
-        do throws(VirtqueueFault) {
-            // With event indices, the driver kicks when its index passes ours: one that stays behind asks for none.
+        try whileWhole { () throws(VirtqueueFault) in
+            wantsKicks = wanted
+            guard let rings = findRings() else { return false }
             if !hasEventIndex {
-                vhu_store16_relaxed(rings.used, (wanted ? 0 : Virtqueue.noKick).littleEndian)
-                noteUsed(0, 2)
+                rings.setUsedFlags(wanted ? 0 : Virtqueue.noKick)
+                noteUsed(rings.place(of: .flags))
             } else if wanted {
                 askForKick(rings)
             }
             guard wanted else { return false }
+            // The driver must see the wish before its index is looked at: it writes that and looks again.
             vhu_fence_full()
             let hasNew = try waiting(rings)
             return hasNew || !begun.isEmpty
-        } catch {
-            fault = error
-            throw error
         }
     }
 
-    private func askForKick(_ rings: VirtqueueRings) {
+    /// With event indices, the driver kicks when its index passes the one that the device names; one that stays behind asks for no kick
+    /// (VIRTIO 1.2, 2.7.10).
+    @inline(__always)
+    private func askForKick(_ rings: RingMemory) {
         guard hasEventIndex else { return }
-        vhu_store16_relaxed(rings.used + 4 + 8 * Int(size), nextAvailable.littleEndian)
-        noteUsed(4 &+ 8 &* UInt64(size), 2)
-    }
-
-    /// Bytes of the used ring were written.
-    private func noteUsed(_ offset: UInt64, _ count: UInt64) {
-        guard let log, let loggedUsedRing else { return }
-        log.note(loggedUsedRing &+ offset, count)
-    }
-
-    // MARK: State
-
-    /// The device found that the driver did what it must not.
-    func breakDown(_ fault: VirtqueueFault) {
-        if self.fault == nil { self.fault = fault }
-    }
-
-    private func findRings() -> VirtqueueRings? {
-        if rings == nil {
-            rings = VirtqueueRings(size: size, addresses, in: memory)
-            if rings == nil { misses.insert(.rings) }
-        }
-        return rings
-    }
-
-    private func isHeld(_ head: UInt16) -> Bool {
-        held[Int(head >> 6)] & 1 << UInt64(head & 63) != 0
-    }
-
-    private func setHeld(_ head: UInt16, _ isHeld: Bool) {
-        let bit: UInt64 = 1 << UInt64(head & 63)
-        if isHeld { held[Int(head >> 6)] |= bit } else { held[Int(head >> 6)] &= ~bit }
+        rings.setAvailableEvent(nextAvailable)
+        noteUsed(rings.place(of: .event))
     }
 }

@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+import CLinux
+
+/// The three parts of a split virtqueue (VIRTIO 1.2, 2.7) in this process. Every load and store of a ring is in this file.
+///
+/// The driver may write all of it at any moment. So each word is read once, by an access that no compiler repeats, and no entry number
+/// leads out of a part: it is reduced to the size of the queue, as the specification has it for the rings, or compared with it.
+///
+/// Good as long as somebody holds the guest memory that it was found in. It does not do so itself: that would count references in each
+/// `pop` and `push`.
+struct RingMemory {
+    private let descriptors: UnsafeMutableRawPointer
+    private let available: UnsafeMutableRawPointer
+    private let used: UnsafeMutableRawPointer
+    /// A power of two.
+    private let size: UInt16
+
+    // Both rings: u16 flags, u16 index, the entries, and u16 for the index at which the other side wants to be told.
+    private static let flags = 0
+    private static let index = 2
+    private static let entries = 4
+    private static let headerAndEvent: UInt64 = 6
+    private static let availableEntrySize = 2
+    private static let usedEntrySize = 8
+
+    /// nil: a part lies outside of guest memory or is not aligned, or no queue has this size.
+    init?(size: UInt16, _ addresses: VringAddresses, in memory: BackendMemory) {
+        let count = UInt64(size)
+        guard count.isPowerOfTwo,
+            let descriptors = memory.host(atUser: addresses.descriptors, length: UInt64(DescriptorTable.entrySize) &* count),
+            let available = memory.host(
+                atUser: addresses.available,
+                length: RingMemory.headerAndEvent &+ UInt64(RingMemory.availableEntrySize) &* count),
+            let used = memory.host(
+                atUser: addresses.used, length: RingMemory.headerAndEvent &+ UInt64(RingMemory.usedEntrySize) &* count),
+            UInt(bitPattern: descriptors) & 15 == 0, UInt(bitPattern: available) & 1 == 0, UInt(bitPattern: used) & 3 == 0
+        else { return nil }
+        self.descriptors = descriptors
+        self.available = available
+        self.used = used
+        self.size = size
+    }
+
+    @inline(__always) var descriptorTable: DescriptorTable { DescriptorTable(descriptors, count: UInt32(size)) }
+
+    // MARK: The available ring, which the driver writes
+
+    @inline(__always) var availableFlags: UInt16 {
+        // SAFETY: the part is larger than its header, and begins at an even address.
+        UInt16(littleEndian: vhu_load16_relaxed(available + RingMemory.flags))
+    }
+
+    /// The entries below it were written before it was.
+    @inline(__always) var availableIndex: UInt16 {
+        // SAFETY: as for the flags; the offset is even.
+        UInt16(littleEndian: vhu_load16_acquire(available + RingMemory.index))
+    }
+
+    /// What the entry of a free-running index names.
+    @inline(__always) func availableHead(at index: UInt16) -> UInt16 {
+        // SAFETY: the number is reduced to the entries that the part has; they begin at an even offset and have 2 bytes each.
+        UInt16(littleEndian: vhu_load16_relaxed(available + RingMemory.entries + RingMemory.availableEntrySize * entry(index)))
+    }
+
+    /// The used index of which the driver wants to be told.
+    @inline(__always) var usedEvent: UInt16 {
+        // SAFETY: the part has 2 bytes behind its last entry, at an even offset.
+        UInt16(littleEndian: vhu_load16_relaxed(available + RingMemory.entries + RingMemory.availableEntrySize * Int(size)))
+    }
+
+    // MARK: The used ring, which the device writes
+
+    @inline(__always) var usedIndex: UInt16 {
+        // SAFETY: the part is larger than its header, begins at a multiple of 4, and the offset is even.
+        UInt16(littleEndian: vhu_load16_relaxed(used + RingMemory.index))
+    }
+
+    /// Has everything that was written before be seen before it.
+    @inline(__always) func publishUsedIndex(_ index: UInt16) {
+        // SAFETY: as for reading it.
+        vhu_store16_release(used + RingMemory.index, index.littleEndian)
+    }
+
+    @inline(__always) func setUsedFlags(_ flags: UInt16) {
+        // SAFETY: the part is larger than its header, and begins at a multiple of 4.
+        vhu_store16_relaxed(used + RingMemory.flags, flags.littleEndian)
+    }
+
+    /// Fills in the entry of a free-running index.
+    @inline(__always) func setUsed(at index: UInt16, head: UInt16, written: UInt32) {
+        let place = used + offset(of: .entry(index))
+        // SAFETY: the number is reduced to the entries that the part has; they begin at an offset of 4 and have 8 bytes each, and
+        // the part begins at a multiple of 4.
+        vhu_store32_relaxed(place, UInt32(head).littleEndian)
+        vhu_store32_relaxed(place + 4, written.littleEndian)
+    }
+
+    /// The available index of which the device wants to be told.
+    @inline(__always) func setAvailableEvent(_ index: UInt16) {
+        // SAFETY: the part has 2 bytes behind its last entry, at an even offset.
+        vhu_store16_relaxed(used + offset(of: .event), index.littleEndian)
+    }
+
+    /// What of the used ring is written at once.
+    enum UsedPart {
+        case flags, index, entry(UInt16), event
+    }
+
+    /// Where such a part begins in the used ring, and how many bytes it has.
+    typealias UsedPlace = (offset: UInt64, count: UInt64)
+
+    @inline(__always) func place(of part: UsedPart) -> UsedPlace {
+        let count: Int
+        if case .entry = part { count = RingMemory.usedEntrySize } else { count = 2 }
+        return (UInt64(offset(of: part)), UInt64(count))
+    }
+
+    @inline(__always) private func offset(of part: UsedPart) -> Int {
+        switch part {
+        case .flags: RingMemory.flags
+        case .index: RingMemory.index
+        case .entry(let index): RingMemory.entries + RingMemory.usedEntrySize * entry(index)
+        case .event: RingMemory.entries + RingMemory.usedEntrySize * Int(size)
+        }
+    }
+
+    /// Indices run freely, modulo 65536: the entry is what is left modulo the size.
+    @inline(__always) private func entry(_ index: UInt16) -> Int { Int(index & (size &- 1)) }
+}
+
+/// A table of descriptors: the queue's own, or an indirect one. Good as long as the guest memory that it was found in.
+struct DescriptorTable {
+    static let entrySize: UInt32 = 16
+
+    private let start: UnsafeRawPointer
+    let count: UInt32
+
+    /// There are `count` descriptors.
+    fileprivate init(_ start: UnsafeRawPointer, count: UInt32) {
+        self.start = start
+        self.count = count
+    }
+
+    /// nil: it is not all in one range of guest memory. `address`: the guest's.
+    init?(at address: UInt64, count: UInt32, in memory: BackendMemory) {
+        let length = UInt64(count) &* UInt64(DescriptorTable.entrySize)
+        guard let start = memory.host(at: address, length: length) else { return nil }
+        self.init(start, count: count)
+    }
+
+    /// A copy: what was checked is what is used. nil: there is none of this number.
+    @inline(__always) subscript(index: UInt32) -> Descriptor? {
+        guard index < count else { return nil }
+        // SAFETY: the table has more entries than `index`, of 16 bytes each; the copy is made whatever the alignment is.
+        return Descriptor(vhu_descriptor_at(start + Int(index &* DescriptorTable.entrySize)))
+    }
+}
+
+/// A piece of memory that the driver says, and what comes behind it.
+struct Descriptor {
+    private static let hasNextFlag: UInt16 = 1
+    private static let writableFlag: UInt16 = 2
+    private static let indirectFlag: UInt16 = 4
+
+    private let raw: vhu_descriptor
+
+    @inline(__always) fileprivate init(_ raw: vhu_descriptor) {
+        self.raw = raw
+    }
+
+    @inline(__always) private var flags: UInt16 { UInt16(littleEndian: raw.flags) }
+    /// The guest's.
+    @inline(__always) var address: UInt64 { UInt64(littleEndian: raw.address) }
+    @inline(__always) var length: UInt32 { UInt32(littleEndian: raw.length) }
+    @inline(__always) var isWritable: Bool { flags & Descriptor.writableFlag != 0 }
+    @inline(__always) var isIndirect: Bool { flags & Descriptor.indirectFlag != 0 }
+    /// The number of the one behind it; nil: it is the last.
+    @inline(__always) var next: UInt16? { flags & Descriptor.hasNextFlag != 0 ? UInt16(littleEndian: raw.next) : nil }
+}
