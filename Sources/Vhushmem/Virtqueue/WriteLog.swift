@@ -8,19 +8,16 @@ final class WriteLog {
     /// A page of the log, whatever a page is here.
     private static let pageShift: UInt64 = 12
 
-    private let file: SharedFile
-    /// Bytes.
-    private let length: UInt64
+    private let bits: LogMemory
 
-    private init(_ file: SharedFile, length: UInt64) {
-        self.file = file
-        self.length = length
+    private init(_ bits: LogMemory) {
+        self.bits = bits
     }
 
     /// Throws EINVAL (no bytes, no file, or a range that wraps around), EOVERFLOW (it is not inside the file), and what mmap does.
     static func map(_ told: LogArea, fd: Int32, alarm: Alarm) throws(Errno) -> WriteLog {
         guard told.length > 0, let range = ByteRange(start: told.fileOffset, length: told.length) else { throw Errno(EINVAL) }
-        return WriteLog(try SharedFile.map(range, of: fd, alarm: alarm), length: told.length)
+        return WriteLog(LogMemory(try SharedFile.map(range, of: fd, alarm: alarm), length: told.length))
     }
 
     /// Bytes of guest memory were written. What the log has no bits for is not noted: it is the front-end's to say how long it is.
@@ -28,10 +25,6 @@ final class WriteLog {
         guard count > 0, let range = ByteRange(start: guestAddress, length: count) else { return }
         var page = range.start >> WriteLog.pageShift
         let last = (range.end &- 1) >> WriteLog.pageShift
-        while page <= last, page >> 3 < length {
-            // The front-end takes bits away while others are set.
-            vhu_or8(file.start + Int(clamping: page >> 3), 1 << UInt8(page & 7))
-            page = page &+ 1
-        }
+        while page <= last, bits.set(page) { page = page &+ 1 }
     }
 }
