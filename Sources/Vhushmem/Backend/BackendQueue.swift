@@ -171,7 +171,12 @@ extension Backend {
         }
         guard hasQueueToLookAt else { return 0 }
         hasQueueToLookAt = false
-        for queue in queues where queue.mustBeLookedAt && queue.isAnnounced {
+        for queue in queues where queue.mustBeLookedAt {
+            // One that was started in a callback is told so first, in the next turn.
+            guard queue.isAnnounced else {
+                hasQueueToLookAt = true
+                continue
+            }
             queue.mustBeLookedAt = false
             count = count &+ 1
             handlers.queue?(self, queue.index, .kicked)
