@@ -120,7 +120,8 @@ private let page: UInt64 = 4096
                 case .taken(let other): if model.insert(new) != .overlap(other) { mismatches += 1 }
                 case .free(let index, let isBeside):
                     if isBeside != model.beside(start, last) { mismatches += 1 }
-                    let inserted = step % 2 == 0 ? table.insert(new) : table.insert(new, at: index)
+                    let inserted: MappingTable.Insertion =
+                        step % 2 == 0 ? table.insert(new) : table.insert(new, at: index) ? .done : .outOfMemory
                     if inserted != model.insert(new) { mismatches += 1 }
                 }
             } else {

@@ -47,13 +47,13 @@ extension MappingTable {
     func insert(_ record: MappingRecord) -> Insertion {
         switch place(for: record.start, last: record.lastOwnedByte(pageMask: pageMask)) {
         case .taken(let other): .overlap(other)
-        case .free(let index, _): insert(record, at: index)
+        case .free(let index, _): insert(record, at: index) ? .done : .outOfMemory
         }
     }
 
-    /// The same where `place` said that it can be, and nothing has changed since.
+    /// The same where `place` said that it can be, and nothing has changed since. False: no memory, and nothing changed.
     @_optimize(speed)
-    func insert(_ record: MappingRecord, at index: Int) -> Insertion {
+    func insert(_ record: MappingRecord, at index: Int) -> Bool {
         let entry = TableNode.Entry(record)
         guard let root else { return insertFirst(entry) }
         // Each full node on the way up will split; when the root does, a new root is needed too.
@@ -61,13 +61,13 @@ extension MappingTable {
         var splits = 0
         while splits <= top, pathNode(splits).count == TableNode.Shape(level: splits).capacity { splits &+= 1 }
         let needed = splits > top ? splits &+ 1 : splits
-        guard splits < TableNode.maximumLevels, reserveNodes(UInt64(truncatingIfNeeded: needed)) else { return .outOfMemory }
+        guard splits < TableNode.maximumLevels, reserveNodes(UInt64(truncatingIfNeeded: needed)) else { return false }
 
         beginChange()
         add(entry, at: index, top: top)
         state[StateWord.count] &+= 1
         endChange()
-        return .done
+        return true
     }
 
     /// Removes the record that starts exactly there and returns it; nil: there is none.
@@ -159,15 +159,15 @@ extension MappingTable {
 
     // MARK: - Adding
 
-    private func insertFirst(_ entry: TableNode.Entry) -> Insertion {
-        guard reserveNodes(1) else { return .outOfMemory }
+    private func insertFirst(_ entry: TableNode.Entry) -> Bool {
+        guard reserveNodes(1) else { return false }
         beginChange()
         let leaf = takeNode(level: 0)
         leaf.insert(entry, at: 0, shape: .leaf)
         setRoot(leaf)
         state[StateWord.count] = 1
         endChange()
-        return .done
+        return true
     }
 
     /// Puts `entry` into the path's leaf, splitting what is full up to the root.

@@ -4,16 +4,22 @@
 struct Quota {
     let maximumMappings: UInt64
     let maximumBytes: UInt64
-    private(set) var mappings: UInt64 = 0
-    private(set) var bytes: UInt64 = 0
-    /// Since the beginning, those that are gone included: how many are gone is the difference.
+    private let isLimited: Bool
+    /// Since the beginning, those that are gone included.
     private(set) var mappingsEver: UInt64 = 0
     private(set) var bytesEver: UInt64 = 0
+    /// How many of them are gone.
+    private var mappingsGone: UInt64 = 0
+    private var bytesGone: UInt64 = 0
 
     init(maximumMappings: UInt64 = 0, maximumBytes: UInt64 = 0) {
         self.maximumMappings = maximumMappings
         self.maximumBytes = maximumBytes
+        isLimited = maximumMappings != 0 || maximumBytes != 0
     }
+
+    var mappings: UInt64 { mappingsEver &- mappingsGone }
+    var bytes: UInt64 { bytesEver &- bytesGone }
 
     enum Shortage: Equatable {
         case mappings(limit: UInt64)
@@ -21,7 +27,9 @@ struct Quota {
     }
 
     /// What stands in the way of one more mapping of `length` bytes.
+    @inline(__always)
     func shortage(for length: UInt64) -> Shortage? {
+        guard isLimited else { return nil }
         if maximumMappings != 0, mappings >= maximumMappings { return .mappings(limit: maximumMappings) }
         guard maximumBytes != 0 else { return nil }
         let (total, overflow) = bytes.addingReportingOverflow(length)
@@ -29,15 +37,13 @@ struct Quota {
     }
 
     mutating func add(_ length: UInt64) {
-        mappings &+= 1
-        bytes &+= length
         mappingsEver &+= 1
         bytesEver &+= length
     }
 
     mutating func remove(_ length: UInt64) {
-        mappings &-= 1
-        bytes &-= length
+        mappingsGone &+= 1
+        bytesGone &+= length
     }
 
     /// What is used of what, and what was done since the beginning.
@@ -48,9 +54,9 @@ struct Quota {
         json.endObject()
         json.beginObject("counters")
         json.number("maps", mappingsEver)
-        json.number("unmaps", mappingsEver &- mappings)
+        json.number("unmaps", mappingsGone)
         json.number("mapped_bytes", bytesEver)
-        json.number("unmapped_bytes", bytesEver &- bytes)
+        json.number("unmapped_bytes", bytesGone)
         json.endObject()
     }
 }

@@ -16,6 +16,8 @@ struct Census {
 
     private var changes = 0
     private var pause = Census.whenWrong
+    /// So many changes are due to be looked at: `pause`, or less while some are kept.
+    private var due = Census.whenWrong
     /// Separate mappings that the books still count, since the kernel would not undo them.
     private(set) var kept = 0
     /// Something was mapped or undone since the whole window was last one hole.
@@ -33,20 +35,27 @@ struct Census {
     }
 
     @inline(__always)
-    var isDue: Bool { changes >= pause || kept > 0 && changes >= Census.whileKept }
+    var isDue: Bool { changes >= due }
 
     mutating func keep(_ cost: Int) {
         kept &+= cost
+        setDue()
     }
 
     mutating func forgetKept() {
         ProcessBudget.give(kept)
         kept = 0
+        setDue()
     }
 
     mutating func restart(isRight: Bool) {
         changes = 0
         pause = isRight ? Census.whenRight : Census.whenWrong
+        setDue()
+    }
+
+    private mutating func setDue() {
+        due = kept > 0 ? min(pause, Census.whileKept) : pause
     }
 }
 

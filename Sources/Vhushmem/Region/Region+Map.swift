@@ -194,7 +194,7 @@ extension Region {
         // The memory is there: from the insertion on, translate finds it.
         let record = record(of: intent, object, held)
         if !followers[held].isEmpty { try tellFollowers(of: record, pages, cost: cost, held) }
-        guard case .done = table[held].insert(record, at: place) else {
+        guard table[held].insert(record, at: place) else {
             forgetByFollowers(record, held)
             undo(record, pages, cost: cost, held)
             throw ShmemError(ENOMEM, intent.subject, .system("recording the mapping", ENOMEM))

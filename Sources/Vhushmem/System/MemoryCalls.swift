@@ -7,7 +7,11 @@ import Synchronization
 /// The unit of the kernel's memory calls.
 enum Page {
     /// Bytes.
-    static let size = UInt64(clamping: sysconf(Int32(_SC_PAGESIZE)))
+    #if arch(x86_64)
+        static var size: UInt64 { 4096 }
+    #else
+        static let size = UInt64(clamping: sysconf(Int32(_SC_PAGESIZE)))
+    #endif
 }
 
 /// The kernel's calls on memory. Addresses and lengths are whole pages; the caller has checked that.
