@@ -93,7 +93,7 @@ import Testing
                 let moved = losing(.mremap) {
                     errno { () throws(Errno) in
                         try region.device.lock.withLock { held throws(Errno) in
-                            let prepared = try PreparedMapping.make(fd: file.fd, plan, advice: nil)
+                            let prepared = try PreparedMapping.make(fd: file.fd, plan)
                             try window.place(prepared, at: part.start, wasLost: &wasLost, held)
                         }
                     }

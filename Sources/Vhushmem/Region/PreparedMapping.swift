@@ -9,21 +9,19 @@ import CLinux
 struct PreparedMapping: ~Copyable {
     private var address: UnsafeMutableRawPointer?
     let length: Int
-    let advice: Int32?
 
-    private init(owning address: UnsafeMutableRawPointer, _ length: Int, _ advice: Int32?) {
+    private init(owning address: UnsafeMutableRawPointer, _ length: Int) {
         self.address = address
         self.length = length
-        self.advice = advice
     }
 
     /// Maps the file as the plan has it. Throws EOPNOTSUPP where the kernel would not move it: it unmaps the target before it refuses (huge
     /// pages before Linux 5.16; a device whose driver does not allow it).
-    static func make(fd: Int32, _ plan: FilePlan, advice: Int32?) throws(Errno) -> PreparedMapping {
+    static func make(fd: Int32, _ plan: FilePlan) throws(Errno) -> PreparedMapping {
         guard let length = Int(exactly: plan.pages.length) else { throw Errno(ENOMEM) }
         let made = try MemoryCalls.map(
             nil, length, protection: plan.protection, flags: plan.flags, fd: fd, offset: plan.fileOffset)
-        var prepared = PreparedMapping(owning: made, length, advice)
+        var prepared = PreparedMapping(owning: made, length)
         try MemoryCalls.advise(made, length, MADV_DONTDUMP)
         if !plan.canMapInPlace { try prepared.tryToMove(alignment: plan.pageSize) }
         return prepared

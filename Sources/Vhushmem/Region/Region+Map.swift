@@ -144,7 +144,7 @@ extension Region {
         try device.lock.withLock { held throws(ShmemError) in _ = try room(for: intent, held) }
         var prepared: PreparedMapping?
         do throws(Errno) {
-            prepared = try PreparedMapping.make(fd: intent.fd, intent.plan, advice: advice)
+            prepared = try PreparedMapping.make(fd: intent.fd, intent.plan)
         } catch {
             throw intent.refusal(by: error)
         }
@@ -254,7 +254,7 @@ extension Region {
     ) throws(Errno) -> Bool {
         if intent.plan.canMapInPlace {
             let isBatched = intent.options.contains(.isBatched)
-            try window.place(fd: intent.fd, intent.plan, advice: advice, isBatched: isBatched, held)
+            try window.place(fd: intent.fd, intent.plan, isBatched: isBatched, held)
             return isBatched
         }
         guard let ready = prepared.take() else { return false }
@@ -262,8 +262,6 @@ extension Region {
         try window.place(ready, at: intent.plan.pages.start, wasLost: &wasLost, held)
         return false
     }
-
-    private var advice: Int32? { options.hugePages ? MADV_HUGEPAGE : nil }
 
     @inline(__always)
     func record(of intent: MapIntent, _ object: Mapping?, _ held: Held) -> MappingRecord {

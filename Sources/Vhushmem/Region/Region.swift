@@ -12,6 +12,8 @@ import CLinux
 public final class Region: @unchecked Sendable {
     /// The shmid.
     public let id: UInt8
+    /// Bytes, a multiple of the page size.
+    public let size: UInt64
     /// The host addresses that stand for the region.
     public let window: Window
     let options: RegionOptions
@@ -50,6 +52,7 @@ public final class Region: @unchecked Sendable {
     private init(id: UInt8, window: Window, table: MappingTable, options: RegionOptions, device: DeviceState) {
         self.id = id
         self.window = window
+        size = window.size
         self.table = Guarded(table)
         tableReader = MappingTable.Reader(table)
         let index = PageIndex(size: window.size, of: device)
@@ -73,7 +76,8 @@ public final class Region: @unchecked Sendable {
         }
         do throws(Errno) {
             guard let table = MappingTable(pageSize: Page.size) else { throw Errno(ENOMEM) }
-            let window = try Window.reserve(size: size, holeProtection: options.holes.protection)
+            let window = try Window.reserve(
+                size: size, holeProtection: options.holes.protection, hugePages: options.hugePages)
             if options.isLeftOutOfForks {
                 try device.lock.withLock { held throws(Errno) in try window.advise(MADV_DONTFORK, held) }
             }
@@ -99,9 +103,6 @@ public final class Region: @unchecked Sendable {
         device.giveBack(chunks: indexReader.chunkCount)
         ProcessBudget.give(Region.ownMappings)
     }
-
-    /// Bytes, a multiple of the page size.
-    public var size: UInt64 { window.size }
 
     /// How many mappings are live.
     public var mappingCount: UInt64 {

@@ -16,7 +16,11 @@ public final class Window: @unchecked Sendable {
     /// What the guest may do at addresses where nothing is mapped: PROT_NONE, or PROT_READ of zeros.
     private(set) var holeProtection: Guarded<Int32>
     /// What the program wants the kernel to know of all that is in the window, holes and mappings alike.
-    private(set) var advice = Guarded(WindowAdvice())
+    private var advice = Guarded(WindowAdvice())
+    /// Every mapping asks for huge pages.
+    private let hugePages: Bool
+    /// Mappings get advice, of either kind.
+    private var isAdvised: Guarded<Bool>
 
     typealias Held = DeviceState.Held
     typealias Guarded = DeviceState.Guarded
@@ -27,14 +31,16 @@ public final class Window: @unchecked Sendable {
     /// Private, anonymous and never written to: reads see the kernel's zero page, and core dumps leave it out.
     private static let reservationFlags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE
 
-    private init(baseAddress: UnsafeMutableRawPointer, size: UInt64, holeProtection: Int32) {
+    private init(baseAddress: UnsafeMutableRawPointer, size: UInt64, holeProtection: Int32, hugePages: Bool) {
         self.baseAddress = baseAddress
         self.size = size
+        self.hugePages = hugePages
+        isAdvised = Guarded(hugePages)
         self.holeProtection = Guarded(holeProtection)
     }
 
     /// Reserves addresses for a region of `size` bytes, whole pages.
-    static func reserve(size: UInt64, holeProtection: Int32) throws(Errno) -> Window {
+    static func reserve(size: UInt64, holeProtection: Int32, hugePages: Bool = false) throws(Errno) -> Window {
         guard let length = Int(exactly: size) else { throw Errno(ENOMEM) }
         let start = try reserveAddresses(length, alignment: Window.alignment(for: size))
         do throws(Errno) {
@@ -44,7 +50,7 @@ public final class Window: @unchecked Sendable {
             try? MemoryCalls.unmap(start, length)
             throw error
         }
-        return Window(baseAddress: start, size: size, holeProtection: holeProtection)
+        return Window(baseAddress: start, size: size, holeProtection: holeProtection, hugePages: hugePages)
     }
 
     /// Addresses that begin at a multiple of `alignment`, with nothing there.
@@ -91,14 +97,14 @@ public final class Window: @unchecked Sendable {
     ///
     /// `isBatched`: the caller leaves several mappings out of core dumps at once.
     @_optimize(speed)
-    func place(fd: Int32, _ plan: FilePlan, advice: Int32?, isBatched: Bool, _ held: Held) throws(Errno) {
-        guard let length = Int(exactly: plan.pages.length), let offset = Int(exactly: plan.pages.start) else {
-            throw Errno(ENOMEM)
-        }
-        let address = baseAddress + offset
+    @inline(__always)
+    func place(fd: Int32, _ plan: FilePlan, isBatched: Bool, _ held: Held) throws(Errno) {
+        // Both are numbers of a window that there is, so they fit.
+        let length = Int(truncatingIfNeeded: plan.pages.length)
+        let address = baseAddress + Int(truncatingIfNeeded: plan.pages.start)
         do throws(Errno) {
-            _ = try MemoryCalls.map(
-                address, length, protection: plan.protection, flags: plan.flags | MAP_FIXED, fd: fd, offset: plan.fileOffset)
+            try MemoryCalls.map(
+                over: address, length, protection: plan.protection, flags: plan.flags, fd: fd, offset: plan.fileOffset)
         } catch {
             restoreAfterFailure(address, length, held)
             throw error
@@ -109,7 +115,7 @@ public final class Window: @unchecked Sendable {
             _ = try? clear(plan.pages, held)
             throw error
         }
-        give(address, length, advice, held)
+        if isAdvised[held] { advise(address, length, held) }
     }
 
     /// Puts what was mapped elsewhere in the place of a part of the window, in one step: nobody sees the part empty. When it throws,
@@ -118,14 +124,13 @@ public final class Window: @unchecked Sendable {
     func place(_ prepared: consuming PreparedMapping, at offset: UInt64, wasLost: inout Bool, _ held: Held) throws(Errno) {
         let address = baseAddress + Int(clamping: offset)
         let length = prepared.length
-        let advice = prepared.advice
         do throws(Errno) {
             try prepared.move(to: address)
         } catch {
             wasLost = restoreAfterFailure(address, length, held)
             throw error
         }
-        give(address, length, advice, held)
+        if isAdvised[held] { advise(address, length, held) }
     }
 
     /// Puts a page of private memory in the place of one of the window, in one step.
@@ -133,12 +138,12 @@ public final class Window: @unchecked Sendable {
         try page.move(to: baseAddress + Int(clamping: offset), advice: advice[held])
     }
 
-    /// What the region and the program want the kernel to know. A kernel or file system that has no such thing says no, and the mapping is
-    /// as good as before.
-    @inline(__always)
-    private func give(_ address: UnsafeMutableRawPointer, _ length: Int, _ more: Int32?, _ held: Held) {
-        if let more { try? MemoryCalls.advise(address, length, more) }
-        if !self.advice[held].isEmpty { self.advice[held].give(address, length) }
+    /// What the region and the program want the kernel to know of a mapping. A kernel or file system that has no such thing says no, and the
+    /// mapping is as good as before.
+    @inline(never)
+    private func advise(_ address: UnsafeMutableRawPointer, _ length: Int, _ held: Held) {
+        if hugePages { try? MemoryCalls.advise(address, length, MADV_HUGEPAGE) }
+        advice[held].give(address, length)
     }
 
     // MARK: Mappings go
@@ -209,8 +214,7 @@ public final class Window: @unchecked Sendable {
         guard let length = Int(exactly: range.length), let offset = Int(exactly: range.start) else { throw Errno(ENOMEM) }
         let address = baseAddress + offset
         do throws(Errno) {
-            _ = try MemoryCalls.map(
-                address, length, protection: protection, flags: Window.reservationFlags | MAP_FIXED)
+            try MemoryCalls.map(over: address, length, protection: protection, flags: Window.reservationFlags)
         } catch {
             restoreAfterFailure(address, length, held)
             throw error
@@ -235,6 +239,7 @@ public final class Window: @unchecked Sendable {
     func advise(_ new: Int32, _ held: Held) throws(Errno) {
         try MemoryCalls.advise(baseAddress, Int(clamping: size), new)
         advice[held].add(new)
+        isAdvised[held] = true
     }
 
     /// A kernel that is out of memory may have unmapped what was there before it failed: close the gap. One that has kept it answers

@@ -31,6 +31,18 @@ enum MemoryCalls {
         return pointer
     }
 
+    /// The same over whatever is at an address: MAP_FIXED.
+    @inline(__always)
+    static func map(
+        over address: UnsafeMutableRawPointer, _ length: Int, protection: Int32, flags: Int32, fd: Int32 = -1, offset: Int = 0
+    ) throws(Errno) {
+        if readImpliesExec.load(ordering: .relaxed) {
+            _ = try mapUnexecutable(address, length, protection, flags | MAP_FIXED, fd, offset)
+            return
+        }
+        _ = try systemCall(.mmap) { Int(bitPattern: mmap(address, length, protection, flags | MAP_FIXED, fd, offset)) }
+    }
+
     /// This process has the personality READ_IMPLIES_EXEC, or had it when `lookAtPersonality` was last called: what is mapped to be read
     /// would be executable.
     private static let readImpliesExec = Atomic(false)
