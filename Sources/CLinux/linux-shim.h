@@ -168,10 +168,11 @@ static inline bool vhu_is_directory(uint32_t mode) { return S_ISDIR(mode); }
 static inline bool vhu_is_fifo(uint32_t mode) { return S_ISFIFO(mode); }
 /* What of statx is looked at: without the rest, which nobody has to make zero first. */
 struct vhu_file_status {
+    /* device: both numbers of it, side by side. */
     uint64_t size, inode, device;
-    uint32_t links, block_size;
+    uint32_t block_size;
     uint16_t mode;
-    bool on_block_device;
+    bool has_name, on_block_device;
 };
 static inline int vhu_statx_cached(int fd, struct vhu_file_status *status)
 {
@@ -181,10 +182,11 @@ static inline int vhu_statx_cached(int fd, struct vhu_file_status *status)
     }
     status->size = all.stx_size;
     status->inode = all.stx_ino;
-    status->device = (uint64_t)all.stx_dev_major << 32 | all.stx_dev_minor;
-    status->links = all.stx_nlink;
+    const uint32_t device[2] = {all.stx_dev_major, all.stx_dev_minor};
+    memcpy(&status->device, device, sizeof(device));
     status->block_size = all.stx_blksize;
     status->mode = all.stx_mode;
+    status->has_name = all.stx_nlink != 0;
     status->on_block_device = all.stx_dev_major != 0;
     return 0;
 }

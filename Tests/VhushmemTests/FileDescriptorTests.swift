@@ -31,7 +31,7 @@ import Testing
     @Test func statusTellsFilesFromOthers() throws {
         let file = try makeMemfd(pages: 3)
         let memfd = try FileStatus(of: file.fd)
-        #expect(memfd.isRegular && memfd.size == 3 * pageSize && memfd.links == 0)
+        #expect(memfd.isRegular && memfd.size == 3 * pageSize && !memfd.hasName)
         let (peer, socket) = try Peer.pair()
         #expect(try FileStatus(of: peer.fd).isSocket)
         close(socket)

@@ -6,14 +6,13 @@ import Testing
 @testable import Vhushmem
 
 @Suite struct FilePolicyTests {
-    private let subject = ShmemError.Subject.map(shmid: 0, offset: 0, length: 0)
-
     private func plan(
         _ policy: FilePolicy = [], fd: Int32, fileOffset: UInt64 = 0, length: UInt64, writable: Bool = false
     ) throws(ShmemError) -> FilePlan {
         guard let range = ByteRange(start: 0, length: length) else { throw ShmemError(EINVAL, "no range") }
-        return try policy.plan(
-            fd: fd, fileOffset: fileOffset, range: range, writable: writable, populate: false, for: subject)
+        let flags = writable ? SharedMemoryMap.readWrite : 0
+        let request = SharedMemoryMap(shmid: 0, fileOffset: fileOffset, offset: 0, length: length, flags: flags)
+        return try policy.plan(request, range, fd: fd, populate: false)
     }
 
     @Test func planOwnsWholePages() throws {

@@ -225,19 +225,20 @@ import Testing
 @Suite struct MappingIdentityTests {
     @Test func pagesOfTheFileAreExactUpTo4095AndRoundedDownBeyond() throws {
         for pages in [0, 1, 511, 4095] as [UInt64] {
-            #expect(MappingIdentity(generation: 1, isLocal: false, pagesInFile: pages).pagesInFile == pages)
+            #expect(MappingIdentity(isLocal: false, hasHugePages: false, pagesInFile: pages).pagesInFile == pages)
         }
         for pages in [4096, 4097, 1 << 20, (1 << 27) - 1, 1 << 40, .max] as [UInt64] {
-            let kept = MappingIdentity(generation: 1, isLocal: true, pagesInFile: pages).pagesInFile
+            let kept = MappingIdentity(isLocal: true, hasHugePages: false, pagesInFile: pages).pagesInFile
             let rounded = try #require(kept)
             #expect(rounded <= pages)
             if pages < 1 << 27 { #expect(rounded >= pages - pages / 2048) }
         }
-        #expect(MappingIdentity(generation: 1, isLocal: true, pagesInFile: nil).pagesInFile == nil)
+        #expect(MappingIdentity(isLocal: true, hasHugePages: false, pagesInFile: nil).pagesInFile == nil)
     }
 
     @Test func factsDoNotTouchTheGeneration() {
-        let identity = MappingIdentity(generation: 0xabc_def0_1234, isLocal: true, pagesInFile: 77).announced.leaving
+        let identity = MappingIdentity(isLocal: true, hasHugePages: false, pagesInFile: 77).numbered(0xabc_def0_1234).announced
+            .leaving
         #expect(identity.generation == 0xabc_def0_1234 && identity.isAnnounced && identity.isLeaving && identity.isLocal)
         #expect(identity.withPagesInFile(3).pagesInFile == 3 && identity.withPagesInFile(3).generation == identity.generation)
         #expect(!identity.staying.isLeaving && !identity.unannounced.isAnnounced && identity.pagesInFile == 77)

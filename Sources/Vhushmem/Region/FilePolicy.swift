@@ -35,10 +35,11 @@ struct FilePlan {
     let pageSize: UInt64
     /// The file is of a kind whose own mmap refuses nothing that was let through here.
     let canMapInPlace: Bool
+    /// What the mapping's identity says of the file; it has no number yet.
+    let facts: MappingIdentity
+
     /// It is in memory or on a local disk: to look at its pages waits for no other process or machine.
-    let isLocal: Bool
-    /// How many of the mapping's pages the file has now; nil: all.
-    let pagesInFile: UInt64?
+    var isLocal: Bool { facts.isLocal }
 }
 
 /// What of a file decides how it is mapped.
@@ -53,36 +54,53 @@ private struct FileKind {
 }
 
 extension FilePolicy {
-    /// Looks at the file behind `fd` and decides. `range` is inside the region and begins at a page.
+    /// Looks at the file behind `fd` and decides. `range`, of the request, is inside the region and begins at a page.
     @_optimize(speed)
-    func plan(
-        fd: Int32, fileOffset: UInt64, range: ByteRange, writable: Bool, populate: Bool, for subject: ShmemError.Subject
-    ) throws(ShmemError) -> FilePlan {
+    @inline(__always)
+    func plan(_ request: SharedMemoryMap, _ range: ByteRange, fd: Int32, populate: Bool) throws(ShmemError) -> FilePlan {
         let status: FileStatus
         do throws(Errno) {
             status = try FileStatus(of: fd)
         } catch {
-            throw ShmemError(error.code, subject, .system("statx", error.code))
+            throw ShmemError(error.code, request.mapSubject, .system("statx", error.code))
         }
         // The kernel looks at the seals of a memfd itself: then we need not, unless we want one more.
-        let kind = isPlainMemfd(status) ? FileKind() : try self.kind(of: status, fd: fd, for: subject)
+        guard isPlainMemfd(status) else { return try planForOther(status, request, range, fd: fd, populate: populate) }
+        return try plan(status, FileKind(), request, range, populate: populate)
+    }
+
+    @inline(never)
+    private func planForOther(
+        _ status: FileStatus, _ request: SharedMemoryMap, _ range: ByteRange, fd: Int32, populate: Bool
+    ) throws(ShmemError) -> FilePlan {
+        try plan(status, kind(of: status, fd: fd, for: request.mapSubject), request, range, populate: populate)
+    }
+
+    @inline(__always)
+    private func plan(
+        _ status: FileStatus, _ kind: FileKind, _ request: SharedMemoryMap, _ range: ByteRange, populate: Bool
+    ) throws(ShmemError) -> FilePlan {
         let pageSize = kind.pageSize
+        let isWritable = request.flags & SharedMemoryMap.readWrite != 0
         // One look at all; which of them it was is asked only when it matters.
-        guard pageSize.isPowerOfTwo, fileOffset.isMultiple(ofPage: pageSize),
+        guard pageSize.isPowerOfTwo, request.fileOffset.isMultiple(ofPage: pageSize),
             pageSize == Page.size || (range.start | range.length).isMultiple(ofPage: pageSize),
             let pages = range.roundedUp(to: pageSize),
-            let filePages = ByteRange(start: fileOffset, length: pages.length), let end = Int(exactly: filePages.end),
-            isWithin(status, filePages, pageSize), !writable || kind.seals & FilePolicy.writeSeals == 0
+            let filePages = ByteRange(start: request.fileOffset, length: pages.length), Int(exactly: filePages.end) != nil,
+            isWithin(status, filePages, pageSize), !isWritable || kind.seals & FilePolicy.writeSeals == 0
         else {
-            throw fault(in: status, kind, fileOffset: fileOffset, range, for: subject)
+            throw fault(in: status, kind, fileOffset: request.fileOffset, range, for: request.mapSubject)
         }
         // MAP_SHARED, but for a memfd that is sealed against writing: older kernels refuse that even for reading only, and since nobody
         // can write to it any more, a private mapping shows the same bytes, on all of them alike.
         let sharing = kind.seals & vhu_seal_write != 0 ? MAP_PRIVATE : MAP_SHARED
         return FilePlan(
-            protection: writable ? PROT_READ | PROT_WRITE : PROT_READ, flags: sharing | (populate ? MAP_POPULATE : 0),
-            fileOffset: end &- Int(clamping: pages.length), pages: pages, pageSize: pageSize,
-            canMapInPlace: kind.canMapInPlace, isLocal: kind.isLocal, pagesInFile: pagesInFile(status, filePages, pageSize))
+            protection: isWritable ? PROT_READ | PROT_WRITE : PROT_READ, flags: sharing | (populate ? MAP_POPULATE : 0),
+            fileOffset: Int(truncatingIfNeeded: request.fileOffset), pages: pages, pageSize: pageSize,
+            canMapInPlace: kind.canMapInPlace,
+            facts: MappingIdentity(
+                isLocal: kind.isLocal, hasHugePages: pageSize != Page.size,
+                pagesInFile: pagesInFile(status, filePages, pageSize)))
     }
 
     /// nil: all of them, or nobody can tell.
@@ -144,7 +162,7 @@ extension FilePolicy {
         if contains(.memfdOnly) {
             // Memfds of huge pages are on a device of their own; no file of hugetlbfs that has a name is one.
             let isMemfd =
-                seals != nil && status.links == 0
+                seals != nil && !status.hasName
                 && (kind.pageSize > Page.size || status.identity.device == Window.deviceOfMemfds)
             if !isMemfd { throw ShmemError(EACCES, subject, .policy("files that are no memfds")) }
         }
@@ -184,7 +202,7 @@ extension FilePolicy {
     private func seals(_ status: FileStatus, fd: Int32, for subject: ShmemError.Subject) throws(ShmemError) -> Int32? {
         // A memfd has no name in a file system, and a hugetlb file has large blocks. Asking every file would be a system call a
         // mapping for nothing.
-        let mayHaveSeals = status.isRegular && (status.links == 0 || status.blockSize > Page.size)
+        let mayHaveSeals = status.isRegular && (!status.hasName || status.blockSize > Page.size)
         let mustNotShrink = contains(.requireSealShrink)
         guard mayHaveSeals || mustNotShrink else { return nil }
         let seals: Int32?

@@ -18,11 +18,19 @@ struct MappingIdentity {
         self.bits = bits
     }
 
-    /// 44 bits: a device that maps a million files a second uses them up in half a year, and begins again then.
-    init(generation: UInt64, isLocal: Bool, hasHugePages: Bool = false, pagesInFile: UInt64?) {
+    /// The facts, without a number.
+    @inline(__always)
+    init(isLocal: Bool, hasHugePages: Bool, pagesInFile: UInt64?) {
         bits =
-            generation &<< MappingIdentity.generationShift | (isLocal ? MappingIdentity.localBit : 0)
-            | (hasHugePages ? MappingIdentity.hugePagesBit : 0) | MappingIdentity.code(pagesInFile)
+            (isLocal ? MappingIdentity.localBit : 0) | (hasHugePages ? MappingIdentity.hugePagesBit : 0)
+            | MappingIdentity.code(pagesInFile)
+    }
+
+    /// The same with a number. It has 44 bits: a device that maps a million files a second uses them up in half a year, and begins again
+    /// then.
+    @inline(__always)
+    func numbered(_ generation: UInt64) -> MappingIdentity {
+        MappingIdentity(bits: bits | generation &<< MappingIdentity.generationShift)
     }
 
     var generation: UInt64 { bits &>> MappingIdentity.generationShift }
@@ -54,8 +62,12 @@ struct MappingIdentity {
     }
 
     /// Twelve bits, and in the four above by how many they are shifted. All ones: every page. (As a number it is no mapping's.)
+    @inline(__always)
     private static func code(_ pages: UInt64?) -> UInt64 {
-        guard let pages else { return pagesMask }
+        pages.map(code(ofSome:)) ?? pagesMask
+    }
+
+    private static func code(ofSome pages: UInt64) -> UInt64 {
         var shift: UInt64 = 0
         var rest = pages
         while rest > 0xfff {

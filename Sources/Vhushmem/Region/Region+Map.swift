@@ -80,9 +80,7 @@ extension Region {
         guard request.flags & ~SharedMemoryMap.readWrite == 0 else {
             throw ShmemError(EINVAL, request.mapSubject, .unknownFlags(request.flags))
         }
-        let plan = try options.filePolicy.plan(
-            fd: fd, fileOffset: request.fileOffset, range: range, writable: request.flags != 0, populate: options.populate,
-            for: request.mapSubject)
+        let plan = try options.filePolicy.plan(request, range, fd: fd, populate: options.populate)
         var object = object
         if options.keepsFiles, object == nil { object = try keeper(of: request, fd: fd) }
         let intent = MapIntent(request: request, fd: fd, plan: plan, options: how)
@@ -266,9 +264,7 @@ extension Region {
     @inline(__always)
     func record(of intent: MapIntent, _ object: Mapping?, _ held: Held) -> MappingRecord {
         let plan = intent.plan
-        let identity = MappingIdentity(
-            generation: device.nextGeneration(held), isLocal: plan.isLocal, hasHugePages: plan.pageSize != Page.size,
-            pagesInFile: plan.pagesInFile)
+        let identity = plan.facts.numbered(device.nextGeneration(held))
         return MappingRecord(
             start: plan.pages.start, length: intent.request.length, fileOffset: UInt64(truncatingIfNeeded: plan.fileOffset),
             word: MappingWord(writable: intent.isWritable, retaining: object).bits, identity: identity.bits)

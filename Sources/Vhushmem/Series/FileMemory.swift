@@ -26,8 +26,14 @@ final class FileMemory {
         guard size > 0 else { throw ShmemError(EINVAL, subject, .zeroLength) }
         guard let range = ByteRange(start: 0, length: size) else { throw ShmemError(EINVAL, subject, .wrapsAround) }
         MemoryCalls.lookAtPersonality()
-        let plan = try FilePolicy().plan(
-            fd: fd, fileOffset: offset, range: range, writable: isShared && !isReadOnly, populate: false, for: subject)
+        let flags = isShared && !isReadOnly ? SharedMemoryMap.readWrite : 0
+        let request = SharedMemoryMap(shmid: 0, fileOffset: offset, offset: 0, length: size, flags: flags)
+        let plan: FilePlan
+        do throws(ShmemError) {
+            plan = try FilePolicy().plan(request, range, fd: fd, populate: false)
+        } catch {
+            throw ShmemError(error.code, subject, error.reason)
+        }
         guard let length = Int(exactly: plan.pages.length) else { throw ShmemError(ENOMEM, subject, .wrapsAround) }
         do throws(Errno) {
             let address = try MemoryCalls.map(

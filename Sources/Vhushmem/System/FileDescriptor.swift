@@ -74,7 +74,8 @@ struct FileStatus {
     /// An object of the kernel's that is no file: an eventfd, for one. Nobody but the kernel serves it.
     var isAnonymous: Bool { vhu_is_anonymous(mode) }
     var size: UInt64 { status.size }
-    var links: UInt64 { UInt64(status.links) }
+    /// It is in a folder.
+    var hasName: Bool { status.has_name }
     var blockSize: UInt64 { UInt64(status.block_size) }
     var identity: FileIdentity { FileIdentity(device: status.device, inode: status.inode) }
     private var isOnBlockDevice: Bool { status.on_block_device }
