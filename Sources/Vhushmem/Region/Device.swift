@@ -203,12 +203,15 @@ public final class Device: @unchecked Sendable {
         try carryOutUnmap(decoded(payload, BackendRequest.shmemUnmap))
     }
 
+    @inline(__always)
     private func decoded(_ payload: UnsafeRawBufferPointer, _ request: UInt32) throws(ShmemError) -> SharedMemoryMap {
-        guard let map = SharedMemoryMap(payload) else {
-            throw ShmemError(
-                EINVAL, .request(request), .wrongPayload(expected: SharedMemoryMap.size, got: payload.count))
-        }
+        guard let map = SharedMemoryMap(payload) else { throw wrongPayload(payload.count, request) }
         return map
+    }
+
+    @inline(never)
+    private func wrongPayload(_ count: Int, _ request: UInt32) -> ShmemError {
+        ShmemError(EINVAL, .request(request), .wrongPayload(expected: SharedMemoryMap.size, got: count))
     }
 
     /// SHMEM_MAP. The commit is left to the caller, who answers first. `isBatched`: so is `endBatch`.

@@ -7,12 +7,11 @@ import CLinux
 /// 1. `Device.carryOutMap` (Device.swift) finds the region by its id.
 /// 2. `map` checks what is asked for: the range and the flags.
 /// 3. `FilePolicy.plan` (FilePolicy.swift) looks at the file, and says how it is to be mapped and which pages the mapping owns.
-/// 4. `place` runs with the device's lock held. `room` finds the place in the table (MappingTable+Mutation.swift) and asks the quotas; then
-///    the process's budget is asked.
-/// 5. `Window.place` (Window.swift) has the kernel map the file. (A file that may wait, or refuse, was mapped elsewhere before, with no lock
-///    held: `placePrepared`. So was what takes the place of a live mapping: +Replace.)
+/// 4. `placeAtOnce` runs with the device's lock held. `room` finds the spot in the table (MappingTable+Mutation.swift) and asks the quotas.
+/// 5. `put` asks the process's budget, then `Window.place` (Window.swift) has the kernel map the file.
 /// 6. The record goes into the table, and from then on `translate` finds it; then its pages into the index, and the books are kept.
-/// 7. `goOn`, with no lock held: observers are told. As a rule there is nothing to do.
+/// 7. `goOn`, with no lock held, as a rule has nothing to do. It does what is not done at once: a file that may wait, or refuse, is mapped
+///    elsewhere first (`placePrepared`), and so is what takes the place of a live mapping (+Replace); observers are told.
 ///
 /// The answer, and behind it `commit`, are the caller's. +Add: other ways to come to step 2.
 extension Region {
@@ -50,24 +49,23 @@ extension Region {
         let options: MapOptions
 
         var isWritable: Bool { request.flags & SharedMemoryMap.readWrite != 0 }
-        var subject: ShmemError.Subject { request.mapSubject }
+    }
+
+    /// What came of a map that was to be done at once.
+    enum Quick {
+        case done
+        /// The kernel's separate mappings should be counted.
+        case doneAndCensusDue
+        /// Nothing was done: there is more to it than as a rule.
+        case notDone
     }
 
     /// What is left to do when the lock has been let go.
     enum Afterwards {
-        case nothing
         /// It takes the place of a live one, so it must be mapped elsewhere first. Nothing was done.
         case prepare
-        case conclude(Conclusion)
-    }
-
-    struct Conclusion {
-        let record: MappingRecord
-        /// What it took the place of.
-        let old: MappingRecord?
-        /// There was an observer. One that has come since is told by whoever made it one.
-        let isWatched: Bool
-        let isCensusDue: Bool
+        /// `old`: what it took the place of. `isWatched`: there was an observer; one that has come since is told by whoever made it one.
+        case conclude(MappingRecord, old: MappingRecord?, isWatched: Bool, isCensusDue: Bool)
     }
 
     /// Maps, and leaves the commit to the caller, who answers first. With an `object` the mapping is that one.
@@ -81,20 +79,19 @@ extension Region {
             throw ShmemError(EINVAL, request.mapSubject, .unknownFlags(request.flags))
         }
         let plan = try options.filePolicy.plan(request, range, fd: fd, populate: options.populate)
-        var object = object
-        if options.keepsFiles, object == nil { object = try keeper(of: request, fd: fd) }
         let intent = MapIntent(request: request, fd: fd, plan: plan, options: how)
-        var afterwards = Afterwards.prepare
-        if plan.canMapInPlace {
-            var nothing: PreparedMapping?
+        var quick = Quick.notDone
+        var refusal: ShmemError?
+        if plan.canMapInPlace, object == nil, !options.keepsFiles {
             do throws(ShmemError) {
-                afterwards = try device.lock.withLock { held throws(ShmemError) in try place(intent, object, &nothing, held) }
+                quick = try device.lock.withLock { held throws(ShmemError) in try placeAtOnce(intent, held) }
             } catch {
-                afterwards = try placeAgain(intent, object, &nothing, after: error)
+                refusal = error
             }
         }
-        if case .nothing = afterwards, object == nil { return }
-        try goOn(intent, object, afterwards)
+        if case .done = quick { return }
+        // Made once more, since it would have to be in memory before it is needed: 30 instructions for each map.
+        try goOn(MapIntent(request: request, fd: fd, plan: plan, options: how), object, quick, refusal)
     }
 
     /// What both requests demand of their range.
@@ -119,86 +116,77 @@ extension Region {
         return ShmemError(EINVAL, subject, .beyondEnd(size: size))
     }
 
-    /// The object of a mapping whose file is to be kept.
-    private func keeper(of request: SharedMemoryMap, fd: Int32) throws(ShmemError) -> Mapping {
-        let mapping = try Mapping(request, fd: fd)
-        _ = mapping.claim()
-        return mapping
+    /// As a rule nobody is to be told of a mapping, and it takes the place of no other.
+    @inline(__always)
+    private func placeAtOnce(_ intent: MapIntent, _ held: Held) throws(ShmemError) -> Quick {
+        guard observer[held] == nil, case .free(let spot) = room(for: intent, held) else { return .notDone }
+        var nothing: PreparedMapping?
+        _ = try put(intent, nil, &nothing, in: spot, held)
+        return census[held].isDue ? .doneAndCensusDue : .done
     }
 
-    /// If the number of separate mappings stood in the way, they are counted before that is believed.
-    @inline(never)
-    private func placeAgain(
-        _ intent: MapIntent, _ object: Mapping?, _ prepared: inout PreparedMapping?, after error: ShmemError
-    ) throws(ShmemError) -> Afterwards {
-        guard wantsCensus(after: error) else { throw error }
-        takeCensus()
-        return try device.lock.withLock { held throws(ShmemError) in try placeSlowly(intent, object, &prepared, held) }
+    enum Room {
+        case free(Spot)
+        /// This mapping owns a page of it.
+        case taken(MappingRecord)
+        case refused(Obstacle)
     }
 
-    @inline(never)
-    private func placePrepared(_ intent: MapIntent, _ object: Mapping?) throws(ShmemError) -> Afterwards {
-        // What is refused whatever the file says is refused before the file is asked.
-        try device.lock.withLock { held throws(ShmemError) in _ = try room(for: intent, held) }
-        var prepared: PreparedMapping?
-        do throws(Errno) {
-            prepared = try PreparedMapping.make(fd: intent.fd, intent.plan)
-        } catch {
-            throw intent.refusal(by: error)
+    struct Spot {
+        /// For `MappingTable.insert`.
+        let index: Int
+        /// How many more separate mappings the kernel has then.
+        let cost: Int
+    }
+
+    /// Where the mapping goes, or what stands in the way whatever the file says.
+    @inline(__always)
+    func room(for intent: MapIntent, _ held: Held) -> Room {
+        if device.isGone[held] { return .refused(.deviceGone) }
+        let pages = intent.plan.pages
+        guard pages.end <= size else { return .refused(.beyondEnd) }
+        switch table[held].place(for: pages.start, last: pages.end &- 1) {
+        case .taken(let other): return .taken(other)
+        case .free(let index, let isBeside):
+            if let shortage = quota[held].shortage(for: pages.length) { return .refused(.quota(shortage, of: "region")) }
+            if let shortage = device.quota[held].shortage(for: pages.length) { return .refused(.quota(shortage, of: "device")) }
+            return .free(Spot(index: index, cost: separateMappings(for: pages, isBeside: isBeside)))
         }
-        // What is left of it when it is refused goes without the lock, too.
-        do throws(ShmemError) {
-            return try device.lock.withLock { held throws(ShmemError) in try placeSlowly(intent, object, &prepared, held) }
-        } catch {
-            guard prepared != nil else { throw error }
-            return try placeAgain(intent, object, &prepared, after: error)
-        }
-    }
-
-    @inline(never)
-    private func placeSlowly(
-        _ intent: MapIntent, _ object: Mapping?, _ prepared: inout PreparedMapping?, _ held: Held
-    ) throws(ShmemError) -> Afterwards {
-        try place(intent, object, &prepared, held)
     }
 
     /// Puts the mapping in. `prepared`: as it was mapped elsewhere; nil: it was not.
     @_optimize(speed)
     @inline(__always)
-    private func place(
-        _ intent: MapIntent, _ object: Mapping?, _ prepared: inout PreparedMapping?, _ held: Held
-    ) throws(ShmemError) -> Afterwards {
+    func put(
+        _ intent: MapIntent, _ object: Mapping?, _ prepared: inout PreparedMapping?, in spot: Spot, _ held: Held
+    ) throws(ShmemError) -> MappingRecord {
         let pages = intent.plan.pages
-        let place: Int
-        let cost: Int
-        switch try room(for: intent, held) {
-        case .insteadOf(let old): return try replace(old, by: intent, object, &prepared, held)
-        case .free(let found, let isBeside):
-            place = found
-            cost = separateMappings(for: pages, isBeside: isBeside)
-        }
-        switch ProcessBudget.take(cost) {
+        switch ProcessBudget.take(spot.cost) {
         case .taken: break
         case .takenAndMeasureDue: census[held].makeDue()
-        case .refused: throw ShmemError(ENOSPC, intent.subject, .processBudget(limit: ProcessBudget.limit))
+        case .refused: throw refusal(.processBudget, intent.request)
         }
-        let isInDumps: Bool
         do throws(Errno) {
-            isInDumps = try placeMemory(intent, &prepared, held)
+            if intent.plan.canMapInPlace {
+                try window.place(fd: intent.fd, intent.plan, isBatched: intent.options.contains(.isBatched), held)
+            } else if let ready = prepared.take() {
+                var wasLost = false
+                try window.place(ready, at: pages.start, wasLost: &wasLost, held)
+            }
         } catch {
-            ProcessBudget.give(cost)
-            throw intent.refusal(by: error)
+            ProcessBudget.give(spot.cost)
+            throw refusal(.kernel(error, isLocal: intent.plan.isLocal, pageSize: intent.plan.pageSize), intent.request)
         }
         // The memory is there: from the insertion on, translate finds it.
         let record = record(of: intent, object, held)
-        if !followers[held].isEmpty { try tellFollowers(of: record, pages, cost: cost, held) }
-        guard table[held].insert(record, at: place) else {
+        if !followers[held].isEmpty { try tellFollowers(of: record, pages, cost: spot.cost, held) }
+        guard table[held].insert(record, at: spot.index) else {
             forgetByFollowers(record, held)
-            undo(record, pages, cost: cost, held)
-            throw ShmemError(ENOMEM, intent.subject, .system("recording the mapping", ENOMEM))
+            undo(record, pages, cost: spot.cost, held)
+            throw refusal(.noMemory, intent.request)
         }
         index[held].add(pages, writable: intent.isWritable)
-        if isInDumps {
+        if intent.plan.canMapInPlace, intent.options.contains(.isBatched) {
             device.undumped[held].append(window.baseAddress + Int(clamping: pages.start), Int(clamping: pages.length))
         }
         if let object { object.becomeLive(at: window.baseAddress + Int(clamping: pages.start)) }
@@ -206,59 +194,7 @@ extension Region {
         quota[held].add(pages.length)
         device.quota[held].add(pages.length)
         census[held].count()
-        return afterwards(record, inPlaceOf: nil, held)
-    }
-
-    @inline(__always)
-    func afterwards(_ record: MappingRecord, inPlaceOf old: MappingRecord?, _ held: Held) -> Afterwards {
-        let isWatched = observer[held] != nil
-        let isCensusDue = census[held].isDue
-        guard isWatched || isCensusDue || old != nil else { return .nothing }
-        return .conclude(Conclusion(record: record, old: old, isWatched: isWatched, isCensusDue: isCensusDue))
-    }
-
-    private enum Room {
-        /// Nobody owns a page of it. `isBeside`, `index`: as the table says.
-        case free(index: Int, isBeside: Int)
-        /// It takes the place of this mapping.
-        case insteadOf(MappingRecord)
-    }
-
-    /// Where the mapping goes. Throws what stands in the way whatever the file says.
-    @inline(__always)
-    private func room(for intent: MapIntent, _ held: Held) throws(ShmemError) -> Room {
-        if device.isGone[held] { throw ShmemError(ESHUTDOWN, intent.subject, .deviceGone) }
-        let pages = intent.plan.pages
-        guard pages.end <= size else { throw ShmemError(EINVAL, intent.subject, .beyondEnd(size: size)) }
-        switch table[held].place(for: pages.start, last: pages.end &- 1) {
-        case .taken(let other):
-            guard canReplace(other, by: intent) else { throw ShmemError(EEXIST, intent.subject, .overlap(other)) }
-            return .insteadOf(other)
-        case .free(let index, let isBeside):
-            if let shortage = quota[held].shortage(for: pages.length) {
-                throw ShmemError(ENOSPC, intent.subject, .quota(shortage, of: "region"))
-            }
-            if let shortage = device.quota[held].shortage(for: pages.length) {
-                throw ShmemError(ENOSPC, intent.subject, .quota(shortage, of: "device"))
-            }
-            return .free(index: index, isBeside: isBeside)
-        }
-    }
-
-    /// Returns whether it is still to be left out of core dumps.
-    @inline(__always)
-    private func placeMemory(
-        _ intent: MapIntent, _ prepared: inout PreparedMapping?, _ held: Held
-    ) throws(Errno) -> Bool {
-        if intent.plan.canMapInPlace {
-            let isBatched = intent.options.contains(.isBatched)
-            try window.place(fd: intent.fd, intent.plan, isBatched: isBatched, held)
-            return isBatched
-        }
-        guard let ready = prepared.take() else { return false }
-        var wasLost = false
-        try window.place(ready, at: intent.plan.pages.start, wasLost: &wasLost, held)
-        return false
+        return record
     }
 
     @inline(__always)
@@ -269,53 +205,4 @@ extension Region {
             start: plan.pages.start, length: intent.request.length, fileOffset: UInt64(truncatingIfNeeded: plan.fileOffset),
             word: MappingWord(writable: intent.isWritable, retaining: object).bits, identity: identity.bits)
     }
-
-    @inline(never)
-    private func tellFollowers(of record: MappingRecord, _ pages: ByteRange, cost: Int, _ held: Held) throws(ShmemError) {
-        do throws(ShmemError) {
-            try tellFollowers(of: record, pages, held)
-        } catch {
-            undo(record, pages, cost: cost, held)
-            throw error
-        }
-    }
-
-    /// The memory of a mapping that is not to be goes again.
-    @inline(never)
-    private func undo(_ record: MappingRecord, _ pages: ByteRange, cost: Int, _ held: Held) {
-        MappingWord(bits: record.word).release()
-        if (try? window.clear(pages, held)) == .isHole { ProcessBudget.give(cost) } else { census[held].keep(cost) }
-    }
-
-    /// What is done with no lock held: the close of a file may wait, and so may a file's own mmap.
-    @inline(never)
-    private func goOn(_ intent: MapIntent, _ object: Mapping?, _ first: Afterwards) throws(ShmemError) {
-        var afterwards = first
-        if case .prepare = first { afterwards = try placePrepared(intent, object) }
-        if let object, !options.keepsFiles { object.letFileGo() }
-        guard case .conclude(let left) = afterwards else { return }
-        if left.isWatched { announce(left.record, inPlaceOf: left.old) }
-        if let old = left.old { MappingWord(bits: old.word).release() }
-        if left.isCensusDue { takeCensus() }
-    }
-}
-
-extension Region.MapIntent {
-    /// What a refusal of the kernel's means.
-    @inline(never)
-    func refusal(by error: Errno) -> ShmemError {
-        switch error.code {
-        case EACCES: return ShmemError(EACCES, subject, .notOpenFor(isWritable ? "writing" : "reading"))
-        case EPERM where plan.isLocal: return ShmemError(EPERM, subject, .sealed)
-        // A file in memory, or of a local disk, needs nothing of the kernel but one more mapping.
-        case ENOMEM where plan.isLocal && plan.pageSize == Page.size: return ShmemError(ENOSPC, subject, .kernelBudget)
-        case EOPNOTSUPP: return ShmemError(EOPNOTSUPP, subject, .cannotBeMoved(pageSize: plan.pageSize))
-        default: return ShmemError(error.code, subject, .system("mmap", error.code))
-        }
-    }
-}
-
-extension SharedMemoryMap {
-    /// What an error says of a map.
-    var mapSubject: ShmemError.Subject { .map(shmid: shmid, offset: offset, length: length) }
 }

@@ -32,7 +32,7 @@ extension Region {
                 try window.place(ready, at: pages.start, wasLost: &wasLost, held)
             } catch {
                 if !wasLost { try? exchangeByFollowers(record, for: old, held) }
-                throw intent.refusal(by: error)
+                throw refusal(.kernel(error, isLocal: intent.plan.isLocal, pageSize: intent.plan.pageSize), intent.request)
             }
         } catch {
             MappingWord(bits: record.word).release()
@@ -59,6 +59,6 @@ extension Region {
         device.quota[held].remove(pages.length)
         device.quota[held].add(pages.length)
         census[held].count()
-        return afterwards(record, inPlaceOf: old, held)
+        return conclusion(record, inPlaceOf: old, held)
     }
 }

@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+import CLinux
+
+/// What of a map is not done at once, behind `goOn`: files that may wait or refuse, what takes the place of a live mapping, objects that
+/// hold a mapping, observers, and refusals.
+extension Region {
+    /// What is done with no lock held: the close of a file may wait, and so may a file's own mmap. `refusal`: what came of doing it at once.
+    @inline(never)
+    func goOn(
+        _ intent: MapIntent, _ object: Mapping?, _ quick: Quick, _ refusal: ShmemError?
+    ) throws(ShmemError) {
+        if case .doneAndCensusDue = quick { return takeCensus() }
+        var object = object
+        if options.keepsFiles, object == nil { object = try keeper(of: intent.request, fd: intent.fd) }
+        var afterwards = intent.plan.canMapInPlace ? try placeInPlace(intent, object, after: refusal) : .prepare
+        if case .prepare = afterwards { afterwards = try placePrepared(intent, object) }
+        if let object, !options.keepsFiles { object.letFileGo() }
+        guard case .conclude(let record, let old, let isWatched, let isCensusDue) = afterwards else { return }
+        if isWatched { announce(record, inPlaceOf: old) }
+        if let old { MappingWord(bits: old.word).release() }
+        if isCensusDue { takeCensus() }
+    }
+
+    /// The object of a mapping whose file is to be kept.
+    private func keeper(of request: SharedMemoryMap, fd: Int32) throws(ShmemError) -> Mapping {
+        let mapping = try Mapping(request, fd: fd)
+        _ = mapping.claim()
+        return mapping
+    }
+
+    private func placeInPlace(
+        _ intent: MapIntent, _ object: Mapping?, after refusal: ShmemError?
+    ) throws(ShmemError) -> Afterwards {
+        var nothing: PreparedMapping?
+        if let refusal { return try placeAgain(intent, object, &nothing, after: refusal) }
+        do throws(ShmemError) {
+            return try device.lock.withLock { held throws(ShmemError) in try place(intent, object, &nothing, held) }
+        } catch {
+            return try placeAgain(intent, object, &nothing, after: error)
+        }
+    }
+
+    private func placePrepared(_ intent: MapIntent, _ object: Mapping?) throws(ShmemError) -> Afterwards {
+        // What is refused whatever the file says is refused before the file is asked.
+        try device.lock.withLock { held throws(ShmemError) in _ = try claimRoom(for: intent, held) }
+        var prepared: PreparedMapping?
+        do throws(Errno) {
+            prepared = try PreparedMapping.make(fd: intent.fd, intent.plan)
+        } catch {
+            throw self.refusal(.kernel(error, isLocal: intent.plan.isLocal, pageSize: intent.plan.pageSize), intent.request)
+        }
+        // What is left of it when it is refused goes without the lock, too.
+        do throws(ShmemError) {
+            return try device.lock.withLock { held throws(ShmemError) in try place(intent, object, &prepared, held) }
+        } catch {
+            guard prepared != nil else { throw error }
+            return try placeAgain(intent, object, &prepared, after: error)
+        }
+    }
+
+    /// If the number of separate mappings stood in the way, they are counted before that is believed.
+    private func placeAgain(
+        _ intent: MapIntent, _ object: Mapping?, _ prepared: inout PreparedMapping?, after error: ShmemError
+    ) throws(ShmemError) -> Afterwards {
+        guard wantsCensus(after: error) else { throw error }
+        takeCensus()
+        return try device.lock.withLock { held throws(ShmemError) in try place(intent, object, &prepared, held) }
+    }
+
+    @inline(never)
+    private func place(
+        _ intent: MapIntent, _ object: Mapping?, _ prepared: inout PreparedMapping?, _ held: Held
+    ) throws(ShmemError) -> Afterwards {
+        switch try claimRoom(for: intent, held) {
+        case .insteadOf(let old): return try replace(old, by: intent, object, &prepared, held)
+        case .free(let spot):
+            let record = try put(intent, object, &prepared, in: spot, held)
+            return conclusion(record, inPlaceOf: nil, held)
+        }
+    }
+
+    func conclusion(_ record: MappingRecord, inPlaceOf old: MappingRecord?, _ held: Held) -> Afterwards {
+        .conclude(record, old: old, isWatched: observer[held] != nil, isCensusDue: census[held].isDue)
+    }
+
+    private enum Claim {
+        case free(Spot)
+        case insteadOf(MappingRecord)
+    }
+
+    /// Throws what stands in the way.
+    private func claimRoom(for intent: MapIntent, _ held: Held) throws(ShmemError) -> Claim {
+        switch room(for: intent, held) {
+        case .free(let spot): return .free(spot)
+        case .taken(let other):
+            guard canReplace(other, by: intent) else { throw refusal(.overlap(other), intent.request) }
+            return .insteadOf(other)
+        case .refused(let obstacle): throw refusal(obstacle, intent.request)
+        }
+    }
+
+    @inline(never)
+    func tellFollowers(of record: MappingRecord, _ pages: ByteRange, cost: Int, _ held: Held) throws(ShmemError) {
+        do throws(ShmemError) {
+            try tellFollowers(of: record, pages, held)
+        } catch {
+            undo(record, pages, cost: cost, held)
+            throw error
+        }
+    }
+
+    /// The memory of a mapping that is not to be goes again.
+    @inline(never)
+    func undo(_ record: MappingRecord, _ pages: ByteRange, cost: Int, _ held: Held) {
+        MappingWord(bits: record.word).release()
+        if (try? window.clear(pages, held)) == .isHole { ProcessBudget.give(cost) } else { census[held].keep(cost) }
+    }
+
+    /// What stands in the way of a map.
+    enum Obstacle {
+        case deviceGone, beyondEnd, processBudget, noMemory
+        case overlap(MappingRecord)
+        case quota(Quota.Shortage, of: StaticString)
+        case kernel(Errno, isLocal: Bool, pageSize: UInt64)
+    }
+
+    @inline(never)
+    func refusal(_ obstacle: Obstacle, _ request: SharedMemoryMap) -> ShmemError {
+        let subject = request.mapSubject
+        switch obstacle {
+        case .deviceGone: return ShmemError(ESHUTDOWN, subject, .deviceGone)
+        case .beyondEnd: return ShmemError(EINVAL, subject, .beyondEnd(size: size))
+        case .processBudget: return ShmemError(ENOSPC, subject, .processBudget(limit: ProcessBudget.limit))
+        case .noMemory: return ShmemError(ENOMEM, subject, .system("recording the mapping", ENOMEM))
+        case .overlap(let other): return ShmemError(EEXIST, subject, .overlap(other))
+        case .quota(let shortage, let owner): return ShmemError(ENOSPC, subject, .quota(shortage, of: owner))
+        case .kernel(let error, let isLocal, let pageSize):
+            switch error.code {
+            case EACCES: return ShmemError(EACCES, subject, .notOpenFor(request.flags != 0 ? "writing" : "reading"))
+            case EPERM where isLocal: return ShmemError(EPERM, subject, .sealed)
+            // A file in memory, or of a local disk, needs nothing of the kernel but one more mapping.
+            case ENOMEM where isLocal && pageSize == Page.size: return ShmemError(ENOSPC, subject, .kernelBudget)
+            case EOPNOTSUPP: return ShmemError(EOPNOTSUPP, subject, .cannotBeMoved(pageSize: pageSize))
+            default: return ShmemError(error.code, subject, .system("mmap", error.code))
+            }
+        }
+    }
+}
+
+extension SharedMemoryMap {
+    /// What an error says of a map.
+    var mapSubject: ShmemError.Subject { .map(shmid: shmid, offset: offset, length: length) }
+}
