@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+import CLinux
+
+/// How requests of a back-end travel.
+extension Backend {
+    /// So many wait for their answers at the most, or both sides could come to wait for the other to read.
+    private static let mostInFlight = 32
+
+    /// Sends requests and takes the answers, which come in the same order. `oneAnswer`: the last alone asks for one.
+    ///
+    /// Throws EBUSY (requests are under way: this is one of their callbacks), EBADF (the one answer would be that to a request whose
+    /// file is not open), and what ends the channel. Requests whose answer did not come before that have its errno for their result.
+    func exchange(_ requests: inout [MappingRequest], oneAnswer: Bool) throws(Errno) {
+        do throws(Errno) {
+            try whileAsking(if: isNegotiated) { channel throws(Errno) in
+                if oneAnswer, let fd = requests.last?.fd, !FileDescriptor.isOpen(fd) { throw Errno(EBADF) }
+                try exchange(&requests, oneAnswer: oneAnswer, on: channel)
+            }
+        } catch {
+            for index in requests.indices where !requests[index].isSettled { requests[index].result = -error.code }
+            throw error
+        }
+    }
+
+    /// Runs what sends requests and takes their answers, one such at a time. Throws EBUSY (another one is under way: this is a callback
+    /// from within it), ENOTCONN (there is no channel, or what it is for was not agreed on).
+    func whileAsking<Result>(
+        if isAgreed: Bool, _ body: (MessageStream) throws(Errno) -> Result
+    ) throws(Errno) -> Result {
+        guard !isAsking else { throw Errno(EBUSY) }
+        guard isAgreed, let channel else { throw Errno(ENOTCONN) }
+        isAsking = true
+        defer {
+            isAsking = false
+            watch()
+        }
+        return try body(channel)
+    }
+
+    /// What an answer says: 0, or a negative errno. What is no errno means failed all the same.
+    static func result(of answer: UInt64) -> Int32 {
+        let answer = Int64(bitPattern: answer)
+        return answer == 0 || (answer < 0 && answer >= -4095) ? Int32(answer) : -EIO
+    }
+
+    private func exchange(
+        _ requests: inout [MappingRequest], oneAnswer: Bool, on channel: MessageStream
+    ) throws(Errno) {
+        let isAnswered = protocolFeatures.contains(.replyAck)
+        var inFlight = 0
+        var next = 0
+        for index in requests.indices {
+            let needsReply = isAnswered && (!oneAnswer || index == requests.endIndex &- 1)
+            requests[index].result = try transmit(requests[index], needsReply: needsReply, on: channel)
+            guard needsReply, requests[index].result == 0 else {
+                requests[index].isSettled = true
+                continue
+            }
+            inFlight = inFlight &+ 1
+            if inFlight == Backend.mostInFlight {
+                try settle(&requests, &next, on: channel)
+                inFlight = inFlight &- 1
+            }
+        }
+        while inFlight > 0 {
+            try settle(&requests, &next, on: channel)
+            inFlight = inFlight &- 1
+        }
+    }
+
+    /// Takes the answer to the next request that has one coming.
+    private func settle(
+        _ requests: inout [MappingRequest], _ next: inout Int, on channel: MessageStream
+    ) throws(Errno) {
+        while next < requests.count, requests[next].isSettled { next = next &+ 1 }
+        guard next < requests.count else { return }
+        requests[next].result = Backend.result(of: try awaitAnswer(to: requests[next].id, on: channel))
+        requests[next].isSettled = true
+    }
+
+    /// Returns what kept a request from being sent, of which the channel has seen nothing: -EBADF (the descriptor is not open: the
+    /// caller's mistake), -ETOOMANYREFS (too many descriptors of this user's are on their way).
+    private func transmit(_ request: MappingRequest, needsReply: Bool, on channel: MessageStream) throws(Errno) -> Int32 {
+        try withUnsafeTemporaryAllocation(byteCount: SharedMemoryMap.size, alignment: 8) { payload throws(Errno) in
+            request.payload.encode(into: payload)
+            return try transmit(
+                request.id, UnsafeRawBufferPointer(payload), fd: request.fd, needsReply: needsReply, on: channel)
+        }
+    }
+
+    func transmit(
+        _ id: UInt32, _ payload: UnsafeRawBufferPointer, fd: Int32?, needsReply: Bool, on channel: MessageStream
+    ) throws(Errno) -> Int32 {
+        let deadline = answerDeadline
+        while true {
+            let size = MessageHeader.size &+ payload.count
+            let sending = withUnsafeTemporaryAllocation(byteCount: size, alignment: 8) { message in
+                let flags = MessageHeader.version | (needsReply ? MessageHeader.needReplyBit : 0)
+                MessageHeader(request: id, flags: flags, size: UInt32(clamping: payload.count)).encode(into: message)
+                UnsafeMutableRawBufferPointer(rebasing: message[MessageHeader.size...]).copyMemory(from: payload)
+                return channel.send(UnsafeRawBufferPointer(message), descriptor: fd)
+            }
+            switch sending {
+            case .done:
+                while channel.hasUnsent {
+                    try wait(for: channel, POLLOUT, until: deadline)
+                    if case .failed(let error) = channel.flush() { throw lost(error) }
+                }
+                return 0
+            case .failed(let error):
+                if error.code == EBADF { return -EBADF }
+                if error.code == ETOOMANYREFS {
+                    guard Clock.now() < deadline else { return -ETOOMANYREFS }
+                    // Until somebody has received some; nothing tells when.
+                    _ = try? Readiness.wait(for: (-1, 0), until: Clock.now() &+ 1000)
+                    continue
+                }
+                throw lost(error)
+            case .later: try wait(for: channel, POLLOUT, until: deadline)
+            }
+        }
+    }
+
+    func awaitAnswer(
+        to request: UInt32, mayHaveDescriptor: Bool = false, on channel: MessageStream
+    ) throws(Errno) -> UInt64 {
+        let deadline = answerDeadline
+        while true {
+            switch channel.receive() {
+            case .message(let header, let payload):
+                guard header.request == request, header.flags == MessageHeader.replyFlags, payload.count == 8,
+                    mayHaveDescriptor ? channel.descriptorCount <= 1 : !channel.hasDescriptors,
+                    let answer = payload.integer(at: 0, as: UInt64.self)
+                else { throw lost(Errno(EPROTO)) }
+                return answer
+            case .nothing: try wait(for: channel, POLLIN, until: deadline)
+            case .closed: throw lost(Errno(ECONNRESET))
+            case .failed(let error): throw lost(error)
+            case .violation: throw lost(Errno(EPROTO))
+            }
+        }
+    }
+
+    private var answerDeadline: UInt64 { Clock.now() &+ UInt64(options.answerTimeout) &* 1000 }
+
+    /// Waits for the channel, and serves the front-end meanwhile: it may be waiting for a reply of ours before it looks at what we
+    /// ask, as QEMU does. Not from within such a reply, whose turn comes first.
+    private func wait(for channel: MessageStream, _ events: Int32, until deadline: UInt64) throws(Errno) {
+        let main = isServing ? nil : self.main
+        // Looked at each time: a front-end that always has something else to say gains no time by that.
+        guard Clock.now() < deadline else {
+            // What became of the request is not known, and a late answer would be taken for the next one's.
+            throw lost(Errno(ETIMEDOUT))
+        }
+        if let main, !main.hasUnsent, main.hasBufferedMessage {
+            serveOne(main)
+        } else {
+            let wanted = main?.hasUnsent == true ? POLLOUT : POLLIN
+            let ready = try Readiness.which(
+                (channel.fd, Int16(events)), (main?.fd ?? -1, Int16(wanted)), until: deadline)
+            // An answer that is there counts, though the front-end may have left behind it.
+            if ready.contains(.first) { return }
+            if let main, !ready.isEmpty { serveOne(main) }
+        }
+        // The front-end may be gone, or a callback may have ended the connection.
+        guard self.channel === channel else { throw Errno(ECONNRESET) }
+    }
+
+    /// The channel can't be used any more.
+    private func lost(_ error: Errno) -> Errno {
+        channel = nil
+        return error.code == EPIPE ? Errno(ECONNRESET) : error
+    }
+}
