@@ -25,7 +25,7 @@ final class BackendChannel {
     /// The id of a request whose answer comes later.
     private var unanswered: UInt32?
     var owesAnswer: Bool { unanswered != nil }
-    /// The first is complete in itself; those that follow it in the same dispatch are a batch.
+    /// Maps in this dispatch. The first is left out of core dumps by itself, the rest together at the end.
     private var mapsInDispatch = 0
     /// Some requests are left for the next dispatch.
     private(set) var hasMore = false
@@ -39,8 +39,8 @@ final class BackendChannel {
     }
 
     var pollTarget: PollTargets.Target? {
-        // Not even the end of the channel is looked at while an answer is owed: it would be there again and again. Nor is anything by a
-        // loop inside a listener, while the request that the listener is told of is under way.
+        // While an answer is owed nothing is watched, or a closed channel would wake the loop without end. While a request is carried out
+        // nothing is watched either: a loop inside a listener could not serve it.
         if unanswered != nil || isCarryingOut { return nil }
         // So long as an answer waits nothing is read: a back-end that reads no answers gets no further, and costs no memory.
         return PollTargets.Target(fd: stream.fd, events: Int16(stream.hasUnsent ? POLLOUT : POLLIN))
@@ -149,7 +149,7 @@ final class BackendChannel {
             failure = error
         }
         isCarryingOut = false
-        // What was mapped is no socket that could linger. (A map that is done has one descriptor, an unmap none.)
+        // A file that was mapped is no socket, so its close needs no care. (A map that is done has one descriptor, an unmap none.)
         stream.releaseDescriptors(areMappable: failure == nil)
         var sending = MessageStream.Sending.done
         if header.needsReply, !isClosed { sending = answer(header.request, failure?.code ?? 0) }
@@ -218,14 +218,14 @@ final class BackendChannel {
         return nil
     }
 
-    /// SHMEM_MAP or SHMEM_UNMAP. In the order of what the message itself must be, then of what the device says.
+    /// SHMEM_MAP or SHMEM_UNMAP. Checks the message first, then asks the device.
     @_optimize(speed)
     @inline(__always)
     private func carryOut(
         _ header: MessageHeader, _ map: inout SharedMemoryMap?, _ length: Int, isOlder: Bool
     ) throws(ShmemError) {
         let isMap = header.request == BackendRequest.shmemMap
-        // One look at all; which of them it was is asked only when it matters.
+        // One condition for all faults; `refusal` finds out which it was.
         guard let asked = map, header.reservedFlags == 0, !stream.descriptorsWereTruncated, isNegotiated, !isOlder,
             stream.descriptorCount == (isMap ? 1 : 0)
         else { throw refusal(header, map, length, isOlder: isOlder) }

@@ -2,7 +2,7 @@
 
 import CLinux
 
-/// What such a request is answered with.
+/// What a request that is not about mappings is answered with, on the channel.
 enum OtherAnswer {
     case done
     /// A positive errno value, and why, for the event.
@@ -11,7 +11,7 @@ enum OtherAnswer {
     case descriptor(SharedDescriptor)
     /// A refusal that is a reply of the request's own.
     case noDescriptor(ShmemError)
-    /// `BackendChannel.answer` comes later; until then nothing more is read.
+    /// `BackendChannel.answerUnanswered` comes later; until then nothing more is read.
     case later
 }
 

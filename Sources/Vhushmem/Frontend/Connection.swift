@@ -15,7 +15,7 @@ final class Connection {
     private(set) var awaited: AwaitedReply?
     /// Those that wait for their turn.
     private var calls: [FrontendCall] = []
-    /// The socket takes no more. By when it must have taken the next request (microseconds); nil: nothing waits for it.
+    /// The socket is full, and the next request must have gone by then (microseconds). nil: no request is held up.
     private var blockedUntil: UInt64?
     /// Milliseconds.
     private let requestTimeout: UInt32
@@ -37,7 +37,7 @@ final class Connection {
     /// Microseconds.
     var deadline: UInt64? { earliest(earliest(awaited?.deadline, blockedUntil), main.deadline) }
 
-    /// `read` has something to do though the loop did not find the socket ready.
+    /// `read` must be called even if the loop did not see the socket ready.
     var hasUnfinished: Bool { blockedUntil != nil || main.deadline != nil }
 
     var waitingRequests: Int { calls.count &+ (awaited == nil ? 0 : 1) }

@@ -53,8 +53,9 @@ extension Frontend {
         address.socket = nil
         stopWatching()
         let unanswered = connection?.close() ?? []
-        move(to: comesBack ? .away(until: nil) : .over(Ending(error)))
-        // From here on others are called, who may dispatch: the connection is gone already, and none is looked for before they know.
+        move(to: comesBack ? .away(until: nil) : .over)
+        // The calls below may dispatch. The connection is gone by then, and `until: nil` keeps dispatch from looking for a new one before
+        // the program knows.
         if wasResetting { forgetRunning() }
         if !setup.wasReady, !setup.regions.areGiven {
             device.removeRegions()
@@ -65,7 +66,7 @@ extension Frontend {
         for call in unanswered { call.complete(.failure(error)) }
         if comesBack {
             guard isAway else { return }
-            // Who listens can begin at once, but not for one that would not do; who connects gives the back-end time to start.
+            // A server listens again at once, unless the handshake failed. A client pauses, so that the back-end can start.
             move(to: .away(until: options.isServer && wasUp ? Clock.now() : attemptAfterPause))
         }
         watch()
@@ -98,7 +99,7 @@ extension Frontend {
                     "the back-end came back without the virtio features \(hex(setup.features & ~features)), which are in use")
             }
             for index in setup.queues.indices {
-                // Where it began is long gone by, unless the back-end has a book that tells it more.
+                // The queue's first base is out of date. It goes on from the used index, unless the in-flight area records more.
                 if let error = setup.queues[index].goOnFromUsed(), setup.inflight == nil {
                     throw ShmemError(
                         error.code,

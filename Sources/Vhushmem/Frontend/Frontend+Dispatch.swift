@@ -26,6 +26,9 @@ extension Frontend {
         return targets
     }
 
+    /// The main socket is read before the channel is served: it brings the regions, or the answer to a reset.
+    private var mainGoesFirst: Bool { setup.reset == .answer || isShakingHands }
+
     /// Does what can be done without waiting. Returns how many messages were taken, or -ENOTCONN: not started yet, or over.
     @discardableResult
     public func dispatch() -> Int32 {
@@ -40,8 +43,8 @@ extension Frontend {
         if !isConnected { findBackend() }
         var taken: Int32 = 0
         if let connection {
-            if ready.contains(.first) || isOrdered || connection.hasUnfinished { taken = read(connection) }
-            if isOrdered {
+            if ready.contains(.first) || mainGoesFirst || connection.hasUnfinished { taken = read(connection) }
+            if mainGoesFirst {
                 taken &+= serveInOrder()
             } else if let channel = connection.channel,
                 ready.contains(.second) || channel.hasMore || channel.stream.deadline != nil
@@ -75,9 +78,6 @@ extension Frontend {
 
     // MARK: The back-end channel
 
-    /// The channel is served after what the main socket said before it: the regions, or the answer to a reset.
-    private var isOrdered: Bool { setup.reset == .answer || isShakingHands }
-
     @_optimize(speed)
     private func serve(
         _ channel: BackendChannel, atMost bound: Int32 = BackendChannel.requestsPerDispatch
@@ -96,11 +96,11 @@ extension Frontend {
         }
     }
 
-    /// While the order counts, each request is served by itself: it is there, so what was said before it is there too, and is read first.
-    /// What the loop saw does not count: both may have come since.
+    /// Serves one request at a time, and reads the main socket before each: what was sent there before the request has arrived too. What the
+    /// loop saw does not count, since both may have come later.
     private func serveInOrder() -> Int32 {
         var taken: Int32 = 0
-        while isOrdered, taken < BackendChannel.requestsPerDispatch, let connection, connection.channel?.isReady == true {
+        while mainGoesFirst, taken < BackendChannel.requestsPerDispatch, let connection, connection.channel?.isReady == true {
             taken &+= read(connection)
             guard let channel = self.connection?.channel else { return taken }
             let count = serve(channel, atMost: 1)
@@ -131,7 +131,7 @@ extension Frontend {
         }
     }
 
-    /// Pages that were covered for the moment are their files' again, and mappings are whole.
+    /// Gives covered pages back to their files, and reports mappings that are whole again.
     private func careForMappings() {
         device.care()
         if alarm?.wasRaised() == true { tellNews() }

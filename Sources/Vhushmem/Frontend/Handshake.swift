@@ -27,48 +27,53 @@ extension Frontend {
     }
 
     private func handshakeSteps(on connection: Connection) -> [FrontendSequence.Step] {
-        typealias Sequence = FrontendSequence
-        /// Asked if a feature was agreed on.
-        func ask<Answer>(
-            if feature: ProtocolFeatures, _ question: FrontendQuestion<Answer>, _ use: @escaping (Answer) -> ShmemError?
-        ) -> Sequence.Step {
-            Sequence.step({ _ in connection.negotiated.protocolFeatures.isSuperset(of: feature) ? question : nil }, use)
+        /// Asked if what the request needs was agreed on.
+        func askIfAgreed<Answer>(
+            _ question: FrontendQuestion<Answer>, _ use: @escaping (Answer) -> ShmemError?
+        ) -> FrontendSequence.Step {
+            let needed = question.request.neededFeature(shmem: shmem)
+            return FrontendSequence.step(
+                { _ in connection.negotiated.protocolFeatures.isSuperset(of: needed) ? question : nil }, use)
         }
         let hasProtocolFeatures = { connection.negotiated.features & ProtocolFeatures.virtioFeature != 0 }
         let learnFeatures: (UInt64) -> ShmemError? = { features in
             connection.negotiated.features = features
             return nil
         }
-        var steps: [Sequence.Step] = [
-            Sequence.ask(.init(number: .getFeatures), learnFeatures),
-            Sequence.step({ _ in hasProtocolFeatures() ? .init(number: .getProtocolFeatures) : nil }) { [self] offered in
+        var steps: [FrontendSequence.Step] = [
+            FrontendSequence.ask(.init(number: .getFeatures), learnFeatures),
+            FrontendSequence.step({ _ in hasProtocolFeatures() ? .init(number: .getProtocolFeatures) : nil }) {
+                [self] offered in
                 connection.negotiated.protocolFeatures = agreement(on: ProtocolFeatures(rawValue: offered))
                 return nil
             },
-            Sequence.step({ _ in hasProtocolFeatures() ? .setProtocolFeatures(connection.negotiated.protocolFeatures) : nil }) {
+            FrontendSequence.step({ _ in
+                hasProtocolFeatures() ? .setProtocolFeatures(connection.negotiated.protocolFeatures) : nil
+            }) {
                 connection.negotiated.repliesAreAcknowledged = connection.negotiated.protocolFeatures.contains(.replyAck)
                 return nil
             },
-            ask(if: .multiqueue, .init(number: .getQueueNum)) { [self] number in
+            askIfAgreed(.init(number: .getQueueNum)) { [self] number in
                 connection.negotiated.maximumQueues = number
                 if number >= UInt64(options.queues) { return nil }
                 return ShmemError(EPROTO, "the back-end can have \(number) queues, and \(options.queues) are needed")
             },
-            ask(if: .configureMemSlots, .init(number: .getMaxMemSlots)) { slots in
+            askIfAgreed(.init(number: .getMaxMemSlots)) { slots in
                 connection.negotiated.memorySlots = slots
                 return nil
             },
-            Sequence.step { frontend throws(ShmemError) in try frontend.openChannel(of: connection) },
-            Sequence.ask(.init(.setOwner)),
-            Sequence.ask(.init(number: .getFeatures), learnFeatures),
+            FrontendSequence.step { frontend throws(ShmemError) in try frontend.openChannel(of: connection) },
+            FrontendSequence.ask(.init(.setOwner)),
+            // Again, as QEMU's generic device does: what a back-end offers may depend on the protocol features.
+            FrontendSequence.ask(.init(number: .getFeatures), learnFeatures),
         ]
         for (index, signals) in setup.signals.enumerated() {
-            steps.append(Sequence.ask(.vringDescriptor(.setVringCall, index, signals.call)))
-            steps.append(Sequence.ask(.vringDescriptor(.setVringErr, index, signals.error)))
+            steps.append(FrontendSequence.ask(.vringDescriptor(.setVringCall, index, signals.call)))
+            steps.append(FrontendSequence.ask(.vringDescriptor(.setVringErr, index, signals.error)))
         }
         if !setup.regions.areGiven {
             steps.append(
-                ask(if: shmem, .shmemConfig()) { [self] config in
+                askIfAgreed(.shmemConfig()) { [self] config in
                     connection.negotiated.config = config
                     do throws(ShmemError) {
                         try makeRegions(config)
@@ -88,13 +93,15 @@ extension Frontend {
     }
 
     private var wantedProtocolFeatures: ProtocolFeatures {
-        // A bit that means SHMEM here has no other meaning, and SHMEM has no other bit.
+        // The caller chose the bit for SHMEM, so that bit means nothing else.
         var known = ProtocolFeatures.ofFrontends.union(shmem)
         if options.sharedObjects != nil { known.insert(.sharedObject) }
-        return options.protocolFeatures.map(known.union(.onRequest).intersection) ?? known
+        guard let wanted = options.protocolFeatures else { return known }
+        return wanted.intersection(known.union(.onRequest))
     }
 
-    /// Makes the channel for the back-end's requests. Our end stays here, the other one goes with the question. nil: none was agreed on.
+    /// Makes the channel for the back-end's requests. Our end stays here, the other one goes with the question. Returns nil if
+    /// BACKEND_REQ was not agreed on.
     private func openChannel(of connection: Connection) throws(ShmemError) -> FrontendQuestion<Void>? {
         guard protocolFeatures.contains(.backendRequests) else { return nil }
         do throws(Errno) {
@@ -189,7 +196,7 @@ extension SharedMemoryConfig {
         }
     }
 
-    /// The regions can't change, since the guest has seen them. nil: they have not; else how they differ.
+    /// Returns how the regions differ; nil: they are the same. They can't change, since the guest has seen them.
     func difference(from now: SharedMemoryConfig) -> ShmemError? {
         var differences = ""
         for shmid in UInt8.min...UInt8.max where self[shmid] != now[shmid] {

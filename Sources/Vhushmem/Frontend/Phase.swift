@@ -15,16 +15,8 @@ extension Frontend {
         case ready(Connection)
         /// Without a back-end until the next attempt (microseconds; nil: the program has not been told of the loss yet).
         case away(until: UInt64?)
-        case over(Ending)
-    }
-
-    /// Why a connection ended. A class, so that a phase stays small: `dispatch` looks at it for every request.
-    final class Ending {
-        let error: ShmemError
-
-        init(_ error: ShmemError) {
-            self.error = error
-        }
+        /// `history.ending` says why.
+        case over
     }
 
     /// The only place where the phase changes.
@@ -96,7 +88,7 @@ extension Frontend {
         return false
     }
 
-    /// There is no going on without something that has not come yet.
+    /// It waits for the back-end before it can do anything else.
     var isExpecting: Bool {
         switch phase {
         case .listening, .shakingHands, .restoring: true
@@ -104,7 +96,7 @@ extension Frontend {
         }
     }
 
-    /// Requests can be sent, if only to tell a back-end that came back what it has to know.
+    /// Requests can be sent. A back-end that came back is told what it has to know at the same time.
     var isTalking: Bool {
         switch phase {
         case .ready, .restoring: true

@@ -2,11 +2,12 @@
 
 /// What the protocol features are called and what each does, for people.
 extension ProtocolFeatures {
-    /// The bits that the specification names today.
-    private static let named: UInt64 = (1 << 24) &- 1
-
     /// The bits that have no name.
-    public var unknown: ProtocolFeatures { ProtocolFeatures(rawValue: rawValue & ~ProtocolFeatures.named) }
+    public var unknown: ProtocolFeatures {
+        var named: UInt64 = 0
+        for bit in 0..<64 as Range<UInt32> where ProtocolFeatures.description(ofBit: bit) != nil { named |= 1 << UInt64(bit) }
+        return ProtocolFeatures(rawValue: rawValue & ~named)
+    }
 
     /// The names of those that have one, in the order of their bits and without the specification's prefix.
     public var names: [String] {
@@ -23,11 +24,11 @@ extension ProtocolFeatures {
 
     /// Calls `body` with the name and the purpose of each feature that has a name.
     func forEachName(_ body: (StaticString, StaticString) -> Void) {
-        var left = rawValue & ProtocolFeatures.named
+        var left = rawValue
         while left != 0 {
             let bit = UInt32(left.trailingZeroBitCount)
             left &= left &- 1
-            if let name = ProtocolFeatures.name(ofBit: bit) { body(name, ProtocolFeatures.purpose(ofBit: bit)) }
+            if let (name, purpose) = ProtocolFeatures.description(ofBit: bit) { body(name, purpose) }
         }
     }
 
@@ -43,33 +44,35 @@ extension ProtocolFeatures {
         return json
     }
 
-    /// What a bit with a name is for.
-    private static func purpose(ofBit bit: UInt32) -> StaticString {
+    /// The table of protocol features: the specification's name of a bit, without its prefix, and what the feature is for. nil: the bit has
+    /// no name.
+    static func description(ofBit bit: UInt32) -> (name: StaticString, purpose: StaticString)? {
         switch bit {
-        case 0: "the back-end tells how many queues it can have"
-        case 1: "the log of dirty pages is shared as a file descriptor"
-        case 2: "the back-end announces a guest that has moved by RARP"
-        case 3: "any request can ask for an acknowledgement"
-        case 4: "the network's MTU is told to the back-end"
-        case 5: "the back-end sends requests of its own, on a channel"
-        case 6: "rings may have the other byte order"
-        case 7: "the back-end keeps sessions of a crypto device"
-        case 8: "the back-end's page faults are handled for post-copy migration"
-        case 9: "the configuration space is in the back-end"
-        case 10: "requests of the back-end may carry file descriptors"
-        case 11: "the back-end gives a queue's doorbell as memory"
-        case 12: "requests in flight are kept in shared memory, and survive the back-end"
-        case 13: "the device can be reset without reconnecting"
-        case 14: "queues are kicked and called by messages"
-        case 15: "guest memory is added and removed a range at a time"
-        case 16: "the back-end knows the virtio device status"
-        case 17: "guest memory is mapped through Xen"
-        case 18: "devices share files that are found by a UUID"
-        case 19: "the back-end's inner state is saved and loaded for migration"
-        case 20: "a queue stops with requests in flight, which are kept in shared memory"
-        case 21: "addresses of rings are those of the guest"
-        case 22: "the back-end maps files into shared memory regions"
-        default: "a queue can be stopped without waiting for its requests"
+        case 0: ("MQ", "the back-end tells how many queues it can have")
+        case 1: ("LOG_SHMFD", "the log of dirty pages is shared as a file descriptor")
+        case 2: ("RARP", "the back-end announces a guest that has moved by RARP")
+        case 3: ("REPLY_ACK", "any request can ask for an acknowledgement")
+        case 4: ("NET_MTU", "the network's MTU is told to the back-end")
+        case 5: ("BACKEND_REQ", "the back-end sends requests of its own, on a channel")
+        case 6: ("CROSS_ENDIAN", "rings may have the other byte order")
+        case 7: ("CRYPTO_SESSION", "the back-end keeps sessions of a crypto device")
+        case 8: ("PAGEFAULT", "the back-end's page faults are handled for post-copy migration")
+        case 9: ("CONFIG", "the configuration space is in the back-end")
+        case 10: ("BACKEND_SEND_FD", "requests of the back-end may carry file descriptors")
+        case 11: ("HOST_NOTIFIER", "the back-end gives a queue's doorbell as memory")
+        case 12: ("INFLIGHT_SHMFD", "requests in flight are kept in shared memory, and survive the back-end")
+        case 13: ("RESET_DEVICE", "the device can be reset without reconnecting")
+        case 14: ("INBAND_NOTIFICATIONS", "queues are kicked and called by messages")
+        case 15: ("CONFIGURE_MEM_SLOTS", "guest memory is added and removed a range at a time")
+        case 16: ("STATUS", "the back-end knows the virtio device status")
+        case 17: ("XEN_MMAP", "guest memory is mapped through Xen")
+        case 18: ("SHARED_OBJECT", "devices share files that are found by a UUID")
+        case 19: ("DEVICE_STATE", "the back-end's inner state is saved and loaded for migration")
+        case 20: ("GET_VRING_BASE_INFLIGHT", "a queue stops with requests in flight, which are kept in shared memory")
+        case 21: ("GPA_ADDRESSES", "addresses of rings are those of the guest")
+        case 22: ("SHMEM", "the back-end maps files into shared memory regions")
+        case 23: ("GET_VRING_BASE_SKIP_DRAIN", "a queue can be stopped without waiting for its requests")
+        default: nil
         }
     }
 }

@@ -56,33 +56,5 @@ public struct ProtocolFeatures: OptionSet, Sendable {
     static let logAll: UInt64 = 1 << 26
 
     /// The specification's name of a bit, without its prefix; nil: the bit has none.
-    public static func name(ofBit bit: UInt32) -> StaticString? {
-        switch bit {
-        case 0: "MQ"
-        case 1: "LOG_SHMFD"
-        case 2: "RARP"
-        case 3: "REPLY_ACK"
-        case 4: "NET_MTU"
-        case 5: "BACKEND_REQ"
-        case 6: "CROSS_ENDIAN"
-        case 7: "CRYPTO_SESSION"
-        case 8: "PAGEFAULT"
-        case 9: "CONFIG"
-        case 10: "BACKEND_SEND_FD"
-        case 11: "HOST_NOTIFIER"
-        case 12: "INFLIGHT_SHMFD"
-        case 13: "RESET_DEVICE"
-        case 14: "INBAND_NOTIFICATIONS"
-        case 15: "CONFIGURE_MEM_SLOTS"
-        case 16: "STATUS"
-        case 17: "XEN_MMAP"
-        case 18: "SHARED_OBJECT"
-        case 19: "DEVICE_STATE"
-        case 20: "GET_VRING_BASE_INFLIGHT"
-        case 21: "GPA_ADDRESSES"
-        case 22: "SHMEM"
-        case 23: "GET_VRING_BASE_SKIP_DRAIN"
-        default: nil
-        }
-    }
+    public static func name(ofBit bit: UInt32) -> StaticString? { description(ofBit: bit)?.name }
 }

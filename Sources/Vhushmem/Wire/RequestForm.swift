@@ -137,7 +137,7 @@ extension FrontendRequest {
     /// The specification's name.
     var name: StaticString { form.name }
 
-    /// The reply carries data, so it cannot signal refusal.
+    /// The reply is the request's own, so no acknowledgement follows.
     var hasOwnReply: Bool {
         if case .acknowledgement = form.reply { return false }
         return true
@@ -152,7 +152,7 @@ extension FrontendRequest {
         }
     }
 
-    /// Bit 30 of the virtio features is needed: without it queues are enabled from the start.
+    /// Bit 30 of the virtio features is needed.
     var needsProtocolFeatures: Bool {
         if case .protocolFeatures = form.needs { return true }
         return false
