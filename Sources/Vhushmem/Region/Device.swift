@@ -12,8 +12,8 @@ public final class Device: @unchecked Sendable {
     private var regions = DeviceState.Guarded<[Region]>([])
     /// What `removeRegions` took out, until it can be released.
     private var removed = DeviceState.Guarded<[Region]>([])
-    /// The address of the object of each region that it has, by id; 0: none. `publish` changes them with the lock held; they are read
-    /// without: each request begins here.
+    /// The address of the object of each region that it has, by id; 0: none. Changed by `publish` alone, and read without the lock: each
+    /// request begins here.
     private let addresses: UnsafeMutablePointer<UInt64>
     /// `oneUser` for each thread that uses a region by its address alone, and `hasRemoved` while there is something in `removed`.
     ///

@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+import Testing
+
+@testable import Vhushmem
+
+/// What the compiler refuses is in Tests/abi/forgotten-lock-does-not-compile.
+@Suite struct LockTests {
+    #if DEBUG
+        @Test func tokenOfAnotherDeviceEndsTheProcess() async {
+            await #expect(processExitsWith: .failure) {
+                let one = DeviceState(quota: Quota())
+                let other = DeviceState(quota: Quota())
+                other.lock.withLock { held in other.quota[held].add(1) }
+                one.lock.withLock { held in other.quota[held].add(1) }
+            }
+        }
+    #endif
+
+    @Test func tokenOfTheSameLockServesAllThatItGuards() {
+        let device = DeviceState(quota: Quota())
+        for _ in 0..<2 {
+            device.lock.withLock { held in
+                device.quota[held].add(1)
+                device.isGone[held] = device.quota[held].mappings == 2
+            }
+        }
+        #expect(device.lock.withLock { held in device.isGone[held] })
+    }
+}
