@@ -32,8 +32,7 @@ extension Backend {
     }
 
     func logChanged(of queue: BackendQueue) {
-        queue.ring?.log = isLogging ? log : nil
-        queue.ring?.loggedUsedRing = queue.addresses?.loggedUsedRing
+        queue.ring?.noteWrites(in: isLogging ? log : nil, usedRing: queue.setup.addresses?.loggedUsedRing)
     }
 
     /// The device has written to guest memory by itself.

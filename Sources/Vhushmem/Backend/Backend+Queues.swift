@@ -11,7 +11,8 @@ extension Backend {
         return BackendAnswer { () throws(Errno) in
             var all = BackendMemory()
             for (index, region) in table.regions.enumerated() {
-                all = try all.adding(GuestRange.map(region, fd: main.descriptor(at: index) ?? -1, alarm: useAlarm()))
+                all = try all.adding(
+                    GuestRange.map(region, fd: main.descriptor(at: index) ?? -1, alarm: useAlarm()))
             }
             useMemory(all)
         }
@@ -21,7 +22,9 @@ extension Backend {
     func addMemory(_ payload: UnsafeRawBufferPointer, _ main: MessageStream) -> BackendAnswer {
         guard let region = SingleMemoryRegion(payload)?.region else { return .malformed }
         return BackendAnswer { () throws(Errno) in
-            useMemory(try memory.adding(GuestRange.map(region, fd: main.firstDescriptor ?? -1, alarm: useAlarm())))
+            let range = try GuestRange.map(
+                region, fd: main.firstDescriptor ?? -1, alarm: useAlarm())
+            useMemory(try memory.adding(range))
         }
     }
 
@@ -42,7 +45,9 @@ extension Backend {
     }
 
     /// SET_VRING_NUM, SET_VRING_BASE, SET_VRING_ENABLE, GET_VRING_BASE, SET_VRING_ENDIAN, VRING_KICK
-    func takeVringState(_ request: FrontendRequest, _ payload: UnsafeRawBufferPointer) -> BackendAnswer {
+    func takeVringState(
+        _ request: FrontendRequest, _ payload: UnsafeRawBufferPointer
+    ) -> BackendAnswer {
         guard let state = VringState(payload) else { return .malformed }
         guard let queue = queue(Int(clamping: state.queue)) else { return .refused(EINVAL) }
         switch request {
@@ -51,11 +56,11 @@ extension Backend {
             guard let size = UInt16(exactly: state.number), size <= 1 << 15, UInt64(size).isPowerOfTwo else {
                 return .refused(EINVAL)
             }
-            queue.size = size
+            queue.setup.size = size
         case .setVringBase:
             guard queue.ring == nil else { return .refused(EBUSY) }
             guard let base = UInt16(exactly: state.number) else { return .refused(EINVAL) }
-            queue.base = base
+            queue.setup.base = base
         case .getVringBase:
             return .value(UInt64(state.queue) | UInt64(stop(queue)) << 32)
         case .setVringEndian:
@@ -65,11 +70,11 @@ extension Backend {
             return state.number == 0 ? .done : .refused(EOPNOTSUPP)
         case .vringKick:
             // A queue that was given no kick is started by the first.
-            queue.hasKick = true
+            if case .unsaid = queue.setup.kick { queue.setup.kick = .withoutDescriptor }
             look(at: queue)
         default:
             guard state.number <= 1 else { return .refused(EINVAL) }
-            queue.isEnabled = state.number == 1
+            queue.setup.isEnabled = state.number == 1
         }
         return refreshed(queue)
     }
@@ -81,15 +86,16 @@ extension Backend {
             return .refused(EINVAL)
         }
         if queue.ring != nil {
-            guard queue.addresses?.hasRings(of: addresses) == true else { return .refused(EBUSY) }
-            queue.addresses = addresses
+            guard queue.setup.addresses?.hasRings(of: addresses) == true else { return .refused(EBUSY) }
+            queue.setup.addresses = addresses
             logChanged(of: queue)
             return .done
         }
-        if queue.size > 0, !memory.ranges.isEmpty, RingMemory(size: queue.size, addresses, in: memory) == nil {
+        let size = queue.setup.size
+        if size > 0, !memory.ranges.isEmpty, RingMemory(size: size, addresses, in: memory) == nil {
             return .refused(EINVAL)
         }
-        queue.addresses = addresses
+        queue.setup.addresses = addresses
         return refreshed(queue)
     }
 
@@ -105,27 +111,30 @@ extension Backend {
         guard vring.hasDescriptor == (eventfd != nil) else { return .refused(EINVAL) }
         switch request {
         case .setVringKick:
-            unwatchKick(of: queue)
-            queue.kick = eventfd
-            queue.hasKick = true
-            // One that runs goes on, with the other kick; the one before may have been signalled and not read.
-            if queue.isRunning {
-                look(at: queue)
-                return BackendAnswer { () throws(Errno) in
-                    do throws(Errno) {
-                        try watchKick(of: queue)
-                    } catch {
-                        pause(queue)
-                        throw error
-                    }
-                }
-            }
+            let kick = eventfd.map { QueueSetup.Kick.eventfd($0) } ?? .withoutDescriptor
+            if queue.isRunning { return replaceKick(of: queue, with: kick) }
+            queue.setup.kick = kick
         case .setVringCall:
-            queue.call = eventfd
+            queue.setup.call = eventfd
             if queue.owesCall, let eventfd { queue.owesCall = !eventfd.signal() }
-        default: queue.err = eventfd
+        default: queue.setup.err = eventfd
         }
         return refreshed(queue)
+    }
+
+    /// A queue that runs goes on with another kick. The one before may have been signalled and not read.
+    private func replaceKick(of queue: BackendQueue, with kick: QueueSetup.Kick) -> BackendAnswer {
+        unwatchKick(of: queue)
+        queue.setup.kick = kick
+        look(at: queue)
+        return BackendAnswer { () throws(Errno) in
+            do throws(Errno) {
+                try watchKick(of: queue)
+            } catch {
+                pause(queue)
+                throw error
+            }
+        }
     }
 
     /// The descriptor that came with a message; nil: none did, or it is not as harmless as an eventfd: a socket may linger, the server of a
@@ -139,105 +148,5 @@ extension Backend {
 
     private func refreshed(_ queue: BackendQueue) -> BackendAnswer {
         BackendAnswer { () throws(Errno) in try refresh(queue) }
-    }
-}
-
-// MARK: What the device does with queues
-
-extension Backend {
-    /// Where this process has a range of guest memory; nil: it is not all in one range that the front-end has told of. Good until the
-    /// next dispatch.
-    public func guestMemory(at guestAddress: UInt64, length: UInt64) -> UnsafeMutableRawPointer? {
-        memory.host(at: guestAddress, length: length)
-    }
-
-    /// Whether a queue runs: started, enabled, not broken, and the event has told so.
-    public func isRunning(queue index: Int) -> Bool {
-        queue(index)?.isAnnounced ?? false
-    }
-
-    /// Takes the next chain of a queue that runs; nil: there is none now. Throws EINVAL (there is no such queue), ENOTCONN (it does not run),
-    /// EPROTO (it is broken, maybe just now: then the event has told).
-    public func pop(queue index: Int) throws(ShmemError) -> DescriptorChain? {
-        let queue = try running(index)
-        return try guarded(queue) { ring throws(VirtqueueFault) in try ring.pop() }
-    }
-
-    /// Gives a chain back: `written` bytes of what could be written were. Throws EINVAL (more than could be), ESTALE (the queue was
-    /// stopped meanwhile, or the chain was given back before), EAGAIN (the front-end has taken the memory of the rings away for now: the
-    /// event `kicked` tells when it is back), EPROTO (the queue is broken).
-    public func push(_ chain: DescriptorChain, written: UInt32) throws(ShmemError) {
-        guard UInt64(written) <= chain.writableSize else {
-            throw ShmemError(EINVAL, "more bytes were written than a chain has room for")
-        }
-        let queue = try holder(of: chain)
-        guard let ring = queue.ring else { throw Backend.stale }
-        switch ring.push(chain, written: written) {
-        case .done: break
-        case .notHeld: throw Backend.stale
-        case .notNow: throw ShmemError(EAGAIN, "the rings of queue \(queue.index) are not in guest memory now")
-        case .broken(let fault): throw fault.error(of: queue.index)
-        }
-        if isLogging { logCall?.signal() }
-        guard ring.hasRoomAgain() else { return }
-        look(at: queue)
-        watch()
-    }
-
-    /// Puts the chain that was taken last back, to be taken again. Throws EINVAL (it is not that one), ESTALE.
-    public func putBack(_ chain: DescriptorChain) throws(ShmemError) {
-        let queue = try holder(of: chain)
-        guard queue.ring?.putBack(chain) == true else {
-            throw ShmemError(EINVAL, "it is not the chain that was taken last")
-        }
-    }
-
-    /// Tells the driver that chains were given back, if it wants to know. Returns whether it was told. Throws EINVAL (there is no such
-    /// queue), ENOTCONN (it is not started), EPROTO (it is broken).
-    @discardableResult
-    public func notify(queue index: Int) throws(ShmemError) -> Bool {
-        guard let queue = queue(index), queue.ring != nil else { return try running(index).isRunning }
-        guard try guarded(queue, { ring throws(VirtqueueFault) in try ring.wantsCall() }) else { return false }
-        queue.owesCall = !tell(queue, by: queue.call, orBy: BackendRequest.vringCall)
-        return !queue.owesCall
-    }
-
-    /// Says whether the driver is to kick; it need not heed it. Returns whether there is something to take already, of which no kick
-    /// will tell. Throws what `pop` does.
-    @discardableResult
-    public func setKicks(_ wanted: Bool, queue index: Int) throws(ShmemError) -> Bool {
-        let queue = try running(index)
-        return try guarded(queue) { ring throws(VirtqueueFault) in try ring.setKicks(wanted) }
-    }
-
-    /// The device found that what the driver put into a queue can't be: the queue is broken. Throws what `pop` does.
-    public func breakQueue(_ index: Int) throws(ShmemError) {
-        breakDown(try running(index), VirtqueueFault("the device does not understand what the driver wants"))
-    }
-
-    private static var stale: ShmemError { ShmemError(ESTALE, "the queue was stopped since the chain was taken") }
-
-    private func running(_ index: Int) throws(ShmemError) -> BackendQueue {
-        guard let queue = queue(index) else { throw ShmemError(EINVAL, "the device has no queue \(index)") }
-        if let fault = queue.ring?.fault { throw fault.error(of: index) }
-        guard queue.isAnnounced else { throw ShmemError(ENOTCONN, "queue \(index) does not run") }
-        return queue
-    }
-
-    private func holder(of chain: DescriptorChain) throws(ShmemError) -> BackendQueue {
-        for queue in queues where queue.ring === chain.queue { return queue }
-        throw Backend.stale
-    }
-
-    private func guarded<Result>(
-        _ queue: BackendQueue, _ body: (Virtqueue) throws(VirtqueueFault) -> Result
-    ) throws(ShmemError) -> Result {
-        guard let ring = queue.ring else { throw Backend.stale }
-        do throws(VirtqueueFault) {
-            return try body(ring)
-        } catch {
-            breakDown(queue, error)
-            throw error.error(of: queue.index)
-        }
     }
 }

@@ -141,7 +141,7 @@ extension Backend {
         guard value & ProtocolFeatures.virtioFeature == 0 else { return .done }
         return BackendAnswer { () throws(Errno) in
             for queue in queues {
-                queue.isEnabled = true
+                queue.setup.isEnabled = true
                 try refresh(queue)
             }
         }

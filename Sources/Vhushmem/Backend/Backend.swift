@@ -40,8 +40,7 @@ public final class Backend: Pollable {
     var memory = BackendMemory()
     /// The kicks of the queues that run; made for the first.
     var kicks: ReadableSet?
-    /// Some queue is to be reported as kicked.
-    var hasQueueToLookAt = false
+    var reports = Reports.none
     /// Raised when a front-end has taken memory away that it gave; made with the first memory.
     private var alarm: Alarm?
     /// Where chains are kept book of that were taken and not given back; nil: nowhere.
@@ -62,6 +61,11 @@ public final class Backend: Pollable {
     /// GET_SHMEM_CONFIG was answered.
     var toldRegions = false
     var loops = SessionLoops()
+
+    /// Whether some queue has something that the device is to be told of.
+    enum Reports {
+        case none, due
+    }
 
     /// A back-end without regions. Throws EINVAL (an option).
     public init(_ options: BackendOptions = BackendOptions()) throws(ShmemError) {
@@ -186,7 +190,7 @@ public final class Backend: Pollable {
             targets.first = .init(fd: fd, events: Int16(POLLIN))
         }
         if let kicks { targets.second = .init(fd: kicks.fd, events: Int16(POLLIN)) }
-        if hasQueueToLookAt { targets.deadline = 0 }
+        if reports == .due { targets.deadline = 0 }
         targets.alarm = alarm.map { PollTargets.Target(fd: $0.fd, events: Int16(POLLIN)) }
         return targets
     }
@@ -303,13 +307,7 @@ public final class Backend: Pollable {
         features = 0
         protocolFeatures = []
         toldRegions = false
-        for queue in queues {
-            unwatchKick(of: queue)
-            queue.isRunning = false
-            queue.isAnnounced = false
-            queue.reset()
-        }
-        hasQueueToLookAt = false
+        forgetQueues()
         memory = BackendMemory()
         inflight = nil
         log = nil

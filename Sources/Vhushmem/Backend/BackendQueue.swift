@@ -15,211 +15,99 @@ public enum BackendQueueEvent {
     case broken(ShmemError)
 }
 
-/// A virtqueue as the front-end sets it up, message by message.
-///
-/// It is started once it has a size, addresses and a kick and is enabled; it is stopped by GET_VRING_BASE. While it is started and
-/// enabled it runs.
-final class BackendQueue {
-    let index: Int
+/// What the front-end has said about a queue, message by message.
+struct QueueSetup {
     /// Entries; 0: not said.
     var size: UInt16 = 0
     /// Where in the available ring to begin.
     var base: UInt16 = 0
     var addresses: VringAddresses?
-    var kick: SharedDescriptor?
+    var kick = Kick.unsaid
     var call: SharedDescriptor?
     var err: SharedDescriptor?
-    /// SET_VRING_KICK came, with a descriptor or (for a device that looks by itself) with none.
-    var hasKick = false
     var isEnabled = false
-    /// There from the start of the queue until it is stopped.
-    var ring: Virtqueue?
-    var isRunning = false
-    /// The device was told that it runs, and not yet that it does not.
-    var isAnnounced = false
-    /// The kick is among those that the back-end waits for.
-    var isWatched = false
-    /// To be reported as kicked, though nobody has.
-    var mustBeLookedAt = false
+
+    /// How the driver tells that it has put something in.
+    enum Kick {
+        case unsaid
+        /// The device looks by itself, or messages tell.
+        case withoutDescriptor
+        case eventfd(SharedDescriptor)
+    }
+
+    /// nil: something is missing that a queue needs to run.
+    var runnableAddresses: VringAddresses? {
+        if case .unsaid = kick { return nil }
+        return isEnabled && size > 0 ? addresses : nil
+    }
+}
+
+/// A virtqueue of a back-end: what the front-end has said about it, and what becomes of it.
+final class BackendQueue {
+    let index: Int
+    var setup = QueueSetup()
+    private(set) var state = State.stopped
+    /// There in all states but `stopped`.
+    private(set) var ring: Virtqueue?
     /// The driver wanted to be told, and there was nothing to tell it by.
     var owesCall = false
+
+    enum State {
+        /// The front-end sets it up.
+        case stopped
+        /// It was started, and is not enabled. Chains that the device holds can be given back.
+        case paused
+        /// It runs, and the device is to be told so; and then that it was kicked.
+        case starting
+        /// It runs, and the device is to be told that it was kicked: it was, or the device has to look at it all the same.
+        case due
+        /// It runs, and there is nothing to tell.
+        case running
+        /// The driver, or the front-end, did what can't be.
+        case broken
+    }
 
     init(_ index: Int) {
         self.index = index
     }
 
-    var canRun: Bool {
-        isEnabled && hasKick && size > 0 && addresses != nil && ring?.fault == nil
+    /// The first of the moves below.
+    func start(_ ring: Virtqueue) {
+        self.ring = ring
+        move(to: .starting)
     }
 
-    /// As it is before the front-end has said anything. The kick is not watched.
-    func reset() {
-        size = 0
-        base = 0
-        addresses = nil
-        kick = nil
-        call = nil
-        err = nil
-        hasKick = false
-        isEnabled = false
-        ring = nil
-        mustBeLookedAt = false
-        owesCall = false
-    }
-}
-
-// MARK: Running
-
-extension Backend {
-    /// Starts or stops working on a queue, as what is known of it demands. Throws EINVAL (its rings are not in guest memory), and what
-    /// waiting for its kick does.
-    func refresh(_ queue: BackendQueue) throws(Errno) {
-        guard queue.canRun else { return pause(queue) }
-        guard !queue.isRunning, let addresses = queue.addresses else { return }
-        // First: a queue that is refused its kick has not been started.
-        try watchKick(of: queue)
-        if queue.ring == nil {
-            do throws(VirtqueueFault) {
-                queue.ring = try Virtqueue(
-                    size: queue.size, base: queue.base, features: features, addresses: addresses, memory: memory,
-                    ledger: inflight?.ledger(queue: queue.index, size: queue.size))
-            } catch {
-                unwatchKick(of: queue)
-                throw Errno(EINVAL)
-            }
-        }
-        queue.isRunning = true
-        logChanged(of: queue)
-        // The device is told when the front-end has its answer, for whose sake it may ask the front-end something. By then there may be
-        // something in the queue for which no kick comes.
-        look(at: queue)
+    /// The only way from one state to another:
+    /// - stopped or paused to starting, when it has all that it needs and is enabled;
+    /// - starting to due to running, as the device is told; and back to due, when it is to look at the queue again;
+    /// - from these three to paused, when it is disabled or its kick can't be waited for, and when the connection ends;
+    /// - from these three to broken;
+    /// - any to stopped, when the front-end asks where it stopped, with a reset, and when the connection ends.
+    func move(to next: State) {
+        assert(isMove(to: next) && (ring != nil || next == .stopped))
+        state = next
+        if next == .stopped { ring = nil }
     }
 
-    /// It is to be reported as kicked.
-    func look(at queue: BackendQueue) {
-        guard queue.isRunning else { return }
-        queue.mustBeLookedAt = true
-        hasQueueToLookAt = true
-    }
-
-    func pause(_ queue: BackendQueue) {
-        unwatchKick(of: queue)
-        guard queue.isRunning else { return }
-        queue.isRunning = false
-        queue.mustBeLookedAt = false
-        guard queue.isAnnounced else { return }
-        queue.isAnnounced = false
-        handlers.queue?(self, queue.index, .stopped)
-    }
-
-    /// Stops a queue for good, and gives where it stopped.
-    func stop(_ queue: BackendQueue) -> UInt16 {
-        // The device gives back what it holds while it is told; so the ring goes after that.
-        pause(queue)
-        let base = queue.ring?.nextAvailable ?? queue.base
-        queue.ring = nil
-        queue.base = base
-        queue.kick = nil
-        queue.hasKick = false
-        return base
-    }
-
-    /// All queues stop, and are disabled.
-    func stopQueues() {
-        for queue in queues {
-            _ = stop(queue)
-            queue.isEnabled = false
+    private func isMove(to next: State) -> Bool {
+        switch (state, next) {
+        case (.stopped, .starting), (.paused, .starting), (.starting, .due), (.due, .running), (.running, .due): true
+        case (_, .paused), (_, .broken): isRunning
+        case (_, .stopped): true
+        default: false
         }
     }
 
-    /// A kick that can't be waited for is forgotten: what comes next is not refused for its sake.
-    func watchKick(of queue: BackendQueue) throws(Errno) {
-        guard let kick = queue.kick, !queue.isWatched else { return }
-        do throws(Errno) {
-            let set: ReadableSet
-            if let kicks { set = kicks } else { set = try ReadableSet.make() }
-            kicks = set
-            try set.insert(kick.fd, tag: UInt32(clamping: queue.index))
-            queue.isWatched = true
-        } catch {
-            queue.kick = nil
-            queue.hasKick = false
-            throw error
+    /// It runs; its kick, if there is one, is among those that the back-end waits for.
+    var isRunning: Bool {
+        switch state {
+        case .starting, .due, .running: true
+        case .stopped, .paused, .broken: false
         }
     }
 
-    func unwatchKick(of queue: BackendQueue) {
-        guard queue.isWatched, let kick = queue.kick else { return }
-        kicks?.remove(kick.fd)
-        queue.isWatched = false
-    }
-
-    /// Reports the queues that have begun to run, those that were kicked, and those that have to be looked at unasked. Returns how many
-    /// of the latter there were.
-    func serveKicks(_ areReady: Bool) -> Int32 {
-        var count: Int32 = 0
-        if hasQueueToLookAt { announceQueues() }
-        if areReady, let kicks {
-            for tag in kicks.readable() {
-                guard let queue = queue(Int(tag)), queue.isWatched, let kick = queue.kick else { continue }
-                guard kick.drain() else {
-                    breakDown(queue, VirtqueueFault("its kick can't be read"))
-                    continue
-                }
-                look(at: queue)
-            }
-        }
-        guard hasQueueToLookAt else { return 0 }
-        hasQueueToLookAt = false
-        for queue in queues where queue.mustBeLookedAt {
-            // One that was started in a callback is told so first, in the next turn.
-            guard queue.isAnnounced else {
-                hasQueueToLookAt = true
-                continue
-            }
-            queue.mustBeLookedAt = false
-            count = count &+ 1
-            handlers.queue?(self, queue.index, .kicked)
-        }
-        return count
-    }
-
-    /// By the descriptor that the front-end gave for it; where it gave none, by a message, if it wants those. False: in neither way.
-    @discardableResult
-    func tell(_ queue: BackendQueue, by eventfd: SharedDescriptor?, orBy request: UInt32) -> Bool {
-        if let eventfd { return eventfd.signal() }
-        guard protocolFeatures.contains(.inbandNotifications), let channel else { return false }
-        let state = VringState(queue: UInt32(clamping: queue.index), number: 0)
-        return withUnsafeTemporaryAllocation(byteCount: VringState.size, alignment: 8) { payload in
-            state.encode(into: payload)
-            // Whatever answer is awaited: this one has none.
-            return (try? transmit(request, UnsafeRawBufferPointer(payload), fd: nil, needsReply: false, on: channel)) == 0
-        }
-    }
-
-    private func announceQueues() {
-        for queue in queues where queue.isRunning && !queue.isAnnounced {
-            queue.isAnnounced = true
-            handlers.queue?(self, queue.index, .started)
-        }
-    }
-
-    func queue(_ index: Int) -> BackendQueue? {
-        queues.indices.contains(index) ? queues[index] : nil
-    }
-
-    /// A queue that can't go on: it is left alone, and all who may care are told.
-    func breakDown(_ queue: BackendQueue, _ fault: VirtqueueFault) {
-        queue.ring?.breakDown(fault)
-        unwatchKick(of: queue)
-        guard queue.isRunning else { return }
-        queue.isRunning = false
-        queue.isAnnounced = false
-        queue.mustBeLookedAt = false
-        status |= DeviceStatus.needsReset
-        tell(queue, by: queue.err, orBy: BackendRequest.vringErr)
-        handlers.queue?(self, queue.index, .broken(fault.error(of: queue.index)))
-    }
+    /// The device was told that it runs, and not yet that it does not.
+    var isAnnounced: Bool { state == .due || state == .running }
 }
 
 extension VirtqueueFault {

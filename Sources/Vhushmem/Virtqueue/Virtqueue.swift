@@ -19,6 +19,8 @@ final class Virtqueue {
     /// descriptors into many chains.
     private static let mostPieces = 1 << 20
 
+    /// Which of the device's queues it is.
+    let index: Int
     let size: UInt16
     private let addresses: VringAddresses
     private let hasEventIndex: Bool
@@ -43,9 +45,9 @@ final class Virtqueue {
     /// Heads of chains that were begun before this life of the device, the next one last.
     private var begun: [UInt16] = []
     /// Where writes to guest memory are noted; nil: nowhere.
-    var log: WriteLog?
+    private(set) var log: WriteLog?
     /// The used ring's place in the guest; nil: its changes are not noted.
-    var loggedUsedRing: UInt64?
+    private var loggedUsedRing: UInt64?
     /// Atomic, because a chain that is never given back may go on any thread.
     private let pieces = Atomic<Int>(0)
     /// Something was not done for want of the rings, or of room for more pieces.
@@ -59,9 +61,10 @@ final class Virtqueue {
 
     /// Throws where the rings are not in guest memory.
     init(
-        size: UInt16, base: UInt16, features: UInt64, addresses: VringAddresses, memory: BackendMemory,
-        ledger: InflightLedger? = nil
+        index: Int, size: UInt16, base: UInt16, features: UInt64, addresses: VringAddresses, memory: BackendMemory,
+        ledger: InflightLedger?
     ) throws(VirtqueueFault) {
+        self.index = index
         self.size = size
         self.addresses = addresses
         self.memory = memory
@@ -71,7 +74,7 @@ final class Virtqueue {
         nextAvailable = base
         nextUsed = 0
         held = [UInt64](repeating: 0, count: (Int(size) &+ 63) / 64)
-        guard let rings = findRings() else { throw VirtqueueFault("its rings lie outside of guest memory") }
+        guard let rings = lookUpRings() else { throw VirtqueueFault("its rings lie outside of guest memory") }
         nextUsed = rings.usedIndex
         // An earlier life of the device may have left there that it wants no kicks.
         rings.setUsedFlags(0)
@@ -86,9 +89,13 @@ final class Virtqueue {
     func memoryChanged(to memory: BackendMemory) -> Bool {
         self.memory = memory
         rings = nil
-        guard misses.contains(.rings), findRings() != nil else { return false }
+        guard misses.contains(.rings), lookUpRings() != nil else { return false }
         misses.remove(.rings)
-        _ = try? setKicks(wantsKicks)
+        do throws(VirtqueueFault) {
+            _ = try setKicks(wantsKicks)
+        } catch {
+            breakDown(error)
+        }
         return true
     }
 
@@ -101,39 +108,24 @@ final class Virtqueue {
         return rings
     }
 
-    /// The device found that the driver did what it must not.
+    /// The driver did what it must not. What is found first is what is told.
     func breakDown(_ fault: VirtqueueFault) {
         if self.fault == nil { self.fault = fault }
-    }
-
-    /// Runs what looks at the rings. What it throws breaks the queue.
-    @inline(__always)
-    private func whileWhole<Result>(
-        _ body: () throws(VirtqueueFault) -> Result
-    ) throws(VirtqueueFault) -> Result {
-        if let fault { throw fault }
-        do throws(VirtqueueFault) {
-            return try body()
-        } catch {
-            fault = error
-            throw error
-        }
     }
 }
 
 // MARK: Taking chains
 
 extension Virtqueue {
-    /// The next chain; nil: there is none.
+    /// The next chain; nil: there is none. Who catches a fault calls `breakDown`.
     func pop() throws(VirtqueueFault) -> DescriptorChain? {
-        try whileWhole { () throws(VirtqueueFault) in
-            guard let rings = findRings() else { return nil }
-            guard pieces.load(ordering: .relaxed) < Virtqueue.mostPieces else {
-                misses.insert(.room)
-                return nil
-            }
-            return try begun.isEmpty ? popNew(rings) : popBegun(rings)
+        if let fault { throw fault }
+        guard let rings = findRings() else { return nil }
+        guard pieces.load(ordering: .relaxed) < Virtqueue.mostPieces else {
+            misses.insert(.room)
+            return nil
         }
+        return try begun.isEmpty ? popNew(rings) : popBegun(rings)
     }
 
     /// Chains of an earlier life of the device come first. The ledger has them, and they keep their place there.
@@ -249,6 +241,12 @@ extension Virtqueue {
         return true
     }
 
+    /// Where writes are noted from now on. `usedRing`: the guest's address of the used ring, if its changes are to be noted.
+    func noteWrites(in log: WriteLog?, usedRing: UInt64?) {
+        self.log = log
+        loggedUsedRing = usedRing
+    }
+
     /// A part of the used ring was written.
     private func noteUsed(_ place: RingMemory.UsedPlace) {
         guard let log, let loggedUsedRing else { return }
@@ -271,9 +269,8 @@ extension Virtqueue {
 
 extension Virtqueue {
     /// Whether the driver wants to be told of what was given back since this was last asked (VIRTIO 1.2, 2.7.7.2).
-    func wantsCall() throws(VirtqueueFault) -> Bool {
-        if let fault { throw fault }
-        guard unannounced > 0, let rings = findRings() else { return false }
+    func wantsCall() -> Bool {
+        guard fault == nil, unannounced > 0, let rings = findRings() else { return false }
         // What was given back must be seen before the driver's wish is looked at: it writes that and looks again.
         vhu_fence_full()
         let count = unannounced
@@ -285,23 +282,23 @@ extension Virtqueue {
         return isFirst || UInt32(nextUsed &- rings.usedEvent &- 1) < count
     }
 
-    /// Says whether the driver is to kick. Returns whether there is something to take, of which no kick will tell.
+    /// Says whether the driver is to kick. Returns whether there is something to take, of which no kick will tell. Who catches a fault
+    /// calls `breakDown`.
     func setKicks(_ wanted: Bool) throws(VirtqueueFault) -> Bool {
-        try whileWhole { () throws(VirtqueueFault) in
-            wantsKicks = wanted
-            guard let rings = findRings() else { return false }
-            if !hasEventIndex {
-                rings.setUsedFlags(wanted ? 0 : Virtqueue.noKick)
-                noteUsed(rings.place(of: .flags))
-            } else if wanted {
-                askForKick(rings)
-            }
-            guard wanted else { return false }
-            // The driver must see the wish before its index is looked at: it writes that and looks again.
-            vhu_fence_full()
-            let hasNew = try waiting(rings)
-            return hasNew || !begun.isEmpty
+        if let fault { throw fault }
+        wantsKicks = wanted
+        guard let rings = findRings() else { return false }
+        if !hasEventIndex {
+            rings.setUsedFlags(wanted ? 0 : Virtqueue.noKick)
+            noteUsed(rings.place(of: .flags))
+        } else if wanted {
+            askForKick(rings)
         }
+        guard wanted else { return false }
+        // The driver must see the wish before its index is looked at: it writes that and looks again.
+        vhu_fence_full()
+        let hasNew = try waiting(rings)
+        return hasNew || !begun.isEmpty
     }
 
     /// With event indices, the driver kicks when its index passes the one that the device names; one that stays behind asks for no kick

@@ -4,7 +4,7 @@ import CLinux
 
 /// Where a front-end that migrates its guest wants to find which pages the device has written: a bit for each 4096 bytes of guest
 /// addresses, in a file of its own.
-final class WriteLog {
+struct WriteLog {
     /// A page of the log, whatever a page is here.
     private static let pageShift: UInt64 = 12
 

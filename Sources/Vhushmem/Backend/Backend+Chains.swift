@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+import CLinux
+
+// MARK: What the device does with queues
+
+extension Backend {
+    /// Where this process has a range of guest memory; nil: it is not all in one range that the front-end has told of. Good until the
+    /// next dispatch.
+    public func guestMemory(at guestAddress: UInt64, length: UInt64) -> UnsafeMutableRawPointer? {
+        memory.host(at: guestAddress, length: length)
+    }
+
+    /// The same for an address of the front-end's process.
+    func guestMemory(atUser address: UInt64, length: UInt64) -> UnsafeMutableRawPointer? {
+        memory.host(atUser: address, length: length)
+    }
+
+    /// Whether a queue runs: started, enabled, not broken, and the event has told so.
+    public func isRunning(queue index: Int) -> Bool {
+        queue(index)?.isAnnounced ?? false
+    }
+
+    /// Takes the next chain of a queue that runs; nil: there is none now. Throws EINVAL (there is no such queue), ENOTCONN (it does not run),
+    /// EPROTO (it is broken, maybe just now: then the event has told).
+    public func pop(queue index: Int) throws(ShmemError) -> DescriptorChain? {
+        let ring = try running(index)
+        do throws(VirtqueueFault) {
+            return try ring.pop()
+        } catch {
+            throw broken(ring, error)
+        }
+    }
+
+    /// Gives a chain back: `written` bytes of what could be written were. Throws EINVAL (more than could be), ESTALE (the queue was
+    /// stopped meanwhile, or the chain was given back before), EAGAIN (the front-end has taken the memory of the rings away for now: the
+    /// event `kicked` tells when it is back), EPROTO (the queue is broken).
+    public func push(_ chain: DescriptorChain, written: UInt32) throws(ShmemError) {
+        guard UInt64(written) <= chain.writableSize else {
+            throw ShmemError(EINVAL, "more bytes were written than a chain has room for")
+        }
+        let queue = try holder(of: chain)
+        switch chain.queue.push(chain, written: written) {
+        case .done: break
+        case .notHeld: throw Backend.stale
+        case .notNow: throw ShmemError(EAGAIN, "the rings of queue \(queue.index) are not in guest memory now")
+        case .broken(let fault): throw fault.error(of: queue.index)
+        }
+        if chain.queue.log != nil { logCall?.signal() }
+        guard chain.queue.hasRoomAgain() else { return }
+        look(at: queue)
+        watch()
+    }
+
+    /// Puts the chain that was taken last back, to be taken again. Throws EINVAL (it is not that one), ESTALE.
+    public func putBack(_ chain: DescriptorChain) throws(ShmemError) {
+        _ = try holder(of: chain)
+        guard chain.queue.putBack(chain) else {
+            throw ShmemError(EINVAL, "it is not the chain that was taken last")
+        }
+    }
+
+    /// Tells the driver that chains were given back, if it wants to know. Returns whether it was told. Throws EINVAL (there is no such
+    /// queue), ENOTCONN (it is not started), EPROTO (it is broken).
+    @discardableResult
+    public func notify(queue index: Int) throws(ShmemError) -> Bool {
+        guard let queue = queue(index), let ring = queue.ring else { throw refusal(index) }
+        if let fault = ring.fault { throw broken(ring, fault) }
+        guard ring.wantsCall() else { return false }
+        queue.owesCall = !tell(queue, by: queue.setup.call, orBy: BackendRequest.vringCall)
+        return !queue.owesCall
+    }
+
+    /// Says whether the driver is to kick; it need not heed it. Returns whether there is something to take already, of which no kick
+    /// will tell. Throws what `pop` does.
+    @discardableResult
+    public func setKicks(_ wanted: Bool, queue index: Int) throws(ShmemError) -> Bool {
+        let ring = try running(index)
+        do throws(VirtqueueFault) {
+            return try ring.setKicks(wanted)
+        } catch {
+            throw broken(ring, error)
+        }
+    }
+
+    /// The device found that what the driver put into a queue can't be: the queue is broken. Throws what `pop` does.
+    public func breakQueue(_ index: Int) throws(ShmemError) {
+        _ = try running(index)
+        breakDown(queues[index], VirtqueueFault("the device does not understand what the driver wants"))
+    }
+
+    private static var stale: ShmemError { ShmemError(ESTALE, "the queue was stopped since the chain was taken") }
+
+    /// The rings of a queue of which the device was told that it runs.
+    private func running(_ index: Int) throws(ShmemError) -> Virtqueue {
+        guard let queue = queue(index), queue.isAnnounced, let ring = queue.ring, ring.fault == nil else {
+            throw refusal(index)
+        }
+        return ring
+    }
+
+    /// Why a queue can't be used.
+    private func refusal(_ index: Int) -> ShmemError {
+        guard let queue = queue(index) else { return ShmemError(EINVAL, "the device has no queue \(index)") }
+        return queue.ring?.fault.map { $0.error(of: index) } ?? ShmemError(ENOTCONN, "queue \(index) does not run")
+    }
+
+    /// Whose rings the chain was taken from, if they are still in use.
+    private func holder(of chain: DescriptorChain) throws(ShmemError) -> BackendQueue {
+        guard let queue = queue(chain.queue.index), queue.ring === chain.queue else { throw Backend.stale }
+        return queue
+    }
+
+    /// The queue is broken from now on. Returns what to throw.
+    private func broken(_ ring: Virtqueue, _ fault: VirtqueueFault) -> ShmemError {
+        breakDown(queues[ring.index], fault)
+        return fault.error(of: ring.index)
+    }
+}
