@@ -158,7 +158,6 @@ static inline const char *vhu_strerrordesc(int error)
 static inline int vhu_fcntl_get_seals(int fd) { return fcntl(fd, F_GET_SEALS); }
 static inline int vhu_fcntl_add_seals(int fd, int seals) { return fcntl(fd, F_ADD_SEALS, seals); }
 static inline int vhu_fcntl_get_flags(int fd) { return fcntl(fd, F_GETFL); }
-static inline int vhu_fcntl_set_flags(int fd, int flags) { return fcntl(fd, F_SETFL, flags); }
 static inline int vhu_fcntl_dupfd_cloexec(int fd) { return fcntl(fd, F_DUPFD_CLOEXEC, 0); }
 
 static inline int vhu_open_read_only(const char *path) { return open(path, O_RDONLY | O_CLOEXEC); }
@@ -200,7 +199,6 @@ static const int vhu_seal_write = F_SEAL_WRITE;
 static const int vhu_seal_future_write = 0x0010; /* F_SEAL_FUTURE_WRITE, missing from older headers */
 static const int vhu_seal_shrink = F_SEAL_SHRINK;
 static const int vhu_seal_size = F_SEAL_SHRINK | F_SEAL_GROW;
-static const int vhu_add_seals = F_ADD_SEALS;
 
 static inline int vhu_memfd_sealed_against_writing(void)
 {

@@ -43,7 +43,7 @@ func openFile(_ path: String, _ flags: Int32, _ mode: mode_t = 0) -> Int32 {
 
 /// fcntl(F_ADD_SEALS).
 func addSeals(_ fd: Int32, _ seals: Int32) -> Int32 {
-    fcntl(fd, vhu_add_seals, seals)
+    vhu_fcntl_add_seals(fd, seals)
 }
 
 func isClosedOnExec(_ fd: Int32) -> Bool {
