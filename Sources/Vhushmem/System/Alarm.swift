@@ -19,10 +19,11 @@ final class Alarm {
     }
 
     func raise() {
-        isRaised.store(true, ordering: .releasing)
         var one: UInt64 = 1
         // It does not wait. What is full is signalled.
         _ = try? systemCall(.write) { write(eventfd.raw, &one, 8) }
+        // After the write: a readable eventfd without the flag would keep a loop awake for ever.
+        isRaised.store(true, ordering: .releasing)
     }
 
     /// Whether it was raised since it was last asked.
@@ -32,8 +33,9 @@ final class Alarm {
     }
 
     private func silence() -> Bool {
-        // Before the flag: what is raised in between is looked at once more.
+        // Before the read: if it is raised in between, the flag stays and one more look finds nothing new.
+        let wasRaised = isRaised.exchange(false, ordering: .acquiringAndReleasing)
         _ = try? systemCall(.read) { vhu_read_count(eventfd.raw) }
-        return isRaised.exchange(false, ordering: .acquiringAndReleasing)
+        return wasRaised
     }
 }
