@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A callback runs a main loop of its own. In one that comes after the answer the device is served there; in a listener, whose request is
- * under way, nothing more is, and the loop sleeps.
+ * A callback runs a main loop of its own. In one that comes after the answer the device is served there, and its events wait until the
+ * callback has returned; in a listener, whose request is under way, nothing more is served, and the loop sleeps.
  */
 #include "rig.h"
 
@@ -34,9 +34,10 @@ static void on_event(vhushmem_frontend *frontend, const vhushmem_event *event, v
     rig_event(frontend, event, user_data);
     if (event->type == VHUSHMEM_EVENT_MAP && event->shm_offset == 0) {
         ask(1);
-        while (r.events[VHUSHMEM_EVENT_MAP] < 2) {
+        while (vhushmem_region_mapping_count(r.region) < 2) {
             g_main_context_iteration(context, TRUE);
         }
+        EQ(r.events[VHUSHMEM_EVENT_MAP], 1);
     }
 }
 

@@ -144,9 +144,11 @@ package func vhushmem_frontend_request_async(
     report(to: errp) { () throws(ShmemError) in
         let callback = try ReplyCallback.make(frontend, fn, user_data, destroy)
         let generic = try GenericRequest.make(id, payload, size, fds, nfds, flags, room: genericLimit)
-        try callback.frontend.ask(id, generic.payload, descriptors: generic.descriptors, reply: generic.reply) { outcome in
+        let completion = callback.frontend.outside { (outcome: FrontendOutcome) in
             callback.finish(outcome) { callback.succeed(value: $0.value, payload: $0.payload, fd: $0.fd) }
         }
+        try callback.frontend.ask(
+            id, generic.payload, descriptors: generic.descriptors, reply: generic.reply, completion)
     }
 }
 

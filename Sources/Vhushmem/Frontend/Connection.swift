@@ -7,6 +7,13 @@ import CLinux
 ///
 /// It calls completions of requests and nothing else of the front-end: what ends it is returned.
 final class Connection {
+    /// Requests of the program that may wait for their turn.
+    static let mostWaiting = 1024
+    /// Messages that are taken in one turn of a loop: one device must not starve the others.
+    private static let mostInATurn = 64
+    /// Microseconds until a request is tried again for which the kernel had no room.
+    private static let pause: UInt64 = 10_000
+
     let main: MessageStream
     /// nil: not made yet, or lost.
     var channel: BackendChannel?
@@ -17,6 +24,8 @@ final class Connection {
     private var calls: [FrontendCall] = []
     /// The socket is full, and the next request must have gone by then (microseconds). nil: no request is held up.
     private var blockedUntil: UInt64?
+    /// The kernel takes no more descriptors of this user's, and nothing tells when it does again: when to try (microseconds).
+    private var retryAt: UInt64?
     /// Milliseconds.
     private let requestTimeout: UInt32
 
@@ -30,15 +39,22 @@ final class Connection {
     // MARK: What it waits for
 
     var pollTarget: PollTargets.Target {
-        let wantsToWrite = blockedUntil != nil || main.hasUnsent
+        let wantsToWrite = (blockedUntil != nil && retryAt == nil) || main.hasUnsent
         return PollTargets.Target(fd: main.fd, events: Int16(POLLIN | (wantsToWrite ? POLLOUT : 0)))
     }
 
     /// Microseconds.
-    var deadline: UInt64? { earliest(earliest(awaited?.deadline, blockedUntil), main.deadline) }
+    var deadline: UInt64? {
+        if main.hasBufferedMessage { return 0 }
+        return earliest(earliest(awaited?.deadline, blockedUntil), earliest(main.deadline, retryAt))
+    }
 
-    /// `read` must be called even if the loop did not see the socket ready.
-    var hasUnfinished: Bool { blockedUntil != nil || main.deadline != nil }
+    /// `read` must be called even if the loop did not see the socket ready. An answer that came in time counts, though nobody
+    /// looked in time: a limit that has passed is a reason to read first.
+    @inline(__always)
+    var hasUnfinished: Bool {
+        blockedUntil != nil || main.deadline != nil || main.hasBufferedMessage || lateness() != nil
+    }
 
     var waitingRequests: Int { calls.count &+ (awaited == nil ? 0 : 1) }
 
@@ -74,16 +90,27 @@ final class Connection {
     /// Sends what waits, one after the other, as long as no reply is awaited.
     private func sendCalls() -> ShmemError? {
         while awaited == nil, let call = calls.first {
+            // Where nothing is acknowledged, the socket alone tells how much the back-end reads.
+            if case .failed(let error) = main.flush() { return lost("writing", error) }
+            if main.hasUnsent {
+                blockedUntil = blockedUntil ?? answerDeadline
+                return nil
+            }
             let isAcknowledged = negotiated.repliesAreAcknowledged
             let message = OutgoingMessage.request(call.id, needsReply: isAcknowledged)
             switch main.send(message, call.payload, descriptors: call.descriptors.map { $0.fd }) {
             case .later:
                 blockedUntil = blockedUntil ?? answerDeadline
                 return nil
+            case .failed(let error) where error.code == ETOOMANYREFS:
+                blockedUntil = blockedUntil ?? answerDeadline
+                retryAt = Clock.now() &+ Connection.pause
+                return nil
             case .failed(let error): return lost("writing", error)
             case .done: break
             }
             blockedUntil = nil
+            retryAt = nil
             calls.removeFirst()
             call.wasSent()
             if call.hasOwnReply || isAcknowledged {
@@ -102,9 +129,10 @@ final class Connection {
     /// Takes what the main socket has brought, and sends what it takes. Returns how many messages came, and what ends the connection.
     func read(while goesOn: () -> Bool) -> (taken: Int32, end: ShmemError?) {
         var taken: Int32 = 0
-        while goesOn() {
+        if let at = retryAt, Clock.now() >= at { retryAt = nil }
+        while taken < Connection.mostInATurn, goesOn() {
             if main.hasUnsent, case .failed(let error) = main.flush() { return (taken, lost("writing", error)) }
-            if blockedUntil != nil, let error = sendCalls() { return (taken, error) }
+            if blockedUntil != nil, retryAt == nil, let error = sendCalls() { return (taken, error) }
             switch main.receive() {
             case .nothing: return (taken, nil)
             case .closed: return (taken, closed())

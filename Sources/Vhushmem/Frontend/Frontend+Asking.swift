@@ -27,8 +27,23 @@ extension Frontend {
     public func ask<Answer>(
         _ question: FrontendQuestion<Answer>, _ completion: @escaping (Result<Answer, ShmemError>) -> Void
     ) throws(ShmemError) {
+        try requireRoom()
+        try pose(question, outside(completion))
+    }
+
+    /// The same for the library itself: `completion` may be called while a callback of the program runs.
+    func pose<Answer>(
+        _ question: FrontendQuestion<Answer>, _ completion: @escaping (Result<Answer, ShmemError>) -> Void
+    ) throws(ShmemError) {
         try check(question.request, question.fault(options))
         try submit(question.call(completion))
+    }
+
+    /// A program that asks faster than the back-end answers is told so, and costs no more memory.
+    private func requireRoom() throws(ShmemError) {
+        guard (connection?.waitingRequests ?? 0) < Connection.mostWaiting else {
+            throw ShmemError(ENOBUFS, "\(Connection.mostWaiting) requests wait for the back-end: no more are taken")
+        }
     }
 
     private func check(_ request: FrontendRequest, _ fault: ShmemError?) throws(ShmemError) {
@@ -43,6 +58,7 @@ extension Frontend {
         _ completion: @escaping (FrontendOutcome) -> Void
     ) throws(ShmemError) {
         try requireTalking()
+        try requireRoom()
         try submit(FrontendCall(id, payload, descriptors: descriptors, reply: reply, completion))
     }
 

@@ -41,7 +41,7 @@ extension Frontend {
 
     /// Ends the connection. `forGood`: the front-end was freed, and looks for no other back-end.
     func end(_ error: ShmemError, forGood: Bool = false) {
-        if isOver || (isAway && !forGood) { return }
+        if hasEnded || (isAway && !forGood) { return }
         let comesBack = setup.wasReady && options.reconnectInterval > 0 && !forGood
         let wasUp = isReady
         let wasResetting = setup.reset == .answer

@@ -6,6 +6,10 @@ import CLinux
 extension Frontend {
     var pollTargets: PollTargets {
         var targets = PollTargets()
+        guard isBegun else {
+            if events.hasDue { targets.deadline = 0 }
+            return targets
+        }
         targets.alarm = alarm.map { PollTargets.Target(fd: $0.fd, events: Int16(POLLIN)) }
         targets.deadline = device.state.careDeadline
         switch phase {
@@ -16,13 +20,14 @@ extension Frontend {
         case .shakingHands(let connection), .restoring(let connection), .ready(let connection):
             targets.first = connection.pollTarget
             targets.deadline = earliest(targets.deadline, connection.deadline)
-            guard let channel = connection.channel else { break }
+            guard let channel = connection.channel, !events.isFull else { break }
             targets.second = channel.pollTarget
             if !channel.stream.hasUnsent {
                 targets.deadline = channel.hasMore ? 0 : earliest(targets.deadline, channel.stream.deadline)
             }
         case .idle, .over: break
         }
+        if events.hasDue || (events.newsWait && !events.isFull) { targets.deadline = 0 }
         return targets
     }
 
@@ -37,8 +42,9 @@ extension Frontend {
 
     @_optimize(speed)
     func dispatch(_ ready: ReadyTargets) -> Int32 {
+        if events.hasDue { tellWaiting() }
         guard isBegun else { return -ENOTCONN }
-        if alarm?.wasRaised() == true { tellNews() }
+        if alarm?.wasRaised() == true || events.newsWait { tellNews() }
         if device.state.careDeadline != nil { careForMappings() }
         if !isConnected { findBackend() }
         var taken: Int32 = 0
@@ -46,13 +52,14 @@ extension Frontend {
             if ready.contains(.first) || mainGoesFirst || connection.hasUnfinished { taken = read(connection) }
             if mainGoesFirst {
                 taken &+= serveInOrder()
-            } else if let channel = connection.channel,
+            } else if let channel = connection.channel, !events.isFull,
                 ready.contains(.second) || channel.hasMore || channel.stream.deadline != nil
             {
                 taken &+= serve(channel)
             }
             checkTime(of: connection)
         }
+        if events.hasDue { tellWaiting() }
         watch()
         return taken
     }
@@ -82,7 +89,9 @@ extension Frontend {
     private func serve(
         _ channel: BackendChannel, atMost bound: Int32 = BackendChannel.requestsPerDispatch
     ) -> Int32 {
-        let (count, lost) = channel.serve(atMost: bound, reports: onEvent != nil) { report($0) }
+        let (count, lost) = channel.serve(
+            atMost: events.isTelling ? min(bound, Int32(clamping: events.room)) : bound, reports: events.isWanted
+        ) { report($0) }
         if let lost { loseChannel(channel, lost) }
         return count
     }
@@ -123,11 +132,13 @@ extension Frontend {
 
     // MARK: Mappings
 
-    /// Without a connection too: mappings may have been kept.
+    /// Without a connection too: mappings may have been kept. What does not fit among the events that wait is told later.
     private func tellNews() {
+        events.newsWait = false
         device.forEachNews { news in
-            onEvent?(self, news.isBroken ? .broken(news.mapping) : .healed(news.mapping))
-            return !isOver
+            announce(news.isBroken ? .broken(news.mapping) : .healed(news.mapping))
+            if events.isFull { events.newsWait = true }
+            return !hasEnded && !events.isFull
         }
     }
 

@@ -16,7 +16,7 @@ extension Frontend {
     public func setMemory(
         _ ranges: [GuestMemory], _ completion: @escaping (ShmemError?) -> Void
     ) throws(ShmemError) {
-        try tellMemory(.ram(ranges), completion)
+        try tellMemory(.ram(ranges), outside(completion))
     }
 
     /// Shares a mapping of another device, which the guest has at `guestAddress`, with the back-end as a range of guest memory, until
@@ -31,7 +31,7 @@ extension Frontend {
         _ mapping: Mapping, at guestAddress: UInt64, _ completion: @escaping (ShmemError?) -> Void
     ) throws(ShmemError) {
         let range = try shared(mapping, at: guestAddress)
-        try tellMemory(.share(range), completion)
+        try tellMemory(.share(range), outside(completion))
     }
 
     /// Takes it away again. Also throws ENOENT: it is not shared.
@@ -42,7 +42,7 @@ extension Frontend {
 
     public func unshare(_ mapping: Mapping, _ completion: @escaping (ShmemError?) -> Void) throws(ShmemError) {
         try requireShared(mapping)
-        try tellMemory(.unshare(mapping), completion)
+        try tellMemory(.unshare(mapping), outside(completion))
     }
 
     private func shared(_ mapping: Mapping, at guestAddress: UInt64) throws(ShmemError) -> GuestMemory {

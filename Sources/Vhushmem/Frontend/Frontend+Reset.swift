@@ -14,7 +14,7 @@ extension Frontend {
             // Whoever comes back finds a device that was reset. It may have mapped something by then, or before it was lost.
             if setup.wasReady {
                 forgetRunning()
-                setup.reset = isOver ? .none : .backend
+                setup.reset = hasEnded ? .none : .backend
             }
             throw ShmemError(ENOTCONN, "there is no back-end to reset")
         }

@@ -21,7 +21,7 @@ extension Frontend {
     public func startDevice(
         features: UInt64, queues: [FrontendQueue], _ completion: @escaping (ShmemError?) -> Void
     ) throws(ShmemError) {
-        begin(try startSequence(features: features, queues: queues), completion)
+        begin(try startSequence(features: features, queues: queues), outside(completion))
     }
 
     private func begin(_ sequence: FrontendSequence, _ completion: @escaping (ShmemError?) -> Void) {
@@ -44,6 +44,7 @@ extension Frontend {
     /// The same; `completion` is called once, with where the queues stopped or the error.
     public func stopDevice(_ completion: @escaping (Result<[UInt16], ShmemError>) -> Void) throws(ShmemError) {
         var bases: [UInt16] = []
+        let completion = outside(completion)
         try stopSequence { bases.append($0) }.run(on: self) { error in
             completion(error.map { .failure($0) } ?? .success(bases))
         }

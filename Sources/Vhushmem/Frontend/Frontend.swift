@@ -12,8 +12,14 @@ public final class Frontend: Pollable {
     public let device: Device
     /// As they were given.
     public let options: FrontendOptions
-    /// Called with no lock held; it may call anything of the front-end.
-    public var onEvent: ((Frontend, FrontendEvent) -> Void)?
+    /// Called with no lock held; it may call anything of the front-end. Events that came before it was first set are told to it; they wait
+    /// up to a bound.
+    public var onEvent: ((Frontend, FrontendEvent) -> Void)? {
+        didSet {
+            events.callbackChanged(isSet: onEvent != nil)
+            watch()
+        }
+    }
 
     /// Carries out what the back-end asks besides mappings, before it is answered. Without it such requests are refused. IOTLB_MSG,
     /// VRING_HOST_NOTIFIER, VRING_CALL and VRING_ERR come here, and what this library does not know.
@@ -22,6 +28,7 @@ public final class Frontend: Pollable {
     let address: BackendAddress
     /// Changed by `move(to:)` alone.
     var phase = Phase.idle
+    var events = EventQueue<FrontendEvent>()
     var setup = DeviceSetup()
     var history = ConnectionHistory()
     /// Tells that a mapping has become broken, or that something is covered for the moment.
@@ -165,15 +172,6 @@ public final class Frontend: Pollable {
         onRequest = nil
         end(ShmemError(ECONNABORTED, "the front-end was freed"), forGood: true)
         letLoopsGo()
-    }
-
-    /// What a listener does while mappings are undone may end the connection: then its end is the last that is told.
-    @inline(__always)
-    func emit(_ event: FrontendEvent) {
-        if !isConnected {
-            guard case .disconnected = event else { return }
-        }
-        onEvent?(self, event)
     }
 }
 

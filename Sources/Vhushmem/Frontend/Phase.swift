@@ -73,10 +73,13 @@ extension Frontend {
         return false
     }
 
-    var isOver: Bool {
+    var hasEnded: Bool {
         if case .over = phase { return true }
         return false
     }
+
+    /// No loop has to look at it any more.
+    var isOver: Bool { hasEnded && !events.hasWaiting }
 
     var isAway: Bool {
         if case .away = phase { return true }

@@ -148,7 +148,7 @@ extension Frontend {
         let channel = connection?.channel
         var early: Result<SharedDescriptor, ShmemError>?
         var isLater = false
-        try owner.ask(FrontendQuestion<SharedDescriptor>.sharedObject(name)) { [self] result in
+        try owner.pose(FrontendQuestion<SharedDescriptor>.sharedObject(name)) { [self] result in
             guard isLater else {
                 early = result
                 return

@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+/// What a session has to tell its program. Callbacks never nest: what comes while one runs waits, in order, until it has returned. What
+/// comes before the program has set a callback waits too.
+struct EventQueue<Event> {
+    /// What waits to be told.
+    enum Delivery {
+        case event(Event)
+        /// The end of something that the program began: calls its completion.
+        case completion(() -> Void)
+    }
+
+    /// Whether the program wants events.
+    enum Callback {
+        case notYet, set, removed
+    }
+
+    /// Events that may wait. While a callback runs and so many wait, nothing that would make another is taken from the peer. Without a
+    /// callback the oldest are dropped and counted.
+    static var limit: Int { 1024 }
+    /// What is told in one turn of a loop, besides what happens in that turn.
+    static var mostInATurn: Int { 64 }
+
+    private var waiting: [Delivery] = []
+    private var completions = 0
+    /// A callback is on the stack.
+    private(set) var isTelling = false
+    private(set) var callback = Callback.notYet
+    /// Mappings have news that did not fit.
+    var newsWait = false
+    /// Events that were dropped.
+    private(set) var missed: UInt64 = 0
+
+    /// Nothing waits and no callback runs: an event can be told at once.
+    @inline(__always)
+    var isIdle: Bool { !isTelling && waiting.isEmpty }
+
+    /// Something waits that can be told now.
+    @inline(__always)
+    var hasDue: Bool { waiting.isEmpty || isTelling ? false : hasWaiting }
+
+    /// Something waits that there is a callback for.
+    var hasWaiting: Bool { callback == .set ? !waiting.isEmpty : completions > 0 }
+
+    /// Events are wanted, now or later.
+    @inline(__always)
+    var isWanted: Bool { callback != .removed }
+
+    /// How many more events may wait.
+    var room: Int { max(0, EventQueue.limit &- waiting.count) }
+
+    /// Nothing that makes an event is to be taken from the peer.
+    @inline(__always)
+    var isFull: Bool { isTelling && waiting.count >= EventQueue.limit }
+
+    mutating func begin() { isTelling = true }
+    mutating func end() { isTelling = false }
+
+    /// A callback was set or taken away.
+    mutating func callbackChanged(isSet: Bool) {
+        callback = isSet ? .set : .removed
+        if isSet { return }
+        var left: [Delivery] = []
+        for delivery in waiting {
+            if case .completion = delivery { left.append(delivery) }
+        }
+        waiting = left
+    }
+
+    mutating func keep(_ event: Event) {
+        guard isWanted else { return }
+        if callback == .notYet, room == 0, let oldest = waiting.firstIndex(where: { $0.isEvent }) {
+            waiting.remove(at: oldest)
+            missed &+= 1
+        }
+        waiting.append(.event(event))
+    }
+
+    mutating func keep(completion: @escaping () -> Void) {
+        waiting.append(.completion(completion))
+        completions = completions &+ 1
+    }
+
+    /// The next one that can be told.
+    mutating func take() -> Delivery? {
+        guard hasDue, let index = waiting.firstIndex(where: { callback == .set || !$0.isEvent }) else { return nil }
+        let delivery = waiting.remove(at: index)
+        if !delivery.isEvent { completions = completions &- 1 }
+        return delivery
+    }
+}
+
+extension EventQueue.Delivery {
+    fileprivate var isEvent: Bool {
+        if case .event = self { return true }
+        return false
+    }
+}
