@@ -116,6 +116,7 @@ static bool one_life(int steps)
         UNTIL(told.events[VHUSHMEM_EVENT_RESET] == 1);
         /* Nothing more is said; and whoever dies behind the last answer is noticed, too. */
         rc = vhushmem_frontend_get_device_status(frontend, &error);
+        rc = rc < 0 ? rc : 0;
     }
     bool lived = !is_over() && rc == 0;
     if (!lived) {

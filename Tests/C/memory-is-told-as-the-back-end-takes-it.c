@@ -18,7 +18,7 @@ int main(void)
     ok(vhushmem_frontend_set_memory(r.frontend, ranges, 3, &error));
     HEARD(&r, "");
     ok(vhushmem_frontend_start_device(r.frontend, 0, &queue, 1, &error));
-    HEARD(&r, "2 39 40 37 37 37 8 10 9 12 13 18 39");
+    HEARD(&r, "2 39 40 37 37 37 8 10 9 13 14 12 18 39");
     ok(vhushmem_frontend_set_memory(r.frontend, ranges, 3, &error));
     HEARD(&r, "");
     ok(vhushmem_frontend_set_memory(r.frontend, ranges + 1, 3, &error));
@@ -59,7 +59,7 @@ int main(void)
     ok(vhushmem_frontend_start_device(r.frontend, 0, &queue, 1, &error));
     EQ(peer_heard(&r.peer, SET_MEM_TABLE, 0)->fd_count, 8);
     EQ(peer_heard(&r.peer, SET_MEM_TABLE, 0)->header.size, 8 + 8 * 32);
-    HEARD(&r, "2 39 40 5 8 10 9 12 13 18 39");
+    HEARD(&r, "2 39 40 5 8 10 9 13 14 12 18 39");
     ok(vhushmem_frontend_set_memory(r.frontend, ranges, 8, &error));
     HEARD(&r, "");
     ok(vhushmem_frontend_set_memory(r.frontend, ranges, 2, &error));

@@ -50,18 +50,18 @@ int main(void)
     ok(vhushmem_frontend_start_device(r.frontend, 0, &queue, 1, &error));
     EQ(peer_heard(&r.peer, SET_INFLIGHT_FD, 0)->fd_count, 1);
     CHECK(memcmp(peer_heard(&r.peer, SET_INFLIGHT_FD, 0)->payload, &told, 20) == 0);
-    HEARD(&r, "2 39 40 32 8 10 9 12 13 18 39");
+    HEARD(&r, "2 39 40 32 8 10 9 13 14 12 18 39");
     EQ(vhushmem_frontend_stop_device(r.frontend, NULL, 0, &error), 1);
     ok(vhushmem_frontend_set_inflight(r.frontend, NULL, &error));
     device_rig_heard(&r);
     ok(vhushmem_frontend_start_device(r.frontend, 0, &queue, 1, &error));
-    HEARD(&r, "2 39 40 8 10 9 12 13 18 39");
+    HEARD(&r, "2 39 40 8 10 9 13 14 12 18 39");
     EQ(vhushmem_frontend_stop_device(r.frontend, NULL, 0, &error), 1);
     ok(vhushmem_frontend_set_inflight(r.frontend, &area, &error));
     close(area.fd);
     device_rig_heard(&r);
     ok(vhushmem_frontend_start_device(r.frontend, 0, &queue, 1, &error));
-    HEARD(&r, "2 39 40 32 8 10 9 12 13 18 39");
+    HEARD(&r, "2 39 40 32 8 10 9 13 14 12 18 39");
 
     ok(vhushmem_frontend_get_inflight_async(r.frontend, 2, 64, take, NULL, NULL, &error));
     PUMP_UNTIL(r.frontend, seen.size == 0x1000);

@@ -88,23 +88,25 @@ VHUSHMEM_API int vhushmem_frontend_unshare_mapping_async(vhushmem_frontend *fron
 /** A split virtqueue, as the driver has set it up. Set struct_size to sizeof(vhushmem_queue). */
 typedef struct vhushmem_queue {
     uint32_t struct_size;
-    uint16_t size;   /**< entries; a power of two, at most 32768 */
-    uint16_t base;   /**< the index of the available ring to go on from: 0, or what stop_device said */
-    void *desc;      /**< where this process has the descriptor table; only told, never touched */
-    void *avail;     /**< likewise the available ring */
-    void *used;      /**< likewise the used ring; after a reconnection its index is read, by process_vm_readv */
+    uint16_t size; /**< entries; a power of two, at most 32768; 0: the driver has not set this queue up, the rest is not read */
+    uint16_t base; /**< the index of the available ring to go on from: 0, or what stop_device said */
+    void *desc;    /**< where this process has the descriptor table; only told, never touched */
+    void *avail;   /**< likewise the available ring */
+    void *used;    /**< likewise the used ring; after a reconnection its index is read, by process_vm_readv */
     int32_t kick_fd; /**< the eventfd that the driver's side signals; duplicated */
     int32_t call_fd; /**< the eventfd that the back-end signals; duplicated; -1: vhushmem_frontend_call_fd's */
 } vhushmem_queue;
 
 /**
- * Start the device: SET_FEATURES, guest memory, the queues, and the device status where STATUS was agreed on.
+ * Start the device: SET_FEATURES, guest memory, the queues, and the device status where STATUS was agreed on. Then each kick eventfd is
+ * signalled once: a request that is in a ring already is served.
  *
  * @param features  the virtio features that the driver has accepted; VHOST_USER_F_PROTOCOL_FEATURES is added.
- * @param queues    the first `count` queues of the device.
+ * @param queues    the first `count` queues of the device. One of size 0 is left out, so any of them can be started alone.
  * @param count     0 to num_queues of the options.
  * @returns 0, or -EALREADY (it was started, or is being started, or stopped for a reset), -ECANCELED (it was reset meanwhile), -EINVAL (features that the back-end does not offer, a queue, count), -EBADF, -EMFILE,
- *          -ENOSPC (memory, as for set_memory), or what request.h says: the back-end may then have been told a part.
+ *          -ENOSPC (memory, as for set_memory), -EOPNOTSUPP (the back-end does not accept the features: it took FEATURES_OK back), or what
+ *          request.h says: the back-end may then have been told a part.
  * Since: 0.1
  */
 VHUSHMEM_API int vhushmem_frontend_start_device(vhushmem_frontend *frontend, uint64_t features, const vhushmem_queue *queues,
@@ -116,10 +118,10 @@ VHUSHMEM_API int vhushmem_frontend_start_device_async(vhushmem_frontend *fronten
                                                       void *user_data, GDestroyNotify destroy, GError **errp);
 
 /**
- * Stop the device: the queues are disabled, then each tells where it stopped; the device status becomes 0 where STATUS was agreed on.
- * Mappings stay; a reset drops them.
+ * Stop the device: the queues are disabled, then each tells where it stopped. Nothing is reset: the device's state can be saved, its
+ * status stays as it is, and mappings stay. vhushmem_frontend_reset and a status of 0 drop them.
  *
- * @param bases  receives the base of each queue that was started, `room` at the most; may be NULL.
+ * @param bases  receives the base of each queue that was started (0 for one of size 0), `room` at the most; may be NULL.
  * @returns how many queues there were, or -ENOTCONN (the device was not started, or its back-end is away), -EALREADY (it is being
  *          started), or what request.h says: it counts as stopped then.
  * Since: 0.1
@@ -129,6 +131,21 @@ VHUSHMEM_API int vhushmem_frontend_stop_device(vhushmem_frontend *frontend, uint
 /** The same without waiting: the reply's payload is an array of the bases, uint16_t each. Since: 0.1 */
 VHUSHMEM_API int vhushmem_frontend_stop_device_async(vhushmem_frontend *frontend, vhushmem_reply_fn fn, void *user_data,
                                                      GDestroyNotify destroy, GError **errp);
+
+/**
+ * Have the back-end serve a queue of the running device, or not (SET_VRING_ENABLE): for drivers that use more queues or fewer as they go.
+ * start_device enables all; a back-end that comes back is told the same again.
+ *
+ * @returns 0, or -ENOTCONN (the device was not started, or its back-end is away), -EINVAL (it was started without this queue),
+ *          -EOPNOTSUPP (the back-end has no protocol features: its queues are always enabled), or what request.h says.
+ * Since: 0.1
+ */
+VHUSHMEM_API int vhushmem_frontend_enable_queue(vhushmem_frontend *frontend, unsigned queue, bool enabled, GError **errp);
+
+/** The same without waiting: the reply tells how it ended, and nothing else. Since: 0.1 */
+VHUSHMEM_API int vhushmem_frontend_enable_queue_async(vhushmem_frontend *frontend, unsigned queue, bool enabled,
+                                                      vhushmem_reply_fn fn, void *user_data, GDestroyNotify destroy,
+                                                      GError **errp);
 
 /** True from a start that succeeded until stop, reset or the end of the connection. Since: 0.1 */
 VHUSHMEM_API bool vhushmem_frontend_is_started(vhushmem_frontend *frontend);

@@ -124,7 +124,12 @@ VHUSHMEM_API int vhushmem_frontend_get_device_status(vhushmem_frontend *frontend
 VHUSHMEM_API int vhushmem_frontend_get_device_status_async(vhushmem_frontend *frontend, vhushmem_reply_fn fn, void *user_data,
                                                            GDestroyNotify destroy, GError **errp);
 
-/** Set the virtio device status (SET_STATUS; needs STATUS). start_device and stop_device do it by themselves. Since: 0.1 */
+/**
+ * Set the virtio device status (SET_STATUS; needs STATUS). start_device does it by itself. A status of 0 is a reset: the device does not
+ * run any more, its mappings are dropped, and the event RESET tells when the back-end has answered. Then also -EALREADY: a reset is under
+ * way.
+ * Since: 0.1
+ */
 VHUSHMEM_API int vhushmem_frontend_set_device_status(vhushmem_frontend *frontend, uint8_t status, GError **errp);
 
 /** The same without waiting: the reply tells how it ended, and nothing else. Since: 0.1 */

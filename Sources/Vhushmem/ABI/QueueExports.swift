@@ -33,6 +33,10 @@ extension FrontendQueue {
             kickFd: queue.kick_fd, callFd: queue.call_fd < 0 ? nil : queue.call_fd)
     }
 
+    fileprivate static func one(_ queue: vhushmem_queue) throws(ShmemError) -> FrontendQueue {
+        queue.size == 0 ? .unused : try FrontendQueue(queue)
+    }
+
     /// An array of growing structs: each is as long as the first one says.
     fileprivate static func all(_ queues: UnsafePointer<vhushmem_queue>?, _ count: UInt32) throws(ShmemError) -> [FrontendQueue]
     {
@@ -44,7 +48,7 @@ extension FrontendQueue {
         for index in 0..<Int(count) {
             // SAFETY: the caller says that there are `count` structs of this length, which `growing` checks before more is read.
             let at = (UnsafeRawPointer(queues) + index &* stride).assumingMemoryBound(to: vhushmem_queue.self)
-            all.append(try FrontendQueue(growing(at, "vhushmem_queue")))
+            all.append(try one(growing(at, "vhushmem_queue")))
         }
         return all
     }
@@ -177,4 +181,26 @@ package func vhushmem_frontend_stop_device_async(
 @_cdecl("vhushmem_frontend_is_started") @implementation
 package func vhushmem_frontend_is_started(_ frontend: OpaquePointer?) -> Bool {
     object(frontend, Frontend.self)?.isStarted ?? false
+}
+
+@_cdecl("vhushmem_frontend_enable_queue") @implementation
+package func vhushmem_frontend_enable_queue(
+    _ frontend: OpaquePointer?, _ queue: UInt32, _ enabled: Bool,
+    _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
+) -> Int32 {
+    report(to: errp) { () throws(ShmemError) in
+        guard let frontend = object(frontend, Frontend.self) else { throw .null("frontend") }
+        try frontend.setQueueEnabled(Int(queue), enabled)
+    }
+}
+
+@_cdecl("vhushmem_frontend_enable_queue_async") @implementation
+package func vhushmem_frontend_enable_queue_async(
+    _ frontend: OpaquePointer?, _ queue: UInt32, _ enabled: Bool, _ fn: vhushmem_reply_fn?, _ user_data: gpointer?,
+    _ destroy: GDestroyNotify?, _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
+) -> Int32 {
+    report(to: errp) { () throws(ShmemError) in
+        let callback = try ReplyCallback.make(frontend, fn, user_data, destroy)
+        try callback.frontend.setQueueEnabled(Int(queue), enabled) { callback.end($0) }
+    }
 }

@@ -18,7 +18,7 @@ extension Frontend {
     ) throws(ShmemError) -> FrontendReply {
         try check(request, fault)
         let outcome: FrontendOutcome = try waitFor { done throws(ShmemError) in
-            try submit(FrontendCall(request, payload, descriptors, done))
+            try submitAsked(FrontendCall(request, payload, descriptors, done))
         }
         return try outcome.get()
     }
@@ -36,7 +36,7 @@ extension Frontend {
         _ question: FrontendQuestion<Answer>, _ completion: @escaping (Result<Answer, ShmemError>) -> Void
     ) throws(ShmemError) {
         try check(question.request, question.fault(options))
-        try submit(question.call(completion))
+        try submitAsked(question.call(completion))
     }
 
     /// A program that asks faster than the back-end answers is told so, and costs no more memory.
@@ -59,7 +59,7 @@ extension Frontend {
     ) throws(ShmemError) {
         try requireTalking()
         try requireRoom()
-        try submit(FrontendCall(id, payload, descriptors: descriptors, reply: reply, completion))
+        try submitAsked(FrontendCall(id, payload, descriptors: descriptors, reply: reply, completion))
     }
 
     private func requireTalking() throws(ShmemError) {

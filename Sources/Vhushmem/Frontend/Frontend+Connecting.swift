@@ -98,8 +98,8 @@ extension Frontend {
                     EPROTO,
                     "the back-end came back without the virtio features \(hex(setup.features & ~features)), which are in use")
             }
-            for index in setup.queues.indices {
-                // The queue's first base is out of date. It goes on from the used index, unless the in-flight area records more.
+            for index in setup.queues.indices where setup.queues[index].isUsed {
+                // Where it began is long gone by, unless the back-end has a book that tells it more.
                 if let error = setup.queues[index].goOnFromUsed(), setup.inflight == nil {
                     throw ShmemError(
                         error.code,
@@ -115,7 +115,7 @@ extension Frontend {
 
     private func finishRestoring(_ connection: Connection) {
         // It may have been stopped meanwhile, and guest memory may have changed.
-        guard setup.run == .started else { return tell(stopSteps { _ in }) { [self] in announceReady(connection) } }
+        guard setup.run == .started else { return tell(stopSteps()) { [self] in announceReady(connection) } }
         do throws(ShmemError) {
             let steps = try memorySteps()
             guard steps.isEmpty else { return tell(steps) { [self] in finishRestoring(connection) } }
@@ -123,7 +123,7 @@ extension Frontend {
             return end(error)
         }
         // What was signalled to the one before may have been lost with it.
-        for queue in setup.queues { queue.kick.signal() }
+        kickOnce()
         announceReady(connection)
     }
 

@@ -19,21 +19,38 @@ extension Frontend {
             throw ShmemError(ENOTCONN, "there is no back-end to reset")
         }
         let wasRunning = setup.run != .stopped
-        forgetRunning()
-        guard isReady else { throw ShmemError(ENOTCONN, "the connection ended while mappings were undone") }
-        if isResetting { throw ShmemError(EALREADY, "a reset is under way") }
-        setup.reset = .answer
-        connection?.channel?.beginReset()
+        try beginReset()
         if protocolFeatures.contains(.resetDevice) {
             // Before all that waits: it was asked of the device as it is no more.
             try submit(FrontendQuestion(.resetDevice).call { [self] in resetWasAnswered($0.failure) }, isUrgent: true)
         } else if wasRunning {
             // What it can be told instead: its queues stop, and the status is 0 where there is one.
-            FrontendSequence(stopSteps { _ in }).run(on: self) { [self] in resetWasAnswered($0) }
+            let status = protocolFeatures.contains(.status) ? [FrontendSequence.ask(.setStatus(0))] : []
+            FrontendSequence(stopSteps() + status).run(on: self) { [self] in resetWasAnswered($0) }
         } else {
             resetWasAnswered(nil)
         }
         watch()
+    }
+
+    /// Undoes what runs and is mapped. From now on the channel refuses what the back-end asks for, until `resetWasAnswered`.
+    private func beginReset() throws(ShmemError) {
+        forgetRunning()
+        guard isReady else { throw ShmemError(ENOTCONN, "the connection ended while mappings were undone") }
+        if isResetting { throw ShmemError(EALREADY, "a reset is under way") }
+        setup.reset = .answer
+        connection?.channel?.beginReset()
+    }
+
+    /// Sends what the program asks. A status of 0 is how a driver resets its device: it undoes what a reset undoes.
+    func submitAsked(_ call: FrontendCall) throws(ShmemError) {
+        if call.resetsDevice {
+            try beginReset()
+            call.beforeCompletion { [self] in
+                if isResetting, isConnected { resetWasAnswered(nil) }
+            }
+        }
+        try submit(call)
     }
 
     private func resetWasAnswered(_ error: ShmemError?) {

@@ -12,6 +12,7 @@ extension Frontend {
     /// `features`: what the driver accepted of what the back-end offers. Throws EALREADY (it was started), EINVAL (features that are not
     /// offered, or more queues than `options.queues`), ENOSPC, and what `ask` does; the back-end may then have been told a part.
     public func startDevice(features: UInt64, queues: [FrontendQueue]) throws(ShmemError) {
+        try requireNoListener()
         let sequence = try startSequence(features: features, queues: queues)
         let failure: ShmemError? = try waitFor { begin(sequence, $0) }
         if let failure { throw failure }
@@ -32,20 +33,22 @@ extension Frontend {
         }
     }
 
-    /// Stops the device. Returns where each queue stopped: the base to start it again with. Throws ENOTCONN (it was not started), and
+    /// Stops the device. Returns where each queue stopped: the base to start it again with (0 for one that was not used). The device keeps
+    /// its state: nothing is reset. Throws ENOTCONN (it was not started), and
     /// what `ask` does.
     public func stopDevice() throws(ShmemError) -> [UInt16] {
-        var bases: [UInt16] = []
-        let sequence = try stopSequence { bases.append($0) }
+        try requireNoListener()
+        var bases = [UInt16](repeating: 0, count: setup.queues.count)
+        let sequence = try stopSequence { bases[$0] = $1 }
         try perform(sequence)
         return bases
     }
 
     /// The same; `completion` is called once, with where the queues stopped or the error.
     public func stopDevice(_ completion: @escaping (Result<[UInt16], ShmemError>) -> Void) throws(ShmemError) {
-        var bases: [UInt16] = []
+        var bases = [UInt16](repeating: 0, count: setup.queues.count)
         let completion = outside(completion)
-        try stopSequence { bases.append($0) }.run(on: self) { error in
+        try stopSequence { bases[$0] = $1 }.run(on: self) { error in
             completion(error.map { .failure($0) } ?? .success(bases))
         }
     }
@@ -63,11 +66,28 @@ extension Frontend {
         guard queues.count <= Int(options.queues) else {
             throw ShmemError(EINVAL, "the front-end has \(options.queues) queues, and \(queues.count) are to be started")
         }
+        let before = (setup.features, setup.queues)
         setup.features = features
         setup.queues = queues
-        let steps = try startSteps()
-        return FrontendSequence(
-            steps + [FrontendSequence.act { $0.setup.run = .started }], isOfOneLife: true)
+        do throws(ShmemError) {
+            let steps = try startSteps()
+            return FrontendSequence(
+                steps + [
+                    FrontendSequence.act { frontend in
+                        frontend.setup.run = .started
+                        frontend.kickOnce()
+                    }
+                ], isOfOneLife: true)
+        } catch {
+            (setup.features, setup.queues) = before
+            throw error
+        }
+    }
+
+    /// A driver may have kicked before the back-end had the descriptor, and a back-end looks at a ring only after a kick ("Ring states" of
+    /// the specification): each queue is kicked once when the back-end has all that it needs.
+    func kickOnce() {
+        for queue in setup.queues { queue.kick?.signal() }
     }
 
     func requireNotStarting() throws(ShmemError) {
@@ -97,17 +117,23 @@ extension Frontend {
         if let inflight = setup.inflight { steps.append(FrontendSequence.ask(.setInflight(inflight))) }
         if !protocolFeatures.contains(.configureMemSlots) { setup.memory.told = [] }
         steps += try memorySteps()
+        // The kick goes last: a back-end that comes back serves what waits as soon as it has that, and needs the call for it.
         for (index, queue) in setup.queues.enumerated() {
+            guard let kick = queue.kick else { continue }
             steps.append(FrontendSequence.ask(.vring(.setVringNum, index, UInt32(queue.size))))
             steps.append(FrontendSequence.ask(.vring(.setVringBase, index, UInt32(queue.base))))
             steps.append(FrontendSequence.ask(.vringAddresses(index, queue)))
-            steps.append(FrontendSequence.ask(.vringDescriptor(.setVringKick, index, queue.kick)))
-            if let call = queue.call ?? (setup.signals.indices.contains(index) ? setup.signals[index].call : nil) {
-                steps.append(FrontendSequence.ask(.vringDescriptor(.setVringCall, index, call)))
+            if setup.signals.indices.contains(index) {
+                let signals = setup.signals[index]
+                steps.append(FrontendSequence.ask(.vringDescriptor(.setVringCall, index, queue.call ?? signals.call)))
+                steps.append(FrontendSequence.ask(.vringDescriptor(.setVringErr, index, signals.error)))
             }
+            steps.append(FrontendSequence.ask(.vringDescriptor(.setVringKick, index, kick)))
         }
         if hasProtocolFeatures {
-            for index in setup.queues.indices { steps.append(FrontendSequence.ask(.vring(.setVringEnable, index, 1))) }
+            for (index, queue) in setup.queues.enumerated() where queue.isUsed && queue.isEnabled {
+                steps.append(FrontendSequence.ask(.vring(.setVringEnable, index, 1)))
+            }
         }
         if hasStatus {
             let status =
@@ -117,7 +143,7 @@ extension Frontend {
         return steps
     }
 
-    private func stopSequence(_ use: @escaping (UInt16) -> Void) throws(ShmemError) -> FrontendSequence {
+    private func stopSequence(_ use: @escaping (Int, UInt16) -> Void) throws(ShmemError) -> FrontendSequence {
         try requireNotStarting()
         let wasStarted = isStarted
         // A back-end that is away, or on its way back, finds a device that does not run.
@@ -126,19 +152,53 @@ extension Frontend {
         return FrontendSequence(stopSteps(use))
     }
 
-    func stopSteps(_ use: @escaping (UInt16) -> Void) -> [FrontendSequence.Step] {
+    /// `use` gets where each queue stopped. No status 0: that would reset the device, whose state may be saved afterwards.
+    func stopSteps(_ use: @escaping (Int, UInt16) -> Void = { _, _ in }) -> [FrontendSequence.Step] {
         var steps: [FrontendSequence.Step] = []
+        let used = setup.queues.indices.filter { setup.queues[$0].isUsed }
         if features & ProtocolFeatures.virtioFeature != 0 {
-            for index in setup.queues.indices { steps.append(FrontendSequence.ask(.vring(.setVringEnable, index, 0))) }
+            for index in used { steps.append(FrontendSequence.ask(.vring(.setVringEnable, index, 0))) }
         }
-        for index in setup.queues.indices {
+        for index in used {
             steps.append(
                 FrontendSequence.ask(FrontendQuestion<UInt16>.vringBase(index)) { base in
-                    use(base)
+                    use(index, base)
                     return nil
                 })
         }
-        if protocolFeatures.contains(.status) { steps.append(FrontendSequence.ask(.setStatus(0))) }
         return steps
+    }
+
+    // MARK: Single queues
+
+    /// Has the back-end serve a queue of the running device, or not. Throws ENOTCONN (the device was not started), EINVAL (it has no such
+    /// queue), and what `ask` does.
+    public func setQueueEnabled(_ queue: Int, _ isEnabled: Bool) throws(ShmemError) {
+        let question = try enableQuestion(queue, isEnabled)
+        try ask(question)
+        noteEnabled(queue, isEnabled)
+    }
+
+    /// The same without waiting.
+    public func setQueueEnabled(
+        _ queue: Int, _ isEnabled: Bool, _ completion: @escaping (Result<Void, ShmemError>) -> Void
+    ) throws(ShmemError) {
+        try ask(enableQuestion(queue, isEnabled)) { [self] result in
+            if case .success = result { noteEnabled(queue, isEnabled) }
+            completion(result)
+        }
+    }
+
+    private func enableQuestion(_ queue: Int, _ isEnabled: Bool) throws(ShmemError) -> FrontendQuestion<Void> {
+        guard isStarted else { throw ShmemError(ENOTCONN, "the device was not started, or its back-end is away") }
+        guard setup.queues.indices.contains(queue), setup.queues[queue].isUsed else {
+            throw ShmemError(EINVAL, "the device was started without a queue \(queue)")
+        }
+        return .vring(.setVringEnable, queue, isEnabled ? 1 : 0)
+    }
+
+    /// What a back-end that comes back is told.
+    private func noteEnabled(_ queue: Int, _ isEnabled: Bool) {
+        if setup.queues.indices.contains(queue) { setup.queues[queue].isEnabled = isEnabled }
     }
 }

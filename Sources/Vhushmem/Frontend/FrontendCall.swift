@@ -87,6 +87,20 @@ final class FrontendCall {
         return false
     }
 
+    /// SET_STATUS with 0.
+    var resetsDevice: Bool {
+        id == FrontendRequest.setStatus.rawValue && payload.allSatisfy { $0 == 0 }
+    }
+
+    /// Has `act` called before the completion is.
+    func beforeCompletion(_ act: @escaping () -> Void) {
+        let completion = completion
+        self.completion = { outcome in
+            act()
+            completion?(outcome)
+        }
+    }
+
     func wasSent() {
         descriptors = []
     }

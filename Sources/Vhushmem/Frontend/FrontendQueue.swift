@@ -12,9 +12,27 @@ public struct FrontendQueue {
     public var used: UInt64
     /// The index of the available ring from which on the back-end is to take buffers.
     public var base: UInt16
-    let kick: SharedDescriptor
+    /// The back-end may serve it. It is told so at the start, and by `Frontend.setQueueEnabled` while the device runs.
+    var isEnabled = true
+    /// nil: the queue is not used.
+    let kick: SharedDescriptor?
     /// nil: the one that the handshake made.
     let call: SharedDescriptor?
+
+    /// A queue that the driver has not set up. It keeps its place among the others, and the back-end hears nothing of it.
+    public static var unused: FrontendQueue { FrontendQueue() }
+
+    var isUsed: Bool { kick != nil }
+
+    private init() {
+        size = 0
+        descriptors = 0
+        available = 0
+        used = 0
+        base = 0
+        kick = nil
+        call = nil
+    }
 
     /// `kickFd` and `callFd` (nil: the one that `Frontend.callDescriptor` gives) are duplicated. Throws EINVAL (the size), EBADF, EMFILE.
     public init(
