@@ -30,8 +30,10 @@ G_BEGIN_DECLS
 
 /** flags of a front-end. */
 enum {
-    VHUSHMEM_FRONTEND_SERVER = 1 << 0,       /**< listen at the path and take the first back-end that connects */
-    VHUSHMEM_FRONTEND_KEEP_MAPPINGS = 1 << 1 /**< leave the mappings when the back-end goes away; default: drop them */
+    VHUSHMEM_FRONTEND_SERVER = 1 << 0,        /**< listen at the path and take the first back-end that connects */
+    VHUSHMEM_FRONTEND_KEEP_MAPPINGS = 1 << 1, /**< leave the mappings when the back-end goes away; default: drop them */
+    VHUSHMEM_FRONTEND_STATELESS =
+        1 << 2 /**< the device has no state but its queues': it can be migrated without DEVICE_STATE */
 };
 
 /** How a front-end is to be. Set struct_size to sizeof(vhushmem_frontend_options); zero means the default everywhere. */
@@ -48,6 +50,10 @@ typedef struct vhushmem_frontend_options {
     vhushmem_shared_objects *shared_objects; /**< what its back-end shares with others; referenced; NULL: nothing */
     uint32_t max_config_size; /**< bytes of configuration space that may be asked for, at most 65536; 0 means 256 */
     uint32_t reconnect_ms;    /**< how long after its loss, and between attempts, a back-end is looked for again; 0: never */
+    uint32_t
+        call_timeout_ms; /**< how long a blocking call may take as a whole, be it many requests; what has not ended by then ends the
+                                   connection with -ETIMEDOUT; 0: as long as its requests may */
+    uint32_t reserved; /**< 0 */
 } vhushmem_frontend_options;
 
 /** What an event tells. */
@@ -183,7 +189,8 @@ VHUSHMEM_API int vhushmem_frontend_add_region(vhushmem_frontend *frontend, uint8
 VHUSHMEM_API int vhushmem_frontend_start(vhushmem_frontend *frontend, GError **errp);
 
 /**
- * start, and dispatch until the handshake is done or has failed. A handshake that has begun and fails sends DISCONNECT as well.
+ * start, and dispatch until the handshake is done or has failed. A handshake that has begun and fails sends DISCONNECT as well. While
+ * nobody listens at the path it is tried again: the device process may start a moment later.
  *
  * @param timeout_ms  how long at most; negative: as long as it takes (each request still has its own limit).
  * @returns 0, or what start returns, or -ETIMEDOUT, -EPROTO (the back-end broke the protocol, or its answer can't be used: the

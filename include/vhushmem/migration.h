@@ -97,7 +97,8 @@ VHUSHMEM_API int vhushmem_frontend_check_device_state_async(vhushmem_frontend *f
  *
  * @returns 0: it could; -EBUSY: mappings exist (the message says how many, and in which region); -EOPNOTSUPP: the back-end does
  *          not offer to log what it writes (VHOST_F_LOG_ALL and LOG_SHMFD), without which guest memory can't be copied while it runs, or
- *          has not agreed to DEVICE_STATE, without which nobody can take its state along (the message says which); -ENOTCONN: the front-end is not ready; -EFAULT.
+ *          has not agreed to DEVICE_STATE, without which nobody can take its state along (the message says which; not asked of a device that
+ *          has none: VHUSHMEM_FRONTEND_STATELESS); -ENOTCONN: the front-end is not ready; -EFAULT.
  * Since: 0.1
  */
 VHUSHMEM_API int vhushmem_frontend_can_migrate(vhushmem_frontend *frontend, GError **errp);

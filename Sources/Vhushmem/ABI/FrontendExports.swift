@@ -13,11 +13,14 @@ extension FrontendOptions {
         let given = try growing(options, "vhushmem_frontend_options")
         let server = UInt32(VHUSHMEM_FRONTEND_SERVER)
         let keep = UInt32(VHUSHMEM_FRONTEND_KEEP_MAPPINGS)
-        guard given.flags & ~(server | keep) == 0 else {
+        let stateless = UInt32(VHUSHMEM_FRONTEND_STATELESS)
+        guard given.flags & ~(server | keep | stateless) == 0 else {
             throw ShmemError(EINVAL, "vhushmem_frontend_options.flags \(hex(UInt64(given.flags))) has unknown bits")
         }
+        guard given.reserved == 0 else { throw ShmemError(EINVAL, "vhushmem_frontend_options.reserved is not 0") }
         isServer = given.flags & server != 0
         keepsMappings = given.flags & keep != 0
+        isStateless = given.flags & stateless != 0
         if given.shmem_bit != 0 { shmemBit = given.shmem_bit }
         if given.num_queues != 0 { queues = given.num_queues }
         if given.request_timeout_ms != 0 { requestTimeout = given.request_timeout_ms }
@@ -25,6 +28,7 @@ extension FrontendOptions {
         if given.protocol_features != 0 { protocolFeatures = ProtocolFeatures(rawValue: given.protocol_features) }
         if given.max_config_size != 0 { maximumConfigSize = given.max_config_size }
         reconnectInterval = given.reconnect_ms
+        callTimeout = given.call_timeout_ms
         sharedObjects = object(given.shared_objects, SharedObjects.self)
         device = try DeviceOptions(given.device)
         region = try RegionOptions(given.region)

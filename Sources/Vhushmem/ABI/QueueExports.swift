@@ -7,8 +7,15 @@ import CVhushmem
 // vhushmem/queue.h
 
 extension GuestMemory {
-    fileprivate init(_ range: vhushmem_guest_memory) throws(ShmemError) {
+    /// `other`: a range of the same file, if there is one.
+    fileprivate init(_ range: vhushmem_guest_memory, inFileOf other: GuestMemory?) throws(ShmemError) {
         guard range.reserved == 0 else { throw ShmemError(EINVAL, "vhushmem_guest_memory.reserved is not 0") }
+        if let other {
+            try self.init(
+                guestAddress: range.guest_addr, length: range.size, userAddress: UInt64(UInt(bitPattern: range.host)),
+                fileOffset: range.fd_offset, inFileOf: other)
+            return
+        }
         try self.init(
             guestAddress: range.guest_addr, length: range.size, userAddress: UInt64(UInt(bitPattern: range.host)),
             fd: range.fd, fileOffset: range.fd_offset)
@@ -19,8 +26,13 @@ extension GuestMemory {
     ) throws(ShmemError) -> [GuestMemory] {
         guard ranges != nil || count == 0 else { throw .null("ranges") }
         var all: [GuestMemory] = []
+        var files: [(fd: Int32, first: Int)] = []
         // SAFETY: the caller says that there are `count` of them.
-        for range in UnsafeBufferPointer(start: ranges, count: Int(count)) { all.append(try GuestMemory(range)) }
+        for range in UnsafeBufferPointer(start: ranges, count: Int(count)) {
+            let known = files.first { $0.fd == range.fd }
+            all.append(try GuestMemory(range, inFileOf: known.map { all[$0.first] }))
+            if known == nil { files.append((range.fd, all.count &- 1)) }
+        }
         return all
     }
 }

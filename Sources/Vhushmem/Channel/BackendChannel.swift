@@ -14,6 +14,8 @@ final class BackendChannel {
     private let counters: RequestCounters
     /// Whether SHMEM was negotiated: before, its requests are refused.
     var isNegotiated = false
+    /// The back-end speaks the first versions of the series, whose flags mean something else.
+    var speaksFirstFlags = false
     /// Requests that were sent before a reset are refused.
     private var fence = ResetFence.open
     /// Set when the connection ends, which a listener may bring about in the midst of a request: nothing more is served then.
@@ -139,6 +141,7 @@ final class BackendChannel {
         _ report: (ServedRequest) -> Void
     ) -> Step {
         var map = SharedMemoryMap(payload)
+        if speaksFirstFlags { map?.translateFirstFlags() }
         var failure: ShmemError?
         isCarryingOut = true
         do throws(ShmemError) {

@@ -94,10 +94,11 @@ extension Frontend {
     ) throws(ShmemError) -> Outcome {
         try requireNoListener()
         var outcome: Outcome?
+        let limit = options.callTimeout == 0 ? nil : Clock.now() &+ UInt64(options.callTimeout) &* 1000
         try begin { outcome = $0 }
         while true {
             if let outcome { return outcome }
-            waitAndDispatch()
+            waitAndDispatch(until: limit)
         }
     }
 
@@ -109,9 +110,13 @@ extension Frontend {
     }
 
     /// Each request has its own limit, so this waits for no longer.
-    private func waitAndDispatch() {
+    private func waitAndDispatch(until limit: UInt64?) {
         do throws(Errno) {
-            _ = try pollTargets.wait(until: nil)
+            guard try pollTargets.wait(until: limit) else {
+                // What became of a request that is under way is not known.
+                return end(
+                    ShmemError(ETIMEDOUT, "a call was not done in \(options.callTimeout) ms: \(waitingFor)"))
+            }
         } catch {
             end(ShmemError(error.code, "waiting for the back-end: \(Errno.text(error.code))"))
         }

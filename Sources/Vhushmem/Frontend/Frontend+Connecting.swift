@@ -98,19 +98,30 @@ extension Frontend {
                     EPROTO,
                     "the back-end came back without the virtio features \(hex(setup.features & ~features)), which are in use")
             }
-            for index in setup.queues.indices where setup.queues[index].isUsed {
-                // Where it began is long gone by, unless the back-end has a book that tells it more.
-                if let error = setup.queues[index].goOnFromUsed(), setup.inflight == nil {
-                    throw ShmemError(
-                        error.code,
-                        "queue \(index) can't go on: the index of its used ring at \(hex(setup.queues[index].used)) can't be read:"
-                            + " \(Errno.text(error.code))")
-                }
-            }
+            for index in setup.queues.indices where setup.queues[index].isUsed { try resume(index) }
             tell(try startSteps()) { [self] in finishRestoring(connection) }
         } catch {
             end(error)
         }
+    }
+
+    /// Finds where a queue goes on. With an area of requests in flight the back-end knows better.
+    private func resume(_ index: Int) throws(ShmemError) {
+        var failure: ShmemError?
+        do throws(Errno) {
+            if try !setup.queues[index].goOnFromUsed() {
+                failure = ShmemError(
+                    EILSEQ,
+                    "queue \(index) can't go on: the back-end before used requests out of order and left earlier ones; reset the device,"
+                        + " or have the back-end track requests in flight (INFLIGHT_SHMFD)")
+            }
+        } catch {
+            failure = ShmemError(
+                error.code,
+                "queue \(index) can't go on: its rings at \(hex(setup.queues[index].used)) can't be read:"
+                    + " \(Errno.text(error.code))")
+        }
+        if let failure, setup.inflight == nil { throw failure }
     }
 
     private func finishRestoring(_ connection: Connection) {

@@ -78,7 +78,7 @@ extension Frontend {
             return ShmemError(
                 EOPNOTSUPP, "the back-end can't log what it writes (VHOST_F_LOG_ALL, LOG_SHMFD): guest memory can't be copied")
         }
-        guard protocolFeatures.contains(.deviceState) else {
+        guard protocolFeatures.contains(.deviceState) || options.isStateless else {
             return ShmemError(EOPNOTSUPP, "the back-end has not agreed to DEVICE_STATE: nobody can take its state along")
         }
         return nil

@@ -25,6 +25,9 @@ public final class Frontend: Pollable {
     /// VRING_HOST_NOTIFIER, VRING_CALL and VRING_ERR come here, and what this library does not know.
     public var onRequest: ((Frontend, OtherRequest) -> RequestAnswer)?
 
+    /// Microseconds.
+    private static let pauseBetweenStarts: UInt64 = 20_000
+
     let address: BackendAddress
     /// Changed by `move(to:)` alone.
     var phase = Phase.idle
@@ -131,11 +134,11 @@ public final class Frontend: Pollable {
 
     /// start, and dispatch until the handshake is done or has failed. `timeout`: milliseconds; nil: each request's own limit alone.
     ///
-    /// Throws what `start` does, and what ended the handshake: ETIMEDOUT, ECONNRESET (the back-end went away), EPROTO (it sent what it
+    /// A path at which nobody listens is tried until the time is up. Throws what `start` does, and what ended the handshake: ETIMEDOUT, ECONNRESET (the back-end went away), EPROTO (it sent what it
     /// must not, or refused a request).
     public func connect(timeout: UInt32? = nil) throws(ShmemError) {
         let deadline = timeout.map { Clock.now() &+ UInt64($0) &* 1000 }
-        try start()
+        try startWhenThere(until: deadline)
         while !isReady {
             if let ending = history.ending { throw ending }
             do throws(Errno) {
@@ -147,6 +150,19 @@ public final class Frontend: Pollable {
                 throw history.ending ?? ShmemError(error.code, "waiting for the back-end: \(Errno.text(error.code))")
             }
             _ = dispatch(.both)
+        }
+    }
+
+    /// A back-end that is started together with its VMM may listen a moment later: nobody there yet is no failure while there is time.
+    private func startWhenThere(until deadline: UInt64?) throws(ShmemError) {
+        while true {
+            do throws(ShmemError) {
+                return try start()
+            } catch {
+                let next = Clock.now() &+ Frontend.pauseBetweenStarts
+                guard error.code == ENOENT || error.code == ECONNREFUSED, next < deadline ?? .max else { throw error }
+                _ = try? Readiness.wait(for: (-1, 0), until: next)
+            }
         }
     }
 

@@ -14,6 +14,11 @@ public struct FrontendOptions {
     public var queues: UInt32 = 1
     /// How long the back-end may take to answer a request, in milliseconds.
     public var requestTimeout: UInt32 = 10_000
+    /// How long a blocking call may take as a whole, in milliseconds, be it many requests; 0: as long as its requests may. What has not
+    /// ended by then ends the connection, as a request without an answer does.
+    public var callTimeout: UInt32 = 0
+    /// The device has no state but its queues', so it can be migrated without DEVICE_STATE.
+    public var isStateless = false
     /// How long a message that has begun may take to arrive whole, in milliseconds.
     public var messageTimeout: UInt32 = 5_000
     /// How large the configuration space may be, in bytes.

@@ -56,25 +56,6 @@ public struct FrontendQueue {
     }
 }
 
-extension FrontendQueue {
-    /// A back-end that is gone can't tell where it stopped: what it has not used is to be taken anew, and the used ring's index says
-    /// where that begins. Returns why that can't be read; nil: it was.
-    mutating func goOnFromUsed() -> Errno? {
-        var index: UInt16 = 0
-        guard let ring = UnsafeMutableRawPointer(bitPattern: UInt(used &+ 2)) else { return Errno(EFAULT) }
-        do throws(Errno) {
-            let copied = try withUnsafeMutableBytes(of: &index) { bytes throws(Errno) in
-                try bytes.baseAddress.map { start throws(Errno) in try MemoryCalls.copy(from: ring, to: start, 2) }
-            }
-            guard copied == 2 else { return Errno(EFAULT) }
-        } catch {
-            return error
-        }
-        base = index
-        return nil
-    }
-}
-
 // MARK: Messages about queues
 
 extension FrontendQuestion where Answer == Void {

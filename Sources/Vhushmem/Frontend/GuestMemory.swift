@@ -39,6 +39,16 @@ public struct GuestMemory {
             guestAddress: guestAddress, length: length, userAddress: userAddress, fd: fd, fileOffset: fileOffset, mapping: nil)
     }
 
+    /// Another range of the file of `other`, whose descriptor both use: a guest may have hundreds of ranges of one file. Throws EINVAL.
+    init(
+        guestAddress: UInt64, length: UInt64, userAddress: UInt64, fileOffset: UInt64, inFileOf other: GuestMemory
+    ) throws(ShmemError) {
+        try GuestMemory.check(guestAddress, length, userAddress, fileOffset)
+        let region = MemoryTableRegion(
+            guestAddress: guestAddress, length: length, userAddress: userAddress, fileOffset: fileOffset)
+        range = Range(region, nil, other.range.file, other.range.identity)
+    }
+
     /// A live mapping of a region that keeps files, at `guestAddress` in the guest.
     init(_ mapping: Mapping, at guestAddress: UInt64) throws(ShmemError) {
         let it = mapping.description
@@ -58,11 +68,7 @@ public struct GuestMemory {
     private init(
         guestAddress: UInt64, length: UInt64, userAddress: UInt64, fd: Int32, fileOffset: UInt64, mapping: Mapping?
     ) throws(ShmemError) {
-        guard length > 0, ByteRange(start: guestAddress, length: length) != nil,
-            ByteRange(start: userAddress, length: length) != nil, ByteRange(start: fileOffset, length: length) != nil
-        else {
-            throw ShmemError(EINVAL, "\(hex(length)) bytes at the guest's \(hex(guestAddress)) are no range of memory")
-        }
+        try GuestMemory.check(guestAddress, length, userAddress, fileOffset)
         do throws(Errno) {
             let file = SharedDescriptor(try FileDescriptor.duplicate(fd))
             let region = MemoryTableRegion(
@@ -70,6 +76,16 @@ public struct GuestMemory {
             range = Range(region, mapping, file, try FileStatus(of: fd).identity)
         } catch {
             throw ShmemError(error.code, "looking at the descriptor of guest memory: \(Errno.text(error.code))")
+        }
+    }
+
+    private static func check(
+        _ guestAddress: UInt64, _ length: UInt64, _ userAddress: UInt64, _ fileOffset: UInt64
+    ) throws(ShmemError) {
+        guard length > 0, ByteRange(start: guestAddress, length: length) != nil,
+            ByteRange(start: userAddress, length: length) != nil, ByteRange(start: fileOffset, length: length) != nil
+        else {
+            throw ShmemError(EINVAL, "\(hex(length)) bytes at the guest's \(hex(guestAddress)) are no range of memory")
         }
     }
 

@@ -110,6 +110,7 @@ extension Frontend {
                 socket: FileDescriptor(owning: ours), device: device, messageTimeout: UInt64(options.messageTimeout) &* 1000,
                 counters: history.counters)
             made.isNegotiated = protocolFeatures.contains(shmem)
+            made.speaksFirstFlags = options.shmemBit == ProtocolFeatures.firstShmemBit
             made.others = { [unowned(unsafe) self] in carryOut($0) }
             connection.channel = made
             history.channelLoss = nil

@@ -40,6 +40,8 @@ public struct ProtocolFeatures: OptionSet, Sendable {
     /// settle which is meant, so the caller does, and then that bit has no other meaning.
     static let shmemBit: UInt32 = 22
     static let legacyShmemBits: ClosedRange<UInt32> = 20...21
+    /// What the first versions of the series had. The flags of a map were others there too.
+    static let firstShmemBit: UInt32 = 20
 
     /// The feature that says that there are shared memory regions. `bit` is 22, or 20 or 21 with old peers.
     public static func shmem(bit: UInt32) -> ProtocolFeatures {

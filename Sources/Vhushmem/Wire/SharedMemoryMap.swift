@@ -20,6 +20,14 @@ struct SharedMemoryMap: Equatable {
         self.flags = flags
     }
 
+    /// The flags as today's, where the peer speaks the first versions of the series (SHMEM as bit 20): there bit 0 asks for reading and
+    /// bit 1 for writing.
+    @inline(never)
+    mutating func translateFirstFlags() {
+        let writes = flags & 2 != 0
+        flags = flags & ~3 | (writes ? SharedMemoryMap.readWrite : 0)
+    }
+
     /// nil unless the payload is exactly as long as it has to be. The padding is ignored, as padding is.
     @inline(__always)
     init?(_ payload: UnsafeRawBufferPointer) {
