@@ -26,16 +26,23 @@ public enum ChannelEvent: Sendable {
 
 /// The back-end channel alone, for a VMM that has a vhost-user front-end of its own: serves SHMEM_MAP and SHMEM_UNMAP on a device, and
 /// hands every other request to `onRequest`. One thread at a time; the device may be used from any thread.
-public final class Channel: Pollable {
+public final class Channel: Pollable, EventTelling {
     /// Where mappings are made.
     public let device: Device
-    /// Called with no lock held; it may call anything of the channel.
-    public var onEvent: ((Channel, ChannelEvent) -> Void)?
+    /// Called with no lock held; it may call anything of the channel. Events that came before it was first set are told to it; they wait up
+    /// to a bound.
+    public var onEvent: ((Channel, ChannelEvent) -> Void)? {
+        didSet {
+            events.callbackChanged(isSet: onEvent != nil)
+            watch()
+        }
+    }
     /// Carries out requests that are not about mappings, before they are answered. Without it they are refused.
     public var onRequest: ((Channel, OtherRequest) -> RequestAnswer)? {
         didSet { handOverOthers() }
     }
 
+    var events = EventQueue<ChannelEvent>()
     private let options: ChannelOptions
     private var alarm: Alarm?
     private(set) var channel: BackendChannel?
@@ -77,7 +84,8 @@ public final class Channel: Pollable {
 
     /// The back-end has not gone.
     public var isOpen: Bool { channel != nil }
-    var isOver: Bool { channel == nil }
+    var hasEnded: Bool { channel == nil }
+    var isOver: Bool { hasEnded && !events.hasWaiting }
 
     private func handOverOthers() {
         guard onRequest != nil else {
@@ -93,11 +101,17 @@ public final class Channel: Pollable {
 
     var pollTargets: PollTargets {
         var targets = PollTargets()
-        guard let channel else { return targets }
-        targets.first = channel.pollTarget
-        targets.alarm = alarm.map { PollTargets.Target(fd: $0.fd, events: Int16(POLLIN)) }
-        if !channel.stream.hasUnsent { targets.deadline = channel.hasMore ? 0 : channel.stream.deadline }
-        targets.deadline = earliest(targets.deadline, device.state.careDeadline)
+        if let channel {
+            targets.alarm = alarm.map { PollTargets.Target(fd: $0.fd, events: Int16(POLLIN)) }
+            targets.deadline = device.state.careDeadline
+            if !events.isFull {
+                targets.first = channel.pollTarget
+                if !channel.stream.hasUnsent {
+                    targets.deadline = channel.hasMore ? 0 : earliest(targets.deadline, channel.stream.deadline)
+                }
+            }
+        }
+        if events.hasDue || (events.newsWait && !events.isFull) { targets.deadline = 0 }
         return targets
     }
 
@@ -108,26 +122,35 @@ public final class Channel: Pollable {
     }
 
     func dispatch(_ ready: ReadyTargets) -> Int32 {
-        if alarm?.wasRaised() == true { tellNews() }
-        if device.state.careDeadline != nil {
-            device.care()
-            if alarm?.wasRaised() == true { tellNews() }
+        if events.hasDue { tellWaiting() }
+        if channel != nil {
+            if alarm?.wasRaised() == true || events.newsWait { tellNews() }
+            if device.state.careDeadline != nil {
+                device.care()
+                if alarm?.wasRaised() == true { tellNews() }
+            }
         }
         guard let channel else { return -ENOTCONN }
-        let (count, lost) = channel.serve(reports: onEvent != nil) { onEvent?(self, .served($0)) }
+        let bound = events.isTelling ? Int32(clamping: events.room) : BackendChannel.requestsPerDispatch
+        let (count, lost) = channel.serve(
+            atMost: min(bound, BackendChannel.requestsPerDispatch), reports: events.isWanted
+        ) { announce(.served($0)) }
         if let lost, self.channel === channel {
             loss = lost
             drop()
-            onEvent?(self, .lost(lost))
+            announce(.lost(lost))
         }
+        if events.hasDue { tellWaiting() }
         watch()
         return count
     }
 
     private func tellNews() {
+        events.newsWait = false
         device.forEachNews { news in
-            onEvent?(self, news.isBroken ? .broken(news.mapping) : .healed(news.mapping))
-            return channel != nil
+            announce(news.isBroken ? .broken(news.mapping) : .healed(news.mapping))
+            if events.isFull { events.newsWait = true }
+            return channel != nil && !events.isFull
         }
     }
 
@@ -165,6 +188,8 @@ public final class Channel: Pollable {
         device.unmapAll()
         watch()
     }
+
+    func callBack(_ event: ChannelEvent) { onEvent?(self, event) }
 
     /// Closes the channel without an event and lets every loop go.
     public func close() {

@@ -96,3 +96,65 @@ extension EventQueue.Delivery {
         return false
     }
 }
+
+/// A session that tells its program of events. A callback is never called inside a callback.
+protocol EventTelling: AnyObject {
+    associatedtype Event
+    var events: EventQueue<Event> { get set }
+    /// Calls the program's callback, if there is one.
+    func callBack(_ event: Event)
+    /// There is nothing to wait for any more.
+    var hasEnded: Bool { get }
+}
+
+extension EventTelling {
+    /// Tells an event, at once if no callback runs and nothing waits before it.
+    @inline(__always)
+    func announce(_ event: Event) {
+        guard events.isIdle, events.callback == .set else { return events.keep(event) }
+        events.begin()
+        callBack(event)
+        finishTelling()
+    }
+
+    /// Calls the completion of something that the program began, as soon as no callback runs.
+    func complete(_ completion: @escaping () -> Void) {
+        guard events.isIdle || (events.callback != .set && !events.isTelling) else {
+            return events.keep(completion: completion)
+        }
+        events.begin()
+        completion()
+        finishTelling()
+    }
+
+    /// Tells what waits, up to a bound.
+    @inline(never)
+    func tellWaiting() {
+        var told = 0
+        while told < EventQueue<Event>.mostInATurn, let delivery = events.take() {
+            told = told &+ 1
+            tell(delivery)
+        }
+    }
+
+    private func tell(_ delivery: EventQueue<Event>.Delivery) {
+        events.begin()
+        switch delivery {
+        case .event(let event): callBack(event)
+        case .completion(let completion): completion()
+        }
+        events.end()
+    }
+
+    /// A callback has returned. If it freed the session, no loop will tell what still waits: the completions of what was under way.
+    @inline(__always)
+    private func finishTelling() {
+        events.end()
+        if events.hasDue, hasEnded { tellAll() }
+    }
+
+    @inline(never)
+    private func tellAll() {
+        while let delivery = events.take() { tell(delivery) }
+    }
+}
