@@ -59,14 +59,14 @@ VHUSHMEM_API vhushmem_channel *vhushmem_channel_new(int fd, vhushmem_device *dev
 VHUSHMEM_API void vhushmem_channel_free(vhushmem_channel *channel);
 
 /**
- * Called from dispatch, with no lock held: MAP, UNMAP and OTHER_REQUEST after their answer, BROKEN, and
- * CHANNEL_LOST at the end. It may call any
- * function of the channel and may free it.
+ * Called from dispatch, with no lock held: MAP, UNMAP and OTHER_REQUEST after their answer, BROKEN and HEALED, and CHANNEL_LOST at the end.
+ * It may call any function of the channel, turn the main loop, and free the channel. Callbacks never nest: what comes while one runs waits
+ * until it has returned, as in frontend.h.
  */
 typedef void (*vhushmem_channel_event_fn)(vhushmem_channel *channel, const vhushmem_event *event, void *user_data);
 
 /**
- * Have events reported.
+ * Have events reported. Events that came before the first callback was set are told to it, up to 1,024.
  *
  * @param fn         NULL: no more.
  * @param user_data  handed to fn.

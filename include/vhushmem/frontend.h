@@ -87,8 +87,12 @@ typedef struct vhushmem_event {
 } vhushmem_event;
 
 /**
- * Called from start, connect, reset and dispatch, with no lock held. It may call any function of the front-end and may free it.
- * The pointer `event` and what it points to are good during the call only.
+ * Called from dispatch, and from any call that finds out about an event, with no lock held. It may call any function of the front-end,
+ * turn the main loop, and free the front-end. The pointer `event` and what it points to are good during the call only.
+ *
+ * Callbacks of a front-end never nest. What comes while one of them runs (this one, or that of a request) waits until it has returned, in
+ * order; while 1,024 events wait, no more is taken from the back-end. So a callback does not wait for another event. It may wait for what
+ * a function tells: vhushmem_frontend_is_ready, the number of mappings.
  */
 typedef void (*vhushmem_event_fn)(vhushmem_frontend *frontend, const vhushmem_event *event, void *user_data);
 
@@ -124,7 +128,8 @@ VHUSHMEM_API vhushmem_frontend *vhushmem_frontend_new_fd(int fd, const vhushmem_
 VHUSHMEM_API void vhushmem_frontend_free(vhushmem_frontend *frontend);
 
 /**
- * Have events reported.
+ * Have events reported. Events that came before the first callback was set are told to it; of more than 1,024 the oldest are dropped, and
+ * vhushmem_region_next_mapping lists what is mapped.
  *
  * @param fn         NULL: no more.
  * @param user_data  handed to fn.

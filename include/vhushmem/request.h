@@ -18,6 +18,7 @@
  *          -EDEADLK     called inside region_add or region_del of a MemoryListener, while the back-end waits (blocking form only);
  *          -EIO         the back-end refused;
  *          -EPROTO      the answer makes no sense;
+ *          -ENOBUFS     1,024 requests wait already (the `_async` functions alone);
  *          -ETIMEDOUT   no answer came in time, and the connection is over;
  *          -EFAULT      a pointer that must not be NULL is.
  *
@@ -38,7 +39,11 @@ typedef struct vhushmem_reply {
     size_t payload_size; /**< bytes */
 } vhushmem_reply;
 
-/** Called once. It may call any function of the front-end and may free it. */
+/**
+ * Called once: from a later dispatch, from the call itself if the answer is known at once, or from vhushmem_frontend_free. It may call any
+ * function of the front-end and may free it. It is never called inside another callback of the front-end: it waits until that has
+ * returned.
+ */
 typedef void (*vhushmem_reply_fn)(vhushmem_frontend *frontend, const vhushmem_reply *reply, void *user_data);
 
 /** flags of the generic request. */
