@@ -164,5 +164,5 @@ package func vhushmem_backend_log_write(_ backend: OpaquePointer?, _ guest_addr:
 package func vhushmem_backend_user_memory(
     _ backend: OpaquePointer?, _ user_addr: UInt64, _ len: UInt64
 ) -> UnsafeMutableRawPointer? {
-    object(backend, Backend.self)?.memory.host(atUser: user_addr, length: len)
+    object(backend, Backend.self)?.guestMemory(atUser: user_addr, length: len)
 }

@@ -28,11 +28,11 @@ extension Backend {
     func whileAsking<Result>(
         if isAgreed: Bool, _ body: (MessageStream) throws(Errno) -> Result
     ) throws(Errno) -> Result {
-        guard !isAsking else { throw Errno(EBUSY) }
-        guard isAgreed, let channel else { throw Errno(ENOTCONN) }
-        isAsking = true
+        guard !work.contains(.asking) else { throw Errno(EBUSY) }
+        guard isAgreed, let channel = connection?.channel else { throw Errno(ENOTCONN) }
+        work.insert(.asking)
         defer {
-            isAsking = false
+            work.remove(.asking)
             watch()
         }
         return try body(channel)
@@ -93,15 +93,9 @@ extension Backend {
         _ id: UInt32, _ payload: UnsafeRawBufferPointer, fd: Int32?, needsReply: Bool, on channel: MessageStream
     ) throws(Errno) -> Int32 {
         let deadline = answerDeadline
+        let flags = MessageHeader.version | (needsReply ? MessageHeader.needReplyBit : 0)
         while true {
-            let size = MessageHeader.size &+ payload.count
-            let sending = withUnsafeTemporaryAllocation(byteCount: size, alignment: 8) { message in
-                let flags = MessageHeader.version | (needsReply ? MessageHeader.needReplyBit : 0)
-                MessageHeader(request: id, flags: flags, size: UInt32(clamping: payload.count)).encode(into: message)
-                UnsafeMutableRawBufferPointer(rebasing: message[MessageHeader.size...]).copyMemory(from: payload)
-                return channel.send(UnsafeRawBufferPointer(message), descriptor: fd)
-            }
-            switch sending {
+            switch channel.send(id, flags: flags, payload, descriptor: fd) {
             case .done:
                 while channel.hasUnsent {
                     try wait(for: channel, POLLOUT, until: deadline)
@@ -147,29 +141,29 @@ extension Backend {
     /// Waits for the channel, and serves the front-end meanwhile: it may be waiting for a reply of ours before it looks at what we
     /// ask, as QEMU does. Not from within such a reply, whose turn comes first.
     private func wait(for channel: MessageStream, _ events: Int32, until deadline: UInt64) throws(Errno) {
-        let main = isServing ? nil : self.main
+        let main = work.contains(.serving) ? nil : connection?.main
         // Looked at each time: a front-end that always has something else to say gains no time by that.
         guard Clock.now() < deadline else {
             // What became of the request is not known, and a late answer would be taken for the next one's.
             throw lost(Errno(ETIMEDOUT))
         }
         if let main, !main.hasUnsent, main.hasBufferedMessage {
-            serveOne(main)
+            serveOne()
         } else {
             let wanted = main?.hasUnsent == true ? POLLOUT : POLLIN
             let ready = try Readiness.which(
                 (channel.fd, Int16(events)), (main?.fd ?? -1, Int16(wanted)), until: deadline)
             // An answer that is there counts, though the front-end may have left behind it.
             if ready.contains(.first) { return }
-            if let main, !ready.isEmpty { serveOne(main) }
+            if main != nil, !ready.isEmpty { serveOne() }
         }
         // The front-end may be gone, or a callback may have ended the connection.
-        guard self.channel === channel else { throw Errno(ECONNRESET) }
+        guard connection?.channel === channel else { throw Errno(ECONNRESET) }
     }
 
     /// The channel can't be used any more.
     private func lost(_ error: Errno) -> Errno {
-        channel = nil
+        connection?.channel = nil
         return error.code == EPIPE ? Errno(ECONNRESET) : error
     }
 }

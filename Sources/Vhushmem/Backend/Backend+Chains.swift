@@ -8,12 +8,12 @@ extension Backend {
     /// Where this process has a range of guest memory; nil: it is not all in one range that the front-end has told of. Good until the
     /// next dispatch.
     public func guestMemory(at guestAddress: UInt64, length: UInt64) -> UnsafeMutableRawPointer? {
-        memory.host(at: guestAddress, length: length)
+        connection?.memory.host(at: guestAddress, length: length)
     }
 
     /// The same for an address of the front-end's process.
     func guestMemory(atUser address: UInt64, length: UInt64) -> UnsafeMutableRawPointer? {
-        memory.host(atUser: address, length: length)
+        connection?.memory.host(atUser: address, length: length)
     }
 
     /// Whether a queue runs: started, enabled, not broken, and the event has told so.
@@ -46,7 +46,7 @@ extension Backend {
         case .notNow: throw ShmemError(EAGAIN, "the rings of queue \(queue.index) are not in guest memory now")
         case .broken(let fault): throw fault.error(of: queue.index)
         }
-        if chain.queue.log != nil { logCall?.signal() }
+        if chain.queue.log != nil { connection?.logCall?.signal() }
         guard chain.queue.hasRoomAgain() else { return }
         look(at: queue)
         watch()

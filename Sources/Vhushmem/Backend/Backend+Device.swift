@@ -53,29 +53,29 @@ extension Backend {
 
     /// SET_STATUS. One of 0 stops the queues; the mappings stay, which is for the front-end to say. What the device does not take
     /// changes nothing, as a driver expects of FEATURES_OK; a reset can't be refused.
-    func takeStatus(_ value: UInt64?) -> BackendAnswer {
-        guard let value, let status = UInt8(exactly: value) else { return .refused(EINVAL) }
+    func takeStatus(_ value: UInt64, _ connection: BackendConnection) -> BackendAnswer {
+        guard let status = UInt8(exactly: value) else { return .refused(EINVAL) }
         if status == 0 {
             stopQueues()
             // A device that is reset begins without; who wants to go on from the area gives it again.
-            inflight = nil
+            connection.inflight = nil
         }
-        let before = self.status
-        self.status = status
+        let before = connection.status
+        connection.status = status
         let result = handlers.status?(self, status) ?? 0
-        if result < 0, status != 0 { self.status = before }
+        if result < 0, status != 0 { connection.status = before }
         return BackendAnswer(result: result)
     }
 
     /// GET_INFLIGHT_FD: an area of no bytes, without a descriptor, where there can be none.
-    func makeInflight(_ payload: UnsafeRawBufferPointer) -> BackendAnswer {
+    func makeInflight(_ payload: UnsafeRawBufferPointer, _ connection: BackendConnection) -> BackendAnswer {
         guard var area = InflightArea(payload) else { return .malformed }
         area.length = 0
         var descriptor: SharedDescriptor?
         if area.queues > 0, UInt32(area.queues) <= options.queues, UInt64(area.queueSize).isPowerOfTwo {
             do throws(Errno) {
-                let made = try InflightFile.make(queues: area.queues, queueSize: area.queueSize, alarm: useAlarm())
-                inflight = made.file
+                let made = try InflightFile.make(queues: area.queues, queueSize: area.queueSize, alarm: connection.useAlarm())
+                connection.inflight = made.file
                 area = made.file.area
                 descriptor = made.fd
             } catch {
@@ -88,10 +88,11 @@ extension Backend {
     }
 
     /// SET_INFLIGHT_FD: for queues that are started from now on.
-    func takeInflight(_ payload: UnsafeRawBufferPointer, _ main: MessageStream) -> BackendAnswer {
+    func takeInflight(_ payload: UnsafeRawBufferPointer, _ connection: BackendConnection) -> BackendAnswer {
         guard let area = InflightArea(payload) else { return .malformed }
         return BackendAnswer { () throws(Errno) in
-            inflight = try InflightFile.map(area, fd: main.firstDescriptor ?? -1, alarm: useAlarm())
+            connection.inflight = try InflightFile.map(
+                area, fd: connection.main.firstDescriptor ?? -1, alarm: connection.useAlarm())
         }
     }
 
@@ -103,9 +104,9 @@ extension Backend {
     }
 
     /// SET_DEVICE_STATE_FD: what the reply says can only be that it was begun, or not. The descriptor is always the front-end's.
-    func transferState(_ payload: UnsafeRawBufferPointer, _ main: MessageStream) -> BackendAnswer {
+    func transferState(_ payload: UnsafeRawBufferPointer, _ connection: BackendConnection) -> BackendAnswer {
         guard let transfer = DeviceStateTransfer(payload) else { return .refused(EINVAL) }
-        guard let handler = handlers.transferState, let fd = main.takeFirstDescriptor()?.release() else {
+        guard let handler = handlers.transferState, let fd = connection.main.takeFirstDescriptor()?.release() else {
             return .refused(EOPNOTSUPP)
         }
         let result = handler(self, transfer.direction == .load, fd)

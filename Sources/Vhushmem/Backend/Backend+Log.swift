@@ -5,14 +5,13 @@ import CLinux
 // MARK: What the front-end says about logging
 
 extension Backend {
-    var isLogging: Bool { features & ProtocolFeatures.logAll != 0 }
-
     /// SET_LOG_BASE: in the place of what was told before.
-    func takeLog(_ payload: UnsafeRawBufferPointer, _ main: MessageStream) -> BackendAnswer {
+    func takeLog(_ payload: UnsafeRawBufferPointer, _ connection: BackendConnection) -> BackendAnswer {
         guard let area = LogArea(payload) else { return .malformed }
         do throws(Errno) {
-            log = try WriteLog.map(area, fd: main.firstDescriptor ?? -1, alarm: useAlarm())
-            logChanged()
+            connection.log = try WriteLog.map(
+                area, fd: connection.main.firstDescriptor ?? -1, alarm: connection.useAlarm())
+            logChanged(connection)
             return .value(0)
         } catch {
             return .refused(error.code)
@@ -20,25 +19,26 @@ extension Backend {
     }
 
     /// SET_LOG_FD
-    func takeLogDescriptor(_ main: MessageStream) -> BackendAnswer {
-        guard let eventfd = takeEventfd(main) else { return .refused(EINVAL) }
-        logCall = eventfd
+    func takeLogDescriptor(_ connection: BackendConnection) -> BackendAnswer {
+        guard let eventfd = takeEventfd(connection.main) else { return .refused(EINVAL) }
+        connection.logCall = eventfd
         return .done
     }
 
     /// Where the queues' writes are noted from now on.
-    func logChanged() {
-        for queue in queues { logChanged(of: queue) }
+    func logChanged(_ connection: BackendConnection) {
+        for queue in queues { logChanged(of: queue, connection) }
     }
 
-    func logChanged(of queue: BackendQueue) {
-        queue.ring?.noteWrites(in: isLogging ? log : nil, usedRing: queue.setup.addresses?.loggedUsedRing)
+    func logChanged(of queue: BackendQueue, _ connection: BackendConnection) {
+        queue.ring?.noteWrites(
+            in: connection.isLogging ? connection.log : nil, usedRing: queue.setup.addresses?.loggedUsedRing)
     }
 
     /// The device has written to guest memory by itself.
     public func logWrite(at guestAddress: UInt64, length: UInt64) {
-        guard isLogging, let log else { return }
+        guard let connection, connection.isLogging, let log = connection.log else { return }
         log.note(guestAddress, length)
-        logCall?.signal()
+        connection.logCall?.signal()
     }
 }

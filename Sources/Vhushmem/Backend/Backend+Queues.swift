@@ -6,38 +6,39 @@ import CLinux
 
 extension Backend {
     /// SET_MEM_TABLE: all of guest memory, in the place of what was told before.
-    func takeMemoryTable(_ payload: UnsafeRawBufferPointer, _ main: MessageStream) -> BackendAnswer {
+    func takeMemoryTable(_ payload: UnsafeRawBufferPointer, _ connection: BackendConnection) -> BackendAnswer {
+        let main = connection.main
         guard let table = MemoryTable(payload), main.descriptorCount == table.regions.count else { return .malformed }
         return BackendAnswer { () throws(Errno) in
             var all = BackendMemory()
             for (index, region) in table.regions.enumerated() {
                 all = try all.adding(
-                    GuestRange.map(region, fd: main.descriptor(at: index) ?? -1, alarm: useAlarm()))
+                    GuestRange.map(region, fd: main.descriptor(at: index) ?? -1, alarm: connection.useAlarm()))
             }
-            useMemory(all)
+            useMemory(all, connection)
         }
     }
 
     /// ADD_MEM_REG
-    func addMemory(_ payload: UnsafeRawBufferPointer, _ main: MessageStream) -> BackendAnswer {
+    func addMemory(_ payload: UnsafeRawBufferPointer, _ connection: BackendConnection) -> BackendAnswer {
         guard let region = SingleMemoryRegion(payload)?.region else { return .malformed }
         return BackendAnswer { () throws(Errno) in
             let range = try GuestRange.map(
-                region, fd: main.firstDescriptor ?? -1, alarm: useAlarm())
-            useMemory(try memory.adding(range))
+                region, fd: connection.main.firstDescriptor ?? -1, alarm: connection.useAlarm())
+            useMemory(try connection.memory.adding(range), connection)
         }
     }
 
     /// REM_MEM_REG
-    func removeMemory(_ payload: UnsafeRawBufferPointer) -> BackendAnswer {
+    func removeMemory(_ payload: UnsafeRawBufferPointer, _ connection: BackendConnection) -> BackendAnswer {
         guard let region = SingleMemoryRegion(payload)?.region else { return .malformed }
-        guard let left = memory.removing(region) else { return .refused(ENOENT) }
-        useMemory(left)
+        guard let left = connection.memory.removing(region) else { return .refused(ENOENT) }
+        useMemory(left, connection)
         return .done
     }
 
-    private func useMemory(_ memory: BackendMemory) {
-        self.memory = memory
+    private func useMemory(_ memory: BackendMemory, _ connection: BackendConnection) {
+        connection.memory = memory
         for queue in queues where queue.ring?.memoryChanged(to: memory) == true {
             _ = try? notify(queue: queue.index)
             look(at: queue)
@@ -46,7 +47,7 @@ extension Backend {
 
     /// SET_VRING_NUM, SET_VRING_BASE, SET_VRING_ENABLE, GET_VRING_BASE, SET_VRING_ENDIAN, VRING_KICK
     func takeVringState(
-        _ request: FrontendRequest, _ payload: UnsafeRawBufferPointer
+        _ request: FrontendRequest, _ payload: UnsafeRawBufferPointer, _ connection: BackendConnection
     ) -> BackendAnswer {
         guard let state = VringState(payload) else { return .malformed }
         guard let queue = queue(Int(clamping: state.queue)) else { return .refused(EINVAL) }
@@ -76,11 +77,11 @@ extension Backend {
             guard state.number <= 1 else { return .refused(EINVAL) }
             queue.setup.isEnabled = state.number == 1
         }
-        return refreshed(queue)
+        return refreshed(queue, connection)
     }
 
     /// SET_VRING_ADDR
-    func takeVringAddresses(_ payload: UnsafeRawBufferPointer) -> BackendAnswer {
+    func takeVringAddresses(_ payload: UnsafeRawBufferPointer, _ connection: BackendConnection) -> BackendAnswer {
         guard let addresses = VringAddresses(payload) else { return .malformed }
         guard let queue = queue(Int(clamping: addresses.queue)), addresses.flags & ~VringAddresses.logsUsedRing == 0 else {
             return .refused(EINVAL)
@@ -88,21 +89,22 @@ extension Backend {
         if queue.ring != nil {
             guard queue.setup.addresses?.hasRings(of: addresses) == true else { return .refused(EBUSY) }
             queue.setup.addresses = addresses
-            logChanged(of: queue)
+            logChanged(of: queue, connection)
             return .done
         }
         let size = queue.setup.size
-        if size > 0, !memory.ranges.isEmpty, RingMemory(size: size, addresses, in: memory) == nil {
+        if size > 0, !connection.memory.ranges.isEmpty, RingMemory(size: size, addresses, in: connection.memory) == nil {
             return .refused(EINVAL)
         }
         queue.setup.addresses = addresses
-        return refreshed(queue)
+        return refreshed(queue, connection)
     }
 
     /// SET_VRING_KICK, SET_VRING_CALL, SET_VRING_ERR
     func takeVringDescriptor(
-        _ request: FrontendRequest, _ payload: UnsafeRawBufferPointer, _ main: MessageStream
+        _ request: FrontendRequest, _ payload: UnsafeRawBufferPointer, _ connection: BackendConnection
     ) -> BackendAnswer {
+        let main = connection.main
         guard let value = payload.integer(at: 0, as: UInt64.self), let vring = VringDescriptor(value),
             main.descriptorCount == (vring.hasDescriptor ? 1 : 0)
         else { return .malformed }
@@ -119,7 +121,7 @@ extension Backend {
             if queue.owesCall, let eventfd { queue.owesCall = !eventfd.signal() }
         default: queue.setup.err = eventfd
         }
-        return refreshed(queue)
+        return refreshed(queue, connection)
     }
 
     /// A queue that runs goes on with another kick. The one before may have been signalled and not read.
@@ -146,7 +148,7 @@ extension Backend {
         return SharedDescriptor(descriptor)
     }
 
-    private func refreshed(_ queue: BackendQueue) -> BackendAnswer {
-        BackendAnswer { () throws(Errno) in try refresh(queue) }
+    private func refreshed(_ queue: BackendQueue, _ connection: BackendConnection) -> BackendAnswer {
+        BackendAnswer { () throws(Errno) in try refresh(queue, connection) }
     }
 }

@@ -8,6 +8,8 @@ enum BackendAnswer {
     case value(UInt64)
     case bytes([UInt8], descriptor: SharedDescriptor? = nil)
     case done
+    /// Done; and the device is told of its reset when the front-end has the answer.
+    case reset
     /// A positive errno value.
     case refused(Int32)
     /// It is not what a front-end that knows the protocol sends.
@@ -30,65 +32,76 @@ enum BackendAnswer {
 
 /// What a front-end asks on the main socket.
 extension Backend {
-    /// Serves one message. What it returns ends the connection.
-    func take(_ header: MessageHeader, _ payload: UnsafeRawBufferPointer, _ main: MessageStream) -> ShmemError? {
-        if header.isReply { return ShmemError(EPROTO, "the front-end sent a reply that nobody asked for") }
+    /// Serves one message. Returns whether the device was reset, of which it is still to be told. Throws what ends the connection.
+    func take(
+        _ header: MessageHeader, _ payload: UnsafeRawBufferPointer, _ connection: BackendConnection
+    ) throws(ShmemError) -> Bool {
+        if header.isReply { throw ShmemError(EPROTO, "the front-end sent a reply that nobody asked for") }
         guard let request = FrontendRequest(rawValue: header.request), request.form.isServed else {
-            return refuse(header, EOPNOTSUPP, "request \(header.request)")
+            try refuse(header, EOPNOTSUPP, "request \(header.request)", isOwedAnswer(header, connection), connection)
+            return false
         }
         let form = request.form
+        let main = connection.main
         var answer = BackendAnswer.malformed
-        if !isAgreed(on: request) {
+        if !isAgreed(on: request, connection) {
             answer = .refused(EOPNOTSUPP)
         } else if form.payload.contains(payload.count), form.descriptors.contains(main.descriptorCount),
             !main.descriptorsWereTruncated
         {
-            answer = self.answer(request, payload, main)
+            answer = self.answer(request, payload, connection)
         }
         // A callback may have ended the connection meanwhile.
-        guard self.main === main else { return nil }
+        guard self.connection === connection else { return false }
         switch answer {
-        case .value(let value): return reply(header, value)
-        case .bytes(let bytes, let descriptor): return bytes.withUnsafeBytes { reply(header, $0, descriptor: descriptor?.fd) }
-        case .done: return acknowledge(header, 0)
+        case .value(let value): try reply(header, value, connection)
+        case .bytes(let bytes, let descriptor):
+            try requireSent(bytes.withUnsafeBytes { reply(header, $0, descriptor: descriptor?.fd, connection) })
+        case .done: try acknowledge(header, connection)
+        case .reset:
+            try acknowledge(header, connection)
+            return true
         case .refused(let code):
             // Where the reply is a number anyway, an error would be taken for one.
-            if hasOwnReply(request) { return refused(code, "\(request.name)") }
-            return refuse(header, code, "\(request.name)")
+            let canTell = !hasOwnReply(request, connection) && isOwedAnswer(header, connection)
+            try refuse(header, code, "\(request.name)", canTell, connection)
         case .malformed:
-            return ShmemError(
+            throw ShmemError(
                 EPROTO,
                 "the front-end sent \(request.name) with \(payload.count) bytes of payload and"
                     + " \(main.descriptorCount) file descriptors, which it can't have")
         }
+        return false
     }
 
     /// Whether what a request needs was negotiated.
-    private func isAgreed(on request: FrontendRequest) -> Bool {
-        if request == .setVringEnable { return features & ProtocolFeatures.virtioFeature != 0 }
-        return protocolFeatures.isSuperset(of: request.neededFeature(shmem: shmem))
+    private func isAgreed(on request: FrontendRequest, _ connection: BackendConnection) -> Bool {
+        if request == .setVringEnable { return connection.features & ProtocolFeatures.virtioFeature != 0 }
+        return connection.protocolFeatures.isSuperset(of: request.neededFeature(shmem: shmem))
     }
 
     /// SET_LOG_BASE has none where no log can be given.
-    private func hasOwnReply(_ request: FrontendRequest) -> Bool {
-        request.hasOwnReply && (request != .setLogBase || isAgreed(on: request))
+    private func hasOwnReply(_ request: FrontendRequest, _ connection: BackendConnection) -> Bool {
+        request.hasOwnReply && (request != .setLogBase || isAgreed(on: request, connection))
     }
 
     /// Payload and descriptors have the request's form.
-    private func answer(_ request: FrontendRequest, _ payload: UnsafeRawBufferPointer, _ main: MessageStream) -> BackendAnswer {
+    private func answer(
+        _ request: FrontendRequest, _ payload: UnsafeRawBufferPointer, _ connection: BackendConnection
+    ) -> BackendAnswer {
         let value = payload.integer(at: 0, as: UInt64.self) ?? 0
         switch request {
         case .getFeatures: return .value(offeredFeatures)
-        case .setFeatures: return takeFeatures(value)
+        case .setFeatures: return takeFeatures(value, connection)
         case .getProtocolFeatures: return .value(offeredProtocolFeatures.rawValue)
         case .setProtocolFeatures:
             guard value & ~offeredProtocolFeatures.rawValue == 0 else { return .refused(EINVAL) }
-            protocolFeatures = ProtocolFeatures(rawValue: value)
+            connection.protocolFeatures = ProtocolFeatures(rawValue: value)
             return .done
         case .getQueueNum: return .value(UInt64(options.queues))
         case .getMaxMemSlots: return .value(UInt64(BackendMemory.maximumRanges))
         case .getShmemConfig:
-            toldRegions = true
+            connection.toldRegions = true
             var bytes = [UInt8](repeating: 0, count: SharedMemoryConfig.size)
             bytes.withUnsafeMutableBytes(config.encode)
             return .bytes(bytes)
@@ -99,104 +112,98 @@ extension Backend {
             return .done
         case .resetDevice:
             stopQueues()
-            status = 0
+            connection.status = 0
             // What was taken from the rings of before is nothing to the rings that come.
-            inflight?.clear()
-            inflight = nil
-            // Told when the front-end has its answer, for whose sake the device may ask it something.
-            wasReset = true
-            return .done
-        case .setBackendReqFd: return takeChannel(main)
-        case .setMemTable: return takeMemoryTable(payload, main)
-        case .addMemReg: return addMemory(payload, main)
-        case .remMemReg: return removeMemory(payload)
+            connection.inflight?.clear()
+            connection.inflight = nil
+            return .reset
+        case .setBackendReqFd: return takeChannel(connection)
+        case .setMemTable: return takeMemoryTable(payload, connection)
+        case .addMemReg: return addMemory(payload, connection)
+        case .remMemReg: return removeMemory(payload, connection)
         case .setVringNum, .setVringBase, .getVringBase, .setVringEnable, .setVringEndian, .vringKick:
-            return takeVringState(request, payload)
-        case .setVringAddr: return takeVringAddresses(payload)
-        case .setLogBase: return takeLog(payload, main)
-        case .setLogFd: return takeLogDescriptor(main)
-        case .setVringKick, .setVringCall, .setVringErr: return takeVringDescriptor(request, payload, main)
+            return takeVringState(request, payload, connection)
+        case .setVringAddr: return takeVringAddresses(payload, connection)
+        case .setLogBase: return takeLog(payload, connection)
+        case .setLogFd: return takeLogDescriptor(connection)
+        case .setVringKick, .setVringCall, .setVringErr: return takeVringDescriptor(request, payload, connection)
         case .getConfig: return answerConfig(payload)
         case .setConfig: return takeConfig(payload)
-        case .setStatus: return takeStatus(value)
-        case .getStatus: return .value(UInt64(status))
-        case .getInflightFd: return makeInflight(payload)
-        case .setInflightFd: return takeInflight(payload, main)
+        case .setStatus: return takeStatus(value, connection)
+        case .getStatus: return .value(UInt64(connection.status))
+        case .getInflightFd: return makeInflight(payload, connection)
+        case .setInflightFd: return takeInflight(payload, connection)
         case .getSharedObject: return answerSharedObject(payload)
-        case .setDeviceStateFd: return transferState(payload, main)
+        case .setDeviceStateFd: return transferState(payload, connection)
         case .checkDeviceState: return answerStateCheck()
         default: return .refused(EOPNOTSUPP)
         }
     }
 
-    private func takeFeatures(_ value: UInt64) -> BackendAnswer {
+    private func takeFeatures(_ value: UInt64, _ connection: BackendConnection) -> BackendAnswer {
         guard value & ~offeredFeatures == 0 else { return .refused(EINVAL) }
         // A queue that is started is read and written by what was agreed on before.
-        guard (value ^ features) & ~ProtocolFeatures.logAll == 0 || !queues.contains(where: { $0.ring != nil }) else {
-            return .refused(EBUSY)
-        }
-        features = value
-        logChanged()
+        guard (value ^ connection.features) & ~ProtocolFeatures.logAll == 0 || !queues.contains(where: { $0.ring != nil })
+        else { return .refused(EBUSY) }
+        connection.features = value
+        logChanged(connection)
         // Without protocol features there is no message to enable a queue with.
         guard value & ProtocolFeatures.virtioFeature == 0 else { return .done }
         return BackendAnswer { () throws(Errno) in
             for queue in queues {
                 queue.setup.isEnabled = true
-                try refresh(queue)
+                try refresh(queue, connection)
             }
         }
     }
 
-    private func takeChannel(_ main: MessageStream) -> BackendAnswer {
+    private func takeChannel(_ connection: BackendConnection) -> BackendAnswer {
+        let main = connection.main
         // Looked at before it is taken: what is not taken is closed without lingering.
         guard let fd = main.firstDescriptor, (try? Socket.requireUnixStream(fd)) != nil, let socket = main.takeFirstDescriptor()
         else { return .malformed }
-        channel = MessageStream(socket: socket, capacity: 256, timeout: UInt64(options.answerTimeout) &* 1000)
+        connection.channel = MessageStream(socket: socket, capacity: 256, timeout: UInt64(options.answerTimeout) &* 1000)
         return .done
     }
 
     // MARK: Answers
 
-    private func reply(_ header: MessageHeader, _ value: UInt64) -> ShmemError? {
-        withUnsafeBytes(of: value) { reply(header, $0) }
-    }
-
     /// An acknowledgement, where it is owed.
-    private func acknowledge(_ header: MessageHeader, _ value: UInt64) -> ShmemError? {
-        guard header.needsReply, protocolFeatures.contains(.replyAck) else { return nil }
-        return reply(header, value)
+    private func acknowledge(_ header: MessageHeader, _ connection: BackendConnection) throws(ShmemError) {
+        if isOwedAnswer(header, connection) { try reply(header, 0, connection) }
     }
 
     /// A refusal that can't be told ends the connection: the front-end would take it for done.
-    private func refuse(_ header: MessageHeader, _ code: Int32, _ what: Sentence) -> ShmemError? {
-        guard header.needsReply, protocolFeatures.contains(.replyAck) else {
-            return refused(code, what)
+    private func refuse(
+        _ header: MessageHeader, _ code: Int32, _ what: Sentence, _ canTell: Bool, _ connection: BackendConnection
+    ) throws(ShmemError) {
+        guard canTell else {
+            throw ShmemError(code, "the front-end sent \(what.text), which is not served: \(Errno.text(code))")
         }
-        return reply(header, UInt64(bitPattern: Int64(-code)))
+        try reply(header, UInt64(bitPattern: Int64(-code)), connection)
     }
 
-    private func refused(_ code: Int32, _ what: Sentence) -> ShmemError {
-        ShmemError(code, "the front-end sent \(what.text), which is not served: \(Errno.text(code))")
+    private func isOwedAnswer(_ header: MessageHeader, _ connection: BackendConnection) -> Bool {
+        header.needsReply && connection.protocolFeatures.contains(.replyAck)
     }
 
+    private func reply(_ header: MessageHeader, _ value: UInt64, _ connection: BackendConnection) throws(ShmemError) {
+        try requireSent(withUnsafeBytes(of: value) { reply(header, $0, connection) })
+    }
+
+    /// Returns 0 or a positive errno value.
     private func reply(
-        _ header: MessageHeader, _ payload: UnsafeRawBufferPointer, descriptor: Int32? = nil
-    ) -> ShmemError? {
-        guard let main else { return nil }
-        let sending = withUnsafeTemporaryAllocation(byteCount: MessageHeader.size &+ payload.count, alignment: 8) { message in
-            MessageHeader(
-                request: header.request, flags: MessageHeader.replyFlags, size: UInt32(truncatingIfNeeded: payload.count)
-            ).encode(into: message)
-            UnsafeMutableRawBufferPointer(rebasing: message[MessageHeader.size...]).copyMemory(from: payload)
-            return main.send(UnsafeRawBufferPointer(message), descriptor: descriptor)
-        }
-        let code: Int32
-        switch sending {
-        case .done: return nil
-        case .failed(let error): code = error.code
+        _ header: MessageHeader, _ payload: UnsafeRawBufferPointer, descriptor: Int32? = nil, _ connection: BackendConnection
+    ) -> Int32 {
+        switch connection.main.send(header.request, flags: MessageHeader.replyFlags, payload, descriptor: descriptor) {
+        case .done: 0
+        case .failed(let error): error.code
         // A descriptor can't wait until a front-end that reads no replies has room for it.
-        case .later: code = ENOBUFS
+        case .later: ENOBUFS
         }
-        return ShmemError(code, "replying to the front-end: \(Errno.text(code)) (errno \(code))")
+    }
+
+    private func requireSent(_ code: Int32) throws(ShmemError) {
+        guard code == 0 else { throw ShmemError(code, "replying to the front-end: \(Errno.text(code)) (errno \(code))") }
     }
 }

@@ -7,7 +7,7 @@ import CLinux
 extension Backend {
     /// Starts or stops working on a queue, as what is known of it demands. Throws EINVAL (its rings are not in guest memory), and what
     /// waiting for its kick does.
-    func refresh(_ queue: BackendQueue) throws(Errno) {
+    func refresh(_ queue: BackendQueue, _ connection: BackendConnection) throws(Errno) {
         guard let addresses = queue.setup.runnableAddresses, queue.ring?.fault == nil else { return pause(queue) }
         guard !queue.isRunning else { return }
         // First: a queue that is refused its kick has not been started.
@@ -18,9 +18,9 @@ extension Backend {
             do throws(VirtqueueFault) {
                 queue.start(
                     try Virtqueue(
-                        index: queue.index, size: queue.setup.size, base: queue.setup.base, features: features,
-                        addresses: addresses, memory: memory,
-                        ledger: inflight?.ledger(queue: queue.index, size: queue.setup.size)))
+                        index: queue.index, size: queue.setup.size, base: queue.setup.base, features: connection.features,
+                        addresses: addresses, memory: connection.memory,
+                        ledger: connection.inflight?.ledger(queue: queue.index, size: queue.setup.size)))
             } catch {
                 unwatchKick(of: queue)
                 throw Errno(EINVAL)
@@ -29,7 +29,7 @@ extension Backend {
         // The device is told when the front-end has its answer, for whose sake it may ask the front-end something. By then there may be
         // something in the queue for which no kick comes.
         reports = .due
-        logChanged(of: queue)
+        logChanged(of: queue, connection)
     }
 
     /// No more chains are taken. The device may give back what it holds.
@@ -76,7 +76,7 @@ extension Backend {
         guard queue.isRunning else { return }
         unwatchKick(of: queue)
         queue.move(to: .broken)
-        status |= DeviceStatus.needsReset
+        connection?.status |= DeviceStatus.needsReset
         tell(queue, by: queue.setup.err, orBy: BackendRequest.vringErr)
         handlers.queue?(self, queue.index, .broken(fault.error(of: queue.index)))
     }
@@ -165,7 +165,8 @@ extension Backend {
     @discardableResult
     func tell(_ queue: BackendQueue, by eventfd: SharedDescriptor?, orBy request: UInt32) -> Bool {
         if let eventfd { return eventfd.signal() }
-        guard protocolFeatures.contains(.inbandNotifications), let channel else { return false }
+        guard let connection, connection.protocolFeatures.contains(.inbandNotifications), let channel = connection.channel
+        else { return false }
         let state = VringState(queue: UInt32(clamping: queue.index), number: 0)
         return withUnsafeTemporaryAllocation(byteCount: VringState.size, alignment: 8) { payload in
             state.encode(into: payload)

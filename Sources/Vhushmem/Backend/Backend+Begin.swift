@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+import CLinux
+
+// MARK: How a connection begins
+
+extension Backend {
+    /// Listens at a path; one front-end at a time is served, the next one after it has gone. Throws EBUSY (there is a connection or a
+    /// listener), or the errno of socket, bind or listen.
+    public func listen(at path: String) throws(ShmemError) {
+        try checkIdle()
+        do throws(Errno) {
+            listener = try Socket.listen(at: path)
+        } catch {
+            throw ShmemError(error.code, "cannot listen at \(path): \(Errno.text(error.code)) (errno \(error.code))")
+        }
+        watch()
+    }
+
+    /// Connects to a front-end that listens. Throws EBUSY, or the errno of connect.
+    public func connect(to path: String) throws(ShmemError) {
+        try checkIdle()
+        do throws(Errno) {
+            talk(through: try Socket.connect(to: path))
+        } catch {
+            throw ShmemError(error.code, "cannot connect to \(path): \(Errno.text(error.code)) (errno \(error.code))")
+        }
+        watch()
+    }
+
+    /// Uses a connected Unix stream socket, which it takes over if it succeeds. Throws EBUSY, EINVAL (it is another kind of descriptor),
+    /// EBADF.
+    public func attach(socket: Int32) throws(ShmemError) {
+        try checkIdle()
+        do throws(Errno) {
+            try Socket.requireUnixStream(socket)
+        } catch {
+            throw ShmemError(error.code, "the descriptor \(socket) is no Unix stream socket")
+        }
+        talk(through: FileDescriptor(owning: socket))
+        watch()
+    }
+
+    private func checkIdle() throws(ShmemError) {
+        guard case .idle = phase, listenerDescriptor == nil else {
+            throw ShmemError(EBUSY, "the back-end has a connection or a listener")
+        }
+    }
+
+    var listenerDescriptor: Int32? {
+        switch listener {
+        case .some(let listener): listener.fd
+        case .none: nil
+        }
+    }
+
+    /// Takes the next front-end, if one waits.
+    func accept() {
+        guard !acceptPause.lasts else { return }
+        do throws(Errno) {
+            let peer: FileDescriptor?
+            switch listener {
+            case .some(let listener): peer = try listener.accept()
+            case .none: peer = nil
+            }
+            acceptPause.end()
+            guard let peer else { return }
+            talk(through: peer)
+        } catch {
+            acceptPause.begin(after: error, of: "front-end")
+        }
+    }
+
+    private func talk(through socket: consuming FileDescriptor) {
+        move(to: .connected(BackendConnection(socket, configSize: options.configSize)))
+        emit(.connected)
+    }
+}

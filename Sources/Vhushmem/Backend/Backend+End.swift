@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+import CLinux
+
+// MARK: How a connection ends
+
+extension Backend {
+    func lost(_ doing: StaticString, _ error: Errno) -> ShmemError {
+        ShmemError(
+            error.code == EPIPE ? ECONNRESET : error.code,
+            "\(doing) on the connection to the front-end: \(Errno.text(error.code)) (errno \(error.code))")
+    }
+
+    /// Ends the connection; a listener goes on listening.
+    func drop(_ error: ShmemError) {
+        guard let connection, !work.contains(.ending) else { return }
+        work.insert(.ending)
+        // Nobody answers any more what the device may ask while its queues are stopped.
+        connection.channel = nil
+        // What it gives back now still reaches the driver.
+        for queue in queues { pause(queue) }
+        work.remove(.ending)
+        // A callback may have freed the back-end.
+        guard self.connection === connection else { return }
+        stopWatching()
+        forgetQueues()
+        move(to: .idle)
+        // Before the callback, which may bring a new connection under the same number.
+        watch()
+        emit(.disconnected(error))
+    }
+
+    /// Closes everything without an event and lets every loop go.
+    public func close() {
+        // They go last: what is run when they do may dispatch, and must find that it is over.
+        let callbacks = (onEvent, handlers)
+        defer { withExtendedLifetime(callbacks) {} }
+        onEvent = nil
+        handlers = BackendHandlers()
+        stopWatching()
+        forgetQueues()
+        move(to: .freed)
+        listener = nil
+        letLoopsGo()
+    }
+}

@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+import CLinux
+
+// MARK: What a loop does with a back-end
+
+extension Backend {
+    /// So many messages in one dispatch at the most.
+    private static let messagesPerDispatch = 64
+
+    /// The descriptor that stands for all that the back-end waits for: readable when there is something to dispatch. It stays the
+    /// back-end's and the same for its life. Throws EMFILE, ENFILE, ENOMEM.
+    public func pollDescriptor() throws(ShmemError) -> Int32 {
+        try waitDescriptor()
+    }
+
+    var pollTargets: PollTargets {
+        var targets = PollTargets()
+        if let connection {
+            let main = connection.main
+            // A loop inside a callback finds nothing to do while a message is under way.
+            if !work.contains(.serving) {
+                targets.first = .init(fd: main.fd, events: Int16(main.hasUnsent ? POLLOUT : POLLIN))
+                // While replies wait nothing is read, so nothing that waits to be read is something to do.
+                if !main.hasUnsent { targets.deadline = main.hasBufferedMessage ? 0 : main.deadline }
+            }
+            targets.alarm = connection.alarm.map { PollTargets.Target(fd: $0.fd, events: Int16(POLLIN)) }
+        } else if let until = acceptPause.until {
+            targets.deadline = until
+        } else if let fd = listenerDescriptor {
+            targets.first = .init(fd: fd, events: Int16(POLLIN))
+        }
+        if let kicks { targets.second = .init(fd: kicks.fd, events: Int16(POLLIN)) }
+        if reports == .due { targets.deadline = 0 }
+        return targets
+    }
+
+    /// Does what can be done without waiting. Returns how many messages and kicks were taken, or -ENOTCONN.
+    @discardableResult
+    public func dispatch() -> Int32 {
+        dispatch(.both)
+    }
+
+    func dispatch(_ ready: ReadyTargets) -> Int32 {
+        guard connection != nil || listenerDescriptor != nil else { return -ENOTCONN }
+        if connection?.alarm?.wasRaised() == true {
+            drop(ShmemError(EFAULT, "the front-end has truncated the file of memory that it gave"))
+        }
+        if connection == nil { accept() }
+        var taken: Int32 = 0
+        while taken < Backend.messagesPerDispatch, serveOne() { taken &+= 1 }
+        // After the messages: a kick is for queues as they are now.
+        if connection != nil { taken &+= serveKicks(ready.contains(.second)) }
+        watch()
+        return taken
+    }
+
+    /// Sends what waits, and serves the next message. False: there is nothing more to do now.
+    @discardableResult
+    func serveOne() -> Bool {
+        // From within a callback: the message that is being served lies in the buffer, and its answer comes first.
+        guard let connection, work.isDisjoint(with: [.serving, .ending]) else { return false }
+        if case .failed(let error) = connection.main.flush() {
+            drop(lost("writing", error))
+            return false
+        }
+        // A front-end that reads no replies gets no further.
+        return connection.main.hasUnsent ? false : readOne(connection)
+    }
+
+    private func readOne(_ connection: BackendConnection) -> Bool {
+        switch connection.main.receive() {
+        case .nothing: return false
+        case .closed: drop(ShmemError(ECONNRESET, "the front-end closed the connection"))
+        case .failed(let error): drop(lost("reading", error))
+        case .violation(let violation): drop(ShmemError(violation.code, "the front-end sent \(violation.sentence)"))
+        case .message(let header, let payload):
+            serve(header, payload, connection)
+            return true
+        }
+        return false
+    }
+
+    private func serve(_ header: MessageHeader, _ payload: UnsafeRawBufferPointer, _ connection: BackendConnection) {
+        let wasNegotiated = isNegotiated
+        work.insert(.serving)
+        do throws(ShmemError) {
+            let wasReset = try take(header, payload, connection)
+            work.remove(.serving)
+            // Only after the answer: the device may ask the front-end something, which waits for it.
+            if wasReset { emit(.reset) }
+        } catch {
+            work.remove(.serving)
+            drop(error)
+        }
+        if isNegotiated, !wasNegotiated { emit(.negotiated) }
+    }
+}
