@@ -5,7 +5,7 @@
  */
 #include "device-rig.h"
 
-#define MANY 4096
+#define MANY 1200
 
 static rig r;
 static bool acknowledges;
@@ -25,7 +25,8 @@ static void destroy(void *user_data)
     destroyed++;
 }
 
-static void run(uint64_t protocol_features)
+/* With a limit that no machine is too slow for, the requests are counted; with a short one, the connection ends by itself. */
+static void run(uint64_t protocol_features, bool ends)
 {
     ended_count = destroyed = 0;
     acknowledges = (protocol_features & BIT(3)) != 0;
@@ -34,7 +35,8 @@ static void run(uint64_t protocol_features)
     peer_add_region(&r.peer, 0, 16 * PAGE);
     r.peer.protocol_features = protocol_features;
     r.peer.deaf_after_second = GET_QUEUE_NUM;
-    vhushmem_frontend_options options = {.struct_size = sizeof(options), .request_timeout_ms = 500, .max_config_size = 65536};
+    vhushmem_frontend_options options = {
+        .struct_size = sizeof(options), .request_timeout_ms = ends ? 500 : 60000, .max_config_size = 65536};
     rig_connect(&r, &options);
     /* From here on nobody reads. */
     uint64_t number;
@@ -43,7 +45,8 @@ static void run(uint64_t protocol_features)
                                  &error));
     static uint8_t bytes[65536];
     int taken = 0, refused_at = 0;
-    for (int i = 0; i < MANY; i++) {
+    int many = ends ? 16 : MANY;
+    for (int i = 0; i < many; i++) {
         int result = vhushmem_frontend_set_config_async(r.frontend, 0, bytes, sizeof(bytes), 0, ended, NULL, destroy, &error);
         if (result == 0) {
             taken++;
@@ -54,17 +57,22 @@ static void run(uint64_t protocol_features)
             refused_at = refused_at == 0 ? i : refused_at;
         }
     }
-    CHECK(refused_at > 0 && refused_at <= 1030);
-    PUMP_UNTIL(r.frontend, r.events[VHUSHMEM_EVENT_DISCONNECT]);
-    EQ(r.last.result, -ETIMEDOUT);
-    EQ(destroyed, MANY);
-    EQ(ended_count, taken);
+    if (ends) {
+        PUMP_UNTIL(r.frontend, r.events[VHUSHMEM_EVENT_DISCONNECT]);
+        EQ(r.last.result, -ETIMEDOUT);
+    } else {
+        CHECK(refused_at > 0 && refused_at <= 1030);
+    }
     rig_close(&r);
+    EQ(destroyed, many);
+    EQ(ended_count, taken);
 }
 
 int main(void)
 {
-    run(PROTOCOL_DEFAULTS | BIT(9));
-    run((PROTOCOL_DEFAULTS | BIT(9)) & ~BIT(3));
+    for (int ends = 0; ends < 2; ends++) {
+        run(PROTOCOL_DEFAULTS | BIT(9), ends);
+        run((PROTOCOL_DEFAULTS | BIT(9)) & ~BIT(3), ends);
+    }
     return 0;
 }

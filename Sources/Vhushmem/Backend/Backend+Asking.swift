@@ -93,9 +93,9 @@ extension Backend {
         _ id: UInt32, _ payload: UnsafeRawBufferPointer, fd: Int32?, needsReply: Bool, on channel: MessageStream
     ) throws(Errno) -> Int32 {
         let deadline = answerDeadline
-        let flags = MessageHeader.version | (needsReply ? MessageHeader.needReplyBit : 0)
+        let message = OutgoingMessage.request(id, needsReply: needsReply)
         while true {
-            switch channel.send(id, flags: flags, payload, descriptor: fd) {
+            switch channel.send(message, payload, descriptor: fd) {
             case .done:
                 while channel.hasUnsent {
                     try wait(for: channel, POLLOUT, until: deadline)

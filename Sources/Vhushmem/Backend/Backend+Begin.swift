@@ -10,7 +10,7 @@ extension Backend {
     public func listen(at path: String) throws(ShmemError) {
         try checkIdle()
         do throws(Errno) {
-            listener = try Socket.listen(at: path)
+            acceptor = try Acceptor.make(at: path)
         } catch {
             throw ShmemError(error.code, "cannot listen at \(path): \(Errno.text(error.code)) (errno \(error.code))")
         }
@@ -42,32 +42,19 @@ extension Backend {
     }
 
     private func checkIdle() throws(ShmemError) {
-        guard case .idle = phase, listenerDescriptor == nil else {
+        guard case .idle = phase, acceptor == nil else {
             throw ShmemError(EBUSY, "the back-end has a connection or a listener")
-        }
-    }
-
-    var listenerDescriptor: Int32? {
-        switch listener {
-        case .some(let listener): listener.fd
-        case .none: nil
         }
     }
 
     /// Takes the next front-end, if one waits.
     func accept() {
-        guard !acceptPause.lasts else { return }
         do throws(Errno) {
-            let peer: FileDescriptor?
-            switch listener {
-            case .some(let listener): peer = try listener.accept()
-            case .none: peer = nil
-            }
-            acceptPause.end()
-            guard let peer else { return }
+            guard let peer = try acceptor?.accept("front-end") else { return }
             talk(through: peer)
         } catch {
-            acceptPause.begin(after: error, of: "front-end")
+            // There is nobody to tell: the back-end goes on listening.
+            acceptor?.rest(after: error, "front-end")
         }
     }
 

@@ -6,9 +6,7 @@ import CLinux
 
 extension Backend {
     func lost(_ doing: StaticString, _ error: Errno) -> ShmemError {
-        ShmemError(
-            error.code == EPIPE ? ECONNRESET : error.code,
-            "\(doing) on the connection to the front-end: \(Errno.text(error.code)) (errno \(error.code))")
+        .lost(doing, "the connection to the front-end", error)
     }
 
     /// Ends the connection; a listener goes on listening.
@@ -40,7 +38,7 @@ extension Backend {
         stopWatching()
         forgetQueues()
         move(to: .freed)
-        listener = nil
+        acceptor = nil
         letLoopsGo()
     }
 }

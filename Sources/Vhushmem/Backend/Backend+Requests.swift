@@ -195,7 +195,7 @@ extension Backend {
     private func reply(
         _ header: MessageHeader, _ payload: UnsafeRawBufferPointer, descriptor: Int32? = nil, _ connection: BackendConnection
     ) -> Int32 {
-        switch connection.main.send(header.request, flags: MessageHeader.replyFlags, payload, descriptor: descriptor) {
+        switch connection.main.send(.reply(to: header.request), payload, descriptor: descriptor) {
         case .done: 0
         case .failed(let error): error.code
         // A descriptor can't wait until a front-end that reads no replies has room for it.

@@ -25,10 +25,9 @@ extension Backend {
                 if !main.hasUnsent { targets.deadline = main.hasBufferedMessage ? 0 : main.deadline }
             }
             targets.alarm = connection.alarm.map { PollTargets.Target(fd: $0.fd, events: Int16(POLLIN)) }
-        } else if let until = acceptPause.until {
-            targets.deadline = until
-        } else if let fd = listenerDescriptor {
-            targets.first = .init(fd: fd, events: Int16(POLLIN))
+        } else if let acceptor {
+            targets.first = acceptor.pollTarget
+            targets.deadline = acceptor.deadline
         }
         if let kicks { targets.second = .init(fd: kicks.fd, events: Int16(POLLIN)) }
         if reports == .due { targets.deadline = 0 }
@@ -42,7 +41,7 @@ extension Backend {
     }
 
     func dispatch(_ ready: ReadyTargets) -> Int32 {
-        guard connection != nil || listenerDescriptor != nil else { return -ENOTCONN }
+        guard connection != nil || acceptor != nil else { return -ENOTCONN }
         if connection?.alarm?.wasRaised() == true {
             drop(ShmemError(EFAULT, "the front-end has truncated the file of memory that it gave"))
         }

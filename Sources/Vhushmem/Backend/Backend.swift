@@ -26,8 +26,7 @@ public final class Backend: Pollable {
     var reports = Reports.none
     /// The kicks of the queues that run; made for the first.
     var kicks: ReadableSet?
-    var listener: Listener?
-    var acceptPause = AcceptPause()
+    var acceptor: Acceptor?
     var loops = SessionLoops()
 
     /// Whether there is a front-end.

@@ -44,14 +44,3 @@ final class BackendConnection {
         return made
     }
 }
-
-extension MessageStream {
-    /// Sends a message of a back-end's: a request or a reply.
-    func send(_ request: UInt32, flags: UInt32, _ payload: UnsafeRawBufferPointer, descriptor: Int32?) -> Sending {
-        withUnsafeTemporaryAllocation(byteCount: MessageHeader.size &+ payload.count, alignment: 8) { message in
-            MessageHeader(request: request, flags: flags, size: UInt32(clamping: payload.count)).encode(into: message)
-            UnsafeMutableRawBufferPointer(rebasing: message[MessageHeader.size...]).copyMemory(from: payload)
-            return send(UnsafeRawBufferPointer(message), descriptor: descriptor)
-        }
-    }
-}

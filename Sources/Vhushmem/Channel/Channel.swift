@@ -189,6 +189,7 @@ public final class Channel: Pollable, EventTelling {
         watch()
     }
 
+    @inline(__always)
     func callBack(_ event: ChannelEvent) { onEvent?(self, event) }
 
     /// Closes the channel without an event and lets every loop go.

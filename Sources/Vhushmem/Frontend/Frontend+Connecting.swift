@@ -9,7 +9,7 @@ extension Frontend {
         if let socket = address.socket.take() { return talk(through: socket) }
         guard let path = address.path else { return }
         if options.isServer {
-            move(to: .listening(try Acceptor(at: path)))
+            move(to: .listening(try Acceptor.make(at: path)))
         } else {
             talk(through: try Socket.connect(to: path))
         }

@@ -2,6 +2,7 @@
 
 /// How the program is told.
 extension Frontend: EventTelling {
+    @inline(__always)
     func callBack(_ event: FrontendEvent) { onEvent?(self, event) }
 
     /// Tells an event of the connection. What a listener does while mappings are undone may end the connection: then its end is the last

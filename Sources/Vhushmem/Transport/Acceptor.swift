@@ -8,9 +8,14 @@ final class Acceptor {
     private let listener: Listener
     private var pause = AcceptPause()
 
+    private init(_ listener: consuming Listener) {
+        self.listener = listener
+    }
+
     /// Listens at a path. Throws the errno of socket, bind or listen.
-    init(at path: String) throws(Errno) {
-        listener = try Socket.listen(at: path)
+    static func make(at path: String) throws(Errno) -> Acceptor {
+        // No initialiser that throws: Embedded Swift leaks an object whose initialiser gives up.
+        Acceptor(try Socket.listen(at: path))
     }
 
     /// nil while it rests.
