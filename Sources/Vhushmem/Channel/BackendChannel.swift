@@ -48,6 +48,12 @@ final class BackendChannel {
         return PollTargets.Target(fd: stream.fd, events: Int16(stream.hasUnsent ? POLLOUT : POLLIN))
     }
 
+    /// When there is something to do though the socket is not ready (microseconds; 0: at once). While an answer waits to be sent, nothing.
+    var deadline: UInt64? {
+        if stream.hasUnsent { return nil }
+        return hasMore ? 0 : stream.deadline
+    }
+
     /// From now on every request is refused.
     func beginReset() {
         fence = .closed

@@ -26,7 +26,7 @@ public enum ChannelEvent: Sendable {
 
 /// The back-end channel alone, for a VMM that has a vhost-user front-end of its own: serves SHMEM_MAP and SHMEM_UNMAP on a device, and
 /// hands every other request to `onRequest`. One thread at a time; the device may be used from any thread.
-public final class Channel: Pollable, EventTelling {
+public final class Channel: DeviceSession {
     /// Where mappings are made.
     public let device: Device
     /// Called with no lock held; it may call anything of the channel. Events that came before it was first set are told to it; they wait up
@@ -44,7 +44,7 @@ public final class Channel: Pollable, EventTelling {
 
     var events = EventQueue<ChannelEvent>()
     private let options: ChannelOptions
-    private var alarm: Alarm?
+    private(set) var alarm: Alarm?
     private(set) var channel: BackendChannel?
     /// Resets that have begun and not ended.
     private var resets = 0
@@ -106,12 +106,10 @@ public final class Channel: Pollable, EventTelling {
             targets.deadline = device.state.careDeadline
             if !events.isFull {
                 targets.first = channel.pollTarget
-                if !channel.stream.hasUnsent {
-                    targets.deadline = channel.hasMore ? 0 : earliest(targets.deadline, channel.stream.deadline)
-                }
+                targets.deadline = earliest(targets.deadline, channel.deadline)
             }
         }
-        if events.hasDue || (events.newsWait && !events.isFull) { targets.deadline = 0 }
+        if hasSomethingToTell { targets.deadline = 0 }
         return targets
     }
 
@@ -123,17 +121,10 @@ public final class Channel: Pollable, EventTelling {
 
     func dispatch(_ ready: ReadyTargets) -> Int32 {
         if events.hasDue { tellWaiting() }
-        if channel != nil {
-            if alarm?.wasRaised() == true || events.newsWait { tellNews() }
-            if device.state.careDeadline != nil {
-                device.care()
-                if alarm?.wasRaised() == true { tellNews() }
-            }
-        }
+        if channel != nil { lookAfterMappings() }
         guard let channel else { return -ENOTCONN }
-        let bound = events.isTelling ? Int32(clamping: events.room) : BackendChannel.requestsPerDispatch
         let (count, lost) = channel.serve(
-            atMost: min(bound, BackendChannel.requestsPerDispatch), reports: events.isWanted
+            atMost: events.bound(BackendChannel.requestsPerDispatch), reports: events.isWanted
         ) { announce(.served($0)) }
         if let lost, self.channel === channel {
             loss = lost
@@ -143,15 +134,6 @@ public final class Channel: Pollable, EventTelling {
         if events.hasDue { tellWaiting() }
         watch()
         return count
-    }
-
-    private func tellNews() {
-        events.newsWait = false
-        device.forEachNews { news in
-            announce(news.isBroken ? .broken(news.mapping) : .healed(news.mapping))
-            if events.isFull { events.newsWait = true }
-            return channel != nil && !events.isFull
-        }
     }
 
     private func drop() {
@@ -187,6 +169,10 @@ public final class Channel: Pollable, EventTelling {
         // What other threads may have mapped.
         device.unmapAll()
         watch()
+    }
+
+    static func event(_ news: MappingNews) -> ChannelEvent {
+        news.isBroken ? .broken(news.mapping) : .healed(news.mapping)
     }
 
     @inline(__always)

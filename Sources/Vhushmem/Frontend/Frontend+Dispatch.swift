@@ -22,12 +22,10 @@ extension Frontend {
             targets.deadline = earliest(targets.deadline, connection.deadline)
             guard let channel = connection.channel, !events.isFull else { break }
             targets.second = channel.pollTarget
-            if !channel.stream.hasUnsent {
-                targets.deadline = channel.hasMore ? 0 : earliest(targets.deadline, channel.stream.deadline)
-            }
+            targets.deadline = earliest(targets.deadline, channel.deadline)
         case .idle, .over: break
         }
-        if events.hasDue || (events.newsWait && !events.isFull) { targets.deadline = 0 }
+        if hasSomethingToTell { targets.deadline = 0 }
         return targets
     }
 
@@ -44,8 +42,7 @@ extension Frontend {
     func dispatch(_ ready: ReadyTargets) -> Int32 {
         if events.hasDue { tellWaiting() }
         guard isBegun else { return -ENOTCONN }
-        if alarm?.wasRaised() == true || events.newsWait { tellNews() }
-        if device.state.careDeadline != nil { careForMappings() }
+        lookAfterMappings()
         if !isConnected { findBackend() }
         var taken: Int32 = 0
         if let connection {
@@ -57,7 +54,8 @@ extension Frontend {
             {
                 taken &+= serve(channel)
             }
-            checkTime(of: connection)
+            // A limit that has passed ends the connection.
+            if let error = connection.lateness() { end(error) }
         }
         if events.hasDue { tellWaiting() }
         watch()
@@ -67,12 +65,6 @@ extension Frontend {
     private func findBackend() {
         if case .away(let until?) = phase { lookAgain(at: until) }
         if case .listening = phase { accept() }
-    }
-
-    /// A limit of the connection that has passed ends it.
-    @inline(__always)
-    func checkTime(of connection: Connection) {
-        if let error = connection.lateness() { end(error) }
     }
 
     // MARK: The main socket
@@ -89,9 +81,7 @@ extension Frontend {
     private func serve(
         _ channel: BackendChannel, atMost bound: Int32 = BackendChannel.requestsPerDispatch
     ) -> Int32 {
-        let (count, lost) = channel.serve(
-            atMost: events.isTelling ? min(bound, Int32(clamping: events.room)) : bound, reports: events.isWanted
-        ) { report($0) }
+        let (count, lost) = channel.serve(atMost: events.bound(bound), reports: events.isWanted) { report($0) }
         if let lost { loseChannel(channel, lost) }
         return count
     }
@@ -128,23 +118,5 @@ extension Frontend {
         watch()
         if !options.keepsMappings { device.unmapAll() }
         emit(.channelLost(error))
-    }
-
-    // MARK: Mappings
-
-    /// Without a connection too: mappings may have been kept. What does not fit among the events that wait is told later.
-    private func tellNews() {
-        events.newsWait = false
-        device.forEachNews { news in
-            announce(news.isBroken ? .broken(news.mapping) : .healed(news.mapping))
-            if events.isFull { events.newsWait = true }
-            return !hasEnded && !events.isFull
-        }
-    }
-
-    /// Gives covered pages back to their files, and reports mappings that are whole again.
-    private func careForMappings() {
-        device.care()
-        if alarm?.wasRaised() == true { tellNews() }
     }
 }

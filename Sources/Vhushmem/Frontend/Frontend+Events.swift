@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
 /// How the program is told.
-extension Frontend: EventTelling {
+extension Frontend: DeviceSession {
+    static func event(_ news: MappingNews) -> FrontendEvent {
+        news.isBroken ? .broken(news.mapping) : .healed(news.mapping)
+    }
+
     @inline(__always)
     func callBack(_ event: FrontendEvent) { onEvent?(self, event) }
 

@@ -7,7 +7,7 @@ import CLinux
 ///
 /// `start` or `connect` begins. From then on a loop waits for `pollDescriptor` to be readable and calls `dispatch`, which never waits
 /// and tells what happened through `onEvent`.
-public final class Frontend: Pollable {
+public final class Frontend {
     /// Exists from the start, and has its regions from `ready` on.
     public let device: Device
     /// As they were given.
@@ -134,8 +134,8 @@ public final class Frontend: Pollable {
 
     /// start, and dispatch until the handshake is done or has failed. `timeout`: milliseconds; nil: each request's own limit alone.
     ///
-    /// A path at which nobody listens is tried until the time is up. Throws what `start` does, and what ended the handshake: ETIMEDOUT, ECONNRESET (the back-end went away), EPROTO (it sent what it
-    /// must not, or refused a request).
+    /// A path at which nobody listens is tried until the time is up. Throws what `start` does, and what ended the handshake: ETIMEDOUT,
+    /// ECONNRESET (the back-end went away), EPROTO (it sent what it must not, or refused a request).
     public func connect(timeout: UInt32? = nil) throws(ShmemError) {
         let deadline = timeout.map { Clock.now() &+ UInt64($0) &* 1000 }
         try startWhenThere(until: deadline)

@@ -15,21 +15,21 @@ struct EventQueue<Event> {
         case notYet, set, removed
     }
 
-    /// Events that may wait. While a callback runs and so many wait, nothing that would make another is taken from the peer. Without a
-    /// callback the oldest are dropped and counted.
+    /// Events that may wait. While a callback runs and so many wait, nothing that would make another is taken from the peer. Before the first
+    /// callback is set, the oldest are dropped.
     static var limit: Int { 1024 }
     /// What is told in one turn of a loop, besides what happens in that turn.
     static var mostInATurn: Int { 64 }
 
     private var waiting: [Delivery] = []
+    /// Where the order begins; not 0 only if events were dropped before the first callback is set.
+    private var oldest = 0
     private var completions = 0
     /// A callback is on the stack.
     private(set) var isTelling = false
     private(set) var callback = Callback.notYet
     /// Mappings have news that did not fit.
     var newsWait = false
-    /// Events that were dropped.
-    private(set) var missed: UInt64 = 0
 
     /// Nothing waits and no callback runs: an event can be told at once.
     @inline(__always)
@@ -46,34 +46,35 @@ struct EventQueue<Event> {
     @inline(__always)
     var isWanted: Bool { callback != .removed }
 
-    /// How many more events may wait.
-    var room: Int { max(0, EventQueue.limit &- waiting.count) }
-
     /// Nothing that makes an event is to be taken from the peer.
     @inline(__always)
     var isFull: Bool { isTelling && waiting.count >= EventQueue.limit }
+
+    /// How many of `most` requests may be served, each of which makes an event.
+    @inline(__always)
+    func bound(_ most: Int32) -> Int32 {
+        isTelling ? min(most, Int32(clamping: max(0, EventQueue.limit &- waiting.count))) : most
+    }
 
     mutating func begin() { isTelling = true }
     mutating func end() { isTelling = false }
 
     /// A callback was set or taken away.
     mutating func callbackChanged(isSet: Bool) {
+        waiting = Array(waiting[oldest...] + waiting[..<oldest])
+        oldest = 0
         callback = isSet ? .set : .removed
-        if isSet { return }
-        var left: [Delivery] = []
-        for delivery in waiting {
-            if case .completion = delivery { left.append(delivery) }
-        }
-        waiting = left
+        if !isSet { waiting.removeAll { $0.isEvent } }
     }
 
     mutating func keep(_ event: Event) {
         guard isWanted else { return }
-        if callback == .notYet, room == 0, let oldest = waiting.firstIndex(where: { $0.isEvent }) {
-            waiting.remove(at: oldest)
-            missed &+= 1
+        guard callback == .notYet, waiting.count >= EventQueue.limit, waiting[oldest].isEvent else {
+            return waiting.append(.event(event))
         }
-        waiting.append(.event(event))
+        // In its place, so that nothing moves: a program that never sets a callback comes here with each request.
+        waiting[oldest] = .event(event)
+        oldest = (oldest &+ 1) % waiting.count
     }
 
     mutating func keep(completion: @escaping () -> Void) {
@@ -85,6 +86,7 @@ struct EventQueue<Event> {
     mutating func take() -> Delivery? {
         guard hasDue, let index = waiting.firstIndex(where: { callback == .set || !$0.isEvent }) else { return nil }
         let delivery = waiting.remove(at: index)
+        if index < oldest { oldest = oldest &- 1 }
         if !delivery.isEvent { completions = completions &- 1 }
         return delivery
     }

@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+/// A session that serves a back-end's channel on a device: a front-end, or a channel alone.
+protocol DeviceSession: EventTelling, Pollable {
+    var device: Device { get }
+    /// Tells that a mapping has become broken, or that something is covered for the moment.
+    var alarm: Alarm? { get }
+    /// The event that tells it.
+    static func event(_ news: MappingNews) -> Event
+}
+
+extension DeviceSession {
+    /// What there is to do for mappings: to tell of those that broke or are whole again, and to give covered pages back to their files.
+    @inline(__always)
+    func lookAfterMappings() {
+        if alarm?.wasRaised() == true || events.newsWait { tellNews() }
+        if device.state.careDeadline != nil { careForMappings() }
+    }
+
+    private func careForMappings() {
+        device.care()
+        if alarm?.wasRaised() == true { tellNews() }
+    }
+
+    /// What does not fit among the events that wait is told later.
+    private func tellNews() {
+        events.newsWait = false
+        device.forEachNews { news in
+            announce(Self.event(news))
+            if events.isFull { events.newsWait = true }
+            return !hasEnded && !events.isFull
+        }
+    }
+
+    /// Something waits to be told, and can be now.
+    @inline(__always)
+    var hasSomethingToTell: Bool { events.hasDue || (events.newsWait && !events.isFull) }
+}
