@@ -92,20 +92,14 @@ final class Connection {
         while awaited == nil, let call = calls.first {
             // Where nothing is acknowledged, the socket alone tells how much the back-end reads.
             if case .failed(let error) = main.flush() { return lost("writing", error) }
-            if main.hasUnsent {
-                blockedUntil = blockedUntil ?? answerDeadline
-                return nil
-            }
+            if main.hasUnsent { return holdUp() }
             let isAcknowledged = negotiated.repliesAreAcknowledged
             let message = OutgoingMessage.request(call.id, needsReply: isAcknowledged)
             switch main.send(message, call.payload, descriptors: call.descriptors.map { $0.fd }) {
-            case .later:
-                blockedUntil = blockedUntil ?? answerDeadline
-                return nil
+            case .later: return holdUp()
             case .failed(let error) where error.code == ETOOMANYREFS:
-                blockedUntil = blockedUntil ?? answerDeadline
                 retryAt = Clock.now() &+ Connection.pause
-                return nil
+                return holdUp()
             case .failed(let error): return lost("writing", error)
             case .done: break
             }
@@ -119,6 +113,12 @@ final class Connection {
                 call.complete(.success(FrontendReply()))
             }
         }
+        return nil
+    }
+
+    /// The next request waits, with a limit from the first time on.
+    private func holdUp() -> ShmemError? {
+        blockedUntil = blockedUntil ?? answerDeadline
         return nil
     }
 

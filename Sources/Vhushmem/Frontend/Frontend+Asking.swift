@@ -103,7 +103,7 @@ extension Frontend {
     }
 
     /// Inside a listener the back-end waits for the answer to its own request, and may answer none of ours before.
-    func requireNoListener() throws(ShmemError) {
+    private func requireNoListener() throws(ShmemError) {
         guard connection?.channel?.isCarryingOut != true else {
             throw ShmemError(EDEADLK, "the back-end waits for the answer to its own request: ask after the commit")
         }

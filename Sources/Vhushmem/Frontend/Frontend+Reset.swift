@@ -10,14 +10,6 @@ extension Frontend {
     /// Undoes every mapping, tells the back-end where that was negotiated, and refuses what it asked for before. The event `reset` tells
     /// that it is complete. Throws ENOTCONN (not ready), EALREADY (a reset is under way; what is mapped was undone all the same).
     public func reset() throws(ShmemError) {
-        guard isReady else {
-            // Whoever comes back finds a device that was reset. It may have mapped something by then, or before it was lost.
-            if setup.wasReady {
-                forgetRunning()
-                setup.reset = hasEnded ? .none : .backend
-            }
-            throw ShmemError(ENOTCONN, "there is no back-end to reset")
-        }
         let wasRunning = setup.run != .stopped
         try beginReset()
         if protocolFeatures.contains(.resetDevice) {
@@ -35,6 +27,14 @@ extension Frontend {
 
     /// Undoes what runs and is mapped. From now on the channel refuses what the back-end asks for, until `resetWasAnswered`.
     private func beginReset() throws(ShmemError) {
+        guard isReady else {
+            // Whoever comes back finds a device that was reset. It may have mapped something by then, or before it was lost.
+            if setup.wasReady {
+                forgetRunning()
+                setup.reset = hasEnded ? .none : .backend
+            }
+            throw ShmemError(ENOTCONN, "there is no back-end to reset")
+        }
         forgetRunning()
         guard isReady else { throw ShmemError(ENOTCONN, "the connection ended while mappings were undone") }
         if isResetting { throw ShmemError(EALREADY, "a reset is under way") }

@@ -12,9 +12,9 @@ extension Frontend {
     /// `features`: what the driver accepted of what the back-end offers. Throws EALREADY (it was started), EINVAL (features that are not
     /// offered, or more queues than `options.queues`), ENOSPC, and what `ask` does; the back-end may then have been told a part.
     public func startDevice(features: UInt64, queues: [FrontendQueue]) throws(ShmemError) {
-        try requireNoListener()
-        let sequence = try startSequence(features: features, queues: queues)
-        let failure: ShmemError? = try waitFor { begin(sequence, $0) }
+        let failure: ShmemError? = try waitFor { done throws(ShmemError) in
+            begin(try startSequence(features: features, queues: queues), done)
+        }
         if let failure { throw failure }
     }
 
@@ -34,20 +34,19 @@ extension Frontend {
     }
 
     /// Stops the device. Returns where each queue stopped: the base to start it again with (0 for one that was not used). The device keeps
-    /// its state: nothing is reset. Throws ENOTCONN (it was not started), and
-    /// what `ask` does.
+    /// its state: nothing is reset. Throws ENOTCONN (it was not started), and what `ask` does.
     public func stopDevice() throws(ShmemError) -> [UInt16] {
-        try requireNoListener()
-        var bases = [UInt16](repeating: 0, count: setup.queues.count)
-        let sequence = try stopSequence { bases[$0] = $1 }
-        try perform(sequence)
-        return bases
+        let bases: Result<[UInt16], ShmemError> = try waitFor { done throws(ShmemError) in try stop(done) }
+        return try bases.get()
     }
 
     /// The same; `completion` is called once, with where the queues stopped or the error.
     public func stopDevice(_ completion: @escaping (Result<[UInt16], ShmemError>) -> Void) throws(ShmemError) {
+        try stop(outside(completion))
+    }
+
+    private func stop(_ completion: @escaping (Result<[UInt16], ShmemError>) -> Void) throws(ShmemError) {
         var bases = [UInt16](repeating: 0, count: setup.queues.count)
-        let completion = outside(completion)
         try stopSequence { bases[$0] = $1 }.run(on: self) { error in
             completion(error.map { .failure($0) } ?? .success(bases))
         }

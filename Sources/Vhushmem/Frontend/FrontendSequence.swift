@@ -114,11 +114,3 @@ final class FrontendSequence {
         completion?(error)
     }
 }
-
-extension Frontend {
-    /// Runs a sequence and dispatches until it has ended.
-    func perform(_ sequence: FrontendSequence) throws(ShmemError) {
-        let failure: ShmemError? = try waitFor { sequence.run(on: self, $0) }
-        if let failure { throw failure }
-    }
-}

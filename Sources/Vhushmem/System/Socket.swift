@@ -100,29 +100,6 @@ private struct SocketFile: Equatable {
 }
 
 /// A socket that listens at a path. Its file goes with it, unless somebody has put another one there meanwhile.
-/// A listener that can't accept because something has run out is left alone for a while: the peer stays in its queue, so without a
-/// pause the loop would do nothing but try.
-struct AcceptPause {
-    private static let length: UInt64 = 100_000
-    /// Microseconds; nil: there is no pause.
-    private(set) var until: UInt64?
-
-    static func isFor(_ error: Errno) -> Bool {
-        error.code == EMFILE || error.code == ENFILE || error.code == ENOBUFS || error.code == ENOMEM
-    }
-
-    var lasts: Bool { until.map { Clock.now() < $0 } ?? false }
-
-    mutating func begin(after error: Errno, of peer: StaticString) {
-        if until == nil { Log.warning("accepting a \(peer): \(Errno.text(error.code)) (errno \(error.code))") }
-        until = Clock.now() &+ AcceptPause.length
-    }
-
-    mutating func end() {
-        until = nil
-    }
-}
-
 struct Listener: ~Copyable {
     private let socket: FileDescriptor
     private let path: String

@@ -5,8 +5,12 @@ import CLinux
 /// A listener that takes one peer at a time. It rests for a moment when the process has no descriptors or no memory left: the peer
 /// would wait at the socket, and a loop would find it readable again and again.
 final class Acceptor {
+    /// Microseconds.
+    private static let rest: UInt64 = 100_000
+
     private let listener: Listener
-    private var pause = AcceptPause()
+    /// When the rest ends (microseconds); nil: it does not rest.
+    private(set) var deadline: UInt64?
 
     private init(_ listener: consuming Listener) {
         self.listener = listener
@@ -20,27 +24,27 @@ final class Acceptor {
 
     /// nil while it rests.
     var pollTarget: PollTargets.Target? {
-        pause.until == nil ? PollTargets.Target(fd: listener.fd, events: Int16(POLLIN)) : nil
+        deadline == nil ? PollTargets.Target(fd: listener.fd, events: Int16(POLLIN)) : nil
     }
-
-    /// When the rest ends (microseconds).
-    var deadline: UInt64? { pause.until }
 
     /// The next peer; nil: there is none yet, or the acceptor rests. `peer` is for the log. Throws what a rest cannot mend.
     func accept(_ peer: StaticString) throws(Errno) -> FileDescriptor? {
-        guard !pause.lasts else { return nil }
+        if let deadline, Clock.now() < deadline { return nil }
         do throws(Errno) {
             let socket = try listener.accept()
-            pause.end()
+            deadline = nil
             return socket
         } catch {
-            guard AcceptPause.isFor(error) else { throw error }
-            rest(after: error, peer)
+            switch error.code {
+            case EMFILE, ENFILE, ENOBUFS, ENOMEM: rest(after: error, peer)
+            default: throw error
+            }
             return nil
         }
     }
 
     func rest(after error: Errno, _ peer: StaticString) {
-        pause.begin(after: error, of: peer)
+        if deadline == nil { Log.warning("accepting a \(peer): \(Errno.text(error.code)) (errno \(error.code))") }
+        deadline = Clock.now() &+ Acceptor.rest
     }
 }
