@@ -155,6 +155,6 @@ extension Backend {
         if options.configSize > 0, handlers.readConfig != nil { known.insert(.config) }
         if handlers.sharedObject != nil { known.insert(.sharedObject) }
         if handlers.transferState != nil, handlers.checkState != nil { known.insert(.deviceState) }
-        return options.protocolFeatures.map(known.union(.onRequest).intersection) ?? known
+        return known.chosen(options.protocolFeatures)
     }
 }

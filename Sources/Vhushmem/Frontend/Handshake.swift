@@ -96,8 +96,7 @@ extension Frontend {
         // The caller chose the bit for SHMEM, so that bit means nothing else.
         var known = ProtocolFeatures.ofFrontends.union(shmem)
         if options.sharedObjects != nil { known.insert(.sharedObject) }
-        guard let wanted = options.protocolFeatures else { return known }
-        return wanted.intersection(known.union(.onRequest))
+        return known.chosen(options.protocolFeatures)
     }
 
     /// Makes the channel for the back-end's requests. Our end stays here, the other one goes with the question. Returns nil if

@@ -36,6 +36,12 @@ public struct ProtocolFeatures: OptionSet, Sendable {
     /// What changes how queues are run: a front-end accepts it, and a back-end offers it, only when it is asked to.
     static let onRequest: ProtocolFeatures = [.crossEndian, .inbandNotifications]
 
+    /// What of these, which this side knows, is to be spoken. `chosen`: what the program wants, which may be on request; nil: all of them.
+    func chosen(_ chosen: ProtocolFeatures?) -> ProtocolFeatures {
+        guard let chosen else { return self }
+        return union(.onRequest).intersection(chosen)
+    }
+
     /// SHMEM is bit 22; series older than v12 and interim trees had 20 and 21, which mean something else today. The wire can't
     /// settle which is meant, so the caller does, and then that bit has no other meaning.
     static let shmemBit: UInt32 = 22
