@@ -950,6 +950,10 @@ int main(void)
     check_all_at_rest(&workers[0]);
     /* The kernel may merge neighbours; the books may not say less than there is. The window of each region is in `at_rest`. */
     uint64_t used = budget_in_use() - at_rest, lines = lines_in_windows() - REGIONS;
+    if (lines > used || used > lines + 2 * REGIONS * PLACES) {
+        fprintf(stderr, "the budget counts %" PRIu64 " mappings, and there are %" PRIu64 "; %" PRIu64 " were counted at rest\n",
+                used, lines, at_rest);
+    }
     CHECK(lines <= used && used <= lines + 2 * REGIONS * PLACES);
     if (is_listening) {
         memory_listener_unregister(&listener);

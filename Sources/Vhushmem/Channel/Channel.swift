@@ -44,7 +44,6 @@ public final class Channel: DeviceSession {
 
     var events = EventQueue<ChannelEvent>()
     private let options: ChannelOptions
-    private(set) var alarm: Alarm?
     private(set) var channel: BackendChannel?
     /// Resets that have begun and not ended.
     private var resets = 0
@@ -66,7 +65,7 @@ public final class Channel: DeviceSession {
             throw ShmemError(error.code, "the descriptor \(socket) is no Unix stream socket")
         }
         do throws(Errno) {
-            alarm = try device.state.useAlarm()
+            loops.alarm = try device.state.useAlarm()
         } catch {
             throw ShmemError(error.code, "no eventfd for the device's alarm: \(Errno.text(error.code))")
         }
@@ -102,7 +101,7 @@ public final class Channel: DeviceSession {
     var pollTargets: PollTargets {
         var targets = PollTargets()
         if let channel {
-            targets.alarm = alarm.map { PollTargets.Target(fd: $0.fd, events: Int16(POLLIN)) }
+            targets.alarm = loops.alarmTarget
             targets.deadline = device.state.careDeadline
             if !events.isFull {
                 targets.first = channel.pollTarget

@@ -3,8 +3,6 @@
 /// A session that serves a back-end's channel on a device: a front-end, or a channel alone.
 protocol DeviceSession: EventTelling, Pollable {
     var device: Device { get }
-    /// Tells that a mapping has become broken, or that something is covered for the moment.
-    var alarm: Alarm? { get }
     /// The event that tells it.
     static func event(_ news: MappingNews) -> Event
 }
@@ -13,13 +11,13 @@ extension DeviceSession {
     /// What there is to do for mappings: to tell of those that broke or are whole again, and to give covered pages back to their files.
     @inline(__always)
     func lookAfterMappings() {
-        if alarm?.wasRaised() == true || events.newsWait { tellNews() }
+        if loops.alarm?.wasRaised() == true || events.newsWait { tellNews() }
         if device.state.careDeadline != nil { careForMappings() }
     }
 
     private func careForMappings() {
         device.care()
-        if alarm?.wasRaised() == true { tellNews() }
+        if loops.alarm?.wasRaised() == true { tellNews() }
     }
 
     /// What does not fit among the events that wait is told later.

@@ -10,7 +10,7 @@ extension Frontend {
             if events.hasDue { targets.deadline = 0 }
             return targets
         }
-        targets.alarm = alarm.map { PollTargets.Target(fd: $0.fd, events: Int16(POLLIN)) }
+        targets.alarm = loops.alarmTarget
         targets.deadline = device.state.careDeadline
         switch phase {
         case .listening(let acceptor):

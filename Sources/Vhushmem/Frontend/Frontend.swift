@@ -34,8 +34,6 @@ public final class Frontend {
     var events = EventQueue<FrontendEvent>()
     var setup = DeviceSetup()
     var history = ConnectionHistory()
-    /// Tells that a mapping has become broken, or that something is covered for the moment.
-    private(set) var alarm: Alarm?
     var loops = SessionLoops()
 
     var shmem: ProtocolFeatures { .shmem(bit: options.shmemBit) }
@@ -120,7 +118,7 @@ public final class Frontend {
                 let call = SharedDescriptor(try Readiness.makeEventfd())
                 setup.signals.append((call, SharedDescriptor(try Readiness.makeEventfd())))
             }
-            alarm = try device.state.useAlarm()
+            loops.alarm = try device.state.useAlarm()
             try open()
         } catch {
             setup.signals = []

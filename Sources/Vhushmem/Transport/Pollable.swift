@@ -42,6 +42,9 @@ protocol Pollable: AnyObject {
 
 /// The loops that drive a session: the descriptor that stands for it, and those who have to know when its owner frees it.
 struct SessionLoops {
+    /// Tells that a mapping has become broken, or that something is covered for the moment. nil: the session has no device of its own.
+    var alarm: Alarm?
+    var alarmTarget: PollTargets.Target? { alarm.map { PollTargets.Target(fd: $0.fd, events: Int16(POLLIN)) } }
     fileprivate var descriptor: PollDescriptor?
     fileprivate var attachments: [any PollAttachment] = []
 }
