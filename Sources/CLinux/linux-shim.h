@@ -361,6 +361,13 @@ static inline int vhu_stop_lingering(int fd)
     struct linger off = {.l_onoff = 0, .l_linger = 0};
     return setsockopt(fd, SOL_SOCKET, SO_LINGER, &off, sizeof(off));
 }
+/* Somebody is at the other end of the socket, or was. */
+static inline bool vhu_is_connected(int fd)
+{
+    struct sockaddr_storage address;
+    socklen_t length = sizeof(address);
+    return getpeername(fd, (struct sockaddr *)&address, &length) == 0;
+}
 /* How many bytes wait to be read. */
 static inline int vhu_readable_bytes(int fd)
 {

@@ -50,10 +50,29 @@ int main(void)
     EQ(fd, -1);
 
     device_rig_heard(&r);
-    static const uint32_t own[] = {SET_FEATURES,          SET_OWNER,        SET_MEM_TABLE,      SET_VRING_NUM, GET_VRING_BASE,
-                                   SET_PROTOCOL_FEATURES, SET_VRING_ENABLE, SET_BACKEND_REQ_FD, RESET_DEVICE,  ADD_MEM_REG};
+    static const uint32_t own[] = {1,
+                                   15,
+                                   17,
+                                   36,
+                                   44,
+                                   SET_FEATURES,
+                                   SET_OWNER,
+                                   SET_MEM_TABLE,
+                                   SET_VRING_NUM,
+                                   GET_VRING_BASE,
+                                   SET_PROTOCOL_FEATURES,
+                                   SET_VRING_ENABLE,
+                                   SET_BACKEND_REQ_FD,
+                                   RESET_DEVICE,
+                                   ADD_MEM_REG};
     for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++) {
         refused(vhushmem_frontend_request(r.frontend, own[i], NULL, 0, NULL, 0, 0, NULL, NULL, NULL, &error), -EINVAL);
+    }
+    /* A reply that nobody waits for would end the connection. */
+    static const uint32_t replied[] = {1, 15, 17, 24, 31, 36, 40, 41, 42, 43, 44};
+    for (size_t i = 0; i < sizeof(replied) / sizeof(replied[0]); i++) {
+        refused(vhushmem_frontend_request(r.frontend, replied[i], NULL, 0, NULL, 0, 0, NULL, NULL, NULL, &error), -EINVAL,
+                "reply of its own");
     }
     refused(vhushmem_frontend_request(r.frontend, UNKNOWN, NULL, 0, fds, 9, 0, NULL, NULL, NULL, &error), -EINVAL, "8");
     refused(vhushmem_frontend_request(r.frontend, UNKNOWN, reply, 4097, NULL, 0, 0, NULL, NULL, NULL, &error), -EINVAL, "4096");

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* What is no Unix stream socket is refused with EINVAL or EBADF, and stays the caller's. */
+/* What is no Unix stream socket is refused with EINVAL or EBADF, one that is not connected with ENOTCONN, and it stays the caller's. */
 #include "harness.h"
 
 int main(void)
@@ -19,6 +19,26 @@ int main(void)
     refused(errno_of_null(vhushmem_frontend_new_fd(9999, NULL, &error)), -EBADF);
     refused(vhushmem_backend_attach(backend, -1, &error), -EBADF);
     refused(vhushmem_backend_attach(backend, 9999, &error), -EBADF);
+
+    /* Nobody is at the other end; nobody can be. A peer that has left is another thing: DISCONNECT tells of it. */
+    vhushmem_device *device = some(vhushmem_device_new(NULL, &error));
+    refused(errno_of_null(vhushmem_channel_new(fds[0], device, NULL, &error)), -EBADF);
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    for (int i = 0; i < 2; i++) {
+        int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        CHECK(i == 0 || (bind(fd, (void *)&address, sizeof(sa_family_t)) == 0 && listen(fd, 1) == 0));
+        refused(errno_of_null(vhushmem_frontend_new_fd(fd, NULL, &error)), -ENOTCONN, "not connected");
+        refused(errno_of_null(vhushmem_channel_new(fd, device, NULL, &error)), -ENOTCONN, "not connected");
+        refused(vhushmem_backend_attach(backend, fd, &error), -ENOTCONN, "not connected");
+        CHECK(fcntl(fd, F_GETFD) >= 0);
+        close(fd);
+    }
+    int left[2];
+    CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, left) == 0);
+    close(left[1]);
+    vhushmem_channel *channel = some(vhushmem_channel_new(left[0], device, NULL, &error));
+    vhushmem_channel_free(channel);
+    vhushmem_device_unref(device);
 
     /* A wrong option leaves a right socket with the caller, too. */
     int pair[2];

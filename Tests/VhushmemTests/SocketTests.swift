@@ -53,10 +53,10 @@ import Testing
         let datagrams = TestFile(vhu_unix_datagram_socket())
         let (peer, stream) = try Peer.pair()
         defer { close(stream) }
-        #expect(errno { () throws(Errno) in try Socket.requireUnixStream(file.fd) } == EINVAL)
-        #expect(errno { () throws(Errno) in try Socket.requireUnixStream(datagrams.fd) } == EINVAL)
-        #expect(errno { () throws(Errno) in try Socket.requireUnixStream(-1) } == EBADF)
-        #expect(errno { () throws(Errno) in try Socket.requireUnixStream(peer.fd) } == nil)
+        #expect(refusal { () throws(ShmemError) in try Socket.requireConnectedStream(file.fd) }?.code == EINVAL)
+        #expect(refusal { () throws(ShmemError) in try Socket.requireConnectedStream(datagrams.fd) }?.code == EINVAL)
+        #expect(refusal { () throws(ShmemError) in try Socket.requireConnectedStream(-1) }?.code == EBADF)
+        #expect(refusal { () throws(ShmemError) in try Socket.requireConnectedStream(peer.fd) }?.code == nil)
     }
 
     @Test func moreDescriptorsThanAMessageMayCarryAreNoticedAndClosed() throws {

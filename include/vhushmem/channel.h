@@ -11,7 +11,8 @@
  * calls vhushmem_handle_map and vhushmem_handle_unmap.
  *
  * Thread rule of the channel, unless a function says otherwise: one thread at a time for one channel, as a rule the one that runs the
- * loop. Its device, its regions and their mappings may be used from any thread.
+ * loop (while a GSource of it is attached, the one that runs the source's context). Its device, its regions and their mappings may be used
+ * from any thread.
  */
 
 #include <vhushmem/base.h>
@@ -44,15 +45,16 @@ typedef struct vhushmem_channel_options {
  * @param options  NULL for the defaults; read during the call only.
  * @param errp     receives the error.
  * @returns a channel, owned by the caller (vhushmem_channel_free); or NULL: EINVAL (an option is wrong; the fd is no Unix stream
- *          socket), EBADF, EFAULT.
+ *          socket), ENOTCONN (it is not connected), EBADF, EFAULT.
  * Thread rule: any thread.  Since: 0.1
  */
 VHUSHMEM_API vhushmem_channel *vhushmem_channel_new(int fd, vhushmem_device *device, const vhushmem_channel_options *options,
                                                     GError **errp);
 
 /**
- * Close the channel and give it back. No event is sent. The device's mappings are dropped unless VHUSHMEM_CHANNEL_KEEP_MAPPINGS was
- * set. Inside a callback the memory goes after the callback has returned. A GSource of the channel is destroyed.
+ * Close the channel and give it back. No event is sent. If it was open, the device's mappings are dropped unless
+ * VHUSHMEM_CHANNEL_KEEP_MAPPINGS was set; those of a channel that was lost went when it was, and what was mapped since is not its own.
+ * Inside a callback the memory goes after the callback has returned. A GSource of the channel is destroyed.
  *
  * Since: 0.1
  */
@@ -70,8 +72,9 @@ typedef void (*vhushmem_channel_event_fn)(vhushmem_channel *channel, const vhush
  *
  * @param fn         NULL: no more.
  * @param user_data  handed to fn.
- * @param destroy    called once with user_data when the callback is replaced or the channel goes; may be NULL.
- * @returns 0, or -EFAULT (then destroy has been called too).
+ * @param destroy    called once with user_data: when the callback is replaced or the channel goes, or at once if fn is NULL or the call
+ *                   fails; may be NULL.
+ * @returns 0, or -EFAULT.
  * Since: 0.1
  */
 VHUSHMEM_API int vhushmem_channel_set_callback(vhushmem_channel *channel, vhushmem_channel_event_fn fn, void *user_data,
@@ -92,7 +95,7 @@ typedef int (*vhushmem_channel_request_fn)(vhushmem_channel *channel, const vhus
  * @param fn         NULL: nobody.
  * @param user_data  handed to fn.
  * @param destroy    as for vhushmem_channel_set_callback.
- * @returns 0, or -EFAULT (then destroy has been called too).
+ * @returns 0, or -EFAULT.
  * Since: 0.1
  */
 VHUSHMEM_API int vhushmem_channel_set_request_callback(vhushmem_channel *channel, vhushmem_channel_request_fn fn,

@@ -19,7 +19,8 @@
  * ends with -ENOTCONN; memory may be changed; stop_device and reset have it come back to a device that does not run.
  *
  * Thread rule of this header, unless a function says otherwise: one thread at a time for one front-end, as a rule the one that
- * runs the loop. Its device, its regions and their mappings may be used from any thread.
+ * runs the loop. While a GSource of it is attached, that is the thread that runs the source's context: from another one, use
+ * g_main_context_invoke (a call made there would race with the loop, which is not woken by it). Its device, its regions and their mappings may be used from any thread.
  */
 
 #include <vhushmem/base.h>
@@ -88,7 +89,7 @@ typedef struct vhushmem_event {
 
 /**
  * Called from dispatch, and from any call that finds out about an event, with no lock held. It may call any function of the front-end,
- * turn the main loop, and free the front-end. The pointer `event` and what it points to are good during the call only.
+ * turn the main loop, and free the front-end; a blocking call under which it was freed returns -ECONNABORTED. The pointer `event` and what it points to are good during the call only.
  *
  * Callbacks of a front-end never nest. What comes while one of them runs (this one, or that of a request) waits until it has returned, in
  * order; while 1,024 events wait, no more is taken from the back-end. So a callback does not wait for another event. It may wait for what
@@ -113,15 +114,16 @@ VHUSHMEM_API vhushmem_frontend *vhushmem_frontend_new(const char *socket_path, c
  * Make a front-end on a connected Unix stream socket.
  *
  * @param fd  consumed on success: closed with the front-end. On failure it stays the caller's.
- * @returns a front-end, owned by the caller; or NULL: EINVAL (an option is wrong; the fd is no Unix stream socket), EBADF.
+ * @returns a front-end, owned by the caller; or NULL: EINVAL (an option is wrong; the fd is no Unix stream socket), ENOTCONN (it is not
+ *          connected), EBADF.
  * Thread rule: any thread.  Since: 0.1
  */
 VHUSHMEM_API vhushmem_frontend *vhushmem_frontend_new_fd(int fd, const vhushmem_frontend_options *options, GError **errp);
 
 /**
  * End the connection, if there is one, and give the front-end back. The device goes with it, unless somebody else references
- * it; its mappings are dropped unless VHUSHMEM_FRONTEND_KEEP_MAPPINGS was set. No event is sent. Inside a callback the memory
- * goes after the callback has returned. A GSource of the front-end is destroyed.
+ * it; its mappings are dropped unless VHUSHMEM_FRONTEND_KEEP_MAPPINGS was set. No event is sent; the requests that wait end with
+ * -ECONNABORTED, and their callbacks are called before this returns (inside a callback: after that has returned, as the memory goes then). A GSource of the front-end is destroyed.
  *
  * Since: 0.1
  */
@@ -133,8 +135,9 @@ VHUSHMEM_API void vhushmem_frontend_free(vhushmem_frontend *frontend);
  *
  * @param fn         NULL: no more.
  * @param user_data  handed to fn.
- * @param destroy    called once with user_data when the callback is replaced or the front-end goes; may be NULL.
- * @returns 0, or -EFAULT (then destroy has been called too).
+ * @param destroy    called once with user_data: when the callback is replaced or the front-end goes, or at once if fn is NULL or the call
+ *                   fails; may be NULL.
+ * @returns 0, or -EFAULT.
  * Since: 0.1
  */
 VHUSHMEM_API int vhushmem_frontend_set_callback(vhushmem_frontend *frontend, vhushmem_event_fn fn, void *user_data,
@@ -166,8 +169,8 @@ typedef int (*vhushmem_request_fn)(vhushmem_frontend *frontend, const vhushmem_o
  *
  * @param fn         NULL: nobody.
  * @param user_data  handed to fn.
- * @param destroy    called once with user_data when the callback is replaced or the front-end goes; may be NULL.
- * @returns 0, or -EFAULT (then destroy has been called too).
+ * @param destroy    as for vhushmem_frontend_set_callback.
+ * @returns 0, or -EFAULT.
  * Since: 0.1
  */
 VHUSHMEM_API int vhushmem_frontend_set_request_callback(vhushmem_frontend *frontend, vhushmem_request_fn fn, void *user_data,
@@ -194,12 +197,15 @@ VHUSHMEM_API int vhushmem_frontend_add_region(vhushmem_frontend *frontend, uint8
 VHUSHMEM_API int vhushmem_frontend_start(vhushmem_frontend *frontend, GError **errp);
 
 /**
- * start, and dispatch until the handshake is done or has failed. A handshake that has begun and fails sends DISCONNECT as well. While
- * nobody listens at the path it is tried again: the device process may start a moment later.
+ * start, and dispatch until the handshake is done or has failed. While nobody listens at the path it is tried again: the device process
+ * may start a moment later.
+ *
+ * A handshake that has begun and fails, or that nobody came to (SERVER), sends DISCONNECT as well, and the front-end is over: another call
+ * is -EBUSY. After a failure to begin (what start returns) it may be called again.
  *
  * @param timeout_ms  how long at most; negative: as long as it takes (each request still has its own limit).
  * @returns 0, or what start returns, or -ETIMEDOUT, -EPROTO (the back-end broke the protocol, or its answer can't be used: the
- *          message says how), -ECONNRESET (it went away).
+ *          message says how), -ECONNRESET (it went away), -ECONNABORTED (a callback freed the front-end).
  * Since: 0.1
  */
 VHUSHMEM_API int vhushmem_frontend_connect(vhushmem_frontend *frontend, int timeout_ms, GError **errp);
@@ -245,7 +251,8 @@ VHUSHMEM_API vhushmem_device *vhushmem_frontend_device(vhushmem_frontend *fronte
 /** True from READY until the connection ends. Since: 0.1 */
 VHUSHMEM_API bool vhushmem_frontend_is_ready(vhushmem_frontend *frontend);
 
-/** The virtio features that the back-end offers; 0 before it told. Since: 0.1 */
+/** The virtio features that the back-end offers; 0 before it told. While it is away, and until one that came back has told, those of the
+ *  last connection; so for the next two. Since: 0.1 */
 VHUSHMEM_API uint64_t vhushmem_frontend_features(vhushmem_frontend *frontend);
 
 /** The protocol features that both sides agreed on; 0 before they did. Since: 0.1 */

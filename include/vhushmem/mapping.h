@@ -52,7 +52,7 @@ VHUSHMEM_API void vhushmem_mapping_unref(vhushmem_mapping *mapping);
 /**
  * What the mapping is.
  *
- * @param info  filled; its struct_size is set by the caller. `host` is NULL unless the mapping is live.
+ * @param info  filled; its struct_size is set by the caller, and what lies beyond this library's struct is zeroed. `host` is NULL unless the mapping is live.
  * @returns 1: the mapping is live, 0: it is not (not added yet, or gone from its region), -EFAULT, -EINVAL (struct_size).
  * Thread rule: any thread.  Since: 0.1
  */

@@ -34,9 +34,18 @@ typedef struct vhushmem_guest_memory {
  * The mappings of shared memory regions are no part of it, but for those that were given to vhushmem_frontend_share_mapping. Not while
  * a start or stop without waiting is under way.
  *
+ * Each range is whole pages of a file that is open for reading and writing, and begins inside it: a back-end maps it. A back-end that
+ * touches pages which the file lacks gets SIGBUS, so the file has them all by then. What is no regular file (a device) is mapped once to see
+ * whether it can be.
+ *
+ * Before the start, and while a back-end that may come back is away, the ranges are kept until there is somebody to tell, and the result
+ * is 0.
+ *
  * @param ranges  `count` ranges, which must not overlap in the guest.
- * @returns 0, or -EINVAL (a range is empty, wraps around or overlaps another), -ENOSPC (more than the back-end has slots for),
- *          -EALREADY (an earlier change is still being told, or the device is being started), -EBADF, -EMFILE, or what request.h says.
+ * @returns 0, or -EINVAL (a range is empty, is no whole pages, wraps around, overlaps another or begins beyond its file; the
+ *          descriptor can't be mapped), -EACCES (the descriptor is not open for reading and writing), -ENOSPC (more than the back-end has slots
+ *          for), -EALREADY (an earlier change is still being told, or the device is being started), -ENOTCONN (the connection is over),
+ *          -EBADF, -EMFILE, or what request.h says.
  *          After a failure the back-end may know a part; the next call tells the rest. With reconnect_ms, a back-end that comes in the
  *          place of one that was lost over it is told the new ranges.
  * Since: 0.1

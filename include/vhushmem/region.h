@@ -260,7 +260,7 @@ VHUSHMEM_API vhushmem_mapping *vhushmem_region_find_mapping(vhushmem_region *reg
  *
  * To see all: begin with from = 0 and go on with from = info.shm_offset + info.len.
  *
- * @param info  filled on success; its struct_size is set by the caller.
+ * @param info  filled on success; its struct_size is set by the caller, and what lies beyond this library's struct is zeroed.
  * @returns 0, or -ENOENT (there is none from there on), -EFAULT, -EINVAL (struct_size).
  * Thread rule: any thread.  Since: 0.1
  */
@@ -288,8 +288,8 @@ VHUSHMEM_API void *vhushmem_region_translate(vhushmem_region *region, uint64_t s
  * that were there: a copy during which a mapping went, came or was covered is made again.
  *
  * @param shm_offset  first byte; the range may span several mappings that touch.
- * @param buf         receives len bytes; after a failure it may be filled in part.
- * @param len         bytes.
+ * @param buf         receives len bytes; after a failure it may be filled in part. NULL only where len is 0.
+ * @param len         bytes; 0: nothing is copied, and nothing need be mapped there.
  * @param errp        receives the error.
  * @returns 0, or
  *          -EINVAL  the range is not inside the region;
@@ -297,7 +297,7 @@ VHUSHMEM_API void *vhushmem_region_translate(vhushmem_region *region, uint64_t s
  *          -EAGAIN  what is mapped there changed each of 1,000 times while it was copied;
  *          -EIO     the file lacks a page of it, also where zeros are shown in its place, or takes no writes to a page that was written; or it is the memory of a device that the kernel can't copy from;
  *          -EPERM   this process may not use process_vm_readv on itself (a seccomp filter);
- *          -EFAULT  region or buf is NULL.
+ *          -EFAULT  region is NULL, or buf is.
  * Thread rule: any thread.  Since: 0.1
  */
 VHUSHMEM_API int vhushmem_region_read(vhushmem_region *region, uint64_t shm_offset, void *buf, size_t len, GError **errp);

@@ -13,7 +13,10 @@
  * a late answer would be taken for the next one's. Requests go in the order of the calls, one under way at a time.
  *
  * What each of them may return, beside what is said there:
- *          -ENOTCONN    the front-end is not ready, or the connection ended before the answer;
+ *          -ENOTCONN    the front-end is not ready;
+ *          -ECONNRESET  the back-end went away before the answer; any other end of the connection is told by its own errno, as in
+ *                       the result of DISCONNECT;
+ *          -ECONNABORTED  a callback that came meanwhile freed the front-end, or it was freed before the answer;
  *          -EOPNOTSUPP  the back-end has not agreed to the protocol feature that the request needs (the message names it);
  *          -EDEADLK     called inside region_add or region_del of a MemoryListener, while the back-end waits (blocking form only);
  *          -EIO         the back-end refused;
@@ -40,8 +43,9 @@ typedef struct vhushmem_reply {
 } vhushmem_reply;
 
 /**
- * Called once: from a later dispatch, from the call itself if the answer is known at once, or from vhushmem_frontend_free. It may call any
- * function of the front-end and may free it. It is never called inside another callback of the front-end: it waits until that has
+ * Called once: from a later dispatch, from the call itself if the answer is known at once (also if the connection ends over it: then
+ * DISCONNECT comes from the call too, which returns 0), or from vhushmem_frontend_free. It may call any function of the front-end and may
+ * free it: after a call that returned 0 the program asks itself whether it did. It is never called inside another callback of the front-end: it waits until that has
  * returned.
  */
 typedef void (*vhushmem_reply_fn)(vhushmem_frontend *frontend, const vhushmem_reply *reply, void *user_data);
@@ -56,15 +60,16 @@ enum {
  * Send any request that this library has no function for, and wait for its answer: SEND_RARP, NET_SET_MTU, IOTLB_MSG ... What the
  * specification wants agreed on beforehand is the caller's to see to.
  *
- * @param id            the request's id; not one of those that are the library's own business (-EINVAL): the handshake's, those of
- *                      memory and queues, RESET_DEVICE.
+ * @param id            the request's id; not one of those that are the library's own business (-EINVAL): what sets something in the
+ *                      handshake, those of memory and queues, RESET_DEVICE. One that is known to have a reply of its own needs HAS_REPLY (-EINVAL).
  * @param payload       `size` bytes; may be NULL when size is 0.
  * @param size          bytes, at most 4096.
  * @param fds           `nfds` descriptors to send along; duplicated.
  * @param nfds          at most 8.
  * @param flags         VHUSHMEM_REQUEST_*, or'ed.
  * @param reply         receives the reply's payload; NULL only without VHUSHMEM_REQUEST_HAS_REPLY.
- * @param reply_size    in: how much room there is (a longer reply is -EPROTO and ends the connection); out: how much came.
+ * @param reply_size    in: how much room there is, of which 4096 bytes are used (a longer reply is -EPROTO and ends the connection); out:
+ *                      how much came.
  * @param reply_fd      with VHUSHMEM_REQUEST_REPLY_FD receives a descriptor, the caller's to close, or -1.
  * @returns 0, or -EINVAL (id, size, nfds, flags), -EBADF, -EMFILE, or what is said above.
  * Since: 0.1

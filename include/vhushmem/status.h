@@ -41,7 +41,8 @@
  *     "server"             it listens there (true), or connects
  *     "reconnect_ms"       as in the options; null: never
  *     "connections"        how many were made
- *     "features"           virtio features that the back-end offers; 0 before it told, as the next three
+ *     "features"           virtio features that the back-end offers; 0 before it told, as the next three; while it is away, those of
+ *                          the last connection
  *     "protocol_features"  what both sides agreed on, as it went over the wire
  *     "protocol_feature_names"     the same as a list of names (vhushmem_protocol_feature_name); the bit that means SHMEM is "SHMEM"
  *     "unknown_protocol_features"  those that have no name

@@ -98,6 +98,14 @@ func hasRoom<Value>(_ pointer: UnsafeMutablePointer<Value>) -> Bool {
     Int(UnsafeRawPointer(pointer).load(as: UInt32.self)) >= MemoryLayout<Value>.size
 }
 
+/// What a growing struct has beyond what this library knows is 0: nothing is said there.
+func clearBeyondKnown<Value>(_ pointer: UnsafeMutablePointer<Value>) {
+    let raw = UnsafeMutableRawPointer(pointer)
+    // SAFETY: the caller says with struct_size how far it may be written.
+    let stated = Int(raw.load(as: UInt32.self))
+    memset(raw + MemoryLayout<Value>.size, 0, max(0, stated &- MemoryLayout<Value>.size))
+}
+
 /// {function, user_data, destroy}, with the last run exactly once.
 final class CallbackData {
     let userData: gpointer?

@@ -40,6 +40,7 @@ package func vhushmem_mapping_get_info(
     guard hasRoom(info) else { return -EINVAL }
     let host = mapping.baseAddress
     info.pointee.fill(mapping.description, host: host)
+    clearBeyondKnown(info)
     return host == nil ? 0 : 1
 }
 

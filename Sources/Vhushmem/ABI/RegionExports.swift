@@ -212,6 +212,7 @@ package func vhushmem_region_next_mapping(
     guard hasRoom(info) else { return -EINVAL }
     guard let mapping = region.nextMapping(from: from) else { return -ENOENT }
     info.pointee.fill(mapping, host: region.window.baseAddress + Int(clamping: mapping.offset))
+    clearBeyondKnown(info)
     return 0
 }
 

@@ -85,9 +85,15 @@ private struct GenericRequest {
         guard flags & mayHaveDescriptor == 0 || flags & hasReply != 0 else {
             throw ShmemError(EINVAL, "a request without a reply gets no descriptor with it")
         }
-        guard FrontendRequest(rawValue: id)?.form.sender != .library else {
-            throw ShmemError(
-                EINVAL, "request \(id) is the library's own business: it has a function for it, or the handshake does it")
+        if let known = FrontendRequest(rawValue: id) {
+            guard known.form.sender != .library else {
+                throw ShmemError(
+                    EINVAL, "request \(id) is the library's own business: it has a function for it, or the handshake does it")
+            }
+            // Its reply would be one that nobody asked for.
+            guard flags & hasReply != 0 || !known.hasOwnReply else {
+                throw ShmemError(EINVAL, "\(known.name) has a reply of its own, and the flags say that there is none")
+            }
         }
         guard size >= 0, size <= genericLimit else { throw ShmemError(EINVAL, "a payload has at most \(genericLimit) bytes") }
         guard payload != nil || size == 0 else { throw .null("payload") }

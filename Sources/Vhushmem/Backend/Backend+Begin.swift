@@ -32,11 +32,7 @@ extension Backend {
     /// EBADF.
     public func attach(socket: Int32) throws(ShmemError) {
         try checkIdle()
-        do throws(Errno) {
-            try Socket.requireUnixStream(socket)
-        } catch {
-            throw ShmemError(error.code, "the descriptor \(socket) is no Unix stream socket")
-        }
+        try Socket.requireConnectedStream(socket)
         talk(through: FileDescriptor(owning: socket))
         watch()
     }

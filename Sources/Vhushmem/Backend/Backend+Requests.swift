@@ -160,7 +160,8 @@ extension Backend {
     private func takeChannel(_ connection: BackendConnection) -> BackendAnswer {
         let main = connection.main
         // Looked at before it is taken: what is not taken is closed without lingering.
-        guard let fd = main.firstDescriptor, (try? Socket.requireUnixStream(fd)) != nil, let socket = main.takeFirstDescriptor()
+        guard let fd = main.firstDescriptor, (try? Socket.requireConnectedStream(fd)) != nil,
+            let socket = main.takeFirstDescriptor()
         else { return .malformed }
         connection.channel = MessageStream(socket: socket, capacity: 256, timeout: UInt64(options.answerTimeout) &* 1000)
         return .done

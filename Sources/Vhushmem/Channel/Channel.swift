@@ -59,11 +59,7 @@ public final class Channel: DeviceSession {
         // First: Embedded Swift leaks an object whose initialiser gives up before every property has its value.
         self.device = device
         self.options = options
-        do throws(Errno) {
-            try Socket.requireUnixStream(socket)
-        } catch {
-            throw ShmemError(error.code, "the descriptor \(socket) is no Unix stream socket")
-        }
+        try Socket.requireConnectedStream(socket)
         do throws(Errno) {
             loops.alarm = try device.state.useAlarm()
         } catch {

@@ -50,6 +50,7 @@ extension Frontend {
         setup.memory.told = []
         history.ending = error
         history.negotiated = negotiated
+        history.channelLoss = nil
         address.socket = nil
         stopWatching()
         let unanswered = connection?.close() ?? []
@@ -80,7 +81,6 @@ extension Frontend {
     /// Looks for a back-end if it is time to.
     func lookAgain(at when: UInt64) {
         guard Clock.now() >= when else { return }
-        history.negotiated = Negotiated()
         do throws(Errno) {
             try open()
         } catch {

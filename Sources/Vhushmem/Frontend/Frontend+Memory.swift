@@ -6,7 +6,8 @@ import CLinux
 ///
 /// A back-end that runs is told at once what has changed; one that does not, when it is started. Each call has two forms: one that
 /// waits, and one that calls `completion` once. Both throw EALREADY (an earlier change is still being told), ENOSPC (more ranges than
-/// the back-end has slots for), EINVAL (ranges overlap), and what `ask` does.
+/// the back-end has slots for), EINVAL (ranges overlap, are no whole pages of their file, or of no file that can be mapped), EACCES (a file
+/// can't be read and written), ENOTCONN (the connection is over), and what `ask` does.
 extension Frontend {
     /// Says what the guest's memory is, all of it.
     public func setMemory(_ ranges: [GuestMemory]) throws(ShmemError) {
@@ -66,6 +67,7 @@ extension Frontend {
     private func tellMemory(
         _ change: MemoryChange, _ completion: @escaping (ShmemError?) -> Void
     ) throws(ShmemError) {
+        guard !hasEnded else { throw ShmemError(ENOTCONN, "the connection to the back-end is over") }
         guard !setup.memory.isBeingTold else { throw ShmemError(EALREADY, "guest memory is being told already") }
         try requireNotStarting()
         let before = setup.memory.wanted
@@ -75,6 +77,9 @@ extension Frontend {
                 throw ShmemError(
                     EINVAL, "guest memory at \(hex(range.guestAddress)) overlaps the range at \(hex(other.guestAddress))")
             }
+        }
+        if case .ram(let ranges) = change {
+            for range in ranges { try range.check() }
         }
         setup.memory.wanted = wanted
         do throws(ShmemError) {

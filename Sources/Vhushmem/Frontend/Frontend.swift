@@ -62,11 +62,7 @@ public final class Frontend {
         guard options.reconnectInterval == 0 else {
             throw ShmemError(EINVAL, "there is no way back to the other end of a socket: reconnecting takes a path")
         }
-        do throws(Errno) {
-            try Socket.requireUnixStream(socket)
-        } catch {
-            throw ShmemError(error.code, "the descriptor \(socket) is no Unix stream socket")
-        }
+        try Socket.requireConnectedStream(socket)
         address.socket = FileDescriptor(owning: socket)
     }
 
@@ -85,7 +81,11 @@ public final class Frontend {
     // MARK: State
 
     /// What was agreed on over this connection, or over the last one.
-    var negotiated: Negotiated { connection?.negotiated ?? history.negotiated }
+    var negotiated: Negotiated {
+        // Until a back-end that came back has told what it offers, what the one before it offered holds.
+        if let connection, connection.negotiated.features != 0 { return connection.negotiated }
+        return history.negotiated
+    }
     /// The virtio features that the back-end offers.
     public var features: UInt64 { negotiated.features }
     /// The protocol features that both sides agreed on.
@@ -185,6 +185,8 @@ public final class Frontend {
         onEvent = nil
         onRequest = nil
         end(ShmemError(ECONNABORTED, "the front-end was freed"), forGood: true)
+        // What the program has mapped since the connection ended.
+        if !options.keepsMappings { device.unmapAll() }
         letLoopsGo()
     }
 }

@@ -10,14 +10,12 @@ public struct GuestMemory {
     private final class Range {
         let region: MemoryTableRegion
         let mapping: Mapping?
-        let file: SharedDescriptor
-        let identity: FileIdentity
+        let file: MemoryFile
 
-        init(_ region: MemoryTableRegion, _ mapping: Mapping?, _ file: SharedDescriptor, _ identity: FileIdentity) {
+        init(_ region: MemoryTableRegion, _ mapping: Mapping?, _ file: MemoryFile) {
             self.region = region
             self.mapping = mapping
             self.file = file
-            self.identity = identity
         }
     }
 
@@ -29,24 +27,24 @@ public struct GuestMemory {
     var region: MemoryTableRegion { range.region }
     /// The shared memory that it is, if it is no RAM of the guest's.
     var mapping: Mapping? { range.mapping }
-    var file: SharedDescriptor { range.file }
+    var file: SharedDescriptor { range.file.descriptor }
 
     /// `fd`, the file that the memory is mapped from, is duplicated. Throws EINVAL (no bytes, or a range that wraps around), EBADF, EMFILE.
     public init(
         guestAddress: UInt64, length: UInt64, userAddress: UInt64, fd: Int32, fileOffset: UInt64
     ) throws(ShmemError) {
-        try self.init(
-            guestAddress: guestAddress, length: length, userAddress: userAddress, fd: fd, fileOffset: fileOffset, mapping: nil)
+        let region = try MemoryTableRegion.checked(
+            guestAddress: guestAddress, length: length, userAddress: userAddress, fileOffset: fileOffset)
+        range = Range(region, nil, try MemoryFile.make(fd))
     }
 
     /// Another range of the file of `other`, whose descriptor both use: a guest may have hundreds of ranges of one file. Throws EINVAL.
     init(
         guestAddress: UInt64, length: UInt64, userAddress: UInt64, fileOffset: UInt64, inFileOf other: GuestMemory
     ) throws(ShmemError) {
-        try GuestMemory.check(guestAddress, length, userAddress, fileOffset)
-        let region = MemoryTableRegion(
+        let region = try MemoryTableRegion.checked(
             guestAddress: guestAddress, length: length, userAddress: userAddress, fileOffset: fileOffset)
-        range = Range(region, nil, other.range.file, other.range.identity)
+        range = Range(region, nil, other.range.file)
     }
 
     /// A live mapping of a region that keeps files, at `guestAddress` in the guest.
@@ -60,38 +58,20 @@ public struct GuestMemory {
             throw it.notShared(EINVAL, "the guest's address is no multiple of the page size")
         }
         let pages = ByteRange(start: it.offset, length: it.length)?.roundedUp(to: Page.size)
-        try self.init(
+        let region = try MemoryTableRegion.checked(
             guestAddress: guestAddress, length: pages?.length ?? it.length, userAddress: UInt64(UInt(bitPattern: host)),
-            fd: mapping.fd, fileOffset: it.fileOffset, mapping: mapping)
+            fileOffset: it.fileOffset)
+        range = Range(region, mapping, try MemoryFile.make(mapping.fd))
     }
 
-    private init(
-        guestAddress: UInt64, length: UInt64, userAddress: UInt64, fd: Int32, fileOffset: UInt64, mapping: Mapping?
-    ) throws(ShmemError) {
-        try GuestMemory.check(guestAddress, length, userAddress, fileOffset)
-        do throws(Errno) {
-            let file = SharedDescriptor(try FileDescriptor.duplicate(fd))
-            let region = MemoryTableRegion(
-                guestAddress: guestAddress, length: length, userAddress: userAddress, fileOffset: fileOffset)
-            range = Range(region, mapping, file, try FileStatus(of: fd).identity)
-        } catch {
-            throw ShmemError(error.code, "looking at the descriptor of guest memory: \(Errno.text(error.code))")
-        }
-    }
-
-    private static func check(
-        _ guestAddress: UInt64, _ length: UInt64, _ userAddress: UInt64, _ fileOffset: UInt64
-    ) throws(ShmemError) {
-        guard length > 0, ByteRange(start: guestAddress, length: length) != nil,
-            ByteRange(start: userAddress, length: length) != nil, ByteRange(start: fileOffset, length: length) != nil
-        else {
-            throw ShmemError(EINVAL, "\(hex(length)) bytes at the guest's \(hex(guestAddress)) are no range of memory")
-        }
+    /// Whether a back-end could map it. Throws EINVAL, EACCES.
+    func check() throws(ShmemError) {
+        try range.file.check(region)
     }
 
     /// The same range of the guest, seen through the same file: nothing that a back-end would have to be told.
     func isSame(as other: GuestMemory) -> Bool {
-        region == other.region && range.identity == other.range.identity
+        region == other.region && range.file.identity == other.range.file.identity
     }
 
     /// Shared memory that is mapped no more.

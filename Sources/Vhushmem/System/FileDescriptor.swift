@@ -34,6 +34,11 @@ struct FileDescriptor: ~Copyable {
         (try? systemCall(.fcntl) { vhu_fcntl_get_flags(raw) }) != nil
     }
 
+    static func isReadableAndWritable(_ raw: Int32) -> Bool {
+        guard let flags = try? systemCall(.fcntl, { vhu_fcntl_get_flags(raw) }) else { return false }
+        return flags & O_ACCMODE == O_RDWR
+    }
+
     /// A close that fails has closed all the same (Linux), and EINTR must not be tried again: the number may be somebody else's.
     static func close(_ raw: Int32) {
         systemCallOnce(.close) { CLinux.close(raw) }

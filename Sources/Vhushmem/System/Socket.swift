@@ -67,15 +67,6 @@ enum Socket {
         SocketFile(at: path) != nil
     }
 
-    /// Whether `fd` is what the library can talk through: EBADF or EINVAL if not.
-    static func requireUnixStream(_ fd: Int32) throws(Errno) {
-        for (option, wanted) in [(SO_DOMAIN, AF_UNIX), (SO_TYPE, vhu_sock_stream)] {
-            let value = vhu_socket_option(fd, option)
-            if value == -EBADF { throw Errno(EBADF) }
-            if value != wanted { throw Errno(EINVAL) }
-        }
-    }
-
     /// How many bytes wait to be read.
     static func readableBytes(_ fd: Int32) throws(Errno) -> Int32 {
         let bytes = try systemCall(.ioctl) { max(vhu_readable_bytes(fd), -1) }

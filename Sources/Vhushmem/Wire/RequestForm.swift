@@ -82,10 +82,12 @@ extension FrontendRequest {
         case .setVringKick: return Row("SET_VRING_KICK", payload: number, descriptors: 0...1, sender: .library)
         case .setVringCall: return Row("SET_VRING_CALL", payload: number, descriptors: 0...1, sender: .library)
         case .setVringErr: return Row("SET_VRING_ERR", payload: number, descriptors: 0...1, sender: .library)
-        case .getProtocolFeatures: return Row("GET_PROTOCOL_FEATURES", needs: .protocolFeatures, reply: .own(number))
+        case .getProtocolFeatures:
+            return Row("GET_PROTOCOL_FEATURES", needs: .protocolFeatures, reply: .own(number))
         case .setProtocolFeatures:
             return Row("SET_PROTOCOL_FEATURES", needs: .protocolFeatures, payload: number, sender: .library)
-        case .getQueueNum: return Row("GET_QUEUE_NUM", needs: .feature(.multiqueue), reply: .own(number))
+        case .getQueueNum:
+            return Row("GET_QUEUE_NUM", needs: .feature(.multiqueue), reply: .own(number))
         case .setVringEnable: return Row("SET_VRING_ENABLE", needs: .protocolFeatures, payload: number, sender: .library)
         case .sendRarp: return Row("SEND_RARP", isServed: false)
         case .netSetMtu: return Row("NET_SET_MTU", isServed: false)
@@ -106,7 +108,8 @@ extension FrontendRequest {
         case .gpuSetSocket: return Row("GPU_SET_SOCKET", isServed: false)
         case .resetDevice: return Row("RESET_DEVICE", needs: .feature(.resetDevice), sender: .library)
         case .vringKick: return Row("VRING_KICK", needs: .feature(.inbandNotifications), payload: number)
-        case .getMaxMemSlots: return Row("GET_MAX_MEM_SLOTS", needs: .feature(.configureMemSlots), reply: .own(number))
+        case .getMaxMemSlots:
+            return Row("GET_MAX_MEM_SLOTS", needs: .feature(.configureMemSlots), reply: .own(number))
         case .addMemReg:
             return Row(
                 "ADD_MEM_REG", needs: .feature(.configureMemSlots), payload: exactly(SingleMemoryRegion.size),
@@ -130,7 +133,8 @@ extension FrontendRequest {
                 "SET_DEVICE_STATE_FD", needs: .feature(.deviceState), payload: exactly(DeviceStateTransfer.size),
                 descriptors: 1...1, reply: .own(number, mayHaveDescriptor: true))
         case .checkDeviceState: return Row("CHECK_DEVICE_STATE", needs: .feature(.deviceState), reply: .own(number))
-        case .getShmemConfig: return Row("GET_SHMEM_CONFIG", needs: .shmem, reply: .own(exactly(SharedMemoryConfig.size)))
+        case .getShmemConfig:
+            return Row("GET_SHMEM_CONFIG", needs: .shmem, reply: .own(exactly(SharedMemoryConfig.size)))
         }
     }
 

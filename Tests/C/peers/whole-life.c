@@ -49,6 +49,7 @@ static const struct {
     CALL(futex),
     CALL(getpid),
     CALL(getrandom),
+    CALL(getpeername),
     CALL(getsockopt),
     CALL(gettid),
     CALL(ioctl),

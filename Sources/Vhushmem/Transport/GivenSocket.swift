@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+import CLinux
+
+extension Socket {
+    /// Whether `fd` is what the library can talk through. Throws EBADF, EINVAL (it is no Unix stream socket), ENOTCONN (nobody is at the
+    /// other end, and nobody was).
+    static func requireConnectedStream(_ fd: Int32) throws(ShmemError) {
+        for (option, wanted) in [(SO_DOMAIN, AF_UNIX), (SO_TYPE, vhu_sock_stream)] {
+            let value = vhu_socket_option(fd, option)
+            guard value == wanted else {
+                throw ShmemError(value == -EBADF ? EBADF : EINVAL, "the descriptor \(fd) is no Unix stream socket")
+            }
+        }
+        guard vhu_is_connected(fd) else {
+            throw ShmemError(ENOTCONN, "the socket \(fd) is not connected")
+        }
+    }
+}
