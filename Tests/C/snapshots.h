@@ -93,6 +93,8 @@ static inline char *maps_between(uint64_t from, uint64_t to)
 /* All mappings of the process; under a tool, whose own come and go, the memfds only. */
 static inline char *maps_now(void)
 {
+    /* The first warning of a process has GLib load tables of character sets, which stay. */
+    g_free(g_convert("", 0, "ASCII", "UTF-8", NULL, NULL, NULL));
     char *all = maps_between(0, UINT64_MAX);
     if (!under_valgrind() && !under_sanitizer()) {
         return all;

@@ -35,14 +35,24 @@ extension Backend {
             access.encode(into: bytes)
             return readConfig(self, access.offset, UnsafeMutableRawBufferPointer(rebasing: bytes[ConfigAccess.size...]))
         }
-        return .bytes(result < 0 ? [] : bytes)
+        return .bytes(result != 0 ? [] : bytes)
     }
 
     /// SET_CONFIG
     func takeConfig(_ payload: UnsafeRawBufferPointer) -> BackendAnswer {
         guard let access = ConfigAccess(payload) else { return .malformed }
-        guard isInConfig(access), access.flags & ~ConfigAccess.migrates == 0 else { return .refused(EINVAL) }
-        guard let writeConfig = handlers.writeConfig else { return .refused(EOPNOTSUPP) }
+        guard isInConfig(access) else {
+            return .refused(
+                EINVAL,
+                "\(access.length) bytes at \(access.offset) are not all in the configuration space of \(options.configSize) bytes"
+            )
+        }
+        guard access.flags & ~ConfigAccess.migrates == 0 else {
+            return .refused(EINVAL, "the flags \(hex(UInt64(access.flags))) have bits that mean nothing")
+        }
+        guard let writeConfig = handlers.writeConfig else {
+            return .refused(EOPNOTSUPP, "the device's configuration can't be written")
+        }
         let bytes = UnsafeRawBufferPointer(rebasing: payload[ConfigAccess.size...])
         return BackendAnswer(result: writeConfig(self, access.offset, bytes, access.flags != 0))
     }
@@ -54,7 +64,7 @@ extension Backend {
     /// SET_STATUS. One of 0 stops the queues; the mappings stay, which is for the front-end to say. What the device does not take
     /// changes nothing, as a driver expects of FEATURES_OK; a reset can't be refused.
     func takeStatus(_ value: UInt64, _ connection: BackendConnection) -> BackendAnswer {
-        guard let status = UInt8(exactly: value) else { return .refused(EINVAL) }
+        guard let status = UInt8(exactly: value) else { return .refused(EINVAL, "\(hex(value)) is no device status") }
         if status == 0 {
             stopQueues()
             // A device that is reset begins without; who wants to go on from the area gives it again.
@@ -90,9 +100,15 @@ extension Backend {
     /// SET_INFLIGHT_FD: for queues that are started from now on.
     func takeInflight(_ payload: UnsafeRawBufferPointer, _ connection: BackendConnection) -> BackendAnswer {
         guard let area = InflightArea(payload) else { return .malformed }
-        return BackendAnswer { () throws(Errno) in
+        do throws(Errno) {
             connection.inflight = try InflightFile.map(
                 area, fd: connection.main.firstDescriptor ?? -1, alarm: connection.useAlarm())
+            return .done
+        } catch {
+            return .refused(
+                error.code,
+                "an area of \(hex(area.length)) bytes at \(hex(area.fileOffset)), for \(area.queues) queues of"
+                    + " \(area.queueSize) entries: \(Errno.text(error.code))")
         }
     }
 
@@ -105,16 +121,18 @@ extension Backend {
 
     /// SET_DEVICE_STATE_FD: what the reply says can only be that it was begun, or not. The descriptor is always the front-end's.
     func transferState(_ payload: UnsafeRawBufferPointer, _ connection: BackendConnection) -> BackendAnswer {
-        guard let transfer = DeviceStateTransfer(payload) else { return .refused(EINVAL) }
+        guard let transfer = DeviceStateTransfer(payload) else {
+            return .refused(EINVAL, "a direction or phase that is unknown")
+        }
         guard let handler = handlers.transferState, let fd = connection.main.takeFirstDescriptor()?.release() else {
-            return .refused(EOPNOTSUPP)
+            return .refused(EOPNOTSUPP, "the device has no state to move")
         }
         let result = handler(self, transfer.direction == .load, fd)
-        return .value(DeviceStateTransfer.encodedReply(failed: result < 0, hasDescriptor: false))
+        return .value(DeviceStateTransfer.encodedReply(failed: result != 0, hasDescriptor: false))
     }
 
     /// CHECK_DEVICE_STATE
     func answerStateCheck() -> BackendAnswer {
-        .value((handlers.checkState?(self) ?? -EOPNOTSUPP) < 0 ? 1 : 0)
+        .value((handlers.checkState?(self) ?? -EOPNOTSUPP) != 0 ? 1 : 0)
     }
 }

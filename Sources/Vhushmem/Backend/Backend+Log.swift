@@ -14,13 +14,15 @@ extension Backend {
             logChanged(connection)
             return .value(0)
         } catch {
-            return .refused(error.code)
+            return .refused(
+                error.code,
+                "a log of \(hex(area.length)) bytes at \(hex(area.fileOffset)) of its file: \(Errno.text(error.code))")
         }
     }
 
     /// SET_LOG_FD
     func takeLogDescriptor(_ connection: BackendConnection) -> BackendAnswer {
-        guard let eventfd = takeEventfd(connection.main) else { return .refused(EINVAL) }
+        guard let eventfd = takeEventfd(connection.main) else { return .refused(.noEventfd) }
         connection.logCall = eventfd
         return .done
     }

@@ -2,126 +2,127 @@
 
 import CLinux
 
-// MARK: What the front-end says about memory and queues
+// MARK: What the front-end says about queues
 
 extension Backend {
-    /// SET_MEM_TABLE: all of guest memory, in the place of what was told before.
-    func takeMemoryTable(_ payload: UnsafeRawBufferPointer, _ connection: BackendConnection) -> BackendAnswer {
-        let main = connection.main
-        guard let table = MemoryTable(payload), main.descriptorCount == table.regions.count else { return .malformed }
-        return BackendAnswer { () throws(Errno) in
-            var all = BackendMemory()
-            for (index, region) in table.regions.enumerated() {
-                all = try all.adding(
-                    GuestRange.map(region, fd: main.descriptor(at: index) ?? -1, alarm: connection.useAlarm()))
-            }
-            useMemory(all, connection)
-        }
-    }
-
-    /// ADD_MEM_REG
-    func addMemory(_ payload: UnsafeRawBufferPointer, _ connection: BackendConnection) -> BackendAnswer {
-        guard let region = SingleMemoryRegion(payload)?.region else { return .malformed }
-        return BackendAnswer { () throws(Errno) in
-            let range = try GuestRange.map(
-                region, fd: connection.main.firstDescriptor ?? -1, alarm: connection.useAlarm())
-            useMemory(try connection.memory.adding(range), connection)
-        }
-    }
-
-    /// REM_MEM_REG
-    func removeMemory(_ payload: UnsafeRawBufferPointer, _ connection: BackendConnection) -> BackendAnswer {
-        guard let region = SingleMemoryRegion(payload)?.region else { return .malformed }
-        guard let left = connection.memory.removing(region) else { return .refused(ENOENT) }
-        useMemory(left, connection)
-        return .done
-    }
-
-    private func useMemory(_ memory: BackendMemory, _ connection: BackendConnection) {
-        connection.memory = memory
-        for queue in queues where queue.ring?.memoryChanged(to: memory) == true {
-            _ = try? notify(queue: queue.index)
-            look(at: queue)
-        }
-    }
-
-    /// SET_VRING_NUM, SET_VRING_BASE, SET_VRING_ENABLE, GET_VRING_BASE, SET_VRING_ENDIAN, VRING_KICK
+    /// SET_VRING_NUM, SET_VRING_BASE, SET_VRING_ENABLE, GET_VRING_BASE, SET_VRING_ENDIAN, VRING_KICK: a queue and a number.
     func takeVringState(
-        _ request: FrontendRequest, _ payload: UnsafeRawBufferPointer, _ connection: BackendConnection
+        _ payload: UnsafeRawBufferPointer, _ body: (BackendQueue, UInt32) -> BackendAnswer
     ) -> BackendAnswer {
         guard let state = VringState(payload) else { return .malformed }
-        guard let queue = queue(Int(clamping: state.queue)) else { return .refused(EINVAL) }
-        switch request {
-        case .setVringNum:
-            guard queue.ring == nil else { return .refused(EBUSY) }
-            guard let size = UInt16(exactly: state.number), size <= 1 << 15, UInt64(size).isPowerOfTwo else {
-                return .refused(EINVAL)
-            }
-            queue.setup.size = size
-        case .setVringBase:
-            guard queue.ring == nil else { return .refused(EBUSY) }
-            guard let base = UInt16(exactly: state.number) else { return .refused(EINVAL) }
-            queue.setup.base = base
-        case .getVringBase:
-            return .value(UInt64(state.queue) | UInt64(stop(queue)) << 32)
-        case .setVringEndian:
-            guard state.number <= 1 else { return .refused(EINVAL) }
-            guard queue.ring == nil else { return .refused(EBUSY) }
-            // Devices of VIRTIO 1 and later know but one byte order.
-            return state.number == 0 ? .done : .refused(EOPNOTSUPP)
-        case .vringKick:
-            // A queue that was given no kick is started by the first.
-            if case .unsaid = queue.setup.kick { queue.setup.kick = .withoutDescriptor }
-            look(at: queue)
-        default:
-            guard state.number <= 1 else { return .refused(EINVAL) }
-            queue.setup.isEnabled = state.number == 1
+        guard let queue = queue(Int(clamping: state.queue)) else { return noQueue(state.queue) }
+        return body(queue, state.number)
+    }
+
+    private func noQueue(_ index: UInt32) -> BackendAnswer {
+        .refused(EINVAL, "there is no queue \(index): the device has \(queues.count)")
+    }
+
+    private func isStarted(_ queue: BackendQueue) -> BackendAnswer {
+        .refused(EBUSY, "queue \(queue.index) is started")
+    }
+
+    /// SET_VRING_NUM
+    func takeSize(_ number: UInt32, of queue: BackendQueue, _ connection: BackendConnection) -> BackendAnswer {
+        guard queue.ring == nil else { return isStarted(queue) }
+        guard let size = UInt16(exactly: number), size <= 1 << 15, UInt64(size).isPowerOfTwo else {
+            return .refused(EINVAL, "\(number) entries: the size of a queue is a power of two, and at most 32768")
         }
+        queue.setup.size = size
+        return refreshed(queue, connection)
+    }
+
+    /// SET_VRING_BASE
+    func takeBase(_ number: UInt32, of queue: BackendQueue, _ connection: BackendConnection) -> BackendAnswer {
+        guard queue.ring == nil else { return isStarted(queue) }
+        guard let base = UInt16(exactly: number) else {
+            return .refused(EINVAL, "\(number) is no index of a split queue, which has 16 bits")
+        }
+        queue.setup.base = base
+        return refreshed(queue, connection)
+    }
+
+    /// GET_VRING_BASE
+    func answerBase(of queue: BackendQueue) -> BackendAnswer {
+        .value(UInt64(UInt32(clamping: queue.index)) | UInt64(stop(queue)) << 32)
+    }
+
+    /// SET_VRING_ENABLE
+    func takeEnable(_ number: UInt32, of queue: BackendQueue, _ connection: BackendConnection) -> BackendAnswer {
+        guard number <= 1 else { return .refused(EINVAL, "\(number) is neither 0 nor 1") }
+        queue.setup.isEnabled = number == 1
+        return refreshed(queue, connection)
+    }
+
+    /// SET_VRING_ENDIAN
+    func takeByteOrder(_ number: UInt32, of queue: BackendQueue) -> BackendAnswer {
+        guard number <= 1 else { return .refused(EINVAL, "\(number) is neither 0 nor 1") }
+        guard queue.ring == nil else { return isStarted(queue) }
+        // Devices of VIRTIO 1 and later know but one byte order.
+        return number == 0 ? .done : .refused(EOPNOTSUPP, "rings are little-endian here")
+    }
+
+    /// VRING_KICK
+    func takeKick(of queue: BackendQueue, _ connection: BackendConnection) -> BackendAnswer {
+        // A queue that was given no kick is started by the first.
+        if case .unsaid = queue.setup.kick { queue.setup.kick = .withoutDescriptor }
+        look(at: queue)
         return refreshed(queue, connection)
     }
 
     /// SET_VRING_ADDR
     func takeVringAddresses(_ payload: UnsafeRawBufferPointer, _ connection: BackendConnection) -> BackendAnswer {
         guard let addresses = VringAddresses(payload) else { return .malformed }
-        guard let queue = queue(Int(clamping: addresses.queue)), addresses.flags & ~VringAddresses.logsUsedRing == 0 else {
-            return .refused(EINVAL)
+        guard let queue = queue(Int(clamping: addresses.queue)) else { return noQueue(addresses.queue) }
+        guard addresses.flags & ~VringAddresses.logsUsedRing == 0 else {
+            return .refused(EINVAL, "the flags \(hex(UInt64(addresses.flags))) have bits that mean nothing")
         }
         if queue.ring != nil {
-            guard queue.setup.addresses?.hasRings(of: addresses) == true else { return .refused(EBUSY) }
+            guard queue.setup.addresses?.hasRings(of: addresses) == true else { return isStarted(queue) }
             queue.setup.addresses = addresses
             logChanged(of: queue, connection)
             return .done
         }
         let size = queue.setup.size
         if size > 0, !connection.memory.ranges.isEmpty, RingMemory(size: size, addresses, in: connection.memory) == nil {
-            return .refused(EINVAL)
+            return .refused(ShmemError.ringsOutside(queue.index))
         }
         queue.setup.addresses = addresses
         return refreshed(queue, connection)
     }
 
-    /// SET_VRING_KICK, SET_VRING_CALL, SET_VRING_ERR
+    /// SET_VRING_KICK, SET_VRING_CALL, SET_VRING_ERR: a queue, and an eventfd or none.
     func takeVringDescriptor(
-        _ request: FrontendRequest, _ payload: UnsafeRawBufferPointer, _ connection: BackendConnection
+        _ payload: UnsafeRawBufferPointer, _ connection: BackendConnection,
+        _ body: (BackendQueue, SharedDescriptor?) -> BackendAnswer
     ) -> BackendAnswer {
         let main = connection.main
         guard let value = payload.integer(at: 0, as: UInt64.self), let vring = VringDescriptor(value),
             main.descriptorCount == (vring.hasDescriptor ? 1 : 0)
         else { return .malformed }
-        guard let queue = queue(Int(vring.queue)) else { return .refused(EINVAL) }
+        guard let queue = queue(Int(vring.queue)) else { return noQueue(UInt32(vring.queue)) }
         let eventfd = takeEventfd(main)
-        guard vring.hasDescriptor == (eventfd != nil) else { return .refused(EINVAL) }
-        switch request {
-        case .setVringKick:
-            let kick = eventfd.map { QueueSetup.Kick.eventfd($0) } ?? .withoutDescriptor
-            if queue.isRunning { return replaceKick(of: queue, with: kick) }
-            queue.setup.kick = kick
-        case .setVringCall:
-            queue.setup.call = eventfd
-            if queue.owesCall, let eventfd { queue.owesCall = !eventfd.signal() }
-        default: queue.setup.err = eventfd
-        }
+        guard vring.hasDescriptor == (eventfd != nil) else { return .refused(.noEventfd) }
+        return body(queue, eventfd)
+    }
+
+    /// SET_VRING_KICK
+    func setKick(
+        _ eventfd: SharedDescriptor?, of queue: BackendQueue, _ connection: BackendConnection
+    ) -> BackendAnswer {
+        let kick = eventfd.map { QueueSetup.Kick.eventfd($0) } ?? .withoutDescriptor
+        if queue.isRunning { return replaceKick(of: queue, with: kick) }
+        queue.setup.kick = kick
         return refreshed(queue, connection)
+    }
+
+    /// SET_VRING_CALL
+    func setCall(
+        _ eventfd: SharedDescriptor?, of queue: BackendQueue, _ connection: BackendConnection
+    ) -> BackendAnswer {
+        queue.setup.call = eventfd
+        if queue.owesCall, let eventfd { queue.owesCall = !eventfd.signal() }
+        return .done
     }
 
     /// A queue that runs goes on with another kick. The one before may have been signalled and not read.
@@ -129,8 +130,8 @@ extension Backend {
         unwatchKick(of: queue)
         queue.setup.kick = kick
         look(at: queue)
-        return BackendAnswer { () throws(Errno) in
-            do throws(Errno) {
+        return BackendAnswer { () throws(ShmemError) in
+            do throws(ShmemError) {
                 try watchKick(of: queue)
             } catch {
                 pause(queue)
@@ -149,6 +150,14 @@ extension Backend {
     }
 
     private func refreshed(_ queue: BackendQueue, _ connection: BackendConnection) -> BackendAnswer {
-        BackendAnswer { () throws(Errno) in try refresh(queue, connection) }
+        BackendAnswer { () throws(ShmemError) in try refresh(queue, connection) }
     }
+}
+
+extension ShmemError {
+    static func ringsOutside(_ queue: Int) -> ShmemError {
+        ShmemError(EINVAL, "the rings of queue \(queue) are not all in guest memory, or not aligned")
+    }
+
+    static var noEventfd: ShmemError { ShmemError(EINVAL, "its descriptor is no eventfd") }
 }

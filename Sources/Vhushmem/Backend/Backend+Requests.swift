@@ -10,24 +10,33 @@ enum BackendAnswer {
     case done
     /// Done; and the device is told of its reset when the front-end has the answer.
     case reset
-    /// A positive errno value.
-    case refused(Int32)
+    /// Refused by the library, which says why.
+    case refused(ShmemError)
+    /// Refused by the device, which knows why: a positive errno value.
+    case refusedByDevice(Int32)
     /// It is not what a front-end that knows the protocol sends.
     case malformed
 
-    init(_ body: () throws(Errno) -> Void) {
-        do throws(Errno) {
+    init(_ body: () throws(ShmemError) -> Void) {
+        do throws(ShmemError) {
             try body()
             self = .done
         } catch {
-            self = .refused(error.code)
+            self = .refused(error)
         }
     }
 
-    /// Of a handler: 0 or a negative errno.
+    /// Of a handler: 0, or a negative errno. What is neither can't be told, and is EIO as on the back-end channel.
     init(result: Int32) {
-        self = result < 0 ? .refused(result == Int32.min ? EIO : -result) : .done
+        if result == 0 {
+            self = .done
+        } else {
+            self = .refusedByDevice((-4095 ... -1).contains(result) ? -result : EIO)
+        }
     }
+
+    @inline(never)
+    static func refused(_ code: Int32, _ sentence: Sentence) -> BackendAnswer { .refused(ShmemError(code, sentence)) }
 }
 
 /// What a front-end asks on the main socket.
@@ -38,14 +47,15 @@ extension Backend {
     ) throws(ShmemError) -> Bool {
         if header.isReply { throw ShmemError(EPROTO, "the front-end sent a reply that nobody asked for") }
         guard let request = FrontendRequest(rawValue: header.request), request.form.isServed else {
-            try refuse(header, EOPNOTSUPP, "request \(header.request)", isOwedAnswer(header, connection), connection)
+            let error = ShmemError(EOPNOTSUPP, "it is not served here")
+            try refuse(header, error, "request \(header.request)", isOwedAnswer(header, connection), connection)
             return false
         }
         let form = request.form
         let main = connection.main
         var answer = BackendAnswer.malformed
         if !isAgreed(on: request, connection) {
-            answer = .refused(EOPNOTSUPP)
+            answer = .refused(EOPNOTSUPP, "what it needs was not agreed on")
         } else if form.payload.contains(payload.count), form.descriptors.contains(main.descriptorCount),
             !main.descriptorsWereTruncated
         {
@@ -61,10 +71,13 @@ extension Backend {
         case .reset:
             try acknowledge(header, connection)
             return true
-        case .refused(let code):
-            // Where the reply is a number anyway, an error would be taken for one.
-            let canTell = !hasOwnReply(request, connection) && isOwedAnswer(header, connection)
-            try refuse(header, code, "\(request.name)", canTell, connection)
+        case .refused(let error):
+            try refuse(header, error, "\(request.name)", canTellRefusal(of: request, header, connection), connection)
+        case .refusedByDevice(let code):
+            guard canTellRefusal(of: request, header, connection) else {
+                throw ShmemError(code, "the device refused \(request.name): \(Errno.text(code))")
+            }
+            try reply(header, UInt64(bitPattern: Int64(-code)), connection)
         case .malformed:
             throw ShmemError(
                 EPROTO,
@@ -95,9 +108,7 @@ extension Backend {
         case .setFeatures: return takeFeatures(value, connection)
         case .getProtocolFeatures: return .value(offeredProtocolFeatures.rawValue)
         case .setProtocolFeatures:
-            guard value & ~offeredProtocolFeatures.rawValue == 0 else { return .refused(EINVAL) }
-            connection.protocolFeatures = ProtocolFeatures(rawValue: value)
-            return .done
+            return takeProtocolFeatures(ProtocolFeatures(rawValue: value), connection)
         case .getQueueNum: return .value(UInt64(options.queues))
         case .getMaxMemSlots: return .value(UInt64(BackendMemory.maximumRanges))
         case .getShmemConfig:
@@ -121,12 +132,22 @@ extension Backend {
         case .setMemTable: return takeMemoryTable(payload, connection)
         case .addMemReg: return addMemory(payload, connection)
         case .remMemReg: return removeMemory(payload, connection)
-        case .setVringNum, .setVringBase, .getVringBase, .setVringEnable, .setVringEndian, .vringKick:
-            return takeVringState(request, payload, connection)
+        case .setVringNum: return takeVringState(payload) { takeSize($1, of: $0, connection) }
+        case .setVringBase: return takeVringState(payload) { takeBase($1, of: $0, connection) }
+        case .getVringBase: return takeVringState(payload) { queue, _ in answerBase(of: queue) }
+        case .setVringEnable: return takeVringState(payload) { takeEnable($1, of: $0, connection) }
+        case .setVringEndian: return takeVringState(payload) { takeByteOrder($1, of: $0) }
+        case .vringKick: return takeVringState(payload) { queue, _ in takeKick(of: queue, connection) }
         case .setVringAddr: return takeVringAddresses(payload, connection)
         case .setLogBase: return takeLog(payload, connection)
         case .setLogFd: return takeLogDescriptor(connection)
-        case .setVringKick, .setVringCall, .setVringErr: return takeVringDescriptor(request, payload, connection)
+        case .setVringKick: return takeVringDescriptor(payload, connection) { setKick($1, of: $0, connection) }
+        case .setVringCall: return takeVringDescriptor(payload, connection) { setCall($1, of: $0, connection) }
+        case .setVringErr:
+            return takeVringDescriptor(payload, connection) { queue, eventfd in
+                queue.setup.err = eventfd
+                return .done
+            }
         case .getConfig: return answerConfig(payload)
         case .setConfig: return takeConfig(payload)
         case .setStatus: return takeStatus(value, connection)
@@ -136,20 +157,35 @@ extension Backend {
         case .getSharedObject: return answerSharedObject(payload)
         case .setDeviceStateFd: return transferState(payload, connection)
         case .checkDeviceState: return answerStateCheck()
-        default: return .refused(EOPNOTSUPP)
+        // Those that the table says are not served, and which do not come here.
+        case .sendRarp, .netSetMtu, .iotlbMessage, .gpuSetSocket: return .refused(EOPNOTSUPP, "it is not served here")
         }
     }
 
+    private func takeProtocolFeatures(_ features: ProtocolFeatures, _ connection: BackendConnection) -> BackendAnswer {
+        let unknown = features.subtracting(offeredProtocolFeatures)
+        guard unknown.isEmpty else {
+            return .refused(EINVAL, "the protocol features \(hex(unknown.rawValue)) were not offered")
+        }
+        connection.protocolFeatures = features
+        return .done
+    }
+
     private func takeFeatures(_ value: UInt64, _ connection: BackendConnection) -> BackendAnswer {
-        guard value & ~offeredFeatures == 0 else { return .refused(EINVAL) }
+        guard value & ~offeredFeatures == 0 else {
+            return .refused(EINVAL, "the virtio features \(hex(value & ~offeredFeatures)) were not offered")
+        }
         // A queue that is started is read and written by what was agreed on before.
         guard (value ^ connection.features) & ~ProtocolFeatures.logAll == 0 || !queues.contains(where: { $0.ring != nil })
-        else { return .refused(EBUSY) }
+        else {
+            return .refused(
+                EBUSY, "queues are started with the virtio features \(hex(connection.features)), and not \(hex(value))")
+        }
         connection.features = value
         logChanged(connection)
         // Without protocol features there is no message to enable a queue with.
         guard value & ProtocolFeatures.virtioFeature == 0 else { return .done }
-        return BackendAnswer { () throws(Errno) in
+        return BackendAnswer { () throws(ShmemError) in
             for queue in queues {
                 queue.setup.isEnabled = true
                 try refresh(queue, connection)
@@ -174,14 +210,27 @@ extension Backend {
         if isOwedAnswer(header, connection) { try reply(header, 0, connection) }
     }
 
-    /// A refusal that can't be told ends the connection: the front-end would take it for done.
+    /// A refusal that can't be told ends the connection: the front-end would take it for done. The log tells the program of the others, since
+    /// few front-ends say what went wrong. Of memory it warns: a device without it looks as if it hung.
     private func refuse(
-        _ header: MessageHeader, _ code: Int32, _ what: Sentence, _ canTell: Bool, _ connection: BackendConnection
+        _ header: MessageHeader, _ error: ShmemError, _ what: Sentence, _ canTell: Bool, _ connection: BackendConnection
     ) throws(ShmemError) {
         guard canTell else {
-            throw ShmemError(code, "the front-end sent \(what.text), which is not served: \(Errno.text(code))")
+            throw ShmemError(error.code, "the front-end sent \(what.text), which is refused: \(error.message)")
         }
-        try reply(header, UInt64(bitPattern: Int64(-code)), connection)
+        let sentence: Sentence = "refused the front-end's \(what.text): \(error.message)"
+        switch FrontendRequest(rawValue: header.request) {
+        case .setMemTable, .addMemReg, .remMemReg: Log.warning(sentence)
+        default: Log.debug(sentence)
+        }
+        try reply(header, UInt64(bitPattern: Int64(-error.code)), connection)
+    }
+
+    /// Where the reply is a number anyway, an error would be taken for one.
+    private func canTellRefusal(
+        of request: FrontendRequest, _ header: MessageHeader, _ connection: BackendConnection
+    ) -> Bool {
+        !hasOwnReply(request, connection) && isOwedAnswer(header, connection)
     }
 
     private func isOwedAnswer(_ header: MessageHeader, _ connection: BackendConnection) -> Bool {

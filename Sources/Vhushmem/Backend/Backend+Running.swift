@@ -7,7 +7,7 @@ import CLinux
 extension Backend {
     /// Starts or stops working on a queue, as what is known of it demands. Throws EINVAL (its rings are not in guest memory), and what
     /// waiting for its kick does.
-    func refresh(_ queue: BackendQueue, _ connection: BackendConnection) throws(Errno) {
+    func refresh(_ queue: BackendQueue, _ connection: BackendConnection) throws(ShmemError) {
         guard let addresses = queue.setup.runnableAddresses, queue.ring?.fault == nil else { return pause(queue) }
         guard !queue.isRunning else { return }
         // First: a queue that is refused its kick has not been started.
@@ -23,7 +23,7 @@ extension Backend {
                         ledger: connection.inflight?.ledger(queue: queue.index, size: queue.setup.size)))
             } catch {
                 unwatchKick(of: queue)
-                throw Errno(EINVAL)
+                throw ShmemError.ringsOutside(queue.index)
             }
         }
         // The device is told when the front-end has its answer, for whose sake it may ask the front-end something. By then there may be
@@ -90,7 +90,7 @@ extension Backend {
 
 extension Backend {
     /// A kick that can't be waited for is forgotten: what comes next is not refused for its sake.
-    func watchKick(of queue: BackendQueue) throws(Errno) {
+    func watchKick(of queue: BackendQueue) throws(ShmemError) {
         guard case .eventfd(let kick) = queue.setup.kick else { return }
         do throws(Errno) {
             let set: ReadableSet
@@ -99,7 +99,8 @@ extension Backend {
             try set.insert(kick.fd, tag: UInt32(clamping: queue.index))
         } catch {
             queue.setup.kick = .unsaid
-            throw error
+            throw ShmemError(
+                error.code, "the kick of queue \(queue.index) can't be waited for: \(Errno.text(error.code))")
         }
     }
 

@@ -51,12 +51,17 @@ final class BackendMemory {
     }
 
     /// With one range more. Throws EEXIST (it overlaps another in the guest), ENOSPC (there are too many).
-    func adding(_ range: GuestRange) throws(Errno) -> BackendMemory {
-        guard ranges.count < BackendMemory.maximumRanges else { throw Errno(ENOSPC) }
+    func adding(_ range: GuestRange) throws(ShmemError) -> BackendMemory {
+        guard ranges.count < BackendMemory.maximumRanges else {
+            throw ShmemError(
+                ENOSPC, "no room for \(range.told.sentence.text): there are \(BackendMemory.maximumRanges) ranges already")
+        }
         var all: [GuestRange] = []
         var isIn = false
         for other in ranges {
-            if other.told.guestAddress < range.guestEnd, range.told.guestAddress < other.guestEnd { throw Errno(EEXIST) }
+            if other.told.guestAddress < range.guestEnd, range.told.guestAddress < other.guestEnd {
+                throw ShmemError(EEXIST, "\(range.told.sentence.text) overlap \(other.told.sentence.text)")
+            }
             if !isIn, other.told.guestAddress > range.told.guestAddress {
                 all.append(range)
                 isIn = true
@@ -126,4 +131,9 @@ final class BackendMemory {
         }
         return nil
     }
+}
+
+extension MemoryTableRegion {
+    /// What an error calls it.
+    var sentence: Sentence { "\(hex(length)) bytes of guest memory at \(hex(guestAddress))" }
 }
