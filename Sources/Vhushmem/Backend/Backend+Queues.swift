@@ -51,6 +51,7 @@ extension Backend {
     func takeEnable(_ number: UInt32, of queue: BackendQueue, _ connection: BackendConnection) -> BackendAnswer {
         guard number <= 1 else { return .refused(EINVAL, "\(number) is neither 0 nor 1") }
         queue.setup.isEnabled = number == 1
+        queue.setup.enableWasSaid = true
         return refreshed(queue, connection)
     }
 

@@ -89,8 +89,9 @@ extension Backend {
 
     /// Whether what a request needs was negotiated.
     private func isAgreed(on request: FrontendRequest, _ connection: BackendConnection) -> Bool {
-        if request == .setVringEnable { return connection.features & ProtocolFeatures.virtioFeature != 0 }
-        return connection.protocolFeatures.isSuperset(of: request.neededFeature(shmem: shmem))
+        // What needs bit 30 of the virtio features needs it to be offered, as it always is here: QEMU's vhost-user-net and DPDK's
+        // virtio-user enable and disable queues before they accept any features.
+        connection.protocolFeatures.isSuperset(of: request.neededFeature(shmem: shmem))
     }
 
     /// SET_LOG_BASE has none where no log can be given.
@@ -175,18 +176,19 @@ extension Backend {
         guard value & ~offeredFeatures == 0 else {
             return .refused(EINVAL, "the virtio features \(hex(value & ~offeredFeatures)) were not offered")
         }
-        // A queue that is started is read and written by what was agreed on before.
-        guard (value ^ connection.features) & ~ProtocolFeatures.logAll == 0 || !queues.contains(where: { $0.ring != nil })
-        else {
+        // A queue that is started is read and written by what was agreed on before. Logging and bit 30 change nothing about that.
+        let aboutMessages = ProtocolFeatures.logAll | ProtocolFeatures.virtioFeature
+        guard (value ^ connection.features) & ~aboutMessages == 0 || !queues.contains(where: { $0.ring != nil }) else {
             return .refused(
                 EBUSY, "queues are started with the virtio features \(hex(connection.features)), and not \(hex(value))")
         }
         connection.features = value
         logChanged(connection)
-        // Without protocol features there is no message to enable a queue with.
+        // Without bit 30 a queue need not be enabled, as before QEMU 7.2: most of its devices agreed on protocol features, left the bit out
+        // and enabled nothing. A front-end that did say which queues are enabled is taken at its word.
         guard value & ProtocolFeatures.virtioFeature == 0 else { return .done }
         return BackendAnswer { () throws(ShmemError) in
-            for queue in queues {
+            for queue in queues where !queue.setup.enableWasSaid {
                 queue.setup.isEnabled = true
                 try refresh(queue, connection)
             }

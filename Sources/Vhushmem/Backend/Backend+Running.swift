@@ -56,6 +56,7 @@ extension Backend {
         for queue in queues {
             _ = stop(queue)
             queue.setup.isEnabled = false
+            queue.setup.enableWasSaid = false
         }
     }
 

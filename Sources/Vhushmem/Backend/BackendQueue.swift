@@ -26,6 +26,8 @@ struct QueueSetup {
     var call: SharedDescriptor?
     var err: SharedDescriptor?
     var isEnabled = false
+    /// By SET_VRING_ENABLE.
+    var enableWasSaid = false
 
     /// How the driver tells that it has put something in.
     enum Kick {
