@@ -15,6 +15,16 @@
  * sense. One thing can't be checked: who gives guest memory may truncate the file behind it, and touching it then raises SIGBUS; with
  * the guard (guard.h) that ends the connection, and not the process.
  *
+ * A request that is refused is logged with the reason (domain "vhushmem"): about guest memory as a warning, any other at the level debug.
+ * One that can't be answered with a refusal ends the connection, and the message of DISCONNECT has the reason.
+ *
+ * Guest memory may be told again: a range with the same guest address and size takes the place of the one before. QEMU tells it again for
+ * each pair of a network device's queues, and when a device is plugged in behind a chardev that had one. Chains that are held keep the
+ * memory that they were taken with. Every other overlap is refused with EEXIST.
+ *
+ * A second SET_OWNER on a connection begins a session for another device of the same front-end. The queues stop, everything is
+ * forgotten but the protocol features and the channel, and RESET is told. NEGOTIATED comes again.
+ *
  * Thread rule of this header: one thread at a time for one back-end.
  */
 
@@ -43,8 +53,8 @@ typedef struct vhushmem_backend_options {
 typedef enum vhushmem_backend_event {
     VHUSHMEM_BACKEND_CONNECTED = 1,  /**< a front-end is there; the handshake begins */
     VHUSHMEM_BACKEND_NEGOTIATED = 2, /**< the channel is there and SHMEM was negotiated: maps can be asked for */
-    VHUSHMEM_BACKEND_RESET = 3, /**< the front-end reset the device, and has its answer: everything that was mapped is gone, and
-                                          so is the area of requests in flight */
+    VHUSHMEM_BACKEND_RESET = 3, /**< the front-end reset the device (RESET_DEVICE, or a second SET_OWNER), and has its answer:
+                                          everything that was mapped is gone, and so is the area of requests in flight */
     VHUSHMEM_BACKEND_DISCONNECT = 4 /**< the front-end is gone; a listening back-end waits for the next */
 } vhushmem_backend_event;
 
@@ -73,7 +83,8 @@ typedef enum vhushmem_queue_event {
  * may free it; but one that waits for an answer is answered by a front-end that serves its back-end while it waits itself, as this
  * library's does and QEMU's does not: with QEMU ask from `queue` with STARTED or KICKED, from an event, or from outside of dispatch.
  *
- * Those with a result return 0, or a negative errno, which refuses the front-end's request. Set struct_size to
+ * Those with a result return 0, or a negative errno, which refuses the front-end's request. Any other number refuses it with EIO; for
+ * get_shared_object, 0 and above is a descriptor. Set struct_size to
  * sizeof(vhushmem_backend_handlers).
  */
 typedef struct vhushmem_backend_handlers {

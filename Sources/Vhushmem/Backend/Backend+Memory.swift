@@ -18,12 +18,13 @@ extension Backend {
         }
     }
 
-    /// ADD_MEM_REG
+    /// ADD_MEM_REG. What is told again takes the place of what was told before: QEMU tells each range again for each pair of a network
+    /// device's queues, and for a device that is plugged in anew. Chains hold the memory that they were taken with.
     func addMemory(_ payload: UnsafeRawBufferPointer, _ connection: BackendConnection) -> BackendAnswer {
         guard let region = SingleMemoryRegion(payload)?.region else { return .malformed }
         return BackendAnswer { () throws(ShmemError) in
             let range = try map(region, fd: connection.main.firstDescriptor, connection)
-            useMemory(try connection.memory.adding(range), connection)
+            useMemory(try connection.memory.adding(range, replaces: true), connection)
         }
     }
 

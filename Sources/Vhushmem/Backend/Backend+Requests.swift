@@ -117,7 +117,7 @@ extension Backend {
             var bytes = [UInt8](repeating: 0, count: SharedMemoryConfig.size)
             bytes.withUnsafeMutableBytes(config.encode)
             return .bytes(bytes)
-        case .setOwner: return .done
+        case .setOwner: return takeOwner(connection)
         // Some back-ends took it for more, so front-ends that know better do not send it: queues are disabled.
         case .resetOwner:
             stopQueues()
@@ -161,6 +161,19 @@ extension Backend {
         // Those that the table says are not served, and which do not come here.
         case .sendRarp, .netSetMtu, .iotlbMessage, .gpuSetSocket: return .refused(EOPNOTSUPP, "it is not served here")
         }
+    }
+
+    /// The second one begins a session for another device of the same front-end: QEMU unplugs a device, plugs one in, and goes on with the
+    /// connection. What SET_OWNER comes behind stays: the protocol features and the channel.
+    private func takeOwner(_ connection: BackendConnection) -> BackendAnswer {
+        guard connection.hasOwner else {
+            connection.hasOwner = true
+            return .done
+        }
+        stopQueues()
+        forgetQueues()
+        connection.forgetDevice()
+        return .reset
     }
 
     private func takeProtocolFeatures(_ features: ProtocolFeatures, _ connection: BackendConnection) -> BackendAnswer {

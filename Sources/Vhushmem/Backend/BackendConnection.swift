@@ -26,6 +26,8 @@ final class BackendConnection {
     var logCall: SharedDescriptor?
     /// The virtio device status.
     var status: UInt8 = 0
+    /// SET_OWNER has come.
+    var hasOwner = false
     /// Raised when the front-end has taken memory away that it gave; made with the first memory. Chains that the device holds may raise it
     /// when the connection has ended.
     private(set) var alarm: Alarm?
@@ -33,6 +35,17 @@ final class BackendConnection {
     init(_ socket: consuming FileDescriptor, configSize: UInt32) {
         let capacity = max(BackendConnection.capacity, MessageHeader.size &+ ConfigAccess.size &+ Int(configSize))
         main = MessageStream(socket: socket, capacity: capacity, timeout: BackendConnection.messageTimeout)
+    }
+
+    /// All that was said about the device goes; what was said about messages stays.
+    func forgetDevice() {
+        features = 0
+        toldRegions = false
+        memory = BackendMemory()
+        inflight = nil
+        log = nil
+        logCall = nil
+        status = 0
     }
 
     var isLogging: Bool { features & ProtocolFeatures.logAll != 0 }

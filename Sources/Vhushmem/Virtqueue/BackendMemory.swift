@@ -50,15 +50,13 @@ final class BackendMemory {
         self.init([])
     }
 
-    /// With one range more. Throws EEXIST (it overlaps another in the guest), ENOSPC (there are too many).
-    func adding(_ range: GuestRange) throws(ShmemError) -> BackendMemory {
-        guard ranges.count < BackendMemory.maximumRanges else {
-            throw ShmemError(
-                ENOSPC, "no room for \(range.told.sentence.text): there are \(BackendMemory.maximumRanges) ranges already")
-        }
+    /// With one range more. `replaces`: it takes the place of one with the same guest address and length. Throws EEXIST (it overlaps
+    /// another in the guest), ENOSPC (there are too many).
+    func adding(_ range: GuestRange, replaces: Bool = false) throws(ShmemError) -> BackendMemory {
         var all: [GuestRange] = []
         var isIn = false
         for other in ranges {
+            if replaces, other.told.guestAddress == range.told.guestAddress, other.told.length == range.told.length { continue }
             if other.told.guestAddress < range.guestEnd, range.told.guestAddress < other.guestEnd {
                 throw ShmemError(EEXIST, "\(range.told.sentence.text) overlap \(other.told.sentence.text)")
             }
@@ -69,6 +67,10 @@ final class BackendMemory {
             all.append(other)
         }
         if !isIn { all.append(range) }
+        guard all.count <= BackendMemory.maximumRanges else {
+            throw ShmemError(
+                ENOSPC, "no room for \(range.told.sentence.text): there are \(BackendMemory.maximumRanges) ranges already")
+        }
         return BackendMemory(all)
     }
 
