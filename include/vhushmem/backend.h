@@ -44,7 +44,8 @@ typedef struct vhushmem_backend_options {
     uint64_t
         protocol_features; /**< protocol features to offer; 0 means all that this library knows, but for CROSS_ENDIAN (6; of a device
                                      of VIRTIO 1 no other order than little-endian is taken) and INBAND_NOTIFICATIONS (14; queues
-                                     without eventfds are kicked and called by messages) */
+                                     without eventfds are kicked and called by messages; it counts as not chosen where the front-end
+                                     does not accept BACKEND_REQ and REPLY_ACK with it) */
     uint32_t config_size; /**< bytes of the configuration space, at most 65536; 0: there is none */
     uint32_t reserved;    /**< 0 */
 } vhushmem_backend_options;

@@ -19,6 +19,11 @@
  * (feature bit 28) and event indices (29) where the options offer them. Packed rings are not served: vhushmem_backend_new refuses to
  * offer them (bit 34), so no front-end can ask for one.
  *
+ * A front-end may give no descriptor for kicks (the "no descriptor" bit of SET_VRING_KICK), and agree on no INBAND_NOTIFICATIONS. Then the
+ * back-end looks at the queue by itself in dispatch, and tells KICKED when the driver has put something in: 1 ms after the last find, and
+ * up to 16 ms apart while nothing comes. The descriptor of vhushmem_backend_get_fd and the GSource tell when. Without a descriptor for calls
+ * the driver looks by itself, and vhushmem_backend_notify returns 0.
+ *
  * What a driver writes is not to be believed. The library checks what it needs itself: addresses, lengths, loops. A queue whose driver
  * did what can't be is BROKEN: nothing of it is touched until the front-end has stopped it and set it up again. What stands in a
  * chain's memory is the device's to check; the guest may change it at any moment, so copy it first and look at the copy.

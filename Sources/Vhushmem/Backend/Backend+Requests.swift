@@ -182,6 +182,12 @@ extension Backend {
             return .refused(EINVAL, "the protocol features \(hex(unknown.rawValue)) were not offered")
         }
         connection.protocolFeatures = features
+        // The specification has these agreed on together. Without them it counts as not chosen: there is nothing to call the driver by, or
+        // kicks by message pile up without acknowledgements.
+        if !features.isSuperset(of: [.backendRequests, .replyAck]), features.contains(.inbandNotifications) {
+            connection.protocolFeatures.remove(.inbandNotifications)
+            Log.debug("INBAND_NOTIFICATIONS was accepted without BACKEND_REQ and REPLY_ACK, and does not count")
+        }
         return .done
     }
 

@@ -30,7 +30,7 @@ extension Backend {
             targets.deadline = acceptor.deadline
         }
         if let kicks { targets.second = .init(fd: kicks.fd, events: Int16(POLLIN)) }
-        if reports == .due { targets.deadline = 0 }
+        targets.deadline = reports == .due ? 0 : earliest(targets.deadline, polling.next)
         return targets
     }
 
@@ -49,7 +49,10 @@ extension Backend {
         var taken: Int32 = 0
         while taken < Backend.messagesPerDispatch, serveOne() { taken &+= 1 }
         // After the messages: a kick is for queues as they are now.
-        if connection != nil { taken &+= serveKicks(ready.contains(.second)) }
+        if connection != nil {
+            pollQueues()
+            taken &+= serveKicks(ready.contains(.second))
+        }
         watch()
         return taken
     }

@@ -69,6 +69,7 @@ extension Backend {
             queue.owesCall = false
         }
         reports = .none
+        polling.end()
     }
 
     /// A queue that can't go on: it is left alone, and all who may care are told.
@@ -92,7 +93,10 @@ extension Backend {
 extension Backend {
     /// A kick that can't be waited for is forgotten: what comes next is not refused for its sake.
     func watchKick(of queue: BackendQueue) throws(ShmemError) {
-        guard case .eventfd(let kick) = queue.setup.kick else { return }
+        guard case .eventfd(let kick) = queue.setup.kick else {
+            if !protocolFeatures.contains(.inbandNotifications) { polling.begin() }
+            return
+        }
         do throws(Errno) {
             let set: ReadableSet
             if let kicks { set = kicks } else { set = try ReadableSet.make() }

@@ -26,6 +26,7 @@ public final class Backend: Pollable {
     var reports = Reports.none
     /// The kicks of the queues that run; made for the first.
     var kicks: ReadableSet?
+    var polling = QueuePolling()
     var acceptor: Acceptor?
     var loops = SessionLoops()
 

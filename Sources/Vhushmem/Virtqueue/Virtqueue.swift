@@ -38,6 +38,8 @@ final class Virtqueue {
     /// The driver was told nothing yet in this life of the device, and may be waiting since the one before.
     private var isFirstCall = true
     private var wantsKicks = true
+    /// The available index when `hasNews` looked last.
+    private var looked: UInt16?
     /// One bit for each chain that the device has, by its head.
     private var held: [UInt64]
     private var walk = DescriptorWalk()
@@ -299,6 +301,15 @@ extension Virtqueue {
         vhu_fence_full()
         let hasNew = try waiting(rings)
         return hasNew || !begun.isEmpty
+    }
+
+    /// Whether the driver has put something in since this was last asked, and it was not all taken: for a driver that does not kick.
+    func hasNews() -> Bool {
+        guard fault == nil, wantsKicks, let rings = findRings() else { return false }
+        let index = rings.availableIndex
+        guard index != looked else { return false }
+        looked = index
+        return index != nextAvailable
     }
 
     /// With event indices, the driver kicks when its index passes the one that the device names; one that stays behind asks for no kick
