@@ -231,13 +231,17 @@ VHUSHMEM_API int vhushmem_backend_device_status(vhushmem_backend *backend);
  * Ask the front-end to map a range of a file into a region, and wait for its answer (where REPLY_ACK was negotiated; else there
  * is none, and 0 means that the request was sent). While it waits the front-end is served: callbacks may come.
  *
- * @param fd  borrowed.
+ * What no front-end can grant is refused here and not sent, since some never answer it: no bytes, flags without a meaning, offsets that
+ * wrap around. Where SHMEM is bit 20 (shmem_bit), the flags go out as the first versions of the series have them.
+ *
+ * @param fd     borrowed.
+ * @param flags  VHOST_USER_FLAG_MAP_RW, or 0: read-only.
  * (the other parameters as for vhushmem_region_map)
  * @returns 0; the front-end's refusal (this library's: what vhushmem_region_map lists, -ENOENT: it has no such region,
  *          -ECANCELED: it has reset the device; -EIO where its answer was no negative errno); or -ENOTCONN (not negotiated),
- *          -EBADF, -EBUSY (another request of ours is under way: this is one of the callbacks that came meanwhile), -ECONNRESET (the
- *          front-end is gone), -ETIMEDOUT (no answer in time: the channel is closed, since what happened is not known), -EPROTO (a
- *          wrong answer; the channel is closed).
+ *          -EINVAL (len is 0, flags has an unknown bit, or a range wraps around: nothing was sent), -EBADF, -EBUSY (another request of
+ *          ours is under way: this is one of the callbacks that came meanwhile), -ECONNRESET (the front-end is gone), -ETIMEDOUT (no
+ *          answer in time: the channel is closed, since what happened is not known), -EPROTO (a wrong answer; the channel is closed).
  * Since: 0.1
  */
 VHUSHMEM_API int vhushmem_backend_map(vhushmem_backend *backend, uint8_t shmid, int fd, uint64_t fd_offset, uint64_t shm_offset,
@@ -279,8 +283,9 @@ enum {
  * it says that they were sent. It suits unmaps, and maps of which the device knows that they can be granted.
  *
  * @param requests  `count` requests; `result` is set in each, also when the call fails.
- * @returns how many were refused, 0 when all is well; or -EINVAL (an id, flags or a reserved field: nothing was sent), -EBADF
- *          (with ONE_ANSWER the last one's file is not open: nothing was sent), or -ENOTCONN, -EBUSY, -ECONNRESET, -ETIMEDOUT,
+ * @returns how many were refused, 0 when all is well; or -EINVAL (an id, the flags of this call or a reserved field, or with ONE_ANSWER
+ *          the last request makes no sense: nothing was sent), -EBADF (with ONE_ANSWER the last one's file is not open: nothing was
+ *          sent), or -ENOTCONN, -EBUSY, -ECONNRESET, -ETIMEDOUT,
  *          -EPROTO, -EFAULT as for vhushmem_backend_map: those whose answer did not come have the same result.
  * Since: 0.1
  */

@@ -9,12 +9,15 @@ extension Backend {
 
     /// Sends requests and takes the answers, which come in the same order. `oneAnswer`: the last alone asks for one.
     ///
-    /// Throws EBUSY (requests are under way: this is one of their callbacks), EBADF (the one answer would be that to a request whose
-    /// file is not open), and what ends the channel. Requests whose answer did not come before that have its errno for their result.
+    /// Throws EBUSY (requests are under way: this is one of their callbacks), EBADF and EINVAL (the one answer would be that to a request
+    /// which is not sent), and what ends the channel. Requests whose answer did not come before that have its errno for their result.
     func exchange(_ requests: inout [MappingRequest], oneAnswer: Bool) throws(Errno) {
         do throws(Errno) {
             try whileAsking(if: isNegotiated) { channel throws(Errno) in
-                if oneAnswer, let fd = requests.last?.fd, !FileDescriptor.isOpen(fd) { throw Errno(EBADF) }
+                if oneAnswer, let last = requests.last {
+                    if last.fault != nil { throw Errno(EINVAL) }
+                    if let fd = last.fd, !FileDescriptor.isOpen(fd) { throw Errno(EBADF) }
+                }
                 try exchange(&requests, oneAnswer: oneAnswer, on: channel)
             }
         } catch {
@@ -52,7 +55,9 @@ extension Backend {
         var next = 0
         for index in requests.indices {
             let needsReply = isAnswered && (!oneAnswer || index == requests.endIndex &- 1)
-            requests[index].result = try transmit(requests[index], needsReply: needsReply, on: channel)
+            requests[index].result =
+                requests[index].fault == nil
+                ? try transmit(requests[index], needsReply: needsReply, on: channel) : -EINVAL
             guard needsReply, requests[index].result == 0 else {
                 requests[index].isSettled = true
                 continue
@@ -79,11 +84,11 @@ extension Backend {
         requests[next].isSettled = true
     }
 
-    /// Returns what kept a request from being sent, of which the channel has seen nothing: -EBADF (the descriptor is not open: the
+    /// Returns what kept a well-formed request from being sent, of which the channel has seen nothing: -EBADF (the descriptor is not open: the
     /// caller's mistake), -ETOOMANYREFS (too many descriptors of this user's are on their way).
     private func transmit(_ request: MappingRequest, needsReply: Bool, on channel: MessageStream) throws(Errno) -> Int32 {
         try withUnsafeTemporaryAllocation(byteCount: SharedMemoryMap.size, alignment: 8) { payload throws(Errno) in
-            request.payload.encode(into: payload)
+            request.encode(into: payload, shmemBit: options.shmemBit)
             return try transmit(
                 request.id, UnsafeRawBufferPointer(payload), fd: request.fd, needsReply: needsReply, on: channel)
         }

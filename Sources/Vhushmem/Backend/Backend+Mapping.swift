@@ -8,7 +8,7 @@ extension Backend {
     /// Asks for a range of a file to be mapped, and waits for the answer where the front-end gives one (REPLY_ACK).
     ///
     /// `fd` stays the caller's. Offsets and the length are bytes. Throws the errno that the front-end answered (EIO where it answered
-    /// something else), ENOTCONN (no front-end serves mappings), ETIMEDOUT (`answerTimeout` has passed; the channel is closed),
+    /// something else), EINVAL (no bytes, or a range that wraps around; nothing was sent), ENOTCONN (no front-end serves mappings), ETIMEDOUT (`answerTimeout` has passed; the channel is closed),
     /// ECONNRESET, EPROTO, EBADF, EBUSY (another one waits: this is a callback from within it).
     public func map(
         shmid: UInt8, fd: Int32, fileOffset: UInt64 = 0, at offset: UInt64, length: UInt64, writable: Bool = false
@@ -25,7 +25,8 @@ extension Backend {
     /// refused.
     ///
     /// `oneAnswer`: the last one alone is answered, and what became of the others is not known unless it was refused for their sake. Of
-    /// a front-end without REPLY_ACK nothing is known either way. Throws what `map` does, but for a refusal and EBADF, which are results.
+    /// a front-end without REPLY_ACK nothing is known either way. Throws what `map` does, but for a refusal, EINVAL and EBADF, which are
+    /// results.
     @discardableResult
     public func perform(_ requests: inout [MappingRequest], oneAnswer: Bool = false) throws(ShmemError) -> Int {
         do throws(Errno) {
@@ -39,6 +40,7 @@ extension Backend {
     }
 
     func ask(_ request: MappingRequest) throws(ShmemError) {
+        if let fault = request.fault { throw ShmemError(EINVAL, request.subject, fault) }
         var requests = [request]
         do throws(Errno) {
             try exchange(&requests, oneAnswer: false)

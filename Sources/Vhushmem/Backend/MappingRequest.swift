@@ -41,8 +41,26 @@ public struct MappingRequest {
         return MappingRequest(BackendRequest.shmemUnmap, payload)
     }
 
+    private var isMap: Bool { id == BackendRequest.shmemMap }
+
+    /// Why no front-end can grant it; nil: one may. Some front-ends never answer such a request, so it is not sent.
+    var fault: ShmemError.Reason? {
+        if payload.length == 0 { return .zeroLength }
+        if payload.flags & ~SharedMemoryMap.readWrite != 0 { return .unknownFlags(payload.flags) }
+        if ByteRange(start: payload.offset, length: payload.length) == nil { return .wrapsAround }
+        if ByteRange(start: payload.fileOffset, length: payload.length) == nil { return .fileWrapsAround(payload.fileOffset) }
+        return nil
+    }
+
+    /// The payload as it travels where SHMEM is this bit.
+    func encode(into bytes: UnsafeMutableRawBufferPointer, shmemBit: UInt32) {
+        var payload = payload
+        if isMap, shmemBit == SharedMemoryMap.firstBit { payload.useFirstFlags() }
+        payload.encode(into: bytes)
+    }
+
     var subject: ShmemError.Subject {
-        id == BackendRequest.shmemMap
+        isMap
             ? .map(shmid: payload.shmid, offset: payload.offset, length: payload.length)
             : .unmap(shmid: payload.shmid, offset: payload.offset, length: payload.length)
     }

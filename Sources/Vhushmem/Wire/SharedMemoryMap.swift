@@ -5,6 +5,11 @@ struct SharedMemoryMap: Equatable {
     static let size = 40
     /// The one flag there is: the mapping can be written.
     static let readWrite: UInt64 = 1 << 0
+    /// Where SHMEM is this protocol feature's bit, the peer speaks the first versions of the series, whose flags are others: bit 0 asks for
+    /// reading, bit 1 for writing.
+    static let firstBit: UInt32 = 20
+    private static let firstRead: UInt64 = 1 << 0
+    private static let firstWrite: UInt64 = 1 << 1
 
     var shmid: UInt8
     var fileOffset: UInt64
@@ -20,12 +25,17 @@ struct SharedMemoryMap: Equatable {
         self.flags = flags
     }
 
-    /// The flags as today's, where the peer speaks the first versions of the series (SHMEM as bit 20): there bit 0 asks for reading and
-    /// bit 1 for writing.
+    /// Flags of the first versions become today's.
     @inline(never)
     mutating func translateFirstFlags() {
-        let writes = flags & 2 != 0
-        flags = flags & ~3 | (writes ? SharedMemoryMap.readWrite : 0)
+        let writes = flags & SharedMemoryMap.firstWrite != 0
+        flags = flags & ~(SharedMemoryMap.firstRead | SharedMemoryMap.firstWrite) | (writes ? SharedMemoryMap.readWrite : 0)
+    }
+
+    /// Today's flags become those of the first versions.
+    mutating func useFirstFlags() {
+        let writes = flags & SharedMemoryMap.readWrite != 0
+        flags = SharedMemoryMap.firstRead | (writes ? SharedMemoryMap.firstWrite : 0)
     }
 
     /// nil unless the payload is exactly as long as it has to be. The padding is ignored, as padding is.
