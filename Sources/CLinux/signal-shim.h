@@ -100,4 +100,29 @@ static inline void vhu_pass_on(struct sigaction *previous, int number, siginfo_t
     }
 }
 
+/*
+ * ftruncate beyond RLIMIT_FSIZE raises SIGXFSZ in the calling thread, which ends a program that has no handler for it. Here it only fails, with
+ * EFBIG. The limit may change at any moment, so it is not looked at: the signal is blocked, and taken out if it was not waiting before.
+ */
+static inline int vhu_ftruncate(int fd, off_t length)
+{
+    sigset_t too_long, before, waiting;
+    struct timespec now = {0, 0};
+    int result, error;
+
+    sigemptyset(&too_long);
+    sigaddset(&too_long, SIGXFSZ);
+    sigemptyset(&waiting);
+    pthread_sigmask(SIG_BLOCK, &too_long, &before);
+    sigpending(&waiting);
+    result = ftruncate(fd, length);
+    error = errno;
+    if (result != 0 && error == EFBIG && !sigismember(&waiting, SIGXFSZ)) {
+        while (sigtimedwait(&too_long, NULL, &now) < 0 && errno == EINTR) {}
+    }
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    errno = error;
+    return result;
+}
+
 #endif

@@ -19,7 +19,7 @@ final class InflightFile {
     ) {
         let length = Int(queues) &* InflightMemory.size(entries: queueSize)
         let fd = SharedDescriptor(FileDescriptor(owning: try systemCall(.memfd) { vhu_memfd("vhushmem-inflight") }))
-        _ = try systemCall(.ftruncate) { ftruncate(fd.fd, off_t(length)) }
+        _ = try systemCall(.ftruncate) { vhu_ftruncate(fd.fd, off_t(length)) }
         // The front-end has it too, and could take the ground from under this process.
         _ = try systemCall(.fcntl) { vhu_fcntl_add_seals(fd.fd, vhu_seal_size) }
         let area = InflightArea(length: UInt64(clamping: length), queues: queues, queueSize: queueSize)
