@@ -34,6 +34,7 @@ typedef struct hostile_case {
     int (*act)(arena *a, const void *with); /* NULL: the handshake is the case */
     const void *with;
     void (*prepare)(arena *a, const void *with);
+    const victim_habits *habits; /* of the victim's program; NULL: none */
 } hostile_case;
 
 /* Of the hostile back-end's front-end. Only cases that are to end by a time limit have one that can be reached. */
@@ -50,6 +51,7 @@ struct arena {
     pthread_t pinger;
     int stop, pings;
     int worst_ms; /* the longest turn of the victim's loop */
+    int tally;    /* what its habits found */
 };
 
 /* ---- looking at it ---- */
@@ -73,7 +75,8 @@ static inline look look_at(arena *a, char how)
         CHECK(n > 0);
         have += (uint32_t)n;
     }
-    CHECK(sscanf(l.text, "%d %d %d %d %d %d", &l.ready, &l.good_ready, &l.over, &l.code, &l.lost, &l.worst_ms) == 6);
+    CHECK(sscanf(l.text, "%d %d %d %d %d %d %d", &l.ready, &l.good_ready, &l.over, &l.code, &l.lost, &l.worst_ms, &a->tally) ==
+          7);
     a->worst_ms = l.worst_ms;
     l.fds = strchr(l.text, '\n') + 1;
     l.maps = l.text + strlen(l.text) + 1;
@@ -170,6 +173,9 @@ static inline void open_arena(arena *a, const hostile_case *c)
     CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, control) == 0);
     CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, hostile) == 0);
     CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, good) == 0);
+    if (c->habits != NULL) {
+        habits = *c->habits;
+    }
     a->victim = fork();
     CHECK(a->victim >= 0);
     if (a->victim == 0) {

@@ -21,10 +21,23 @@ typedef struct victim {
 
 static victim the_victim;
 
+/* What the victim's program does besides; all may be NULL. What they find is told as a number. */
+typedef struct victim_habits {
+    void (*begin)(vhushmem_frontend *hostile);
+    void (*event)(vhushmem_frontend *hostile, const vhushmem_event *event);
+    void (*command)(vhushmem_frontend *hostile, char what);
+    void (*end)(void);
+} victim_habits;
+
+static victim_habits habits;
+static int victim_tally;
+
 static inline void victim_event(vhushmem_frontend *frontend, const vhushmem_event *event, void *user_data)
 {
     int which = (int)(intptr_t)user_data;
-    (void)frontend;
+    if (which == 0 && habits.event != NULL) {
+        habits.event(frontend, event);
+    }
     if (event->type == VHUSHMEM_EVENT_READY) {
         the_victim.ready[which] = 1;
     } else if (event->type == VHUSHMEM_EVENT_CHANNEL_LOST) {
@@ -72,7 +85,7 @@ static inline gint victim_poll(GPollFD *fds, guint count, gint timeout_ms)
     return n;
 }
 
-/* S: how things are; R: reset the hostile device; T: start and stop it; Q: the end. */
+/* S: how things are; R: reset the hostile device; T: start and stop it; Q: the end; others are the habits'. */
 static inline gboolean victim_control(gint control, GIOCondition condition, gpointer user_data)
 {
     char what = 'Q';
@@ -87,10 +100,13 @@ static inline gboolean victim_control(gint control, GIOCondition condition, gpoi
     } else if (what == 'T') {
         ok(vhushmem_frontend_start_device(the_victim.frontends[0], 0, NULL, 0, &error));
         ok(vhushmem_frontend_stop_device(the_victim.frontends[0], NULL, 0, &error));
+    } else if (what != 'S' && habits.command != NULL) {
+        habits.command(the_victim.frontends[0], what);
     }
     char *fds = fds_now(), *maps = maps_now();
-    char *text = g_strdup_printf("%d %d %d %d %d %d\n%s%c%s", the_victim.ready[0], the_victim.ready[1], the_victim.over[0],
-                                 the_victim.code[0], the_victim.lost[0], (int)(the_victim.worst_us / 1000), fds, 0, maps);
+    char *text =
+        g_strdup_printf("%d %d %d %d %d %d %d\n%s%c%s", the_victim.ready[0], the_victim.ready[1], the_victim.over[0],
+                        the_victim.code[0], the_victim.lost[0], (int)(the_victim.worst_us / 1000), victim_tally, fds, 0, maps);
     the_victim.woke_us = 0; /* to tell all this takes long by itself */
     uint32_t size = (uint32_t)(strlen(text) + 1 + strlen(maps));
     CHECK(write(control, &size, sizeof(size)) == sizeof(size));
@@ -132,8 +148,14 @@ static inline void victim_run(int control, int hostile, int good, unsigned reque
         g_source_unref(source);
         ok(vhushmem_frontend_start(f, &error));
     }
+    if (habits.begin != NULL) {
+        habits.begin(the_victim.frontends[0]);
+    }
     g_unix_fd_add(control, G_IO_IN | G_IO_HUP, victim_control, NULL);
     g_main_loop_run(the_victim.loop);
+    if (habits.end != NULL) {
+        habits.end();
+    }
     for (int i = 0; i < 2; i++) {
         vhushmem_frontend_free(the_victim.frontends[i]);
     }
