@@ -265,7 +265,7 @@ int main(void)
             regions_are_told(&r);
         }
     }
-    EQ(r.events[VHUSHMEM_BACKEND_RESET], 1);
+    EQ(r.events[VHUSHMEM_BACKEND_RESET], 2); /* SET_STATUS 0 is one too */
     EQ(r.events[VHUSHMEM_BACKEND_DISCONNECT], 0);
     backend_rig_close(&r);
     for (size_t i = 0; i < G_N_ELEMENTS(transcript); i++) {

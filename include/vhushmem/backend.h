@@ -54,7 +54,8 @@ typedef struct vhushmem_backend_options {
 typedef enum vhushmem_backend_event {
     VHUSHMEM_BACKEND_CONNECTED = 1,  /**< a front-end is there; the handshake begins */
     VHUSHMEM_BACKEND_NEGOTIATED = 2, /**< the channel is there and SHMEM was negotiated: maps can be asked for */
-    VHUSHMEM_BACKEND_RESET = 3, /**< the front-end reset the device (RESET_DEVICE, or a second SET_OWNER), and has its answer:
+    VHUSHMEM_BACKEND_RESET =
+        3, /**< the front-end reset the device (RESET_DEVICE, SET_STATUS of 0, or a second SET_OWNER), and has its answer:
                                           everything that was mapped is gone, and so is the area of requests in flight */
     VHUSHMEM_BACKEND_DISCONNECT = 4 /**< the front-end is gone; a listening back-end waits for the next */
 } vhushmem_backend_event;
@@ -102,7 +103,10 @@ typedef struct vhushmem_backend_handlers {
     int (*set_config)(vhushmem_backend *backend, uint32_t offset, const void *buf, uint32_t len, unsigned flags,
                       void *user_data);
 
-    /** SET_STATUS: the driver set the device status. 0 is a reset of the device, and can't be refused. */
+    /**
+     * SET_STATUS: the driver set the device status. A refusal leaves the status as it was. 0 is a reset of the device, which can't be
+     * refused: the queues were stopped before, the result does not count, and RESET follows when the front-end has its answer.
+     */
     int (*set_status)(vhushmem_backend *backend, uint8_t status, void *user_data);
 
     /** GET_SHARED_OBJECT: a descriptor of the object with these 16 bytes for its name, which the library closes; negative: none. */

@@ -61,20 +61,25 @@ extension Backend {
         access.offset <= options.configSize && access.length <= options.configSize &- access.offset
     }
 
-    /// SET_STATUS. One of 0 stops the queues; the mappings stay, which is for the front-end to say. What the device does not take
-    /// changes nothing, as a driver expects of FEATURES_OK; a reset can't be refused.
+    /// SET_STATUS. What the device does not take changes nothing, as a driver expects of FEATURES_OK. One of 0 is how a driver resets its
+    /// device, and can't be refused: the queues stop, and the front-end drops the mappings.
     func takeStatus(_ value: UInt64, _ connection: BackendConnection) -> BackendAnswer {
         guard let status = UInt8(exactly: value) else { return .refused(EINVAL, "\(hex(value)) is no device status") }
-        if status == 0 {
+        guard status != 0 else {
             stopQueues()
-            // A device that is reset begins without; who wants to go on from the area gives it again.
+            connection.status = 0
+            // A device that is reset begins without. The area itself is not cleared, as RESET_DEVICE does: a front-end that only stops its
+            // device says 0 too, and gives the area again to go on from it.
             connection.inflight = nil
+            _ = handlers.status?(self, 0)
+            return .reset
         }
         let before = connection.status
         connection.status = status
-        let result = handlers.status?(self, status) ?? 0
-        if result < 0, status != 0 { connection.status = before }
-        return BackendAnswer(result: result)
+        let answer = BackendAnswer(result: handlers.status?(self, status) ?? 0)
+        // What the device itself has said meanwhile stays said.
+        if case .refusedByDevice = answer { connection.status = before | connection.status & DeviceStatus.needsReset & ~status }
+        return answer
     }
 
     /// GET_INFLIGHT_FD: an area of no bytes, without a descriptor, where there can be none.
