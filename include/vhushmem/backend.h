@@ -36,8 +36,9 @@ G_BEGIN_DECLS
 /** How a back-end is to be. Set struct_size to sizeof(vhushmem_backend_options); zero means the default everywhere. */
 typedef struct vhushmem_backend_options {
     uint32_t struct_size;
-    uint32_t shmem_bit;         /**< which protocol feature bit means SHMEM: 22 (0 means 22), 20 or 21 */
-    uint32_t num_queues;        /**< what GET_QUEUE_NUM answers; 0 means 1 */
+    uint32_t shmem_bit;  /**< which protocol feature bit means SHMEM: 22 (0 means 22), 20 or 21 */
+    uint32_t num_queues; /**< what GET_QUEUE_NUM answers, 1 to 256; 0 means 1. A network device says there how many pairs of
+                                     queues it has, and its queues in num_rings */
     uint32_t answer_timeout_ms; /**< how long the front-end may take to answer a map or unmap; 0 means 10,000 */
     uint64_t features;          /**< virtio features to offer, beside VIRTIO_F_VERSION_1 and VHOST_USER_F_PROTOCOL_FEATURES: the
                                      device's own, and of the ring's 28 (indirect descriptors) and 29 (event indices) */
@@ -47,7 +48,10 @@ typedef struct vhushmem_backend_options {
                                      without eventfds are kicked and called by messages; it counts as not chosen where the front-end
                                      does not accept BACKEND_REQ and REPLY_ACK with it) */
     uint32_t config_size; /**< bytes of the configuration space, at most 65536; 0: there is none */
-    uint32_t reserved;    /**< 0 */
+    uint32_t
+        num_rings; /**< queues that the device has, num_queues to 256; 0 means num_queues. A network device with 2 pairs and a
+                               control queue has num_queues 2 and num_rings 5: QEMU compares GET_QUEUE_NUM with pairs. A front-end of
+                               this library is told by min_queue_num (frontend.h) that pairs are counted */
 } vhushmem_backend_options;
 
 /** What an event tells. */

@@ -40,12 +40,12 @@ enum {
 /** How a front-end is to be. Set struct_size to sizeof(vhushmem_frontend_options); zero means the default everywhere. */
 typedef struct vhushmem_frontend_options {
     uint32_t struct_size;
-    uint32_t flags;              /**< VHUSHMEM_FRONTEND_*, or'ed */
-    uint32_t shmem_bit;          /**< which protocol feature bit means SHMEM: 22 (0 means 22), or 20 or 21 for old back-ends */
-    uint32_t num_queues;         /**< virtqueues that the VMM will use: each gets its call and err eventfd; 0 means 1 */
-    uint32_t request_timeout_ms; /**< how long the back-end may take to answer a request; 0 means 10,000 */
-    uint32_t message_timeout_ms; /**< how long a message that has begun may take to arrive whole; 0 means 5,000 */
-    uint64_t protocol_features;  /**< protocol features to accept if offered; 0 means all that this library knows */
+    uint32_t flags;      /**< VHUSHMEM_FRONTEND_*, or'ed */
+    uint32_t shmem_bit;  /**< which protocol feature bit means SHMEM: 22 (0 means 22), or 20 or 21 for old back-ends */
+    uint32_t num_queues; /**< virtqueues that the VMM will use, 1 to 256: each gets its call and err eventfd; 0 means 1 */
+    uint32_t request_timeout_ms;             /**< how long the back-end may take to answer a request; 0 means 10,000 */
+    uint32_t message_timeout_ms;             /**< how long a message that has begun may take to arrive whole; 0 means 5,000 */
+    uint64_t protocol_features;              /**< protocol features to accept if offered; 0 means all that this library knows */
     const vhushmem_device_options *device;   /**< quotas of the device; NULL means the defaults */
     const vhushmem_region_options *region;   /**< of each region that is made; NULL means the defaults */
     vhushmem_shared_objects *shared_objects; /**< what its back-end shares with others; referenced; NULL: nothing */
@@ -54,7 +54,10 @@ typedef struct vhushmem_frontend_options {
     uint32_t
         call_timeout_ms; /**< how long a blocking call may take as a whole, be it many requests; what has not ended by then ends the
                                    connection with -ETIMEDOUT; 0: as long as its requests may */
-    uint32_t reserved; /**< 0 */
+    uint32_t
+        min_queue_num; /**< what the back-end must answer to GET_QUEUE_NUM at the least, or the handshake ends with EPROTO; 0
+                                 means num_queues. Back-ends of network devices may count pairs of queues there: with 2 pairs and a
+                                 control queue, num_queues is 5 and min_queue_num 2 */
 } vhushmem_frontend_options;
 
 /** What an event tells. */

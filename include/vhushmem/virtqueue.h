@@ -42,7 +42,7 @@ G_BEGIN_DECLS
 /**
  * Take the next chain of a queue.
  *
- * @param queue  0 to num_queues - 1.
+ * @param queue  0 to num_rings - 1 (options of the back-end).
  * @returns the chain, owned by the caller (vhushmem_backend_push, _put_back or vhushmem_chain_free); NULL without an error: there is none
  *          now (nor while the front-end has taken the rings' memory away, or the chains that are held come to more than 1,048,576 pieces:
  *          KICKED tells when there may be one again); NULL with an error: EINVAL (the device has no such queue), ENOTCONN (the queue does

@@ -15,7 +15,7 @@ extension BackendOptions {
         if given.num_queues != 0 { queues = given.num_queues }
         if given.answer_timeout_ms != 0 { answerTimeout = given.answer_timeout_ms }
         features = given.features
-        guard given.reserved == 0 else { throw ShmemError(EINVAL, "vhushmem_backend_options.reserved is not 0") }
+        if given.num_rings != 0 { rings = given.num_rings }
         configSize = given.config_size
         if given.protocol_features != 0 { protocolFeatures = ProtocolFeatures(rawValue: given.protocol_features) }
     }

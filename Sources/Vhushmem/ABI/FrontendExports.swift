@@ -17,7 +17,7 @@ extension FrontendOptions {
         guard given.flags & ~(server | keep | stateless) == 0 else {
             throw ShmemError(EINVAL, "vhushmem_frontend_options.flags \(hex(UInt64(given.flags))) has unknown bits")
         }
-        guard given.reserved == 0 else { throw ShmemError(EINVAL, "vhushmem_frontend_options.reserved is not 0") }
+        if given.min_queue_num != 0 { leastQueueNumber = given.min_queue_num }
         isServer = given.flags & server != 0
         keepsMappings = given.flags & keep != 0
         isStateless = given.flags & stateless != 0

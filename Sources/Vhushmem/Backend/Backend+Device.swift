@@ -87,7 +87,7 @@ extension Backend {
         guard var area = InflightArea(payload) else { return .malformed }
         area.length = 0
         var descriptor: SharedDescriptor?
-        if area.queues > 0, UInt32(area.queues) <= options.queues, UInt64(area.queueSize).isPowerOfTwo {
+        if area.queues > 0, Int(area.queues) <= queues.count, UInt64(area.queueSize).isPowerOfTwo {
             do throws(Errno) {
                 let made = try InflightFile.make(queues: area.queues, queueSize: area.queueSize, alarm: connection.useAlarm())
                 connection.inflight = made.file

@@ -59,12 +59,16 @@ public final class Backend: Pollable {
     public init(_ options: BackendOptions = BackendOptions()) throws(ShmemError) {
         // First: Embedded Swift leaks an object whose initialiser gives up before every property has its value.
         self.options = options
-        queues = (0..<Int(min(options.queues, 256))).map { BackendQueue($0) }
+        let rings = options.rings ?? options.queues
+        queues = (0..<Int(min(rings, 256))).map { BackendQueue($0) }
         guard ProtocolFeatures.isShmemBit(options.shmemBit) else {
             throw ShmemError(EINVAL, "SHMEM is bit 22, or 20 or 21 with old front-ends, and never \(options.shmemBit)")
         }
         guard (1...256).contains(options.queues) else {
             throw ShmemError(EINVAL, "a device has 1 to 256 queues, and not \(options.queues)")
+        }
+        guard (options.queues...256).contains(rings) else {
+            throw ShmemError(EINVAL, "a device that answers \(options.queues) has so many queues to 256, and not \(rings)")
         }
         guard options.features & Backend.unsupportedFeatures == 0 else {
             throw ShmemError(

@@ -4,8 +4,10 @@
 public struct BackendOptions: Sendable {
     /// Which protocol feature bit means SHMEM: 22, or 20 or 21 for old front-ends.
     public var shmemBit: UInt32 = 22
-    /// What GET_QUEUE_NUM answers.
+    /// What GET_QUEUE_NUM answers. A network device says there how many pairs of queues it has.
     public var queues: UInt32 = 1
+    /// Queues that the device has, at most 256; nil: as many as GET_QUEUE_NUM answers.
+    public var rings: UInt32?
     /// How long the front-end may take to answer a map or unmap, in milliseconds.
     public var answerTimeout: UInt32 = 10_000
     /// virtio features to offer, beside VIRTIO_F_VERSION_1 and VHOST_USER_F_PROTOCOL_FEATURES. Those of the ring that are served: 28,

@@ -12,6 +12,8 @@ public struct FrontendOptions {
     public var shmemBit: UInt32 = 22
     /// Virtqueues that the VMM will use.
     public var queues: UInt32 = 1
+    /// What the back-end must answer to GET_QUEUE_NUM at the least; nil: `queues`. Of a network device it may be told the pairs of queues.
+    public var leastQueueNumber: UInt32?
     /// How long the back-end may take to answer a request, in milliseconds.
     public var requestTimeout: UInt32 = 10_000
     /// How long a blocking call may take as a whole, in milliseconds, be it many requests; 0: as long as its requests may. What has not

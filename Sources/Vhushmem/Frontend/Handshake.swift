@@ -55,8 +55,9 @@ extension Frontend {
             },
             askIfAgreed(.init(number: .getQueueNum)) { [self] number in
                 connection.negotiated.maximumQueues = number
-                if number >= UInt64(options.queues) { return nil }
-                return ShmemError(EPROTO, "the back-end can have \(number) queues, and \(options.queues) are needed")
+                let needed = options.leastQueueNumber ?? options.queues
+                if number >= UInt64(needed) { return nil }
+                return ShmemError(EPROTO, "the back-end can have \(number) queues, and \(needed) are needed")
             },
             askIfAgreed(.init(number: .getMaxMemSlots)) { slots in
                 connection.negotiated.memorySlots = slots
