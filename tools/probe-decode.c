@@ -71,6 +71,7 @@ static const struct request frontend_requests[] = {
     [42] = {"SET_DEVICE_STATE_FD", LAYOUT_DEVICE_STATE, LAYOUT_U64},
     [43] = {"CHECK_DEVICE_STATE", LAYOUT_NONE, LAYOUT_U64},
     [44] = {"GET_SHMEM_CONFIG", LAYOUT_NONE, LAYOUT_SHMEM_CONFIG},
+    [45] = {"GET_VRING_BASE_SKIP_DRAIN", LAYOUT_VRING_STATE, LAYOUT_VRING_STATE},
 };
 
 static const struct request backend_requests[] = {

@@ -128,6 +128,16 @@ int main(void)
     for (size_t i = 0; i < G_N_ELEMENTS(features); i++) {
         REFUSES(backend, backend, features, UINT64_C(1) << features[i]);
     }
+    /* Of the protocol: RARP, XEN_MMAP, GET_VRING_BASE_INFLIGHT and _SKIP_DRAIN, GPA_ADDRESSES, and what has no name. All bits: what is served. */
+    static const unsigned protocol_features[] = {2, 4, 7, 8, 11, 17, 20, 21, 23, 24, 63};
+    for (size_t i = 0; i < G_N_ELEMENTS(protocol_features); i++) {
+        REFUSES(backend, backend, protocol_features, UINT64_C(1) << protocol_features[i] | UINT64_C(8));
+    }
+    options all = {.backend = {.struct_size = sizeof(all.backend), .protocol_features = UINT64_MAX}};
+    ok(backend(&all));
+    options first = {
+        .backend = {.struct_size = sizeof(first.backend), .shmem_bit = 20, .protocol_features = UINT64_C(1) << 20}};
+    ok(backend(&first));
     REFUSES(channel, channel, flags, 1u << 31);
     REFUSES(channel, channel, reserved, 1);
     return 0;

@@ -43,7 +43,9 @@ typedef struct vhushmem_backend_options {
     uint64_t features;          /**< virtio features to offer, beside VIRTIO_F_VERSION_1 and VHOST_USER_F_PROTOCOL_FEATURES: the
                                      device's own, and of the ring's 28 (indirect descriptors) and 29 (event indices) */
     uint64_t
-        protocol_features; /**< protocol features to offer; 0 means all that this library knows, but for CROSS_ENDIAN (6; of a device
+        protocol_features; /**< protocol features to offer; UINT64_MAX means all that this library serves. A bit that it does not serve
+                                     is EINVAL. CONFIG (9), SHARED_OBJECT (18) and DEVICE_STATE (19) take handlers too.
+                                     0 means all that this library serves, but for CROSS_ENDIAN (6; of a device
                                      of VIRTIO 1 no other order than little-endian is taken) and INBAND_NOTIFICATIONS (14; queues
                                      without eventfds are kicked and called by messages; it counts as not chosen where the front-end
                                      does not accept BACKEND_REQ and REPLY_ACK with it) */
@@ -132,8 +134,8 @@ typedef struct vhushmem_backend_handlers {
  *
  * @param options  NULL for the defaults; read during the call only.
  * @param errp     receives the error.
- * @returns a back-end, owned by the caller (vhushmem_backend_free); or NULL: EINVAL (an option is wrong; a feature is asked for
- *          that is not served here, or that is the library's to offer: 26, logging, which goes with LOG_SHMFD; 33, an IOMMU; 34, packed virtqueues; 35, use in order; 38, kicks with data; 40, queues
+ * @returns a back-end, owned by the caller (vhushmem_backend_free); or NULL: EINVAL (an option is wrong; a feature or a protocol feature
+ *          is asked for that is not served here, or that is the library's to offer: 26, logging, which goes with LOG_SHMFD; 33, an IOMMU; 34, packed virtqueues; 35, use in order; 38, kicks with data; 40, queues
  *          that are reset by themselves).
  * Since: 0.1
  */

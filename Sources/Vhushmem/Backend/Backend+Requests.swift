@@ -46,9 +46,11 @@ extension Backend {
         _ header: MessageHeader, _ payload: UnsafeRawBufferPointer, _ connection: BackendConnection
     ) throws(ShmemError) -> Bool {
         if header.isReply { throw ShmemError(EPROTO, "the front-end sent a reply that nobody asked for") }
-        guard let request = FrontendRequest(rawValue: header.request), request.form.isServed else {
+        let known = FrontendRequest(rawValue: header.request)
+        guard let request = known, request.form.isServed else {
             let error = ShmemError(EOPNOTSUPP, "it is not served here")
-            try refuse(header, error, "request \(header.request)", isOwedAnswer(header, connection), connection)
+            let name: Sentence = known.map { "\($0.name)" } ?? "request \(header.request)"
+            try refuse(header, error, name, isOwedAnswer(header, connection), connection)
             return false
         }
         let form = request.form
@@ -159,7 +161,8 @@ extension Backend {
         case .setDeviceStateFd: return transferState(payload, connection)
         case .checkDeviceState: return answerStateCheck()
         // Those that the table says are not served, and which do not come here.
-        case .sendRarp, .netSetMtu, .iotlbMessage, .gpuSetSocket: return .refused(EOPNOTSUPP, "it is not served here")
+        case .sendRarp, .netSetMtu, .iotlbMessage, .gpuSetSocket, .getVringBaseSkipDrain:
+            return .refused(EOPNOTSUPP, "it is not served here")
         }
     }
 
@@ -179,7 +182,7 @@ extension Backend {
     private func takeProtocolFeatures(_ features: ProtocolFeatures, _ connection: BackendConnection) -> BackendAnswer {
         let unknown = features.subtracting(offeredProtocolFeatures)
         guard unknown.isEmpty else {
-            return .refused(EINVAL, "the protocol features \(hex(unknown.rawValue)) were not offered")
+            return .refused(EINVAL, "the protocol features \(unknown.sentence.text) were not offered")
         }
         connection.protocolFeatures = features
         // The specification has these agreed on together. Without them it counts as not chosen: there is nothing to call the driver by, or

@@ -74,6 +74,11 @@ public final class Backend: Pollable {
             throw ShmemError(
                 EINVAL, "the virtio features \(hex(options.features & Backend.unsupportedFeatures)) are not served here")
         }
+        let notServed = (options.protocolFeatures ?? []).subtracting(Backend.served(shmemBit: options.shmemBit))
+        // All bits: whatever is served.
+        guard notServed.isEmpty || options.protocolFeatures?.rawValue == .max else {
+            throw ShmemError(EINVAL, "the protocol features \(notServed.sentence.text) are not served here")
+        }
         guard options.configSize <= ConfigAccess.largestSpace else {
             throw ShmemError(EINVAL, "a configuration space has at most \(ConfigAccess.largestSpace) bytes")
         }
@@ -153,6 +158,12 @@ extension Backend {
     var offeredFeatures: UInt64 {
         let logging = offeredProtocolFeatures.contains(.logSharedFd) ? ProtocolFeatures.logAll : 0
         return options.features | Backend.virtioVersion1 | ProtocolFeatures.virtioFeature | logging
+    }
+
+    /// What a back-end can offer, some of it if the device has handlers for it or if it is asked for.
+    private static func served(shmemBit: UInt32) -> ProtocolFeatures {
+        ProtocolFeatures.known.union(.onRequest).union(.shmem(bit: shmemBit))
+            .union([.status, .inflightFd, .logSharedFd, .config, .sharedObject, .deviceState])
     }
 
     var offeredProtocolFeatures: ProtocolFeatures {

@@ -23,6 +23,7 @@ public struct ProtocolFeatures: OptionSet, Sendable {
     public static let status = ProtocolFeatures(rawValue: 1 << 16)
     public static let sharedObject = ProtocolFeatures(rawValue: 1 << 18)
     public static let deviceState = ProtocolFeatures(rawValue: 1 << 19)
+    public static let getVringBaseSkipDrain = ProtocolFeatures(rawValue: 1 << 23)
 
     /// What this library can do, SHMEM left out: which bit that is depends on the peer.
     static let known: ProtocolFeatures = [

@@ -133,6 +133,10 @@ extension FrontendRequest {
                 "SET_DEVICE_STATE_FD", needs: .feature(.deviceState), payload: exactly(DeviceStateTransfer.size),
                 descriptors: 1...1, reply: .own(number, mayHaveDescriptor: true))
         case .checkDeviceState: return Row("CHECK_DEVICE_STATE", needs: .feature(.deviceState), reply: .own(number))
+        case .getVringBaseSkipDrain:
+            return Row(
+                "GET_VRING_BASE_SKIP_DRAIN", needs: .feature(.getVringBaseSkipDrain), payload: number, reply: .own(number),
+                sender: .library, isServed: false)
         case .getShmemConfig:
             return Row("GET_SHMEM_CONFIG", needs: .shmem, reply: .own(exactly(SharedMemoryConfig.size)))
         }

@@ -41,6 +41,7 @@ enum FrontendRequest: UInt32 {
     case setDeviceStateFd = 42
     case checkDeviceState = 43
     case getShmemConfig = 44
+    case getVringBaseSkipDrain = 45
 }
 
 /// Ids of the requests that a back-end sends on its own channel.
