@@ -67,7 +67,11 @@ typedef enum vhushmem_backend_event {
 } vhushmem_backend_event;
 
 /**
- * Called from dispatch, with no lock held. It may call any function of the back-end, and may free it.
+ * Called from dispatch, and from calls that wait for the front-end (vhushmem_backend_map), with no lock held. It may call any function of
+ * the back-end, turn the main loop, and free the back-end.
+ *
+ * Callbacks of a back-end never nest. While one runs, events wait, in order, and so do STARTED and KICKED of queues; while 1,024 events
+ * wait, nothing is read from the front-end. So a callback does not wait for another event. Queues' STOPPED and BROKEN do not wait.
  *
  * @param message  for DISCONNECT: why; else NULL. Good during the call only.
  */
@@ -145,7 +149,8 @@ VHUSHMEM_API vhushmem_backend *vhushmem_backend_new(const vhushmem_backend_optio
 VHUSHMEM_API void vhushmem_backend_free(vhushmem_backend *backend);
 
 /**
- * Have events reported. Parameters, `destroy` and result as for vhushmem_frontend_set_callback.
+ * Have events reported. Parameters, `destroy` and result as for vhushmem_frontend_set_callback. What came before a callback was first set is
+ * told to it by the next dispatch: the last 1,024 events.
  *
  * Since: 0.1
  */
@@ -186,7 +191,7 @@ VHUSHMEM_API int vhushmem_backend_add_region(vhushmem_backend *backend, uint8_t 
 VHUSHMEM_API int vhushmem_backend_listen(vhushmem_backend *backend, const char *socket_path, GError **errp);
 
 /**
- * Connect to a front-end that listens at a Unix socket path.
+ * Connect to a front-end that listens at a Unix socket path. The next dispatch tells CONNECTED.
  *
  * @returns 0, or -EBUSY, -ENAMETOOLONG, -ENOENT or -ECONNREFUSED (nobody listens), -EAGAIN (its queue of connections is full).
  * Since: 0.1
@@ -194,7 +199,7 @@ VHUSHMEM_API int vhushmem_backend_listen(vhushmem_backend *backend, const char *
 VHUSHMEM_API int vhushmem_backend_connect(vhushmem_backend *backend, const char *socket_path, GError **errp);
 
 /**
- * Use a connected Unix stream socket.
+ * Use a connected Unix stream socket. The next dispatch tells CONNECTED.
  *
  * @param fd  consumed on success; on failure it stays the caller's.
  * @returns 0, or -EBUSY, -EINVAL (no Unix stream socket), -EBADF.

@@ -17,23 +17,25 @@ extension Backend {
         watch()
     }
 
-    /// Connects to a front-end that listens. Throws EBUSY, or the errno of connect.
+    /// Connects to a front-end that listens. The next dispatch tells `connected`, so that no callback runs inside this call. Throws EBUSY, or the errno of connect.
     public func connect(to path: String) throws(ShmemError) {
         try checkIdle()
         do throws(Errno) {
             talk(through: try Socket.connect(to: path))
+            events.keep(.connected)
         } catch {
             throw ShmemError(error.code, "cannot connect to \(path): \(Errno.text(error.code)) (errno \(error.code))")
         }
         watch()
     }
 
-    /// Uses a connected Unix stream socket, which it takes over if it succeeds. Throws EBUSY, EINVAL (it is another kind of descriptor),
+    /// Uses a connected Unix stream socket, which it takes over if it succeeds. The next dispatch tells `connected`. Throws EBUSY, EINVAL (it is another kind of descriptor),
     /// EBADF.
     public func attach(socket: Int32) throws(ShmemError) {
         try checkIdle()
         try Socket.requireConnectedStream(socket)
         talk(through: FileDescriptor(owning: socket))
+        events.keep(.connected)
         watch()
     }
 
@@ -48,6 +50,7 @@ extension Backend {
         do throws(Errno) {
             guard let peer = try acceptor?.accept("front-end") else { return }
             talk(through: peer)
+            emit(.connected)
         } catch {
             // There is nobody to tell: the back-end goes on listening.
             acceptor?.rest(after: error, "front-end")
@@ -56,6 +59,5 @@ extension Backend {
 
     private func talk(through socket: consuming FileDescriptor) {
         move(to: .connected(BackendConnection(socket, configSize: options.configSize)))
-        emit(.connected)
     }
 }

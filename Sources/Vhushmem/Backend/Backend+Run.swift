@@ -18,8 +18,8 @@ extension Backend {
         var targets = PollTargets()
         if let connection {
             let main = connection.main
-            // A loop inside a callback finds nothing to do while a message is under way.
-            if !work.contains(.serving) {
+            // A loop inside a callback finds nothing to do while a message is under way, nor while too many events wait.
+            if !work.contains(.serving), !events.isFull {
                 targets.first = .init(fd: main.fd, events: Int16(main.hasUnsent ? POLLOUT : POLLIN))
                 // While replies wait nothing is read, so nothing that waits to be read is something to do.
                 if !main.hasUnsent { targets.deadline = main.hasBufferedMessage ? 0 : main.deadline }
@@ -29,8 +29,10 @@ extension Backend {
             targets.first = acceptor.pollTarget
             targets.deadline = acceptor.deadline
         }
+        // What is told by callbacks waits for the one that runs.
+        if events.isTelling { return targets }
         if let kicks { targets.second = .init(fd: kicks.fd, events: Int16(POLLIN)) }
-        targets.deadline = reports == .due ? 0 : earliest(targets.deadline, polling.next)
+        targets.deadline = reports == .due || events.hasDue ? 0 : earliest(targets.deadline, polling.next)
         return targets
     }
 
@@ -41,7 +43,11 @@ extension Backend {
     }
 
     func dispatch(_ ready: ReadyTargets) -> Int32 {
-        guard connection != nil || acceptor != nil else { return -ENOTCONN }
+        if events.hasDue { tellWaiting() }
+        guard connection != nil || acceptor != nil else {
+            watch()
+            return -ENOTCONN
+        }
         if connection?.alarm?.wasRaised() == true {
             drop(ShmemError(EFAULT, "the front-end has truncated the file of memory that it gave"))
         }
@@ -49,10 +55,11 @@ extension Backend {
         var taken: Int32 = 0
         while taken < Backend.messagesPerDispatch, serveOne() { taken &+= 1 }
         // After the messages: a kick is for queues as they are now.
-        if connection != nil {
+        if connection != nil, !events.isTelling {
             pollQueues()
             taken &+= serveKicks(ready.contains(.second))
         }
+        if events.hasDue { tellWaiting() }
         watch()
         return taken
     }
@@ -61,7 +68,7 @@ extension Backend {
     @discardableResult
     func serveOne() -> Bool {
         // From within a callback: the message that is being served lies in the buffer, and its answer comes first.
-        guard let connection, work.isDisjoint(with: [.serving, .ending]) else { return false }
+        guard let connection, work.isDisjoint(with: [.serving, .ending]), !events.isFull else { return false }
         if case .failed(let error) = connection.main.flush() {
             drop(lost("writing", error))
             return false

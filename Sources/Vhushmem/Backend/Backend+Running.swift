@@ -134,7 +134,7 @@ extension Backend {
     private func reportStarts() {
         for queue in queues where queue.state == .starting {
             queue.move(to: .due)
-            handlers.queue?(self, queue.index, .started)
+            report(queue, .started)
         }
     }
 
@@ -158,7 +158,7 @@ extension Backend {
             case .due:
                 queue.move(to: .running)
                 count = count &+ 1
-                handlers.queue?(self, queue.index, .kicked)
+                report(queue, .kicked)
             // One that was started in a callback is told so first, in the next turn.
             case .starting: reports = .due
             default: break

@@ -14,14 +14,21 @@ public final class Backend: Pollable {
 
     /// As they were given.
     public let options: BackendOptions
-    /// Called with no lock held; it may call anything of the back-end.
-    public var onEvent: ((Backend, BackendEvent) -> Void)?
+    /// Called with no lock held; it may call anything of the back-end. Events that came before it was first set are told to it; they wait up
+    /// to a bound.
+    public var onEvent: ((Backend, BackendEvent) -> Void)? {
+        didSet {
+            events.callbackChanged(isSet: onEvent != nil)
+            watch()
+        }
+    }
     /// What the device does itself; to be set before a front-end comes.
     public internal(set) var handlers = BackendHandlers()
     var config = SharedMemoryConfig()
     let queues: [BackendQueue]
 
     private(set) var phase = Phase.idle
+    var events = EventQueue<BackendEvent>()
     var work: Work = []
     var reports = Reports.none
     /// The kicks of the queues that run; made for the first.
@@ -108,10 +115,6 @@ public final class Backend: Pollable {
     /// A back-end whose connection has ended may be given another one.
     var isOver: Bool {
         if case .freed = phase { true } else { false }
-    }
-
-    func emit(_ event: BackendEvent) {
-        onEvent?(self, event)
     }
 
     // MARK: What the front-end said

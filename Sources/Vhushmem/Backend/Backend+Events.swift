@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+/// How the program is told. Callbacks never nest: while one runs, events wait, and so do STARTED and KICKED of queues. STOPPED and BROKEN do
+/// not wait, since a device gives back what it holds while it is told. They nest no deeper than what is on the stack, because no message is
+/// served while one is.
+extension Backend: EventTelling {
+    func callBack(_ event: BackendEvent) { onEvent?(self, event) }
+
+    var hasEnded: Bool { isOver }
+
+    func emit(_ event: BackendEvent) { announce(event) }
+
+    /// Tells the device that a queue has begun, or was kicked. To be called while no callback runs.
+    func report(_ queue: BackendQueue, _ event: BackendQueueEvent) {
+        events.begin()
+        handlers.queue?(self, queue.index, event)
+        events.end()
+    }
+}
