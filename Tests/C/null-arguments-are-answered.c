@@ -133,6 +133,10 @@ static void back_end(void)
     EQ(vhushmem_backend_protocol_features(NULL), 0);
     refused(vhushmem_backend_map(NULL, 0, 0, 0, 0, PAGE, 0, &error), -EFAULT);
     refused(vhushmem_backend_unmap(NULL, 0, 0, PAGE, &error), -EFAULT);
+    refused(vhushmem_backend_map_async(NULL, 0, 0, 0, 0, PAGE, 0, NULL, NULL, NULL, &error), -EFAULT);
+    refused(vhushmem_backend_map_async(backend, 0, 0, 0, 0, PAGE, 0, NULL, NULL, NULL, &error), -EFAULT);
+    refused(vhushmem_backend_unmap_async(NULL, 0, 0, PAGE, NULL, NULL, NULL, &error), -EFAULT);
+    refused(vhushmem_backend_unmap_async(backend, 0, 0, PAGE, NULL, NULL, NULL, &error), -EFAULT);
     vhushmem_backend_free(backend);
 }
 

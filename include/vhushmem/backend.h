@@ -271,6 +271,42 @@ VHUSHMEM_API int vhushmem_backend_map(vhushmem_backend *backend, uint8_t shmid, 
 VHUSHMEM_API int vhushmem_backend_unmap(vhushmem_backend *backend, uint8_t shmid, uint64_t shm_offset, uint64_t len,
                                         GError **errp);
 
+/**
+ * What has become of a map or unmap that was not waited for. It may call any function of the back-end, and may free it.
+ *
+ * @param result   what vhushmem_backend_map would have returned: 0, the front-end's refusal, -ETIMEDOUT or -EPROTO; or -ENOTCONN: the
+ *                 connection ended before the answer.
+ * @param message  a sentence that says what went wrong, good during the call only; NULL when nothing did.
+ */
+typedef void (*vhushmem_backend_result_fn)(vhushmem_backend *backend, int result, const char *message, void *user_data);
+
+/**
+ * Ask the front-end to map a range of a file into a region, and do not wait: `fn` tells the outcome. Many may be under way, and each has
+ * its own outcome. They reach the front-end in the order of the calls, those of vhushmem_backend_map, _unmap and _perform among them:
+ * these wait for the answers to what was asked before. At most 32 are sent before the first answer is here; the others wait.
+ *
+ * Outcomes are told from a later dispatch, in the order of the answers, and never inside the callback of another one. When the connection
+ * ends they are told before the event DISCONNECT, and from vhushmem_backend_free when the back-end goes; what happened at the front-end
+ * is then not known, but that a front-end whose back-end is gone undoes its mappings. Where REPLY_ACK was not negotiated there are no
+ * answers, and 0 means that the request was sent. The descriptor from get_fd and a GSource become ready for outcomes.
+ *
+ * @param fd       borrowed; duplicated until it was sent.
+ * @param fn       called exactly once if the call returned 0, and else never.
+ * @param destroy  called once with user_data, after fn, or before this call returns if it fails; may be NULL.
+ * (the other parameters as for vhushmem_backend_map)
+ * @returns 0: fn will tell; or -EINVAL (len is 0, flags has an unknown bit, or a range wraps around), -ENOTCONN (not negotiated), -ENOBUFS
+ *          (1,024 have no outcome yet), -EBADF, -EMFILE, -EFAULT.
+ * Since: 0.1
+ */
+VHUSHMEM_API int vhushmem_backend_map_async(vhushmem_backend *backend, uint8_t shmid, int fd, uint64_t fd_offset,
+                                            uint64_t shm_offset, uint64_t len, uint64_t flags, vhushmem_backend_result_fn fn,
+                                            void *user_data, GDestroyNotify destroy, GError **errp);
+
+/** The same for vhushmem_backend_unmap. Since: 0.1 */
+VHUSHMEM_API int vhushmem_backend_unmap_async(vhushmem_backend *backend, uint8_t shmid, uint64_t shm_offset, uint64_t len,
+                                              vhushmem_backend_result_fn fn, void *user_data, GDestroyNotify destroy,
+                                              GError **errp);
+
 /** One of several maps and unmaps that are asked for at once. */
 typedef struct vhushmem_shmem_request {
     uint32_t id;         /**< VHOST_USER_BACKEND_SHMEM_MAP or VHOST_USER_BACKEND_SHMEM_UNMAP */
@@ -294,8 +330,12 @@ enum {
  * Ask for several maps and unmaps, in their order, and wait at the end: up to 32 are under way before the first answer is awaited,
  * and with ONE_ANSWER all of them. A refusal of one does not keep the next from being asked for.
  *
- * With ONE_ANSWER the front-end has dealt with all of them when this returns, but `result` tells of the last alone; in the others
- * it says that they were sent. It suits unmaps, and maps of which the device knows that they can be granted.
+ * Each request has its own outcome in `result`, and none depends on another: one that is refused, here or there, undoes nothing.
+ *
+ * With ONE_ANSWER the front-end has dealt with all of them when this returns, since it works in their order. But `result` tells of the
+ * last alone; 0 in the others says that they were sent, and a refusal of one of them is told nowhere: not here, and not by the answer to
+ * the last. It suits unmaps, and maps of which the device knows that they can be granted. Who needs each outcome leaves it out, which
+ * costs one answer each, or uses vhushmem_backend_map_async.
  *
  * @param requests  `count` requests; `result` is set in each, also when the call fails.
  * @returns how many were refused, 0 when all is well; or -EINVAL (an id, the flags of this call or a reserved field, or with ONE_ANSWER

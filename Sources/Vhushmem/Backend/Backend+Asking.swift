@@ -5,7 +5,7 @@ import CLinux
 /// How requests of a back-end travel.
 extension Backend {
     /// So many wait for their answers at the most, or both sides could come to wait for the other to read.
-    private static let mostInFlight = 32
+    static let mostInFlight = 32
 
     /// Sends requests and takes the answers, which come in the same order. `oneAnswer`: the last alone asks for one.
     ///
@@ -32,14 +32,19 @@ extension Backend {
         if isAgreed: Bool, _ body: (MessageStream) throws(Errno) -> Result
     ) throws(Errno) -> Result {
         guard !work.contains(.asking) else { throw Errno(EBUSY) }
-        guard isAgreed, let channel = connection?.channel else { throw Errno(ENOTCONN) }
+        guard isAgreed, let connection, let channel = connection.channel else { throw Errno(ENOTCONN) }
         work.insert(.asking)
         defer {
             work.remove(.asking)
             watch()
         }
+        // What was begun before is answered before.
+        try settleCalls(connection, on: channel)
         return try body(channel)
     }
+
+    /// The front-end answers what it is asked.
+    var isAnswered: Bool { protocolFeatures.contains(.replyAck) }
 
     /// What an answer says: 0, or a negative errno. What is no errno means failed all the same.
     static func result(of answer: UInt64) -> Int32 {
@@ -50,14 +55,13 @@ extension Backend {
     private func exchange(
         _ requests: inout [MappingRequest], oneAnswer: Bool, on channel: MessageStream
     ) throws(Errno) {
-        let isAnswered = protocolFeatures.contains(.replyAck)
         var inFlight = 0
         var next = 0
         for index in requests.indices {
             let needsReply = isAnswered && (!oneAnswer || index == requests.endIndex &- 1)
             requests[index].result =
                 requests[index].fault == nil
-                ? try transmit(requests[index], needsReply: needsReply, on: channel) : -EINVAL
+                ? try transmit(requests[index], fd: requests[index].fd, needsReply: needsReply, on: channel) : -EINVAL
             guard needsReply, requests[index].result == 0 else {
                 requests[index].isSettled = true
                 continue
@@ -86,11 +90,13 @@ extension Backend {
 
     /// Returns what kept a well-formed request from being sent, of which the channel has seen nothing: -EBADF (the descriptor is not open: the
     /// caller's mistake), -ETOOMANYREFS (too many descriptors of this user's are on their way).
-    private func transmit(_ request: MappingRequest, needsReply: Bool, on channel: MessageStream) throws(Errno) -> Int32 {
+    func transmit(
+        _ request: MappingRequest, fd: Int32?, needsReply: Bool, on channel: MessageStream
+    ) throws(Errno) -> Int32 {
         try withUnsafeTemporaryAllocation(byteCount: SharedMemoryMap.size, alignment: 8) { payload throws(Errno) in
             request.encode(into: payload, shmemBit: options.shmemBit)
             return try transmit(
-                request.id, UnsafeRawBufferPointer(payload), fd: request.fd, needsReply: needsReply, on: channel)
+                request.id, UnsafeRawBufferPointer(payload), fd: fd, needsReply: needsReply, on: channel)
         }
     }
 
@@ -126,22 +132,36 @@ extension Backend {
     ) throws(Errno) -> UInt64 {
         let deadline = answerDeadline
         while true {
-            switch channel.receive() {
-            case .message(let header, let payload):
-                guard header.request == request, header.flags == MessageHeader.replyFlags, payload.count == 8,
-                    mayHaveDescriptor ? channel.descriptorCount <= 1 : !channel.hasDescriptors,
-                    let answer = payload.integer(at: 0, as: UInt64.self)
-                else { throw lost(Errno(EPROTO)) }
-                return answer
-            case .nothing: try wait(for: channel, POLLIN, until: deadline)
-            case .closed: throw lost(Errno(ECONNRESET))
-            case .failed(let error): throw lost(error)
-            case .violation: throw lost(Errno(EPROTO))
+            do throws(Errno) {
+                if let answer = try arrivedAnswer(to: request, mayHaveDescriptor: mayHaveDescriptor, on: channel) {
+                    return answer
+                }
+            } catch {
+                throw lost(error)
             }
+            try wait(for: channel, POLLIN, until: deadline)
         }
     }
 
-    private var answerDeadline: UInt64 { Clock.now() &+ UInt64(options.answerTimeout) &* 1000 }
+    /// The next answer; nil: there is none yet. Throws what ends the channel.
+    func arrivedAnswer(
+        to request: UInt32, mayHaveDescriptor: Bool = false, on channel: MessageStream
+    ) throws(Errno) -> UInt64? {
+        switch channel.receive() {
+        case .message(let header, let payload):
+            guard header.request == request, header.flags == MessageHeader.replyFlags, payload.count == 8,
+                mayHaveDescriptor ? channel.descriptorCount <= 1 : !channel.hasDescriptors,
+                let answer = payload.integer(at: 0, as: UInt64.self)
+            else { throw Errno(EPROTO) }
+            return answer
+        case .nothing: return nil
+        case .closed: throw Errno(ECONNRESET)
+        case .failed(let error): throw error
+        case .violation: throw Errno(EPROTO)
+        }
+    }
+
+    var answerDeadline: UInt64 { Clock.now() &+ UInt64(options.answerTimeout) &* 1000 }
 
     /// Waits for the channel, and serves the front-end meanwhile: it may be waiting for a reply of ours before it looks at what we
     /// ask, as QEMU does. Not from within such a reply, whose turn comes first.
@@ -168,7 +188,7 @@ extension Backend {
 
     /// The channel can't be used any more.
     private func lost(_ error: Errno) -> Errno {
-        connection?.channel = nil
+        if let connection { closeChannel(connection, error) }
         return error.code == EPIPE ? Errno(ECONNRESET) : error
     }
 }

@@ -14,7 +14,7 @@ extension Backend {
         guard let connection, !work.contains(.ending) else { return }
         work.insert(.ending)
         // Nobody answers any more what the device may ask while its queues are stopped.
-        connection.channel = nil
+        closeChannel(connection, Errno(ENOTCONN))
         // What it gives back now still reaches the driver.
         for queue in queues { pause(queue) }
         work.remove(.ending)
@@ -28,17 +28,19 @@ extension Backend {
         emit(.disconnected(error))
     }
 
-    /// Closes everything without an event and lets every loop go.
+    /// Closes everything without an event and lets every loop go. Calls that have no outcome yet end with ENOTCONN.
     public func close() {
         // They go last: what is run when they do may dispatch, and must find that it is over.
         let callbacks = (onEvent, handlers)
         defer { withExtendedLifetime(callbacks) {} }
         onEvent = nil
         handlers = BackendHandlers()
+        if let connection { closeChannel(connection, Errno(ENOTCONN)) }
         stopWatching()
         forgetQueues()
         move(to: .freed)
         acceptor = nil
         letLoopsGo()
+        tellRest()
     }
 }

@@ -12,8 +12,6 @@ extension Backend: EventTelling {
 
     /// Tells the device that a queue has begun, or was kicked. To be called while no callback runs.
     func report(_ queue: BackendQueue, _ event: BackendQueueEvent) {
-        events.begin()
-        handlers.queue?(self, queue.index, event)
-        events.end()
+        tell { handlers.queue?(self, queue.index, event) }
     }
 }

@@ -33,7 +33,6 @@ extension Backend {
     ) throws(ShmemError) -> (value: UInt64, fd: Int32?) {
         do throws(Errno) {
             return try whileAsking(if: isAgreed) { channel throws(Errno) in
-                let isAnswered = protocolFeatures.contains(.replyAck)
                 let sent = try transmit(id, payload, fd: fd, needsReply: isAnswered, on: channel)
                 if sent < 0 { throw Errno(-sent) }
                 guard hasReply || isAnswered else { return (0, nil) }

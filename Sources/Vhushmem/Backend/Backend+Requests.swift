@@ -223,6 +223,8 @@ extension Backend {
         guard let fd = main.firstDescriptor, (try? Socket.requireConnectedStream(fd)) != nil,
             let socket = main.takeFirstDescriptor()
         else { return .malformed }
+        // What the one before was asked has no answer any more.
+        closeChannel(connection, Errno(ENOTCONN))
         connection.channel = MessageStream(socket: socket, capacity: 256, timeout: UInt64(options.answerTimeout) &* 1000)
         return .done
     }

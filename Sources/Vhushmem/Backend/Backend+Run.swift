@@ -33,10 +33,11 @@ extension Backend {
         if events.isTelling { return targets }
         if let kicks { targets.second = .init(fd: kicks.fd, events: Int16(POLLIN)) }
         targets.deadline = reports == .due || events.hasDue ? 0 : earliest(targets.deadline, polling.next)
+        if let connection { targets.deadline = earliest(targets.deadline, deadline(of: connection.calls)) }
         return targets
     }
 
-    /// Does what can be done without waiting. Returns how many messages and kicks were taken, or -ENOTCONN.
+    /// Does what can be done without waiting. Returns how many messages, kicks and answers were taken, or -ENOTCONN.
     @discardableResult
     public func dispatch() -> Int32 {
         dispatch(.both)
@@ -59,6 +60,7 @@ extension Backend {
             pollQueues()
             taken &+= serveKicks(ready.contains(.second))
         }
+        taken &+= serveCalls()
         if events.hasDue { tellWaiting() }
         watch()
         return taken

@@ -98,15 +98,19 @@ extension Backend {
             return
         }
         do throws(Errno) {
-            let set: ReadableSet
-            if let kicks { set = kicks } else { set = try ReadableSet.make() }
-            kicks = set
-            try set.insert(kick.fd, tag: UInt32(clamping: queue.index))
+            try waitAlso(for: kick.fd, tag: UInt32(clamping: queue.index))
         } catch {
             queue.setup.kick = .unsaid
             throw ShmemError(
                 error.code, "the kick of queue \(queue.index) can't be waited for: \(Errno.text(error.code))")
         }
+    }
+
+    func waitAlso(for fd: Int32, tag: UInt32) throws(Errno) {
+        let set: ReadableSet
+        if let kicks { set = kicks } else { set = try ReadableSet.make() }
+        kicks = set
+        try set.insert(fd, tag: tag)
     }
 
     func unwatchKick(of queue: BackendQueue) {

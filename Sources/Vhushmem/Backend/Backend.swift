@@ -31,7 +31,7 @@ public final class Backend: Pollable {
     var events = EventQueue<BackendEvent>()
     var work: Work = []
     var reports = Reports.none
-    /// The kicks of the queues that run; made for the first.
+    /// The kicks of the queues that run, and the channel while it owes answers that nobody waits for; made for the first.
     var kicks: ReadableSet?
     var polling = QueuePolling()
     var acceptor: Acceptor?

@@ -11,6 +11,8 @@ final class BackendConnection {
     let main: MessageStream
     /// What the back-end asks its front-end on; nil: it was not given, or is lost.
     var channel: MessageStream?
+    /// What was asked there, by calls that nobody waits for.
+    var calls = MappingCalls()
     /// The virtio features that the front-end accepted.
     var features: UInt64 = 0
     /// The protocol features that it accepted.

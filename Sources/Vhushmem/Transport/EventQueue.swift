@@ -24,7 +24,7 @@ struct EventQueue<Event> {
     private var waiting: [Delivery] = []
     /// Where the order begins; not 0 only if events were dropped before the first callback is set.
     private var oldest = 0
-    private var completions = 0
+    private(set) var completions = 0
     /// A callback is on the stack.
     private(set) var isTelling = false
     private(set) var callback = Callback.notYet
@@ -146,6 +146,18 @@ extension EventTelling {
         case .completion(let completion): completion()
         }
         events.end()
+    }
+
+    /// Calls the program, who may free the session meanwhile. To be called while no callback runs.
+    func tell(_ body: () -> Void) {
+        events.begin()
+        body()
+        finishTelling()
+    }
+
+    /// The session was freed: the completions of what was under way are called now, or when the callback that runs has returned.
+    func tellRest() {
+        if events.hasDue { tellAll() }
     }
 
     /// A callback has returned. If it freed the session, no loop will tell what still waits: the completions of what was under way.

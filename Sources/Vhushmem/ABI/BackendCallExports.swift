@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+import CGLib
+import CLinux
+import CVhushmem
+
+// vhushmem/backend.h: what is not waited for
+
+/// What is called when the outcome is known.
+private struct ResultCallback {
+    let fn: vhushmem_backend_result_fn
+    let data: CallbackData
+    unowned(unsafe) let backend: Backend
+
+    /// `data` is made before anything is checked: `destroy` runs on every path.
+    init(
+        _ backend: OpaquePointer?, _ fn: vhushmem_backend_result_fn?, _ data: CallbackData
+    ) throws(ShmemError) {
+        guard let backend = object(backend, Backend.self) else { throw .null("backend") }
+        guard let fn else { throw .null("fn") }
+        self.fn = fn
+        self.data = data
+        self.backend = backend
+    }
+
+    func begin(_ request: MappingRequest) throws(ShmemError) {
+        // A back-end tells its outcomes while somebody holds it.
+        try backend.begin(request) { error in
+            let handle = handle(borrowing: backend)
+            guard let error else { return fn(handle, 0, nil, data.userData) }
+            error.message.withCString { fn(handle, -error.code, $0, data.userData) }
+        }
+    }
+}
+
+@_cdecl("vhushmem_backend_map_async") @implementation
+package func vhushmem_backend_map_async(
+    _ backend: OpaquePointer?, _ shmid: UInt8, _ fd: Int32, _ fd_offset: UInt64, _ shm_offset: UInt64, _ len: UInt64,
+    _ flags: UInt64, _ fn: vhushmem_backend_result_fn?, _ user_data: gpointer?, _ destroy: GDestroyNotify?,
+    _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
+) -> Int32 {
+    let data = CallbackData(user_data, destroy)
+    return report(to: errp) { () throws(ShmemError) in
+        try ResultCallback(backend, fn, data).begin(
+            .map(shmid: shmid, fd: fd, fileOffset: fd_offset, at: shm_offset, length: len, flags: flags))
+    }
+}
+
+@_cdecl("vhushmem_backend_unmap_async") @implementation
+package func vhushmem_backend_unmap_async(
+    _ backend: OpaquePointer?, _ shmid: UInt8, _ shm_offset: UInt64, _ len: UInt64, _ fn: vhushmem_backend_result_fn?,
+    _ user_data: gpointer?, _ destroy: GDestroyNotify?, _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
+) -> Int32 {
+    let data = CallbackData(user_data, destroy)
+    return report(to: errp) { () throws(ShmemError) in
+        try ResultCallback(backend, fn, data).begin(.unmap(shmid: shmid, at: shm_offset, length: len))
+    }
+}

@@ -1,0 +1,212 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+import CLinux
+
+/// Maps and unmaps that nobody waits for. They are sent in the order in which they were begun, a bounded number before the first answer is
+/// here. What became of each is told from `dispatch`, never inside the completion of another one.
+extension Backend {
+    /// As many as may be begun and not told of.
+    private static let mostCalls = 1024
+    /// Microseconds. A socket that takes no more, or too many descriptors on their way: nothing tells when that is over.
+    private static let retryPause: UInt64 = 10_000
+    /// Among the tags of kicks, which are the numbers of queues.
+    private static let channelTag = UInt32.max
+
+    /// Asks for a range of a file to be mapped, and does not wait: `completion` is called once, from a later dispatch, with what `map` throws;
+    /// with ENOTCONN when the connection ends before the answer.
+    ///
+    /// `fd` stays the caller's. Throws EINVAL (no bytes, or a range that wraps around), ENOTCONN (no front-end serves mappings), ENOBUFS (1,024
+    /// have no outcome yet), EBADF, EMFILE; then `completion` is not called.
+    public func map(
+        shmid: UInt8, fd: Int32, fileOffset: UInt64 = 0, at offset: UInt64, length: UInt64, writable: Bool = false,
+        completion: @escaping (ShmemError?) -> Void
+    ) throws(ShmemError) {
+        try begin(
+            .map(shmid: shmid, fd: fd, fileOffset: fileOffset, at: offset, length: length, writable: writable), completion)
+    }
+
+    /// Asks for a mapping to be undone, and does not wait. Throws what the other one does.
+    public func unmap(
+        shmid: UInt8, at offset: UInt64, length: UInt64, completion: @escaping (ShmemError?) -> Void
+    ) throws(ShmemError) {
+        try begin(.unmap(shmid: shmid, at: offset, length: length), completion)
+    }
+
+    func begin(_ request: MappingRequest, _ completion: @escaping (ShmemError?) -> Void) throws(ShmemError) {
+        let connection = try served(request)
+        guard connection.calls.all.count &+ events.completions < Backend.mostCalls else {
+            throw ShmemError(ENOBUFS, request.subject, .text("\(Backend.mostCalls) requests have no outcome yet"))
+        }
+        do throws(Errno) {
+            // The caller may close its own before this one has gone.
+            let file: SharedDescriptor?
+            if let fd = request.fd { file = SharedDescriptor(try FileDescriptor.duplicate(fd)) } else { file = nil }
+            connection.calls.append(MappingCall(request, file, completion))
+        } catch {
+            throw ShmemError(error.code, request.subject, .system("duplicating its descriptor", error.code))
+        }
+        if !work.contains(.asking) {
+            do throws(Errno) {
+                try sendCalls(connection)
+            } catch {
+                closeChannel(connection, error)
+            }
+        }
+        watch()
+    }
+
+    /// Looks whether a request can be asked for now.
+    func served(_ request: MappingRequest) throws(ShmemError) -> BackendConnection {
+        if let fault = request.fault { throw ShmemError(EINVAL, request.subject, fault) }
+        guard isNegotiated, let connection else {
+            throw ShmemError(ENOTCONN, request.subject, .text("no front-end serves mappings"))
+        }
+        return connection
+    }
+
+    // MARK: In dispatch
+
+    /// Takes the answers that are here, and sends what may follow. Returns how many there were.
+    func serveCalls() -> Int32 {
+        // While somebody waits for an answer, the channel is theirs.
+        guard let connection, connection.calls.isBusy, !work.contains(.asking) else { return 0 }
+        var taken: Int32 = 0
+        do throws(Errno) {
+            while let channel = connection.channel, connection.calls.inFlight > 0 {
+                guard let answer = try arrivedAnswer(to: connection.calls.all[0].request.id, on: channel) else {
+                    if let deadline = connection.calls.deadline, Clock.now() >= deadline { throw Errno(ETIMEDOUT) }
+                    break
+                }
+                settleFirst(connection, answer)
+                taken = taken &+ 1
+            }
+            try sendCalls(connection)
+        } catch {
+            closeChannel(connection, error)
+        }
+        return taken
+    }
+
+    /// When `dispatch` has something to do for calls though no descriptor is ready; nil: it has not.
+    func deadline(of calls: MappingCalls) -> UInt64? {
+        guard !work.contains(.asking) else { return nil }
+        if calls.unsent != nil, calls.inFlight < Backend.mostInFlight, calls.retry == nil { return 0 }
+        return earliest(calls.deadline, calls.retry)
+    }
+
+    // MARK: Sending
+
+    /// Sends what may be under way, as far as the socket takes it.
+    private func sendCalls(_ connection: BackendConnection) throws(Errno) {
+        guard let channel = connection.channel else { return }
+        while let call = connection.calls.unsent, connection.calls.inFlight < Backend.mostInFlight {
+            guard try send(call, on: channel) else { return try sendLater(connection) }
+            wasSent(call, connection)
+        }
+        if channel.hasUnsent { return try sendLater(connection) }
+        connection.calls.canSend()
+        setWatched(connection.calls.inFlight > 0, connection)
+    }
+
+    /// False: not now.
+    private func send(_ call: MappingCall, on channel: MessageStream) throws(Errno) -> Bool {
+        if case .failed(let error) = channel.flush() { throw error }
+        guard !channel.hasUnsent else { return false }
+        let sending = withUnsafeTemporaryAllocation(byteCount: SharedMemoryMap.size, alignment: 8) { payload in
+            call.request.encode(into: payload, shmemBit: options.shmemBit)
+            return channel.send(
+                .request(call.request.id, needsReply: isAnswered), UnsafeRawBufferPointer(payload), descriptor: call.file?.fd)
+        }
+        switch sending {
+        case .done: return true
+        case .later: return false
+        case .failed(let error):
+            if error.code == ETOOMANYREFS { return false }
+            throw error
+        }
+    }
+
+    private func wasSent(_ call: MappingCall, _ connection: BackendConnection) {
+        call.file = nil
+        if isAnswered {
+            connection.calls.wasSent(deadline: answerDeadline)
+        } else {
+            told(connection.calls.takeUnsent(), nil)
+        }
+    }
+
+    private func sendLater(_ connection: BackendConnection) throws(Errno) {
+        if let deadline = connection.calls.sendDeadline, Clock.now() >= deadline { throw Errno(ETIMEDOUT) }
+        connection.calls.cannotSend(retry: Clock.now() &+ Backend.retryPause, deadline: answerDeadline)
+        setWatched(connection.calls.inFlight > 0, connection)
+    }
+
+    /// Has the channel be waited for, or not.
+    private func setWatched(_ isWatched: Bool, _ connection: BackendConnection) {
+        guard isWatched != connection.calls.isWatched, let channel = connection.channel else { return }
+        guard isWatched else {
+            kicks?.remove(channel.fd)
+            connection.calls.isWatched = false
+            return
+        }
+        do throws(Errno) {
+            try waitAlso(for: channel.fd, tag: Backend.channelTag)
+            connection.calls.isWatched = true
+        } catch {
+            // For want of memory or descriptors: it is looked at now and then.
+            connection.calls.cannotSend(retry: Clock.now() &+ Backend.retryPause, deadline: answerDeadline)
+        }
+    }
+
+    // MARK: Before a request that is waited for, and at the end
+
+    /// Waits for the answers of all that was begun: what is asked for next comes behind them.
+    func settleCalls(_ connection: BackendConnection, on channel: MessageStream) throws(Errno) {
+        setWatched(false, connection)
+        // What is begun in a callback meanwhile comes later.
+        var left = connection.calls.all.count
+        while left > 0 {
+            if connection.calls.inFlight < min(left, Backend.mostInFlight), let call = connection.calls.unsent {
+                let result = try transmit(call.request, fd: call.file?.fd, needsReply: isAnswered, on: channel)
+                // A callback may have ended the connection meanwhile, and with it all calls.
+                guard connection.channel === channel else { throw Errno(ECONNRESET) }
+                if result < 0 {
+                    settle(connection.calls.takeUnsent(), result)
+                } else {
+                    wasSent(call, connection)
+                    if isAnswered { continue }
+                }
+            } else {
+                let answer = try awaitAnswer(to: connection.calls.all[0].request.id, on: channel)
+                guard connection.channel === channel else { throw Errno(ECONNRESET) }
+                settleFirst(connection, answer)
+            }
+            left = left &- 1
+        }
+    }
+
+    private func settleFirst(_ connection: BackendConnection, _ answer: UInt64) {
+        settle(connection.calls.takeFirst(deadline: answerDeadline), Backend.result(of: answer))
+    }
+
+    private func settle(_ call: MappingCall, _ result: Int32) {
+        let error = result < 0 ? ShmemError(-result, call.request.subject, .system("the front-end", -result)) : nil
+        told(call, error)
+    }
+
+    /// What has become of a call waits to be told, among the events.
+    private func told(_ call: MappingCall, _ error: ShmemError?) {
+        events.keep { call.completion(error) }
+    }
+
+    /// The channel is used no more, and no answer will come.
+    func closeChannel(_ connection: BackendConnection, _ error: Errno) {
+        setWatched(false, connection)
+        connection.channel = nil
+        let hasEnded = error.code == ECONNRESET || error.code == EPIPE || error.code == ENOTCONN
+        for call in connection.calls.takeAll() {
+            let reason = hasEnded ? ShmemError.Reason.text("the connection has ended") : .system("the front-end", error.code)
+            told(call, ShmemError(hasEnded ? ENOTCONN : error.code, call.request.subject, reason))
+        }
+    }
+}
