@@ -2,11 +2,13 @@
 
 /**
  * @file
- * backend SOCKET [FILE]: a device process whose guest sees FILE (else this program itself) in shared memory.
+ * backend SOCKET [FILE] [--no-driver]: a device process whose guest sees FILE (else this program itself) in shared memory.
  *
- * It listens at SOCKET; has the front-end map FILE read-only, whole and in pieces, and a page of its own read-write (control.h);
- * waits until the guest has read the one and written to the other; checks what it wrote; undoes every mapping, and goes when the
- * front-end does. Its loop is a plain poll(2). Nothing waits for ever; the exit status is 0 only if everything held.
+ * It listens at SOCKET; waits until a driver has started its queue, since some front-ends serve no mapping before, and QEMU ends over one;
+ * has the front-end map FILE read-only, whole and in pieces, and a page of its own read-write (control.h); waits until the guest has read
+ * the one and written to the other; checks what it wrote; undoes every mapping, and goes when the front-end does. With --no-driver it does
+ * not wait for a driver: for front-ends that have none. Its loop is a plain poll(2). Nothing waits for ever; the exit status is 0 only if
+ * everything held.
  */
 
 #ifndef _GNU_SOURCE
@@ -42,6 +44,8 @@ struct device {
     struct control *control; /* our own mapping of the page that the guest writes, too: read each word of it once */
     int control_fd;
     int file;
+    bool needs_driver; /* whose queue is to be started first */
+    bool is_started;
     size_t page;
     uint32_t nparts;
     struct control_part parts[CONTROL_MAX_PARTS];
@@ -73,7 +77,24 @@ static void on_event(vhushmem_backend *backend, vhushmem_backend_event event, co
     }
 }
 
-static bool is_negotiated(struct device *device) { return vhushmem_backend_is_negotiated(device->backend); }
+/** The queue is there to be started: nothing is ever put into it. */
+static void on_queue(vhushmem_backend *backend, unsigned queue, vhushmem_queue_event event, const char *message,
+                     void *user_data)
+{
+    struct device *device = user_data;
+
+    (void)backend;
+    (void)queue;
+    (void)message;
+    if (event == VHUSHMEM_QUEUE_STARTED) {
+        device->is_started = true;
+    }
+}
+
+static bool may_map(struct device *device)
+{
+    return vhushmem_backend_is_negotiated(device->backend) && (device->is_started || !device->needs_driver);
+}
 
 static bool has_answer(struct device *device)
 {
@@ -146,7 +167,11 @@ static void lay_out(struct device *device, const char *path)
     struct stat status;
 
     device->page = (size_t)sysconf(_SC_PAGESIZE);
-    device->file = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC); /* nothing waits, on a FIFO either */
+    /* QEMU takes no file that is open for reading alone. Nothing waits, on a FIFO either. */
+    device->file = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC);
+    if (device->file < 0) {
+        device->file = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    }
     if (device->file < 0 || fstat(device->file, &status) < 0) {
         fail("cannot open %s: %s", path, g_strerror(errno));
     }
@@ -256,27 +281,50 @@ static void check_answer(struct device *device)
     printf("device  the guest wrote %u sums and \"%s\": all as they should be\n", device->nparts, expected);
 }
 
-int main(int argc, char **argv)
+static void make_backend(struct device *device, const char *socket_path)
 {
-    struct device device = {.control_fd = -1, .file = -1};
+    vhushmem_backend_options options = {.struct_size = sizeof(options)};
+    vhushmem_backend_handlers handlers = {.struct_size = sizeof(handlers), .queue = on_queue};
     GError *error = NULL;
 
-    if (argc < 2 || argc > 3) {
-        fprintf(stderr, "usage: %s SOCKET [FILE]\n", argv[0]);
+    if (device->needs_driver && (fcntl(device->file, F_GETFL) & O_ACCMODE) == O_RDWR) {
+        options.flags = VHUSHMEM_BACKEND_FOR_QEMU; /* else a device to which QEMU grants nothing */
+    }
+    device->backend = vhushmem_backend_new(&options, &error);
+    if (device->backend == NULL || vhushmem_backend_set_callback(device->backend, on_event, device, NULL) < 0 ||
+        vhushmem_backend_set_handlers(device->backend, &handlers, device, NULL, &error) < 0 ||
+        vhushmem_backend_add_region(device->backend, CONTROL_SHMID, REGION_SIZE, &error) < 0 ||
+        vhushmem_backend_listen(device->backend, socket_path, &error) < 0) {
+        fail("%s", error != NULL ? error->message : "no callback");
+    }
+}
+
+int main(int argc, char **argv)
+{
+    struct device device = {.control_fd = -1, .file = -1, .needs_driver = true};
+    const char *paths[2] = {NULL, "/proc/self/exe"};
+    unsigned npaths = 0;
+
+    for (int i = 1; i < argc; i++) {
+        if (strcmp(argv[i], "--no-driver") == 0) {
+            device.needs_driver = false;
+        } else if (npaths < G_N_ELEMENTS(paths)) {
+            paths[npaths++] = argv[i];
+        } else {
+            npaths = 0;
+            break;
+        }
+    }
+    if (npaths == 0) {
+        fprintf(stderr, "usage: %s SOCKET [FILE] [--no-driver]\n", argv[0]);
         return 2;
     }
     setvbuf(stdout, NULL, _IOLBF, 0);
-    lay_out(&device, argc == 3 ? argv[2] : "/proc/self/exe");
+    lay_out(&device, paths[1]);
     make_control(&device);
+    make_backend(&device, paths[0]);
 
-    device.backend = vhushmem_backend_new(NULL, &error);
-    if (device.backend == NULL || vhushmem_backend_set_callback(device.backend, on_event, &device, NULL) < 0 ||
-        vhushmem_backend_add_region(device.backend, CONTROL_SHMID, REGION_SIZE, &error) < 0 ||
-        vhushmem_backend_listen(device.backend, argv[1], &error) < 0) {
-        fail("%s", error != NULL ? error->message : "no callback");
-    }
-
-    serve_until(&device, is_negotiated, "a front-end had come and shaken hands");
+    serve_until(&device, may_map, "a front-end had come and a driver had started the queue (--no-driver waits for none)");
     map_all(&device);
     map_wrongly(&device);
     __atomic_store_n(&device.control->state, CONTROL_MAPPED, __ATOMIC_RELEASE);

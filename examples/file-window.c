@@ -5,7 +5,9 @@
  * file-window SOCKET FILE...: a device of its own. Its driver asks over a virtqueue for a range of one of the files (file-window.h), the
  * device has the front-end map it read-only into shared memory and answers with the place. No byte of a file is copied.
  *
- * It listens at SOCKET, serves one front-end and goes when that goes. Nothing that the driver writes is believed.
+ * It listens at SOCKET, serves one front-end and goes when that goes. It asks for mappings when its driver does, so never before the queue
+ * is started, and opens the files for writing too where it may: QEMU takes no others (docs/with-qemu.md). Nothing that the driver writes is
+ * believed.
  */
 
 #ifndef _GNU_SOURCE
@@ -32,6 +34,8 @@
 /** What is mapped from one page of the region on; len 0: nothing begins there. */
 struct window_part {
     uint64_t len;
+    uint64_t fd_offset;
+    uint32_t file;
 };
 
 struct device {
@@ -77,7 +81,8 @@ static int map(struct device *device, const struct file_window_request *request,
     rc = vhushmem_backend_map(device->backend, FILE_WINDOW_REGION, device->files[request->file], request->offset,
                               (uint64_t)room, request->len, 0, NULL);
     if (rc == 0) {
-        device->parts[(uint64_t)room / FILE_WINDOW_PAGE].len = request->len;
+        device->parts[(uint64_t)room / FILE_WINDOW_PAGE] =
+            (struct window_part){.len = request->len, .fd_offset = request->offset, .file = request->file};
         *shm_offset = (uint64_t)room;
     }
     return rc;
@@ -100,6 +105,24 @@ static int unmap(struct device *device, const struct file_window_request *reques
         part->len = 0;
     }
     return rc;
+}
+
+/**
+ * The queue was stopped and runs again. QEMU stops it for a pause and for a reset alike, and a reset undoes all mappings. What is left can
+ * be undone and made again, before the driver has put in its next request; what can't be undone is gone.
+ */
+static void find_out_what_is_left(struct device *device)
+{
+    for (uint64_t page = 0; page < PAGES; page++) {
+        struct window_part *part = &device->parts[page];
+        uint64_t shm_offset = page * FILE_WINDOW_PAGE;
+
+        if (part->len != 0 && (vhushmem_backend_unmap(device->backend, FILE_WINDOW_REGION, shm_offset, part->len, NULL) < 0 ||
+                               vhushmem_backend_map(device->backend, FILE_WINDOW_REGION, device->files[part->file],
+                                                    part->fd_offset, shm_offset, part->len, 0, NULL) < 0)) {
+            part->len = 0;
+        }
+    }
 }
 
 /** Returns how many bytes were written. */
@@ -138,6 +161,9 @@ static void on_queue(vhushmem_backend *backend, unsigned queue, vhushmem_queue_e
     struct device *device = user_data;
     vhushmem_chain *chain;
 
+    if (event == VHUSHMEM_QUEUE_STARTED) {
+        find_out_what_is_left(device);
+    }
     if (event == VHUSHMEM_QUEUE_BROKEN) {
         fprintf(stderr, "device  %s\n", message);
     }
@@ -178,7 +204,8 @@ int main(int argc, char **argv)
     static struct device device;
     vhushmem_backend_options options = {.struct_size = sizeof(options),
                                         /* indirect descriptors and event indices */
-                                        .features = UINT64_C(1) << 28 | UINT64_C(1) << 29};
+                                        .features = UINT64_C(1) << 28 | UINT64_C(1) << 29,
+                                        .flags = VHUSHMEM_BACKEND_FOR_QEMU};
     vhushmem_backend_handlers handlers = {.struct_size = sizeof(handlers), .queue = on_queue};
     struct pollfd ready = {.events = POLLIN};
     GError *error = NULL;
@@ -190,7 +217,11 @@ int main(int argc, char **argv)
     device.nfiles = (uint32_t)(argc - 2);
     device.files = calloc(device.nfiles, sizeof(*device.files));
     for (uint32_t i = 0; i < device.nfiles; i++) {
-        device.files[i] = open(argv[2 + i], O_RDONLY | O_CLOEXEC);
+        device.files[i] = open(argv[2 + i], O_RDWR | O_CLOEXEC);
+        if (device.files[i] < 0) {
+            device.files[i] = open(argv[2 + i], O_RDONLY | O_CLOEXEC);
+            options.flags = 0; /* it would keep this file from front-ends that take it */
+        }
         if (device.files[i] < 0) {
             return fail(argv[2 + i], NULL);
         }

@@ -9,12 +9,19 @@
  * Nothing waits for ever; the exit status is 0 only if everything held.
  */
 
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE /* memfd_create */
+#endif
+
 #include <errno.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include <vhushmem/vhushmem.h>
 
@@ -24,6 +31,8 @@
 #define PATIENCE_S 60
 #define MAX_LETTERS 26
 #define CELLS 64
+#define RAM_SIZE 0x4000u
+#define QUEUE_SIZE 16
 
 /* A guest under a nested hypervisor may need a microsecond for an instruction: of long parts the host adds up the rest. */
 #define GUEST_WORDS 8192u
@@ -44,6 +53,8 @@ struct vmm {
     uint64_t hole; /* where the whole file was */
     struct letter letters[MAX_LETTERS];
     unsigned nletters;
+    uint8_t *ram; /* holds the rings of the device's queue */
+    int ram_fd, kick, call;
     int answered; /* atomic */
     bool finished;
     char *failure; /* atomic: the first one */
@@ -296,6 +307,38 @@ static gboolean look_at_control(gpointer user_data)
     return G_SOURCE_REMOVE;
 }
 
+static void on_started(vhushmem_frontend *frontend, const vhushmem_reply *reply, void *user_data)
+{
+    (void)frontend;
+    if (reply->result < 0) {
+        fail(user_data, "the device does not start: %s", reply->message);
+    }
+}
+
+/**
+ * What a guest's driver does first: it sets up a queue in its memory, and the VMM starts the device with it. From then on the device may
+ * ask for mappings. This driver puts nothing into the queue.
+ */
+static void start_device(struct vmm *vmm)
+{
+    vhushmem_guest_memory memory = {.size = RAM_SIZE, .host = vmm->ram, .fd = vmm->ram_fd};
+    vhushmem_queue queue = {.struct_size = sizeof(queue),
+                            .size = QUEUE_SIZE,
+                            .desc = vmm->ram,
+                            .avail = vmm->ram + 0x1000,
+                            .used = vmm->ram + 0x2000,
+                            .kick_fd = vmm->kick,
+                            .call_fd = vmm->call};
+    GError *error = NULL;
+
+    if (vhushmem_frontend_set_memory(vmm->frontend, &memory, 1, &error) < 0 ||
+        vhushmem_frontend_start_device_async(vmm->frontend, UINT64_C(1) << 32 /* VIRTIO_F_VERSION_1 */, &queue, 1, on_started,
+                                             vmm, NULL, &error) < 0) {
+        fail(vmm, "the device does not start: %s", error->message);
+        g_clear_error(&error);
+    }
+}
+
 static void on_ready(struct vmm *vmm)
 {
     uint64_t features = vhushmem_frontend_protocol_features(vmm->frontend);
@@ -327,6 +370,7 @@ static void on_ready(struct vmm *vmm)
     } else {
         printf("vmm     a KVM guest is there; its one slot is the window\n");
     }
+    start_device(vmm);
     g_timeout_add(5, look_at_control, vmm);
 }
 
@@ -390,6 +434,21 @@ static gboolean on_watchdog(gpointer user_data)
     exit(1);
 }
 
+static void make_ram(struct vmm *vmm)
+{
+    vmm->ram_fd = memfd_create("demo-ram", MFD_CLOEXEC);
+    vmm->kick = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    vmm->call = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (vmm->ram_fd < 0 || vmm->kick < 0 || vmm->call < 0 || ftruncate(vmm->ram_fd, RAM_SIZE) < 0) {
+        fail(vmm, "no memory for the guest: %s", g_strerror(errno));
+        return;
+    }
+    vmm->ram = mmap(NULL, RAM_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, vmm->ram_fd, 0);
+    if (vmm->ram == MAP_FAILED) {
+        fail(vmm, "no memory for the guest: %s", g_strerror(errno));
+    }
+}
+
 int main(int argc, char **argv)
 {
     struct vmm vmm = {.who = "guest"};
@@ -402,6 +461,7 @@ int main(int argc, char **argv)
     }
     setvbuf(stdout, NULL, _IOLBF, 0);
     vmm.loop = g_main_loop_new(NULL, FALSE);
+    make_ram(&vmm);
     vmm.frontend = vhushmem_frontend_new(argv[1], NULL, &error);
     if (vmm.frontend == NULL || vhushmem_frontend_set_callback(vmm.frontend, on_event, &vmm, NULL) < 0 ||
         vhushmem_frontend_start(vmm.frontend, &error) < 0) {
@@ -426,6 +486,10 @@ int main(int argc, char **argv)
     /* The vCPU first: its slot is the window. */
     guest_free(vmm.guest);
     vhushmem_frontend_free(vmm.frontend);
+    munmap(vmm.ram, RAM_SIZE);
+    close(vmm.ram_fd);
+    close(vmm.kick);
+    close(vmm.call);
     g_main_loop_unref(vmm.loop);
     g_free(vmm.failure);
     return vmm.finished ? 0 : 1;

@@ -35,6 +35,8 @@ typedef struct bare_queue {
 
 /* Of the back-end; 0: all that is offered unasked. */
 static uint64_t bare_queue_offer;
+/* Likewise. */
+static uint32_t bare_queue_flags __attribute__((unused));
 
 static void (*on_queue)(bare_queue *b, vhushmem_queue_event event);
 
@@ -69,8 +71,11 @@ static inline void bare_queue_init(bare_queue *b)
 static inline void bare_queue_connect(bare_queue *b, uint64_t protocol_features)
 {
     int pair[2];
-    vhushmem_backend_options options = {
-        .struct_size = sizeof(options), .num_queues = 2, .features = BIT(28) | BIT(29), .protocol_features = bare_queue_offer};
+    vhushmem_backend_options options = {.struct_size = sizeof(options),
+                                        .num_queues = 2,
+                                        .features = BIT(28) | BIT(29),
+                                        .protocol_features = bare_queue_offer,
+                                        .flags = bare_queue_flags};
     vhushmem_backend_handlers handlers = {.struct_size = sizeof(handlers), .queue = bare_queue_event};
     memset(&b->r, 0, sizeof(b->r));
     b->r.channel = -1;

@@ -123,7 +123,9 @@ int main(void)
     REFUSES(region_of_frontend, region, holes, 2);
     REFUSES(frontend, frontend, flags, 1u << 31);
     REFUSES(frontend, frontend, shmem_bit, 5);
+    REFUSES(backend, backend, reserved, 1);
     REFUSES(backend, backend, shmem_bit, 5);
+    REFUSES(backend, backend, flags, 1u << 31);
     static const unsigned features[] = {26, 33, 34, 35, 38, 40}; /* of the ring, and not served */
     for (size_t i = 0; i < G_N_ELEMENTS(features); i++) {
         REFUSES(backend, backend, features, UINT64_C(1) << features[i]);

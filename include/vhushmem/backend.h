@@ -10,6 +10,12 @@
  * ready or let a GSource do that. NEGOTIATED says that the front-end serves mappings; from then on vhushmem_backend_map and _unmap
  * work.
  *
+ * When to ask for mappings: from VHUSHMEM_QUEUE_STARTED on. NEGOTIATED comes with the handshake, before a guest's driver is there. This
+ * library's front-end grants mappings then; but the specification has a back-end send nothing while all rings are stopped, and QEMU 11.1
+ * ends by SIGSEGV when it is asked for a mapping before its guest's driver is ready. A device that may meet it sets
+ * VHUSHMEM_BACKEND_FOR_QEMU, opens its files for reading and writing, and asks from STARTED, from KICKED, or from outside of dispatch after
+ * that. docs/with-qemu.md says how such a device finds out that its mappings are gone.
+ *
  * Nothing that a front-end sends is believed. A request that can't be granted is answered with its errno where the front-end wants an
  * acknowledgement, and ends the connection where it does not, since silence would be taken for success; so do messages that make no
  * sense. One thing can't be checked: who gives guest memory may truncate the file behind it, and touching it then raises SIGBUS; with
@@ -50,11 +56,25 @@ typedef struct vhushmem_backend_options {
                                      without eventfds are kicked and called by messages; it counts as not chosen where the front-end
                                      does not accept BACKEND_REQ and REPLY_ACK with it) */
     uint32_t config_size; /**< bytes of the configuration space, at most 65536; 0: there is none */
+    uint32_t flags;       /**< VHUSHMEM_BACKEND_*, or'ed */
     uint32_t
         num_rings; /**< queues that the device has, num_queues to 256; 0 means num_queues. A network device with 2 pairs and a
                                control queue has num_queues 2 and num_rings 5: QEMU compares GET_QUEUE_NUM with pairs. A front-end of
                                this library is told by min_queue_num (frontend.h) that pairs are counted */
+    uint32_t reserved; /**< 0 */
 } vhushmem_backend_options;
+
+/** flags of vhushmem_backend_options. */
+enum {
+    /**
+     * The front-end may be QEMU 11.1, which ends by SIGSEGV, with its guest, when a device does certain things (docs/with-qemu.md). What was
+     * seen to end it is not done:
+     *  - a map or unmap while no queue runs is refused here with -EAGAIN, and not sent;
+     *  - CONFIGURE_MEM_SLOTS (15) is not offered: with it, a mapping that is live over a reset ends QEMU at the next start.
+     * And what it never grants is refused here, with a sentence: a map of a file that is open for reading alone (-EACCES).
+     */
+    VHUSHMEM_BACKEND_FOR_QEMU = 1 << 0
+};
 
 /** What an event tells. */
 typedef enum vhushmem_backend_event {
@@ -254,8 +274,9 @@ VHUSHMEM_API int vhushmem_backend_device_status(vhushmem_backend *backend);
  * (the other parameters as for vhushmem_region_map)
  * @returns 0; the front-end's refusal (this library's: what vhushmem_region_map lists, -ENOENT: it has no such region,
  *          -ECANCELED: it has reset the device; -EIO where its answer was no negative errno); or -ENOTCONN (not negotiated),
- *          -EINVAL (len is 0, flags has an unknown bit, or a range wraps around: nothing was sent), -EBADF, -EBUSY (another request of
- *          ours is under way: this is one of the callbacks that came meanwhile), -ECONNRESET (the front-end is gone), -ETIMEDOUT (no
+ *          -EINVAL (len is 0, flags has an unknown bit, or a range wraps around: nothing was sent), with VHUSHMEM_BACKEND_FOR_QEMU
+ *          -EAGAIN (no queue runs) and -EACCES (the file is not open for writing; nothing was sent either), -EBADF, -EBUSY (another
+ *          request of ours is under way: this is one of the callbacks that came meanwhile), -ECONNRESET (the front-end is gone), -ETIMEDOUT (no
  *          answer in time: the channel is closed, since what happened is not known), -EPROTO (a wrong answer; the channel is closed).
  * Since: 0.1
  */
@@ -294,8 +315,8 @@ typedef void (*vhushmem_backend_result_fn)(vhushmem_backend *backend, int result
  * @param fn       called exactly once if the call returned 0, and else never.
  * @param destroy  called once with user_data, after fn, or before this call returns if it fails; may be NULL.
  * (the other parameters as for vhushmem_backend_map)
- * @returns 0: fn will tell; or -EINVAL (len is 0, flags has an unknown bit, or a range wraps around), -ENOTCONN (not negotiated), -ENOBUFS
- *          (1,024 have no outcome yet), -EBADF, -EMFILE, -EFAULT.
+ * @returns 0: fn will tell; or -EINVAL (len is 0, flags has an unknown bit, or a range wraps around), -ENOTCONN (not negotiated), -EAGAIN
+ *          and -EACCES as for vhushmem_backend_map, -ENOBUFS (1,024 have no outcome yet), -EBADF, -EMFILE, -EFAULT.
  * Since: 0.1
  */
 VHUSHMEM_API int vhushmem_backend_map_async(vhushmem_backend *backend, uint8_t shmid, int fd, uint64_t fd_offset,
@@ -339,8 +360,8 @@ enum {
  *
  * @param requests  `count` requests; `result` is set in each, also when the call fails.
  * @returns how many were refused, 0 when all is well; or -EINVAL (an id, the flags of this call or a reserved field, or with ONE_ANSWER
- *          the last request makes no sense: nothing was sent), -EBADF (with ONE_ANSWER the last one's file is not open: nothing was
- *          sent), or -ENOTCONN, -EBUSY, -ECONNRESET, -ETIMEDOUT,
+ *          the last request makes no sense: nothing was sent), -EBADF, -EAGAIN, -EACCES (with ONE_ANSWER, the last one can't be sent:
+ *          nothing was), or -ENOTCONN, -EBUSY, -ECONNRESET, -ETIMEDOUT,
  *          -EPROTO, -EFAULT as for vhushmem_backend_map: those whose answer did not come have the same result.
  * Since: 0.1
  */

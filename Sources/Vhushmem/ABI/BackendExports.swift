@@ -15,6 +15,12 @@ extension BackendOptions {
         if given.num_queues != 0 { queues = given.num_queues }
         if given.answer_timeout_ms != 0 { answerTimeout = given.answer_timeout_ms }
         features = given.features
+        let forQemu = UInt32(bitPattern: Int32(VHUSHMEM_BACKEND_FOR_QEMU))
+        guard given.flags & ~forQemu == 0 else {
+            throw ShmemError(EINVAL, "vhushmem_backend_options.flags has unknown bits, \(hex(UInt64(given.flags)))")
+        }
+        guard given.reserved == 0 else { throw ShmemError(EINVAL, "vhushmem_backend_options.reserved is not 0") }
+        isForQemu = given.flags & forQemu != 0
         if given.num_rings != 0 { rings = given.num_rings }
         configSize = given.config_size
         if given.protocol_features != 0 { protocolFeatures = ProtocolFeatures(rawValue: given.protocol_features) }

@@ -15,7 +15,7 @@ extension Backend {
         do throws(Errno) {
             try whileAsking(if: isNegotiated) { channel throws(Errno) in
                 if oneAnswer, let last = requests.last {
-                    if last.fault != nil { throw Errno(EINVAL) }
+                    if let obstacle = obstacle(to: last) { throw Errno(obstacle.code) }
                     if let fd = last.fd, !FileDescriptor.isOpen(fd) { throw Errno(EBADF) }
                 }
                 try exchange(&requests, oneAnswer: oneAnswer, on: channel)
@@ -59,9 +59,12 @@ extension Backend {
         var next = 0
         for index in requests.indices {
             let needsReply = isAnswered && (!oneAnswer || index == requests.endIndex &- 1)
-            requests[index].result =
-                requests[index].fault == nil
-                ? try transmit(requests[index], fd: requests[index].fd, needsReply: needsReply, on: channel) : -EINVAL
+            if let obstacle = obstacle(to: requests[index]) {
+                requests[index].result = -obstacle.code
+            } else {
+                requests[index].result = try transmit(
+                    requests[index], fd: requests[index].fd, needsReply: needsReply, on: channel)
+            }
             guard needsReply, requests[index].result == 0 else {
                 requests[index].isSettled = true
                 continue

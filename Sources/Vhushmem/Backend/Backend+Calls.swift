@@ -61,7 +61,21 @@ extension Backend {
         guard isNegotiated, let connection else {
             throw ShmemError(ENOTCONN, request.subject, .text("no front-end serves mappings"))
         }
+        if let obstacle = obstacle(to: request) { throw obstacle }
         return connection
+    }
+
+    /// Why a request is not to be sent now; nil: it may be.
+    func obstacle(to request: MappingRequest) -> ShmemError? {
+        if let fault = request.fault { return ShmemError(EINVAL, request.subject, fault) }
+        guard options.isForQemu else { return nil }
+        guard queues.contains(where: { $0.isRunning }) else {
+            return ShmemError(
+                EAGAIN, request.subject, .text("no queue runs, and QEMU ends when it is asked for mappings before one does"))
+        }
+        // A descriptor that is not open is found when it is sent.
+        guard let fd = request.fd, FileDescriptor.isReadOnly(fd) else { return nil }
+        return ShmemError(EACCES, request.subject, .text("QEMU takes no file that is open for reading alone"))
     }
 
     // MARK: In dispatch
@@ -100,8 +114,13 @@ extension Backend {
     private func sendCalls(_ connection: BackendConnection) throws(Errno) {
         guard let channel = connection.channel else { return }
         while let call = connection.calls.unsent, connection.calls.inFlight < Backend.mostInFlight {
-            guard try send(call, on: channel) else { return try sendLater(connection) }
-            wasSent(call, connection)
+            // The queues may have stopped since it was begun.
+            if let obstacle = obstacle(to: call.request) {
+                told(connection.calls.takeUnsent(), obstacle)
+            } else {
+                guard try send(call, on: channel) else { return try sendLater(connection) }
+                wasSent(call, connection)
+            }
         }
         if channel.hasUnsent { return try sendLater(connection) }
         connection.calls.canSend()

@@ -8,7 +8,8 @@ extension Backend {
     /// Asks for a range of a file to be mapped, and waits for the answer where the front-end gives one (REPLY_ACK).
     ///
     /// `fd` stays the caller's. Offsets and the length are bytes. Throws the errno that the front-end answered (EIO where it answered
-    /// something else), EINVAL (no bytes, or a range that wraps around; nothing was sent), ENOTCONN (no front-end serves mappings), ETIMEDOUT (`answerTimeout` has passed; the channel is closed),
+    /// something else), EINVAL (no bytes, or a range that wraps around; nothing was sent), EAGAIN
+    /// and EACCES (`isForQemu`), ENOTCONN (no front-end serves mappings), ETIMEDOUT (`answerTimeout` has passed; the channel is closed),
     /// ECONNRESET, EPROTO, EBADF, EBUSY (another one waits: this is a callback from within it).
     public func map(
         shmid: UInt8, fd: Int32, fileOffset: UInt64 = 0, at offset: UInt64, length: UInt64, writable: Bool = false
@@ -40,14 +41,11 @@ extension Backend {
     }
 
     func ask(_ request: MappingRequest) throws(ShmemError) {
-        if let fault = request.fault { throw ShmemError(EINVAL, request.subject, fault) }
+        _ = try served(request)
         var requests = [request]
         do throws(Errno) {
             try exchange(&requests, oneAnswer: false)
         } catch {
-            guard error.code != ENOTCONN else {
-                throw ShmemError(ENOTCONN, request.subject, .text("no front-end serves mappings"))
-            }
             throw ShmemError(error.code, request.subject, .system("the front-end", error.code))
         }
         let result = requests[0].result

@@ -174,6 +174,7 @@ extension Backend {
         if options.configSize > 0, handlers.readConfig != nil { known.insert(.config) }
         if handlers.sharedObject != nil { known.insert(.sharedObject) }
         if handlers.transferState != nil, handlers.checkState != nil { known.insert(.deviceState) }
+        if options.isForQemu { known.remove(.configureMemSlots) }
         return known.chosen(options.protocolFeatures)
     }
 }

@@ -18,6 +18,9 @@ public struct BackendOptions: Sendable {
     /// Bytes of the configuration space, at most 65536; 0: there is none.
     public var configSize: UInt32 = 0
 
+    /// What was seen to end QEMU 11.1 is not done, and what it never grants is refused here (docs/with-qemu.md).
+    public var isForQemu = false
+
     public init() {}
 }
 

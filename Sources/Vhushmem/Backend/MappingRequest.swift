@@ -41,7 +41,7 @@ public struct MappingRequest {
         return MappingRequest(BackendRequest.shmemUnmap, payload)
     }
 
-    private var isMap: Bool { id == BackendRequest.shmemMap }
+    var isMap: Bool { id == BackendRequest.shmemMap }
 
     /// Why no front-end can grant it; nil: one may. Some front-ends never answer such a request, so it is not sent.
     var fault: ShmemError.Reason? {

@@ -39,6 +39,12 @@ struct FileDescriptor: ~Copyable {
         return flags & O_ACCMODE == O_RDWR
     }
 
+    /// Whether it is open for reading alone.
+    static func isReadOnly(_ raw: Int32) -> Bool {
+        guard let flags = try? systemCall(.fcntl, { vhu_fcntl_get_flags(raw) }) else { return false }
+        return flags & O_ACCMODE == O_RDONLY
+    }
+
     /// A close that fails has closed all the same (Linux), and EINTR must not be tried again: the number may be somebody else's.
     static func close(_ raw: Int32) {
         systemCallOnce(.close) { CLinux.close(raw) }
