@@ -105,7 +105,8 @@ typedef enum vhushmem_queue_event {
     VHUSHMEM_QUEUE_STOPPED =
         3, /**< no chains can be taken any more; those that are held are given back during this call, or never */
     VHUSHMEM_QUEUE_BROKEN =
-        4 /**< the driver did what can't be: the queue is not touched until it is set up again. STOPPED does not
+        4 /**< the driver did what can't be, also where it was found while the queue is stopped by SET_VRING_ENABLE: the
+                                   queue is not touched until it is set up again. STOPPED does not
                                    follow; chains that are held can't be given back any more (vhushmem_chain_free) */
 } vhushmem_queue_event;
 

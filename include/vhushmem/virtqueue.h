@@ -68,7 +68,7 @@ VHUSHMEM_API int vhushmem_backend_push(vhushmem_backend *backend, vhushmem_chain
  * Put the chain that was taken last back where it was, to be taken again: what a device does that can't serve it now.
  *
  * @param chain  consumed on success.
- * @returns 0, or -EINVAL (it is not the one that was taken last), -ESTALE, -EFAULT.
+ * @returns 0, or -EINVAL (it is not the one that was taken last), -ESTALE, -EPROTO (the queue is broken), -EFAULT.
  * Since: 0.1
  */
 VHUSHMEM_API int vhushmem_backend_put_back(vhushmem_backend *backend, vhushmem_chain *chain, GError **errp);

@@ -52,9 +52,10 @@ extension Backend {
         watch()
     }
 
-    /// Puts the chain that was taken last back, to be taken again. Throws EINVAL (it is not that one), ESTALE.
+    /// Puts the chain that was taken last back, to be taken again. Throws EINVAL (it is not that one), ESTALE, EPROTO (the queue is broken).
     public func putBack(_ chain: DescriptorChain) throws(ShmemError) {
-        _ = try holder(of: chain)
+        let queue = try holder(of: chain)
+        if let fault = chain.queue.fault { throw fault.error(of: queue.index) }
         guard chain.queue.putBack(chain) else {
             throw ShmemError(EINVAL, "it is not the chain that was taken last")
         }

@@ -72,11 +72,11 @@ extension Backend {
         polling.end()
     }
 
-    /// A queue that can't go on: it is left alone, and all who may care are told.
+    /// A queue that can't go on, be it paused: it is left alone, and all who may care are told.
     func breakDown(_ queue: BackendQueue, _ fault: VirtqueueFault) {
         queue.ring?.breakDown(fault)
-        guard queue.isRunning else { return }
-        unwatchKick(of: queue)
+        guard queue.isRunning || queue.state == .paused else { return }
+        if queue.isRunning { unwatchKick(of: queue) }
         queue.move(to: .broken)
         connection?.status |= DeviceStatus.needsReset
         tell(queue, by: queue.setup.err, orBy: BackendRequest.vringErr)

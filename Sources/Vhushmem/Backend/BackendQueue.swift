@@ -83,7 +83,7 @@ final class BackendQueue {
     /// - stopped or paused to starting, when it has all that it needs and is enabled;
     /// - starting to due to running, as the device is told; and back to due, when it is to look at the queue again;
     /// - from these three to paused, when it is disabled or its kick can't be waited for, and when the connection ends;
-    /// - from these three to broken;
+    /// - from these three and from paused to broken;
     /// - any to stopped, when the front-end asks where it stopped, with a reset, and when the connection ends.
     func move(to next: State) {
         assert(isMove(to: next) && (ring != nil || next == .stopped))
@@ -94,6 +94,7 @@ final class BackendQueue {
     private func isMove(to next: State) -> Bool {
         switch (state, next) {
         case (.stopped, .starting), (.paused, .starting), (.starting, .due), (.due, .running), (.running, .due): true
+        case (.paused, .broken): true
         case (_, .paused), (_, .broken): isRunning
         case (_, .stopped): true
         default: false

@@ -178,9 +178,9 @@ extension Virtqueue {
         return count > 0
     }
 
-    /// Puts the chain that was taken last back, as if it had not been. False: it is not that one.
+    /// Puts the chain that was taken last back, as if it had not been. False: it is not that one. Not of a queue that is broken.
     func putBack(_ chain: DescriptorChain) -> Bool {
-        guard fault == nil, let position = chain.position, position == nextAvailable &- 1, isHeld(chain.head) else {
+        guard let position = chain.position, position == nextAvailable &- 1, isHeld(chain.head) else {
             return false
         }
         nextAvailable = position
