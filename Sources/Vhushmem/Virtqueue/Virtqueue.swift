@@ -180,9 +180,7 @@ extension Virtqueue {
 
     /// Puts the chain that was taken last back, as if it had not been. False: it is not that one. Not of a queue that is broken.
     func putBack(_ chain: DescriptorChain) -> Bool {
-        guard let position = chain.position, position == nextAvailable &- 1, isHeld(chain.head) else {
-            return false
-        }
+        guard let position = chain.position, position == nextAvailable &- 1, !chain.isGivenBack else { return false }
         nextAvailable = position
         letGo(chain)
         ledger?.wasPutBack(chain.head)
@@ -207,7 +205,8 @@ extension Virtqueue {
     /// behind it.
     func push(_ chain: DescriptorChain, written: UInt32) -> Return {
         if let fault { return .broken(fault) }
-        guard isHeld(chain.head) else { return .notHeld }
+        // The chain itself is asked, and not its head: the driver may have offered that again meanwhile.
+        guard !chain.isGivenBack else { return .notHeld }
         guard let rings = findRings() else { return .notNow }
         let index = nextUsed
         rings.setUsed(at: index, head: chain.head, written: written)

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * A descriptor that was given for kicks and can't be read as an eventfd (an epoll, say), breaks its queue when it is ready: it would be found
+ * ready for ever. The other queue goes on.
+ */
+#include "bare-queue.h"
+
+#include <sys/epoll.h>
+
+int main(void)
+{
+    bare_queue b;
+    uint64_t one = 1;
+    int odd = epoll_create1(EPOLL_CLOEXEC), event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    struct epoll_event wanted = {.events = EPOLLIN};
+    CHECK(epoll_ctl(odd, EPOLL_CTL_ADD, event, &wanted) == 0);
+    bare_queue_open(&b, 0);
+    EQ(tell_vring(&b, SET_VRING_NUM, 1, b.size), 0);
+    EQ(tell_rings(&b, 1, 0, USER + DESC, USER + AVAIL, USER + USED), 0);
+    EQ(tell_u64(&b, SET_VRING_ERR, 1, b.err), 0);
+    EQ(tell_u64(&b, SET_VRING_KICK, 1, odd), 0);
+    EQ(tell_vring(&b, SET_VRING_ENABLE, 1, 1), 0);
+    CHECK(vhushmem_backend_queue_is_running(b.r.backend, 1));
+    EQ(b.seen[VHUSHMEM_QUEUE_KICKED], 2);
+    CHECK(write(event, &one, 8) == 8);
+    pump_backend(b.r.backend);
+    EQ(b.seen[VHUSHMEM_QUEUE_BROKEN], 1);
+    CHECK(strstr(b.broken, "queue 1") != NULL && strstr(b.broken, "can't be read") != NULL);
+    CHECK(signalled(b.err));
+    EQ(b.seen[VHUSHMEM_QUEUE_KICKED], 2);
+    /* It is not looked at any more. */
+    CHECK(!wait_readable((int)ok(vhushmem_backend_get_fd(b.r.backend)), 0));
+    CHECK(vhushmem_backend_queue_is_running(b.r.backend, 0));
+    kick(&b);
+    EQ(b.seen[VHUSHMEM_QUEUE_KICKED], 3);
+    close(odd);
+    close(event);
+    backend_rig_close(&b.r);
+    bare_queue_close(&b);
+    return 0;
+}

@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+import CLinux
+import Testing
+
+@testable import Vhushmem
+
+/// A queue of four entries in guest memory that is one page: descriptors at its beginning, the available ring at 0x100, the used ring at
+/// 0x200. The test is the driver.
+@Suite struct VirtqueueTests {
+    private static let guest: UInt64 = 0x10_0000
+    private static let user: UInt64 = 0x7f00_0000_0000
+    private let page: UnsafeMutableRawPointer
+    private let queue: Virtqueue
+
+    init() throws {
+        let file = try makeMemfd(pages: 1, first: 0)
+        let (guest, user) = (VirtqueueTests.guest, VirtqueueTests.user)
+        let told = MemoryTableRegion(guestAddress: guest, length: pageSize, userAddress: user, fileOffset: 0)
+        let memory = try BackendMemory().adding(GuestRange.map(told, fd: file.fd, alarm: Alarm.make()))
+        page = try #require(memory.host(at: guest, length: pageSize))
+        page.initializeMemory(as: UInt8.self, repeating: 0, count: Int(pageSize))
+        let addresses = VringAddresses(queue: 0, descriptors: user, used: user + 0x200, available: user + 0x100)
+        queue = try Virtqueue(
+            index: 0, size: 4, base: 0, features: 0, addresses: addresses, memory: memory, ledger: nil)
+        for number in 0..<4 {
+            page.storeBytes(of: guest + 0x400, toByteOffset: 16 * number, as: UInt64.self)
+            page.storeBytes(of: 8, toByteOffset: 16 * number + 8, as: UInt32.self)
+        }
+    }
+
+    /// The driver's available index goes on by one, behind a head.
+    private func offer(_ head: UInt16) {
+        let index = page.load(fromByteOffset: 0x102, as: UInt16.self)
+        page.storeBytes(of: head, toByteOffset: 0x104 + 2 * Int(index % 4), as: UInt16.self)
+        page.storeBytes(of: index + 1, toByteOffset: 0x102, as: UInt16.self)
+    }
+
+    private var usedIndex: UInt16 { page.load(fromByteOffset: 0x202, as: UInt16.self) }
+
+    private func isNotHeld(_ result: Virtqueue.Return) -> Bool {
+        if case .notHeld = result { true } else { false }
+    }
+
+    private func isDone(_ result: Virtqueue.Return) -> Bool {
+        if case .done = result { true } else { false }
+    }
+
+    @Test func chainIsGivenBackOnce() throws {
+        offer(2)
+        let chain = try #require(try queue.pop())
+        #expect(isDone(queue.push(chain, written: 0)))
+        #expect(usedIndex == 1)
+        #expect(isNotHeld(queue.push(chain, written: 0)))
+        #expect(!queue.putBack(chain))
+        #expect(usedIndex == 1)
+        // Nor when the driver has offered its descriptors again, and the device holds another chain of the same head.
+        offer(2)
+        let again = try #require(try queue.pop())
+        #expect(again.head == chain.head)
+        #expect(isNotHeld(queue.push(chain, written: 0)))
+        #expect(!queue.putBack(chain))
+        #expect(usedIndex == 1)
+        #expect(isDone(queue.push(again, written: 0)))
+        #expect(usedIndex == 2)
+    }
+
+    @Test func chainThatWasPutBackIsNotHeld() throws {
+        offer(1)
+        let chain = try #require(try queue.pop())
+        #expect(queue.putBack(chain))
+        #expect(!queue.putBack(chain))
+        #expect(isNotHeld(queue.push(chain, written: 0)))
+        #expect(usedIndex == 0)
+        let again = try #require(try queue.pop())
+        #expect(again.head == 1)
+        #expect(isDone(queue.push(again, written: 0)))
+    }
+
+    @Test func driverThatDoesNotKickIsSeen() throws {
+        #expect(!queue.hasNews())
+        offer(0)
+        offer(1)
+        #expect(queue.hasNews())
+        // Once for what was put in; again for what is new, while some of it was not taken.
+        #expect(!queue.hasNews())
+        _ = try queue.pop()
+        offer(2)
+        #expect(queue.hasNews())
+        _ = try queue.pop()
+        _ = try queue.pop()
+        #expect(!queue.hasNews())
+    }
+}
