@@ -178,3 +178,12 @@ extension Backend {
         return known.chosen(options.protocolFeatures)
     }
 }
+
+extension ProtocolFeatures {
+    /// For the sentence of an error: the names, and the number of all.
+    var sentence: Sentence {
+        var list = ""
+        forEachName { name, _ in list += "\(name) " }
+        return "\(list)(\(hex(rawValue)))"
+    }
+}

@@ -16,13 +16,6 @@ extension ProtocolFeatures {
         return names
     }
 
-    /// For the sentence of an error: the names, and the number of all.
-    var sentence: Sentence {
-        var list = ""
-        forEachName { name, _ in list += "\(name) " }
-        return "\(list)(\(hex(rawValue)))"
-    }
-
     /// The same features with SHMEM where it is today, for peers that have it at bit 20 or 21. Whoever agreed to that means nothing else by
     /// the bit, so that what it is today is not meant.
     func withShmemToday(_ shmem: ProtocolFeatures) -> ProtocolFeatures {
