@@ -25,7 +25,11 @@
  * the driver looks by itself, and vhushmem_backend_notify returns 0.
  *
  * What a driver writes is not to be believed. The library checks what it needs itself: addresses, lengths, loops. A queue whose driver
- * did what can't be is BROKEN: nothing of it is touched until the front-end has stopped it and set it up again. What stands in a
+ * did what can't be is BROKEN: nothing of it is touched until the front-end has stopped it and set it up again. A chain with a buffer that
+ * lies where the front-end has told of no memory, or that is to be written where memory may only be read, can be the driver's right: a guest
+ * may use what the device has mapped into a shared memory region as a buffer. Such a chain goes back to the driver with no bytes written, and
+ * vhushmem_backend_pop takes the next one. A front-end that tells of its mappings (vhushmem_frontend_share_region in queue.h) has these
+ * buffers served. A buffer that goes over the edge of what was told, or begins right behind it, breaks the queue. What stands in a
  * chain's memory is the device's to check; the guest may change it at any moment, so copy it first and look at the copy.
  *
  * Thread rule: that of backend.h, one thread at a time for one back-end. The vhushmem_chain_* functions may be called by another thread
@@ -154,7 +158,8 @@ VHUSHMEM_API void vhushmem_chain_free(vhushmem_chain *chain);
  *
  * @param guest_addr  where the guest has it.
  * @param len         bytes.
- * @returns its address, or NULL: it is not all in one range of guest memory. Good until the back-end is dispatched, or asks something
+ * @returns its address, or NULL: it is not all in one range of guest memory, or may only be read (the front-end may tell of a mapping that
+ *          the device asked for read-only; chains have it). Good until the back-end is dispatched, or asks something
  *          of its front-end (vhushmem_backend_map), since the front-end may take memory away then. Whoever needs memory for longer
  *          has it by the chain.
  * Since: 0.1

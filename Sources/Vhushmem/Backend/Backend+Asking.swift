@@ -97,10 +97,15 @@ extension Backend {
         _ request: MappingRequest, fd: Int32?, needsReply: Bool, on channel: MessageStream
     ) throws(Errno) -> Int32 {
         try withUnsafeTemporaryAllocation(byteCount: SharedMemoryMap.size, alignment: 8) { payload throws(Errno) in
+            noteMapping(request)
             request.encode(into: payload, shmemBit: options.shmemBit)
             return try transmit(
                 request.id, UnsafeRawBufferPointer(payload), fd: fd, needsReply: needsReply, on: channel)
         }
+    }
+
+    func noteMapping(_ request: MappingRequest) {
+        if request.isMap, !request.isWritable { connection?.hasMappedReadOnly = true }
     }
 
     func transmit(

@@ -131,6 +131,7 @@ extension Backend {
     private func send(_ call: MappingCall, on channel: MessageStream) throws(Errno) -> Bool {
         if case .failed(let error) = channel.flush() { throw error }
         guard !channel.hasUnsent else { return false }
+        noteMapping(call.request)
         let sending = withUnsafeTemporaryAllocation(byteCount: SharedMemoryMap.size, alignment: 8) { payload in
             call.request.encode(into: payload, shmemBit: options.shmemBit)
             return channel.send(

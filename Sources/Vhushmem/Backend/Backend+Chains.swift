@@ -5,10 +5,10 @@ import CLinux
 // MARK: What the device does with queues
 
 extension Backend {
-    /// Where this process has a range of guest memory; nil: it is not all in one range that the front-end has told of. Good until the
-    /// next dispatch.
+    /// Where this process has a range of guest memory; nil: it is not all in one range that the front-end has told of, or that may only be
+    /// read. Good until the next dispatch.
     public func guestMemory(at guestAddress: UInt64, length: UInt64) -> UnsafeMutableRawPointer? {
-        connection?.memory.host(at: guestAddress, length: length)
+        connection?.memory.host(at: guestAddress, length: length, isWritten: true)
     }
 
     /// The same for an address of the front-end's process.
@@ -26,7 +26,10 @@ extension Backend {
     public func pop(queue index: Int) throws(ShmemError) -> DescriptorChain? {
         let ring = try running(index)
         do throws(VirtqueueFault) {
-            return try ring.pop()
+            let chain = try ring.pop()
+            // Chains went back that the device has not seen, and knows nothing to tell of.
+            if ring.takeRefusals() { _ = try? notify(queue: index) }
+            return chain
         } catch {
             throw broken(ring, error)
         }

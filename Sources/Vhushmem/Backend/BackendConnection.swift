@@ -11,6 +11,9 @@ final class BackendConnection {
     let main: MessageStream
     /// What the back-end asks its front-end on; nil: it was not given, or is lost.
     var channel: MessageStream?
+    /// The device has asked for a mapping that can only be read. The front-end may tell of it as memory, and of nothing else that can't be
+    /// written.
+    var hasMappedReadOnly = false
     /// What was asked there, by calls that nobody waits for.
     var calls = MappingCalls()
     /// The virtio features that the front-end accepted.

@@ -43,6 +43,8 @@ public struct MappingRequest {
 
     var isMap: Bool { id == BackendRequest.shmemMap }
 
+    var isWritable: Bool { payload.flags & SharedMemoryMap.readWrite != 0 }
+
     /// Why no front-end can grant it; nil: one may. Some front-ends never answer such a request, so it is not sent.
     var fault: ShmemError.Reason? {
         if payload.length == 0 { return .zeroLength }

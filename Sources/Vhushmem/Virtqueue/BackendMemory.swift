@@ -16,14 +16,21 @@ final class GuestRange {
         host = file.start
     }
 
-    /// Throws EINVAL (no bytes, or a range that wraps around), EOVERFLOW (it goes beyond the end of the file), and what mmap does.
-    static func map(_ told: MemoryTableRegion, fd: Int32, alarm: Alarm) throws(Errno) -> GuestRange {
+    /// `mayBeReadOnly`: it is taken also where it can't be written. Throws EINVAL (no bytes, or a range that wraps around), EOVERFLOW (it goes
+    /// beyond the end of the file), and what mmap does.
+    static func map(
+        _ told: MemoryTableRegion, fd: Int32, mayBeReadOnly: Bool = false, alarm: Alarm
+    ) throws(Errno) -> GuestRange {
         guard told.length > 0, ByteRange(start: told.guestAddress, length: told.length) != nil,
             ByteRange(start: told.userAddress, length: told.length) != nil,
             let range = ByteRange(start: told.fileOffset, length: told.length)
         else { throw Errno(EINVAL) }
-        return GuestRange(told, try SharedFile.map(range, of: fd, isGuestMemory: true, alarm: alarm))
+        return GuestRange(
+            told, try SharedFile.map(range, of: fd, isGuestMemory: true, mayBeReadOnly: mayBeReadOnly, alarm: alarm))
     }
+
+    /// The device may not write to it.
+    var isReadOnly: Bool { file.isReadOnly }
 
     var guestEnd: UInt64 { told.guestAddress &+ told.length }
 
@@ -81,24 +88,39 @@ final class BackendMemory {
         return left.count < ranges.count ? BackendMemory(left) : nil
     }
 
+    struct Piece {
+        let host: UnsafeMutableRawPointer
+        let length: UInt64
+        let isReadOnly: Bool
+    }
+
     /// Where this process has guest memory, and for how many bytes on it is one piece; nil: it is no guest memory. At most `length`
     /// bytes, which is not 0.
-    func piece(at guestAddress: UInt64, length: UInt64) -> (host: UnsafeMutableRawPointer, length: UInt64)? {
+    func piece(at guestAddress: UInt64, length: UInt64) -> Piece? {
         guard let range = range(at: guestAddress) else { return nil }
         let offset = guestAddress &- range.told.guestAddress
         // SAFETY: the range holds the address, so the offset is below its length.
-        return (range.host + Int(clamping: offset), min(length, range.told.length &- offset))
+        return Piece(
+            host: range.host + Int(clamping: offset), length: min(length, range.told.length &- offset),
+            isReadOnly: range.isReadOnly)
     }
 
-    /// The same for all of `length` bytes: nil unless they lie in one range.
-    func host(at guestAddress: UInt64, length: UInt64) -> UnsafeMutableRawPointer? {
-        guard let piece = piece(at: guestAddress, length: max(length, 1)), piece.length >= length else { return nil }
+    /// The same for all of `length` bytes: nil unless they lie in one range, and may be written if `isWritten`.
+    func host(at guestAddress: UInt64, length: UInt64, isWritten: Bool) -> UnsafeMutableRawPointer? {
+        guard let piece = piece(at: guestAddress, length: max(length, 1)), piece.length >= length,
+            !isWritten || !piece.isReadOnly
+        else { return nil }
         return piece.host
     }
 
-    /// For addresses of the front-end's process. Rings alone have them, so a look at each will do.
+    /// Whether one of the ranges has a byte of this one, or one right beside it.
+    func touches(_ other: ByteRange) -> Bool {
+        ranges.contains { $0.told.guestAddress <= other.end && other.start <= $0.guestEnd }
+    }
+
+    /// For addresses of the front-end's process, of memory that may be written. Rings alone have them, so a look at each will do.
     func host(atUser address: UInt64, length: UInt64) -> UnsafeMutableRawPointer? {
-        for range in ranges {
+        for range in ranges where !range.isReadOnly {
             let (offset, underflow) = address.subtractingReportingOverflow(range.told.userAddress)
             if !underflow, offset < range.told.length, range.told.length &- offset >= length {
                 // SAFETY: the offset is below the length of the range, and `length` bytes follow in it.

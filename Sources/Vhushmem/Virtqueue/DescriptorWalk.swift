@@ -2,12 +2,15 @@
 
 import CLinux
 
-/// An impossible value in a ring or in a descriptor: the queue is not used any more.
+/// An impossible value in a ring or in a descriptor: the queue is not used any more. Or a chain alone can't be served.
 struct VirtqueueFault: Error {
     let sentence: StaticString
+    /// The driver may have done what it may: the chain goes back, and the queue goes on.
+    let isOfChain: Bool
 
-    init(_ sentence: StaticString) {
+    init(_ sentence: StaticString, isOfChain: Bool = false) {
         self.sentence = sentence
+        self.isOfChain = isOfChain
     }
 }
 
@@ -95,7 +98,12 @@ struct DescriptorWalk {
         // Guest memory that is one piece for the guest may be several here.
         while at < whole.end {
             guard let piece = memory.piece(at: at, length: whole.end &- at) else {
-                throw VirtqueueFault("a buffer lies outside of guest memory")
+                // The guest has more memory than this process was told of: that of other devices, and what a file is mapped to. A buffer that
+                // lies there is no fault of the driver's. One that goes over the edge of what was told, or begins there, is.
+                throw VirtqueueFault("a buffer lies outside of guest memory", isOfChain: !memory.touches(whole))
+            }
+            guard !descriptor.isWritable || !piece.isReadOnly else {
+                throw VirtqueueFault("a buffer that is to be written lies in memory that may only be read", isOfChain: true)
             }
             guard segments.count < DescriptorWalk.mostSegments else {
                 throw VirtqueueFault("a chain has too many pieces")

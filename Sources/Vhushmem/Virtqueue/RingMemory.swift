@@ -145,7 +145,7 @@ struct DescriptorTable {
     /// nil: it is not all in one range of guest memory. `address`: the guest's.
     init?(at address: UInt64, count: UInt32, in memory: BackendMemory) {
         let length = UInt64(count) &* UInt64(DescriptorTable.entrySize)
-        guard let start = memory.host(at: address, length: length) else { return nil }
+        guard let start = memory.host(at: address, length: length, isWritten: false) else { return nil }
         self.init(start, count: count)
     }
 

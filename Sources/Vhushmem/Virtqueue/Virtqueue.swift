@@ -30,6 +30,8 @@ final class Virtqueue {
     private var rings: RingMemory?
     /// What broke it.
     private(set) var fault: VirtqueueFault?
+    /// A chain was given back that the device has not seen.
+    private var hasRefused = false
     /// The entry of the available ring that is taken next.
     private(set) var nextAvailable: UInt16
     private var nextUsed: UInt16
@@ -132,32 +134,55 @@ extension Virtqueue {
 
     /// Chains of an earlier life of the device come first. The ledger has them, and they keep their place there.
     private func popBegun(_ rings: RingMemory) throws(VirtqueueFault) -> DescriptorChain? {
-        guard let head = begun.last else { return nil }
-        let chain = try chain(from: head, position: nil, rings)
-        begun.removeLast()
-        return chain
+        while let head = begun.last {
+            let chain = try chain(from: head, position: nil, rings)
+            begun.removeLast()
+            if let chain { return chain }
+            giveBack(head, written: 0, rings)
+        }
+        return try popNew(rings)
     }
 
     /// What the next entry of the available ring names (VIRTIO 1.2, 2.7.6 and 2.7.13).
     @inline(__always)
     private func popNew(_ rings: RingMemory) throws(VirtqueueFault) -> DescriptorChain? {
-        guard try hasMore(rings) else { return nil }
-        let head = rings.availableHead(at: nextAvailable)
-        let chain = try chain(from: head, position: nextAvailable, rings)
-        ledger?.wasTaken(head)
-        nextAvailable = nextAvailable &+ 1
-        if wantsKicks { askForKick(rings) }
-        return chain
+        // As many as there can be at a time: a driver that goes on putting in such chains gets no more of this thread's time.
+        var left = size
+        while try hasMore(rings) {
+            let head = rings.availableHead(at: nextAvailable)
+            let chain = try chain(from: head, position: nextAvailable, rings)
+            ledger?.wasTaken(head)
+            nextAvailable = nextAvailable &+ 1
+            if wantsKicks { askForKick(rings) }
+            if let chain { return chain }
+            giveBack(head, written: 0, rings)
+            guard left > 0 else { throw VirtqueueFault("one chain after the other can't be served") }
+            left = left &- 1
+        }
+        return nil
     }
 
-    private func chain(from head: UInt16, position: UInt16?, _ rings: RingMemory) throws(VirtqueueFault) -> DescriptorChain {
+    /// nil: it can't be served, and is to be given back.
+    private func chain(from head: UInt16, position: UInt16?, _ rings: RingMemory) throws(VirtqueueFault) -> DescriptorChain? {
         guard head < size else { throw VirtqueueFault("an entry of the available ring names no descriptor") }
         // So the device never holds more chains than there are descriptors, whatever a driver writes.
         guard !isHeld(head) else { throw VirtqueueFault("a chain was made available twice") }
-        try walk.follow(from: head, in: rings.descriptorTable, memory: memory, takesIndirect: takesIndirect)
+        do throws(VirtqueueFault) {
+            try walk.follow(from: head, in: rings.descriptorTable, memory: memory, takesIndirect: takesIndirect)
+        } catch {
+            guard error.isOfChain else { throw error }
+            hasRefused = true
+            return nil
+        }
         setHeld(head, true)
         pieces.wrappingAdd(walk.segments.count, ordering: .relaxed)
         return DescriptorChain(walk, of: self, head: head, position: position, memory: memory)
+    }
+
+    /// Whether a chain was given back that the device has not seen, since this was last asked.
+    func takeRefusals() -> Bool {
+        defer { hasRefused = false }
+        return hasRefused
     }
 
     /// Whether the driver has put in something that was not taken. If not, it is asked to kick.
@@ -208,20 +233,22 @@ extension Virtqueue {
         // The chain itself is asked, and not its head: the driver may have offered that again meanwhile.
         guard !chain.isGivenBack else { return .notHeld }
         guard let rings = findRings() else { return .notNow }
+        giveBack(chain.head, written: written, rings)
+        if let log { chain.forEachWritten(written, log.note) }
+        letGo(chain)
+        return .done
+    }
+
+    private func giveBack(_ head: UInt16, written: UInt32, _ rings: RingMemory) {
         let index = nextUsed
-        rings.setUsed(at: index, head: chain.head, written: written)
-        ledger?.willBeGivenBack(chain.head)
+        rings.setUsed(at: index, head: head, written: written)
+        ledger?.willBeGivenBack(head)
         nextUsed = index &+ 1
         rings.publishUsedIndex(nextUsed)
-        ledger?.wasGivenBack(chain.head, usedIndex: nextUsed)
-        if let log {
-            chain.forEachWritten(written, log.note)
-            noteUsed(rings.place(of: .entry(index)))
-            noteUsed(rings.place(of: .index))
-        }
-        letGo(chain)
+        ledger?.wasGivenBack(head, usedIndex: nextUsed)
+        noteUsed(rings.place(of: .entry(index)))
+        noteUsed(rings.place(of: .index))
         unannounced = unannounced &+ 1
-        return .done
     }
 
     private func letGo(_ chain: DescriptorChain) {
