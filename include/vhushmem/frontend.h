@@ -261,7 +261,7 @@ VHUSHMEM_API uint64_t vhushmem_frontend_features(vhushmem_frontend *frontend);
 /** The protocol features that both sides agreed on; 0 before they did. Since: 0.1 */
 VHUSHMEM_API uint64_t vhushmem_frontend_protocol_features(vhushmem_frontend *frontend);
 
-/** How many queues the back-end can have (1 where it can't tell). Since: 0.1 */
+/** What the back-end answered to GET_QUEUE_NUM (1 where it can't tell): how many queues it can have, or pairs of them. Since: 0.1 */
 VHUSHMEM_API uint64_t vhushmem_frontend_max_queues(vhushmem_frontend *frontend);
 
 /**

@@ -43,7 +43,8 @@ extension Backend {
         _ region: MemoryTableRegion, fd: Int32?, _ connection: BackendConnection
     ) throws(ShmemError) -> GuestRange {
         do throws(Errno) {
-            return try GuestRange.map(region, fd: fd ?? -1, mayBeReadOnly: connection.hasMappedReadOnly, alarm: connection.useAlarm())
+            return try GuestRange.map(
+                region, fd: fd ?? -1, mayBeReadOnly: connection.hasMappedReadOnly, alarm: connection.useAlarm())
         } catch {
             throw ShmemError(
                 error.code,
