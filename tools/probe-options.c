@@ -25,7 +25,8 @@ G_GNUC_PRINTF(1, 2) static int usage_error(const char *format, ...)
 int probe_parse_options(struct probe_options *options, int *argc, char ***argv)
 {
     const GOptionEntry entries[] = {
-        {"socket", 0, 0, G_OPTION_ARG_FILENAME, &options->socket, "The Unix socket of the back-end", "PATH"},
+        {"socket", 0, 0, G_OPTION_ARG_FILENAME, &options->socket, "The Unix socket of the back-end; @NAME: an abstract one",
+         "PATH"},
         {"server", 0, 0, G_OPTION_ARG_NONE, &options->server, "Listen at PATH instead of connecting to it", NULL},
         {"strategy", 0, 0, G_OPTION_ARG_STRING, &options->strategy, "How mappings reach a guest", "window|slots"},
         {"holes", 0, 0, G_OPTION_ARG_STRING, &options->holes, "What is where nothing is mapped", "fault|zero"},

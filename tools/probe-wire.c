@@ -16,6 +16,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -186,14 +187,25 @@ static void start_relays(struct probe *probe, int front, int back, bool on_chann
 
 /* ---- the connection ---- */
 
+/** A path, or behind an @ the name of an abstract socket. @returns its length, or a negative errno. */
 static int set_address(const char *path, struct sockaddr_un *address)
 {
+    size_t length = strlen(path);
+    bool is_abstract = path[0] == '@';
+
     memset(address, 0, sizeof(*address));
     address->sun_family = AF_UNIX;
-    if (g_strlcpy(address->sun_path, path, sizeof(address->sun_path)) >= sizeof(address->sun_path)) {
+    if (length <= (is_abstract ? 1 : 0)) {
+        return -EINVAL;
+    }
+    if (length > sizeof(address->sun_path) - (is_abstract ? 0 : 1)) {
         return -ENAMETOOLONG;
     }
-    return 0;
+    memcpy(address->sun_path, path, length);
+    if (is_abstract) {
+        address->sun_path[0] = 0;
+    }
+    return (int)(offsetof(struct sockaddr_un, sun_path) + length + (is_abstract ? 0 : 1));
 }
 
 static gboolean on_connection(gint fd, GIOCondition condition, gpointer user_data)
@@ -212,33 +224,46 @@ static gboolean on_connection(gint fd, GIOCondition condition, gpointer user_dat
         start_relays(probe, probe->wire.front, back, false);
     }
     close(fd);
-    unlink(probe->wire.path);
+    if (probe->wire.path[0] != '@') {
+        unlink(probe->wire.path);
+    }
     probe->wire.start(probe);
     return G_SOURCE_REMOVE;
 }
 
 /** Whether there is a socket at which nobody listens any more. */
-static bool is_stale(const struct sockaddr_un *address)
+static bool is_stale(const struct sockaddr_un *address, int length)
 {
     struct stat status;
-    int visitor = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    bool refused = connect(visitor, (const struct sockaddr *)address, sizeof(*address)) < 0 && errno == ECONNREFUSED;
+    int visitor = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0); /* a listener takes no such visitor for a peer */
+    bool refused = connect(visitor, (const struct sockaddr *)address, (socklen_t)length) < 0 && errno == ECONNREFUSED;
 
     close(visitor);
-    return refused && stat(address->sun_path, &status) == 0 && S_ISSOCK(status.st_mode);
+    return address->sun_path[0] != 0 && refused && lstat(address->sun_path, &status) == 0 && S_ISSOCK(status.st_mode);
 }
 
-/** As the library does: a stale socket is replaced. @returns 0 or a negative errno. */
-static int listen_at(int fd, const struct sockaddr_un *address)
+/** As the library does: a stale socket is replaced, by one process at a time. @returns 0 or a negative errno. */
+static int listen_at(int fd, const struct sockaddr_un *address, int length)
 {
-    int rc = bind(fd, (const struct sockaddr *)address, sizeof(*address));
+    int rc = bind(fd, (const struct sockaddr *)address, (socklen_t)length);
 
-    if (rc < 0 && errno == EADDRINUSE) {
-        if (!is_stale(address)) {
-            return -EADDRINUSE;
+    if (rc < 0 && errno == EADDRINUSE && is_stale(address, length)) {
+        char *folder = g_path_get_dirname(address->sun_path);
+        int lock = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+        g_free(folder);
+        if (lock < 0 || flock(lock, LOCK_EX | LOCK_NB) < 0 || !is_stale(address, length)) {
+            errno = EADDRINUSE;
+        } else {
+            unlink(address->sun_path);
+            rc = bind(fd, (const struct sockaddr *)address, (socklen_t)length);
         }
-        unlink(address->sun_path);
-        rc = bind(fd, (const struct sockaddr *)address, sizeof(*address));
+        if (lock >= 0) {
+            int error = errno;
+
+            close(lock);
+            errno = error;
+        }
     }
     return rc < 0 || listen(fd, 1) < 0 ? -errno : 0;
 }
@@ -246,7 +271,7 @@ static int listen_at(int fd, const struct sockaddr_un *address)
 int probe_wire_begin(struct probe *probe, const char *path, bool server, void (*start)(struct probe *))
 {
     struct sockaddr_un address;
-    int rc = set_address(path, &address), fd = -1;
+    int length = set_address(path, &address), rc = MIN(length, 0), fd = -1;
 
     probe->wire.path = path;
     probe->wire.start = start;
@@ -255,9 +280,9 @@ int probe_wire_begin(struct probe *probe, const char *path, bool server, void (*
         rc = fd < 0 ? -errno : 0;
     }
     if (rc == 0 && server) {
-        rc = listen_at(fd, &address);
+        rc = listen_at(fd, &address, length);
     } else if (rc == 0) {
-        rc = connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0 ? -errno : 0;
+        rc = connect(fd, (struct sockaddr *)&address, (socklen_t)length) < 0 ? -errno : 0;
     }
     if (rc < 0) {
         if (fd >= 0) {

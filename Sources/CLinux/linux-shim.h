@@ -19,6 +19,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/personality.h>
@@ -325,17 +326,23 @@ static inline ssize_t vhu_sendmsg(int socket, const void *bytes, size_t length, 
 }
 
 /* Swift sees sun_path as a tuple; filling the address is plainer here. Returns its length, or 0: the path doesn't fit. */
-static inline socklen_t vhu_unix_address(struct sockaddr_un *address, const char *path)
+/* The first byte of an abstract name is a zero, whatever it is written as; its length alone says where it ends. 0: it is too long. */
+static inline socklen_t vhu_unix_address(struct sockaddr_un *address, const void *path, size_t length, bool is_abstract)
 {
-    size_t length = strlen(path);
-    if (length == 0 || length >= sizeof(address->sun_path)) {
+    size_t room = sizeof(address->sun_path) - (is_abstract ? 0 : 1);
+    if (length == 0 || length > room) {
         return 0;
     }
     memset(address, 0, sizeof(*address));
     address->sun_family = AF_UNIX;
-    memcpy(address->sun_path, path, length + 1);
-    return (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length + 1);
+    memcpy(address->sun_path, path, length);
+    if (is_abstract) {
+        address->sun_path[0] = 0;
+    }
+    return (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length + (is_abstract ? 0 : 1));
 }
+static inline int vhu_open_folder(const char *path) { return open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC); }
+static inline int vhu_try_lock(int fd) { return flock(fd, LOCK_EX | LOCK_NB); }
 static inline int vhu_bind(int fd, const struct sockaddr_un *address, socklen_t length)
 {
     return bind(fd, (const struct sockaddr *)address, length);

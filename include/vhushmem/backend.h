@@ -203,10 +203,12 @@ VHUSHMEM_API int vhushmem_backend_add_region(vhushmem_backend *backend, uint8_t 
 
 /**
  * Listen at a Unix socket path; one front-end at a time is served. A stale socket at the path, one that nobody listens at, is
- * replaced.
+ * replaced; of several processes that begin to listen there, one does. That takes a lock of the folder (flock), which is waited for
+ * for a tenth of a second.
  *
- * @returns 0, or -EBUSY (there is a connection or a listener), -ENAMETOOLONG, -EADDRINUSE (somebody listens there, or the path
- *          is no socket), or what bind and listen answered.
+ * @param socket_path  as for vhushmem_frontend_new: any bytes; an abstract socket's name begins with @.
+ * @returns 0, or -EBUSY (there is a connection or a listener), -EINVAL (the path is empty), -ENAMETOOLONG, -EADDRINUSE (somebody listens
+ *          there or begins to, or the path is no socket), or what bind and listen answered.
  * Since: 0.1
  */
 VHUSHMEM_API int vhushmem_backend_listen(vhushmem_backend *backend, const char *socket_path, GError **errp);
@@ -214,7 +216,8 @@ VHUSHMEM_API int vhushmem_backend_listen(vhushmem_backend *backend, const char *
 /**
  * Connect to a front-end that listens at a Unix socket path. The next dispatch tells CONNECTED.
  *
- * @returns 0, or -EBUSY, -ENAMETOOLONG, -ENOENT or -ECONNREFUSED (nobody listens), -EAGAIN (its queue of connections is full).
+ * @param socket_path  as for vhushmem_frontend_new.
+ * @returns 0, or -EBUSY, -EINVAL (the path is empty), -ENAMETOOLONG, -ENOENT or -ECONNREFUSED (nobody listens), -EAGAIN (its queue of connections is full).
  * Since: 0.1
  */
 VHUSHMEM_API int vhushmem_backend_connect(vhushmem_backend *backend, const char *socket_path, GError **errp);

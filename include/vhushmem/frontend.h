@@ -103,11 +103,14 @@ typedef void (*vhushmem_event_fn)(vhushmem_frontend *frontend, const vhushmem_ev
 /**
  * Make a front-end for a back-end behind a Unix socket path.
  *
- * @param socket_path  where the back-end listens, or (VHUSHMEM_FRONTEND_SERVER) where to listen; copied. Nothing is opened yet.
+ * @param socket_path  where the back-end listens, or (VHUSHMEM_FRONTEND_SERVER) where to listen; copied. Nothing is opened yet. Any bytes: it
+ *                     need be no UTF-8. One that begins with @ is the name of an abstract socket, as in QEMU, without its first byte;
+ *                     a file of such a name is ./@name. A stale socket at the path of a server, one that nobody listens at, is replaced;
+ *                     of several processes that begin to listen there, one does.
  * @param options      NULL for the defaults; read during the call only.
  * @param errp         receives the error.
- * @returns a front-end, owned by the caller (vhushmem_frontend_free); or NULL: EINVAL (an option is wrong), ENAMETOOLONG (the path
- *          doesn't fit into a socket address), EFAULT.
+ * @returns a front-end, owned by the caller (vhushmem_frontend_free); or NULL: EINVAL (an option is wrong, or the path is empty),
+ *          ENAMETOOLONG (the path doesn't fit into a socket address), EFAULT.
  * Thread rule: any thread.  Since: 0.1
  */
 VHUSHMEM_API vhushmem_frontend *vhushmem_frontend_new(const char *socket_path, const vhushmem_frontend_options *options,
@@ -117,8 +120,8 @@ VHUSHMEM_API vhushmem_frontend *vhushmem_frontend_new(const char *socket_path, c
  * Make a front-end on a connected Unix stream socket.
  *
  * @param fd  consumed on success: closed with the front-end. On failure it stays the caller's.
- * @returns a front-end, owned by the caller; or NULL: EINVAL (an option is wrong; the fd is no Unix stream socket), ENOTCONN (it is not
- *          connected), EBADF.
+ * @returns a front-end, owned by the caller; or NULL: EINVAL (an option is wrong; VHUSHMEM_FRONTEND_SERVER or reconnect_ms, which take
+ *          a path; the fd is no Unix stream socket), ENOTCONN (it is not connected), EBADF.
  * Thread rule: any thread.  Since: 0.1
  */
 VHUSHMEM_API vhushmem_frontend *vhushmem_frontend_new_fd(int fd, const vhushmem_frontend_options *options, GError **errp);

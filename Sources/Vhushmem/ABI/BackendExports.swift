@@ -141,7 +141,7 @@ package func vhushmem_backend_listen(
     report(to: errp) { () throws(ShmemError) in
         guard let backend = object(backend, Backend.self) else { throw .null("backend") }
         guard let socket_path else { throw .null("socket_path") }
-        try backend.listen(at: String(cString: socket_path))
+        try backend.listen(at: SocketPath(socket_path))
     }
 }
 
@@ -153,7 +153,7 @@ package func vhushmem_backend_connect(
     report(to: errp) { () throws(ShmemError) in
         guard let backend = object(backend, Backend.self) else { throw .null("backend") }
         guard let socket_path else { throw .null("socket_path") }
-        try backend.connect(to: String(cString: socket_path))
+        try backend.connect(to: SocketPath(socket_path))
     }
 }
 

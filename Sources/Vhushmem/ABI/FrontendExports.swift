@@ -97,7 +97,7 @@ package func vhushmem_frontend_new(
 ) -> OpaquePointer? {
     reportNil(to: errp) { () throws(ShmemError) in
         guard let socket_path else { throw .null("socket_path") }
-        return handle(owning: try Frontend(path: String(cString: socket_path), options: FrontendOptions(options)))
+        return handle(owning: try Frontend(path: SocketPath(socket_path), options: FrontendOptions(options)))
     }
 }
 

@@ -7,24 +7,28 @@ import CLinux
 extension Backend {
     /// Listens at a path; one front-end at a time is served, the next one after it has gone. Throws EBUSY (there is a connection or a
     /// listener), or the errno of socket, bind or listen.
-    public func listen(at path: String) throws(ShmemError) {
+    public func listen(at path: String) throws(ShmemError) { try listen(at: SocketPath(path)) }
+
+    func listen(at path: SocketPath) throws(ShmemError) {
         try checkIdle()
         do throws(Errno) {
             acceptor = try Acceptor.make(at: path)
         } catch {
-            throw ShmemError(error.code, "cannot listen at \(path): \(Errno.text(error.code)) (errno \(error.code))")
+            throw ShmemError(error.code, "cannot listen at \(path.text): \(Errno.text(error.code)) (errno \(error.code))")
         }
         watch()
     }
 
     /// Connects to a front-end that listens. The next dispatch tells `connected`, so that no callback runs inside this call. Throws EBUSY, or the errno of connect.
-    public func connect(to path: String) throws(ShmemError) {
+    public func connect(to path: String) throws(ShmemError) { try connect(to: SocketPath(path)) }
+
+    func connect(to path: SocketPath) throws(ShmemError) {
         try checkIdle()
         do throws(Errno) {
             talk(through: try Socket.connect(to: path))
             events.keep(.connected)
         } catch {
-            throw ShmemError(error.code, "cannot connect to \(path): \(Errno.text(error.code)) (errno \(error.code))")
+            throw ShmemError(error.code, "cannot connect to \(path.text): \(Errno.text(error.code)) (errno \(error.code))")
         }
         watch()
     }

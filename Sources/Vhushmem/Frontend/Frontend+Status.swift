@@ -13,7 +13,7 @@ extension Frontend {
         json.text("state", phase.name)
         json.text("reason", history.ending?.message)
         json.text("waiting_for", isExpecting ? waitingFor : nil)
-        json.text("socket_path", address.path)
+        json.text("socket_path", address.path?.text)
         json.bool("server", options.isServer)
         json.limit("reconnect_ms", UInt64(options.reconnectInterval))
         json.number("connections", history.counters.connections)

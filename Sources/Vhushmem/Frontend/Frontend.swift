@@ -41,14 +41,21 @@ public final class Frontend {
     // In both, every property has its value before anything is thrown: Embedded Swift leaks an object whose initialiser gives up
     // earlier.
 
-    /// A front-end for a back-end behind a Unix socket path. Nothing is opened yet. Throws EINVAL (an option), ENAMETOOLONG.
-    public init(path: String, options: FrontendOptions = FrontendOptions()) throws(ShmemError) {
+    /// A front-end for a back-end behind a Unix socket path; one that begins with @ names an abstract socket. Nothing is opened yet. Throws
+    /// EINVAL (an option, or the path is empty), ENAMETOOLONG.
+    public convenience init(path: String, options: FrontendOptions = FrontendOptions()) throws(ShmemError) {
+        try self.init(path: SocketPath(path), options: options)
+    }
+
+    init(path: SocketPath, options: FrontendOptions) throws(ShmemError) {
         address = BackendAddress(path: path)
         self.options = options
         device = Device(options.device)
         try Frontend.check(options)
-        guard case .fits = Socket.Address(path: path) else {
-            throw ShmemError(ENAMETOOLONG, "the path \(path) does not fit into a socket address")
+        do throws(Errno) {
+            _ = try path.makeAddress()
+        } catch {
+            throw ShmemError(error.code, "no socket can be at the path \"\(path.text)\": \(Errno.text(error.code))")
         }
     }
 
@@ -61,6 +68,9 @@ public final class Frontend {
         try Frontend.check(options)
         guard options.reconnectInterval == 0 else {
             throw ShmemError(EINVAL, "there is no way back to the other end of a socket: reconnecting takes a path")
+        }
+        guard !options.isServer else {
+            throw ShmemError(EINVAL, "a socket that is given is connected: listening takes a path")
         }
         try Socket.requireConnectedStream(socket)
         address.socket = FileDescriptor(owning: socket)
@@ -124,7 +134,7 @@ public final class Frontend {
             setup.signals = []
             throw ShmemError(
                 error.code,
-                "cannot \(options.isServer ? "listen at" : "connect to") \(address.path ?? "the socket"): "
+                "cannot \(options.isServer ? "listen at" : "connect to") \(address.path?.text ?? "the socket"): "
                     + "\(Errno.text(error.code)) (errno \(error.code))")
         }
         watch()
@@ -194,11 +204,11 @@ public final class Frontend {
 /// Where the back-end is: at a path, or at the other end of a socket.
 final class BackendAddress {
     /// nil: a socket was given.
-    let path: String?
+    let path: SocketPath?
     /// Until the connection begins.
     var socket: FileDescriptor?
 
-    init(path: String?) {
+    init(path: SocketPath?) {
         self.path = path
     }
 }

@@ -5,15 +5,9 @@ import CLinux
 
 /// Unix stream sockets. None of these waits.
 enum Socket {
-    enum Address: ~Copyable {
-        case fits(sockaddr_un, socklen_t)
-        case tooLong
-
-        init(path: String) {
-            var address = sockaddr_un()
-            let length = path.withCString { vhu_unix_address(&address, $0) }
-            self = length == 0 ? .tooLong : .fits(address, length)
-        }
+    struct Address {
+        var raw: sockaddr_un
+        let length: socklen_t
     }
 
     static func pair() throws(Errno) -> (ours: Int32, theirs: Int32) {
@@ -24,47 +18,73 @@ enum Socket {
         return (ends.0, ends.1)
     }
 
-    static func connect(to path: String) throws(Errno) -> FileDescriptor {
+    /// Throws EINVAL and ENAMETOOLONG (the path), and the errno of socket or connect.
+    static func connect(to path: SocketPath) throws(Errno) -> FileDescriptor {
+        var address = try path.makeAddress()
         let socket = FileDescriptor(owning: try systemCall(.socket) { vhu_unix_stream_socket() })
-        switch Address(path: path) {
-        case .tooLong: throw Errno(ENAMETOOLONG)
-        case .fits(var address, let length):
-            _ = try systemCall(.connect) { vhu_connect(socket.raw, &address, length) }
-        }
+        _ = try systemCall(.connect) { vhu_connect(socket.raw, &address.raw, address.length) }
         return socket
     }
 
-    /// Listens at `path`. A socket file that nobody listens at is left over from a process that is gone: it is replaced.
-    static func listen(at path: String) throws(Errno) -> Listener {
+    static func connect(to path: String) throws(Errno) -> FileDescriptor { try connect(to: SocketPath(path)) }
+
+    /// Listens at `path`. A socket file that nobody listens at is left over from a process that is gone: it is replaced. Of several processes
+    /// that begin to listen there, one does, and the others get EADDRINUSE.
+    static func listen(at path: SocketPath) throws(Errno) -> Listener {
+        var address = try path.makeAddress()
         let socket = FileDescriptor(owning: try systemCall(.socket) { vhu_unix_stream_socket() })
-        guard case .fits(var address, let length) = Address(path: path) else { throw Errno(ENAMETOOLONG) }
         do throws(Errno) {
-            _ = try systemCall(.bind) { vhu_bind(socket.raw, &address, length) }
+            _ = try systemCall(.bind) { vhu_bind(socket.raw, &address.raw, address.length) }
         } catch {
             guard error.code == EADDRINUSE, isStale(path) else { throw error }
+            // Held until the socket is bound: a process that looks later finds somebody there.
+            let lock = try lockFolder(of: path)
+            guard isStale(path) else { throw error }
             _ = try systemCall(.unlink) { path.withCString { unlink($0) } }
-            _ = try systemCall(.bind) { vhu_bind(socket.raw, &address, length) }
+            _ = try systemCall(.bind) { vhu_bind(socket.raw, &address.raw, address.length) }
+            _ = consume lock
         }
         let listener = Listener(socket, path: path)
         _ = try systemCall(.listen) { CLinux.listen(listener.fd, 1) }
         return listener
     }
 
+    static func listen(at path: String) throws(Errno) -> Listener { try listen(at: SocketPath(path)) }
+
+    /// How often a folder is tried that somebody else has locked, and microseconds in between. Who replaces a socket holds it for a few calls;
+    /// anybody who may read the folder can hold it for longer, and is not waited for.
+    private static let lockAttempts = 100
+    private static let lockPause: UInt64 = 1000
+
+    /// Nobody else of this library's replaces a socket in that folder while the descriptor is open. Throws EADDRINUSE: somebody goes on doing
+    /// so.
+    private static func lockFolder(of path: SocketPath) throws(Errno) -> FileDescriptor {
+        let folder = path.folder
+        let lock = FileDescriptor(owning: try systemCall(.open) { folder.withCString { vhu_open_folder($0) } })
+        for _ in 0..<lockAttempts {
+            do throws(Errno) {
+                _ = try systemCall(.flock) { vhu_try_lock(lock.raw) }
+                return lock
+            } catch {
+                guard error.code == EAGAIN else { throw error }
+                _ = try? Readiness.wait(for: (-1, 0), until: Clock.now() &+ lockPause)
+            }
+        }
+        throw Errno(EADDRINUSE)
+    }
+
     /// Whether the path is a socket file that no socket is bound to. A datagram socket asks: a stream socket that listens there
     /// answers it EPROTOTYPE and does not take it for a peer, as it would a stream socket that only wanted to see.
-    private static func isStale(_ path: String) -> Bool {
-        guard isSocketFile(path), case .fits(var address, let length) = Address(path: path) else { return false }
+    private static func isStale(_ path: SocketPath) -> Bool {
+        guard !path.isAbstract, SocketFile(at: path) != nil else { return false }
         do throws(Errno) {
+            var address = try path.makeAddress()
             let socket = FileDescriptor(owning: try systemCall(.socket) { vhu_unix_datagram_socket() })
-            _ = try systemCall(.connect) { vhu_connect(socket.raw, &address, length) }
+            _ = try systemCall(.connect) { vhu_connect(socket.raw, &address.raw, address.length) }
             return false
         } catch {
             return error.code == ECONNREFUSED
         }
-    }
-
-    private static func isSocketFile(_ path: String) -> Bool {
-        SocketFile(at: path) != nil
     }
 
     /// How many bytes wait to be read.
@@ -80,7 +100,7 @@ private struct SocketFile: Equatable {
     let inode: UInt64
 
     /// nil: there is no socket at the path.
-    init?(at path: String) {
+    init?(at path: SocketPath) {
         var status = stat()
         guard (try? systemCall(.lstat, { path.withCString { lstat($0, &status) } })) != nil,
             vhu_is_socket(UInt32(status.st_mode))
@@ -93,13 +113,14 @@ private struct SocketFile: Equatable {
 /// A socket that listens at a path. Its file goes with it, unless somebody has put another one there meanwhile.
 struct Listener: ~Copyable {
     private let socket: FileDescriptor
-    private let path: String
+    private let path: SocketPath
     private let file: SocketFile?
 
-    fileprivate init(_ socket: consuming FileDescriptor, path: String) {
+    fileprivate init(_ socket: consuming FileDescriptor, path: SocketPath) {
         self.socket = socket
         self.path = path
-        file = SocketFile(at: path)
+        // An abstract name goes with the last descriptor.
+        file = path.isAbstract ? nil : SocketFile(at: path)
     }
 
     deinit {

@@ -6,7 +6,7 @@ import CLinux
 enum SystemCall: UInt8, CaseIterable {
     case mmap, munmap, madvise, mremap, mprotect, msync, personality
     case statx, lstat, fstatfs, fcntl, dup, close, read, write, open, memfd, ftruncate
-    case socket, socketpair, bind, listen, accept, connect, recvmsg, sendmsg, getsockopt, setsockopt, ioctl, unlink
+    case flock, socket, socketpair, bind, listen, accept, connect, recvmsg, sendmsg, getsockopt, setsockopt, ioctl, unlink
     case eventfd, epollCreate, epollControl, epollWait, timerfdCreate, timerfdSet, poll
     case processVMRead, processVMWrite
     case sigaction

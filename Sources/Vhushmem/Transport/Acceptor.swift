@@ -17,7 +17,7 @@ final class Acceptor {
     }
 
     /// Listens at a path. Throws the errno of socket, bind or listen.
-    static func make(at path: String) throws(Errno) -> Acceptor {
+    static func make(at path: SocketPath) throws(Errno) -> Acceptor {
         // No initialiser that throws: Embedded Swift leaks an object whose initialiser gives up.
         Acceptor(try Socket.listen(at: path))
     }

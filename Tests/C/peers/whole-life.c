@@ -44,6 +44,7 @@ static const struct {
     CALL(exit_group),
     CALL(fcntl),
     CALL(fstat),
+    CALL(flock),
     CALL(fstatfs),
     CALL(ftruncate),
     CALL(futex),

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+import CLinux
+
+/// Where a Unix socket is: bytes, as the kernel has them, which need be no UTF-8. One that begins with @ or with a zero byte is the name of
+/// an abstract socket, which is in no folder; the rest of the bytes is the name.
+struct SocketPath {
+    let bytes: [UInt8]
+
+    init(_ path: String) {
+        bytes = Array(path.utf8)
+    }
+
+    init(_ path: UnsafePointer<CChar>) {
+        // SAFETY: a C string has as many bytes as strlen says.
+        bytes = Array(UnsafeRawBufferPointer(start: path, count: strlen(path)))
+    }
+
+    var isAbstract: Bool { bytes.first == UInt8(ascii: "@") || bytes.first == 0 }
+
+    /// For people. What is no UTF-8 shows as U+FFFD.
+    var text: String {
+        var shown = bytes
+        if shown.first == 0 { shown[0] = UInt8(ascii: "@") }
+        return String(decoding: shown, as: UTF8.self)
+    }
+
+    /// The folder that a path is in.
+    var folder: SocketPath {
+        guard let slash = bytes.lastIndex(of: UInt8(ascii: "/")) else { return SocketPath(".") }
+        return SocketPath(bytes: Array(bytes[..<max(slash, 1)]))
+    }
+
+    private init(bytes: [UInt8]) {
+        self.bytes = bytes
+    }
+
+    func withCString<Result>(_ body: (UnsafePointer<CChar>) -> Result) -> Result {
+        (bytes + [0]).withUnsafeBufferPointer { bytes in
+            bytes.withMemoryRebound(to: CChar.self) { characters in
+                // SAFETY: it has one byte at least.
+                characters.baseAddress.map(body) ?? body("")
+            }
+        }
+    }
+
+    /// Throws EINVAL (it names nothing: it is empty, or has a zero byte in its midst), ENAMETOOLONG.
+    func makeAddress() throws(Errno) -> Socket.Address {
+        let isEmpty = bytes.count <= (isAbstract ? 1 : 0)
+        guard !isEmpty, isAbstract || !bytes.contains(0) else { throw Errno(EINVAL) }
+        var address = sockaddr_un()
+        let length = bytes.withUnsafeBytes { vhu_unix_address(&address, $0.baseAddress, $0.count, isAbstract) }
+        guard length > 0 else { throw Errno(ENAMETOOLONG) }
+        return Socket.Address(raw: address, length: length)
+    }
+}
