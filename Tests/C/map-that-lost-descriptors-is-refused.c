@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * Where this process has no room for all descriptors of a message, the kernel drops those that do not fit. Such a MAP is refused with EMFILE,
- * even if as many arrived as it should have, such an UNMAP too, and those that arrived are closed.
+ * even if as many arrived as it should have, such an UNMAP too, and those that arrived are closed. Such a request of another kind reaches no
+ * callback: it may need the descriptors that are lost.
  */
 /* valgrind: no (it has limits of its own in place of RLIMIT_NOFILE) */
 #include "rig.h"
 
 #include <sys/resource.h>
+
+enum { VRING_HOST_NOTIFIER = 3 };
 
 static rig r;
 
@@ -46,6 +49,17 @@ static void facts(uint32_t request, const VhostUserMMap *m, int sent, int room, 
     same_still_at(__FILE__, __LINE__, &r, before);
 }
 
+static int taken;
+
+static int take(vhushmem_frontend *frontend, const vhushmem_other_request *request, void *user_data)
+{
+    (void)frontend;
+    (void)request;
+    (void)user_data;
+    taken++;
+    return 0;
+}
+
 int main(void)
 {
     rig_open(&r, 16 * PAGE, NULL);
@@ -56,6 +70,12 @@ int main(void)
     facts(MAP, &map, 3, 1, -EMFILE);
     facts(MAP, &map, 2, 2, -EINVAL);
     facts(UNMAP, &unmap, 1, 0, -EMFILE);
+    ok(vhushmem_frontend_set_request_callback(r.frontend, take, NULL, NULL));
+    facts(VRING_HOST_NOTIFIER, &map, 1, 0, -EMFILE);
+    facts(VRING_HOST_NOTIFIER, &map, 3, 2, -EMFILE);
+    EQ(taken, 0);
+    facts(VRING_HOST_NOTIFIER, &map, 2, 2, 0);
+    EQ(taken, 1);
     rig_still_works(&r);
     rig_close(&r);
     return 0;
