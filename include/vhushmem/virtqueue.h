@@ -28,7 +28,7 @@
  * did what can't be is BROKEN: nothing of it is touched until the front-end has stopped it and set it up again. A chain with a buffer that
  * lies where the front-end has told of no memory, or that is to be written where memory may only be read, can be the driver's right: a guest
  * may use what the device has mapped into a shared memory region as a buffer. Such a chain goes back to the driver with no bytes written, and
- * vhushmem_backend_pop takes the next one. A front-end that tells of its mappings (vhushmem_frontend_share_region in queue.h) has these
+ * vhushmem_backend_pop takes the next one. A front-end that tells of its mappings (vhushmem_frontend_share_mapping in queue.h) has these
  * buffers served. A buffer that goes over the edge of what was told, or begins right behind it, breaks the queue. What stands in a
  * chain's memory is the device's to check; the guest may change it at any moment, so copy it first and look at the copy.
  *
