@@ -34,7 +34,6 @@ typedef struct hostile_case {
     int (*act)(arena *a, const void *with); /* NULL: the handshake is the case */
     const void *with;
     void (*prepare)(arena *a, const void *with);
-    const victim_habits *habits; /* of the victim's program; NULL: none */
 } hostile_case;
 
 /* Of the hostile back-end's front-end. Only cases that are to end by a time limit have one that can be reached. */
@@ -173,9 +172,6 @@ static inline void open_arena(arena *a, const hostile_case *c)
     CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, control) == 0);
     CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, hostile) == 0);
     CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, good) == 0);
-    if (c->habits != NULL) {
-        habits = *c->habits;
-    }
     a->victim = fork();
     CHECK(a->victim >= 0);
     if (a->victim == 0) {

@@ -446,32 +446,54 @@ static int truncates_beneath(arena *a, const void *with)
     return 0;
 }
 
-static const hostile_case cases[] = {
-    {"maps while callbacks call back", 0, flooded_while_it_calls, NULL, has_status, &calling_back},
-    {"it leaves while callbacks call back", ENDED, flooded_while_it_calls, (void *)1, has_status, &calling_back},
-    {"calls wait, and the reply is another's", ENDED, while_calls_wait, (void *)0, answers_so, &asking},
-    {"calls wait, and the reply is none", ENDED, while_calls_wait, (void *)1, answers_so, &asking},
-    {"calls wait, and the reply is empty", ENDED, while_calls_wait, (void *)2, answers_so, &asking},
-    {"calls wait, and the reply is long", ENDED, while_calls_wait, (void *)3, answers_so, &asking},
-    {"calls wait, and the reply has descriptors", ENDED, while_calls_wait, (void *)4, answers_so, &asking},
-    {"calls wait, and there are three replies", ENDED, while_calls_wait, (void *)5, answers_so, &asking},
-    {"calls wait, and half a reply comes", ENDED, while_calls_wait, (void *)6, answers_so, &asking},
-    {"calls wait, and nothing comes", ENDED, while_calls_wait, (void *)7, answers_so, &asking},
-    {"calls wait, and it leaves", ENDED, while_calls_wait, (void *)8, answers_so, &asking},
-    {"calls without end that nobody acknowledges", ENDED, calls_without_end, NULL, no_acknowledgements, &asking},
-    {"calls without end that nobody reads", ENDED, calls_without_end, (void *)1, no_acknowledgements, &asking},
-    {"it comes back and leaves at each request", 0, leaves_everywhere, NULL, NULL, &returns},
-    {"a socket that lingers behind the file", -EINVAL, sockets_behind, (void *)2, NULL, NULL},
-    {"seven sockets that linger behind the file", -EINVAL, sockets_behind, (void *)8, NULL, NULL},
-    {"eight sockets that linger behind the file", -EINVAL, sockets_behind, (void *)9, NULL, NULL},
-    {"files that change beneath a guest", 0, truncates_beneath, NULL, NULL, &with_a_guest},
+static const hostile_case while_calling_back[] = {
+    {"maps while callbacks call back", 0, flooded_while_it_calls, NULL, has_status},
+    {"it leaves while callbacks call back", ENDED, flooded_while_it_calls, (void *)1, has_status},
+};
+
+static const hostile_case while_asking[] = {
+    {"calls wait, and the reply is another's", ENDED, while_calls_wait, (void *)0, answers_so},
+    {"calls wait, and the reply is none", ENDED, while_calls_wait, (void *)1, answers_so},
+    {"calls wait, and the reply is empty", ENDED, while_calls_wait, (void *)2, answers_so},
+    {"calls wait, and the reply is long", ENDED, while_calls_wait, (void *)3, answers_so},
+    {"calls wait, and the reply has descriptors", ENDED, while_calls_wait, (void *)4, answers_so},
+    {"calls wait, and there are three replies", ENDED, while_calls_wait, (void *)5, answers_so},
+    {"calls wait, and half a reply comes", ENDED, while_calls_wait, (void *)6, answers_so},
+    {"calls wait, and nothing comes", ENDED, while_calls_wait, (void *)7, answers_so},
+    {"calls wait, and it leaves", ENDED, while_calls_wait, (void *)8, answers_so},
+    {"calls without end that nobody acknowledges", ENDED, calls_without_end, NULL, no_acknowledgements},
+    {"calls without end that nobody reads", ENDED, calls_without_end, (void *)1, no_acknowledgements},
+};
+
+static const hostile_case on_the_way_back[] = {
+    {"it comes back and leaves at each request", 0, leaves_everywhere, NULL, NULL},
+};
+
+static const hostile_case without_habits[] = {
+    {"a socket that lingers behind the file", -EINVAL, sockets_behind, (void *)2, NULL},
+    {"seven sockets that linger behind the file", -EINVAL, sockets_behind, (void *)8, NULL},
+    {"eight sockets that linger behind the file", -EINVAL, sockets_behind, (void *)9, NULL},
+};
+
+static const hostile_case beside_a_guest[] = {
+    {"files that change beneath a guest", 0, truncates_beneath, NULL, NULL},
 };
 
 int main(void)
 {
     snprintf(way_back, sizeof(way_back), "/tmp/vhushmem-hostile-%d", (int)getpid());
-    CASES_BEGIN(G_N_ELEMENTS(cases));
-    run_cases(cases, G_N_ELEMENTS(cases));
+    CASES_BEGIN(G_N_ELEMENTS(while_calling_back) + G_N_ELEMENTS(while_asking) + G_N_ELEMENTS(on_the_way_back) +
+                G_N_ELEMENTS(without_habits) + G_N_ELEMENTS(beside_a_guest));
+    habits = calling_back;
+    run_cases(while_calling_back, G_N_ELEMENTS(while_calling_back));
+    habits = asking;
+    run_cases(while_asking, G_N_ELEMENTS(while_asking));
+    habits = returns;
+    run_cases(on_the_way_back, G_N_ELEMENTS(on_the_way_back));
+    habits = (victim_habits){0};
+    run_cases(without_habits, G_N_ELEMENTS(without_habits));
+    habits = with_a_guest;
+    run_cases(beside_a_guest, G_N_ELEMENTS(beside_a_guest));
     unlink(way_back);
     return failures != 0;
 }
