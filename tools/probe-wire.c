@@ -247,7 +247,10 @@ static int listen_at(int fd, const struct sockaddr_un *address, int length)
 {
     int rc = bind(fd, (const struct sockaddr *)address, (socklen_t)length);
 
-    if (rc < 0 && errno == EADDRINUSE && is_stale(address, length)) {
+    if (rc < 0 && errno == EADDRINUSE) {
+        if (!is_stale(address, length)) {
+            return -EADDRINUSE;
+        }
         char *folder = g_path_get_dirname(address->sun_path);
         int lock = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
