@@ -9,12 +9,15 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/aio_abi.h>
 #include <linux/stat.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <signal.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -23,6 +26,8 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/personality.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
@@ -55,6 +60,7 @@ const char *strerrordesc_np(int error);
 #define F_SEAL_GROW 0x0004
 #define F_SEAL_WRITE 0x0008
 #endif
+#define VHU_SCM_PIDFD 4 /* missing from older headers */
 #ifndef RWF_NOWAIT
 #define RWF_NOWAIT 8
 #endif
@@ -138,12 +144,39 @@ static inline ssize_t vhu_read_count(int fd)
     uint64_t count;
     struct iovec all = {.iov_base = &count, .iov_len = sizeof(count)};
     ssize_t result = preadv2(fd, &all, 1, -1, RWF_NOWAIT);
-    if (result < 0 && (errno == EOPNOTSUPP || errno == ENOSYS)) { /* before Linux 5.8 */
+    if (result < 0 && errno == ENOSYS) { /* a filter's answer; the eventfds of Linux 5.8 and later know this */
         struct pollfd target = {.fd = fd, .events = POLLIN};
         if (poll(&target, 1, 0) == 1 && target.revents == POLLIN) {
             return read(fd, &count, sizeof(count));
         }
         errno = EAGAIN;
+    }
+    return result;
+}
+
+/* ---- signals of the kernel's (System/EventSignal.swift alone uses them) ---- */
+
+static inline int vhu_signal_setup(unsigned long *context)
+{
+    enum { AT_ONCE = 64 };
+    return (int)syscall(SYS_io_setup, AT_ONCE, context);
+}
+static inline int vhu_signal_end(unsigned long context) { return (int)syscall(SYS_io_destroy, context); }
+/* Has the kernel signal an eventfd: when a read of no bytes is done, which it is at once. EINVAL, EBADF: it is no eventfd. */
+static inline int vhu_signal(unsigned long context, int fd)
+{
+    struct iocb read_nothing, *operation = &read_nothing;
+    memset(&read_nothing, 0, sizeof(read_nothing));
+    read_nothing.aio_lio_opcode = IOCB_CMD_PREAD;
+    read_nothing.aio_fildes = (uint32_t)fd;
+    read_nothing.aio_flags = IOCB_FLAG_RESFD;
+    read_nothing.aio_resfd = (uint32_t)fd;
+    int result = (int)syscall(SYS_io_submit, context, 1, &operation);
+    if (result < 0 && errno == EAGAIN) { /* what the reads came to is to be taken now and then */
+        struct io_event results[64];
+        struct timespec now = {0, 0};
+        while (syscall(SYS_io_getevents, context, 0, 64, results, &now) == 64) {}
+        result = (int)syscall(SYS_io_submit, context, 1, &operation);
     }
     return result;
 }
@@ -190,7 +223,24 @@ static inline int vhu_statx_cached(int fd, struct vhu_file_status *status)
     status->on_block_device = all.stx_dev_major != 0;
     return 0;
 }
+/* Bytes that a file has in memory or on its disk, or -1. */
+static inline int64_t vhu_allocated(int fd)
+{
+    struct statx all;
+    if (syscall(SYS_statx, fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_BLOCKS, &all) != 0) {
+        return -1;
+    }
+    return all.stx_blocks < INT64_MAX >> 9 ? (int64_t)(all.stx_blocks << 9) : INT64_MAX;
+}
 static inline bool vhu_is_socket(uint32_t mode) { return S_ISSOCK(mode); }
+static inline int vhu_is_eventfd(int fd)
+{
+    static const char name[] = "anon_inode:[eventfd]";
+    char path[32], target[sizeof(name)];
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+    ssize_t length = readlink(path, target, sizeof(target));
+    return length < 0 ? -1 : length == sizeof(name) - 1 && memcmp(target, name, sizeof(name) - 1) == 0;
+}
 static inline bool vhu_is_anonymous(uint32_t mode) { return (mode & S_IFMT) == 0; }
 
 #define VHU_HUGETLBFS_MAGIC 0x958458f6
@@ -255,13 +305,29 @@ static inline int vhu_set_personality(int persona) { return personality((unsigne
 
 /* ---- sockets ---- */
 
-/* As many as a message may carry, and one more to notice when there are more. */
 #define VHU_MAX_FDS 8
-#define VHU_CONTROL_SPACE (CMSG_SPACE(sizeof(int) * (VHU_MAX_FDS + 1)))
+/*
+ * As many as the kernel lets a message carry. What there is no room for the kernel closes at once, in the thread that receives. Besides
+ * them there may be what the options SO_PASSCRED, SO_PASSPIDFD and SO_PASSSEC of a socket add, which somebody else has made.
+ */
+#define VHU_MOST_FDS 253
+#define VHU_CONTROL_SPACE 2048
+
+/* What comes besides descriptors. The one of SO_PASSPIDFD is the kernel's own, or a negative errno; closing it waits for nobody. */
+__attribute__((noinline)) static void vhu_drop_control(const struct cmsghdr *c)
+{
+    int fd;
+    if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == VHU_SCM_PIDFD && c->cmsg_len >= CMSG_LEN(sizeof(fd))) {
+        memcpy(&fd, CMSG_DATA(c), sizeof(fd));
+        if (fd >= 0) {
+            close(fd);
+        }
+    }
+}
 
 /*
- * One recvmsg, never waiting. Returns what recvmsg returned; *count receives how many descriptors came (at most VHU_MAX_FDS + 1,
- * stored in fds), *truncated whether some were lost.
+ * One recvmsg, never waiting. Returns what recvmsg returned; *count receives how many descriptors came (at most VHU_MOST_FDS, stored in
+ * fds), *truncated whether some were lost.
  */
 static inline ssize_t vhu_recvmsg(int socket, void *bytes, size_t capacity, int *fds, int *count, bool *truncated)
 {
@@ -281,19 +347,20 @@ static inline ssize_t vhu_recvmsg(int socket, void *bytes, size_t capacity, int 
     *truncated = (message.msg_flags & MSG_CTRUNC) != 0;
     for (struct cmsghdr *c = CMSG_FIRSTHDR(&message); c != NULL; c = CMSG_NXTHDR(&message, c)) {
         if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS) {
+            vhu_drop_control(c);
             continue;
         }
         size_t n = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-        for (size_t i = 0; i < n; i++) {
-            int fd;
-            memcpy(&fd, CMSG_DATA(c) + i * sizeof(int), sizeof(int));
-            if (*count <= VHU_MAX_FDS) {
-                fds[(*count)++] = fd;
-            } else {
-                close(fd);
-                *truncated = true;
-            }
+        if (n == 1 && *count == 0) { /* as a rule */
+            memcpy(fds, CMSG_DATA(c), sizeof(int));
+            *count = 1;
+            continue;
         }
+        if (n > (size_t)(VHU_MOST_FDS - *count)) { /* which the kernel does not do */
+            n = (size_t)(VHU_MOST_FDS - *count);
+        }
+        memcpy(fds + *count, CMSG_DATA(c), n * sizeof(int));
+        *count += (int)n;
     }
     return got;
 }
@@ -302,7 +369,7 @@ static inline ssize_t vhu_recvmsg(int socket, void *bytes, size_t capacity, int 
 static inline ssize_t vhu_sendmsg(int socket, const void *bytes, size_t length, const int *fds, int count)
 {
     union {
-        char bytes[VHU_CONTROL_SPACE];
+        char bytes[CMSG_SPACE(sizeof(int) * VHU_MAX_FDS)];
         struct cmsghdr align;
     } control;
     struct iovec iov = {.iov_base = (void *)bytes, .iov_len = length};
@@ -364,10 +431,11 @@ static inline int vhu_socket_option(int fd, int option)
     socklen_t length = sizeof(value);
     return getsockopt(fd, SOL_SOCKET, option, &value, &length) == 0 ? value : -errno;
 }
-static inline int vhu_stop_lingering(int fd)
+/* What is sent with MSG_OOB comes where it was sent: otherwise the kernel drops it in the thread that receives, with its descriptors. */
+static inline int vhu_take_out_of_band(int fd)
 {
-    struct linger off = {.l_onoff = 0, .l_linger = 0};
-    return setsockopt(fd, SOL_SOCKET, SO_LINGER, &off, sizeof(off));
+    int on = 1;
+    return setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &on, sizeof(on));
 }
 /* Somebody is at the other end of the socket, or was. */
 static inline bool vhu_is_connected(int fd)
@@ -376,6 +444,14 @@ static inline bool vhu_is_connected(int fd)
     socklen_t length = sizeof(address);
     return getpeername(fd, (struct sockaddr *)&address, &length) == 0;
 }
+/* Messages that bring descriptors fail at the sender. */
+static inline int vhu_refuse_descriptors(int fd)
+{
+    enum { PASSRIGHTS = 83 }; /* SO_PASSRIGHTS, missing from older headers */
+    int off = 0;
+    return setsockopt(fd, SOL_SOCKET, PASSRIGHTS, &off, sizeof(off));
+}
+static inline int vhu_shutdown(int fd) { return shutdown(fd, SHUT_RDWR); }
 /* How many bytes wait to be read. */
 static inline int vhu_readable_bytes(int fd)
 {
@@ -420,6 +496,47 @@ static inline uint64_t vhu_monotonic_microseconds(void)
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
     return (uint64_t)now.tv_sec * 1000000u + (uint64_t)now.tv_nsec / 1000u;
+}
+
+/* ---- threads (System/Closer.swift alone uses them) ---- */
+
+/* A thread that nobody joins, with a small stack and every signal blocked. -1: errno says why not. */
+static inline int vhu_start_thread(void *(*run)(void *))
+{
+    enum { STACK = 128 << 10 };
+    pthread_attr_t attributes;
+    pthread_t thread;
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_attr_init(&attributes);
+    pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    pthread_attr_setstacksize(&attributes, STACK);
+    int error = pthread_create(&thread, &attributes, run, NULL);
+    if (error == EINVAL) { /* the program has more thread-local memory than that */
+        pthread_attr_destroy(&attributes);
+        pthread_attr_init(&attributes);
+        pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+        error = pthread_create(&thread, &attributes, run, NULL);
+    }
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    pthread_attr_destroy(&attributes);
+    errno = error;
+    return error == 0 ? 0 : -1;
+}
+/* How many descriptors this process may have open, or -1. */
+static inline int64_t vhu_open_files_limit(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0) {
+        return -1;
+    }
+    return limit.rlim_cur < INT64_MAX ? (int64_t)limit.rlim_cur : INT64_MAX;
+}
+static inline void vhu_name_thread(const char *name) { prctl(PR_SET_NAME, name); }
+static inline void vhu_at_fork(void (*prepare)(void), void (*parent)(void), void (*child)(void))
+{
+    pthread_atfork(prepare, parent, child);
 }
 
 /* ---- what a thread has open (Series/MemoryTransaction.swift alone uses it) ---- */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The library starts no thread, installs no signal handler, and no descriptor of its own survives an exec. */
+/* The library starts no thread until a peer sends what may wait, installs no signal handler, and no descriptor of its own survives an exec. */
 #include "rig.h"
 
 #include <signal.h>
@@ -37,6 +37,15 @@ int main(void)
     rig_still_works(&r);
 
     EQ(thread_count(), threads + 1); /* the peer's */
+    /* The close of a socket may wait: a thread does it, and is gone again. */
+    int pair[2];
+    CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == 0);
+    refused(wire_map(&r, 0, pair[0], 0, 0, PAGE, 0), -ENODEV);
+    close(pair[0]);
+    char byte;
+    EQ(recv(pair[1], &byte, 1, 0), 0);
+    close(pair[1]);
+    STEP_UNTIL(thread_count() == threads + 1, usleep(1000));
     for (int s = 1; s < 65; s++) {
         memset(&after, 0, sizeof(after));
         sigaction(s, NULL, &after);

@@ -9,8 +9,8 @@ import Testing
     #if DEBUG
         @Test func tokenOfAnotherDeviceEndsTheProcess() async {
             await #expect(processExitsWith: .failure) {
-                let one = DeviceState(quota: Quota())
-                let other = DeviceState(quota: Quota())
+                let one = DeviceState(DeviceOptions())
+                let other = DeviceState(DeviceOptions())
                 other.lock.withLock { held in other.quota[held].add(1) }
                 one.lock.withLock { held in other.quota[held].add(1) }
             }
@@ -18,7 +18,7 @@ import Testing
     #endif
 
     @Test func tokenOfTheSameLockServesAllThatItGuards() {
-        let device = DeviceState(quota: Quota())
+        let device = DeviceState(DeviceOptions())
         for _ in 0..<2 {
             device.lock.withLock { held in
                 device.quota[held].add(1)

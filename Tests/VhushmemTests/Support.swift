@@ -2,6 +2,7 @@
 
 import CLinux
 import Glibc
+import Synchronization
 import Testing
 
 @testable import Vhushmem
@@ -44,6 +45,14 @@ func openFile(_ path: String, _ flags: Int32, _ mode: mode_t = 0) -> Int32 {
 /// fcntl(F_ADD_SEALS).
 func addSeals(_ fd: Int32, _ seals: Int32) -> Int32 {
     vhu_fcntl_add_seals(fd, seals)
+}
+
+/// Waits until what peers have sent is closed: the library does that in a thread where it may wait.
+func waitForCloses() {
+    for _ in 0..<10_000 where Closer.pending.load(ordering: .relaxed) > 0 {
+        Closer.goOn()
+        usleep(1000)
+    }
 }
 
 func isClosedOnExec(_ fd: Int32) -> Bool {

@@ -51,11 +51,11 @@ enum {
 
 /** flags of a region. */
 enum {
-    VHUSHMEM_REGION_POPULATE = 1 << 0, /**< fault the pages of each mapping in while it is made (MAP_POPULATE) */
+    VHUSHMEM_REGION_POPULATE = 1 << 0, /**< fault the pages of each mapping in while it is made, up to populate_max */
     VHUSHMEM_REGION_HUGEPAGE = 1 << 1, /**< ask for transparent huge pages in each mapping (MADV_HUGEPAGE) */
     VHUSHMEM_REGION_KEEP_FDS = 1 << 2, /**< keep a descriptor of each mapping's file, so that the mapping can be shared
                                             (vhushmem_frontend_share_mapping) and made again later (vhushmem_mapping_dup_fd);
-                                            without one left, a map ends with EMFILE */
+                                            without one left, a map ends with EMFILE, beyond the quota (max_kept_fds in device.h) with ENOSPC */
     VHUSHMEM_REGION_REPLACE =
         1 << 3, /**< a map whose range is exactly that of one live mapping takes its place, in one step: nobody
                                             sees a hole or zeros in between, and a map that is refused leaves the old one as it was.
@@ -78,6 +78,8 @@ typedef struct vhushmem_region_options {
     uint32_t reserved;     /**< 0 */
     uint64_t max_mappings; /**< live mappings; 0: no limit but the device's */
     uint64_t max_bytes;    /**< mapped bytes (whole pages); 0: no limit but the region's size */
+    uint64_t
+        populate_max; /**< with VHUSHMEM_REGION_POPULATE: bytes of each mapping that are faulted in, from its beginning on; 0: 16 MiB */
 } vhushmem_region_options;
 
 /**
@@ -113,7 +115,8 @@ VHUSHMEM_API int vhushmem_process_budget_set(uint64_t max_mappings, uint64_t res
  * @param options  NULL for the defaults; read during the call only.
  * @param errp     receives the error.
  * @returns the region, borrowed: the device owns it (take a reference to keep it longer); or NULL: EINVAL (size or an option is
- *          wrong), EEXIST (the device has a region with this id), ENOMEM (the address space can't hold the window).
+ *          wrong), EEXIST (the device has a region with this id), ENOSPC (the quota of addresses, vhushmem_device_options.max_address_space),
+ *          ENOMEM (the address space can't hold the window).
  * Thread rule: any thread.  Since: 0.1
  */
 VHUSHMEM_API vhushmem_region *vhushmem_region_new(vhushmem_device *device, uint8_t shmid, uint64_t size,
@@ -176,6 +179,9 @@ VHUSHMEM_API uint64_t vhushmem_region_mapped_bytes(vhushmem_region *region);
  *
  * The mapping is shared with the file, never executable, and left out of core dumps (those that a front-end serves, when its dispatch
  * returns). A memfd that is sealed against writing is mapped read-only and private, which shows the same bytes.
+ *
+ * How long it takes is the kernel's to say, and whoever has the file has a part in it: each mapping of the file elsewhere costs time (600 ms for
+ * 720,000 of them, of a file into which holes are punched), and so do pages that are populated. docs/security.md says what bounds it.
  *
  * @param fd          borrowed during the call; the mapping needs no descriptor afterwards.
  * @param fd_offset   first byte in the file; a multiple of the page size (of the huge page size for a hugetlb file).

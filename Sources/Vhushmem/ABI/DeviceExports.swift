@@ -14,6 +14,8 @@ extension DeviceOptions {
         guard given.reserved == 0 else { throw ShmemError(EINVAL, "vhushmem_device_options.reserved is not 0") }
         maximumMappings = given.max_mappings
         maximumBytes = given.max_bytes
+        if given.max_kept_fds != 0 { maximumKeptFiles = given.max_kept_fds }
+        if given.max_address_space != 0 { maximumAddressSpace = given.max_address_space }
     }
 }
 

@@ -41,6 +41,7 @@ extension RegionOptions {
         isLeftOutOfForks = given.flags & dontFork != 0
         maximumMappings = given.max_mappings
         maximumBytes = given.max_bytes
+        if given.populate_max != 0 { maximumPopulated = given.populate_max }
     }
 }
 

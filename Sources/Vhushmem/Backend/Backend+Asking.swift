@@ -174,7 +174,8 @@ extension Backend {
     /// Waits for the channel, and serves the front-end meanwhile: it may be waiting for a reply of ours before it looks at what we
     /// ask, as QEMU does. Not from within such a reply, whose turn comes first.
     private func wait(for channel: MessageStream, _ events: Int32, until deadline: UInt64) throws(Errno) {
-        let main = work.contains(.serving) || self.events.isFull ? nil : connection?.main
+        let isHeldUp = self.events.isFull || connection?.main.isHeldUp == true
+        let main = work.contains(.serving) || isHeldUp ? nil : connection?.main
         // Looked at each time: a front-end that always has something else to say gains no time by that.
         guard Clock.now() < deadline else {
             // What became of the request is not known, and a late answer would be taken for the next one's.
@@ -184,11 +185,14 @@ extension Backend {
             serveOne()
         } else {
             let wanted = main?.hasUnsent == true ? POLLOUT : POLLIN
+            // One that is held up is looked at again and again.
+            let isHeldUp = channel.isHeldUp || connection?.main.isHeldUp == true
+            let until = isHeldUp ? min(deadline, Clock.now() &+ MessageStream.pause) : deadline
             let ready = try Readiness.which(
-                (channel.fd, Int16(events)), (main?.fd ?? -1, Int16(wanted)), until: deadline)
+                (channel.isHeldUp ? -1 : channel.fd, Int16(events)), (main?.fd ?? -1, Int16(wanted)), until: until)
             // An answer that is there counts, though the front-end may have left behind it.
             if ready.contains(.first) { return }
-            if main != nil, !ready.isEmpty { serveOne() }
+            if !ready.isEmpty || isHeldUp { serveOne() }
         }
         // The front-end may be gone, or a callback may have ended the connection.
         guard connection?.channel === channel else { throw Errno(ECONNRESET) }

@@ -62,6 +62,7 @@ extension Backend {
     }
 
     private func talk(through socket: consuming FileDescriptor) {
-        move(to: .connected(BackendConnection(socket, configSize: options.configSize)))
+        EventSignal.prepare()
+        move(to: .connected(BackendConnection(socket, configSize: options.configSize, closes: closes)))
     }
 }

@@ -26,6 +26,14 @@ enum BackendAnswer {
         }
     }
 
+    /// The files that came with the request are mapped now.
+    func isMapped(_ request: FrontendRequest) -> Bool {
+        switch (request, self) {
+        case (.setMemTable, .done), (.addMemReg, .done), (.setInflightFd, .done), (.setLogBase, .value): true
+        default: false
+        }
+    }
+
     /// Of a handler: 0, or a negative errno. What is neither can't be told, and is EIO as on the back-end channel.
     init(result: Int32) {
         if result == 0 {
@@ -63,6 +71,8 @@ extension Backend {
         {
             answer = self.answer(request, payload, connection)
         }
+        // Memory that was mapped does not go with its descriptors.
+        if answer.isMapped(request) { main.releaseDescriptors(.mapped) }
         // A callback may have ended the connection meanwhile.
         guard self.connection === connection else { return false }
         switch answer {
@@ -225,7 +235,8 @@ extension Backend {
         else { return .malformed }
         // What the one before was asked has no answer any more.
         closeChannel(connection, Errno(ENOTCONN))
-        connection.channel = MessageStream(socket: socket, capacity: 256, timeout: UInt64(options.answerTimeout) &* 1000)
+        connection.channel = MessageStream(
+            socket: socket, capacity: 256, timeout: UInt64(options.answerTimeout) &* 1000, account: closes)
         return .done
     }
 

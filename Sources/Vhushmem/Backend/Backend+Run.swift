@@ -20,7 +20,9 @@ extension Backend {
             let main = connection.main
             // A loop inside a callback finds nothing to do while a message is under way, nor while too many events wait.
             if !work.contains(.serving), !events.isFull {
-                targets.first = .init(fd: main.fd, events: Int16(main.hasUnsent ? POLLOUT : POLLIN))
+                if main.hasUnsent || !main.isHeldUp {
+                    targets.first = .init(fd: main.fd, events: Int16(main.hasUnsent ? POLLOUT : POLLIN))
+                }
                 // While replies wait nothing is read, so nothing that waits to be read is something to do.
                 if !main.hasUnsent { targets.deadline = main.hasBufferedMessage ? 0 : main.deadline }
             }
@@ -54,7 +56,8 @@ extension Backend {
         }
         if connection == nil { accept() }
         var taken: Int32 = 0
-        while taken < Backend.messagesPerDispatch, serveOne() { taken &+= 1 }
+        var turn = Turn()
+        while taken < Backend.messagesPerDispatch, !turn.isOver(after: taken), serveOne() { taken &+= 1 }
         // After the messages: a kick is for queues as they are now.
         if connection != nil, !events.isTelling {
             pollQueues()

@@ -36,6 +36,8 @@ public final class Backend: Pollable {
     var polling = QueuePolling()
     var acceptor: Acceptor?
     var loops = SessionLoops()
+    /// What front-ends have sent and is to be closed.
+    let closes = CloseAccount()
 
     /// Whether there is a front-end.
     enum Phase {

@@ -37,9 +37,10 @@ final class BackendConnection {
     /// when the connection has ended.
     private(set) var alarm: Alarm?
 
-    init(_ socket: consuming FileDescriptor, configSize: UInt32) {
+    init(_ socket: consuming FileDescriptor, configSize: UInt32, closes: CloseAccount) {
         let capacity = max(BackendConnection.capacity, MessageHeader.size &+ ConfigAccess.size &+ Int(configSize))
-        main = MessageStream(socket: socket, capacity: capacity, timeout: BackendConnection.messageTimeout)
+        main = MessageStream(
+            socket: socket, capacity: capacity, timeout: BackendConnection.messageTimeout, account: closes)
     }
 
     /// All that was said about the device goes; what was said about messages stays.

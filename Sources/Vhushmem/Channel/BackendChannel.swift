@@ -35,7 +35,8 @@ final class BackendChannel {
     init(
         socket: consuming FileDescriptor, device: Device, messageTimeout: UInt64, counters: RequestCounters = RequestCounters()
     ) {
-        stream = MessageStream(socket: socket, capacity: BackendChannel.capacity, timeout: messageTimeout)
+        stream = MessageStream(
+            socket: socket, capacity: BackendChannel.capacity, timeout: messageTimeout, account: device.state.closes)
         self.device = device
         self.counters = counters
     }
@@ -43,7 +44,7 @@ final class BackendChannel {
     var pollTarget: PollTargets.Target? {
         // While an answer is owed nothing is watched, or a closed channel would wake the loop without end. While a request is carried out
         // nothing is watched either: a loop inside a listener could not serve it.
-        if unanswered != nil || isCarryingOut { return nil }
+        if unanswered != nil || isCarryingOut || (stream.isHeldUp && !stream.hasUnsent) { return nil }
         // So long as an answer waits nothing is read: a back-end that reads no answers gets no further, and costs no memory.
         return PollTargets.Target(fd: stream.fd, events: Int16(stream.hasUnsent ? POLLOUT : POLLIN))
     }
@@ -85,7 +86,8 @@ final class BackendChannel {
             if mapsInDispatch > 1 { device.endBatch() }
             mapsInDispatch = 0
         }
-        while count < bound, !isClosed, unanswered == nil {
+        var turn = Turn()
+        while count < bound, !isClosed, unanswered == nil, !turn.isOver(after: count) {
             switch serveOne(reports, report) {
             case .stopped: return (count &+ 1, nil)
             case .idle: return (count, nil)
@@ -158,8 +160,8 @@ final class BackendChannel {
             failure = error
         }
         isCarryingOut = false
-        // A file that was mapped is no socket, so its close needs no care. (A map that is done has one descriptor, an unmap none.)
-        stream.releaseDescriptors(areMappable: failure == nil)
+        // A map that is done has one descriptor, an unmap none.
+        stream.releaseDescriptors(failure != nil ? .unknown : device.state.hasLocalFilesOnly ? .local : .mapped)
         var sending = MessageStream.Sending.done
         if header.needsReply, !isClosed { sending = answer(header.request, failure?.code ?? 0) }
         // Whether the answer could be sent or not, what was changed is complete.

@@ -29,18 +29,22 @@ final class Connection {
     /// Milliseconds.
     private let requestTimeout: UInt32
 
-    init(socket: consuming FileDescriptor, options: FrontendOptions) {
+    /// `closes`: of the device.
+    init(socket: consuming FileDescriptor, options: FrontendOptions, closes: CloseAccount) {
         // The longest message on the main socket is a memory table, or a large configuration space.
         let capacity = max(8192, MessageHeader.size &+ ConfigAccess.size &+ Int(options.maximumConfigSize))
-        main = MessageStream(socket: socket, capacity: capacity, timeout: UInt64(options.messageTimeout) &* 1000)
+        main = MessageStream(
+            socket: socket, capacity: capacity, timeout: UInt64(options.messageTimeout) &* 1000, account: closes)
         requestTimeout = options.requestTimeout
     }
 
     // MARK: What it waits for
 
-    var pollTarget: PollTargets.Target {
+    var pollTarget: PollTargets.Target? {
         let wantsToWrite = (blockedUntil != nil && retryAt == nil) || main.hasUnsent
-        return PollTargets.Target(fd: main.fd, events: Int16(POLLIN | (wantsToWrite ? POLLOUT : 0)))
+        if main.isHeldUp, !wantsToWrite { return nil }
+        let events = (main.isHeldUp ? 0 : POLLIN) | (wantsToWrite ? POLLOUT : 0)
+        return PollTargets.Target(fd: main.fd, events: Int16(events))
     }
 
     /// Microseconds.
@@ -130,7 +134,8 @@ final class Connection {
     func read(while goesOn: () -> Bool) -> (taken: Int32, end: ShmemError?) {
         var taken: Int32 = 0
         if let at = retryAt, Clock.now() >= at { retryAt = nil }
-        while taken < Connection.mostInATurn, goesOn() {
+        var turn = Turn()
+        while taken < Connection.mostInATurn, !turn.isOver(after: taken), goesOn() {
             if main.hasUnsent, case .failed(let error) = main.flush() { return (taken, lost("writing", error)) }
             if blockedUntil != nil, retryAt == nil, let error = sendCalls() { return (taken, error) }
             switch main.receive() {

@@ -31,7 +31,7 @@ extension Frontend {
     }
 
     private func talk(through socket: consuming FileDescriptor) {
-        let connection = Connection(socket: socket, options: options)
+        let connection = Connection(socket: socket, options: options, closes: device.state.closes)
         history.counters.connections &+= 1
         move(to: .shakingHands(connection))
         shakeHands(on: connection)

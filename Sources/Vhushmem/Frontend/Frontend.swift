@@ -129,6 +129,7 @@ public final class Frontend {
                 setup.signals.append((call, SharedDescriptor(try Readiness.makeEventfd())))
             }
             loops.alarm = try device.state.useAlarm()
+            EventSignal.prepare()
             try open()
         } catch {
             setup.signals = []

@@ -21,6 +21,11 @@ public final class FrontendReply {
         }
     }
 
+    /// The same for who closes it as what a peer has sent.
+    func takeFile() -> FileDescriptor? {
+        descriptor.take()
+    }
+
     /// Gives the descriptor to the caller, to be closed by it; nil: none came, or it was taken before.
     public func takeDescriptor() -> Int32? {
         descriptor.take()?.release()

@@ -85,7 +85,8 @@ public struct InflightBook {
         }
         area = InflightArea(length: length, fileOffset: fileOffset, queues: queues, queueSize: queueSize)
         do throws(Errno) {
-            file = SharedDescriptor(try FileDescriptor.duplicate(fd))
+            // A back-end has made it.
+            file = SharedDescriptor(try FileDescriptor.duplicate(fd, of: CloseAccount()))
         } catch {
             throw ShmemError(error.code, "duplicating the file of requests in flight: \(Errno.text(error.code))")
         }
@@ -106,10 +107,10 @@ extension FrontendQuestion where Answer == InflightBook {
         return FrontendQuestion(
             request: .getInflightFd, payload: encoded(InflightArea.size, wanted.encode)
         ) { reply throws(ShmemError) in
-            guard let area = reply.payload.withUnsafeBytes({ InflightArea($0) }), let fd = reply.takeDescriptor() else {
+            guard let area = reply.payload.withUnsafeBytes({ InflightArea($0) }), let received = reply.takeFile() else {
                 throw ShmemError(EIO, "the back-end gives no area for requests in flight")
             }
-            let file = SharedDescriptor(FileDescriptor(owning: fd))
+            let file = SharedDescriptor(received)
             guard area.length > 0, area.queues == queues, area.queueSize == queueSize,
                 ByteRange(start: area.fileOffset, length: area.length) != nil
             else { throw ShmemError(EPROTO, "the back-end's area for requests in flight is not the one that was asked for") }

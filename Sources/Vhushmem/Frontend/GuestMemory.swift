@@ -61,7 +61,8 @@ public struct GuestMemory {
         let region = try MemoryTableRegion.checked(
             guestAddress: guestAddress, length: pages?.length ?? it.length, userAddress: UInt64(UInt(bitPattern: host)),
             fileOffset: it.fileOffset)
-        range = Range(region, mapping, try MemoryFile.make(mapping.fd))
+        // The file is the back-end's that had it mapped.
+        range = Range(region, mapping, try MemoryFile.make(mapping.fd, of: CloseAccount()))
     }
 
     /// Whether a back-end could map it. Throws EINVAL, EACCES.

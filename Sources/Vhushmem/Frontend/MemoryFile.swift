@@ -17,9 +17,9 @@ final class MemoryFile {
     }
 
     /// `fd` is duplicated. Throws EBADF, EMFILE.
-    static func make(_ fd: Int32) throws(ShmemError) -> MemoryFile {
+    static func make(_ fd: Int32, of account: CloseAccount? = nil) throws(ShmemError) -> MemoryFile {
         do throws(Errno) {
-            let descriptor = SharedDescriptor(try FileDescriptor.duplicate(fd))
+            let descriptor = SharedDescriptor(try FileDescriptor.duplicate(fd, of: account))
             return MemoryFile(descriptor, try FileStatus(of: fd))
         } catch {
             throw ShmemError(error.code, "looking at the descriptor of guest memory: \(Errno.text(error.code))")

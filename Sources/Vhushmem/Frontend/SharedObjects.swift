@@ -101,8 +101,8 @@ extension FrontendQuestion where Answer == SharedDescriptor {
         FrontendQuestion(
             request: .getSharedObject, payload: encoded(ObjectName.size, name.encode)
         ) { reply throws(ShmemError) in
-            guard let fd = reply.takeDescriptor() else { throw ShmemError(ENOENT, "the back-end has no such shared object") }
-            return SharedDescriptor(FileDescriptor(owning: fd))
+            guard let file = reply.takeFile() else { throw ShmemError(ENOENT, "the back-end has no such shared object") }
+            return SharedDescriptor(file)
         }
     }
 }

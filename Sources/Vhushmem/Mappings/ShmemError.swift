@@ -74,6 +74,9 @@ public struct ShmemError: Error, CustomStringConvertible {
         case sealed
         case shrinkable
         case quota(Quota.Shortage, of: StaticString)
+        case keptFiles(limit: UInt64)
+        case addressSpace(limit: UInt64)
+        case allAddressSpace(limit: UInt64)
         case processBudget(limit: Int)
         case kernelBudget
         case noFreeRange(size: UInt64)
@@ -161,6 +164,11 @@ extension ShmemError.Reason {
         case .quota(.mappings(let limit), let owner): return "the \(owner) has reached its quota of \(limit) mappings"
         case .quota(.bytes(let used, let limit), let owner):
             return "the \(owner) has \(hex(used)) bytes mapped of its quota of \(hex(limit))"
+        case .keptFiles(let limit):
+            return "as many descriptors are kept as may be, \(limit) (max_kept_fds, RLIMIT_NOFILE)"
+        case .addressSpace(let limit):
+            return "the device's windows may take \(hex(limit)) bytes of addresses (max_address_space)"
+        case .allAddressSpace(let limit): return "all windows together may take \(hex(limit)) bytes of addresses"
         case .kernelBudget: return "the kernel grants this process no more separate mappings (vm.max_map_count)"
         case .processBudget(let limit):
             return "the process has used up its budget of \(limit) separate mappings (vm.max_map_count)"

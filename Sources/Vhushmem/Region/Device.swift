@@ -26,7 +26,7 @@ public final class Device: @unchecked Sendable {
 
     /// A device without regions.
     public init(_ options: DeviceOptions = DeviceOptions()) {
-        state = DeviceState(quota: Quota(maximumMappings: options.maximumMappings, maximumBytes: options.maximumBytes))
+        state = DeviceState(options)
         addresses = .allocate(capacity: SharedMemoryConfig.maximumRegions)
         addresses.initialize(repeating: 0, count: SharedMemoryConfig.maximumRegions)
     }
@@ -42,7 +42,8 @@ public final class Device: @unchecked Sendable {
 
     /// Gives the device a region and reserves its window. `size`: bytes, a multiple of the page size.
     ///
-    /// Throws EINVAL (the size), EEXIST (there is a region with this id), ENOMEM (the address space can't hold the window).
+    /// Throws EINVAL (the size), EEXIST (there is a region with this id), ENOSPC (a quota of addresses), ENOMEM (the address space can't hold
+    /// the window).
     @discardableResult
     public func addRegion(id: UInt8, size: UInt64, options: RegionOptions = RegionOptions()) throws(ShmemError) -> Region {
         if region(id: id) != nil { throw ShmemError(EEXIST, .region(shmid: id, size: size), .exists) }

@@ -12,6 +12,8 @@ final class DeviceState {
     let lock = Lock<DeviceState>()
     var quota: Guarded<Quota>
     var undumped = Guarded(UndumpedRanges())
+    /// What its back-end has sent and is to be closed.
+    let closes = CloseAccount()
     /// Nothing is mapped any more once it is set.
     var isGone = Guarded(false)
     /// Raised when a mapping becomes broken. Once it is there it stays.
@@ -24,10 +26,20 @@ final class DeviceState {
     private let careTime = Atomic<UInt64>(0)
     /// How many regions have observers. As a rule none has, and who only wants to know that takes no lock.
     private let observedRegions = Atomic<Int>(0)
+    /// Some file that was mapped is neither in memory nor on a local disk: the close of such a file waits for others.
+    private let hasRemoteFiles = Atomic(false)
+    var hasLocalFilesOnly: Bool { !hasRemoteFiles.load(ordering: .relaxed) }
+    func noteRemoteFile() { hasRemoteFiles.store(true, ordering: .relaxed) }
     var isObserved: Bool { observedRegions.load(ordering: .relaxed) > 0 }
 
-    init(quota: Quota) {
-        self.quota = Guarded(quota)
+    /// Descriptors that its regions keep, and addresses that they take.
+    let keptFiles: SharedQuota
+    let addressSpace: SharedQuota
+
+    init(_ options: DeviceOptions) {
+        quota = Guarded(Quota(maximumMappings: options.maximumMappings, maximumBytes: options.maximumBytes))
+        keptFiles = SharedQuota(limit: options.maximumKeptFiles)
+        addressSpace = SharedQuota(limit: options.maximumAddressSpace)
     }
 
     /// A number that no mapping of the device had before.

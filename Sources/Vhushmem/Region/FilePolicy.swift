@@ -95,7 +95,8 @@ extension FilePolicy {
         // can write to it any more, a private mapping shows the same bytes, on all of them alike.
         let sharing = kind.seals & vhu_seal_write != 0 ? MAP_PRIVATE : MAP_SHARED
         return FilePlan(
-            protection: isWritable ? PROT_READ | PROT_WRITE : PROT_READ, flags: sharing | (populate ? MAP_POPULATE : 0),
+            protection: isWritable ? PROT_READ | PROT_WRITE : PROT_READ,
+            flags: sharing | (populate ? MAP_POPULATE : 0),
             fileOffset: Int(truncatingIfNeeded: request.fileOffset), pages: pages, pageSize: pageSize,
             canMapInPlace: kind.canMapInPlace,
             facts: MappingIdentity(

@@ -50,6 +50,8 @@ public final class Mapping: @unchecked Sendable {
     /// Where byte 0 is in this process while the mapping is live; 0 before and after. Read by any thread.
     private let host: Atomic<UInt>
     private let wasAdded: Atomic<Bool>
+    /// The descriptor counts for a quota: a region keeps it for a back-end.
+    private var share: KeptFile?
     private let isBroken = Atomic(false)
 
     /// Describes a mapping that is yet to be added. `fd` is duplicated; `offset`, `fileOffset` and `length` are bytes and are checked
@@ -62,14 +64,18 @@ public final class Mapping: @unchecked Sendable {
         try self.init(asked, fd: fd)
     }
 
-    init(_ asked: SharedMemoryMap, fd: Int32) throws(ShmemError) {
+    /// `account`: of the peer that has sent the file.
+    init(_ asked: SharedMemoryMap, fd: Int32, of account: CloseAccount = CloseAccount(), counted share: KeptFile? = nil)
+        throws(ShmemError)
+    {
         self.asked = asked
         host = Atomic(0)
         wasAdded = Atomic(false)
+        self.share = share
         // Before anything is thrown: Embedded Swift leaks an object whose initialiser gives up earlier.
         file = .init(nil)
         do throws(Errno) {
-            file = .init(try FileDescriptor.duplicate(fd))
+            file = .init(try FileDescriptor.duplicate(fd, of: account))
         } catch {
             throw ShmemError(error.code, asked.mapSubject, .system("duplicating the descriptor", error.code))
         }

@@ -78,11 +78,12 @@ extension Region {
         guard request.flags & ~SharedMemoryMap.readWrite == 0 else {
             throw ShmemError(EINVAL, request.mapSubject, .unknownFlags(request.flags))
         }
-        let plan = try options.filePolicy.plan(request, range, fd: fd, populate: options.populate)
+        let plan = try options.filePolicy.plan(
+            request, range, fd: fd, populate: options.populate && request.length <= options.maximumPopulated)
         let intent = MapIntent(request: request, fd: fd, plan: plan, options: how)
         var quick = Quick.notDone
         var refusal: ShmemError?
-        if plan.canMapInPlace, object == nil, !options.keepsFiles {
+        if plan.canMapInPlace, object == nil, options.isPlain {
             do throws(ShmemError) {
                 quick = try device.lock.withLock { held throws(ShmemError) in try placeAtOnce(intent, held) }
             } catch {

@@ -13,18 +13,31 @@ extension Region {
         if case .doneAndCensusDue = quick { return takeCensus() }
         var object = object
         if options.keepsFiles, object == nil { object = try keeper(of: intent.request, fd: intent.fd) }
+        if !intent.plan.isLocal { device.noteRemoteFile() }
         var afterwards = intent.plan.canMapInPlace ? try placeInPlace(intent, object, after: refusal) : .prepare
         if case .prepare = afterwards { afterwards = try placePrepared(intent, object) }
         if let object, !options.keepsFiles { object.letFileGo() }
+        if options.populate { populateBeginning(of: intent.plan) }
         guard case .conclude(let record, let old, let isWatched, let isCensusDue) = afterwards else { return }
         if isWatched { announce(record, inPlaceOf: old) }
         if let old { MappingWord(bits: old.word).release() }
         if isCensusDue { takeCensus() }
     }
 
+    /// What is too large to be populated as it is mapped is populated in part, with no lock held. A kernel before 5.14 can't.
+    private func populateBeginning(of plan: FilePlan) {
+        guard plan.flags & MAP_POPULATE == 0 else { return }
+        let length = min(plan.pages.length, options.maximumPopulated) & ~(Page.size &- 1)
+        guard length > 0 else { return }
+        // Should another thread have undone the mapping meanwhile, as much of what is there now is populated.
+        let start = window.baseAddress + Int(clamping: plan.pages.start)
+        try? MemoryCalls.advise(start, Int(clamping: length), vhu_madv_populate_read)
+    }
+
     /// The object of a mapping whose file is to be kept.
     private func keeper(of request: SharedMemoryMap, fd: Int32) throws(ShmemError) -> Mapping {
-        let mapping = try Mapping(request, fd: fd)
+        let share = try KeptFile.take(of: device.keptFiles, for: request)
+        let mapping = try Mapping(request, fd: fd, of: device.closes, counted: share)
         _ = mapping.claim()
         return mapping
     }

@@ -69,6 +69,18 @@ public final class Region: @unchecked Sendable {
         guard size.isMultiple(ofPage: Page.size) else {
             throw ShmemError(EINVAL, subject, .unalignedLength(pageSize: Page.size))
         }
+        try AddressSpace.take(size, of: device.addressSpace, for: subject)
+        do throws(ShmemError) {
+            return try reserve(subject, id: id, size: size, options: options, device: device)
+        } catch {
+            AddressSpace.give(size, of: device.addressSpace)
+            throw error
+        }
+    }
+
+    private static func reserve(
+        _ subject: ShmemError.Subject, id: UInt8, size: UInt64, options: RegionOptions, device: DeviceState
+    ) throws(ShmemError) -> Region {
         MemoryCalls.lookAtPersonality()
         if ProcessBudget.isMeasureDue { ProcessBudget.measure() }
         guard ProcessBudget.takes(Region.ownMappings) else {
@@ -101,6 +113,7 @@ public final class Region: @unchecked Sendable {
         }
         if case .all(let gone) = taken { gone.forEachRecord { MappingWord(bits: $0.word).release() } }
         device.giveBack(chunks: indexReader.chunkCount)
+        AddressSpace.give(size, of: device.addressSpace)
         ProcessBudget.give(Region.ownMappings)
     }
 

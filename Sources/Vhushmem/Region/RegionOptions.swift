@@ -35,6 +35,8 @@ public struct RegionOptions: Sendable {
     public var filePolicy: FilePolicy = []
     /// Fault the pages of each mapping in while it is made.
     public var populate = false
+    /// Of a larger mapping only so many bytes, from its beginning on: a back-end says how long that takes, and everybody on the loop waits.
+    public var maximumPopulated: UInt64 = 16 << 20
     /// Ask for transparent huge pages in each mapping.
     public var hugePages = false
     /// Keep a descriptor of each mapping's file, so that the mapping can be shared with another device's back-end.
@@ -52,6 +54,9 @@ public struct RegionOptions: Sendable {
 
     public init() {}
 
+    /// Nothing is done for a mapping but to make it.
+    var isPlain: Bool { !keepsFiles && !populate }
+
     /// What virtiofs DAX needs: its clients map 2 MiB at a time, beyond the end of most files (`.allowBeyondEnd`), and make a range writable
     /// by mapping it once more (`replaces`).
     public static var forDAX: RegionOptions {
@@ -68,6 +73,10 @@ public struct DeviceOptions: Sendable {
     public var maximumMappings: UInt64 = 0
     /// Mapped bytes, in whole pages; 0: no limit but the regions' sizes.
     public var maximumBytes: UInt64 = 0
+    /// Descriptors that regions keep (`RegionOptions.keepsFiles`).
+    public var maximumKeptFiles: UInt64 = 256
+    /// Bytes of addresses that the windows of all regions take together. It is the back-end that says how large they are.
+    public var maximumAddressSpace: UInt64 = 8 << 40
 
     public init() {}
 }

@@ -6,14 +6,18 @@ import CLinux
 /// A file descriptor that is ours: closed when it goes, on every path.
 struct FileDescriptor: ~Copyable {
     private(set) var raw: Int32
+    /// Of the peer that it may have come from: its close may wait. nil: it is our own, or the program's.
+    private let account: CloseAccount?
 
-    /// Takes over an open descriptor.
-    init(owning raw: Int32) {
+    /// Takes over an open descriptor. With an account it is one that a peer may have sent.
+    init(owning raw: Int32, of account: CloseAccount? = nil) {
         self.raw = raw
+        self.account = account
     }
 
     deinit {
-        if raw >= 0 { FileDescriptor.close(raw) }
+        guard raw >= 0 else { return }
+        if let account { FileDescriptor.closeReceived(raw, of: account) } else { FileDescriptor.close(raw) }
     }
 
     /// Gives the descriptor up without closing it.
@@ -25,8 +29,8 @@ struct FileDescriptor: ~Copyable {
     }
 
     /// A second descriptor for the same open file.
-    static func duplicate(_ raw: Int32) throws(Errno) -> FileDescriptor {
-        FileDescriptor(owning: try systemCall(.dup) { vhu_fcntl_dupfd_cloexec(raw) })
+    static func duplicate(_ raw: Int32, of account: CloseAccount? = nil) throws(Errno) -> FileDescriptor {
+        FileDescriptor(owning: try systemCall(.dup) { vhu_fcntl_dupfd_cloexec(raw) }, of: account)
     }
 
     /// Whether the number stands for an open file.
@@ -51,15 +55,6 @@ struct FileDescriptor: ~Copyable {
     }
 }
 
-extension FileDescriptor {
-    /// Closes a descriptor that a peer sent. It may be a socket that is set to linger, whose close would wait for as long as the peer
-    /// likes; on anything else the first call does nothing, and is left out where it is known to be a file that can be mapped.
-    static func closeReceived(_ raw: Int32, isMappable: Bool = false) {
-        if !isMappable { _ = try? systemCall(.setsockopt) { vhu_stop_lingering(raw) } }
-        close(raw)
-    }
-}
-
 /// Which file it is.
 struct FileIdentity: Equatable {
     let device: UInt64
@@ -81,7 +76,8 @@ struct FileStatus {
     var isRegular: Bool { vhu_is_regular(mode) }
     var isDirectory: Bool { vhu_is_directory(mode) }
     var isSocket: Bool { vhu_is_socket(mode) }
-    var isPipeOrSocket: Bool { isSocket || vhu_is_fifo(mode) }
+    var isFifo: Bool { vhu_is_fifo(mode) }
+    var isPipeOrSocket: Bool { isSocket || isFifo }
     /// An object of the kernel's that is no file: an eventfd, for one. Nobody but the kernel serves it.
     var isAnonymous: Bool { vhu_is_anonymous(mode) }
     var size: UInt64 { status.size }
@@ -95,6 +91,16 @@ struct FileStatus {
     func isOnLocalDisk(_ fd: Int32) -> Bool {
         guard isRegular, isOnBlockDevice, let type = try? FileStatus.fileSystemType(of: fd) else { return false }
         return type == VHU_EXT4_MAGIC || type == VHU_XFS_MAGIC
+    }
+
+    /// Whether it is an eventfd. No file has such a name: theirs begin with a slash.
+    static func isEventfd(_ fd: Int32) -> Bool {
+        (try? systemCall(.readlink) { vhu_is_eventfd(fd) }) == 1
+    }
+
+    /// Bytes that a file has in memory or on its disk, as far as the kernel knows without asking anybody.
+    static func allocated(_ fd: Int32) -> Int64? {
+        try? systemCall(.statx) { vhu_allocated(fd) }
     }
 
     private static func fileSystemType(of fd: Int32) throws(Errno) -> Int64 {

@@ -66,6 +66,15 @@ struct Lock<Owner>: ~Copyable, @unchecked Sendable {
         pthread_cond_wait(condition.pointer, mutex.pointer)
     }
 
+    /// For a fork, which copies the lock: held across it, a child finds what it guards whole.
+    borrowing func hold() {
+        pthread_mutex_lock(mutex.pointer)
+    }
+
+    borrowing func letGo() {
+        pthread_mutex_unlock(mutex.pointer)
+    }
+
     @inline(__always)
     borrowing func withLock<Result: ~Copyable, Failure: Error>(
         _ body: (Held) throws(Failure) -> Result

@@ -112,28 +112,28 @@ private struct SocketFile: Equatable {
 
 /// A socket that listens at a path. Its file goes with it, unless somebody has put another one there meanwhile.
 struct Listener: ~Copyable {
-    private let socket: FileDescriptor
+    let fd: Int32
     private let path: SocketPath
     private let file: SocketFile?
+    private let process = getpid()
 
     fileprivate init(_ socket: consuming FileDescriptor, path: SocketPath) {
-        self.socket = socket
+        fd = socket.release()
         self.path = path
         // An abstract name goes with the last descriptor.
         file = path.isAbstract ? nil : SocketFile(at: path)
     }
 
     deinit {
-        guard let file, SocketFile(at: path) == file else { return }
-        _ = try? systemCall(.unlink) { path.withCString { unlink($0) } }
+        if let file, SocketFile(at: path) == file { _ = try? systemCall(.unlink) { path.withCString { unlink($0) } } }
+        // Peers that were not accepted may have sent something all the same.
+        FileDescriptor.closeListener(fd, process: process)
     }
-
-    var fd: Int32 { socket.raw }
 
     /// The next peer; nil: there is none yet.
     func accept() throws(Errno) -> FileDescriptor? {
         do throws(Errno) {
-            return FileDescriptor(owning: try systemCall(.accept) { vhu_accept(socket.raw) })
+            return FileDescriptor(owning: try systemCall(.accept) { vhu_accept(fd) })
         } catch {
             // A peer that connected and went again is no failure of the listener.
             if error.code == EAGAIN || error.code == ECONNABORTED { return nil }

@@ -4,21 +4,24 @@ import CLinux
 
 /// Descriptors that arrived with a message: closed unless somebody takes them.
 struct ReceivedDescriptors: ~Copyable {
-    /// As many as a message may carry, and one more, to notice when there are more.
+    /// As many as a message may carry, and one more, to notice when there are more. What comes beyond that is closed at once.
     static let capacity = Int(VHU_MAX_FDS) + 1
 
     private let raw: UnsafeMutablePointer<Int32>
+    /// Whose they are.
+    private let account: CloseAccount
     private(set) var count = 0
     /// Some got lost on the way: more came than a message may carry, or this process has no free descriptors.
     private(set) var wasTruncated = false
 
-    init() {
-        raw = .allocate(capacity: ReceivedDescriptors.capacity)
-        raw.initialize(repeating: -1, count: ReceivedDescriptors.capacity)
+    init(of account: CloseAccount = CloseAccount()) {
+        self.account = account
+        raw = .allocate(capacity: Int(VHU_MOST_FDS))
+        raw.initialize(repeating: -1, count: Int(VHU_MOST_FDS))
     }
 
     deinit {
-        for index in 0..<count { FileDescriptor.closeReceived(raw[index]) }
+        for index in 0..<count { FileDescriptor.closeReceived(raw[index], of: account) }
         raw.deallocate()
     }
 
@@ -33,19 +36,36 @@ struct ReceivedDescriptors: ~Copyable {
     /// One of them, still owned here; nil: there are not so many.
     subscript(index: Int) -> Int32? { index >= 0 && index < count ? raw[index] : nil }
 
-    /// `areMappable`: each is a file that can be mapped, and so no socket.
+    /// What is known of them.
+    enum Kind {
+        case unknown
+        /// Each is of a file that this process has mapped.
+        case mapped
+        /// The same, of a file in memory or on a local disk.
+        case local
+    }
+
     @_optimize(speed)
-    mutating func closeAll(areMappable: Bool = false) {
-        for index in 0..<count { FileDescriptor.closeReceived(raw[index], isMappable: areMappable) }
+    mutating func closeAll(_ kind: Kind = .unknown) {
+        if case .local = kind {
+            for index in 0..<count { FileDescriptor.close(raw[index]) }
+        } else {
+            closeWithCare(from: 0, isMapped: kind == .mapped)
+        }
         count = 0
         wasTruncated = false
+    }
+
+    @inline(never)
+    private func closeWithCare(from first: Int, isMapped: Bool) {
+        for index in first..<count { FileDescriptor.closeReceived(raw[index], of: account, isMapped: isMapped) }
     }
 
     /// Gives the first one away; the others are closed.
     mutating func takeFirst() -> FileDescriptor? {
         guard count > 0 else { return nil }
-        let descriptor = FileDescriptor(owning: raw[0])
-        for index in 1..<count { FileDescriptor.closeReceived(raw[index]) }
+        let descriptor = FileDescriptor(owning: raw[0], of: account)
+        closeWithCare(from: 1, isMapped: false)
         count = 0
         return descriptor
     }
@@ -56,13 +76,21 @@ struct ReceivedDescriptors: ~Copyable {
         var arrived: Int32 = 0
         var truncated = false
         let pointer = raw
-        // SAFETY: `raw` has room for what vhu_recvmsg stores at most (VHU_MAX_FDS + 1), and `bytes` is as long as it says.
+        // SAFETY: `raw` has room for what vhu_recvmsg stores at most (VHU_MOST_FDS), and `bytes` is as long as it says.
         let got = try systemCall(.recvmsg) {
             vhu_recvmsg(socket, bytes.baseAddress, bytes.count, pointer, &arrived, &truncated)
         }
         count = Int(arrived)
         wasTruncated = truncated
+        if count > ReceivedDescriptors.capacity { dropExcess() }
         return got
+    }
+
+    @inline(never)
+    private mutating func dropExcess() {
+        closeWithCare(from: ReceivedDescriptors.capacity, isMapped: false)
+        count = ReceivedDescriptors.capacity
+        wasTruncated = true
     }
 }
 

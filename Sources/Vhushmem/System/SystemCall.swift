@@ -5,11 +5,11 @@ import CLinux
 /// The system calls of the library, by name: what a test names when it makes one of them fail.
 enum SystemCall: UInt8, CaseIterable {
     case mmap, munmap, madvise, mremap, mprotect, msync, personality
-    case statx, lstat, fstatfs, fcntl, dup, close, read, write, open, memfd, ftruncate
-    case flock, socket, socketpair, bind, listen, accept, connect, recvmsg, sendmsg, getsockopt, setsockopt, ioctl, unlink
+    case statx, lstat, readlink, fstatfs, fcntl, dup, close, read, write, open, memfd, ftruncate, flock
+    case socket, socketpair, bind, listen, accept, connect, recvmsg, sendmsg, getsockopt, setsockopt, shutdown, ioctl, unlink
     case eventfd, epollCreate, epollControl, epollWait, timerfdCreate, timerfdSet, poll
     case processVMRead, processVMWrite
-    case sigaction
+    case sigaction, signal, thread, getrlimit
 }
 
 #if VHUSHMEM_FAULT_INJECTION

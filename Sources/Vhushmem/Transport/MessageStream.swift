@@ -7,34 +7,52 @@ import CLinux
 /// One recvmsg reads as much as fits. The kernel ends a read behind the piece that carried descriptors, so that the descriptors of a
 /// read belong to the last message that begins in it, and there is never more than one message with descriptors in the buffer.
 final class MessageStream {
-    private let socket: FileDescriptor
+    let fd: Int32
+    /// Of the peer at the other end.
+    private let account: CloseAccount
     private let buffer: UnsafeMutableRawBufferPointer
     /// What has arrived and was not handed out yet: buffer[start..<end].
     private var start = 0
     private var end = 0
     /// The message that was handed out last is buffer[start - taken..<start].
-    private var descriptors = ReceivedDescriptors()
+    private var descriptors: ReceivedDescriptors
     /// Where in the buffer the message begins that the descriptors came with.
     private var descriptorsBegin = -1
-    /// What could not be sent yet.
-    private var unsent: [UInt8] = []
+    /// What could not be sent yet. +Sending alone changes it.
+    var unsent: [UInt8] = []
     /// Goes with the first byte of it.
-    private var unsentDescriptor: SharedDescriptor?
+    var unsentDescriptor: SharedDescriptor?
     /// When the message that has begun must be whole (microseconds); nil: none has begun.
-    private(set) var deadline: UInt64?
+    private var partDeadline: UInt64?
     private let timeout: UInt64
+    /// Too much of what the peer sent is still to be closed. Nothing is read for now, so nobody is to wait until there is something to read.
+    private(set) var isHeldUp = false
+    /// Until when at the most, and when it is looked at again (microseconds).
+    private var holdUp: (until: UInt64, retryAt: UInt64) = (0, 0)
+    /// Microseconds.
+    static let pause: UInt64 = 10_000
 
-    var fd: Int32 { socket.raw }
+    /// When there is something to do though nothing has come (microseconds); nil: at no time.
+    var deadline: UInt64? {
+        @inline(__always) get { isHeldUp ? holdUp.retryAt : partDeadline }
+    }
 
-    /// `capacity`: the longest message, header included. `timeout`: microseconds for a message that has begun to be whole.
-    init(socket: consuming FileDescriptor, capacity: Int, timeout: UInt64) {
-        self.socket = socket
+    /// `capacity`: the longest message, header included. `timeout`: microseconds for a message that has begun to be whole, and for what
+    /// was sent to be closed. `account`: the peer's.
+    init(
+        socket: consuming FileDescriptor, capacity: Int, timeout: UInt64, account: CloseAccount = CloseAccount()
+    ) {
+        fd = socket.release()
+        self.account = account
         self.timeout = timeout
+        descriptors = ReceivedDescriptors(of: account)
         buffer = .allocate(byteCount: capacity, alignment: 16)
+        _ = try? systemCall(.setsockopt) { vhu_take_out_of_band(fd) }
     }
 
     deinit {
         buffer.deallocate()
+        FileDescriptor.closeSocket(fd, of: account)
     }
 
     enum Arrival {
@@ -52,11 +70,14 @@ final class MessageStream {
         case tooLong(UInt32, limit: Int)
         case descriptorsInTheMiddle
         case late
+        case unclosed
 
         /// A positive errno value.
         var code: Int32 {
-            if case .late = self { return ETIMEDOUT }
-            return EPROTO
+            switch self {
+            case .late, .unclosed: ETIMEDOUT
+            case .version, .tooLong, .descriptorsInTheMiddle: EPROTO
+            }
         }
 
         var sentence: String {
@@ -65,6 +86,7 @@ final class MessageStream {
             case .tooLong(let size, let limit): "a message of \(size) bytes where the longest has \(limit)"
             case .descriptorsInTheMiddle: "file descriptors in the middle of a message"
             case .late: "a message that was begun and not finished in time"
+            case .unclosed: "\(CloseAccount.most) descriptors or more that could not be closed in time"
             }
         }
     }
@@ -130,99 +152,19 @@ final class MessageStream {
         return (end &- start) &+ Int(inKernel)
     }
 
-    // MARK: Send
-
-    var hasUnsent: Bool { !unsent.isEmpty }
-
-    enum Sending: Equatable {
-        /// Gone, or kept to go as soon as the socket takes it.
-        case done
-        /// Nothing went: the socket takes no more now, and the descriptor can't wait in a queue. Try again when it is writable.
-        case later
-        case failed(Errno)
-    }
-
-    /// Sends one message in one sendmsg. Bytes that the socket does not take wait in a queue; who keeps sending looks at `hasUnsent`.
-    @_optimize(speed)
-    func send(_ message: UnsafeRawBufferPointer, descriptor: Int32? = nil) -> Sending {
-        if hasUnsent {
-            if case .failed(let error) = flush() { return .failed(error) }
-            if hasUnsent { return queue(message, descriptor) }
-        }
-        do throws(Errno) {
-            let sent = try Socket.send(message, to: fd, descriptor: descriptor)
-            if sent < message.count { unsent.append(contentsOf: message[max(0, sent)...]) }
-            return .done
-        } catch {
-            guard error.code == EAGAIN else { return .failed(error) }
-            return queue(message, descriptor)
-        }
-    }
-
-    /// The same with several descriptors.
-    func send(_ message: UnsafeRawBufferPointer, descriptors: [Int32]) -> Sending {
-        guard descriptors.count > 1 else { return send(message, descriptor: descriptors.first) }
-        if case .failed(let error) = flush() { return .failed(error) }
-        if hasUnsent { return .later }
-        do throws(Errno) {
-            let sent = try Socket.send(message, to: fd, descriptors: descriptors)
-            if sent < message.count { unsent.append(contentsOf: message[max(0, sent)...]) }
-            return .done
-        } catch {
-            return error.code == EAGAIN ? .later : .failed(error)
-        }
-    }
-
-    /// The same with a descriptor that can wait, to be closed when it has gone. One message of this kind waits at a time.
-    func send(_ message: UnsafeRawBufferPointer, keeping file: SharedDescriptor) -> Sending {
-        let sending = send(message, descriptor: file.fd)
-        guard case .later = sending else { return sending }
-        guard !hasUnsent else { return .failed(Errno(ENOBUFS)) }
-        unsent.append(contentsOf: message)
-        unsentDescriptor = file
-        return .done
-    }
-
-    private func queue(_ message: UnsafeRawBufferPointer, _ descriptor: Int32?) -> Sending {
-        guard descriptor == nil else { return .later }
-        unsent.append(contentsOf: message)
-        return .done
-    }
-
-    /// Sends what waits, as far as the socket takes it.
-    @discardableResult
-    func flush() -> Sending {
-        while hasUnsent {
-            let result = unsent.withUnsafeBytes { bytes -> Result<Int, Errno> in
-                do throws(Errno) {
-                    return .success(try Socket.send(bytes, to: fd, descriptor: unsentDescriptor?.fd))
-                } catch {
-                    return .failure(error)
-                }
-            }
-            switch result {
-            case .success(let sent):
-                unsentDescriptor = nil
-                unsent.removeFirst(min(max(sent, 0), unsent.count))
-            case .failure(let error): return error.code == EAGAIN ? .done : .failed(error)
-            }
-        }
-        return .done
-    }
-
     // MARK: Receive
 
-    /// Ends the message that was handed out: its descriptors are closed unless they were taken. `areMappable`: see there.
+    /// Ends the message that was handed out: its descriptors are closed unless they were taken.
     @inline(__always)
-    func releaseDescriptors(areMappable: Bool = false) {
+    func releaseDescriptors(_ kind: ReceivedDescriptors.Kind = .unknown) {
         // Most often there are none any more.
-        if descriptorsBegin >= 0, !currentDescriptorsAreOthers { closeDescriptors(areMappable: areMappable) }
+        if descriptorsBegin >= 0, !currentDescriptorsAreOthers { closeDescriptors(kind) }
     }
 
     @_optimize(speed)
     @inline(never)
-    private func closeDescriptors(areMappable: Bool) {
-        if !descriptors.isEmpty { descriptors.closeAll(areMappable: areMappable) }
+    private func closeDescriptors(_ kind: ReceivedDescriptors.Kind) {
+        if !descriptors.isEmpty { descriptors.closeAll(kind) }
         descriptorsBegin = -1
     }
 
@@ -234,7 +176,7 @@ final class MessageStream {
     private func hand(out header: MessageHeader, _ length: Int) -> Arrival {
         let payload = UnsafeRawBufferPointer(rebasing: buffer[start &+ MessageHeader.size..<start &+ length])
         start = start &+ length
-        deadline = nil
+        partDeadline = nil
         return .message(header, payload)
     }
 
@@ -248,6 +190,8 @@ final class MessageStream {
     @_optimize(speed)
     @inline(never)
     private func fill() -> Arrival? {
+        guard !account.isFull else { return waitForCloses() }
+        isHeldUp = false
         if start == end {
             start = 0
             end = 0
@@ -277,6 +221,18 @@ final class MessageStream {
         return nil
     }
 
+    /// What was sent is closed before more is taken.
+    @inline(never)
+    private func waitForCloses() -> Arrival {
+        let now = Clock.now()
+        if !isHeldUp { holdUp = (now &+ timeout, now) }
+        if now >= holdUp.until { return .violation(.unclosed) }
+        if now >= holdUp.retryAt { Closer.goOn() }
+        holdUp.retryAt = now &+ MessageStream.pause
+        isHeldUp = true
+        return .nothing
+    }
+
     /// How much of the header, or with a header of the payload, of the message that has begun is still to come.
     private var missingBytes: Int {
         let have = end &- start
@@ -288,7 +244,7 @@ final class MessageStream {
 
     /// The rest of a message that brought descriptors: it can't bring more. -1: it did.
     private func receiveWithoutDescriptors(into room: UnsafeMutableRawBufferPointer) throws(Errno) -> Int {
-        var more = ReceivedDescriptors()
+        var more = ReceivedDescriptors(of: account)
         let got = try more.receive(from: fd, into: room)
         return more.isEmpty ? got : -1
     }
@@ -297,11 +253,11 @@ final class MessageStream {
     private func nothing() -> Arrival {
         guard end > start else { return .nothing }
         let now = Clock.now()
-        guard let deadline else {
-            self.deadline = now &+ timeout
+        guard let partDeadline else {
+            self.partDeadline = now &+ timeout
             return .nothing
         }
-        return now >= deadline ? .violation(.late) : .nothing
+        return now >= partDeadline ? .violation(.late) : .nothing
     }
 
     /// Where the last message begins that begins at or after `offset`; nil: none does.

@@ -14,9 +14,14 @@ final class SharedDescriptor {
     /// Signals it. False: that can't be done.
     @discardableResult
     func signal() -> Bool {
-        // As its owner opened it: it may be one that waits, and nothing here may. Nor is its owner to be surprised by one that does not
-        // wait any more.
+        // One that is full is signalled already.
         guard (try? Readiness.canWrite(fd)) == true else { return false }
+        switch EventSignal.send(to: fd) {
+        case .done: return true
+        case .refused: return false
+        // It may be filled before it is written to, and be one that waits; here there is no other way.
+        case .unavailable: break
+        }
         var one: UInt64 = 1
         return (try? systemCall(.write) { write(fd, &one, 8) }) == 8
     }

@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+import CLinux
+import Synchronization
+
+/// What a device may take of something that the process has once: a share for each device, and one for all of them.
+final class SharedQuota: Sendable {
+    let limit: UInt64
+    private let used = Atomic<UInt64>(0)
+
+    init(limit: UInt64) {
+        self.limit = limit
+    }
+
+    /// What stands in the way.
+    enum Shortage {
+        case device(limit: UInt64)
+        case process(limit: UInt64)
+    }
+
+    /// nil: it was taken, from this quota and from that of the process.
+    func take(_ amount: UInt64, _ all: borrowing Atomic<UInt64>, most: UInt64) -> Shortage? {
+        guard add(amount, to: all, most) else { return .process(limit: most) }
+        guard add(amount, to: used, limit) else {
+            all.wrappingSubtract(amount, ordering: .relaxed)
+            return .device(limit: limit)
+        }
+        return nil
+    }
+
+    func give(_ amount: UInt64, _ all: borrowing Atomic<UInt64>) {
+        used.wrappingSubtract(amount, ordering: .relaxed)
+        all.wrappingSubtract(amount, ordering: .relaxed)
+    }
+
+    private func add(_ amount: UInt64, to sum: borrowing Atomic<UInt64>, _ limit: UInt64) -> Bool {
+        let (after, overflow) = sum.wrappingAdd(amount, ordering: .relaxed).oldValue.addingReportingOverflow(amount)
+        if !overflow, after <= limit { return true }
+        sum.wrappingSubtract(amount, ordering: .relaxed)
+        return false
+    }
+}
+
+/// A descriptor that a region keeps, and that is counted as long as this lives.
+final class KeptFile {
+    private static let all = Atomic<UInt64>(0)
+    private let quota: SharedQuota
+
+    private init(of quota: SharedQuota) {
+        self.quota = quota
+    }
+
+    deinit {
+        quota.give(1, KeptFile.all)
+    }
+
+    /// Throws ENOSPC as a refusal of `request`: a quota. Half of what the process may have open is left to the program.
+    static func take(of quota: SharedQuota, for request: SharedMemoryMap) throws(ShmemError) -> KeptFile {
+        let most = ((try? systemCall(.getrlimit) { vhu_open_files_limit() }).map { UInt64(clamping: $0) } ?? 1024) / 2
+        switch quota.take(1, all, most: most) {
+        case nil: return KeptFile(of: quota)
+        case .device(let limit), .process(let limit): throw ShmemError(ENOSPC, request.mapSubject, .keptFiles(limit: limit))
+        }
+    }
+}
+
+/// Addresses that windows take.
+enum AddressSpace {
+    private static let all = Atomic<UInt64>(0)
+    /// Half of what a process has: addresses of 47 bits.
+    private static let most: UInt64 = 1 << 46
+
+    /// Throws ENOSPC (the device's quota), ENOMEM (all windows together would take more than half).
+    static func take(_ size: UInt64, of quota: SharedQuota, for subject: ShmemError.Subject) throws(ShmemError) {
+        switch quota.take(size, all, most: most) {
+        case nil: return
+        case .device(let limit): throw ShmemError(ENOSPC, subject, .addressSpace(limit: limit))
+        case .process(let limit): throw ShmemError(ENOMEM, subject, .allAddressSpace(limit: limit))
+        }
+    }
+
+    static func give(_ size: UInt64, of quota: SharedQuota) {
+        quota.give(size, all)
+    }
+}

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef VHUSHMEM_TESTS_LINGER_H
+#define VHUSHMEM_TESTS_LINGER_H
+
+/* Sockets whose close waits: they have unsent bytes for a peer that reads nothing, and linger for an hour. */
+
+#include "harness.h"
+
+#include <netinet/in.h>
+
+/* One such socket; a test that closes the last descriptor of it waits until the alarm ends the test. */
+static inline int lingering_socket(void)
+{
+    static int listener = -1;
+    static struct sockaddr_in address = {.sin_family = AF_INET};
+    socklen_t length = sizeof(address);
+    if (listener < 0) {
+        address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+        listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        if (bind(listener, (struct sockaddr *)&address, length) != 0 || listen(listener, 256) != 0) {
+            skip("there is no loopback network");
+        }
+        CHECK(getsockname(listener, (struct sockaddr *)&address, &length) == 0);
+    }
+    int sender = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    CHECK(connect(sender, (struct sockaddr *)&address, sizeof(address)) == 0);
+    CHECK(fcntl(sender, F_SETFL, O_NONBLOCK) == 0);
+    static const char bytes[65536];
+    while (write(sender, bytes, sizeof(bytes)) > 0) {}
+    struct linger linger = {.l_onoff = 1, .l_linger = 3600};
+    CHECK(setsockopt(sender, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger)) == 0);
+    return sender;
+}
+
+/* Ends a test that lingers. */
+static inline void linger_begin(void) { alarm(PATIENCE_MS / 1000); }
+
+#endif
