@@ -76,6 +76,16 @@ public final class Frontend {
         address.socket = FileDescriptor(owning: socket)
     }
 
+    /// A Swift program may just drop it. What others would find of it goes: its back-end's shared objects and mappings, and the requests that
+    /// another front-end waits for.
+    deinit {
+        options.sharedObjects?.removeAll(of: self)
+        guard let connection else { return }
+        let gone = ShmemError(ECONNABORTED, "the front-end was freed")
+        for call in connection.close() { call.complete(.failure(gone)) }
+        if !options.keepsMappings { device.unmapAll() }
+    }
+
     private static func check(_ options: FrontendOptions) throws(ShmemError) {
         guard ProtocolFeatures.isShmemBit(options.shmemBit) else {
             throw ShmemError(EINVAL, "SHMEM is bit 22, or 20 or 21 with old back-ends, and never \(options.shmemBit)")

@@ -13,7 +13,7 @@ public final class SharedObjects {
     private struct Object {
         let name: ObjectName
         let file: SharedDescriptor?
-        /// A front-end takes its objects out when its connection ends, so they never outlive it.
+        /// A front-end takes its objects out when its connection ends, and when it goes, so they never outlive it.
         unowned(unsafe) let owner: Frontend?
     }
 
