@@ -16,7 +16,7 @@ static void *serve(void *user_data)
 }
 
 /* One side listens, the other connects. */
-static void meet(const char *path, bool front_end_listens, const char *shown)
+static void meets_at(const char *path, bool front_end_listens, const char *shown)
 {
     vhushmem_frontend_options options = {.struct_size = sizeof(options),
                                          .flags = front_end_listens ? VHUSHMEM_FRONTEND_SERVER : 0};
@@ -72,12 +72,12 @@ int main(void)
     snprintf(abstract, sizeof(abstract), "@vhushmem-test-%d", (int)getpid());
     CHECK(chdir(directory) == 0);
     for (int front_end_listens = 0; front_end_listens < 2; front_end_listens++) {
-        meet(path, front_end_listens, "/so\xef\xbf\xbd\xef\xbf\xbd\\\"cket\\u000a\"");
+        meets_at(path, front_end_listens, "/so\xef\xbf\xbd\xef\xbf\xbd\\\"cket\\u000a\"");
         CHECK(stat(path, &status) < 0 && errno == ENOENT); /* its file went with it */
-        meet(abstract, front_end_listens, abstract);
+        meets_at(abstract, front_end_listens, abstract);
         CHECK(stat(abstract, &status) < 0 && errno == ENOENT);
-        meet("@\xff\x01", front_end_listens, "\"@\xef\xbf\xbd\\u0001\"");
-        meet("./@file", front_end_listens, "\"./@file\"");
+        meets_at("@\xff\x01", front_end_listens, "\"@\xef\xbf\xbd\\u0001\"");
+        meets_at("./@file", front_end_listens, "\"./@file\"");
     }
 
     /* The file of a path is exactly these bytes, and the abstract name exactly those behind the @. */
