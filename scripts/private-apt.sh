@@ -1,0 +1,105 @@
+# Sourced by scripts that fetch packages into build/: apt with package lists and a cache of its own, in $folder/apt. It uses the system's
+# list of sources and changes nothing of the system's. Packages are unpacked, never installed.
+# shellcheck shell=bash disable=SC2154
+
+fail() {
+    echo "$*"
+    exit 1
+}
+
+# A configuration of apt in which nothing of the system's is changed. Usage: configure NAME [SOURCES]
+# With SOURCES it has no package installed, so that what is asked for comes with all that it needs.
+configure() {
+    local state=$folder/apt/$1
+    mkdir -p "$state/lists/partial" "$state/cache/archives/partial"
+    {
+        echo "Dir::State::Lists \"$state/lists\";"
+        echo "Dir::Cache \"$state/cache\";"
+        echo 'Debug::NoLocking "true";'
+        echo 'APT::Sandbox::User "root";'
+        echo 'Acquire::Languages "none";'
+        echo '#clear APT::Update::Pre-Invoke;'
+        echo '#clear APT::Update::Post-Invoke;'
+        echo '#clear APT::Update::Post-Invoke-Success;'
+        if [[ -n ${2:-} ]]; then
+            : >"$state/status"
+            printf '%s\n' "$2" >"$state/sources.list"
+            echo "Dir::State::status \"$state/status\";"
+            echo "Dir::Etc::sourcelist \"$state/sources.list\";"
+            echo 'Dir::Etc::sourceparts "/dev/null";'
+        fi
+    } >"$state/apt.conf"
+}
+
+apt() {
+    local configuration=$folder/apt/$1/apt.conf command=$2
+    shift 2
+    "$command" -c "$configuration" "$@"
+}
+
+# Asks for the lists of packages as the system's sources have them, once.
+system_lists=
+update_system() {
+    [[ -n $system_lists ]] && return
+    configure system
+    apt system apt-get -qq update >"$folder/apt.log" 2>&1 || fail "apt-get update fails: $(tail -n 1 "$folder/apt.log")"
+    system_lists=yes
+}
+
+# Lines for sources.list: one release of Debian, from where the system gets its own packages.
+sources_of() {
+    local release=$1 uri suite keyring=/usr/share/keyrings/debian-archive-keyring.gpg signed=
+    if [[ -f $keyring ]]; then
+        signed="[signed-by=$keyring] "
+    fi
+    # shellcheck disable=SC2016
+    apt system apt-get indextargets --format '$(REPO_URI) $(RELEASE)' \
+        "Created-By: Packages" "Origin: Debian" "Component: main" "Architecture: amd64" | sort -u |
+        while read -r uri suite; do
+            case $suite in
+            *-security) suite=$release-security ;;
+            *-updates | *-backports | *-proposed-updates) continue ;;
+            *) suite=$release ;;
+            esac
+            # There is no such suite.
+            [[ $suite == sid-security ]] || echo "deb $signed$uri $suite main"
+        done
+}
+
+# A configuration for another release of Debian, named after it.
+update_release() {
+    local release=$1 sources
+    update_system
+    sources=$(sources_of "$release")
+    [[ -n $sources ]] || fail "apt's sources name no mirror of Debian that answers: $(tail -n 1 "$folder/apt.log")"
+    configure "$release" "$sources"
+    # One suite may have left the mirror while the other is still there: what matters is whether the package is found.
+    apt "$release" apt-get -qq update >"$folder/apt.log" 2>&1 || true
+}
+
+# The packages that an installation of these would bring: they themselves, and what they need and the configuration has not.
+closure() {
+    local configuration=$1 packages
+    shift
+    packages=$(apt "$configuration" apt-get -s install --reinstall --no-install-recommends "$@" 2>"$folder/apt.log" |
+        sed -n 's/^Inst \([^ ]*\).*/\1/p') || true
+    [[ -n $packages ]] || fail "no package $1: $(tail -n 1 "$folder/apt.log")"
+    echo "$packages"
+}
+
+# Unpacks packages. Usage: unpack CONFIGURATION INTO PACKAGE...
+unpack() {
+    local configuration=$1 into=$2 package
+    shift 2
+    rm -rf "$folder/debs" "$into.part"
+    mkdir -p "$folder/debs" "$into.part"
+    (cd "$folder/debs" && apt "$configuration" apt-get -qq download "$@") >"$folder/apt.log" 2>&1 ||
+        fail "can't download $1: $(tail -n 1 "$folder/apt.log")"
+    for package in "$folder"/debs/*.deb; do
+        dpkg -x "$package" "$into.part"
+    done
+    rm -rf "$folder/debs" "$into"
+    mv "$into.part" "$into"
+}
+
+command -v apt-get >/dev/null && command -v dpkg >/dev/null || fail "there is no apt to fetch it with"
