@@ -6,6 +6,7 @@ import re
 import subprocess
 
 from testing import suites
+from testing.interop import interop
 from testing.kernels import kernels
 from testing.kinds import RELEASE, STATIC, sanitized
 from testing.runner import ROOT, Test
@@ -130,4 +131,5 @@ GROUPS = {
     "fuzz": Entry("fuzz targets", fuzz, "fuzz"),
     "static": Entry("C tests, the Swift runtime linked in", lambda: suites.c_tests(STATIC, group="static"), "static", is_long=True),
     "kernels": Entry("C tests on other kernels", kernels, "release", is_long=True),
+    "interop": Entry("programs of other projects", interop, "release", is_long=True),
 }

@@ -6,7 +6,7 @@ import sys
 import tempfile
 
 from testing.kinds import RELEASE
-from testing.runner import FAIL, PASS, SKIP, Result, Test, run
+from testing.runner import FAIL, PASS, SKIP, SKIPPED_STATUS, Result, Test, run, verdict
 from testing.sources import c_tests_of, opt_out, python_tests_of, scale
 
 
@@ -59,25 +59,32 @@ def cases_of(log):
     return cases
 
 
-def hostile_program(kind, source, environment):
-    """A program that says first how many cases it has, then what came of each: a test each."""
-    name = f"hostile/{source.stem}"
-    log = kind.build(source)
-    if log is not None:
-        return [Result(FAIL, name, detail="does not build", log=log)]
-    with tempfile.TemporaryDirectory(prefix="vhu-") as folder:
-        status, log = run([kind.program(source)], {**kind.environment, **environment, "TMPDIR": folder}, time_limit=900)
+def results_of(name, status, log):
+    """The results of a program that says first how many cases it has, then what came of each: a test each."""
     cases = cases_of(log)
     results = list(cases.values())
     for result in results:
-        result.name = f"{source.stem}: {result.name}"
+        result.name = f"{name}: {result.name}"
     announced = re.search(r"^cases (\d+)$", log, re.MULTILINE)
+    if not announced and status == SKIPPED_STATUS:
+        outcome, detail = verdict(status, log)
+        return [Result(outcome, name, detail=detail)]
     wanted = int(announced[1]) if announced else 0
     if not wanted or len(cases) != wanted:
         results.append(Result(FAIL, name, detail=f"{len(cases)} of {wanted} cases were run", log=log))
     elif status != 0 and not any(result.outcome == FAIL for result in results):
         results.append(Result(FAIL, name, detail=f"status {status}", log=log))
     return results
+
+
+def hostile_program(kind, source, environment):
+    name = f"hostile/{source.stem}"
+    log = kind.build(source)
+    if log is not None:
+        return [Result(FAIL, name, detail="does not build", log=log)]
+    with tempfile.TemporaryDirectory(prefix="vhu-") as folder:
+        status, log = run([kind.program(source)], {**kind.environment, **environment, "TMPDIR": folder}, time_limit=900)
+    return results_of(source.stem, status, log)
 
 
 def hostile(kind=RELEASE, environment=None):

@@ -1,0 +1,174 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""QEMU of the release with a small Linux guest: Debian's kernel, busybox and a shell on the serial line. Emulated, so it runs anywhere."""
+
+import fcntl
+import json
+import re
+import socket
+import subprocess
+import time
+
+from _interop import FETCHED, PATIENCE_S, ROOT, SCRATCH, Process, check, equal, libraries
+
+MODULES = ("virtio_pci", "virtio_blk", "virtio_net", "virtio_scsi", "sd_mod", "virtio-rng", "virtiofs")
+
+
+def in_order(folder, names):
+    """The files of these modules and of those that they need, each after what it needs."""
+    files = {path.stem.replace("-", "_"): path for path in folder.rglob("*.ko")}
+    found = {}
+
+    def add(name):
+        path = files.get(name.replace("-", "_"))
+        if path is None or path in found:
+            return  # built in, or there already
+        needs = re.search(rb"\0depends=([^\0]*)\0", path.read_bytes())
+        for other in needs[1].decode().split(",") if needs and needs[1] else []:
+            add(other)
+        found[path] = True
+
+    for name in names:
+        add(name)
+    return list(found)
+
+
+def initramfs():
+    """Packed once."""
+    packed = FETCHED / "initramfs"
+    init = ROOT / "Tests/interop/init.sh"
+    with (FETCHED / "initramfs.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if packed.exists() and packed.stat().st_mtime > init.stat().st_mtime:
+            return packed
+        modules = in_order(FETCHED / "linux/lib/modules", MODULES)
+        order = FETCHED / "modules.order"
+        order.write_text("".join(f"{path.name}\n" for path in modules))
+        pairs = {"/init": init, "/bin/busybox": FETCHED / "linux/bin/busybox", "/modules/order": order}
+        pairs |= {f"/modules/{path.name}": path for path in modules}
+        made = FETCHED / "initramfs.part"
+        subprocess.run([ROOT / "scripts/initramfs", made, *(f"{path}={file}" for path, file in pairs.items())], check=True)
+        made.rename(packed)
+    return packed
+
+
+class Qemu(Process):
+    """A QEMU whose monitor obeys."""
+
+    def __init__(self, name, *command, environment=None):
+        self.events = []
+        monitor = SCRATCH / f"{name}.qmp"
+        super().__init__(name, *command, "-qmp", f"unix:{monitor},server=on,wait=off", environment=environment)
+        self.socket = self.connect(monitor)
+        self.rest = b""
+        self.line()
+        self.qmp("qmp_capabilities")
+
+    def connect(self, path):
+        end = time.monotonic() + PATIENCE_S
+        while True:
+            try:
+                connected = socket.socket(socket.AF_UNIX)
+                connected.connect(str(path))
+                return connected
+            except OSError:
+                connected.close()
+                check(self.is_alive, f"{self.name} ended with {self.process.poll()}")
+                check(time.monotonic() < end, f"nobody listens at {path}")
+                time.sleep(0.05)
+
+    def line(self):
+        self.socket.settimeout(PATIENCE_S)
+        while b"\n" not in self.rest:
+            came = self.socket.recv(65536)
+            check(came, f"{self.name} is gone")
+            self.rest += came
+        line, self.rest = self.rest.split(b"\n", 1)
+        return json.loads(line)
+
+    def qmp(self, command, **arguments):
+        arguments = {name.replace("_", "-"): value for name, value in arguments.items()}
+        self.socket.sendall(json.dumps({"execute": command, "arguments": arguments}).encode())
+        while True:
+            said = self.line()
+            if "event" in said:
+                self.events.append(said)
+            else:
+                check("return" in said, f"{command}: {said}")
+                return said["return"]
+
+    def event(self, name, **data):
+        """Waits for an event with this among what it tells, and takes it."""
+        while True:
+            for event in self.events:
+                if event["event"] == name and data.items() <= event.get("data", {}).items():
+                    self.events.remove(event)
+                    return event
+            said = self.line()
+            if "event" in said:
+                self.events.append(said)
+
+    def quit(self):
+        try:
+            self.qmp("quit")
+        except (OSError, AssertionError):
+            pass
+        self.process.wait(PATIENCE_S)
+
+
+class Guest(Qemu):
+    def __init__(self, name, *devices, incoming=None):
+        qemu = FETCHED / "qemu"
+        serial = SCRATCH / f"{name}.serial"
+        command = [qemu / "usr/bin/qemu-system-x86_64", "-nodefaults", "-no-user-config", "-display", "none"]
+        command += [word for part in ("qemu", "seabios") for word in ("-L", qemu / "usr/share" / part)]
+        command += ["-machine", "q35,memory-backend=ram", "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", "160M"]
+        command += ["-object", "memory-backend-memfd,id=ram,size=160M,share=on"]
+        kernel = next((FETCHED / "linux/boot").glob("vmlinuz-*"))
+        command += ["-kernel", kernel, "-initrd", initramfs(), "-append", "console=ttyS0 quiet panic=-1 tsc=reliable"]
+        command += ["-chardev", f"socket,id=serial,path={serial},server=on,wait=off", "-serial", "chardev:serial", *devices]
+        command += ["-incoming", incoming] if incoming else []
+        self.said = ""
+        self.count = 0
+        super().__init__(name, *command, environment=libraries("qemu"))
+        self.serial = self.connect(serial)
+
+    def wait(self, pattern):
+        """Waits for the guest to say something. Returns what it said up to there."""
+        end = time.monotonic() + PATIENCE_S
+        while not (match := re.search(pattern, self.said)):
+            self.serial.settimeout(max(0.1, end - time.monotonic()))
+            try:
+                came = self.serial.recv(65536)
+            except TimeoutError:
+                came = b""
+            check(came, f"the guest does not say {pattern}: {self.said[-600:]}")
+            self.said += came.decode("latin1")
+        said, self.said = self.said[: match.end()], self.said[match.end() :]
+        return said
+
+    def up(self):
+        self.wait("GUEST IS UP")
+        self.run("stty -echo")
+        return self
+
+    def send(self, command):
+        self.count += 1
+        # The shell joins the two words, so that an echo of the command is not what is waited for.
+        self.serial.sendall(f'{command}; echo "DO""NE{self.count}=$?="\n'.encode())
+        return self.count
+
+    def finish(self, count, status=0):
+        said = self.wait(rf"DONE{count}=(\d+)=")
+        text, seen = re.match(rf"(?s)(.*)DONE{count}=(\d+)=$", said).groups()
+        text = text.replace("\r", "").split("# ")[-1].strip()
+        if status is not None:
+            equal(int(seen), status, f"status of a command that said {text[-300:]}")
+        return text
+
+    def run(self, command, status=0):
+        """A command of the guest's shell. Returns what it printed."""
+        return self.finish(self.send(command), status)
+
+
+def chardev(identity, path, *more):
+    return ["-chardev", ",".join((f"socket,id={identity},path={path}", *more))]

@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef VHUSHMEM_INTEROP_DEVICE_H
+#define VHUSHMEM_INTEROP_DEVICE_H
+
+/*
+ * What the devices here have in common: a back-end of ours that listens at a socket (or connects to it), serves one front-end after another,
+ * and tells on its standard output what comes. `device-KIND SOCKET [client] [FILE]`.
+ */
+
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <vhushmem/vhushmem.h>
+
+#define BIT(n) (UINT64_C(1) << (n))
+#define RING_FEATURES (BIT(28) | BIT(29)) /* indirect descriptors, event indices */
+
+struct device {
+    uint64_t features;
+    unsigned queues;
+    const void *config;
+    uint32_t config_size;
+    /* Serve a chain. Returns how many bytes were written; negative: not now, it is put back. */
+    int64_t (*serve)(struct device *device, unsigned queue, vhushmem_chain *chain);
+    /* What is to be known of the queue after all of its chains were served; or NULL. */
+    void (*served)(struct device *device, unsigned queue);
+    vhushmem_backend *backend;
+    int file;
+    uint64_t size; /* of the file, bytes */
+    bool is_gone;
+};
+
+static void device_queue(vhushmem_backend *backend, unsigned queue, vhushmem_queue_event event, const char *message,
+                         void *user_data)
+{
+    static const char *const names[] = {"?", "started", "kicked", "stopped", "broken"};
+    struct device *device = user_data;
+    vhushmem_chain *chain;
+
+    if (event != VHUSHMEM_QUEUE_KICKED) {
+        printf("device  queue %u %s %s\n", queue, names[event], message != NULL ? message : "");
+        return;
+    }
+    while ((chain = vhushmem_backend_pop(backend, queue, NULL)) != NULL) {
+        int64_t written = device->serve(device, queue, chain);
+        if (written < 0) {
+            vhushmem_backend_put_back(backend, chain, NULL);
+            break;
+        }
+        if (vhushmem_backend_push(backend, chain, (uint32_t)written, NULL) < 0) {
+            printf("device  a chain can't be given back\n");
+            vhushmem_chain_free(chain);
+        }
+    }
+    vhushmem_backend_notify(backend, queue, NULL);
+    if (device->served != NULL) {
+        device->served(device, queue);
+    }
+}
+
+static int device_get_config(vhushmem_backend *backend, uint32_t offset, void *buf, uint32_t len, void *user_data)
+{
+    struct device *device = user_data;
+    (void)backend;
+    memcpy(buf, (const char *)device->config + offset, len);
+    return 0;
+}
+
+static int device_set_config(vhushmem_backend *backend, uint32_t offset, const void *buf, uint32_t len, unsigned flags,
+                             void *user_data)
+{
+    (void)backend;
+    (void)buf;
+    (void)user_data;
+    printf("device  %u bytes of configuration written at %u, flags %u\n", len, offset, flags);
+    return 0;
+}
+
+static void device_event(vhushmem_backend *backend, vhushmem_backend_event event, const char *message, void *user_data)
+{
+    static const char *const names[] = {"?", "connected", "negotiated", "reset", "disconnected"};
+    struct device *device = user_data;
+    (void)backend;
+    printf("device  %s %s\n", names[event], message != NULL ? message : "");
+    device->is_gone |= event == VHUSHMEM_BACKEND_DISCONNECT;
+}
+
+static inline void device_open(struct device *device, const char *path)
+{
+    struct stat status;
+    device->file = open(path, O_RDWR | O_CLOEXEC);
+    if (device->file < 0 || fstat(device->file, &status) < 0) {
+        perror(path);
+        exit(1);
+    }
+    device->size = (uint64_t)status.st_size;
+}
+
+static inline int device_run(struct device *device, int argc, char **argv)
+{
+    vhushmem_backend_options options = {.struct_size = sizeof(options),
+                                        .num_queues = device->queues,
+                                        .features = device->features | RING_FEATURES,
+                                        .config_size = device->config_size};
+    vhushmem_backend_handlers handlers = {.struct_size = sizeof(handlers),
+                                          .queue = device_queue,
+                                          .get_config = device->config_size > 0 ? device_get_config : NULL,
+                                          .set_config = device->config_size > 0 ? device_set_config : NULL};
+    bool connects = argc > 2 && strcmp(argv[2], "client") == 0;
+    struct pollfd ready = {.events = POLLIN};
+    GError *error = NULL;
+    int rc;
+
+    setvbuf(stdout, NULL, _IOLBF, 0);
+    device->backend = vhushmem_backend_new(&options, &error);
+    if (device->backend == NULL || vhushmem_backend_set_callback(device->backend, device_event, device, NULL) < 0 ||
+        vhushmem_backend_set_handlers(device->backend, &handlers, device, NULL, &error) < 0) {
+        printf("device  FAILED: %s\n", error->message);
+        return 1;
+    }
+    rc = connects ? vhushmem_backend_connect(device->backend, argv[1], &error)
+                  : vhushmem_backend_listen(device->backend, argv[1], &error);
+    if (rc < 0) {
+        printf("device  FAILED: %s\n", error->message);
+        return 1;
+    }
+    printf("device  %s\n", connects ? "connects" : "listens");
+    ready.fd = vhushmem_backend_get_fd(device->backend);
+    while (!(connects && device->is_gone)) {
+        if (poll(&ready, 1, -1) > 0) {
+            vhushmem_backend_dispatch(device->backend);
+        }
+    }
+    vhushmem_backend_free(device->backend);
+    return 0;
+}
+
+#endif
