@@ -72,7 +72,7 @@ class Qemu(Process):
                 return connected
             except OSError:
                 connected.close()
-                check(self.is_alive, f"{self.name} ended with {self.process.poll()}")
+                check(self.is_alive, f"{self.name} ended with {self.process.poll()}: {self.text()[-500:]}")
                 check(time.monotonic() < end, f"nobody listens at {path}")
                 time.sleep(0.05)
 

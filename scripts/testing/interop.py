@@ -8,20 +8,21 @@ import threading
 
 from testing import suites
 from testing.kinds import RELEASE
-from testing.runner import FAIL, SKIP, Result, run
+from testing.runner import FAIL, ROOT, SKIP, Result, run
 from testing.sources import c_sources, python_tests_of
 
 # Packages may have to be fetched, and guests are emulated.
 LIMIT = 3600
 
 
+EXAMPLES = [ROOT / "examples" / "file-window.c"]
 BUILDING = threading.Lock()
 
 
 def build():
-    """Compiles the driver and the devices. Returns the log of a failure, or None."""
+    """Compiles the driver, the devices and examples. Returns the log of a failure, or None."""
     with BUILDING:
-        logs = [RELEASE.compile(source, RELEASE.program(source)) for source in c_sources("interop")]
+        logs = [RELEASE.compile(source, RELEASE.program(source)) for source in [*c_sources("interop"), *EXAMPLES]]
     return "".join(log for log in logs if log is not None) or None
 
 
