@@ -22,6 +22,9 @@ static void on_event(vhushmem_frontend *frontend, const vhushmem_event *event, v
 {
     (void)frontend;
     (void)user_data;
+    for (unsigned i = 0; event->type == VHUSHMEM_EVENT_RESET && i < vm.count; i++) {
+        ring_clear(&vm.rings[i]); /* not before: the back-end may still look at them */
+    }
     say("event %s %d %s", event_name(event), event->result, event->message != NULL ? event->message : "");
 }
 
@@ -88,16 +91,13 @@ static void stop(char **words)
     say("ok%s", text);
 }
 
-/* reset: the rings are as new afterwards */
+/* reset: when the event `reset` comes, the rings are as new */
 static void reset(char **words)
 {
     GError *error = NULL;
     int rc = vhushmem_frontend_reset(vm.frontend, &error);
 
     (void)words;
-    for (unsigned i = 0; i < vm.count; i++) {
-        ring_clear(&vm.rings[i]);
-    }
     answer(rc, error);
 }
 
