@@ -69,7 +69,7 @@ extension MemoryTableRegion {
         return region
     }
 
-    func fault(_ code: Int32, _ why: String) -> ShmemError {
-        ShmemError(code, "guest memory of \(hex(length)) bytes at \(hex(guestAddress)): \(why)")
+    func fault(_ code: Int32, _ why: Sentence) -> ShmemError {
+        ShmemError(code, "guest memory of \(hex(length)) bytes at \(hex(guestAddress)): \(why.text)")
     }
 }

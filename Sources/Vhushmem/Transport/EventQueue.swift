@@ -61,10 +61,14 @@ struct EventQueue<Event> {
 
     /// A callback was set or taken away.
     mutating func callbackChanged(isSet: Bool) {
-        waiting = Array(waiting[oldest...] + waiting[..<oldest])
+        var inOrder: [Delivery] = []
+        for index in 0..<waiting.count {
+            let delivery = waiting[(oldest &+ index) % waiting.count]
+            if isSet || !delivery.isEvent { inOrder.append(delivery) }
+        }
+        waiting = inOrder
         oldest = 0
         callback = isSet ? .set : .removed
-        if !isSet { waiting.removeAll { $0.isEvent } }
     }
 
     mutating func keep(_ event: Event) {
