@@ -220,11 +220,19 @@ extension FileDescriptor {
         if !Closer.hand(over: raw, of: account) { systemCallOnce(.shutdown) { vhu_shutdown(raw) } }
     }
 
-    /// Closes a socket that listens: peers that were not accepted may have sent something all the same. `process`: the one that made it. A
-    /// child of fork does not end what its parent uses.
+    /// Closes a socket that listens. Peers that were not accepted may have sent something all the same, and are taken out first: so the
+    /// close itself waits for nobody, and the socket's name is free after it. `process`: the one that made it. A child of fork does not end
+    /// what its parent uses.
     static func closeListener(_ raw: Int32, process: Int32) {
+        guard getpid() == process else { return close(raw) }
         // After this nobody connects.
-        if getpid() == process { systemCallOnce(.shutdown) { vhu_shutdown(raw) } }
-        if Readiness.hasPeer(raw) { Closer.hand(over: raw, of: CloseAccount()) } else { close(raw) }
+        systemCallOnce(.shutdown) { vhu_shutdown(raw) }
+        let account = CloseAccount()
+        do throws(Errno) {
+            while true { closeSocket(try systemCall(.accept) { vhu_accept(raw) }, of: account) }
+        } catch {
+            let someAreLeft = error.code == EMFILE || error.code == ENFILE
+            if someAreLeft { Closer.hand(over: raw, of: account) } else { close(raw) }
+        }
     }
 }

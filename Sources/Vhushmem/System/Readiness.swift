@@ -82,13 +82,6 @@ enum Readiness {
         return (try? systemCall(.poll) { poll(&target, 1, 0) }) != 0
     }
 
-    /// Whether somebody has connected to a listener and was not accepted.
-    static func hasPeer(_ listener: Int32) -> Bool {
-        var target = pollfd(fd: listener, events: Int16(POLLIN), revents: 0)
-        _ = try? systemCall(.poll) { poll(&target, 1, 0) }
-        return target.revents & Int16(POLLIN) != 0
-    }
-
     static func makeEventfd() throws(Errno) -> FileDescriptor {
         FileDescriptor(owning: try systemCall(.eventfd) { eventfd(0, vhu_eventfd_flags) })
     }
