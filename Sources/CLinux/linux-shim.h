@@ -99,6 +99,7 @@ static inline void vhu_fence_release(void) { __atomic_thread_fence(__ATOMIC_RELE
 /* ---- virtqueues: memory that a driver changes at any moment; each word is read once ---- */
 
 static inline uint16_t vhu_load16_relaxed(const void *p) { return __atomic_load_n((const uint16_t *)p, __ATOMIC_RELAXED); }
+static inline uint32_t vhu_load32_relaxed(const void *p) { return __atomic_load_n((const uint32_t *)p, __ATOMIC_RELAXED); }
 static inline uint16_t vhu_load16_acquire(const void *p) { return __atomic_load_n((const uint16_t *)p, __ATOMIC_ACQUIRE); }
 static inline void vhu_store16_relaxed(void *p, uint16_t v) { __atomic_store_n((uint16_t *)p, v, __ATOMIC_RELAXED); }
 static inline void vhu_store16_release(void *p, uint16_t v) { __atomic_store_n((uint16_t *)p, v, __ATOMIC_RELEASE); }
@@ -430,6 +431,12 @@ static inline int vhu_socket_option(int fd, int option)
     int value = 0;
     socklen_t length = sizeof(value);
     return getsockopt(fd, SOL_SOCKET, option, &value, &length) == 0 ? value : -errno;
+}
+/* A close waits for nobody to read then; setting it waits for the lock of the socket. */
+static inline int vhu_stop_lingering(int fd)
+{
+    struct linger off = {.l_onoff = 0, .l_linger = 0};
+    return setsockopt(fd, SOL_SOCKET, SO_LINGER, &off, sizeof(off));
 }
 /* What is sent with MSG_OOB comes where it was sent: otherwise the kernel drops it in the thread that receives, with its descriptors. */
 static inline int vhu_take_out_of_band(int fd)

@@ -3,6 +3,7 @@
  * What a device's regions may take of the address space is bounded: 8 TiB, or what its options say. A back-end that says that it has more is
  * refused at the handshake, and no window is left.
  */
+/* valgrind: no (it has no room for such windows) */
 #include "rig.h"
 
 #define TIB (UINT64_C(1) << 40)

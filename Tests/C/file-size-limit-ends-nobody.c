@@ -87,7 +87,6 @@ static void regions(void)
     vhushmem_device *device = some(vhushmem_device_new(NULL, &error));
     vhushmem_region *region = some(vhushmem_region_new(device, 0, 16 * PAGE, NULL, &error));
     ok(vhushmem_region_map(region, file, 0, 0, PAGE, VHOST_USER_FLAG_MAP_RW, &error));
-    vhushmem_region_unref(region);
     vhushmem_device_unref(device);
     close(file);
 }

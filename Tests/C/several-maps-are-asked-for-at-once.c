@@ -35,9 +35,15 @@ static void run(vhushmem_backend *backend)
     EQ(vhushmem_backend_perform(backend, NULL, 0, 0, &error), 0);
     err(vhushmem_backend_perform(backend, NULL, 1, 0, &error), -EFAULT);
     err(vhushmem_backend_perform(NULL, all, 1, 0, &error), -EFAULT);
-    err(vhushmem_backend_perform(backend, all, 1, 2, &error), -EINVAL);
-    all[0].id = 2;
-    refused(vhushmem_backend_perform(backend, all, 1, 0, &error), -EINVAL, "2");
+    EQ(all[0].result, -EFAULT);
+    err(vhushmem_backend_perform(backend, all, 2, 2, &error), -EINVAL);
+    EQ(all[0].result, -EINVAL);
+    EQ(all[1].result, -EINVAL);
+    all[0].result = all[1].result = 0;
+    all[1].id = 2;
+    refused(vhushmem_backend_perform(backend, all, 2, 0, &error), -EINVAL, "2");
+    EQ(all[0].result, -EINVAL);
+    EQ(all[1].result, -EINVAL);
     close(fd);
 }
 

@@ -473,6 +473,7 @@ static const hostile_case without_habits[] = {
     {"a socket that lingers behind the file", -EINVAL, sockets_behind, (void *)2, NULL},
     {"seven sockets that linger behind the file", -EINVAL, sockets_behind, (void *)8, NULL},
     {"eight sockets that linger behind the file", -EINVAL, sockets_behind, (void *)9, NULL},
+    {"fifteen sockets that linger behind the file", -EINVAL, sockets_behind, (void *)16, NULL},
 };
 
 static const hostile_case beside_a_guest[] = {

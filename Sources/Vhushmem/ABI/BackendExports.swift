@@ -243,6 +243,7 @@ package func vhushmem_backend_perform(
 ) -> Int32 {
     let oneAnswer = UInt32(bitPattern: Int32(VHUSHMEM_PERFORM_ONE_ANSWER))
     var refused = 0
+    var areSet = false
     let result = report(to: errp) { () throws(ShmemError) in
         guard let backend = object(backend, Backend.self) else { throw .null("backend") }
         guard requests != nil || count == 0 else { throw .null("requests") }
@@ -252,8 +253,12 @@ package func vhushmem_backend_perform(
         for request in requests { all.append(try MappingRequest(request)) }
         defer {
             for index in all.indices { requests[index].result = all[index].result }
+            areSet = true
         }
         refused = try backend.perform(&all, oneAnswer: flags != 0)
+    }
+    if !areSet, let requests {
+        for index in 0..<max(count, 0) { requests[index].result = result }
     }
     return result < 0 ? result : Int32(clamping: refused)
 }

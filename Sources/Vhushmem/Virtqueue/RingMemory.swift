@@ -96,6 +96,24 @@ struct RingMemory {
         vhu_store32_relaxed(place + 4, written.littleEndian)
     }
 
+    /// What the entry of a free-running index was filled in with.
+    @inline(__always) private func usedHead(at index: UInt16) -> UInt32 {
+        // SAFETY: as for filling it in.
+        UInt32(littleEndian: vhu_load32_relaxed(used + offset(of: .entry(index))))
+    }
+
+    /// Where a queue goes on of which nothing is known but the rings and what the front-end says. DPDK's virtio-user says 0 to a back-end that
+    /// comes back: chains would be taken twice that were given back, or the driver would be too far ahead.
+    func beginning(from base: UInt16) -> UInt16 {
+        let used = usedIndex
+        guard availableIndex &- base <= size else { return used }
+        // The used ring is believed where it has the chains from the base on, in their order.
+        let count = used &- base
+        guard count <= size else { return base }
+        for number in 0..<count where usedHead(at: base &+ number) != UInt32(availableHead(at: base &+ number)) { return base }
+        return used
+    }
+
     /// The available index of which the device wants to be told.
     @inline(__always) func setAvailableEvent(_ index: UInt16) {
         // SAFETY: the part has 2 bytes behind its last entry, at an even offset.

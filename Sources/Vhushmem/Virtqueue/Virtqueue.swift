@@ -82,11 +82,8 @@ final class Virtqueue {
         nextUsed = rings.usedIndex
         // An earlier life of the device may have left there that it wants no kicks.
         rings.setUsedFlags(0)
-        guard let heads = ledger?.begin(usedIndex: nextUsed) else {
-            // What was given back was taken, and at most `size` more. DPDK's virtio-user says 0 to a back-end that comes back.
-            if nextAvailable &- nextUsed > size { nextAvailable = nextUsed }
-            return
-        }
+        nextAvailable = rings.beginning(from: base)
+        guard let heads = ledger?.begin(usedIndex: nextUsed) else { return }
         begun = heads
         // What was taken is what was given back and what was begun; after a back-end that died, the base knows neither.
         nextAvailable = nextUsed &+ UInt16(clamping: begun.count)
