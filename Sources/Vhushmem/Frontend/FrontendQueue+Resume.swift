@@ -20,33 +20,45 @@ extension FrontendQueue {
         return true
     }
 
-    /// Whether what was used since `base` is what was made available first.
+    /// Whether what was used since `base` is what was made available first, in whichever order. Whoever was lost may have written anything
+    /// there: the time that this takes depends on the size of the queue alone.
     private func usedInOrder(_ done: UInt16) throws(Errno) -> Bool {
-        var missing: [UInt16] = []
-        var early: [UInt16] = []
+        let entries = Int(size)
+        // Both rings, each copied at once.
+        let copy = UnsafeMutableRawBufferPointer.allocate(byteCount: 10 &* entries, alignment: 8)
+        defer { copy.deallocate() }
+        let taken = UnsafeMutableRawBufferPointer(rebasing: copy[(8 &* entries)...])
+        let back = UnsafeMutableRawBufferPointer(rebasing: copy[..<(8 &* entries)])
+        try FrontendQueue.read(taken, at: available &+ 4)
+        try FrontendQueue.read(back, at: used &+ 4)
+        // How often each head was taken and not used.
+        var open = [Int32](repeating: 0, count: entries)
         for step in 0..<done {
-            let entry = UInt64((base &+ step) & (size &- 1))
-            let taken = try FrontendQueue.word(at: available &+ 4 &+ 2 &* entry)
-            let back = try FrontendQueue.word(at: used &+ 4 &+ 8 &* entry)
-            guard taken != back else { continue }
-            FrontendQueue.settle(taken, in: &missing, against: &early)
-            FrontendQueue.settle(back, in: &early, against: &missing)
+            let entry = Int((base &+ step) & (size &- 1))
+            guard let head = taken.word(at: 2 &* entry), let other = back.word(at: 8 &* entry) else { return false }
+            if head == other { continue }
+            guard head < size, other < size else { return false }
+            open[Int(head)] &+= 1
+            open[Int(other)] &-= 1
         }
-        return missing.isEmpty
-    }
-
-    /// Each head that was taken is to be used, and each that was used was taken.
-    private static func settle(_ head: UInt16, in mine: inout [UInt16], against other: inout [UInt16]) {
-        if let match = other.firstIndex(of: head) { other.remove(at: match) } else { mine.append(head) }
+        return open.allSatisfy { $0 == 0 }
     }
 
     private static func word(at address: UInt64) throws(Errno) -> UInt16 {
         var value: UInt16 = 0
-        guard let source = UnsafeMutableRawPointer(bitPattern: UInt(address)) else { throw Errno(EFAULT) }
-        let copied = try withUnsafeMutableBytes(of: &value) { bytes throws(Errno) in
-            try bytes.baseAddress.map { start throws(Errno) in try MemoryCalls.copy(from: source, to: start, 2) }
-        }
-        guard copied == 2 else { throw Errno(EFAULT) }
+        try withUnsafeMutableBytes(of: &value) { bytes throws(Errno) in try read(bytes, at: address) }
         return UInt16(littleEndian: value)
+    }
+
+    private static func read(_ bytes: UnsafeMutableRawBufferPointer, at address: UInt64) throws(Errno) {
+        guard let source = UnsafeMutableRawPointer(bitPattern: UInt(address)), let start = bytes.baseAddress,
+            try MemoryCalls.copy(from: source, to: start, bytes.count) == bytes.count
+        else { throw Errno(EFAULT) }
+    }
+}
+
+extension UnsafeMutableRawBufferPointer {
+    fileprivate func word(at offset: Int) -> UInt16? {
+        UnsafeRawBufferPointer(self).integer(at: offset)
     }
 }
