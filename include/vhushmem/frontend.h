@@ -268,10 +268,11 @@ VHUSHMEM_API uint64_t vhushmem_frontend_protocol_features(vhushmem_frontend *fro
 VHUSHMEM_API uint64_t vhushmem_frontend_max_queues(vhushmem_frontend *frontend);
 
 /**
- * The eventfd that the back-end signals when it has used buffers of a queue (SET_VRING_CALL), made in the handshake.
+ * The eventfd that the back-end signals when it has used buffers of a queue (SET_VRING_CALL), made by vhushmem_frontend_start and constant from
+ * then on.
  *
  * @param queue  0 to num_queues - 1.
- * @returns the descriptor, owned by the front-end; or -EINVAL (no such queue), -ENOTCONN (before the handshake), -EFAULT.
+ * @returns the descriptor, owned by the front-end; or -EINVAL (no such queue), -ENOTCONN (not started), -EFAULT.
  * Since: 0.1
  */
 VHUSHMEM_API int vhushmem_frontend_call_fd(vhushmem_frontend *frontend, unsigned queue);
