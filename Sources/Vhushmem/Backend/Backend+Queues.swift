@@ -142,9 +142,9 @@ extension Backend {
     }
 
     /// The descriptor that came with a message; nil: none did, or it is not as harmless as an eventfd: a socket may linger, the server of a
-    /// file may not answer, a pipe raises SIGPIPE.
+    /// file may not answer, a pipe raises SIGPIPE, and whoever looks at an epoll waits for the one who is inside of it.
     func takeEventfd(_ main: MessageStream) -> SharedDescriptor? {
-        guard let fd = main.firstDescriptor, (try? FileStatus(of: fd))?.isAnonymous == true,
+        guard let fd = main.firstDescriptor, (try? FileStatus(of: fd))?.mayBeEventfd(fd) == true,
             let descriptor = main.takeFirstDescriptor()
         else { return nil }
         return SharedDescriptor(descriptor)

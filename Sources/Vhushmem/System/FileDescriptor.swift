@@ -98,6 +98,11 @@ struct FileStatus {
         (try? systemCall(.readlink) { vhu_is_eventfd(fd) }) == 1
     }
 
+    /// The same; where there is no /proc to tell, each object of the kernel's may be one.
+    func mayBeEventfd(_ fd: Int32) -> Bool {
+        isAnonymous && (try? systemCall(.readlink) { vhu_is_eventfd(fd) }) != 0
+    }
+
     /// Bytes that a file has in memory or on its disk, as far as the kernel knows without asking anybody.
     static func allocated(_ fd: Int32) -> Int64? {
         try? systemCall(.statx) { vhu_allocated(fd) }
