@@ -33,7 +33,8 @@ extension Backend {
         var bytes = [UInt8](repeating: 0, count: payload.count)
         let result = bytes.withUnsafeMutableBytes { bytes in
             access.encode(into: bytes)
-            return readConfig(self, access.offset, UnsafeMutableRawBufferPointer(rebasing: bytes[ConfigAccess.size...]))
+            let rest = UnsafeMutableRawBufferPointer(rebasing: bytes[ConfigAccess.size...])
+            return askDevice { readConfig(self, access.offset, rest) }
         }
         return .bytes(result != 0 ? [] : bytes)
     }
@@ -54,7 +55,7 @@ extension Backend {
             return .refused(EOPNOTSUPP, "the device's configuration can't be written")
         }
         let bytes = UnsafeRawBufferPointer(rebasing: payload[ConfigAccess.size...])
-        return BackendAnswer(result: writeConfig(self, access.offset, bytes, access.flags != 0))
+        return BackendAnswer(result: askDevice { writeConfig(self, access.offset, bytes, access.flags != 0) })
     }
 
     private func isInConfig(_ access: ConfigAccess) -> Bool {
@@ -71,12 +72,12 @@ extension Backend {
             // A device that is reset begins without. The area itself is not cleared, as RESET_DEVICE does: a front-end that only stops its
             // device says 0 too, and gives the area again to go on from it.
             connection.inflight = nil
-            _ = handlers.status?(self, 0)
+            callDevice { _ = handlers.status?(self, 0) }
             return .reset
         }
         let before = connection.status
         connection.status = status
-        let answer = BackendAnswer(result: handlers.status?(self, status) ?? 0)
+        let answer = BackendAnswer(result: askDevice { handlers.status?(self, status) ?? 0 })
         // What the device itself has said meanwhile stays said.
         if case .refusedByDevice = answer { connection.status = before | connection.status & DeviceStatus.needsReset & ~status }
         return answer
@@ -120,7 +121,7 @@ extension Backend {
     /// GET_SHARED_OBJECT: the reply is the id again, with a descriptor if there is such an object.
     func answerSharedObject(_ payload: UnsafeRawBufferPointer) -> BackendAnswer {
         let id = [UInt8](payload)
-        let fd = handlers.sharedObject?(self, payload) ?? -1
+        let fd = askDevice { handlers.sharedObject?(self, payload) ?? -1 }
         return .bytes(id, descriptor: fd < 0 ? nil : SharedDescriptor(FileDescriptor(owning: fd)))
     }
 
@@ -132,12 +133,12 @@ extension Backend {
         guard let handler = handlers.transferState, let fd = connection.main.takeFirstDescriptor()?.release() else {
             return .refused(EOPNOTSUPP, "the device has no state to move")
         }
-        let result = handler(self, transfer.direction == .load, fd)
+        let result = askDevice { handler(self, transfer.direction == .load, fd) }
         return .value(DeviceStateTransfer.encodedReply(failed: result != 0, hasDescriptor: false))
     }
 
     /// CHECK_DEVICE_STATE
     func answerStateCheck() -> BackendAnswer {
-        .value((handlers.checkState?(self) ?? -EOPNOTSUPP) != 0 ? 1 : 0)
+        .value(askDevice { handlers.checkState?(self) ?? -EOPNOTSUPP } != 0 ? 1 : 0)
     }
 }

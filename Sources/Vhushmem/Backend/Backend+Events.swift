@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-/// How the program is told. Callbacks never nest: while one runs, events wait, and so do STARTED and KICKED of queues. STOPPED and BROKEN do
-/// not wait, since a device gives back what it holds while it is told. They nest no deeper than what is on the stack, because no message is
-/// served while one is.
+/// How the program is told. While one of its callbacks runs, events wait, and so do STARTED and KICKED of queues. STOPPED and BROKEN do not
+/// wait, since a device gives back what it holds while it is told; nor do requests that the device answers itself. They nest no deeper than
+/// what is on the stack, because no message is served while one is, and what they bring about waits.
 extension Backend: EventTelling {
     func callBack(_ event: BackendEvent) { onEvent?(self, event) }
 
@@ -13,5 +13,17 @@ extension Backend: EventTelling {
     /// Tells the device that a queue has begun, or was kicked. To be called while no callback runs.
     func report(_ queue: BackendQueue, _ event: BackendQueueEvent) {
         tell { handlers.queue?(self, queue.index, event) }
+    }
+
+    /// Calls the device at once: what can't wait.
+    func callDevice(_ body: () -> Void) {
+        if events.isTelling { body() } else { tell(body) }
+    }
+
+    /// The same where the device answers.
+    func askDevice(_ body: () -> Int32) -> Int32 {
+        var result: Int32 = 0
+        callDevice { result = body() }
+        return result
     }
 }
