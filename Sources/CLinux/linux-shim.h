@@ -476,9 +476,9 @@ static inline int vhu_epoll_control(int epoll, int operation, int fd, uint32_t e
     struct epoll_event event = {.events = events, .data = {.fd = fd}};
     return epoll_ctl(epoll, operation, fd, &event);
 }
-static inline int vhu_epoll_add_tagged(int epoll, int fd, uint32_t tag)
+static inline int vhu_epoll_add_tagged(int epoll, int fd, uint32_t tag, bool once)
 {
-    struct epoll_event event = {.events = EPOLLIN, .data = {.u32 = tag}};
+    struct epoll_event event = {.events = EPOLLIN | (once ? EPOLLET : 0), .data = {.u32 = tag}};
     return epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event);
 }
 /* How many tags of descriptors that can be read were stored, at most 64; never waits. */

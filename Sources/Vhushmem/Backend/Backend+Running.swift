@@ -98,7 +98,8 @@ extension Backend {
             return
         }
         do throws(Errno) {
-            try waitAlso(for: kick.fd, tag: UInt32(clamping: queue.index))
+            // Once: an eventfd that counts down by one with each read can be filled so that it is never read empty.
+            try waitAlso(for: kick.fd, tag: UInt32(clamping: queue.index), once: true)
         } catch {
             queue.setup.kick = .unsaid
             throw ShmemError(
@@ -106,11 +107,11 @@ extension Backend {
         }
     }
 
-    func waitAlso(for fd: Int32, tag: UInt32) throws(Errno) {
+    func waitAlso(for fd: Int32, tag: UInt32, once: Bool = false) throws(Errno) {
         let set: ReadableSet
         if let kicks { set = kicks } else { set = try ReadableSet.make() }
         kicks = set
-        try set.insert(fd, tag: tag)
+        try set.insert(fd, tag: tag, once: once)
     }
 
     func unwatchKick(of queue: BackendQueue) {

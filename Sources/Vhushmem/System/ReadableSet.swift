@@ -18,9 +18,9 @@ final class ReadableSet {
         ReadableSet(FileDescriptor(owning: try systemCall(.epollCreate) { epoll_create1(vhu_epoll_flags) }))
     }
 
-    /// Throws EPERM for a file that is always ready.
-    func insert(_ fd: Int32, tag: UInt32) throws(Errno) {
-        _ = try systemCall(.epollControl) { vhu_epoll_add_tagged(epoll.raw, fd, tag) }
+    /// `once`: told once for each time that it is signalled, be it read or not. Throws EPERM for a file that is always ready.
+    func insert(_ fd: Int32, tag: UInt32, once: Bool) throws(Errno) {
+        _ = try systemCall(.epollControl) { vhu_epoll_add_tagged(epoll.raw, fd, tag, once) }
     }
 
     /// To be called before a descriptor is closed: the peer shares it, and it would stay.
