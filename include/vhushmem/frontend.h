@@ -269,7 +269,8 @@ VHUSHMEM_API uint64_t vhushmem_frontend_max_queues(vhushmem_frontend *frontend);
 
 /**
  * The eventfd that the back-end signals when it has used buffers of a queue (SET_VRING_CALL), made by vhushmem_frontend_start and constant from
- * then on.
+ * then on. The back-end has it too, and may read it and make it one that waits: a program that must not wait reads it by preadv2 with
+ * RWF_NOWAIT, or hands it to KVM.
  *
  * @param queue  0 to num_queues - 1.
  * @returns the descriptor, owned by the front-end; or -EINVAL (no such queue), -ENOTCONN (not started), -EFAULT.
