@@ -55,8 +55,11 @@ typedef struct vhushmem_backend_options {
                                      of VIRTIO 1 no other order than little-endian is taken) and INBAND_NOTIFICATIONS (14; queues
                                      without eventfds are kicked and called by messages; it counts as not chosen where the front-end
                                      does not accept BACKEND_REQ and REPLY_ACK with it) */
-    uint32_t config_size; /**< bytes of the configuration space, at most 65536; 0: there is none */
-    uint32_t flags;       /**< VHUSHMEM_BACKEND_*, or'ed */
+    uint32_t
+        config_size; /**< bytes of the configuration space, at most 65536; 0: there is none. A front-end that asks for more gets no
+                          answer that it takes: QEMU 7.2 asks for its whole structure (60 bytes of a vhost-user-blk), and says
+                          "Received bad msg size" of less */
+    uint32_t flags; /**< VHUSHMEM_BACKEND_*, or'ed */
     uint32_t
         num_rings; /**< queues that the device has, num_queues to 256; 0 means num_queues. A network device with 2 pairs and a
                                control queue has num_queues 2 and num_rings 5: QEMU compares GET_QUEUE_NUM with pairs. A front-end of

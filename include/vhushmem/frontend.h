@@ -294,8 +294,10 @@ VHUSHMEM_API const char *vhushmem_protocol_feature_name(unsigned bit);
  * event RESET tells when all this is over. The device does not run any more, and the area of requests in flight is forgotten: what was in
  * flight is nothing to a driver that begins anew (vhushmem_frontend_get_inflight has another one made).
  *
- * A back-end that does not know RESET_DEVICE is stopped instead, as by vhushmem_frontend_stop_device. If the connection ends before the
- * reset is over, DISCONNECT tells; with reconnect_ms the back-end that comes back is reset when it is ready, and then RESET tells.
+ * A back-end that does not know RESET_DEVICE is stopped instead, as by vhushmem_frontend_stop_device. This call waits for neither: until
+ * the event RESET the back-end may read and write the rings, so they and the buffers in them must stay as they are till then. If the
+ * connection ends before the reset is over, DISCONNECT tells; with reconnect_ms the back-end that comes back is reset when it is ready,
+ * and then RESET tells.
  *
  * @returns 0, or -ENOTCONN (not ready; with reconnect_ms, a back-end that comes back is reset when it is ready), -EALREADY (a reset is
  *          under way; its mappings are gone).
