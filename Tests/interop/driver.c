@@ -129,6 +129,22 @@ static void config(char **words)
     }
 }
 
+/* window REGION OFFSET BYTES: of what is mapped in a shared memory region, in hexadecimal digits */
+static void window(char **words)
+{
+    uint8_t bytes[4096];
+    GError *error = NULL;
+    size_t size = (size_t)number(words[2]);
+    vhushmem_region *region = vhushmem_device_find_region(vhushmem_frontend_device(vm.frontend), (uint8_t)number(words[0]));
+    int rc = size <= sizeof(bytes) ? vhushmem_region_read(region, number(words[1]), bytes, size, &error) : -EINVAL;
+
+    if (rc < 0) {
+        answer(rc, error);
+    } else {
+        say_hex("ok", bytes, size);
+    }
+}
+
 /* inflight: an area for requests in flight is made and given to the back-end */
 static void inflight(char **words)
 {
@@ -214,7 +230,7 @@ static const struct command {
 } commands[] = {
     {"info", 0, info},   {"start", 1, start},   {"stop", 0, stop},     {"reset", 0, reset},       {"put", 1, put},
     {"kick", 1, kick},   {"enable", 2, enable}, {"config", 2, config}, {"inflight", 0, inflight}, {"migratable", 0, migratable},
-    {"state", 2, state}, {"gpu", 0, gpu},       {"quit", 0, quit},
+    {"state", 2, state}, {"gpu", 0, gpu},       {"window", 3, window}, {"quit", 0, quit},
 };
 
 static void run_line(char *line)
