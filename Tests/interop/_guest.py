@@ -124,7 +124,7 @@ class Guest(Qemu):
         command += ["-machine", "q35,memory-backend=ram", "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", "160M"]
         command += ["-object", "memory-backend-memfd,id=ram,size=160M,share=on"]
         kernel = next((FETCHED / "linux/boot").glob("vmlinuz-*"))
-        command += ["-kernel", kernel, "-initrd", initramfs(), "-append", "console=ttyS0 quiet panic=-1 tsc=reliable"]
+        command += ["-kernel", kernel, "-initrd", initramfs(), "-append", "console=ttyS0 quiet panic=-1 tsc=reliable no_timer_check"]
         command += ["-chardev", f"socket,id=serial,path={serial},server=on,wait=off", "-serial", "chardev:serial", *devices]
         command += ["-incoming", incoming] if incoming else []
         self.said = ""
