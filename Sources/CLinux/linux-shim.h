@@ -196,6 +196,13 @@ static inline int vhu_fcntl_get_flags(int fd) { return fcntl(fd, F_GETFL); }
 static inline int vhu_fcntl_dupfd_cloexec(int fd) { return fcntl(fd, F_DUPFD_CLOEXEC, 0); }
 
 static inline int vhu_open_read_only(const char *path) { return open(path, O_RDONLY | O_CLOEXEC); }
+/* The file of an open descriptor once more, for reading alone. With O_NONBLOCK a lease on it (F_SETLEASE) is not waited for. */
+static inline int vhu_reopen_read_only(int fd)
+{
+    char path[32];
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+    return open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+}
 
 static inline bool vhu_is_regular(uint32_t mode) { return S_ISREG(mode); }
 static inline bool vhu_is_directory(uint32_t mode) { return S_ISDIR(mode); }

@@ -56,6 +56,10 @@ static inline bool device_answer(peer *p, const message *m)
     return true;
 }
 
+static uint64_t device_rig_slots = 32;
+/* How its region is; NULL: by default. */
+static const vhushmem_region_options *device_rig_region __attribute__((unused));
+
 /* Ready, with `queues` queues and these protocol features offered. What was heard so far is forgotten. */
 /* What the back-end offers besides. */
 static uint64_t device_rig_features;
@@ -68,10 +72,10 @@ static inline void device_rig_open(rig *r, uint32_t queues, uint64_t protocol_fe
     peer_add_region(&r->peer, 0, 16 * PAGE);
     r->peer.queues = queues;
     r->peer.features |= device_rig_features;
-    r->peer.slots = 32;
+    r->peer.slots = device_rig_slots;
     r->peer.protocol_features = protocol_features;
     r->peer.answer = device_answer;
-    vhushmem_frontend_options options = {.struct_size = sizeof(options), .num_queues = queues};
+    vhushmem_frontend_options options = {.struct_size = sizeof(options), .num_queues = queues, .region = device_rig_region};
     rig_connect(r, &options);
     pthread_mutex_lock(&r->peer.lock);
     r->peer.heard_count = 0;

@@ -38,6 +38,7 @@ static inline void coming_open(coming_rig *c, bool serves, uint32_t flags)
     vhushmem_frontend_options options = {.struct_size = sizeof(options),
                                          .flags = flags | (serves ? VHUSHMEM_FRONTEND_SERVER : 0),
                                          .request_timeout_ms = PATIENCE_MS,
+                                         .region = device_rig_region,
                                          .reconnect_ms = 20};
     memset(c, 0, sizeof(*c));
     c->serves = serves;

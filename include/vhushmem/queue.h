@@ -12,6 +12,7 @@
 
 #include <vhushmem/base.h>
 #include <vhushmem/mapping.h>
+#include <vhushmem/region.h>
 #include <vhushmem/request.h>
 
 G_BEGIN_DECLS
@@ -93,6 +94,66 @@ VHUSHMEM_API int vhushmem_frontend_unshare_mapping(vhushmem_frontend *frontend, 
 VHUSHMEM_API int vhushmem_frontend_unshare_mapping_async(vhushmem_frontend *frontend, vhushmem_mapping *mapping,
                                                          vhushmem_reply_fn fn, void *user_data, GDestroyNotify destroy,
                                                          GError **errp);
+
+/** vhushmem_frontend_share_region: mappings that may only be read are left out. */
+#define VHUSHMEM_SHARE_WRITABLE_ONLY 1u
+
+/**
+ * Share each mapping of a region with the front-end's own back-end, as a range of guest memory of its own: a guest may then use a piece of the
+ * region as the buffer of a request (a program that writes from a file which it has mapped with DAX does so). Without this the back-end is
+ * told nothing of the region, and cannot serve such a request.
+ *
+ * From now on each mapping is told with ADD_MEM_REG when it is there, and with REM_MEM_REG when it is undone: those that are live already,
+ * and those to come, whoever makes them. One that takes the place of another (VHUSHMEM_REGION_REPLACE) is both. The messages are sent by
+ * dispatch, behind the answer to the request that made the change, and nobody waits for them: a request that a guest offers between the two
+ * may fail. A device that is started is told before its queues are; a stopped one when it is started; one that comes back (reconnect_ms)
+ * likewise. A reset undoes the mappings, so they are removed. Sharing ends with vhushmem_frontend_unshare_region, or when the connection is
+ * over for good.
+ *
+ * What is left out: what the back-end has no slot for, beyond 512 mappings of a region, until there is room (guest RAM goes first, and takes
+ * the slot of a shared mapping if it must); pages that the file did not have when it was told; and, until its range is mapped anew or the
+ * back-end comes back, a mapping that the back-end refused (a warning in the log says so), and one whose file cannot be sent as below.
+ *
+ * A mapping that may only be read is told with a descriptor that is open for reading alone, so that no request writes to it. If the back-end
+ * has sent one that is open for writing, the file is opened once more, through /proc/self/fd. That is done for files in memory and on local
+ * disks, on which no lease is held; others are left out. Not every back-end takes such memory:
+ *
+ *  - one of this library does, once its device has mapped something read-only over the same connection. A request that would write there
+ *    fails alone;
+ *  - those of libvhost-user and of rust-vmm map all memory for writing. The one counts a failure as a fault of its device, which stops; the
+ *    other closes the connection. For them set VHUSHMEM_SHARE_WRITABLE_ONLY.
+ *
+ * Each shared mapping takes one of the back-end's slots, and no descriptor of this process but while a message waits to be sent.
+ *
+ * @param region      a region of this front-end's device with VHUSHMEM_REGION_KEEP_FDS; a reference is kept while it is shared. For regions of
+ *                    other devices there is vhushmem_frontend_share_mapping.
+ * @param guest_addr  where the guest has the region's first byte; a multiple of the page size.
+ * @param flags       0 or VHUSHMEM_SHARE_WRITABLE_ONLY.
+ * @returns 0, or -ENOTCONN (the front-end is not ready yet, or its connection is over), -EINVAL (flags; the region is another device's; the
+ *          address is no multiple of the page size, or the region wraps around or overlaps guest memory there), -EBADF (the region keeps no
+ *          descriptors), -EOPNOTSUPP (the back-end did not agree to CONFIGURE_MEM_SLOTS), -EEXIST (it is shared already).
+ * Since: 0.1
+ */
+VHUSHMEM_API int vhushmem_frontend_share_region(vhushmem_frontend *frontend, vhushmem_region *region, uint64_t guest_addr,
+                                                uint32_t flags, GError **errp);
+
+/**
+ * Share its mappings no longer: the back-end is told by dispatch. It may still be at work with them until it has answered.
+ *
+ * @returns 0, or -ENOENT (it is not shared).
+ * Since: 0.1
+ */
+VHUSHMEM_API int vhushmem_frontend_unshare_region(vhushmem_frontend *frontend, vhushmem_region *region, GError **errp);
+
+/**
+ * How many mappings of a shared region the back-end was told of, those among them whose message is under way.
+ *
+ * @param left_out  receives how many other live mappings the region has; may be NULL.
+ * @returns the number, or -ENOENT (the region is not shared), -EFAULT.
+ * Since: 0.1
+ */
+VHUSHMEM_API int64_t vhushmem_frontend_shared_mappings(vhushmem_frontend *frontend, vhushmem_region *region,
+                                                       uint64_t *left_out);
 
 /** A split virtqueue, as the driver has set it up. Set struct_size to sizeof(vhushmem_queue). */
 typedef struct vhushmem_queue {

@@ -135,6 +135,45 @@ package func vhushmem_frontend_unshare_mapping_async(
     }
 }
 
+@_cdecl("vhushmem_frontend_share_region") @implementation
+package func vhushmem_frontend_share_region(
+    _ frontend: OpaquePointer?, _ region: OpaquePointer?, _ guest_addr: UInt64, _ flags: UInt32,
+    _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
+) -> Int32 {
+    report(to: errp) { () throws(ShmemError) in
+        guard let frontend = object(frontend, Frontend.self) else { throw .null("frontend") }
+        guard let region = object(region, Region.self) else { throw .null("region") }
+        guard flags & ~VHUSHMEM_SHARE_WRITABLE_ONLY == 0 else {
+            throw ShmemError(EINVAL, "unknown flags \(hex(UInt64(flags)))")
+        }
+        try frontend.shareRegion(region, at: guest_addr, writableOnly: flags & VHUSHMEM_SHARE_WRITABLE_ONLY != 0)
+    }
+}
+
+@_cdecl("vhushmem_frontend_unshare_region") @implementation
+package func vhushmem_frontend_unshare_region(
+    _ frontend: OpaquePointer?, _ region: OpaquePointer?, _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
+) -> Int32 {
+    report(to: errp) { () throws(ShmemError) in
+        guard let frontend = object(frontend, Frontend.self) else { throw .null("frontend") }
+        guard let region = object(region, Region.self) else { throw .null("region") }
+        try frontend.unshareRegion(region)
+    }
+}
+
+@_cdecl("vhushmem_frontend_shared_mappings") @implementation
+package func vhushmem_frontend_shared_mappings(
+    _ frontend: OpaquePointer?, _ region: OpaquePointer?, _ left_out: UnsafeMutablePointer<UInt64>?
+) -> Int64 {
+    guard let frontend = object(frontend, Frontend.self), let region = object(region, Region.self) else {
+        return -Int64(EFAULT)
+    }
+    guard let count = frontend.sharedMappings(of: region) else { return -Int64(ENOENT) }
+    let all = region.mappingCount
+    left_out?.pointee = all > UInt64(count) ? all &- UInt64(count) : 0
+    return Int64(count)
+}
+
 @_cdecl("vhushmem_frontend_start_device") @implementation
 package func vhushmem_frontend_start_device(
     _ frontend: OpaquePointer?, _ features: UInt64, _ queues: UnsafePointer<vhushmem_queue>?, _ count: UInt32,

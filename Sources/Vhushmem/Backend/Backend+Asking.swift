@@ -105,7 +105,9 @@ extension Backend {
     }
 
     func noteMapping(_ request: MappingRequest) {
-        if request.isMap, !request.isWritable { connection?.hasMappedReadOnly = true }
+        guard request.isMap else { return }
+        connection?.hasMapped = true
+        if !request.isWritable { connection?.hasMappedReadOnly = true }
     }
 
     func transmit(

@@ -44,7 +44,8 @@ extension Backend {
     ) throws(ShmemError) -> GuestRange {
         do throws(Errno) {
             return try GuestRange.map(
-                region, fd: fd ?? -1, mayBeReadOnly: connection.hasMappedReadOnly, alarm: connection.useAlarm())
+                region, fd: fd ?? -1, mayBeReadOnly: connection.hasMappedReadOnly, mayBeShared: connection.hasMapped,
+                alarm: connection.useAlarm())
         } catch {
             throw ShmemError(
                 error.code,

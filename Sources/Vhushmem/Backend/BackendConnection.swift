@@ -14,6 +14,8 @@ final class BackendConnection {
     /// The device has asked for a mapping that can only be read. The front-end may tell of it as memory, and of nothing else that can't be
     /// written.
     var hasMappedReadOnly = false
+    /// It has asked for any mapping: what the front-end tells of from then on may be shared memory.
+    var hasMapped = false
     /// What was asked there, by calls that nobody waits for.
     var calls = MappingCalls()
     /// The virtio features that the front-end accepted.

@@ -6,6 +6,7 @@ import CLinux
 struct DeviceSetup {
     var features: UInt64 = 0
     var memory = MemoryTableState()
+    var shares = SharedRegions()
     var queues: [FrontendQueue] = []
     var inflight: InflightBook?
     var run = Run.stopped

@@ -48,6 +48,7 @@ extension Frontend {
         // The back-end may have lost the connection before it heard of the reset.
         setup.reset = comesBack && setup.reset != .none ? .backend : .none
         setup.memory.told = []
+        setup.shares.connectionEnded(isForGood: !comesBack)
         history.ending = error
         history.negotiated = negotiated
         history.channelLoss = nil

@@ -20,6 +20,7 @@ extension Frontend {
         case .shakingHands(let connection), .restoring(let connection), .ready(let connection):
             targets.first = connection.pollTarget
             targets.deadline = earliest(targets.deadline, connection.deadline)
+            if !setup.shares.isEmpty, hasSharesToTell { targets.deadline = 0 }
             guard let channel = connection.channel, !events.isFull else { break }
             targets.second = channel.pollTarget
             targets.deadline = earliest(targets.deadline, channel.deadline)
@@ -54,6 +55,8 @@ extension Frontend {
             {
                 taken &+= serve(channel)
             }
+            // Behind the answers to what was mapped.
+            if !setup.shares.isEmpty { tellShares() }
             // A limit that has passed ends the connection.
             if let error = connection.lateness() { end(error) }
         }

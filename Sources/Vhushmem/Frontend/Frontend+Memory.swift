@@ -78,6 +78,9 @@ extension Frontend {
                     EINVAL, "guest memory at \(hex(range.guestAddress)) overlaps the range at \(hex(other.guestAddress))")
             }
         }
+        for range in wanted where setup.shares.overlaps(range.guestAddress, range.length) {
+            throw ShmemError(EINVAL, "guest memory at \(hex(range.guestAddress)) overlaps a region that is shared")
+        }
         if case .ram(let ranges) = change {
             for range in ranges { try range.check() }
         }
@@ -107,11 +110,13 @@ extension Frontend {
     /// The messages that say what the back-end does not know yet.
     func memorySteps() throws(ShmemError) -> [FrontendSequence.Step] {
         let slots = protocolFeatures.contains(.configureMemSlots) ? negotiated.memorySlots : nil
-        return try setup.memory.questions(slots: slots).map { message in
+        let steps = try setup.memory.questions(slots: slots).map { message in
             FrontendSequence.ask(message.question) { [self] _ in
                 setup.memory.wasTold(message)
                 return nil
             }
         }
+        // RAM goes first: where it takes the slots of shared mappings, they are given up.
+        return steps.isEmpty || setup.shares.isEmpty ? steps : [FrontendSequence.act { $0.makeRoomForMemory() }] + steps
     }
 }

@@ -115,7 +115,7 @@ extension Frontend {
         }
         if let inflight = setup.inflight { steps.append(FrontendSequence.ask(.setInflight(inflight))) }
         if !protocolFeatures.contains(.configureMemSlots) { setup.memory.told = [] }
-        steps += try memorySteps()
+        steps += try memorySteps() + shareSteps()
         // The kick goes last: a back-end that comes back serves what waits as soon as it has that, and needs the call for it.
         for (index, queue) in setup.queues.enumerated() {
             guard let kick = queue.kick else { continue }

@@ -80,6 +80,7 @@ public final class Frontend {
     /// another front-end waits for.
     deinit {
         options.sharedObjects?.removeAll(of: self)
+        setup.shares.connectionEnded(isForGood: true)
         guard let connection else { return }
         let gone = ShmemError(ECONNABORTED, "the front-end was freed")
         for call in connection.close() { call.complete(.failure(gone)) }

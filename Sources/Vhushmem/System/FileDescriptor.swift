@@ -33,6 +33,12 @@ struct FileDescriptor: ~Copyable {
         FileDescriptor(owning: try systemCall(.dup) { vhu_fcntl_dupfd_cloexec(raw) }, of: account)
     }
 
+    /// The same file, open for reading alone. It never waits for a file in memory or on a local disk. Throws EWOULDBLOCK (somebody holds a
+    /// lease on it), EACCES, ENXIO (there is no such file to open: a dma-buf's), ENOENT (there is no /proc), EMFILE.
+    static func reopenReadOnly(_ raw: Int32, of account: CloseAccount) throws(Errno) -> FileDescriptor {
+        FileDescriptor(owning: try systemCall(.open) { vhu_reopen_read_only(raw) }, of: account)
+    }
+
     /// Whether the number stands for an open file.
     static func isOpen(_ raw: Int32) -> Bool {
         (try? systemCall(.fcntl) { vhu_fcntl_get_flags(raw) }) != nil

@@ -9,24 +9,28 @@ final class GuestRange {
     let host: UnsafeMutableRawPointer
     /// Holds the memory.
     private let file: SharedFile
+    /// It may be a mapping of shared memory. Beside it the guest has more, of which this process was not told.
+    let mayBeShared: Bool
 
-    private init(_ told: MemoryTableRegion, _ file: SharedFile) {
+    private init(_ told: MemoryTableRegion, _ file: SharedFile, mayBeShared: Bool) {
         self.told = told
         self.file = file
+        self.mayBeShared = mayBeShared
         host = file.start
     }
 
     /// `mayBeReadOnly`: it is taken also where it can't be written. Throws EINVAL (no bytes, or a range that wraps around), EOVERFLOW (it goes
     /// beyond the end of the file), and what mmap does.
     static func map(
-        _ told: MemoryTableRegion, fd: Int32, mayBeReadOnly: Bool = false, alarm: Alarm
+        _ told: MemoryTableRegion, fd: Int32, mayBeReadOnly: Bool = false, mayBeShared: Bool = false, alarm: Alarm
     ) throws(Errno) -> GuestRange {
         guard told.length > 0, ByteRange(start: told.guestAddress, length: told.length) != nil,
             ByteRange(start: told.userAddress, length: told.length) != nil,
             let range = ByteRange(start: told.fileOffset, length: told.length)
         else { throw Errno(EINVAL) }
         return GuestRange(
-            told, try SharedFile.map(range, of: fd, isGuestMemory: true, mayBeReadOnly: mayBeReadOnly, alarm: alarm))
+            told, try SharedFile.map(range, of: fd, isGuestMemory: true, mayBeReadOnly: mayBeReadOnly, alarm: alarm),
+            mayBeShared: mayBeShared)
     }
 
     /// The device may not write to it.
@@ -113,9 +117,9 @@ final class BackendMemory {
         return piece.host
     }
 
-    /// Whether one of the ranges has a byte of this one, or one right beside it.
+    /// Whether one of the ranges of RAM has a byte of this one, or one right beside it.
     func touches(_ other: ByteRange) -> Bool {
-        ranges.contains { $0.told.guestAddress <= other.end && other.start <= $0.guestEnd }
+        ranges.contains { !$0.mayBeShared && $0.told.guestAddress <= other.end && other.start <= $0.guestEnd }
     }
 
     /// For addresses of the front-end's process, of memory that may be written. Rings alone have them, so a look at each will do.

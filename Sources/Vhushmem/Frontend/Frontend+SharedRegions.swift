@@ -1,0 +1,235 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+import CLinux
+
+/// Regions whose mappings the front-end's own back-end is told of, each as a range of guest memory: then a buffer of the guest may lie in one.
+///
+/// The messages are sent by the loop, behind the answer to the request that mapped something. Nobody waits for them.
+extension Frontend {
+    /// Messages about shared mappings that may be under way. Each has a descriptor of its own until it is sent.
+    static let mostSharesUnderWay = 16
+
+    /// Shares each mapping of a region, now and later, until `unshareRegion`. `guestAddress`: where the guest has the region's first byte.
+    /// `writableOnly`: mappings that may only be read are left out.
+    ///
+    /// Throws ENOTCONN (not ready yet, or over), EINVAL (a region of another device; the address; it overlaps guest memory), EBADF (the region
+    /// keeps no files), EOPNOTSUPP (CONFIGURE_MEM_SLOTS was not agreed on), EEXIST (it is shared already).
+    public func shareRegion(_ region: Region, at guestAddress: UInt64, writableOnly: Bool = false) throws(ShmemError) {
+        guard setup.wasReady, !hasEnded, let alarm = loops.alarm else {
+            throw region.notShared(ENOTCONN, "the front-end is not ready yet, or its connection is over")
+        }
+        guard device.region(id: region.id) === region else {
+            throw region.notShared(EINVAL, "it is a region of another device")
+        }
+        guard region.options.keepsFiles else { throw region.notShared(EBADF, "it keeps no descriptors of files") }
+        guard protocolFeatures.contains(.configureMemSlots) else {
+            throw region.notShared(EOPNOTSUPP, "the back-end did not agree to CONFIGURE_MEM_SLOTS")
+        }
+        guard guestAddress.isMultiple(ofPage: Page.size), ByteRange(start: guestAddress, length: region.size) != nil else {
+            throw region.notShared(EINVAL, "the guest's address is no multiple of the page size, or it wraps around")
+        }
+        guard share(of: region) == nil else { throw region.notShared(EEXIST, "it is shared already") }
+        var isTaken = setup.shares.overlaps(guestAddress, region.size)
+        for range in setup.memory.wanted
+        where guestAddress < range.guestAddress &+ range.length && range.guestAddress < guestAddress &+ region.size {
+            isTaken = true
+        }
+        guard !isTaken else { throw region.notShared(EINVAL, "it overlaps guest memory") }
+        let share = RegionShare(region, at: guestAddress, isWritableOnly: writableOnly, alarm: alarm)
+        try share.begin()
+        setup.shares.all.append(share)
+        watch()
+    }
+
+    /// Takes all of its mappings away again. Throws ENOENT: it is not shared.
+    public func unshareRegion(_ region: Region) throws(ShmemError) {
+        guard let share = share(of: region) else { throw region.notShared(ENOENT, "it is not shared") }
+        setup.shares.remove(share)
+        watch()
+    }
+
+    /// How many mappings of the region the back-end was told of. nil: the region is not shared.
+    public func sharedMappings(of region: Region) -> Int? {
+        share(of: region)?.toldCount
+    }
+
+    private func share(of region: Region) -> RegionShare? {
+        setup.shares.all.first { $0.region === region }
+    }
+
+    // MARK: Telling
+
+    /// A change of RAM and a start go first, and so does the answer to what was mapped.
+    private var canTellShares: Bool {
+        guard isReady, setup.reset == .none, setup.run != .starting, !setup.memory.isBeingTold,
+            protocolFeatures.contains(.configureMemSlots), setup.shares.underWay < Frontend.mostSharesUnderWay
+        else { return false }
+        guard let channel = connection?.channel else { return true }
+        return !channel.isCarryingOut && !channel.stream.hasUnsent
+    }
+
+    var hasSharesToTell: Bool {
+        guard canTellShares else { return false }
+        if !setup.shares.gone.isEmpty { return true }
+        var hasUnseen = false
+        for share in setup.shares.all {
+            if share.isChanged { return true }
+            if share.hasUnseen || share.waitingCount > 0 { hasUnseen = true }
+        }
+        return hasUnseen && setup.run == .started && freeSlots > 0
+    }
+
+    /// Tells the back-end what has changed, as far as it goes.
+    func tellShares() {
+        guard canTellShares else { return }
+        findShares()
+        while canTellShares, !setup.shares.gone.isEmpty { removeOneShare() }
+        // What was told is not told of twice, and may be used by a device that runs alone.
+        while canTellShares, setup.shares.gone.isEmpty, setup.run == .started, let call = nextShare() {
+            try? submit(call)
+        }
+    }
+
+    /// Brings what is known of the regions up to date.
+    private func findShares() {
+        for share in setup.shares.all {
+            setup.shares.gone += share.forgetGone()
+            if setup.run == .started { share.findNew(freeSlots &- setup.shares.waitingCount) }
+        }
+    }
+
+    /// Slots of the back-end that nothing takes.
+    private var freeSlots: Int {
+        let slots = Int(clamping: negotiated.memorySlots)
+        let ram = max(setup.memory.wanted.count, setup.memory.told.count)
+        return max(0, slots &- ram &- setup.shares.toldCount &- setup.shares.gone.count)
+    }
+
+    private func removeOneShare() {
+        let region = setup.shares.gone.removeFirst()
+        let payload = encoded(SingleMemoryRegion.size, SingleMemoryRegion(region).encode)
+        try? submit(sharing(FrontendQuestion(.remMemReg, payload), of: nil, generation: 0) { _ in })
+    }
+
+    /// The message that tells of the next mapping; nil: there is none. A refusal leaves the mapping out, and is no failure to `done`.
+    private func nextShare(_ done: @escaping (ShmemError?) -> Void = { _ in }) -> FrontendCall? {
+        guard freeSlots > 0 else { return nil }
+        for share in setup.shares.all {
+            guard let (mapping, region, file) = share.takeWaiting() else { continue }
+            let payload = encoded(SingleMemoryRegion.size, SingleMemoryRegion(region).encode)
+            let question = FrontendQuestion(.addMemReg, payload, descriptors: [file])
+            return sharing(question, of: share, generation: mapping.generation, done)
+        }
+        return nil
+    }
+
+    private func sharing(
+        _ question: FrontendQuestion<Void>, of share: RegionShare?, generation: UInt64, _ done: @escaping (ShmemError?) -> Void
+    ) -> FrontendCall {
+        setup.shares.underWay &+= 1
+        // The connection, which the front-end owns, has the call: it holds neither.
+        let asked = connection.map { ObjectIdentifier($0) }
+        return question.call { [unowned(unsafe) self] result in
+            guard case .failure(let error) = result else {
+                shareWasAnswered(asked)
+                return done(nil)
+            }
+            let isRefused = shareWasAnswered(asked) && error.code == EIO
+            if isRefused {
+                share?.leaveOut(generation: generation)
+                Log.warning("a shared mapping could not be told as guest memory: \(error.message)")
+            }
+            done(isRefused ? nil : error)
+        }
+    }
+
+    /// False: the connection is over.
+    @discardableResult
+    private func shareWasAnswered(_ asked: ObjectIdentifier?) -> Bool {
+        guard let connection, ObjectIdentifier(connection) == asked else { return false }
+        setup.shares.underWay &-= 1
+        return true
+    }
+
+    // MARK: Start, and changes of RAM
+
+    /// Before the queues start the back-end knows what is mapped: a request may wait in a ring.
+    func shareSteps() -> [FrontendSequence.Step] {
+        guard !setup.shares.isEmpty, protocolFeatures.contains(.configureMemSlots) else { return [] }
+        for share in setup.shares.all {
+            setup.shares.gone += share.forgetGone()
+            share.findNew(freeSlots &- setup.shares.waitingCount)
+        }
+        var steps = [FrontendSequence.act { $0.makeRoomForMemory() }]
+        for _ in 0..<setup.shares.waitingCount {
+            steps.append(
+                FrontendSequence.Step { frontend, done throws(ShmemError) in
+                    frontend.nextShare(done).map { (.addMemReg, $0) }
+                })
+        }
+        return steps
+    }
+
+    /// Gives up slots that RAM needs, and takes away what is mapped no more. These messages have no descriptors, and are asked without waiting.
+    func makeRoomForMemory() {
+        let slots = Int(clamping: negotiated.memorySlots)
+        while setup.shares.toldCount > max(0, slots &- setup.memory.wanted.count), let told = setup.shares.takeBackLast() {
+            setup.shares.gone.append(told)
+        }
+        while !setup.shares.gone.isEmpty, isConnected { removeOneShare() }
+    }
+}
+
+/// What a front-end shares of its own device's regions.
+struct SharedRegions {
+    var all: [RegionShare] = []
+    /// Told, and mapped or shared no more.
+    var gone: [MemoryTableRegion] = []
+    /// Messages that were not answered yet.
+    var underWay = 0
+
+    @inline(__always)
+    var isEmpty: Bool { all.isEmpty && gone.isEmpty }
+
+    var toldCount: Int { all.reduce(0) { $0 &+ $1.toldCount } }
+    var waitingCount: Int { all.reduce(0) { $0 &+ $1.waitingCount } }
+
+    func overlaps(_ guestAddress: UInt64, _ length: UInt64) -> Bool {
+        for share in all
+        where guestAddress < share.guestAddress &+ share.region.size && share.guestAddress < guestAddress &+ length {
+            return true
+        }
+        return false
+    }
+
+    mutating func remove(_ share: RegionShare) {
+        share.end()
+        for mapping in share.mappings {
+            if let told = mapping.told { gone.append(told) }
+        }
+        all.removeAll { $0 === share }
+    }
+
+    func takeBackLast() -> MemoryTableRegion? {
+        for share in all.reversed() {
+            if let told = share.takeBackLast() { return told }
+        }
+        return nil
+    }
+
+    /// The next back-end knows nothing of it.
+    mutating func connectionEnded(isForGood: Bool) {
+        gone = []
+        underWay = 0
+        for share in all {
+            if isForGood { share.end() } else { share.forgetAll() }
+        }
+        if isForGood { all = [] }
+    }
+}
+
+extension Region {
+    fileprivate func notShared(_ code: Int32, _ why: StaticString) -> ShmemError {
+        ShmemError(code, "cannot share region \(id) with its back-end: \(why)")
+    }
+}
