@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Each function of series.h has exactly the type that the series gives it: a pointer of that type, typed out here, takes it. */
+/*
+ * Each function of series.h keeps its type: a pointer of that type, typed out here with the library's own names and with those that series.h
+ * gives them, takes it. That the types are those that the series' code expects is shown by series-code-compiles-as-it-stands.c.
+ */
 #include "harness.h"
 
 #include <vhushmem/series.h>

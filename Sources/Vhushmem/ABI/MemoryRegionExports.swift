@@ -23,6 +23,66 @@ package func memory_region_init(
     mr?.initialise(MemoryRegionState(.container, name: name), owner: owner, size: size)
 }
 
+@_cdecl("memory_region_init_ram_ptr") @implementation
+package func memory_region_init_ram_ptr(
+    _ mr: UnsafeMutablePointer<MemoryRegion>?, _ owner: UnsafeMutableRawPointer?, _ name: UnsafePointer<CChar>?,
+    _ size: UInt64, _ ptr: UnsafeMutableRawPointer?
+) {
+    guard let mr, let ptr else { return Log.warning("memory_region_init_ram_ptr: a pointer is NULL") }
+    mr.initialise(MemoryRegionState(.memory(ptr), name: name), owner: owner, size: size)
+}
+
+@_cdecl("memory_region_init_ram_device_ptr") @implementation
+package func memory_region_init_ram_device_ptr(
+    _ mr: UnsafeMutablePointer<MemoryRegion>?, _ owner: UnsafeMutableRawPointer?, _ name: UnsafePointer<CChar>?,
+    _ size: UInt64, _ ptr: UnsafeMutableRawPointer?
+) {
+    memory_region_init_ram_ptr(mr, owner, name, size, ptr)
+}
+
+@_cdecl("memory_region_init_alias") @implementation
+package func memory_region_init_alias(
+    _ mr: UnsafeMutablePointer<MemoryRegion>?, _ owner: UnsafeMutableRawPointer?, _ name: UnsafePointer<CChar>?,
+    _ orig: UnsafeMutablePointer<MemoryRegion>?, _ offset: hwaddr, _ size: UInt64
+) {
+    guard let mr, let orig, let base = orig.baseAddress, orig.sharedMapping == nil else {
+        return Log.warning("memory_region_init_alias: the original is NULL, or has no address that stays")
+    }
+    guard let range = ByteRange(start: UInt64(offset), length: size), range.end <= orig.pointee.size else {
+        return Log.warning(
+            "memory_region_init_alias: \(hex(size)) bytes at \(hex(UInt64(offset))) are not inside of \(hex(orig.pointee.size))"
+                + " bytes")
+    }
+    memory_region_ref(orig)
+    mr.initialise(
+        MemoryRegionState(.part(of: orig, at: base + Int(clamping: range.start)), name: name), owner: owner, size: size)
+}
+
+@_cdecl("memory_region_is_mapped") @implementation
+package func memory_region_is_mapped(_ mr: UnsafeMutablePointer<MemoryRegion>?) -> Bool {
+    guard let mr else { return false }
+    if let mapping = mr.sharedMapping { return mapping.baseAddress != nil }
+    return mr.pointee.container != nil
+}
+
+@_cdecl("memory_region_is_ram") @implementation
+package func memory_region_is_ram(_ mr: UnsafeMutablePointer<MemoryRegion>?) -> Bool {
+    guard let mr else { return false }
+    return mr.sharedMapping != nil || mr.state?.isContainer == false
+}
+
+@_cdecl("memory_region_set_enabled") @implementation
+package func memory_region_set_enabled(_ mr: UnsafeMutablePointer<MemoryRegion>?, _ enabled: Bool) {
+    guard let mr, mr.isDisabled == enabled else { return }
+    mr.change { $0.setDisabled(!enabled) }
+}
+
+@_cdecl("memory_region_set_readonly") @implementation
+package func memory_region_set_readonly(_ mr: UnsafeMutablePointer<MemoryRegion>?, _ readonly: Bool) {
+    guard let mr, mr.isMarkedReadOnly != readonly else { return }
+    mr.change { $0.setMarkedReadOnly(readonly) }
+}
+
 @_cdecl("memory_region_init_ram_from_fd") @implementation
 package func memory_region_init_ram_from_fd(
     _ mr: UnsafeMutablePointer<MemoryRegion>?, _ owner: UnsafeMutableRawPointer?, _ name: UnsafePointer<CChar>?,
@@ -53,6 +113,7 @@ package func memory_region_get_ram_ptr(_ mr: UnsafeMutablePointer<MemoryRegion>?
 
 @_cdecl("memory_region_get_fd") @implementation
 package func memory_region_get_fd(_ mr: UnsafeMutablePointer<MemoryRegion>?) -> Int32 {
+    if let mapping = mr?.sharedMapping { return mapping.fd }
     guard case .file(let memory)? = mr?.state?.backing else { return -1 }
     return memory.file.raw
 }
@@ -62,10 +123,14 @@ package func memory_region_add_subregion(
     _ mr: UnsafeMutablePointer<MemoryRegion>?, _ offset: hwaddr, _ subregion: UnsafeMutablePointer<MemoryRegion>?
 ) {
     guard let mr, let subregion else { return Log.warning("memory_region_add_subregion: a region is NULL") }
-    guard let state = mr.state, case .container = state.backing else {
+    if let region = mr.sharedRegion { return add(subregion, at: UInt64(offset), to: region) }
+    guard let state = mr.state, state.isContainer else {
         return Log.warning("memory_region_add_subregion: only a region of memory_region_init can hold others")
     }
-    guard subregion.pointee.container == nil, subregion != mr else {
+    guard subregion.sharedMapping == nil else {
+        return Log.warning("memory_region_add_subregion: a mapping can be in the container of its region alone")
+    }
+    guard subregion.pointee.container == nil, !mr.isInside(subregion) else {
         return Log.warning("memory_region_add_subregion: the region is part of a container already")
     }
     guard let range = ByteRange(start: UInt64(offset), length: subregion.pointee.size), range.end <= mr.pointee.size else {
@@ -83,19 +148,48 @@ package func memory_region_add_subregion(
     memory_region_ref(subregion)
     subregion.pointee.container = mr
     subregion.pointee.addr = UInt64(offset)
-    state.add(subregion, to: mr)
+    state.add(subregion)
+    subregion.wasPlaced()
+}
+
+/// Into a region's container: that is how a mapping is added.
+private func add(_ subregion: UnsafeMutablePointer<MemoryRegion>, at offset: UInt64, to region: Region) {
+    guard let mapping = subregion.sharedMapping else {
+        return Log.warning(
+            "memory_region_add_subregion: region \(region.id) shows files in its window, and takes the regions of mappings alone"
+                + " (virtio_shared_memory_mapping_new)")
+    }
+    guard mapping.description.offset == offset else {
+        return Log.warning(
+            "memory_region_add_subregion: the mapping was made for \(hex(mapping.description.offset)), not for \(hex(offset))")
+    }
+    region.listMappings()
+    do throws(ShmemError) {
+        try region.add(mapping)
+    } catch {
+        Log.warning("\(error.message)")
+    }
 }
 
 @_cdecl("memory_region_del_subregion") @implementation
 package func memory_region_del_subregion(
     _ mr: UnsafeMutablePointer<MemoryRegion>?, _ subregion: UnsafeMutablePointer<MemoryRegion>?
 ) {
+    if let region = mr?.sharedRegion, let mapping = subregion?.sharedMapping {
+        let range = mapping.description
+        guard region.mapping(at: range.offset, length: range.length) === mapping else {
+            return Log.warning("memory_region_del_subregion: the mapping is not part of region \(region.id)")
+        }
+        return virtio_del_shmem_map(handle(borrowing: region), hwaddr(range.offset), range.length)
+    }
     guard let mr, let subregion, let state = mr.state, subregion.pointee.container == mr else {
         return Log.warning("memory_region_del_subregion: the region is not part of the container")
     }
-    state.remove(subregion, from: mr)
+    subregion.willBeTaken()
+    state.remove(subregion)
     subregion.pointee.container = nil
     subregion.pointee.addr = 0
+    mr.commitUpwards()
     memory_region_unref(subregion)
 }
 
@@ -111,8 +205,10 @@ package func memory_region_transaction_commit() {
 
 @_cdecl("memory_region_ref") @implementation
 package func memory_region_ref(_ mr: UnsafeMutablePointer<MemoryRegion>?) {
-    if let container = mr?.regionContainer {
-        retain(handle(borrowing: container.region), Region.self)
+    if let region = mr?.sharedRegion {
+        retain(handle(borrowing: region), Region.self)
+    } else if let mapping = mr?.sharedMapping {
+        retain(handle(borrowing: mapping), Mapping.self)
     } else {
         mr?.state?.retainOnce()
     }
@@ -121,9 +217,11 @@ package func memory_region_ref(_ mr: UnsafeMutablePointer<MemoryRegion>?) {
 @_cdecl("memory_region_unref") @implementation
 package func memory_region_unref(_ mr: UnsafeMutablePointer<MemoryRegion>?) {
     guard let mr else { return }
-    if let container = mr.regionContainer { return release(handle(borrowing: container.region), Region.self) }
+    if let region = mr.sharedRegion { return release(handle(borrowing: region), Region.self) }
+    if let mapping = mr.sharedMapping { return release(handle(borrowing: mapping), Mapping.self) }
     guard let state = mr.state, state.releaseOnce() else { return }
     for child in state.children { memory_region_del_subregion(mr, child) }
+    if case .part(let original, _) = state.backing { memory_region_unref(original) }
     mr.pointee.vhushmem_state = nil
     mr.pointee.name = nil
     // SAFETY: the reference that `initialise` took; nothing finds the state through the region any more.
@@ -137,13 +235,16 @@ package func memory_listener_register(
     guard let listener, let root, listener.pointee.vhushmem_state == nil else {
         return Log.warning("memory_listener_register: NULL, or a listener that is registered already")
     }
+    guard root.sharedRegion != nil || root.state?.isContainer == true else {
+        return Log.warning("memory_listener_register: only a container, of memory_region_init or of a region, can be watched")
+    }
     listener.pointee.vhushmem_state = UnsafeMutableRawPointer(root)
     // Until it is unregistered: the front-end, and the device with it, may go before.
     memory_region_ref(root)
-    if let container = root.regionContainer {
-        container.add(listener)
+    if let region = root.sharedRegion {
+        region.memoryContainer.add(listener)
     } else if let state = root.state {
-        state.listeners.add(listener, existing: state.sections(in: root))
+        state.listeners.add(listener, existing: root.sections)
     }
 }
 
@@ -153,10 +254,10 @@ package func memory_listener_unregister(_ listener: UnsafeMutablePointer<MemoryL
     listener.pointee.vhushmem_state = nil
     // SAFETY: memory_listener_register put the root there, and took a reference that is given back below.
     let root = raw.assumingMemoryBound(to: MemoryRegion.self)
-    if let container = root.regionContainer {
-        container.remove(listener)
+    if let region = root.sharedRegion {
+        region.memoryContainer.remove(listener)
     } else if let state = root.state {
-        state.listeners.remove(listener, existing: state.sections(in: root))
+        state.listeners.remove(listener, existing: root.sections)
     }
     memory_region_unref(root)
 }

@@ -6,13 +6,22 @@ import CVhushmem
 
 // vhushmem/series.h: regions, mappings and the wire. What a void function can't return is logged.
 
+extension Device {
+    /// As in the series, where each mapping is the guest's by itself.
+    fileprivate func addSeriesRegion(id: UInt8, size: UInt64) throws(ShmemError) -> Region {
+        var options = RegionOptions()
+        options.strategy = .slots
+        return try addRegion(id: id, size: size, options: options)
+    }
+}
+
 @_cdecl("virtio_add_shmem") @implementation
 package func virtio_add_shmem(
     _ vdev: OpaquePointer?, _ shmid: UInt8, _ size: UInt64, _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
 ) -> Int32 {
     report(to: errp) { () throws(ShmemError) in
         guard let device = object(vdev, Device.self) else { throw .null("vdev") }
-        try device.addRegion(id: shmid, size: size)
+        try device.addSeriesRegion(id: shmid, size: size).listMappings()
     }
 }
 
@@ -20,7 +29,13 @@ package func virtio_add_shmem(
 package func virtio_new_shmem_region(_ vdev: OpaquePointer?, _ shmid: UInt8, _ size: UInt64) -> OpaquePointer? {
     guard let device = object(vdev, Device.self) else { return nil }
     do throws(ShmemError) {
-        return handle(borrowing: try device.addRegion(id: shmid, size: size))
+        if let region = device.claimRegion(id: shmid, size: size) {
+            region.listMappings()
+            return handle(borrowing: region)
+        }
+        let region = try device.addSeriesRegion(id: shmid, size: size)
+        region.listMappings()
+        return handle(borrowing: region)
     } catch {
         Log.debug("\(error.message)")
         return nil
@@ -29,7 +44,9 @@ package func virtio_new_shmem_region(_ vdev: OpaquePointer?, _ shmid: UInt8, _ s
 
 @_cdecl("virtio_find_shmem_region") @implementation
 package func virtio_find_shmem_region(_ vdev: OpaquePointer?, _ shmid: UInt8) -> OpaquePointer? {
-    object(vdev, Device.self)?.region(id: shmid).map { handle(borrowing: $0) }
+    guard let region = object(vdev, Device.self)?.region(id: shmid) else { return nil }
+    region.listMappings()
+    return handle(borrowing: region)
 }
 
 @_cdecl("virtio_shmem_memory_region") @implementation
@@ -41,12 +58,9 @@ package func virtio_shmem_memory_region(_ shmem: OpaquePointer?) -> UnsafeMutabl
 package func virtio_shared_memory_mapping_new(
     _ shmid: UInt8, _ fd: Int32, _ fd_offset: UInt64, _ shm_offset: UInt64, _ len: UInt64, _ allow_write: Bool
 ) -> OpaquePointer? {
-    // As in the series, which makes a memory region of the mapping's size here.
-    guard len != 0 else {
-        Log.debug("cannot describe a mapping of no bytes at 0x\(String(shm_offset, radix: 16)) of region \(shmid)")
-        return nil
-    }
     do throws(ShmemError) {
+        // As in the series, which maps here.
+        try FileMemory.check(fd: fd, offset: fd_offset, size: len, isWritable: allow_write)
         return handle(
             owning: try Mapping(
                 shmid: shmid, fd: fd, fileOffset: fd_offset, offset: shm_offset, length: len, writable: allow_write))
@@ -59,6 +73,7 @@ package func virtio_shared_memory_mapping_new(
 @_cdecl("virtio_add_shmem_map") @implementation
 package func virtio_add_shmem_map(_ shmem: OpaquePointer?, _ mapping: OpaquePointer?) -> Int32 {
     guard let region = object(shmem, Region.self), let described = object(mapping, Mapping.self) else { return -EFAULT }
+    region.listMappings()
     do throws(ShmemError) {
         try region.add(described)
     } catch {
@@ -78,6 +93,7 @@ package func virtio_alloc_shmem_map(
     reportNil(to: errp) { () throws(ShmemError) in
         guard let region = object(shmem, Region.self) else { throw .null("shmem") }
         guard let shm_offset else { throw .null("shm_offset") }
+        region.listMappings()
         let offset = try region.allocate(fd: fd, fileOffset: fd_offset, length: len, alignment: align, writable: allow_write)
         guard let mapping = region.mapping(at: offset, length: len) else {
             throw ShmemError(ENOENT, .map(shmid: region.id, offset: offset, length: len), .text("it was undone meanwhile"))
@@ -113,10 +129,10 @@ package func vhost_get_shmem_config(
         guard let nregions else { throw .null("nregions") }
         guard let memory_sizes else { throw .null("memory_sizes") }
         guard frontend.isReady else { throw ShmemError(ENOTCONN, "the handshake with the back-end is not done") }
-        let regions = frontend.device.allRegions
-        for index in 0..<SharedMemoryConfig.maximumRegions { memory_sizes[index] = 0 }
-        for region in regions { memory_sizes[Int(region.id)] = region.size }
-        nregions.pointee = Int32(clamping: regions.count)
+        // Without SHMEM, and where the program gave the regions, it was not asked.
+        let said = frontend.config ?? SharedMemoryConfig()
+        for (index, size) in said.sizes.enumerated() { memory_sizes[index] = size }
+        nregions.pointee = Int32(clamping: said.regionCount)
     }
 }
 

@@ -123,9 +123,11 @@ extension Frontend {
     private func makeRegions(_ config: SharedMemoryConfig) throws(ShmemError) {
         try config.check()
         if setup.wasReady { return }
+        var asOffered = options.region
+        asOffered.isForClaim = true
         for shmid in UInt8.min...UInt8.max where config[shmid] != 0 {
             do throws(ShmemError) {
-                try device.addRegion(id: shmid, size: config[shmid], options: options.region)
+                try device.addRegion(id: shmid, size: config[shmid], options: asOffered)
             } catch {
                 // To the caller, who asked for no region, it is the back-end's answer that can't be used.
                 throw ShmemError(EPROTO, "the back-end's GET_SHMEM_CONFIG can't be used: \(error.message)")

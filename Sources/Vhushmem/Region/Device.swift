@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
 import CLinux
+import CVhushmem
 import Synchronization
 
 /// A vhost-user device, as far as shared memory goes: its regions. Safe from any thread.
 ///
 /// The mappings of its regions end with it, even where somebody still holds a region. Unchecked Sendable: what changes is guarded.
 public final class Device: @unchecked Sendable {
+    /// Must come first (`relist`).
+    private var fields = vhushmem_device_fields()
     let state: DeviceState
     /// Every region that the device has.
     private var regions = DeviceState.Guarded<[Region]>([])
@@ -29,6 +32,7 @@ public final class Device: @unchecked Sendable {
         state = DeviceState(options)
         addresses = .allocate(capacity: SharedMemoryConfig.maximumRegions)
         addresses.initialize(repeating: 0, count: SharedMemoryConfig.maximumRegions)
+        state.lock.withLock { held in relist([], held) }
     }
 
     deinit {
@@ -52,11 +56,21 @@ public final class Device: @unchecked Sendable {
         let isFirst = state.lock.withLock { held in
             guard unretainedRegion(id: id) == nil else { return false }
             regions[held].append(region)
+            relist(regions[held], held)
             publish(UInt64(UInt(bitPattern: Unmanaged.passUnretained(region).toOpaque())), id: id, held)
             return true
         }
         guard isFirst else { throw ShmemError(EEXIST, .region(shmid: id, size: size), .exists) }
         return region
+    }
+
+    /// A region that a front-end made of what the back-end said, for who would have made it himself: once, and with the same size.
+    func claimRegion(id: UInt8, size: UInt64) -> Region? {
+        guard let region = region(id: id), region.size == size else { return nil }
+        return state.lock.withLock { held in
+            defer { region.isForClaim[held] = false }
+            return region.isForClaim[held] ? region : nil
+        }
     }
 
     /// The region with this id; nil: there is none.
@@ -130,6 +144,7 @@ public final class Device: @unchecked Sendable {
             for region in regions[held] { publish(0, id: region.id, held) }
             let gone = regions[held]
             regions[held] = []
+            relist([], held)
             return gone
         }
         guard !gone.isEmpty else { return }

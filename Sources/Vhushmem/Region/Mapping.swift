@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
 import CLinux
+import CVhushmem
 import Synchronization
 
 /// What a live mapping is.
@@ -42,6 +43,8 @@ public struct MappingDescription: Sendable {
 ///
 /// Safe from any thread. Unchecked Sendable: `file` is guarded.
 public final class Mapping: @unchecked Sendable {
+    /// Must come first (`inFront`).
+    private var fields = vhushmem_mapping_fields()
     let asked: SharedMemoryMap
     /// The file, until the mapping is added; then the kernel holds it, and this only in a region that keeps files.
     private var file: Lock<Mapping>.Guarded<FileDescriptor?>
@@ -74,6 +77,7 @@ public final class Mapping: @unchecked Sendable {
         self.share = share
         // Before anything is thrown: Embedded Swift leaks an object whose initialiser gives up earlier.
         file = .init(nil)
+        fillFields()
         do throws(Errno) {
             file = .init(try FileDescriptor.duplicate(fd, of: account))
         } catch {
@@ -88,6 +92,7 @@ public final class Mapping: @unchecked Sendable {
         file = .init(nil)
         self.host = Atomic(UInt(bitPattern: host))
         wasAdded = Atomic(true)
+        fillFields()
     }
 
     /// What was asked for, and whether it is broken.

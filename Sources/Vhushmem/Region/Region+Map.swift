@@ -179,8 +179,8 @@ extension Region {
             throw refusal(.kernel(error, isLocal: intent.plan.isLocal, pageSize: intent.plan.pageSize), intent.request)
         }
         // The memory is there: from the insertion on, translate finds it.
-        let record = record(of: intent, object, held)
-        if !followers[held].isEmpty { try tellFollowers(of: record, pages, cost: spot.cost, held) }
+        var record = record(of: intent, object, held)
+        if !followers[held].isEmpty { record = try tellFollowers(of: record, pages, cost: spot.cost, held) }
         guard table[held].insert(record, at: spot.index) else {
             forgetByFollowers(record, held)
             undo(record, pages, cost: spot.cost, held)

@@ -114,9 +114,13 @@ extension Region {
     }
 
     @inline(never)
-    func tellFollowers(of record: MappingRecord, _ pages: ByteRange, cost: Int, _ held: Held) throws(ShmemError) {
+    func tellFollowers(
+        of made: MappingRecord, _ pages: ByteRange, cost: Int, _ held: Held
+    ) throws(ShmemError) -> MappingRecord {
+        let record = listed(made, held)
         do throws(ShmemError) {
             try tellFollowers(of: record, pages, held)
+            return record
         } catch {
             undo(record, pages, cost: cost, held)
             throw error

@@ -19,7 +19,7 @@ extension Region {
         let pages = intent.plan.pages
         guard let ready = prepared.take() else { return .prepare }
         let before = MappingWord(bits: old.word)
-        let record = record(of: intent, object, held)
+        let record = listed(record(of: intent, object, held), held)
         // Whoever may write no more must not be told otherwise while the memory changes.
         index[held].remove(pages)
         let mayNoLongerWrite = before.isWritable && !intent.isWritable

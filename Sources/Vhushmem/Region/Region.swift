@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
 import CLinux
+import CVhushmem
 
 /// A VIRTIO shared memory region: a window of host addresses and the files that are mapped in it. Safe from any thread.
 ///
@@ -10,6 +11,8 @@ import CLinux
 /// `+Cover`, `+ZeroTail`: pages that their file lacks. `+Heal`, `+Broken`: how they come back, and who learns of it. `+Census`: the books
 /// against the kernel. `+Bytes`, `+Contents`: what is mapped.
 public final class Region: @unchecked Sendable {
+    /// Must come first (`inFront`).
+    private var fields = vhushmem_region_fields()
     /// The shmid.
     public let id: UInt8
     /// Bytes, a multiple of the page size.
@@ -44,6 +47,10 @@ public final class Region: @unchecked Sendable {
     var observer = Guarded<(any RegionObserver)?>(nil)
     /// What stands for the region among the series' memory regions, once a program asked for it. Series/ makes it.
     var container = Guarded<RegionStandIn?>(nil)
+    /// A front-end made it, and nobody has claimed it (`Device.claimRegion`).
+    var isForClaim: Guarded<Bool>
+    /// `inFront` has the list of the mappings, and each has an object.
+    var isListed = Guarded(false)
     private var guarded: GuardedRange?
 
     /// The window and the index.
@@ -60,7 +67,9 @@ public final class Region: @unchecked Sendable {
         self.index = Guarded(index)
         self.options = options
         self.device = device
+        isForClaim = Guarded(options.isForClaim)
         quota = Guarded(Quota(maximumMappings: options.maximumMappings, maximumBytes: options.maximumBytes))
+        fillFields()
     }
 
     static func make(id: UInt8, size: UInt64, options: RegionOptions, device: DeviceState) throws(ShmemError) -> Region {

@@ -51,6 +51,8 @@ public struct RegionOptions: Sendable {
     public var maximumMappings: UInt64 = 0
     /// Mapped bytes, in whole pages; 0: no limit but the region's size.
     public var maximumBytes: UInt64 = 0
+    /// It may be claimed once (`Device.claimRegion`).
+    var isForClaim = false
 
     public init() {}
 

@@ -18,22 +18,35 @@ final class FileMemory {
         self.file = file
     }
 
+    /// Whether a part of a file can be mapped: what it takes to be memory of its own.
+    static func check(fd: Int32, offset: UInt64, size: UInt64, isWritable: Bool) throws(ShmemError) {
+        _ = try plan(fd: fd, offset: offset, size: size, isWritable: isWritable)
+        // The kernel would say so when it maps.
+        let isOpenForIt =
+            FileDescriptor.isReadableAndWritable(fd) || !isWritable && FileDescriptor.isReadOnly(fd)
+        guard isOpenForIt else { throw ShmemError(EACCES, .memory(size: size), .system("mmap", EACCES)) }
+    }
+
+    private static func plan(fd: Int32, offset: UInt64, size: UInt64, isWritable: Bool) throws(ShmemError) -> FilePlan {
+        let subject = ShmemError.Subject.memory(size: size)
+        guard size > 0 else { throw ShmemError(EINVAL, subject, .zeroLength) }
+        guard let range = ByteRange(start: 0, length: size) else { throw ShmemError(EINVAL, subject, .wrapsAround) }
+        let flags = isWritable ? SharedMemoryMap.readWrite : 0
+        let request = SharedMemoryMap(shmid: 0, fileOffset: offset, offset: 0, length: size, flags: flags)
+        do throws(ShmemError) {
+            return try FilePolicy().plan(request, range, fd: fd, populate: false)
+        } catch {
+            throw ShmemError(error.code, subject, error.reason)
+        }
+    }
+
     /// Takes the descriptor over when it succeeds.
     static func map(
         fd: Int32, offset: UInt64, size: UInt64, isShared: Bool, isReadOnly: Bool
     ) throws(ShmemError) -> FileMemory {
         let subject = ShmemError.Subject.memory(size: size)
-        guard size > 0 else { throw ShmemError(EINVAL, subject, .zeroLength) }
-        guard let range = ByteRange(start: 0, length: size) else { throw ShmemError(EINVAL, subject, .wrapsAround) }
         MemoryCalls.lookAtPersonality()
-        let flags = isShared && !isReadOnly ? SharedMemoryMap.readWrite : 0
-        let request = SharedMemoryMap(shmid: 0, fileOffset: offset, offset: 0, length: size, flags: flags)
-        let plan: FilePlan
-        do throws(ShmemError) {
-            plan = try FilePolicy().plan(request, range, fd: fd, populate: false)
-        } catch {
-            throw ShmemError(error.code, subject, error.reason)
-        }
+        let plan = try plan(fd: fd, offset: offset, size: size, isWritable: isShared && !isReadOnly)
         guard let length = Int(exactly: plan.pages.length) else { throw ShmemError(ENOMEM, subject, .wrapsAround) }
         do throws(Errno) {
             let address = try MemoryCalls.map(

@@ -6,11 +6,15 @@ import Synchronization
 
 typealias MemoryRegionPointer = UnsafeMutablePointer<MemoryRegion>
 
-/// What stands behind a MemoryRegion that a caller embeds.
+/// What stands behind a MemoryRegion that a program embeds.
 final class MemoryRegionState {
     enum Backing {
         case container
         case file(FileMemory)
+        /// Memory of the program's own.
+        case memory(UnsafeMutableRawPointer)
+        /// A part of another region, which is referenced.
+        case part(of: MemoryRegionPointer, at: UnsafeMutableRawPointer)
     }
 
     let backing: Backing
@@ -29,8 +33,16 @@ final class MemoryRegionState {
     }
 
     var baseAddress: UnsafeMutableRawPointer? {
-        if case .file(let memory) = backing { return memory.baseAddress }
-        return nil
+        switch backing {
+        case .container: nil
+        case .file(let memory): memory.baseAddress
+        case .memory(let address), .part(_, let address): address
+        }
+    }
+
+    var isContainer: Bool {
+        if case .container = backing { return true }
+        return false
     }
 
     func retainOnce() {
@@ -42,68 +54,59 @@ final class MemoryRegionState {
         references.wrappingSubtract(1, ordering: .acquiringAndReleasing).newValue == 0
     }
 
-    func section(of child: MemoryRegionPointer, in region: MemoryRegionPointer) -> MemoryRegionSection? {
-        guard let host = child.baseAddress else { return nil }
-        return MemoryRegionSection(
-            mr: region, offset_within_region: child.pointee.addr, size: child.pointee.size, host: host,
-            readonly: child.isReadOnly)
-    }
-
-    func sections(in region: MemoryRegionPointer) -> [MemoryRegionSection] {
-        children.compactMap { section(of: $0, in: region) }
-    }
-
-    func add(_ child: MemoryRegionPointer, to region: MemoryRegionPointer) {
+    func add(_ child: MemoryRegionPointer) {
         children.append(child)
-        if let section = section(of: child, in: region) { listeners.didAdd(section) }
-        listeners.commit()
     }
 
-    func remove(_ child: MemoryRegionPointer, from region: MemoryRegionPointer) {
-        if let section = section(of: child, in: region) { listeners.willRemove(section) }
+    func remove(_ child: MemoryRegionPointer) {
         children.removeAll { $0 == child }
-        listeners.commit()
     }
 }
 
-/// The MemoryRegion that stands for a shared memory region: a container whose sections are the live mappings. Owned by the region.
+/// What watches a region for the listeners of its MemoryRegion, and for those of the containers that it is part of. Owned by the region.
 final class RegionContainer: RegionObserver {
     let pointer: MemoryRegionPointer
     let listeners = ListenerGroup()
     /// The region owns the container, so a strong reference back would keep both for ever.
     private let owner: Unmanaged<Region>
+    /// It is part of a container.
+    private var isPlaced = false
 
     init(of region: Region) {
         owner = Unmanaged.passUnretained(region)
-        pointer = .allocate(capacity: 1)
-        pointer.initialize(to: MemoryRegion())
-        pointer.pointee.size = region.size
-        pointer.pointee.reserved.0 = MemoryRegionPointer.containerMark
-        pointer.pointee.vhushmem_state = Unmanaged.passUnretained(self).toOpaque()
-    }
-
-    deinit {
-        pointer.deallocate()
+        pointer = region.memoryRegionInFront
     }
 
     var region: Region { owner.takeUnretainedValue() }
 
-    private func section(_ region: Region, _ record: MappingRecord) -> MemoryRegionSection {
+    /// A listener of a container above is told of each mapping. Otherwise the window is one section for good.
+    private var isByMapping: Bool { region.options.strategy == .slots }
+
+    private var isObserving: Bool { !listeners.isEmpty || isPlaced && isByMapping }
+
+    private func section(_ record: MappingRecord) -> MemoryRegionSection {
         MemoryRegionSection(
-            mr: pointer, offset_within_region: record.start, size: region.ownedPages(record)?.length ?? record.length,
+            of: pointer, at: record.start, size: region.ownedPages(record)?.length ?? record.length,
             host: region.window.baseAddress + Int(clamping: record.start),
-            readonly: !MappingWord(bits: record.word).isWritable)
+            isReadOnly: !MappingWord(bits: record.word).isWritable)
     }
 
     /// What the listeners were told of.
-    private var sections: [MemoryRegionSection] {
+    var sections: [MemoryRegionSection] {
         var all: [MemoryRegionSection] = []
-        region.forEachRecord { if $0.facts.isAnnounced { all.append(section(region, $0)) } }
+        region.forEachRecord { if $0.facts.isAnnounced { all.append(section($0)) } }
         return all
     }
 
+    /// What the region is for listeners of containers above.
+    var sectionsForOthers: [MemoryRegionSection] {
+        if isByMapping { return sections }
+        let window = region.window
+        return [MemoryRegionSection(of: pointer, at: 0, size: window.size, host: window.baseAddress, isReadOnly: false)]
+    }
+
     func add(_ listener: UnsafeMutablePointer<MemoryListener>) {
-        guard listeners.isEmpty else { return listeners.add(listener, existing: sections) }
+        guard !isObserving else { return listeners.add(listener, existing: sections) }
         listeners.add(listener, existing: [])
         region.observe(with: self)
         listeners.commit()
@@ -111,50 +114,122 @@ final class RegionContainer: RegionObserver {
 
     func remove(_ listener: UnsafeMutablePointer<MemoryListener>) {
         listeners.remove(listener, existing: sections)
-        if listeners.isEmpty { region.stopObserving() }
+        if !isObserving { region.stopObserving() }
     }
 
-    func regionDidMap(_ region: Region, _ record: MappingRecord) { listeners.didAdd(section(region, record)) }
-    func regionWillUnmap(_ region: Region, _ record: MappingRecord) { listeners.willRemove(section(region, record)) }
-    func regionDidCommit(_ region: Region) { listeners.commit() }
+    /// The MemoryRegion has become part of a container.
+    func wasPlaced() {
+        let wasObserving = isObserving
+        isPlaced = true
+        if isObserving, !wasObserving {
+            // It is told of what there is, and tells those above.
+            region.observe(with: self)
+        } else {
+            pointer.tellAbove(added: sectionsForOthers)
+        }
+    }
+
+    /// It is about to be part of none.
+    func willBeTaken() {
+        pointer.tellAbove(removed: sectionsForOthers)
+        let wasObserving = isObserving
+        isPlaced = false
+        if wasObserving, !isObserving { region.stopObserving() }
+    }
+
+    func regionDidMap(_ region: Region, _ record: MappingRecord) {
+        let section = section(record)
+        listeners.didAdd(section)
+        if isByMapping { pointer.tellAbove(added: [section]) }
+    }
+
+    func regionWillUnmap(_ region: Region, _ record: MappingRecord) {
+        let section = section(record)
+        if isByMapping { pointer.tellAbove(removed: [section]) }
+        listeners.willRemove(section)
+    }
+
+    func regionDidCommit(_ region: Region) {
+        listeners.commit()
+        if isByMapping { pointer.commitAbove() }
+    }
 }
 
 extension Region {
     /// The container that stands for the region among memory regions.
     var memoryRegion: MemoryRegionPointer {
+        memoryContainer.pointer
+    }
+
+    var memoryContainer: RegionContainer {
         device.lock.withLock { held in
-            if let container = container[held] { return container.address.assumingMemoryBound(to: MemoryRegion.self) }
+            if let known = container[held] {
+                // SAFETY: it was made below, and the stand-in holds it.
+                return Unmanaged<RegionContainer>.fromOpaque(known.address).takeUnretainedValue()
+            }
             let made = RegionContainer(of: self)
-            container[held] = RegionStandIn(observer: made, address: made.pointer)
-            return made.pointer
+            container[held] = RegionStandIn(observer: made, address: Unmanaged.passUnretained(made).toOpaque())
+            return made
         }
     }
 }
 
-extension MemoryRegionPointer {
-    /// In reserved[0] of the container of a shared memory region, which the library allocates itself.
-    fileprivate static let containerMark: UInt64 = 1
+extension MemoryRegionSection {
+    init(
+        of region: MemoryRegionPointer, at offset: UInt64, size: UInt64, host: UnsafeMutableRawPointer, isReadOnly: Bool
+    ) {
+        self.init(
+            mr: region, offset_within_region: hwaddr(offset), size: size, host: host, readonly: isReadOnly,
+            offset_within_address_space: hwaddr(offset))
+    }
 
-    /// nil: the MemoryRegion was not initialised, or stands for a shared memory region.
+    /// The same for a container that has `mr` at `offset`.
+    func seen(from container: MemoryRegionPointer, at offset: UInt64, isReadOnly: Bool) -> MemoryRegionSection {
+        MemoryRegionSection(
+            of: container, at: UInt64(offset_within_region) &+ offset, size: size, host: host,
+            isReadOnly: readonly || isReadOnly)
+    }
+}
+
+extension MemoryRegionPointer {
+    /// nil: the MemoryRegion was not initialised, or stands for something of the library's.
     var state: MemoryRegionState? {
-        guard pointee.reserved.0 != MemoryRegionPointer.containerMark else { return nil }
+        guard pointee.reserved.0 == 0 else { return nil }
         // SAFETY: set by the functions of series.h alone, which retained the object; cleared when its last reference goes.
         return pointee.vhushmem_state.map { Unmanaged<MemoryRegionState>.fromOpaque($0).takeUnretainedValue() }
     }
 
     /// nil: it stands for no shared memory region.
-    var regionContainer: RegionContainer? {
-        guard pointee.reserved.0 == MemoryRegionPointer.containerMark else { return nil }
-        // SAFETY: the container is alive so long as its MemoryRegion is: it owns it.
-        return pointee.vhushmem_state.map { Unmanaged<RegionContainer>.fromOpaque($0).takeUnretainedValue() }
+    var sharedRegion: Region? {
+        guard pointee.reserved.0 == FieldsInFront.markOfRegion else { return nil }
+        // SAFETY: the MemoryRegion is in front of the object itself.
+        return pointee.vhushmem_state.map { Unmanaged<Region>.fromOpaque($0).takeUnretainedValue() }
+    }
+
+    /// nil: it stands for no mapping.
+    var sharedMapping: Mapping? {
+        guard pointee.reserved.0 == FieldsInFront.markOfMapping else { return nil }
+        // SAFETY: likewise.
+        return pointee.vhushmem_state.map { Unmanaged<Mapping>.fromOpaque($0).takeUnretainedValue() }
     }
 
     var baseAddress: UnsafeMutableRawPointer? {
-        regionContainer?.region.window.baseAddress ?? state?.baseAddress
+        if let region = sharedRegion { return region.window.baseAddress }
+        if let mapping = sharedMapping { return mapping.baseAddress }
+        return state?.baseAddress
     }
 
-    fileprivate var isReadOnly: Bool {
-        if case .file(let memory)? = state?.backing { return memory.isReadOnly }
-        return false
+    /// Listeners of containers are not told of it.
+    var isDisabled: Bool { pointee.reserved.1 & 1 != 0 }
+
+    func setDisabled(_ isSo: Bool) {
+        pointee.reserved.1 = pointee.reserved.1 & ~1 | (isSo ? 1 : 0)
+    }
+
+    /// Listeners of containers are told that it is read-only, whatever its memory is.
+    var isMarkedReadOnly: Bool { pointee.reserved.1 & 2 != 0 }
+
+    func setMarkedReadOnly(_ isSo: Bool) {
+        pointee.reserved.1 = pointee.reserved.1 & ~2 | (isSo ? 2 : 0)
     }
 }

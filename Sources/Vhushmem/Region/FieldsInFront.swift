@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+import CVhushmem
+
+/// What C programs read in a device, a region or a mapping (vhushmem/series.h). It is the first stored property of each, so it begins behind
+/// the two words that every object has, where the C header has `vhushmem_object`; series-fields-are-true.c would see another place.
+enum FieldsInFront {
+    /// In `MemoryRegion.reserved.0`: which object `vhushmem_state` is. 0: what a program embeds.
+    static let markOfRegion: UInt64 = 1
+    static let markOfMapping: UInt64 = 2
+
+    private static let sizeOfHeader = 16
+
+    fileprivate static func address(in object: UnsafeMutableRawPointer) -> UnsafeMutableRawPointer {
+        object + sizeOfHeader
+    }
+
+    fileprivate static func memoryRegion(of object: UnsafeMutableRawPointer, mark: UInt64, size: UInt64) -> MemoryRegion {
+        var region = MemoryRegion()
+        region.vhushmem_state = object
+        region.size = size
+        region.reserved.0 = mark
+        return region
+    }
+
+    /// Where a field is. Memory behind a pointer does not move.
+    fileprivate static func place<Field>(of field: inout Field) -> UnsafeMutablePointer<Field> {
+        withUnsafeMutablePointer(to: &field) { $0 }
+    }
+}
+
+extension Mapping {
+    private var address: UnsafeMutableRawPointer { Unmanaged.passUnretained(self).toOpaque() }
+
+    var inFront: UnsafeMutablePointer<vhushmem_mapping_fields> {
+        // SAFETY: that is where its first stored property is.
+        FieldsInFront.address(in: address).assumingMemoryBound(to: vhushmem_mapping_fields.self)
+    }
+
+    func fillFields() {
+        let fields = inFront
+        fields.pointee.shmid = asked.shmid
+        fields.pointee.offset = hwaddr(asked.offset)
+        fields.pointee.len = asked.length
+        fields.pointee.vhushmem_mr = FieldsInFront.memoryRegion(
+            of: address, mark: FieldsInFront.markOfMapping, size: asked.length)
+        fields.pointee.mr = FieldsInFront.place(of: &fields.pointee.vhushmem_mr)
+    }
+}
+
+extension Region {
+    private var address: UnsafeMutableRawPointer { Unmanaged.passUnretained(self).toOpaque() }
+
+    var inFront: UnsafeMutablePointer<vhushmem_region_fields> {
+        // SAFETY: as above.
+        FieldsInFront.address(in: address).assumingMemoryBound(to: vhushmem_region_fields.self)
+    }
+
+    func fillFields() {
+        let fields = inFront
+        fields.pointee.shmid = id
+        fields.pointee.mr = FieldsInFront.memoryRegion(of: address, mark: FieldsInFront.markOfRegion, size: size)
+        fields.pointee.mmaps.tqh_last = FieldsInFront.place(of: &fields.pointee.mmaps.tqh_first)
+    }
+
+    /// Where `mr` is.
+    var memoryRegionInFront: UnsafeMutablePointer<MemoryRegion> { FieldsInFront.place(of: &inFront.pointee.mr) }
+}
+
+extension Device {
+    /// Makes `shmem_list` what the device has.
+    func relist(_ regions: [Region], _ held: DeviceState.Held) {
+        // SAFETY: as above.
+        let fields = FieldsInFront.address(in: Unmanaged.passUnretained(self).toOpaque())
+            .assumingMemoryBound(to: vhushmem_device_fields.self)
+        var last = FieldsInFront.place(of: &fields.pointee.shmem_list.sqh_first)
+        for region in regions {
+            last.pointee = OpaquePointer(Unmanaged.passUnretained(region).toOpaque())
+            last = FieldsInFront.place(of: &region.inFront.pointee.entry.sqe_next)
+        }
+        last.pointee = nil
+        fields.pointee.shmem_list.sqh_last = last
+    }
+}
+
+// MARK: The list of a region's mappings
+
+/// Keeps `mmaps`. The region owns it.
+private final class MappingList: RegionFollower {
+    private let fields: UnsafeMutablePointer<vhushmem_region_fields>
+
+    init(of region: Region) {
+        fields = region.inFront
+    }
+
+    func mappingComes(_ record: MappingRecord, _ pages: ByteRange, in window: Window, _ held: Region.Held) {
+        guard let mapping = MappingWord(bits: record.word).mapping else { return }
+        let its = mapping.inFront
+        let last = fields.pointee.mmaps.tqh_last
+        its.pointee.link.tqe_next = nil
+        its.pointee.link.tqe_prev = last
+        last?.pointee = OpaquePointer(Unmanaged.passUnretained(mapping).toOpaque())
+        fields.pointee.mmaps.tqh_last = FieldsInFront.place(of: &its.pointee.link.tqe_next)
+    }
+
+    func mappingGoes(_ record: MappingRecord, _ held: Region.Held) {
+        guard let mapping = MappingWord(bits: record.word).mapping else { return }
+        unlink(mapping)
+    }
+
+    private func unlink(_ mapping: Mapping) {
+        let its = mapping.inFront
+        // One that is in no list has no place.
+        guard let place = its.pointee.link.tqe_prev else { return }
+        place.pointee = its.pointee.link.tqe_next
+        if let next = its.pointee.link.tqe_next {
+            // SAFETY: what is in the list is a live mapping, which its record retains.
+            Unmanaged<Mapping>.fromOpaque(UnsafeRawPointer(next)).takeUnretainedValue().inFront.pointee.link.tqe_prev = place
+        } else {
+            fields.pointee.mmaps.tqh_last = place
+        }
+        its.pointee.link.tqe_next = nil
+        its.pointee.link.tqe_prev = nil
+    }
+
+    func allMappingsGo(_ held: Region.Held) {
+        while let first = fields.pointee.mmaps.tqh_first {
+            // SAFETY: as above.
+            unlink(Unmanaged<Mapping>.fromOpaque(UnsafeRawPointer(first)).takeUnretainedValue())
+        }
+    }
+
+    func mappingIsExchanged(
+        _ old: MappingRecord, for new: MappingRecord, _ pages: ByteRange, in window: Window, _ held: Region.Held
+    ) {
+        mappingGoes(old, held)
+        mappingComes(new, pages, in: window, held)
+    }
+}
+
+extension Region {
+    /// From now on `mmaps` has every live mapping, each with an object.
+    func listMappings() {
+        device.lock.withLock { held in
+            guard !isListed[held] else { return }
+            isListed[held] = true
+            var next = table[held].first(endingAfter: 0)
+            while let record = next, let pages = ownedPages(record) {
+                _ = table[held].setWord(at: record.start, to: listed(record, held).word)
+                next = table[held].first(endingAfter: pages.end)
+            }
+            // It throws nothing.
+            try? add(MappingList(of: self), held)
+        }
+    }
+
+    /// The record with an object, if the region's mappings are listed.
+    func listed(_ record: MappingRecord, _ held: Held) -> MappingRecord {
+        let word = MappingWord(bits: record.word)
+        guard isListed[held], word.mapping == nil else { return record }
+        let mapping = Mapping(live: record, of: id, at: window.baseAddress + Int(clamping: record.start))
+        return MappingRecord(
+            start: record.start, length: record.length, fileOffset: record.fileOffset, word: word.retaining(mapping).bits,
+            identity: record.identity)
+    }
+}
