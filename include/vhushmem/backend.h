@@ -252,6 +252,8 @@ VHUSHMEM_API int vhushmem_backend_dispatch(vhushmem_backend *backend);
  * A GSource that dispatches the back-end. It may be made before or after listen, connect or attach, and stays until the back-end is
  * freed: a back-end may be given another connection.
  *
+ * A function of g_source_set_callback is called after each dispatch, as a GSourceFunc; G_SOURCE_REMOVE removes the source.
+ *
  * @returns a source with one reference, owned by the caller; NULL: backend is NULL.
  * Since: 0.1
  */

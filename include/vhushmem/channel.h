@@ -124,6 +124,8 @@ VHUSHMEM_API int vhushmem_channel_dispatch(vhushmem_channel *channel);
 /**
  * A GSource that dispatches the channel. Attach it with g_source_attach; it removes itself when the channel is lost.
  *
+ * A function of g_source_set_callback is called after each dispatch, as a GSourceFunc; G_SOURCE_REMOVE removes the source.
+ *
  * @returns a source with one reference, owned by the caller; NULL: channel is NULL.
  * Since: 0.1
  */

@@ -241,6 +241,8 @@ VHUSHMEM_API int vhushmem_frontend_dispatch(vhushmem_frontend *frontend);
  * A GSource that dispatches the front-end. It may be made before or after start. Attach it with g_source_attach; it removes
  * itself when the connection is over.
  *
+ * A function of g_source_set_callback is called after each dispatch, as a GSourceFunc; G_SOURCE_REMOVE removes the source.
+ *
  * @returns a source with one reference, owned by the caller; NULL: frontend is NULL.
  * Since: 0.1
  */

@@ -120,8 +120,11 @@ final class SessionSource: PollAttachment {
         functions.pointee.check = { source in
             SessionSource.with(source) { $0.check() }
         }
-        functions.pointee.dispatch = { source, _, _ in
-            SessionSource.with(source) { $0.dispatch() }
+        functions.pointee.dispatch = { source, callback, userData in
+            let goesOn = SessionSource.with(source) { $0.dispatch() }
+            // As GLib's own sources do: who set one wants to know.
+            guard let callback else { return goesOn }
+            return callback(userData) != 0 ? goesOn : 0
         }
         functions.pointee.finalize = { source in
             source?.withState { pointer in
