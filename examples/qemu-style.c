@@ -2,7 +2,8 @@
 
 /**
  * @file
- * qemu-style SOCKET: a back-end request handler that a QEMU developer knows at sight, with the names of the patch series alone.
+ * qemu-style SOCKET: a device that a QEMU developer knows at sight: realize, the handler of back-end requests, reset and unrealize, with the
+ * names of the patch series alone. (The one word of this library's own makes the VirtIODevice, in main.)
  *
  * It reads the messages of the back-end channel itself (the connection is own-frontend.h's), maps and unmaps with virtio_* functions,
  * and has a MemoryListener in the place of KVM's: region_add and region_del come before the answer, commit after it. It talks to the
@@ -24,8 +25,8 @@
 #include <sys/time.h>
 #include <unistd.h>
 
+#include <vhushmem/device.h> /* for main */
 #include <vhushmem/series.h>
-#include <vhushmem/vhushmem.h> /* a device to begin with, and vhushmem_mapping_unref, which is object_unref in QEMU */
 
 #include "control.h"
 #include "own-frontend.h"
@@ -60,16 +61,89 @@ static void slot_del(MemoryListener *listener, MemoryRegionSection *section)
 
 static void slots_commit(MemoryListener *listener) { ((struct slots *)listener)->commits++; }
 
+/* ---- the device ---- */
+
+struct style_device {
+    VirtIODevice *vdev;
+    MemoryRegion bar;
+    struct slots slots;
+};
+
+/** The regions that the back-end told of, in one BAR that a listener watches. */
+static bool style_realize(struct style_device *device, const VhostUserShMemConfig *config, GError **errp)
+{
+    VirtioSharedMemory *shmem;
+    uint64_t bar_size = 0;
+    hwaddr offset = 0;
+
+    for (int i = 0; i < VIRTIO_MAX_SHMEM_REGIONS; i++) {
+        if (config->memory_sizes[i] == 0) {
+            continue;
+        }
+        if (virtio_new_shmem_region(device->vdev, (uint8_t)i, config->memory_sizes[i]) == NULL) {
+            g_set_error(errp, G_FILE_ERROR, G_FILE_ERROR_INVAL, "no region %d of 0x%" PRIx64 " bytes", i,
+                        config->memory_sizes[i]);
+            return false;
+        }
+        bar_size += config->memory_sizes[i];
+    }
+    memory_region_init(&device->bar, OBJECT(device->vdev), "shmem-bar", bar_size);
+    QSIMPLEQ_FOREACH(shmem, &device->vdev->shmem_list, entry)
+    {
+        memory_region_add_subregion(&device->bar, offset, &shmem->mr);
+        offset += memory_region_size(&shmem->mr);
+    }
+    device->slots.listener =
+        (MemoryListener){.region_add = slot_add, .region_del = slot_del, .commit = slots_commit, .name = "slots"};
+    memory_listener_register(&device->slots.listener, &device->bar);
+    return true;
+}
+
+static void style_reset(struct style_device *device)
+{
+    VirtioSharedMemory *shmem;
+
+    memory_region_transaction_begin();
+    QSIMPLEQ_FOREACH(shmem, &device->vdev->shmem_list, entry)
+    {
+        while (!QTAILQ_EMPTY(&shmem->mmaps)) {
+            VirtioSharedMemoryMapping *mapping = QTAILQ_FIRST(&shmem->mmaps);
+
+            virtio_del_shmem_map(shmem, mapping->offset, mapping->len);
+        }
+    }
+    memory_region_transaction_commit();
+}
+
+static void style_unrealize(struct style_device *device)
+{
+    VirtioSharedMemory *shmem;
+
+    style_reset(device);
+    memory_listener_unregister(&device->slots.listener);
+    QSIMPLEQ_FOREACH(shmem, &device->vdev->shmem_list, entry) { memory_region_del_subregion(&device->bar, &shmem->mr); }
+    memory_region_unref(&device->bar);
+}
+
 /* ---- the handler ---- */
 
 static int handle_shmem_map(VirtIODevice *vdev, const VhostUserMMap *map, int fd)
 {
     VirtioSharedMemory *shmem = virtio_find_shmem_region(vdev, map->shmid);
-    VirtioSharedMemoryMapping *mapping;
+    VirtioSharedMemoryMapping *mapping, *existing;
     int rc;
 
     if (shmem == NULL) {
         return -ENOENT;
+    }
+    if (map->shm_offset + map->len < map->len || map->shm_offset + map->len > memory_region_size(&shmem->mr)) {
+        return -EINVAL;
+    }
+    QTAILQ_FOREACH(existing, &shmem->mmaps, link)
+    {
+        if (existing->offset < map->shm_offset + map->len && map->shm_offset < existing->offset + existing->len) {
+            return -EEXIST;
+        }
     }
     if (fd < 0 || (map->flags & ~(uint64_t)VHOST_USER_FLAG_MAP_RW) != 0) {
         return -EINVAL;
@@ -77,11 +151,11 @@ static int handle_shmem_map(VirtIODevice *vdev, const VhostUserMMap *map, int fd
     mapping = virtio_shared_memory_mapping_new(map->shmid, fd, map->fd_offset, map->shm_offset, map->len,
                                                (map->flags & VHOST_USER_FLAG_MAP_RW) != 0);
     if (mapping == NULL) {
-        return -ENOMEM;
+        return -EFAULT; /* there is something about the file */
     }
     rc = virtio_add_shmem_map(shmem, mapping);
     if (rc < 0) {
-        vhushmem_mapping_unref(mapping); /* it has stayed ours */
+        object_unref(OBJECT(mapping)); /* it has stayed ours */
     }
     return rc;
 }
@@ -261,11 +335,11 @@ static bool run(struct own_frontend *frontend, VirtIODevice *vdev, VirtioSharedM
 
 int main(int argc, char **argv)
 {
-    struct slots slots = {
-        .listener = {.region_add = slot_add, .region_del = slot_del, .commit = slots_commit, .name = "slots"}};
+    struct style_device device = {0};
+    const struct slots *slots = &device.slots;
     struct own_frontend frontend;
     VirtioSharedMemory *shmem;
-    VirtIODevice *vdev;
+    GError *error = NULL;
     bool done = false;
 
     if (argc != 2) {
@@ -276,34 +350,32 @@ int main(int argc, char **argv)
     if (own_frontend_connect(&frontend, argv[1]) < 0) {
         return 1;
     }
-    vdev = vhushmem_device_new(NULL, NULL);
-    for (unsigned id = 0; id < VIRTIO_MAX_SHMEM_REGIONS; id++) {
-        if (frontend.config.memory_sizes[id] != 0) {
-            virtio_new_shmem_region(vdev, (uint8_t)id, frontend.config.memory_sizes[id]);
-        }
+    device.vdev = vhushmem_device_new(NULL, NULL);
+    if (!style_realize(&device, &frontend.config, &error)) {
+        fprintf(stderr, "vmm     FAILED: %s\n", error->message);
+        g_error_free(error);
+        object_unref(OBJECT(device.vdev));
+        own_frontend_close(&frontend);
+        return 1;
     }
-    shmem = virtio_find_shmem_region(vdev, CONTROL_SHMID);
+    shmem = virtio_find_shmem_region(device.vdev, CONTROL_SHMID);
     if (shmem != NULL) {
-        MemoryRegion *mr = virtio_shmem_memory_region(shmem);
-
-        printf("vmm     region %d: %" PRIu64 " MiB, window at %p\n", CONTROL_SHMID, memory_region_size(mr) >> 20,
-               memory_region_get_ram_ptr(mr));
-        memory_listener_register(&slots.listener, mr);
-        done = run(&frontend, vdev, shmem, &slots) && has_ram();
-        memory_listener_unregister(&slots.listener);
-    }
-    if (shmem == NULL) {
+        printf("vmm     region %d: %" PRIu64 " MiB, window at %p\n", shmem->shmid, memory_region_size(&shmem->mr) >> 20,
+               memory_region_get_ram_ptr(&shmem->mr));
+        done = run(&frontend, device.vdev, shmem, slots) && has_ram();
+    } else {
         fprintf(stderr, "vmm     FAILED: the device lacks region %d\n", CONTROL_SHMID);
     }
+    style_unrealize(&device);
     /* A commit for each change, and none was left over. */
-    if (done && (slots.added == 0 || slots.commits != 2 * slots.added)) {
-        fprintf(stderr, "vmm     FAILED: %u commits for %u mappings\n", slots.commits, slots.added);
+    if (done && (slots->added == 0 || slots->commits != 2 * slots->added)) {
+        fprintf(stderr, "vmm     FAILED: %u commits for %u mappings\n", slots->commits, slots->added);
         done = false;
     }
-    vhushmem_device_unref(vdev);
+    object_unref(OBJECT(device.vdev));
     own_frontend_close(&frontend);
     if (done) {
-        printf("vmm     %u mappings came, were looked at, and went\n", slots.added);
+        printf("vmm     %u mappings came, were looked at, and went\n", slots->added);
     }
     return done ? 0 : 1;
 }
