@@ -180,7 +180,7 @@ extension Region {
         }
         // The memory is there: from the insertion on, translate finds it.
         var record = record(of: intent, object, held)
-        if !followers[held].isEmpty { record = try tellFollowers(of: record, pages, cost: spot.cost, held) }
+        if !followers[held].isEmpty { record.word = try tellFollowers(of: record, pages, cost: spot.cost, held) }
         guard table[held].insert(record, at: spot.index) else {
             forgetByFollowers(record, held)
             undo(record, pages, cost: spot.cost, held)

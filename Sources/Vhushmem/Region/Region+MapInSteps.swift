@@ -113,14 +113,15 @@ extension Region {
         }
     }
 
+    /// Returns the record's word, which has an object from here on if the region's mappings are listed.
     @inline(never)
     func tellFollowers(
         of made: MappingRecord, _ pages: ByteRange, cost: Int, _ held: Held
-    ) throws(ShmemError) -> MappingRecord {
+    ) throws(ShmemError) -> UInt64 {
         let record = listed(made, held)
         do throws(ShmemError) {
             try tellFollowers(of: record, pages, held)
-            return record
+            return record.word
         } catch {
             undo(record, pages, cost: cost, held)
             throw error
