@@ -121,9 +121,9 @@ final class SessionSource: PollAttachment {
             SessionSource.with(source) { $0.check() }
         }
         functions.pointee.dispatch = { source, callback, userData in
-            let goesOn = SessionSource.with(source) { $0.dispatch() }
             // As GLib's own sources do: who set one wants to know.
-            guard let callback else { return goesOn }
+            guard let callback else { return SessionSource.dispatch(source) }
+            let goesOn = SessionSource.dispatch(source)
             return callback(userData) != 0 ? goesOn : 0
         }
         functions.pointee.finalize = { source in
@@ -135,6 +135,12 @@ final class SessionSource: PollAttachment {
         }
         return functions
     }()
+
+    @_optimize(speed)
+    @inline(never)
+    private static func dispatch(_ source: UnsafeMutablePointer<GSource>?) -> gboolean {
+        with(source) { $0.dispatch() }
+    }
 
     /// 1 for true, as GLib has it.
     @inline(__always)
