@@ -106,6 +106,8 @@ int main(void)
     shows(shmem, 8 * page, page, 1, 0);
     memory_region_del_subregion(&shmem->mr, mapping->mr);
     hears(&of_system, "d");
+    CHECK(!memory_region_is_mapped(mapping->mr));
+    object_unref(OBJECT(mapping)); /* it was the caller's all the time */
     memory_region_transaction_commit();
     hears(&of_system, "c");
     hears(&of_bar, "badc");
