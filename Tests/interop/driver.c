@@ -198,7 +198,7 @@ static void state(char **words)
     answer(rc, error);
 }
 
-/* gpu: GPU_SET_SOCKET, and what comes there first is told: a request and its payload's size */
+/* gpu: GPU_SET_SOCKET, and the driver is the display at the other end */
 static void gpu(char **words)
 {
     GError *error = NULL;

@@ -208,14 +208,40 @@ static inline void ring_tell(struct vm *vm, unsigned queue)
     }
 }
 
+/* The display's side of vhost-user-gpu: what comes is told, a request and its payload's size, and what asks is answered. */
 static inline void gpu_tell(struct vm *vm)
 {
-    uint32_t header[3]; /* request, flags, size */
-    if (recv(vm->gpu, header, sizeof(header), MSG_WAITALL) == sizeof(header)) {
-        say("event gpu %u %u", header[0], header[2]);
+    enum { GET_PROTOCOL_FEATURES = 1, GET_DISPLAY_INFO = 3, REPLY = 4, DISPLAY_INFO = 0x1101 };
+    struct {
+        uint32_t request, flags, size;
+        uint32_t payload[102]; /* of a display info: a header of 24 bytes, and 24 for each of 16 displays */
+    } __attribute__((packed)) message;
+    const size_t header = 12;
+
+    memset(&message, 0, sizeof(message));
+    if (recv(vm->gpu, &message, header, MSG_WAITALL) != (ssize_t)header || message.size > sizeof(message.payload) ||
+        (message.size > 0 && recv(vm->gpu, message.payload, message.size, MSG_WAITALL) != (ssize_t)message.size)) {
+        close(vm->gpu);
+        vm->gpu = -1;
+        return;
     }
-    close(vm->gpu);
-    vm->gpu = -1;
+    say("event gpu %u %u", message.request, message.size);
+    memset(message.payload, 0, sizeof(message.payload));
+    if (message.request == GET_PROTOCOL_FEATURES) {
+        message.size = 8;
+    } else if (message.request == GET_DISPLAY_INFO) {
+        message.size = sizeof(message.payload);
+        message.payload[0] = DISPLAY_INFO;
+        message.payload[8] = 1024; /* x, y, width, height, enabled, flags */
+        message.payload[9] = 768;
+        message.payload[10] = 1;
+    } else {
+        return;
+    }
+    message.flags = REPLY;
+    if (send(vm->gpu, &message, header + message.size, MSG_NOSIGNAL) < 0) {
+        say("event gpu-lost %d", errno);
+    }
 }
 
 static inline void lines_read(struct vm *vm, void (*run_line)(char *line))
