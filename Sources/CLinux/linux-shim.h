@@ -439,12 +439,6 @@ static inline int vhu_socket_option(int fd, int option)
     socklen_t length = sizeof(value);
     return getsockopt(fd, SOL_SOCKET, option, &value, &length) == 0 ? value : -errno;
 }
-/* A close waits for nobody to read then; setting it waits for the lock of the socket. */
-static inline int vhu_stop_lingering(int fd)
-{
-    struct linger off = {.l_onoff = 0, .l_linger = 0};
-    return setsockopt(fd, SOL_SOCKET, SO_LINGER, &off, sizeof(off));
-}
 /* What is sent with MSG_OOB comes where it was sent: otherwise the kernel drops it in the thread that receives, with its descriptors. */
 static inline int vhu_take_out_of_band(int fd)
 {

@@ -177,14 +177,15 @@ static void in_a_child(void)
     rig_open(&r, 16 * PAGE, NULL);
     send_with(&r, MAP, NULL, 0);
     pump(r.frontend);
-    CHECK(is_closing());
+    STEP_UNTIL(is_closing(), usleep(1000));
     pid_t child = fork();
     if (child == 0) {
         linger_begin();
         CHECK(!is_closing());
         send_with(&r, MAP, NULL, 0);
         pump(r.frontend);
-        _exit(is_closing() ? 0 : 1);
+        STEP_UNTIL(is_closing(), usleep(1000)); /* the thread takes its name when it runs */
+        _exit(0);
     }
     CHECK(waitpid(child, &status, 0) == child);
     EQ(status, 0);

@@ -337,7 +337,7 @@ static int leaves_everywhere(arena *a, const void *with)
 /* ---- more than one descriptor ---- */
 
 /* A socket whose close may take long: what was sent through it has not been taken by anybody. */
-static int lingering(void)
+static int lingering(int *listens)
 {
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t length = sizeof(address);
@@ -349,22 +349,27 @@ static int lingering(void)
     CHECK(fcntl(fd, F_SETFL, O_NONBLOCK) == 0);
     while (write(fd, bytes, sizeof(bytes)) > 0) {}
     CHECK(setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger)) == 0);
-    return fd; /* the listener stays open: nobody resets it */
+    *listens = listener; /* while it is open nobody resets the connection */
+    return fd;
 }
 
 static int sockets_behind(arena *a, const void *with)
 {
-    int fds[16], count = (int)(intptr_t)with;
+    int fds[16], listeners[16], count = (int)(intptr_t)with;
     VhostUserMMap map = usual_map();
     fds[0] = a->file;
     for (int i = 1; i < count; i++) {
-        fds[i] = lingering();
+        fds[i] = lingering(&listeners[i]);
     }
     send_message(a->channel, MAP, NEED_REPLY, &map, sizeof(map), fds, count);
     for (int i = 1; i < count; i++) {
         close(fds[i]);
     }
-    return answer_on(a->channel, MAP, PATIENCE_MS);
+    int result = answer_on(a->channel, MAP, PATIENCE_MS);
+    for (int i = 1; i < count; i++) {
+        close(listeners[i]); /* the victim's closes end */
+    }
+    return result;
 }
 
 /* ---- a guest beside it ---- */

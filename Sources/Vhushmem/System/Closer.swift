@@ -143,8 +143,6 @@ final class Closer: @unchecked Sendable {
         while let item = take(after: done) {
             // Another peer's may be waiting too.
             startThread()
-            // A socket is not to linger for as long as its peer likes. What is no socket takes no notice.
-            _ = try? systemCall(.setsockopt) { vhu_stop_lingering(item.fd) }
             FileDescriptor.close(item.fd)
             item.account._withUnsafeGuaranteedRef { _ = $0.pending.wrappingSubtract(1, ordering: .relaxed) }
             Closer.pending.wrappingSubtract(1, ordering: .relaxed)

@@ -106,7 +106,7 @@ struct RingMemory {
     /// comes back: chains would be taken twice that were given back, or the driver would be too far ahead.
     func beginning(from base: UInt16) -> UInt16 {
         let used = usedIndex
-        // At the used index, or before it by chains that were taken and not given back.
+        // At the used index, or ahead of it by chains that were taken and not given back.
         if base &- used <= size { return base }
         guard availableIndex &- base <= size else { return used }
         // The used ring is believed where it has the chains from the base on, in their order.
