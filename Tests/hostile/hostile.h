@@ -94,6 +94,27 @@ static inline bool is_part(const char *part, const char *whole)
     return all;
 }
 
+static inline bool is_ready(arena *a)
+{
+    look l = look_at(a, 'S');
+    g_free(l.text);
+    return l.ready;
+}
+
+/* Of one with preparations the arena does not wait for more than the channel. */
+static inline void wait_until_ready(arena *a) { STEP_UNTIL(is_ready(a), usleep(200)); }
+
+static inline long victim_kib(arena *a)
+{
+    char *path = g_strdup_printf("/proc/%d/status", (int)a->victim), *text = NULL;
+    CHECK(g_file_get_contents(path, &text, NULL, NULL));
+    const char *line = some(strstr(text, "VmRSS:"));
+    long kib = strtol(line + 6, NULL, 10);
+    g_free(text);
+    g_free(path);
+    return kib;
+}
+
 /* ---- requests ---- */
 
 /* What the victim answers on a channel: 0, a negative errno, CLOSED or SILENT. */

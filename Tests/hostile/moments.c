@@ -39,16 +39,6 @@ static void never_resets(arena *a, const void *with)
     a->hostile.mute = RESET_DEVICE;
 }
 
-static bool is_ready(arena *a)
-{
-    look l = look_at(a, 'S');
-    g_free(l.text);
-    return l.ready;
-}
-
-/* Of one with preparations the arena does not wait for more than the channel. */
-static void wait_until_ready(arena *a) { STEP_UNTIL(is_ready(a), usleep(200)); }
-
 static int during_a_reset(arena *a, const void *with)
 {
     VhostUserMMap map = usual_map();
@@ -160,17 +150,6 @@ static int slowly(arena *a, const void *with)
 }
 
 /* ---- floods ---- */
-
-static long victim_kib(arena *a)
-{
-    char *path = g_strdup_printf("/proc/%d/status", (int)a->victim), *text = NULL;
-    CHECK(g_file_get_contents(path, &text, NULL, NULL));
-    const char *line = some(strstr(text, "VmRSS:"));
-    long kib = strtol(line + 6, NULL, 10);
-    g_free(text);
-    g_free(path);
-    return kib;
-}
 
 /* As many as will go, and at the most a million: the victim reads no more once its answers are not read. */
 static int answers_unread(arena *a, const void *with)

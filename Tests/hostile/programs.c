@@ -6,13 +6,6 @@
 #include <sys/un.h>
 #include <vhushmem/guard.h>
 
-static bool is_ready(arena *a)
-{
-    look l = look_at(a, 'S');
-    g_free(l.text);
-    return l.ready;
-}
-
 static bool is_over(arena *a)
 {
     look l = look_at(a, 'S');
@@ -20,23 +13,10 @@ static bool is_over(arena *a)
     return l.over;
 }
 
-/* Of one with preparations the arena does not wait for more than the channel. */
-static void wait_until_ready(arena *a) { STEP_UNTIL(is_ready(a), usleep(200)); }
-
 static int tally_of(arena *a, char how)
 {
     g_free(look_at(a, how).text);
     return a->tally;
-}
-
-static long victim_kib(arena *a)
-{
-    char *path = g_strdup_printf("/proc/%d/status", (int)a->victim), *text = NULL;
-    CHECK(g_file_get_contents(path, &text, NULL, NULL));
-    long kib = strtol(strstr(text, "VmRSS:") + 6, NULL, 10);
-    g_free(text);
-    g_free(path);
-    return kib;
 }
 
 static void not_grown(arena *a, long before)
