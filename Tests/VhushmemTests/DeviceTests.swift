@@ -116,13 +116,13 @@ private final class Mapper {
     @Test func regionsThatAreRemovedGoWithTheirMappings() throws {
         let file = try makeMemfd(pages: 1)
         let device = Device()
-        weak var region = try device.addRegion(id: 3, size: 8 * pageSize)
+        weak let region = try device.addRegion(id: 3, size: 8 * pageSize)
         try device.addRegion(id: 4, size: pageSize)
         try region?.map(fd: file.fd, at: 0, length: pageSize)
         device.removeRegions()
         #expect(region == nil && device.allRegions.isEmpty && device.mappingCount == 0)
         let payload = mapPayload(shmid: 3, offset: 0, length: pageSize)
-        let late = try withBytes(payload) { payload in
+        let late = withBytes(payload) { payload in
             refusal { () throws(ShmemError) in try device.handleMap(payload: payload, fd: file.fd) }
         }
         #expect(late?.code == ENOENT)
@@ -135,7 +135,7 @@ private final class Mapper {
         let file = try makeMemfd(pages: 1)
         let device = Device()
         var held: Region? = try device.addRegion(id: 3, size: 8 * pageSize)
-        weak var region = held
+        weak let region = held
         try held?.map(fd: file.fd, at: 0, length: pageSize)
         device.removeRegions()
         let window = try #require(held?.window)
@@ -146,7 +146,7 @@ private final class Mapper {
 
     @Test func removedRegionWhoseContainerWasAskedForStaysUntilTheDeviceGoes() throws {
         var device: Device? = Device()
-        weak var region = try device?.addRegion(id: 3, size: pageSize)
+        weak let region = try device?.addRegion(id: 3, size: pageSize)
         let pointer = try #require(region?.memoryRegion)
         device?.removeRegions()
         #expect(region != nil && pointer.pointee.size == pageSize)
@@ -162,7 +162,7 @@ private final class Mapper {
 
             func regionDidMap(_ region: Region, _: MappingRecord) {
                 region.stopObserving()
-                weak var observed = region
+                weak let observed = region
                 device?.removeRegions()
                 isThere = observed != nil
             }
@@ -173,7 +173,7 @@ private final class Mapper {
         let device = Device()
         let remover = Remover()
         remover.device = device
-        weak var region = try device.addRegion(id: 3, size: pageSize)
+        weak let region = try device.addRegion(id: 3, size: pageSize)
         region?.observe(with: remover)
         let payload = mapPayload(shmid: 3, offset: 0, length: pageSize)
         try withBytes(payload) { try device.handleMap(payload: $0, fd: file.fd) }

@@ -17,7 +17,7 @@ import Testing
         let told = MemoryTableRegion(
             guestAddress: RingMemoryTests.guest, length: pageSize, userAddress: RingMemoryTests.user, fileOffset: 0)
         memory = try BackendMemory().adding(GuestRange.map(told, fd: file.fd, alarm: Alarm.make()))
-        page = try #require(memory.host(at: RingMemoryTests.guest, length: pageSize))
+        page = try #require(memory.host(at: RingMemoryTests.guest, length: pageSize, isWritten: true))
     }
 
     private func makeRings(

@@ -10,10 +10,9 @@ import Testing
         let folder = try TestFolder()
         let path = folder.file("socket")
         // What a process that was killed leaves: a socket file without a socket.
-        var address = sockaddr_un()
-        let length = vhu_unix_address(&address, path)
+        var address = try SocketPath(path).makeAddress()
         let dead = socket(AF_UNIX, vhu_sock_stream, 0)
-        try #require(vhu_bind(dead, &address, length) == 0)
+        try #require(vhu_bind(dead, &address.raw, address.length) == 0)
         close(dead)
         let listener = try Socket.listen(at: path)
         let peer = try Socket.connect(to: path)

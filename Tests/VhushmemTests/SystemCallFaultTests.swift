@@ -325,6 +325,7 @@
             case .poll: [ENOMEM, EINTR]
             case .processVMRead, .processVMWrite: [EFAULT, EPERM, ENOMEM]
             case .unlink: [ENOENT, EACCES]
+            case .flock: [EWOULDBLOCK, ENOLCK, EINTR]
             case .read: [EIO, EINTR]
             case .signal: [EAGAIN, ENOSYS]
             case .thread: [EAGAIN]

@@ -62,9 +62,8 @@
         private func runConnecting() throws -> Bool {
             let folder = try TestFolder()
             let listener = TestFile(vhu_unix_stream_socket())
-            var address = sockaddr_un()
-            let length = vhu_unix_address(&address, folder.file("socket"))
-            guard vhu_bind(listener.fd, &address, length) == 0, listen(listener.fd, 1) == 0 else { return false }
+            var address = try SocketPath(folder.file("socket")).makeAddress()
+            guard vhu_bind(listener.fd, &address.raw, address.length) == 0, listen(listener.fd, 1) == 0 else { return false }
             let frontend = try Frontend(path: folder.file("socket"))
             defer { frontend.close() }
             try frontend.start()
@@ -173,17 +172,15 @@
         }
 
         private func leftOver(_ folder: TestFolder) throws -> Int32 {
-            var address = sockaddr_un()
-            let length = vhu_unix_address(&address, folder.file("socket"))
+            var address = try SocketPath(folder.file("socket")).makeAddress()
             let socket = TestFile(vhu_unix_stream_socket())
-            return vhu_bind(socket.fd, &address, length)
+            return vhu_bind(socket.fd, &address.raw, address.length)
         }
 
         private func connectedPeer(_ folder: TestFolder) throws -> Peer {
-            var address = sockaddr_un()
-            let length = vhu_unix_address(&address, folder.file("socket"))
+            var address = try SocketPath(folder.file("socket")).makeAddress()
             let peer = Peer(vhu_unix_stream_socket())
-            guard vhu_connect(peer.fd, &address, length) == 0 else { throw Errno(vhu_errno()) }
+            guard vhu_connect(peer.fd, &address.raw, address.length) == 0 else { throw Errno(vhu_errno()) }
             return peer
         }
     }
