@@ -116,8 +116,10 @@ import Testing
         for index in 0..<100 as Range<UInt64> {
             peer.send(mapMessage(offset: index * pageSize, length: pageSize), descriptors: [file.fd])
         }
-        #expect(serve().count == 64)
-        #expect(serve().count == 36)
+        // A turn ends at 64, or earlier when it has lasted long.
+        var counts: [Int] = []
+        while counts.reduce(0, +) < 100, counts.last != 0 { counts.append(serve().count) }
+        #expect(counts.reduce(0, +) == 100 && counts.allSatisfy { $0 <= 64 }, "\(counts)")
         #expect(region.mappingCount == 100)
     }
 
@@ -125,10 +127,9 @@ import Testing
         var bytes: [UInt8] = []
         for _ in 0..<70 { bytes += unmapMessage(offset: 0, length: pageSize) }
         peer.send(bytes)
-        #expect(serve().count == 64)
-        #expect(channel.hasMore, "no poll would tell of them")
-        #expect(serve().count == 6)
-        #expect(!channel.hasMore)
+        var counts = [serve().count]
+        while channel.hasMore, counts.last != 0 { counts.append(serve().count) }
+        #expect(counts.reduce(0, +) == 70 && counts.allSatisfy { $0 <= 64 }, "no poll would tell of them: \(counts)")
     }
 
     @Test func backEndThatReadsNoAnswersIsNotServed() {

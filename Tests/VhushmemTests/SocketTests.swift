@@ -43,8 +43,9 @@ import Testing
     @Test(arguments: [0, 108, 4096])
     func pathThatDoesNotFitIsRefused(length: Int) {
         let path = String(repeating: "x", count: length)
-        #expect(errno { () throws(Errno) in try Socket.listen(at: path).fd } == ENAMETOOLONG)
-        #expect(errno { () throws(Errno) in try Socket.connect(to: path).raw } == ENAMETOOLONG)
+        let code = length == 0 ? EINVAL : ENAMETOOLONG
+        #expect(errno { () throws(Errno) in try Socket.listen(at: path).fd } == code)
+        #expect(errno { () throws(Errno) in try Socket.connect(to: path).raw } == code)
     }
 
     @Test func onlyUnixStreamSocketsWillDo() throws {
