@@ -8,19 +8,20 @@
 
 #include <netinet/in.h>
 
-/* One such socket; a test that closes the last descriptor of it waits until the alarm ends the test. */
+static int linger_listener = -1;
+
+/* One such socket; a test that closes the last descriptor of it waits until the alarm ends the test, or linger_end(). */
 static inline int lingering_socket(void)
 {
-    static int listener = -1;
     static struct sockaddr_in address = {.sin_family = AF_INET};
     socklen_t length = sizeof(address);
-    if (listener < 0) {
+    if (linger_listener < 0) {
         address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-        listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-        if (bind(listener, (struct sockaddr *)&address, length) != 0 || listen(listener, 256) != 0) {
+        linger_listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        if (bind(linger_listener, (struct sockaddr *)&address, length) != 0 || listen(linger_listener, 256) != 0) {
             skip("there is no loopback network");
         }
-        CHECK(getsockname(listener, (struct sockaddr *)&address, &length) == 0);
+        CHECK(getsockname(linger_listener, (struct sockaddr *)&address, &length) == 0);
     }
     int sender = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     CHECK(connect(sender, (struct sockaddr *)&address, sizeof(address)) == 0);
@@ -30,6 +31,13 @@ static inline int lingering_socket(void)
     struct linger linger = {.l_onoff = 1, .l_linger = 3600};
     CHECK(setsockopt(sender, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger)) == 0);
     return sender;
+}
+
+/* The other ends go: whoever closes one of the sockets waits no longer. */
+static inline void linger_end(void)
+{
+    close(linger_listener);
+    linger_listener = -1;
 }
 
 /* Ends a test that lingers. */

@@ -39,6 +39,11 @@ typedef struct hostile_case {
 /* Of the hostile back-end's front-end. Only cases that are to end by a time limit have one that can be reached. */
 static unsigned request_timeout_ms = PATIENCE_MS, message_timeout_ms = PATIENCE_MS;
 
+typedef struct look {
+    int ready, good_ready, over, code, lost, worst_ms;
+    char *fds, *maps, *text;
+} look;
+
 struct arena {
     pid_t victim;
     int control;
@@ -51,14 +56,10 @@ struct arena {
     int stop, pings;
     int worst_ms; /* the longest turn of the victim's loop */
     int tally;    /* what its habits found */
+    look before;  /* what it has at the end as well */
 };
 
 /* ---- looking at it ---- */
-
-typedef struct look {
-    int ready, good_ready, over, code, lost, worst_ms;
-    char *fds, *maps, *text;
-} look;
 
 static inline look look_at(arena *a, char how)
 {
@@ -101,8 +102,13 @@ static inline bool is_ready(arena *a)
     return l.ready;
 }
 
-/* Of one with preparations the arena does not wait for more than the channel. */
-static inline void wait_until_ready(arena *a) { STEP_UNTIL(is_ready(a), usleep(200)); }
+/* Of one with preparations the arena does not wait for more than the channel: its region comes later. */
+static inline void wait_until_ready(arena *a)
+{
+    STEP_UNTIL(is_ready(a), usleep(200));
+    g_free(a->before.text);
+    a->before = look_at(a, 'S');
+}
 
 static inline long victim_kib(arena *a)
 {
@@ -250,7 +256,7 @@ static inline int run_case(const hostile_case *c, arena *a)
 {
     int outcome;
     open_arena(a, c);
-    look before = look_at(a, 'S');
+    a->before = look_at(a, 'S');
     CHECK(pthread_create(&a->pinger, NULL, ping, a) == 0);
     if (c->act != NULL) {
         outcome = c->act(a, c->with);
@@ -285,16 +291,16 @@ static inline int run_case(const hostile_case *c, arena *a)
     }
     if (outcome == CLOSED || outcome == ENDED) {
         CHECK(after.lost || after.over);
-        if (!is_part(after.fds, before.fds)) {
-            FAIL("what was\n%sis now\n%s", before.fds, after.fds);
+        if (!is_part(after.fds, a->before.fds)) {
+            FAIL("what was\n%sis now\n%s", a->before.fds, after.fds);
         }
-    } else if (strcmp(before.fds, after.fds) != 0) {
-        FAIL("what was\n%sis now\n%s", before.fds, after.fds);
+    } else if (strcmp(a->before.fds, after.fds) != 0) {
+        FAIL("what was\n%sis now\n%s", a->before.fds, after.fds);
     }
-    if (c->act != NULL && outcome != ENDED && strcmp(before.maps, after.maps) != 0) {
-        FAIL("what was\n%sis now\n%s", before.maps, after.maps);
+    if (c->act != NULL && outcome != ENDED && strcmp(a->before.maps, after.maps) != 0) {
+        FAIL("what was\n%sis now\n%s", a->before.maps, after.maps);
     }
-    g_free(before.text);
+    g_free(a->before.text);
     g_free(after.text);
     close_arena(a);
     return outcome;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* What a back-end makes of what the victim's program does itself: callbacks that call back, calls that wait, a way back, guests. */
 #include "hostile.h"
+#include "linger.h"
 
-#include <netinet/in.h>
 #include <sys/un.h>
 #include <vhushmem/guard.h>
 
@@ -72,8 +72,8 @@ static int flooded_while_it_calls(arena *a, const void *with)
 {
     VhostUserMMap map = usual_map();
     int count = steps(20000);
-    long before = victim_kib(a);
     wait_until_ready(a);
+    long before = victim_kib(a);
     for (int i = 0; i < count; i++) {
         if (try_send_message(a->channel, MAP, 0x1, &map, sizeof(map), &a->file, 1) < 0) {
             CHECK(errno == ETOOMANYREFS || errno == EINTR);
@@ -316,39 +316,33 @@ static int leaves_everywhere(arena *a, const void *with)
 
 /* ---- more than one descriptor ---- */
 
-/* A socket whose close may take long: what was sent through it has not been taken by anybody. */
-static int lingering(int *listens)
+typedef struct some_fds {
+    int fds[16], count;
+} some_fds;
+
+static void *close_some(void *user_data)
 {
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t length = sizeof(address);
-    struct linger linger = {.l_onoff = 1, .l_linger = 20};
-    static const char bytes[65536];
-    int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    CHECK(bind(listener, (void *)&address, length) == 0 && listen(listener, 16) == 0);
-    CHECK(getsockname(listener, (void *)&address, &length) == 0 && connect(fd, (void *)&address, sizeof(address)) == 0);
-    CHECK(fcntl(fd, F_SETFL, O_NONBLOCK) == 0);
-    while (write(fd, bytes, sizeof(bytes)) > 0) {}
-    CHECK(setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger)) == 0);
-    *listens = listener; /* while it is open nobody resets the connection */
-    return fd;
+    some_fds *sent = user_data;
+    for (int i = 1; i < sent->count; i++) {
+        close(sent->fds[i]);
+    }
+    return NULL;
 }
 
+/* Sockets whose close may take long. If the victim is quick, this process closes some of them last: a thread of its own does. */
 static int sockets_behind(arena *a, const void *with)
 {
-    int fds[16], listeners[16], count = (int)(intptr_t)with;
+    some_fds sent = {.fds[0] = a->file, .count = (int)(intptr_t)with};
     VhostUserMMap map = usual_map();
-    fds[0] = a->file;
-    for (int i = 1; i < count; i++) {
-        fds[i] = lingering(&listeners[i]);
+    pthread_t closer;
+    for (int i = 1; i < sent.count; i++) {
+        sent.fds[i] = lingering_socket();
     }
-    send_message(a->channel, MAP, NEED_REPLY, &map, sizeof(map), fds, count);
-    for (int i = 1; i < count; i++) {
-        close(fds[i]);
-    }
+    send_message(a->channel, MAP, NEED_REPLY, &map, sizeof(map), sent.fds, sent.count);
+    CHECK(pthread_create(&closer, NULL, close_some, &sent) == 0);
     int result = answer_on(a->channel, MAP, PATIENCE_MS);
-    for (int i = 1; i < count; i++) {
-        close(listeners[i]); /* the victim's closes end */
-    }
+    linger_end(); /* the victim's closes end */
+    CHECK(pthread_join(closer, NULL) == 0);
     return result;
 }
 
