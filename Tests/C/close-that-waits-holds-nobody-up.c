@@ -111,7 +111,7 @@ static bool lingering_area(peer *p, const message *m)
     }
     int fd = lingering_socket();
     send_message(p->main, GET_INFLIGHT_FD, 0x5, &area, sizeof(area), &fd, 1);
-    close(fd);
+    pthread_detach(linger_close_in_a_thread(fd));
     return true;
 }
 

@@ -33,6 +33,20 @@ static inline int lingering_socket(void)
     return sender;
 }
 
+static inline void *linger_close(void *user_data)
+{
+    close((int)(intptr_t)user_data);
+    return NULL;
+}
+
+/* Closes one that was sent to somebody who may have closed it by now: then this is the last, and waits. The thread is joined or detached. */
+static inline pthread_t linger_close_in_a_thread(int fd)
+{
+    pthread_t thread;
+    CHECK(pthread_create(&thread, NULL, linger_close, (void *)(intptr_t)fd) == 0);
+    return thread;
+}
+
 /* The other ends go: whoever closes one of the sockets waits no longer. */
 static inline void linger_end(void)
 {

@@ -316,33 +316,24 @@ static int leaves_everywhere(arena *a, const void *with)
 
 /* ---- more than one descriptor ---- */
 
-typedef struct some_fds {
-    int fds[16], count;
-} some_fds;
-
-static void *close_some(void *user_data)
-{
-    some_fds *sent = user_data;
-    for (int i = 1; i < sent->count; i++) {
-        close(sent->fds[i]);
-    }
-    return NULL;
-}
-
-/* Sockets whose close may take long. If the victim is quick, this process closes some of them last: a thread of its own does. */
+/* Sockets whose close may take long. If the victim is quick, this process closes some of them last. */
 static int sockets_behind(arena *a, const void *with)
 {
-    some_fds sent = {.fds[0] = a->file, .count = (int)(intptr_t)with};
+    int fds[16] = {a->file}, count = (int)(intptr_t)with;
     VhostUserMMap map = usual_map();
-    pthread_t closer;
-    for (int i = 1; i < sent.count; i++) {
-        sent.fds[i] = lingering_socket();
+    pthread_t closers[16];
+    for (int i = 1; i < count; i++) {
+        fds[i] = lingering_socket();
     }
-    send_message(a->channel, MAP, NEED_REPLY, &map, sizeof(map), sent.fds, sent.count);
-    CHECK(pthread_create(&closer, NULL, close_some, &sent) == 0);
+    send_message(a->channel, MAP, NEED_REPLY, &map, sizeof(map), fds, count);
+    for (int i = 1; i < count; i++) {
+        closers[i] = linger_close_in_a_thread(fds[i]);
+    }
     int result = answer_on(a->channel, MAP, PATIENCE_MS);
     linger_end(); /* the victim's closes end */
-    CHECK(pthread_join(closer, NULL) == 0);
+    for (int i = 1; i < count; i++) {
+        CHECK(pthread_join(closers[i], NULL) == 0);
+    }
     return result;
 }
 
