@@ -79,9 +79,11 @@ VHUSHMEM_API int vhushmem_backend_put_back(vhushmem_backend *backend, vhushmem_c
 
 /**
  * Tell the driver that chains were given back, if it wants to know: its eventfd is signalled. Where the front-end has not given one yet,
- * that is made up for when it does.
+ * that is made up for when it does. With INBAND_NOTIFICATIONS and no eventfd, a message tells it. If the front-end does not read its messages,
+ * this call does not wait: vhushmem_backend_dispatch tells the driver later. Should the front-end still not read after answer_timeout_ms, the
+ * channel is lost.
  *
- * @returns 1: it was told; 0: it does not want to know, or nothing was given back; or -EINVAL (the device has no such queue),
+ * @returns 1: it was told; 0: it does not want to know, nothing was given back, or it is told later; or -EINVAL (the device has no such queue),
  *          -ENOTCONN (the queue is not started), -EPROTO (it is broken), -EFAULT.
  * Since: 0.1
  */

@@ -113,6 +113,10 @@ extension Backend {
     /// Sends what may be under way, as far as the socket takes it.
     private func sendCalls(_ connection: BackendConnection) throws(Errno) {
         guard let channel = connection.channel else { return }
+        if case .failed(let error) = channel.flush() { throw error }
+        if channel.hasUnsent { return try sendLater(connection) }
+        connection.calls.canSend()
+        tellOwed(connection)
         while let call = connection.calls.unsent, connection.calls.inFlight < Backend.mostInFlight {
             // The queues may have stopped since it was begun.
             if let obstacle = obstacle(to: call.request) {
@@ -155,9 +159,14 @@ extension Backend {
         }
     }
 
+    /// The socket takes no more now. It is tried again, until an answer would be overdue.
+    func sendSoon(_ connection: BackendConnection) {
+        connection.calls.cannotSend(retry: Clock.now() &+ Backend.retryPause, deadline: answerDeadline)
+    }
+
     private func sendLater(_ connection: BackendConnection) throws(Errno) {
         if let deadline = connection.calls.sendDeadline, Clock.now() >= deadline { throw Errno(ETIMEDOUT) }
-        connection.calls.cannotSend(retry: Clock.now() &+ Backend.retryPause, deadline: answerDeadline)
+        sendSoon(connection)
         setWatched(connection.calls.inFlight > 0, connection)
     }
 
@@ -174,7 +183,7 @@ extension Backend {
             connection.calls.isWatched = true
         } catch {
             // For want of memory or descriptors: it is looked at now and then.
-            connection.calls.cannotSend(retry: Clock.now() &+ Backend.retryPause, deadline: answerDeadline)
+            sendSoon(connection)
         }
     }
 

@@ -64,15 +64,17 @@ extension Backend {
         }
     }
 
-    /// Tells the driver that chains were given back, if it wants to know. Returns whether it was told. Throws EINVAL (there is no such
+    /// Tells the driver that chains were given back, if it wants to know. Returns whether it was told; what it could not be told now is made
+    /// up for. Throws EINVAL (there is no such
     /// queue), ENOTCONN (it is not started), EPROTO (it is broken).
     @discardableResult
     public func notify(queue index: Int) throws(ShmemError) -> Bool {
         guard let queue = queue(index), let ring = queue.ring else { throw refusal(index) }
         if let fault = ring.fault { throw broken(ring, fault) }
         guard ring.wantsCall() else { return false }
-        queue.owesCall = !tell(queue, by: queue.setup.call, orBy: BackendRequest.vringCall)
-        return !queue.owesCall
+        let isTold = tell(queue, .call)
+        if connection?.calls.isBusy == true { watch() }
+        return isTold
     }
 
     /// Says whether the driver is to kick; it need not heed it. Returns whether there is something to take already, of which no kick

@@ -122,7 +122,7 @@ extension Backend {
         _ eventfd: SharedDescriptor?, of queue: BackendQueue, _ connection: BackendConnection
     ) -> BackendAnswer {
         queue.setup.call = eventfd
-        if queue.owesCall, let eventfd { queue.owesCall = !eventfd.signal() }
+        if queue.owed.contains(.call) { tell(queue, .call) }
         return .done
     }
 

@@ -66,7 +66,7 @@ extension Backend {
             if queue.isRunning { unwatchKick(of: queue) }
             queue.move(to: .stopped)
             queue.setup = QueueSetup()
-            queue.owesCall = false
+            queue.owed = []
         }
         reports = .none
         polling.end()
@@ -79,7 +79,7 @@ extension Backend {
         if queue.isRunning { unwatchKick(of: queue) }
         queue.move(to: .broken)
         connection?.status |= DeviceStatus.needsReset
-        tell(queue, by: queue.setup.err, orBy: BackendRequest.vringErr)
+        tell(queue, .error)
         callDevice { handlers.queue?(self, queue.index, .broken(fault.error(of: queue.index))) }
     }
 
@@ -172,17 +172,47 @@ extension Backend {
         return count
     }
 
-    /// By the descriptor that the front-end gave for it; where it gave none, by a message, if it wants those. False: in neither way.
+    /// By the descriptor that the front-end gave for it; where it gave none, by a message, if it wants those. What can be told in neither way
+    /// now is owed. False: it was not told.
     @discardableResult
-    func tell(_ queue: BackendQueue, by eventfd: SharedDescriptor?, orBy request: UInt32) -> Bool {
-        if let eventfd { return eventfd.signal() }
+    func tell(_ queue: BackendQueue, _ notice: BackendQueue.Notices) -> Bool {
+        let isTold: Bool
+        if let eventfd = notice == .call ? queue.setup.call : queue.setup.err {
+            isTold = eventfd.signal()
+        } else {
+            isTold = send(notice, of: queue)
+        }
+        if isTold { queue.owed.remove(notice) } else { queue.owed.insert(notice) }
+        return isTold
+    }
+
+    /// Nobody waits here for a front-end that does not read: what its socket does not take is sent later.
+    private func send(_ notice: BackendQueue.Notices, of queue: BackendQueue) -> Bool {
         guard let connection, connection.protocolFeatures.contains(.inbandNotifications), let channel = connection.channel
         else { return false }
+        channel.flush()
+        if channel.hasUnsent {
+            sendSoon(connection)
+            return false
+        }
         let state = VringState(queue: UInt32(clamping: queue.index), number: 0)
-        return withUnsafeTemporaryAllocation(byteCount: VringState.size, alignment: 8) { payload in
+        let sending = withUnsafeTemporaryAllocation(byteCount: VringState.size, alignment: 8) { payload in
             state.encode(into: payload)
             // Whatever answer is awaited: this one has none.
-            return (try? transmit(request, UnsafeRawBufferPointer(payload), fd: nil, needsReply: false, on: channel)) == 0
+            return channel.send(
+                .request(notice == .call ? BackendRequest.vringCall : BackendRequest.vringErr, needsReply: false),
+                UnsafeRawBufferPointer(payload))
+        }
+        if channel.hasUnsent { sendSoon(connection) }
+        return sending == .done
+    }
+
+    /// Tells by messages what could not be told so.
+    func tellOwed(_ connection: BackendConnection) {
+        guard connection.protocolFeatures.contains(.inbandNotifications) else { return }
+        for queue in queues where !queue.owed.isEmpty {
+            if queue.owed.contains(.error), queue.state == .broken { tell(queue, .error) }
+            if queue.owed.contains(.call) { tell(queue, .call) }
         }
     }
 }

@@ -51,8 +51,15 @@ final class BackendQueue {
     private(set) var state = State.stopped
     /// There in all states but `stopped`.
     private(set) var ring: Virtqueue?
-    /// The driver wanted to be told, and there was nothing to tell it by.
-    var owesCall = false
+    /// The driver was to be told, and there was nothing to tell it by.
+    var owed: Notices = []
+
+    /// What a driver is told of a queue by its eventfds, or by messages.
+    struct Notices: OptionSet {
+        let rawValue: UInt8
+        static let call = Notices(rawValue: 1)
+        static let error = Notices(rawValue: 2)
+    }
 
     enum State {
         /// The front-end sets it up.
