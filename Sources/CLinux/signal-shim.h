@@ -11,7 +11,9 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 #include <sys/syscall.h>
+#include <ucontext.h>
 #include <unistd.h>
 
 static inline void vhu_set_errno(int error) { errno = error; }
@@ -27,6 +29,60 @@ static inline uintptr_t vhu_sigbus_address(const siginfo_t *info)
         return 0;
     }
     return (uintptr_t)info->si_addr;
+}
+
+/* The same of a SIGSEGV that no page, or one with other rights, raised. */
+static inline uintptr_t vhu_sigsegv_address(const siginfo_t *info)
+{
+    if (info->si_signo != SIGSEGV || (info->si_code != SEGV_MAPERR && info->si_code != SEGV_ACCERR)) {
+        return 0;
+    }
+    return (uintptr_t)info->si_addr;
+}
+
+enum { VHU_READ = 0, VHU_WRITE = 1, VHU_UNKNOWN = 2, VHU_FETCH = 3 };
+
+/* What the access was that raised a fault, by the ucontext_t of the handler (NULL: it was not given). */
+static inline int vhu_fault_access(const void *context)
+{
+#if defined(__x86_64__)
+    /* The processor's error code (REG_ERR, which is 19): bit 1 is a write, bit 4 the fetch of an instruction. */
+    if (context != NULL) {
+        unsigned long long code = (unsigned long long)((const ucontext_t *)context)->uc_mcontext.gregs[19];
+        return (code & 16) != 0 ? VHU_FETCH : (code & 2) != 0 ? VHU_WRITE : VHU_READ;
+    }
+#elif defined(__aarch64__)
+    /* Records follow each other: a magic number, a size, and what they have. That of the syndrome has its class in bits 26 to 31. */
+    if (context != NULL) {
+        const mcontext_t *machine = &((const ucontext_t *)context)->uc_mcontext;
+        const unsigned char *record = (const unsigned char *)machine->__reserved;
+        size_t left = sizeof(machine->__reserved);
+        for (unsigned words[2]; left >= 16; record += words[1], left -= words[1]) {
+            memcpy(words, record, sizeof(words));
+            if (words[0] == 0 || words[1] < 16 || words[1] > left) {
+                break;
+            }
+            if (words[0] == 0x45535201) {
+                unsigned long long syndrome;
+                memcpy(&syndrome, record + 8, sizeof(syndrome));
+                unsigned class = (unsigned)(syndrome >> 26) & 0x3f;
+                return class == 0x20 || class == 0x21 ? VHU_FETCH : (syndrome & 64) != 0 ? VHU_WRITE : VHU_READ;
+            }
+        }
+    }
+#endif
+    (void)context;
+    return VHU_UNKNOWN;
+}
+
+/* Returns 0 or an errno. */
+static inline int vhu_unblock_faults(void)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGBUS);
+    sigaddset(&set, SIGSEGV);
+    return pthread_sigmask(SIG_UNBLOCK, &set, NULL);
 }
 
 typedef void (*vhu_signal_handler)(int, siginfo_t *, void *);

@@ -18,6 +18,13 @@ static void device_and_region(void)
     EQ(vhushmem_device_mapping_count(NULL), 0);
     EQ(vhushmem_device_mapped_bytes(NULL), 0);
     EQ(vhushmem_device_unmap_all(NULL), -EFAULT);
+    EQ(vhushmem_device_add_config(NULL, device, 2056, NULL, NULL), -EFAULT);
+    EQ(vhushmem_device_add_config(device, NULL, 2056, NULL, NULL), -EFAULT);
+    EQ(vhushmem_device_set_callback(NULL, NULL, NULL, NULL, NULL), -EFAULT);
+    EQ(vhushmem_device_set_callback(device, NULL, NULL, NULL, NULL), 0);
+    EQ(vhushmem_device_check(NULL), -EFAULT);
+    EQ(vhushmem_device_begin_reset(NULL, NULL), -EFAULT);
+    EQ(vhushmem_device_end_reset(NULL, NULL), -EFAULT);
 
     CHECK(vhushmem_region_new(NULL, 0, page, NULL, NULL) == NULL);
     refused(errno_of_null(vhushmem_region_new(NULL, 0, page, NULL, &error)), -EFAULT);

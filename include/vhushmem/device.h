@@ -40,6 +40,99 @@ VHUSHMEM_API vhushmem_device *vhushmem_device_ref(vhushmem_device *device);
  */
 VHUSHMEM_API void vhushmem_device_unref(vhushmem_device *device);
 
+struct vhushmem_region_options;
+
+/**
+ * Make the regions that a back-end says it has, of its reply to GET_SHMEM_CONFIG: for a VMM that speaks vhost-user itself. The payload is
+ * checked as a front-end of this library checks it. A device that has regions already must have the same ones, since the guest has seen
+ * them: so it is called again for a back-end that comes back.
+ *
+ * @param payload  as it came, 2056 bytes: a count, and the size of each of 256 regions; read during the call only.
+ * @param size     how many bytes came.
+ * @param options  of each region; NULL for the defaults.
+ * @param errp     receives the error.
+ * @returns how many regions the device has; or -EPROTO (another length; more than 256 regions; a size that is no multiple of the page size,
+ *          or that finds no room; other regions than the device has), -EINVAL (options), -EFAULT (device or payload is NULL). Then a device
+ *          without regions has none.
+ * Thread rule: one thread at a time for one device.  Since: 0.1
+ */
+VHUSHMEM_API int vhushmem_device_add_config(vhushmem_device *device, const void *payload, size_t size,
+                                            const struct vhushmem_region_options *options, GError **errp);
+
+/** What has become of a range of a region. */
+typedef enum vhushmem_change_type {
+    VHUSHMEM_CHANGE_MAPPED = 0,   /**< a mapping is there */
+    VHUSHMEM_CHANGE_UNMAPPED = 1, /**< a mapping has gone, and a hole is there */
+    VHUSHMEM_CHANGE_REPLACED = 2, /**< another mapping is there, and there was no hole in between */
+    VHUSHMEM_CHANGE_BROKEN = 3,   /**< the mapping's file lacks a page that it had: zeros are seen there */
+    VHUSHMEM_CHANGE_HEALED = 4    /**< the file has all its pages again */
+} vhushmem_change_type;
+
+/** A change, as it is told. */
+typedef struct vhushmem_change {
+    uint32_t type; /**< vhushmem_change_type */
+    uint8_t shmid;
+    uint8_t reserved[3]; /**< 0 */
+    uint64_t shm_offset;
+    uint64_t len; /**< bytes, whole pages */
+    uint64_t fd_offset;
+    uint64_t flags; /**< of the mapping: VHOST_USER_FLAG_MAP_RW or 0 */
+} vhushmem_change;
+
+/**
+ * Called after each change and before the back-end is answered, by the thread that makes it, with no lock held. It may read the windows
+ * and look mappings up; it does not map, unmap or reset.
+ */
+typedef void (*vhushmem_change_fn)(vhushmem_device *device, const vhushmem_change *change, void *user_data);
+
+/**
+ * Have every change of a mapping told, in all regions that the device has and will have: a VMM that translates guest code, or that keeps
+ * page tables of its own, must forget what it made of a range. Whoever makes the change: a front-end, a channel, vhushmem_handle_map, a
+ * reset. The end of the device itself is not told.
+ *
+ * BROKEN and HEALED are told where a front-end or a channel of the device is dispatched, and by vhushmem_device_check.
+ *
+ * @param fn         NULL: nobody is told any more.
+ * @param user_data  handed to fn.
+ * @param destroy    called once with user_data: when the callback is replaced or the device goes, or at once if fn is NULL or the call
+ *                   fails; may be NULL.
+ * @param errp       receives the error.
+ * @returns 0, or -EBUSY (something is mapped: who is to know of all changes must be there from the beginning), -EFAULT.
+ * Thread rule: one thread at a time for one device, while nobody maps.  Since: 0.1
+ */
+VHUSHMEM_API int vhushmem_device_set_callback(vhushmem_device *device, vhushmem_change_fn fn, void *user_data,
+                                              GDestroyNotify destroy, GError **errp);
+
+/**
+ * Look after mappings whose files lack pages: what has come back is the file's again (vhushmem_region_heal, in all regions), and the callback of
+ * vhushmem_device_set_callback is told what has broken or healed. For a VMM that carries out single messages (request.h); a front-end and a
+ * channel do so when they are dispatched.
+ *
+ * @returns how many mappings are broken, or -EFAULT (device is NULL). It may wait for whoever keeps the files.
+ * Thread rule: any thread.  Since: 0.1
+ */
+VHUSHMEM_API int64_t vhushmem_device_check(vhushmem_device *device);
+
+/**
+ * Begin a reset of the device, for a VMM that carries out single messages: every mapping is undone, and vhushmem_handle_map and
+ * vhushmem_handle_unmap refuse with -ECANCELED until vhushmem_device_end_reset. What the back-end asked for before it knew of the reset must
+ * not appear in the device's next life. Call it before the reset is sent to the back-end.
+ *
+ * @param errp  receives the error.
+ * @returns how many mappings were undone, or -EALREADY (a reset is under way), -EFAULT.
+ * Thread rule: any thread.  Since: 0.1
+ */
+VHUSHMEM_API int vhushmem_device_begin_reset(vhushmem_device *device, GError **errp);
+
+/**
+ * End it: once the back-end has answered the reset, and what it had sent before its answer was carried out (that is, refused).
+ *
+ * @param errp  receives the error.
+ * @returns 0, or -EINVAL (no reset is under way), -EFAULT.
+ * Thread rule: any thread.  Since: 0.1
+ */
+VHUSHMEM_API int vhushmem_device_end_reset(vhushmem_device *device, GError **errp);
+
 /**
  * The region with the given id.
  *

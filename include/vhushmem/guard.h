@@ -56,6 +56,36 @@ G_BEGIN_DECLS
 VHUSHMEM_API bool vhushmem_guard_handle_sigbus(const void *info);
 
 /**
+ * To be called first in a handler of SIGSEGV that was installed with SA_SIGINFO, by a VMM that touches windows with plain loads and stores of
+ * its own: a translator of guest code, a device that copies from guest memory.
+ *
+ * What a guest under KVM finds by an exit (fault.h), such a thread finds by this signal. A hole that is read shows zeros from then on, as all
+ * holes of the region do. What is written, into a hole or where a mapping may only be read, goes to a page of private memory that neither the
+ * file nor the back-end sees; limits are those of vhushmem_resolve_guest_fault. Instructions are not fetched from windows.
+ *
+ * Where SIGSEGV is blocked it does nothing: the kernel then ends the process without calling a handler.
+ *
+ * Async-signal-safe as vhushmem_guard_handle_sigbus is.
+ *
+ * @param info     the siginfo_t that the handler got.
+ * @param context  the ucontext_t that the handler got, which tells a read from a write; NULL: every access counts as one that may write.
+ * @returns true: return from the handler, and the instruction runs again; false: the signal is none of this library's, or nothing could be
+ *          put there (the limits; no memory); or info is NULL.
+ * Thread rule: any thread, in a signal handler.  Since: 0.1
+ */
+VHUSHMEM_API bool vhushmem_guard_handle_sigsegv(const void *info, const void *context);
+
+/**
+ * Have the kernel deliver SIGBUS and SIGSEGV to the calling thread. Some programs block all signals in the threads that they make, QEMU
+ * among them; a blocked signal that an instruction raises ends the process, whatever handler there is.
+ *
+ * @param errp  receives the error.
+ * @returns 0, or what pthread_sigmask fails with.
+ * Thread rule: any thread; it speaks for that thread alone, and for threads that it makes later.  Since: 0.1
+ */
+VHUSHMEM_API int vhushmem_guard_unblock_signals(GError **errp);
+
+/**
  * Install a handler of SIGBUS for the process that does so, for programs that have none. What is not this library's it hands to the
  * handler that was there before, or, where there was none, lets end the process as without it. Once for the life of the process: a
  * second call does nothing. A handler that the program installs later takes its place, and calls vhushmem_guard_handle_sigbus itself.

@@ -37,6 +37,73 @@ package func vhushmem_device_unref(_ device: OpaquePointer?) {
     release(device, Device.self)
 }
 
+@_cdecl("vhushmem_device_add_config") @implementation
+package func vhushmem_device_add_config(
+    _ device: OpaquePointer?, _ payload: UnsafeRawPointer?, _ size: Int, _ options: UnsafePointer<vhushmem_region_options>?,
+    _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
+) -> Int32 {
+    var count = 0
+    let result = report(to: errp) { () throws(ShmemError) in
+        guard let device = object(device, Device.self) else { throw .null("device") }
+        guard let payload else { throw .null("payload") }
+        // SAFETY: the caller says that payload has size bytes.
+        count = try device.addRegions(
+            payload: UnsafeRawBufferPointer(start: payload, count: max(0, size)), options: RegionOptions(options))
+    }
+    return result < 0 ? result : Int32(clamping: count)
+}
+
+@_cdecl("vhushmem_device_set_callback") @implementation
+package func vhushmem_device_set_callback(
+    _ device: OpaquePointer?, _ fn: vhushmem_change_fn?, _ user_data: gpointer?, _ destroy: GDestroyNotify?,
+    _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
+) -> Int32 {
+    let data = CallbackData(user_data, destroy)
+    return report(to: errp) { () throws(ShmemError) in
+        guard let device = object(device, Device.self) else { throw .null("device") }
+        guard let fn else { return try device.watchChanges(nil) }
+        // Not owned: the device owns what tells, and tells nobody of its own end.
+        let owner = OpaquePointer(Unmanaged.passUnretained(device).toOpaque())
+        try device.watchChanges { region, change, record in
+            var told = vhushmem_change()
+            told.type = change.rawValue
+            told.shmid = region.id
+            told.shm_offset = record.start
+            told.len = region.ownedPages(record)?.length ?? record.length
+            told.fd_offset = record.fileOffset
+            told.flags = MappingWord(bits: record.word).isWritable ? UInt64(SharedMemoryMap.readWrite) : 0
+            fn(owner, &told, data.userData)
+        }
+    }
+}
+
+@_cdecl("vhushmem_device_check") @implementation
+package func vhushmem_device_check(_ device: OpaquePointer?) -> Int64 {
+    object(device, Device.self).map { Int64(clamping: $0.check()) } ?? Int64(-EFAULT)
+}
+
+@_cdecl("vhushmem_device_begin_reset") @implementation
+package func vhushmem_device_begin_reset(
+    _ device: OpaquePointer?, _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
+) -> Int32 {
+    var count: UInt64 = 0
+    let result = report(to: errp) { () throws(ShmemError) in
+        guard let device = object(device, Device.self) else { throw .null("device") }
+        count = try device.beginReset()
+    }
+    return result < 0 ? result : Int32(clamping: count)
+}
+
+@_cdecl("vhushmem_device_end_reset") @implementation
+package func vhushmem_device_end_reset(
+    _ device: OpaquePointer?, _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
+) -> Int32 {
+    report(to: errp) { () throws(ShmemError) in
+        guard let device = object(device, Device.self) else { throw .null("device") }
+        try device.endReset()
+    }
+}
+
 @_cdecl("vhushmem_device_find_region") @implementation
 package func vhushmem_device_find_region(_ device: OpaquePointer?, _ shmid: UInt8) -> OpaquePointer? {
     object(device, Device.self)?.region(id: shmid).map { handle(borrowing: $0) }

@@ -125,14 +125,7 @@ extension Frontend {
         if setup.wasReady { return }
         var asOffered = options.region
         asOffered.isForClaim = true
-        for shmid in UInt8.min...UInt8.max where config[shmid] != 0 {
-            do throws(ShmemError) {
-                try device.addRegion(id: shmid, size: config[shmid], options: asOffered)
-            } catch {
-                // To the caller, who asked for no region, it is the back-end's answer that can't be used.
-                throw ShmemError(EPROTO, "the back-end's GET_SHMEM_CONFIG can't be used: \(error.message)")
-            }
-        }
+        try device.addRegions(config, options: asOffered)
     }
 
     /// The handshake is done. A back-end that comes back to a device that runs is told how to run before it counts as ready.
@@ -177,43 +170,5 @@ extension FrontendQuestion where Answer == SharedMemoryConfig {
             }
             return config
         }
-    }
-}
-
-extension SharedMemoryConfig {
-    /// Whether regions can be made of it. A count that merely disagrees with the sizes is logged: the sizes decide.
-    func check() throws(ShmemError) {
-        guard statedRegions <= UInt32(SharedMemoryConfig.maximumRegions) else {
-            throw ShmemError(
-                EPROTO, "the back-end says that it has \(statedRegions) shared memory regions, and a device has at most 256")
-        }
-        for shmid in UInt8.min...UInt8.max where !self[shmid].isMultiple(ofPage: Page.size) {
-            throw ShmemError(
-                EPROTO,
-                "the back-end's region \(shmid) has \(hex(self[shmid])) bytes, no multiple of the page size,"
-                    + " \(hex(Page.size))")
-        }
-        if statedRegions != UInt32(regionCount) {
-            Log.warning(
-                "the back-end says that it has \(statedRegions) shared memory regions, and gives sizes for \(regionCount)")
-        }
-    }
-
-    /// Returns how the regions differ; nil: they are the same. They can't change, since the guest has seen them.
-    func difference(from now: SharedMemoryConfig) -> ShmemError? {
-        var differences = ""
-        for shmid in UInt8.min...UInt8.max where self[shmid] != now[shmid] {
-            let what: Sentence =
-                if self[shmid] == 0 {
-                    "region \(shmid) of \(hex(now[shmid])) bytes is new"
-                } else if now[shmid] == 0 {
-                    "region \(shmid) of \(hex(self[shmid])) bytes is missing"
-                } else {
-                    "region \(shmid) has \(hex(now[shmid])) bytes and had \(hex(self[shmid]))"
-                }
-            if !differences.isEmpty { differences += ", " }
-            differences += what.text
-        }
-        return differences.isEmpty ? nil : ShmemError(EPROTO, "the back-end came back with other regions: \(differences)")
     }
 }

@@ -13,6 +13,8 @@ public final class Device: @unchecked Sendable {
     let state: DeviceState
     /// Every region that the device has.
     private var regions = DeviceState.Guarded<[Region]>([])
+    /// What is told of each change; nil: nobody wants to know.
+    var changes = DeviceState.Guarded<ChangeWatch.Tell?>(nil)
     /// What `removeRegions` took out, until it can be released.
     private var removed = DeviceState.Guarded<[Region]>([])
     /// The address of the object of each region that it has, by id; 0: none. Changed by `publish` alone, and read without the lock: each
@@ -38,6 +40,8 @@ public final class Device: @unchecked Sendable {
     deinit {
         let all = state.lock.withLock { held in
             state.isGone[held] = true
+            // The end of the device is told to nobody.
+            forEachRegion(held) { $0.beWatched(nil, held) }
             return regions[held] + removed[held]
         }
         for region in all { region.unmapAll() }
@@ -56,6 +60,7 @@ public final class Device: @unchecked Sendable {
         let isFirst = state.lock.withLock { held in
             guard unretainedRegion(id: id) == nil else { return false }
             regions[held].append(region)
+            if let tell = changes[held] { region.beWatched(tell, held) }
             relist(regions[held], held)
             publish(UInt64(UInt(bitPattern: Unmanaged.passUnretained(region).toOpaque())), id: id, held)
             return true
@@ -114,6 +119,10 @@ public final class Device: @unchecked Sendable {
         vhu_store_release(addresses + Int(id), address)
     }
 
+    func forEachRegion(_ held: DeviceState.Held, _ body: (Region) -> Void) {
+        for region in regions[held] { body(region) }
+    }
+
     /// All regions, in the order of their ids.
     public var allRegions: [Region] {
         state.lock.withLock { _ in (0...UInt8.max).compactMap { unretainedRegion(id: $0)?.takeUnretainedValue() } }
@@ -164,8 +173,8 @@ public final class Device: @unchecked Sendable {
             users.bitwiseAnd(~Device.hasRemoved, ordering: .acquiringAndReleasing)
             let gone = removed[held]
             // Programs have pointers to a container, and no reference to the region. Such a region stays until the device goes.
-            removed[held] = gone.filter { $0.container[held] != nil || $0.observer[held] != nil }
-            return gone.filter { $0.container[held] == nil && $0.observer[held] == nil }
+            removed[held] = gone.filter { $0.container[held] != nil || $0.isListenedTo(held) }
+            return gone.filter { $0.container[held] == nil && !$0.isListenedTo(held) }
         }
         // What a thread mapped after the region was taken out. The windows go behind this, with no lock held.
         for region in gone { region.unmapAll() }
@@ -176,6 +185,9 @@ public final class Device: @unchecked Sendable {
         for region in allRegions {
             var from: UInt64 = 0
             while let news = region.takeNews(from: &from) {
+                if let tell = state.lock.withLock({ held in changes[held] }) {
+                    tell(region, news.isBroken ? .broken : .healed, news.record)
+                }
                 guard tell(news) else { return }
             }
         }
@@ -209,14 +221,29 @@ public final class Device: @unchecked Sendable {
     /// through the window when the call returns; then answer the device process, and call `commit`.
     ///
     /// `payload`: as it came, 40 bytes. `fd` stays the caller's; a negative one: none came. Throws EINVAL (another length; no
-    /// descriptor), ENOENT (there is no such region), and what `Region.map` does.
+    /// descriptor), ENOENT (there is no such region), ECANCELED (a reset is under way), and what `Region.map` does.
     public func handleMap(payload: UnsafeRawBufferPointer, fd: Int32) throws(ShmemError) {
-        try carryOutMap(decoded(payload, BackendRequest.shmemMap), fd: fd)
+        let map = try decoded(payload, BackendRequest.shmemMap)
+        if state.isResetting.load(ordering: .relaxed) { throw ShmemError(ECANCELED, map.mapSubject, .duringReset) }
+        try carryOutMap(map, fd: fd)
+        // A reset that has begun meanwhile has undone it, or finds nothing to undo here.
+        if state.isResetting.load(ordering: .sequentiallyConsistent) { try undoForReset(map) }
     }
 
     /// Carries out a SHMEM_UNMAP likewise. Throws EINVAL (another length), ENOENT (there is no such region), and what `Region.unmap` does.
     public func handleUnmap(payload: UnsafeRawBufferPointer) throws(ShmemError) {
-        try carryOutUnmap(decoded(payload, BackendRequest.shmemUnmap))
+        let map = try decoded(payload, BackendRequest.shmemUnmap)
+        if state.isResetting.load(ordering: .relaxed) {
+            throw ShmemError(
+                ECANCELED, .unmap(shmid: map.shmid, offset: map.offset, length: map.length), .duringReset)
+        }
+        try carryOutUnmap(map)
+    }
+
+    @inline(never)
+    private func undoForReset(_ map: SharedMemoryMap) throws(ShmemError) {
+        _ = try? carryOutUnmap(map)
+        throw ShmemError(ECANCELED, map.mapSubject, .duringReset)
     }
 
     @inline(__always)

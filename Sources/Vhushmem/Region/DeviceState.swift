@@ -18,6 +18,8 @@ final class DeviceState {
     var isGone = Guarded(false)
     /// Raised when a mapping becomes broken. Once it is there it stays.
     private(set) var alarm = Guarded<Alarm?>(nil)
+    /// A reset was begun by who carries out single messages.
+    let isResetting = Atomic(false)
     /// What the page indexes of its regions may take.
     let indexBudget = IndexBudget(chunks: IndexBudget.chunksOfDevice)
     /// The number of the last mapping that was made.

@@ -14,6 +14,28 @@ public enum Guard {
         return GuardedRange.cover(UInt(vhu_sigbus_address(info)))
     }
 
+    /// The same for SIGSEGV: the access was one to a hole of a window, or a write where the window may only be read. `context`: what the
+    /// handler got besides, which tells a read from a write; nil: it is found out.
+    public static func handleSIGSEGV(_ info: UnsafePointer<siginfo_t>, _ context: UnsafeRawPointer?) -> Bool {
+        let error = vhu_errno()
+        defer { vhu_set_errno(error) }
+        let access: GuestAccess
+        switch vhu_fault_access(context) {
+        case Int32(VHU_READ): access = .read
+        case Int32(VHU_WRITE): access = .write
+        // No window holds code.
+        case Int32(VHU_FETCH): return false
+        default: access = .unknown
+        }
+        return GuardedRange.cover(UInt(vhu_sigsegv_address(info)), access)
+    }
+
+    /// Has the kernel deliver SIGBUS and SIGSEGV to the calling thread. Throws what pthread_sigmask does.
+    public static func unblockSignals() throws(ShmemError) {
+        let code = vhu_unblock_faults()
+        if code != 0 { throw ShmemError(code, "SIGBUS and SIGSEGV can't be unblocked: \(Errno.text(code))") }
+    }
+
     /// Installs a handler of SIGBUS for the whole process that does so, and hands what is not this library's to whoever was there before.
     /// Once for the life of the process: another call does nothing. Throws what sigaction does.
     public static func install() throws(ShmemError) {

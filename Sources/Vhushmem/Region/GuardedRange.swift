@@ -105,6 +105,18 @@ final class GuardedRange {
     /// Makes the page at an address that raised SIGBUS one that can be touched. False: that is not for this library to do, or it could
     /// not be done. For signal handlers.
     static func cover(_ address: UInt) -> Bool {
+        withRegion(at: address, orMemory: { $0.replaceAll() }) { $0.coverLostPage(at: $1) }
+    }
+
+    /// The same after SIGSEGV: what touches a hole, or writes where it may only read. Memory that a front-end gave has no holes.
+    static func cover(_ address: UInt, _ access: GuestAccess) -> Bool {
+        withRegion(at: address, orMemory: { _ in false }) { $0.takeAccess(at: $1, access) }
+    }
+
+    /// `body` gets the page as an offset in the region.
+    private static func withRegion(
+        at address: UInt, orMemory replace: (GuardedRange) -> Bool, _ body: (Region, UInt64) -> Bool
+    ) -> Bool {
         guard address != 0, count.load(ordering: .acquiring) > 0 else { return false }
         // The region is held for the rest of the way; whoever frees one that is being touched would have ended the process anyway.
         var region: Region?
@@ -113,7 +125,7 @@ final class GuardedRange {
             while let here = range {
                 if address >= here.start, address &- here.start < here.length {
                     region = here.region?.takeUnretainedValue()
-                    return region == nil && here.replaceAll()
+                    return region == nil && replace(here)
                 }
                 range = here.next[held]
             }
@@ -122,7 +134,7 @@ final class GuardedRange {
         if isCovered { return true }
         guard let region else { return false }
         let offset = UInt64(address &- UInt(bitPattern: region.window.baseAddress))
-        return region.coverLostPage(at: offset & ~(Page.size &- 1))
+        return body(region, offset & ~(Page.size &- 1))
     }
 
     private func replaceAll() -> Bool {

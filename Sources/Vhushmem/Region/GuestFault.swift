@@ -54,7 +54,12 @@ extension Region {
     /// of the region that it failed at), ENOSPC (the guest has written to too many pages that it may only read), ENOMEM.
     public func resolveGuestFault(at offset: UInt64?, length: UInt64, access: GuestAccess) throws(ShmemError) {
         guard let offset else {
-            let changed = try device.lock.withLock { held throws(ShmemError) in try showZerosInHoles(held) }
+            let changed: Bool
+            do throws(Errno) {
+                changed = try device.lock.withLock { held throws(Errno) in try showZerosInHoles(held) }
+            } catch {
+                throw ShmemError(error.code, "cannot fill the holes of region \(id) with zeros: \(Errno.text(error.code))")
+            }
             if !changed { throw ShmemError(ENXIO, "every hole of region \(id) shows zeros already: the fault is not there") }
             return
         }
@@ -63,26 +68,42 @@ extension Region {
         }
         var at = offset & ~(Page.size &- 1)
         while at < range.end {
-            try resolve(page: at, access)
+            do throws(PageTrouble) {
+                try resolve(page: at, access)
+            } catch {
+                throw error.error(at: at, of: self)
+            }
             at = at &+ Page.size
         }
     }
 
-    private func resolve(page: UInt64, _ access: GuestAccess) throws(ShmemError) {
-        let owner = try device.lock.withLock { held throws(ShmemError) -> MappingRecord? in
+    /// Makes a page take an access of this process's own, which the kernel answered with SIGSEGV. False: that can't be. For signal handlers.
+    func takeAccess(at page: UInt64, _ access: GuestAccess) -> Bool {
+        do throws(PageTrouble) {
+            try resolve(page: page, access)
+            return true
+        } catch {
+            return false
+        }
+    }
+
+    /// Allocates nothing.
+    private func resolve(page: UInt64, _ access: GuestAccess) throws(PageTrouble) {
+        let owner = try device.lock.withLock { held throws(PageTrouble) -> MappingRecord? in
             endLeases(at: Clock.now(), held)
             if let record = table[held].first(endingAfter: page), record.start <= page { return record }
             guard access != .read else {
-                try showZerosInHoles(held)
+                do throws(Errno) {
+                    try showZerosInHoles(held)
+                } catch {
+                    throw .failed(error.code)
+                }
                 return nil
             }
-            try orSay(page) { () throws(PageTrouble) in
-                if covers[held].cover(of: page) == nil { try put(privatePage(showing: nil), at: page, .inHole, of: nil, held) }
-            }
+            if covers[held].cover(of: page) == nil { try put(privatePage(showing: nil), at: page, .inHole, of: nil, held) }
             return nil
         }
-        guard let owner else { return }
-        try orSay(page) { () throws(PageTrouble) in try resolve(page: page, of: owner, access) }
+        if let owner { try resolve(page: page, of: owner, access) }
     }
 
     private func resolve(page: UInt64, of owner: MappingRecord, _ access: GuestAccess) throws(PageTrouble) {
@@ -107,34 +128,22 @@ extension Region {
         }
     }
 
-    private func orSay(_ page: UInt64, _ body: () throws(PageTrouble) -> Void) throws(ShmemError) {
-        do throws(PageTrouble) {
-            try body()
-        } catch {
-            throw error.error(at: page, of: self)
-        }
-    }
-
     // MARK: With the lock held
 
     /// All holes at once: were some to stay as they are, each unmap would leave a patch of one kind in the midst of the other, and
     /// a guest could make the process run out of separate mappings.
     @discardableResult
-    private func showZerosInHoles(_ held: Held) throws(ShmemError) -> Bool {
+    private func showZerosInHoles(_ held: Held) throws(Errno) -> Bool {
         guard window.holeProtection[held] == PROT_NONE else { return false }
         var from: UInt64 = 0
-        do throws(Errno) {
-            while from < size {
-                let next = table[held].first(endingAfter: from)
-                let end = next?.start ?? size
-                if let hole = ByteRange(start: from, length: end &- from), hole.length > 0 {
-                    try showZeros(in: hole, held)
-                }
-                guard let next, let pages = ownedPages(next) else { break }
-                from = pages.end
+        while from < size {
+            let next = table[held].first(endingAfter: from)
+            let end = next?.start ?? size
+            if let hole = ByteRange(start: from, length: end &- from), hole.length > 0 {
+                try showZeros(in: hole, held)
             }
-        } catch {
-            throw ShmemError(error.code, "cannot fill the holes of region \(id) with zeros: \(Errno.text(error.code))")
+            guard let next, let pages = ownedPages(next) else { break }
+            from = pages.end
         }
         window.showZerosInHoles(held)
         return true

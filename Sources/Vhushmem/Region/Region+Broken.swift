@@ -5,6 +5,7 @@ import CLinux
 /// A mapping that has become broken, or whole again.
 struct MappingNews {
     let mapping: MappingDescription
+    let record: MappingRecord
     let isBroken: Bool
 }
 
@@ -65,6 +66,6 @@ extension Region {
             hasNews[held] = false
             return nil
         }
-        return record.map { MappingNews(mapping: describe($0), isBroken: MappingWord(bits: $0.word).isBroken) }
+        return record.map { MappingNews(mapping: describe($0), record: $0, isBroken: MappingWord(bits: $0.word).isBroken) }
     }
 }

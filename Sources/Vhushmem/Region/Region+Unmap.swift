@@ -67,6 +67,7 @@ extension Region {
                 try takeOut(now, subject, held)
                 return now
             }
+            watcher?.regionDidUnmap(self, record)
             if let gone { MappingWord(bits: gone.word).release() }
         } catch {
             // It is still there, and they were told that it goes.

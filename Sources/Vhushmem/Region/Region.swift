@@ -45,6 +45,8 @@ public final class Region: @unchecked Sendable {
     var followers = Guarded<[any RegionFollower]>([])
     /// Is told with no lock held.
     var observer = Guarded<(any RegionObserver)?>(nil)
+    /// Is the observer where the program wants to know what changes, and hands on what it is told.
+    var watch = Guarded<ChangeWatch?>(nil)
     /// What stands for the region among the series' memory regions, once a program asked for it. Series/ makes it.
     var container = Guarded<RegionStandIn?>(nil)
     /// A front-end made it, and nobody has claimed it (`Device.claimRegion`).

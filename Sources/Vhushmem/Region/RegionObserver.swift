@@ -22,8 +22,21 @@ protocol RegionObserver: AnyObject {
     func regionDidMap(_ region: Region, _ record: MappingRecord)
     /// The memory of the mapping is about to go, unless another thread was quicker.
     func regionWillUnmap(_ region: Region, _ record: MappingRecord)
+    /// The memory of a mapping that was told to go has gone, and a hole is there.
+    func regionDidUnmap(_ region: Region, _ record: MappingRecord)
+    /// A mapping has taken the place of another one in one step.
+    func regionDidReplace(_ region: Region, _ old: MappingRecord, by record: MappingRecord)
     /// The changes since the last commit are complete, and the back-end has been answered.
     func regionDidCommit(_ region: Region)
+}
+
+extension RegionObserver {
+    func regionDidUnmap(_ region: Region, _ record: MappingRecord) {}
+
+    func regionDidReplace(_ region: Region, _ old: MappingRecord, by record: MappingRecord) {
+        regionWillUnmap(region, old)
+        regionDidMap(region, record)
+    }
 }
 
 /// An observer that stands for the region outside of this library. The region owns it.
@@ -36,10 +49,17 @@ struct RegionStandIn {
 extension Region {
     /// From now on `observer` is told of every change. It is told at once of what there is, in `regionDidMap`.
     func observe(with observer: any RegionObserver) {
-        device.lock.withLock { held in
+        let watch = device.lock.withLock { held -> ChangeWatch? in
+            if let watch = self.watch[held] {
+                watch.listener[held] = observer
+                return watch
+            }
             if self.observer[held] == nil { device.countObserved(1) }
             self.observer[held] = observer
+            return nil
         }
+        // The watch knows all that is there already.
+        if watch != nil { forEachRecord { if $0.facts.isAnnounced { observer.regionDidMap(self, $0) } } }
         var from: UInt64 = 0
         while let (record, end) = nextUnannounced(from: from) {
             from = end
@@ -51,6 +71,10 @@ extension Region {
     /// Nobody is told of anything any more.
     func stopObserving() {
         device.lock.withLock { held in
+            if let watch = watch[held] {
+                watch.listener[held] = nil
+                return
+            }
             if observer[held] != nil { device.countObserved(-1) }
             observer[held] = nil
             // Who comes later is told of them anew.
@@ -75,8 +99,11 @@ extension Region {
     @inline(never)
     func announce(_ record: MappingRecord, inPlaceOf old: MappingRecord?) {
         guard let watcher = device.lock.withLock({ held in observer[held] }) else { return }
-        if let old, old.facts.isAnnounced { watcher.regionWillUnmap(self, old) }
-        watcher.regionDidMap(self, record)
+        if let old, old.facts.isAnnounced {
+            watcher.regionDidReplace(self, old, by: record)
+        } else {
+            watcher.regionDidMap(self, record)
+        }
         confirm(record, watcher)
     }
 
@@ -87,7 +114,9 @@ extension Region {
             if observer[held] != nil { table[held].replace(with: now.announced) }
             return true
         }
-        if !isThere { watcher.regionWillUnmap(self, record) }
+        if isThere { return }
+        watcher.regionWillUnmap(self, record)
+        watcher.regionDidUnmap(self, record)
     }
 
     /// Tells the observer that what changed is complete. Called after the back-end was answered.

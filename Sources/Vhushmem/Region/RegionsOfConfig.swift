@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+import CLinux
+
+extension Device {
+    /// Makes the regions that a back-end says it has. Throws EPROTO: they can't be made.
+    func addRegions(_ config: SharedMemoryConfig, options: RegionOptions) throws(ShmemError) {
+        for shmid in UInt8.min...UInt8.max where config[shmid] != 0 {
+            do throws(ShmemError) {
+                try addRegion(id: shmid, size: config[shmid], options: options)
+            } catch {
+                // To the caller, who asked for no region, it is the back-end's answer that can't be used.
+                throw ShmemError(EPROTO, "the back-end's GET_SHMEM_CONFIG can't be used: \(error.message)")
+            }
+        }
+    }
+
+    /// The same from the payload of a reply to GET_SHMEM_CONFIG, which is checked as a front-end checks it. A device that has regions already
+    /// must have the same ones: they can't change, since the guest has seen them. Returns how many regions there are. Throws EPROTO; a device
+    /// that had no region has none then.
+    func addRegions(payload: UnsafeRawBufferPointer, options: RegionOptions) throws(ShmemError) -> Int {
+        guard let config = SharedMemoryConfig(payload) else {
+            throw ShmemError(
+                EPROTO,
+                "the back-end's reply to GET_SHMEM_CONFIG has \(payload.count) bytes, and not \(SharedMemoryConfig.size)")
+        }
+        try config.check()
+        var known = SharedMemoryConfig()
+        for region in allRegions { known[region.id] = region.size }
+        guard known.regionCount == 0 else {
+            if let error = known.difference(from: config) { throw error }
+            return known.regionCount
+        }
+        do throws(ShmemError) {
+            try addRegions(config, options: options)
+        } catch {
+            removeRegions()
+            throw error
+        }
+        return config.regionCount
+    }
+}
+
+extension SharedMemoryConfig {
+    /// Whether regions can be made of it. A count that merely disagrees with the sizes is logged: the sizes decide.
+    func check() throws(ShmemError) {
+        guard statedRegions <= UInt32(SharedMemoryConfig.maximumRegions) else {
+            throw ShmemError(
+                EPROTO, "the back-end says that it has \(statedRegions) shared memory regions, and a device has at most 256")
+        }
+        for shmid in UInt8.min...UInt8.max where !self[shmid].isMultiple(ofPage: Page.size) {
+            throw ShmemError(
+                EPROTO,
+                "the back-end's region \(shmid) has \(hex(self[shmid])) bytes, no multiple of the page size,"
+                    + " \(hex(Page.size))")
+        }
+        if statedRegions != UInt32(regionCount) {
+            Log.warning(
+                "the back-end says that it has \(statedRegions) shared memory regions, and gives sizes for \(regionCount)")
+        }
+    }
+
+    /// Returns how the regions differ; nil: they are the same. They can't change, since the guest has seen them.
+    func difference(from now: SharedMemoryConfig) -> ShmemError? {
+        var differences = ""
+        for shmid in UInt8.min...UInt8.max where self[shmid] != now[shmid] {
+            let what: Sentence =
+                if self[shmid] == 0 {
+                    "region \(shmid) of \(hex(now[shmid])) bytes is new"
+                } else if now[shmid] == 0 {
+                    "region \(shmid) of \(hex(self[shmid])) bytes is missing"
+                } else {
+                    "region \(shmid) has \(hex(now[shmid])) bytes and had \(hex(self[shmid]))"
+                }
+            if !differences.isEmpty { differences += ", " }
+            differences += what.text
+        }
+        return differences.isEmpty ? nil : ShmemError(EPROTO, "the back-end came back with other regions: \(differences)")
+    }
+}
