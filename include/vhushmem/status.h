@@ -132,8 +132,12 @@ VHUSHMEM_API char *vhushmem_region_status_json(vhushmem_region *region, uint64_t
 VHUSHMEM_API char **vhushmem_protocol_features_to_strings(uint64_t features, uint64_t *unknown);
 
 /**
- * The same as JSON, with QMP's kind of keys: {"protocol-features":["VHOST_USER_PROTOCOL_F_MQ: ...", ...],
- * "unknown-protocol-features":N}. The second key is left out where there are none.
+ * The same as JSON, in the form and the order that QEMU gives them in its answer to x-query-virtio-status, under "protocol-features" of
+ * "vhost-dev": {"protocols":["VHOST_USER_PROTOCOL_F_SHMEM: ...", ..., "VHOST_USER_PROTOCOL_F_MQ: ..."],"unknown-protocols":N}. The
+ * highest bit comes first. The second key is left out where there are no such bits.
+ *
+ * Names are the specification's, so they are QEMU's. What stands after the colon is this library's own. QEMU 11.1 has no names for
+ * XEN_MMAP, GET_VRING_BASE_INFLIGHT, GPA_ADDRESSES and GET_VRING_BASE_SKIP_DRAIN (bits 17, 20, 21, 23): there they are in the number.
  *
  * @param features  as for vhushmem_protocol_features_to_strings.
  * @returns JSON, owned by the caller (g_free).

@@ -32,14 +32,22 @@ extension ProtocolFeatures {
         }
     }
 
-    /// What QMP shows of a device: the features that have a name, and the others as a number where there are any.
+    /// What QMP shows of a device's protocol features (x-query-virtio-status), in QMP's form and order: the highest bit first, and the bits
+    /// that have no name as a number where there are any.
     func description() -> JsonText {
         let json = JsonText()
         json.beginObject()
-        json.beginList("protocol-features")
-        forEachName { name, purpose in json.item("VHOST_USER_PROTOCOL_F_", name, ": ", purpose) }
+        json.beginList("protocols")
+        var left = rawValue
+        while left != 0 {
+            let bit = UInt32(63 - left.leadingZeroBitCount)
+            left &= ~(1 << UInt64(bit))
+            if let (name, purpose) = ProtocolFeatures.description(ofBit: bit) {
+                json.item("VHOST_USER_PROTOCOL_F_", name, ": ", purpose)
+            }
+        }
         json.endList()
-        if !unknown.isEmpty { json.number("unknown-protocol-features", unknown.rawValue) }
+        if !unknown.isEmpty { json.number("unknown-protocols", unknown.rawValue) }
         json.endObject()
         return json
     }
