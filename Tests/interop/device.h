@@ -28,6 +28,8 @@
 
 struct device {
     uint64_t features;
+    uint64_t protocol_features; /* 0: what the library offers by itself */
+    uint64_t region_size;       /* of shared memory region 0, bytes; 0: there is none */
     unsigned queues;
     const void *config;
     uint32_t config_size;
@@ -50,6 +52,9 @@ static void device_queue(vhushmem_backend *backend, unsigned queue, vhushmem_que
 
     if (event != VHUSHMEM_QUEUE_KICKED) {
         printf("device  queue %u %s %s\n", queue, names[event], message != NULL ? message : "");
+        if (event == VHUSHMEM_QUEUE_STARTED) {
+            printf("device  protocol features 0x%" PRIx64 "\n", vhushmem_backend_protocol_features(backend));
+        }
         return;
     }
     while ((chain = vhushmem_backend_pop(backend, queue, NULL)) != NULL) {
@@ -112,6 +117,7 @@ static inline int device_run(struct device *device, int argc, char **argv)
     vhushmem_backend_options options = {.struct_size = sizeof(options),
                                         .num_queues = device->queues,
                                         .features = device->features | RING_FEATURES,
+                                        .protocol_features = device->protocol_features,
                                         .config_size = device->config_size};
     vhushmem_backend_handlers handlers = {.struct_size = sizeof(handlers),
                                           .queue = device_queue,
@@ -125,7 +131,8 @@ static inline int device_run(struct device *device, int argc, char **argv)
     setvbuf(stdout, NULL, _IOLBF, 0);
     device->backend = vhushmem_backend_new(&options, &error);
     if (device->backend == NULL || vhushmem_backend_set_callback(device->backend, device_event, device, NULL) < 0 ||
-        vhushmem_backend_set_handlers(device->backend, &handlers, device, NULL, &error) < 0) {
+        vhushmem_backend_set_handlers(device->backend, &handlers, device, NULL, &error) < 0 ||
+        (device->region_size > 0 && vhushmem_backend_add_region(device->backend, 0, device->region_size, &error) < 0)) {
         printf("device  FAILED: %s\n", error->message);
         return 1;
     }
