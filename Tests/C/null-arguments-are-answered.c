@@ -25,6 +25,8 @@ static void device_and_region(void)
     EQ(vhushmem_device_check(NULL), -EFAULT);
     EQ(vhushmem_device_begin_reset(NULL, NULL), -EFAULT);
     EQ(vhushmem_device_end_reset(NULL, NULL), -EFAULT);
+    EQ(vhushmem_pci_check_qemu(NULL, 0, NULL, NULL), -EFAULT);
+    EQ(vhushmem_pci_check_qemu(device, 0, NULL, NULL), 0);
 
     CHECK(vhushmem_region_new(NULL, 0, page, NULL, NULL) == NULL);
     refused(errno_of_null(vhushmem_region_new(NULL, 0, page, NULL, &error)), -EFAULT);

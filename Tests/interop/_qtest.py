@@ -5,7 +5,7 @@ import struct
 import time
 
 from _guest import Qemu
-from _interop import PATIENCE_S, SCRATCH, check, equal
+from _interop import FETCHED, PATIENCE_S, SCRATCH, check, equal, with_own_loader
 
 VIRTIO = 0x1AF4
 COMMON, NOTIFY, DEVICE, SHARED_MEMORY = 1, 2, 4, 8
@@ -52,19 +52,36 @@ class Machine(Qemu):
         self.do("outl", 0xCFC, value)
 
 
+class SidMachine(Machine):
+    """QEMU of sid with one device before the back-end at a socket; `device` names the chardev `back`."""
+
+    def __init__(self, name, sock, device, *words, environment=None):
+        share = FETCHED / "sid-qemu/usr/share"
+        modules = str(FETCHED / "sid-qemu/usr/lib/x86_64-linux-gnu/qemu")
+        super().__init__(
+            name,
+            *with_own_loader("sid-qemu", "usr/bin/qemu-system-x86_64", "pulseaudio"),
+            *("-L", share / "qemu", "-L", share / "seabios", "-nodefaults", "-display", "none"),
+            *("-machine", "q35,memory-backend=ram", "-m", "64M", "-object", "memory-backend-memfd,id=ram,size=64M,share=on"),
+            *("-chardev", f"socket,id=back,path={sock}", "-device", device, *words),
+            environment={"QEMU_MODULE_DIR": modules, **(environment or {})},
+        )
+
+
 class VirtioDevice:
     """The first virtio device of a machine; it has one ring, in memory at `ring`."""
 
     def __init__(self, machine, ring=0x1000000):
         self.machine, self.ring = machine, ring
         self.slot = next(slot for slot in range(32) if machine.pci_load(slot, 0) & 0xFFFF == VIRTIO)
+        self.shapes = {}
         self.bars = self.place()
         self.capabilities = list(self.find())
         self.common, self.notify = self.address(COMMON), self.address(NOTIFY)
         self.asked = 0
 
     def place(self):
-        """Gives each memory BAR an address."""
+        """Gives each memory BAR an address. `shapes` has of each its bytes, whether it has 64 bits, and whether it is prefetchable."""
         bars, window, registers, number = {}, WINDOWS_AT, REGISTERS_AT, 0
         while number < 6:
             offset = 0x10 + 4 * number
@@ -76,12 +93,14 @@ class VirtioDevice:
                 bars[number] = window = (window + size - 1) // size * size
                 self.machine.pci_store(self.slot, offset, window & 0xFFFFFFFF)
                 self.machine.pci_store(self.slot, offset + 4, window >> 32)
+                self.shapes[number] = size, True, bool(mask & 8)
                 window += size
                 number += 1
             elif mask and not mask & 1:
                 size = -(mask & ~15) & 0xFFFFFFFF
                 bars[number] = registers = (registers + size - 1) // size * size
                 self.machine.pci_store(self.slot, offset, registers)
+                self.shapes[number] = size, False, bool(mask & 8)
                 registers += size
             number += 1
         self.machine.pci_store(self.slot, 4, self.machine.pci_load(self.slot, 4) & 0xFFFF | 6)
@@ -102,6 +121,10 @@ class VirtioDevice:
 
     def address(self, kind):
         return next(address for found, _, address, _ in self.capabilities if found == kind)
+
+    def bar_of(self, kind):
+        address = self.address(kind)
+        return next(number for number, at in self.bars.items() if at <= address < at + self.shapes[number][0])
 
     def window(self, identity):
         """Address and size of a shared memory region."""

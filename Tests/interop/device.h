@@ -24,12 +24,13 @@
 #include <vhushmem/vhushmem.h>
 
 #define BIT(n) (UINT64_C(1) << (n))
+#define DEVICE_REGIONS 8
 #define RING_FEATURES (BIT(28) | BIT(29)) /* indirect descriptors, event indices */
 
 struct device {
     uint64_t features;
-    uint64_t protocol_features; /* 0: what the library offers by itself */
-    uint64_t region_size;       /* of shared memory region 0, bytes; 0: there is none */
+    uint64_t protocol_features;            /* 0: what the library offers by itself */
+    uint64_t region_sizes[DEVICE_REGIONS]; /* of shared memory regions, bytes; 0: there is none */
     unsigned queues;
     const void *config;
     uint32_t config_size;
@@ -131,10 +132,16 @@ static inline int device_run(struct device *device, int argc, char **argv)
     setvbuf(stdout, NULL, _IOLBF, 0);
     device->backend = vhushmem_backend_new(&options, &error);
     if (device->backend == NULL || vhushmem_backend_set_callback(device->backend, device_event, device, NULL) < 0 ||
-        vhushmem_backend_set_handlers(device->backend, &handlers, device, NULL, &error) < 0 ||
-        (device->region_size > 0 && vhushmem_backend_add_region(device->backend, 0, device->region_size, &error) < 0)) {
+        vhushmem_backend_set_handlers(device->backend, &handlers, device, NULL, &error) < 0) {
         printf("device  FAILED: %s\n", error->message);
         return 1;
+    }
+    for (unsigned i = 0; i < DEVICE_REGIONS; i++) {
+        if (device->region_sizes[i] > 0 &&
+            vhushmem_backend_add_region(device->backend, (uint8_t)i, device->region_sizes[i], &error) < 0) {
+            printf("device  FAILED: %s\n", error->message);
+            return 1;
+        }
     }
     rc = connects ? vhushmem_backend_connect(device->backend, argv[1], &error)
                   : vhushmem_backend_listen(device->backend, argv[1], &error);

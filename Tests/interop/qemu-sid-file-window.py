@@ -4,8 +4,8 @@
 import errno
 import struct
 
-from _interop import FETCHED, PROGRAMS, Process, case, check, equal, file_of, need, run, socket_path, with_own_loader
-from _qtest import Machine, VirtioDevice
+from _interop import PROGRAMS, Process, case, check, equal, file_of, need, run, socket_path
+from _qtest import SidMachine, VirtioDevice
 
 need("sid-qemu")
 MAP, UNMAP = 1, 2
@@ -41,16 +41,7 @@ def shows(at, file, offset, length):
 @case("its window is a BAR with a capability")
 def _():
     global machine, driver
-    share = FETCHED / "sid-qemu/usr/share"
-    machine = Machine(
-        "qemu",
-        *with_own_loader("sid-qemu", "usr/bin/qemu-system-x86_64", "pulseaudio"),
-        *("-L", share / "qemu", "-L", share / "seabios", "-nodefaults", "-display", "none"),
-        *("-machine", "q35,memory-backend=ram", "-m", "64M", "-object", "memory-backend-memfd,id=ram,size=64M,share=on"),
-        *("-chardev", f"socket,id=window,path={sock}"),
-        *("-device", "vhost-user-test-device-pci,chardev=window,virtio-id=26,num_vqs=1,config_size=0"),
-        environment={"QEMU_MODULE_DIR": str(FETCHED / "sid-qemu/usr/lib/x86_64-linux-gnu/qemu")},
-    )
+    machine = SidMachine("qemu", sock, "vhost-user-test-device-pci,chardev=back,virtio-id=26,num_vqs=1,config_size=0")
     driver = VirtioDevice(machine)
     equal(driver.window(0)[1], WINDOW)
     driver.start()

@@ -16,8 +16,8 @@ import struct
 import subprocess
 import threading
 
-from _interop import FETCHED, F_PROTOCOL, ROOT, SCRATCH, VERSION_1, case, check, device, equal, need, run, socket_path, with_own_loader
-from _qtest import Machine, VirtioDevice
+from _interop import F_PROTOCOL, ROOT, SCRATCH, VERSION_1, case, check, device, equal, need, run, socket_path
+from _qtest import SidMachine, VirtioDevice
 
 need("sid-qemu")
 PREFIX = "VHOST_USER_PROTOCOL_F_"
@@ -43,21 +43,10 @@ def names(told):
 
 def asked(sock, name, *words, environment=None):
     """Starts a device before the back-end at a socket. Returns the QEMU, its log and its answer, which is None where it ended."""
-    share = FETCHED / "sid-qemu/usr/share"
     flag = SCRATCH / f"{name}.asked"
-    machine = Machine(
-        name,
-        *with_own_loader("sid-qemu", "usr/bin/qemu-system-x86_64", "pulseaudio"),
-        *("-L", share / "qemu", "-L", share / "seabios", "-nodefaults", "-display", "none"),
-        *("-machine", "q35,memory-backend=ram", "-m", "64M", "-object", "memory-backend-memfd,id=ram,size=64M,share=on"),
-        # vhost-user-test-device can't be asked, even so: it has no function that tells of its vhost device.
-        *("-chardev", f"socket,id=back,path={sock}", "-device", "vhost-user-fs-pci,chardev=back,tag=interop", *words),
-        environment={
-            "QEMU_MODULE_DIR": str(FETCHED / "sid-qemu/usr/lib/x86_64-linux-gnu/qemu"),
-            "FILL_IN_WHILE": str(flag),
-            **(environment or {}),
-        },
-    )
+    # vhost-user-test-device can't be asked, even so: it has no function that tells of its vhost device.
+    qemu_device = "vhost-user-fs-pci,chardev=back,tag=interop"
+    machine = SidMachine(name, sock, qemu_device, *words, environment={"FILL_IN_WHILE": str(flag), **(environment or {})})
     VirtioDevice(machine).start()
     path = machine.qmp("x-query-virtio")[0]["path"]
     flag.touch()
@@ -132,7 +121,7 @@ class Everything(threading.Thread):
 @case("QEMU tells what it agreed on, with the field filled in that it leaves out")
 def _():
     sock = socket_path("first.sock")
-    device("features", sock, 0, name="first-device")
+    device("features", sock, 0, 1 << 20, name="first-device")
     machine, told = asked(sock, "first", "-trace", "visit_start_struct", "-trace", "visit_type_str")
     if told is None:
         log = machine.text()
@@ -146,7 +135,7 @@ def _():
         word = (int(field, 0) - int(first, 0)) // 8
         filling.update(LD_PRELOAD=str(made), FILL_IN_SIZE=size, FILL_IN_WORD=str(word), FILL_IN_BYTES=its_size)
     sock = socket_path("second.sock")
-    device("features", sock, 0, name="second-device")
+    device("features", sock, 0, 1 << 20, name="second-device")
     check("SHMEM" in names(agreed(sock, "second")))
 
 
@@ -155,7 +144,7 @@ for features in (0, (1 << 64) - 1, 1 << 3 | 1 << 5 | 1 << 10 | 1 << 22, 1 << 3):
     @case(f"our back-end that offers {features:#x}")
     def _(features=features):
         sock = socket_path(f"{features:x}.sock")
-        ours_running = device("features", sock, hex(features), name=f"device-{features:x}")
+        ours_running = device("features", sock, hex(features), 1 << 20, name=f"device-{features:x}")
         theirs = agreed(sock, f"qemu-{features:x}")
         ours_running.has_said(r"protocol features 0x\w+\n")
         said = int(re.findall(r"protocol features (0x[0-9a-f]+)", ours_running.text())[-1], 0)

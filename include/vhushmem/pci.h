@@ -62,6 +62,40 @@ VHUSHMEM_API int vhushmem_pci_max_regions(unsigned other_size);
  */
 VHUSHMEM_API int vhushmem_pci_write_cap(const vhushmem_pci_region *region, uint8_t bar, uint8_t cap_next, uint8_t *cap);
 
+/*
+ * What QEMU's generic device (vhost-user-test-device-pci of QEMU 11.1, patch 7 of the series) does with the regions of its back-end, for a VMM
+ * that has QEMU's code or guests that were made for it:
+ *
+ *  - All regions are in one BAR, VHUSHMEM_PCI_QEMU_SHMEM_BAR, of 64-bit prefetchable memory. Other virtio devices have their modern
+ *    interface there. This device has it in VHUSHMEM_PCI_QEMU_MODERN_BAR, whether it has regions or not.
+ *  - The property modern-pio-notify takes BAR 2, too. The patch refuses it where there are regions. QEMU 11.1.3 does not get there: it ends
+ *    by an assertion, with regions or without.
+ *  - While a device has regions, mapped or not, migration is blocked.
+ *  - The regions lie one after the other, in the order of their ids, without a gap. The BAR is as large as their plain sum. If the sum is no
+ *    power of two, QEMU ends by an assertion. vhushmem_pci_layout aligns each region and rounds the BAR up, so it has room for any sizes.
+ *  - Sizes are multiples of the page size, as they are here.
+ */
+enum { VHUSHMEM_PCI_QEMU_MODERN_BAR = 2, VHUSHMEM_PCI_QEMU_SHMEM_BAR = 4 };
+
+/** What is wanted of the device besides its regions. */
+enum {
+    VHUSHMEM_PCI_QEMU_PIO_NOTIFY = 1 << 0, /**< modern-pio-notify */
+    VHUSHMEM_PCI_QEMU_MIGRATION = 1 << 1   /**< migration; vhushmem_frontend_can_migrate tells what this library asks for */
+};
+
+/**
+ * Tell whether QEMU's generic device would take the regions of this device, by the rules above. A back-end that is to serve QEMU too has
+ * its sizes checked so; a VMM that follows QEMU refuses what QEMU refuses.
+ *
+ * @param flags     VHUSHMEM_PCI_QEMU_*, or'ed.
+ * @param bar_size  receives the size of QEMU's BAR in bytes: the sum of the regions' sizes, 0 where there is none. Also where the result is
+ *                  -EADDRINUSE, -EBUSY or -EDOM. May be NULL.
+ * @returns 0: it would; or -EADDRINUSE (modern-pio-notify), -EBUSY (migration, and there are regions), -EDOM (the sum is no power of two),
+ *          -EINVAL (flags), -EFAULT.
+ * Thread rule: any thread.  Since: 0.1
+ */
+VHUSHMEM_API int vhushmem_pci_check_qemu(vhushmem_device *device, unsigned flags, uint64_t *bar_size, GError **errp);
+
 /** Registers of virtio-mmio: SHMSel is written, the others are read. */
 enum {
     VHUSHMEM_MMIO_SHM_SEL = 0x0ac,

@@ -46,6 +46,23 @@ package func vhushmem_pci_write_cap(
     return 0
 }
 
+@_cdecl("vhushmem_pci_check_qemu") @implementation
+package func vhushmem_pci_check_qemu(
+    _ device: OpaquePointer?, _ flags: UInt32, _ bar_size: UnsafeMutablePointer<UInt64>?,
+    _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
+) -> Int32 {
+    report(to: errp) { () throws(ShmemError) in
+        guard let device = object(device, Device.self) else { throw .null("device") }
+        let wishes = QemuPciDevice.Wishes(rawValue: flags)
+        guard wishes.isSubset(of: [.pioNotify, .migration]) else {
+            throw ShmemError(EINVAL, .nothing, .unknownFlags(UInt64(flags)))
+        }
+        let qemu = QemuPciDevice(device)
+        bar_size?.pointee = qemu.barSize
+        try qemu.check(wishes)
+    }
+}
+
 @_cdecl("vhushmem_mmio_read") @implementation
 package func vhushmem_mmio_read(
     _ device: OpaquePointer?, _ offset: UInt32, _ selected: UInt32, _ guest_addr: UInt64, _ value: UnsafeMutablePointer<UInt32>?

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+import CLinux
+
+/// What QEMU's generic device would do with the regions of a device; pci.h has its rules.
+public struct QemuPciDevice {
+    /// What is wanted besides the regions.
+    public struct Wishes: OptionSet, Sendable {
+        public let rawValue: UInt32
+
+        public init(rawValue: UInt32) {
+            self.rawValue = rawValue
+        }
+
+        public static let pioNotify = Wishes(rawValue: 1 << 0)
+        public static let migration = Wishes(rawValue: 1 << 1)
+    }
+
+    public let regionCount: Int
+    /// Bytes: the plain sum of the regions' sizes.
+    public let barSize: UInt64
+
+    public init(_ device: Device) {
+        let regions = device.allRegions
+        var sum: UInt64 = 0
+        // Each has a window among the addresses of this process, so the sum is far below 2^64.
+        for region in regions { sum &+= region.size }
+        regionCount = regions.count
+        barSize = sum
+    }
+
+    /// Throws EADDRINUSE, EBUSY or EDOM where QEMU would not take them.
+    public func check(_ wishes: Wishes) throws(ShmemError) {
+        if wishes.contains(.pioNotify) {
+            throw ShmemError(EADDRINUSE, "modern-pio-notify takes BAR 2, where QEMU's generic device has its modern interface")
+        }
+        guard regionCount > 0 else { return }
+        if wishes.contains(.migration) {
+            throw ShmemError(EBUSY, "QEMU blocks the migration of a device with regions (\(regionCount))")
+        }
+        guard barSize.isPowerOfTwo else {
+            throw ShmemError(
+                EDOM,
+                "QEMU's BAR is the sum of the regions (\(regionCount)), \(hex(barSize)) bytes, and that is no power of two")
+        }
+    }
+}
