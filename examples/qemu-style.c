@@ -2,13 +2,12 @@
 
 /**
  * @file
- * qemu-style SOCKET: a device that a QEMU developer knows at sight: realize, the handler of back-end requests, reset and unrealize, with the
- * names of the patch series alone. (The one word of this library's own makes the VirtIODevice, in main.)
+ * qemu-style SOCKET: plays QEMU for a device that is written to the patch series (qemu-style-device.c, whose text has no word of this
+ * library's own). It makes the VirtIODevice, which is the one thing that QEMU would do by itself.
  *
- * It reads the messages of the back-end channel itself (the connection is own-frontend.h's), maps and unmaps with virtio_* functions,
- * and has a MemoryListener in the place of KVM's: region_add and region_del come before the answer, commit after it. It talks to the
- * device of backend.c, which the host looks at in a guest's place (stand-in.h). Nothing waits for ever; the exit status is 0 only if
- * everything held.
+ * It reads the messages of the back-end channel (the connection is own-frontend.h's) and hands them to the device, and has a MemoryListener
+ * in the place of KVM's: region_add and region_del come before the answer, commit after it. The back-end is backend.c, which the host looks
+ * at in a guest's place (stand-in.h). Nothing waits for ever; the exit status is 0 only if everything held.
  */
 
 #ifndef _GNU_SOURCE
@@ -25,11 +24,11 @@
 #include <sys/time.h>
 #include <unistd.h>
 
-#include <vhushmem/device.h> /* for main */
-#include <vhushmem/series.h>
+#include <vhushmem/device.h>
 
 #include "control.h"
 #include "own-frontend.h"
+#include "qemu-style.h"
 #include "stand-in.h"
 
 #define PATIENCE_S 60
@@ -61,123 +60,28 @@ static void slot_del(MemoryListener *listener, MemoryRegionSection *section)
 
 static void slots_commit(MemoryListener *listener) { ((struct slots *)listener)->commits++; }
 
-/* ---- the device ---- */
+/* ---- in the place of QEMU's vhost-user ---- */
 
-struct style_device {
-    VirtIODevice *vdev;
-    MemoryRegion bar;
+struct machine {
+    StyleDevice style; /* first: its vhost_dev leads back to the machine */
+    struct own_frontend frontend;
     struct slots slots;
 };
 
-/** The regions that the back-end told of, in one BAR that a listener watches. */
-static bool style_realize(struct style_device *device, const VhostUserShMemConfig *config, GError **errp)
+static int get_shmem_config(struct vhost_dev *dev, int *nregions, uint64_t *memory_sizes, Error **errp)
 {
-    VirtioSharedMemory *shmem;
-    uint64_t bar_size = 0;
-    hwaddr offset = 0;
+    const struct machine *machine = (const struct machine *)dev;
+    const VhostUserShMemConfig *config = &machine->frontend.config;
 
-    for (int i = 0; i < VIRTIO_MAX_SHMEM_REGIONS; i++) {
-        if (config->memory_sizes[i] == 0) {
-            continue;
-        }
-        if (virtio_new_shmem_region(device->vdev, (uint8_t)i, config->memory_sizes[i]) == NULL) {
-            g_set_error(errp, G_FILE_ERROR, G_FILE_ERROR_INVAL, "no region %d of 0x%" PRIx64 " bytes", i,
-                        config->memory_sizes[i]);
-            return false;
-        }
-        bar_size += config->memory_sizes[i];
-    }
-    memory_region_init(&device->bar, OBJECT(device->vdev), "shmem-bar", bar_size);
-    QSIMPLEQ_FOREACH(shmem, &device->vdev->shmem_list, entry)
-    {
-        memory_region_add_subregion(&device->bar, offset, &shmem->mr);
-        offset += memory_region_size(&shmem->mr);
-    }
-    device->slots.listener =
-        (MemoryListener){.region_add = slot_add, .region_del = slot_del, .commit = slots_commit, .name = "slots"};
-    memory_listener_register(&device->slots.listener, &device->bar);
-    return true;
+    (void)errp; /* the handshake has asked already */
+    *nregions = (int)config->nregions;
+    memcpy(memory_sizes, config->memory_sizes, sizeof(config->memory_sizes));
+    return 0;
 }
 
-static void style_reset(struct style_device *device)
-{
-    VirtioSharedMemory *shmem;
+static const VhostOps user_ops = {.vhost_get_shmem_config = get_shmem_config};
 
-    memory_region_transaction_begin();
-    QSIMPLEQ_FOREACH(shmem, &device->vdev->shmem_list, entry)
-    {
-        while (!QTAILQ_EMPTY(&shmem->mmaps)) {
-            VirtioSharedMemoryMapping *mapping = QTAILQ_FIRST(&shmem->mmaps);
-
-            virtio_del_shmem_map(shmem, mapping->offset, mapping->len);
-        }
-    }
-    memory_region_transaction_commit();
-}
-
-static void style_unrealize(struct style_device *device)
-{
-    VirtioSharedMemory *shmem;
-
-    style_reset(device);
-    memory_listener_unregister(&device->slots.listener);
-    QSIMPLEQ_FOREACH(shmem, &device->vdev->shmem_list, entry) { memory_region_del_subregion(&device->bar, &shmem->mr); }
-    memory_region_unref(&device->bar);
-}
-
-/* ---- the handler ---- */
-
-static int handle_shmem_map(VirtIODevice *vdev, const VhostUserMMap *map, int fd)
-{
-    VirtioSharedMemory *shmem = virtio_find_shmem_region(vdev, map->shmid);
-    VirtioSharedMemoryMapping *mapping, *existing;
-    int rc;
-
-    if (shmem == NULL) {
-        return -ENOENT;
-    }
-    if (map->shm_offset + map->len < map->len || map->shm_offset + map->len > memory_region_size(&shmem->mr)) {
-        return -EINVAL;
-    }
-    QTAILQ_FOREACH(existing, &shmem->mmaps, link)
-    {
-        if (existing->offset < map->shm_offset + map->len && map->shm_offset < existing->offset + existing->len) {
-            return -EEXIST;
-        }
-    }
-    if (fd < 0 || (map->flags & ~(uint64_t)VHOST_USER_FLAG_MAP_RW) != 0) {
-        return -EINVAL;
-    }
-    mapping = virtio_shared_memory_mapping_new(map->shmid, fd, map->fd_offset, map->shm_offset, map->len,
-                                               (map->flags & VHOST_USER_FLAG_MAP_RW) != 0);
-    if (mapping == NULL) {
-        return -EFAULT; /* there is something about the file */
-    }
-    rc = virtio_add_shmem_map(shmem, mapping);
-    if (rc < 0) {
-        object_unref(OBJECT(mapping)); /* it has stayed ours */
-    }
-    return rc;
-}
-
-static int handle_shmem_unmap(VirtIODevice *vdev, const VhostUserMMap *map)
-{
-    VirtioSharedMemory *shmem = virtio_find_shmem_region(vdev, map->shmid);
-
-    if (shmem == NULL || virtio_find_shmem_map(shmem, map->shm_offset, map->len) == NULL) {
-        return -ENOENT;
-    }
-    virtio_del_shmem_map(shmem, map->shm_offset, map->len);
-    return virtio_find_shmem_map(shmem, map->shm_offset, map->len) == NULL ? 0 : -ENOMEM;
-}
-
-struct backend_request {
-    VhostUserHeader header;
-    VhostUserMMap map; /* as much as came of it; zeros */
-    int fd;            /* ours to close; -1: none came, or too many */
-};
-
-static void take_descriptors(struct backend_request *request, struct msghdr *message)
+static void take_descriptors(VhostUserMsg *msg, struct msghdr *message)
 {
     unsigned count = 0;
 
@@ -187,84 +91,70 @@ static void take_descriptors(struct backend_request *request, struct msghdr *mes
 
             memcpy(&fd, CMSG_DATA(c) + at, sizeof(fd));
             if (count++ > 0) {
-                close(request->fd);
+                close(msg->fd);
             }
-            request->fd = fd;
+            msg->fd = fd;
         }
     }
     if (count > 1) {
-        close(request->fd);
-        request->fd = -1;
+        close(msg->fd);
+        msg->fd = -1;
     }
 }
 
 /** The descriptors come with the first byte, so with the header. @returns false: the channel is of no more use. */
-static bool read_request(int channel, struct backend_request *request)
+static bool read_request(int channel, VhostUserMsg *msg)
 {
     union {
         char bytes[CMSG_SPACE(VHOST_USER_MAX_FDS * sizeof(int))];
         struct cmsghdr align;
     } control;
-    struct iovec part = {&request->header, sizeof(request->header)};
+    struct iovec part = {&msg->hdr, sizeof(msg->hdr)};
     struct msghdr message = {
         .msg_iov = &part, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = sizeof(control)};
 
-    memset(request, 0, sizeof(*request));
-    request->fd = -1;
-    if (recvmsg(channel, &message, MSG_CMSG_CLOEXEC | MSG_WAITALL) != (ssize_t)sizeof(request->header)) {
+    memset(msg, 0, sizeof(*msg));
+    msg->fd = -1;
+    if (recvmsg(channel, &message, MSG_CMSG_CLOEXEC | MSG_WAITALL) != (ssize_t)sizeof(msg->hdr)) {
         return false;
     }
-    take_descriptors(request, &message);
+    take_descriptors(msg, &message);
     /* Only what this handler serves is as long as this. A handler of more would skip the rest, and refuse. */
-    if (request->header.size > sizeof(request->map) ||
-        recv(channel, &request->map, request->header.size, MSG_WAITALL) != (ssize_t)request->header.size) {
-        if (request->fd >= 0) {
-            close(request->fd);
+    if (msg->hdr.size > sizeof(msg->mmap) || recv(channel, &msg->mmap, msg->hdr.size, MSG_WAITALL) != (ssize_t)msg->hdr.size) {
+        if (msg->fd >= 0) {
+            close(msg->fd);
         }
         return false;
     }
     return true;
 }
 
-static bool answer(int channel, const struct backend_request *request, int result)
+bool vhost_user_send_resp(struct vhost_dev *dev, const VhostUserMsg *msg, uint64_t value)
 {
     struct {
         VhostUserHeader header;
         uint8_t value[sizeof(uint64_t)]; /* no padding before it */
-    } reply = {.header = {request->header.request, VHOST_USER_VERSION | VHOST_USER_REPLY_MASK, sizeof(uint64_t)}};
-    uint64_t value = (uint64_t)(int64_t)result;
+    } reply = {.header = {msg->hdr.request, VHOST_USER_VERSION | VHOST_USER_REPLY_MASK, sizeof(uint64_t)}};
 
-    if ((request->header.flags & VHOST_USER_NEED_REPLY_MASK) == 0) {
+    if ((msg->hdr.flags & VHOST_USER_NEED_REPLY_MASK) == 0) {
         return true;
     }
     memcpy(reply.value, &value, sizeof(value));
-    return send(channel, &reply, sizeof(reply), MSG_NOSIGNAL) == (ssize_t)sizeof(reply);
+    return send(dev->backend_channel, &reply, sizeof(reply), MSG_NOSIGNAL) == (ssize_t)sizeof(reply);
 }
 
-/** One request. Listeners are told of the change at once, and of its commit when the transaction ends: after the answer. */
-static bool serve_request(int channel, VirtIODevice *vdev)
+static bool serve_request(struct machine *machine)
 {
-    struct backend_request request;
-    bool is_whole, answered;
-    int result = -EINVAL;
+    VhostUserMsg msg;
+    bool answered;
 
-    if (!read_request(channel, &request)) {
+    if (!read_request(machine->frontend.channel, &msg)) {
         return false;
     }
-    is_whole = request.header.size == sizeof(request.map);
-    memory_region_transaction_begin();
-    if (request.header.request == VHOST_USER_BACKEND_SHMEM_MAP && is_whole) {
-        result = handle_shmem_map(vdev, &request.map, request.fd);
-    } else if (request.header.request == VHOST_USER_BACKEND_SHMEM_UNMAP && is_whole && request.fd < 0) {
-        result = handle_shmem_unmap(vdev, &request.map);
+    answered = style_device_message(&machine->style, &msg);
+    if (msg.fd >= 0) {
+        close(msg.fd);
     }
-    if (request.fd >= 0) {
-        close(request.fd);
-    }
-    printf("vmm     request %u for 0x%07" PRIx64 " +0x%" PRIx64 ": %s\n", request.header.request, request.map.shm_offset,
-           request.map.len, result == 0 ? "done" : strerror(-result));
-    answered = answer(channel, &request, result);
-    memory_region_transaction_commit();
     return answered;
 }
 
@@ -301,19 +191,19 @@ static bool has_ram(void)
 }
 
 /** Serve the channel until the device has been looked at and nothing is mapped any more. */
-static bool run(struct own_frontend *frontend, VirtIODevice *vdev, VirtioSharedMemory *shmem, const struct slots *slots)
+static bool run(struct machine *machine, VirtioSharedMemory *shmem)
 {
     struct timeval patience = {.tv_sec = PATIENCE_S};
     gint64 deadline = g_get_monotonic_time() + PATIENCE_S * G_USEC_PER_SEC;
     bool answered = false;
 
-    if (setsockopt(frontend->channel, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)) < 0) {
+    if (setsockopt(machine->frontend.channel, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)) < 0) {
         return false;
     }
-    while (!answered || slots->live > 0) {
-        struct pollfd wait = {.fd = frontend->channel, .events = POLLIN};
+    while (!answered || machine->slots.live > 0) {
+        struct pollfd wait = {.fd = machine->frontend.channel, .events = POLLIN};
 
-        if (poll(&wait, 1, 5) > 0 && !serve_request(frontend->channel, vdev)) {
+        if (poll(&wait, 1, 5) > 0 && !serve_request(machine)) {
             fprintf(stderr, "vmm     FAILED: the channel is lost\n");
             return false;
         }
@@ -335,11 +225,11 @@ static bool run(struct own_frontend *frontend, VirtIODevice *vdev, VirtioSharedM
 
 int main(int argc, char **argv)
 {
-    struct style_device device = {0};
-    const struct slots *slots = &device.slots;
-    struct own_frontend frontend;
+    struct machine machine = {0};
+    struct vhost_dev *dev = &machine.style.vhost_dev;
+    struct slots *slots = &machine.slots;
     VirtioSharedMemory *shmem;
-    GError *error = NULL;
+    Error *local_err = NULL;
     bool done = false;
 
     if (argc != 2) {
@@ -347,33 +237,37 @@ int main(int argc, char **argv)
         return 2;
     }
     setvbuf(stdout, NULL, _IOLBF, 0);
-    if (own_frontend_connect(&frontend, argv[1]) < 0) {
+    if (own_frontend_connect(&machine.frontend, argv[1]) < 0) {
         return 1;
     }
-    device.vdev = vhushmem_device_new(NULL, NULL);
-    if (!style_realize(&device, &frontend.config, &error)) {
-        fprintf(stderr, "vmm     FAILED: %s\n", error->message);
-        g_error_free(error);
-        object_unref(OBJECT(device.vdev));
-        own_frontend_close(&frontend);
+    *dev = (struct vhost_dev){
+        .vdev = vhushmem_device_new(NULL, NULL), .vhost_ops = &user_ops, .backend_channel = machine.frontend.channel};
+    if (!style_device_realize(&machine.style, &local_err)) {
+        fprintf(stderr, "vmm     FAILED: %s\n", local_err->message);
+        g_error_free(local_err);
+        object_unref(OBJECT(dev->vdev));
+        own_frontend_close(&machine.frontend);
         return 1;
     }
-    shmem = virtio_find_shmem_region(device.vdev, CONTROL_SHMID);
+    slots->listener = (MemoryListener){.region_add = slot_add, .region_del = slot_del, .commit = slots_commit, .name = "slots"};
+    memory_listener_register(&slots->listener, &machine.style.shmembar);
+    shmem = virtio_find_shmem_region(dev->vdev, CONTROL_SHMID);
     if (shmem != NULL) {
         printf("vmm     region %d: %" PRIu64 " MiB, window at %p\n", shmem->shmid, memory_region_size(&shmem->mr) >> 20,
                memory_region_get_ram_ptr(&shmem->mr));
-        done = run(&frontend, device.vdev, shmem, slots) && has_ram();
+        done = run(&machine, shmem) && has_ram();
     } else {
         fprintf(stderr, "vmm     FAILED: the device lacks region %d\n", CONTROL_SHMID);
     }
-    style_unrealize(&device);
+    memory_listener_unregister(&slots->listener);
+    style_device_unrealize(&machine.style);
     /* A commit for each change, and none was left over. */
     if (done && (slots->added == 0 || slots->commits != 2 * slots->added)) {
         fprintf(stderr, "vmm     FAILED: %u commits for %u mappings\n", slots->commits, slots->added);
         done = false;
     }
-    object_unref(OBJECT(device.vdev));
-    own_frontend_close(&frontend);
+    object_unref(OBJECT(dev->vdev));
+    own_frontend_close(&machine.frontend);
     if (done) {
         printf("vmm     %u mappings came, were looked at, and went\n", slots->added);
     }

@@ -128,6 +128,10 @@ struct VHUSHMEM_FIELDS_OF(vhushmem_device) {
 #ifndef QSIMPLEQ_FOREACH
 #define QSIMPLEQ_FOREACH(var, head, field) for ((var) = (head)->sqh_first; (var) != NULL; (var) = (var)->field.sqe_next)
 #endif
+#ifndef QSIMPLEQ_FOREACH_SAFE
+#define QSIMPLEQ_FOREACH_SAFE(var, head, field, next_var)                                                                      \
+    for ((var) = (head)->sqh_first; (var) != NULL && ((next_var) = (var)->field.sqe_next, 1); (var) = (next_var))
+#endif
 #ifndef QSIMPLEQ_EMPTY
 #define QSIMPLEQ_EMPTY(head) ((head)->sqh_first == NULL)
 #endif
