@@ -157,6 +157,9 @@ struct VHUSHMEM_FIELDS_OF(vhushmem_device) {
 #ifndef QTAILQ_NEXT
 #define QTAILQ_NEXT(element, field) ((element)->field.tqe_next)
 #endif
+#ifndef int128_get64
+#define int128_get64(value) ((uint64_t)(value)) /* of the size of a section, which is no Int128 here */
+#endif
 
 #endif /* VHUSHMEM_NO_QEMU_MACROS */
 
@@ -325,7 +328,8 @@ VHUSHMEM_API void memory_region_init_ram_ptr(MemoryRegion *mr, void *owner, cons
 VHUSHMEM_API void memory_region_init_ram_device_ptr(MemoryRegion *mr, void *owner, const char *name, uint64_t size, void *ptr);
 
 /**
- * Make a region that shows a part of another one, which is referenced: one section of the memory at that address, for good.
+ * Make a region that shows a part of another one, which is referenced: one section of the memory at that address, for good. It is told as
+ * read-only if orig is, at the time when it is told.
  *
  * @param orig    has an address (memory_region_get_ram_ptr): a file, the program's memory, another alias, a region's window. Of anything
  *                else (a container of memory_region_init; a mapping, which may go) there is no alias: logged, and mr is left as it is.
@@ -342,7 +346,8 @@ VHUSHMEM_API bool memory_region_is_ram(MemoryRegion *mr);
 
 /**
  * Show or hide a region, and all that is in it, to the listeners of containers that it is part of: region_del or region_add, and a commit.
- * The memory stays as it is, and so do its own listeners. A new region is enabled.
+ * The memory stays as it is, and so do its own listeners. A new region is enabled. For the mr of a mapping this does nothing, and so does
+ * memory_region_set_readonly: it is part of no container of the program's.
  *
  * Since: 0.1
  */

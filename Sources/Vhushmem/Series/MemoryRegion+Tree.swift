@@ -26,11 +26,9 @@ extension MemoryRegionPointer {
                 child.collect(of: root, at: offset &+ child.pointee.addr, isReadOnly: isReadOnly, into: &all)
             }
             guard let host = state.baseAddress else { return }
-            var isFileReadOnly = false
-            if case .file(let memory) = state.backing { isFileReadOnly = memory.isReadOnly }
             all.append(
                 MemoryRegionSection(
-                    of: root, at: offset, size: pointee.size, host: host, isReadOnly: isReadOnly || isFileReadOnly))
+                    of: root, at: offset, size: pointee.size, host: host, isReadOnly: isReadOnly || state.isReadOnly))
         }
     }
 

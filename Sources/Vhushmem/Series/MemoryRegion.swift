@@ -13,7 +13,7 @@ final class MemoryRegionState {
         case file(FileMemory)
         /// Memory of the program's own.
         case memory(UnsafeMutableRawPointer)
-        /// A part of another region, which is referenced.
+        /// A part of another region, which is referenced. It is as read-only as that is.
         case part(of: MemoryRegionPointer, at: UnsafeMutableRawPointer)
     }
 
@@ -37,6 +37,15 @@ final class MemoryRegionState {
         case .container: nil
         case .file(let memory): memory.baseAddress
         case .memory(let address), .part(_, let address): address
+        }
+    }
+
+    /// It can't be written, whatever listeners are told besides.
+    var isReadOnly: Bool {
+        switch backing {
+        case .container, .memory: false
+        case .file(let memory): memory.isReadOnly
+        case .part(let original, _): original.isMarkedReadOnly || original.state?.isReadOnly == true
         }
     }
 
