@@ -24,6 +24,13 @@ int main(void)
     CHECK(virtio_shared_memory_mapping_new(3, reader, 0, 0, page, true) == NULL);
     CHECK(virtio_shared_memory_mapping_new(3, pair[0], 0, 0, page, false) == NULL);
     object_unref(OBJECT(some(virtio_shared_memory_mapping_new(3, reader, 0, 0, page, false))));
+    int sealed = memfd_of(page, 1), sealed_for_others = memfd_of(page, 1);
+    CHECK(fcntl(sealed, F_ADD_SEALS, F_SEAL_WRITE) == 0);
+    CHECK(virtio_shared_memory_mapping_new(3, sealed, 0, 0, page, true) == NULL);
+    object_unref(OBJECT(some(virtio_shared_memory_mapping_new(3, sealed, 0, 0, page, false))));
+    if (fcntl(sealed_for_others, F_ADD_SEALS, F_SEAL_FUTURE_WRITE) == 0) {
+        CHECK(virtio_shared_memory_mapping_new(3, sealed_for_others, 0, 0, page, true) == NULL);
+    }
 
     static const struct {
         uint8_t shmid;
@@ -51,7 +58,7 @@ int main(void)
     CHECK(none.vhushmem_state == NULL && !memory_region_is_mapped(NULL) && !memory_region_is_ram(NULL));
     memory_region_set_enabled(NULL, false);
     memory_region_set_readonly(NULL, true);
-    close(fd), close(reader), close(pair[0]), close(pair[1]);
+    close(fd), close(reader), close(sealed), close(sealed_for_others), close(pair[0]), close(pair[1]);
     vhushmem_device_unref(vdev);
     same(fds, fds_now());
     return 0;

@@ -49,6 +49,28 @@ int main(void)
     EQ(pread(other, &word, 8, 0), 8);
     EQ(word, pattern(1, 0));
     memory_region_unref(&copy);
+    reader = read_only(other);
+    CHECK(memory_region_init_ram_from_fd(&copy, NULL, "copy", page, RAM_READONLY_FD, reader, 0, &error));
+    *(volatile uint64_t *)memory_region_get_ram_ptr(&copy) = 7; /* a file that is open for reading is enough */
+    memory_region_unref(&copy);
+
+    /* A file that is sealed against writing can be shared to be read, and is not made private in secret. */
+    int sealed = memfd_of(page, 3);
+    CHECK(fcntl(sealed, F_ADD_SEALS, F_SEAL_WRITE) == 0);
+    refused(errno_of_false(memory_region_init_ram_from_fd(&none, NULL, "x", page, RAM_SHARED, sealed, 0, &error)), -EPERM,
+            "sealed");
+    CHECK(memory_region_init_ram_from_fd(&ro, NULL, NULL, page, RAM_SHARED | RAM_READONLY, sealed, 0, &error));
+    EQ(*(uint64_t *)memory_region_get_ram_ptr(&ro), pattern(3, 0));
+    memory_region_unref(&ro);
+
+    /* No other flags of QEMU's: RAM_PMEM, RAM_NORESERVE, RAM_PROTECTED, RAM_NAMED_FILE. */
+    for (unsigned bit = 5; bit <= 9; bit++) {
+        if (bit != 6) {
+            refused(errno_of_false(
+                        memory_region_init_ram_from_fd(&none, NULL, "x", page, RAM_SHARED | 1u << bit, other, 0, &error)),
+                    -EINVAL, hex(RAM_SHARED | 1u << bit));
+        }
+    }
 
     memory_region_ref(&mr);
     memory_region_unref(&mr);

@@ -250,9 +250,9 @@ VHUSHMEM_API MemoryRegion *virtio_shmem_memory_region(VirtioSharedMemory *shmem)
  * @param fd   duplicated; the caller keeps its own.
  * @param len  bytes, not 0.
  * @returns a mapping, owned by the caller (object_unref(OBJECT(mapping)), vhushmem_mapping_unref) until it was added. NULL where the file
- *          can't be mapped so, whatever the region: len is 0, fd is not open for it, fd_offset is no multiple of the page size, whole
- *          pages would lie beyond the end of the file (even if the region allows that: then use vhushmem_mapping_new), it is not a file
- *          that can be mapped; or no descriptor is left. Whether it fits into the region is found out when it is added.
+ *          can't be mapped so, whatever the region: len is 0, fd is not open for it or is sealed against it, fd_offset is no multiple of
+ *          the page size, whole pages would lie beyond the end of the file (even if the region allows that: then use
+ *          vhushmem_mapping_new), it is not a file that can be mapped; or no descriptor is left. Whether it fits into the region is found out when it is added.
  * Since: 0.1
  */
 VHUSHMEM_API VirtioSharedMemoryMapping *virtio_shared_memory_mapping_new(uint8_t shmid, int fd, uint64_t fd_offset,
@@ -311,7 +311,8 @@ VHUSHMEM_API void memory_region_init(MemoryRegion *mr, void *owner, const char *
  * @param ram_flags  RAM_SHARED, RAM_READONLY, RAM_READONLY_FD, or'ed.
  * @param fd         consumed on success (closed with the region); on failure it stays the caller's.
  * @param offset     first byte in the file; a multiple of the page size.
- * @returns true; or false with EINVAL (size, flags, offset), EOVERFLOW (the file is shorter), EBADF, EACCES, ENODEV, ENOMEM, EFAULT.
+ * @returns true; or false with EINVAL (size, flags, offset), EOVERFLOW (the file is shorter), EPERM (it is sealed against
+ *          writing, and RAM_SHARED without RAM_READONLY asks for that), EBADF, EACCES (fd is not open for it), ENODEV, ENOMEM, EFAULT.
  * Since: 0.1
  */
 VHUSHMEM_API bool memory_region_init_ram_from_fd(MemoryRegion *mr, void *owner, const char *name, uint64_t size,

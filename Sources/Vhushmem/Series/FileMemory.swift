@@ -31,6 +31,10 @@ final class FileMemory {
         let subject = ShmemError.Subject.memory(size: size)
         guard size > 0 else { throw ShmemError(EINVAL, subject, .zeroLength) }
         guard let range = ByteRange(start: 0, length: size) else { throw ShmemError(EINVAL, subject, .wrapsAround) }
+        // The kernel would say so when it maps.
+        guard !isWritable || seals(of: fd) & (vhu_seal_write | vhu_seal_future_write) == 0 else {
+            throw ShmemError(EPERM, subject, .sealed)
+        }
         let flags = isWritable ? SharedMemoryMap.readWrite : 0
         let request = SharedMemoryMap(shmid: 0, fileOffset: offset, offset: 0, length: size, flags: flags)
         do throws(ShmemError) {
@@ -38,6 +42,11 @@ final class FileMemory {
         } catch {
             throw ShmemError(error.code, subject, error.reason)
         }
+    }
+
+    private static func seals(of fd: Int32) -> Int32 {
+        if case .some(.some(let seals)) = try? FileStatus.seals(of: fd) { return seals }
+        return 0
     }
 
     /// Takes the descriptor over when it succeeds.
@@ -48,10 +57,12 @@ final class FileMemory {
         MemoryCalls.lookAtPersonality()
         let plan = try plan(fd: fd, offset: offset, size: size, isWritable: isShared && !isReadOnly)
         guard let length = Int(exactly: plan.pages.length) else { throw ShmemError(ENOMEM, subject, .wrapsAround) }
+        // As in a window (FilePolicy): nobody can write to it, and older kernels share it with nobody.
+        let isSealed = isShared && seals(of: fd) & vhu_seal_write != 0
         do throws(Errno) {
             let address = try MemoryCalls.map(
                 nil, length, protection: isReadOnly ? PROT_READ : PROT_READ | PROT_WRITE,
-                flags: isShared ? plan.flags : MAP_PRIVATE, fd: fd, offset: plan.fileOffset)
+                flags: isShared && !isSealed ? plan.flags : MAP_PRIVATE, fd: fd, offset: plan.fileOffset)
             // Left out of core dumps where the kernel agrees; it is no less memory where it does not.
             try? MemoryCalls.advise(address, length, MADV_DONTDUMP)
             return FileMemory(
