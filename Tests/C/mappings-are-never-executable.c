@@ -5,6 +5,8 @@
  */
 #include "guard-rig.h"
 
+#include <vhushmem/series.h>
+
 #include <sys/personality.h>
 
 static void nothing_is_executable(vhushmem_region *region)
@@ -60,6 +62,15 @@ static void facts(uint32_t holes)
     rig_close(&r);
 }
 
+/* Before a region is made: nothing else has looked at the personality then. */
+static void ram_is_not_executable(void)
+{
+    MemoryRegion ram = {0};
+    CHECK(memory_region_init_ram_from_fd(&ram, NULL, "ram", PAGE, RAM_SHARED, memfd_of(PAGE, 1), 0, &error));
+    CHECK(strchr(perms_at(memory_region_get_ram_ptr(&ram)), 'x') == NULL);
+    memory_region_unref(&ram);
+}
+
 int main(void)
 {
     guard_begin();
@@ -72,6 +83,7 @@ int main(void)
     if (strchr(perms_at(own), 'x') == NULL) {
         skip("READ_IMPLIES_EXEC has no effect here");
     }
+    ram_is_not_executable();
     facts(VHUSHMEM_HOLES_FAULT);
     facts(VHUSHMEM_HOLES_ZERO);
     return 0;

@@ -4,7 +4,13 @@
 
 #include <vhushmem/series.h>
 
-static int adds, dels, commits;
+static int adds, dels, commits, criticals;
+
+static void count_critical(const char *domain, GLogLevelFlags level, const char *text, gpointer user_data)
+{
+    (void)domain, (void)level, (void)text, (void)user_data;
+    criticals++;
+}
 
 static void region_add(MemoryListener *listener, MemoryRegionSection *section)
 {
@@ -54,8 +60,17 @@ int main(void)
     memory_region_transaction_begin();
     memory_region_transaction_commit();
     EQ(commits, 2);
+    guint handler = g_log_set_handler("vhushmem", G_LOG_LEVEL_CRITICAL | G_LOG_FLAG_FATAL, count_critical, NULL);
+    memory_region_transaction_commit();
+    EQ(criticals, 1);
+    g_log_remove_handler("vhushmem", handler);
     ok(vhushmem_region_map(shmem, fd, 0, 0, page, 0, &error));
     EQ(commits, 3);
+    memory_region_transaction_begin();
+    ok(vhushmem_region_unmap(shmem, 0, page, &error));
+    EQ(commits, 3);
+    memory_region_transaction_commit();
+    EQ(commits, 4);
     close(fd);
     memory_listener_unregister(&listener);
     vhushmem_device_unref(vdev);
