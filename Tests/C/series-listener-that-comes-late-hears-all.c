@@ -62,8 +62,12 @@ int main(void)
     hears(&w, "b -115r -112x2 -150r -130x8 +130x8r +150r +112x2r +115r c");
     memory_region_set_readonly(&bar, true);
     hears(&w, "");
+    watch(&of_bar, &bar);
+    hears(&of_bar, "b +30x8r +50r +12x2r +15r c");
     ok(vhushmem_region_map(shmem, fd, 0, 8 * page, page, VHOST_USER_FLAG_MAP_RW, &error));
     hears(&w, "b +118r c");
+    hears(&of_bar, "b +18r c");
+    unwatch(&of_bar, "b -18r -15r -12x2r -50r -30x8r c");
     memory_region_set_readonly(&bar, false);
     memory_region_set_readonly(&shmem->mr, true);
     hears(&w, "b -118r -115r -112x2r -150r -130x8r +130x8 +150r +112x2 +115r +118 c b -118 -115r -112x2 +112x2r +115r +118r c");
@@ -84,11 +88,13 @@ int main(void)
     /* What is in a window is nobody's but its own container's. */
     ok(vhushmem_region_unmap(windowed, 0, page, &error));
     hears(&w, "");
+    ok(vhushmem_region_map(windowed, fd, 0, 3 * page, page, 0, &error));
     watch(&of_region, &windowed->mr);
+    hears(&of_region, "b +3r c");
     ok(vhushmem_region_map(windowed, fd, 0, 0, page, 0, &error));
     ok(vhushmem_region_unmap(windowed, 0, page, &error));
     hears(&w, "");
-    unwatch(&of_region, "b +0r c b -0r c");
+    unwatch(&of_region, "b +0r c b -0r c b -3r c");
     unwatch(&w, "b -150r -130x8 -0x2 c");
 
     MemoryRegion *all[] = {&other, &system, &bar, &ram, &rom, &hidden, &empty};

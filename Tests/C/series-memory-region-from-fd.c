@@ -62,6 +62,11 @@ int main(void)
     CHECK(memory_region_init_ram_from_fd(&ro, NULL, NULL, page, RAM_SHARED | RAM_READONLY, sealed, 0, &error));
     EQ(*(uint64_t *)memory_region_get_ram_ptr(&ro), pattern(3, 0));
     memory_region_unref(&ro);
+    sealed = memfd_of(page, 3);
+    CHECK(fcntl(sealed, F_ADD_SEALS, F_SEAL_WRITE) == 0);
+    CHECK(memory_region_init_ram_from_fd(&copy, NULL, "copy", page, 0, sealed, 0, &error)); /* a copy can be written */
+    *(volatile uint64_t *)memory_region_get_ram_ptr(&copy) = 7;
+    memory_region_unref(&copy);
 
     /* No other flags of QEMU's: RAM_PMEM, RAM_NORESERVE, RAM_PROTECTED, RAM_NAMED_FILE. */
     for (unsigned bit = 5; bit <= 9; bit++) {
