@@ -5,7 +5,7 @@ import ctypes
 import errno
 import os
 
-from _interop import Process, case, check, device, equal, need, run, socket_path
+from _interop import PATIENCE_S, Process, case, check, device, equal, need, run, socket_path
 from _qtest import SidMachine, VirtioDevice
 
 need("sid-qemu")
@@ -42,7 +42,7 @@ def last_words(sizes, name, more=""):
         before(sizes, name, more)
     except (AssertionError, OSError):
         ended = Process.all[-1]
-        ended.process.wait()
+        ended.process.wait(PATIENCE_S)
         return ended.text()
     raise AssertionError("QEMU starts")
 

@@ -16,7 +16,7 @@ import struct
 import subprocess
 import threading
 
-from _interop import F_PROTOCOL, ROOT, SCRATCH, VERSION_1, case, check, device, equal, need, run, socket_path
+from _interop import F_PROTOCOL, PATIENCE_S, ROOT, SCRATCH, VERSION_1, case, check, device, equal, need, run, socket_path
 from _qtest import SidMachine, VirtioDevice
 
 need("sid-qemu")
@@ -42,7 +42,7 @@ def names(told):
 
 
 def asked(sock, name, *words, environment=None):
-    """Starts a device before the back-end at a socket. Returns the QEMU, its log and its answer, which is None where it ended."""
+    """Starts a device before the back-end at a socket. Returns the QEMU and its answer, which is None where it ended."""
     flag = SCRATCH / f"{name}.asked"
     # vhost-user-test-device can't be asked, even so: it has no function that tells of its vhost device.
     qemu_device = "vhost-user-fs-pci,chardev=back,tag=interop"
@@ -53,7 +53,7 @@ def asked(sock, name, *words, environment=None):
     try:
         return machine, machine.qmp("x-query-virtio-status", path=path)
     except (AssertionError, OSError):
-        machine.process.wait()
+        machine.process.wait(PATIENCE_S)
         return machine, None
 
 
