@@ -48,8 +48,9 @@ G_BEGIN_DECLS
  *
  * @param queue  0 to num_rings - 1 (options of the back-end).
  * @returns the chain, owned by the caller (vhushmem_backend_push, _put_back or vhushmem_chain_free); NULL without an error: there is none
- *          now (nor while the front-end has taken the rings' memory away, or the chains that are held come to more than 1,048,576 pieces:
- *          KICKED tells when there may be one again); NULL with an error: EINVAL (the device has no such queue), ENOTCONN (the queue does
+ *          now (nor while the front-end has taken the rings' memory away, or the chains that are held come to more than 1,048,576 pieces,
+ *          nor when 65,536 descriptors of chains that can't be served were followed in this call: KICKED tells when there may be one
+ *          again); NULL with an error: EINVAL (the device has no such queue), ENOTCONN (the queue does
  *          not run), EPROTO (it is broken; when that was found just now, the event BROKEN came first), EFAULT.
  * Since: 0.1
  */

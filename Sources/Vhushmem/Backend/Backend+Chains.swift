@@ -28,7 +28,8 @@ extension Backend {
         do throws(VirtqueueFault) {
             let chain = try ring.pop()
             // Chains went back that the device has not seen, and knows nothing to tell of.
-            if ring.takeRefusals() { _ = try? notify(queue: index) }
+            if ring.refused.take() { _ = try? notify(queue: index) }
+            if chain == nil, ring.refused.areEnough { lookLater(at: queues[index]) }
             return chain
         } catch {
             throw broken(ring, error)
@@ -50,7 +51,11 @@ extension Backend {
         case .broken(let fault): throw fault.error(of: queue.index)
         }
         if chain.queue.log != nil { connection?.logCall?.signal() }
-        guard chain.queue.hasRoomAgain() else { return }
+        if chain.queue.hasRoomAgain() { lookLater(at: queue) }
+    }
+
+    /// The device is told by a later dispatch that it was kicked.
+    private func lookLater(at queue: BackendQueue) {
         look(at: queue)
         watch()
     }

@@ -14,6 +14,32 @@ struct VirtqueueFault: Error {
     }
 }
 
+/// Chains that were given back and that the device has not seen, since it can't be served with them.
+struct RefusedChains {
+    /// Descriptors of such chains that one `pop` follows, some milliseconds: a driver may put them in by the thousand, each as long as the
+    /// queue.
+    private static let most = 1 << 16
+
+    private var followed = 0
+    private var areAny = false
+
+    /// No more of them are looked at in this `pop`.
+    var areEnough: Bool { followed >= RefusedChains.most }
+
+    mutating func begin() { followed = 0 }
+
+    mutating func add(_ walk: DescriptorWalk) {
+        areAny = true
+        followed = followed &+ walk.followed
+    }
+
+    /// Whether there were any since this was last asked.
+    mutating func take() -> Bool {
+        defer { areAny = false }
+        return areAny
+    }
+}
+
 /// Follows a chain of descriptors (VIRTIO 1.2, 2.7.5). Every index, length and address is the driver's; nothing is read twice.
 struct DescriptorWalk {
     /// What a whole chain may come to: lengths are 32 bits in the used ring.
@@ -27,6 +53,8 @@ struct DescriptorWalk {
     private(set) var readableSegments = 0
     private(set) var readableSize: UInt64 = 0
     private(set) var writableSize: UInt64 = 0
+    /// Descriptors that were looked at.
+    private(set) var followed = 0
 
     /// Forgets what was found, and keeps its room.
     private mutating func begin() {
@@ -34,6 +62,7 @@ struct DescriptorWalk {
         readableSegments = 0
         readableSize = 0
         writableSize = 0
+        followed = 0
     }
 
     /// Collects the pieces of the chain that begins at `head`. `table` is the queue's own.
@@ -52,6 +81,7 @@ struct DescriptorWalk {
             }
             guard left > 0 else { throw VirtqueueFault("a chain of descriptors is longer than its table") }
             left = left &- 1
+            followed = followed &+ 1
             if descriptor.isIndirect {
                 guard mayBeIndirect else { throw VirtqueueFault("a descriptor is indirect where none may be") }
                 mayBeIndirect = false

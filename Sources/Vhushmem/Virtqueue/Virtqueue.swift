@@ -30,8 +30,7 @@ final class Virtqueue {
     private var rings: RingMemory?
     /// What broke it.
     private(set) var fault: VirtqueueFault?
-    /// A chain was given back that the device has not seen.
-    private var hasRefused = false
+    var refused = RefusedChains()
     /// The entry of the available ring that is taken next.
     private(set) var nextAvailable: UInt16
     private var nextUsed: UInt16
@@ -122,9 +121,10 @@ final class Virtqueue {
 // MARK: Taking chains
 
 extension Virtqueue {
-    /// The next chain; nil: there is none. Who catches a fault calls `breakDown`.
+    /// The next chain; nil: there is none, or enough that can't be served were given back for now. Who catches a fault calls `breakDown`.
     func pop() throws(VirtqueueFault) -> DescriptorChain? {
         if let fault { throw fault }
+        refused.begin()
         guard let rings = findRings() else { return nil }
         guard pieces.load(ordering: .relaxed) < Virtqueue.mostPieces else {
             misses.insert(.room)
@@ -140,6 +140,7 @@ extension Virtqueue {
             begun.removeLast()
             if let chain { return chain }
             giveBack(head, written: 0, rings)
+            if refused.areEnough { return nil }
         }
         return try popNew(rings)
     }
@@ -157,6 +158,7 @@ extension Virtqueue {
             if wantsKicks { askForKick(rings) }
             if let chain { return chain }
             giveBack(head, written: 0, rings)
+            if refused.areEnough { return nil }
             guard left > 0 else { throw VirtqueueFault("one chain after the other can't be served") }
             left = left &- 1
         }
@@ -172,18 +174,12 @@ extension Virtqueue {
             try walk.follow(from: head, in: rings.descriptorTable, memory: memory, takesIndirect: takesIndirect)
         } catch {
             guard error.isOfChain else { throw error }
-            hasRefused = true
+            refused.add(walk)
             return nil
         }
         setHeld(head, true)
         pieces.wrappingAdd(walk.segments.count, ordering: .relaxed)
         return DescriptorChain(walk, of: self, head: head, position: position, memory: memory)
-    }
-
-    /// Whether a chain was given back that the device has not seen, since this was last asked.
-    func takeRefusals() -> Bool {
-        defer { hasRefused = false }
-        return hasRefused
     }
 
     /// Whether the driver has put in something that was not taken. If not, it is asked to kick.
