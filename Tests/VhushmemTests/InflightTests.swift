@@ -13,7 +13,7 @@ import Testing
     init() throws {
         let memfd = try makeMemfd(pages: 1, first: 0)
         let range = try #require(ByteRange(start: 0, length: 256))
-        file = try SharedFile.map(range, of: memfd.fd, alarm: Alarm.make())
+        file = try SharedFile.map(range, of: memfd.fd, quota: SharedFile.makeQuota(), alarm: Alarm.make())
     }
 
     @Test func headsAreReducedToTheQueue() throws {
@@ -53,7 +53,7 @@ import Testing
     private let file: InflightFile
 
     init() throws {
-        file = try InflightFile.make(queues: 1, queueSize: 8, alarm: Alarm.make()).file
+        file = try InflightFile.make(queues: 1, queueSize: 8, quota: SharedFile.makeQuota(), alarm: Alarm.make()).file
     }
 
     private func ledger() throws -> InflightLedger {

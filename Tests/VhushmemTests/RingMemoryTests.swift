@@ -16,7 +16,8 @@ import Testing
         let file = try makeMemfd(pages: 1, first: 0)
         let told = MemoryTableRegion(
             guestAddress: RingMemoryTests.guest, length: pageSize, userAddress: RingMemoryTests.user, fileOffset: 0)
-        memory = try BackendMemory().adding(GuestRange.map(told, fd: file.fd, alarm: Alarm.make()))
+        memory = try BackendMemory().adding(
+            GuestRange.map(told, fd: file.fd, quota: SharedFile.makeQuota(), alarm: Alarm.make()))
         page = try #require(memory.host(at: RingMemoryTests.guest, length: pageSize, isWritten: true))
     }
 

@@ -17,7 +17,8 @@ import Testing
         let file = try makeMemfd(pages: 1, first: 0)
         let (guest, user) = (VirtqueueTests.guest, VirtqueueTests.user)
         let told = MemoryTableRegion(guestAddress: guest, length: pageSize, userAddress: user, fileOffset: 0)
-        let memory = try BackendMemory().adding(GuestRange.map(told, fd: file.fd, alarm: Alarm.make()))
+        let memory = try BackendMemory().adding(
+            GuestRange.map(told, fd: file.fd, quota: SharedFile.makeQuota(), alarm: Alarm.make()))
         page = try #require(memory.host(at: guest, length: pageSize, isWritten: true))
         page.initializeMemory(as: UInt8.self, repeating: 0, count: Int(pageSize))
         let addresses = VringAddresses(queue: 0, descriptors: user, used: user + 0x200, available: user + 0x100)

@@ -21,6 +21,9 @@
  * sense. One thing can't be checked: who gives guest memory may truncate the file behind it, and touching it then raises SIGBUS; with
  * the guard (guard.h) that ends the connection, and not the process.
  *
+ * What a front-end gives to be mapped (guest memory, the area of requests in flight, the log) takes at most 32 TiB of addresses: more is
+ * refused with ENOSPC. All front-ends of the process together, with the windows of its regions, take no more than 64 TiB: ENOMEM.
+ *
  * A request that is refused is logged with the reason (domain "vhushmem"): about guest memory as a warning, any other at the level debug.
  * One that can't be answered with a refusal ends the connection, and the message of DISCONNECT has the reason.
  *

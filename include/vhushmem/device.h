@@ -17,7 +17,8 @@ typedef struct vhushmem_device_options {
                                 keep no more than half of what it may have open (RLIMIT_NOFILE) */
     uint64_t
         max_address_space; /**< bytes of addresses that the windows of all regions take; 0: 8 TiB. All devices of the process
-                                     together take no more than 64 TiB, which is half of what there is */
+                                     together, with what front-ends give to its back-ends, take no more than 64 TiB, which is half
+                                     of what there is */
 } vhushmem_device_options;
 
 /**

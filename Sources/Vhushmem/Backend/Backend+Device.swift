@@ -90,12 +90,13 @@ extension Backend {
         var descriptor: SharedDescriptor?
         if area.queues > 0, Int(area.queues) <= queues.count, UInt64(area.queueSize).isPowerOfTwo {
             do throws(Errno) {
-                let made = try InflightFile.make(queues: area.queues, queueSize: area.queueSize, alarm: connection.useAlarm())
+                let made = try InflightFile.make(
+                    queues: area.queues, queueSize: area.queueSize, quota: given, alarm: connection.useAlarm())
                 connection.inflight = made.file
                 area = made.file.area
                 descriptor = made.fd
             } catch {
-                Log.warning("no area for requests in flight: \(Errno.text(error.code)) (errno \(error.code))")
+                Log.warning("no area for requests in flight: \(SharedFile.reason(error, given)) (errno \(error.code))")
             }
         }
         var bytes = [UInt8](repeating: 0, count: InflightArea.size)
@@ -108,13 +109,13 @@ extension Backend {
         guard let area = InflightArea(payload) else { return .malformed }
         do throws(Errno) {
             connection.inflight = try InflightFile.map(
-                area, fd: connection.main.firstDescriptor ?? -1, alarm: connection.useAlarm())
+                area, fd: connection.main.firstDescriptor ?? -1, quota: given, alarm: connection.useAlarm())
             return .done
         } catch {
             return .refused(
                 error.code,
                 "an area of \(hex(area.length)) bytes at \(hex(area.fileOffset)), for \(area.queues) queues of"
-                    + " \(area.queueSize) entries: \(Errno.text(error.code))")
+                    + " \(area.queueSize) entries: \(SharedFile.reason(error, given))")
         }
     }
 

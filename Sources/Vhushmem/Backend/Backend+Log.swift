@@ -10,13 +10,13 @@ extension Backend {
         guard let area = LogArea(payload) else { return .malformed }
         do throws(Errno) {
             connection.log = try WriteLog.map(
-                area, fd: connection.main.firstDescriptor ?? -1, alarm: connection.useAlarm())
+                area, fd: connection.main.firstDescriptor ?? -1, quota: given, alarm: connection.useAlarm())
             logChanged(connection)
             return .value(0)
         } catch {
             return .refused(
                 error.code,
-                "a log of \(hex(area.length)) bytes at \(hex(area.fileOffset)) of its file: \(Errno.text(error.code))")
+                "a log of \(hex(area.length)) bytes at \(hex(area.fileOffset)) of its file: \(SharedFile.reason(error, given))")
         }
     }
 

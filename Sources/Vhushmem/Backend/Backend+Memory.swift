@@ -45,11 +45,12 @@ extension Backend {
         do throws(Errno) {
             return try GuestRange.map(
                 region, fd: fd ?? -1, mayBeReadOnly: connection.hasMappedReadOnly, mayBeShared: connection.hasMapped,
-                alarm: connection.useAlarm())
+                quota: given, alarm: connection.useAlarm())
         } catch {
             throw ShmemError(
                 error.code,
-                "cannot map \(region.sentence.text), at \(hex(region.fileOffset)) of their file: \(Errno.text(error.code))")
+                "cannot map \(region.sentence.text), at \(hex(region.fileOffset)) of their file: \(SharedFile.reason(error, given))"
+            )
         }
     }
 

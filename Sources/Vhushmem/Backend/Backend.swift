@@ -38,6 +38,8 @@ public final class Backend: Pollable {
     var loops = SessionLoops()
     /// What front-ends have sent and is to be closed.
     let closes = CloseAccount()
+    /// What they have given is mapped as long as anything needs it: a chain may outlive its connection.
+    let given = SharedFile.makeQuota()
 
     /// Whether there is a front-end.
     enum Phase {

@@ -168,7 +168,8 @@ extension ShmemError.Reason {
             return "as many descriptors are kept as may be, \(limit) (max_kept_fds, RLIMIT_NOFILE)"
         case .addressSpace(let limit):
             return "the device's windows may take \(hex(limit)) bytes of addresses (max_address_space)"
-        case .allAddressSpace(let limit): return "all windows together may take \(hex(limit)) bytes of addresses"
+        case .allAddressSpace(let limit):
+            return "all windows, and what front-ends give, may take \(hex(limit)) bytes of addresses"
         case .kernelBudget: return "the kernel grants this process no more separate mappings (vm.max_map_count)"
         case .processBudget(let limit):
             return "the process has used up its budget of \(limit) separate mappings (vm.max_map_count)"

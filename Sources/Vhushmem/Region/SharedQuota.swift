@@ -64,15 +64,20 @@ final class KeptFile {
     }
 }
 
-/// Addresses that windows take.
+/// Addresses that windows take, and what front-ends give.
 enum AddressSpace {
     private static let all = Atomic<UInt64>(0)
     /// Half of what a process has: addresses of 47 bits.
     private static let most: UInt64 = 1 << 46
 
-    /// Throws ENOSPC (the device's quota), ENOMEM (all windows together would take more than half).
+    /// nil: it was taken.
+    static func take(_ size: UInt64, of quota: SharedQuota) -> SharedQuota.Shortage? {
+        quota.take(size, all, most: most)
+    }
+
+    /// Throws ENOSPC (the device's quota), ENOMEM (all together would take more than half).
     static func take(_ size: UInt64, of quota: SharedQuota, for subject: ShmemError.Subject) throws(ShmemError) {
-        switch quota.take(size, all, most: most) {
+        switch take(size, of: quota) {
         case nil: return
         case .device(let limit): throw ShmemError(ENOSPC, subject, .addressSpace(limit: limit))
         case .process(let limit): throw ShmemError(ENOMEM, subject, .allAddressSpace(limit: limit))

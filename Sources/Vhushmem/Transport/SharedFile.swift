@@ -10,10 +10,18 @@ final class SharedFile {
     private let mapping: UnsafeMutableRawPointer
     private let mappedLength: Int
     private let guarded: GuardedRange
+    /// Has the addresses back in the end.
+    private let quota: SharedQuota
     /// A write would raise SIGSEGV.
     let isReadOnly: Bool
 
-    private init(_ mapping: UnsafeMutableRawPointer, length: Int, lead: Int, isReadOnly: Bool, alarm: Alarm) {
+    /// What all that one front-end gives may take: of guest RAM no host has more.
+    static func makeQuota() -> SharedQuota { SharedQuota(limit: 1 << 45) }
+
+    private init(
+        _ mapping: UnsafeMutableRawPointer, length: Int, lead: Int, isReadOnly: Bool, quota: SharedQuota, alarm: Alarm
+    ) {
+        self.quota = quota
         self.mapping = mapping
         mappedLength = length
         self.isReadOnly = isReadOnly
@@ -25,13 +33,16 @@ final class SharedFile {
         guarded.end()
         // SAFETY: nobody has an address in it any more; who may have one holds the object.
         try? MemoryCalls.unmap(mapping, mappedLength)
+        AddressSpace.give(UInt64(clamping: mappedLength), of: quota)
     }
 
     /// `isGuestMemory`: it need not be a regular file, memory is not set aside for all of it, and none of it is in a core dump. Its last page
     /// may be one that the file fills in part: shared memory has such. `mayBeReadOnly`: what can't be mapped to be written is mapped to be
-    /// read. Throws EINVAL (no regular file), EOVERFLOW (it goes beyond the end of the file), and what mmap does.
+    /// read. Throws EINVAL (no regular file), EOVERFLOW (it goes beyond the end of the file), ENOSPC (the quota is used up), ENOMEM (all
+    /// addresses that this process grants are), and what mmap does.
     static func map(
-        _ range: ByteRange, of fd: Int32, isGuestMemory: Bool = false, mayBeReadOnly: Bool = false, alarm: Alarm
+        _ range: ByteRange, of fd: Int32, isGuestMemory: Bool = false, mayBeReadOnly: Bool = false, quota: SharedQuota,
+        alarm: Alarm
     ) throws(Errno) -> SharedFile {
         let status = try FileStatus(of: fd)
         guard status.isRegular || isGuestMemory else { throw Errno(EINVAL) }
@@ -48,20 +59,43 @@ final class SharedFile {
         guard let whole = ByteRange(start: begin, length: range.end &- begin)?.roundedUp(to: page),
             let offset = Int(exactly: begin), let length = Int(exactly: whole.length), Int(exactly: whole.end) != nil
         else { throw Errno(EOVERFLOW) }
+        // A sparse file costs whoever gives it nothing, and without addresses this process can't go on.
+        switch AddressSpace.take(whole.length, of: quota) {
+        case nil: break
+        case .device: throw Errno(ENOSPC)
+        case .process: throw Errno(ENOMEM)
+        }
         let flags = MAP_SHARED | (isGuestMemory ? MAP_NORESERVE : 0)
-        let mapping: UnsafeMutableRawPointer
-        var isReadOnly = false
         do throws(Errno) {
-            mapping = try MemoryCalls.map(
-                nil, length, protection: PROT_READ | PROT_WRITE, flags: flags, fd: fd, offset: offset)
+            let (mapping, isReadOnly) = try map(length, flags, fd, offset, mayBeReadOnly: mayBeReadOnly)
+            if isGuestMemory { try? MemoryCalls.advise(mapping, length, MADV_DONTDUMP) }
+            return SharedFile(
+                mapping, length: length, lead: Int(clamping: range.start &- begin), isReadOnly: isReadOnly, quota: quota,
+                alarm: alarm)
+        } catch {
+            AddressSpace.give(whole.length, of: quota)
+            throw error
+        }
+    }
+
+    private static func map(
+        _ length: Int, _ flags: Int32, _ fd: Int32, _ offset: Int, mayBeReadOnly: Bool
+    ) throws(Errno) -> (UnsafeMutableRawPointer, isReadOnly: Bool) {
+        do throws(Errno) {
+            return (
+                try MemoryCalls.map(nil, length, protection: PROT_READ | PROT_WRITE, flags: flags, fd: fd, offset: offset),
+                false
+            )
         } catch {
             // It is open for reading alone, or sealed.
             guard mayBeReadOnly, error.code == EACCES || error.code == EPERM else { throw error }
-            mapping = try MemoryCalls.map(nil, length, protection: PROT_READ, flags: flags, fd: fd, offset: offset)
-            isReadOnly = true
+            return (try MemoryCalls.map(nil, length, protection: PROT_READ, flags: flags, fd: fd, offset: offset), true)
         }
-        if isGuestMemory { try? MemoryCalls.advise(mapping, length, MADV_DONTDUMP) }
-        return SharedFile(
-            mapping, length: length, lead: Int(clamping: range.start &- begin), isReadOnly: isReadOnly, alarm: alarm)
+    }
+
+    /// What an error of `map` means.
+    static func reason(_ error: Errno, _ quota: SharedQuota) -> String {
+        guard error.code == ENOSPC else { return Errno.text(error.code) }
+        return "all that a front-end gives may take \(hex(quota.limit)) bytes of addresses"
     }
 }

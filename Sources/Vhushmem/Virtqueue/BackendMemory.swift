@@ -22,14 +22,16 @@ final class GuestRange {
     /// `mayBeReadOnly`: it is taken also where it can't be written. Throws EINVAL (no bytes, or a range that wraps around), EOVERFLOW (it goes
     /// beyond the end of the file), and what mmap does.
     static func map(
-        _ told: MemoryTableRegion, fd: Int32, mayBeReadOnly: Bool = false, mayBeShared: Bool = false, alarm: Alarm
+        _ told: MemoryTableRegion, fd: Int32, mayBeReadOnly: Bool = false, mayBeShared: Bool = false, quota: SharedQuota,
+        alarm: Alarm
     ) throws(Errno) -> GuestRange {
         guard told.length > 0, ByteRange(start: told.guestAddress, length: told.length) != nil,
             ByteRange(start: told.userAddress, length: told.length) != nil,
             let range = ByteRange(start: told.fileOffset, length: told.length)
         else { throw Errno(EINVAL) }
         return GuestRange(
-            told, try SharedFile.map(range, of: fd, isGuestMemory: true, mayBeReadOnly: mayBeReadOnly, alarm: alarm),
+            told,
+            try SharedFile.map(range, of: fd, isGuestMemory: true, mayBeReadOnly: mayBeReadOnly, quota: quota, alarm: alarm),
             mayBeShared: mayBeShared)
     }
 

@@ -14,7 +14,7 @@ final class InflightFile {
     }
 
     /// A new one, of zeros, and the descriptor to hand out.
-    static func make(queues: UInt16, queueSize: UInt16, alarm: Alarm) throws(Errno) -> (
+    static func make(queues: UInt16, queueSize: UInt16, quota: SharedQuota, alarm: Alarm) throws(Errno) -> (
         file: InflightFile, fd: SharedDescriptor
     ) {
         let length = Int(queues) &* InflightMemory.size(entries: queueSize)
@@ -23,16 +23,16 @@ final class InflightFile {
         // The front-end has it too, and could take the ground from under this process.
         _ = try systemCall(.fcntl) { vhu_fcntl_add_seals(fd.fd, vhu_seal_size) }
         let area = InflightArea(length: UInt64(clamping: length), queues: queues, queueSize: queueSize)
-        return (try map(area, fd: fd.fd, alarm: alarm), fd)
+        return (try map(area, fd: fd.fd, quota: quota, alarm: alarm), fd)
     }
 
     /// Throws EINVAL (the area is none that could have been made here), EOVERFLOW (it is not inside the file), and what mmap does.
-    static func map(_ area: InflightArea, fd: Int32, alarm: Alarm) throws(Errno) -> InflightFile {
+    static func map(_ area: InflightArea, fd: Int32, quota: SharedQuota, alarm: Alarm) throws(Errno) -> InflightFile {
         let needed = UInt64(Int(area.queues) &* InflightMemory.size(entries: area.queueSize))
         guard area.queues > 0, area.queueSize > 0, area.length >= needed, area.fileOffset & 7 == 0,
             let range = ByteRange(start: area.fileOffset, length: area.length)
         else { throw Errno(EINVAL) }
-        return InflightFile(area, try SharedFile.map(range, of: fd, alarm: alarm))
+        return InflightFile(area, try SharedFile.map(range, of: fd, quota: quota, alarm: alarm))
     }
 
     /// Nothing is begun in any queue, and nothing is known of one.

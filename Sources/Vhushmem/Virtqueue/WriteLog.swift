@@ -15,9 +15,9 @@ struct WriteLog {
     }
 
     /// Throws EINVAL (no bytes, no file, or a range that wraps around), EOVERFLOW (it is not inside the file), and what mmap does.
-    static func map(_ told: LogArea, fd: Int32, alarm: Alarm) throws(Errno) -> WriteLog {
+    static func map(_ told: LogArea, fd: Int32, quota: SharedQuota, alarm: Alarm) throws(Errno) -> WriteLog {
         guard told.length > 0, let range = ByteRange(start: told.fileOffset, length: told.length) else { throw Errno(EINVAL) }
-        return WriteLog(LogMemory(try SharedFile.map(range, of: fd, alarm: alarm), length: told.length))
+        return WriteLog(LogMemory(try SharedFile.map(range, of: fd, quota: quota, alarm: alarm), length: told.length))
     }
 
     /// Bytes of guest memory were written. What the log has no bits for is not noted: it is the front-end's to say how long it is.
