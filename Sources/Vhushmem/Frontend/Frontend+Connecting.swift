@@ -100,7 +100,7 @@ extension Frontend {
                     "the back-end came back without the virtio features \(hex(setup.features & ~features)), which are in use")
             }
             for index in setup.queues.indices where setup.queues[index].isUsed { try resume(index) }
-            tell(try startSteps()) { [self] in finishRestoring(connection) }
+            tell(startSteps()) { [self] in finishRestoring(connection) }
         } catch {
             end(error)
         }

@@ -92,6 +92,9 @@ extension Frontend {
             FrontendSequence(setup.run == .started ? steps : []).run(on: self) { [self] error in
                 setup.memory.isBeingTold = false
                 if error != nil, !isKept(change) { setup.memory.wanted = before }
+                let next = setup.memory.whenTold
+                setup.memory.whenTold = nil
+                next?()
                 completion(error)
             }
         } catch {
@@ -105,6 +108,22 @@ extension Frontend {
         guard isAway else { return false }
         if case .share = change { return false }
         return true
+    }
+
+    /// What a device that starts is told. A change may be under way from before it was stopped or reset: it ends first, or its messages would
+    /// be sent twice.
+    func startMemorySteps() -> [FrontendSequence.Step] {
+        [
+            FrontendSequence.Step { frontend, done in
+                guard frontend.setup.memory.isBeingTold else { return .nothing }
+                frontend.setup.memory.whenTold = { done(nil) }
+                return .later
+            },
+            FrontendSequence.Step { frontend, _ throws(ShmemError) in
+                if !frontend.protocolFeatures.contains(.configureMemSlots) { frontend.setup.memory.told = [] }
+                return .steps(try frontend.memorySteps() + frontend.shareSteps())
+            },
+        ]
     }
 
     /// The messages that say what the back-end does not know yet.

@@ -69,7 +69,9 @@ extension Frontend {
         setup.features = features
         setup.queues = queues
         do throws(ShmemError) {
-            let steps = try startSteps()
+            // Whether it fits is found out at once.
+            _ = try memorySteps()
+            let steps = startSteps()
             return FrontendSequence(
                 steps + [
                     FrontendSequence.act { frontend in
@@ -97,7 +99,7 @@ extension Frontend {
     }
 
     /// Everything that a back-end must be told to run, after the handshake.
-    func startSteps() throws(ShmemError) -> [FrontendSequence.Step] {
+    func startSteps() -> [FrontendSequence.Step] {
         let hasProtocolFeatures = features & ProtocolFeatures.virtioFeature != 0
         let hasStatus = protocolFeatures.contains(.status)
         var steps: [FrontendSequence.Step] = [
@@ -114,8 +116,7 @@ extension Frontend {
                 })
         }
         if let inflight = setup.inflight { steps.append(FrontendSequence.ask(.setInflight(inflight))) }
-        if !protocolFeatures.contains(.configureMemSlots) { setup.memory.told = [] }
-        steps += try memorySteps() + shareSteps()
+        steps += startMemorySteps()
         // The kick goes last: a back-end that comes back serves what waits as soon as it has that, and needs the call for it.
         for (index, queue) in setup.queues.enumerated() {
             guard let kick = queue.kick else { continue }

@@ -164,7 +164,7 @@ extension Frontend {
         for _ in 0..<setup.shares.waitingCount {
             steps.append(
                 FrontendSequence.Step { frontend, done throws(ShmemError) in
-                    frontend.nextShare(done).map { (.addMemReg, $0) }
+                    frontend.nextShare(done).map { .call(.addMemReg, $0) } ?? .nothing
                 })
         }
         return steps

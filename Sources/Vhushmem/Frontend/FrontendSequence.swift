@@ -5,12 +5,20 @@ import CLinux
 /// Questions that are asked one after the other on one connection; the first one that fails ends the sequence. The handshake is one,
 /// as are the start and the stop of a device.
 final class FrontendSequence {
-    /// A step makes the request that is to be sent, which calls `done` in the end; nil: there is nothing to ask.
     struct Step {
-        let make:
-            (Frontend, _ done: @escaping (ShmemError?) -> Void) throws(ShmemError) -> (
-                request: FrontendRequest, call: FrontendCall
-            )?
+        let take: (Frontend, _ done: @escaping (ShmemError?) -> Void) throws(ShmemError) -> Taken
+    }
+
+    /// What becomes of a step when its turn comes.
+    enum Taken {
+        /// There is nothing to ask.
+        case nothing
+        /// The request that is to be sent, which calls `done` in the end.
+        case call(FrontendRequest, FrontendCall)
+        /// Somebody else calls `done` in the end.
+        case later
+        /// These are taken in its place.
+        case steps([Step])
     }
 
     private var steps: [Step]
@@ -49,14 +57,14 @@ final class FrontendSequence {
         _ use: @escaping (Answer) -> ShmemError? = { _ in nil }
     ) -> Step {
         Step { frontend, done throws(ShmemError) in
-            guard let question = try question(frontend) else { return nil }
+            guard let question = try question(frontend) else { return .nothing }
             let call = question.call { result in
                 switch result {
                 case .success(let answer): done(use(answer))
                 case .failure(let error): done(error)
                 }
             }
-            return (question.request, call)
+            return .call(question.request, call)
         }
     }
 
@@ -64,7 +72,7 @@ final class FrontendSequence {
     static func act(_ body: @escaping (Frontend) -> Void) -> Step {
         Step { frontend, _ in
             body(frontend)
-            return nil
+            return .nothing
         }
     }
 
@@ -98,12 +106,19 @@ final class FrontendSequence {
     }
 
     private func take(_ step: Step, on frontend: Frontend) throws(ShmemError) {
-        let asked = try step.make(frontend) { error in
+        let taken = try step.take(frontend) { error in
             if let error { self.finish(error) } else { self.proceed(on: frontend) }
         }
-        guard let (request, call) = asked else { return proceed(on: frontend) }
-        try frontend.requireAgreement(to: request)
-        try frontend.submit(call)
+        switch taken {
+        case .nothing: proceed(on: frontend)
+        case .call(let request, let call):
+            try frontend.requireAgreement(to: request)
+            try frontend.submit(call)
+        case .later: break
+        case .steps(let more):
+            steps = more + steps
+            proceed(on: frontend)
+        }
     }
 
     private func finish(_ error: ShmemError?) {

@@ -98,6 +98,8 @@ struct MemoryTableState {
     var told: [GuestMemory] = []
     /// The messages of a change are under way.
     var isBeingTold = false
+    /// Called when they were answered: a start waits for that.
+    var whenTold: (() -> Void)?
 
     /// What has to be said so that the back-end knows what it is to know. `slots`: nil, regions can't be added one by one.
     func questions(slots: UInt64?) throws(ShmemError) -> [MemoryQuestion] {
