@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef VHUSHMEM_VIRTIOFS_REQUEST_H
+#define VHUSHMEM_VIRTIOFS_REQUEST_H
+
+/*
+ * One FUSE request. Its bytes are copied out of the guest's memory once, and only the copy is looked at. The table in request.c says of
+ * each operation what a request must have at least and how much room its answer takes; both are checked before anything is done.
+ */
+
+#include <limits.h>
+
+#include <vhushmem/virtqueue.h>
+
+#include "fs.h"
+
+/* What an operation returns if it is not the size of its answer's body or a negative errno. */
+enum {
+    REQUEST_HELD = INT_MIN /**< the answer comes later; the chain is kept by whoever gives it */
+
+};
+
+/* What is copied of a request. Only WRITE may be longer, and its data is not copied. */
+#define REQUEST_MAX (128u << 10)
+/* The largest body of an answer but for READ's. */
+#define ANSWER_MAX (64u << 10)
+
+struct window;
+
+struct request {
+    struct fs *fs;
+    struct window *window; /**< NULL: there is none */
+    vhushmem_chain *chain;
+    unsigned queue;
+    struct fuse_in_header header;
+    struct inode *inode;     /**< that the header names */
+    const uint8_t *in;       /**< what follows the header: a copy */
+    size_t in_size;
+    uint64_t data_size;      /**< what follows the header in the guest's memory */
+    uint8_t *out;            /**< where the answer's body is made; ANSWER_MAX bytes, zeros at first up to what the table says */
+    size_t room;             /**< for the body of the answer, in the guest's memory */
+    bool is_written;         /**< the body is in the guest's memory already */
+    const char *name, *name2; /**< the names that the table says it has: checked, unless they are targets or attributes */
+};
+
+/** Takes a chain and carries its request out. On return the chain was given back, or is held by the window. */
+void request_serve(struct fs *fs, struct window *window, vhushmem_backend *backend, unsigned queue, vhushmem_chain *chain);
+
+/** Answers with an errno, or 0 and no body, and gives the chain back. */
+void request_answer(vhushmem_backend *backend, vhushmem_chain *chain, uint64_t unique, int result);
+
+/**
+ * Pieces of a chain from an offset on.
+ *
+ * @param out   receives at most `most` pieces, of at most `len` bytes together.
+ * @returns how many there are.
+ */
+size_t chain_pieces(const struct iovec *pieces, size_t count, uint64_t offset, uint64_t len, struct iovec *out, size_t most);
+
+/* ---- operations, by file ---- */
+
+/* op-inode.c */
+int op_lookup(struct request *r);
+int op_forget(struct request *r);
+int op_batch_forget(struct request *r);
+int op_getattr(struct request *r);
+int op_setattr(struct request *r);
+int op_statx(struct request *r);
+int op_access(struct request *r);
+int op_readlink(struct request *r);
+int op_statfs(struct request *r);
+
+/* op-names.c */
+int op_symlink(struct request *r);
+int op_mknod(struct request *r);
+int op_mkdir(struct request *r);
+int op_unlink(struct request *r);
+int op_rmdir(struct request *r);
+int op_rename(struct request *r);
+int op_rename2(struct request *r);
+int op_link(struct request *r);
+
+/* op-files.c */
+int op_open(struct request *r);
+int op_create(struct request *r);
+int op_release(struct request *r);
+int op_flush(struct request *r);
+int op_fsync(struct request *r);
+int op_lseek(struct request *r);
+int op_fallocate(struct request *r);
+int op_copy_file_range(struct request *r);
+int op_syncfs(struct request *r);
+
+/* op-data.c */
+int op_read(struct request *r);
+int op_write(struct request *r);
+
+/* op-directories.c */
+int op_opendir(struct request *r);
+int op_readdir(struct request *r);
+int op_readdirplus(struct request *r);
+int op_releasedir(struct request *r);
+int op_fsyncdir(struct request *r);
+
+/* op-xattrs.c */
+int op_setxattr(struct request *r);
+int op_getxattr(struct request *r);
+int op_listxattr(struct request *r);
+int op_removexattr(struct request *r);
+
+/* op-session.c */
+int op_init(struct request *r);
+int op_destroy(struct request *r);
+
+#endif
