@@ -60,7 +60,8 @@ def asan():
     }
     kind = sanitized("asan")
     jobs = suites.c_tests(kind, group="asan", environment=environment, time_limit=600)
-    return jobs + suites.hostile(kind, environment) + suites.python_tests(kind, "probe", environment, group="asan")
+    jobs += suites.hostile(kind, environment) + suites.virtiofs(kind, environment, "asan")
+    return jobs + suites.python_tests(kind, "probe", environment, group="asan")
 
 
 def tsan():
@@ -121,6 +122,7 @@ GROUPS = {
     "json": Entry("the library's JSON", lambda: suites.python_tests(RELEASE, "json"), "release"),
     "kvm": Entry("C tests with a guest", lambda: suites.c_tests(RELEASE, "kvm"), "release"),
     "hostile": Entry("hostile back-ends", suites.hostile, "release"),
+    "virtiofs": Entry("vhushmem-virtiofs", suites.virtiofs, "release"),
     "abi": Entry("what is installed", abi, "release"),
     "demo": Entry("demo", demo, "release"),
     "valgrind": Entry("C tests under valgrind", valgrind, "release"),

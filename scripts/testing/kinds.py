@@ -36,6 +36,7 @@ class Kind:
         return {
             "VHUSHMEM_PEERS": str(self.programs / "peers"),
             "VHUSHMEM_PROBE": str(self.stage / "bin" / "vhushmem-probe"),
+            "VHUSHMEM_VIRTIOFS": str(self.stage / "bin" / "vhushmem-virtiofs"),
             "VHUSHMEM_STAGE": str(self.stage),
             "VHUSHMEM_LIBRARY": str(self.stage / "lib" / "libvhushmem.so"),
             "VHUSHMEM_SOURCE": str(ROOT),

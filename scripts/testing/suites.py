@@ -78,7 +78,7 @@ def results_of(name, status, log):
 
 
 def hostile_program(kind, source, environment):
-    name = f"hostile/{source.stem}"
+    name = f"{source.parent.name}/{source.stem}"
     log = kind.build(source)
     if log is not None:
         return [Result(FAIL, name, detail="does not build", log=log)]
@@ -87,6 +87,12 @@ def hostile_program(kind, source, environment):
     return results_of(source.stem, status, log)
 
 
-def hostile(kind=RELEASE, environment=None):
-    programs = [functools.partial(hostile_program, kind, source, environment or {}) for source in c_tests_of("hostile")]
+def hostile(kind=RELEASE, environment=None, folder="hostile"):
+    programs = [functools.partial(hostile_program, kind, source, environment or {}) for source in c_tests_of(folder)]
     return [kind.build_peers, *programs]
+
+
+def virtiofs(kind=RELEASE, environment=None, group=""):
+    """The device program: its tests, and guests that are hostile."""
+    tests = c_tests(kind, "virtiofs", environment=environment, group=group)
+    return [*tests, *hostile(kind, environment, "virtiofs-hostile")]

@@ -50,7 +50,7 @@ static const int allowed[] = {
 #endif
     /* the shared directory */
     SYS_openat2, SYS_openat, SYS_preadv, SYS_pwritev2, SYS_pwritev, SYS_lseek, SYS_fallocate, SYS_copy_file_range, SYS_fsync,
-    SYS_fdatasync, SYS_syncfs, SYS_getdents64, SYS_mkdirat, SYS_mknodat, SYS_symlinkat, SYS_linkat, SYS_renameat2, SYS_fchmodat,
+    SYS_fdatasync, SYS_syncfs, SYS_getdents64, SYS_mkdirat, SYS_mknodat, SYS_symlinkat, SYS_linkat, SYS_renameat2, SYS_renameat, SYS_fchmodat,
     SYS_fchownat, SYS_utimensat, SYS_getxattr, SYS_setxattr, SYS_listxattr, SYS_removexattr, SYS_name_to_handle_at,
     SYS_open_by_handle_at, SYS_setfsuid, SYS_setfsgid, SYS_capset, SYS_dup, SYS_dup3,
     /* the C library */

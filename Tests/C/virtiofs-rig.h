@@ -1,0 +1,451 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef VHUSHMEM_TESTS_VIRTIOFS_RIG_H
+#define VHUSHMEM_TESTS_VIRTIOFS_RIG_H
+
+/*
+ * vhushmem-virtiofs in a process of its own, a front-end of ours, and a test that is the guest's kernel: it speaks FUSE over the queues, byte
+ * by byte if it likes. The shared directory is <base>/shared; beside it lies a file that no guest may reach.
+ */
+
+#include "harness.h"
+
+#include <sys/eventfd.h>
+#include <sys/statvfs.h>
+#include <sys/xattr.h>
+
+#include <linux/fuse.h>
+
+#define GUEST_RAM UINT64_C(0x100000)
+#define GUEST_RAM_SIZE (8u << 20)
+#define RING_SIZE 64
+#define RING_BYTES 0x4000
+#define MOST_QUEUES 4
+#define REQUEST_AT 0x40000  /* where ask() puts requests */
+#define ANSWER_AT 0x240000 /* and answers */
+#define WINDOW_SIZE (UINT64_C(16) << 20)
+#define CHUNK (UINT64_C(2) << 20)
+#define SECRET "what no guest may read"
+
+enum { NEXT = 1, WRITE = 2, INDIRECT = 4 };
+
+typedef struct descriptor {
+    uint64_t addr;
+    uint32_t len;
+    uint16_t flags, next;
+} descriptor;
+
+typedef struct ring {
+    int kick, call;
+    uint16_t asked, taken;
+} ring;
+
+typedef struct vfs {
+    char *base, *shared, *socket;
+    pid_t pid, child; /* of the device; the process that serves */
+    vhushmem_frontend *frontend;
+    vhushmem_region *region;
+    uint8_t *ram;
+    int ram_fd;
+    unsigned queues;
+    ring rings[MOST_QUEUES];
+    uint64_t unique;
+    struct fuse_init_out init;
+    /* Of the last answer. */
+    struct fuse_out_header head;
+    uint8_t *body;
+    uint32_t written;
+} vfs;
+
+/* ---- the device ---- */
+
+/* The child of the device's first process, when it has one. */
+static inline pid_t child_of(pid_t parent)
+{
+    char path[64];
+    int child = 0;
+    snprintf(path, sizeof(path), "/proc/%d/task/%d/children", parent, parent);
+    FILE *file = fopen(path, "re");
+    if (file != NULL) {
+        if (fscanf(file, "%d", &child) != 1) {
+            child = 0;
+        }
+        fclose(file);
+    }
+    return child;
+}
+
+static inline const char *program_path(void)
+{
+    const char *path = getenv("VHUSHMEM_VIRTIOFS");
+    CHECK(path != NULL);
+    return path;
+}
+
+/* A file of the host's, below the rig's folder. Good until eight more were asked for. */
+static inline const char *host_path(const vfs *v, const char *name)
+{
+    static char paths[8][512];
+    static unsigned next;
+    char *path = paths[next++ % 8];
+    snprintf(path, 512, "%s/%s", v->shared, name);
+    return path;
+}
+
+static inline void host_write(const char *path, const void *bytes, size_t size)
+{
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+    CHECK(fd >= 0 && write(fd, bytes, size) == (ssize_t)size);
+    close(fd);
+}
+
+static inline bool host_is(const char *path, const void *bytes, size_t size)
+{
+    char *seen = NULL;
+    gsize length = 0;
+    bool is = g_file_get_contents(path, &seen, &length, NULL) && length == size && memcmp(seen, bytes, size) == 0;
+    g_free(seen);
+    return is;
+}
+
+/* Starts it with these options besides; NULL ends them. */
+static inline void vfs_start(vfs *v, const char *const *options)
+{
+    const char *arguments[24] = {program_path(), "--socket-path", v->socket, "--shared-dir", v->shared};
+    int n = 5;
+    for (; options != NULL && *options != NULL; options++) {
+        arguments[n++] = *options;
+    }
+    v->pid = fork();
+    CHECK(v->pid >= 0);
+    if (v->pid == 0) {
+        execv(arguments[0], (char *const *)arguments);
+        _exit(127);
+    }
+    STEP_UNTIL(access(v->socket, F_OK) == 0, usleep(1000); CHECK(waitpid(v->pid, NULL, WNOHANG) == 0));
+    v->child = child_of(v->pid);
+}
+
+static inline void vfs_folders(vfs *v)
+{
+    memset(v, 0, sizeof(*v));
+    v->base = new_directory();
+    v->shared = g_strdup_printf("%s/shared", v->base);
+    v->socket = g_strdup_printf("%s/s", v->base);
+    CHECK(mkdir(v->shared, 0755) == 0);
+    char *secret = g_strdup_printf("%s/secret", v->base);
+    host_write(secret, SECRET, strlen(SECRET));
+    g_free(secret);
+}
+
+/* ---- the front-end ---- */
+
+static inline void vfs_pump(vfs *v) { vhushmem_frontend_dispatch(v->frontend); }
+
+static inline void vfs_connect_with(vfs *v, const vhushmem_frontend_options *options)
+{
+    v->frontend = some(vhushmem_frontend_new(v->socket, options, &error));
+    ok(vhushmem_frontend_connect(v->frontend, PATIENCE_MS, &error));
+    v->region = vhushmem_device_find_region(vhushmem_frontend_device(v->frontend), 0);
+}
+
+static inline vhushmem_region_options dax_options(void)
+{
+    vhushmem_region_options region = {.struct_size = sizeof(region)};
+    ok(vhushmem_region_options_for_dax(&region));
+    return region;
+}
+
+static inline void vfs_connect(vfs *v)
+{
+    vhushmem_region_options region = dax_options();
+    vhushmem_frontend_options options = {.struct_size = sizeof(options), .num_queues = v->queues, .region = &region};
+    vfs_connect_with(v, &options);
+}
+
+static inline void vfs_memory(vfs *v)
+{
+    v->ram_fd = memfd_create("ram", MFD_CLOEXEC);
+    CHECK(v->ram_fd >= 0 && ftruncate(v->ram_fd, GUEST_RAM_SIZE) == 0);
+    v->ram = mmap(NULL, GUEST_RAM_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, v->ram_fd, 0);
+    CHECK(v->ram != MAP_FAILED);
+    for (unsigned i = 0; i < MOST_QUEUES; i++) {
+        v->rings[i].kick = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+        v->rings[i].call = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    }
+}
+
+static inline descriptor *desc_of(vfs *v, unsigned queue) { return (descriptor *)(v->ram + queue * RING_BYTES); }
+static inline uint16_t *avail_of(vfs *v, unsigned queue) { return (uint16_t *)(v->ram + queue * RING_BYTES + 0x1000); }
+static inline uint16_t *used_of(vfs *v, unsigned queue) { return (uint16_t *)(v->ram + queue * RING_BYTES + 0x2000); }
+
+static inline void vfs_run(vfs *v, const uint16_t *bases)
+{
+    vhushmem_guest_memory memory = {.guest_addr = GUEST_RAM, .size = GUEST_RAM_SIZE, .host = v->ram, .fd = v->ram_fd};
+    vhushmem_queue queues[MOST_QUEUES];
+    for (unsigned i = 0; i < v->queues; i++) {
+        queues[i] = (vhushmem_queue){.struct_size = sizeof(queues[i]),
+                                     .size = RING_SIZE,
+                                     .base = bases != NULL ? bases[i] : 0,
+                                     .desc = desc_of(v, i),
+                                     .avail = avail_of(v, i),
+                                     .used = used_of(v, i),
+                                     .kick_fd = v->rings[i].kick,
+                                     .call_fd = v->rings[i].call};
+        if (bases == NULL) {
+            memset(v->ram + i * RING_BYTES, 0, RING_BYTES);
+            v->rings[i].asked = v->rings[i].taken = 0;
+        }
+    }
+    ok(vhushmem_frontend_set_memory(v->frontend, &memory, 1, &error));
+    ok(vhushmem_frontend_start_device(v->frontend, UINT64_C(1) << 32 | UINT64_C(1) << 28, queues, v->queues, &error));
+}
+
+/* ---- requests ---- */
+
+/* Makes a chain available and tells the device. */
+static inline void vfs_offer(vfs *v, unsigned queue, uint16_t head)
+{
+    uint16_t *avail = avail_of(v, queue);
+    uint64_t one = 1;
+    avail[2 + v->rings[queue].asked % RING_SIZE] = head;
+    __atomic_store_n(&avail[1], ++v->rings[queue].asked, __ATOMIC_RELEASE);
+    CHECK(write(v->rings[queue].kick, &one, sizeof(one)) == sizeof(one));
+}
+
+static inline bool vfs_has_answer(vfs *v, unsigned queue)
+{
+    return __atomic_load_n(&used_of(v, queue)[1], __ATOMIC_ACQUIRE) != v->rings[queue].taken;
+}
+
+/* The head of the next chain that comes back; `written` receives how much. */
+static inline uint32_t vfs_take(vfs *v, unsigned queue, uint32_t *written)
+{
+    struct pollfd ready[2] = {{.fd = v->rings[queue].call, .events = POLLIN},
+                              {.fd = vhushmem_frontend_get_fd(v->frontend), .events = POLLIN}};
+    uint64_t count;
+    STEP_UNTIL(vfs_has_answer(v, queue), poll(ready, 2, 100); if (ready[1].revents != 0) vfs_pump(v);
+               if (ready[0].revents != 0) CHECK(read(ready[0].fd, &count, 8) == 8 || errno == EAGAIN);
+               CHECK(waitpid(v->pid, NULL, WNOHANG) == 0));
+    const uint32_t *entry = (const uint32_t *)(used_of(v, queue) + 2) + 2 * (v->rings[queue].taken++ % RING_SIZE);
+    if (written != NULL) {
+        *written = entry[1];
+    }
+    return entry[0];
+}
+
+/* A chain of one piece to read and one to write, at descriptor `at` and the next; of 0 bytes: there is none. */
+static inline void vfs_chain(vfs *v, unsigned queue, unsigned at, uint64_t in, uint32_t in_size, uint64_t out, uint32_t out_size)
+{
+    descriptor *d = desc_of(v, queue) + at;
+    d[0] = (descriptor){GUEST_RAM + in, in_size, out_size > 0 ? NEXT : 0, (uint16_t)(at + 1)};
+    d[1] = (descriptor){GUEST_RAM + out, out_size, WRITE, 0};
+    if (in_size == 0) {
+        d[0] = d[1];
+    }
+}
+
+static inline uint64_t vfs_header(vfs *v, uint8_t *at, uint32_t opcode, uint64_t node, size_t size)
+{
+    struct fuse_in_header head = {.len = (uint32_t)(sizeof(head) + size),
+                                  .opcode = opcode,
+                                  .unique = ++v->unique,
+                                  .nodeid = node,
+                                  .uid = geteuid(),
+                                  .gid = getegid(),
+                                  .pid = 1};
+    memcpy(at, &head, sizeof(head));
+    return head.unique;
+}
+
+/* What came back for ask(): the header is checked, and the body is at v->body. Returns 0 or a negative errno. */
+static inline int vfs_answer(vfs *v, uint64_t unique)
+{
+    memcpy(&v->head, v->ram + ANSWER_AT, sizeof(v->head));
+    v->body = v->ram + ANSWER_AT + sizeof(v->head);
+    EQ(v->head.unique, unique);
+    EQ(v->head.len, v->written);
+    CHECK(v->head.error <= 0 && v->head.error > -512);
+    CHECK(v->head.error == 0 || v->head.len == sizeof(v->head));
+    return v->head.error;
+}
+
+/* A request in two parts behind the header, and room for an answer's body. Returns 0 or a negative errno. */
+static inline int vfs_ask2(vfs *v, uint32_t opcode, uint64_t node, const void *one, size_t one_size, const void *two,
+                           size_t two_size, uint32_t room)
+{
+    uint8_t *at = v->ram + REQUEST_AT;
+    uint64_t unique = vfs_header(v, at, opcode, node, one_size + two_size);
+    if (one_size > 0) {
+        memcpy(at + sizeof(struct fuse_in_header), one, one_size);
+    }
+    if (two_size > 0) {
+        memcpy(at + sizeof(struct fuse_in_header) + one_size, two, two_size);
+    }
+    memset(v->ram + ANSWER_AT, 0xee, sizeof(v->head) + room);
+    vfs_chain(v, 1, 0, REQUEST_AT, (uint32_t)(sizeof(struct fuse_in_header) + one_size + two_size), ANSWER_AT,
+              (uint32_t)(sizeof(v->head) + room));
+    vfs_offer(v, 1, 0);
+    EQ(vfs_take(v, 1, &v->written), 0);
+    return vfs_answer(v, unique);
+}
+
+#define BODY(v, type) ((const type *)(v)->body)
+
+static inline int vfs_ask(vfs *v, uint32_t opcode, uint64_t node, const void *in, size_t size, uint32_t room)
+{
+    return vfs_ask2(v, opcode, node, in, size, NULL, 0, room);
+}
+
+/* A request of a fixed part and a name. */
+static inline int vfs_name(vfs *v, uint32_t opcode, uint64_t node, const void *in, size_t size, const char *name)
+{
+    return vfs_ask2(v, opcode, node, in, size, name, strlen(name) + 1, 512);
+}
+
+static inline void vfs_init(vfs *v)
+{
+    struct fuse_init_in in = {.major = 7,
+                              .minor = 38,
+                              .max_readahead = 1 << 20,
+                              .flags = UINT32_MAX & ~(UINT32_C(1) << 31),
+                              .flags2 = FUSE_HAS_INODE_DAX >> 32};
+    ok(vfs_ask(v, FUSE_INIT, 0, &in, sizeof(in), sizeof(v->init)));
+    memcpy(&v->init, v->body, sizeof(v->init));
+}
+
+/* All of it, with `queues` queues and these options; mounted. */
+static inline void vfs_open_with(vfs *v, unsigned queues, const char *const *options)
+{
+    static const char *const usual[] = {"--window", "16M", "--num-request-queues", "3", NULL};
+    vfs_folders(v);
+    v->queues = queues;
+    vfs_memory(v);
+    vfs_start(v, options != NULL ? options : usual);
+    vfs_connect(v);
+    vfs_run(v, NULL);
+    vfs_init(v);
+}
+
+static inline void vfs_open(vfs *v) { vfs_open_with(v, 4, NULL); }
+
+/* Ends the device, which must have lived until now; its status is `status`. */
+static inline void vfs_end(vfs *v, int status)
+{
+    int seen;
+    CHECK(kill(v->pid, SIGTERM) == 0);
+    CHECK(waitpid(v->pid, &seen, 0) == v->pid);
+    EQ(WIFEXITED(seen) ? WEXITSTATUS(seen) : 1000 + WTERMSIG(seen), status);
+    CHECK(access(v->socket, F_OK) < 0);
+}
+
+static inline void remove_tree(const char *path)
+{
+    char *command[] = {"/bin/rm", "-rf", (char *)path, NULL};
+    ok(g_spawn_sync(NULL, command, NULL, G_SPAWN_DEFAULT, NULL, NULL, NULL, NULL, NULL, &error) ? 0 : -1);
+}
+
+static inline void vfs_close(vfs *v)
+{
+    char *secret = g_strdup_printf("%s/secret", v->base);
+    CHECK(host_is(secret, SECRET, strlen(SECRET)));
+    g_free(secret);
+    if (v->frontend != NULL) {
+        vhushmem_frontend_free(v->frontend);
+    }
+    vfs_end(v, 0);
+    munmap(v->ram, GUEST_RAM_SIZE);
+    close(v->ram_fd);
+    for (unsigned i = 0; i < MOST_QUEUES; i++) {
+        close(v->rings[i].kick);
+        close(v->rings[i].call);
+    }
+    remove_tree(v->base);
+    g_free(v->base);
+    g_free(v->shared);
+    g_free(v->socket);
+}
+
+/* ---- what tests ask often ---- */
+
+static inline int vfs_lookup(vfs *v, uint64_t parent, const char *name)
+{
+    return vfs_name(v, FUSE_LOOKUP, parent, NULL, 0, name);
+}
+
+/* The node id of an entry that is there. */
+static inline uint64_t vfs_node(vfs *v, uint64_t parent, const char *name)
+{
+    ok(vfs_lookup(v, parent, name));
+    return BODY(v, struct fuse_entry_out)->nodeid;
+}
+
+/* The handle of a file that can be opened. */
+static inline uint64_t vfs_handle(vfs *v, uint64_t node, uint32_t flags)
+{
+    struct fuse_open_in in = {.flags = flags};
+    ok(vfs_ask(v, FUSE_OPEN, node, &in, sizeof(in), sizeof(struct fuse_open_out)));
+    return BODY(v, struct fuse_open_out)->fh;
+}
+
+static inline int vfs_read(vfs *v, uint64_t node, uint64_t fh, uint64_t offset, uint32_t size)
+{
+    struct fuse_read_in in = {.fh = fh, .offset = offset, .size = size};
+    return vfs_ask(v, FUSE_READ, node, &in, sizeof(in), size);
+}
+
+static inline int vfs_write(vfs *v, uint64_t node, uint64_t fh, uint64_t offset, const void *bytes, uint32_t size, uint32_t flags)
+{
+    struct fuse_write_in in = {.fh = fh, .offset = offset, .size = size, .flags = flags};
+    return vfs_ask2(v, FUSE_WRITE, node, &in, sizeof(in), bytes, size, sizeof(struct fuse_write_out));
+}
+
+static inline int vfs_release(vfs *v, uint64_t node, uint64_t fh)
+{
+    struct fuse_release_in in = {.fh = fh};
+    return vfs_ask(v, FUSE_RELEASE, node, &in, sizeof(in), 0);
+}
+
+static inline void vfs_forget(vfs *v, uint64_t node, uint64_t count)
+{
+    struct fuse_forget_in in = {.nlookup = count};
+    uint8_t *at = v->ram + REQUEST_AT;
+    vfs_header(v, at, FUSE_FORGET, node, sizeof(in));
+    memcpy(at + sizeof(struct fuse_in_header), &in, sizeof(in));
+    vfs_chain(v, 0, 0, REQUEST_AT, sizeof(struct fuse_in_header) + sizeof(in), 0, 0);
+    vfs_offer(v, 0, 0);
+    EQ(vfs_take(v, 0, NULL), 0);
+}
+
+static inline int vfs_map(vfs *v, uint64_t node, uint64_t offset, uint64_t at, uint64_t len, bool writable)
+{
+    struct fuse_setupmapping_in in = {.fh = UINT64_MAX,
+                                      .foffset = offset,
+                                      .len = len,
+                                      .flags = FUSE_SETUPMAPPING_FLAG_READ | (writable ? FUSE_SETUPMAPPING_FLAG_WRITE : 0),
+                                      .moffset = at};
+    return vfs_ask(v, FUSE_SETUPMAPPING, node, &in, sizeof(in), 0);
+}
+
+static inline int vfs_unmap(vfs *v, uint64_t at, uint64_t len)
+{
+    struct fuse_removemapping_one one = {.moffset = at, .len = len};
+    struct fuse_removemapping_in in = {.count = 1};
+    return vfs_ask2(v, FUSE_REMOVEMAPPING, FUSE_ROOT_ID, &in, sizeof(in), &one, sizeof(one), 0);
+}
+
+/* Descriptors of the process that serves. */
+static inline int vfs_descriptors(vfs *v)
+{
+    char path[64];
+    int count = 0;
+    snprintf(path, sizeof(path), "/proc/%d/fd", v->child);
+    DIR *dir = opendir(path);
+    CHECK(dir != NULL);
+    while (readdir(dir) != NULL) {
+        count++;
+    }
+    closedir(dir);
+    return count;
+}
+
+#endif
