@@ -14,13 +14,14 @@
 #include <sys/xattr.h>
 
 #include <linux/fuse.h>
+#include <linux/fs.h>
 
 #define GUEST_RAM UINT64_C(0x100000)
 #define GUEST_RAM_SIZE (8u << 20)
 #define RING_SIZE 64
 #define RING_BYTES 0x4000
 #define MOST_QUEUES 4
-#define REQUEST_AT 0x40000  /* where ask() puts requests */
+#define REQUEST_AT 0x40000 /* where ask() puts requests */
 #define ANSWER_AT 0x240000 /* and answers */
 #define WINDOW_SIZE (UINT64_C(16) << 20)
 #define CHUNK (UINT64_C(2) << 20)
@@ -234,7 +235,8 @@ static inline uint32_t vfs_take(vfs *v, unsigned queue, uint32_t *written)
 }
 
 /* A chain of one piece to read and one to write, at descriptor `at` and the next; of 0 bytes: there is none. */
-static inline void vfs_chain(vfs *v, unsigned queue, unsigned at, uint64_t in, uint32_t in_size, uint64_t out, uint32_t out_size)
+static inline void vfs_chain(vfs *v, unsigned queue, unsigned at, uint64_t in, uint32_t in_size, uint64_t out,
+                             uint32_t out_size)
 {
     descriptor *d = desc_of(v, queue) + at;
     d[0] = (descriptor){GUEST_RAM + in, in_size, out_size > 0 ? NEXT : 0, (uint16_t)(at + 1)};
@@ -393,7 +395,8 @@ static inline int vfs_read(vfs *v, uint64_t node, uint64_t fh, uint64_t offset, 
     return vfs_ask(v, FUSE_READ, node, &in, sizeof(in), size);
 }
 
-static inline int vfs_write(vfs *v, uint64_t node, uint64_t fh, uint64_t offset, const void *bytes, uint32_t size, uint32_t flags)
+static inline int vfs_write(vfs *v, uint64_t node, uint64_t fh, uint64_t offset, const void *bytes, uint32_t size,
+                            uint32_t flags)
 {
     struct fuse_write_in in = {.fh = fh, .offset = offset, .size = size, .flags = flags};
     return vfs_ask2(v, FUSE_WRITE, node, &in, sizeof(in), bytes, size, sizeof(struct fuse_write_out));

@@ -33,8 +33,8 @@ static void looks(uint64_t node)
 
 static void changes(uint64_t node)
 {
-    struct fuse_setattr_in in = {.valid = FATTR_MODE | FATTR_MTIME | FATTR_ATIME, .mode = 0604, .mtime = 12345, .mtimensec = 678,
-                                 .atime = 99};
+    struct fuse_setattr_in in = {
+        .valid = FATTR_MODE | FATTR_MTIME | FATTR_ATIME, .mode = 0604, .mtime = 12345, .mtimensec = 678, .atime = 99};
     struct stat st;
     ok(vfs_ask(&v, FUSE_SETATTR, node, &in, sizeof(in), sizeof(struct fuse_attr_out)));
     CHECK(stat(host_path(&v, "f"), &st) == 0);

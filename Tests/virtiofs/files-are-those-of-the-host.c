@@ -49,8 +49,7 @@ static void append(void)
     host_write(host_path(&v, "log"), "longer", 6);
     ok(vfs_write(&v, node, fh, 3, "two", 3, O_WRONLY | O_APPEND));
     CHECK(host_is(host_path(&v, "log"), "longertwo", 9));
-    struct fuse_write_in in = {
-        .fh = fh, .offset = 0, .size = 3, .flags = O_WRONLY | O_APPEND, .write_flags = FUSE_WRITE_CACHE};
+    struct fuse_write_in in = {.fh = fh, .offset = 0, .size = 3, .flags = O_WRONLY | O_APPEND, .write_flags = FUSE_WRITE_CACHE};
     ok(vfs_ask2(&v, FUSE_WRITE, node, &in, sizeof(in), "SHO", 3, sizeof(struct fuse_write_out)));
     CHECK(host_is(host_path(&v, "log"), "SHOgertwo", 9));
     ok(vfs_release(&v, node, fh));

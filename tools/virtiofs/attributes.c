@@ -49,8 +49,8 @@ void fs_attributes(const struct fs *fs, const struct statx *st, struct fuse_attr
 void fs_entry(const struct fs *fs, const struct inode *inode, const struct inode *parent, const struct statx *st,
               struct fuse_entry_out *entry)
 {
-    *entry = (struct fuse_entry_out){
-        .nodeid = inode->id, .entry_valid = fs_valid_seconds(fs), .attr_valid = fs_valid_seconds(fs)};
+    *entry =
+        (struct fuse_entry_out){.nodeid = inode->id, .entry_valid = fs_valid_seconds(fs), .attr_valid = fs_valid_seconds(fs)};
     fs_attributes(fs, st, &entry->attr);
     if (fs->says_submounts && inode->type == S_IFDIR &&
         (inode->key.dev != parent->key.dev || inode->key.mount != parent->key.mount)) {

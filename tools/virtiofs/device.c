@@ -42,7 +42,8 @@ void device_serve_pending(struct device *device)
 
 /* ---- handlers of the back-end ---- */
 
-static void on_queue(vhushmem_backend *backend, unsigned queue, vhushmem_queue_event event, const char *message, void *user_data)
+static void on_queue(vhushmem_backend *backend, unsigned queue, vhushmem_queue_event event, const char *message,
+                     void *user_data)
 {
     struct device *device = user_data;
 

@@ -21,7 +21,7 @@ struct device {
     struct window window;
     uint8_t config[DEVICE_CONFIG_SIZE];
     unsigned queues;
-    uint64_t pending;    /**< queues that have more than one turn takes, a bit each */
+    uint64_t pending; /**< queues that have more than one turn takes, a bit each */
     bool is_connected;
 };
 

@@ -37,8 +37,8 @@ struct inode_key {
 struct inode {
     struct inode_key key; /* first: it is the key in inodes_by_key */
     uint64_t id, lookups;
-    mode_t type;               /* S_IFMT */
-    int fd;                    /* O_PATH; -1: by its file handle */
+    mode_t type;                /* S_IFMT */
+    int fd;                     /* O_PATH; -1: by its file handle */
     struct file_handle *handle; /* NULL: by fd */
 };
 
@@ -59,8 +59,8 @@ struct fs {
     uint64_t next_inode, next_file, descriptors;
     /* From FUSE_INIT to FUSE_DESTROY. */
     bool is_mounted;
-    bool has_dax;       /**< the front-end serves mappings */
-    bool says_dax;      /**< the guest asks which files are for DAX */
+    bool has_dax;        /**< the front-end serves mappings */
+    bool says_dax;       /**< the guest asks which files are for DAX */
     bool says_submounts; /**< the guest wants to know where another file system begins */
 };
 

@@ -48,8 +48,7 @@ int op_opendir(struct request *r)
         return rc;
     }
     *out = (struct fuse_open_out){.fh = id,
-                                  .open_flags =
-                                      r->fs->config.cache == CACHE_ALWAYS ? FOPEN_KEEP_CACHE | FOPEN_CACHE_DIR : 0};
+                                  .open_flags = r->fs->config.cache == CACHE_ALWAYS ? FOPEN_KEEP_CACHE | FOPEN_CACHE_DIR : 0};
     return sizeof(*out);
 }
 

@@ -44,8 +44,7 @@ static int open_flags(const struct request *r, uint32_t flags)
 
 static void answer_open(const struct request *r, uint64_t id, struct fuse_open_out *out)
 {
-    static const uint32_t flags[] = {
-        [CACHE_AUTO] = 0, [CACHE_ALWAYS] = FOPEN_KEEP_CACHE, [CACHE_NEVER] = FOPEN_DIRECT_IO};
+    static const uint32_t flags[] = {[CACHE_AUTO] = 0, [CACHE_ALWAYS] = FOPEN_KEEP_CACHE, [CACHE_NEVER] = FOPEN_DIRECT_IO};
 
     *out = (struct fuse_open_out){.fh = id, .open_flags = flags[r->fs->config.cache]};
 }

@@ -104,7 +104,7 @@ static struct timespec time_of(uint32_t valid, uint32_t given, uint32_t now, uin
     }
     /* Numbers above a second stand for something else in utimensat. */
     return (valid & given) != 0 && nanoseconds < 1000000000 ? (struct timespec){(time_t)seconds, (long)nanoseconds}
-                                                             : (struct timespec){.tv_nsec = UTIME_OMIT};
+                                                            : (struct timespec){.tv_nsec = UTIME_OMIT};
 }
 
 /** Changes all but the size, by the inode's O_PATH descriptor. A symbolic link is changed itself: the name in /proc leads to it and no further. */
@@ -120,8 +120,7 @@ static int set_rest(struct request *r, const struct fuse_setattr_in *in, int pat
     if ((in->valid & FATTR_MODE) != 0 && fchmodat(r->fs->proc_fd, name, in->mode & 07777, 0) < 0) {
         return -errno;
     }
-    if ((in->valid & (FATTR_UID | FATTR_GID)) != 0 &&
-        fchownat(path, "", uid, gid, AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW) < 0) {
+    if ((in->valid & (FATTR_UID | FATTR_GID)) != 0 && fchownat(path, "", uid, gid, AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW) < 0) {
         return -errno;
     }
     if ((in->valid & (FATTR_ATIME | FATTR_MTIME)) != 0 && utimensat(r->fs->proc_fd, name, times, 0) < 0) {

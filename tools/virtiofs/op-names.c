@@ -110,9 +110,7 @@ int op_link(struct request *r)
         return dir;
     }
     fd = fs_get_fd(r->fs, old);
-    rc = fd < 0                                                                                      ? fd
-         : linkat(r->fs->proc_fd, proc_name(name, fd), dir, r->name, AT_SYMLINK_FOLLOW) < 0 ? -errno
-                                                                                                     : 0;
+    rc = fd < 0 ? fd : linkat(r->fs->proc_fd, proc_name(name, fd), dir, r->name, AT_SYMLINK_FOLLOW) < 0 ? -errno : 0;
     fs_put_fd(old, fd);
     fs_put_fd(r->inode, dir);
     return rc < 0 ? rc : answer_entry(r);

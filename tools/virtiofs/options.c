@@ -186,8 +186,8 @@ static void print_capabilities(void)
 
 static void clear_texts(struct texts *texts)
 {
-    char *all[] = {texts->fd,     texts->window,  texts->cache,     texts->sandbox, texts->seccomp, texts->handles,
-                   texts->nofile, texts->threads, texts->log_level, texts->queues};
+    char *all[] = {texts->fd,      texts->window, texts->cache,   texts->sandbox,   texts->seccomp,
+                   texts->handles, texts->nofile, texts->threads, texts->log_level, texts->queues};
 
     for (size_t i = 0; i < G_N_ELEMENTS(all); i++) {
         g_free(all[i]);

@@ -21,11 +21,11 @@ enum names { NONE, NAME, TWO_NAMES, NAME_AND_TARGET, ATTRIBUTE };
 
 /* Flags of an operation. */
 enum {
-    CHANGES = 1 << 0,     /* refused when the directory is read-only */
-    NO_ANSWER = 1 << 1,   /* the guest waits for nothing */
-    NO_INODE = 1 << 2,    /* the header's node id says nothing */
-    ANY_TIME = 1 << 3,    /* also before FUSE_INIT */
-    IS_DATA = 1 << 4      /* what follows the fixed part is not copied */
+    CHANGES = 1 << 0,   /* refused when the directory is read-only */
+    NO_ANSWER = 1 << 1, /* the guest waits for nothing */
+    NO_INODE = 1 << 2,  /* the header's node id says nothing */
+    ANY_TIME = 1 << 3,  /* also before FUSE_INIT */
+    IS_DATA = 1 << 4    /* what follows the fixed part is not copied */
 };
 
 struct operation {
@@ -66,8 +66,8 @@ static const struct operation operations[] = {
     [FUSE_RELEASEDIR] = {op_releasedir, sizeof(struct fuse_release_in), 0, NONE, 0},
     [FUSE_FSYNCDIR] = {op_fsyncdir, sizeof(struct fuse_fsync_in), 0, NONE, 0},
     [FUSE_ACCESS] = {op_access, sizeof(struct fuse_access_in), 0, NONE, 0},
-    [FUSE_CREATE] = {op_create, sizeof(struct fuse_create_in), sizeof(struct fuse_entry_out) + sizeof(struct fuse_open_out), NAME,
-                     CHANGES},
+    [FUSE_CREATE] = {op_create, sizeof(struct fuse_create_in), sizeof(struct fuse_entry_out) + sizeof(struct fuse_open_out),
+                     NAME, CHANGES},
     [FUSE_DESTROY] = {op_destroy, 0, 0, NONE, NO_INODE | ANY_TIME},
     [FUSE_BATCH_FORGET] = {op_batch_forget, sizeof(struct fuse_batch_forget_in), 0, NONE, NO_ANSWER | NO_INODE},
     [FUSE_FALLOCATE] = {op_fallocate, sizeof(struct fuse_fallocate_in), 0, NONE, CHANGES},

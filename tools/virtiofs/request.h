@@ -32,13 +32,13 @@ struct request {
     vhushmem_chain *chain;
     unsigned queue;
     struct fuse_in_header header;
-    struct inode *inode;     /**< that the header names */
-    const uint8_t *in;       /**< what follows the header: a copy */
+    struct inode *inode; /**< that the header names */
+    const uint8_t *in;   /**< what follows the header: a copy */
     size_t in_size;
-    uint64_t data_size;      /**< what follows the header in the guest's memory */
-    uint8_t *out;            /**< where the answer's body is made; ANSWER_MAX bytes, zeros at first up to what the table says */
-    size_t room;             /**< for the body of the answer, in the guest's memory */
-    bool is_written;         /**< the body is in the guest's memory already */
+    uint64_t data_size; /**< what follows the header in the guest's memory */
+    uint8_t *out;       /**< where the answer's body is made; ANSWER_MAX bytes, zeros at first up to what the table says */
+    size_t room;        /**< for the body of the answer, in the guest's memory */
+    bool is_written;    /**< the body is in the guest's memory already */
     const char *name, *name2; /**< the names that the table says it has: checked, unless they are targets or attributes */
 };
 

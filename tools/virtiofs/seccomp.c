@@ -35,13 +35,58 @@
 
 static const int allowed[] = {
     /* libvhushmem */
-    SYS_accept4, SYS_close, SYS_epoll_create1, SYS_epoll_ctl, SYS_epoll_pwait, SYS_eventfd2, SYS_fcntl, SYS_fstatfs, SYS_ftruncate,
-    SYS_getpeername, SYS_getpid, SYS_getsockopt, SYS_gettid, SYS_io_destroy, SYS_io_getevents, SYS_io_setup, SYS_io_submit,
-    SYS_madvise, SYS_memfd_create, SYS_mremap, SYS_msync, SYS_munmap, SYS_personality, SYS_ppoll, SYS_preadv2, SYS_prlimit64,
-    SYS_process_vm_readv, SYS_process_vm_writev, SYS_read, SYS_readlinkat, SYS_recvmsg, SYS_rt_sigaction, SYS_rt_sigpending,
-    SYS_rt_sigprocmask, SYS_rt_sigreturn, SYS_rt_sigtimedwait, SYS_rt_tgsigqueueinfo, SYS_sendmsg, SYS_sendto, SYS_set_robust_list,
-    SYS_setsockopt, SYS_shutdown, SYS_statx, SYS_tgkill, SYS_timerfd_create, SYS_timerfd_settime, SYS_unlinkat, SYS_write,
-    SYS_newfstatat, SYS_clone3, SYS_clone, SYS_exit,
+    SYS_accept4,
+    SYS_close,
+    SYS_epoll_create1,
+    SYS_epoll_ctl,
+    SYS_epoll_pwait,
+    SYS_eventfd2,
+    SYS_fcntl,
+    SYS_fstatfs,
+    SYS_ftruncate,
+    SYS_getpeername,
+    SYS_getpid,
+    SYS_getsockopt,
+    SYS_gettid,
+    SYS_io_destroy,
+    SYS_io_getevents,
+    SYS_io_setup,
+    SYS_io_submit,
+    SYS_madvise,
+    SYS_memfd_create,
+    SYS_mremap,
+    SYS_msync,
+    SYS_munmap,
+    SYS_personality,
+    SYS_ppoll,
+    SYS_preadv2,
+    SYS_prlimit64,
+    SYS_process_vm_readv,
+    SYS_process_vm_writev,
+    SYS_read,
+    SYS_readlinkat,
+    SYS_recvmsg,
+    SYS_rt_sigaction,
+    SYS_rt_sigpending,
+    SYS_rt_sigprocmask,
+    SYS_rt_sigreturn,
+    SYS_rt_sigtimedwait,
+    SYS_rt_tgsigqueueinfo,
+    SYS_sendmsg,
+    SYS_sendto,
+    SYS_set_robust_list,
+    SYS_setsockopt,
+    SYS_shutdown,
+    SYS_statx,
+    SYS_tgkill,
+    SYS_timerfd_create,
+    SYS_timerfd_settime,
+    SYS_unlinkat,
+    SYS_write,
+    SYS_newfstatat,
+    SYS_clone3,
+    SYS_clone,
+    SYS_exit,
 #ifdef SYS_process_madvise
     SYS_process_madvise,
 #endif
@@ -49,17 +94,63 @@ static const int allowed[] = {
     SYS_rseq,
 #endif
     /* the shared directory */
-    SYS_openat2, SYS_openat, SYS_preadv, SYS_pwritev2, SYS_pwritev, SYS_lseek, SYS_fallocate, SYS_copy_file_range, SYS_fsync,
-    SYS_fdatasync, SYS_syncfs, SYS_getdents64, SYS_mkdirat, SYS_mknodat, SYS_symlinkat, SYS_linkat, SYS_renameat2, SYS_renameat, SYS_fchmodat,
-    SYS_fchownat, SYS_utimensat, SYS_getxattr, SYS_setxattr, SYS_listxattr, SYS_removexattr, SYS_name_to_handle_at,
-    SYS_open_by_handle_at, SYS_setfsuid, SYS_setfsgid, SYS_capset, SYS_dup, SYS_dup3,
+    SYS_openat2,
+    SYS_openat,
+    SYS_preadv,
+    SYS_pwritev2,
+    SYS_pwritev,
+    SYS_lseek,
+    SYS_fallocate,
+    SYS_copy_file_range,
+    SYS_fsync,
+    SYS_fdatasync,
+    SYS_syncfs,
+    SYS_getdents64,
+    SYS_mkdirat,
+    SYS_mknodat,
+    SYS_symlinkat,
+    SYS_linkat,
+    SYS_renameat2,
+    SYS_renameat,
+    SYS_fchmodat,
+    SYS_fchownat,
+    SYS_utimensat,
+    SYS_getxattr,
+    SYS_setxattr,
+    SYS_listxattr,
+    SYS_removexattr,
+    SYS_name_to_handle_at,
+    SYS_open_by_handle_at,
+    SYS_setfsuid,
+    SYS_setfsgid,
+    SYS_capset,
+    SYS_dup,
+    SYS_dup3,
     /* the C library */
-    SYS_brk, SYS_exit_group, SYS_futex, SYS_fstat, SYS_getrandom, SYS_clock_gettime, SYS_clock_nanosleep, SYS_restart_syscall,
-    SYS_sigaltstack, SYS_sched_yield, SYS_sched_getaffinity, SYS_writev, SYS_geteuid, SYS_getegid, SYS_getuid, SYS_getgid,
+    SYS_brk,
+    SYS_exit_group,
+    SYS_futex,
+    SYS_fstat,
+    SYS_getrandom,
+    SYS_clock_gettime,
+    SYS_clock_nanosleep,
+    SYS_restart_syscall,
+    SYS_sigaltstack,
+    SYS_sched_yield,
+    SYS_sched_getaffinity,
+    SYS_writev,
+    SYS_geteuid,
+    SYS_getegid,
+    SYS_getuid,
+    SYS_getgid,
     SYS_set_tid_address,
-    /* what newer kernels have only under other names */
+/* what newer kernels have only under other names */
 #ifdef __x86_64__
-    SYS_epoll_wait, SYS_poll, SYS_readlink, SYS_unlink, SYS_open,
+    SYS_epoll_wait,
+    SYS_poll,
+    SYS_readlink,
+    SYS_unlink,
+    SYS_open,
 #endif
 };
 
@@ -73,10 +164,7 @@ static const int allowed[] = {
 static size_t allow_without(struct sock_filter *at, int nr, size_t low_half, uint32_t bits)
 {
     const struct sock_filter part[] = {
-        IF_EQUAL(nr, 4),
-        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, (uint32_t)low_half),
-        IF_ANY(bits, 1),
-        REFUSE,
+        IF_EQUAL(nr, 4),           BPF_STMT(BPF_LD | BPF_W | BPF_ABS, (uint32_t)low_half), IF_ANY(bits, 1), REFUSE,
         RETURN(SECCOMP_RET_ALLOW),
     };
 
@@ -88,10 +176,7 @@ static size_t allow_without(struct sock_filter *at, int nr, size_t low_half, uin
 static size_t allow_only(struct sock_filter *at, int nr, size_t low_half, uint32_t value)
 {
     const struct sock_filter part[] = {
-        IF_EQUAL(nr, 4),
-        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, (uint32_t)low_half),
-        IF_EQUAL(value, 1),
-        RETURN(SECCOMP_RET_ALLOW),
+        IF_EQUAL(nr, 4), BPF_STMT(BPF_LD | BPF_W | BPF_ABS, (uint32_t)low_half), IF_EQUAL(value, 1), RETURN(SECCOMP_RET_ALLOW),
         REFUSE,
     };
 
@@ -106,11 +191,7 @@ int privileges_filter(enum seccomp_mode mode)
 #ifdef ARCHITECTURE
     const uint32_t otherwise = mode == SECCOMP_LOG ? SECCOMP_RET_LOG : SECCOMP_RET_KILL_PROCESS;
     const struct sock_filter begin[] = {
-        LOAD(arch),
-        IF_EQUAL(ARCHITECTURE, 1),
-        BPF_STMT(BPF_JMP | BPF_JA, 1),
-        RETURN(SECCOMP_RET_KILL_PROCESS),
-        LOAD(nr),
+        LOAD(arch), IF_EQUAL(ARCHITECTURE, 1), BPF_STMT(BPF_JMP | BPF_JA, 1), RETURN(SECCOMP_RET_KILL_PROCESS), LOAD(nr),
     };
     struct sock_filter code[2 * G_N_ELEMENTS(allowed) + 40];
     struct sock_fprog program = {.filter = code};

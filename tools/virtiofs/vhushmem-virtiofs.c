@@ -188,7 +188,6 @@ static int run_child(const struct options *options, int prepared, int ready, con
     GError *error = NULL;
     int status;
 
-
     prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
     if (access(options->shared_dir, F_OK) < 0) {
         return failure("%s: %s", options->shared_dir, strerror(errno));
