@@ -10,6 +10,7 @@
 #include "harness.h"
 
 #include <sys/eventfd.h>
+#include <sys/prctl.h>
 #include <sys/statvfs.h>
 #include <sys/xattr.h>
 
@@ -119,6 +120,7 @@ static inline void vfs_start(vfs *v, const char *const *options)
     v->pid = fork();
     CHECK(v->pid >= 0);
     if (v->pid == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL); /* a test that fails leaves none behind */
         execv(arguments[0], (char *const *)arguments);
         _exit(127);
     }

@@ -12,8 +12,7 @@
 #include "job.h"
 
 #include <errno.h>
-#include <inttypes.h>
-#include <string.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 #include "request.h"
@@ -55,7 +54,7 @@ static bool is_current(const struct job *job) { return job->generation == job->w
 
 static void say_why(struct window *window, int result, const char *message)
 {
-    if (!window->said_why) {
+    if (!window->said_why && result != -ENOTCONN && result != -ECANCELED) {
         window->said_why = true;
         g_message("the front-end refuses a mapping with errno %d (%s)%s", -result, message != NULL ? message : "",
                   result == -EOVERFLOW ? "; virtiofs needs mappings beyond the end of a file: "
@@ -232,22 +231,6 @@ static void begin_map(struct job *job)
     }
 }
 
-static void begin_unmaps(struct job *job)
-{
-    job->stage = JOB_UNMAPPING;
-    if (job->unmaps_all) {
-        note(job, job->whole, false);
-    }
-    for (size_t i = 0; !job->unmaps_all && i < job->count; i++) {
-        if (!note(job, job->ranges[i], true)) {
-            /* Nothing was undone yet. */
-            job->undo_count = 0;
-            job->result = -EINVAL;
-            break;
-        }
-    }
-}
-
 static int compare_ranges(const void *a, const void *b)
 {
     const struct range *x = a, *y = b;
@@ -255,20 +238,40 @@ static int compare_ranges(const void *a, const void *b)
     return x->at < y->at ? -1 : x->at > y->at;
 }
 
-/** A range that the guest named twice is undone once. */
-static void undo_once(struct job *job)
+/** Makes one range of those that overlap or touch: what a guest names many times is undone once, and takes the memory of once. */
+static void merge_ranges(struct job *job)
 {
-    size_t kept = 0;
+    size_t last = 0;
 
-    if (job->undo_count > 1) {
-        qsort(job->undo, job->undo_count, sizeof(*job->undo), compare_ranges);
-    }
-    for (size_t i = 0; i < job->undo_count; i++) {
-        if (kept == 0 || job->undo[i].at != job->undo[kept - 1].at) {
-            job->undo[kept++] = job->undo[i];
+    qsort(job->ranges, job->count, sizeof(*job->ranges), compare_ranges);
+    for (size_t i = 1; i < job->count; i++) {
+        struct range *into = &job->ranges[last], next = job->ranges[i];
+
+        if (next.at <= into->at + into->len) {
+            into->len = MAX(into->len, next.at + next.len - into->at);
+        } else {
+            job->ranges[++last] = next;
         }
     }
-    job->undo_count = kept;
+    job->count = last + 1;
+}
+
+static void begin_unmaps(struct job *job)
+{
+    job->stage = JOB_UNMAPPING;
+    if (job->unmaps_all) {
+        note(job, job->whole, false);
+        return;
+    }
+    merge_ranges(job);
+    for (size_t i = 0; i < job->count; i++) {
+        if (!note(job, job->ranges[i], true)) {
+            /* Nothing was undone yet. */
+            job->undo_count = 0;
+            job->result = -EINVAL;
+            break;
+        }
+    }
 }
 
 static void job_begin(struct job *job)
@@ -279,7 +282,6 @@ static void job_begin(struct job *job)
         begin_map(job);
     } else {
         begin_unmaps(job);
-        undo_once(job);
     }
     job_advance(job);
 }

@@ -144,6 +144,7 @@ static const int allowed[] = {
     SYS_getuid,
     SYS_getgid,
     SYS_set_tid_address,
+    SYS_sysinfo,
 /* what newer kernels have only under other names */
 #ifdef __x86_64__
     SYS_epoll_wait,
