@@ -41,7 +41,8 @@ void fs_attributes(const struct fs *fs, const struct statx *st, struct fuse_attr
         .blksize = st->stx_blksize,
     };
     /* Without dax=always the guest uses DAX for files that say so. */
-    if (fs->has_dax && fs->says_dax && S_ISREG(st->stx_mode)) {
+    if (fs->has_dax && fs->says_dax && S_ISREG(st->stx_mode) &&
+        (!fs->config.dax_by_chunk || (st->stx_size > 0 && st->stx_size % DAX_CHUNK == 0))) {
         attr->flags |= FUSE_ATTR_DAX;
     }
 }

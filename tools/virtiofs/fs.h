@@ -21,12 +21,16 @@
 /* Inodes that a guest may have at once, whatever they take: some 150 bytes each. */
 #define MAX_INODES (UINT64_C(1) << 20)
 
+/* What Linux's client maps at a time: FUSE_DAX_SZ. */
+#define DAX_CHUNK (UINT64_C(2) << 20)
+
 /* One name: NAME_MAX of every local file system, and what Linux's client accepts. */
 #define LONGEST_NAME 255
 
 struct fs_config {
     enum cache_policy cache;
     bool read_only, xattr, announce_submounts, use_handles;
+    bool dax_by_chunk;        /**< only files that consist of whole chunks can be mapped: QEMU 11.1 */
     uint64_t max_descriptors; /**< that inodes and open files may have together */
 };
 
