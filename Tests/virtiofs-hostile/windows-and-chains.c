@@ -169,6 +169,18 @@ static int read_into_ring(vfs *v, const void *with)
     return 0;
 }
 
+/* A VMM that was taken over makes its guest's memory shorter, and kicks. The connection ends, the device does not. */
+static int lose_memory(vfs *v, const void *with)
+{
+    uint64_t one = 1;
+    (void)with;
+    CHECK(ftruncate(v->ram_fd, 0) == 0);
+    CHECK(write(v->rings[1].kick, &one, sizeof(one)) == sizeof(one));
+    STEP_UNTIL(vhushmem_frontend_dispatch(v->frontend) == -ENOTCONN, usleep(1000));
+    CHECK(ftruncate(v->ram_fd, GUEST_RAM_SIZE) == 0);
+    return 0;
+}
+
 #define PLACE(...)                                                                                                             \
     &(const place) { __VA_ARGS__ }
 #define COUNTS(said, there)                                                                                                    \
@@ -235,6 +247,7 @@ int main(void)
         {"pieces of no bytes", 0, chain,
          LAYOUT(4, {REQ, 0, NEXT, 1}, {REQ, 56, NEXT, 2}, {ANS, 0, WRITE | NEXT, 3}, {ANS, 200, WRITE, 0})},
         {"a guest that changes its request meanwhile", 0, change_meanwhile, NULL},
+        {"guest memory that is cut off", 0, lose_memory, NULL},
         {"READ into the descriptor table", 0, read_into_ring, &(const uint64_t){RING_BYTES}},
         {"READ into the ring of what is available", 0, read_into_ring, &(const uint64_t){RING_BYTES + 0x1000}},
         {"READ into the ring of what is used", 0, read_into_ring, &(const uint64_t){RING_BYTES + 0x2000}},

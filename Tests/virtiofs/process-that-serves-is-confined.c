@@ -68,7 +68,9 @@ int main(void)
     if (geteuid() != 0) {
         skip("it takes root to have namespaces for sure");
     }
+    int left_open = open("/etc", O_RDONLY | O_DIRECTORY); /* without FD_CLOEXEC */
     vfs_open_with(&v, 2, options);
+    close(left_open);
     is("NoNewPrivs", "1");
     is("Seccomp", "2");
     is("CapInh", "0000000000000000");

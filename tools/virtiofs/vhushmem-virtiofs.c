@@ -17,10 +17,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -30,6 +30,11 @@
 #include "options.h"
 #include "privileges.h"
 #include "sandbox.h"
+
+/* Linux 5.9; older headers have no name for it. */
+#ifndef SYS_close_range
+#define SYS_close_range 436
+#endif
 
 /* Of the limit of descriptors, what inodes and open files leave to connections, queues and guest memory: 512 slots of memory, 64 queues
  * with three descriptors each, and what is under way. */
@@ -60,7 +65,8 @@ static void on_log(const gchar *domain, GLogLevelFlags level, const gchar *messa
 
 struct service {
     struct device device;
-    int signals, listener; /* listener: a listening socket of --fd, or -1 */
+    int signals, parent; /* parent: readable when the process that waits is gone */
+    int listener;        /* a listening socket of --fd, or -1 */
     bool has_path;
 };
 
@@ -82,14 +88,15 @@ static int serve(struct service *service)
 
     for (;;) {
         bool listens = service->listener >= 0 && !device->is_connected;
-        struct pollfd ready[3] = {{.fd = service->signals, .events = POLLIN},
+        struct pollfd ready[4] = {{.fd = service->signals, .events = POLLIN},
                                   {.fd = vhushmem_backend_get_fd(device->backend), .events = POLLIN},
-                                  {.fd = listens ? service->listener : -1, .events = POLLIN}};
+                                  {.fd = listens ? service->listener : -1, .events = POLLIN},
+                                  {.fd = service->parent, .events = POLLIN}};
 
-        if (poll(ready, 3, device->pending != 0 ? 0 : -1) < 0 && errno != EINTR) {
+        if (poll(ready, 4, device->pending != 0 ? 0 : -1) < 0 && errno != EINTR) {
             return failure("poll: %s", strerror(errno));
         }
-        if ((ready[0].revents & POLLIN) != 0) {
+        if ((ready[0].revents & POLLIN) != 0 || ready[3].revents != 0) {
             return 0;
         }
         if (ready[2].revents != 0) {
@@ -122,6 +129,8 @@ static int open_socket(struct service *service, const struct options *options)
     } else if (listens != 0) {
         service->listener = options->fd;
         fcntl(service->listener, F_SETFD, FD_CLOEXEC);
+        /* A peer may be gone again when it is accepted. */
+        fcntl(service->listener, F_SETFL, O_NONBLOCK);
         rc = 0;
     } else {
         rc = vhushmem_backend_attach(service->device.backend, options->fd, &error);
@@ -183,13 +192,12 @@ static int confine(struct service *service, const struct options *options, int p
     return rc < 0 ? failure("the filter of system calls can't be set up: %s", strerror(-rc)) : 0;
 }
 
-static int run_child(const struct options *options, int prepared, int ready, const sigset_t *signals)
+static int run_child(const struct options *options, int prepared, int ready, int parent, const sigset_t *signals)
 {
-    struct service service = {0};
+    struct service service = {.parent = parent};
     GError *error = NULL;
     int status;
 
-    prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
     if (access(options->shared_dir, F_OK) < 0) {
         return failure("%s: %s", options->shared_dir, strerror(errno));
     }
@@ -198,7 +206,8 @@ static int run_child(const struct options *options, int prepared, int ready, con
     if (service.signals < 0) {
         return failure("signalfd: %s", strerror(errno));
     }
-    if (device_init(&service.device, options, &error) < 0) {
+    /* Guest memory whose file the front-end makes shorter then ends the connection, and not the process. */
+    if (vhushmem_guard_install(&error) < 0 || device_init(&service.device, options, &error) < 0) {
         failure("%s", error != NULL ? error->message : "the device can't be made");
         g_clear_error(&error);
         return 1;
@@ -268,12 +277,28 @@ static int run_parent(const struct options *options, pid_t child, int ready, con
     return status;
 }
 
+/** Closes what the program that started this one left open: the process that serves is to have nothing that leads elsewhere. */
+static void close_others(int kept)
+{
+    unsigned first = STDERR_FILENO + 1;
+
+    if (kept >= (int)first) {
+        if (kept > (int)first) {
+            syscall(SYS_close_range, first, (unsigned)kept - 1, 0);
+        }
+        first = (unsigned)kept + 1;
+    }
+    syscall(SYS_close_range, first, ~0u, 0);
+}
+
 static int run(const struct options *options)
 {
-    int ready[2], prepared, status;
+    /* The parent's end of `alive` closes with it. (PR_SET_PDEATHSIG does not outlive a change of the user for files.) */
+    int ready[2], alive[2], prepared, status;
     sigset_t signals, ended;
     pid_t child;
 
+    close_others(options->fd);
     sigemptyset(&signals);
     sigaddset(&signals, SIGTERM);
     sigaddset(&signals, SIGINT);
@@ -281,7 +306,7 @@ static int run(const struct options *options)
     sigprocmask(SIG_BLOCK, &signals, NULL);
     signal(SIGPIPE, SIG_IGN);
     signal(SIGXFSZ, SIG_IGN);
-    if (pipe2(ready, O_CLOEXEC) < 0) {
+    if (pipe2(ready, O_CLOEXEC) < 0 || pipe2(alive, O_CLOEXEC) < 0) {
         return failure("pipe: %s", strerror(errno));
     }
     prepared = options->sandbox == SANDBOX_NONE ? -ENOSYS : sandbox_prepare();
@@ -291,11 +316,13 @@ static int run(const struct options *options)
     }
     if (child == 0) {
         close(ready[0]);
-        status = run_child(options, prepared, ready[1], &signals);
+        close(alive[1]);
+        status = run_child(options, prepared, ready[1], alive[0], &signals);
         fflush(NULL);
         _exit(status);
     }
     close(ready[1]);
+    close(alive[0]);
     sigemptyset(&ended);
     sigaddset(&ended, SIGCHLD);
     sigprocmask(SIG_BLOCK, &ended, NULL);
