@@ -95,6 +95,29 @@ static int set_capabilities(uint64_t permitted, uint64_t now)
     return syscall(SYS_capset, &header, data) < 0 ? -errno : 0;
 }
 
+/* The calls of glibc tell no error; the kernel's return what was before. */
+static bool set_group(gid_t gid)
+{
+    syscall(SYS_setfsgid, gid);
+    return (gid_t)syscall(SYS_setfsgid, (gid_t)-1) == gid;
+}
+
+static bool set_user(uid_t uid)
+{
+    syscall(SYS_setfsuid, uid);
+    return (uid_t)syscall(SYS_setfsuid, (uid_t)-1) == uid;
+}
+
+/** Whether there are others: the namespace of users that a plain user gets has that user alone. Then all files are that user's. */
+static bool can_act_for_others(uint64_t permitted)
+{
+    uid_t own = geteuid(), other = own == 0;
+    bool can = (permitted & BIT(CAP_SETUID)) != 0 && (permitted & BIT(CAP_SETGID)) != 0 && set_user(other);
+
+    set_user(own);
+    return can;
+}
+
 int privileges_drop(bool use_handles)
 {
     struct __user_cap_data_struct data[2];
@@ -115,8 +138,8 @@ int privileges_drop(bool use_handles)
                 return -errno;
             }
         }
-        acts_for_others = (permitted & BIT(CAP_SETUID)) != 0 && (permitted & BIT(CAP_SETGID)) != 0;
     }
+    acts_for_others = can_act_for_others(permitted);
     /* Groups of who started it are no business of the guest's. Without the right to drop them they are the process's own. */
     if ((permitted & BIT(CAP_SETGID)) != 0) {
         setgroups(0, NULL);
@@ -139,19 +162,6 @@ void privileges_kill_suid(bool on)
 }
 
 /* ---- whose files ---- */
-
-/* The calls of glibc tell no error; the kernel's return what was before. */
-static bool set_group(gid_t gid)
-{
-    syscall(SYS_setfsgid, gid);
-    return (gid_t)syscall(SYS_setfsgid, (gid_t)-1) == gid;
-}
-
-static bool set_user(uid_t uid)
-{
-    syscall(SYS_setfsuid, uid);
-    return (uid_t)syscall(SYS_setfsuid, (uid_t)-1) == uid;
-}
 
 int privileges_as(uid_t uid, gid_t gid)
 {
