@@ -23,6 +23,7 @@ static void start_with(int fd)
     CHECK(v.pid >= 0);
     if (v.pid == 0) {
         prctl(PR_SET_PDEATHSIG, SIGKILL);
+        look_for_no_leaks();
         fcntl(fd, F_SETFD, 0);
         execl(program_path(), program_path(), "--fd", number, "--shared-dir", v.shared, "--window", "16M", NULL);
         _exit(127);
