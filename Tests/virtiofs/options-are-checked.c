@@ -31,6 +31,7 @@ static void wrong(const char *words, const char *const *options)
 int main(void)
 {
     static vfs v;
+    look_for_no_leaks();
     char *out, *said;
     WRONG("--socket-path PATH and --fd N", "--shared-dir", "/");
     WRONG("--socket-path PATH and --fd N", BOTH, "--fd", "3");

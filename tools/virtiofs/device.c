@@ -55,7 +55,7 @@ static void on_queue(vhushmem_backend *backend, unsigned queue, vhushmem_queue_e
         serve(device, queue);
         break;
     case VHUSHMEM_QUEUE_BROKEN:
-        g_message("queue %u is broken: %s", queue, message);
+        g_message("%s", message);
         G_GNUC_FALLTHROUGH;
     case VHUSHMEM_QUEUE_STOPPED:
         device->pending &= ~(UINT64_C(1) << queue);

@@ -61,6 +61,7 @@ struct fs {
     struct inode root;
     GHashTable *inodes, *inodes_by_key, *files;
     uint64_t next_inode, next_file, descriptors;
+    bool said_version; /**< that the guest's protocol is too old was logged */
     /* From FUSE_INIT to FUSE_DESTROY. */
     bool is_mounted;
     bool has_dax;        /**< the front-end serves mappings */

@@ -36,8 +36,12 @@ int op_init(struct request *r)
 
     memcpy(&in, r->in, MIN(r->in_size, sizeof(in)));
     if (in.major < FUSE_KERNEL_VERSION || (in.major == FUSE_KERNEL_VERSION && in.minor < VIRTIOFS_OLDEST_MINOR)) {
-        g_message("the guest speaks FUSE %u.%u; this device needs %d.%d", in.major, in.minor, FUSE_KERNEL_VERSION,
-                  VIRTIOFS_OLDEST_MINOR);
+        if (!r->fs->said_version) {
+            /* Once: a guest must not fill the host's log. */
+            r->fs->said_version = true;
+            g_message("the guest speaks FUSE %u.%u; this device needs %d.%d", in.major, in.minor, FUSE_KERNEL_VERSION,
+                      VIRTIOFS_OLDEST_MINOR);
+        }
         return -EPROTO;
     }
     out->major = FUSE_KERNEL_VERSION;
