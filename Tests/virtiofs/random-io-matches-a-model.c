@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* valgrind: no (the device is another process) */
 /*
  * Random reads, writes, cuts, holes and copies of one file, by requests and by the window, in any order, show at each moment what a plain array
  * shows; and so does the host.

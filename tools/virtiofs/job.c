@@ -219,7 +219,7 @@ static void begin_map(struct job *job)
         return;
     }
     note(job, job->whole, false);
-    if (job->undo_count == 0 && job->window->mappings.count >= MOST_MAPPINGS) {
+    if (job->undo_count == 0 && job->window->mappings.count + job->window->outstanding >= MOST_MAPPINGS) {
         job->result = -ENOSPC;
         job->stage = JOB_DONE;
     } else if (same != NULL && !job->window->never_replaces) {

@@ -32,13 +32,10 @@ size_t mappings_below(const struct mappings *m, size_t first, uint64_t end)
     return i - first;
 }
 
-bool mappings_add(struct mappings *m, struct mapping mapping)
+void mappings_add(struct mappings *m, struct mapping mapping)
 {
     size_t i = mappings_find(m, mapping.at);
 
-    if (m->count >= MOST_MAPPINGS) {
-        return false;
-    }
     if (m->count == m->room) {
         m->room = MAX(64, 2 * m->room);
         m->all = g_renew(struct mapping, m->all, m->room);
@@ -46,7 +43,6 @@ bool mappings_add(struct mappings *m, struct mapping mapping)
     memmove(m->all + i + 1, m->all + i, (m->count - i) * sizeof(mapping));
     m->all[i] = mapping;
     m->count++;
-    return true;
 }
 
 void mappings_remove(struct mappings *m, uint64_t at, uint64_t len)

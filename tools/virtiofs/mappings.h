@@ -28,8 +28,8 @@ size_t mappings_find(const struct mappings *m, uint64_t at);
 /** How many mappings, from index `first` on, begin below `end`. */
 size_t mappings_below(const struct mappings *m, size_t first, uint64_t end);
 
-/** Adds one that overlaps none. False: there are MOST_MAPPINGS. */
-bool mappings_add(struct mappings *m, struct mapping mapping);
+/** Adds one that overlaps none. Who asks for mappings sees to it that there are no more than MOST_MAPPINGS. */
+void mappings_add(struct mappings *m, struct mapping mapping);
 
 /** Removes the one with exactly this range, if it is there. */
 void mappings_remove(struct mappings *m, uint64_t at, uint64_t len);
