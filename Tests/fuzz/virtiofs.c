@@ -60,6 +60,12 @@ static void host_new(void)
     CHECK(mkdir(shared, 0755) == 0);
 }
 
+static void host_end(void)
+{
+    empty(base);
+    rmdir(base);
+}
+
 static void host_fill(void)
 {
     chmod(shared, 0755);
@@ -323,6 +329,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         signal(SIGXFSZ, SIG_IGN);
         files_open();
         host_new();
+        atexit(host_end);
         bare_queue_init(&b);
         setrlimit(RLIMIT_FSIZE, &most);
         g_log_set_default_handler(say_nothing, NULL);
