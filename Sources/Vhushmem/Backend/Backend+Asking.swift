@@ -176,7 +176,7 @@ extension Backend {
     /// Waits for the channel, and serves the front-end meanwhile: it may be waiting for a reply of ours before it looks at what we
     /// ask, as QEMU does. Not from within such a reply, whose turn comes first.
     private func wait(for channel: MessageStream, _ events: Int32, until deadline: UInt64) throws(Errno) {
-        let isHeldUp = self.events.isFull || connection?.main.isHeldUp == true
+        let isHeldUp = self.eventQueue.isFull || connection?.main.isHeldUp == true
         let main = work.contains(.serving) || isHeldUp ? nil : connection?.main
         // Looked at each time: a front-end that always has something else to say gains no time by that.
         guard Clock.now() < deadline else {

@@ -26,7 +26,7 @@ extension Backend {
         try checkIdle()
         do throws(Errno) {
             talk(through: try Socket.connect(to: path))
-            events.keep(.connected)
+            eventQueue.keep(.connected)
         } catch {
             throw ShmemError(error.code, "cannot connect to \(path.text): \(Errno.text(error.code)) (errno \(error.code))")
         }
@@ -39,7 +39,7 @@ extension Backend {
         try checkIdle()
         try Socket.requireConnectedStream(socket)
         talk(through: FileDescriptor(owning: socket))
-        events.keep(.connected)
+        eventQueue.keep(.connected)
         watch()
     }
 

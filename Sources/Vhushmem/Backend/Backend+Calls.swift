@@ -34,7 +34,7 @@ extension Backend {
 
     func begin(_ request: MappingRequest, _ completion: @escaping (ShmemError?) -> Void) throws(ShmemError) {
         let connection = try served(request)
-        guard connection.calls.all.count &+ events.completions < Backend.mostCalls else {
+        guard connection.calls.all.count &+ eventQueue.completions < Backend.mostCalls else {
             throw ShmemError(ENOBUFS, request.subject, .text("\(Backend.mostCalls) requests have no outcome yet"))
         }
         do throws(Errno) {
@@ -225,7 +225,7 @@ extension Backend {
 
     /// What has become of a call waits to be told, among the events.
     private func told(_ call: MappingCall, _ error: ShmemError?) {
-        events.keep { call.completion(error) }
+        eventQueue.keep { call.completion(error) }
     }
 
     /// The channel is used no more, and no answer will come.

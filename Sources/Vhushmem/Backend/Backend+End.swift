@@ -23,6 +23,7 @@ extension Backend {
         stopWatching()
         forgetQueues()
         move(to: .idle)
+        ending = error
         // Before the callback, which may bring a new connection under the same number.
         watch()
         emit(.disconnected(error))

@@ -17,7 +17,7 @@ extension Backend: EventTelling {
 
     /// Calls the device at once: what can't wait.
     func callDevice(_ body: () -> Void) {
-        if events.isTelling { body() } else { tell(body) }
+        if eventQueue.isTelling { body() } else { tell(body) }
     }
 
     /// The same where the device answers.

@@ -19,7 +19,7 @@ extension Backend {
         if let connection {
             let main = connection.main
             // A loop inside a callback finds nothing to do while a message is under way, nor while too many events wait.
-            if !work.contains(.serving), !events.isFull {
+            if !work.contains(.serving), !eventQueue.isFull {
                 if main.hasUnsent || !main.isHeldUp {
                     targets.first = .init(fd: main.fd, events: Int16(main.hasUnsent ? POLLOUT : POLLIN))
                 }
@@ -32,9 +32,9 @@ extension Backend {
             targets.deadline = acceptor.deadline
         }
         // What is told by callbacks waits for the one that runs.
-        if events.isTelling { return targets }
+        if eventQueue.isTelling { return targets }
         if let kicks { targets.second = .init(fd: kicks.fd, events: Int16(POLLIN)) }
-        targets.deadline = reports == .due || events.hasDue ? 0 : earliest(targets.deadline, polling.next)
+        targets.deadline = reports == .due || eventQueue.hasDue ? 0 : earliest(targets.deadline, polling.next)
         if let connection { targets.deadline = earliest(targets.deadline, deadline(of: connection.calls)) }
         return targets
     }
@@ -46,7 +46,7 @@ extension Backend {
     }
 
     func dispatch(_ ready: ReadyTargets) -> Int32 {
-        if events.hasDue { tellWaiting() }
+        if eventQueue.hasDue { tellWaiting() }
         guard connection != nil || acceptor != nil else {
             watch()
             return -ENOTCONN
@@ -59,12 +59,12 @@ extension Backend {
         var turn = Turn()
         while taken < Backend.messagesPerDispatch, !turn.isOver(after: taken), serveOne() { taken &+= 1 }
         // After the messages: a kick is for queues as they are now.
-        if connection != nil, !events.isTelling {
+        if connection != nil, !eventQueue.isTelling {
             pollQueues()
             taken &+= serveKicks(ready.contains(.second))
         }
         taken &+= serveCalls()
-        if events.hasDue { tellWaiting() }
+        if eventQueue.hasDue { tellWaiting() }
         watch()
         return taken
     }
@@ -73,7 +73,7 @@ extension Backend {
     @discardableResult
     func serveOne() -> Bool {
         // From within a callback: the message that is being served lies in the buffer, and its answer comes first.
-        guard let connection, work.isDisjoint(with: [.serving, .ending]), !events.isFull else { return false }
+        guard let connection, work.isDisjoint(with: [.serving, .ending]), !eventQueue.isFull else { return false }
         if case .failed(let error) = connection.main.flush() {
             drop(lost("writing", error))
             return false

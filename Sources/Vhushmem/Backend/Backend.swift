@@ -18,7 +18,7 @@ public final class Backend: Pollable {
     /// to a bound.
     public var onEvent: ((Backend, BackendEvent) -> Void)? {
         didSet {
-            events.callbackChanged(isSet: onEvent != nil)
+            eventQueue.callbackChanged(isSet: onEvent != nil)
             watch()
         }
     }
@@ -28,7 +28,9 @@ public final class Backend: Pollable {
     let queues: [BackendQueue]
 
     private(set) var phase = Phase.idle
-    var events = EventQueue<BackendEvent>()
+    /// Why the last connection ended; nil: there was none.
+    var ending: ShmemError?
+    var eventQueue = EventQueue<BackendEvent>()
     var work: Work = []
     var reports = Reports.none
     /// The kicks of the queues that run, and the channel while it owes answers that nobody waits for; made for the first.

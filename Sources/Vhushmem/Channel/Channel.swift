@@ -33,7 +33,7 @@ public final class Channel: DeviceSession {
     /// to a bound.
     public var onEvent: ((Channel, ChannelEvent) -> Void)? {
         didSet {
-            events.callbackChanged(isSet: onEvent != nil)
+            eventQueue.callbackChanged(isSet: onEvent != nil)
             watch()
         }
     }
@@ -42,7 +42,7 @@ public final class Channel: DeviceSession {
         didSet { handOverOthers() }
     }
 
-    var events = EventQueue<ChannelEvent>()
+    var eventQueue = EventQueue<ChannelEvent>()
     private let options: ChannelOptions
     private(set) var channel: BackendChannel?
     /// Resets that have begun and not ended.
@@ -80,7 +80,7 @@ public final class Channel: DeviceSession {
     /// The back-end has not gone.
     public var isOpen: Bool { channel != nil }
     var hasEnded: Bool { channel == nil }
-    var isOver: Bool { hasEnded && !events.hasWaiting }
+    var isOver: Bool { hasEnded && !eventQueue.hasWaiting }
 
     private func handOverOthers() {
         guard onRequest != nil else {
@@ -99,7 +99,7 @@ public final class Channel: DeviceSession {
         if let channel {
             targets.alarm = loops.alarmTarget
             targets.deadline = device.state.careDeadline
-            if !events.isFull {
+            if !eventQueue.isFull {
                 targets.first = channel.pollTarget
                 targets.deadline = earliest(targets.deadline, channel.deadline)
             }
@@ -115,18 +115,18 @@ public final class Channel: DeviceSession {
     }
 
     func dispatch(_ ready: ReadyTargets) -> Int32 {
-        if events.hasDue { tellWaiting() }
+        if eventQueue.hasDue { tellWaiting() }
         if channel != nil { lookAfterMappings() }
         guard let channel else { return -ENOTCONN }
         let (count, lost) = channel.serve(
-            atMost: events.bound(BackendChannel.requestsPerDispatch), reports: events.isWanted
+            atMost: eventQueue.bound(BackendChannel.requestsPerDispatch), reports: eventQueue.isWanted
         ) { announce(.served($0)) }
         if let lost, self.channel === channel {
             loss = lost
             drop()
             announce(.lost(lost))
         }
-        if events.hasDue { tellWaiting() }
+        if eventQueue.hasDue { tellWaiting() }
         watch()
         return count
     }

@@ -11,7 +11,7 @@ extension DeviceSession {
     /// What there is to do for mappings: to tell of those that broke or are whole again, and to give covered pages back to their files.
     @inline(__always)
     func lookAfterMappings() {
-        if loops.alarm?.wasRaised() == true || events.newsWait { tellNews() }
+        if loops.alarm?.wasRaised() == true || eventQueue.newsWait { tellNews() }
         if device.state.careDeadline != nil { careForMappings() }
     }
 
@@ -22,15 +22,15 @@ extension DeviceSession {
 
     /// What does not fit among the events that wait is told later.
     private func tellNews() {
-        events.newsWait = false
+        eventQueue.newsWait = false
         device.forEachNews { news in
             announce(Self.event(news))
-            if events.isFull { events.newsWait = true }
-            return !hasEnded && !events.isFull
+            if eventQueue.isFull { eventQueue.newsWait = true }
+            return !hasEnded && !eventQueue.isFull
         }
     }
 
     /// Something waits to be told, and can be now.
     @inline(__always)
-    var hasSomethingToTell: Bool { events.hasDue || (events.newsWait && !events.isFull) }
+    var hasSomethingToTell: Bool { eventQueue.hasDue || (eventQueue.newsWait && !eventQueue.isFull) }
 }

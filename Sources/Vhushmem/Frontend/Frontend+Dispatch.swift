@@ -7,7 +7,7 @@ extension Frontend {
     var pollTargets: PollTargets {
         var targets = PollTargets()
         guard isBegun else {
-            if events.hasDue { targets.deadline = 0 }
+            if eventQueue.hasDue { targets.deadline = 0 }
             return targets
         }
         targets.alarm = loops.alarmTarget
@@ -21,7 +21,7 @@ extension Frontend {
             targets.first = connection.pollTarget
             targets.deadline = earliest(targets.deadline, connection.deadline)
             if !setup.shares.isEmpty, hasSharesToTell { targets.deadline = 0 }
-            guard let channel = connection.channel, !events.isFull else { break }
+            guard let channel = connection.channel, !eventQueue.isFull else { break }
             targets.second = channel.pollTarget
             targets.deadline = earliest(targets.deadline, channel.deadline)
         case .idle, .over: break
@@ -41,7 +41,7 @@ extension Frontend {
 
     @_optimize(speed)
     func dispatch(_ ready: ReadyTargets) -> Int32 {
-        if events.hasDue { tellWaiting() }
+        if eventQueue.hasDue { tellWaiting() }
         guard isBegun else { return -ENOTCONN }
         lookAfterMappings()
         if !isConnected { findBackend() }
@@ -50,7 +50,7 @@ extension Frontend {
             if ready.contains(.first) || mainGoesFirst || connection.hasUnfinished { taken = read(connection) }
             if mainGoesFirst {
                 taken &+= serveInOrder()
-            } else if let channel = connection.channel, !events.isFull,
+            } else if let channel = connection.channel, !eventQueue.isFull,
                 ready.contains(.second) || channel.hasMore || channel.stream.deadline != nil
             {
                 taken &+= serve(channel)
@@ -60,7 +60,7 @@ extension Frontend {
             // A limit that has passed ends the connection.
             if let error = connection.lateness() { end(error) }
         }
-        if events.hasDue { tellWaiting() }
+        if eventQueue.hasDue { tellWaiting() }
         watch()
         return taken
     }
@@ -84,7 +84,7 @@ extension Frontend {
     private func serve(
         _ channel: BackendChannel, atMost bound: Int32 = BackendChannel.requestsPerDispatch
     ) -> Int32 {
-        let (count, lost) = channel.serve(atMost: events.bound(bound), reports: events.isWanted) { report($0) }
+        let (count, lost) = channel.serve(atMost: eventQueue.bound(bound), reports: eventQueue.isWanted) { report($0) }
         if let lost { loseChannel(channel, lost) }
         return count
     }

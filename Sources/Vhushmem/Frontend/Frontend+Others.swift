@@ -17,7 +17,7 @@ extension Frontend {
 
     /// The event comes after the answer, so that it may read the new configuration.
     private func noteConfigChange(_ request: OtherRequest) -> OtherAnswer {
-        guard protocolFeatures.contains(.config), events.isWanted else {
+        guard protocolFeatures.contains(.config), eventQueue.isWanted else {
             return .refused(ShmemError(EOPNOTSUPP, .request(request.id), .notServed))
         }
         guard request.payload.isEmpty else {

@@ -16,7 +16,7 @@ public final class Frontend {
     /// up to a bound.
     public var onEvent: ((Frontend, FrontendEvent) -> Void)? {
         didSet {
-            events.callbackChanged(isSet: onEvent != nil)
+            eventQueue.callbackChanged(isSet: onEvent != nil)
             watch()
         }
     }
@@ -31,7 +31,7 @@ public final class Frontend {
     let address: BackendAddress
     /// Changed by `move(to:)` alone.
     var phase = Phase.idle
-    var events = EventQueue<FrontendEvent>()
+    var eventQueue = EventQueue<FrontendEvent>()
     var setup = DeviceSetup()
     var history = ConnectionHistory()
     var loops = SessionLoops()

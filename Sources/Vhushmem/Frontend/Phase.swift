@@ -79,7 +79,7 @@ extension Frontend {
     }
 
     /// No loop has to look at it any more.
-    var isOver: Bool { hasEnded && !events.hasWaiting }
+    var isOver: Bool { hasEnded && !eventQueue.hasWaiting }
 
     var isAway: Bool {
         if case .away = phase { return true }

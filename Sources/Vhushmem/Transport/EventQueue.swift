@@ -106,7 +106,7 @@ extension EventQueue.Delivery {
 /// A session that tells its program of events. A callback is never called inside a callback.
 protocol EventTelling: AnyObject {
     associatedtype Event
-    var events: EventQueue<Event> { get set }
+    var eventQueue: EventQueue<Event> { get set }
     /// Calls the program's callback, if there is one.
     func callBack(_ event: Event)
     /// There is nothing to wait for any more.
@@ -117,18 +117,18 @@ extension EventTelling {
     /// Tells an event, at once if no callback runs and nothing waits before it.
     @inline(__always)
     func announce(_ event: Event) {
-        guard events.isIdle, events.callback == .set else { return events.keep(event) }
-        events.begin()
+        guard eventQueue.isIdle, eventQueue.callback == .set else { return eventQueue.keep(event) }
+        eventQueue.begin()
         callBack(event)
         finishTelling()
     }
 
     /// Calls the completion of something that the program began, as soon as no callback runs.
     func complete(_ completion: @escaping () -> Void) {
-        guard events.isIdle || (events.callback != .set && !events.isTelling) else {
-            return events.keep(completion: completion)
+        guard eventQueue.isIdle || (eventQueue.callback != .set && !eventQueue.isTelling) else {
+            return eventQueue.keep(completion: completion)
         }
-        events.begin()
+        eventQueue.begin()
         completion()
         finishTelling()
     }
@@ -137,42 +137,42 @@ extension EventTelling {
     @inline(never)
     func tellWaiting() {
         var told = 0
-        while told < EventQueue<Event>.mostInATurn, let delivery = events.take() {
+        while told < EventQueue<Event>.mostInATurn, let delivery = eventQueue.take() {
             told = told &+ 1
             tell(delivery)
         }
     }
 
     private func tell(_ delivery: EventQueue<Event>.Delivery) {
-        events.begin()
+        eventQueue.begin()
         switch delivery {
         case .event(let event): callBack(event)
         case .completion(let completion): completion()
         }
-        events.end()
+        eventQueue.end()
     }
 
     /// Calls the program, who may free the session meanwhile. To be called while no callback runs.
     func tell(_ body: () -> Void) {
-        events.begin()
+        eventQueue.begin()
         body()
         finishTelling()
     }
 
     /// The session was freed: the completions of what was under way are called now, or when the callback that runs has returned.
     func tellRest() {
-        if events.hasDue { tellAll() }
+        if eventQueue.hasDue { tellAll() }
     }
 
     /// A callback has returned. If it freed the session, no loop will tell what still waits: the completions of what was under way.
     @inline(__always)
     private func finishTelling() {
-        events.end()
-        if events.hasDue, hasEnded { tellAll() }
+        eventQueue.end()
+        if eventQueue.hasDue, hasEnded { tellAll() }
     }
 
     @inline(never)
     private func tellAll() {
-        while let delivery = events.take() { tell(delivery) }
+        while let delivery = eventQueue.take() { tell(delivery) }
     }
 }

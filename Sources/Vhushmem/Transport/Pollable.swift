@@ -46,7 +46,7 @@ struct SessionLoops {
     var alarm: Alarm?
     var alarmTarget: PollTargets.Target? { alarm.map { PollTargets.Target(fd: $0.fd, events: Int16(POLLIN)) } }
     fileprivate var descriptor: PollDescriptor?
-    fileprivate var attachments: [any PollAttachment] = []
+    fileprivate(set) var attachments: [any PollAttachment] = []
 }
 
 extension Pollable {
@@ -72,6 +72,12 @@ extension Pollable {
     /// then closing it would not take it out of the epoll.
     func stopWatching() {
         loops.descriptor?.watch(PollTargets())
+    }
+
+    /// Has `body` called whenever what the session waits for may have changed: at the end of each dispatch, too. The descriptor must have
+    /// been made.
+    func whenWatched(_ body: @escaping () -> Void) {
+        loops.descriptor?.onWatch = body
     }
 
     func attach(_ attachment: any PollAttachment) {
@@ -102,6 +108,7 @@ final class PollDescriptor {
     /// Microseconds.
     private static let retryPause: UInt64 = 100_000
     private var watched = PollTargets()
+    var onWatch: (() -> Void)?
 
     var fd: Int32 { epoll.raw }
 
@@ -125,6 +132,7 @@ final class PollDescriptor {
     /// A socket that can't be waited for (the kernel has no memory, the user no watches left) is tried again before long.
     @_optimize(speed)
     func watch(_ targets: PollTargets) {
+        onWatch?()
         guard targets != watched else { return }
         var now = targets
         now.first = update(from: watched.first, to: targets.first)
