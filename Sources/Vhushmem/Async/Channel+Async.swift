@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+// What tasks do with a channel; see Frontend+Async.swift.
+extension Channel: TaskSession {
+    var isUnconnected: Bool { hasEnded }
+    var isClosed: Bool { hasEnded && loss == nil }
+    var isFinished: Bool { isOver }
+    var ending: ShmemError? { loss }
+
+    /// What happens, in order. It takes the place of `onEvent`. The last event is `lost`; then the sequence ends.
+    public var events: SessionEvents<ChannelEvent> {
+        makeEvents { tell in onEvent = { _, event in tell(event) } }
+    }
+
+    /// Serves the back-end until the channel is lost or closed.
+    ///
+    /// Returns when the channel is closed. Throws why it was lost, `CancellationError`, and `ShmemError` with EMFILE, ENFILE or ENOMEM (it
+    /// can't be waited for).
+    public nonisolated(nonsending) func run() async throws {
+        try await serveUntilTheEnd()
+    }
+}

@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+import CLinux
+
+// What tasks do with a front-end. All of it runs where the caller does (`nonisolated(nonsending)`): a front-end is not Sendable, so the
+// compiler sees to it that one actor, or one task, has it. While any of these waits, the session is served.
+extension Frontend: TaskSession {
+    var isUnconnected: Bool { !isBegun }
+    var isClosed: Bool { hasEnded && history.ending?.code == ECONNABORTED }
+    var isFinished: Bool { isOver }
+    var ending: ShmemError? { history.ending }
+
+    /// What happens, in order. It takes the place of `onEvent`.
+    ///
+    /// The last event is `disconnected`; then the sequence ends. Of a front-end that looks for its back-end again it goes on.
+    public var events: SessionEvents<FrontendEvent> {
+        makeEvents { tell in onEvent = { _, event in tell(event) } }
+    }
+
+    /// Serves the back-end until the connection is over: for a task beside those that ask, so that requests are served also while none of
+    /// those waits.
+    ///
+    /// Returns when the front-end is closed. Throws what ended the connection, `CancellationError`, and `ShmemError` with ENOTCONN (it was
+    /// not started) or EMFILE, ENFILE, ENOMEM (it can't be waited for).
+    public nonisolated(nonsending) func run() async throws {
+        try await serveUntilTheEnd()
+    }
+
+    /// Starts, and returns when the handshake is done. A path at which nobody listens is tried until the time is up.
+    ///
+    /// - Parameter timeout: how long the whole may take; nil: each request's own limit alone.
+    /// - Throws: what `start` does; what ended the handshake: ETIMEDOUT, ECONNRESET (the back-end went away), EPROTO (it sent what it must
+    ///   not, or refused a request); `CancellationError`, and then the connection is over.
+    public nonisolated(nonsending) func connect(timeout: Duration? = nil) async throws {
+        let deadline = timeout.map { Clock.now() &+ $0.clampedMicroseconds }
+        try await startWhenThere(until: deadline)
+        do {
+            try await drive(until: deadline) { [self] in isReady || history.ending != nil }
+            if !isReady, let ending { throw ending }
+        } catch let error as ShmemError where error.code == ETIMEDOUT && history.ending == nil {
+            end(ShmemError(ETIMEDOUT, "the handshake was not done in time: \(waitingFor)"))
+            throw history.ending ?? error
+        } catch is CancellationError {
+            end(ShmemError(ECANCELED, "the task that waited for the handshake was cancelled"), forGood: true)
+            throw CancellationError()
+        }
+    }
+
+    private nonisolated(nonsending) func startWhenThere(until deadline: UInt64?) async throws {
+        while true {
+            do throws(ShmemError) {
+                return try start()
+            } catch {
+                let next = Clock.now() &+ 20_000
+                guard error.code == ENOENT || error.code == ECONNREFUSED, next < deadline ?? .max else { throw error }
+            }
+            try await Task.sleep(for: .milliseconds(20))
+        }
+    }
+
+    // MARK: Questions
+
+    /// Asks the back-end something, and returns its answer. A task that is cancelled waits no longer; the request goes on.
+    ///
+    /// - Parameter question: one of the questions that `FrontendQuestion` has.
+    /// - Throws: what the form with a completion throws or is called with; `CancellationError`.
+    public nonisolated(nonsending) func ask<Answer>(_ question: FrontendQuestion<Answer>) async throws -> Answer {
+        try await ask { done throws(ShmemError) in try ask(question, done) }
+    }
+
+    // MARK: Start, stop, reset
+
+    /// Starts the device, and returns when the back-end knows all that it needs.
+    ///
+    /// - Parameters:
+    ///   - features: what the driver accepted of what the back-end offers.
+    ///   - queues: the queues that the driver has set up, in order.
+    /// - Throws: what the form that blocks throws; `CancellationError`.
+    public nonisolated(nonsending) func startDevice(features: UInt64, queues: [FrontendQueue]) async throws {
+        try await asking { done throws(ShmemError) in try startDevice(features: features, queues: queues, done) }
+    }
+
+    /// Stops the device, and returns where each queue stopped: the base to start it again with (0 for one that was not used).
+    ///
+    /// - Throws: what the form that blocks throws; `CancellationError`.
+    public nonisolated(nonsending) func stopDevice() async throws -> [UInt16] {
+        try await ask { done throws(ShmemError) in try stopDevice(done) }
+    }
+
+    /// Resets the device: undoes every mapping at once, and returns when the back-end has answered and no older request can land.
+    ///
+    /// - Throws: ENOTCONN (not ready), EALREADY (a reset is under way), what ended the connection meanwhile; `CancellationError`, and the
+    ///   reset goes on.
+    public nonisolated(nonsending) func reset() async throws {
+        try Task.checkCancellation()
+        let before = history.counters.resets
+        try beginResetting()
+        try await drive(isAsking: true) { [self] in history.counters.resets != before || !isReady }
+        guard history.counters.resets != before else {
+            throw ending ?? ShmemError(ENOTCONN, "the connection ended before the reset was answered")
+        }
+    }
+
+    /// The form of `reset` that does not wait.
+    private func beginResetting() throws(ShmemError) { try reset() }
+
+    /// Has the back-end serve a queue of the running device, or not.
+    ///
+    /// - Parameters:
+    ///   - queue: its number.
+    ///   - isEnabled: whether it is to be served.
+    /// - Throws: what the form that blocks throws; `CancellationError`.
+    public nonisolated(nonsending) func setQueueEnabled(_ queue: Int, _ isEnabled: Bool) async throws {
+        try await ask { done throws(ShmemError) in try setQueueEnabled(queue, isEnabled, done) }
+    }
+
+    // MARK: Memory
+
+    /// Says what the guest's memory is, all of it, and returns when the back-end knows.
+    ///
+    /// - Parameter ranges: the guest's RAM.
+    /// - Throws: what the form that blocks throws; `CancellationError`.
+    public nonisolated(nonsending) func setMemory(_ ranges: [GuestMemory]) async throws {
+        try await asking { done throws(ShmemError) in try setMemory(ranges, done) }
+    }
+
+    /// Shares a mapping of another device with the back-end as a range of guest memory, until `unshare`.
+    ///
+    /// - Parameters:
+    ///   - mapping: a live mapping that can be written, of a region that keeps files.
+    ///   - guestAddress: where the guest has it.
+    /// - Throws: what the form that blocks throws; `CancellationError`.
+    public nonisolated(nonsending) func share(_ mapping: Mapping, at guestAddress: UInt64) async throws {
+        try await asking { done throws(ShmemError) in try share(mapping, at: guestAddress, done) }
+    }
+
+    /// Takes a shared mapping away again.
+    ///
+    /// - Parameter mapping: one that was shared.
+    /// - Throws: what the form that blocks throws; `CancellationError`.
+    public nonisolated(nonsending) func unshare(_ mapping: Mapping) async throws {
+        try await asking { done throws(ShmemError) in try unshare(mapping, done) }
+    }
+
+    // MARK: What outlives a back-end
+
+    /// Has the back-end make a book of requests in flight, and gives it back at each start.
+    ///
+    /// - Parameters:
+    ///   - queues: for so many queues.
+    ///   - queueSize: of so many entries each.
+    /// - Throws: what the form that blocks throws; `CancellationError`.
+    public nonisolated(nonsending) func makeInflightBook(queues: UInt16, queueSize: UInt16) async throws -> InflightBook {
+        try await ask { done throws(ShmemError) in try makeInflightBook(queues: queues, queueSize: queueSize, done) }
+    }
+
+    /// For what ends with an error or none.
+    private nonisolated(nonsending) func asking(
+        _ begin: (@escaping (ShmemError?) -> Void) throws(ShmemError) -> Void
+    ) async throws {
+        try await ask { (done: @escaping (Result<Void, ShmemError>) -> Void) throws(ShmemError) in
+            try begin { done($0.map { .failure($0) } ?? .success(())) }
+        }
+    }
+}
+
+extension Duration {
+    /// Microseconds, at least 0.
+    var clampedMicroseconds: UInt64 {
+        let (seconds, attoseconds) = components
+        guard seconds >= 0, attoseconds >= 0 else { return 0 }
+        let (whole, overflow) = UInt64(seconds).multipliedReportingOverflow(by: 1_000_000)
+        return overflow ? .max / 2 : whole &+ UInt64(attoseconds) / 1_000_000_000_000
+    }
+}
