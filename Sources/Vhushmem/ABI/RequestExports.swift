@@ -64,19 +64,11 @@ struct ReplyCallback {
     }
 }
 
-/// The most bytes of payload that the generic request sends, or takes without being told how many.
-private let genericLimit = 4096
-
-/// A request that the library does not look at.
-private struct GenericRequest {
-    let payload: [UInt8]
-    let descriptors: [SharedDescriptor]
-    let reply: ReplyForm
-
-    static func make(
+extension AnyRequest {
+    fileprivate static func make(
         _ id: UInt32, _ payload: UnsafeRawPointer?, _ size: Int, _ fds: UnsafePointer<Int32>?, _ nfds: UInt32, _ flags: UInt32,
         room: Int
-    ) throws(ShmemError) -> GenericRequest {
+    ) throws(ShmemError) -> AnyRequest {
         let hasReply = UInt32(VHUSHMEM_REQUEST_HAS_REPLY)
         let mayHaveDescriptor = UInt32(VHUSHMEM_REQUEST_REPLY_FD)
         guard flags & ~(hasReply | mayHaveDescriptor) == 0 else {
@@ -85,34 +77,17 @@ private struct GenericRequest {
         guard flags & mayHaveDescriptor == 0 || flags & hasReply != 0 else {
             throw ShmemError(EINVAL, "a request without a reply gets no descriptor with it")
         }
-        if let known = FrontendRequest(rawValue: id) {
-            guard known.form.sender != .library else {
-                throw ShmemError(
-                    EINVAL, "request \(id) is the library's own business: it has a function for it, or the handshake does it")
-            }
-            // Its reply would be one that nobody asked for.
-            guard flags & hasReply != 0 || !known.hasOwnReply else {
-                throw ShmemError(EINVAL, "\(known.name) has a reply of its own, and the flags say that there is none")
-            }
-        }
-        guard size >= 0, size <= genericLimit else { throw ShmemError(EINVAL, "a payload has at most \(genericLimit) bytes") }
+        try check(payloadSize: size, descriptors: Int(nfds))
         guard payload != nil || size == 0 else { throw .null("payload") }
-        guard nfds <= UInt32(VHU_MAX_FDS) else { throw ShmemError(EINVAL, "a message carries at most 8 descriptors") }
         guard fds != nil || nfds == 0 else { throw .null("fds") }
-        var descriptors: [SharedDescriptor] = []
-        do throws(Errno) {
-            for fd in UnsafeBufferPointer(start: fds, count: Int(nfds)) {
-                descriptors.append(SharedDescriptor(try FileDescriptor.duplicate(fd)))
-            }
-        } catch {
-            throw ShmemError(error.code, "duplicating a descriptor to send along: \(Errno.text(error.code))")
-        }
-        let reply: ReplyForm =
+        let reply: ExpectedReply =
             flags & hasReply == 0
-            ? .acknowledgement : .own(0...max(0, room), mayHaveDescriptor: flags & mayHaveDescriptor != 0)
-        // SAFETY: the caller says that payload has size bytes.
-        return GenericRequest(
-            payload: Array(UnsafeRawBufferPointer(start: payload, count: size)), descriptors: descriptors, reply: reply)
+            ? .acknowledgement
+            : flags & mayHaveDescriptor == 0 ? .payload(mostBytes: room) : .payloadAndDescriptor(mostBytes: room)
+        // SAFETY: the caller says that payload has size bytes, and that there are nfds descriptors.
+        return try make(
+            id, Array(UnsafeRawBufferPointer(start: payload, count: size)),
+            Array(UnsafeBufferPointer(start: fds, count: Int(nfds))), reply)
     }
 }
 
@@ -127,12 +102,8 @@ package func vhushmem_frontend_request(
         let hasReply = flags & UInt32(VHUSHMEM_REQUEST_HAS_REPLY) != 0
         guard !hasReply || (reply != nil && reply_size != nil) else { throw .null("reply") }
         guard flags & UInt32(VHUSHMEM_REQUEST_REPLY_FD) == 0 || reply_fd != nil else { throw .null("reply_fd") }
-        let room = min(reply_size?.pointee ?? 0, genericLimit)
-        let generic = try GenericRequest.make(id, payload, size, fds, nfds, flags, room: room)
-        let outcome: FrontendOutcome = try frontend.waitFor { done throws(ShmemError) in
-            try frontend.ask(id, generic.payload, descriptors: generic.descriptors, reply: generic.reply, done)
-        }
-        let answer = try outcome.get()
+        let room = reply_size?.pointee ?? 0
+        let answer = try frontend.send(AnyRequest.make(id, payload, size, fds, nfds, flags, room: room))
         guard hasReply else { return }
         // SAFETY: a reply longer than the room that the caller has was refused.
         reply?.copyMemory(from: answer.payload, byteCount: answer.payload.count)
@@ -149,12 +120,11 @@ package func vhushmem_frontend_request_async(
 ) -> Int32 {
     report(to: errp) { () throws(ShmemError) in
         let callback = try ReplyCallback.make(frontend, fn, user_data, destroy)
-        let generic = try GenericRequest.make(id, payload, size, fds, nfds, flags, room: genericLimit)
+        let request = try AnyRequest.make(id, payload, size, fds, nfds, flags, room: AnyRequest.mostBytes)
         let completion = callback.frontend.outside { (outcome: FrontendOutcome) in
             callback.finish(outcome) { callback.succeed(value: $0.value, payload: $0.payload, fd: $0.fd) }
         }
-        try callback.frontend.ask(
-            id, generic.payload, descriptors: generic.descriptors, reply: generic.reply, completion)
+        try callback.frontend.send(request, completion)
     }
 }
 

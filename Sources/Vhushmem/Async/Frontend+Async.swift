@@ -68,6 +68,23 @@ extension Frontend: TaskSession {
         try await ask { done throws(ShmemError) in try ask(question, done) }
     }
 
+    /// Sends any request that this library has no question for, and returns its answer.
+    ///
+    /// - Parameters:
+    ///   - id: the request's id.
+    ///   - payload: at most 4,096 bytes.
+    ///   - descriptors: at most 8, which are duplicated.
+    ///   - reply: what comes back.
+    /// - Returns: the reply; an empty one if there was only an acknowledgement.
+    /// - Throws: what the form with a completion throws or is called with; `CancellationError`.
+    public nonisolated(nonsending) func request(
+        _ id: UInt32, _ payload: [UInt8] = [], descriptors: [Int32] = [], reply: ExpectedReply = .acknowledgement
+    ) async throws -> FrontendReply {
+        try await ask { done throws(ShmemError) in
+            try request(id, payload, descriptors: descriptors, reply: reply, completion: done)
+        }
+    }
+
     // MARK: Start, stop, reset
 
     /// Starts the device, and returns when the back-end knows all that it needs.
@@ -152,6 +169,21 @@ extension Frontend: TaskSession {
     /// - Throws: what the form that blocks throws; `CancellationError`.
     public nonisolated(nonsending) func makeInflightBook(queues: UInt16, queueSize: UInt16) async throws -> InflightBook {
         try await ask { done throws(ShmemError) in try makeInflightBook(queues: queues, queueSize: queueSize, done) }
+    }
+
+    /// Begins to transfer the state of a stopped device through a pipe, and returns when the back-end has begun. Ask `checkDeviceState`
+    /// when the pipe is at its end.
+    ///
+    /// - Parameters:
+    ///   - direction: whether the back-end writes its state or reads it.
+    ///   - pipe: the pipe's end for the back-end, which is duplicated: close it afterwards.
+    /// - Returns: the descriptor to use instead, which is the caller's to close; nil: the pipe is used.
+    /// - Throws: what the form with a completion throws or is called with; `CancellationError`.
+    public nonisolated(nonsending) func transferState(
+        _ direction: DeviceStateDirection, through pipe: Int32
+    ) async throws -> Int32? {
+        let reply = try await ask { done throws(ShmemError) in try transferState(direction, through: pipe, completion: done) }
+        return reply.takeDescriptor()
     }
 
     /// For what ends with an error or none.

@@ -26,19 +26,21 @@ public final class FrontendReply {
         descriptor.take()
     }
 
-    /// Gives the descriptor to the caller, to be closed by it; nil: none came, or it was taken before.
+    /// Gives the descriptor to the caller, who closes it.
+    ///
+    /// - Returns: nil: none came, or it was taken before.
     public func takeDescriptor() -> Int32? {
         descriptor.take()?.release()
     }
 
-    /// The first eight bytes as a number.
-    var value: UInt64 {
+    /// The first eight bytes as a number, in this machine's order; 0 if there are fewer.
+    public var value: UInt64 {
         payload.withUnsafeBytes { $0.integer(at: 0, as: UInt64.self) ?? 0 }
     }
 }
 
 /// How a request ended.
-public typealias FrontendOutcome = Result<FrontendReply, ShmemError>
+typealias FrontendOutcome = Result<FrontendReply, ShmemError>
 
 /// A request on its way to the back-end.
 final class FrontendCall {

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+import CLinux
+
+// MARK: Requests that few devices need, as Swift programs ask them
+
+extension FrontendQuestion where Answer == Void {
+    /// SET_LOG_BASE: where the back-end notes which pages it has written. It needs LOG_SHMFD.
+    ///
+    /// - Parameters:
+    ///   - fd: a file, which is duplicated.
+    ///   - offset: where the log begins in it, in bytes.
+    ///   - length: bytes; a bit for each page of guest memory.
+    /// - Throws: EBADF, EMFILE.
+    public static func setLog(fd: Int32, offset: UInt64, length: UInt64) throws(ShmemError) -> FrontendQuestion {
+        setLog(try Frontend.shared(fd), offset: offset, length: length)
+    }
+
+    /// SET_LOG_FD: the eventfd that the back-end signals when it has noted something.
+    ///
+    /// - Parameter fd: duplicated.
+    /// - Throws: EBADF, EMFILE.
+    public static func setLogDescriptor(_ fd: Int32) throws(ShmemError) -> FrontendQuestion {
+        setLogDescriptor(try Frontend.shared(fd))
+    }
+
+    /// VRING_KICK: tells by message that there is something in a queue. It needs INBAND_NOTIFICATIONS.
+    ///
+    /// - Parameter queue: its number. One that the front-end does not have is refused with EINVAL.
+    public static func kick(queue: Int) -> FrontendQuestion { vring(.vringKick, ofQueue: queue, 0) }
+
+    /// SET_VRING_ENDIAN: says in which order of bytes the rings of a queue are. It needs CROSS_ENDIAN.
+    ///
+    /// - Parameters:
+    ///   - queue: its number. One that the front-end does not have is refused with EINVAL.
+    ///   - isBigEndian: the most significant byte comes first.
+    public static func setEndian(ofQueue queue: Int, isBigEndian: Bool) -> FrontendQuestion {
+        vring(.setVringEndian, ofQueue: queue, isBigEndian ? 1 : 0)
+    }
+
+    private static func vring(_ request: FrontendRequest, ofQueue queue: Int, _ number: UInt32) -> FrontendQuestion {
+        var question = vring(request, queue, number)
+        question.fault = { options in
+            guard queue < 0 || queue >= Int(options.queues) else { return nil }
+            return ShmemError(EINVAL, "the front-end has \(options.queues) queues, and none with the number \(queue)")
+        }
+        return question
+    }
+}
+
+extension FrontendQuestion where Answer == FrontendReply {
+    /// GET_SHARED_OBJECT: the file that the back-end has under a name, as the descriptor of the reply. It needs SHARED_OBJECT.
+    ///
+    /// - Parameter uuid: 16 bytes.
+    /// - Throws: EINVAL (the name). The answer is ENOENT if the back-end has no such object.
+    public static func sharedObject(_ uuid: [UInt8]) throws(ShmemError) -> FrontendQuestion {
+        let name = try SharedObjects.name(uuid)
+        return FrontendQuestion(
+            request: .getSharedObject, payload: encoded(ObjectName.size, name.encode)
+        ) { reply throws(ShmemError) in
+            guard reply.fd != nil else { throw ShmemError(ENOENT, "the back-end has no such shared object") }
+            return reply
+        }
+    }
+}
+
+extension Frontend {
+    /// Begins to transfer the state of a stopped device through a pipe, and does not wait.
+    ///
+    /// - Parameters:
+    ///   - direction: whether the back-end writes its state or reads it.
+    ///   - pipe: the pipe's end for the back-end, which is duplicated: close it afterwards.
+    ///   - completion: called once with the reply, unless this throws. Its descriptor, if there is one, is to be used instead of the pipe.
+    /// - Throws: EBUSY (the device runs), EBADF, EMFILE, and what `ask` throws.
+    public func transferState(
+        _ direction: DeviceStateDirection, through pipe: Int32,
+        completion: @escaping (Result<FrontendReply, ShmemError>) -> Void
+    ) throws(ShmemError) {
+        try ask(deviceStateQuestion(direction, Frontend.shared(pipe)), completion)
+    }
+}
