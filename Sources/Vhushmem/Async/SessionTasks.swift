@@ -16,6 +16,9 @@ final class SessionTasks: PollAttachment {
 
     private var places: [Place] = []
     private var watch: ReadableWatch?
+    let doorbell = Doorbell()
+    /// Queues of a back-end that were kicked since somebody found them empty.
+    var kicked: Set<Int> = []
     /// How many of them wait for an answer, which comes only if the session is dispatched.
     var asking = 0
     /// What the program has not taken yet; nil: it has not asked for events.
@@ -46,7 +49,8 @@ final class SessionTasks: PollAttachment {
         }
         await waiter.wait()
         places.removeAll { $0.waiter === waiter }
-        // It may have been the one that was to be woken next.
+        // It may have been the one that was to be woken next, or a worker's bell was for another one.
+        look()
         arm()
     }
 
@@ -54,6 +58,7 @@ final class SessionTasks: PollAttachment {
     func arm() {
         let isHeldUp = asking == 0 && events?.isFull == true
         watch?.arm(isHeldUp ? nil : places.first?.waiter)
+        doorbell.arm(places.first?.waiter)
     }
 }
 

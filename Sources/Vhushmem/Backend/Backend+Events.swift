@@ -13,6 +13,7 @@ extension Backend: EventTelling {
     /// Tells the device that a queue has begun, or was kicked. To be called while no callback runs.
     func report(_ queue: BackendQueue, _ event: BackendQueueEvent) {
         tell { handlers.queue?(self, queue.index, event) }
+        queueListener?(queue.index)
     }
 
     /// Calls the device at once: what can't wait.

@@ -24,6 +24,8 @@ public final class Backend: Pollable {
     }
     /// What the device does itself; to be set before a front-end comes.
     public internal(set) var handlers = BackendHandlers()
+    /// Is told of each queue that was started or kicked, behind the device.
+    var queueListener: ((Int) -> Void)?
     var config = SharedMemoryConfig()
     let queues: [BackendQueue]
 

@@ -6,7 +6,12 @@ import CLinux
 ///
 /// The guest may change that memory at any moment, and what it holds is to be believed no more than anything of a guest's. It stays
 /// mapped for as long as the chain lives, whatever the front-end says meanwhile.
-public final class DescriptorChain {
+///
+/// Any thread may read and write what it names, and a chain may go on any thread. It is taken from its queue and given back where the
+/// back-end is used.
+///
+/// Unchecked Sendable: `isGivenBack` alone changes. The back-end's thread changes it, and `deinit` looks at it when nobody has the chain.
+public final class DescriptorChain: @unchecked Sendable {
     let queue: Virtqueue
     private let memory: BackendMemory
     /// The index of its first descriptor: the driver's name for it.
@@ -18,8 +23,9 @@ public final class DescriptorChain {
     var pieces: Int { segments.count }
     /// The device holds it no more.
     var isGivenBack = false
-    /// Bytes.
+    /// How many bytes the driver wrote.
     public let readableSize: UInt64
+    /// How many bytes the device may write.
     public let writableSize: UInt64
 
     init(_ walk: DescriptorWalk, of queue: Virtqueue, head: UInt16, position: UInt16?, memory: BackendMemory) {

@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+import CLinux
+import Synchronization
+
+/// The chains that the driver puts into a queue, as a sequence; see `Backend.chains(of:)`.
+public struct QueueChains: AsyncSequence {
+    public typealias Element = DescriptorChain
+    public typealias Failure = any Error
+
+    let backend: Backend
+    let queue: Int
+
+    /// Begins to take chains. It is to be used where the back-end is.
+    public func makeAsyncIterator() -> Iterator { Iterator(backend: backend, queue: queue) }
+
+    /// Takes one chain after the other.
+    public struct Iterator: AsyncIteratorProtocol {
+        let backend: Backend
+        let queue: Int
+
+        /// The next chain; nil: there will be none. Throws `CancellationError`, and `ShmemError` if the back-end can't be waited for (EMFILE,
+        /// ENFILE, ENOMEM).
+        ///
+        /// - Parameter actor: where the back-end is used, and this runs.
+        public mutating func next(isolation actor: isolated (any Actor)?) async throws -> DescriptorChain? {
+            try await backend.nextChain(of: queue)
+        }
+    }
+}
+
+extension Backend {
+    /// The chains that the driver puts into a queue. Taking the next one drives the back-end: while a task waits for one, what the front-end
+    /// asks is served.
+    ///
+    /// The sequence goes on over stops and starts of the queue, and over front-ends; it ends when the back-end is closed, or its connection
+    /// ends and there is no listener. While a queue is broken there is nothing to take; the handler of queues is told of that. Give each
+    /// chain back with `push`, and tell the driver with `notify`.
+    ///
+    /// - Parameter queue: its number.
+    /// - Throws: EINVAL: the device has no such queue.
+    public func chains(of queue: Int) throws(ShmemError) -> QueueChains {
+        guard queues.indices.contains(queue) else { throw ShmemError(EINVAL, "the device has no queue \(queue)") }
+        listenToQueues()
+        return QueueChains(backend: self, queue: queue)
+    }
+
+    /// Serves a queue with workers: each chain is handed to a task of its own, on any thread, and given back to the driver when that has
+    /// ended. While this waits, what the front-end asks is served.
+    ///
+    /// Returns when the back-end is closed, or its connection has ended and there is no listener. A chain that a worker has while its
+    /// queue is stopped can't be given back any more. If requests in flight are tracked (INFLIGHT_SHMFD), it comes again.
+    ///
+    /// - Parameters:
+    ///   - queue: its number.
+    ///   - workers: so many chains are with workers at a time; at least 1.
+    ///   - body: serves a chain, and returns how many bytes it wrote. If it throws, the queue is broken: the driver put something in that
+    ///     the device does not understand. `CancellationError` breaks nothing: that chain is not given back.
+    /// - Throws: EINVAL (the device has no such queue), `CancellationError`, and EMFILE, ENFILE or ENOMEM if the back-end can't be waited
+    ///   for. Workers are cancelled then, and awaited.
+    public nonisolated(nonsending) func serve(
+        queue: Int, workers: Int = 1, _ body: @escaping @Sendable (DescriptorChain) async throws -> UInt32
+    ) async throws {
+        guard queues.indices.contains(queue) else { throw ShmemError(EINVAL, "the device has no queue \(queue)") }
+        listenToQueues()
+        let tasks = tasks
+        let done = DoneChains(tasks.doorbell)
+        var busy = 0
+        var ending: (any Error)?
+        await withDiscardingTaskGroup { group in
+            while true {
+                busy -= giveBack(done.takeAll(), to: queue)
+                while busy < max(1, workers), let chain = take(from: queue) {
+                    busy += 1
+                    group.addTask {
+                        do {
+                            done.add(chain, .success(try await body(chain)))
+                        } catch {
+                            done.add(chain, .failure(error))
+                        }
+                    }
+                }
+                if isFinished { break }
+                let isBusy = busy >= max(1, workers)
+                do {
+                    try await drive { [self] in
+                        !done.isEmpty || isFinished || (!isBusy && tasks.kicked.contains(queue))
+                    }
+                } catch {
+                    ending = error
+                    break
+                }
+            }
+            group.cancelAll()
+        }
+        _ = giveBack(done.takeAll(), to: queue)
+        if let ending { throw ending }
+    }
+
+    nonisolated(nonsending) func nextChain(of queue: Int) async throws -> DescriptorChain? {
+        let tasks = tasks
+        while true {
+            if let chain = take(from: queue) { return chain }
+            if isFinished { return nil }
+            try await drive { [self] in tasks.kicked.contains(queue) || isFinished }
+        }
+    }
+
+    /// What is broken, or does not run, has nothing to take; a kick tells when it has again.
+    private func take(from queue: Int) -> DescriptorChain? {
+        guard isRunning(queue: queue), let chain = try? pop(queue: queue) else {
+            tasks.kicked.remove(queue)
+            return nil
+        }
+        return chain
+    }
+
+    /// Returns how many there were.
+    private func giveBack(_ chains: [DoneChains.Done], to queue: Int) -> Int {
+        for (chain, result) in chains {
+            switch result {
+            // A queue that was stopped meanwhile takes nothing back.
+            case .success(let written): try? push(chain, written: UInt32(clamping: min(UInt64(written), chain.writableSize)))
+            // It goes back to nobody; the queue may serve others.
+            case .failure(is CancellationError): break
+            case .failure(let error):
+                Log.warning("queue \(queue) is broken: a worker failed: \(String(describing: error))")
+                try? breakQueue(queue)
+            }
+        }
+        if !chains.isEmpty { _ = try? notify(queue: queue) }
+        return chains.count
+    }
+
+    private func listenToQueues() {
+        queueListener = { [weak tasks] queue in tasks?.kicked.insert(queue) }
+    }
+}
+
+/// Chains that workers have done with, on their way back.
+private final class DoneChains: Sendable {
+    typealias Done = (chain: DescriptorChain, result: Result<UInt32, any Error>)
+
+    private let chains = Mutex<[Done]>([])
+    private let doorbell: Doorbell
+
+    init(_ doorbell: Doorbell) { self.doorbell = doorbell }
+
+    var isEmpty: Bool { chains.withLock { $0.isEmpty } }
+
+    func add(_ chain: DescriptorChain, _ result: Result<UInt32, any Error>) {
+        chains.withLock { $0.append((chain, result)) }
+        doorbell.ring()
+    }
+
+    func takeAll() -> [Done] {
+        chains.withLock { chains in
+            defer { chains = [] }
+            return chains
+        }
+    }
+}
