@@ -32,6 +32,7 @@ def lint():
         Test("Swift is formatted", ["swift", "format", "lint", "--strict", "--parallel", *swift_code]),
         Test("clang's analyzer", [SCRIPTS / "analyze"], time_limit=900),
         Test("layers", [SCRIPTS / "check-layers"], time_limit=900),
+        Test("Swift face", [SCRIPTS / "check-swift-face"], time_limit=900),
         Test("scripts parse", ["bash", "-c", 'for script; do bash -n "$script" || exit 1; done', "-", *scripts]),
     ]
 

@@ -5,7 +5,9 @@ import Synchronization
 
 /// The chains that the driver puts into a queue, as a sequence; see `Backend.chains(of:)`.
 public struct QueueChains: AsyncSequence {
+    /// One chain.
     public typealias Element = DescriptorChain
+    /// `CancellationError` or `ShmemError`.
     public typealias Failure = any Error
 
     let backend: Backend

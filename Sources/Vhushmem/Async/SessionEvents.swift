@@ -14,7 +14,9 @@ import CLinux
 /// While 1,024 events wait, nothing is served that would make more, unless a task waits for an answer. Of more than 2,048
 /// the oldest are dropped.
 public struct SessionEvents<Event>: AsyncSequence {
+    /// One event.
     public typealias Element = Event
+    /// `CancellationError` or `ShmemError`.
     public typealias Failure = any Error
 
     let session: any TaskSession

@@ -11,8 +11,13 @@ extension Backend {
         connection?.memory.host(at: guestAddress, length: length, isWritten: true)
     }
 
-    /// The same for an address of the front-end's process.
-    func guestMemory(atUser address: UInt64, length: UInt64) -> UnsafeMutableRawPointer? {
+    /// The same for an address of the front-end's process, as SET_VRING_ADDR has them.
+    ///
+    /// - Parameters:
+    ///   - address: the address there.
+    ///   - length: bytes.
+    /// - Returns: where this process has it, good until the next dispatch.
+    public func guestMemory(atUser address: UInt64, length: UInt64) -> UnsafeMutableRawPointer? {
         connection?.memory.host(atUser: address, length: length)
     }
 

@@ -20,6 +20,7 @@ public struct BackendHandlers {
     /// Whether the transfer went well; asked when it has ended.
     public var checkState: ((Backend) -> Int32)?
 
+    /// No handlers.
     public init() {}
 }
 

@@ -21,6 +21,7 @@ public struct BackendOptions: Sendable {
     /// What was seen to end QEMU 11.1 is not done, and what it never grants is refused here (docs/with-qemu.md).
     public var isForQemu = false
 
+    /// The defaults: 22 as the bit of SHMEM, one queue, and no more than the comments above say.
     public init() {}
 }
 

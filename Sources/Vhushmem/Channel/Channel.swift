@@ -9,6 +9,7 @@ public struct ChannelOptions: Sendable {
     /// Leave the mappings when the channel is lost.
     public var keepsMappings = false
 
+    /// The defaults: five seconds, and mappings end with the channel.
     public init() {}
 }
 

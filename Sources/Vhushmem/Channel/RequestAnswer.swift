@@ -17,6 +17,7 @@ enum OtherAnswer {
 
 /// What the VMM answers a request that is not about mappings with.
 public enum RequestAnswer: Sendable {
+    /// Done: 0, where an answer is wanted.
     case done
     /// Done, and this descriptor goes with the answer, which is then sent whether it was asked for or not. It is taken over.
     case descriptor(Int32)

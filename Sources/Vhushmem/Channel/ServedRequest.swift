@@ -4,8 +4,12 @@ import CLinux
 
 /// A request of the back-end that was served or refused.
 public struct ServedRequest: Sendable {
+    /// What was asked.
     public enum Kind: Sendable {
-        case map, unmap
+        /// SHMEM_MAP
+        case map
+        /// SHMEM_UNMAP
+        case unmap
         /// Another request; all below but `request` and `error` is 0.
         case other
     }
@@ -35,6 +39,7 @@ public struct ServedRequest: Sendable {
     /// As they came: bit 0 asks for a mapping that can be written.
     public var flags: UInt64 { map.flags }
 
+    /// What was asked.
     public var kind: Kind {
         switch request {
         case BackendRequest.shmemMap: .map
@@ -49,9 +54,11 @@ public struct ServedRequest: Sendable {
 
 /// A request of the back-end that is not about mappings. Good during the call that hands it over.
 public struct OtherRequest {
+    /// The request's id.
     public let id: UInt32
     /// As they came: 8 asks for an answer.
     public let flags: UInt32
+    /// As it came, good during the call.
     public let payload: UnsafeRawBufferPointer
     /// Closed after the call: duplicate what is to be kept.
     public let descriptors: UnsafeBufferPointer<Int32>

@@ -14,6 +14,12 @@ extension Frontend {
         try tellMemory(.ram(ranges))
     }
 
+    /// The same without waiting.
+    ///
+    /// - Parameters:
+    ///   - ranges: the guest's RAM.
+    ///   - completion: called once, with the error if it failed.
+    /// - Throws: EALREADY, ENOSPC, EINVAL, EACCES, ENOTCONN, as the form that waits; then `completion` is not called.
     public func setMemory(
         _ ranges: [GuestMemory], _ completion: @escaping (ShmemError?) -> Void
     ) throws(ShmemError) {
@@ -28,6 +34,13 @@ extension Frontend {
         try tellMemory(.share(range))
     }
 
+    /// The same without waiting.
+    ///
+    /// - Parameters:
+    ///   - mapping: a live mapping that can be written, of a region that keeps files.
+    ///   - guestAddress: where the guest has it.
+    ///   - completion: called once, with the error if it failed.
+    /// - Throws: what the form that waits throws before it asks; then `completion` is not called.
     public func share(
         _ mapping: Mapping, at guestAddress: UInt64, _ completion: @escaping (ShmemError?) -> Void
     ) throws(ShmemError) {
@@ -41,6 +54,12 @@ extension Frontend {
         try tellMemory(.unshare(mapping))
     }
 
+    /// The same without waiting.
+    ///
+    /// - Parameters:
+    ///   - mapping: one that was shared.
+    ///   - completion: called once, with the error if it failed.
+    /// - Throws: ENOENT (it is not shared), and what the form that waits throws before it asks.
     public func unshare(_ mapping: Mapping, _ completion: @escaping (ShmemError?) -> Void) throws(ShmemError) {
         try requireShared(mapping)
         try tellMemory(.unshare(mapping), outside(completion))

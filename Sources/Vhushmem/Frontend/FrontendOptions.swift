@@ -34,6 +34,7 @@ public struct FrontendOptions {
     /// What the devices of a VMM share with each other; nil: SHARED_OBJECT is not agreed to.
     public var sharedObjects: SharedObjects?
 
+    /// The defaults: 22 as the bit of SHMEM, one queue, and no more than the comments above say.
     public init() {}
 }
 

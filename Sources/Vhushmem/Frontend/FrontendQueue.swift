@@ -6,9 +6,11 @@ import CLinux
 public struct FrontendQueue {
     /// Entries; a power of two, at most 32768.
     public var size: UInt16
-    /// Where this process has the descriptor table, the available ring and the used ring.
+    /// Where this process has the descriptor table.
     public var descriptors: UInt64
+    /// Where this process has the available ring.
     public var available: UInt64
+    /// Where this process has the used ring.
     public var used: UInt64
     /// The index of the available ring from which on the back-end is to take buffers.
     public var base: UInt16

@@ -20,6 +20,7 @@ public final class SharedObjects {
     /// Few as a rule, and bounded: a search from one end to the other is all it takes.
     private var objects: [Object] = []
 
+    /// None yet.
     public init() {}
 
     /// How many there are.

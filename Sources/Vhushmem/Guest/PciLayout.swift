@@ -4,6 +4,7 @@ import CLinux
 
 /// Where the regions of a device are in the one PCI BAR that has them all (VIRTIO 1.2, 4.1.4.7).
 public struct PciLayout {
+    /// Where a region lies in the BAR.
     public struct Place: Equatable {
         /// The shmid.
         public let id: UInt8
@@ -80,9 +81,13 @@ public struct PciLayout {
 
 /// The registers of virtio-mmio that tell a driver of shared memory (VIRTIO 1.2, 4.2.2).
 public enum MmioRegister: UInt32 {
+    /// SHMLenLow: the lower half of the region's length.
     case lengthLow = 0x0b0
+    /// SHMLenHigh: the upper half of the region's length.
     case lengthHigh = 0x0b4
+    /// SHMBaseLow: the lower half of the region's guest address.
     case baseLow = 0x0b8
+    /// SHMBaseHigh: the upper half of the region's guest address.
     case baseHigh = 0x0bc
 
     /// What the register reads as. `selected`: what the driver wrote to SHMSel. `base`: where the guest has that region. What there is

@@ -92,6 +92,7 @@ public struct ShmemError: Error, CustomStringConvertible {
         case exists
     }
 
+    /// The message.
     public var description: String { message }
 
     /// What was asked and what stood in the way, with numbers in hexadecimal. For people: the wording may change.

@@ -4,8 +4,10 @@ import CLinux
 
 /// Which files a region accepts.
 public struct FilePolicy: OptionSet, Sendable {
+    /// The bits.
     public let rawValue: UInt32
 
+    /// A policy of these bits.
     public init(rawValue: UInt32) {
         self.rawValue = rawValue
     }

@@ -4,7 +4,9 @@ import CLinux
 
 /// What a guest tried at an address that can't serve it.
 public enum GuestAccess: UInt32, Sendable {
+    /// A load.
     case read = 0
+    /// A store.
     case write = 1
     /// The exit does not tell.
     case unknown = 2

@@ -54,6 +54,7 @@ public struct RegionOptions: Sendable {
     /// It may be claimed once (`Device.claimRegion`).
     var isForClaim = false
 
+    /// The defaults: a window whose holes fault, any file, no quotas.
     public init() {}
 
     /// Nothing is done for a mapping but to make it.
@@ -80,5 +81,6 @@ public struct DeviceOptions: Sendable {
     /// Bytes of addresses that the windows of all regions take together. It is the back-end that says how large they are.
     public var maximumAddressSpace: UInt64 = 8 << 40
 
+    /// The defaults: no quotas of mappings and bytes, 256 kept files, 8 TiB of addresses.
     public init() {}
 }

@@ -32,6 +32,9 @@ extension ProtocolFeatures {
         }
     }
 
+    /// What QMP shows of a device's protocol features, as JSON: those that have a name, and the others as a number where there are any.
+    public var json: String { description().takeString() }
+
     /// What QMP shows of a device's protocol features (x-query-virtio-status), in QMP's form and order: the highest bit first, and the bits
     /// that have no name as a number where there are any.
     func description() -> JsonText {

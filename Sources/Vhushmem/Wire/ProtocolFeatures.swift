@@ -2,27 +2,45 @@
 
 /// The protocol features, as a set of bits.
 public struct ProtocolFeatures: OptionSet, Sendable {
+    /// The bits, as GET_PROTOCOL_FEATURES has them.
     public let rawValue: UInt64
 
+    /// Features of these bits.
     public init(rawValue: UInt64) {
         self.rawValue = rawValue
     }
 
+    /// MQ: the back-end tells how many queues it can have.
     public static let multiqueue = ProtocolFeatures(rawValue: 1 << 0)
+    /// LOG_SHMFD: the log of dirty pages is shared as a file descriptor.
     public static let logSharedFd = ProtocolFeatures(rawValue: 1 << 1)
+    /// REPLY_ACK: any request can ask for an acknowledgement.
     public static let replyAck = ProtocolFeatures(rawValue: 1 << 3)
+    /// BACKEND_REQ: the back-end sends requests of its own, on a channel.
     public static let backendRequests = ProtocolFeatures(rawValue: 1 << 5)
+    /// CROSS_ENDIAN: rings may have the other byte order.
     public static let crossEndian = ProtocolFeatures(rawValue: 1 << 6)
+    /// CONFIG: the configuration space is in the back-end.
     public static let config = ProtocolFeatures(rawValue: 1 << 9)
+    /// BACKEND_SEND_FD: requests of the back-end may carry file descriptors.
     public static let backendSendsFds = ProtocolFeatures(rawValue: 1 << 10)
+    /// HOST_NOTIFIER: the back-end gives a queue's doorbell as memory.
     public static let hostNotifier = ProtocolFeatures(rawValue: 1 << 11)
+    /// INFLIGHT_SHMFD: requests in flight are kept in shared memory, and survive the back-end.
     public static let inflightFd = ProtocolFeatures(rawValue: 1 << 12)
+    /// RESET_DEVICE: the device can be reset without reconnecting.
     public static let resetDevice = ProtocolFeatures(rawValue: 1 << 13)
+    /// INBAND_NOTIFICATIONS: queues are kicked and called by messages.
     public static let inbandNotifications = ProtocolFeatures(rawValue: 1 << 14)
+    /// CONFIGURE_MEM_SLOTS: guest memory is added and removed a range at a time.
     public static let configureMemSlots = ProtocolFeatures(rawValue: 1 << 15)
+    /// STATUS: the back-end knows the virtio device status.
     public static let status = ProtocolFeatures(rawValue: 1 << 16)
+    /// SHARED_OBJECT: devices share files that are found by a UUID.
     public static let sharedObject = ProtocolFeatures(rawValue: 1 << 18)
+    /// DEVICE_STATE: the back-end's inner state is saved and loaded for migration.
     public static let deviceState = ProtocolFeatures(rawValue: 1 << 19)
+    /// GET_VRING_BASE_SKIP_DRAIN: a queue can be stopped without waiting for its requests.
     public static let getVringBaseSkipDrain = ProtocolFeatures(rawValue: 1 << 23)
 
     /// What this library can do, SHMEM left out: which bit that is depends on the peer.
