@@ -44,6 +44,11 @@ let package = Package(
             dependencies: ["Vhushmem"],
             path: "examples/swift-window"
         ),
+        .executableTarget(
+            name: "swift-device",
+            dependencies: ["Vhushmem"],
+            path: "examples/swift-device"
+        ),
         .testTarget(
             name: "VhushmemTests",
             dependencies: ["Vhushmem", "CVhushmem", "CGLib", "CLinux"],

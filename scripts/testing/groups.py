@@ -91,6 +91,7 @@ def demo():
 def example():
     vmms = ["poll-loop", "channel-only", "qemu-style", "file-window"]
     tests = [Test(name, [SCRIPTS / "run-example", name]) for name in vmms]
+    tests.append(Test("swift-device", [SCRIPTS / "run-example", "swift-device"], time_limit=1800))
     return [*tests, Test("swift-window", ["swift", "run", "--quiet", "swift-window"], time_limit=1800)]
 
 
