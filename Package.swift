@@ -14,8 +14,10 @@ let swiftSettings: [SwiftSetting] = [
 
 let package = Package(
     name: "libvhushmem",
+    // Linux alone. There is no platform to name for that: Sources/CLinux/linux-shim.h says so where something else compiles it.
     products: [
-        .library(name: "Vhushmem", targets: ["Vhushmem"])
+        // With the C headers, for packages that are partly in C.
+        .library(name: "Vhushmem", targets: ["Vhushmem", "CVhushmem"])
     ],
     targets: [
         // Not a systemLibrary: the headers include each other as <vhushmem/...>, which needs their folder in the search path.

@@ -2,6 +2,10 @@
 #ifndef VHUSHMEM_LINUX_SHIM_H
 #define VHUSHMEM_LINUX_SHIM_H
 
+#ifndef __linux__
+#error "libvhushmem supports Linux alone: it needs memfd, eventfd, epoll and the limits of Linux's mappings"
+#endif
+
 /*
  * What Swift can't import from the C library: macros that are functions (CMSG_*, S_IS*), constants that are casts (MAP_FAILED),
  * variadic functions (fcntl, prctl), names behind _GNU_SOURCE, and atomics on memory that Swift holds by pointer.

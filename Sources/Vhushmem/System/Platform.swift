@@ -1,0 +1,5 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+#if !os(Linux)
+    #error("Vhushmem supports Linux alone: it needs memfd, eventfd, epoll and the limits of Linux's mappings")
+#endif
