@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-import Synchronization
-
 /// How a worker on any thread wakes a task that waits for a session: one of them, which then looks what there is.
 final class Doorbell: Sendable {
     private enum State {
@@ -11,7 +9,7 @@ final class Doorbell: Sendable {
         case waited(Waiter)
     }
 
-    private let state = Mutex(State.silent)
+    private let state = Shared(State.silent)
 
     func ring() {
         let waiter = state.withLock { state -> Waiter? in

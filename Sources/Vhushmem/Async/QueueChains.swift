@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
 import CLinux
-import Synchronization
-
 /// The chains that the driver puts into a queue, as a sequence; see `Backend.chains(of:)`.
 public struct QueueChains: AsyncSequence {
     /// One chain.
@@ -143,7 +141,7 @@ extension Backend {
 private final class DoneChains: Sendable {
     typealias Done = (chain: DescriptorChain, result: Result<UInt32, any Error>)
 
-    private let chains = Mutex<[Done]>([])
+    private let chains = Shared<[Done]>([])
     private let doorbell: Doorbell
 
     init(_ doorbell: Doorbell) { self.doorbell = doorbell }

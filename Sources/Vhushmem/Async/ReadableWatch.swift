@@ -2,8 +2,6 @@
 
 import CLinux
 import Dispatch
-import Synchronization
-
 /// Wakes a task when a session's descriptor is readable. No thread waits for it: Dispatch does, which Swift's tasks run on anyway.
 ///
 /// The source is suspended but while somebody waits, since it would fire again and again for a descriptor that nobody dispatches.
@@ -14,12 +12,8 @@ final class ReadableWatch: Sendable {
         var isArmed = false
     }
 
-    /// Shared with the source's handler.
-    private final class Shared: Sendable {
-        let state = Mutex(State())
-    }
-
-    private let shared = Shared()
+    /// The source's handler has it too.
+    private let state = Shared(State())
     /// Unchecked: a Dispatch object may be used by any thread, which the protocol does not say. It is resumed and suspended under the lock.
     private nonisolated(unsafe) let source: any DispatchSourceRead
 
@@ -28,12 +22,12 @@ final class ReadableWatch: Sendable {
         let own = try FileDescriptor.duplicate(fd).release()
         source = DispatchSource.makeReadSource(fileDescriptor: own, queue: ReadableWatch.queue)
         nonisolated(unsafe) let source = source
-        source.setEventHandler { [shared] in
-            let waiter = shared.state.withLock { state -> Waiter? in
-                guard state.isArmed else { return nil }
-                state.isArmed = false
+        source.setEventHandler { [state] in
+            let waiter = state.withLock { now -> Waiter? in
+                guard now.isArmed else { return nil }
+                now.isArmed = false
                 source.suspend()
-                return state.waiter.take()
+                return now.waiter.take()
             }
             waiter?.wake()
         }
@@ -43,17 +37,17 @@ final class ReadableWatch: Sendable {
     /// Both handlers go with the cancellation, and with them the source's hold on itself. One that is suspended would never be cancelled.
     deinit {
         source.cancel()
-        shared.state.withLock { if !$0.isArmed { source.resume() } }
+        state.withLock { if !$0.isArmed { source.resume() } }
     }
 
     private static let queue = DispatchQueue(label: "vhushmem")
 
     /// Wakes `waiter`, in the place of the one before, as soon as there is something to read. nil: nobody.
     func arm(_ waiter: Waiter?) {
-        shared.state.withLock { state in
-            state.waiter = waiter
-            guard waiter != nil, !state.isArmed else { return }
-            state.isArmed = true
+        state.withLock { now in
+            now.waiter = waiter
+            guard waiter != nil, !now.isArmed else { return }
+            now.isArmed = true
             source.resume()
         }
     }

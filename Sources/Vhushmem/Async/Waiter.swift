@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-import Synchronization
-
 /// One suspension of one task. Any thread may wake it.
 final class Waiter: Sendable {
     private enum State {
@@ -11,7 +9,7 @@ final class Waiter: Sendable {
         case woken
     }
 
-    private let state = Mutex(State.notYet)
+    private let state = Shared(State.notYet)
 
     /// Suspends the task until it is woken or cancelled.
     nonisolated(nonsending) func wait() async {
