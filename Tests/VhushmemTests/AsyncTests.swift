@@ -16,6 +16,8 @@ actor TestDevice {
         var options = BackendOptions()
         options.queues = queues
         options.configSize = 8
+        // Tasks of tests share two threads with all other tests, which may wait there.
+        options.answerTimeout = 600_000
         backend = try Backend(options)
         var handlers = BackendHandlers()
         handlers.readConfig = { _, offset, bytes in
@@ -77,11 +79,13 @@ actor TestVmm {
     let frontend: Frontend
     private(set) var told: [String] = []
 
-    init(socket: sending Int32, options: sending FrontendOptions = FrontendOptions()) throws {
+    init(socket: sending Int32) throws {
+        var options = FrontendOptions()
+        options.requestTimeout = 600_000
         frontend = try Frontend(socket: socket, options: options)
     }
 
-    func connect() async throws { try await frontend.connect(timeout: .seconds(100)) }
+    func connect() async throws { try await frontend.connect(timeout: .seconds(600)) }
     func run() async throws { try await frontend.run() }
     func reset() async throws { try await frontend.reset() }
     func close() { frontend.close() }
