@@ -6,20 +6,28 @@ import CLinux
 public struct QemuPciDevice {
     /// What is wanted besides the regions.
     public struct Wishes: OptionSet, Sendable {
+        /// The bits.
         public let rawValue: UInt32
 
+        /// Wishes of these bits.
         public init(rawValue: UInt32) {
             self.rawValue = rawValue
         }
 
+        /// Queues are kicked by I/O ports too (modern-pio-notify).
         public static let pioNotify = Wishes(rawValue: 1 << 0)
+        /// The device is to be migrated.
         public static let migration = Wishes(rawValue: 1 << 1)
     }
 
+    /// How many regions there are.
     public let regionCount: Int
     /// Bytes: the plain sum of the regions' sizes.
     public let barSize: UInt64
 
+    /// Looks at the regions that `device` has now.
+    ///
+    /// - Parameter device: a device with its regions.
     public init(_ device: Device) {
         let regions = device.allRegions
         var sum: UInt64 = 0

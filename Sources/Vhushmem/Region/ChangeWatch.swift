@@ -4,11 +4,16 @@ import CLinux
 import Synchronization
 
 /// What has become of a range of a region.
-enum RangeChange: UInt32 {
+public enum RangeChange: UInt32, Sendable {
+    /// A file is mapped there.
     case mapped = 0
+    /// Nothing is mapped there any more.
     case unmapped = 1
+    /// Another file is mapped there, in one step.
     case replaced = 2
+    /// The file has lost pages that were touched: zeros stand there.
     case broken = 3
+    /// The file has its pages again, and the mapping shows them.
     case healed = 4
 }
 
@@ -87,7 +92,7 @@ extension Device {
 
     /// Looks after what is covered for the moment, and tells the watch what has broken or healed: for a device without a front-end or a
     /// channel, which do so. Returns how many mappings are broken.
-    func check() -> UInt64 {
+    public func check() -> UInt64 {
         let broken = heal()
         forEachNews { _ in true }
         return broken
@@ -97,7 +102,7 @@ extension Device {
 
     /// From now on `handleMap` and `handleUnmap` refuse, and nothing is mapped any more. Returns how many mappings there were. Throws
     /// EALREADY: a reset is under way.
-    func beginReset() throws(ShmemError) -> UInt64 {
+    public func beginReset() throws(ShmemError) -> UInt64 {
         guard state.isResetting.exchange(true, ordering: .sequentiallyConsistent) == false else {
             throw ShmemError(EALREADY, "a reset of the device is under way")
         }
@@ -105,7 +110,7 @@ extension Device {
     }
 
     /// The device has been reset, and what it asks from now on is of its new life. Throws EINVAL: no reset is under way.
-    func endReset() throws(ShmemError) {
+    public func endReset() throws(ShmemError) {
         guard state.isResetting.exchange(false, ordering: .sequentiallyConsistent) else {
             throw ShmemError(EINVAL, "no reset of the device is under way")
         }

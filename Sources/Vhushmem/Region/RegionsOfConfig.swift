@@ -18,7 +18,7 @@ extension Device {
     /// The same from the payload of a reply to GET_SHMEM_CONFIG, which is checked as a front-end checks it. A device that has regions already
     /// must have the same ones: they can't change, since the guest has seen them. Returns how many regions there are. Throws EPROTO; a device
     /// that had no region has none then.
-    func addRegions(payload: UnsafeRawBufferPointer, options: RegionOptions) throws(ShmemError) -> Int {
+    public func addRegions(payload: UnsafeRawBufferPointer, options: RegionOptions) throws(ShmemError) -> Int {
         guard let config = SharedMemoryConfig(payload) else {
             throw ShmemError(
                 EPROTO,
