@@ -8,19 +8,20 @@ import Dispatch
 final class ReadableWatch: Sendable {
     private struct State {
         var waiter: Waiter?
-        /// The source runs. It was resumed as often as it was suspended, and once more.
+        /// The source runs: somebody waits.
         var isArmed = false
     }
 
     /// The source's handler has it too.
     private let state = Shared(State())
-    /// Unchecked: a Dispatch object may be used by any thread, which the protocol does not say. It is resumed and suspended under the lock.
+    /// Nonisolated(unsafe): a Dispatch object may be used by any thread, which the protocol does not say. It is resumed and suspended under the lock.
     private nonisolated(unsafe) let source: any DispatchSourceRead
 
     /// `fd` is duplicated: the source may outlive the session for a moment. Throws EMFILE.
     init(_ fd: Int32) throws(Errno) {
         let own = try FileDescriptor.duplicate(fd).release()
         source = DispatchSource.makeReadSource(fileDescriptor: own, queue: ReadableWatch.queue)
+        // Nonisolated(unsafe): likewise.
         nonisolated(unsafe) let source = source
         source.setEventHandler { [state] in
             let waiter = state.withLock { now -> Waiter? in
