@@ -169,7 +169,8 @@ typedef struct vhushmem_queue {
 
 /**
  * Start the device: SET_FEATURES, guest memory, the queues, and the device status where STATUS was agreed on. Then each kick eventfd is
- * signalled once: a request that is in a ring already is served.
+ * signalled once: a request that is in a ring already is served. A change of guest memory that is still being told, from before a stop or
+ * a reset, ends first.
  *
  * @param features  the virtio features that the driver has accepted; VHOST_USER_F_PROTOCOL_FEATURES is added.
  * @param queues    the first `count` queues of the device. One of size 0 is left out, so any of them can be started alone.
