@@ -232,7 +232,7 @@ VHUSHMEM_API int vhushmem_backend_connect(vhushmem_backend *backend, const char 
  * Use a connected Unix stream socket. The next dispatch tells CONNECTED.
  *
  * @param fd  consumed on success; on failure it stays the caller's.
- * @returns 0, or -EBUSY, -EINVAL (no Unix stream socket), -EBADF.
+ * @returns 0, or -EBUSY, -EINVAL (no Unix stream socket), -ENOTCONN (it is not connected), -EBADF.
  * Since: 0.1
  */
 VHUSHMEM_API int vhushmem_backend_attach(vhushmem_backend *backend, int fd, GError **errp);

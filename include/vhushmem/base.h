@@ -15,6 +15,8 @@
  *  - A pointer argument that must not be NULL and is: -EFAULT (or NULL, or false), never a crash.
  *  - `_free` and `_unref` of NULL do nothing.
  *  - Offsets and lengths are in bytes.
+ *  - An object belongs to the process that made it. A child of fork may give it back (_free, _unref) and do nothing else with it; its parent
+ *    goes on undisturbed.
  *  - No function installs a signal handler, starts a thread, or raises SIGPIPE.
  */
 

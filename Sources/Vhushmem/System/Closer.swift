@@ -209,8 +209,10 @@ extension FileDescriptor {
         return !status.isOnLocalDisk(raw)
     }
 
-    /// Closes a connected socket: the descriptors that the peer has sent and nobody has received go with it.
-    static func closeSocket(_ raw: Int32, of account: CloseAccount) {
+    /// Closes a connected socket: the descriptors that the peer has sent and nobody has received go with it. `process`: as for `closeListener`.
+    static func closeSocket(_ raw: Int32, of account: CloseAccount, process: Int32) {
+        // While the parent has it, nothing goes with this descriptor.
+        guard getpid() == process else { return close(raw) }
         // From now on it can send no more. (A kernel before 6.16 does not know this; it leaves a peer a microsecond.)
         _ = try? systemCall(.setsockopt) { vhu_refuse_descriptors(raw) }
         if (try? Socket.readableBytes(raw)) == 0 { return close(raw) }
@@ -229,7 +231,7 @@ extension FileDescriptor {
         systemCallOnce(.shutdown) { vhu_shutdown(raw) }
         let account = CloseAccount()
         do throws(Errno) {
-            while true { closeSocket(try systemCall(.accept) { vhu_accept(raw) }, of: account) }
+            while true { closeSocket(try systemCall(.accept) { vhu_accept(raw) }, of: account, process: process) }
         } catch {
             let someAreLeft = error.code == EMFILE || error.code == ENFILE
             if someAreLeft { Closer.hand(over: raw, of: account) } else { close(raw) }

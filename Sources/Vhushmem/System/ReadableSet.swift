@@ -5,6 +5,8 @@ import CLinux
 /// Many descriptors of which one wants to know which can be read: an epoll, so a descriptor to wait for itself.
 final class ReadableSet {
     private let epoll: FileDescriptor
+    /// A child of fork shares the epoll, and changes nothing for its parent.
+    private let process = getpid()
     /// As many as one look tells of at the most.
     private static let most = 64
 
@@ -25,6 +27,7 @@ final class ReadableSet {
 
     /// To be called before a descriptor is closed: the peer shares it, and it would stay.
     func remove(_ fd: Int32) {
+        guard getpid() == process else { return }
         _ = try? systemCall(.epollControl) { vhu_epoll_control(epoll.raw, EPOLL_CTL_DEL, fd, 0) }
     }
 

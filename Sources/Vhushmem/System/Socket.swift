@@ -125,7 +125,10 @@ struct Listener: ~Copyable {
     }
 
     deinit {
-        if let file, SocketFile(at: path) == file { _ = try? systemCall(.unlink) { path.withCString { unlink($0) } } }
+        // A child of fork leaves its parent's where it is.
+        if let file, getpid() == process, SocketFile(at: path) == file {
+            _ = try? systemCall(.unlink) { path.withCString { unlink($0) } }
+        }
         // Peers that were not accepted may have sent something all the same.
         FileDescriptor.closeListener(fd, process: process)
     }

@@ -25,6 +25,7 @@ final class MessageStream {
     /// When the message that has begun must be whole (microseconds); nil: none has begun.
     private var partDeadline: UInt64?
     private let timeout: UInt64
+    private let process = getpid()
     /// Too much of what the peer sent is still to be closed. Nothing is read for now, so nobody is to wait until there is something to read.
     private(set) var isHeldUp = false
     /// Until when at the most, and when it is looked at again (microseconds).
@@ -52,7 +53,7 @@ final class MessageStream {
 
     deinit {
         buffer.deallocate()
-        FileDescriptor.closeSocket(fd, of: account)
+        FileDescriptor.closeSocket(fd, of: account, process: process)
     }
 
     enum Arrival {

@@ -109,6 +109,8 @@ final class PollDescriptor {
     private static let retryPause: UInt64 = 100_000
     private var watched = PollTargets()
     var onWatch: (() -> Void)?
+    /// A child of fork shares the epoll and the timer, and changes nothing for its parent.
+    private let process = getpid()
 
     var fd: Int32 { epoll.raw }
 
@@ -133,7 +135,7 @@ final class PollDescriptor {
     @_optimize(speed)
     func watch(_ targets: PollTargets) {
         onWatch?()
-        guard targets != watched else { return }
+        guard targets != watched, getpid() == process else { return }
         var now = targets
         now.first = update(from: watched.first, to: targets.first)
         now.second = update(from: watched.second, to: targets.second)
