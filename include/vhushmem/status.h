@@ -50,6 +50,9 @@
  *     "started"            the device runs
  *     "resetting"          a reset is under way
  *     "requests_waiting"   requests of the VMM that have no answer yet
+ *     "shared_regions"     a list of {"shmid", "guest_addr", "mappings", "left_out"}, in the order in which they were shared
+ *                          (vhushmem_frontend_share_region): how many mappings the back-end was told of, and how many other live ones
+ *                          there are
  *     "channel"            {"state": "none" (not made yet, or gone with its connection), "open" or "lost"; "reason": why it was lost, or
  *                          null; "answers_unread": the back-end does not read its answers, and is not served until it does;
  *                          "owes_answer": a request is answered later, and nothing is read until then}

@@ -168,10 +168,9 @@ package func vhushmem_frontend_shared_mappings(
     guard let frontend = object(frontend, Frontend.self), let region = object(region, Region.self) else {
         return -Int64(EFAULT)
     }
-    guard let count = frontend.sharedMappings(of: region) else { return -Int64(ENOENT) }
-    let all = region.mappingCount
-    left_out?.pointee = all > UInt64(count) ? all &- UInt64(count) : 0
-    return Int64(count)
+    guard let share = frontend.share(of: region) else { return -Int64(ENOENT) }
+    left_out?.pointee = share.leftOutCount
+    return Int64(share.toldCount)
 }
 
 @_cdecl("vhushmem_frontend_start_device") @implementation

@@ -53,7 +53,7 @@ extension Frontend {
         share(of: region)?.toldCount
     }
 
-    private func share(of region: Region) -> RegionShare? {
+    func share(of region: Region) -> RegionShare? {
         setup.shares.all.first { $0.region === region }
     }
 

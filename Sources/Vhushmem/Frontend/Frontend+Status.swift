@@ -30,6 +30,9 @@ extension Frontend {
         json.bool("started", isStarted)
         json.bool("resetting", isResetting)
         json.number("requests_waiting", UInt64(isTalking ? connection?.waitingRequests ?? 0 : 0))
+        json.beginList("shared_regions")
+        for share in setup.shares.all { share.write(to: json) }
+        json.endList()
         json.channel(connection?.channel, history.channelLoss)
         history.counters.write(to: json)
         device.writeStatus(to: json, "device", maximumMappings)

@@ -118,6 +118,21 @@ final class RegionShare: RegionFollower {
         return count
     }
 
+    /// Live mappings of which the back-end was not told.
+    var leftOutCount: UInt64 {
+        let all = region.mappingCount
+        return all &- min(all, UInt64(clamping: toldCount))
+    }
+
+    func write(to json: JsonText) {
+        json.beginObject()
+        json.number("shmid", UInt64(region.id))
+        json.number("guest_addr", guestAddress)
+        json.number("mappings", UInt64(clamping: toldCount))
+        json.number("left_out", leftOutCount)
+        json.endObject()
+    }
+
     var waitingCount: Int {
         var count = 0
         for mapping in mappings where mapping.isWaiting { count &+= 1 }
