@@ -82,7 +82,7 @@ VHUSHMEM_API int vhushmem_channel_set_callback(vhushmem_channel *channel, vhushm
 
 /**
  * Carries out a request. Called from dispatch, with no lock held and before the answer; it may call any function of the channel (a
- * dispatch takes nothing there) and may free it.
+ * dispatch takes nothing there) and may free it. It may be called while the callback of an event dispatches; no event is told inside it.
  *
  * @returns 0 or a negative errno: what the back-end is answered with, if it asked for an answer; anything else counts as -EIO. An
  *          answer with a descriptor, and a refused SHARED_OBJECT_LOOKUP, are sent in any case: they are replies of the request's own.

@@ -162,7 +162,8 @@ typedef struct vhushmem_other_request {
 
 /**
  * Carries out a request. Called from dispatch, with no lock held and before the answer; it may free the front-end. The blocking forms
- * of request.h are refused inside it (-EDEADLK), since the back-end may wait for this answer first.
+ * of request.h are refused inside it (-EDEADLK), since the back-end may wait for this answer first. It can't wait, so it may be called while
+ * the callback of an event dispatches, or waits; no event is told inside it.
  *
  * @returns 0 or a negative errno: what the back-end is answered with, if it asked for an answer; anything else counts as -EIO. An
  *          answer with a descriptor is sent in any case.

@@ -73,7 +73,7 @@ extension Backend {
             // A device that is reset begins without. The area itself is not cleared, as RESET_DEVICE does: a front-end that only stops its
             // device says 0 too, and gives the area again to go on from it.
             connection.inflight = nil
-            callDevice { _ = handlers.status?(self, 0) }
+            callNow { _ = handlers.status?(self, 0) }
             return .reset
         }
         let before = connection.status

@@ -16,15 +16,10 @@ extension Backend: EventTelling {
         queueListener?(queue.index)
     }
 
-    /// Calls the device at once: what can't wait.
-    func callDevice(_ body: () -> Void) {
-        if eventQueue.isTelling { body() } else { tell(body) }
-    }
-
     /// The same where the device answers.
     func askDevice(_ body: () -> Int32) -> Int32 {
         var result: Int32 = 0
-        callDevice { result = body() }
+        callNow { result = body() }
         return result
     }
 }

@@ -38,7 +38,7 @@ extension Backend {
         let wasAnnounced = queue.isAnnounced
         unwatchKick(of: queue)
         queue.move(to: .paused)
-        if wasAnnounced { callDevice { handlers.queue?(self, queue.index, .stopped) } }
+        if wasAnnounced { callNow { handlers.queue?(self, queue.index, .stopped) } }
     }
 
     /// Stops a queue for good, and gives where it stopped.
@@ -80,7 +80,7 @@ extension Backend {
         queue.move(to: .broken)
         connection?.status |= DeviceStatus.needsReset
         tell(queue, .error)
-        callDevice { handlers.queue?(self, queue.index, .broken(fault.error(of: queue.index))) }
+        callNow { handlers.queue?(self, queue.index, .broken(fault.error(of: queue.index))) }
     }
 
     func queue(_ index: Int) -> BackendQueue? {

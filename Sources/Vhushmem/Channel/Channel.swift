@@ -89,7 +89,9 @@ public final class Channel: DeviceSession {
             return
         }
         channel?.others = { [unowned(unsafe) self] request in
-            request.answered(onRequest?(self, request))
+            var answer: RequestAnswer?
+            callNow { answer = onRequest?(self, request) }
+            return request.answered(answer)
         }
     }
 

@@ -11,7 +11,9 @@ extension Frontend {
         case BackendRequest.sharedObjectAdd, BackendRequest.sharedObjectRemove, BackendRequest.sharedObjectLookup:
             return carryOutSharedObject(request)
         default:
-            return request.answered(onRequest?(self, request))
+            var answer: RequestAnswer?
+            callNow { answer = onRequest?(self, request) }
+            return request.answered(answer)
         }
     }
 

@@ -159,6 +159,11 @@ extension EventTelling {
         finishTelling()
     }
 
+    /// Calls the program at once, for what can't wait: another callback may be on the stack. Events wait until it has returned.
+    func callNow(_ body: () -> Void) {
+        if eventQueue.isTelling { body() } else { tell(body) }
+    }
+
     /// The session was freed: the completions of what was under way are called now, or when the callback that runs has returned.
     func tellRest() {
         if eventQueue.hasDue { tellAll() }
