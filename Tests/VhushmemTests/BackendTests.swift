@@ -30,7 +30,7 @@ import Testing
     /// Sends a request and gives the payload of its reply.
     private func ask(_ request: UInt32, _ payload: [UInt8] = [], flags: UInt32 = 1, descriptors: [Int32] = []) -> [UInt8]? {
         peer.send(message(request, flags: flags, payload), descriptors: descriptors)
-        backend.dispatch()
+        backend.turn()
         guard let reply = peer.receiveMessage(), reply.request == request, reply.flags == 5 else { return nil }
         return reply.payload
     }
@@ -86,7 +86,7 @@ import Testing
             // What they need was agreed on: it is their form that is wrong.
             peer.send(message(16, littleEndian(shmem | 1 << 0 | 1 << 5 | 1 << 13)))
             peer.send(message(request, payload), descriptors: descriptors)
-            backend.dispatch()
+            backend.turn()
             #expect(end?.code == EPROTO, "\(request) with \(payload.count) bytes: \(end?.message ?? "taken")")
             #expect(peer.isClosed)
         }
@@ -189,10 +189,10 @@ import Testing
         for _ in 0..<3 {
             let frontend = try Frontend(path: folder.file("socket"))
             try frontend.start()
-            takeTurns({ frontend.isReady }, { backend.dispatch() }, { frontend.dispatch() })
+            takeTurns({ frontend.isReady }, { backend.turn() }, { frontend.turn() })
             #expect(frontend.isReady && backend.isNegotiated)
             frontend.close()
-            backend.dispatch()
+            backend.turn()
             #expect(!backend.isNegotiated)
         }
         backend.close()
@@ -206,7 +206,7 @@ import Testing
         try backend.attach(socket: dup(peer.fd))
         let frontend = try Frontend(socket: socket)
         try frontend.start()
-        takeTurns({ frontend.isReady }, { backend.dispatch() }, { frontend.dispatch() })
+        takeTurns({ frontend.isReady }, { backend.turn() }, { frontend.turn() })
         #expect(backend.protocolFeatures == frontend.protocolFeatures)
         #expect(frontend.device.region(id: 1)?.size == 16 * pageSize)
     }

@@ -22,7 +22,7 @@ import Testing
 
     private func ask(_ peer: Peer, _ channel: Channel, _ bytes: [UInt8], descriptors: [Int32] = [], request: UInt32) -> Int64? {
         peer.send(bytes, descriptors: descriptors)
-        #expect(channel.dispatch() == 1)
+        #expect(channel.turn() == 1)
         return peer.answer(to: request)
     }
 
@@ -52,7 +52,7 @@ import Testing
         let (witness, sent) = try Peer.pair()
         channel.onRequest = { _, _ in .descriptor(sent) }
         peer.send(message(8, flags: 1))
-        channel.dispatch()
+        channel.turn()
         let reply = try #require(peer.receiveMessage())
         #expect(reply.request == 8 && reply.flags == 5 && reply.descriptors.count == 1)
         for fd in reply.descriptors { close(fd) }
@@ -63,11 +63,11 @@ import Testing
         let (peer, channel) = try makeChannel()
         var inside: Int32?
         channel.onRequest = { channel, _ in
-            inside = channel.dispatch()
+            inside = channel.turn()
             return .done
         }
         peer.send(message(2, flags: 9) + message(3, flags: 9))
-        #expect(channel.dispatch() == 2)
+        #expect(channel.turn() == 2)
         #expect(inside == 0)
     }
 
@@ -78,9 +78,9 @@ import Testing
             return .done
         }
         peer.send(message(2, flags: 9))
-        channel.dispatch()
+        channel.turn()
         #expect(!channel.isOpen && peer.isClosed)
-        #expect(channel.dispatch() == -ENOTCONN)
+        #expect(channel.turn() == -ENOTCONN)
     }
 
     @Test(arguments: [false, true])
@@ -94,7 +94,7 @@ import Testing
         }
         #expect(ask(peer, channel, mapMessage(offset: 0, length: pageSize), descriptors: [file.fd], request: 9) == 0)
         shutdown(peer.fd, Int32(SHUT_RDWR))
-        channel.dispatch()
+        channel.turn()
         #expect(lost == [ECONNRESET] && !channel.isOpen)
         #expect(region.mappingCount == (keeps ? 1 : 0))
     }
@@ -103,7 +103,7 @@ import Testing
         let (peer, socket) = try Peer.pair()
         var channel: Channel? = try Channel(socket: socket, device: device)
         peer.send(mapMessage(offset: 0, length: pageSize), descriptors: [file.fd])
-        #expect(channel?.dispatch() == 1)
+        #expect(channel?.turn() == 1)
         #expect(region.mappingCount == 1)
         channel = nil
         #expect(region.mappingCount == 0 && peer.reachesItsEnd())

@@ -22,13 +22,13 @@ import Testing
         frontend = try Frontend(socket: socket, options: options)
         try frontend.start()
         let (frontend, backend) = (frontend, backend)
-        takeTurns({ frontend.isReady }, backend.step, { frontend.dispatch() })
+        takeTurns({ frontend.isReady }, backend.step, { frontend.turn() })
     }
 
     private func answer<Answer>(to question: FrontendQuestion<Answer>) throws -> Result<Answer, ShmemError>? {
         var answer: Result<Answer, ShmemError>?
         try frontend.ask(question) { answer = $0 }
-        takeTurns({ answer != nil }, backend.step, { frontend.dispatch() })
+        takeTurns({ answer != nil }, backend.step, { frontend.turn() })
         return answer
     }
 
@@ -62,7 +62,7 @@ import Testing
         backend.replies[77] = [1, 2, 3, 4, 5, 6, 7, 8, 9]
         var outcome: Result<FrontendReply, ShmemError>?
         try frontend.request(77, [9], descriptors: [file.fd], reply: .payload()) { outcome = $0 }
-        takeTurns({ outcome != nil }, backend.step, { frontend.dispatch() })
+        takeTurns({ outcome != nil }, backend.step, { frontend.turn() })
         let reply = try #require(outcome).get()
         #expect(reply.payload == [1, 2, 3, 4, 5, 6, 7, 8, 9] && reply.value == 0x0807_0605_0403_0201 && reply.fd == nil)
         let refused = refusal { () throws(ShmemError) in try frontend.request(2) { _ in } }
@@ -75,7 +75,7 @@ import Testing
         backend.replies[42] = littleEndian(0x100 as UInt64)
         var outcome: Result<FrontendReply, ShmemError>?
         try frontend.transferState(.save, through: file.fd) { outcome = $0 }
-        takeTurns({ outcome != nil }, backend.step, { frontend.dispatch() })
+        takeTurns({ outcome != nil }, backend.step, { frontend.turn() })
         #expect(try #require(outcome).get().takeDescriptor() == nil)
         #expect(backend.asked.last == 42)
     }

@@ -43,13 +43,13 @@ import Testing
         let events = Events()
         frontend.onEvent = { events.note($1) }
         try frontend.start()
-        takeTurns({ !events.told.isEmpty }, backend.step, { frontend.dispatch() })
+        takeTurns({ !events.told.isEmpty }, backend.step, { frontend.turn() })
         return (frontend, events)
     }
 
     private func ask(_ frontend: Frontend, _ bytes: [UInt8], descriptors: [Int32] = [], request: UInt32 = 9) -> Int64? {
         backend.channel?.send(bytes, descriptors: descriptors)
-        frontend.dispatch()
+        frontend.turn()
         return backend.channel?.answer(to: request)
     }
 
@@ -77,7 +77,7 @@ import Testing
         backend.ignores = 44
         let frontend = try Frontend(socket: socket)
         try frontend.start()
-        takeTurns({ backend.asked.last == 44 }, backend.step, { frontend.dispatch() })
+        takeTurns({ backend.asked.last == 44 }, backend.step, { frontend.turn() })
         // The loop saw the channel readable; before it dispatches, the regions are told and a map behind them is asked for.
         backend.channel?.send(unmapMessage(offset: 0, length: pageSize))
         backend.main.send(message(44, flags: 5, backend.configReply))
@@ -100,7 +100,7 @@ import Testing
         options.shmemBit = 20
         let other = try Frontend(socket: socket, options: options)
         try other.start()
-        takeTurns({ other.isReady }, old.step, { other.dispatch() })
+        takeTurns({ other.isReady }, old.step, { other.turn() })
         #expect(other.device.allRegions.count == 1)
     }
 
@@ -132,11 +132,11 @@ import Testing
                 let events = Events()
                 frontend.onEvent = { events.note($1) }
                 try frontend.start()
-                takeTurns({ events.end != nil || frontend.isReady }, backend.step, { frontend.dispatch() })
+                takeTurns({ events.end != nil || frontend.isReady }, backend.step, { frontend.turn() })
                 // 16 is the last request that is not acknowledged: its answer comes where another reply is expected.
                 #expect(events.told == ["disconnected"] && events.end?.code == EPROTO, "\(request): \(reply.count) bytes")
                 #expect(frontend.device.allRegions.isEmpty && peer.reachesItsEnd())
-                #expect(frontend.dispatch() == -ENOTCONN)
+                #expect(frontend.turn() == -ENOTCONN)
             }
         }
         close(socket)
@@ -146,7 +146,7 @@ import Testing
         let (frontend, events) = try makeFrontend()
         _ = ask(frontend, mapMessage(offset: 0, length: pageSize), descriptors: [file.fd])
         shutdown(backend.main.fd, Int32(SHUT_RDWR))
-        frontend.dispatch()
+        frontend.turn()
         #expect(events.told == ["ready", "map 0", "disconnected"] && events.end?.code == ECONNRESET)
         #expect(frontend.device.mappingCount == 0 && frontend.device.region(id: 0) != nil)
     }
@@ -157,7 +157,7 @@ import Testing
         let (frontend, _) = try makeFrontend(options)
         _ = ask(frontend, mapMessage(offset: 0, length: pageSize), descriptors: [file.fd])
         shutdown(backend.main.fd, Int32(SHUT_RDWR))
-        frontend.dispatch()
+        frontend.turn()
         #expect(!frontend.isReady && frontend.device.mappingCount == 1)
     }
 
@@ -165,7 +165,7 @@ import Testing
         let (frontend, events) = try makeFrontend()
         _ = ask(frontend, mapMessage(offset: 0, length: pageSize), descriptors: [file.fd])
         backend.channel?.send(message(9, flags: 3))
-        frontend.dispatch()
+        frontend.turn()
         #expect(events.told == ["ready", "map 0", "channelLost"])
         #expect(frontend.isReady && frontend.device.mappingCount == 0)
         try frontend.reset()
@@ -178,7 +178,7 @@ import Testing
         #expect(frontend.device.mappingCount == 0 && events.told.last == "map 0")
         #expect(refusal { () throws(ShmemError) in try frontend.reset() }?.code == EALREADY)
         #expect(ask(frontend, mapMessage(offset: 0, length: pageSize), descriptors: [file.fd]) == Int64(-ECANCELED))
-        takeTurns({ events.told.last == "reset" }, backend.step, { frontend.dispatch() })
+        takeTurns({ events.told.last == "reset" }, backend.step, { frontend.turn() })
         #expect(backend.asked.last == 34 && events.told.last == "reset")
         #expect(ask(frontend, mapMessage(offset: 0, length: pageSize), descriptors: [file.fd]) == 0)
     }
@@ -195,7 +195,7 @@ import Testing
         try frontend.addRegion(id: 9, size: pageSize)
         try frontend.start()
         #expect(refusal { () throws(ShmemError) in try frontend.addRegion(id: 10, size: pageSize) }?.code == EBUSY)
-        takeTurns({ frontend.isReady }, backend.step, { frontend.dispatch() })
+        takeTurns({ frontend.isReady }, backend.step, { frontend.turn() })
         #expect(!backend.asked.contains(44) && frontend.device.allRegions.map(\.id) == [9])
     }
 
@@ -219,10 +219,10 @@ import Testing
             let events = Events()
             frontend.onEvent = { events.note($1) }
             try frontend.start()
-            takeTurns({ false }, backend.step, { frontend.dispatch() })
+            takeTurns({ false }, backend.step, { frontend.turn() })
             if events.end == nil, backend.asked.last == 17 {
                 usleep(limit * 1000)
-                frontend.dispatch()
+                frontend.turn()
                 #expect(events.end?.code == ETIMEDOUT && events.end?.message.contains("GET_QUEUE_NUM") == true)
                 return
             }
@@ -237,15 +237,15 @@ import Testing
         #expect(refusal { () throws(ShmemError) in try frontend.start() }?.code == ENOENT)
         #expect(
             refusal { () throws(ShmemError) in try Frontend(path: String(repeating: "x", count: 108)) }?.code == ENAMETOOLONG)
-        #expect(frontend.dispatch() == -ENOTCONN)
+        #expect(frontend.turn() == -ENOTCONN)
     }
 
     @Test func callbackMayCloseTheFrontend() throws {
         let frontend = try Frontend(socket: socket)
         frontend.onEvent = { frontend, _ in frontend.close() }
         try frontend.start()
-        takeTurns({ false }, backend.step, { frontend.dispatch() })
-        #expect(frontend.dispatch() == -ENOTCONN && backend.main.reachesItsEnd())
+        takeTurns({ false }, backend.step, { frontend.turn() })
+        #expect(frontend.turn() == -ENOTCONN && backend.main.reachesItsEnd())
     }
 
     @Test func descriptorTellsWhenThereIsWork() throws {
@@ -254,7 +254,7 @@ import Testing
         #expect(poll(&target, 1, 0) == 0)
         backend.channel?.send(unmapMessage(offset: 0, length: pageSize))
         #expect(poll(&target, 1, Int32(patience / 1000)) == 1)
-        #expect(frontend.dispatch() == 1)
+        #expect(frontend.turn() == 1)
         #expect(poll(&target, 1, 0) == 0)
     }
 }

@@ -31,7 +31,7 @@ import Testing
         try frontend.start()
         for _ in 0..<1024 where !isDone {
             backend.step()
-            frontend.dispatch()
+            frontend.turn()
         }
         // Where nothing is acknowledged the front-end is done before the last requests are read.
         backend.step()

@@ -17,14 +17,14 @@ import Testing
         options.sharedObjects = objects
         let frontend = try Frontend(socket: socket, options: options)
         try frontend.start()
-        takeTurns({ frontend.isReady }, backend.step, { frontend.dispatch() })
+        takeTurns({ frontend.isReady }, backend.step, { frontend.turn() })
         #expect(frontend.isReady)
         return (frontend, backend)
     }
 
     private func ask(_ frontend: Frontend, _ backend: ScriptedBackend, _ request: UInt32) -> Int64? {
         backend.channel?.send(message(request, flags: 9, name))
-        frontend.dispatch()
+        frontend.turn()
         return backend.channel?.answer(to: request)
     }
 
@@ -46,7 +46,7 @@ import Testing
             #expect(ask(owner, backend, BackendRequest.sharedObjectAdd) == 0)
             #expect(ask(other, otherBackend, BackendRequest.sharedObjectLookup) == nil)
         }
-        other.dispatch()
+        other.turn()
         #expect(otherBackend.channel?.answer(to: BackendRequest.sharedObjectLookup) == Int64(-ECONNABORTED))
     }
 
@@ -57,7 +57,7 @@ import Testing
             let (frontend, backend) = try makeFrontend()
             device = frontend.device
             backend.channel?.send(mapMessage(offset: 0, length: pageSize), descriptors: [file.fd])
-            frontend.dispatch()
+            frontend.turn()
             #expect(device.mappingCount == 1)
         }
         #expect(device.mappingCount == 0)

@@ -194,6 +194,11 @@ final class Peer {
         return receive(most: 1).map { $0.bytes.isEmpty } ?? false
     }
 
+    /// From now on the library finds that the peer has gone.
+    func shutDown() {
+        shutdown(fd, Int32(SHUT_WR))
+    }
+
     /// Nobody has closed the other end, and nothing came from it.
     var isOpen: Bool {
         receive(most: 1) == nil
@@ -282,4 +287,10 @@ extension Region {
     func isCovered(at page: UInt64) -> Bool {
         device.lock.withLock { held in covers[held].cover(of: page) != nil }
     }
+}
+
+extension Pollable {
+    /// One turn of a loop, as C programs have it: a negative errno where there is nothing to dispatch any more.
+    @discardableResult
+    func turn() -> Int32 { dispatch(.both) }
 }

@@ -45,7 +45,7 @@
                 let backend = ScriptedBackend(peer)
                 backend.ignores = 44
                 try frontend.start()
-                takeTurns({ backend.asked.last == 44 }, backend.step, { frontend.dispatch() })
+                takeTurns({ backend.asked.last == 44 }, backend.step, { frontend.turn() })
                 let channel = try #require(backend.channel)
                 let file = try makeMemfd(pages: 1)
                 var looks = 0
@@ -59,7 +59,7 @@
                     return 0
                 }
                 var answer: Int64?
-                takeTurns({ answer != nil }, { frontend.dispatch() }, { answer = answer ?? channel.answer(to: 9) })
+                takeTurns({ answer != nil }, { frontend.turn() }, { answer = answer ?? channel.answer(to: 9) })
                 systemCallFault = nil
                 #expect(looks > 2 && answer == 0 && frontend.device.mappingCount == 1)
             }
@@ -172,7 +172,7 @@
                 peer.send(message(16, littleEndian((1 << 22 | 1 << 5 | 1 << 3) as UInt64)))
                 peer.send(message(21, flags: 9), descriptors: [theirs])
                 peer.send(message(44))
-                takeTurns({ backend.isNegotiated }, { backend.dispatch() })
+                takeTurns({ backend.isNegotiated }, { backend.turn() })
                 // Too many descriptors are on their way, and some arrive in the end.
                 var failures = 3
                 systemCallFault = { call in

@@ -55,7 +55,7 @@
             try frontend.start()
             let script = ScriptedBackend(try connectedPeer(folder))
             defer { drain(script.main) }
-            takeTurns({ frontend.isReady }, { frontend.dispatch() }, script.step)
+            takeTurns({ frontend.isReady }, { frontend.turn() }, script.step)
             return frontend.isReady
         }
 
@@ -69,7 +69,7 @@
             try frontend.start()
             let script = ScriptedBackend(Peer(vhu_accept(listener.fd)))
             defer { drain(script.main) }
-            takeTurns({ frontend.isReady }, { frontend.dispatch() }, script.step)
+            takeTurns({ frontend.isReady }, { frontend.turn() }, script.step)
             return frontend.isReady
         }
 
@@ -92,7 +92,7 @@
             let call = TestFile(eventfd(0, vhu_eventfd_flags))
             peer.send(message(13, littleEndian(0 as UInt64)), descriptors: [call.fd])
             peer.send(message(44))
-            takeTurns({ backend.isNegotiated }, { backend.dispatch() })
+            takeTurns({ backend.isNegotiated }, { backend.turn() })
             guard backend.isNegotiated else { return false }
             channel.send(message(9, flags: 5, littleEndian(0 as UInt64)))
             try backend.map(shmid: 0, fd: file.fd, at: 0, length: pageSize)
@@ -147,8 +147,8 @@
             peer.send(message(12, littleEndian(0 as UInt64)), descriptors: [kick.fd])
             var one: UInt64 = 1
             _ = write(kick.fd, &one, 8)
-            takeTurns({ taken == 1 }, { backend.dispatch() })
-            backend.dispatch()
+            takeTurns({ taken == 1 }, { backend.turn() })
+            backend.turn()
             return taken == 1
         }
 
@@ -231,7 +231,7 @@
             let frontend = self.frontend
             _ = try frontend.pollDescriptor()
             try frontend.start()
-            takeTurns({ frontend.isReady }, script.step, { frontend.dispatch() })
+            takeTurns({ frontend.isReady }, script.step, { frontend.turn() })
             guard frontend.isReady, let region = frontend.device.region(id: 0) else { return false }
             defer { check(region, fault) }
             var isComplete = ask(region, map: 0, pages: 2)
@@ -240,7 +240,7 @@
             isComplete = ask(region, unmap: 0, pages: 2) && isComplete
             isComplete = guestTouches(region) && isComplete
             try frontend.reset()
-            takeTurns({ !frontend.isResetting }, script.step, { frontend.dispatch() })
+            takeTurns({ !frontend.isResetting }, script.step, { frontend.turn() })
             isComplete = ask(region, map: 4, pages: 1) && isComplete
             return isComplete && frontend.isReady
         }
@@ -258,8 +258,8 @@
 
         /// Whether it was done. An answer tells the truth, whatever fails.
         private func finish(_ region: Region, _ request: UInt32, _ page: UInt64, _ pages: UInt64, isMapped: Bool) -> Bool {
-            frontend.dispatch()
-            frontend.dispatch()
+            frontend.turn()
+            frontend.turn()
             check(region, fault)
             guard let answer = script.channel?.answer(to: request) else { return false }
             let isThere = region.translate(page * pageSize, length: pages * pageSize) != nil

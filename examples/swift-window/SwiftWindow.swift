@@ -44,7 +44,7 @@ func runDevice(socket: Int32, file: Int32, memory: Int32) throws(ShmemError) {
     try backend.attach(socket: socket)
     while !backend.isNegotiated {
         wait(for: try backend.pollDescriptor())
-        guard backend.dispatch() >= 0 else { return }
+        try backend.dispatch()
     }
 
     try backend.map(shmid: 1, fd: file, at: fileAt, length: length)
@@ -101,7 +101,6 @@ struct SwiftWindow {
         }
 
         let frontend = try Frontend(socket: sockets[0])
-        var isConnected = true
         let expected = contents.withUnsafeBytes(checksum)
         frontend.onEvent = { frontend, event in
             switch event {
@@ -115,15 +114,17 @@ struct SwiftWindow {
                 print("the file at \(hex(mapping.offset)) of region \(mapping.shmid) has its pages again")
             case .configChanged, .reset: break
             case .channelLost(let error): print("the channel is closed: \(error)")
-            case .disconnected(let error):
-                print("over: \(error)")
-                isConnected = false
+            case .disconnected(let error): print("over: \(error)")
             }
         }
         try frontend.connect(timeout: 5000)
-        while isConnected {
-            wait(for: try frontend.pollDescriptor())
-            frontend.dispatch()
+        do {
+            while true {
+                wait(for: try frontend.pollDescriptor())
+                try frontend.dispatch()
+            }
+        } catch {
+            check(error.code == ENOTCONN, "the loop ends when the connection is over: \(error)")
         }
         check(frontend.device.mappingCount == 0, "nothing is mapped any more")
         exit(differences.load(ordering: .relaxed) == 0 ? 0 : 1)

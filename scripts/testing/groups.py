@@ -88,11 +88,15 @@ def demo():
     return [Test("demo", command), Test("demo without KVM", command, {"VHUSHMEM_DEMO_NO_KVM": "1"})]
 
 
+# A package of its own, built here and not in its folder.
+SWIFT_EXAMPLE = ["swift", "run", "--quiet", "--package-path", "examples/swift-window", "--scratch-path", "build/swift-window"]
+
+
 def example():
     vmms = ["poll-loop", "channel-only", "qemu-style", "file-window"]
     tests = [Test(name, [SCRIPTS / "run-example", name]) for name in vmms]
     tests.append(Test("swift-device", [SCRIPTS / "run-example", "swift-device"], time_limit=1800))
-    return [*tests, Test("swift-window", ["swift", "run", "--quiet", "swift-window"], time_limit=1800)]
+    return [*tests, Test("swift-window", [*SWIFT_EXAMPLE, "swift-window"], time_limit=1800)]
 
 
 FUZZ_SECONDS = 60

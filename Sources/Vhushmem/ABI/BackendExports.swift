@@ -31,7 +31,7 @@ extension BackendOptions {
 package func vhushmem_backend_new(
     _ options: UnsafePointer<vhushmem_backend_options>?, _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
 ) -> OpaquePointer? {
-    reportNil(to: errp) { () throws(ShmemError) in handle(owning: try Backend(BackendOptions(options))) }
+    reportNil(to: errp) { () throws(ShmemError) in handle(owning: try Backend(BackendOptions(options)).forC()) }
 }
 
 @_cdecl("vhushmem_backend_free") @implementation
@@ -186,7 +186,7 @@ package func vhushmem_backend_get_events(_ backend: OpaquePointer?) -> Int32 {
 package func vhushmem_backend_dispatch(_ backend: OpaquePointer?) -> Int32 {
     guard let backend = object(backend, Backend.self) else { return -EFAULT }
     // A callback may free the back-end: it goes when this call is over.
-    return withExtendedLifetime(backend) { backend.dispatch() }
+    return withExtendedLifetime(backend) { backend.dispatch(.both) }
 }
 
 @_cdecl("vhushmem_backend_source_new") @implementation

@@ -50,7 +50,7 @@ package func vhushmem_channel_new(
 ) -> OpaquePointer? {
     reportNil(to: errp) { () throws(ShmemError) in
         guard let device = object(device, Device.self) else { throw .null("device") }
-        return handle(owning: try Channel(socket: fd, device: device, options: ChannelOptions(options)))
+        return handle(owning: try Channel(socket: fd, device: device, options: ChannelOptions(options)).forC())
     }
 }
 
@@ -118,7 +118,7 @@ package func vhushmem_channel_get_events(_ channel: OpaquePointer?) -> Int32 {
 package func vhushmem_channel_dispatch(_ channel: OpaquePointer?) -> Int32 {
     guard let channel = object(channel, Channel.self) else { return -EFAULT }
     // A callback may free the channel: it goes when this call is over.
-    return withExtendedLifetime(channel) { channel.dispatch() }
+    return withExtendedLifetime(channel) { channel.dispatch(.both) }
 }
 
 @_cdecl("vhushmem_channel_source_new") @implementation

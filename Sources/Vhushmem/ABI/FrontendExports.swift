@@ -97,7 +97,7 @@ package func vhushmem_frontend_new(
 ) -> OpaquePointer? {
     reportNil(to: errp) { () throws(ShmemError) in
         guard let socket_path else { throw .null("socket_path") }
-        return handle(owning: try Frontend(path: SocketPath(socket_path), options: FrontendOptions(options)))
+        return handle(owning: try Frontend(path: SocketPath(socket_path), options: FrontendOptions(options)).forC())
     }
 }
 
@@ -107,7 +107,7 @@ package func vhushmem_frontend_new_fd(
     _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
 ) -> OpaquePointer? {
     reportNil(to: errp) { () throws(ShmemError) in
-        handle(owning: try Frontend(socket: fd, options: FrontendOptions(options)))
+        handle(owning: try Frontend(socket: fd, options: FrontendOptions(options)).forC())
     }
 }
 
@@ -198,7 +198,7 @@ package func vhushmem_frontend_get_events(_ frontend: OpaquePointer?) -> Int32 {
 package func vhushmem_frontend_dispatch(_ frontend: OpaquePointer?) -> Int32 {
     guard let frontend = object(frontend, Frontend.self) else { return -EFAULT }
     // A callback may free the front-end: it goes when this call is over.
-    return withExtendedLifetime(frontend) { frontend.dispatch() }
+    return withExtendedLifetime(frontend) { frontend.dispatch(.both) }
 }
 
 @_cdecl("vhushmem_frontend_source_new") @implementation

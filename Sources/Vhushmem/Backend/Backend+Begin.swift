@@ -19,7 +19,8 @@ extension Backend {
         watch()
     }
 
-    /// Connects to a front-end that listens. The next dispatch tells `connected`, so that no callback runs inside this call. Throws EBUSY, or the errno of connect.
+    /// Connects to a front-end that listens. The next dispatch tells `connected`, so that no callback runs inside this call. Throws EBUSY, EINVAL (the callbacks went with the
+    /// connection before), or the errno of connect.
     public func connect(to path: String) throws(ShmemError) { try connect(to: SocketPath(path)) }
 
     func connect(to path: SocketPath) throws(ShmemError) {
@@ -33,7 +34,7 @@ extension Backend {
         watch()
     }
 
-    /// Uses a connected Unix stream socket, which it takes over if it succeeds. The next dispatch tells `connected`. Throws EBUSY, EINVAL (it is another kind of descriptor),
+    /// Uses a connected Unix stream socket, which it takes over if it succeeds. The next dispatch tells `connected`. Throws EBUSY, EINVAL (it is another kind of descriptor, or the callbacks went with the connection before),
     /// EBADF.
     public func attach(socket: Int32) throws(ShmemError) {
         try checkIdle()
@@ -46,6 +47,9 @@ extension Backend {
     private func checkIdle() throws(ShmemError) {
         guard case .idle = phase, acceptor == nil else {
             throw ShmemError(EBUSY, "the back-end has a connection or a listener")
+        }
+        guard !callbacksWent else {
+            throw ShmemError(EINVAL, "callbacks and handlers went with the connection before: set them again")
         }
     }
 

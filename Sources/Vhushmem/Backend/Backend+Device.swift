@@ -22,6 +22,12 @@ public struct BackendHandlers {
 
     /// No handlers.
     public init() {}
+
+    /// The device does something itself.
+    var areSet: Bool {
+        queue != nil || readConfig != nil || writeConfig != nil || status != nil || sharedObject != nil || transferState != nil
+            || checkState != nil
+    }
 }
 
 // MARK: What the front-end asks of the device

@@ -27,6 +27,16 @@ extension Backend {
         // Before the callback, which may bring a new connection under the same number.
         watch()
         emit(.disconnected(error))
+        // Without a callback nobody is told, and the handlers go now.
+        if onEvent == nil { letCallbacksGo() }
+    }
+
+    /// Callbacks and handlers may hold the back-end: they go with the connection, unless another one comes by itself or has come meanwhile.
+    func letCallbacksGo() {
+        guard !loops.areOfC, connection == nil, acceptor == nil else { return }
+        callbacksWent = callbacksWent || onEvent != nil || handlers.areSet
+        if onEvent != nil { onEvent = nil }
+        handlers = BackendHandlers()
     }
 
     /// Closes everything without an event and lets every loop go. Calls that have no outcome yet end with ENOTCONN.
@@ -41,6 +51,7 @@ extension Backend {
         forgetQueues()
         move(to: .freed)
         acceptor = nil
+        watch()
         letLoopsGo()
         tellRest()
     }

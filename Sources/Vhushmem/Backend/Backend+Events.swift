@@ -4,7 +4,10 @@
 /// wait, since a device gives back what it holds while it is told; nor do requests that the device answers itself. They nest no deeper than
 /// what is on the stack, because no message is served while one is, and what they bring about waits.
 extension Backend: EventTelling {
-    func callBack(_ event: BackendEvent) { onEvent?(self, event) }
+    func callBack(_ event: BackendEvent) {
+        onEvent?(self, event)
+        if case .disconnected = event { letCallbacksGo() }
+    }
 
     var hasEnded: Bool { isOver }
 

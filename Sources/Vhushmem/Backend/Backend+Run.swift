@@ -8,8 +8,8 @@ extension Backend {
     /// So many messages in one dispatch at the most.
     private static let messagesPerDispatch = 64
 
-    /// The descriptor that stands for all that the back-end waits for: readable when there is something to dispatch. It stays the
-    /// back-end's and the same for its life. Throws EMFILE, ENFILE, ENOMEM.
+    /// The descriptor that stands for all that the back-end waits for: readable when there is something to dispatch, and when the
+    /// connection is over and nobody can come. It stays the back-end's and the same for its life. Throws EMFILE, ENFILE, ENOMEM.
     public func pollDescriptor() throws(ShmemError) -> Int32 {
         try waitDescriptor()
     }
@@ -39,10 +39,11 @@ extension Backend {
         return targets
     }
 
-    /// Does what can be done without waiting. Returns how many messages, kicks and answers were taken, or -ENOTCONN.
+    /// Does what can be done without waiting. Returns how many messages, kicks and answers were taken. Throws ENOTCONN: there is no connection,
+    /// and no listener to bring one.
     @discardableResult
-    public func dispatch() -> Int32 {
-        dispatch(.both)
+    public func dispatch() throws(ShmemError) -> Int {
+        try dispatchInLoop("the back-end has neither a connection nor a listener")
     }
 
     func dispatch(_ ready: ReadyTargets) -> Int32 {

@@ -5,7 +5,7 @@ import CLinux
 /// The device process's side of a vhost-user connection. One thread at a time.
 ///
 /// `listen`, `connect` or `attach` begins. From then on a loop waits for `pollDescriptor` to be readable and calls `dispatch`, which
-/// never waits and tells what happened through `onEvent`. After `negotiated`, `map` and `unmap` ask the front-end and wait for its answer.
+/// never waits and tells what happened through `onEvent`. When the connection is over and nobody can come, `dispatch` throws ENOTCONN. After `negotiated`, `map` and `unmap` ask the front-end and wait for its answer.
 public final class Backend: Pollable {
     private static let virtioVersion1: UInt64 = 1 << 32
     /// Addresses behind an IOMMU, packed virtqueues, use in order, kicks with data, and queues that are reset by themselves change how memory
@@ -16,10 +16,15 @@ public final class Backend: Pollable {
     public let options: BackendOptions
     /// Called with no lock held; it may call anything of the back-end. Events that came before it was first set are told to it; they wait up
     /// to a bound.
+    ///
+    /// A back-end that does not listen lets it go, and its handlers, when its connection has ended and `disconnected` was told: what they
+    /// capture is kept no longer than that. Set them again before another connection.
     public var onEvent: ((Backend, BackendEvent) -> Void)? {
         didSet {
             eventQueue.callbackChanged(isSet: onEvent != nil)
+            if onEvent != nil { callbacksWent = false }
             watch()
+            if onEvent != nil, isOver { onEvent = nil }
         }
     }
     /// What the device does itself; to be set before a front-end comes.
@@ -39,6 +44,10 @@ public final class Backend: Pollable {
     var kicks: ReadableSet?
     var polling = QueuePolling()
     var acceptor: Acceptor?
+    /// Callbacks and handlers went with the connection, and were not set again.
+    var callbacksWent = false
+    /// There has been a connection.
+    private var wasConnected = false
     var loops = SessionLoops()
     /// What front-ends have sent and is to be closed.
     let closes = CloseAccount()
@@ -99,12 +108,21 @@ public final class Backend: Pollable {
         }
     }
 
+    /// A Swift program may just drop it: then this is `close`. No callback is called, since it would be handed what goes; each completion that
+    /// was not called yet is, with ENOTCONN.
+    deinit {
+        stopWatching()
+        if let connection { closeChannel(connection, Errno(ENOTCONN)) }
+        for completion in eventQueue.takeCompletions() { completion() }
+    }
+
     /// The only way from one phase to another:
     /// - idle to connected, when a front-end is there;
     /// - connected to idle, when its connection has ended;
     /// - any to freed.
     func move(to next: Phase) {
         assert(isMove(to: next))
+        if case .connected = next { wasConnected = true }
         phase = next
     }
 
@@ -124,6 +142,9 @@ public final class Backend: Pollable {
     var isOver: Bool {
         if case .freed = phase { true } else { false }
     }
+
+    /// A connection has ended, and no listener will bring another one.
+    var isAtEnd: Bool { wasConnected && connection == nil && acceptor == nil }
 
     // MARK: What the front-end said
 
@@ -149,6 +170,7 @@ extension Backend {
     public func setHandlers(_ handlers: BackendHandlers) throws(ShmemError) {
         guard connection == nil else { throw ShmemError(EBUSY, "a front-end is connected") }
         self.handlers = handlers
+        callbacksWent = false
     }
 
     /// Says that the device has a region of `size` bytes, a multiple of the page size. Throws EBUSY (a front-end is connected), EEXIST,

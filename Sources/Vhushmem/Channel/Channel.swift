@@ -31,14 +31,16 @@ public final class Channel: DeviceSession {
     /// Where mappings are made.
     public let device: Device
     /// Called with no lock held; it may call anything of the channel. Events that came before it was first set are told to it; they wait up
-    /// to a bound.
+    /// to a bound. It goes with the channel, after the event `lost`: what it captures is kept no longer than that.
     public var onEvent: ((Channel, ChannelEvent) -> Void)? {
         didSet {
             eventQueue.callbackChanged(isSet: onEvent != nil)
             watch()
+            if onEvent != nil, isOver { letCallbacksGo() }
         }
     }
-    /// Carries out requests that are not about mappings, before they are answered. Without it they are refused.
+    /// Carries out requests that are not about mappings, before they are answered. Without it they are refused. It goes when
+    /// `onEvent` does.
     public var onRequest: ((Channel, OtherRequest) -> RequestAnswer)? {
         didSet { handOverOthers() }
     }
@@ -53,6 +55,7 @@ public final class Channel: DeviceSession {
     /// Why the channel was lost.
     private(set) var loss: ShmemError?
     var loops = SessionLoops()
+    private let way = BackReference<Channel>()
 
     /// Serves `socket`, the VMM's end of what SET_BACKEND_REQ_FD gave the back-end, and takes it over if it succeeds. SHMEM counts as
     /// negotiated. Throws EINVAL (it is no Unix stream socket), EBADF.
@@ -71,16 +74,20 @@ public final class Channel: DeviceSession {
             counters: counters)
         channel.isNegotiated = true
         self.channel = channel
+        way.point(at: self)
     }
 
     /// The device may live on; what the back-end mapped is to end with its channel all the same.
     deinit {
+        way.end()
+        stopWatching()
         if channel != nil, !options.keepsMappings { device.unmapAll() }
     }
 
     /// The back-end has not gone.
     public var isOpen: Bool { channel != nil }
     var hasEnded: Bool { channel == nil }
+    var isAtEnd: Bool { hasEnded }
     var isOver: Bool { hasEnded && !eventQueue.hasWaiting }
 
     private func handOverOthers() {
@@ -88,9 +95,10 @@ public final class Channel: DeviceSession {
             channel?.others = nil
             return
         }
-        channel?.others = { [unowned(unsafe) self] request in
+        channel?.others = { [way] request in
+            guard let channel = way.target else { return request.answered(nil) }
             var answer: RequestAnswer?
-            callNow { answer = onRequest?(self, request) }
+            channel.callNow { answer = channel.onRequest?(channel, request) }
             return request.answered(answer)
         }
     }
@@ -111,10 +119,11 @@ public final class Channel: DeviceSession {
         return targets
     }
 
-    /// Does what can be done without waiting. Returns how many requests were taken, or -ENOTCONN: the channel is lost.
+    /// Does what can be done without waiting. Returns how many requests were taken. Throws ENOTCONN: the channel is lost, and every event was
+    /// told.
     @discardableResult
-    public func dispatch() -> Int32 {
-        dispatch(.both)
+    public func dispatch() throws(ShmemError) -> Int {
+        try dispatchInLoop(loss?.message ?? "the channel was closed")
     }
 
     func dispatch(_ ready: ReadyTargets) -> Int32 {
@@ -128,6 +137,7 @@ public final class Channel: DeviceSession {
             loss = lost
             drop()
             announce(.lost(lost))
+            endWasAnnounced()
         }
         if eventQueue.hasDue { tellWaiting() }
         watch()
@@ -141,8 +151,8 @@ public final class Channel: DeviceSession {
         if !options.keepsMappings { device.unmapAll() }
     }
 
-    /// The descriptor that stands for all that the channel waits for: readable when there is something to dispatch. It stays the channel's
-    /// and the same for its life. Throws EMFILE, ENFILE, ENOMEM.
+    /// The descriptor that stands for all that the channel waits for: readable when there is something to dispatch, and when the channel is
+    /// lost. It stays the channel's and the same for its life. Throws EMFILE, ENFILE, ENOMEM.
     public func pollDescriptor() throws(ShmemError) -> Int32 {
         try waitDescriptor()
     }
@@ -173,6 +183,12 @@ public final class Channel: DeviceSession {
         news.isBroken ? .broken(news.mapping) : .healed(news.mapping)
     }
 
+    func letCallbacksGo() {
+        guard !loops.areOfC else { return }
+        if onEvent != nil { onEvent = nil }
+        if onRequest != nil { onRequest = nil }
+    }
+
     @inline(__always)
     func callBack(_ event: ChannelEvent) { onEvent?(self, event) }
 
@@ -184,6 +200,7 @@ public final class Channel: DeviceSession {
         onEvent = nil
         onRequest = nil
         if channel != nil { drop() }
+        watch()
         letLoopsGo()
     }
 }

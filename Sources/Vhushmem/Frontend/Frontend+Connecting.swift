@@ -73,6 +73,7 @@ extension Frontend {
         }
         watch()
         emit(.disconnected(error))
+        endWasAnnounced()
     }
 
     // MARK: Reconnect
@@ -100,7 +101,7 @@ extension Frontend {
                     "the back-end came back without the virtio features \(hex(setup.features & ~features)), which are in use")
             }
             for index in setup.queues.indices where setup.queues[index].isUsed { try resume(index) }
-            tell(startSteps()) { [self] in finishRestoring(connection) }
+            tell(startSteps()) { $0.finishRestoring(connection) }
         } catch {
             end(error)
         }
@@ -127,10 +128,10 @@ extension Frontend {
 
     private func finishRestoring(_ connection: Connection) {
         // It may have been stopped meanwhile, and guest memory may have changed.
-        guard setup.run == .started else { return tell(stopSteps()) { [self] in announceReady(connection) } }
+        guard setup.run == .started else { return tell(stopSteps()) { $0.announceReady(connection) } }
         do throws(ShmemError) {
             let steps = try memorySteps()
-            guard steps.isEmpty else { return tell(steps) { [self] in finishRestoring(connection) } }
+            guard steps.isEmpty else { return tell(steps) { $0.finishRestoring(connection) } }
         } catch {
             return end(error)
         }
@@ -139,9 +140,10 @@ extension Frontend {
         announceReady(connection)
     }
 
-    private func tell(_ steps: [FrontendSequence.Step], then goOn: @escaping () -> Void) {
-        FrontendSequence(steps).run(on: self) { [self] error in
-            if let error { end(error) } else { goOn() }
+    private func tell(_ steps: [FrontendSequence.Step], then goOn: @escaping (Frontend) -> Void) {
+        FrontendSequence(steps).run(on: self) { frontend, error in
+            guard let frontend else { return }
+            if let error { frontend.end(error) } else { goOn(frontend) }
         }
     }
 }

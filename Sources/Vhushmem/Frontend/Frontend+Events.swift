@@ -9,6 +9,12 @@ extension Frontend: DeviceSession {
     @inline(__always)
     func callBack(_ event: FrontendEvent) { onEvent?(self, event) }
 
+    func letCallbacksGo() {
+        guard !loops.areOfC else { return }
+        if onEvent != nil { onEvent = nil }
+        onRequest = nil
+    }
+
     /// Tells an event of the connection. What a listener does while mappings are undone may end the connection: then its end is the last
     /// that is told.
     @inline(__always)
@@ -19,8 +25,11 @@ extension Frontend: DeviceSession {
         announce(event)
     }
 
-    /// A completion of the program's, called when no callback runs.
+    /// A completion of the program's, called when no callback runs. It does not keep the front-end, which may go before the answer comes.
     func outside<Outcome>(_ completion: @escaping (Outcome) -> Void) -> (Outcome) -> Void {
-        { [self] outcome in complete { completion(outcome) } }
+        { [way] outcome in
+            guard let frontend = way.target else { return completion(outcome) }
+            frontend.complete { completion(outcome) }
+        }
     }
 }

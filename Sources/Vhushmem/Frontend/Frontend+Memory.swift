@@ -108,12 +108,14 @@ extension Frontend {
             // Whether it fits is found out at once, if there is a back-end to fit it to.
             let steps = isReady ? try memorySteps() : []
             setup.memory.isBeingTold = true
-            FrontendSequence(setup.run == .started ? steps : []).run(on: self) { [self] error in
-                setup.memory.isBeingTold = false
-                if error != nil, !isKept(change) { setup.memory.wanted = before }
-                let next = setup.memory.whenTold
-                setup.memory.whenTold = nil
-                next?()
+            FrontendSequence(setup.run == .started ? steps : []).run(on: self) { frontend, error in
+                if let frontend {
+                    frontend.setup.memory.isBeingTold = false
+                    if error != nil, !frontend.isKept(change) { frontend.setup.memory.wanted = before }
+                    let next = frontend.setup.memory.whenTold
+                    frontend.setup.memory.whenTold = nil
+                    next?()
+                }
                 completion(error)
             }
         } catch {
@@ -149,8 +151,8 @@ extension Frontend {
     func memorySteps() throws(ShmemError) -> [FrontendSequence.Step] {
         let slots = protocolFeatures.contains(.configureMemSlots) ? negotiated.memorySlots : nil
         let steps = try setup.memory.questions(slots: slots).map { message in
-            FrontendSequence.ask(message.question) { [self] _ in
-                setup.memory.wasTold(message)
+            FrontendSequence.ask(message.question) { frontend, _ in
+                frontend.setup.memory.wasTold(message)
                 return nil
             }
         }

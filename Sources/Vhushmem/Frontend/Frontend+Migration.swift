@@ -32,8 +32,8 @@ extension Frontend {
     public func makeInflightBook(
         queues: UInt16, queueSize: UInt16, _ completion: @escaping (Result<InflightBook, ShmemError>) -> Void
     ) throws(ShmemError) {
-        try ask(inflightQuestion(queues: queues, queueSize: queueSize)) { [unowned(unsafe) self] result in
-            if case .success(let book) = result { setup.inflight = book }
+        try ask(inflightQuestion(queues: queues, queueSize: queueSize)) { [way] result in
+            if case .success(let book) = result { way.target?.setup.inflight = book }
             completion(result)
         }
     }

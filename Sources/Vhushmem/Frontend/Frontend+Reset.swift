@@ -14,11 +14,12 @@ extension Frontend {
         try beginReset()
         if protocolFeatures.contains(.resetDevice) {
             // Before all that waits: it was asked of the device as it is no more.
-            try submit(FrontendQuestion(.resetDevice).call { [self] in resetWasAnswered($0.failure) }, isUrgent: true)
+            try submit(
+                FrontendQuestion(.resetDevice).call { [way] in way.target?.resetWasAnswered($0.failure) }, isUrgent: true)
         } else if wasRunning {
             // What it can be told instead: its queues stop, and the status is 0 where there is one.
             let status = protocolFeatures.contains(.status) ? [FrontendSequence.ask(.setStatus(0))] : []
-            FrontendSequence(stopSteps() + status).run(on: self) { [self] in resetWasAnswered($0) }
+            FrontendSequence(stopSteps() + status).run(on: self) { $0?.resetWasAnswered($1) }
         } else {
             resetWasAnswered(nil)
         }
@@ -46,8 +47,9 @@ extension Frontend {
     func submitAsked(_ call: FrontendCall) throws(ShmemError) {
         if call.resetsDevice {
             try beginReset()
-            call.beforeCompletion { [self] in
-                if isResetting, isConnected { resetWasAnswered(nil) }
+            call.beforeCompletion { [way] in
+                guard let frontend = way.target, frontend.isResetting, frontend.isConnected else { return }
+                frontend.resetWasAnswered(nil)
             }
         }
         try submit(call)

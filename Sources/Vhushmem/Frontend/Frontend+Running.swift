@@ -27,8 +27,8 @@ extension Frontend {
 
     private func begin(_ sequence: FrontendSequence, _ completion: @escaping (ShmemError?) -> Void) {
         setup.run = .starting
-        sequence.run(on: self) { [self] error in
-            if setup.run == .starting { setup.run = .stopped }
+        sequence.run(on: self) { frontend, error in
+            if let frontend, frontend.setup.run == .starting { frontend.setup.run = .stopped }
             completion(error)
         }
     }
@@ -47,7 +47,7 @@ extension Frontend {
 
     private func stop(_ completion: @escaping (Result<[UInt16], ShmemError>) -> Void) throws(ShmemError) {
         var bases = [UInt16](repeating: 0, count: setup.queues.count)
-        try stopSequence { bases[$0] = $1 }.run(on: self) { error in
+        try stopSequence { bases[$0] = $1 }.run(on: self) { _, error in
             completion(error.map { .failure($0) } ?? .success(bases))
         }
     }
@@ -110,7 +110,7 @@ extension Frontend {
             let status = DeviceStatus.acknowledge | DeviceStatus.driver | DeviceStatus.featuresOk
             steps.append(FrontendSequence.ask(.setStatus(status)))
             steps.append(
-                FrontendSequence.ask(FrontendQuestion<UInt8>.status()) { seen in
+                FrontendSequence.ask(FrontendQuestion<UInt8>.status()) { _, seen in
                     seen & DeviceStatus.featuresOk != 0
                         ? nil : ShmemError(EOPNOTSUPP, "the back-end does not accept the virtio features")
                 })
@@ -161,7 +161,7 @@ extension Frontend {
         }
         for index in used {
             steps.append(
-                FrontendSequence.ask(FrontendQuestion<UInt16>.vringBase(index)) { base in
+                FrontendSequence.ask(FrontendQuestion<UInt16>.vringBase(index)) { _, base in
                     use(index, base)
                     return nil
                 })
@@ -183,8 +183,8 @@ extension Frontend {
     public func setQueueEnabled(
         _ queue: Int, _ isEnabled: Bool, _ completion: @escaping (Result<Void, ShmemError>) -> Void
     ) throws(ShmemError) {
-        try ask(enableQuestion(queue, isEnabled)) { [self] result in
-            if case .success = result { noteEnabled(queue, isEnabled) }
+        try ask(enableQuestion(queue, isEnabled)) { [way] result in
+            if case .success = result { way.target?.noteEnabled(queue, isEnabled) }
             completion(result)
         }
     }

@@ -129,12 +129,10 @@ extension Frontend {
         setup.shares.underWay &+= 1
         // The connection, which the front-end owns, has the call: it holds neither.
         let asked = connection.map { ObjectIdentifier($0) }
-        return question.call { [unowned(unsafe) self] result in
-            guard case .failure(let error) = result else {
-                shareWasAnswered(asked)
-                return done(nil)
-            }
-            let isRefused = shareWasAnswered(asked) && error.code == EIO
+        return question.call { [way] result in
+            let isOfConnection = way.target?.shareWasAnswered(asked) == true
+            guard case .failure(let error) = result else { return done(nil) }
+            let isRefused = isOfConnection && error.code == EIO
             if isRefused {
                 share?.leaveOut(generation: generation)
                 Log.warning("a shared mapping could not be told as guest memory: \(error.message)")
@@ -144,7 +142,6 @@ extension Frontend {
     }
 
     /// False: the connection is over.
-    @discardableResult
     private func shareWasAnswered(_ asked: ObjectIdentifier?) -> Bool {
         guard let connection, ObjectIdentifier(connection) == asked else { return false }
         setup.shares.underWay &-= 1

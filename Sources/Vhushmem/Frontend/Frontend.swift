@@ -6,7 +6,7 @@ import CLinux
 /// may be used from any thread.
 ///
 /// `start` or `connect` begins. From then on a loop waits for `pollDescriptor` to be readable and calls `dispatch`, which never waits
-/// and tells what happened through `onEvent`.
+/// and tells what happened through `onEvent`. When the connection is over for good, `dispatch` throws ENOTCONN.
 public final class Frontend {
     /// Exists from the start, and has its regions from `ready` on.
     public let device: Device
@@ -14,15 +14,19 @@ public final class Frontend {
     public let options: FrontendOptions
     /// Called with no lock held; it may call anything of the front-end. Events that came before it was first set are told to it; they wait
     /// up to a bound.
+    ///
+    /// It goes with the connection, after its last event: `disconnected`, unless the front-end looks for its back-end again, or `close`. So
+    /// what it captures is kept no longer than that, the front-end among it.
     public var onEvent: ((Frontend, FrontendEvent) -> Void)? {
         didSet {
             eventQueue.callbackChanged(isSet: onEvent != nil)
             watch()
+            if onEvent != nil, isOver { letCallbacksGo() }
         }
     }
 
     /// Carries out what the back-end asks besides mappings, before it is answered. Without it such requests are refused. IOTLB_MSG,
-    /// VRING_HOST_NOTIFIER, VRING_CALL and VRING_ERR come here, and what this library does not know.
+    /// VRING_HOST_NOTIFIER, VRING_CALL and VRING_ERR come here, and what this library does not know. It goes when `onEvent` does.
     public var onRequest: ((Frontend, OtherRequest) -> RequestAnswer)?
 
     /// Microseconds.
@@ -35,6 +39,8 @@ public final class Frontend {
     var setup = DeviceSetup()
     var history = ConnectionHistory()
     var loops = SessionLoops()
+    /// For what it owns and what calls it: a program may drop it whatever is under way.
+    let way = BackReference<Frontend>()
 
     var shmem: ProtocolFeatures { .shmem(bit: options.shmemBit) }
 
@@ -51,6 +57,7 @@ public final class Frontend {
         address = BackendAddress(path: path)
         self.options = options
         device = Device(options.device)
+        way.point(at: self)
         try Frontend.check(options)
         do throws(Errno) {
             _ = try path.makeAddress()
@@ -65,6 +72,7 @@ public final class Frontend {
         address = BackendAddress(path: nil)
         self.options = options
         device = Device(options.device)
+        way.point(at: self)
         try Frontend.check(options)
         guard options.reconnectInterval == 0 else {
             throw ShmemError(EINVAL, "there is no way back to the other end of a socket: reconnecting takes a path")
@@ -76,16 +84,22 @@ public final class Frontend {
         address.socket = FileDescriptor(owning: socket)
     }
 
-    /// A Swift program may just drop it. What others would find of it goes: its back-end's shared objects and mappings, and the requests that
-    /// another front-end waits for.
+    /// A Swift program may just drop it, whatever is under way: then this is `close`. No callback is called, since it would be handed what
+    /// goes; each completion that was not called yet is.
     deinit {
         options.sharedObjects?.removeAll(of: self)
+        way.end()
         setup.shares.connectionEnded(isForGood: true)
-        guard let connection else { return }
-        let gone = ShmemError(ECONNABORTED, "the front-end was freed")
-        for call in connection.close() { call.complete(.failure(gone)) }
+        stopWatching()
+        let unanswered = connection?.close() ?? []
         if !options.keepsMappings { device.unmapAll() }
+        for call in unanswered { call.complete(.failure(Frontend.freed)) }
+        // A start that waits for a change of memory.
+        setup.memory.whenTold.take()?()
+        for completion in eventQueue.takeCompletions() { completion() }
     }
+
+    private static var freed: ShmemError { ShmemError(ECONNABORTED, "the front-end was freed") }
 
     private static func check(_ options: FrontendOptions) throws(ShmemError) {
         guard ProtocolFeatures.isShmemBit(options.shmemBit) else {
@@ -192,7 +206,7 @@ public final class Frontend {
     }
 
     /// The descriptor that stands for all that the front-end waits for, deadlines included: readable when there is something to
-    /// dispatch. It stays the front-end's and the same for its life. Throws EMFILE, ENFILE, ENOMEM.
+    /// dispatch, and from the end of the connection on. It stays the front-end's and the same for its life. Throws EMFILE, ENFILE, ENOMEM.
     public func pollDescriptor() throws(ShmemError) -> Int32 {
         try waitDescriptor()
     }
@@ -206,7 +220,7 @@ public final class Frontend {
         defer { withExtendedLifetime(callbacks) {} }
         onEvent = nil
         onRequest = nil
-        end(ShmemError(ECONNABORTED, "the front-end was freed"), forGood: true)
+        end(Frontend.freed, forGood: true)
         // What the program has mapped since the connection ended.
         if !options.keepsMappings { device.unmapAll() }
         letLoopsGo()

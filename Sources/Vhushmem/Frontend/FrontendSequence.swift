@@ -22,7 +22,9 @@ final class FrontendSequence {
     }
 
     private var steps: [Step]
-    private var completion: ((ShmemError?) -> Void)?
+    private var completion: ((Frontend?, ShmemError?) -> Void)?
+    /// The connection that the front-end owns has the sequence: it does not keep the front-end.
+    private var way: BackReference<Frontend>?
     /// Given up when the device is reset meanwhile.
     private let isOfOneLife: Bool
     private var life: UInt = 0
@@ -46,7 +48,7 @@ final class FrontendSequence {
 
     /// A step that asks one question and hands the answer on.
     static func ask<Answer>(
-        _ question: FrontendQuestion<Answer>, _ use: @escaping (Answer) -> ShmemError? = { _ in nil }
+        _ question: FrontendQuestion<Answer>, _ use: @escaping (Frontend, Answer) -> ShmemError? = { _, _ in nil }
     ) -> Step {
         step({ _ in question }, use)
     }
@@ -54,13 +56,16 @@ final class FrontendSequence {
     /// The same with a question that depends on the answers before it; nil: it is left out.
     static func step<Answer>(
         _ question: @escaping (Frontend) throws(ShmemError) -> FrontendQuestion<Answer>?,
-        _ use: @escaping (Answer) -> ShmemError? = { _ in nil }
+        _ use: @escaping (Frontend, Answer) -> ShmemError? = { _, _ in nil }
     ) -> Step {
         Step { frontend, done throws(ShmemError) in
             guard let question = try question(frontend) else { return .nothing }
+            let way = frontend.way
             let call = question.call { result in
                 switch result {
-                case .success(let answer): done(use(answer))
+                case .success(let answer):
+                    guard let frontend = way.target else { return done(.notConnected) }
+                    done(use(frontend, answer))
                 case .failure(let error): done(error)
                 }
             }
@@ -76,9 +81,10 @@ final class FrontendSequence {
         }
     }
 
-    /// `completion` is called once.
-    func run(on frontend: Frontend, _ completion: @escaping (ShmemError?) -> Void) {
+    /// `completion` is called once. It gets the front-end, unless that has gone: so it need not keep it.
+    func run(on frontend: Frontend, _ completion: @escaping (Frontend?, ShmemError?) -> Void) {
         self.completion = completion
+        way = frontend.way
         life = frontend.setup.life
         connection = frontend.connection
         proceed(on: frontend)
@@ -106,8 +112,10 @@ final class FrontendSequence {
     }
 
     private func take(_ step: Step, on frontend: Frontend) throws(ShmemError) {
-        let taken = try step.take(frontend) { error in
-            if let error { self.finish(error) } else { self.proceed(on: frontend) }
+        let taken = try step.take(frontend) { [way] error in
+            if let error { return self.finish(error) }
+            guard let frontend = way?.target else { return self.finish(.notConnected) }
+            self.proceed(on: frontend)
         }
         switch taken {
         case .nothing: proceed(on: frontend)
@@ -126,6 +134,6 @@ final class FrontendSequence {
         connection = nil
         let completion = completion
         self.completion = nil
-        completion?(error)
+        completion?(way?.target, error)
     }
 }

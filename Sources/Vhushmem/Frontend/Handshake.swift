@@ -18,48 +18,48 @@ struct Negotiated {
 /// The handshake: a sequence of questions, in the order in which QEMU's generic device speaks and back-ends expect it.
 extension Frontend {
     func shakeHands(on connection: Connection) {
-        FrontendSequence(handshakeSteps(on: connection)).run(on: self) { [self] error in
-            guard self.connection === connection else { return }
-            guard let error else { return becomeReady(connection) }
+        FrontendSequence(handshakeSteps(on: connection)).run(on: self) { frontend, error in
+            guard let frontend, frontend.connection === connection else { return }
+            guard let error else { return frontend.becomeReady(connection) }
             // A request of the handshake that is refused leaves nothing to go on with.
-            end(error.code == EIO ? ShmemError(EPROTO, "\(error.message)") : error)
+            frontend.end(error.code == EIO ? ShmemError(EPROTO, "\(error.message)") : error)
         }
     }
 
     private func handshakeSteps(on connection: Connection) -> [FrontendSequence.Step] {
         /// Asked if what the request needs was agreed on.
         func askIfAgreed<Answer>(
-            _ question: FrontendQuestion<Answer>, _ use: @escaping (Answer) -> ShmemError?
+            _ question: FrontendQuestion<Answer>, _ use: @escaping (Frontend, Answer) -> ShmemError?
         ) -> FrontendSequence.Step {
             let needed = question.request.neededFeature(shmem: shmem)
             return FrontendSequence.step(
                 { _ in connection.negotiated.protocolFeatures.isSuperset(of: needed) ? question : nil }, use)
         }
         let hasProtocolFeatures = { connection.negotiated.features & ProtocolFeatures.virtioFeature != 0 }
-        let learnFeatures: (UInt64) -> ShmemError? = { features in
+        let learnFeatures: (Frontend, UInt64) -> ShmemError? = { _, features in
             connection.negotiated.features = features
             return nil
         }
         var steps: [FrontendSequence.Step] = [
             FrontendSequence.ask(.init(number: .getFeatures), learnFeatures),
             FrontendSequence.step({ _ in hasProtocolFeatures() ? .init(number: .getProtocolFeatures) : nil }) {
-                [self] offered in
-                connection.negotiated.protocolFeatures = agreement(on: ProtocolFeatures(rawValue: offered))
+                frontend, offered in
+                connection.negotiated.protocolFeatures = frontend.agreement(on: ProtocolFeatures(rawValue: offered))
                 return nil
             },
             FrontendSequence.step({ _ in
                 hasProtocolFeatures() ? .setProtocolFeatures(connection.negotiated.protocolFeatures) : nil
-            }) {
+            }) { _, _ in
                 connection.negotiated.repliesAreAcknowledged = connection.negotiated.protocolFeatures.contains(.replyAck)
                 return nil
             },
-            askIfAgreed(.init(number: .getQueueNum)) { [self] number in
+            askIfAgreed(.init(number: .getQueueNum)) { frontend, number in
                 connection.negotiated.maximumQueues = number
-                let needed = options.leastQueueNumber ?? options.queues
+                let needed = frontend.options.leastQueueNumber ?? frontend.options.queues
                 if number >= UInt64(needed) { return nil }
                 return ShmemError(EPROTO, "the back-end can have \(number) queues, and \(needed) are needed")
             },
-            askIfAgreed(.init(number: .getMaxMemSlots)) { slots in
+            askIfAgreed(.init(number: .getMaxMemSlots)) { _, slots in
                 connection.negotiated.memorySlots = slots
                 return nil
             },
@@ -74,10 +74,10 @@ extension Frontend {
         }
         if !setup.regions.areGiven {
             steps.append(
-                askIfAgreed(.shmemConfig()) { [self] config in
+                askIfAgreed(.shmemConfig()) { frontend, config in
                     connection.negotiated.config = config
                     do throws(ShmemError) {
-                        try makeRegions(config)
+                        try frontend.makeRegions(config)
                         return nil
                     } catch {
                         return error
@@ -111,7 +111,7 @@ extension Frontend {
                 counters: history.counters)
             made.isNegotiated = protocolFeatures.contains(shmem)
             made.speaksFirstFlags = options.shmemBit == ProtocolFeatures.firstShmemBit
-            made.others = { [unowned(unsafe) self] in carryOut($0) }
+            made.others = { [way] request in way.target?.carryOut(request) ?? request.answered(nil) }
             connection.channel = made
             history.channelLoss = nil
             return FrontendQuestion(.setBackendReqFd, descriptors: [SharedDescriptor(FileDescriptor(owning: theirs))])

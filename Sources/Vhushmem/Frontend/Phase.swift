@@ -81,6 +81,8 @@ extension Frontend {
     /// No loop has to look at it any more.
     var isOver: Bool { hasEnded && !eventQueue.hasWaiting }
 
+    var isAtEnd: Bool { hasEnded }
+
     var isAway: Bool {
         if case .away = phase { return true }
         return false

@@ -14,7 +14,7 @@ public final class SharedObjects {
         let name: ObjectName
         let file: SharedDescriptor?
         /// A front-end takes its objects out when its connection ends, and when it goes, so they never outlive it.
-        unowned(unsafe) let owner: Frontend?
+        let owner: BackReference<Frontend>?
     }
 
     /// Few as a rule, and bounded: a search from one end to the other is all it takes.
@@ -69,16 +69,16 @@ public final class SharedObjects {
 
     func add(_ name: ObjectName, of frontend: Frontend) throws(ShmemError) {
         try requireFree(name)
-        let mine = objects.reduce(0) { $1.owner === frontend ? $0 &+ 1 : $0 }
+        let mine = objects.reduce(0) { $1.owner === frontend.way ? $0 &+ 1 : $0 }
         guard mine < SharedObjects.maximumForOne else {
             throw ShmemError(ENOSPC, "the back-end has named \(mine) shared objects already")
         }
-        objects.append(Object(name: name, file: nil, owner: frontend))
+        objects.append(Object(name: name, file: nil, owner: frontend.way))
     }
 
     func remove(_ name: ObjectName, of frontend: Frontend) throws(ShmemError) {
         let index = try index(of: name)
-        guard objects[index].owner === frontend else {
+        guard objects[index].owner === frontend.way else {
             throw ShmemError(EPERM, "the shared object with this name is not the back-end's")
         }
         objects.remove(at: index)
@@ -86,13 +86,14 @@ public final class SharedObjects {
 
     /// The connection of a front-end has ended: nobody has its back-end's objects any more.
     func removeAll(of frontend: Frontend) {
-        objects.removeAll { $0.owner === frontend }
+        let way = frontend.way
+        objects.removeAll { $0.owner === way }
     }
 
     /// The VMM's file, or the front-end whose back-end has it and must be asked.
     func find(_ name: ObjectName) throws(ShmemError) -> (file: SharedDescriptor?, owner: Frontend?) {
         let object = objects[try index(of: name)]
-        return (object.file, object.owner)
+        return (object.file, object.owner?.target)
     }
 }
 
@@ -146,16 +147,19 @@ extension Frontend {
         guard owner.connection?.channel?.owesAnswer != true else {
             throw ShmemError(EDEADLK, "the back-end that has the shared object waits for one itself")
         }
-        let channel = connection?.channel
+        // Whoever has the object keeps neither this front-end nor its channel while it is asked.
+        let asking = history.counters.connections
         var early: Result<SharedDescriptor, ShmemError>?
         var isLater = false
-        try owner.pose(FrontendQuestion<SharedDescriptor>.sharedObject(name)) { [self] result in
+        try owner.pose(FrontendQuestion<SharedDescriptor>.sharedObject(name)) { [way] result in
             guard isLater else {
                 early = result
                 return
             }
-            if let lost = channel?.answerUnanswered(result) { loseChannel(channel, lost) }
-            watch()
+            guard let frontend = way.target, frontend.history.counters.connections == asking else { return }
+            let channel = frontend.connection?.channel
+            if let lost = channel?.answerUnanswered(result) { frontend.loseChannel(channel, lost) }
+            frontend.watch()
         }
         switch early {
         case .some(.success(let file)): return .descriptor(file)

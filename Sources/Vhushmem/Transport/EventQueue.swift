@@ -86,6 +86,18 @@ struct EventQueue<Event> {
         completions = completions &+ 1
     }
 
+    /// The completions that wait: for a session that goes. Events go with it.
+    mutating func takeCompletions() -> [() -> Void] {
+        var taken: [() -> Void] = []
+        for delivery in waiting {
+            if case .completion(let completion) = delivery { taken.append(completion) }
+        }
+        waiting = []
+        oldest = 0
+        completions = 0
+        return taken
+    }
+
     /// The next one that can be told.
     mutating func take() -> Delivery? {
         guard hasDue, let index = waiting.firstIndex(where: { callback == .set || !$0.isEvent }) else { return nil }
@@ -111,6 +123,17 @@ protocol EventTelling: AnyObject {
     func callBack(_ event: Event)
     /// There is nothing to wait for any more.
     var hasEnded: Bool { get }
+    /// Nothing will be told any more: callbacks that may hold the session go.
+    func letCallbacksGo()
+}
+
+extension EventTelling where Self: Pollable {
+    /// What Swift programs call `dispatch`: a loop ends by what it throws, as soon as there is nothing more to tell.
+    func dispatchInLoop(_ reason: @autoclosure () -> String) throws(ShmemError) -> Int {
+        let taken = dispatch(.both)
+        guard taken < 0, !eventQueue.hasDue else { return max(0, Int(taken)) }
+        throw ShmemError(-taken, "there is nothing to dispatch: \(reason())")
+    }
 }
 
 extension EventTelling {
@@ -150,6 +173,14 @@ extension EventTelling {
         case .completion(let completion): completion()
         }
         eventQueue.end()
+        if isOver { letCallbacksGo() }
+    }
+
+    private var isOver: Bool { hasEnded && !eventQueue.hasWaiting }
+
+    /// The end of the session was announced.
+    func endWasAnnounced() {
+        if isOver { letCallbacksGo() }
     }
 
     /// Calls the program, who may free the session meanwhile. To be called while no callback runs.

@@ -31,10 +31,14 @@ struct PollTargets: Equatable {
 }
 
 /// A session that a loop drives.
+///
+/// Its descriptor is readable from the end on, so that a loop which waits for it finds that it is over. A C program's is silent then.
 protocol Pollable: AnyObject {
     var pollTargets: PollTargets { get }
     /// There is nothing to wait for any more, and never will be.
     var isOver: Bool { get }
+    /// Nothing will happen any more: a loop of a Swift program ends.
+    var isAtEnd: Bool { get }
     /// Does what can be done without waiting. Returns how many messages were taken, or a negative errno.
     func dispatch(_ ready: ReadyTargets) -> Int32
     var loops: SessionLoops { get set }
@@ -47,9 +51,18 @@ struct SessionLoops {
     var alarmTarget: PollTargets.Target? { alarm.map { PollTargets.Target(fd: $0.fd, events: Int16(POLLIN)) } }
     fileprivate var descriptor: PollDescriptor?
     fileprivate(set) var attachments: [any PollAttachment] = []
+    /// A C program owns the session. Its callbacks stay until it frees the session, and a session that is over has nothing to dispatch. In
+    /// Swift callbacks go with the connection, since they may hold the session; and a loop is woken to find that it is over.
+    fileprivate(set) var areOfC = false
 }
 
 extension Pollable {
+    /// The session, for a C program.
+    func forC() -> Self {
+        loops.areOfC = true
+        return self
+    }
+
     /// The descriptor that stands for all that the session waits for; made when it is first asked for.
     func waitDescriptor() throws(ShmemError) -> Int32 {
         if let descriptor = loops.descriptor { return descriptor.fd }
@@ -65,7 +78,10 @@ extension Pollable {
 
     /// Has the descriptor wait for what the session waits for now. To be called whenever that may have changed.
     func watch() {
-        loops.descriptor?.watch(pollTargets)
+        guard let descriptor = loops.descriptor else { return }
+        var targets = pollTargets
+        if targets.first == nil, isAtEnd, !loops.areOfC { targets.deadline = 0 }
+        descriptor.watch(targets)
     }
 
     /// Has the descriptor wait for nothing. To be called before sockets are closed: the other side of a fork may share one, and

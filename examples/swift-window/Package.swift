@@ -1,0 +1,17 @@
+// swift-tools-version: 6.1
+// An example is a package of its own: who depends on the library does not build it.
+
+import PackageDescription
+
+let package = Package(
+    name: "swift-window",
+    dependencies: [.package(name: "libvhushmem", path: "../..")],
+    targets: [
+        .executableTarget(
+            name: "swift-window",
+            dependencies: [.product(name: "Vhushmem", package: "libvhushmem")],
+            path: ".",
+            sources: ["SwiftWindow.swift"]
+        )
+    ]
+)
