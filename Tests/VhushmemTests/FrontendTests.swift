@@ -68,7 +68,7 @@ import Testing
     @Test func mapIsSeenThroughTheRegion() throws {
         let (frontend, events) = try makeFrontend()
         #expect(ask(frontend, mapMessage(offset: 0, length: pageSize), descriptors: [file.fd]) == 0)
-        #expect(frontend.device.region(id: 0)?.withBytes(at: 0, length: 1) { $0[0] } == 1)
+        #expect(frontend.device.region(id: 0)?.withUnsafeBytes(at: 0, length: 1) { $0[0] } == 1)
         #expect(ask(frontend, unmapMessage(offset: 0, length: 1), request: 10) == Int64(-EINVAL))
         #expect(events.told == ["ready", "map 0", "unmap \(-EINVAL)"])
     }

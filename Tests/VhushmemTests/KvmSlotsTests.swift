@@ -22,12 +22,6 @@
         private let run: UnsafeMutableRawPointer
         private let runSize: Int
 
-        static var isPossible: Bool {
-            let kvm = open("/dev/kvm", O_RDWR | O_CLOEXEC)
-            defer { close(kvm) }
-            return kvm >= 0
-        }
-
         init() throws {
             let kvm = open("/dev/kvm", O_RDWR | O_CLOEXEC)
             defer { close(kvm) }
@@ -76,7 +70,7 @@
         }
     }
 
-    @Suite(.enabled(if: Guest.isPossible, "there is no /dev/kvm"), .serialized)
+    @Suite(.enabled(if: canUseKvm, "there is no /dev/kvm"), .serialized)
     struct KvmSlotsTests {
         private let file: TestFile
 

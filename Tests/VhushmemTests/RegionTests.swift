@@ -136,10 +136,36 @@ import Testing
 
     @Test func bytesOfAMappingAreLentAndOfAHoleAreNot() throws {
         try region.map(fd: file.fd, at: 0, length: pageSize, writable: true)
-        region.withMutableBytes(at: 1, length: 2) { $0.copyBytes(from: [8, 9]) }
-        #expect(region.withBytes(at: 0, length: 4) { Array($0) } == [1, 8, 9, 1])
-        #expect(region.withBytes(at: pageSize, length: 1) { $0.count } == nil)
-        #expect(region.withBytes(at: 0, length: .max) { $0.count } == nil)
+        region.withUnsafeMutableBytes(at: 1, length: 2) { $0.copyBytes(from: [8, 9]) }
+        #expect(region.withUnsafeBytes(at: 0, length: 4) { Array($0) } == [1, 8, 9, 1])
+        #expect(region.withUnsafeBytes(at: pageSize, length: 1) { $0.count } == nil)
+        #expect(region.withUnsafeBytes(at: 0, length: .max) { $0.count } == nil)
+    }
+
+    @Test func bytesAreCopiedInAndOutWithoutAPointer() throws {
+        try region.map(fd: file.fd, at: 0, length: 2 * pageSize, writable: true)
+        try region.map(fd: file.fd, at: 4 * pageSize, length: pageSize)
+        try region.write([8, 9], at: pageSize - 1)
+        #expect(try region.read(at: pageSize - 2, count: 4) == [1, 8, 9, 2])
+        #expect(try region.read(at: 0, count: 0) == [])
+        var bytes = [UInt8](repeating: 7, count: 4)
+        do {
+            var span = bytes.mutableSpan
+            var raw = span.mutableBytes
+            try region.read(at: 0, into: &raw)
+        }
+        #expect(bytes == [1, 1, 1, 1])
+        try region.write(bytes.span.bytes, at: pageSize)
+        #expect(try region.read(at: pageSize, count: 5) == [1, 1, 1, 1, 2])
+        func code<Success>(_ body: () throws(ShmemError) -> Success) -> Int32? { refusal(body)?.code }
+        for (offset, count) in [(0, -1), (0, .max), (.max, 1), (region.size, 1), (region.size - 1, 2)] as [(UInt64, Int)] {
+            #expect(code { () throws(ShmemError) in try region.read(at: offset, count: count) } == EINVAL)
+        }
+        #expect(code { () throws(ShmemError) in try region.read(at: pageSize, count: Int(2 * pageSize)) } == ENOENT)
+        #expect(code { () throws(ShmemError) in try region.write([1], at: 4 * pageSize) } == EACCES)
+        #expect(code { () throws(ShmemError) in try region.write([1], at: .max) } == EINVAL)
+        region.unmapAll()
+        #expect(code { () throws(ShmemError) in try region.read(at: 0, count: 1) } == ENOENT)
     }
 
     @Test func allocationTakesTheFirstFreeAlignedRange() throws {

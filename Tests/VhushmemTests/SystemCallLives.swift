@@ -197,7 +197,7 @@
         #expect(region.hasSoundTable, "\(fault): table")
         #expect(region.mappings.count == Int(region.mappingCount), "\(fault): count")
         for mapping in region.mappings {
-            let byte = region.withBytes(at: mapping.offset, length: 1) { $0[0] }
+            let byte = region.withUnsafeBytes(at: mapping.offset, length: 1) { $0[0] }
             // To the guest, a page that answers EFAULT is one that its file has lost.
             if fault.hasPrefix("processVM"), fault.hasSuffix(Errno.text(EFAULT)), byte == 0 { continue }
             #expect(byte == UInt8(truncatingIfNeeded: mapping.fileOffset / pageSize) + 1, "\(fault): \(mapping)")

@@ -66,11 +66,11 @@ func look(at region: Region, after request: ServedRequest, expected: UInt64) {
     print(request.error?.message ?? "\(request.kind) of \(hex(request.length)) bytes at \(hex(request.offset)): done")
     for mapping in region.mappings {
         print("    \(hex(mapping.offset)) \(hex(mapping.length)) \(mapping.isWritable ? "read-write" : "read-only")")
-        let seen = region.withBytes(at: mapping.offset, length: mapping.length, checksum)
+        let seen = region.withUnsafeBytes(at: mapping.offset, length: mapping.length, checksum)
         if mapping.offset == fileAt { check(seen == expected, "the window shows the file's bytes") }
     }
     if request.kind == .map, request.offset == memoryAt {
-        region.withMutableBytes(at: memoryAt, length: length) { $0.copyBytes(from: greeting) }
+        region.withUnsafeMutableBytes(at: memoryAt, length: length) { $0.copyBytes(from: greeting) }
         check(region.translate(fileAt, length: 1, forWriting: true) == nil, "the file can't be written")
     }
 }

@@ -105,7 +105,8 @@ final class SessionSource: PollAttachment {
         session = nil
     }
 
-    /// GLib keeps the pointer for as long as any source lives: made once, never freed.
+    /// GLib keeps the pointer for as long as any source lives: made once, never freed. Nonisolated: nobody changes what it
+    /// points at.
     nonisolated(unsafe) private static let functions: UnsafeMutablePointer<GSourceFuncs> = {
         let functions = UnsafeMutablePointer<GSourceFuncs>.allocate(capacity: 1)
         functions.initialize(to: GSourceFuncs())

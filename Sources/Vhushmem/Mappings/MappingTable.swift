@@ -13,7 +13,7 @@ import CLinux
 /// This file: the table and its queries. `+Mutation`: insert, remove. `+Pool`: where nodes come from. `+Gap`: free ranges.
 /// `+Concurrent`: the reader's side. `+Invariants`: what must hold between two changes.
 ///
-/// Unchecked Sendable because the rule above is the owner's to keep; the table's own promise is `concurrentFind`'s.
+/// Unchecked Sendable: the rule above is the owner's to keep; the table's own promise is `concurrentFind`'s.
 final class MappingTable: @unchecked Sendable {
     /// What changes is kept in raw words instead of stored properties: readers on other threads need atomic access to some,
     /// and a class's properties would be guarded by exclusivity checks at each use.

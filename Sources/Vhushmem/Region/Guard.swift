@@ -53,8 +53,10 @@ public enum Guard {
     }
 
     private static let lock = Lock<Guard>()
+    /// Nonisolated: `lock` guards it, which its type demands.
     nonisolated(unsafe) private static var isInstalled = Lock<Guard>.Guarded(false)
-    /// Who had the signal before; there for as long as the process is.
+    /// Who had the signal before; there for as long as the process is. Nonisolated: it is written once, under `lock`, before the handler that
+    /// reads it is there.
     nonisolated(unsafe) private static let previous: UnsafeMutablePointer<sigaction> = {
         let previous = UnsafeMutablePointer<sigaction>.allocate(capacity: 1)
         previous.initialize(to: sigaction())

@@ -24,6 +24,7 @@ final class GuardedRange {
     private typealias Held = Lock<GuardedRange>.Held
     /// Guards the list, which is process-wide because a signal is.
     private static let lock = Lock<GuardedRange>()
+    /// Nonisolated: `lock` guards it, which its type demands.
     nonisolated(unsafe) private static var first = Guarded<GuardedRange?>(nil)
     /// So that a process that has none takes no lock in a handler.
     private static let count = Atomic<Int>(0)

@@ -124,8 +124,10 @@ enum ProcessBudget {
 
     /// One thread counts at a time, with what is kept for that: a pair of map and unmap allocates nothing.
     private static let measuring = Lock<ProcessBudget>()
+    /// Nonisolated, as the next: `measuring` guards it, which its type demands.
     nonisolated(unsafe) private static var buffer = Lock<ProcessBudget>.Guarded(
         UnsafeMutableRawPointer.allocate(byteCount: ProcessMaps.bufferSize, alignment: 8))
+    /// Nonisolated: as above.
     nonisolated(unsafe) private static var windows = Lock<ProcessBudget>.Guarded<[Range<UInt>]>([])
 
     private static func set(program: Int) {
@@ -154,6 +156,7 @@ enum ProcessBudget {
 enum Ballast {
     private static let pages = 6
     private static let lock = Lock<Ballast>()
+    /// Nonisolated: `lock` guards it, which its type demands.
     nonisolated(unsafe) private static var memory = Lock<Ballast>.Guarded<UnsafeMutableRawPointer?>(nil)
     private static let length = Int(clamping: Page.size)
 

@@ -2,7 +2,7 @@
 
 import CLinux
 
-/// The bytes of what is mapped in a region.
+/// The bytes of what is mapped in a region: where they are, copies of them, and they themselves.
 extension Region {
     /// The host address of a range that one live mapping covers and allows the access to; nil: there is none. Takes no lock: made for
     /// vCPU threads. The address is good until that mapping is undone, and touching a page that its file has lost raises SIGBUS.
@@ -24,18 +24,47 @@ extension Region {
         return window.baseAddress + Int(clamping: offset)
     }
 
-    /// Copies mapped bytes out of the region. Safe whatever the device process does meanwhile: the kernel copies, and what has been
-    /// unmapped, or lost by the file, is an error and no signal. All bytes are those of the mappings that were there.
+    // MARK: Copies
+
+    /// A copy of mapped bytes. Safe from any thread, whatever others do meanwhile: the kernel copies, and what has been unmapped, or lost by the
+    /// file, is an error and no signal. All bytes are those of the mappings that were there.
     ///
     /// Throws EINVAL (the range is not inside the region), ENOENT (not all of it is mapped), EIO (the file lacks a page of it), EAGAIN (what
-    /// is mapped there changes all the time), EPERM (this process may not use process_vm_readv on itself). `bytes` may then be filled
-    /// in part.
+    /// is mapped there changes all the time), EPERM (this process may not use process_vm_readv on itself).
+    public func read(at offset: UInt64, count: Int) throws(ShmemError) -> [UInt8] {
+        let length = UInt64(exactly: count)
+        guard let length, let range = ByteRange(start: offset, length: length), range.end <= size else {
+            let subject = ShmemError.Subject.access(shmid: id, offset: offset, length: length ?? 0, isWrite: false)
+            throw ShmemError(EINVAL, subject, length == nil ? .text("its length is negative") : .beyondEnd(size: size))
+        }
+        var bytes = [UInt8](repeating: 0, count: count)
+        var span = bytes.mutableSpan
+        var raw = span.mutableBytes
+        try read(at: offset, into: &raw)
+        return bytes
+    }
+
+    /// Fills `bytes` with a copy of mapped bytes. Safe in the same way, and throws the same; `bytes` may then be filled in part.
+    public func read(at offset: UInt64, into bytes: inout MutableRawSpan) throws(ShmemError) {
+        try bytes.withUnsafeMutableBytes { buffer throws(ShmemError) in try read(at: offset, into: buffer) }
+    }
+
+    /// The same for memory that is reached by a pointer.
     public func read(at offset: UInt64, into bytes: UnsafeMutableRawBufferPointer) throws(ShmemError) {
         try transfer(at: offset, bytes, isWrite: false)
     }
 
     /// Copies bytes into what is mapped in the region. Safe in the same way, and throws the same; also EACCES (not all of it is mapped
     /// read-write). A part may have been written then.
+    public func write(_ bytes: [UInt8], at offset: UInt64) throws(ShmemError) {
+        try write(bytes.span.bytes, at: offset)
+    }
+
+    public func write(_ bytes: RawSpan, at offset: UInt64) throws(ShmemError) {
+        try bytes.withUnsafeBytes { buffer throws(ShmemError) in try write(at: offset, from: buffer) }
+    }
+
+    /// The same for memory that is reached by a pointer.
     public func write(at offset: UInt64, from bytes: UnsafeRawBufferPointer) throws(ShmemError) {
         try transfer(at: offset, UnsafeMutableRawBufferPointer(mutating: bytes), isWrite: true)
     }
@@ -109,12 +138,15 @@ extension Region {
         }
     }
 
+    // MARK: In place
+
     /// Calls `body` with the bytes of a range that one live mapping covers; nil, without a call: none does.
     ///
-    /// The bytes are those of the file, which others may change meanwhile. They must not be touched once the mapping is undone, so
-    /// keep them no longer than the call, and see to it that nobody undoes the mapping during the call. Touching a page that the file
-    /// has lost by being truncated raises SIGBUS.
-    public func withBytes<Result, Failure: Error>(
+    /// Not safe by itself, from whatever thread: nothing here keeps the mapping. The caller sees to it that during the call nobody undoes or
+    /// replaces the mapping (the dispatch of a front-end or channel may do that, and the end of the device does), that nobody of this
+    /// process writes the bytes, and that the bytes are not touched afterwards. The file's other users may change them at any time. To touch
+    /// a page that the file has lost raises SIGBUS. `read` has none of these rules.
+    public func withUnsafeBytes<Result, Failure: Error>(
         at offset: UInt64, length: UInt64, _ body: (UnsafeRawBufferPointer) throws(Failure) -> Result
     ) throws(Failure) -> Result? {
         guard let count = Int(exactly: length), let start = translate(offset, length: length) else { return nil }
@@ -122,8 +154,9 @@ extension Region {
         return try body(UnsafeRawBufferPointer(start: start, count: count))
     }
 
-    /// The same for a mapping that can be written.
-    public func withMutableBytes<Result, Failure: Error>(
+    /// The same for a mapping that can be written, with the same rules; and nobody else of this process reads the bytes meanwhile. `write` has
+    /// none of these rules.
+    public func withUnsafeMutableBytes<Result, Failure: Error>(
         at offset: UInt64, length: UInt64, _ body: (UnsafeMutableRawBufferPointer) throws(Failure) -> Result
     ) throws(Failure) -> Result? {
         guard let count = Int(exactly: length), let start = translate(offset, length: length, forWriting: true) else {

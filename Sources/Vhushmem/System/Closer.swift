@@ -4,6 +4,8 @@ import CLinux
 import Synchronization
 
 /// What one peer has sent that is still to be closed. A session has one for all of its connections.
+///
+/// Unchecked Sendable: one number is atomic, and the closer's lock guards the rest.
 final class CloseAccount: @unchecked Sendable {
     /// So many descriptors of one peer may wait. Then nothing more is read from it.
     static let most = 64
@@ -33,6 +35,8 @@ final class CloseAccount: @unchecked Sendable {
 ///
 /// So it is done in threads of the library's own, which are there only while there is something to close. One peer keeps one of them busy
 /// at most, so that it holds up nobody but itself.
+///
+/// Unchecked Sendable: its lock guards what changes.
 final class Closer: @unchecked Sendable {
     typealias Guarded = Lock<Closer>.Guarded
 

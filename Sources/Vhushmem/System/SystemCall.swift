@@ -13,7 +13,8 @@ enum SystemCall: UInt8, CaseIterable {
 }
 
 #if VHUSHMEM_FAULT_INJECTION
-    /// Asked before each system call: an errno to fail with instead of making the call, or 0. Tests alone set it.
+    /// Asked before each system call: an errno to fail with instead of making the call, or 0. Nonisolated: tests alone set it,
+    /// while nothing else makes system calls.
     nonisolated(unsafe) var systemCallFault: ((SystemCall) -> Int32)?
 #endif
 
