@@ -17,12 +17,11 @@ actor TestDevice {
         options.queues = queues
         options.configSize = 8
         // Tasks of tests share two threads with all other tests, which may wait there.
-        options.answerTimeout = 600_000
+        options.answerTimeout = .seconds(600)
         backend = try Backend(options)
         var handlers = BackendHandlers()
         handlers.readConfig = { _, offset, bytes in
             for index in bytes.indices { bytes[index] = UInt8(truncatingIfNeeded: Int(offset) + index) }
-            return 0
         }
         try backend.setHandlers(handlers)
         for (id, size) in regions { try backend.addRegion(id: id, size: size) }
@@ -81,7 +80,7 @@ actor TestVmm {
 
     init(socket: sending Int32) throws {
         var options = FrontendOptions()
-        options.requestTimeout = 600_000
+        options.requestTimeout = .seconds(600)
         frontend = try Frontend(socket: socket, options: options)
     }
 

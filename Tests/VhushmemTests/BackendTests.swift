@@ -19,7 +19,7 @@ import Testing
         let (peer, socket) = try Peer.pair()
         self.peer = peer
         var options = BackendOptions()
-        options.answerTimeout = answerTimeout
+        options.answerTimeout = .milliseconds(answerTimeout)
         options.queues = 2
         backend = try Backend(options)
         try backend.addRegion(id: 3, size: 64 * pageSize)

@@ -201,7 +201,7 @@ import Testing
 
     @Test func connectThatGetsNoAnswerGivesUpInTime() throws {
         let frontend = try Frontend(socket: socket)
-        let late = refusal { () throws(ShmemError) in try frontend.connect(timeout: 20) }
+        let late = refusal { () throws(ShmemError) in try frontend.connect(timeout: .milliseconds(20)) }
         #expect(late?.code == ETIMEDOUT)
         #expect(late?.message.contains("GET_FEATURES") == true)
     }
@@ -214,7 +214,7 @@ import Testing
             let backend = ScriptedBackend(peer)
             backend.ignores = 17
             var options = FrontendOptions()
-            options.requestTimeout = limit
+            options.requestTimeout = .milliseconds(limit)
             let frontend = try Frontend(socket: socket, options: options)
             let events = Events()
             frontend.onEvent = { events.note($1) }

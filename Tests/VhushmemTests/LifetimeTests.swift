@@ -198,7 +198,10 @@ import Testing
             frontend?.onEvent = { _, event in
                 if case .disconnected(let error) = event { outcomes.note(held?.isReady == false ? error : nil) }
             }
-            frontend?.onRequest = { [held] _, _ in held == nil ? .done : .refused(EPERM) }
+            frontend?.onRequest = { [held] _, _ throws(ShmemError) in
+                guard held == nil else { throw ShmemError(.notPermitted) }
+                return .done
+            }
         }
         backend.main.shutDown()
         frontend?.turn()
@@ -228,7 +231,7 @@ import Testing
     @Test func callbacksOfAFrontEndThatLooksForItsBackEndAgainStay() throws {
         let folder = try TestFolder()
         var options = FrontendOptions()
-        options.reconnectInterval = 1000
+        options.reconnectInterval = .seconds(1)
         options.isServer = true
         let frontend = try Frontend(path: folder.file("socket"), options: options)
         frontend.onEvent = { _, _ in }
@@ -247,7 +250,10 @@ import Testing
         do {
             let held = channel
             channel?.onEvent = { _, _ in _ = held?.isOpen }
-            channel?.onRequest = { _, _ in held == nil ? .done : .refused(EPERM) }
+            channel?.onRequest = { _, _ throws(ShmemError) in
+                guard held == nil else { throw ShmemError(.notPermitted) }
+                return .done
+            }
         }
         peer.shutDown()
         channel?.turn()
@@ -314,7 +320,7 @@ import Testing
                 if case .disconnected(let error) = event { outcomes.note(held == nil ? nil : error) }
             }
             var handlers = BackendHandlers()
-            handlers.status = { _, _ in held == nil ? 0 : -EPERM }
+            handlers.status = { _, _ in _ = held }
             try backend?.setHandlers(handlers)
         }
         try backend?.attach(socket: socket)

@@ -41,7 +41,7 @@
             defer { drain(peer) }
             let frontend = try Frontend(socket: socket)
             defer { frontend.close() }
-            try frontend.connect(timeout: timeout)
+            try frontend.connect(timeout: .milliseconds(timeout))
             return frontend.isReady
         }
 

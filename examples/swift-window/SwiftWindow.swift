@@ -117,7 +117,7 @@ struct SwiftWindow {
             case .disconnected(let error): print("over: \(error)")
             }
         }
-        try frontend.connect(timeout: 5000)
+        try frontend.connect(timeout: .seconds(5))
         do {
             while true {
                 wait(for: try frontend.pollDescriptor())

@@ -10,7 +10,9 @@ import CVhushmem
 private struct ResultCallback {
     let fn: vhushmem_backend_result_fn
     let data: CallbackData
-    unowned(unsafe) let backend: Backend
+    /// Not held: a completion is called while somebody holds it, or by its deinit.
+    private let unmanaged: Unmanaged<Backend>
+    var backend: Backend { unmanaged.takeUnretainedValue() }
 
     /// `data` is made before anything is checked: `destroy` runs on every path.
     init(
@@ -20,13 +22,13 @@ private struct ResultCallback {
         guard let fn else { throw .null("fn") }
         self.fn = fn
         self.data = data
-        self.backend = backend
+        unmanaged = .passUnretained(backend)
     }
 
     func begin(_ request: MappingRequest) throws(ShmemError) {
         // A back-end tells its outcomes while somebody holds it.
+        let handle = OpaquePointer(unmanaged.toOpaque())
         try backend.begin(request) { error in
-            let handle = handle(borrowing: backend)
             guard let error else { return fn(handle, 0, nil, data.userData) }
             error.message.withCString { fn(handle, -error.code, $0, data.userData) }
         }

@@ -13,7 +13,7 @@ extension BackendOptions {
         let given = try growing(options, "vhushmem_backend_options")
         if given.shmem_bit != 0 { shmemBit = given.shmem_bit }
         if given.num_queues != 0 { queues = given.num_queues }
-        if given.answer_timeout_ms != 0 { answerTimeout = given.answer_timeout_ms }
+        if given.answer_timeout_ms != 0 { answerTimeoutLimit = Milliseconds(given.answer_timeout_ms) }
         features = given.features
         let forQemu = UInt32(bitPattern: Int32(VHUSHMEM_BACKEND_FOR_QEMU))
         guard given.flags & ~forQemu == 0 else {
@@ -63,6 +63,11 @@ package func vhushmem_backend_set_callback(
     return 0
 }
 
+/// What a C handler returned: 0, or what refuses the request. The number is kept, whatever it is.
+private func check(_ result: Int32) throws(ShmemError) {
+    if result != 0 { throw ShmemError(0 &- result, "the device") }
+}
+
 extension BackendHandlers {
     fileprivate init(_ given: vhushmem_backend_handlers, _ data: CallbackData) {
         self.init()
@@ -80,19 +85,20 @@ extension BackendHandlers {
             }
         }
         if let fn = given.get_config {
-            readConfig = { backend, offset, bytes in
-                fn(handle(borrowing: backend), offset, bytes.baseAddress, UInt32(clamping: bytes.count), data.userData)
+            readConfig = { backend, offset, bytes throws(ShmemError) in
+                let count = UInt32(clamping: bytes.count)
+                try check(fn(handle(borrowing: backend), offset, bytes.baseAddress, count, data.userData))
             }
         }
         if let fn = given.set_config {
-            writeConfig = { backend, offset, bytes, isMigration in
-                fn(
-                    handle(borrowing: backend), offset, bytes.baseAddress, UInt32(clamping: bytes.count), isMigration ? 1 : 0,
-                    data.userData)
+            writeConfig = { backend, offset, bytes, isMigration throws(ShmemError) in
+                let count = UInt32(clamping: bytes.count)
+                try check(
+                    fn(handle(borrowing: backend), offset, bytes.baseAddress, count, isMigration ? 1 : 0, data.userData))
             }
         }
         if let fn = given.set_status {
-            status = { backend, status in fn(handle(borrowing: backend), status, data.userData) }
+            status = { backend, status throws(ShmemError) in try check(fn(handle(borrowing: backend), status, data.userData)) }
         }
         if let fn = given.get_shared_object {
             sharedObject = { backend, uuid in
@@ -100,10 +106,12 @@ extension BackendHandlers {
             }
         }
         if let fn = given.transfer_state {
-            transferState = { backend, isLoad, fd in fn(handle(borrowing: backend), isLoad ? 1 : 0, fd, data.userData) }
+            transferState = { backend, direction, fd throws(ShmemError) in
+                try check(fn(handle(borrowing: backend), direction == .load ? 1 : 0, fd, data.userData))
+            }
         }
         if let fn = given.check_state {
-            checkState = { backend in fn(handle(borrowing: backend), data.userData) }
+            checkState = { backend throws(ShmemError) in try check(fn(handle(borrowing: backend), data.userData)) }
         }
     }
 }

@@ -17,13 +17,13 @@ extension ChannelOptions {
         }
         guard given.reserved == 0 else { throw ShmemError(EINVAL, "vhushmem_channel_options.reserved is not 0") }
         keepsMappings = given.flags & keep != 0
-        if given.message_timeout_ms != 0 { messageTimeout = given.message_timeout_ms }
+        if given.message_timeout_ms != 0 { messageTimeoutLimit = Milliseconds(given.message_timeout_ms) }
     }
 }
 
 extension OtherRequest {
     /// Calls `body` with the request as C sees it, good during the call only.
-    func answer(_ body: (UnsafePointer<vhushmem_other_request>) -> Int32) -> RequestAnswer {
+    func answer(_ body: (UnsafePointer<vhushmem_other_request>) -> Int32) throws(ShmemError) -> RequestAnswer {
         var replyDescriptor: Int32 = -1
         let result = withUnsafeMutablePointer(to: &replyDescriptor) { place in
             var request = vhushmem_other_request()
@@ -39,7 +39,7 @@ extension OtherRequest {
         if result == 0 { return replyDescriptor < 0 ? .done : .descriptor(replyDescriptor) }
         // A refusal goes alone, and what was handed over is ours on every path.
         if replyDescriptor >= 0 { FileDescriptor.close(replyDescriptor) }
-        return .refused(result > -4096 && result < 0 ? -result : EIO)
+        throw ShmemError(result > -4096 && result < 0 ? -result : EIO, "the VMM")
     }
 }
 
@@ -93,8 +93,8 @@ package func vhushmem_channel_set_request_callback(
         channel.onRequest = nil
         return 0
     }
-    channel.onRequest = { channel, request in
-        request.answer { fn(handle(borrowing: channel), $0, data.userData) }
+    channel.onRequest = { channel, request throws(ShmemError) in
+        try request.answer { fn(handle(borrowing: channel), $0, data.userData) }
     }
     return 0
 }

@@ -23,12 +23,12 @@ extension FrontendOptions {
         isStateless = given.flags & stateless != 0
         if given.shmem_bit != 0 { shmemBit = given.shmem_bit }
         if given.num_queues != 0 { queues = given.num_queues }
-        if given.request_timeout_ms != 0 { requestTimeout = given.request_timeout_ms }
-        if given.message_timeout_ms != 0 { messageTimeout = given.message_timeout_ms }
+        if given.request_timeout_ms != 0 { requestTimeoutLimit = Milliseconds(given.request_timeout_ms) }
+        if given.message_timeout_ms != 0 { messageTimeoutLimit = Milliseconds(given.message_timeout_ms) }
         if given.protocol_features != 0 { protocolFeatures = ProtocolFeatures(rawValue: given.protocol_features) }
         if given.max_config_size != 0 { maximumConfigSize = given.max_config_size }
-        reconnectInterval = given.reconnect_ms
-        callTimeout = given.call_timeout_ms
+        reconnectIntervalLimit = Milliseconds(given.reconnect_ms)
+        callTimeoutLimit = Milliseconds(given.call_timeout_ms)
         sharedObjects = object(given.shared_objects, SharedObjects.self)
         device = try DeviceOptions(given.device)
         region = try RegionOptions(given.region)
@@ -143,8 +143,8 @@ package func vhushmem_frontend_set_request_callback(
         frontend.onRequest = nil
         return 0
     }
-    frontend.onRequest = { frontend, request in
-        request.answer { fn(handle(borrowing: frontend), $0, data.userData) }
+    frontend.onRequest = { frontend, request throws(ShmemError) in
+        try request.answer { fn(handle(borrowing: frontend), $0, data.userData) }
     }
     return 0
 }
@@ -175,7 +175,7 @@ package func vhushmem_frontend_connect(
 ) -> Int32 {
     report(to: errp) { () throws(ShmemError) in
         guard let frontend = object(frontend, Frontend.self) else { throw .null("frontend") }
-        try frontend.connect(timeout: timeout_ms < 0 ? nil : UInt32(timeout_ms))
+        try frontend.connect(limit: timeout_ms < 0 ? nil : Milliseconds(UInt32(timeout_ms)))
     }
 }
 

@@ -84,7 +84,7 @@ package func vhushmem_frontend_set_memory_async(
 ) -> Int32 {
     report(to: errp) { () throws(ShmemError) in
         let callback = try ReplyCallback.make(frontend, fn, user_data, destroy)
-        try callback.frontend.setMemory(GuestMemory.all(ranges, count), callback.end)
+        try callback.frontend.setMemory(GuestMemory.all(ranges, count), completion: callback.end)
     }
 }
 
@@ -108,7 +108,7 @@ package func vhushmem_frontend_share_mapping_async(
     report(to: errp) { () throws(ShmemError) in
         let callback = try ReplyCallback.make(frontend, fn, user_data, destroy)
         guard let mapping = object(mapping, Mapping.self) else { throw .null("mapping") }
-        try callback.frontend.share(mapping, at: guest_addr, callback.end)
+        try callback.frontend.share(mapping, at: guest_addr, completion: callback.end)
     }
 }
 
@@ -131,7 +131,7 @@ package func vhushmem_frontend_unshare_mapping_async(
     report(to: errp) { () throws(ShmemError) in
         let callback = try ReplyCallback.make(frontend, fn, user_data, destroy)
         guard let mapping = object(mapping, Mapping.self) else { throw .null("mapping") }
-        try callback.frontend.unshare(mapping, callback.end)
+        try callback.frontend.unshare(mapping, completion: callback.end)
     }
 }
 
@@ -192,7 +192,8 @@ package func vhushmem_frontend_start_device_async(
 ) -> Int32 {
     report(to: errp) { () throws(ShmemError) in
         let callback = try ReplyCallback.make(frontend, fn, user_data, destroy)
-        try callback.frontend.startDevice(features: features, queues: FrontendQueue.all(queues, count), callback.end)
+        try callback.frontend.startDevice(
+            features: features, queues: FrontendQueue.all(queues, count), completion: callback.end)
     }
 }
 

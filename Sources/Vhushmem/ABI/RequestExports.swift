@@ -10,7 +10,9 @@ import CVhushmem
 struct ReplyCallback {
     let fn: vhushmem_reply_fn
     let data: CallbackData
-    unowned(unsafe) let frontend: Frontend
+    /// Not held: a completion is called while somebody holds it, or by its deinit.
+    fileprivate let unmanaged: Unmanaged<Frontend>
+    var frontend: Frontend { unmanaged.takeUnretainedValue() }
 
     /// `destroy` runs on every path, so this is made before anything is checked.
     static func make(
@@ -19,7 +21,7 @@ struct ReplyCallback {
         let data = CallbackData(user_data, destroy)
         guard let frontend = object(frontend, Frontend.self) else { throw .null("frontend") }
         guard let fn else { throw .null("fn") }
-        return ReplyCallback(fn: fn, data: data, frontend: frontend)
+        return ReplyCallback(fn: fn, data: data, unmanaged: .passUnretained(frontend))
     }
 
     func fail(_ error: ShmemError) {
@@ -60,7 +62,7 @@ struct ReplyCallback {
     }
 
     private func call(_ reply: inout vhushmem_reply) {
-        fn(handle(borrowing: frontend), &reply, data.userData)
+        fn(OpaquePointer(unmanaged.toOpaque()), &reply, data.userData)
     }
 }
 

@@ -65,7 +65,7 @@ extension Frontend: TaskSession {
     /// - Parameter question: one of the questions that `FrontendQuestion` has.
     /// - Throws: what the form with a completion throws or is called with; `CancellationError`.
     public nonisolated(nonsending) func ask<Answer>(_ question: FrontendQuestion<Answer>) async throws -> Answer {
-        try await ask { done throws(ShmemError) in try ask(question, done) }
+        try await ask { done throws(ShmemError) in try ask(question, completion: done) }
     }
 
     /// Sends any request that this library has no question for, and returns its answer.
@@ -94,14 +94,14 @@ extension Frontend: TaskSession {
     ///   - queues: the queues that the driver has set up, in order.
     /// - Throws: what the form that blocks throws; `CancellationError`.
     public nonisolated(nonsending) func startDevice(features: UInt64, queues: [FrontendQueue]) async throws {
-        try await asking { done throws(ShmemError) in try startDevice(features: features, queues: queues, done) }
+        try await asking { done throws(ShmemError) in try startDevice(features: features, queues: queues, completion: done) }
     }
 
     /// Stops the device, and returns where each queue stopped: the base to start it again with (0 for one that was not used).
     ///
     /// - Throws: what the form that blocks throws; `CancellationError`.
     public nonisolated(nonsending) func stopDevice() async throws -> [UInt16] {
-        try await ask { done throws(ShmemError) in try stopDevice(done) }
+        try await ask { done throws(ShmemError) in try stopDevice(completion: done) }
     }
 
     /// Resets the device: undoes every mapping at once, and returns when the back-end has answered and no older request can land.
@@ -128,7 +128,7 @@ extension Frontend: TaskSession {
     ///   - isEnabled: whether it is to be served.
     /// - Throws: what the form that blocks throws; `CancellationError`.
     public nonisolated(nonsending) func setQueueEnabled(_ queue: Int, _ isEnabled: Bool) async throws {
-        try await ask { done throws(ShmemError) in try setQueueEnabled(queue, isEnabled, done) }
+        try await ask { done throws(ShmemError) in try setQueueEnabled(queue, isEnabled, completion: done) }
     }
 
     // MARK: Memory
@@ -138,7 +138,7 @@ extension Frontend: TaskSession {
     /// - Parameter ranges: the guest's RAM.
     /// - Throws: what the form that blocks throws; `CancellationError`.
     public nonisolated(nonsending) func setMemory(_ ranges: [GuestMemory]) async throws {
-        try await asking { done throws(ShmemError) in try setMemory(ranges, done) }
+        try await asking { done throws(ShmemError) in try setMemory(ranges, completion: done) }
     }
 
     /// Shares a mapping of another device with the back-end as a range of guest memory, until `unshare`.
@@ -148,7 +148,7 @@ extension Frontend: TaskSession {
     ///   - guestAddress: where the guest has it.
     /// - Throws: what the form that blocks throws; `CancellationError`.
     public nonisolated(nonsending) func share(_ mapping: Mapping, at guestAddress: UInt64) async throws {
-        try await asking { done throws(ShmemError) in try share(mapping, at: guestAddress, done) }
+        try await asking { done throws(ShmemError) in try share(mapping, at: guestAddress, completion: done) }
     }
 
     /// Takes a shared mapping away again.
@@ -156,7 +156,7 @@ extension Frontend: TaskSession {
     /// - Parameter mapping: one that was shared.
     /// - Throws: what the form that blocks throws; `CancellationError`.
     public nonisolated(nonsending) func unshare(_ mapping: Mapping) async throws {
-        try await asking { done throws(ShmemError) in try unshare(mapping, done) }
+        try await asking { done throws(ShmemError) in try unshare(mapping, completion: done) }
     }
 
     // MARK: What outlives a back-end
@@ -168,7 +168,8 @@ extension Frontend: TaskSession {
     ///   - queueSize: of so many entries each.
     /// - Throws: what the form that blocks throws; `CancellationError`.
     public nonisolated(nonsending) func makeInflightBook(queues: UInt16, queueSize: UInt16) async throws -> InflightBook {
-        try await ask { done throws(ShmemError) in try makeInflightBook(queues: queues, queueSize: queueSize, done) }
+        try await ask { done throws(ShmemError) in try makeInflightBook(queues: queues, queueSize: queueSize, completion: done)
+        }
     }
 
     /// Begins to transfer the state of a stopped device through a pipe, and returns when the back-end has begun. Ask `checkDeviceState`

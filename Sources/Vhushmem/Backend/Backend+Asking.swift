@@ -171,7 +171,7 @@ extension Backend {
         }
     }
 
-    var answerDeadline: UInt64 { Clock.now() &+ UInt64(options.answerTimeout) &* 1000 }
+    var answerDeadline: UInt64 { Clock.now() &+ options.answerTimeoutLimit.microseconds }
 
     /// Waits for the channel, and serves the front-end meanwhile: it may be waiting for a reply of ours before it looks at what we
     /// ask, as QEMU does. Not from within such a reply, whose turn comes first.

@@ -2,23 +2,23 @@
 
 import CLinux
 
-/// What a device does beside its queues. Which of these there are decides what is offered to the front-end. Each returns 0 or a negative
-/// errno, which refuses the request.
+/// What a device does beside its queues. Which of these there are decides what is offered to the front-end. What each throws refuses
+/// the request.
 public struct BackendHandlers {
     /// What happened to a queue.
     public var queue: ((Backend, Int, BackendQueueEvent) -> Void)?
     /// Fills in bytes of the configuration space, from an offset on.
-    public var readConfig: ((Backend, UInt32, UnsafeMutableRawBufferPointer) -> Int32)?
+    public var readConfig: ((Backend, UInt32, UnsafeMutableRawBufferPointer) throws(ShmemError) -> Void)?
     /// Takes what the driver wrote to it, or (true) what a migration restores.
-    public var writeConfig: ((Backend, UInt32, UnsafeRawBufferPointer, Bool) -> Int32)?
+    public var writeConfig: ((Backend, UInt32, UnsafeRawBufferPointer, Bool) throws(ShmemError) -> Void)?
     /// The driver has written the device status, which may be 0: a reset.
-    public var status: ((Backend, UInt8) -> Int32)?
+    public var status: ((Backend, UInt8) throws(ShmemError) -> Void)?
     /// A descriptor of the shared object with this id of 16 bytes, which the library closes when it has been sent.
-    public var sharedObject: ((Backend, UnsafeRawBufferPointer) -> Int32)?
-    /// Begins to write the device's state to a descriptor, which is the handler's to close, or (true) to read it from there.
-    public var transferState: ((Backend, Bool, Int32) -> Int32)?
-    /// Whether the transfer went well; asked when it has ended.
-    public var checkState: ((Backend) -> Int32)?
+    public var sharedObject: ((Backend, UnsafeRawBufferPointer) throws(ShmemError) -> Int32)?
+    /// Begins to write the device's state to a descriptor, which is the handler's to close, or to read it from there.
+    public var transferState: ((Backend, DeviceStateDirection, Int32) throws(ShmemError) -> Void)?
+    /// Throws if the transfer did not go well; asked when it has ended.
+    public var checkState: ((Backend) throws(ShmemError) -> Void)?
 
     /// No handlers.
     public init() {}
@@ -41,7 +41,7 @@ extension Backend {
         let result = bytes.withUnsafeMutableBytes { bytes in
             access.encode(into: bytes)
             let rest = UnsafeMutableRawBufferPointer(rebasing: bytes[ConfigAccess.size...])
-            return askDevice { readConfig(self, access.offset, rest) }
+            return askDevice { () throws(ShmemError) in try readConfig(self, access.offset, rest) }
         }
         return .bytes(result != 0 ? [] : bytes)
     }
@@ -62,7 +62,8 @@ extension Backend {
             return .refused(EOPNOTSUPP, "the device's configuration can't be written")
         }
         let bytes = UnsafeRawBufferPointer(rebasing: payload[ConfigAccess.size...])
-        return BackendAnswer(result: askDevice { writeConfig(self, access.offset, bytes, access.flags != 0) })
+        return BackendAnswer(
+            result: askDevice { () throws(ShmemError) in try writeConfig(self, access.offset, bytes, access.flags != 0) })
     }
 
     private func isInConfig(_ access: ConfigAccess) -> Bool {
@@ -79,12 +80,12 @@ extension Backend {
             // A device that is reset begins without. The area itself is not cleared, as RESET_DEVICE does: a front-end that only stops its
             // device says 0 too, and gives the area again to go on from it.
             connection.inflight = nil
-            callNow { _ = handlers.status?(self, 0) }
+            _ = askDevice { () throws(ShmemError) in try handlers.status?(self, 0) }
             return .reset
         }
         let before = connection.status
         connection.status = status
-        let answer = BackendAnswer(result: askDevice { handlers.status?(self, status) ?? 0 })
+        let answer = BackendAnswer(result: askDevice { () throws(ShmemError) in try handlers.status?(self, status) })
         // What the device itself has said meanwhile stays said.
         if case .refusedByDevice = answer { connection.status = before | connection.status & DeviceStatus.needsReset & ~status }
         return answer
@@ -129,7 +130,8 @@ extension Backend {
     /// GET_SHARED_OBJECT: the reply is the id again, with a descriptor if there is such an object.
     func answerSharedObject(_ payload: UnsafeRawBufferPointer) -> BackendAnswer {
         let id = [UInt8](payload)
-        let fd = askDevice { handlers.sharedObject?(self, payload) ?? -1 }
+        var fd: Int32 = -1
+        _ = askDevice { () throws(ShmemError) in fd = try handlers.sharedObject?(self, payload) ?? -1 }
         return .bytes(id, descriptor: fd < 0 ? nil : SharedDescriptor(FileDescriptor(owning: fd)))
     }
 
@@ -141,12 +143,13 @@ extension Backend {
         guard let handler = handlers.transferState, let fd = connection.main.takeFirstDescriptor()?.release() else {
             return .refused(EOPNOTSUPP, "the device has no state to move")
         }
-        let result = askDevice { handler(self, transfer.direction == .load, fd) }
+        let result = askDevice { () throws(ShmemError) in try handler(self, transfer.direction, fd) }
         return .value(DeviceStateTransfer.encodedReply(failed: result != 0, hasDescriptor: false))
     }
 
     /// CHECK_DEVICE_STATE
     func answerStateCheck() -> BackendAnswer {
-        .value(askDevice { handlers.checkState?(self) ?? -EOPNOTSUPP } != 0 ? 1 : 0)
+        guard let checkState = handlers.checkState else { return .value(1) }
+        return .value(askDevice { () throws(ShmemError) in try checkState(self) } != 0 ? 1 : 0)
     }
 }

@@ -19,10 +19,16 @@ extension Backend: EventTelling {
         queueListener?(queue.index)
     }
 
-    /// The same where the device answers.
-    func askDevice(_ body: () -> Int32) -> Int32 {
+    /// The same where the device may refuse. Returns 0, or a negative errno.
+    func askDevice(_ body: () throws(ShmemError) -> Void) -> Int32 {
         var result: Int32 = 0
-        callNow { result = body() }
+        callNow {
+            do throws(ShmemError) {
+                try body()
+            } catch {
+                result = 0 &- error.code
+            }
+        }
         return result
     }
 }

@@ -236,7 +236,7 @@ extension Backend {
         // What the one before was asked has no answer any more.
         closeChannel(connection, Errno(ENOTCONN))
         connection.channel = MessageStream(
-            socket: socket, capacity: 256, timeout: UInt64(options.answerTimeout) &* 1000, account: closes)
+            socket: socket, capacity: 256, timeout: options.answerTimeoutLimit.microseconds, account: closes)
         return .done
     }
 

@@ -8,8 +8,12 @@ public struct BackendOptions: Sendable {
     public var queues: UInt32 = 1
     /// Queues that the device has, at most 256; nil: as many as GET_QUEUE_NUM answers.
     public var rings: UInt32?
-    /// How long the front-end may take to answer a map or unmap, in milliseconds.
-    public var answerTimeout: UInt32 = 10_000
+    /// How long the front-end may take to answer a map or unmap. Kept in milliseconds.
+    public var answerTimeout: Duration {
+        get { answerTimeoutLimit.duration }
+        set { answerTimeoutLimit = Milliseconds(newValue) }
+    }
+    var answerTimeoutLimit = Milliseconds(10_000)
     /// virtio features to offer, beside VIRTIO_F_VERSION_1 and VHOST_USER_F_PROTOCOL_FEATURES. Those of the ring that are served: 28,
     /// indirect descriptors, and 29, event indices.
     public var features: UInt64 = 0
@@ -23,6 +27,27 @@ public struct BackendOptions: Sendable {
 
     /// The defaults: 22 as the bit of SHMEM, one queue, and no more than the comments above say.
     public init() {}
+
+    /// What is left out is as it is by default.
+    public init(
+        shmemBit: UInt32 = 22,
+        queues: UInt32 = 1,
+        rings: UInt32? = nil,
+        answerTimeout: Duration = .seconds(10),
+        features: UInt64 = 0,
+        protocolFeatures: ProtocolFeatures? = nil,
+        configSize: UInt32 = 0,
+        isForQemu: Bool = false
+    ) {
+        self.shmemBit = shmemBit
+        self.queues = queues
+        self.rings = rings
+        self.answerTimeout = answerTimeout
+        self.features = features
+        self.protocolFeatures = protocolFeatures
+        self.configSize = configSize
+        self.isForQemu = isForQemu
+    }
 }
 
 /// What a back-end tells.

@@ -4,13 +4,26 @@ import CLinux
 
 /// How a channel is to be.
 public struct ChannelOptions: Sendable {
-    /// How long a message that has begun may take to arrive whole, in milliseconds.
-    public var messageTimeout: UInt32 = 5_000
+    /// How long a message that has begun may take to arrive whole. Kept in milliseconds.
+    public var messageTimeout: Duration {
+        get { messageTimeoutLimit.duration }
+        set { messageTimeoutLimit = Milliseconds(newValue) }
+    }
+    var messageTimeoutLimit = Milliseconds(5_000)
     /// Leave the mappings when the channel is lost.
     public var keepsMappings = false
 
     /// The defaults: five seconds, and mappings end with the channel.
     public init() {}
+
+    /// What is left out is as it is by default.
+    public init(
+        messageTimeout: Duration = .seconds(5),
+        keepsMappings: Bool = false
+    ) {
+        self.messageTimeout = messageTimeout
+        self.keepsMappings = keepsMappings
+    }
 }
 
 /// What a channel tells.
@@ -39,9 +52,10 @@ public final class Channel: DeviceSession {
             if onEvent != nil, isOver { letCallbacksGo() }
         }
     }
-    /// Carries out requests that are not about mappings, before they are answered. Without it they are refused. It goes when
+    /// Carries out requests that are not about mappings, before they are answered. Without it they are refused, as they
+    /// are with what it throws. It goes when
     /// `onEvent` does.
-    public var onRequest: ((Channel, OtherRequest) -> RequestAnswer)? {
+    public var onRequest: ((Channel, OtherRequest) throws(ShmemError) -> RequestAnswer)? {
         didSet { handOverOthers() }
     }
 
@@ -70,7 +84,7 @@ public final class Channel: DeviceSession {
             throw ShmemError(error.code, "no eventfd for the device's alarm: \(Errno.text(error.code))")
         }
         let channel = BackendChannel(
-            socket: FileDescriptor(owning: socket), device: device, messageTimeout: UInt64(options.messageTimeout) &* 1000,
+            socket: FileDescriptor(owning: socket), device: device, messageTimeout: options.messageTimeoutLimit.microseconds,
             counters: counters)
         channel.isNegotiated = true
         self.channel = channel
@@ -96,10 +110,10 @@ public final class Channel: DeviceSession {
             return
         }
         channel?.others = { [way] request in
-            guard let channel = way.target else { return request.answered(nil) }
-            var answer: RequestAnswer?
-            channel.callNow { answer = channel.onRequest?(channel, request) }
-            return request.answered(answer)
+            request.answered { () throws(ShmemError) in
+                guard let channel = way.target else { return nil }
+                return try channel.askNow { () throws(ShmemError) in try channel.onRequest?(channel, request) }
+            }
         }
     }
 

@@ -15,29 +15,29 @@ enum OtherAnswer {
     case later
 }
 
-/// What the VMM answers a request that is not about mappings with.
+/// What the VMM answers a request that is not about mappings with, unless it throws what it refuses the request with.
 public enum RequestAnswer: Sendable {
     /// Done: 0, where an answer is wanted.
     case done
     /// Done, and this descriptor goes with the answer, which is then sent whether it was asked for or not. It is taken over.
     case descriptor(Int32)
-    /// A positive errno value.
-    case refused(Int32)
 }
 
 extension OtherRequest {
-    /// What the channel sends for the VMM's `answer`; without one the request is refused.
-    func answered(_ answer: RequestAnswer?) -> OtherAnswer {
-        switch answer {
-        case .done: return .done
-        case .descriptor(let fd):
-            guard FileDescriptor.isOpen(fd) else { return refusal(.system("the VMM", EBADF), EBADF) }
-            return .descriptor(SharedDescriptor(FileDescriptor(owning: fd)))
-        case .refused(let code):
+    /// What the channel sends for the VMM's answer; without one the request is refused.
+    func answered(_ answer: () throws(ShmemError) -> RequestAnswer?) -> OtherAnswer {
+        do throws(ShmemError) {
+            switch try answer() {
+            case .done: return .done
+            case .descriptor(let fd):
+                guard FileDescriptor.isOpen(fd) else { return refusal(.system("the VMM", EBADF), EBADF) }
+                return .descriptor(SharedDescriptor(FileDescriptor(owning: fd)))
+            case nil: return refusal(.notServed, EOPNOTSUPP)
+            }
+        } catch {
             // What is no errno can't be told: the kernel's are 1 to 4095.
-            let code = (1...4095).contains(code) ? code : EIO
+            let code = (1...4095).contains(error.code) ? error.code : EIO
             return refusal(.system("the VMM", code), code)
-        case nil: return refusal(.notServed, EOPNOTSUPP)
         }
     }
 

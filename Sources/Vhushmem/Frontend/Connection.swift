@@ -26,16 +26,15 @@ final class Connection {
     private var blockedUntil: UInt64?
     /// The kernel takes no more descriptors of this user's, and nothing tells when it does again: when to try (microseconds).
     private var retryAt: UInt64?
-    /// Milliseconds.
-    private let requestTimeout: UInt32
+    private let requestTimeout: Milliseconds
 
     /// `closes`: of the device.
     init(socket: consuming FileDescriptor, options: FrontendOptions, closes: CloseAccount) {
         // The longest message on the main socket is a memory table, or a large configuration space.
         let capacity = max(8192, MessageHeader.size &+ ConfigAccess.size &+ Int(options.maximumConfigSize))
         main = MessageStream(
-            socket: socket, capacity: capacity, timeout: UInt64(options.messageTimeout) &* 1000, account: closes)
-        requestTimeout = options.requestTimeout
+            socket: socket, capacity: capacity, timeout: options.messageTimeoutLimit.microseconds, account: closes)
+        requestTimeout = options.requestTimeoutLimit
     }
 
     // MARK: What it waits for
@@ -77,10 +76,10 @@ final class Connection {
     private func passedLimit() -> ShmemError? {
         let now = Clock.now()
         if let blockedUntil, now >= blockedUntil {
-            return ShmemError(ETIMEDOUT, "the back-end took no request in \(requestTimeout) ms")
+            return ShmemError(ETIMEDOUT, "the back-end took no request in \(requestTimeout.count) ms")
         }
         guard let awaited, now >= awaited.deadline else { return nil }
-        return ShmemError(ETIMEDOUT, "the back-end did not answer \(awaited.name) in \(requestTimeout) ms")
+        return ShmemError(ETIMEDOUT, "the back-end did not answer \(awaited.name) in \(requestTimeout.count) ms")
     }
 
     // MARK: Send
@@ -126,7 +125,7 @@ final class Connection {
         return nil
     }
 
-    private var answerDeadline: UInt64 { Clock.now() &+ UInt64(requestTimeout) &* 1000 }
+    private var answerDeadline: UInt64 { Clock.now() &+ requestTimeout.microseconds }
 
     // MARK: Receive
 

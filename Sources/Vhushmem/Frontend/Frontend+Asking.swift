@@ -25,7 +25,7 @@ extension Frontend {
 
     /// Asks and returns at once; `completion` is called once, from dispatch or from here. What it may get is what `ask` throws.
     public func ask<Answer>(
-        _ question: FrontendQuestion<Answer>, _ completion: @escaping (Result<Answer, ShmemError>) -> Void
+        _ question: FrontendQuestion<Answer>, completion: @escaping (Result<Answer, ShmemError>) -> Void
     ) throws(ShmemError) {
         try requireRoom()
         try pose(question, outside(completion))
@@ -94,7 +94,7 @@ extension Frontend {
     ) throws(ShmemError) -> Outcome {
         try requireNoListener()
         var outcome: Outcome?
-        let limit = options.callTimeout == 0 ? nil : Clock.now() &+ UInt64(options.callTimeout) &* 1000
+        let limit = options.callTimeoutLimit.count == 0 ? nil : Clock.now() &+ options.callTimeoutLimit.microseconds
         try begin { outcome = $0 }
         while true {
             if let outcome { return outcome }
@@ -115,7 +115,7 @@ extension Frontend {
             guard try pollTargets.wait(until: limit) else {
                 // What became of a request that is under way is not known.
                 return end(
-                    ShmemError(ETIMEDOUT, "a call was not done in \(options.callTimeout) ms: \(waitingFor)"))
+                    ShmemError(ETIMEDOUT, "a call was not done in \(options.callTimeoutLimit.count) ms: \(waitingFor)"))
             }
         } catch {
             end(ShmemError(error.code, "waiting for the back-end: \(Errno.text(error.code))"))

@@ -42,7 +42,7 @@ extension Frontend {
     /// Ends the connection. `forGood`: the front-end was freed, and looks for no other back-end.
     func end(_ error: ShmemError, forGood: Bool = false) {
         if hasEnded || (isAway && !forGood) { return }
-        let comesBack = setup.wasReady && options.reconnectInterval > 0 && !forGood
+        let comesBack = setup.wasReady && options.reconnectIntervalLimit.count > 0 && !forGood
         let wasUp = isReady
         let wasResetting = setup.reset == .answer
         // The back-end may have lost the connection before it heard of the reset.
@@ -78,7 +78,7 @@ extension Frontend {
 
     // MARK: Reconnect
 
-    private var attemptAfterPause: UInt64 { Clock.now() &+ UInt64(options.reconnectInterval) &* 1000 }
+    private var attemptAfterPause: UInt64 { Clock.now() &+ options.reconnectIntervalLimit.microseconds }
 
     /// Looks for a back-end if it is time to.
     func lookAgain(at when: UInt64) {

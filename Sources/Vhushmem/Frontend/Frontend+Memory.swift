@@ -21,7 +21,7 @@ extension Frontend {
     ///   - completion: called once, with the error if it failed.
     /// - Throws: EALREADY, ENOSPC, EINVAL, EACCES, ENOTCONN, as the form that waits; then `completion` is not called.
     public func setMemory(
-        _ ranges: [GuestMemory], _ completion: @escaping (ShmemError?) -> Void
+        _ ranges: [GuestMemory], completion: @escaping (ShmemError?) -> Void
     ) throws(ShmemError) {
         try tellMemory(.ram(ranges), outside(completion))
     }
@@ -42,7 +42,7 @@ extension Frontend {
     ///   - completion: called once, with the error if it failed.
     /// - Throws: what the form that waits throws before it asks; then `completion` is not called.
     public func share(
-        _ mapping: Mapping, at guestAddress: UInt64, _ completion: @escaping (ShmemError?) -> Void
+        _ mapping: Mapping, at guestAddress: UInt64, completion: @escaping (ShmemError?) -> Void
     ) throws(ShmemError) {
         let range = try shared(mapping, at: guestAddress)
         try tellMemory(.share(range), outside(completion))
@@ -60,7 +60,7 @@ extension Frontend {
     ///   - mapping: one that was shared.
     ///   - completion: called once, with the error if it failed.
     /// - Throws: ENOENT (it is not shared), and what the form that waits throws before it asks.
-    public func unshare(_ mapping: Mapping, _ completion: @escaping (ShmemError?) -> Void) throws(ShmemError) {
+    public func unshare(_ mapping: Mapping, completion: @escaping (ShmemError?) -> Void) throws(ShmemError) {
         try requireShared(mapping)
         try tellMemory(.unshare(mapping), outside(completion))
     }

@@ -2,14 +2,6 @@
 
 import CLinux
 
-/// Which way a device's inner state goes.
-public enum DeviceStateDirection: UInt32, Sendable {
-    /// The back-end writes it.
-    case save = 0
-    /// The back-end reads it.
-    case load = 1
-}
-
 /// What outlives a back-end.
 extension Frontend {
     /// The question that has the back-end make a book of requests in flight. Throws EINVAL.
@@ -30,7 +22,7 @@ extension Frontend {
 
     /// The same without waiting.
     public func makeInflightBook(
-        queues: UInt16, queueSize: UInt16, _ completion: @escaping (Result<InflightBook, ShmemError>) -> Void
+        queues: UInt16, queueSize: UInt16, completion: @escaping (Result<InflightBook, ShmemError>) -> Void
     ) throws(ShmemError) {
         try ask(inflightQuestion(queues: queues, queueSize: queueSize)) { [way] result in
             if case .success(let book) = result { way.target?.setup.inflight = book }
@@ -49,7 +41,7 @@ extension Frontend {
         _ direction: DeviceStateDirection, _ pipe: SharedDescriptor
     ) throws(ShmemError) -> FrontendQuestion<FrontendReply> {
         guard setup.run != .started else { throw ShmemError(EBUSY, "the device runs: its state changes while it is taken") }
-        return .deviceState(direction == .save ? .save : .load, pipe)
+        return .deviceState(direction, pipe)
     }
 
     /// Begins to transfer the state of a stopped device through a pipe, which is duplicated: close it afterwards. Returns the descriptor to

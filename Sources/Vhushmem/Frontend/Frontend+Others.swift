@@ -11,9 +11,9 @@ extension Frontend {
         case BackendRequest.sharedObjectAdd, BackendRequest.sharedObjectRemove, BackendRequest.sharedObjectLookup:
             return carryOutSharedObject(request)
         default:
-            var answer: RequestAnswer?
-            callNow { answer = onRequest?(self, request) }
-            return request.answered(answer)
+            return request.answered { () throws(ShmemError) in
+                try askNow { () throws(ShmemError) in try onRequest?(self, request) }
+            }
         }
     }
 

@@ -20,7 +20,7 @@ extension Frontend {
 
     /// The same; `completion` is called once, with the error if it failed.
     public func startDevice(
-        features: UInt64, queues: [FrontendQueue], _ completion: @escaping (ShmemError?) -> Void
+        features: UInt64, queues: [FrontendQueue], completion: @escaping (ShmemError?) -> Void
     ) throws(ShmemError) {
         begin(try startSequence(features: features, queues: queues), outside(completion))
     }
@@ -41,7 +41,7 @@ extension Frontend {
     }
 
     /// The same; `completion` is called once, with where the queues stopped or the error.
-    public func stopDevice(_ completion: @escaping (Result<[UInt16], ShmemError>) -> Void) throws(ShmemError) {
+    public func stopDevice(completion: @escaping (Result<[UInt16], ShmemError>) -> Void) throws(ShmemError) {
         try stop(outside(completion))
     }
 
@@ -181,7 +181,7 @@ extension Frontend {
 
     /// The same without waiting.
     public func setQueueEnabled(
-        _ queue: Int, _ isEnabled: Bool, _ completion: @escaping (Result<Void, ShmemError>) -> Void
+        _ queue: Int, _ isEnabled: Bool, completion: @escaping (Result<Void, ShmemError>) -> Void
     ) throws(ShmemError) {
         try ask(enableQuestion(queue, isEnabled)) { [way] result in
             if case .success = result { way.target?.noteEnabled(queue, isEnabled) }

@@ -15,7 +15,7 @@ extension Frontend {
         json.text("waiting_for", isExpecting ? waitingFor : nil)
         json.text("socket_path", address.path?.text)
         json.bool("server", options.isServer)
-        json.limit("reconnect_ms", UInt64(options.reconnectInterval))
+        json.limit("reconnect_ms", UInt64(options.reconnectIntervalLimit.count))
         json.number("connections", history.counters.connections)
         json.number("features", features)
         json.number("protocol_features", protocolFeatures.rawValue)

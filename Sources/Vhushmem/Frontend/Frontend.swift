@@ -25,9 +25,10 @@ public final class Frontend {
         }
     }
 
-    /// Carries out what the back-end asks besides mappings, before it is answered. Without it such requests are refused. IOTLB_MSG,
+    /// Carries out what the back-end asks besides mappings, before it is answered. Without it such requests are refused, as they
+    /// are with what it throws. IOTLB_MSG,
     /// VRING_HOST_NOTIFIER, VRING_CALL and VRING_ERR come here, and what this library does not know. It goes when `onEvent` does.
-    public var onRequest: ((Frontend, OtherRequest) -> RequestAnswer)?
+    public var onRequest: ((Frontend, OtherRequest) throws(ShmemError) -> RequestAnswer)?
 
     /// Microseconds.
     private static let pauseBetweenStarts: UInt64 = 20_000
@@ -74,7 +75,7 @@ public final class Frontend {
         device = Device(options.device)
         way.point(at: self)
         try Frontend.check(options)
-        guard options.reconnectInterval == 0 else {
+        guard options.reconnectIntervalLimit.count == 0 else {
             throw ShmemError(EINVAL, "there is no way back to the other end of a socket: reconnecting takes a path")
         }
         guard !options.isServer else {
@@ -166,12 +167,16 @@ public final class Frontend {
         watch()
     }
 
-    /// start, and dispatch until the handshake is done or has failed. `timeout`: milliseconds; nil: each request's own limit alone.
+    /// start, and dispatch until the handshake is done or has failed. `timeout`: nil: each request's own limit alone.
     ///
     /// A path at which nobody listens is tried until the time is up. Throws what `start` does, and what ended the handshake: ETIMEDOUT,
     /// ECONNRESET (the back-end went away), EPROTO (it sent what it must not, or refused a request).
-    public func connect(timeout: UInt32? = nil) throws(ShmemError) {
-        let deadline = timeout.map { Clock.now() &+ UInt64($0) &* 1000 }
+    public func connect(timeout: Duration? = nil) throws(ShmemError) {
+        try connect(limit: timeout.map { Milliseconds($0) })
+    }
+
+    func connect(limit: Milliseconds?) throws(ShmemError) {
+        let deadline = limit.map { Clock.now() &+ $0.microseconds }
         try startWhenThere(until: deadline)
         while !isReady {
             if let ending = history.ending { throw ending }

@@ -6,23 +6,39 @@ public struct FrontendOptions {
     public var isServer = false
     /// Leave the mappings when the back-end goes away.
     public var keepsMappings = false
-    /// How long after the loss of a back-end, and between attempts, it is looked for again, in milliseconds; 0: never. For a path alone.
-    public var reconnectInterval: UInt32 = 0
+    /// How long after the loss of a back-end, and between attempts, it is looked for again; nil: never. For a path alone.
+    public var reconnectInterval: Duration? {
+        get { reconnectIntervalLimit.count == 0 ? nil : reconnectIntervalLimit.duration }
+        set { reconnectIntervalLimit = newValue.map { Milliseconds(max($0, .milliseconds(1))) } ?? Milliseconds(0) }
+    }
+    var reconnectIntervalLimit = Milliseconds(0)
     /// Which protocol feature bit means SHMEM: 22, or 20 or 21 for old back-ends.
     public var shmemBit: UInt32 = 22
     /// Virtqueues that the VMM will use.
     public var queues: UInt32 = 1
     /// What the back-end must answer to GET_QUEUE_NUM at the least; nil: `queues`. Of a network device it may be told the pairs of queues.
     public var leastQueueNumber: UInt32?
-    /// How long the back-end may take to answer a request, in milliseconds.
-    public var requestTimeout: UInt32 = 10_000
-    /// How long a blocking call may take as a whole, in milliseconds, be it many requests; 0: as long as its requests may. What has not
+    /// How long the back-end may take to answer a request. Kept in milliseconds, as all times here.
+    public var requestTimeout: Duration {
+        get { requestTimeoutLimit.duration }
+        set { requestTimeoutLimit = Milliseconds(newValue) }
+    }
+    var requestTimeoutLimit = Milliseconds(10_000)
+    /// How long a blocking call may take as a whole, be it many requests; nil: as long as its requests may. What has not
     /// ended by then ends the connection, as a request without an answer does.
-    public var callTimeout: UInt32 = 0
+    public var callTimeout: Duration? {
+        get { callTimeoutLimit.count == 0 ? nil : callTimeoutLimit.duration }
+        set { callTimeoutLimit = newValue.map { Milliseconds(max($0, .milliseconds(1))) } ?? Milliseconds(0) }
+    }
+    var callTimeoutLimit = Milliseconds(0)
     /// The device has no state but its queues', so it can be migrated without DEVICE_STATE.
     public var isStateless = false
-    /// How long a message that has begun may take to arrive whole, in milliseconds.
-    public var messageTimeout: UInt32 = 5_000
+    /// How long a message that has begun may take to arrive whole.
+    public var messageTimeout: Duration {
+        get { messageTimeoutLimit.duration }
+        set { messageTimeoutLimit = Milliseconds(newValue) }
+    }
+    var messageTimeoutLimit = Milliseconds(5_000)
     /// How large the configuration space may be, in bytes.
     public var maximumConfigSize: UInt32 = 256
     /// Protocol features to accept if they are offered; nil: all that this library knows.
@@ -36,6 +52,41 @@ public struct FrontendOptions {
 
     /// The defaults: 22 as the bit of SHMEM, one queue, and no more than the comments above say.
     public init() {}
+
+    /// What is left out is as it is by default.
+    public init(
+        isServer: Bool = false,
+        keepsMappings: Bool = false,
+        reconnectInterval: Duration? = nil,
+        shmemBit: UInt32 = 22,
+        queues: UInt32 = 1,
+        leastQueueNumber: UInt32? = nil,
+        requestTimeout: Duration = .seconds(10),
+        callTimeout: Duration? = nil,
+        isStateless: Bool = false,
+        messageTimeout: Duration = .seconds(5),
+        maximumConfigSize: UInt32 = 256,
+        protocolFeatures: ProtocolFeatures? = nil,
+        device: DeviceOptions = DeviceOptions(),
+        region: RegionOptions = RegionOptions(),
+        sharedObjects: SharedObjects? = nil
+    ) {
+        self.isServer = isServer
+        self.keepsMappings = keepsMappings
+        self.reconnectInterval = reconnectInterval
+        self.shmemBit = shmemBit
+        self.queues = queues
+        self.leastQueueNumber = leastQueueNumber
+        self.requestTimeout = requestTimeout
+        self.callTimeout = callTimeout
+        self.isStateless = isStateless
+        self.messageTimeout = messageTimeout
+        self.maximumConfigSize = maximumConfigSize
+        self.protocolFeatures = protocolFeatures
+        self.device = device
+        self.region = region
+        self.sharedObjects = sharedObjects
+    }
 }
 
 /// What a front-end tells.

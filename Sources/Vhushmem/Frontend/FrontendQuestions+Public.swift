@@ -76,6 +76,6 @@ extension Frontend {
         _ direction: DeviceStateDirection, through pipe: Int32,
         completion: @escaping (Result<FrontendReply, ShmemError>) -> Void
     ) throws(ShmemError) {
-        try ask(deviceStateQuestion(direction, Frontend.shared(pipe)), completion)
+        try ask(deviceStateQuestion(direction, Frontend.shared(pipe)), completion: completion)
     }
 }

@@ -107,11 +107,11 @@ extension Frontend {
         do throws(Errno) {
             let (ours, theirs) = try Socket.pair()
             let made = BackendChannel(
-                socket: FileDescriptor(owning: ours), device: device, messageTimeout: UInt64(options.messageTimeout) &* 1000,
+                socket: FileDescriptor(owning: ours), device: device, messageTimeout: options.messageTimeoutLimit.microseconds,
                 counters: history.counters)
             made.isNegotiated = protocolFeatures.contains(shmem)
             made.speaksFirstFlags = options.shmemBit == ProtocolFeatures.firstShmemBit
-            made.others = { [way] request in way.target?.carryOut(request) ?? request.answered(nil) }
+            made.others = { [way] request in way.target?.carryOut(request) ?? request.answered { nil } }
             connection.channel = made
             history.channelLoss = nil
             return FrontendQuestion(.setBackendReqFd, descriptors: [SharedDescriptor(FileDescriptor(owning: theirs))])

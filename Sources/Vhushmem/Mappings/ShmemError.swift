@@ -2,9 +2,11 @@
 
 /// The one error of the library: an errno value, and a sentence that is put together only when somebody reads it, so that a peer
 /// that is refused a million times costs no million strings.
-public struct ShmemError: Error, CustomStringConvertible {
+public struct ShmemError: Error, Equatable, CustomStringConvertible {
     /// A positive errno value; which ones a call has is said at the call.
     public let code: Int32
+    /// The same by name.
+    public var errno: Errno { Errno(rawValue: code) }
     /// Held by reference: errors pass through nearly every function, and what they say would be copied in each.
     private let why: Why
 
@@ -30,6 +32,17 @@ public struct ShmemError: Error, CustomStringConvertible {
     @inline(never)
     init(_ code: Int32, _ sentence: Sentence) {
         self.init(code, .nothing, .text(sentence.text))
+    }
+
+    /// For what a handler of the program's refuses. `message`: a sentence for people; without one it is the kernel's wording.
+    public init(_ errno: Errno, _ message: String? = nil) {
+        let sentence = message.map { Sentence(stringLiteral: $0) } ?? "\(Vhushmem.Errno.text(errno.rawValue))"
+        self.init(errno.rawValue, sentence)
+    }
+
+    /// The same errno, and the same sentence.
+    public static func == (left: ShmemError, right: ShmemError) -> Bool {
+        left.code == right.code && (left.why === right.why || left.message.utf8.elementsEqual(right.message.utf8))
     }
 
     /// What was asked for.
@@ -128,7 +141,7 @@ extension ShmemError.Reason {
     var sentence: Sentence {
         switch self {
         case .text(let text): return Sentence(stringLiteral: text)
-        case .system(let call, let code): return "\(call): \(Errno.text(code)) (errno \(code))"
+        case .system(let call, let code): return "\(call): \(Vhushmem.Errno.text(code)) (errno \(code))"
         case .zeroLength: return "the length is 0"
         case .unalignedOffset(let page): return "the offset is no multiple of the page size, \(hex(page))"
         case .unalignedFileOffset(let offset, let page):

@@ -54,8 +54,34 @@ public struct RegionOptions: Sendable {
     /// It may be claimed once (`Device.claimRegion`).
     var isForClaim = false
 
-    /// The defaults: a window whose holes fault, any file, no quotas.
-    public init() {}
+    /// What is left out is as it is by default.
+    public init(
+        holes: Holes = .fault,
+        strategy: Strategy = .window,
+        filePolicy: FilePolicy = [],
+        populate: Bool = false,
+        maximumPopulated: UInt64 = 16 << 20,
+        hugePages: Bool = false,
+        keepsFiles: Bool = false,
+        replaces: Bool = false,
+        unmapsByOffset: Bool = false,
+        isLeftOutOfForks: Bool = false,
+        maximumMappings: UInt64 = 0,
+        maximumBytes: UInt64 = 0
+    ) {
+        self.holes = holes
+        self.strategy = strategy
+        self.filePolicy = filePolicy
+        self.populate = populate
+        self.maximumPopulated = maximumPopulated
+        self.hugePages = hugePages
+        self.keepsFiles = keepsFiles
+        self.replaces = replaces
+        self.unmapsByOffset = unmapsByOffset
+        self.isLeftOutOfForks = isLeftOutOfForks
+        self.maximumMappings = maximumMappings
+        self.maximumBytes = maximumBytes
+    }
 
     /// Nothing is done for a mapping but to make it.
     var isPlain: Bool { !keepsFiles && !populate }
@@ -81,6 +107,16 @@ public struct DeviceOptions: Sendable {
     /// Bytes of addresses that the windows of all regions take together. It is the back-end that says how large they are.
     public var maximumAddressSpace: UInt64 = 8 << 40
 
-    /// The defaults: no quotas of mappings and bytes, 256 kept files, 8 TiB of addresses.
-    public init() {}
+    /// What is left out is as it is by default.
+    public init(
+        maximumMappings: UInt64 = 0,
+        maximumBytes: UInt64 = 0,
+        maximumKeptFiles: UInt64 = 256,
+        maximumAddressSpace: UInt64 = 8 << 40
+    ) {
+        self.maximumMappings = maximumMappings
+        self.maximumBytes = maximumBytes
+        self.maximumKeptFiles = maximumKeptFiles
+        self.maximumAddressSpace = maximumAddressSpace
+    }
 }

@@ -195,6 +195,19 @@ extension EventTelling {
         if eventQueue.isTelling { body() } else { tell(body) }
     }
 
+    /// The same where the program answers, or refuses.
+    func askNow<Answer>(_ body: () throws(ShmemError) -> Answer?) throws(ShmemError) -> Answer? {
+        var result: Result<Answer?, ShmemError> = .success(nil)
+        callNow {
+            do throws(ShmemError) {
+                result = .success(try body())
+            } catch {
+                result = .failure(error)
+            }
+        }
+        return try result.get()
+    }
+
     /// The session was freed: the completions of what was under way are called now, or when the callback that runs has returned.
     func tellRest() {
         if eventQueue.hasDue { tellAll() }

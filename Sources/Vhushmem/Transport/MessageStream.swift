@@ -287,9 +287,9 @@ final class MessageStream {
 
 extension ShmemError {
     /// A socket can't be read or written any more. That the peer has gone is told in one way, whichever call noticed it.
-    static func lost(_ doing: StaticString, _ what: StaticString, _ error: Errno) -> ShmemError {
+    static func lost(_ doing: StaticString, _ what: StaticString, _ error: Vhushmem.Errno) -> ShmemError {
         ShmemError(
             error.code == EPIPE ? ECONNRESET : error.code,
-            "\(doing) on \(what): \(Errno.text(error.code)) (errno \(error.code))")
+            "\(doing) on \(what): \(Vhushmem.Errno.text(error.code)) (errno \(error.code))")
     }
 }

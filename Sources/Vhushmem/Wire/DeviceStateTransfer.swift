@@ -1,15 +1,18 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
+/// Which way a device's inner state goes.
+public enum DeviceStateDirection: UInt32, Sendable {
+    /// The back-end writes it.
+    case save = 0
+    /// The back-end reads it.
+    case load = 1
+}
+
 /// The payload of SET_DEVICE_STATE_FD: which way a device's inner state goes, and when. 8 bytes.
 struct DeviceStateTransfer: Equatable {
     static let size = 8
 
-    enum Direction: UInt32 {
-        /// The back-end writes its state.
-        case save = 0
-        /// The back-end reads it.
-        case load = 1
-    }
+    typealias Direction = DeviceStateDirection
 
     var direction: Direction
     /// The one phase there is: the device is stopped, its queues too.
