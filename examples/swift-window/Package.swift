@@ -1,4 +1,4 @@
-// swift-tools-version: 6.1
+// swift-tools-version: 6.2
 // An example is a package of its own: who depends on the library does not build it.
 
 import PackageDescription

@@ -11,7 +11,7 @@ from testing.kernels import kernels
 from testing.kinds import RELEASE, STATIC, sanitized
 from testing.runner import ROOT, Test
 from testing.sources import opts_in
-from testing.swift import swift_tests
+from testing.swift import swift_tests, swift_tests_asan, swift_tests_tsan
 
 SCRIPTS = ROOT / "scripts"
 
@@ -135,6 +135,9 @@ GROUPS = {
     "asan": Entry("C tests with AddressSanitizer", asan, "asan"),
     "tsan": Entry("C tests with ThreadSanitizer", tsan, "tsan"),
     "swift": Entry("Swift tests", lambda: [swift_tests]),
+    # Each takes minutes to build.
+    "swift-asan": Entry("Swift tests with AddressSanitizer", lambda: [swift_tests_asan], is_long=True),
+    "swift-tsan": Entry("Swift tests with ThreadSanitizer", lambda: [swift_tests_tsan], is_long=True),
     "example": Entry("examples", example, "release"),
     "fuzz": Entry("fuzz targets", fuzz, "fuzz"),
     "static": Entry("C tests, the Swift runtime linked in", lambda: suites.c_tests(STATIC, group="static"), "static", is_long=True),

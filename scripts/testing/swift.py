@@ -5,14 +5,15 @@ import time
 
 from testing.runner import FAIL, PASS, SKIP, Result, run
 
-
 # With it the library asks the tests before each system call (Package.swift).
 ENVIRONMENT = {"VHUSHMEM_FAULT_INJECTION": "1"}
 
 
-def swift_tests():
+def swift_test(*options, environment=None):
+    """`swift test` with these options, as results of the tests that it ran."""
     began = time.monotonic()
-    status, log = run(["swift", "test", "--disable-xctest"], ENVIRONMENT, time_limit=1800)
+    command = ["swift", "test", "--disable-xctest", *options]
+    status, log = run(command, {**ENVIRONMENT, **(environment or {})}, time_limit=3600)
     results, started, ended = [], set(), set()
     for line in log.splitlines():
         match = re.match(r"◇ Test (?!case |run )(.*) started\.$", line)
@@ -34,9 +35,28 @@ def swift_tests():
     all_passed = status == 0 and re.search(r"✔ Test run with \d+ tests? .*passed", log) is not None
     for name in sorted(started - ended):
         results.append(Result(PASS if all_passed else FAIL, name, detail="by the report as a whole" if all_passed else "did not end"))
-    if status != 0 and (started - ended or "Test run with" not in log):
-        # The compiler's warnings are long enough to push its errors out of the report.
+    if status != 0 and not any(result.outcome == FAIL for result in results):
+        # A sanitizer's report, or no program to run. The compiler's warnings are long enough to push its errors out of the report.
         errors = [line for line in dict.fromkeys(log.splitlines()) if re.search(r"^/\S+: error: ", line)]
-        log = "\n".join(errors) or log
+        reports = re.findall(r"(?:WARNING|ERROR): \w+Sanitizer: .*?(?=\n=====|\Z)", log, re.DOTALL)
+        log = "\n".join(errors or reports) or log
         results.append(Result(FAIL, "swift test", time.monotonic() - began, f"status {status}", log))
     return results
+
+
+def swift_tests():
+    return swift_test()
+
+
+def swift_tests_asan():
+    """All of them, in a build of their own."""
+    options = {"ASAN_OPTIONS": "detect_leaks=1:exitcode=99:allocator_may_return_null=1"}
+    return swift_test("--sanitize=address", "--scratch-path", "build/swift-asan", environment=options)
+
+
+def swift_tests_tsan():
+    """Those in which threads share something: RaceTests has a test for each type of which the compiler was told to believe it."""
+    # SIGBUS is the guard's, not to be reported.
+    options = {"TSAN_OPTIONS": "exitcode=99:handle_sigbus=0"}
+    threads = "RaceTests|DeviceTests|MappingTableTests|PageIndexTests"
+    return swift_test("--sanitize=thread", "--scratch-path", "build/swift-tsan", "--filter", threads, environment=options)
