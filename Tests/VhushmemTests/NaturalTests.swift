@@ -63,4 +63,25 @@ import Testing
         }
         #expect(seen == [1, 4, 5] && backend.status == 5)
     }
+
+    @Test func socketThatIsHandedOverIsClosedWhateverComesOfIt() throws {
+        let (peer, socket) = try Peer.pair()
+        #expect(
+            refusal { () throws(ShmemError) in
+                try Frontend(socket: FileDescriptor(owning: socket), options: FrontendOptions(queues: 0))
+            }?.errno == .invalidArgument)
+        #expect(peer.reachesItsEnd())
+        let (other, theirs) = try Peer.pair()
+        do {
+            let channel = try Channel(socket: FileDescriptor(owning: theirs), device: Device())
+            #expect(channel.isOpen && other.isOpen)
+        }
+        #expect(other.reachesItsEnd())
+        let (third, ours) = try Peer.pair()
+        let backend = try Backend()
+        try backend.attach(socket: FileDescriptor(owning: ours))
+        #expect(third.isOpen)
+        backend.close()
+        #expect(third.reachesItsEnd())
+    }
 }

@@ -83,7 +83,7 @@ package func vhushmem_frontend_set_device_state_fd(
         guard let use_fd else { throw .null("use_fd") }
         let instead = try frontend.transferState(DeviceStateDirection.make(direction), through: fd)
         FileDescriptor.close(fd)
-        use_fd.pointee = instead ?? -1
+        use_fd.pointee = instead?.release() ?? -1
     }
 }
 

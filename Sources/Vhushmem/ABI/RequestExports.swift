@@ -110,7 +110,7 @@ package func vhushmem_frontend_request(
         // SAFETY: a reply longer than the room that the caller has was refused.
         reply?.copyMemory(from: answer.payload, byteCount: answer.payload.count)
         reply_size?.pointee = answer.payload.count
-        reply_fd?.pointee = answer.takeDescriptor() ?? -1
+        reply_fd?.pointee = answer.takeDescriptor()?.release() ?? -1
     }
 }
 

@@ -178,11 +178,11 @@ extension Frontend: TaskSession {
     /// - Parameters:
     ///   - direction: whether the back-end writes its state or reads it.
     ///   - pipe: the pipe's end for the back-end, which is duplicated: close it afterwards.
-    /// - Returns: the descriptor to use instead, which is the caller's to close; nil: the pipe is used.
+    /// - Returns: the descriptor to use instead; nil: the pipe is used.
     /// - Throws: what the form with a completion throws or is called with; `CancellationError`.
     public nonisolated(nonsending) func transferState(
         _ direction: DeviceStateDirection, through pipe: Int32
-    ) async throws -> Int32? {
+    ) async throws -> FileDescriptor? {
         let reply = try await ask { done throws(ShmemError) in try transferState(direction, through: pipe, completion: done) }
         return reply.takeDescriptor()
     }

@@ -34,9 +34,16 @@ extension Backend {
         watch()
     }
 
-    /// Uses a connected Unix stream socket, which it takes over if it succeeds. The next dispatch tells `connected`. Throws EBUSY, EINVAL (it is another kind of descriptor, or the callbacks went with the connection before),
-    /// EBADF.
-    public func attach(socket: Int32) throws(ShmemError) {
+    /// Uses a connected Unix stream socket. The next dispatch tells `connected`. Throws EBUSY, EINVAL (it is another kind of descriptor, or the
+    /// callbacks went with the connection before), EBADF.
+    public func attach(socket: consuming FileDescriptor) throws(ShmemError) {
+        try attach(socket: socket.raw)
+        // It has been taken over.
+        _ = socket.release()
+    }
+
+    /// The same for a descriptor that stays the caller's if this throws.
+    func attach(socket: Int32) throws(ShmemError) {
         try checkIdle()
         try Socket.requireConnectedStream(socket)
         talk(through: FileDescriptor(owning: socket))

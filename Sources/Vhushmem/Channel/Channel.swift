@@ -71,9 +71,18 @@ public final class Channel: DeviceSession {
     var loops = SessionLoops()
     private let way = BackReference<Channel>()
 
-    /// Serves `socket`, the VMM's end of what SET_BACKEND_REQ_FD gave the back-end, and takes it over if it succeeds. SHMEM counts as
-    /// negotiated. Throws EINVAL (it is no Unix stream socket), EBADF.
-    public init(socket: Int32, device: Device, options: ChannelOptions = ChannelOptions()) throws(ShmemError) {
+    /// Serves `socket`, the VMM's end of what SET_BACKEND_REQ_FD gave the back-end. SHMEM counts as negotiated. Throws EINVAL (it is no Unix
+    /// stream socket), EBADF.
+    public convenience init(
+        socket: consuming FileDescriptor, device: Device, options: ChannelOptions = ChannelOptions()
+    ) throws(ShmemError) {
+        try self.init(socket: socket.raw, device: device, options: options)
+        // It has taken it over.
+        _ = socket.release()
+    }
+
+    /// The same for a descriptor that stays the caller's if this throws.
+    init(socket: Int32, device: Device, options: ChannelOptions = ChannelOptions()) throws(ShmemError) {
         // First: Embedded Swift leaks an object whose initialiser gives up before every property has its value.
         self.device = device
         self.options = options

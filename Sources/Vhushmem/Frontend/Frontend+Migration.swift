@@ -45,8 +45,8 @@ extension Frontend {
     }
 
     /// Begins to transfer the state of a stopped device through a pipe, which is duplicated: close it afterwards. Returns the descriptor to
-    /// use instead, the caller's to close, if the back-end would rather have that. Throws EBUSY, EBADF, and what `ask` does.
-    public func transferState(_ direction: DeviceStateDirection, through pipe: Int32) throws(ShmemError) -> Int32? {
+    /// use instead, if the back-end would rather have that. Throws EBUSY, EBADF, and what `ask` does.
+    public func transferState(_ direction: DeviceStateDirection, through pipe: Int32) throws(ShmemError) -> FileDescriptor? {
         let duplicate: SharedDescriptor
         do throws(Errno) {
             duplicate = SharedDescriptor(try FileDescriptor.duplicate(pipe))

@@ -67,9 +67,17 @@ public final class Frontend {
         }
     }
 
-    /// A front-end on a connected Unix stream socket, which it takes over if it succeeds. Throws EINVAL (an option, or it is another
-    /// kind of descriptor), EBADF.
-    public init(socket: Int32, options: FrontendOptions = FrontendOptions()) throws(ShmemError) {
+    /// A front-end on a connected Unix stream socket. Throws EINVAL (an option, or it is another kind of descriptor), EBADF.
+    public convenience init(
+        socket: consuming FileDescriptor, options: FrontendOptions = FrontendOptions()
+    ) throws(ShmemError) {
+        try self.init(socket: socket.raw, options: options)
+        // It has taken it over.
+        _ = socket.release()
+    }
+
+    /// The same for a descriptor that stays the caller's if this throws.
+    init(socket: Int32, options: FrontendOptions = FrontendOptions()) throws(ShmemError) {
         address = BackendAddress(path: nil)
         self.options = options
         device = Device(options.device)

@@ -29,8 +29,9 @@ public final class FrontendReply {
     /// Gives the descriptor to the caller, who closes it.
     ///
     /// - Returns: nil: none came, or it was taken before.
-    public func takeDescriptor() -> Int32? {
-        descriptor.take()?.release()
+    public func takeDescriptor() -> FileDescriptor? {
+        guard let raw = descriptor.take()?.release() else { return nil }
+        return FileDescriptor(owning: raw)
     }
 
     /// The first eight bytes as a number, in this machine's order; 0 if there are fewer.

@@ -3,14 +3,21 @@
 import CGLib
 import CLinux
 
-/// A file descriptor that is ours: closed when it goes, on every path.
-struct FileDescriptor: ~Copyable {
-    private(set) var raw: Int32
+/// A file descriptor that belongs to whoever has this: it is closed when this goes, on every path. A descriptor that changes hands between
+/// the program and the library does so as one.
+public struct FileDescriptor: ~Copyable, Sendable {
+    /// The number; to be used while this is held.
+    public private(set) var raw: Int32
     /// Of the peer that it may have come from: its close may wait. nil: it is our own, or the program's.
     private let account: CloseAccount?
 
-    /// Takes over an open descriptor. With an account it is one that a peer may have sent.
-    init(owning raw: Int32, of account: CloseAccount? = nil) {
+    /// Takes over an open descriptor.
+    public init(owning raw: Int32) {
+        self.init(owning: raw, of: nil)
+    }
+
+    /// With an account it is one that a peer may have sent.
+    init(owning raw: Int32, of account: CloseAccount?) {
         self.raw = raw
         self.account = account
     }
@@ -21,7 +28,7 @@ struct FileDescriptor: ~Copyable {
     }
 
     /// Gives the descriptor up without closing it.
-    consuming func release() -> Int32 {
+    public consuming func release() -> Int32 {
         // Embedded Swift has no `discard self` here: a released descriptor is one that deinit passes over.
         let released = raw
         raw = -1
