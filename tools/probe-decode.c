@@ -2,9 +2,11 @@
 
 /** What a message of vhost-user says, field by field. Nothing in it is believed: what does not fit is shown as bytes. */
 
-#include "probe.h"
+#include "probe-wire.h"
 
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 /** How a payload is laid out. */
 enum layout {
@@ -26,73 +28,70 @@ enum layout {
 };
 
 struct request {
-    const char *name;
     enum layout asked;
     enum layout replied; /* NONE: it has no reply of its own, so what comes is an acknowledgement */
 };
 
 static const struct request frontend_requests[] = {
-    [1] = {"GET_FEATURES", LAYOUT_NONE, LAYOUT_U64},
-    [2] = {"SET_FEATURES", LAYOUT_U64, LAYOUT_NONE},
-    [3] = {"SET_OWNER", LAYOUT_NONE, LAYOUT_NONE},
-    [4] = {"RESET_OWNER", LAYOUT_NONE, LAYOUT_NONE},
-    [5] = {"SET_MEM_TABLE", LAYOUT_MEM_TABLE, LAYOUT_NONE},
-    [6] = {"SET_LOG_BASE", LAYOUT_BYTES, LAYOUT_BYTES},
-    [7] = {"SET_LOG_FD", LAYOUT_NONE, LAYOUT_NONE},
-    [8] = {"SET_VRING_NUM", LAYOUT_VRING_STATE, LAYOUT_NONE},
-    [9] = {"SET_VRING_ADDR", LAYOUT_VRING_ADDR, LAYOUT_NONE},
-    [10] = {"SET_VRING_BASE", LAYOUT_VRING_STATE, LAYOUT_NONE},
-    [11] = {"GET_VRING_BASE", LAYOUT_VRING_STATE, LAYOUT_VRING_STATE},
-    [12] = {"SET_VRING_KICK", LAYOUT_VRING_FD, LAYOUT_NONE},
-    [13] = {"SET_VRING_CALL", LAYOUT_VRING_FD, LAYOUT_NONE},
-    [14] = {"SET_VRING_ERR", LAYOUT_VRING_FD, LAYOUT_NONE},
-    [15] = {"GET_PROTOCOL_FEATURES", LAYOUT_NONE, LAYOUT_U64},
-    [16] = {"SET_PROTOCOL_FEATURES", LAYOUT_U64, LAYOUT_NONE},
-    [17] = {"GET_QUEUE_NUM", LAYOUT_NONE, LAYOUT_U64},
-    [18] = {"SET_VRING_ENABLE", LAYOUT_VRING_STATE, LAYOUT_NONE},
-    [19] = {"SEND_RARP", LAYOUT_U64, LAYOUT_NONE},
-    [20] = {"NET_SET_MTU", LAYOUT_U64, LAYOUT_NONE},
-    [21] = {"SET_BACKEND_REQ_FD", LAYOUT_NONE, LAYOUT_NONE},
-    [22] = {"IOTLB_MSG", LAYOUT_BYTES, LAYOUT_NONE},
-    [23] = {"SET_VRING_ENDIAN", LAYOUT_VRING_STATE, LAYOUT_NONE},
-    [24] = {"GET_CONFIG", LAYOUT_CONFIG, LAYOUT_CONFIG},
-    [25] = {"SET_CONFIG", LAYOUT_CONFIG, LAYOUT_NONE},
-    [31] = {"GET_INFLIGHT_FD", LAYOUT_INFLIGHT, LAYOUT_INFLIGHT},
-    [32] = {"SET_INFLIGHT_FD", LAYOUT_INFLIGHT, LAYOUT_NONE},
-    [33] = {"GPU_SET_SOCKET", LAYOUT_NONE, LAYOUT_NONE},
-    [34] = {"RESET_DEVICE", LAYOUT_NONE, LAYOUT_NONE},
-    [35] = {"VRING_KICK", LAYOUT_VRING_STATE, LAYOUT_NONE},
-    [36] = {"GET_MAX_MEM_SLOTS", LAYOUT_NONE, LAYOUT_U64},
-    [37] = {"ADD_MEM_REG", LAYOUT_MEM_REGION, LAYOUT_NONE},
-    [38] = {"REM_MEM_REG", LAYOUT_MEM_REGION, LAYOUT_NONE},
-    [39] = {"SET_STATUS", LAYOUT_U64, LAYOUT_NONE},
-    [40] = {"GET_STATUS", LAYOUT_NONE, LAYOUT_U64},
-    [41] = {"GET_SHARED_OBJECT", LAYOUT_UUID, LAYOUT_UUID},
-    [42] = {"SET_DEVICE_STATE_FD", LAYOUT_DEVICE_STATE, LAYOUT_U64},
-    [43] = {"CHECK_DEVICE_STATE", LAYOUT_NONE, LAYOUT_U64},
-    [44] = {"GET_SHMEM_CONFIG", LAYOUT_NONE, LAYOUT_SHMEM_CONFIG},
-    [45] = {"GET_VRING_BASE_SKIP_DRAIN", LAYOUT_VRING_STATE, LAYOUT_VRING_STATE},
+    [1] = {LAYOUT_NONE, LAYOUT_U64},                 /* GET_FEATURES */
+    [2] = {LAYOUT_U64, LAYOUT_NONE},                 /* SET_FEATURES */
+    [5] = {LAYOUT_MEM_TABLE, LAYOUT_NONE},           /* SET_MEM_TABLE */
+    [6] = {LAYOUT_BYTES, LAYOUT_BYTES},              /* SET_LOG_BASE */
+    [8] = {LAYOUT_VRING_STATE, LAYOUT_NONE},         /* SET_VRING_NUM */
+    [9] = {LAYOUT_VRING_ADDR, LAYOUT_NONE},          /* SET_VRING_ADDR */
+    [10] = {LAYOUT_VRING_STATE, LAYOUT_NONE},        /* SET_VRING_BASE */
+    [11] = {LAYOUT_VRING_STATE, LAYOUT_VRING_STATE}, /* GET_VRING_BASE */
+    [12] = {LAYOUT_VRING_FD, LAYOUT_NONE},           /* SET_VRING_KICK */
+    [13] = {LAYOUT_VRING_FD, LAYOUT_NONE},           /* SET_VRING_CALL */
+    [14] = {LAYOUT_VRING_FD, LAYOUT_NONE},           /* SET_VRING_ERR */
+    [15] = {LAYOUT_NONE, LAYOUT_U64},                /* GET_PROTOCOL_FEATURES */
+    [16] = {LAYOUT_U64, LAYOUT_NONE},                /* SET_PROTOCOL_FEATURES */
+    [17] = {LAYOUT_NONE, LAYOUT_U64},                /* GET_QUEUE_NUM */
+    [18] = {LAYOUT_VRING_STATE, LAYOUT_NONE},        /* SET_VRING_ENABLE */
+    [19] = {LAYOUT_U64, LAYOUT_NONE},                /* SEND_RARP */
+    [20] = {LAYOUT_U64, LAYOUT_NONE},                /* NET_SET_MTU */
+    [22] = {LAYOUT_BYTES, LAYOUT_NONE},              /* IOTLB_MSG */
+    [23] = {LAYOUT_VRING_STATE, LAYOUT_NONE},        /* SET_VRING_ENDIAN */
+    [24] = {LAYOUT_CONFIG, LAYOUT_CONFIG},           /* GET_CONFIG */
+    [25] = {LAYOUT_CONFIG, LAYOUT_NONE},             /* SET_CONFIG */
+    [31] = {LAYOUT_INFLIGHT, LAYOUT_INFLIGHT},       /* GET_INFLIGHT_FD */
+    [32] = {LAYOUT_INFLIGHT, LAYOUT_NONE},           /* SET_INFLIGHT_FD */
+    [35] = {LAYOUT_VRING_STATE, LAYOUT_NONE},        /* VRING_KICK */
+    [36] = {LAYOUT_NONE, LAYOUT_U64},                /* GET_MAX_MEM_SLOTS */
+    [37] = {LAYOUT_MEM_REGION, LAYOUT_NONE},         /* ADD_MEM_REG */
+    [38] = {LAYOUT_MEM_REGION, LAYOUT_NONE},         /* REM_MEM_REG */
+    [39] = {LAYOUT_U64, LAYOUT_NONE},                /* SET_STATUS */
+    [40] = {LAYOUT_NONE, LAYOUT_U64},                /* GET_STATUS */
+    [41] = {LAYOUT_UUID, LAYOUT_UUID},               /* GET_SHARED_OBJECT */
+    [42] = {LAYOUT_DEVICE_STATE, LAYOUT_U64},        /* SET_DEVICE_STATE_FD */
+    [43] = {LAYOUT_NONE, LAYOUT_U64},                /* CHECK_DEVICE_STATE */
+    [44] = {LAYOUT_NONE, LAYOUT_SHMEM_CONFIG},       /* GET_SHMEM_CONFIG */
+    [45] = {LAYOUT_VRING_STATE, LAYOUT_VRING_STATE}, /* GET_VRING_BASE_SKIP_DRAIN */
 };
 
 static const struct request backend_requests[] = {
-    [1] = {"IOTLB_MSG", LAYOUT_BYTES, LAYOUT_NONE},
-    [2] = {"CONFIG_CHANGE_MSG", LAYOUT_NONE, LAYOUT_NONE},
-    [3] = {"VRING_HOST_NOTIFIER_MSG", LAYOUT_BYTES, LAYOUT_NONE},
-    [4] = {"VRING_CALL", LAYOUT_VRING_STATE, LAYOUT_NONE},
-    [5] = {"VRING_ERR", LAYOUT_VRING_STATE, LAYOUT_NONE},
-    [6] = {"SHARED_OBJECT_ADD", LAYOUT_UUID, LAYOUT_NONE},
-    [7] = {"SHARED_OBJECT_REMOVE", LAYOUT_UUID, LAYOUT_NONE},
-    [8] = {"SHARED_OBJECT_LOOKUP", LAYOUT_UUID, LAYOUT_NONE},
-    [9] = {"SHMEM_MAP", LAYOUT_MMAP, LAYOUT_NONE},
-    [10] = {"SHMEM_UNMAP", LAYOUT_MMAP, LAYOUT_NONE},
+    [1] = {LAYOUT_BYTES, LAYOUT_NONE},       /* IOTLB_MSG */
+    [3] = {LAYOUT_BYTES, LAYOUT_NONE},       /* VRING_HOST_NOTIFIER_MSG */
+    [4] = {LAYOUT_VRING_STATE, LAYOUT_NONE}, /* VRING_CALL */
+    [5] = {LAYOUT_VRING_STATE, LAYOUT_NONE}, /* VRING_ERR */
+    [6] = {LAYOUT_UUID, LAYOUT_NONE},        /* SHARED_OBJECT_ADD */
+    [7] = {LAYOUT_UUID, LAYOUT_NONE},        /* SHARED_OBJECT_REMOVE */
+    [8] = {LAYOUT_UUID, LAYOUT_NONE},        /* SHARED_OBJECT_LOOKUP */
+    [9] = {LAYOUT_MMAP, LAYOUT_NONE},        /* SHMEM_MAP */
+    [10] = {LAYOUT_MMAP, LAYOUT_NONE},       /* SHMEM_UNMAP */
 };
 
+/** @returns NULL: nothing is known about it. */
 static const struct request *find_request(const struct wire_message *message)
 {
     const struct request *table = message->on_channel ? backend_requests : frontend_requests;
     size_t count = message->on_channel ? G_N_ELEMENTS(backend_requests) : G_N_ELEMENTS(frontend_requests);
+    static const struct request nothing = {LAYOUT_NONE, LAYOUT_NONE};
 
-    return message->request < count && table[message->request].name != NULL ? &table[message->request] : NULL;
+    if (request_name(message->on_channel, message->request) == NULL) {
+        return NULL;
+    }
+    return message->request < count ? &table[message->request] : &nothing;
 }
 
 /* ---- fields: each is read only where it is inside the payload ---- */
@@ -265,30 +264,80 @@ static bool show_fields(struct record *record, enum layout layout, struct reader
     return reader->left == 0;
 }
 
-void probe_decode(struct probe *probe, const struct wire_message *message)
+bool request_has_reply(const struct wire_message *message)
+{
+    const struct request *request = find_request(message);
+
+    return request != NULL && request->replied != LAYOUT_NONE;
+}
+
+void decode_payload(struct record *record, const struct wire_message *message)
 {
     const struct request *request = find_request(message);
     bool reply = (message->flags & VHOST_USER_REPLY_MASK) != 0;
     enum layout layout = LAYOUT_BYTES;
     struct reader reader = {message->payload, message->size};
-    struct record record;
 
     if (request != NULL && !reply) {
         layout = request->asked;
     } else if (request != NULL) {
         layout = request->replied != LAYOUT_NONE ? request->replied : LAYOUT_RESULT;
     }
-    record_begin(&record, probe->json, "wire");
-    record_text(&record, "from", message->from_backend ? "back-end" : "front-end");
-    record_text(&record, "socket", message->on_channel ? "channel" : "main");
-    record_number(&record, "id", message->request);
-    record_text(&record, "name", request != NULL ? request->name : "?");
-    record_bool(&record, "reply", reply);
-    record_hex(&record, "flags", message->flags);
-    record_number(&record, "size", message->size);
-    record_number(&record, "fds", message->nfds);
-    if (!show_fields(&record, layout, &reader)) {
-        record_bytes(&record, "payload", message->payload, message->size);
+    if (!show_fields(record, layout, &reader)) {
+        record_bytes(record, "payload", message->payload, message->size);
     }
-    record_end(&record);
+}
+
+/* ---- descriptors ---- */
+
+static bool link_of(int fd, char *link, size_t size)
+{
+    char path[64];
+    ssize_t n;
+
+    g_snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+    n = readlink(path, link, size - 1);
+    link[MAX(n, 0)] = '\0';
+    return n > 0;
+}
+
+unsigned kind_of_fd(int fd, uint64_t *size)
+{
+    char link[4096];
+    struct stat status;
+
+    *size = 0;
+    if (fstat(fd, &status) < 0 || !link_of(fd, link, sizeof(link))) {
+        return FD_OTHER;
+    }
+    if (S_ISREG(status.st_mode)) {
+        *size = (uint64_t)status.st_size;
+        return g_str_has_prefix(link, "/memfd:") ? FD_MEMFD : FD_FILE;
+    }
+    return S_ISSOCK(status.st_mode)           ? FD_SOCKET
+           : S_ISFIFO(status.st_mode)         ? FD_PIPE
+           : strstr(link, "[eventfd") != NULL ? FD_EVENTFD
+                                              : FD_OTHER;
+}
+
+const char *kind_name(unsigned kind)
+{
+    static const char *const names[FD_KINDS] = {"other", "eventfd", "socket", "memfd", "file", "pipe"};
+
+    return kind < FD_KINDS ? names[kind] : "other";
+}
+
+char *describe_fd(int fd)
+{
+    uint64_t size;
+    unsigned kind = kind_of_fd(fd, &size);
+    char link[4096];
+
+    if (kind != FD_MEMFD && kind != FD_FILE && kind != FD_OTHER) {
+        return g_strdup(kind_name(kind));
+    }
+    if (!link_of(fd, link, sizeof(link))) {
+        return g_strdup("?");
+    }
+    return g_strdup(kind == FD_MEMFD ? link + 1 : link);
 }

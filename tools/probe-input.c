@@ -10,17 +10,23 @@
 
 static gboolean on_input(int fd, GIOCondition condition, gpointer user_data);
 
-/** Run the lines that are complete, unless a reset has them wait. */
+/** Whether the next line has to wait: a command is under way, or there is no handshake yet. */
+static bool must_wait(struct probe *probe, const char *line, size_t len)
+{
+    return probe->busy != NULL || probe->quitting || (!probe->input.skipping && probe_must_wait(probe, line, len));
+}
+
+/** Run the lines that are complete, unless they have to wait. */
 static void run_lines(struct probe *probe)
 {
     struct probe_input *input = &probe->input;
     size_t begin = 0;
 
-    while (!probe->resetting && !probe->quitting) {
+    for (;;) {
         const char *line = input->bytes->str + begin;
         const char *newline = memchr(line, '\n', input->bytes->len - begin);
 
-        if (newline == NULL) {
+        if (newline == NULL || must_wait(probe, line, (size_t)(newline - line))) {
             break;
         }
         size_t len = (size_t)(newline - line);
@@ -56,19 +62,25 @@ static void end_input(struct probe_input *input)
 
 void probe_input_quit_if_done(struct probe *probe)
 {
-    bool decided = probe->was_ready || probe->status != 0;
+    bool decided = probe->was_ready || probe->lost || probe->status != 0;
+    bool is_empty = probe->input.ended && probe->input.bytes->len == 0;
 
-    if (probe->quitting || (probe->input.ended && probe->input.bytes->len == 0 && !probe->resetting && decided)) {
+    if (probe->quitting || (is_empty && probe->busy == NULL && decided && !probe->stays)) {
         g_main_loop_quit(probe->loop);
     }
 }
 
-/** While a reset is under way nothing is read, so that what comes behind it does not pile up here. */
+/** While a command waits nothing is read, so that what comes behind it does not pile up here. */
+static bool is_reading(struct probe *probe)
+{
+    bool waits = probe->busy != NULL || memchr(probe->input.bytes->str, '\n', probe->input.bytes->len) != NULL;
+
+    return !probe->input.ended && !probe->quitting && !waits;
+}
+
 static void watch_if_wanted(struct probe *probe)
 {
-    bool wanted = !probe->input.ended && !probe->resetting && !probe->quitting;
-
-    if (wanted && probe->input.watch == 0) {
+    if (is_reading(probe) && probe->input.watch == 0 && !probe->input.is_person) {
         probe->input.watch = g_unix_fd_add(STDIN_FILENO, G_IO_IN | G_IO_HUP | G_IO_ERR | G_IO_NVAL, on_input, probe);
     }
 }
@@ -88,7 +100,7 @@ static gboolean on_input(int fd, GIOCondition condition, gpointer user_data)
     run_lines(probe);
     bound_line(&probe->input);
     probe_input_quit_if_done(probe);
-    if (probe->input.ended || probe->resetting || probe->quitting) {
+    if (!is_reading(probe)) {
         probe->input.watch = 0;
         return G_SOURCE_REMOVE;
     }
@@ -111,16 +123,46 @@ void probe_input_resume(struct probe *probe)
     g_idle_add_full(G_PRIORITY_DEFAULT, on_resume, probe, NULL);
 }
 
+static gboolean on_typed(gpointer user_data)
+{
+    struct probe *probe = user_data;
+
+    g_mutex_lock(&probe->input.lock);
+    g_string_append_len(probe->input.bytes, probe->input.typed->str, (gssize)probe->input.typed->len);
+    g_string_truncate(probe->input.typed, 0);
+    if (probe->input.typed_end) {
+        end_input(&probe->input);
+    }
+    g_mutex_unlock(&probe->input.lock);
+    return on_resume(probe);
+}
+
+void probe_input_typed(struct probe *probe, const char *line)
+{
+    g_mutex_lock(&probe->input.lock);
+    if (line != NULL) {
+        g_string_append(probe->input.typed, line);
+    } else {
+        probe->input.typed_end = true;
+    }
+    g_mutex_unlock(&probe->input.lock);
+    g_idle_add_full(G_PRIORITY_DEFAULT, on_typed, probe, NULL);
+}
+
 void probe_input_begin(struct probe *probe)
 {
     probe->input.bytes = g_string_new(NULL);
+    probe->input.typed = g_string_new(NULL);
+    probe->input.is_person = edit_begin(probe);
     watch_if_wanted(probe);
 }
 
 void probe_input_free(struct probe *probe)
 {
+    edit_end();
     if (probe->input.watch != 0) {
         g_source_remove(probe->input.watch);
     }
     g_string_free(probe->input.bytes, TRUE);
+    g_string_free(probe->input.typed, TRUE);
 }

@@ -7,10 +7,9 @@
 #include <string.h>
 #include <sys/socket.h>
 
-/* An exit status. */
-#define STATUS_USAGE 2
+#include "probe-wire.h"
 
-G_GNUC_PRINTF(1, 2) static int usage_error(const char *format, ...)
+int probe_usage_error(const char *format, ...)
 {
     va_list args;
 
@@ -22,103 +21,242 @@ G_GNUC_PRINTF(1, 2) static int usage_error(const char *format, ...)
     return STATUS_USAGE;
 }
 
-int probe_parse_options(struct probe_options *options, int *argc, char ***argv)
+static const struct {
+    const char *name;
+    enum probe_mode mode;
+    bool records;
+} subcommands[] = {
+    {"connect", MODE_CONNECT, false}, {"proxy", MODE_PROXY, false},     {"record", MODE_PROXY, true},
+    {"replay", MODE_REPLAY, false},   {"backend", MODE_BACKEND, false},
+};
+
+/** @returns the index of the subcommand, or -1: none is named, as before there were any. */
+static int find_subcommand(const char *word)
 {
+    for (size_t i = 0; word != NULL && i < G_N_ELEMENTS(subcommands); i++) {
+        if (strcmp(subcommands[i].name, word) == 0) {
+            return (int)i;
+        }
+    }
+    return -1;
+}
+
+static int print_help(const char *topic)
+{
+    const char *page = probe_help(topic);
+
+    if (page == NULL) {
+        return probe_usage_error("there is no topic %s; there are %s", topic, probe_help_topics());
+    }
+    fputs(page, stdout);
+    return fflush(stdout) == 0 ? STATUS_DONE : STATUS_UNEXPECTED;
+}
+
+/** What a word that is no option means. @returns -1, or the exit status. */
+static int take_words(struct probe_options *options, int subcommand, int argc, char **argv)
+{
+    char **place = NULL;
+
+    if (subcommand >= 0 && (subcommands[subcommand].records || options->mode == MODE_REPLAY)) {
+        place = options->mode == MODE_REPLAY ? &options->capture : &options->record;
+    } else if (subcommand >= 0 && options->mode == MODE_CONNECT) {
+        place = &options->socket;
+    } else if (subcommand >= 0 && options->mode == MODE_BACKEND) {
+        place = &options->listen;
+    }
+    if (argc > 1 && place != NULL && *place == NULL) {
+        *place = g_strdup(argv[1]);
+        argc--;
+        argv++;
+    }
+    return argc > 1 ? probe_usage_error("%s is no option; see --help", argv[1]) : -1;
+}
+
+/** What each subcommand cannot do without. @returns -1, or the exit status. */
+static int check_needs(struct probe_options *options)
+{
+    bool both = options->listen != NULL && options->connect != NULL;
+
+    if (options->mode == MODE_CONNECT && options->socket == NULL && !both) {
+        options->socket = options->connect != NULL ? options->connect : options->listen;
+        options->server = options->server || options->listen != NULL;
+        options->connect = options->listen = NULL;
+    }
+    if (options->mode == MODE_CONNECT && options->socket == NULL) {
+        return probe_usage_error("--socket PATH is needed; see --help");
+    }
+    if (options->mode == MODE_PROXY && !both) {
+        return probe_usage_error("--listen PATH and --connect PATH are needed; see `vhushmem-probe help proxy`");
+    }
+    if (options->mode == MODE_BACKEND && (options->listen == NULL) == (options->connect == NULL)) {
+        return probe_usage_error("either --listen PATH or --connect PATH is needed; see `vhushmem-probe help backend`");
+    }
+    if (options->mode == MODE_REPLAY && (options->capture == NULL || (options->listen == NULL) == (options->connect == NULL))) {
+        return probe_usage_error("a FILE, and either --connect PATH (a device) or --listen PATH (for a VMM) are needed; see "
+                                 "`vhushmem-probe help replay`");
+    }
+    return -1;
+}
+
+static gboolean take_seconds(const gchar *name, const gchar *value, gpointer data, GError **error)
+{
+    struct probe_options *options = data;
+
+    if (!probe_parse_seconds(value, &options->seconds) || options->seconds <= 0) {
+        g_set_error(error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "%s is a number of seconds, not %s", name, value);
+        return FALSE;
+    }
+    return TRUE;
+}
+
+int probe_parse_options(struct probe_options *options, int argc, char **argv)
+{
+    gboolean help = FALSE;
     const GOptionEntry entries[] = {
-        {"socket", 0, 0, G_OPTION_ARG_FILENAME, &options->socket, "The Unix socket of the back-end; @NAME: an abstract one",
-         "PATH"},
-        {"server", 0, 0, G_OPTION_ARG_NONE, &options->server, "Listen at PATH instead of connecting to it", NULL},
-        {"strategy", 0, 0, G_OPTION_ARG_STRING, &options->strategy, "How mappings reach a guest", "window|slots"},
-        {"holes", 0, 0, G_OPTION_ARG_STRING, &options->holes, "What is where nothing is mapped", "fault|zero"},
-        {"shmem-bit", 0, 0, G_OPTION_ARG_STRING, &options->shmem_bit, "The protocol feature bit of SHMEM: 20, 21 or 22", "N"},
-        {"region", 0, 0, G_OPTION_ARG_STRING_ARRAY, &options->regions, "A region of a back-end that can't tell", "ID:SIZE"},
-        {"kvm", 0, 0, G_OPTION_ARG_NONE, &options->kvm, "Place the regions in a KVM guest, as a VMM would", NULL},
-        {"json", 0, 0, G_OPTION_ARG_NONE, &options->json, "Print one JSON object a line", NULL},
-        {"dump-wire", 0, 0, G_OPTION_ARG_NONE, &options->dump_wire, "Print each message, decoded", NULL},
-        {"version", 0, 0, G_OPTION_ARG_NONE, &options->version, "Print the version", NULL},
+        {"help", 'h', 0, G_OPTION_ARG_NONE, &help, NULL, NULL},
+        {"socket", 0, 0, G_OPTION_ARG_FILENAME, &options->socket, NULL, NULL},
+        {"listen", 0, 0, G_OPTION_ARG_FILENAME, &options->listen, NULL, NULL},
+        {"connect", 0, 0, G_OPTION_ARG_FILENAME, &options->connect, NULL, NULL},
+        {"server", 0, 0, G_OPTION_ARG_NONE, &options->server, NULL, NULL},
+        {"strategy", 0, 0, G_OPTION_ARG_STRING, &options->strategy, NULL, NULL},
+        {"holes", 0, 0, G_OPTION_ARG_STRING, &options->holes, NULL, NULL},
+        {"shmem-bit", 0, 0, G_OPTION_ARG_STRING, &options->shmem_bit, NULL, NULL},
+        {"region", 0, 0, G_OPTION_ARG_STRING_ARRAY, &options->regions, NULL, NULL},
+        {"kvm", 0, 0, G_OPTION_ARG_NONE, &options->kvm, NULL, NULL},
+        {"dax", 0, 0, G_OPTION_ARG_NONE, &options->dax, NULL, NULL},
+        {"json", 0, 0, G_OPTION_ARG_NONE, &options->json, NULL, NULL},
+        {"dump-wire", 0, 0, G_OPTION_ARG_NONE, &options->dump_wire, NULL, NULL},
+        {"summary", 0, 0, G_OPTION_ARG_NONE, &options->summary, NULL, NULL},
+        {"only", 0, 0, G_OPTION_ARG_STRING_ARRAY, &options->only, NULL, NULL},
+        {"except", 0, 0, G_OPTION_ARG_STRING_ARRAY, &options->except, NULL, NULL},
+        {"record", 0, 0, G_OPTION_ARG_FILENAME, &options->record, NULL, NULL},
+        {"device", 0, 0, G_OPTION_ARG_STRING, &options->device, NULL, NULL},
+        {"queues", 0, 0, G_OPTION_ARG_STRING, &options->queues, NULL, NULL},
+        {"config-size", 0, 0, G_OPTION_ARG_STRING, &options->config_size, NULL, NULL},
+        {"features", 0, 0, G_OPTION_ARG_STRING, &options->features, NULL, NULL},
+        {"for-qemu", 0, 0, G_OPTION_ARG_NONE, &options->for_qemu, NULL, NULL},
+        {"for", 0, 0, G_OPTION_ARG_CALLBACK, take_seconds, NULL, NULL},
+        {"until-disconnect", 0, 0, G_OPTION_ARG_NONE, &options->until_disconnect, NULL, NULL},
+        {"version", 0, 0, G_OPTION_ARG_NONE, &options->version, NULL, NULL},
         G_OPTION_ENTRY_NULL,
     };
-    GOptionContext *context = g_option_context_new("- a front-end for any vhost-user back-end with shared memory");
+    int subcommand = find_subcommand(argc > 1 ? argv[1] : NULL), status;
+    GOptionContext *context;
+    GOptionGroup *group;
     GError *error = NULL;
-    int status = 0;
 
-    g_option_context_set_description(
-        context, "Commands on standard input, one a line; numbers are decimal, or hex after 0x:\n"
-                 "  read SHMID OFFSET LEN     show bytes of a region\n"
-                 "  touch SHMID OFFSET LEN    the same as a VMM's thread would: what a file has lost becomes zeros\n"
-                 "  write SHMID OFFSET HEX    change bytes of a region\n"
-                 "  status                    show regions, mappings and counters\n"
-                 "  reset                     reset the device\n"
-                 "  quit                      end\n\n"
-                 "Exit status: 0 after quit, or at the end of input once the handshake is done, 1 when the\n"
-                 "handshake failed or nothing can be written, 2 when an option is wrong.\n");
-    g_option_context_add_main_entries(context, entries, NULL);
-    if (!g_option_context_parse(context, argc, argv, &error)) {
-        status = usage_error("%s", error->message);
+    if (argc > 1 && strcmp(argv[1], "help") == 0) {
+        return argc > 3 ? probe_usage_error("help takes one topic") : print_help(argc > 2 ? argv[2] : NULL);
+    }
+    options->mode = subcommand >= 0 ? subcommands[subcommand].mode : MODE_CONNECT;
+    if (subcommand >= 0) {
+        argc--;
+        argv++;
+    }
+    context = g_option_context_new(NULL);
+    group = g_option_group_new("main", "", "", options, NULL);
+    g_option_group_add_entries(group, entries);
+    g_option_context_set_main_group(context, group);
+    g_option_context_set_help_enabled(context, FALSE);
+    if (!g_option_context_parse(context, &argc, &argv, &error)) {
+        status = probe_usage_error("%s", error->message);
         g_error_free(error);
-    } else if (*argc > 1) {
-        status = usage_error("%s is no option; see --help", (*argv)[1]);
+    } else if (help) {
+        status = print_help(subcommand >= 0 ? subcommands[subcommand].name : NULL);
+    } else if (options->version) {
+        printf("vhushmem-probe %d.%d.%d, library %s\n", VHUSHMEM_VERSION_MAJOR, VHUSHMEM_VERSION_MINOR, VHUSHMEM_VERSION_MICRO,
+               vhushmem_version_string());
+        status = STATUS_DONE;
+    } else {
+        status = take_words(options, subcommand, argc, argv);
+        status = status < 0 ? check_needs(options) : status;
     }
     g_option_context_free(context);
     return status;
+}
+
+void probe_free_options(struct probe_options *options)
+{
+    char **texts[] = {&options->socket,      &options->connect,   &options->listen, &options->strategy,
+                      &options->holes,       &options->shmem_bit, &options->device, &options->queues,
+                      &options->config_size, &options->features,  &options->record, &options->capture};
+
+    for (size_t i = 0; i < G_N_ELEMENTS(texts); i++) {
+        g_clear_pointer(texts[i], g_free);
+    }
+    g_strfreev(options->regions);
+    g_strfreev(options->only);
+    g_strfreev(options->except);
 }
 
 /** What the options say to the library. */
 static int apply_options(struct probe *probe, const struct probe_options *options, vhushmem_frontend_options *frontend,
                          vhushmem_region_options *region)
 {
-    uint64_t bit = VHOST_USER_PROTOCOL_F_SHMEM;
+    uint64_t bit = VHOST_USER_PROTOCOL_F_SHMEM, queues = probe->device_id == VIRTIO_ID_FS ? 2 : 1;
 
-    if (options->socket == NULL) {
-        return usage_error("--socket PATH is needed; see --help");
+    if (options->dax) {
+        vhushmem_region_options_for_dax(region);
     }
     if (g_strcmp0(options->strategy, "slots") == 0) {
         region->strategy = VHUSHMEM_STRATEGY_SLOTS;
     } else if (options->strategy != NULL && strcmp(options->strategy, "window") != 0) {
-        return usage_error("--strategy is window or slots, not %s", options->strategy);
+        return probe_usage_error("--strategy is window or slots, not %s", options->strategy);
     }
     if (g_strcmp0(options->holes, "zero") == 0) {
         region->holes = VHUSHMEM_HOLES_ZERO;
     } else if (options->holes != NULL && strcmp(options->holes, "fault") != 0) {
-        return usage_error("--holes is fault or zero, not %s", options->holes);
+        return probe_usage_error("--holes is fault or zero, not %s", options->holes);
     }
     if (options->shmem_bit != NULL && (!probe_parse_number(options->shmem_bit, 22, &bit) || bit < 20)) {
-        return usage_error("--shmem-bit is 20, 21 or 22, not %s", options->shmem_bit);
+        return probe_usage_error("--shmem-bit is 20, 21 or 22, not %s", options->shmem_bit);
+    }
+    if (options->queues != NULL && (!probe_parse_number(options->queues, 256, &queues) || queues == 0)) {
+        return probe_usage_error("--queues is a number from 1 to 256, not %s", options->queues);
     }
     if (options->kvm) {
         char *sentence = probe_kvm_open(probe);
 
         if (sentence != NULL) {
-            int status = usage_error("--kvm: no guest can be made: %s", sentence);
+            int status = probe_usage_error("--kvm: no guest can be made: %s", sentence);
 
             g_free(sentence);
             return status;
         }
     }
-    probe->json = options->json;
     probe->zero_holes = region->holes == VHUSHMEM_HOLES_ZERO;
     probe->shmem_bit = (unsigned)bit;
     frontend->shmem_bit = (uint32_t)bit;
+    frontend->num_queues = (uint32_t)queues;
+    frontend->min_queue_num = 1;
+    frontend->max_config_size = 4096;
     frontend->flags = options->server ? VHUSHMEM_FRONTEND_SERVER : 0;
     frontend->region = region;
     return 0;
 }
 
-static int add_region(struct probe *probe, const char *option)
+bool probe_parse_region(const char *option, uint64_t *shmid, uint64_t *size)
 {
     char **words = g_strsplit(option, ":", 2);
+    bool is_region = g_strv_length(words) == 2 && probe_parse_number(words[0], UINT8_MAX, shmid) &&
+                     probe_parse_size(words[1], UINT64_MAX, size);
+
+    g_strfreev(words);
+    return is_region;
+}
+
+static int add_region(struct probe *probe, const char *option)
+{
     uint64_t shmid, size;
     GError *error = NULL;
     int status = 0;
 
-    if (g_strv_length(words) != 2 || !probe_parse_number(words[0], UINT8_MAX, &shmid) ||
-        !probe_parse_number(words[1], UINT64_MAX, &size)) {
-        status = usage_error("--region is ID:SIZE, two numbers, the first below 256, not %s", option);
+    if (!probe_parse_region(option, &shmid, &size)) {
+        status = probe_usage_error("--region is ID:SIZE, two numbers, the first below 256, not %s", option);
     } else if (vhushmem_frontend_add_region(probe->frontend, (uint8_t)shmid, size, &error) < 0) {
-        status = usage_error("--region %s: %s", option, error->message);
+        status = probe_usage_error("--region %s: %s", option, error->message);
         g_error_free(error);
     }
-    g_strfreev(words);
     return status;
 }
 
@@ -132,20 +270,20 @@ int probe_make_frontend(struct probe *probe, const struct probe_options *options
     if (status != 0) {
         return status;
     }
-    if (options->dump_wire) {
+    if (options->dump_wire || options->record != NULL || options->summary) {
         int pair[2];
 
         if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0) {
-            return usage_error("no socket pair: %s", g_strerror(errno));
+            return probe_usage_error("no socket pair: %s", g_strerror(errno));
         }
         frontend.flags &= ~(uint32_t)VHUSHMEM_FRONTEND_SERVER;
-        probe->wire.front = pair[1];
+        probe->front = pair[1];
         probe->frontend = vhushmem_frontend_new_fd(pair[0], &frontend, &error);
     } else {
         probe->frontend = vhushmem_frontend_new(options->socket, &frontend, &error);
     }
     if (probe->frontend == NULL) {
-        status = usage_error("%s", error->message);
+        status = probe_usage_error("%s", error->message);
         g_error_free(error);
         return status;
     }

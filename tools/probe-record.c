@@ -3,7 +3,6 @@
 #include "probe.h"
 
 #include <inttypes.h>
-#include <stdio.h>
 
 /** What may stand inside quotes, and on a terminal: a peer's words must not be able to end the string or to move the cursor. */
 static void append_escaped(GString *line, const char *text)
@@ -57,14 +56,19 @@ static void append_value_key(struct record *record, const char *key)
 void record_begin(struct record *record, bool json, const char *event)
 {
     *record = (struct record){.line = g_string_new(NULL), .json = json, .comma = true};
-    g_string_append_printf(record->line, json ? "{\"event\":\"%s\"" : "%-8s", event);
+    if (json) {
+        g_string_append_printf(record->line, "{\"event\":\"%s\"", event);
+    } else if (screen_has_colours()) {
+        g_string_append_printf(record->line, "\033[1m%-8s\033[0m", event);
+    } else {
+        g_string_append_printf(record->line, "%-8s", event);
+    }
 }
 
 void record_end(struct record *record)
 {
     g_string_append(record->line, record->json ? "}\n" : "\n");
-    fwrite(record->line->str, 1, record->line->len, stdout);
-    fflush(stdout);
+    screen_write(record->line->str, record->line->len, true);
     g_string_free(record->line, TRUE);
     record->line = NULL;
 }
@@ -79,6 +83,28 @@ void record_hex(struct record *record, const char *key, uint64_t value)
 {
     append_value_key(record, key);
     g_string_append_printf(record->line, record->json ? "%" PRIu64 : "0x%" PRIx64, value);
+}
+
+void record_size(struct record *record, const char *key, uint64_t value)
+{
+    char *text;
+
+    if (record->json) {
+        record_hex(record, key, value);
+        return;
+    }
+    text = probe_size_text(value);
+    append_value_key(record, key);
+    g_string_append(record->line, text);
+    g_free(text);
+}
+
+void record_decimal(struct record *record, const char *key, double value)
+{
+    char text[G_ASCII_DTOSTR_BUF_SIZE];
+
+    append_value_key(record, key);
+    g_string_append(record->line, g_ascii_formatd(text, sizeof(text), "%.3f", value));
 }
 
 void record_result(struct record *record, int32_t value)
@@ -118,6 +144,30 @@ void record_bytes(struct record *record, const char *key, const uint8_t *bytes, 
     append_value_key(record, key);
     g_string_append_printf(record->line, record->json ? "\"%s\"" : "%s", hex);
     g_free(hex);
+}
+
+void record_dump(struct record *record, uint64_t offset, const uint8_t *bytes, size_t len)
+{
+    for (size_t row = 0; row < len; row += 16) {
+        size_t n = MIN(len - row, 16);
+
+        g_string_append_printf(record->line, "\n%08" PRIx64 " ", offset + row);
+        for (size_t i = 0; i < 16; i++) {
+            const char *gap = i == 8 ? "  " : " ";
+
+            if (i < n) {
+                g_string_append_printf(record->line, "%s%02x", gap, bytes[row + i]);
+            } else {
+                g_string_append_printf(record->line, "%s  ", gap);
+            }
+        }
+        g_string_append(record->line, "  |");
+        for (size_t i = 0; i < n; i++) {
+            g_string_append_c(record->line, g_ascii_isprint((char)bytes[row + i]) ? (char)bytes[row + i] : '.');
+        }
+        g_string_append_c(record->line, '|');
+    }
+    g_string_append_printf(record->line, "\n%08" PRIx64, offset + len);
 }
 
 void record_list_begin(struct record *record, const char *key)
@@ -185,7 +235,7 @@ void record_regions(struct record *record, vhushmem_device *device)
 
         record_object_begin(record, NULL);
         record_number(record, "shmid", ids[i]);
-        record_hex(record, "size", vhushmem_region_size(region));
+        record_size(record, "size", vhushmem_region_size(region));
         record_object_end(record);
     }
     record_list_end(record);

@@ -17,8 +17,8 @@
 /* Rows that the view has beside one for each region, and that are left to commands at the least. */
 #define FIXED_ROWS (4 + PROBE_LAST_REQUESTS)
 #define ROWS_BELOW 6
-#define MIN_COLUMNS 40
-#define LABEL_COLUMNS 26
+#define MIN_COLUMNS 50
+#define LABEL_COLUMNS 30
 /* So many mappings of one cell are looked at: what is shown there is one character. */
 #define LOOKS_PER_CELL 64
 
@@ -58,7 +58,8 @@ static void draw_bar(GString *out, vhushmem_region *region, unsigned columns)
 {
     uint64_t size = vhushmem_region_size(region), page = (uint64_t)sysconf(_SC_PAGESIZE);
     unsigned cells = (unsigned)MIN(columns - LABEL_COLUMNS - 1, size / page);
-    char *label = g_strdup_printf("region %d, 0x%" PRIx64, vhushmem_region_id(region), size);
+    char *all = probe_size_text(size), *each = probe_size_text(cells > 0 ? size / page / cells * page : 0);
+    char *label = g_strdup_printf("%d: %s, %s a cell", vhushmem_region_id(region), all, each);
 
     g_string_append_printf(out, "%-*.*s", LABEL_COLUMNS, LABEL_COLUMNS - 1, label);
     for (unsigned i = 0; i < cells; i++) {
@@ -69,6 +70,8 @@ static void draw_bar(GString *out, vhushmem_region *region, unsigned columns)
     }
     end_row(out);
     g_free(label);
+    g_free(all);
+    g_free(each);
 }
 
 static const char *state(const struct probe *probe)
@@ -146,8 +149,7 @@ static void draw(struct probe *probe)
         g_string_append_c(out, '-');
     }
     g_string_append(out, "\033[K\0338");
-    fwrite(out->str, 1, out->len, stdout);
-    fflush(stdout);
+    screen_write(out->str, out->len, false);
     g_string_free(out, TRUE);
 }
 
@@ -155,8 +157,7 @@ static void draw(struct probe *probe)
 static void leave(struct probe_view *view)
 {
     if (view->rows != 0) {
-        printf("\0337\033[r\0338");
-        fflush(stdout);
+        screen_printf("\0337\033[r\0338");
     }
     view->rows = 0;
 }
@@ -178,7 +179,7 @@ static bool fit(struct probe *probe)
         view->rows = size.ws_row;
         view->columns = size.ws_col;
         view->region_rows = regions;
-        printf("\033[2J\033[%u;%ur\033[%u;1H", FIXED_ROWS + regions + 1, view->rows, FIXED_ROWS + regions + 1);
+        screen_printf("\033[2J\033[%u;%ur\033[%u;1H", FIXED_ROWS + regions + 1, view->rows, FIXED_ROWS + regions + 1);
     }
     return true;
 }
@@ -254,7 +255,7 @@ void probe_view_end(struct probe *probe)
     g_source_remove(probe->view.timer);
     probe->view.timer = 0;
     leave(&probe->view);
-    printf("\n");
+    screen_printf("\n");
     for (unsigned i = 0; i < PROBE_LAST_REQUESTS; i++) {
         g_clear_pointer(&probe->view.last[i], g_free);
     }

@@ -420,16 +420,16 @@ class Probe:
         equal(self.events, [], "events that nobody waited for")
         equal(self.line(), None, "the line after the last")
 
-    def quit(self):
-        """Quits, which is answered, and ends with 0."""
+    def quit(self, status=0):
+        """Quits, which is answered, and ends with this exit status."""
         has(is_answer(self.ask("quit")), command="quit")
-        equal(self.wait(), 0, "exit status")
+        equal(self.wait(), status, "exit status")
         self.said_all()
 
-    def end_input(self):
-        """Ends with 0 at the end of input."""
+    def end_input(self, status=0):
+        """Ends with this exit status at the end of input."""
         self.process.stdin.close()
-        equal(self.wait(), 0, "exit status")
+        equal(self.wait(), status, "exit status")
         self.said_all()
 
     def __enter__(self):

@@ -24,5 +24,5 @@ with together(answers={RESET_DEVICE: None}) as (backend, probe):
     has(is_error(probe.answer()), command="reset")
     has(is_answer(probe.answer()), command="status", ready=False)
     has(is_answer(probe.answer()), command="quit")
-    equal(probe.wait(), 0, "exit status")
+    equal(probe.wait(), 3, "exit status")
     equal(probe.events[-1]["event"], "disconnect", probe.events)

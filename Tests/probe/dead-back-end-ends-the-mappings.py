@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A back-end that is killed ends the mappings, not the program: commands are answered, and it ends with 0."""
+"""A back-end that is killed ends the mappings, not the program: commands are answered, and it ends with 3."""
 from _probe import *
 
 
@@ -31,7 +31,7 @@ with Probe(path, "--server") as probe:
     finally:
         kill(peer)
     is_over(probe)
-    probe.quit()
+    probe.quit(3)
 
 # Both sockets closed, in either order.
 for channel_first in (True, False):
@@ -42,4 +42,4 @@ for channel_first in (True, False):
             backend.close_channel()
         backend.close()
         is_over(probe)
-        probe.end_input()
+        probe.end_input(3)

@@ -9,7 +9,7 @@ with together() as (backend, probe):
     probe.event("map", result=0)
 
     # Nothing is said to lines of nothing.
-    probe.write("\n\n  \n\t\r\n")
+    probe.write("\n\n  \n\t\r\n# a comment\n")
     equal(probe.read(0, 8), pattern(8), "behind empty lines")
 
     garbage = [
@@ -27,7 +27,7 @@ with together() as (backend, probe):
     source = random.Random(1)
     for _ in range(200):
         line = source.randbytes(source.randrange(1, 60)).replace(b"\n", b"x")
-        if line.strip(b" \t\r"):
+        if line.strip(b" \t\r") and line.strip(b" \t\r")[:1] != b"#":
             garbage.append(line)
     for line in garbage:
         probe.write(line + b"\n")

@@ -33,7 +33,7 @@ with together(regions={0: COUNT * PAGE}) as (backend, probe):
         probe.event("map", shm_offset=i * PAGE, result=0)
         probe.event("unmap", result=unmaps[i])
     counters = probe.status()["counters"]
-    has(counters, maps=COUNT, unmaps=COUNT // 2 + 1, refused=COUNT // 2 - 1, bytes_mapped=COUNT * PAGE)
+    has(counters, maps=COUNT, unmaps=COUNT // 2 + 1, refused=COUNT // 2 - 1, total_mapped_bytes=COUNT * PAGE)
     equal(len(probe.status()["mappings"]), COUNT // 2 - 1, "live mappings")
     is_answer(probe.ask("reset"))
     probe.event("reset")

@@ -14,7 +14,7 @@ with together(regions={0: REGION, 7: PAGE, 255: 1 << 30}) as (backend, probe):
 backend = Backend(regions={0: REGION, 7: PAGE, 255: 1 << 30}).listen()
 with backend, Probe(backend.path) as probe:
     ready = probe.ready()
-    has(ready, features=VIRTIO_FEATURES, max_queues=2)
+    has(ready, features=VIRTIO_FEATURES, virtio_features=["PROTOCOL_FEATURES", "VERSION_1"], max_queues=2)
     has(ready, regions=[{"shmid": 0, "size": REGION}, {"shmid": 7, "size": PAGE}, {"shmid": 255, "size": 1 << 30}])
     # The largest first, so that nothing is lost between them; the BAR is a power of two.
     places = [{"shmid": 0, "offset": 1 << 30, "len": REGION}, {"shmid": 7, "offset": (1 << 30) + REGION, "len": PAGE}]
@@ -28,4 +28,4 @@ with backend, Probe(backend.path) as probe:
 backend = Backend(regions={}, bits=(BACKEND_REQ,)).listen()
 with backend, Probe(backend.path) as probe:
     has(probe.ready(), protocol_features=["BACKEND_REQ", "SHMEM"], max_queues=1, regions=[], bar_size=0, bar=[])
-    probe.quit()
+    probe.quit(4)

@@ -19,7 +19,7 @@ for stale in (False, True):
 # It can be told to end while it still waits.
 path = os.path.join(folder(), "s")
 with Probe(path, "--server") as probe:
-    is_error(probe.ask("status"))
+    is_answer(probe.ask("help"))
     check(os.path.exists(path), "no socket")
     probe.quit()
     equal(os.path.exists(path), False, "the socket")
@@ -27,11 +27,11 @@ with Probe(path, "--server") as probe:
 # Where somebody listens already, or something else is, it stays as it is.
 with Backend().listen(os.path.join(folder(), "s")) as taken:
     status, output, errors = run("--socket", taken.path, "--server", "--json")
-    equal(status, 1, "exit status")
+    equal(status, 3, "exit status")
     has(json.loads(output), event="error", result=-errno.EADDRINUSE)
     check(os.path.exists(taken.path), "the socket is gone")
 plain = os.path.join(folder(), "file")
 open(plain, "w").close()
 status, output, errors = run("--socket", plain, "--server", "--json")
-equal(status, 1, "exit status")
+equal(status, 3, "exit status")
 check(os.path.isfile(plain), "the file is gone")

@@ -27,4 +27,4 @@ for bit in (20, 21):
         check(GET_SHMEM_CONFIG not in backend.requests, backend.requests)
         check(backend.map(memfd(PAGE), 0, PAGE) < 0, "it was mapped")
         probe.event("map")
-        probe.quit()
+        probe.quit(4)

@@ -4,7 +4,7 @@ from _probe import *
 
 with together(regions={0: REGION, 5: 2 * PAGE}) as (backend, probe):
     regions = [{"shmid": 0, "size": REGION}, {"shmid": 5, "size": 2 * PAGE}]
-    names = ("maps", "unmaps", "refused", "resets", "bytes_mapped", "bytes_read", "bytes_written")
+    names = ("maps", "unmaps", "refused", "resets", "total_mapped_bytes", "read_bytes", "written_bytes")
     has(probe.status(), ready=True, channel=True, regions=regions, mapped_bytes=0, mappings=[])
     equal(probe.status()["counters"], dict.fromkeys(names, 0), "counters")
 

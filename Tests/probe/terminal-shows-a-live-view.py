@@ -17,7 +17,7 @@ class Terminal:
             [program(), "--socket", path, *arguments],
             stdin=subprocess.PIPE,
             stdout=theirs,
-            env={**os.environ, "LC_ALL": "C"},
+            env={**os.environ, "LC_ALL": "C", "NO_COLOR": "1"},
         )
         os.close(theirs)
         self.seen = ""
@@ -62,7 +62,7 @@ class Terminal:
 
 with Backend(regions={0: REGION, 7: 4 * PAGE}).listen() as backend:
     terminal = Terminal(backend.path, 30)
-    terminal.wait_for("serving", "region 0, 0x10000", "." * 16, "region 7, 0x4000", "0 maps, 0 unmaps", "ready")
+    terminal.wait_for("serving", "0: 64 KiB, 4 KiB a cell", "." * 16, "7: 16 KiB, 4 KiB a cell", "0 maps, 0 unmaps", "ready")
     fd = memfd(4 * PAGE)
     equal(backend.map(fd, PAGE, 2 * PAGE), 0, "answer")
     equal(backend.map(fd, 4 * PAGE, PAGE, rw=True), 0, "answer")
@@ -71,7 +71,7 @@ with Backend(regions={0: REGION, 7: 4 * PAGE}).listen() as backend:
     terminal.wait_for(".rr.W...........\033", "...r\033", "3 maps, 0 unmaps, 1 refused", "overlaps")
     check("map    region 0  0x2000 bytes at 0x1000, file 0x0, read-only" in terminal.seen, terminal.seen[-3000:])
     terminal.say("read 0 0x1000 4")
-    terminal.wait_for("hex")
+    terminal.wait_for("00001000  00 00 00 00")
     equal(backend.unmap(PAGE, 2 * PAGE), 0, "answer")
     terminal.wait_for("....W...........\033", "1 unmaps")
 

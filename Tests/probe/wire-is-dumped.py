@@ -68,7 +68,7 @@ with Probe(path, "--server", "--dump-wire") as probe, Backend().connect(path) as
     until(probe, "disconnect")
     probe.write("quit\n")
     until(probe, "answer")
-    equal(probe.wait(), 0, "exit status")
+    equal(probe.wait(), 3, "exit status")
 
 # A socket that somebody left is replaced; one at which somebody listens is not, nor is a file.
 stale = os.path.join(folder(), "stale")
@@ -76,7 +76,7 @@ left = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
 left.bind(stale)
 left.listen(1)
 status, out, _ = run("--socket", stale, "--server", "--dump-wire", "--json")
-equal(status, 1, "exit status where somebody listens")
+equal(status, 3, "exit status where somebody listens")
 check("98" in out or "in use" in out, out)
 left.close()
 with Probe(stale, "--server", "--dump-wire") as probe, Backend().connect(stale) as backend:
@@ -87,9 +87,9 @@ plain = os.path.join(folder(), "plain")
 with open(plain, "w") as file:
     file.write("kept")
 status, out, _ = run("--socket", plain, "--server", "--dump-wire", "--json")
-equal(status, 1, "exit status where a file is")
+equal(status, 3, "exit status where a file is")
 equal(open(plain).read(), "kept", "the file")
 
 status, out, _ = run("--socket", path, "--dump-wire", "--json")
-equal(status, 1, "exit status without a back-end")
+equal(status, 3, "exit status without a back-end")
 check('"error"' in out, out)

@@ -17,7 +17,7 @@ with together() as (backend, probe):
     is_error(probe.ask(f"write 0 {2 * PAGE - 1} 0000"), "read-only")
     is_error(probe.ask(f"write 0 {4 * PAGE} 00"), "not mapped")
     equal(os.pread(fd, 4 * PAGE, 0), before, "the file")
-    equal(probe.status()["counters"]["bytes_written"], 4, "bytes written")
+    equal(probe.status()["counters"]["written_bytes"], 4, "bytes written")
 
     # The longest write there is.
     probe.quit()

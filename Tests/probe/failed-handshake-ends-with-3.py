@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Without a handshake the exit status is 1, and there is one line that says why."""
+"""Without a handshake the exit status is 3, and there is one line that says why."""
 from _probe import *
 
 
 def fails(path, *words):
     status, output, errors = run("--socket", path, "--json")
-    equal(status, 1, "exit status", output, errors)
+    equal(status, 3, "exit status", output, errors)
     lines = output.splitlines()
     equal(len(lines), 1, "lines of", output)
     failure = has(json.loads(lines[0]), event="error")
@@ -13,7 +13,7 @@ def fails(path, *words):
     for word in words:
         check(word in failure["message"], word, "is missing in", failure)
     status, output, errors = run("--socket", path)
-    equal(status, 1, "exit status", output, errors)
+    equal(status, 3, "exit status", output, errors)
     equal(output, "", "output")
     check(errors.startswith("vhushmem-probe: ") and errors.count("\n") == 1, errors)
 

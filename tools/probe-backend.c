@@ -1,0 +1,402 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/** The subcommand backend: play a device, whose mappings and answers are commands. */
+
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE /* memfd_create */
+#endif
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "probe-wire.h"
+
+/* So many requests of the driver are held; more are taken when some were given back. */
+#define MAX_HELD 256
+#define MAX_SHOWN 4096
+
+static struct {
+    vhushmem_chain *chains[MAX_HELD];
+    unsigned queues[MAX_HELD];
+    uint8_t *config;
+    uint32_t config_size;
+    unsigned num_queues;
+} device;
+
+/* ---- mappings ---- */
+
+static void on_result(vhushmem_backend *backend, int result, const char *message, void *user_data)
+{
+    struct probe *probe = user_data;
+    struct record answer;
+
+    (void)backend;
+    if (result != 0) {
+        probe->counters.refused++;
+    } else if (strcmp(probe->busy->name, "map") == 0) {
+        probe->counters.maps++;
+    } else {
+        probe->counters.unmaps++;
+    }
+    if (result != 0) {
+        probe_finish(probe, g_strdup(message));
+        return;
+    }
+    probe_answer_begin(probe, &answer);
+    record_result(&answer, result);
+    probe_answer_end(probe, &answer);
+    probe_note_event(probe, probe->counters.maps > 0 ? "map" : "unmap");
+}
+
+static int open_file(const char *name, bool rw, uint64_t len)
+{
+    int fd;
+
+    if (strcmp(name, "memfd") != 0) {
+        return open(name, (rw ? O_RDWR : O_RDONLY) | O_CLOEXEC);
+    }
+    fd = memfd_create("vhushmem-probe", MFD_CLOEXEC);
+    if (fd >= 0 && ftruncate(fd, (off_t)len) < 0) {
+        close(fd);
+        fd = -1;
+    }
+    return fd;
+}
+
+static char *outcome(int rc, GError *error)
+{
+    char *sentence = rc < 0 ? g_strdup(error->message) : NULL;
+
+    g_clear_error(&error);
+    return sentence;
+}
+
+/** map SHMID OFFSET LEN FILE|memfd [FILE-OFFSET] [rw] */
+static char *begin_map(struct probe *probe, char **words)
+{
+    uint64_t shmid, offset, len, fd_offset = 0;
+    char **next = words + 5;
+    bool rw = false;
+    GError *error = NULL;
+    char *sentence;
+    int fd;
+
+    if (!probe_parse_number(words[1], UINT8_MAX, &shmid) || !probe_parse_size(words[2], UINT64_MAX, &offset) ||
+        !probe_parse_size(words[3], UINT64_MAX, &len)) {
+        return g_strdup("SHMID, OFFSET and LEN are numbers");
+    }
+    if (*next != NULL && probe_parse_size(*next, UINT64_MAX, &fd_offset)) {
+        next++;
+    }
+    if (*next != NULL && strcmp(*next, "rw") == 0) {
+        rw = true;
+        next++;
+    }
+    if (*next != NULL || len > INT64_MAX - MIN(fd_offset, INT64_MAX)) {
+        return g_strdup("behind FILE come an offset in it, and rw");
+    }
+    fd = open_file(words[4], rw, fd_offset + len);
+    if (fd < 0) {
+        return g_strdup_printf("%s: %s", words[4], g_strerror(errno));
+    }
+    sentence = outcome(vhushmem_backend_map_async(probe->backend, (uint8_t)shmid, fd, fd_offset, offset, len,
+                                                  rw ? VHOST_USER_FLAG_MAP_RW : 0, on_result, probe, NULL, &error),
+                       error);
+    close(fd);
+    return sentence;
+}
+
+static char *begin_unmap(struct probe *probe, char **words)
+{
+    uint64_t shmid, offset, len;
+    GError *error = NULL;
+
+    if (!probe_parse_number(words[1], UINT8_MAX, &shmid) || !probe_parse_size(words[2], UINT64_MAX, &offset) ||
+        !probe_parse_size(words[3], UINT64_MAX, &len)) {
+        return g_strdup("SHMID, OFFSET and LEN are numbers");
+    }
+    return outcome(vhushmem_backend_unmap_async(probe->backend, (uint8_t)shmid, offset, len, on_result, probe, NULL, &error),
+                   error);
+}
+
+/* ---- requests of the driver ---- */
+
+static void take_chains(struct probe *probe, unsigned queue)
+{
+    GError *error = NULL;
+
+    for (unsigned i = 0; i < MAX_HELD; i++) {
+        if (device.chains[i] != NULL) {
+            continue;
+        }
+        vhushmem_chain *chain = vhushmem_backend_pop(probe->backend, queue, &error);
+
+        if (chain == NULL) {
+            break;
+        }
+        uint8_t bytes[MAX_SHOWN];
+        size_t len = vhushmem_chain_read(chain, 0, bytes, sizeof(bytes));
+        struct record record;
+
+        device.chains[i] = chain;
+        device.queues[i] = queue;
+        record_begin(&record, probe->json, "request");
+        record_number(&record, "chain", i);
+        record_number(&record, "queue", queue);
+        record_number(&record, "out", vhushmem_chain_readable_size(chain));
+        record_number(&record, "in", vhushmem_chain_writable_size(chain));
+        if (record.json) {
+            record_bytes(&record, "hex", bytes, len);
+        } else {
+            record_dump(&record, 0, bytes, len);
+        }
+        record_end(&record);
+        probe_note_event(probe, "request");
+    }
+    g_clear_error(&error);
+}
+
+/** give CHAIN [HEX] */
+static char *run_give(struct probe *probe, char **words, struct record *answer)
+{
+    uint64_t index, len = 0;
+    uint8_t *bytes = words[2] != NULL ? probe_parse_hex(words[2], &len) : NULL;
+    vhushmem_chain *chain;
+    GError *error = NULL;
+    char *sentence;
+
+    if (!probe_parse_number(words[1], MAX_HELD - 1, &index) || device.chains[index] == NULL ||
+        (words[2] != NULL && bytes == NULL)) {
+        g_free(bytes);
+        return g_strdup("CHAIN is a number that a request event has told, and HEX two hex digits a byte");
+    }
+    chain = device.chains[index];
+    len = vhushmem_chain_write(chain, 0, bytes, len);
+    g_free(bytes);
+    sentence = outcome(vhushmem_backend_push(probe->backend, chain, (uint32_t)len, &error), error);
+    if (sentence != NULL) {
+        vhushmem_chain_free(chain);
+    }
+    device.chains[index] = NULL;
+    vhushmem_backend_notify(probe->backend, device.queues[index], NULL);
+    record_number(answer, "written", len);
+    take_chains(probe, device.queues[index]);
+    return sentence;
+}
+
+static void drop_chains(unsigned queue)
+{
+    for (unsigned i = 0; i < MAX_HELD; i++) {
+        if (device.chains[i] != NULL && (queue == UINT_MAX || device.queues[i] == queue)) {
+            g_clear_pointer(&device.chains[i], vhushmem_chain_free);
+        }
+    }
+}
+
+static void on_queue(vhushmem_backend *backend, unsigned queue, vhushmem_queue_event event, const char *message,
+                     void *user_data)
+{
+    static const char *const names[] = {"queue_started", "queue_kicked", "queue_stopped", "queue_broken"};
+    struct probe *probe = user_data;
+    struct record record;
+
+    (void)backend;
+    if (event >= VHUSHMEM_QUEUE_STARTED && event <= VHUSHMEM_QUEUE_BROKEN && event != VHUSHMEM_QUEUE_KICKED) {
+        const char *name = names[event - VHUSHMEM_QUEUE_STARTED];
+
+        record_begin(&record, probe->json, name);
+        record_number(&record, "queue", queue);
+        if (message != NULL) {
+            record_text(&record, "message", message);
+        }
+        record_end(&record);
+        probe_note_event(probe, name);
+    }
+    if (event == VHUSHMEM_QUEUE_KICKED) {
+        take_chains(probe, queue);
+    } else if (event != VHUSHMEM_QUEUE_STARTED) {
+        drop_chains(queue);
+    }
+}
+
+/* ---- configuration, status ---- */
+
+static int get_config(vhushmem_backend *backend, uint32_t offset, void *buf, uint32_t len, void *user_data)
+{
+    (void)backend;
+    (void)user_data;
+    memcpy(buf, device.config + offset, len);
+    return 0;
+}
+
+static int set_config(vhushmem_backend *backend, uint32_t offset, const void *buf, uint32_t len, unsigned flags,
+                      void *user_data)
+{
+    struct probe *probe = user_data;
+    struct record record;
+
+    (void)backend;
+    (void)flags;
+    memcpy(device.config + offset, buf, len);
+    record_begin(&record, probe->json, "config_written");
+    record_hex(&record, "offset", offset);
+    record_bytes(&record, "hex", buf, len);
+    record_end(&record);
+    probe_note_event(probe, "config_written");
+    return 0;
+}
+
+static int set_status(vhushmem_backend *backend, uint8_t status, void *user_data)
+{
+    struct probe *probe = user_data;
+    struct record record;
+
+    (void)backend;
+    record_begin(&record, probe->json, "device_status");
+    record_hex(&record, "value", status);
+    record_end(&record);
+    probe_note_event(probe, "device_status");
+    return 0;
+}
+
+static char *run_config_changed(struct probe *probe, char **words, struct record *answer)
+{
+    GError *error = NULL;
+
+    (void)words;
+    (void)answer;
+    return outcome(vhushmem_backend_config_changed(probe->backend, &error), error);
+}
+
+/* ---- events ---- */
+
+static void on_event(vhushmem_backend *backend, vhushmem_backend_event event, const char *message, void *user_data)
+{
+    struct probe *probe = user_data;
+    struct record record;
+    const char *name = event == VHUSHMEM_BACKEND_CONNECTED    ? "connected"
+                       : event == VHUSHMEM_BACKEND_NEGOTIATED ? "ready"
+                       : event == VHUSHMEM_BACKEND_RESET      ? "reset"
+                                                              : "disconnect";
+
+    record_begin(&record, probe->json, name);
+    if (event == VHUSHMEM_BACKEND_NEGOTIATED) {
+        record_hex(&record, "features", vhushmem_backend_features(backend));
+        record_hex(&record, "protocol_feature_bits", vhushmem_backend_protocol_features(backend));
+        probe->was_ready = true;
+        probe->lost = false;
+    }
+    if (message != NULL) {
+        record_text(&record, "message", message);
+    }
+    record_end(&record);
+    if (event == VHUSHMEM_BACKEND_RESET) {
+        probe->counters.resets++;
+    }
+    if (event == VHUSHMEM_BACKEND_DISCONNECT) {
+        drop_chains(UINT_MAX);
+        probe->lost = true;
+    }
+    probe_note_event(probe, name);
+    if (event == VHUSHMEM_BACKEND_NEGOTIATED) {
+        probe_input_resume(probe);
+    } else if (event == VHUSHMEM_BACKEND_DISCONNECT && probe->options->until_disconnect) {
+        g_main_loop_quit(probe->loop);
+    }
+}
+
+/* ---- the subcommand ---- */
+
+static int make(struct probe *probe, const struct probe_options *options)
+{
+    vhushmem_backend_options o = {.struct_size = sizeof(o), .flags = options->for_qemu ? VHUSHMEM_BACKEND_FOR_QEMU : 0};
+    const vhushmem_backend_handlers handlers = {.struct_size = sizeof(handlers),
+                                                .queue = on_queue,
+                                                .get_config = get_config,
+                                                .set_config = set_config,
+                                                .set_status = set_status};
+    uint64_t number;
+    GError *error = NULL;
+
+    if (options->queues != NULL && (!probe_parse_number(options->queues, 256, &number) || number == 0)) {
+        return probe_usage_error("--queues is a number from 1 to 256, not %s", options->queues);
+    }
+    o.num_queues = options->queues != NULL ? (uint32_t)number : 1;
+    if (options->config_size != NULL && !probe_parse_size(options->config_size, 65536, &number)) {
+        return probe_usage_error("--config-size is a size up to 64K, not %s", options->config_size);
+    }
+    o.config_size = device.config_size = options->config_size != NULL ? (uint32_t)number : 0;
+    device.config = g_malloc0(MAX(device.config_size, 1));
+    if (options->features != NULL && !probe_parse_number(options->features, UINT64_MAX, &o.features)) {
+        return probe_usage_error("--features is a number, not %s", options->features);
+    }
+    if (options->shmem_bit != NULL && (!probe_parse_number(options->shmem_bit, 22, &number) || number < 20)) {
+        return probe_usage_error("--shmem-bit is 20, 21 or 22, not %s", options->shmem_bit);
+    }
+    o.shmem_bit = options->shmem_bit != NULL ? (uint32_t)number : 0;
+    probe->backend = vhushmem_backend_new(&o, &error);
+    for (char **r = options->regions; probe->backend != NULL && error == NULL && r != NULL && *r != NULL; r++) {
+        uint64_t shmid, size;
+
+        if (!probe_parse_region(*r, &shmid, &size)) {
+            return probe_usage_error("--region is ID:SIZE, two numbers, the first below 256, not %s", *r);
+        }
+        vhushmem_backend_add_region(probe->backend, (uint8_t)shmid, size, &error);
+    }
+    if (error == NULL) {
+        vhushmem_backend_set_callback(probe->backend, on_event, probe, NULL);
+        vhushmem_backend_set_handlers(probe->backend, &handlers, probe, NULL, &error);
+    }
+    if (error != NULL) {
+        int status = probe_usage_error("%s", error->message);
+
+        g_error_free(error);
+        return status;
+    }
+    return STATUS_DONE;
+}
+
+int probe_backend_run(struct probe *probe, const struct probe_options *options)
+{
+    int status = make(probe, options), rc;
+    GError *error = NULL;
+
+    if (status != STATUS_DONE) {
+        return status;
+    }
+    rc = options->listen != NULL ? vhushmem_backend_listen(probe->backend, options->listen, &error)
+                                 : vhushmem_backend_connect(probe->backend, options->connect, &error);
+    if (rc < 0) {
+        fprintf(stderr, "vhushmem-probe: %s\n", error->message);
+        g_error_free(error);
+        return STATUS_LOST;
+    }
+    GSource *source = vhushmem_backend_source_new(probe->backend);
+
+    g_source_attach(source, NULL);
+    g_source_unref(source);
+    probe_input_begin(probe);
+    g_main_loop_run(probe->loop);
+    probe_input_free(probe);
+    drop_chains(UINT_MAX);
+    g_free(device.config);
+    /* A front-end that has left is no loss to a device. */
+    probe->loss_expected = true;
+    return STATUS_DONE;
+}
+
+const struct command backend_commands[] = {
+    {"map", "map SHMID OFFSET LEN FILE|memfd [FILE-OFFSET] [rw]", "have the front-end map a file", 5, 7, MODE_BACKEND,
+     NEEDS_PEER, NULL, begin_map},
+    {"unmap", "unmap SHMID OFFSET LEN", "have it undo a mapping", 4, 4, MODE_BACKEND, NEEDS_PEER, NULL, begin_unmap},
+    {"give", "give CHAIN [HEX]", "give a request back to the driver, with these bytes", 2, 3, MODE_BACKEND, NEEDS_PEER,
+     run_give, NULL},
+    {"config-changed", "config-changed", "tell the front-end that the configuration space has changed", 1, 1, MODE_BACKEND,
+     NEEDS_PEER, run_config_changed, NULL},
+    {0},
+};

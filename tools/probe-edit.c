@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/**
+ * What a person types on a terminal, with libedit: editing, history, completion. A thread waits for keys. One lock is held by whoever
+ * changes the terminal; the thread lets go of it while it waits.
+ */
+
+#include "probe.h"
+
+#ifdef HAVE_LIBEDIT
+
+#include <errno.h>
+#include <histedit.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+#include <wchar.h>
+
+#define MAX_HISTORY 1000
+
+static struct {
+    struct probe *probe;
+    EditLine *el;
+    History *history;
+    GThread *thread;
+    GMutex lock;
+    FILE *in, *out;
+    bool waiting; /* for a key: the line can be taken off the screen */
+    bool ending;
+    int wake[2];
+} editor;
+
+static char *prompt(EditLine *el)
+{
+    static char plain[] = "> ", bold[] = "\1\033[1m\1> \1\033[0m\1";
+
+    (void)el;
+    return screen_has_colours() ? bold : plain;
+}
+
+/** The editor's next key. */
+static int next_key(EditLine *el, wchar_t *key)
+{
+    mbstate_t state = {0};
+    int result = -1;
+
+    (void)el;
+    editor.waiting = true;
+    g_mutex_unlock(&editor.lock);
+    for (;;) {
+        struct pollfd targets[2] = {{.fd = STDIN_FILENO, .events = POLLIN}, {.fd = editor.wake[0], .events = POLLIN}};
+        char byte;
+        ssize_t n;
+
+        if (poll(targets, 2, -1) < 0) {
+            continue;
+        }
+        if (targets[1].revents != 0) {
+            result = 0; /* the program ends */
+            break;
+        }
+        n = read(STDIN_FILENO, &byte, 1);
+        if (n < 0 && (errno == EINTR || errno == EAGAIN)) {
+            continue;
+        }
+        if (n <= 0) {
+            result = 0;
+            break;
+        }
+        size_t used = mbrtowc(key, &byte, 1, &state);
+
+        if (used == (size_t)-2) {
+            continue; /* of a character that has more bytes */
+        }
+        if (used == (size_t)-1) {
+            *key = L'?';
+        }
+        result = 1;
+        break;
+    }
+    g_mutex_lock(&editor.lock);
+    editor.waiting = false;
+    return result;
+}
+
+/** Complete the first word of the line: the commands of this mode. */
+static unsigned char complete(EditLine *el, int key)
+{
+    const LineInfo *line = el_line(el);
+    size_t len = (size_t)(line->cursor - line->buffer), common = 0;
+    const char *found = NULL;
+    unsigned at = 0, count = 0;
+
+    (void)key;
+    for (const struct command *c; (c = probe_next_command(editor.probe->mode, &at)) != NULL;) {
+        size_t same = 0;
+
+        if (strncmp(c->name, line->buffer, len) != 0) {
+            continue;
+        }
+        while (found != NULL && same < common && c->name[same] == found[same]) {
+            same++;
+        }
+        common = found == NULL ? strlen(c->name) : same;
+        found = c->name;
+        count++;
+    }
+    if (count == 0 || (count > 1 && common == len)) {
+        return CC_ERROR;
+    }
+    char *rest = g_strndup(found + len, common - len);
+    char *text = g_strconcat(rest, count == 1 ? " " : "", NULL);
+
+    el_insertstr(el, text);
+    g_free(rest);
+    g_free(text);
+    return CC_REFRESH;
+}
+
+static gpointer run_editor(gpointer unused)
+{
+    HistEvent event;
+    const char *line;
+    int count;
+
+    g_mutex_lock(&editor.lock);
+    while (!editor.ending && (line = el_gets(editor.el, &count)) != NULL && count > 0) {
+        if (line[0] != '\n') {
+            history(editor.history, &event, H_ENTER, line);
+        }
+        probe_input_typed(editor.probe, line);
+    }
+    g_mutex_unlock(&editor.lock);
+    probe_input_typed(editor.probe, NULL);
+    return unused;
+}
+
+bool edit_begin(struct probe *probe)
+{
+    HistEvent event;
+
+    if (probe->json || !isatty(STDIN_FILENO) || !isatty(STDOUT_FILENO) || pipe(editor.wake) < 0) {
+        return false;
+    }
+    editor.probe = probe;
+    editor.in = fdopen(dup(STDIN_FILENO), "r");
+    editor.out = fdopen(dup(STDOUT_FILENO), "w");
+    editor.el = editor.in != NULL && editor.out != NULL ? el_init("vhushmem-probe", editor.in, editor.out, stderr) : NULL;
+    if (editor.el == NULL) {
+        return false;
+    }
+    editor.history = history_init();
+    history(editor.history, &event, H_SETSIZE, MAX_HISTORY);
+    history(editor.history, &event, H_SETUNIQUE, 1);
+    el_set(editor.el, EL_EDITOR, "emacs");
+    el_set(editor.el, EL_PROMPT_ESC, prompt, '\1');
+    el_set(editor.el, EL_SIGNAL, 0);
+    el_set(editor.el, EL_HIST, history, editor.history);
+    el_set(editor.el, EL_GETCFN, next_key);
+    el_set(editor.el, EL_ADDFN, "complete", "Complete a command", complete);
+    el_set(editor.el, EL_BIND, "^I", "complete", NULL);
+    el_source(editor.el, NULL);
+    editor.thread = g_thread_new("editor", run_editor, NULL);
+    return true;
+}
+
+void edit_hide(bool line)
+{
+    if (editor.thread == NULL) {
+        return;
+    }
+    g_mutex_lock(&editor.lock);
+    if (line && editor.waiting) {
+        fputs("\r\033[K", editor.out);
+        fflush(editor.out);
+    }
+}
+
+void edit_show(bool line)
+{
+    if (editor.thread == NULL) {
+        return;
+    }
+    if (line && editor.waiting) {
+        el_set(editor.el, EL_REFRESH);
+        fflush(editor.out);
+    }
+    g_mutex_unlock(&editor.lock);
+}
+
+void edit_end(void)
+{
+    if (editor.thread == NULL) {
+        return;
+    }
+    editor.ending = true;
+    if (write(editor.wake[1], "", 1) == 1) {
+        g_thread_join(editor.thread);
+    }
+    editor.thread = NULL;
+    el_end(editor.el);
+    history_end(editor.history);
+    fclose(editor.in);
+    fclose(editor.out);
+    close(editor.wake[0]);
+    close(editor.wake[1]);
+}
+
+#else
+
+bool edit_begin(struct probe *probe)
+{
+    (void)probe;
+    return false;
+}
+
+void edit_hide(bool line) { (void)line; }
+void edit_show(bool line) { (void)line; }
+void edit_end(void) {}
+
+#endif

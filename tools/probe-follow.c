@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/** The proxy's own picture of the device: regions and mappings as they pass through. They are mapped here too, so they can be read. */
+
+#include "probe-wire.h"
+
+#include <string.h>
+
+#define RESET_DEVICE 34
+#define SET_STATUS 39
+
+static void tell(struct probe *probe, vhushmem_event *event)
+{
+    struct record record;
+    bool is_map = event->type == VHUSHMEM_EVENT_MAP;
+
+    if (event->result != 0) {
+        probe->counters.refused++;
+    } else if (is_map) {
+        probe->counters.maps++;
+        probe->counters.total_mapped_bytes += event->len;
+    } else {
+        probe->counters.unmaps++;
+    }
+    if (!probe_view_takes(probe, event)) {
+        record_begin(&record, probe->json, is_map ? "map" : "unmap");
+        record_number(&record, "shmid", event->shmid);
+        record_hex(&record, "shm_offset", event->shm_offset);
+        record_hex(&record, "len", event->len);
+        if (is_map) {
+            record_hex(&record, "fd_offset", event->fd_offset);
+            record_bool(&record, "rw", (event->flags & VHOST_USER_FLAG_MAP_RW) != 0);
+        }
+        record_result(&record, event->result);
+        record_end(&record);
+    }
+    probe_note_event(probe, is_map ? "map" : "unmap");
+}
+
+void follow_map(struct probe *probe, const VhostUserMMap *map, int fd, int32_t result)
+{
+    vhushmem_region *region = vhushmem_device_find_region(probe->device, map->shmid);
+    vhushmem_event event = {
+        .type = VHUSHMEM_EVENT_MAP,
+        .result = result,
+        .shmid = map->shmid,
+        .shm_offset = map->shm_offset,
+        .len = map->len,
+        .fd_offset = map->fd_offset,
+        .flags = map->flags,
+    };
+
+    /* What a front-end grants and this library does not is missing in the picture. */
+    if (result == 0 && region != NULL && fd >= 0) {
+        vhushmem_region_map(region, fd, map->fd_offset, map->shm_offset, map->len, map->flags & VHOST_USER_FLAG_MAP_RW, NULL);
+    }
+    tell(probe, &event);
+}
+
+void follow_unmap(struct probe *probe, const VhostUserMMap *map, int32_t result)
+{
+    vhushmem_region *region = vhushmem_device_find_region(probe->device, map->shmid);
+    vhushmem_event event = {
+        .type = VHUSHMEM_EVENT_UNMAP, .result = result, .shmid = map->shmid, .shm_offset = map->shm_offset, .len = map->len};
+
+    if (result == 0 && region != NULL) {
+        vhushmem_region_unmap(region, map->shm_offset, map->len, NULL);
+    }
+    tell(probe, &event);
+}
+
+/** A map or unmap that nobody wants an answer to; or what the front-end tells the device. */
+void follow_request(struct probe *probe, const struct wire_message *message, int fd)
+{
+    VhostUserMMap map;
+    uint64_t value = 1;
+
+    if (message->on_channel) {
+        memcpy(&map, message->payload, sizeof(map));
+        if (message->request == VHOST_USER_BACKEND_SHMEM_MAP) {
+            follow_map(probe, &map, fd, 0);
+        } else {
+            follow_unmap(probe, &map, 0);
+        }
+        return;
+    }
+    if (message->request == SET_STATUS && message->size == sizeof(value)) {
+        memcpy(&value, message->payload, sizeof(value));
+    }
+    if (message->request == RESET_DEVICE || (message->request == SET_STATUS && value == 0)) {
+        vhushmem_device_unmap_all(probe->device);
+        probe->counters.resets++;
+        probe_note_event(probe, "reset");
+    }
+}
+
+/** The regions of the device that is told about. */
+void follow_config(struct probe *probe, const struct wire_message *reply)
+{
+    const uint8_t *sizes = reply->payload + 8;
+    vhushmem_region_options options = {.struct_size = sizeof(options)};
+    struct record record;
+
+    if (reply->request != VHOST_USER_GET_SHMEM_CONFIG || reply->size != sizeof(VhostUserShMemConfig)) {
+        return;
+    }
+    vhushmem_region_options_for_dax(&options); /* it refuses the least */
+    for (unsigned shmid = 0; shmid < VHUSHMEM_MAX_REGIONS; shmid++) {
+        uint64_t size;
+
+        memcpy(&size, sizes + shmid * sizeof(size), sizeof(size));
+        if (size != 0 && vhushmem_device_find_region(probe->device, (uint8_t)shmid) == NULL) {
+            vhushmem_region_new(probe->device, (uint8_t)shmid, size, &options, NULL);
+        }
+    }
+    probe->was_ready = true;
+    probe_view_refresh(probe);
+    record_begin(&record, probe->json, "ready");
+    record_regions(&record, probe->device);
+    record_end(&record);
+    probe_note_event(probe, "ready");
+    probe_input_resume(probe);
+}

@@ -1,0 +1,341 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/**
+ * Everything that passes between two sockets is handed on as it is, and shown. The socket that goes with SET_BACKEND_REQ_FD is exchanged for
+ * one of our own, so the back-end channel passes through here as well.
+ *
+ * All of it runs in the main loop, and nothing waits. Each direction holds one message: it reads the next one when that is sent.
+ */
+
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+
+#include "probe-wire.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <glib-unix.h>
+
+/* A direction hands on so many messages before the others have their turn. */
+#define MESSAGES_AT_ONCE 64
+
+struct direction {
+    struct relay *relay;
+    int from, to;
+    bool from_backend;
+    bool sending; /* the message is whole, and goes out */
+    bool opaque;  /* what comes can't be cut into messages: it goes on as it is */
+    bool over;
+    guint watch;
+    size_t have, sent, size; /* bytes of the message: received, sent, and all of them */
+    unsigned nfds;
+    int fds[WIRE_MAX_FDS];
+    uint8_t bytes[WIRE_HEADER + WIRE_MAX_PAYLOAD];
+};
+
+struct relay {
+    struct probe *probe;
+    bool on_channel;
+    void (*ended)(struct probe *);
+    struct direction directions[2];
+};
+
+static gboolean on_ready(gint fd, GIOCondition condition, gpointer user_data);
+
+static void close_fds(struct direction *d)
+{
+    for (unsigned i = 0; i < d->nfds; i++) {
+        close(d->fds[i]);
+    }
+    d->nfds = 0;
+}
+
+static void take_fds(struct direction *d, struct msghdr *m)
+{
+    for (struct cmsghdr *c = CMSG_FIRSTHDR(m); c != NULL; c = CMSG_NXTHDR(m, c)) {
+        if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS) {
+            continue;
+        }
+        for (unsigned i = 0; i < (c->cmsg_len - CMSG_LEN(0)) / sizeof(int); i++) {
+            int got;
+
+            memcpy(&got, CMSG_DATA(c) + i * sizeof(int), sizeof(int));
+            if (d->nfds < WIRE_MAX_FDS) {
+                d->fds[d->nfds++] = got;
+            } else {
+                close(got);
+            }
+        }
+    }
+}
+
+/** @returns as recvmsg. */
+static ssize_t receive(struct direction *d, size_t wanted)
+{
+    char control[CMSG_SPACE(sizeof(int) * WIRE_MAX_FDS)];
+    struct iovec iov = {d->bytes + d->have, wanted};
+    struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control)};
+    ssize_t n = recvmsg(d->from, &m, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
+
+    if (n >= 0) {
+        take_fds(d, &m);
+        d->have += (size_t)n;
+    }
+    return n;
+}
+
+/** The front-end hands over one end of its channel: the back-end gets one of ours instead. */
+static void exchange_channel(struct direction *d)
+{
+    int pair[2];
+
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == 0) {
+        relay_start(d->relay->probe, d->fds[0], pair[0], true, NULL);
+        d->fds[0] = pair[1];
+    }
+}
+
+/** A whole message is there. */
+static void show(struct direction *d, const uint32_t header[3])
+{
+    struct wire_message message = {
+        .from_backend = d->from_backend,
+        .on_channel = d->relay->on_channel,
+        .request = header[0],
+        .flags = header[1],
+        .size = header[2],
+        .payload = d->bytes + WIRE_HEADER,
+        .nfds = d->nfds,
+        .time_us = g_get_monotonic_time(),
+    };
+
+    memcpy(message.fds, d->fds, sizeof(message.fds));
+    /* Before it is handed on: what follows from it is shown behind it. */
+    traffic_message(d->relay->probe, &message);
+    if (!message.on_channel && !message.from_backend && message.request == SET_BACKEND_REQ_FD && message.nfds == 1) {
+        exchange_channel(d);
+    }
+}
+
+/** @returns whether something is ready to be sent. */
+static bool read_on(struct direction *d)
+{
+    while (!d->opaque) {
+        uint32_t header[3];
+        size_t wanted = WIRE_HEADER;
+
+        if (d->have >= WIRE_HEADER) {
+            memcpy(header, d->bytes, sizeof(header));
+            if (header[2] > WIRE_MAX_PAYLOAD) {
+                d->opaque = true;
+                break;
+            }
+            wanted += header[2];
+            if (d->have == wanted) {
+                show(d, header);
+                d->size = wanted;
+                return true;
+            }
+        }
+        ssize_t n = receive(d, wanted - d->have);
+
+        if (n < 0 && errno == EINTR) {
+            continue;
+        }
+        if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
+            return false;
+        }
+        if (n <= 0) {
+            d->over = true;
+            d->size = d->have; /* a beginning of a message goes on, too: it is for the other side to refuse */
+            return d->have > 0;
+        }
+    }
+    if (d->have == 0) {
+        ssize_t n = receive(d, sizeof(d->bytes));
+
+        d->over = n == 0 || (n < 0 && errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR);
+    }
+    d->size = d->have;
+    return d->have > 0;
+}
+
+/** @returns false: the socket takes no more now, or it is over. */
+static bool send_on(struct direction *d)
+{
+    while (d->sent < d->size) {
+        char control[CMSG_SPACE(sizeof(int) * WIRE_MAX_FDS)] = {0};
+        struct iovec iov = {d->bytes + d->sent, d->size - d->sent};
+        struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1};
+        ssize_t n;
+
+        if (d->sent == 0 && d->nfds > 0) {
+            m.msg_control = control;
+            m.msg_controllen = CMSG_SPACE(d->nfds * sizeof(int));
+            struct cmsghdr *c = CMSG_FIRSTHDR(&m);
+            c->cmsg_level = SOL_SOCKET;
+            c->cmsg_type = SCM_RIGHTS;
+            c->cmsg_len = CMSG_LEN(d->nfds * sizeof(int));
+            memcpy(CMSG_DATA(c), d->fds, d->nfds * sizeof(int));
+        }
+        n = sendmsg(d->to, &m, MSG_NOSIGNAL | MSG_DONTWAIT);
+        if (n < 0 && errno == EINTR) {
+            continue;
+        }
+        if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
+            return false;
+        }
+        if (n < 0) {
+            close_fds(d);
+            d->over = true;
+            break;
+        }
+        close_fds(d);
+        d->sent += (size_t)n;
+    }
+    d->have = d->sent = d->size = 0;
+    d->sending = false;
+    return !d->over;
+}
+
+static void end(struct relay *relay)
+{
+    struct direction *d = relay->directions;
+
+    if (relay->ended != NULL) {
+        relay->ended(relay->probe);
+    }
+    for (int i = 0; i < 2; i++) {
+        if (d[i].watch != 0) {
+            g_source_remove(d[i].watch);
+        }
+        close_fds(&d[i]);
+    }
+    close(d[0].from);
+    close(d[0].to);
+    g_free(relay);
+}
+
+/** What can be done now. @returns false: the relay is over, and gone. */
+static bool move(struct direction *d)
+{
+    for (int i = 0; i < MESSAGES_AT_ONCE; i++) {
+        if (!d->sending && !d->over) {
+            d->sending = read_on(d);
+        }
+        if (!d->sending || !send_on(d)) {
+            break;
+        }
+    }
+    if (d->over && !d->sending) {
+        struct relay *relay = d->relay;
+
+        /* What the other direction still holds or can read goes out before both ends are closed. */
+        struct direction *other = &relay->directions[d == &relay->directions[0] ? 1 : 0];
+        for (int i = 0; i < MESSAGES_AT_ONCE && !other->over; i++) {
+            other->sending = other->sending || read_on(other);
+            if (!other->sending || !send_on(other)) {
+                break;
+            }
+        }
+        end(relay);
+        return false;
+    }
+    return true;
+}
+
+static void watch(struct direction *d)
+{
+    int fd = d->sending ? d->to : d->from;
+
+    d->watch = g_unix_fd_add(fd, (d->sending ? G_IO_OUT : G_IO_IN) | G_IO_HUP | G_IO_ERR, on_ready, d);
+}
+
+static gboolean on_ready(gint fd, GIOCondition condition, gpointer user_data)
+{
+    struct direction *d = user_data;
+    bool was_sending = d->sending;
+
+    (void)fd;
+    (void)condition;
+    guint own = d->watch;
+    d->watch = 0; /* removed by the result of this function, should the relay end */
+    if (!move(d)) {
+        return G_SOURCE_REMOVE;
+    }
+    if (d->sending == was_sending) {
+        d->watch = own;
+        return G_SOURCE_CONTINUE;
+    }
+    watch(d);
+    return G_SOURCE_REMOVE;
+}
+
+void relay_start(struct probe *probe, int front, int back, bool on_channel, void (*ended)(struct probe *))
+{
+    struct relay *relay = g_new0(struct relay, 1);
+
+    *relay = (struct relay){.probe = probe, .on_channel = on_channel, .ended = ended};
+    for (int i = 0; i < 2; i++) {
+        struct direction *d = &relay->directions[i];
+
+        d->relay = relay;
+        d->from = i == 0 ? front : back;
+        d->to = i == 0 ? back : front;
+        d->from_backend = i == 1;
+        watch(d);
+    }
+}
+
+/* ---- --dump-wire ---- */
+
+struct waiting {
+    struct probe *probe;
+    int front;
+    char *path;
+};
+
+static gboolean on_connection(gint fd, GIOCondition condition, gpointer user_data)
+{
+    struct waiting *waiting = user_data;
+    int back = accept4(fd, NULL, NULL, SOCK_CLOEXEC);
+
+    (void)condition;
+    if (back < 0 && (errno == EINTR || errno == EAGAIN || errno == ECONNABORTED)) {
+        return G_SOURCE_CONTINUE;
+    }
+    if (back < 0) {
+        g_printerr("vhushmem-probe: no back-end could be taken from %s: %s\n", waiting->path, g_strerror(errno));
+        close(waiting->front); /* the handshake finds that nobody is there */
+    } else {
+        relay_start(waiting->probe, waiting->front, back, false, NULL);
+    }
+    close(fd);
+    socket_unlink(waiting->path);
+    probe_start(waiting->probe);
+    g_free(waiting->path);
+    g_free(waiting);
+    return G_SOURCE_REMOVE;
+}
+
+int relay_begin_dump(struct probe *probe, const char *path, bool server, int front)
+{
+    int fd = server ? socket_listen(path) : socket_connect(path);
+
+    if (fd < 0) {
+        close(front);
+    } else if (server) {
+        struct waiting *waiting = g_new(struct waiting, 1);
+
+        *waiting = (struct waiting){probe, front, g_strdup(path)};
+        g_unix_fd_add(fd, G_IO_IN, on_connection, waiting);
+    } else {
+        relay_start(probe, front, fd, false, NULL);
+        probe_start(probe);
+    }
+    return MIN(fd, 0);
+}

@@ -1,0 +1,357 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+
+/**
+ * The subcommand replay: play one side of a capture. Its messages are sent in their order; what the other side says is compared with what was
+ * said then. Descriptors are made anew by their kinds: what stood in memory and files is not in a capture.
+ */
+
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+
+#include <errno.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "probe-wire.h"
+
+#define PATIENCE_MS 10000
+#define SET_MEM_TABLE 5
+#define SET_VRING_ADDR 9
+#define ADD_MEM_REG 37
+#define REM_MEM_REG 38
+#define MAX_KEPT 64
+
+struct replay {
+    struct probe *probe;
+    bool plays_backend;
+    int sockets[2]; /* main, channel; -1: not there */
+    uint64_t sent, compared, differences;
+    int kept[MAX_KEPT]; /* ends of pipes and the like, which live as long as the replay */
+    unsigned nkept;
+    uint8_t bytes[WIRE_HEADER + WIRE_MAX_PAYLOAD];
+};
+
+static void say_difference(struct replay *replay, const struct captured *recorded, const char *what,
+                           const struct wire_message *seen)
+{
+    const struct wire_message *m = &recorded->message;
+    const char *name = request_name(m->on_channel, m->request);
+    struct record record;
+
+    replay->differences++;
+    record_begin(&record, replay->probe->json, "difference");
+    record_text(&record, "name", name != NULL ? name : "?");
+    record_text(&record, "socket", m->on_channel ? "channel" : "main");
+    record_bool(&record, "reply", (m->flags & VHOST_USER_REPLY_MASK) != 0);
+    record_text(&record, "what", what);
+    record_object_begin(&record, "recorded");
+    decode_payload(&record, m);
+    record_object_end(&record);
+    if (seen != NULL) {
+        record_object_begin(&record, "seen");
+        record_number(&record, "id", seen->request);
+        record_number(&record, "size", seen->size);
+        record_number(&record, "fds", seen->nfds);
+        decode_payload(&record, seen);
+        record_object_end(&record);
+    }
+    record_end(&record);
+}
+
+/* ---- sending ---- */
+
+static void keep(struct replay *replay, int fd)
+{
+    if (replay->nkept < MAX_KEPT) {
+        replay->kept[replay->nkept++] = fd;
+    } else {
+        close(fd);
+    }
+}
+
+/** A descriptor of this kind; the channel's socket stays here with its other end. */
+static int make_fd(struct replay *replay, const struct captured *recorded, unsigned i)
+{
+    int pair[2], fd;
+
+    switch (recorded->kinds[i]) {
+    case FD_EVENTFD:
+        return eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    case FD_SOCKET:
+        if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0) {
+            return -1;
+        }
+        if (!recorded->message.on_channel && recorded->message.request == SET_BACKEND_REQ_FD && replay->sockets[1] < 0) {
+            replay->sockets[1] = pair[0];
+        } else {
+            keep(replay, pair[0]);
+        }
+        return pair[1];
+    case FD_PIPE:
+        if (pipe(pair) < 0) {
+            return -1;
+        }
+        keep(replay, pair[0]);
+        return pair[1];
+    default:
+        fd = memfd_create("replayed", MFD_CLOEXEC);
+        if (fd >= 0 && ftruncate(fd, (off_t)MIN(recorded->sizes[i], UINT64_C(1) << 40)) < 0) {
+            close(fd);
+            fd = -1;
+        }
+        return fd;
+    }
+}
+
+static bool send_recorded(struct replay *replay, const struct captured *recorded)
+{
+    const struct wire_message *message = &recorded->message;
+    uint32_t header[3] = {message->request, message->flags, message->size};
+    char control[CMSG_SPACE(sizeof(int) * WIRE_MAX_FDS)] = {0};
+    struct iovec iov[2] = {{header, sizeof(header)}, {(void *)message->payload, message->size}};
+    struct msghdr m = {.msg_iov = iov, .msg_iovlen = 2};
+    int fds[WIRE_MAX_FDS];
+    ssize_t n;
+
+    for (unsigned i = 0; i < message->nfds; i++) {
+        fds[i] = make_fd(replay, recorded, i);
+    }
+    if (message->nfds > 0) {
+        m.msg_control = control;
+        m.msg_controllen = CMSG_SPACE(message->nfds * sizeof(int));
+        struct cmsghdr *c = CMSG_FIRSTHDR(&m);
+        c->cmsg_level = SOL_SOCKET;
+        c->cmsg_type = SCM_RIGHTS;
+        c->cmsg_len = CMSG_LEN(message->nfds * sizeof(int));
+        memcpy(CMSG_DATA(c), fds, message->nfds * sizeof(int));
+    }
+    n = sendmsg(replay->sockets[message->on_channel], &m, MSG_NOSIGNAL);
+    for (unsigned i = 0; i < message->nfds; i++) {
+        close(fds[i]);
+    }
+    replay->sent++;
+    return n == (ssize_t)(sizeof(header) + message->size);
+}
+
+/* ---- comparing ---- */
+
+/** @returns 1: a message; 0: none in time; -1: the connection is over, or what comes is no message. */
+static int receive(struct replay *replay, bool on_channel, struct wire_message *message)
+{
+    size_t have = 0, wanted = WIRE_HEADER;
+    uint32_t header[3];
+
+    *message = (struct wire_message){.on_channel = on_channel, .from_backend = !replay->plays_backend};
+    while (have < wanted) {
+        struct pollfd target = {.fd = replay->sockets[on_channel], .events = POLLIN};
+        char control[CMSG_SPACE(sizeof(int) * WIRE_MAX_FDS)];
+        struct iovec iov = {replay->bytes + have, wanted - have};
+        struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control)};
+
+        if (poll(&target, 1, PATIENCE_MS) <= 0) {
+            return 0;
+        }
+        ssize_t n = recvmsg(target.fd, &m, MSG_CMSG_CLOEXEC);
+
+        if (n <= 0) {
+            return -1;
+        }
+        for (struct cmsghdr *c = CMSG_FIRSTHDR(&m); c != NULL; c = CMSG_NXTHDR(&m, c)) {
+            size_t count = c->cmsg_type == SCM_RIGHTS ? (c->cmsg_len - CMSG_LEN(0)) / sizeof(int) : 0;
+
+            for (size_t i = 0; i < count; i++) {
+                int fd;
+
+                memcpy(&fd, CMSG_DATA(c) + i * sizeof(int), sizeof(int));
+                if (message->nfds < WIRE_MAX_FDS) {
+                    message->fds[message->nfds++] = fd;
+                } else {
+                    close(fd);
+                }
+            }
+        }
+        have += (size_t)n;
+        if (have == WIRE_HEADER && wanted == WIRE_HEADER) {
+            memcpy(header, replay->bytes, sizeof(header));
+            if (header[2] > WIRE_MAX_PAYLOAD) {
+                return -1;
+            }
+            wanted += header[2];
+        }
+    }
+    message->request = header[0];
+    message->flags = header[1];
+    message->size = header[2];
+    message->payload = replay->bytes + WIRE_HEADER;
+    return 1;
+}
+
+/** Take away what another process has at other addresses. */
+static void blank_addresses(uint32_t request, uint8_t *payload, uint32_t size)
+{
+    if (request == SET_VRING_ADDR && size == 40) {
+        memset(payload + 8, 0, 32);
+    } else if ((request == ADD_MEM_REG || request == REM_MEM_REG) && size == 40) {
+        memset(payload + 24, 0, 8);
+    }
+    for (uint32_t at = 8; request == SET_MEM_TABLE && at + 32 <= size; at += 32) {
+        memset(payload + at + 16, 0, 8);
+    }
+}
+
+static bool is_alike(const struct wire_message *a, const struct wire_message *b)
+{
+    uint8_t *x, *y;
+    bool alike;
+
+    if (a->size != b->size) {
+        return false;
+    }
+    x = g_memdup2(a->payload, a->size);
+    y = g_memdup2(b->payload, b->size);
+    if (!a->on_channel) {
+        blank_addresses(a->request, x, a->size);
+        blank_addresses(b->request, y, b->size);
+    }
+    alike = a->size == 0 || memcmp(x, y, a->size) == 0;
+    g_free(x);
+    g_free(y);
+    return alike;
+}
+
+static void take_descriptors(struct replay *replay, struct wire_message *seen)
+{
+    for (unsigned i = 0; i < seen->nfds; i++) {
+        if (!seen->on_channel && seen->request == SET_BACKEND_REQ_FD && replay->sockets[1] < 0) {
+            replay->sockets[1] = seen->fds[i];
+        } else {
+            keep(replay, seen->fds[i]); /* as whoever had it then */
+        }
+    }
+}
+
+/** What the other side said then, and says now. @returns false: it is over. */
+static bool compare(struct replay *replay, const struct captured *recorded)
+{
+    const struct wire_message *then = &recorded->message;
+    struct wire_message now;
+    int rc = receive(replay, then->on_channel, &now);
+
+    if (rc <= 0) {
+        say_difference(replay, recorded, rc == 0 ? "nothing comes" : "the connection is over", NULL);
+        return false;
+    }
+    replay->compared++;
+    if (now.request != then->request || (now.flags & VHOST_USER_REPLY_MASK) != (then->flags & VHOST_USER_REPLY_MASK)) {
+        say_difference(replay, recorded, "another message comes", &now);
+        take_descriptors(replay, &now);
+        return false;
+    }
+    if (now.flags != then->flags) {
+        say_difference(replay, recorded, "the flags of the header differ", &now);
+    } else if (now.nfds != then->nfds) {
+        say_difference(replay, recorded, "the number of descriptors differs", &now);
+    } else if (!is_alike(then, &now)) {
+        say_difference(replay, recorded, "the payload differs", &now);
+    }
+    take_descriptors(replay, &now);
+    return true;
+}
+
+/* ---- the subcommand ---- */
+
+static int open_main(const struct probe_options *options)
+{
+    int listener, fd;
+
+    if (options->connect != NULL) {
+        return socket_connect(options->connect);
+    }
+    listener = socket_listen(options->listen);
+    if (listener < 0) {
+        return listener;
+    }
+    do {
+        fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+    } while (fd < 0 && errno == EINTR);
+    fd = fd < 0 ? -errno : fd;
+    close(listener);
+    socket_unlink(options->listen);
+    return fd;
+}
+
+static bool play(struct replay *replay, GPtrArray *messages)
+{
+    for (guint i = 0; i < messages->len; i++) {
+        const struct captured *recorded = messages->pdata[i];
+        bool ours = recorded->message.from_backend == replay->plays_backend;
+
+        if (replay->sockets[recorded->message.on_channel] < 0) {
+            continue; /* there is no channel now; that was a difference before */
+        }
+        if (ours ? !send_recorded(replay, recorded) : !compare(replay, recorded)) {
+            if (ours) {
+                say_difference(replay, recorded, "it could not be sent", NULL);
+            }
+            return false;
+        }
+    }
+    return true;
+}
+
+int probe_replay_run(struct probe *probe, const struct probe_options *options)
+{
+    char *error = NULL;
+    GPtrArray *messages = capture_read(options->capture, &error);
+    struct replay *replay;
+    struct record record;
+    bool whole;
+    int fd;
+
+    if (messages == NULL) {
+        int status = probe_usage_error("%s", error);
+
+        g_free(error);
+        return status;
+    }
+    fd = open_main(options);
+    if (fd < 0) {
+        fprintf(stderr, "vhushmem-probe: %s: %s\n", options->connect != NULL ? options->connect : options->listen,
+                g_strerror(-fd));
+        g_ptr_array_unref(messages);
+        return STATUS_LOST;
+    }
+    replay = g_new0(struct replay, 1);
+    replay->probe = probe;
+    replay->plays_backend = options->listen != NULL;
+    replay->sockets[0] = fd;
+    replay->sockets[1] = -1;
+    whole = play(replay, messages);
+    record_begin(&record, probe->json, "replayed");
+    record_number(&record, "messages", messages->len);
+    record_number(&record, "sent", replay->sent);
+    record_number(&record, "compared", replay->compared);
+    record_number(&record, "differences", replay->differences);
+    record_bool(&record, "whole", whole);
+    record_end(&record);
+    if (replay->differences > 0 || !whole) {
+        probe_set_status(probe, STATUS_UNEXPECTED);
+    }
+    close(fd);
+    if (replay->sockets[1] >= 0) {
+        close(replay->sockets[1]);
+    }
+    for (unsigned i = 0; i < replay->nkept; i++) {
+        close(replay->kept[i]);
+    }
+    g_free(replay);
+    g_ptr_array_unref(messages);
+    return STATUS_DONE;
+}

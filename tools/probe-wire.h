@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+#ifndef VHUSHMEM_PROBE_WIRE_H
+#define VHUSHMEM_PROBE_WIRE_H
+
+/**
+ * @file
+ * The wire: messages that pass through, what they say, how long they take, and captures of them.
+ */
+
+#include "probe.h"
+
+#define SET_BACKEND_REQ_FD 21
+#define WIRE_HEADER 12
+#define WIRE_MAX_FDS 8
+/** What is longer is no message that anybody understands: it is handed on, and nothing behind it is decoded. */
+#define WIRE_MAX_PAYLOAD (1 << 17)
+
+/** A message on its way. */
+struct wire_message {
+    bool from_backend, on_channel;
+    uint32_t request, flags, size;
+    unsigned nfds;
+    int fds[WIRE_MAX_FDS];
+    const uint8_t *payload; /**< size bytes */
+    gint64 time_us;         /**< monotonic */
+};
+
+/* ---- probe-socket.c: a path, or behind an @ the name of an abstract socket ---- */
+
+/** @returns a descriptor, or a negative errno. */
+int socket_connect(const char *path);
+/** The same; a stale socket is replaced. */
+int socket_listen(const char *path);
+void socket_unlink(const char *path);
+
+/* ---- probe-relay.c: hand everything on ---- */
+
+/**
+ * Have everything pass between two sockets, which are taken over. Called from the main loop alone.
+ *
+ * @param ended  called when the connection is over, before the sockets are closed.
+ */
+void relay_start(struct probe *probe, int front, int back, bool on_channel, void (*ended)(struct probe *));
+/**
+ * --dump-wire: connect to the back-end, or wait for it, and have everything pass between it and `front`.
+ *
+ * @returns 0 or a negative errno: no back-end, and probe_start is not called.
+ */
+int relay_begin_dump(struct probe *probe, const char *path, bool server, int front);
+
+/* ---- probe-traffic.c: what passes through ---- */
+
+void traffic_begin(struct probe *probe, const struct probe_options *options, bool follows);
+/** A message was received whole, and is handed on next. */
+void traffic_message(struct probe *probe, const struct wire_message *message);
+/** The connection is over. */
+void traffic_ended(struct probe *probe);
+void traffic_print_summary(struct probe *probe);
+void traffic_free(struct probe *probe);
+
+/* ---- probe-follow.c: the mappings that pass through ---- */
+
+void follow_request(struct probe *probe, const struct wire_message *message, int fd);
+void follow_config(struct probe *probe, const struct wire_message *reply);
+void follow_map(struct probe *probe, const VhostUserMMap *map, int fd, int32_t result);
+void follow_unmap(struct probe *probe, const VhostUserMMap *map, int32_t result);
+
+/* ---- probe-decode.c ---- */
+
+/** Put what the payload says into the record. */
+void decode_payload(struct record *record, const struct wire_message *message);
+/** "memfd:NAME", "eventfd", "socket", "/a/file": what a descriptor is (g_free). */
+char *describe_fd(int fd);
+/** Whether a request of the front-end has a reply of its own. */
+bool request_has_reply(const struct wire_message *message);
+
+/* ---- probe-names.c ---- */
+
+/** @returns a constant, or NULL. */
+const char *request_name(bool on_channel, uint32_t request);
+#define VIRTIO_ID_FS 26
+
+/** A virtio device by name ("fs", "virtio-blk") or number. @returns 0: there is none. */
+unsigned virtio_device_id(const char *name);
+/** @returns a constant, or NULL: "VERSION_1", and with a device's id its own bits too. */
+const char *virtio_feature_name(unsigned device_id, unsigned bit);
+void record_virtio_features(struct record *record, const char *key, unsigned device_id, uint64_t features);
+
+/* ---- probe-capture.c: files that Wireshark opens ---- */
+
+/** @returns NULL and sets errno: the file cannot be made. */
+struct capture *capture_create(const char *path);
+void capture_message(struct capture *capture, const struct wire_message *message);
+/** @returns false: something could not be written. */
+bool capture_close(struct capture *capture);
+
+/** A message of a capture that is read. */
+struct captured {
+    struct wire_message message;
+    uint8_t kinds[WIRE_MAX_FDS];
+    uint64_t sizes[WIRE_MAX_FDS];
+};
+
+/** What a descriptor was. */
+enum { FD_OTHER, FD_EVENTFD, FD_SOCKET, FD_MEMFD, FD_FILE, FD_PIPE, FD_KINDS };
+
+unsigned kind_of_fd(int fd, uint64_t *size);
+const char *kind_name(unsigned kind);
+/** @returns an array of struct captured with everything in it (g_ptr_array_unref), or NULL: `error` (g_free) says why. */
+GPtrArray *capture_read(const char *path, char **error);
+
+/* ---- what the subcommands do ---- */
+
+int probe_proxy_run(struct probe *probe, const struct probe_options *options);
+int probe_backend_run(struct probe *probe, const struct probe_options *options);
+int probe_replay_run(struct probe *probe, const struct probe_options *options);
+
+#endif
