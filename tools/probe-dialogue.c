@@ -72,12 +72,12 @@ static void on_started(struct probe *probe, const char *error)
 
 static bool start(struct dialogue *dialogue, unsigned queues)
 {
-    if (driver_is_started(dialogue->probe)) {
-        return true;
-    }
     if (driver_max_queues(dialogue->probe) < queues) {
         dialogue->error = g_strdup_printf("this needs %u queues: say --queues %u", queues, queues);
         return false;
+    }
+    if (driver_is_started(dialogue->probe)) {
+        return true;
     }
     dialogue->over = false;
     dialogue->error = driver_start(dialogue->probe, queues, DRIVER_QUEUE_SIZE, on_started);

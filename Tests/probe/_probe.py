@@ -450,6 +450,33 @@ class Probe:
             sys.stderr.write(self.errors.decode(errors="replace"))
 
 
+class Device(Probe):
+    """The program as a device; `device.path` is its socket."""
+
+    def __init__(self, *arguments):
+        self.path = os.path.join(folder(), "d")
+        self.process = subprocess.Popen(
+            [program(), "backend", self.path, "--json", *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        self.lines, self.events, self.errors = queue.Queue(), [], b""
+        self.threads = [threading.Thread(target=target, daemon=True) for target in (self._read, self._read_errors)]
+        for thread in self.threads:
+            thread.start()
+        while not os.path.exists(self.path):
+            check(self.process.poll() is None, "it has ended")
+            threading.Event().wait(0.01)
+
+    def until(self, event):
+        while True:
+            record = self.events.pop(0) if self.events else self.line()
+            check(record is not None, "the end, and no", event)
+            if record["event"] == event:
+                return record
+
+
 def together(*arguments, **backend):
     """A back-end and the program that is connected to it, after the handshake."""
 
