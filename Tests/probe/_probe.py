@@ -21,6 +21,8 @@ import sys
 import tempfile
 import threading
 
+import _schema
+
 PAGE = mmap.PAGESIZE
 REGION = 16 * PAGE
 # Reached only by a test that fails.
@@ -361,6 +363,7 @@ class Probe:
         check(line.endswith(b"\n"), f"a line without its end: {line!r}")
         record = json.loads(line.decode("utf-8"))
         check(isinstance(record, dict) and next(iter(record)) == "event", f"its first key is not event: {line!r}")
+        equal(_schema.fault_of_line(record), None, f"how the line is documented: {line[:300]!r}")
         equal(line.startswith(b'{"event":"answer",'), record["event"] == "answer", f"how an answer begins: {line!r}")
         return record
 
