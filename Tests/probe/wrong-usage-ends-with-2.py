@@ -34,7 +34,7 @@ equal(os.path.exists(socket_path[1]), False, "a socket")
 
 status, output, errors = run("--help")
 equal((status, errors), (0, ""), "--help")
-for word in ("--socket", "--server", "--holes", "--region", "--json", "read SHMID OFFSET LEN", "Exit status"):
+for word in ("--socket", "--server", "--holes", "--region", "--json", "read SHMID OFFSET LEN", "Exit status", "help"):
     check(word in output, word, "is missing in", output)
 status, output, errors = run("--version")
 equal((status, errors), (0, ""), "--version")
