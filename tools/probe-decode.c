@@ -88,7 +88,7 @@ static const struct request *find_request(const struct wire_message *message)
     size_t count = message->on_channel ? G_N_ELEMENTS(backend_requests) : G_N_ELEMENTS(frontend_requests);
     static const struct request nothing = {LAYOUT_NONE, LAYOUT_NONE};
 
-    if (request_name(message->on_channel, message->request) == NULL) {
+    if (vhushmem_request_name(message->on_channel, message->request) == NULL) {
         return NULL;
     }
     return message->request < count ? &table[message->request] : &nothing;

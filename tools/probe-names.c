@@ -1,67 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
-/** Names of requests, virtio devices and virtio features. */
+/** Names of virtio devices and virtio features. */
 
 #include "probe-wire.h"
 
 #include <inttypes.h>
 #include <string.h>
-
-const char *request_name(bool on_channel, uint32_t request)
-{
-    static const char *const frontend[] = {
-        [1] = "GET_FEATURES",
-        [2] = "SET_FEATURES",
-        [3] = "SET_OWNER",
-        [4] = "RESET_OWNER",
-        [5] = "SET_MEM_TABLE",
-        [6] = "SET_LOG_BASE",
-        [7] = "SET_LOG_FD",
-        [8] = "SET_VRING_NUM",
-        [9] = "SET_VRING_ADDR",
-        [10] = "SET_VRING_BASE",
-        [11] = "GET_VRING_BASE",
-        [12] = "SET_VRING_KICK",
-        [13] = "SET_VRING_CALL",
-        [14] = "SET_VRING_ERR",
-        [15] = "GET_PROTOCOL_FEATURES",
-        [16] = "SET_PROTOCOL_FEATURES",
-        [17] = "GET_QUEUE_NUM",
-        [18] = "SET_VRING_ENABLE",
-        [19] = "SEND_RARP",
-        [20] = "NET_SET_MTU",
-        [21] = "SET_BACKEND_REQ_FD",
-        [22] = "IOTLB_MSG",
-        [23] = "SET_VRING_ENDIAN",
-        [24] = "GET_CONFIG",
-        [25] = "SET_CONFIG",
-        [31] = "GET_INFLIGHT_FD",
-        [32] = "SET_INFLIGHT_FD",
-        [33] = "GPU_SET_SOCKET",
-        [34] = "RESET_DEVICE",
-        [35] = "VRING_KICK",
-        [36] = "GET_MAX_MEM_SLOTS",
-        [37] = "ADD_MEM_REG",
-        [38] = "REM_MEM_REG",
-        [39] = "SET_STATUS",
-        [40] = "GET_STATUS",
-        [41] = "GET_SHARED_OBJECT",
-        [42] = "SET_DEVICE_STATE_FD",
-        [43] = "CHECK_DEVICE_STATE",
-        [44] = "GET_SHMEM_CONFIG",
-        [45] = "GET_VRING_BASE_SKIP_DRAIN",
-    };
-    static const char *const backend[] = {
-        [1] = "IOTLB_MSG", [2] = "CONFIG_CHANGE_MSG", [3] = "VRING_HOST_NOTIFIER_MSG", [4] = "VRING_CALL",
-        [5] = "VRING_ERR", [6] = "SHARED_OBJECT_ADD", [7] = "SHARED_OBJECT_REMOVE",    [8] = "SHARED_OBJECT_LOOKUP",
-        [9] = "SHMEM_MAP", [10] = "SHMEM_UNMAP",
-    };
-
-    if (on_channel) {
-        return request < G_N_ELEMENTS(backend) ? backend[request] : NULL;
-    }
-    return request < G_N_ELEMENTS(frontend) ? frontend[request] : NULL;
-}
 
 /* ---- virtio ---- */
 

@@ -42,7 +42,7 @@ static void say_difference(struct replay *replay, const struct captured *recorde
                            const struct wire_message *seen)
 {
     const struct wire_message *m = &recorded->message;
-    const char *name = request_name(m->on_channel, m->request);
+    const char *name = vhushmem_request_name(m->on_channel, m->request);
     struct record record;
 
     replay->differences++;

@@ -260,7 +260,7 @@ void traffic_message(struct probe *probe, const struct wire_message *message)
 {
     struct traffic *traffic = probe->traffic;
     bool reply = (message->flags & VHOST_USER_REPLY_MASK) != 0;
-    const char *known = request_name(message->on_channel, message->request), *name = known != NULL ? known : "?";
+    const char *known = vhushmem_request_name(message->on_channel, message->request), *name = known != NULL ? known : "?";
     gint64 since = traffic->last_us != 0 ? message->time_us - traffic->last_us : 0, took = -1;
     struct counts *counts = counts_of(traffic, message);
 
@@ -318,7 +318,7 @@ void traffic_print_summary(struct probe *probe)
     record_list_begin(&record, "requests");
     for (GList *link = all; link != NULL; link = link->next) {
         const struct counts *counts = link->data;
-        const char *name = request_name(counts->on_channel, counts->request);
+        const char *name = vhushmem_request_name(counts->on_channel, counts->request);
 
         record_object_begin(&record, NULL);
         record_text(&record, "name", name != NULL ? name : "?");

@@ -76,8 +76,6 @@ bool request_has_reply(const struct wire_message *message);
 
 /* ---- probe-names.c ---- */
 
-/** @returns a constant, or NULL. */
-const char *request_name(bool on_channel, uint32_t request);
 #define VIRTIO_ID_FS 26
 
 /** A virtio device by name ("fs", "virtio-blk") or number. @returns 0: there is none. */

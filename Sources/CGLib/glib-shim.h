@@ -35,6 +35,38 @@ static inline char vhushmem_glib_last(const GString *text) { return text->len > 
 /* g_string_free is a macro in newer releases of GLib. */
 static inline char *vhushmem_glib_finish(GString *text) { return g_string_free(text, FALSE); }
 
+/* What VHUSHMEM_DEBUG asks for: 1 wire, 2 maps. */
+static inline unsigned vhushmem_glib_trace_categories(void)
+{
+    static const GDebugKey keys[] = {{"wire", 1}, {"maps", 2}};
+
+    return g_parse_debug_string(g_getenv("VHUSHMEM_DEBUG"), keys, G_N_ELEMENTS(keys));
+}
+
+/* A trace, with its structured fields; those behind the fourth are of maps alone. */
+static inline void vhushmem_glib_trace(const char *message, const char *request, unsigned category, int32_t result,
+                                       unsigned shmid, uint64_t offset, uint64_t length)
+{
+    char numbers[4][24];
+    const GLogField fields[] = {
+        {"MESSAGE", message, -1},
+        {"PRIORITY", "5", -1},
+        {"GLIB_DOMAIN", "vhushmem", -1},
+        {"VHUSHMEM_CATEGORY", category == 1 ? "wire" : "maps", -1},
+        {"VHUSHMEM_REQUEST", request, -1},
+        {"VHUSHMEM_RESULT", numbers[0], -1},
+        {"VHUSHMEM_SHMID", numbers[1], -1},
+        {"VHUSHMEM_OFFSET", numbers[2], -1},
+        {"VHUSHMEM_LENGTH", numbers[3], -1},
+    };
+
+    g_snprintf(numbers[0], sizeof(numbers[0]), "%" PRId32, result);
+    g_snprintf(numbers[1], sizeof(numbers[1]), "%u", shmid);
+    g_snprintf(numbers[2], sizeof(numbers[2]), "%" PRIu64, offset);
+    g_snprintf(numbers[3], sizeof(numbers[3]), "%" PRIu64, length);
+    g_log_structured_array(G_LOG_LEVEL_MESSAGE, fields, category == 1 ? 5 : G_N_ELEMENTS(fields));
+}
+
 /* A GSource with room for the object that it drives. */
 struct vhushmem_glib_source {
     GSource base;

@@ -25,6 +25,7 @@
 #include <vhushmem/request.h>
 #include <vhushmem/shared-object.h>
 #include <vhushmem/status.h>
+#include <vhushmem/trace.h>
 #include <vhushmem/version.h>
 #include <vhushmem/vhost-user.h>
 #include <vhushmem/virtqueue.h>

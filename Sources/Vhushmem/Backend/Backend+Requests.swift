@@ -236,7 +236,8 @@ extension Backend {
         // What the one before was asked has no answer any more.
         closeChannel(connection, Errno(ENOTCONN))
         connection.channel = MessageStream(
-            socket: socket, capacity: 256, timeout: options.answerTimeoutLimit.microseconds, account: closes)
+            socket: socket, capacity: 256, timeout: options.answerTimeoutLimit.microseconds, account: closes,
+            isChannel: true)
         return .done
     }
 

@@ -10,8 +10,8 @@ final class BackendChannel {
     static let requestsPerDispatch: Int32 = 64
 
     let stream: MessageStream
-    private let device: Device
-    private let counters: RequestCounters
+    let device: Device
+    let counters: RequestCounters
     /// Whether SHMEM was negotiated: before, its requests are refused.
     var isNegotiated = false
     /// The back-end speaks the first versions of the series, whose flags mean something else.
@@ -36,7 +36,8 @@ final class BackendChannel {
         socket: consuming FileDescriptor, device: Device, messageTimeout: UInt64, counters: RequestCounters = RequestCounters()
     ) {
         stream = MessageStream(
-            socket: socket, capacity: BackendChannel.capacity, timeout: messageTimeout, account: device.state.closes)
+            socket: socket, capacity: BackendChannel.capacity, timeout: messageTimeout, account: device.state.closes,
+            isChannel: true)
         self.device = device
         self.counters = counters
     }
@@ -156,8 +157,7 @@ final class BackendChannel {
             try carryOut(header, &map, payload.count, isOlder: isOlder)
             counters.countServed(header.request)
         } catch {
-            counters.countRefused(header.request)
-            failure = error
+            failure = refuse(header.request, map, error)
         }
         isCarryingOut = false
         // A map that is done has one descriptor, an unmap none.
@@ -165,7 +165,7 @@ final class BackendChannel {
         var sending = MessageStream.Sending.done
         if header.needsReply, !isClosed { sending = answer(header.request, failure?.code ?? 0) }
         // Whether the answer could be sent or not, what was changed is complete.
-        if failure == nil, device.state.isObserved, let map { device.region(id: map.shmid)?.commit() }
+        if failure == nil, device.state.isObserved { complete(header.request, map) }
         if case .failed(let error) = sending { return .lost(lost("answering", error)) }
         guard !isClosed else { return .stopped }
         guard reports else { return .served }
@@ -179,6 +179,7 @@ final class BackendChannel {
         isCarryingOut = true
         let outcome = carryOutOther(header, payload)
         counters.count(outcome, header.request)
+        trace(header.request, outcome)
         isCarryingOut = false
         stream.releaseDescriptors()
         guard !isClosed else { return .stopped }

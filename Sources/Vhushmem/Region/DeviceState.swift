@@ -26,8 +26,9 @@ final class DeviceState {
     private var lastGeneration = Guarded<UInt64>(0)
     /// When a loop should look at them next, in microseconds; 0: at no time.
     private let careTime = Atomic<UInt64>(0)
-    /// How many regions have observers. As a rule none has, and who only wants to know that takes no lock.
-    private let observedRegions = Atomic<Int>(0)
+    /// How many regions have observers, and one more where maps are traced. As a rule there is none, and who only wants to know that takes
+    /// no lock.
+    private let observedRegions = Atomic<Int>(Trace.wants(Trace.maps) ? 1 : 0)
     /// Some file that was mapped is neither in memory nor on a local disk: the close of such a file waits for others.
     private let hasRemoteFiles = Atomic(false)
     var hasLocalFilesOnly: Bool { !hasRemoteFiles.load(ordering: .relaxed) }

@@ -26,6 +26,8 @@ final class MessageStream {
     private var partDeadline: UInt64?
     private let timeout: UInt64
     private let process = getpid()
+    /// It is a back-end channel, where ids of requests mean something else.
+    let isChannel: Bool
     /// Too much of what the peer sent is still to be closed. Nothing is read for now, so nobody is to wait until there is something to read.
     private(set) var isHeldUp = false
     /// Until when at the most, and when it is looked at again (microseconds).
@@ -41,11 +43,13 @@ final class MessageStream {
     /// `capacity`: the longest message, header included. `timeout`: microseconds for a message that has begun to be whole, and for what
     /// was sent to be closed. `account`: the peer's.
     init(
-        socket: consuming FileDescriptor, capacity: Int, timeout: UInt64, account: CloseAccount = CloseAccount()
+        socket: consuming FileDescriptor, capacity: Int, timeout: UInt64, account: CloseAccount = CloseAccount(),
+        isChannel: Bool = false
     ) {
         fd = socket.release()
         self.account = account
         self.timeout = timeout
+        self.isChannel = isChannel
         descriptors = ReceivedDescriptors(of: account)
         buffer = .allocate(byteCount: capacity, alignment: 16)
         _ = try? systemCall(.setsockopt) { vhu_take_out_of_band(fd) }
@@ -93,8 +97,11 @@ final class MessageStream {
     }
 
     /// The next message, if a whole one is there. Never waits.
+    @inline(never)
     func receive() -> Arrival {
-        receiveInline()
+        let arrival = receiveInline()
+        traceReceived(arrival)
+        return arrival
     }
 
     /// The same for the one caller whose every request counts.

@@ -36,11 +36,15 @@ extension MessageStream {
         _ message: OutgoingMessage, _ payload: UnsafeRawBufferPointer = UnsafeRawBufferPointer(start: nil, count: 0),
         descriptor: Int32? = nil
     ) -> Sending {
-        message.withBytes(payload.count, { $0.copyMemory(from: payload) }) { send($0, descriptor: descriptor) }
+        let sending = message.withBytes(payload.count, { $0.copyMemory(from: payload) }) { send($0, descriptor: descriptor) }
+        traceSent(message, payload.count, sending)
+        return sending
     }
 
     /// The same with several descriptors.
     func send(_ message: OutgoingMessage, _ payload: [UInt8], descriptors: [Int32]) -> Sending {
-        message.withBytes(payload.count, { $0.copyBytes(from: payload) }) { send($0, descriptors: descriptors) }
+        let sending = message.withBytes(payload.count, { $0.copyBytes(from: payload) }) { send($0, descriptors: descriptors) }
+        traceSent(message, payload.count, sending)
+        return sending
     }
 }

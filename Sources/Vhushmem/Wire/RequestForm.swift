@@ -57,6 +57,9 @@ enum ReplyForm {
 }
 
 extension FrontendRequest {
+    /// The specification's name, without its prefix; nil: this library knows none.
+    static func name(of request: UInt32) -> StaticString? { FrontendRequest(rawValue: request)?.form.name }
+
     /// The table of requests.
     var form: RequestForm {
         typealias Row = RequestForm

@@ -56,4 +56,21 @@ enum BackendRequest {
     static let sharedObjectLookup: UInt32 = 8
     static let shmemMap: UInt32 = 9
     static let shmemUnmap: UInt32 = 10
+
+    /// The specification's name, without its prefix; nil: this library knows none.
+    static func name(of request: UInt32) -> StaticString? {
+        switch request {
+        case iotlbMessage: "IOTLB_MSG"
+        case configChange: "CONFIG_CHANGE_MSG"
+        case vringHostNotifier: "VRING_HOST_NOTIFIER_MSG"
+        case vringCall: "VRING_CALL"
+        case vringErr: "VRING_ERR"
+        case sharedObjectAdd: "SHARED_OBJECT_ADD"
+        case sharedObjectRemove: "SHARED_OBJECT_REMOVE"
+        case sharedObjectLookup: "SHARED_OBJECT_LOOKUP"
+        case shmemMap: "SHMEM_MAP"
+        case shmemUnmap: "SHMEM_UNMAP"
+        default: nil
+        }
+    }
 }

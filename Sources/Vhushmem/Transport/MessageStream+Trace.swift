@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+/// What is told of messages where traces are on.
+extension MessageStream {
+    @inline(never)
+    func traceSent(_ message: OutgoingMessage, _ size: Int, _ sending: Sending) {
+        guard sending == .done, Trace.wants(Trace.wire) else { return }
+        trace(MessageHeader(request: message.request, flags: message.flags, size: UInt32(clamping: size)), isSent: true)
+    }
+
+    @inline(never)
+    func traceReceived(_ arrival: Arrival) {
+        guard case .message(let header, _) = arrival, Trace.wants(Trace.wire) else { return }
+        trace(header, isSent: false)
+    }
+
+    @inline(never)
+    private func trace(_ header: MessageHeader, isSent: Bool) {
+        let name = (isChannel ? BackendRequest.name(of: header.request) : FrontendRequest.name(of: header.request)) ?? "?"
+        let line = Trace.Line(
+            category: Trace.wire, request: header.request, name: name, isChannel: isChannel, isSent: isSent,
+            flags: header.flags,
+            size: header.size)
+        let doing: StaticString = isSent ? "sends" : "receives"
+        let kind: StaticString = header.isReply ? " as a reply" : ""
+        Trace.tell(line, "\(doing) \(name)\(kind), \(header.size) bytes, flags \(header.flags)")
+    }
+}
