@@ -16,16 +16,9 @@
 
 #include "probe-wire.h"
 
-/* So many requests of the driver are held; more are taken when some were given back. */
-#define MAX_HELD 256
-#define MAX_SHOWN 4096
-
 static struct {
-    vhushmem_chain *chains[MAX_HELD];
-    unsigned queues[MAX_HELD];
     uint8_t *config;
     uint32_t config_size;
-    unsigned num_queues;
 } device;
 
 /* ---- mappings ---- */
@@ -124,106 +117,6 @@ static char *begin_unmap(struct probe *probe, char **words)
                    error);
 }
 
-/* ---- requests of the driver ---- */
-
-static void take_chains(struct probe *probe, unsigned queue)
-{
-    GError *error = NULL;
-
-    for (unsigned i = 0; i < MAX_HELD; i++) {
-        if (device.chains[i] != NULL) {
-            continue;
-        }
-        vhushmem_chain *chain = vhushmem_backend_pop(probe->backend, queue, &error);
-
-        if (chain == NULL) {
-            break;
-        }
-        uint8_t bytes[MAX_SHOWN];
-        size_t len = vhushmem_chain_read(chain, 0, bytes, sizeof(bytes));
-        struct record record;
-
-        device.chains[i] = chain;
-        device.queues[i] = queue;
-        record_begin(&record, probe->json, "request");
-        record_number(&record, "chain", i);
-        record_number(&record, "queue", queue);
-        record_number(&record, "out", vhushmem_chain_readable_size(chain));
-        record_number(&record, "in", vhushmem_chain_writable_size(chain));
-        if (record.json) {
-            record_bytes(&record, "hex", bytes, len);
-        } else {
-            record_dump(&record, 0, bytes, len);
-        }
-        record_end(&record);
-        probe_note_event(probe, "request");
-    }
-    g_clear_error(&error);
-}
-
-/** give CHAIN [HEX] */
-static char *run_give(struct probe *probe, char **words, struct record *answer)
-{
-    uint64_t index, len = 0;
-    uint8_t *bytes = words[2] != NULL ? probe_parse_hex(words[2], &len) : NULL;
-    vhushmem_chain *chain;
-    GError *error = NULL;
-    char *sentence;
-
-    if (!probe_parse_number(words[1], MAX_HELD - 1, &index) || device.chains[index] == NULL ||
-        (words[2] != NULL && bytes == NULL)) {
-        g_free(bytes);
-        return g_strdup("CHAIN is a number that a request event has told, and HEX two hex digits a byte");
-    }
-    chain = device.chains[index];
-    len = vhushmem_chain_write(chain, 0, bytes, len);
-    g_free(bytes);
-    sentence = outcome(vhushmem_backend_push(probe->backend, chain, (uint32_t)len, &error), error);
-    if (sentence != NULL) {
-        vhushmem_chain_free(chain);
-    }
-    device.chains[index] = NULL;
-    vhushmem_backend_notify(probe->backend, device.queues[index], NULL);
-    record_number(answer, "written", len);
-    take_chains(probe, device.queues[index]);
-    return sentence;
-}
-
-static void drop_chains(unsigned queue)
-{
-    for (unsigned i = 0; i < MAX_HELD; i++) {
-        if (device.chains[i] != NULL && (queue == UINT_MAX || device.queues[i] == queue)) {
-            g_clear_pointer(&device.chains[i], vhushmem_chain_free);
-        }
-    }
-}
-
-static void on_queue(vhushmem_backend *backend, unsigned queue, vhushmem_queue_event event, const char *message,
-                     void *user_data)
-{
-    static const char *const names[] = {"queue_started", "queue_kicked", "queue_stopped", "queue_broken"};
-    struct probe *probe = user_data;
-    struct record record;
-
-    (void)backend;
-    if (event >= VHUSHMEM_QUEUE_STARTED && event <= VHUSHMEM_QUEUE_BROKEN && event != VHUSHMEM_QUEUE_KICKED) {
-        const char *name = names[event - VHUSHMEM_QUEUE_STARTED];
-
-        record_begin(&record, probe->json, name);
-        record_number(&record, "queue", queue);
-        if (message != NULL) {
-            record_text(&record, "message", message);
-        }
-        record_end(&record);
-        probe_note_event(probe, name);
-    }
-    if (event == VHUSHMEM_QUEUE_KICKED) {
-        take_chains(probe, queue);
-    } else if (event != VHUSHMEM_QUEUE_STARTED) {
-        drop_chains(queue);
-    }
-}
-
 /* ---- configuration, status ---- */
 
 static int get_config(vhushmem_backend *backend, uint32_t offset, void *buf, uint32_t len, void *user_data)
@@ -299,7 +192,7 @@ static void on_event(vhushmem_backend *backend, vhushmem_backend_event event, co
         probe->counters.resets++;
     }
     if (event == VHUSHMEM_BACKEND_DISCONNECT) {
-        drop_chains(UINT_MAX);
+        chains_drop(UINT_MAX);
         probe->lost = true;
     }
     probe_note_event(probe, name);
@@ -316,7 +209,7 @@ static int make(struct probe *probe, const struct probe_options *options)
 {
     vhushmem_backend_options o = {.struct_size = sizeof(o), .flags = options->for_qemu ? VHUSHMEM_BACKEND_FOR_QEMU : 0};
     const vhushmem_backend_handlers handlers = {.struct_size = sizeof(handlers),
-                                                .queue = on_queue,
+                                                .queue = chains_on_queue,
                                                 .get_config = get_config,
                                                 .set_config = set_config,
                                                 .set_status = set_status};
@@ -383,7 +276,7 @@ int probe_backend_run(struct probe *probe, const struct probe_options *options)
     probe_input_begin(probe);
     g_main_loop_run(probe->loop);
     probe_input_free(probe);
-    drop_chains(UINT_MAX);
+    chains_drop(UINT_MAX);
     g_free(device.config);
     /* A front-end that has left is no loss to a device. */
     probe->loss_expected = true;
@@ -395,7 +288,7 @@ const struct command backend_commands[] = {
      NEEDS_PEER, NULL, begin_map},
     {"unmap", "unmap SHMID OFFSET LEN", "have it undo a mapping", 4, 4, MODE_BACKEND, NEEDS_PEER, NULL, begin_unmap},
     {"give", "give CHAIN [HEX]", "give a request back to the driver, with these bytes", 2, 3, MODE_BACKEND, NEEDS_PEER,
-     run_give, NULL},
+     chains_run_give, NULL},
     {"config-changed", "config-changed", "tell the front-end that the configuration space has changed", 1, 1, MODE_BACKEND,
      NEEDS_PEER, run_config_changed, NULL},
     {0},

@@ -26,6 +26,10 @@
 #define FROM_BACKEND 1
 #define ON_CHANNEL 2
 #define FIXED 8
+#define SET_MEM_TABLE 5
+#define SET_VRING_ADDR 9
+#define ADD_MEM_REG 37
+#define REM_MEM_REG 38
 #define PER_FD 16
 /* What is larger is no capture of ours. */
 #define MAX_BLOCK (WIRE_MAX_PAYLOAD + 4096)
@@ -256,4 +260,39 @@ GPtrArray *capture_read(const char *path, char **error)
         return NULL;
     }
     return messages;
+}
+
+/* ---- comparing ---- */
+
+/** Take away what another process has at other addresses. */
+static void blank_addresses(uint32_t request, uint8_t *payload, uint32_t size)
+{
+    if (request == SET_VRING_ADDR && size == 40) {
+        memset(payload + 8, 0, 32);
+    } else if ((request == ADD_MEM_REG || request == REM_MEM_REG) && size == 40) {
+        memset(payload + 24, 0, 8);
+    }
+    for (uint32_t at = 8; request == SET_MEM_TABLE && at + 32 <= size; at += 32) {
+        memset(payload + at + 16, 0, 8);
+    }
+}
+
+bool messages_are_alike(const struct wire_message *a, const struct wire_message *b)
+{
+    uint8_t *x, *y;
+    bool alike;
+
+    if (a->size != b->size) {
+        return false;
+    }
+    x = g_memdup2(a->payload, a->size);
+    y = g_memdup2(b->payload, b->size);
+    if (!a->on_channel) {
+        blank_addresses(a->request, x, a->size);
+        blank_addresses(b->request, y, b->size);
+    }
+    alike = a->size == 0 || memcmp(x, y, a->size) == 0;
+    g_free(x);
+    g_free(y);
+    return alike;
 }

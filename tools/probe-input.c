@@ -10,10 +10,12 @@
 
 static gboolean on_input(int fd, GIOCondition condition, gpointer user_data);
 
-/** Whether the next line has to wait: a command is under way, or there is no handshake yet. */
+/** Whether the next line has to wait: a command is under way, there is no handshake yet, or the program ends since there will be none. */
 static bool must_wait(struct probe *probe, const char *line, size_t len)
 {
-    return probe->busy != NULL || probe->quitting || (!probe->input.skipping && probe_must_wait(probe, line, len));
+    bool ends = probe->status == STATUS_LOST && !probe->was_ready;
+
+    return ends || probe->busy != NULL || probe->quitting || (!probe->input.skipping && probe_must_wait(probe, line, len));
 }
 
 /** Run the lines that are complete, unless they have to wait. */

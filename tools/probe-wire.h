@@ -106,6 +106,16 @@ unsigned kind_of_fd(int fd, uint64_t *size);
 const char *kind_name(unsigned kind);
 /** @returns an array of struct captured with everything in it (g_ptr_array_unref), or NULL: `error` (g_free) says why. */
 GPtrArray *capture_read(const char *path, char **error);
+/** The same payload, but for addresses that another process has elsewhere. */
+bool messages_are_alike(const struct wire_message *a, const struct wire_message *b);
+
+/* ---- probe-chains.c: the driver's requests to a played device ---- */
+
+char *chains_run_give(struct probe *probe, char **words, struct record *answer);
+void chains_on_queue(vhushmem_backend *backend, unsigned queue, vhushmem_queue_event event, const char *message,
+                     void *user_data);
+/** Of a queue, or (UINT_MAX) of all. */
+void chains_drop(unsigned queue);
 
 /* ---- what the subcommands do ---- */
 

@@ -9,7 +9,7 @@
  *   options    probe-options.c, probe-help.c, probe-number.c
  *   output     probe-screen.c (the writer), probe-edit.c (a person's line), probe-record.c (one line), probe-view.c (the live view)
  *   input      probe-input.c (lines), probe-commands.c (the table), probe-memory.c, probe-script.c
- *   driver     probe-driver.c (memory and rings), probe-driver-commands.c, probe-dialogue.c
+ *   driver     probe-driver.c (memory and rings), probe-driver-commands.c, probe-dialogue.c, probe-dialogue-fs.c
  *   sides      probe-connect.c (a front-end), probe-backend.c (a device), probe-proxy.c (in between), probe-replay.c
  *   wire       probe-relay.c, probe-decode.c, probe-names.c, probe-traffic.c, probe-capture.c
  */
@@ -81,9 +81,7 @@ struct probe_wait {
 struct command;
 struct driver;
 struct traffic;
-struct probe_relay;
 struct capture;
-struct dialogue;
 
 struct probe {
     GMainLoop *loop;
@@ -117,7 +115,6 @@ struct probe {
     struct probe_wait wait;
     GHashTable *events; /**< name -> how many came that no `wait event` has taken */
     struct driver *driver;
-    struct dialogue *dialogue;
     struct traffic *traffic;
     struct capture *capture;
     int front; /**< the other end of the front-end's socket, where its messages pass through; -1: they do not */
@@ -235,7 +232,7 @@ void record_end(struct record *record);
 void record_number(struct record *record, const char *key, uint64_t value);
 /** An offset, a size or a set of bits: humans see it in hex. */
 void record_hex(struct record *record, const char *key, uint64_t value);
-/** A size: humans see 16 MiB. */
+/** The same: humans see 16 MiB. */
 void record_size(struct record *record, const char *key, uint64_t value);
 void record_decimal(struct record *record, const char *key, double value);
 void record_result(struct record *record, int32_t value);
