@@ -154,6 +154,7 @@ static void make_queues(struct probe *probe, unsigned count, unsigned size)
         at += rings_size(size);
     }
     driver->buffers = at;
+    g_assert(driver->ram != NULL); /* driver_start has made it */
     memset(driver->ram, 0, at);
 }
 

@@ -158,7 +158,8 @@ bool edit_begin(struct probe *probe)
     el_set(editor.el, EL_SIGNAL, 0);
     el_set(editor.el, EL_HIST, history, editor.history);
     el_set(editor.el, EL_GETCFN, next_key);
-    el_set(editor.el, EL_ADDFN, "complete", "Complete a command", complete);
+    /* The wide form: the other one leaves copies of its words behind. */
+    el_wset(editor.el, EL_ADDFN, L"complete", L"Complete a command", complete);
     el_set(editor.el, EL_BIND, "^I", "complete", NULL);
     el_source(editor.el, NULL);
     editor.thread = g_thread_new("editor", run_editor, NULL);

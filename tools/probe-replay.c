@@ -142,7 +142,7 @@ static bool send_recorded(struct replay *replay, const struct captured *recorded
 static int receive(struct replay *replay, bool on_channel, struct wire_message *message)
 {
     size_t have = 0, wanted = WIRE_HEADER;
-    uint32_t header[3];
+    uint32_t header[3] = {0};
 
     *message = (struct wire_message){.on_channel = on_channel, .from_backend = !replay->plays_backend};
     while (have < wanted) {
