@@ -110,6 +110,9 @@ struct capture *capture_create(const char *path)
 
 void capture_message(struct capture *capture, const struct wire_message *message)
 {
+    if (capture == NULL) {
+        return;
+    }
     GByteArray *body = g_byte_array_new();
     uint64_t now = (uint64_t)g_get_real_time();
     uint32_t len = FIXED + PER_FD * message->nfds + WIRE_HEADER + message->size;

@@ -4,11 +4,12 @@
 
 #include "probe-wire.h"
 
+#include <fcntl.h>
 #include <string.h>
 #include <unistd.h>
 
 /* So many requests may be without their answer; of more, the oldest are forgotten. */
-#define MAX_AWAITED 1024
+#define MAX_AWAITED 256
 /* Round-trip times are counted in steps of 1/16 of a power of two of microseconds. */
 #define STEPS 16
 #define BUCKETS (40 * STEPS)
@@ -161,7 +162,9 @@ static void await_reply(struct probe *probe, const struct wire_message *message)
     *awaited = (struct awaited){.message = *message, .fd = -1};
     if (is_mapping(message)) {
         memcpy(&awaited->map, message->payload, sizeof(awaited->map));
-        awaited->fd = message->request == VHOST_USER_BACKEND_SHMEM_MAP && message->nfds == 1 ? dup(message->fds[0]) : -1;
+        if (traffic->follows && message->request == VHOST_USER_BACKEND_SHMEM_MAP && message->nfds == 1) {
+            awaited->fd = fcntl(message->fds[0], F_DUPFD_CLOEXEC, 0);
+        }
     }
     if (!owes) {
         /* Nobody says what became of it: taken for done. */
@@ -265,9 +268,7 @@ void traffic_message(struct probe *probe, const struct wire_message *message)
     struct counts *counts = counts_of(traffic, message);
 
     traffic->last_us = message->time_us;
-    if (probe->capture != NULL) {
-        capture_message(probe->capture, message);
-    }
+    capture_message(probe->capture, message);
     if (counts != NULL && !reply) {
         counts->messages++;
     }

@@ -88,6 +88,7 @@ void record_virtio_features(struct record *record, const char *key, unsigned dev
 
 /** @returns NULL and sets errno: the file cannot be made. */
 struct capture *capture_create(const char *path);
+/** NULL: nothing is kept. */
 void capture_message(struct capture *capture, const struct wire_message *message);
 /** @returns false: something could not be written. */
 bool capture_close(struct capture *capture);
