@@ -77,7 +77,7 @@ static void fuse_map(struct dialogue *dialogue, const struct fuse_entry_out *ent
     uint8_t id;
     vhushmem_region *region = NULL;
     struct fuse_setupmapping_in in = {.fh = handle, .flags = FUSE_SETUPMAPPING_FLAG_READ};
-    struct {
+    struct __attribute__((packed)) { /* on the wire nothing stands between the two */
         struct fuse_removemapping_in count;
         struct fuse_removemapping_one one;
     } remove = {.count = {.count = 1}};

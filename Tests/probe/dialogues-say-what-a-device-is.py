@@ -77,7 +77,7 @@ with Device("--region", "0:4M", "--queues", "2") as device, Probe(device.path, "
     equal((handle, offset, length, flags, at), (9, 0, 8192, 2, 0), "SETUPMAPPING")
     is_answer(device.ask(f"map 0 0 8K {path}"))
     give(device, request, OUT.pack(OUT.size, 0, header[2]))
-    equal(serve(device, FUSE_REMOVEMAPPING)[:4], struct.pack("=I", 1), "REMOVEMAPPING")
+    equal(serve(device, FUSE_REMOVEMAPPING), struct.pack("=IQQ", 1, 0, 8192), "REMOVEMAPPING")
     said = steps(probe, 6)
     equal([step["name"] for step in said], ["INIT", "LOOKUP", "OPEN", "SETUPMAPPING", "window", "REMOVEMAPPING"], "steps")
     has(said[0], major=7, minor=38, flags=5)
