@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * vhushmem_trace_set tells each message and each map with its answer, in this process alone; VHUSHMEM_DEBUG has GLib's log tell the same, with
+ * vhushmem_set_debug tells each message and each map with its answer, in this process alone; VHUSHMEM_DEBUG has GLib's log tell the same, with
  * structured fields; off, nothing is told. vhushmem_request_name has the names.
  */
 #include "pair.h"
@@ -89,7 +89,7 @@ static GLogWriterOutput on_log(GLogLevelFlags level, const GLogField *fields, gs
 
 static void the_callback_is_told(void)
 {
-    ok(vhushmem_trace_set(VHUSHMEM_TRACE_ALL, on_trace, &seen, on_destroy));
+    ok(vhushmem_set_debug(VHUSHMEM_TRACE_ALL, on_trace, &seen, on_destroy));
     for (int i = 0; i < ROUNDS; i++) {
         session();
     }
@@ -98,14 +98,14 @@ static void the_callback_is_told(void)
     CHECK(seen.saw_config && seen.saw_sentence);
     CHECK(seen.wire > 20 * ROUNDS);
 
-    ok(vhushmem_trace_set(VHUSHMEM_TRACE_MAPS, on_trace, &seen, on_destroy));
+    ok(vhushmem_set_debug(VHUSHMEM_TRACE_MAPS, on_trace, &seen, on_destroy));
     EQ(seen.destroyed, 1);
     unsigned wire = seen.wire, maps = seen.maps;
     session();
     EQ(seen.wire, wire);
     EQ(seen.maps, maps + 3);
 
-    ok(vhushmem_trace_set(0, NULL, NULL, NULL));
+    ok(vhushmem_set_debug(0, NULL, NULL, NULL));
     EQ(seen.destroyed, 2);
     maps = seen.maps;
     session();
@@ -113,9 +113,9 @@ static void the_callback_is_told(void)
     EQ(seen.logged, 0);
 
     /* What is refused changes nothing. */
-    EQ(vhushmem_trace_set(4, on_trace, &seen, on_destroy), -EINVAL);
+    EQ(vhushmem_set_debug(4, on_trace, &seen, on_destroy), -EINVAL);
     EQ(seen.destroyed, 3);
-    ok(vhushmem_trace_set(VHUSHMEM_TRACE_ALL, NULL, &seen, on_destroy));
+    ok(vhushmem_set_debug(VHUSHMEM_TRACE_ALL, NULL, &seen, on_destroy));
     EQ(seen.destroyed, 4);
     session();
     CHECK(seen.saw_fields);

@@ -24,7 +24,7 @@ actor TestDevice {
             for index in bytes.indices { bytes[index] = UInt8(truncatingIfNeeded: Int(offset) + index) }
         }
         try backend.setHandlers(handlers)
-        for (id, size) in regions { try backend.addRegion(id: id, size: size) }
+        for (id, size) in regions { try backend.addRegion(shmid: id, size: size) }
         try backend.attach(socket: socket)
     }
 
@@ -142,7 +142,7 @@ actor TestVmm {
         #expect(await vmm.mappings == 0)
     }
 
-    @Test func manyTasksAskAtOnce() async throws {
+    @Test(.shares("Shared", "ReadableWatch", "State")) func manyTasksAskAtOnce() async throws {
         async let deviceEnd = device.serve()
         try await vmm.connect()
         async let running: Void = vmm.run()
@@ -327,13 +327,13 @@ extension TestVmm {
 
 @Suite struct AsyncChannelTests {
     actor Vmm {
-        let channel: Channel
-        let device = Device()
+        let channel: ShmemChannel
+        let device = ShmemDevice()
         var told: [String] = []
 
         init(socket: Int32) throws {
-            try device.addRegion(id: 1, size: 16 * 4096)
-            channel = try Channel(socket: socket, device: device)
+            try device.addRegion(shmid: 1, size: 16 * 4096)
+            channel = try ShmemChannel(socket: socket, device: device)
         }
 
         func serve() async throws {

@@ -6,14 +6,14 @@ import Testing
 @testable import Vhushmem
 
 @Suite struct BackendChannelTests {
-    private let device = Device()
+    private let device = ShmemDevice()
     private let region: Region
     private let file: TestFile
     private let peer: Peer
     private let channel: BackendChannel
 
     init() throws {
-        region = try device.addRegion(id: 0, size: 1024 * pageSize)
+        region = try device.addRegion(shmid: 0, size: 1024 * pageSize)
         file = try makeMemfd(pages: 4)
         let (peer, socket) = try Peer.pair()
         self.peer = peer

@@ -22,7 +22,7 @@ import Testing
         options.answerTimeout = .milliseconds(answerTimeout)
         options.queues = 2
         backend = try Backend(options)
-        try backend.addRegion(id: 3, size: 64 * pageSize)
+        try backend.addRegion(shmid: 3, size: 64 * pageSize)
         try backend.attach(socket: socket)
         file = try makeMemfd(pages: 2)
     }
@@ -172,12 +172,12 @@ import Testing
     }
 
     @Test func regionsAreSaidBeforeTheFrontEndComes() throws {
-        #expect(refusal { () throws(ShmemError) in try backend.addRegion(id: 4, size: pageSize) }?.code == EBUSY)
+        #expect(refusal { () throws(ShmemError) in try backend.addRegion(shmid: 4, size: pageSize) }?.code == EBUSY)
         let idle = try Backend()
-        try idle.addRegion(id: 4, size: pageSize)
-        #expect(refusal { () throws(ShmemError) in try idle.addRegion(id: 4, size: pageSize) }?.code == EEXIST)
+        try idle.addRegion(shmid: 4, size: pageSize)
+        #expect(refusal { () throws(ShmemError) in try idle.addRegion(shmid: 4, size: pageSize) }?.code == EEXIST)
         for size in [0, 1, pageSize + 1, .max] as [UInt64] {
-            #expect(refusal { () throws(ShmemError) in try idle.addRegion(id: 5, size: size) }?.code == EINVAL)
+            #expect(refusal { () throws(ShmemError) in try idle.addRegion(shmid: 5, size: size) }?.code == EINVAL)
         }
     }
 
@@ -202,12 +202,12 @@ import Testing
     @Test func frontEndAndBackEndOfTheLibraryUnderstandEachOther() throws {
         let (peer, socket) = try Peer.pair()
         let backend = try Backend()
-        try backend.addRegion(id: 1, size: 16 * pageSize)
+        try backend.addRegion(shmid: 1, size: 16 * pageSize)
         try backend.attach(socket: dup(peer.fd))
         let frontend = try Frontend(socket: socket)
         try frontend.start()
         takeTurns({ frontend.isReady }, { backend.turn() }, { frontend.turn() })
         #expect(backend.protocolFeatures == frontend.protocolFeatures)
-        #expect(frontend.device.region(id: 1)?.size == 16 * pageSize)
+        #expect(frontend.device.region(shmid: 1)?.size == 16 * pageSize)
     }
 }

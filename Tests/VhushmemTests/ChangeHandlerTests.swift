@@ -7,12 +7,12 @@ import Testing
 
 @Suite struct ChangeHandlerTests {
     @Test func changesOfRangesAreToldUntilTheHandlerIsTakenAway() throws {
-        let device = Device()
-        let region = try device.addRegion(id: 2, size: 16 * pageSize)
+        let device = ShmemDevice()
+        let region = try device.addRegion(shmid: 2, size: 16 * pageSize)
         let file = try makeMemfd(pages: 1)
         let told = Shared<[String]>([])
         try device.setChangeHandler { region, change, mapping in
-            told.withLock { $0.append("\(change) \(region.id) \(mapping.offset) \(mapping.length)") }
+            told.withLock { $0.append("\(change) \(region.shmid) \(mapping.offset) \(mapping.length)") }
         }
         try region.map(fd: file.fd, fileOffset: 0, at: pageSize, length: pageSize, writable: false)
         let refused = refusal { () throws(ShmemError) in try device.setChangeHandler(nil) }

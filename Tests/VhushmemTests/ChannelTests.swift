@@ -6,21 +6,23 @@ import Testing
 @testable import Vhushmem
 
 @Suite struct ChannelTests {
-    private let device = Device()
+    private let device = ShmemDevice()
     private let region: Region
     private let file: TestFile
 
     init() throws {
-        region = try device.addRegion(id: 0, size: 64 * pageSize)
+        region = try device.addRegion(shmid: 0, size: 64 * pageSize)
         file = try makeMemfd(pages: 4)
     }
 
-    private func makeChannel(_ options: ChannelOptions = ChannelOptions()) throws -> (Peer, Channel) {
+    private func makeChannel(_ options: ChannelOptions = ChannelOptions()) throws -> (Peer, ShmemChannel) {
         let (peer, socket) = try Peer.pair()
-        return (peer, try Channel(socket: socket, device: device, options: options))
+        return (peer, try ShmemChannel(socket: socket, device: device, options: options))
     }
 
-    private func ask(_ peer: Peer, _ channel: Channel, _ bytes: [UInt8], descriptors: [Int32] = [], request: UInt32) -> Int64? {
+    private func ask(_ peer: Peer, _ channel: ShmemChannel, _ bytes: [UInt8], descriptors: [Int32] = [], request: UInt32)
+        -> Int64?
+    {
         peer.send(bytes, descriptors: descriptors)
         #expect(channel.turn() == 1)
         return peer.answer(to: request)
@@ -100,7 +102,7 @@ import Testing
 
     @Test func mappingsEndWithAChannelThatNobodyHolds() throws {
         let (peer, socket) = try Peer.pair()
-        var channel: Channel? = try Channel(socket: socket, device: device)
+        var channel: ShmemChannel? = try ShmemChannel(socket: socket, device: device)
         peer.send(mapMessage(offset: 0, length: pageSize), descriptors: [file.fd])
         #expect(channel?.turn() == 1)
         #expect(region.mappingCount == 1)
@@ -122,7 +124,7 @@ import Testing
     }
 
     @Test func whatIsNoUnixStreamSocketIsRefused() {
-        #expect(refusal { () throws(ShmemError) in _ = try Channel(socket: file.fd, device: device) }?.code == EINVAL)
-        #expect(refusal { () throws(ShmemError) in _ = try Channel(socket: -1, device: device) }?.code == EBADF)
+        #expect(refusal { () throws(ShmemError) in _ = try ShmemChannel(socket: file.fd, device: device) }?.code == EINVAL)
+        #expect(refusal { () throws(ShmemError) in _ = try ShmemChannel(socket: -1, device: device) }?.code == EBADF)
     }
 }

@@ -7,7 +7,7 @@ import Testing
 
 /// A thread that maps and unmaps a page of region 3, which may be there or not.
 private final class Mapper {
-    private let device: Device
+    private let device: ShmemDevice
     private let file: TestFile
     private let payload: [UInt8]
     /// To stop; how often the region was there; how often it was not. Atomics.
@@ -15,7 +15,7 @@ private final class Mapper {
     private var errors = 0
     private var thread = pthread_t()
 
-    init(_ device: Device, _ file: TestFile, page: UInt64) {
+    init(_ device: ShmemDevice, _ file: TestFile, page: UInt64) {
         self.device = device
         self.file = file
         payload = mapPayload(shmid: 3, offset: page * pageSize, length: pageSize)
@@ -64,23 +64,23 @@ private final class Mapper {
 
 @Suite struct DeviceTests {
     @Test func everyIdCanHaveOneRegion() throws {
-        let device = Device()
-        for id in UInt8.min...UInt8.max { try device.addRegion(id: id, size: pageSize) }
-        #expect(device.allRegions.map(\.id) == Array(UInt8.min...UInt8.max))
-        #expect(refusal { () throws(ShmemError) in try device.addRegion(id: 255, size: pageSize) }?.code == EEXIST)
+        let device = ShmemDevice()
+        for id in UInt8.min...UInt8.max { try device.addRegion(shmid: id, size: pageSize) }
+        #expect(device.allRegions.map(\.shmid) == Array(UInt8.min...UInt8.max))
+        #expect(refusal { () throws(ShmemError) in try device.addRegion(shmid: 255, size: pageSize) }?.code == EEXIST)
     }
 
     @Test(arguments: [0, 1, pageSize - 1, pageSize + 1, UInt64.max])
     func sizeThatIsNoMultipleOfThePageIsRefused(size: UInt64) {
-        let device = Device()
-        #expect(refusal { () throws(ShmemError) in try device.addRegion(id: 0, size: size) }?.code == EINVAL)
-        #expect(device.region(id: 0) == nil)
+        let device = ShmemDevice()
+        #expect(refusal { () throws(ShmemError) in try device.addRegion(shmid: 0, size: size) }?.code == EINVAL)
+        #expect(device.region(shmid: 0) == nil)
     }
 
     @Test(arguments: [1 << 62, UInt64.max & ~(pageSize - 1)])
     func regionThatNoAddressSpaceHoldsIsRefused(size: UInt64) {
-        let device = Device()
-        #expect(refusal { () throws(ShmemError) in try device.addRegion(id: 0, size: size) }?.code == ENOMEM)
+        let device = ShmemDevice()
+        #expect(refusal { () throws(ShmemError) in try device.addRegion(shmid: 0, size: size) }?.code == ENOMEM)
         #expect(device.allRegions.isEmpty)
     }
 
@@ -88,10 +88,10 @@ private final class Mapper {
         var options = DeviceOptions()
         options.maximumMappings = 2
         options.maximumBytes = 4 * pageSize
-        let device = Device(options)
+        let device = ShmemDevice(options)
         let file = try makeMemfd(pages: 4)
-        let one = try device.addRegion(id: 1, size: 8 * pageSize)
-        let two = try device.addRegion(id: 2, size: 8 * pageSize)
+        let one = try device.addRegion(shmid: 1, size: 8 * pageSize)
+        let two = try device.addRegion(shmid: 2, size: 8 * pageSize)
         try one.map(fd: file.fd, at: 0, length: 2 * pageSize)
         #expect(refusal { () throws(ShmemError) in try two.map(fd: file.fd, at: 0, length: 3 * pageSize) }?.code == ENOSPC)
         try two.map(fd: file.fd, at: 0, length: pageSize)
@@ -103,8 +103,8 @@ private final class Mapper {
 
     @Test func mappingsEndWithTheDeviceEvenWhereTheRegionIsHeld() throws {
         let file = try makeMemfd(pages: 1)
-        var device: Device? = Device()
-        let region = try #require(try device?.addRegion(id: 0, size: 8 * pageSize))
+        var device: ShmemDevice? = ShmemDevice()
+        let region = try #require(try device?.addRegion(shmid: 0, size: 8 * pageSize))
         try region.map(fd: file.fd, at: 0, length: pageSize)
         let mapping = try #require(region.mapping(at: 0, length: pageSize))
         device = nil
@@ -115,9 +115,9 @@ private final class Mapper {
 
     @Test func regionsThatAreRemovedGoWithTheirMappings() throws {
         let file = try makeMemfd(pages: 1)
-        let device = Device()
-        weak let region = try device.addRegion(id: 3, size: 8 * pageSize)
-        try device.addRegion(id: 4, size: pageSize)
+        let device = ShmemDevice()
+        weak let region = try device.addRegion(shmid: 3, size: 8 * pageSize)
+        try device.addRegion(shmid: 4, size: pageSize)
         try region?.map(fd: file.fd, at: 0, length: pageSize)
         device.removeRegions()
         #expect(region == nil && device.allRegions.isEmpty && device.mappingCount == 0)
@@ -127,14 +127,14 @@ private final class Mapper {
         }
         #expect(late?.code == ENOENT)
         // The ids are free again.
-        let next = try device.addRegion(id: 3, size: pageSize)
-        #expect(device.region(id: 3) === next)
+        let next = try device.addRegion(shmid: 3, size: pageSize)
+        #expect(device.region(shmid: 3) === next)
     }
 
     @Test func removedRegionKeepsItsWindowWhileSomebodyHoldsIt() throws {
         let file = try makeMemfd(pages: 1)
-        let device = Device()
-        var held: Region? = try device.addRegion(id: 3, size: 8 * pageSize)
+        let device = ShmemDevice()
+        var held: Region? = try device.addRegion(shmid: 3, size: 8 * pageSize)
         weak let region = held
         try held?.map(fd: file.fd, at: 0, length: pageSize)
         device.removeRegions()
@@ -145,8 +145,8 @@ private final class Mapper {
     }
 
     @Test func removedRegionWhoseContainerWasAskedForStaysUntilTheDeviceGoes() throws {
-        var device: Device? = Device()
-        weak let region = try device?.addRegion(id: 3, size: pageSize)
+        var device: ShmemDevice? = ShmemDevice()
+        weak let region = try device?.addRegion(shmid: 3, size: pageSize)
         let pointer = try #require(region?.memoryRegion)
         device?.removeRegions()
         #expect(region != nil && pointer.pointee.size == pageSize)
@@ -157,7 +157,7 @@ private final class Mapper {
     /// The device's regions are removed while one of them is being mapped in: it goes when that is done.
     @Test func regionThatIsRemovedInsideItsOwnMapOutlivesTheMap() throws {
         final class Remover: RegionObserver {
-            weak var device: Device?
+            weak var device: ShmemDevice?
             var isThere = false
 
             func regionDidMap(_ region: Region, _: MappingRecord) {
@@ -170,10 +170,10 @@ private final class Mapper {
             func regionDidCommit(_: Region) {}
         }
         let file = try makeMemfd(pages: 1)
-        let device = Device()
+        let device = ShmemDevice()
         let remover = Remover()
         remover.device = device
-        weak let region = try device.addRegion(id: 3, size: pageSize)
+        weak let region = try device.addRegion(shmid: 3, size: pageSize)
         region?.observe(with: remover)
         let payload = mapPayload(shmid: 3, offset: 0, length: pageSize)
         try withBytes(payload) { try device.handleMap(payload: $0, fd: file.fd) }
@@ -181,7 +181,7 @@ private final class Mapper {
     }
 
     @Test func regionsComeAndGoBesideThreadsThatMap() throws {
-        let device = Device()
+        let device = ShmemDevice()
         let file = try makeMemfd(pages: 1)
         let mappers = [Mapper(device, file, page: 0), Mapper(device, file, page: 1)]
         #expect(mappers.allSatisfy { $0.start() })
@@ -189,7 +189,7 @@ private final class Mapper {
         // A busy machine may start the threads late: go on until each has found the region and missed it.
         while rounds < 500 || !mappers.allSatisfy({ $0.hasSeenEnough }) {
             rounds += 1
-            try device.addRegion(id: 3, size: 8 * pageSize)
+            try device.addRegion(shmid: 3, size: 8 * pageSize)
             if rounds.isMultiple(of: 4) { usleep(100) }
             device.removeRegions()
         }
@@ -200,8 +200,8 @@ private final class Mapper {
 
     @Test func messagesAreCarriedOutOneByOne() throws {
         let file = try makeMemfd(pages: 2)
-        let device = Device()
-        let region = try device.addRegion(id: 3, size: 8 * pageSize)
+        let device = ShmemDevice()
+        let region = try device.addRegion(shmid: 3, size: 8 * pageSize)
         let payload = mapPayload(shmid: 3, offset: pageSize, length: pageSize)
         try withBytes(payload) { try device.handleMap(payload: $0, fd: file.fd) }
         device.commit()
@@ -212,8 +212,8 @@ private final class Mapper {
 
     @Test func messagesThatAreNotWhatTheyMustBeAreRefused() throws {
         let file = try makeMemfd(pages: 1)
-        let device = Device()
-        try device.addRegion(id: 3, size: 8 * pageSize)
+        let device = ShmemDevice()
+        try device.addRegion(shmid: 3, size: 8 * pageSize)
         let good = mapPayload(shmid: 3, offset: 0, length: pageSize)
         for (payload, fd, code) in [
             (Array(good.dropLast()), file.fd, EINVAL), (good + [0], file.fd, EINVAL), ([], file.fd, EINVAL), (good, -1, EINVAL),

@@ -65,7 +65,7 @@ import Testing
         #expect(refused?.code == EPERM)
     }
 
-    @Test(.enabled(if: Window.memfdDevice != nil, "this kernel looks at seals too late"))
+    @Test(.enabled(if: RegionWindow.memfdDevice != nil, "this kernel looks at seals too late"))
     func sealsOfAMemfdAreTheKernelsToLookAt() throws {
         let file = try makeMemfd(pages: 1, sealing: true)
         try #require(addSeals(file.fd, vhu_seal_write) == 0)

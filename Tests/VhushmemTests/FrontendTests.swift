@@ -57,7 +57,7 @@ import Testing
         backend.sizes = [0: pageSize, 7: 4 * pageSize, 255: 1 << 21]
         let (frontend, events) = try makeFrontend()
         #expect(events.told == ["ready"] && frontend.isReady)
-        #expect(frontend.device.allRegions.map(\.id) == [0, 7, 255])
+        #expect(frontend.device.allRegions.map(\.shmid) == [0, 7, 255])
         #expect(frontend.device.allRegions.map(\.size) == [pageSize, 4 * pageSize, 1 << 21])
         #expect(backend.asked == [1, 15, 16, 17, 21, 3, 1, 13, 14, 44])
         #expect(backend.acceptedFeatures == backend.protocolFeatures)
@@ -68,7 +68,7 @@ import Testing
     @Test func mapIsSeenThroughTheRegion() throws {
         let (frontend, events) = try makeFrontend()
         #expect(ask(frontend, mapMessage(offset: 0, length: pageSize), descriptors: [file.fd]) == 0)
-        #expect(frontend.device.region(id: 0)?.withUnsafeBytes(at: 0, length: 1) { $0[0] } == 1)
+        #expect(frontend.device.region(shmid: 0)?.withUnsafeBytes(at: 0, length: 1) { $0[0] } == 1)
         #expect(ask(frontend, unmapMessage(offset: 0, length: 1), request: 10) == Int64(-EINVAL))
         #expect(events.told == ["ready", "map 0", "unmap \(-EINVAL)"])
     }
@@ -148,7 +148,7 @@ import Testing
         shutdown(backend.main.fd, Int32(SHUT_RDWR))
         frontend.turn()
         #expect(events.told == ["ready", "map 0", "disconnected"] && events.end?.code == ECONNRESET)
-        #expect(frontend.device.mappingCount == 0 && frontend.device.region(id: 0) != nil)
+        #expect(frontend.device.mappingCount == 0 && frontend.device.region(shmid: 0) != nil)
     }
 
     @Test func mappingsOutliveTheBackEndWhereThatWasAskedFor() throws {
@@ -192,16 +192,16 @@ import Testing
 
     @Test func givenRegionsAreNotAskedFor() throws {
         let frontend = try Frontend(socket: socket)
-        try frontend.addRegion(id: 9, size: pageSize)
+        try frontend.addRegion(shmid: 9, size: pageSize)
         try frontend.start()
-        #expect(refusal { () throws(ShmemError) in try frontend.addRegion(id: 10, size: pageSize) }?.code == EBUSY)
+        #expect(refusal { () throws(ShmemError) in try frontend.addRegion(shmid: 10, size: pageSize) }?.code == EBUSY)
         takeTurns({ frontend.isReady }, backend.step, { frontend.turn() })
-        #expect(!backend.asked.contains(44) && frontend.device.allRegions.map(\.id) == [9])
+        #expect(!backend.asked.contains(44) && frontend.device.allRegions.map(\.shmid) == [9])
     }
 
     @Test func connectThatGetsNoAnswerGivesUpInTime() throws {
         let frontend = try Frontend(socket: socket)
-        let late = refusal { () throws(ShmemError) in try frontend.connect(timeout: .milliseconds(20)) }
+        let late = refusal { () throws(ShmemError) in try frontend.connectAndWait(timeout: .milliseconds(20)) }
         #expect(late?.code == ETIMEDOUT)
         #expect(late?.message.contains("GET_FEATURES") == true)
     }

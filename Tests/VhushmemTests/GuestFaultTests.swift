@@ -6,12 +6,12 @@ import Testing
 @testable import Vhushmem
 
 @Suite struct GuestFaultTests {
-    private let device = Device()
+    private let device = ShmemDevice()
     private let region: Region
     private let file: TestFile
 
     init() throws {
-        region = try device.addRegion(id: 0, size: 256 * pageSize)
+        region = try device.addRegion(shmid: 0, size: 256 * pageSize)
         file = try makeMemfd(pages: 4)
     }
 

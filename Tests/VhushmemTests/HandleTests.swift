@@ -8,8 +8,8 @@ import Testing
 /// Both faces in one process: what C sees of a Swift object, and Swift of a handle.
 @Suite struct HandleTests {
     @Test func functionsInCSeeTheSwiftObject() throws {
-        let device = Device()
-        let region = try device.addRegion(id: 7, size: 16 * pageSize)
+        let device = ShmemDevice()
+        let region = try device.addRegion(shmid: 7, size: 16 * pageSize)
         let file = try makeMemfd(pages: 2)
         try region.map(fd: file.fd, fileOffset: 0, at: pageSize, length: pageSize, writable: false)
         let count = device.withCHandle { CVhushmem.vhushmem_device_mapping_count($0) }
@@ -23,14 +23,14 @@ import Testing
     }
 
     @Test func handleThatCOwnsKeepsTheObject() throws {
-        weak var watched: Device?
+        weak var watched: ShmemDevice?
         let handle: OpaquePointer
         do {
-            let device = Device()
+            let device = ShmemDevice()
             watched = device
             handle = device.makeCHandle()
         }
-        #expect(watched === Device.object(ofCHandle: handle))
+        #expect(watched === ShmemDevice.object(ofCHandle: handle))
         CVhushmem.vhushmem_device_unref(handle)
         #expect(watched == nil)
     }
@@ -39,7 +39,7 @@ import Testing
         let made = CVhushmem.vhushmem_device_new(nil, nil)
         let handle = try #require(made)
         defer { CVhushmem.vhushmem_device_unref(handle) }
-        try Device.object(ofCHandle: handle).addRegion(id: 3, size: pageSize)
+        try ShmemDevice.object(ofCHandle: handle).addRegion(shmid: 3, size: pageSize)
         let found = CVhushmem.vhushmem_device_find_region(handle, 3)
         let region = try #require(found)
         let size = CVhushmem.vhushmem_region_size(region)

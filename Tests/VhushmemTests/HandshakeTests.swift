@@ -21,7 +21,7 @@ import Testing
         var options = FrontendOptions()
         options.queues = queues
         let frontend = try Frontend(socket: socket, options: options)
-        if let region { try frontend.addRegion(id: 0, size: region) }
+        if let region { try frontend.addRegion(shmid: 0, size: region) }
         var end: ShmemError?
         var isDone = false
         frontend.onEvent = { _, event in

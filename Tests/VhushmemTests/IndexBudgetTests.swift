@@ -20,8 +20,8 @@ import Testing
         let size: UInt64 = 1 << 40
         let chunks = PageIndex.chunks(for: size)
         #expect(chunks << 21 == 1 << 36, "64 GiB of a region")
-        let device = Device()
-        let regions = try (0..<4).map { try device.addRegion(id: $0, size: size) }
+        let device = ShmemDevice()
+        let regions = try (0..<4).map { try device.addRegion(shmid: $0, size: size) }
         let indexed = regions.map { $0.indexReader.chunkCount }
         #expect(indexed.allSatisfy { $0 <= chunks })
         #expect(indexed.reduce(0, +) <= IndexBudget.chunksOfDevice)
@@ -41,8 +41,8 @@ import Testing
     /// A region that goes gives back what it took: another of the process can have it.
     @Test func whatARegionTookIsGivenBack() throws {
         for _ in 0..<64 {
-            let device = Device()
-            let region = try device.addRegion(id: 0, size: 1 << 37)
+            let device = ShmemDevice()
+            let region = try device.addRegion(shmid: 0, size: 1 << 37)
             #expect(region.indexReader.chunkCount > 0)
         }
     }

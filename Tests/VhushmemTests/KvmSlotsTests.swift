@@ -78,11 +78,11 @@
             file = try makeMemfd(pages: 4)
         }
 
-        private func makeRegion(_ strategy: Strategy) throws -> (Device, Region) {
-            let device = Device()
+        private func makeRegion(_ strategy: MappingStrategy) throws -> (ShmemDevice, Region) {
+            let device = ShmemDevice()
             var options = RegionOptions()
             options.strategy = strategy
-            return (device, try device.addRegion(id: 0, size: 4 * pageSize, options: options))
+            return (device, try device.addRegion(shmid: 0, size: 4 * pageSize, options: options))
         }
 
         private var firstByte: UInt8 {
@@ -91,7 +91,9 @@
             return byte
         }
 
-        @Test(arguments: [Strategy.window, .slots]) func slotsThatAreDroppedLeaveNothingInTheGuest(strategy: Strategy) throws {
+        @Test(arguments: [MappingStrategy.window, .slots]) func slotsThatAreDroppedLeaveNothingInTheGuest(
+            strategy: MappingStrategy
+        ) throws {
             let guest = try Guest()
             let (device, region) = try makeRegion(strategy)
             do {
@@ -110,7 +112,9 @@
             #expect(device.unmapAll() == 2)
         }
 
-        @Test(arguments: [Strategy.window, .slots]) func regionStaysAsLongAsTheGuestHasIt(strategy: Strategy) throws {
+        @Test(arguments: [MappingStrategy.window, .slots]) func regionStaysAsLongAsTheGuestHasIt(strategy: MappingStrategy)
+            throws
+        {
             let guest = try Guest()
             let slots = try KvmSlots.make(vm: guest.vm, first: 1, count: 16)
             weak var seen: Region?

@@ -87,11 +87,11 @@ import Testing
         backend.protocolFeatures |= 1 << 12 | 1 << 15 | 1 << 16
         let outcomes = Outcomes()
         let file = try makeMemfd(pages: 1)
-        let device: Device
+        let device: ShmemDevice
         do {
             let frontend = try makeFrontend(backend, socket)
             device = frontend.device
-            try device.region(id: 0)?.map(fd: file.fd, at: 0, length: pageSize)
+            try device.region(shmid: 0)?.map(fd: file.fd, at: 0, length: pageSize)
             try begin(asking, frontend, outcomes)
             #expect(asking == .reset || outcomes.codes.isEmpty)
         }
@@ -151,7 +151,7 @@ import Testing
             var options = FrontendOptions()
             options.region.keepsFiles = true
             let frontend = try makeFrontend(backend, socket, options)
-            let shared = try #require(frontend.device.region(id: 0))
+            let shared = try #require(frontend.device.region(shmid: 0))
             region = shared
             try frontend.shareRegion(shared, at: 1 << 32)
             try shared.map(fd: file.fd, at: 0, length: pageSize)
@@ -245,7 +245,7 @@ import Testing
 
     @Test func callbackThatHoldsItsChannelGoesWithIt() throws {
         let (peer, socket) = try Peer.pair()
-        var channel = try Channel(socket: socket, device: Device()) as Channel?
+        var channel = try ShmemChannel(socket: socket, device: ShmemDevice()) as ShmemChannel?
         let watched = Watched(object: channel)
         do {
             let held = channel
@@ -263,11 +263,11 @@ import Testing
 
     @Test func channelThatIsDroppedIsClosedAndItsMappingsGo() throws {
         let (peer, socket) = try Peer.pair()
-        let device = Device()
-        try device.addRegion(id: 0, size: 4 * pageSize)
+        let device = ShmemDevice()
+        try device.addRegion(shmid: 0, size: 4 * pageSize)
         let file = try makeMemfd(pages: 1)
         do {
-            let channel = try Channel(socket: socket, device: device)
+            let channel = try ShmemChannel(socket: socket, device: device)
             channel.onRequest = { _, _ in .done }
             peer.send(mapMessage(offset: 0, length: pageSize), descriptors: [file.fd])
             channel.turn()
@@ -280,7 +280,7 @@ import Testing
 
     private func makeBackend(_ peer: Peer, _ socket: Int32) throws -> (Backend, Peer) {
         let backend = try Backend()
-        try backend.addRegion(id: 0, size: 4 * pageSize)
+        try backend.addRegion(shmid: 0, size: 4 * pageSize)
         try backend.attach(socket: socket)
         let (channel, theirs) = try Peer.pair()
         peer.send(message(16, littleEndian(UInt64(1 << 22 | 1 << 5 | 1 << 3))))
@@ -364,7 +364,7 @@ import Testing
 
     @Test func loopOfAChannelEnds() throws {
         let (peer, socket) = try Peer.pair()
-        let channel = try Channel(socket: socket, device: Device())
+        let channel = try ShmemChannel(socket: socket, device: ShmemDevice())
         let descriptor = try channel.pollDescriptor()
         peer.shutDown()
         #expect(loop(descriptor, channel.dispatch) == (ENOTCONN, 2))
@@ -387,8 +387,8 @@ import Testing
 
     @Test func loopThatHasMuchToTellEndsBehindIt() throws {
         let (peer, socket) = try Peer.pair()
-        let device = Device()
-        let channel = try Channel(socket: socket, device: device)
+        let device = ShmemDevice()
+        let channel = try ShmemChannel(socket: socket, device: device)
         for _ in 0..<200 { peer.send(unmapMessage(offset: 0, length: pageSize)) }
         peer.shutDown()
         while channel.isOpen { channel.turn() }
@@ -401,7 +401,7 @@ import Testing
     /// Its header says that a descriptor is silent when the session is over, and that callbacks stay until it is freed.
     @Test func sessionOfACProgramIsAsItWas() throws {
         let (peer, socket) = try Peer.pair()
-        let channel = try Channel(socket: socket, device: Device()).forC()
+        let channel = try ShmemChannel(socket: socket, device: ShmemDevice()).forC()
         channel.onEvent = { _, _ in }
         let descriptor = try channel.waitDescriptor()
         peer.shutDown()

@@ -73,7 +73,7 @@ import Testing
         #expect(peer.reachesItsEnd())
         let (other, theirs) = try Peer.pair()
         do {
-            let channel = try Channel(socket: FileDescriptor(owning: theirs), device: Device())
+            let channel = try ShmemChannel(socket: FileDescriptor(owning: theirs), device: ShmemDevice())
             #expect(channel.isOpen && other.isOpen)
         }
         #expect(other.reachesItsEnd())

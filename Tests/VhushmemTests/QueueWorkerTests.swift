@@ -149,7 +149,7 @@ extension TestDevice {
         try await serving.value
     }
 
-    @Test func chainsGoToAnotherThreadAndBack() async throws {
+    @Test(.shares("DescriptorChain")) func chainsGoToAnotherThreadAndBack() async throws {
         let serving = Task { try await device.serveChains() }
         try await vmm.connect()
         try await vmm.start(driver)

@@ -11,7 +11,7 @@ import Testing
 /// What the compiler was told to believe, `@unchecked Sendable` and `nonisolated(unsafe)`: threads that share it, for ThreadSanitizer.
 /// `scripts/check-layers` compares the arguments of `.shares` with the sources.
 @Suite(.serialized) struct RaceTests {
-    private let device = Device()
+    private let device = ShmemDevice()
     private let region: Region
     private let file: TestFile
     private static let rounds = 200
@@ -19,7 +19,7 @@ import Testing
 
     init() throws {
         file = try makeMemfd(pages: RaceTests.pages)
-        region = try device.addRegion(id: 0, size: RaceTests.pages * pageSize)
+        region = try device.addRegion(shmid: 0, size: RaceTests.pages * pageSize)
     }
 
     /// What a thread runs.
@@ -64,7 +64,7 @@ import Testing
         }
     }
 
-    @Test(.shares("Region", "Device", "Window", "Mapping", "MappingTable", "Lock"))
+    @Test(.shares("Region", "ShmemDevice", "RegionWindow", "Mapping", "MappingTable", "Lock"))
     func mappingsComeAndGoBesideThoseWhoLookAtThem() {
         inThreads { [device, region, file] thread in
             guard thread > 1 else { return RaceTests.change(region, file, thread) }
@@ -74,7 +74,7 @@ import Testing
                 _ = region.mappings.count
                 _ = region.mapping(at: offset, length: 1)?.baseAddress
                 _ = device.mappedBytes + region.mappingCount
-                _ = device.region(id: 0)
+                _ = device.region(shmid: 0)
                 _ = device.statusJSON()
             }
         }
@@ -108,12 +108,12 @@ import Testing
         #expect(wrong.load(ordering: .relaxed) == 0)
     }
 
-    @Test(.shares("Device", "GuardedRange", "ProcessBudget", "Ballast"))
+    @Test(.shares("ShmemDevice", "GuardedRange", "ProcessBudget", "Ballast"))
     func regionsAndDevicesComeAndGoInAllThreads() {
         inThreads { [file] thread in
             for round in 0..<50 {
-                let device = Device()
-                guard let region = try? device.addRegion(id: UInt8(thread), size: 4 * pageSize) else { continue }
+                let device = ShmemDevice()
+                guard let region = try? device.addRegion(shmid: UInt8(thread), size: 4 * pageSize) else { continue }
                 _ = try? region.map(fd: file.fd, at: 0, length: pageSize)
                 _ = GuardedRange.cover(UInt(bitPattern: region.window.baseAddress) &+ UInt(4 * pageSize))
                 if round % 10 == 0 { _ = ProcessBudget.measure() }
@@ -138,6 +138,25 @@ import Testing
         #expect(!account.isPending)
     }
 
+    /// The other tests that run in the process may trace as well.
+    @Test(.shares("Sink")) func tracesAreToldWhileTheirReceiverChanges() {
+        let told = Atomic<Int>(0)
+        inThreads { thread in
+            for _ in 0..<200 {
+                if thread == 0 {
+                    Trace.set(Trace.all, Trace.Receiver { _, _ in told.wrappingAdd(1, ordering: .relaxed) })
+                } else if Trace.wants(Trace.maps) {
+                    Trace.tell(Trace.Line(category: Trace.maps, request: 0, name: "test"), "a trace of a test")
+                }
+            }
+        }
+        Trace.set(Trace.all, Trace.Receiver { _, _ in told.wrappingAdd(1, ordering: .relaxed) })
+        let before = told.load(ordering: .relaxed)
+        Trace.tell(Trace.Line(category: Trace.maps, request: 0, name: "test"), "a trace of a test")
+        Trace.set(0, nil)
+        #expect(told.load(ordering: .relaxed) > before && !Trace.wants(Trace.maps))
+    }
+
     @Test(.shares("Condition")) func oneThreadWakesAnother() {
         final class Turns: Sendable {
             let lock = Lock<Turns>()
@@ -157,10 +176,10 @@ import Testing
         #expect(turns.lock.withLock { held in turns.turn[held] } == 200)
     }
 
-    @Test(.shares("Guard")) func guardIsInstalledOnceByWhoeverComesFirst() {
+    @Test(.shares("SigbusGuard")) func guardIsInstalledOnceByWhoeverComesFirst() {
         let failures = Atomic<Int>(0)
         inThreads { _ in
-            for _ in 0..<10 where refusal({ () throws(ShmemError) in try Guard.install() }) != nil {
+            for _ in 0..<10 where refusal({ () throws(ShmemError) in try SigbusGuard.install() }) != nil {
                 failures.add(1, ordering: .relaxed)
             }
         }
@@ -171,7 +190,7 @@ import Testing
         let made = Atomic<Int>(0)
         inThreads { [device] _ in
             for _ in 0..<20 {
-                guard let (peer, socket) = try? Peer.pair(), let channel = try? Channel(socket: socket, device: device),
+                guard let (peer, socket) = try? Peer.pair(), let channel = try? ShmemChannel(socket: socket, device: device),
                     let source = SessionSource.make(for: channel, name: "test")
                 else { continue }
                 g_source_unref(source)
@@ -188,7 +207,7 @@ import Testing
         close(kvm)
         var options = RegionOptions()
         options.strategy = .slots
-        let region = try device.addRegion(id: 1, size: RaceTests.pages * pageSize, options: options)
+        let region = try device.addRegion(shmid: 1, size: RaceTests.pages * pageSize, options: options)
         let slots = try KvmSlots.make(vm: vm.fd, first: 0, count: 20)
         inThreads { [file] thread in
             guard thread > 1 else { return RaceTests.change(region, file, thread) }

@@ -6,12 +6,12 @@ import Testing
 @testable import Vhushmem
 
 @Suite struct RegionTests {
-    private let device = Device()
+    private let device = ShmemDevice()
     private let region: Region
     private let file: TestFile
 
     init() throws {
-        region = try device.addRegion(id: 5, size: 64 * pageSize)
+        region = try device.addRegion(shmid: 5, size: 64 * pageSize)
         file = try makeMemfd(pages: 16)
     }
 
@@ -98,7 +98,7 @@ import Testing
     @Test func unknownFlagsAreRefused() {
         for flags in [2, 3, 1 << 63, .max] as [UInt64] {
             let code = refused { () throws(ShmemError) in
-                let request = SharedMemoryMap(shmid: region.id, fileOffset: 0, offset: 0, length: pageSize, flags: flags)
+                let request = SharedMemoryMap(shmid: region.shmid, fileOffset: 0, offset: 0, length: pageSize, flags: flags)
                 try region.map(request, fd: file.fd)
             }
             #expect(code == EINVAL)
@@ -194,7 +194,7 @@ import Testing
         var options = RegionOptions()
         options.maximumMappings = 2
         options.maximumBytes = 3 * pageSize
-        let small = try device.addRegion(id: 6, size: 64 * pageSize, options: options)
+        let small = try device.addRegion(shmid: 6, size: 64 * pageSize, options: options)
         try small.map(fd: file.fd, at: 0, length: 2 * pageSize)
         #expect(
             refusal { () throws(ShmemError) in try small.map(fd: file.fd, at: 4 * pageSize, length: pageSize + 1) }?.code

@@ -7,8 +7,8 @@ import Testing
 @Suite struct SessionStatusTests {
     @Test func swiftProgramsGetTheSameText() throws {
         let frontend = try Frontend(path: "/nowhere")
-        try frontend.addRegion(id: 3, size: 16 * Page.size)
-        let region = try #require(frontend.device.region(id: 3))
+        try frontend.addRegion(shmid: 3, size: 16 * Page.size)
+        let region = try #require(frontend.device.region(shmid: 3))
         #expect(frontend.statusJSON().hasPrefix(#"{"state":"new","reason":null"#))
         // Other tests map at the same time, and the process's count is in the text: it is the same once at least.
         #expect((0..<10_000).contains { _ in frontend.statusJSON().contains(frontend.device.statusJSON()) })

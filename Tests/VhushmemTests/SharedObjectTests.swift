@@ -52,7 +52,7 @@ import Testing
 
     @Test func mappingsOfAFrontEndThatIsDroppedAreUndone() throws {
         let file = try makeMemfd(pages: 1)
-        let device: Device
+        let device: ShmemDevice
         do {
             let (frontend, backend) = try makeFrontend()
             device = frontend.device

@@ -18,7 +18,7 @@ import Testing
         let frontend = try Frontend(socket: socket, options: options)
         try frontend.start()
         takeTurns({ frontend.isReady }, backend.step, { frontend.turn() })
-        let region = try #require(frontend.device.region(id: 0))
+        let region = try #require(frontend.device.region(shmid: 0))
         #expect(frontend.sharedMappings(of: region) == nil)
         try frontend.shareRegion(region, at: SharedRegionTests.guestAddress, writableOnly: true)
         #expect(refusal { () throws(ShmemError) in try frontend.shareRegion(region, at: 0) }?.code == EEXIST)

@@ -245,13 +245,13 @@ func mappedRanges() -> [Range<UInt>] {
 }
 
 /// How many separate mappings the kernel has in a window.
-func separateMappings(in window: Window) -> Int {
+func separateMappings(in window: RegionWindow) -> Int {
     let start = UInt(bitPattern: window.baseAddress)
     return mappedRanges().count { $0.upperBound > start && $0.lowerBound < start + UInt(window.size) }
 }
 
 /// Whether every address of the window is still taken.
-func isReserved(_ window: Window) -> Bool {
+func isReserved(_ window: RegionWindow) -> Bool {
     var at = UInt(bitPattern: window.baseAddress)
     let end = at + UInt(window.size)
     for range in mappedRanges() where range.upperBound > at {

@@ -22,8 +22,8 @@
 
         @Test func lostPageInTheMidstOfAMappingIsReplacedAlone() async {
             await #expect(processExitsWith: .success) {
-                let device = Device()
-                let region = try device.addRegion(id: 0, size: 16 * pageSize)
+                let device = ShmemDevice()
+                let region = try device.addRegion(shmid: 0, size: 16 * pageSize)
                 let file = try makeMemfd(pages: 4)
                 try region.map(fd: file.fd, at: 0, length: 4 * pageSize)
                 let fault = Fault(.madvise, EFAULT, occurrence: 0, isLasting: false)
@@ -90,8 +90,8 @@
 
         @Test func pageThatTakesNoWriteBecomesPrivate() async {
             await #expect(processExitsWith: .success) {
-                let device = Device()
-                let region = try device.addRegion(id: 0, size: 16 * pageSize)
+                let device = ShmemDevice()
+                let region = try device.addRegion(shmid: 0, size: 16 * pageSize)
                 let file = try makeMemfd(pages: 4)
                 try region.map(fd: file.fd, at: 0, length: 4 * pageSize, writable: true)
                 // The first look finds that the page can be read, the second that it can't be written.
@@ -108,8 +108,8 @@
 
         @Test func mappingThatCanNotBeUndoneIsToldAgain() async {
             await #expect(processExitsWith: .success) {
-                let device = Device()
-                let region = try device.addRegion(id: 0, size: 16 * pageSize)
+                let device = ShmemDevice()
+                let region = try device.addRegion(shmid: 0, size: 16 * pageSize)
                 let file = try makeMemfd(pages: 1)
                 try region.map(fd: file.fd, at: 0, length: pageSize)
                 let witness = Witness()
@@ -127,12 +127,12 @@
 
         @Test func regionWithoutMemoryForAnIndexTranslatesByItsTable() async {
             await #expect(processExitsWith: .success) {
-                let device = Device()
+                let device = ShmemDevice()
                 let file = try makeMemfd(pages: 4)
                 // The first is the window.
                 let fault = Fault(.mmap, ENOMEM, occurrence: 1, isLasting: false)
                 systemCallFault = fault.strike
-                let region = try device.addRegion(id: 0, size: 16 * pageSize)
+                let region = try device.addRegion(shmid: 0, size: 16 * pageSize)
                 systemCallFault = nil
                 #expect(fault.hasStruck)
                 for index in 0..<4 as Range<UInt64> { try region.map(fd: file.fd, at: index * pageSize, length: pageSize) }
@@ -167,7 +167,7 @@
                 let (channel, theirs) = try Peer.pair()
                 let file = try makeMemfd(pages: 1)
                 let backend = try Backend()
-                try backend.addRegion(id: 0, size: pageSize)
+                try backend.addRegion(shmid: 0, size: pageSize)
                 try backend.attach(socket: socket)
                 peer.send(message(16, littleEndian((1 << 22 | 1 << 5 | 1 << 3) as UInt64)))
                 peer.send(message(21, flags: 9), descriptors: [theirs])

@@ -41,7 +41,7 @@
             defer { drain(peer) }
             let frontend = try Frontend(socket: socket)
             defer { frontend.close() }
-            try frontend.connect(timeout: .milliseconds(timeout))
+            try frontend.connectAndWait(timeout: .milliseconds(timeout))
             return frontend.isReady
         }
 
@@ -78,7 +78,7 @@
             let file = try makeMemfd(pages: 1)
             let backend = try Backend()
             defer { backend.close() }
-            try backend.addRegion(id: 0, size: pageSize)
+            try backend.addRegion(shmid: 0, size: pageSize)
             _ = try backend.pollDescriptor()
             // What a process that was killed has left.
             _ = try leftOver(folder)
@@ -155,11 +155,11 @@
         /// A device without a session.
         private func runRegion(_ fault: String) throws -> Bool {
             let file = try makeMemfd(pages: 4)
-            let device = Device()
+            let device = ShmemDevice()
             var options = RegionOptions()
             options.hugePages = true
             options.holes = .zero
-            let region = try device.addRegion(id: 0, size: 64 * pageSize, options: options)
+            let region = try device.addRegion(shmid: 0, size: 64 * pageSize, options: options)
             defer { check(region, fault) }
             let mapping = try Mapping(shmid: 0, fd: file.fd, fileOffset: 0, offset: 0, length: pageSize, writable: true)
             try region.add(mapping)
@@ -232,7 +232,7 @@
             _ = try frontend.pollDescriptor()
             try frontend.start()
             takeTurns({ frontend.isReady }, script.step, { frontend.turn() })
-            guard frontend.isReady, let region = frontend.device.region(id: 0) else { return false }
+            guard frontend.isReady, let region = frontend.device.region(shmid: 0) else { return false }
             defer { check(region, fault) }
             var isComplete = ask(region, map: 0, pages: 2)
             isComplete = ask(region, map: 8, pages: 2) && isComplete

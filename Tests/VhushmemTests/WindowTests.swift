@@ -7,29 +7,29 @@ import Testing
 
 @Suite struct WindowTests {
     @Test func alignmentIsTheLargestPowerOfTwoThatTheSizeHasRoomFor() {
-        #expect(Window.alignment(for: pageSize) == pageSize)
-        #expect(Window.alignment(for: 3 * pageSize) == 2 * pageSize)
-        #expect(Window.alignment(for: 1 << 21) == 1 << 21)
-        #expect(Window.alignment(for: (1 << 22) - pageSize) == 1 << 21)
-        #expect(Window.alignment(for: 1 << 30) == 1 << 30)
-        #expect(Window.alignment(for: 1 << 40) == 1 << 30)
+        #expect(RegionWindow.alignment(for: pageSize) == pageSize)
+        #expect(RegionWindow.alignment(for: 3 * pageSize) == 2 * pageSize)
+        #expect(RegionWindow.alignment(for: 1 << 21) == 1 << 21)
+        #expect(RegionWindow.alignment(for: (1 << 22) - pageSize) == 1 << 21)
+        #expect(RegionWindow.alignment(for: 1 << 30) == 1 << 30)
+        #expect(RegionWindow.alignment(for: 1 << 40) == 1 << 30)
     }
 
     @Test(arguments: [1, 3, 512, 513, 4096, 1 << 18, 1 << 22] as [UInt64])
     func windowIsAlignedAndReserved(pages: UInt64) throws {
-        let window = try Window.reserve(size: pages * pageSize, holeProtection: PROT_NONE)
-        #expect(UInt64(UInt(bitPattern: window.baseAddress)) % Window.alignment(for: window.size) == 0)
+        let window = try RegionWindow.reserve(size: pages * pageSize, holeProtection: PROT_NONE)
+        #expect(UInt64(UInt(bitPattern: window.baseAddress)) % RegionWindow.alignment(for: window.size) == 0)
         #expect(window.size == pages * pageSize)
         #expect(isReserved(window))
     }
 
     @Test(arguments: [UInt64.max & ~0xfff, 1 << 63, 1 << 62])
     func windowThatNoAddressSpaceHoldsIsRefused(size: UInt64) {
-        #expect(errno { () throws(Errno) in try Window.reserve(size: size, holeProtection: PROT_NONE) } == ENOMEM)
+        #expect(errno { () throws(Errno) in try RegionWindow.reserve(size: size, holeProtection: PROT_NONE) } == ENOMEM)
     }
 
     @Test func partsAreFilledAndClearedWithoutAGap() throws {
-        let window = try Window.reserve(size: 16 * pageSize, holeProtection: PROT_NONE)
+        let window = try RegionWindow.reserve(size: 16 * pageSize, holeProtection: PROT_NONE)
         let part = try #require(ByteRange(start: 4 * pageSize, length: 2 * pageSize))
         // What is in a window is guarded.
         let lock = Lock<DeviceState>()
@@ -43,8 +43,8 @@ import Testing
     }
 
     @Test func fileThatRefusesLeavesTheReservation() throws {
-        let device = Device()
-        let region = try device.addRegion(id: 0, size: 16 * pageSize)
+        let device = ShmemDevice()
+        let region = try device.addRegion(shmid: 0, size: 16 * pageSize)
         let file = TestFile(openFile("/proc/self/exe", O_RDONLY))
         // Not open for writing: mmap itself refuses.
         let refused = refusal { () throws(ShmemError) in try region.map(fd: file.fd, at: 0, length: pageSize, writable: true) }
@@ -56,8 +56,8 @@ import Testing
         /// A kernel that is out of memory may have unmapped what was there before it says so.
         @Test func kernelThatUnmapsAndThenFailsLeavesNoGap() async {
             await #expect(processExitsWith: .success) {
-                let device = Device()
-                let region = try device.addRegion(id: 0, size: 16 * pageSize)
+                let device = ShmemDevice()
+                let region = try device.addRegion(shmid: 0, size: 16 * pageSize)
                 let window = region.window
                 let file = try makeMemfd(pages: 2)
                 let part = try #require(ByteRange(start: 4 * pageSize, length: 2 * pageSize))
@@ -81,7 +81,7 @@ import Testing
                 func unmap() -> Int32? {
                     refusal { () throws(ShmemError) in try region.unmap(at: part.start, length: part.length) }?.code
                 }
-                if Window.memfdDevice != nil {
+                if RegionWindow.memfdDevice != nil {
                     // What the kernel refused for want of separate mappings is tried again, once they were counted.
                     #expect(losing(.mmap, map) == nil && unmap() == nil)
                 }

@@ -74,7 +74,7 @@ actor FileWindow {
         options.features = 1 << 28 | 1 << 29
         backend = try Backend(options)
         self.files = files
-        try backend.addRegion(id: 0, size: Places.regionSize)
+        try backend.addRegion(shmid: 0, size: Places.regionSize)
         try backend.listen(at: path)
     }
 

@@ -40,7 +40,7 @@ func wait(for descriptor: Int32) {
 func runDevice(socket: consuming FileDescriptor, file: Int32, memory: Int32) throws(ShmemError) {
     let backend = try Backend()
     defer { backend.close() }
-    try backend.addRegion(id: 1, size: regionSize)
+    try backend.addRegion(shmid: 1, size: regionSize)
     try backend.attach(socket: socket)
     while !backend.isNegotiated {
         wait(for: try backend.pollDescriptor())
@@ -106,7 +106,7 @@ struct SwiftWindow {
             switch event {
             case .ready: print("regions: \(frontend.device.allRegions.map { "\($0.id): \(hex($0.size)) bytes" })")
             case .served(let request):
-                if let region = frontend.device.region(id: request.shmid) {
+                if let region = frontend.device.region(shmid: request.shmid) {
                     look(at: region, after: request, expected: expected)
                 }
             case .broken(let mapping): print("the file at \(hex(mapping.offset)) of region \(mapping.shmid) has lost pages")
@@ -117,7 +117,7 @@ struct SwiftWindow {
             case .disconnected(let error): print("over: \(error)")
             }
         }
-        try frontend.connect(timeout: .seconds(5))
+        try frontend.connectAndWait(timeout: .seconds(5))
         do {
             while true {
                 wait(for: try frontend.pollDescriptor())

@@ -64,7 +64,7 @@ typedef void (*vhushmem_trace_fn)(const vhushmem_trace *trace, void *user_data);
  * @returns 0, or -EINVAL (a category that there is none of).
  * Thread rule: any thread.  Since: 0.1
  */
-VHUSHMEM_API int vhushmem_trace_set(uint32_t categories, vhushmem_trace_fn fn, void *user_data, GDestroyNotify destroy);
+VHUSHMEM_API int vhushmem_set_debug(uint32_t categories, vhushmem_trace_fn fn, void *user_data, GDestroyNotify destroy);
 
 /**
  * The specification's name of a request ("SET_MEM_TABLE"), without its prefix.

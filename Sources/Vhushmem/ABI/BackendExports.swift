@@ -137,7 +137,7 @@ package func vhushmem_backend_add_region(
 ) -> Int32 {
     report(to: errp) { () throws(ShmemError) in
         guard let backend = object(backend, Backend.self) else { throw .null("backend") }
-        try backend.addRegion(id: shmid, size: size)
+        try backend.addRegion(shmid: shmid, size: size)
     }
 }
 

@@ -49,15 +49,15 @@ package func vhushmem_channel_new(
     _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
 ) -> OpaquePointer? {
     reportNil(to: errp) { () throws(ShmemError) in
-        guard let device = object(device, Device.self) else { throw .null("device") }
-        return handle(owning: try Channel(socket: fd, device: device, options: ChannelOptions(options)).forC())
+        guard let device = object(device, ShmemDevice.self) else { throw .null("device") }
+        return handle(owning: try ShmemChannel(socket: fd, device: device, options: ChannelOptions(options)).forC())
     }
 }
 
 @_cdecl("vhushmem_channel_free") @implementation
 package func vhushmem_channel_free(_ channel: OpaquePointer?) {
-    object(channel, Channel.self)?.close()
-    release(channel, Channel.self)
+    object(channel, ShmemChannel.self)?.close()
+    release(channel, ShmemChannel.self)
 }
 
 @_cdecl("vhushmem_channel_set_callback") @implementation
@@ -65,7 +65,7 @@ package func vhushmem_channel_set_callback(
     _ channel: OpaquePointer?, _ fn: vhushmem_channel_event_fn?, _ user_data: gpointer?, _ destroy: GDestroyNotify?
 ) -> Int32 {
     let data = CallbackData(user_data, destroy)
-    guard let channel = object(channel, Channel.self) else { return -EFAULT }
+    guard let channel = object(channel, ShmemChannel.self) else { return -EFAULT }
     guard let fn else {
         channel.onEvent = nil
         return 0
@@ -88,7 +88,7 @@ package func vhushmem_channel_set_request_callback(
     _ channel: OpaquePointer?, _ fn: vhushmem_channel_request_fn?, _ user_data: gpointer?, _ destroy: GDestroyNotify?
 ) -> Int32 {
     let data = CallbackData(user_data, destroy)
-    guard let channel = object(channel, Channel.self) else { return -EFAULT }
+    guard let channel = object(channel, ShmemChannel.self) else { return -EFAULT }
     guard let fn else {
         channel.onRequest = nil
         return 0
@@ -101,7 +101,7 @@ package func vhushmem_channel_set_request_callback(
 
 @_cdecl("vhushmem_channel_get_fd") @implementation
 package func vhushmem_channel_get_fd(_ channel: OpaquePointer?) -> Int32 {
-    guard let channel = object(channel, Channel.self) else { return -EFAULT }
+    guard let channel = object(channel, ShmemChannel.self) else { return -EFAULT }
     do throws(ShmemError) {
         return try channel.pollDescriptor()
     } catch {
@@ -116,31 +116,31 @@ package func vhushmem_channel_get_events(_ channel: OpaquePointer?) -> Int32 {
 
 @_cdecl("vhushmem_channel_dispatch") @implementation
 package func vhushmem_channel_dispatch(_ channel: OpaquePointer?) -> Int32 {
-    guard let channel = object(channel, Channel.self) else { return -EFAULT }
+    guard let channel = object(channel, ShmemChannel.self) else { return -EFAULT }
     // A callback may free the channel: it goes when this call is over.
     return withExtendedLifetime(channel) { channel.dispatch(.both) }
 }
 
 @_cdecl("vhushmem_channel_source_new") @implementation
 package func vhushmem_channel_source_new(_ channel: OpaquePointer?) -> UnsafeMutablePointer<GSource>? {
-    object(channel, Channel.self).flatMap { SessionSource.make(for: $0, name: "vhushmem channel") }
+    object(channel, ShmemChannel.self).flatMap { SessionSource.make(for: $0, name: "vhushmem channel") }
 }
 
 @_cdecl("vhushmem_channel_is_open") @implementation
 package func vhushmem_channel_is_open(_ channel: OpaquePointer?) -> Bool {
-    object(channel, Channel.self)?.isOpen ?? false
+    object(channel, ShmemChannel.self)?.isOpen ?? false
 }
 
 @_cdecl("vhushmem_channel_begin_reset") @implementation
 package func vhushmem_channel_begin_reset(_ channel: OpaquePointer?) -> Int32 {
-    guard let channel = object(channel, Channel.self) else { return -EFAULT }
+    guard let channel = object(channel, ShmemChannel.self) else { return -EFAULT }
     channel.beginReset()
     return 0
 }
 
 @_cdecl("vhushmem_channel_end_reset") @implementation
 package func vhushmem_channel_end_reset(_ channel: OpaquePointer?) -> Int32 {
-    guard let channel = object(channel, Channel.self) else { return -EFAULT }
+    guard let channel = object(channel, ShmemChannel.self) else { return -EFAULT }
     channel.endReset()
     return 0
 }
@@ -160,7 +160,7 @@ package func vhushmem_handle_map(
     _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
 ) -> Int32 {
     report(to: errp) { () throws(ShmemError) in
-        guard let device = object(device, Device.self) else { throw .null("device") }
+        guard let device = object(device, ShmemDevice.self) else { throw .null("device") }
         try device.handleMap(payload: payload(map), fd: fd)
     }
 }
@@ -170,14 +170,14 @@ package func vhushmem_handle_unmap(
     _ device: OpaquePointer?, _ map: UnsafeRawPointer?, _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
 ) -> Int32 {
     report(to: errp) { () throws(ShmemError) in
-        guard let device = object(device, Device.self) else { throw .null("device") }
+        guard let device = object(device, ShmemDevice.self) else { throw .null("device") }
         try device.handleUnmap(payload: payload(map))
     }
 }
 
 @_cdecl("vhushmem_device_commit") @implementation
 package func vhushmem_device_commit(_ device: OpaquePointer?) -> Int32 {
-    guard let device = object(device, Device.self) else { return -EFAULT }
+    guard let device = object(device, ShmemDevice.self) else { return -EFAULT }
     device.commit()
     return 0
 }

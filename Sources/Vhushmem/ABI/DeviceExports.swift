@@ -23,18 +23,18 @@ extension DeviceOptions {
 package func vhushmem_device_new(
     _ options: UnsafePointer<vhushmem_device_options>?, _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
 ) -> OpaquePointer? {
-    reportNil(to: errp) { () throws(ShmemError) in handle(owning: Device(try DeviceOptions(options))) }
+    reportNil(to: errp) { () throws(ShmemError) in handle(owning: ShmemDevice(try DeviceOptions(options))) }
 }
 
 @_cdecl("vhushmem_device_ref") @implementation
 package func vhushmem_device_ref(_ device: OpaquePointer?) -> OpaquePointer? {
-    retain(device, Device.self)
+    retain(device, ShmemDevice.self)
     return device
 }
 
 @_cdecl("vhushmem_device_unref") @implementation
 package func vhushmem_device_unref(_ device: OpaquePointer?) {
-    release(device, Device.self)
+    release(device, ShmemDevice.self)
 }
 
 @_cdecl("vhushmem_device_add_config") @implementation
@@ -44,7 +44,7 @@ package func vhushmem_device_add_config(
 ) -> Int32 {
     var count = 0
     let result = report(to: errp) { () throws(ShmemError) in
-        guard let device = object(device, Device.self) else { throw .null("device") }
+        guard let device = object(device, ShmemDevice.self) else { throw .null("device") }
         guard let payload else { throw .null("payload") }
         // SAFETY: the caller says that payload has size bytes.
         count = try device.addRegions(
@@ -60,14 +60,14 @@ package func vhushmem_device_set_callback(
 ) -> Int32 {
     let data = CallbackData(user_data, destroy)
     return report(to: errp) { () throws(ShmemError) in
-        guard let device = object(device, Device.self) else { throw .null("device") }
+        guard let device = object(device, ShmemDevice.self) else { throw .null("device") }
         guard let fn else { return try device.watchChanges(nil) }
         // Not owned: the device owns what tells, and tells nobody of its own end.
         let owner = OpaquePointer(Unmanaged.passUnretained(device).toOpaque())
         try device.watchChanges { region, change, record in
             var told = vhushmem_change()
             told.type = change.rawValue
-            told.shmid = region.id
+            told.shmid = region.shmid
             told.shm_offset = record.start
             told.len = region.ownedPages(record)?.length ?? record.length
             told.fd_offset = record.fileOffset
@@ -79,7 +79,7 @@ package func vhushmem_device_set_callback(
 
 @_cdecl("vhushmem_device_check") @implementation
 package func vhushmem_device_check(_ device: OpaquePointer?) -> Int64 {
-    object(device, Device.self).map { Int64(clamping: $0.check()) } ?? Int64(-EFAULT)
+    object(device, ShmemDevice.self).map { Int64(clamping: $0.check()) } ?? Int64(-EFAULT)
 }
 
 @_cdecl("vhushmem_device_begin_reset") @implementation
@@ -88,7 +88,7 @@ package func vhushmem_device_begin_reset(
 ) -> Int32 {
     var count: UInt64 = 0
     let result = report(to: errp) { () throws(ShmemError) in
-        guard let device = object(device, Device.self) else { throw .null("device") }
+        guard let device = object(device, ShmemDevice.self) else { throw .null("device") }
         count = try device.beginReset()
     }
     return result < 0 ? result : Int32(clamping: count)
@@ -99,40 +99,40 @@ package func vhushmem_device_end_reset(
     _ device: OpaquePointer?, _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
 ) -> Int32 {
     report(to: errp) { () throws(ShmemError) in
-        guard let device = object(device, Device.self) else { throw .null("device") }
+        guard let device = object(device, ShmemDevice.self) else { throw .null("device") }
         try device.endReset()
     }
 }
 
 @_cdecl("vhushmem_device_find_region") @implementation
 package func vhushmem_device_find_region(_ device: OpaquePointer?, _ shmid: UInt8) -> OpaquePointer? {
-    object(device, Device.self)?.region(id: shmid).map { handle(borrowing: $0) }
+    object(device, ShmemDevice.self)?.region(shmid: shmid).map { handle(borrowing: $0) }
 }
 
 @_cdecl("vhushmem_device_region_ids") @implementation
 package func vhushmem_device_region_ids(
     _ device: OpaquePointer?, _ ids: UnsafeMutablePointer<UInt8>?, _ capacity: Int
 ) -> Int32 {
-    guard let device = object(device, Device.self), ids != nil || capacity == 0 else { return -EFAULT }
+    guard let device = object(device, ShmemDevice.self), ids != nil || capacity == 0 else { return -EFAULT }
     let regions = device.allRegions
     for (index, region) in regions.enumerated() where index < capacity {
-        ids?[index] = region.id
+        ids?[index] = region.shmid
     }
     return Int32(clamping: regions.count)
 }
 
 @_cdecl("vhushmem_device_mapping_count") @implementation
 package func vhushmem_device_mapping_count(_ device: OpaquePointer?) -> UInt64 {
-    object(device, Device.self)?.mappingCount ?? 0
+    object(device, ShmemDevice.self)?.mappingCount ?? 0
 }
 
 @_cdecl("vhushmem_device_mapped_bytes") @implementation
 package func vhushmem_device_mapped_bytes(_ device: OpaquePointer?) -> UInt64 {
-    object(device, Device.self)?.mappedBytes ?? 0
+    object(device, ShmemDevice.self)?.mappedBytes ?? 0
 }
 
 @_cdecl("vhushmem_device_unmap_all") @implementation
 package func vhushmem_device_unmap_all(_ device: OpaquePointer?) -> Int32 {
-    guard let device = object(device, Device.self) else { return -EFAULT }
+    guard let device = object(device, ShmemDevice.self) else { return -EFAULT }
     return Int32(clamping: device.unmapAll())
 }

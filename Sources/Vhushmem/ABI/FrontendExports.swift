@@ -155,7 +155,7 @@ package func vhushmem_frontend_add_region(
 ) -> Int32 {
     report(to: errp) { () throws(ShmemError) in
         guard let frontend = object(frontend, Frontend.self) else { throw .null("frontend") }
-        try frontend.addRegion(id: shmid, size: size)
+        try frontend.addRegion(shmid: shmid, size: size)
     }
 }
 

@@ -10,22 +10,22 @@ import CVhushmem
 package func vhushmem_guard_handle_sigbus(_ info: UnsafeRawPointer?) -> Bool {
     guard let info else { return false }
     // SAFETY: the caller's handler got it from the kernel, which aligns it.
-    return Guard.handleSIGBUS(info.assumingMemoryBound(to: siginfo_t.self))
+    return SigbusGuard.handleSIGBUS(info.assumingMemoryBound(to: siginfo_t.self))
 }
 
 @_cdecl("vhushmem_guard_handle_sigsegv") @implementation
 package func vhushmem_guard_handle_sigsegv(_ info: UnsafeRawPointer?, _ context: UnsafeRawPointer?) -> Bool {
     guard let info else { return false }
     // SAFETY: the caller's handler got both from the kernel, which aligns them.
-    return Guard.handleSIGSEGV(info.assumingMemoryBound(to: siginfo_t.self), context)
+    return SigbusGuard.handleSIGSEGV(info.assumingMemoryBound(to: siginfo_t.self), context)
 }
 
 @_cdecl("vhushmem_guard_unblock_signals") @implementation
 package func vhushmem_guard_unblock_signals(_ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?) -> Int32 {
-    report(to: errp) { () throws(ShmemError) in try Guard.unblockSignals() }
+    report(to: errp) { () throws(ShmemError) in try SigbusGuard.unblockSignals() }
 }
 
 @_cdecl("vhushmem_guard_install") @implementation
 package func vhushmem_guard_install(_ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?) -> Int32 {
-    report(to: errp) { () throws(ShmemError) in try Guard.install() }
+    report(to: errp) { () throws(ShmemError) in try SigbusGuard.install() }
 }

@@ -11,7 +11,7 @@ package func vhushmem_pci_layout(
     _ device: OpaquePointer?, _ regions: UnsafeMutablePointer<vhushmem_pci_region>?, _ count: UInt32,
     _ bar_size: UnsafeMutablePointer<UInt64>?
 ) -> Int32 {
-    guard let device = object(device, Device.self), regions != nil || count == 0 else { return -EFAULT }
+    guard let device = object(device, ShmemDevice.self), regions != nil || count == 0 else { return -EFAULT }
     let layout: PciLayout
     do throws(ShmemError) {
         layout = try PciLayout(device)
@@ -20,7 +20,7 @@ package func vhushmem_pci_layout(
     }
     for (index, place) in layout.places.enumerated() where index < Int(count) {
         var region = vhushmem_pci_region()
-        region.shmid = place.id
+        region.shmid = place.shmid
         region.offset = place.offset
         region.length = place.length
         regions?[index] = region
@@ -41,7 +41,7 @@ package func vhushmem_pci_write_cap(
     guard let region = region?.pointee, let cap else { return -EFAULT }
     guard bar <= 5, PciLayout.isPlace(ofNextCapability: cap_next) else { return -EINVAL }
     PciLayout.writeCapability(
-        of: PciLayout.Place(id: region.shmid, offset: region.offset, length: region.length), bar: bar, next: cap_next,
+        of: PciLayout.Place(shmid: region.shmid, offset: region.offset, length: region.length), bar: bar, next: cap_next,
         to: UnsafeMutableRawBufferPointer(start: cap, count: PciLayout.capabilitySize))
     return 0
 }
@@ -52,7 +52,7 @@ package func vhushmem_pci_check_qemu(
     _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
 ) -> Int32 {
     report(to: errp) { () throws(ShmemError) in
-        guard let device = object(device, Device.self) else { throw .null("device") }
+        guard let device = object(device, ShmemDevice.self) else { throw .null("device") }
         let wishes = QemuPciDevice.Wishes(rawValue: flags)
         guard wishes.isSubset(of: [.pioNotify, .migration]) else {
             throw ShmemError(EINVAL, .nothing, .unknownFlags(UInt64(flags)))
@@ -67,7 +67,7 @@ package func vhushmem_pci_check_qemu(
 package func vhushmem_mmio_read(
     _ device: OpaquePointer?, _ offset: UInt32, _ selected: UInt32, _ guest_addr: UInt64, _ value: UnsafeMutablePointer<UInt32>?
 ) -> Int32 {
-    guard let device = object(device, Device.self), let value else { return -EFAULT }
+    guard let device = object(device, ShmemDevice.self), let value else { return -EFAULT }
     guard let register = MmioRegister(rawValue: offset) else { return -EINVAL }
     value.pointee = register.value(for: device, selected: selected, base: guest_addr)
     return 0

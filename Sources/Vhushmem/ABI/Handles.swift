@@ -35,11 +35,11 @@ extension HandledByC {
     }
 }
 
-extension Device: HandledByC {}
+extension ShmemDevice: HandledByC {}
 extension Region: HandledByC {}
 extension Mapping: HandledByC {}
 extension Frontend: HandledByC {}
-extension Channel: HandledByC {}
+extension ShmemChannel: HandledByC {}
 extension Backend: HandledByC {}
 extension DescriptorChain: HandledByC {}
 extension SharedObjects: HandledByC {}

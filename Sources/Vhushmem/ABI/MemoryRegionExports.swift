@@ -156,7 +156,7 @@ package func memory_region_add_subregion(
 private func add(_ subregion: UnsafeMutablePointer<MemoryRegion>, at offset: UInt64, to region: Region) {
     guard let mapping = subregion.sharedMapping else {
         return Log.warning(
-            "memory_region_add_subregion: region \(region.id) shows files in its window, and takes the regions of mappings alone"
+            "memory_region_add_subregion: region \(region.shmid) shows files in its window, and takes the regions of mappings alone"
                 + " (virtio_shared_memory_mapping_new)")
     }
     guard mapping.description.offset == offset else {
@@ -178,7 +178,7 @@ package func memory_region_del_subregion(
     if let region = mr?.sharedRegion, let mapping = subregion?.sharedMapping {
         let range = mapping.description
         guard region.mapping(at: range.offset, length: range.length) === mapping else {
-            return Log.warning("memory_region_del_subregion: the mapping is not part of region \(region.id)")
+            return Log.warning("memory_region_del_subregion: the mapping is not part of region \(region.shmid)")
         }
         return virtio_del_shmem_map(handle(borrowing: region), hwaddr(range.offset), range.length)
     }

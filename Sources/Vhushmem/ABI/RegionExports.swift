@@ -11,11 +11,11 @@ extension RegionOptions {
         self.init()
         guard let options else { return }
         let given = try growing(options, "vhushmem_region_options")
-        guard let strategy = Strategy(rawValue: given.strategy) else {
+        guard let strategy = MappingStrategy(rawValue: given.strategy) else {
             throw ShmemError(EINVAL, "vhushmem_region_options.strategy \(given.strategy) is not known")
         }
         self.strategy = strategy
-        guard let holes = Holes(rawValue: given.holes) else {
+        guard let holes = HolePolicy(rawValue: given.holes) else {
             throw ShmemError(EINVAL, "vhushmem_region_options.holes \(given.holes) is not known")
         }
         guard given.fd_policy & ~FilePolicy.all.rawValue == 0 else {
@@ -103,8 +103,8 @@ package func vhushmem_region_new(
     _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
 ) -> OpaquePointer? {
     reportNil(to: errp) { () throws(ShmemError) in
-        guard let device = object(device, Device.self) else { throw .null("device") }
-        return handle(borrowing: try device.addRegion(id: shmid, size: size, options: RegionOptions(options)))
+        guard let device = object(device, ShmemDevice.self) else { throw .null("device") }
+        return handle(borrowing: try device.addRegion(shmid: shmid, size: size, options: RegionOptions(options)))
     }
 }
 
@@ -121,7 +121,7 @@ package func vhushmem_region_unref(_ region: OpaquePointer?) {
 
 @_cdecl("vhushmem_region_id") @implementation
 package func vhushmem_region_id(_ region: OpaquePointer?) -> Int32 {
-    object(region, Region.self).map { Int32($0.id) } ?? -EFAULT
+    object(region, Region.self).map { Int32($0.shmid) } ?? -EFAULT
 }
 
 @_cdecl("vhushmem_region_size") @implementation
@@ -151,7 +151,7 @@ package func vhushmem_region_map(
 ) -> Int32 {
     report(to: errp) { () throws(ShmemError) in
         guard let region = object(region, Region.self) else { throw .null("region") }
-        let request = SharedMemoryMap(shmid: region.id, fileOffset: fd_offset, offset: shm_offset, length: len, flags: flags)
+        let request = SharedMemoryMap(shmid: region.shmid, fileOffset: fd_offset, offset: shm_offset, length: len, flags: flags)
         try region.map(request, fd: fd)
         region.commit()
     }

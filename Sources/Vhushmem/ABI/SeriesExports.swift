@@ -6,12 +6,12 @@ import CVhushmem
 
 // vhushmem/series.h: regions, mappings and the wire. What a void function can't return is logged.
 
-extension Device {
+extension ShmemDevice {
     /// As in the series, where each mapping is the guest's by itself.
-    fileprivate func addSeriesRegion(id: UInt8, size: UInt64) throws(ShmemError) -> Region {
+    fileprivate func addSeriesRegion(shmid: UInt8, size: UInt64) throws(ShmemError) -> Region {
         var options = RegionOptions()
         options.strategy = .slots
-        return try addRegion(id: id, size: size, options: options)
+        return try addRegion(shmid: shmid, size: size, options: options)
     }
 }
 
@@ -20,20 +20,20 @@ package func virtio_add_shmem(
     _ vdev: OpaquePointer?, _ shmid: UInt8, _ size: UInt64, _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
 ) -> Int32 {
     report(to: errp) { () throws(ShmemError) in
-        guard let device = object(vdev, Device.self) else { throw .null("vdev") }
-        try device.addSeriesRegion(id: shmid, size: size).listMappings()
+        guard let device = object(vdev, ShmemDevice.self) else { throw .null("vdev") }
+        try device.addSeriesRegion(shmid: shmid, size: size).listMappings()
     }
 }
 
 @_cdecl("virtio_new_shmem_region") @implementation
 package func virtio_new_shmem_region(_ vdev: OpaquePointer?, _ shmid: UInt8, _ size: UInt64) -> OpaquePointer? {
-    guard let device = object(vdev, Device.self) else { return nil }
+    guard let device = object(vdev, ShmemDevice.self) else { return nil }
     do throws(ShmemError) {
-        if let region = device.claimRegion(id: shmid, size: size) {
+        if let region = device.claimRegion(shmid: shmid, size: size) {
             region.listMappings()
             return handle(borrowing: region)
         }
-        let region = try device.addSeriesRegion(id: shmid, size: size)
+        let region = try device.addSeriesRegion(shmid: shmid, size: size)
         region.listMappings()
         return handle(borrowing: region)
     } catch {
@@ -44,7 +44,7 @@ package func virtio_new_shmem_region(_ vdev: OpaquePointer?, _ shmid: UInt8, _ s
 
 @_cdecl("virtio_find_shmem_region") @implementation
 package func virtio_find_shmem_region(_ vdev: OpaquePointer?, _ shmid: UInt8) -> OpaquePointer? {
-    guard let region = object(vdev, Device.self)?.region(id: shmid) else { return nil }
+    guard let region = object(vdev, ShmemDevice.self)?.region(shmid: shmid) else { return nil }
     region.listMappings()
     return handle(borrowing: region)
 }
@@ -96,7 +96,7 @@ package func virtio_alloc_shmem_map(
         region.listMappings()
         let offset = try region.allocate(fd: fd, fileOffset: fd_offset, length: len, alignment: align, writable: allow_write)
         guard let mapping = region.mapping(at: offset, length: len) else {
-            throw ShmemError(ENOENT, .map(shmid: region.id, offset: offset, length: len), .text("it was undone meanwhile"))
+            throw ShmemError(ENOENT, .map(shmid: region.shmid, offset: offset, length: len), .text("it was undone meanwhile"))
         }
         shm_offset.pointee = offset
         return handle(borrowing: mapping)

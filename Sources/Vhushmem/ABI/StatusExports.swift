@@ -21,14 +21,14 @@ package func vhushmem_frontend_status_json(
 package func vhushmem_channel_status_json(
     _ channel: OpaquePointer?, _ max_mappings: UInt64
 ) -> UnsafeMutablePointer<CChar>? {
-    object(channel, Channel.self)?.status(max_mappings).finish()
+    object(channel, ShmemChannel.self)?.status(max_mappings).finish()
 }
 
 @_cdecl("vhushmem_device_status_json") @implementation
 package func vhushmem_device_status_json(
     _ device: OpaquePointer?, _ max_mappings: UInt64
 ) -> UnsafeMutablePointer<CChar>? {
-    object(device, Device.self)?.status(max_mappings).finish()
+    object(device, ShmemDevice.self)?.status(max_mappings).finish()
 }
 
 @_cdecl("vhushmem_region_status_json") @implementation

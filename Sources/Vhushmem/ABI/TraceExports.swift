@@ -6,8 +6,8 @@ import CVhushmem
 
 // vhushmem/trace.h
 
-@_cdecl("vhushmem_trace_set") @implementation
-package func vhushmem_trace_set(
+@_cdecl("vhushmem_set_debug") @implementation
+package func vhushmem_set_debug(
     _ categories: UInt32, _ fn: vhushmem_trace_fn?, _ user_data: gpointer?, _ destroy: GDestroyNotify?
 ) -> Int32 {
     let data = CallbackData(user_data, destroy)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
 // What tasks do with a channel; see Frontend+Async.swift.
-extension Channel: TaskSession {
+extension ShmemChannel: TaskSession {
     var isUnconnected: Bool { hasEnded }
     var isClosed: Bool { hasEnded && loss == nil }
     var isFinished: Bool { isOver }

@@ -175,15 +175,15 @@ extension Backend {
 
     /// Says that the device has a region of `size` bytes, a multiple of the page size. Throws EBUSY (a front-end is connected), EEXIST,
     /// EINVAL (the size).
-    public func addRegion(id: UInt8, size: UInt64) throws(ShmemError) {
-        let subject = ShmemError.Subject.region(shmid: id, size: size)
+    public func addRegion(shmid: UInt8, size: UInt64) throws(ShmemError) {
+        let subject = ShmemError.Subject.region(shmid: shmid, size: size)
         guard connection == nil else { throw ShmemError(EBUSY, subject, .text("a front-end is connected")) }
-        guard config[id] == 0 else { throw ShmemError(EEXIST, subject, .exists) }
+        guard config[shmid] == 0 else { throw ShmemError(EEXIST, subject, .exists) }
         guard size > 0 else { throw ShmemError(EINVAL, subject, .zeroLength) }
         guard size.isMultiple(ofPage: Page.size) else {
             throw ShmemError(EINVAL, subject, .unalignedLength(pageSize: Page.size))
         }
-        config[id] = size
+        config[shmid] = size
     }
 
     var shmem: ProtocolFeatures { .shmem(bit: options.shmemBit) }

@@ -5,7 +5,7 @@ extension BackendChannel {
     /// What was changed is complete, and somebody wants to know.
     @inline(never)
     func complete(_ request: UInt32, _ map: SharedMemoryMap?) {
-        if let map { device.region(id: map.shmid)?.commit() }
+        if let map { device.region(shmid: map.shmid)?.commit() }
         trace(request, map, nil)
     }
 

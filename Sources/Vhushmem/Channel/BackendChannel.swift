@@ -10,7 +10,7 @@ final class BackendChannel {
     static let requestsPerDispatch: Int32 = 64
 
     let stream: MessageStream
-    let device: Device
+    let device: ShmemDevice
     let counters: RequestCounters
     /// Whether SHMEM was negotiated: before, its requests are refused.
     var isNegotiated = false
@@ -33,7 +33,8 @@ final class BackendChannel {
     private(set) var hasMore = false
 
     init(
-        socket: consuming FileDescriptor, device: Device, messageTimeout: UInt64, counters: RequestCounters = RequestCounters()
+        socket: consuming FileDescriptor, device: ShmemDevice, messageTimeout: UInt64,
+        counters: RequestCounters = RequestCounters()
     ) {
         stream = MessageStream(
             socket: socket, capacity: BackendChannel.capacity, timeout: messageTimeout, account: device.state.closes,

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
 /// What a channel is doing, as JSON. include/vhushmem/status.h says what each key means.
-extension Channel {
+extension ShmemChannel {
     /// One object: the channel's state, its counters and its device.
     public func statusJSON(maximumMappings: UInt64 = Region.mappingsInStatus) -> String {
         status(maximumMappings).takeString()

@@ -40,12 +40,12 @@ public enum ChannelEvent: Sendable {
 
 /// The back-end channel alone, for a VMM that has a vhost-user front-end of its own: serves SHMEM_MAP and SHMEM_UNMAP on a device, and
 /// hands every other request to `onRequest`. One thread at a time; the device may be used from any thread.
-public final class Channel: DeviceSession {
+public final class ShmemChannel: DeviceSession {
     /// Where mappings are made.
-    public let device: Device
+    public let device: ShmemDevice
     /// Called with no lock held; it may call anything of the channel. Events that came before it was first set are told to it; they wait up
     /// to a bound. It goes with the channel, after the event `lost`: what it captures is kept no longer than that.
-    public var onEvent: ((Channel, ChannelEvent) -> Void)? {
+    public var onEvent: ((ShmemChannel, ChannelEvent) -> Void)? {
         didSet {
             eventQueue.callbackChanged(isSet: onEvent != nil)
             watch()
@@ -55,7 +55,7 @@ public final class Channel: DeviceSession {
     /// Carries out requests that are not about mappings, before they are answered. Without it they are refused, as they
     /// are with what it throws. It goes when
     /// `onEvent` does.
-    public var onRequest: ((Channel, OtherRequest) throws(ShmemError) -> RequestAnswer)? {
+    public var onRequest: ((ShmemChannel, OtherRequest) throws(ShmemError) -> RequestAnswer)? {
         didSet { handOverOthers() }
     }
 
@@ -69,12 +69,12 @@ public final class Channel: DeviceSession {
     /// Why the channel was lost.
     private(set) var loss: ShmemError?
     var loops = SessionLoops()
-    private let way = BackReference<Channel>()
+    private let way = BackReference<ShmemChannel>()
 
     /// Serves `socket`, the VMM's end of what SET_BACKEND_REQ_FD gave the back-end. SHMEM counts as negotiated. Throws EINVAL (it is no Unix
     /// stream socket), EBADF.
     public convenience init(
-        socket: consuming FileDescriptor, device: Device, options: ChannelOptions = ChannelOptions()
+        socket: consuming FileDescriptor, device: ShmemDevice, options: ChannelOptions = ChannelOptions()
     ) throws(ShmemError) {
         try self.init(socket: socket.raw, device: device, options: options)
         // It has taken it over.
@@ -82,7 +82,7 @@ public final class Channel: DeviceSession {
     }
 
     /// The same for a descriptor that stays the caller's if this throws.
-    init(socket: Int32, device: Device, options: ChannelOptions = ChannelOptions()) throws(ShmemError) {
+    init(socket: Int32, device: ShmemDevice, options: ChannelOptions = ChannelOptions()) throws(ShmemError) {
         // First: Embedded Swift leaks an object whose initialiser gives up before every property has its value.
         self.device = device
         self.options = options

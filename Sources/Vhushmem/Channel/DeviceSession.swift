@@ -2,7 +2,7 @@
 
 /// A session that serves a back-end's channel on a device: a front-end, or a channel alone.
 protocol DeviceSession: EventTelling, Pollable {
-    var device: Device { get }
+    var device: ShmemDevice { get }
     /// The event that tells it.
     static func event(_ news: MappingNews) -> Event
 }

@@ -63,7 +63,8 @@ extension Frontend {
             let count = region.mappingCount
             if count > 0 {
                 return ShmemError(
-                    EBUSY, "region \(region.id) has \(count) mappings (\(hex(region.mappedBytes)) bytes) of files of this host")
+                    EBUSY,
+                    "region \(region.shmid) has \(count) mappings (\(hex(region.mappedBytes)) bytes) of files of this host")
             }
         }
         guard protocolFeatures.contains(.logSharedFd), features & ProtocolFeatures.logAll != 0 else {

@@ -18,7 +18,7 @@ extension Frontend {
         guard setup.wasReady, !hasEnded, let alarm = loops.alarm else {
             throw region.notShared(ENOTCONN, "the front-end is not ready yet, or its connection is over")
         }
-        guard device.region(id: region.id) === region else {
+        guard device.region(shmid: region.shmid) === region else {
             throw region.notShared(EINVAL, "it is a region of another device")
         }
         guard region.options.keepsFiles else { throw region.notShared(EBADF, "it keeps no descriptors of files") }
@@ -227,6 +227,6 @@ struct SharedRegions {
 
 extension Region {
     fileprivate func notShared(_ code: Int32, _ why: StaticString) -> ShmemError {
-        ShmemError(code, "cannot share region \(id) with its back-end: \(why)")
+        ShmemError(code, "cannot share region \(shmid) with its back-end: \(why)")
     }
 }

@@ -2,7 +2,7 @@
 
 /// What a connection is doing, as JSON. include/vhushmem/status.h says what each key means.
 extension Frontend {
-    /// One object: the connection, what was agreed on, the channel, the counters, and the device (`Device.statusJSON`).
+    /// One object: the connection, what was agreed on, the channel, the counters, and the device (`ShmemDevice.statusJSON`).
     public func statusJSON(maximumMappings: UInt64 = Region.mappingsInStatus) -> String {
         status(maximumMappings).takeString()
     }

@@ -9,7 +9,7 @@ import CLinux
 /// and tells what happened through `onEvent`. When the connection is over for good, `dispatch` throws ENOTCONN.
 public final class Frontend {
     /// Exists from the start, and has its regions from `ready` on.
-    public let device: Device
+    public let device: ShmemDevice
     /// As they were given.
     public let options: FrontendOptions
     /// Called with no lock held; it may call anything of the front-end. Events that came before it was first set are told to it; they wait
@@ -57,7 +57,7 @@ public final class Frontend {
     init(path: SocketPath, options: FrontendOptions) throws(ShmemError) {
         address = BackendAddress(path: path)
         self.options = options
-        device = Device(options.device)
+        device = ShmemDevice(options.device)
         way.point(at: self)
         try Frontend.check(options)
         do throws(Errno) {
@@ -80,7 +80,7 @@ public final class Frontend {
     init(socket: Int32, options: FrontendOptions = FrontendOptions()) throws(ShmemError) {
         address = BackendAddress(path: nil)
         self.options = options
-        device = Device(options.device)
+        device = ShmemDevice(options.device)
         way.point(at: self)
         try Frontend.check(options)
         guard options.reconnectIntervalLimit.count == 0 else {
@@ -146,10 +146,10 @@ public final class Frontend {
     // MARK: Begin
 
     /// A region of a back-end that can't tell which it has. Once one was given, the back-end is not asked. Throws EBUSY once the
-    /// front-end was started, and what `Device.addRegion` throws.
-    public func addRegion(id: UInt8, size: UInt64) throws(ShmemError) {
+    /// front-end was started, and what `ShmemDevice.addRegion` throws.
+    public func addRegion(shmid: UInt8, size: UInt64) throws(ShmemError) {
         guard case .idle = phase else { throw ShmemError(EBUSY, "regions are given before the front-end is started") }
-        try device.addRegion(id: id, size: size, options: options.region)
+        try device.addRegion(shmid: shmid, size: size, options: options.region)
         setup.regions.areGiven = true
     }
 
@@ -179,7 +179,7 @@ public final class Frontend {
     ///
     /// A path at which nobody listens is tried until the time is up. Throws what `start` does, and what ended the handshake: ETIMEDOUT,
     /// ECONNRESET (the back-end went away), EPROTO (it sent what it must not, or refused a request).
-    public func connect(timeout: Duration? = nil) throws(ShmemError) {
+    public func connectAndWait(timeout: Duration? = nil) throws(ShmemError) {
         try connect(limit: timeout.map { Milliseconds($0) })
     }
 

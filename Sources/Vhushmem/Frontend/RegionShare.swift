@@ -92,7 +92,9 @@ final class RegionShare: RegionFollower {
         if !hasChanged.exchange(true, ordering: .acquiringAndReleasing) { alarm.raise() }
     }
 
-    func mappingComes(_ record: MappingRecord, _ pages: ByteRange, in window: Window, _ held: Region.Held) throws(ShmemError) {
+    func mappingComes(_ record: MappingRecord, _ pages: ByteRange, in window: RegionWindow, _ held: Region.Held)
+        throws(ShmemError)
+    {
         note(Stretch(start: pages.start, end: pages.end), held)
     }
 
@@ -105,7 +107,7 @@ final class RegionShare: RegionFollower {
     }
 
     func mappingIsExchanged(
-        _ old: MappingRecord, for new: MappingRecord, _ pages: ByteRange, in window: Window, _ held: Region.Held
+        _ old: MappingRecord, for new: MappingRecord, _ pages: ByteRange, in window: RegionWindow, _ held: Region.Held
     ) throws(ShmemError) {
         note(Stretch(start: pages.start, end: pages.end), held)
     }
@@ -126,7 +128,7 @@ final class RegionShare: RegionFollower {
 
     func write(to json: JsonText) {
         json.beginObject()
-        json.number("shmid", UInt64(region.id))
+        json.number("shmid", UInt64(region.shmid))
         json.number("guest_addr", guestAddress)
         json.number("mappings", UInt64(clamping: toldCount))
         json.number("left_out", leftOutCount)
@@ -237,7 +239,7 @@ final class RegionShare: RegionFollower {
                 return (mapping, told, file)
             } catch {
                 mappings[index].state = .leftOut
-                Log.debug("the mapping at \(hex(mapping.offset)) of region \(region.id) is not shared: \(error.message)")
+                Log.debug("the mapping at \(hex(mapping.offset)) of region \(region.shmid) is not shared: \(error.message)")
             }
         }
         return nil

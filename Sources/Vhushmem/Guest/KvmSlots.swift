@@ -48,7 +48,7 @@ private final class SlotPool {
     }
 }
 
-/// Gives a KVM guest the regions of devices: one slot for each window, or (Strategy.slots) one for each mapping. Safe from any thread.
+/// Gives a KVM guest the regions of devices: one slot for each window, or (MappingStrategy.slots) one for each mapping. Safe from any thread.
 ///
 /// A region's slots change under the lock of its device, which guards its mappings: the guest has at every moment what is mapped, and when a
 /// region is removed nothing of it is left. That lock is taken before `lock`.
@@ -97,10 +97,10 @@ public final class KvmSlots: @unchecked Sendable {
     public func place(_ region: Region, at guestAddress: UInt64) throws(ShmemError) {
         guard guestAddress.isMultiple(ofPage: Page.size), ByteRange(start: guestAddress, length: region.size) != nil
         else {
-            throw ShmemError(EINVAL, "region \(region.id) can't be at the guest's \(hex(guestAddress))")
+            throw ShmemError(EINVAL, "region \(region.shmid) can't be at the guest's \(hex(guestAddress))")
         }
         guard let placement = KvmPlacement(of: region, at: guestAddress, pool) else {
-            throw ShmemError(ENOMEM, "no memory for the slots of region \(region.id)")
+            throw ShmemError(ENOMEM, "no memory for the slots of region \(region.shmid)")
         }
         try region.device.lock.withLock { held throws(ShmemError) in
             let isFirst = lock.withLock { own -> Bool in
@@ -108,7 +108,7 @@ public final class KvmSlots: @unchecked Sendable {
                 placed[own].append((region, placement))
                 return true
             }
-            guard isFirst else { throw ShmemError(EEXIST, "region \(region.id) has a place in the guest") }
+            guard isFirst else { throw ShmemError(EEXIST, "region \(region.shmid) has a place in the guest") }
             do throws(ShmemError) {
                 try placement.enter(region, held)
                 try region.add(placement, held)
@@ -174,7 +174,9 @@ private final class KvmPlacement: RegionFollower {
         if !pool.giveBack(slot) { isStuck[held] = true }
     }
 
-    func mappingComes(_ record: MappingRecord, _ pages: ByteRange, in window: Window, _ held: Region.Held) throws(ShmemError) {
+    func mappingComes(_ record: MappingRecord, _ pages: ByteRange, in window: RegionWindow, _ held: Region.Held)
+        throws(ShmemError)
+    {
         guard isByMapping else { return }
         let slot = try pool.use(
             pages, at: guestAddress &+ pages.start, host: window.baseAddress + Int(clamping: pages.start),
@@ -198,7 +200,7 @@ private final class KvmPlacement: RegionFollower {
 
     /// The memory behind a slot may change as it likes. Whether it can be written may not: KVM wants a new slot for that.
     func mappingIsExchanged(
-        _ old: MappingRecord, for new: MappingRecord, _ pages: ByteRange, in window: Window, _ held: Region.Held
+        _ old: MappingRecord, for new: MappingRecord, _ pages: ByteRange, in window: RegionWindow, _ held: Region.Held
     ) throws(ShmemError) {
         guard MappingWord(bits: old.word).isWritable != MappingWord(bits: new.word).isWritable else { return }
         mappingGoes(old, held)

@@ -7,7 +7,7 @@ public struct PciLayout {
     /// Where a region lies in the BAR.
     public struct Place: Equatable {
         /// The shmid.
-        public let id: UInt8
+        public let shmid: UInt8
         /// Bytes from the beginning of the BAR.
         public let offset: UInt64
         /// Bytes.
@@ -21,21 +21,21 @@ public struct PciLayout {
 
     /// Each region lies at a multiple of what its window is aligned to, so that a guest can use large pages in a BAR that is aligned to its
     /// size, as BARs are. Throws EOVERFLOW: together they are larger than a BAR can be.
-    public init(_ device: Device) throws(ShmemError) {
+    public init(_ device: ShmemDevice) throws(ShmemError) {
         let regions = device.allRegions
-        var places = [Place](repeating: Place(id: 0, offset: 0, length: 0), count: regions.count)
+        var places = [Place](repeating: Place(shmid: 0, offset: 0, length: 0), count: regions.count)
         var end: UInt64 = 0
         // The most aligned come first: no room is lost between them.
-        var alignment: UInt64 = Window.largestAlignment
+        var alignment: UInt64 = RegionWindow.largestAlignment
         while alignment >= Page.size {
-            for (index, region) in regions.enumerated() where Window.alignment(for: region.size) == alignment {
+            for (index, region) in regions.enumerated() where RegionWindow.alignment(for: region.size) == alignment {
                 let (start, wraps) = end.addingReportingOverflow(alignment &- 1)
                 let offset = start & ~(alignment &- 1)
                 let (next, isTooLong) = offset.addingReportingOverflow(region.size)
                 guard !wraps, !isTooLong, next <= 1 << 63 else {
                     throw ShmemError(EOVERFLOW, "the \(regions.count) regions of the device do not fit into one BAR")
                 }
-                places[index] = Place(id: region.id, offset: offset, length: region.size)
+                places[index] = Place(shmid: region.shmid, offset: offset, length: region.size)
                 end = next
             }
             alignment /= 2
@@ -71,7 +71,7 @@ public struct PciLayout {
     /// Writes the capability that tells a driver of a region: VIRTIO_PCI_CAP_SHARED_MEMORY_CFG. `next`: where the next capability is in
     /// configuration space; 0: it is the last. `capability` has `capabilitySize` bytes.
     public static func writeCapability(of place: Place, bar: UInt8, next: UInt8, to capability: UnsafeMutableRawBufferPointer) {
-        capability.copyBytes(from: [vendor, next, UInt8(capabilitySize), sharedMemory, bar, place.id, 0, 0])
+        capability.copyBytes(from: [vendor, next, UInt8(capabilitySize), sharedMemory, bar, place.shmid, 0, 0])
         // PCI is little-endian, and the halves of a number are apart.
         for (at, value) in [(8, place.offset), (12, place.length), (16, place.offset >> 32), (20, place.length >> 32)] {
             capability.store(integer: UInt32(truncatingIfNeeded: value).littleEndian, at: at)
@@ -92,8 +92,8 @@ public enum MmioRegister: UInt32 {
 
     /// What the register reads as. `selected`: what the driver wrote to SHMSel. `base`: where the guest has that region. What there is
     /// no region for has the length and the base -1.
-    public func value(for device: Device, selected: UInt32, base: UInt64) -> UInt32 {
-        let region = UInt8(exactly: selected).flatMap { device.region(id: $0) }
+    public func value(for device: ShmemDevice, selected: UInt32, base: UInt64) -> UInt32 {
+        let region = UInt8(exactly: selected).flatMap { device.region(shmid: $0) }
         let length = region?.size ?? UInt64.max
         let base = region == nil ? UInt64.max : base
         return switch self {

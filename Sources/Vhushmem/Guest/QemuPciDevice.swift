@@ -28,7 +28,7 @@ public struct QemuPciDevice {
     /// Looks at the regions that `device` has now.
     ///
     /// - Parameter device: a device with its regions.
-    public init(_ device: Device) {
+    public init(_ device: ShmemDevice) {
         let regions = device.allRegions
         var sum: UInt64 = 0
         // Each has a window among the addresses of this process, so the sum is far below 2^64.

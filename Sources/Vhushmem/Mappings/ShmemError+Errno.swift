@@ -8,6 +8,7 @@ extension ShmemError {
         /// Positive.
         public let rawValue: Int32
 
+        /// Any number: one that is no errno has no name.
         public init(rawValue: Int32) {
             self.rawValue = rawValue
         }

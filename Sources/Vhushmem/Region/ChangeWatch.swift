@@ -77,7 +77,7 @@ extension Region {
     }
 }
 
-extension Device {
+extension ShmemDevice {
     /// Has every change of a range told, in all regions that there are and will be; nil: nobody is told any more. Throws EBUSY: something is
     /// mapped.
     func watchChanges(_ tell: ChangeWatch.Tell?) throws(ShmemError) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-extension Device {
+extension ShmemDevice {
     /// Has every change of a range told, in all regions that there are and will be: for a program that translates what a guest runs, or keeps
     /// tables of its own. It is told once the range has changed, and before the back-end is answered.
     ///

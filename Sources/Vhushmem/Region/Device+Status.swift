@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
 /// What is mapped, and how much of what may be, as JSON. include/vhushmem/status.h says what each key means.
-extension Device {
+extension ShmemDevice {
     /// One object, of which each region lists its first `maximumMappings` live mappings and says how many more there are. Each region
     /// is as it was at one moment; what other threads do between two of them shows in the later one alone.
     public func statusJSON(maximumMappings: UInt64 = Region.mappingsInStatus) -> String {
@@ -50,7 +50,7 @@ extension Region {
         let (quota, records, count) = snapshot(maximumMappings)
         defer { records.deallocate() }
         json.beginObject()
-        json.number("shmid", UInt64(id))
+        json.number("shmid", UInt64(shmid))
         json.number("size", size)
         json.text("strategy", options.strategy == .slots ? "slots" : "window" as StaticString)
         json.text("holes", options.holes == .zero ? "zero" : "fault" as StaticString)

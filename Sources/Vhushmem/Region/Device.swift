@@ -7,7 +7,7 @@ import Synchronization
 /// A vhost-user device, as far as shared memory goes: its regions. Safe from any thread.
 ///
 /// The mappings of its regions end with it, even where somebody still holds a region. Unchecked Sendable: what changes is guarded.
-public final class Device: @unchecked Sendable {
+public final class ShmemDevice: @unchecked Sendable {
     /// Must come first (`relist`).
     private var fields = vhushmem_device_fields()
     let state: DeviceState
@@ -53,25 +53,25 @@ public final class Device: @unchecked Sendable {
     /// Throws EINVAL (the size), EEXIST (there is a region with this id), ENOSPC (a quota of addresses), ENOMEM (the address space can't hold
     /// the window).
     @discardableResult
-    public func addRegion(id: UInt8, size: UInt64, options: RegionOptions = RegionOptions()) throws(ShmemError) -> Region {
-        if region(id: id) != nil { throw ShmemError(EEXIST, .region(shmid: id, size: size), .exists) }
-        let region = try Region.make(id: id, size: size, options: options, device: state)
+    public func addRegion(shmid: UInt8, size: UInt64, options: RegionOptions = RegionOptions()) throws(ShmemError) -> Region {
+        if region(shmid: shmid) != nil { throw ShmemError(EEXIST, .region(shmid: shmid, size: size), .exists) }
+        let region = try Region.make(shmid: shmid, size: size, options: options, device: state)
         // Somebody else may have been quicker since the first look, which only saves reserving a window for nothing.
         let isFirst = state.lock.withLock { held in
-            guard unretainedRegion(id: id) == nil else { return false }
+            guard unretainedRegion(shmid: shmid) == nil else { return false }
             regions[held].append(region)
             if let tell = changes[held] { region.beWatched(tell, held) }
             relist(regions[held], held)
-            publish(UInt64(UInt(bitPattern: Unmanaged.passUnretained(region).toOpaque())), id: id, held)
+            publish(UInt64(UInt(bitPattern: Unmanaged.passUnretained(region).toOpaque())), shmid: shmid, held)
             return true
         }
-        guard isFirst else { throw ShmemError(EEXIST, .region(shmid: id, size: size), .exists) }
+        guard isFirst else { throw ShmemError(EEXIST, .region(shmid: shmid, size: size), .exists) }
         return region
     }
 
     /// A region that a front-end made of what the back-end said, for who would have made it himself: once, and with the same size.
-    func claimRegion(id: UInt8, size: UInt64) -> Region? {
-        guard let region = region(id: id), region.size == size else { return nil }
+    func claimRegion(shmid: UInt8, size: UInt64) -> Region? {
+        guard let region = region(shmid: shmid), region.size == size else { return nil }
         return state.lock.withLock { held in
             defer { region.isForClaim[held] = false }
             return region.isForClaim[held] ? region : nil
@@ -79,29 +79,29 @@ public final class Device: @unchecked Sendable {
     }
 
     /// The region with this id; nil: there is none.
-    public func region(id: UInt8) -> Region? {
+    public func region(shmid: UInt8) -> Region? {
         // With the lock held nothing is removed: the reference is taken in time.
-        state.lock.withLock { _ in unretainedRegion(id: id)?.takeUnretainedValue() }
+        state.lock.withLock { _ in unretainedRegion(shmid: shmid)?.takeUnretainedValue() }
     }
 
     /// The same, for who holds the lock, or is counted among the users.
     @inline(__always)
-    private func unretainedRegion(id: UInt8) -> Unmanaged<Region>? {
+    private func unretainedRegion(shmid: UInt8) -> Unmanaged<Region>? {
         // SAFETY: there are 256 addresses, each that of an object in `regions`.
-        UnsafeRawPointer(bitPattern: UInt(vhu_load_acquire(addresses + Int(id)))).map { Unmanaged.fromOpaque($0) }
+        UnsafeRawPointer(bitPattern: UInt(vhu_load_acquire(addresses + Int(shmid)))).map { Unmanaged.fromOpaque($0) }
     }
 
     /// Uses a region without counting that it is used; `isMissing` throws where there is none.
     @inline(__always)
     private func withRegion(
-        id: UInt8, isMissing: () -> ShmemError, _ use: (Region) throws(ShmemError) -> Void
+        shmid: UInt8, isMissing: () -> ShmemError, _ use: (Region) throws(ShmemError) -> Void
     ) throws(ShmemError) {
-        users.wrappingAdd(Device.oneUser, ordering: .acquiringAndReleasing)
+        users.wrappingAdd(ShmemDevice.oneUser, ordering: .acquiringAndReleasing)
         defer {
-            let before = users.wrappingSubtract(Device.oneUser, ordering: .acquiringAndReleasing).oldValue
-            if _slowPath(before == Device.oneUser | Device.hasRemoved) { releaseRemoved() }
+            let before = users.wrappingSubtract(ShmemDevice.oneUser, ordering: .acquiringAndReleasing).oldValue
+            if _slowPath(before == ShmemDevice.oneUser | ShmemDevice.hasRemoved) { releaseRemoved() }
         }
-        guard let region = unretainedRegion(id: id) else { throw isMissing() }
+        guard let region = unretainedRegion(shmid: shmid) else { throw isMissing() }
         // SAFETY: this thread is counted as a user, so nobody releases the region meanwhile.
         let result = region._withUnsafeGuaranteedRef { region in
             do throws(ShmemError) {
@@ -114,9 +114,9 @@ public final class Device: @unchecked Sendable {
         try result.get()
     }
 
-    private func publish(_ address: UInt64, id: UInt8, _ held: DeviceState.Held) {
+    private func publish(_ address: UInt64, shmid: UInt8, _ held: DeviceState.Held) {
         // SAFETY: as above.
-        vhu_store_release(addresses + Int(id), address)
+        vhu_store_release(addresses + Int(shmid), address)
     }
 
     func forEachRegion(_ held: DeviceState.Held, _ body: (Region) -> Void) {
@@ -125,7 +125,7 @@ public final class Device: @unchecked Sendable {
 
     /// All regions, in the order of their ids.
     public var allRegions: [Region] {
-        state.lock.withLock { _ in (0...UInt8.max).compactMap { unretainedRegion(id: $0)?.takeUnretainedValue() } }
+        state.lock.withLock { _ in (0...UInt8.max).compactMap { unretainedRegion(shmid: $0)?.takeUnretainedValue() } }
     }
 
     /// How many mappings are live in all regions together.
@@ -150,7 +150,7 @@ public final class Device: @unchecked Sendable {
     /// region.
     func removeRegions() {
         let gone = state.lock.withLock { held in
-            for region in regions[held] { publish(0, id: region.id, held) }
+            for region in regions[held] { publish(0, shmid: region.shmid, held) }
             let gone = regions[held]
             regions[held] = []
             relist([], held)
@@ -160,7 +160,7 @@ public final class Device: @unchecked Sendable {
         for region in gone { region.unmapAll() }
         state.lock.withLock { held in
             removed[held] += gone
-            users.bitwiseOr(Device.hasRemoved, ordering: .acquiringAndReleasing)
+            users.bitwiseOr(ShmemDevice.hasRemoved, ordering: .acquiringAndReleasing)
         }
         releaseRemoved()
     }
@@ -169,8 +169,8 @@ public final class Device: @unchecked Sendable {
     @inline(never)
     private func releaseRemoved() {
         let gone = state.lock.withLock { held -> [Region] in
-            guard users.load(ordering: .acquiring) == Device.hasRemoved else { return [] }
-            users.bitwiseAnd(~Device.hasRemoved, ordering: .acquiringAndReleasing)
+            guard users.load(ordering: .acquiring) == ShmemDevice.hasRemoved else { return [] }
+            users.bitwiseAnd(~ShmemDevice.hasRemoved, ordering: .acquiringAndReleasing)
             let gone = removed[held]
             // Programs have pointers to a container, and no reference to the region. Such a region stays until the device goes.
             removed[held] = gone.filter { $0.container[held] != nil || $0.isListenedTo(held) }
@@ -262,7 +262,7 @@ public final class Device: @unchecked Sendable {
     func carryOutMap(_ map: SharedMemoryMap, fd: Int32, isBatched: Bool = false) throws(ShmemError) {
         guard fd >= 0 else { throw ShmemError(EINVAL, map.mapSubject, .wrongDescriptors(expected: 1, got: 0)) }
         let isMissing = { ShmemError(ENOENT, map.mapSubject, .noSuchRegion) }
-        try withRegion(id: map.shmid, isMissing: isMissing) { region throws(ShmemError) in
+        try withRegion(shmid: map.shmid, isMissing: isMissing) { region throws(ShmemError) in
             try region.map(map, fd: fd, isBatched ? .isBatched : [])
         }
     }
@@ -286,7 +286,7 @@ public final class Device: @unchecked Sendable {
             ShmemError(ENOENT, .unmap(shmid: map.shmid, offset: map.offset, length: map.length), .noSuchRegion)
         }
         var length: UInt64 = 0
-        try withRegion(id: map.shmid, isMissing: isMissing) { region throws(ShmemError) in
+        try withRegion(shmid: map.shmid, isMissing: isMissing) { region throws(ShmemError) in
             length = try region.unmapLeavingCommit(at: map.offset, length: map.length)
         }
         return length

@@ -52,7 +52,7 @@ final class DeviceState {
         return lastGeneration[held]
     }
 
-    /// When a loop should call `Device.care` next, in microseconds; nil: at no time.
+    /// When a loop should call `ShmemDevice.care` next, in microseconds; nil: at no time.
     @inline(__always)
     var careDeadline: UInt64? {
         let time = careTime.load(ordering: .relaxed)

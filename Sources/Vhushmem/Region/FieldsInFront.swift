@@ -58,7 +58,7 @@ extension Region {
 
     func fillFields() {
         let fields = inFront
-        fields.pointee.shmid = id
+        fields.pointee.shmid = shmid
         fields.pointee.mr = FieldsInFront.memoryRegion(of: address, mark: FieldsInFront.markOfRegion, size: size)
         fields.pointee.mmaps.tqh_last = FieldsInFront.place(of: &fields.pointee.mmaps.tqh_first)
     }
@@ -67,7 +67,7 @@ extension Region {
     var memoryRegionInFront: UnsafeMutablePointer<MemoryRegion> { FieldsInFront.place(of: &inFront.pointee.mr) }
 }
 
-extension Device {
+extension ShmemDevice {
     /// Makes `shmem_list` what the device has.
     func relist(_ regions: [Region], _ held: DeviceState.Held) {
         // SAFETY: as above.
@@ -93,7 +93,7 @@ private final class MappingList: RegionFollower {
         fields = region.inFront
     }
 
-    func mappingComes(_ record: MappingRecord, _ pages: ByteRange, in window: Window, _ held: Region.Held) {
+    func mappingComes(_ record: MappingRecord, _ pages: ByteRange, in window: RegionWindow, _ held: Region.Held) {
         guard let mapping = MappingWord(bits: record.word).mapping else { return }
         let its = mapping.inFront
         let last = fields.pointee.mmaps.tqh_last
@@ -131,7 +131,7 @@ private final class MappingList: RegionFollower {
     }
 
     func mappingIsExchanged(
-        _ old: MappingRecord, for new: MappingRecord, _ pages: ByteRange, in window: Window, _ held: Region.Held
+        _ old: MappingRecord, for new: MappingRecord, _ pages: ByteRange, in window: RegionWindow, _ held: Region.Held
     ) {
         mappingGoes(old, held)
         mappingComes(new, pages, in: window, held)
@@ -158,7 +158,7 @@ extension Region {
     func listed(_ record: MappingRecord, _ held: Held) -> MappingRecord {
         let word = MappingWord(bits: record.word)
         guard isListed[held], word.mapping == nil else { return record }
-        let mapping = Mapping(live: record, of: id, at: window.baseAddress + Int(clamping: record.start))
+        let mapping = Mapping(live: record, of: shmid, at: window.baseAddress + Int(clamping: record.start))
         return MappingRecord(
             start: record.start, length: record.length, fileOffset: record.fileOffset, word: word.retaining(mapping).bits,
             identity: record.identity)

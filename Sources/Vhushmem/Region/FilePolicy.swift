@@ -130,7 +130,7 @@ extension FilePolicy {
     /// A memfd of ordinary pages, whose seals nobody has to ask for.
     @inline(__always)
     private func isPlainMemfd(_ status: FileStatus) -> Bool {
-        guard let device = Window.memfdDevice else { return false }
+        guard let device = RegionWindow.memfdDevice else { return false }
         return status.isRegular && status.identity.device == device && !contains(.requireSealShrink)
     }
 
@@ -166,12 +166,12 @@ extension FilePolicy {
             // Memfds of huge pages are on a device of their own; no file of hugetlbfs that has a name is one.
             let isMemfd =
                 seals != nil && !status.hasName
-                && (kind.pageSize > Page.size || status.identity.device == Window.deviceOfMemfds)
+                && (kind.pageSize > Page.size || status.identity.device == RegionWindow.deviceOfMemfds)
             if !isMemfd { throw ShmemError(EACCES, subject, .policy("files that are no memfds")) }
         }
         kind.isLocal = seals != nil || status.isOnLocalDisk(fd)
         // In place only where the kernel looks at seals before it unmaps anything: between our look and its own, they may have been set.
-        kind.canMapInPlace = kind.pageSize == Page.size && kind.isLocal && Window.memfdDevice != nil
+        kind.canMapInPlace = kind.pageSize == Page.size && kind.isLocal && RegionWindow.memfdDevice != nil
         return kind
     }
 

@@ -3,7 +3,7 @@
 import CLinux
 
 /// Keeps a process alive whose memory others take away: a file that is truncated under a mapping raises SIGBUS in whoever touches it.
-public enum Guard {
+public enum SigbusGuard {
     /// Makes the memory whose access raised a SIGBUS one that can be touched. True: let the instruction run again. False: the signal is
     /// not about memory of this library's.
     ///
@@ -52,9 +52,9 @@ public enum Guard {
         if code != 0 { throw ShmemError(code, "no handler of SIGBUS could be installed: \(Errno.text(code))") }
     }
 
-    private static let lock = Lock<Guard>()
+    private static let lock = Lock<SigbusGuard>()
     /// Nonisolated: `lock` guards it, which its type demands.
-    nonisolated(unsafe) private static var isInstalled = Lock<Guard>.Guarded(false)
+    nonisolated(unsafe) private static var isInstalled = Lock<SigbusGuard>.Guarded(false)
     /// Who had the signal before; there for as long as the process is. Nonisolated: it is written once, under `lock`, before the handler that
     /// reads it is there.
     nonisolated(unsafe) private static let previous: UnsafeMutablePointer<sigaction> = {
@@ -64,7 +64,7 @@ public enum Guard {
     }()
 
     private static let handler: vhu_signal_handler = { number, info, context in
-        guard let info, !Guard.handleSIGBUS(info) else { return }
-        vhu_pass_on(Guard.previous, number, info, context)
+        guard let info, !SigbusGuard.handleSIGBUS(info) else { return }
+        vhu_pass_on(SigbusGuard.previous, number, info, context)
     }
 }

@@ -18,7 +18,7 @@ extension Region {
     /// the region.
     public func emulateGuestAccess(at offset: UInt64, data: UnsafeMutableRawBufferPointer, isWrite: Bool) throws(ShmemError) {
         guard let range = ByteRange(start: offset, length: UInt64(data.count)), range.end <= size else {
-            throw ShmemError(ENXIO, "the guest's access at \(hex(offset)) is outside region \(id)")
+            throw ShmemError(ENXIO, "the guest's access at \(hex(offset)) is outside region \(shmid)")
         }
         var done: UInt64 = 0
         while done < range.length {
@@ -30,7 +30,8 @@ extension Region {
                 try emulate(at: at, part, isWrite: isWrite)
             } catch {
                 throw ShmemError(
-                    error.code, "cannot carry out the guest's access at \(hex(at)) of region \(id): \(Errno.text(error.code))")
+                    error.code,
+                    "cannot carry out the guest's access at \(hex(at)) of region \(shmid): \(Errno.text(error.code))")
             }
             done = done &+ piece
         }
@@ -60,13 +61,13 @@ extension Region {
             do throws(Errno) {
                 changed = try device.lock.withLock { held throws(Errno) in try showZerosInHoles(held) }
             } catch {
-                throw ShmemError(error.code, "cannot fill the holes of region \(id) with zeros: \(Errno.text(error.code))")
+                throw ShmemError(error.code, "cannot fill the holes of region \(shmid) with zeros: \(Errno.text(error.code))")
             }
-            if !changed { throw ShmemError(ENXIO, "every hole of region \(id) shows zeros already: the fault is not there") }
+            if !changed { throw ShmemError(ENXIO, "every hole of region \(shmid) shows zeros already: the fault is not there") }
             return
         }
         guard let range = ByteRange(start: offset, length: max(length, 1)), range.end <= size else {
-            throw ShmemError(ENXIO, "the guest's access at \(hex(offset)) is outside region \(id)")
+            throw ShmemError(ENXIO, "the guest's access at \(hex(offset)) is outside region \(shmid)")
         }
         var at = offset & ~(Page.size &- 1)
         while at < range.end {

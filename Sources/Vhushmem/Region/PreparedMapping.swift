@@ -30,7 +30,7 @@ struct PreparedMapping: ~Copyable {
     /// Moves it once to addresses of our own, where a refusal harms nobody.
     private mutating func tryToMove(alignment: UInt64) throws(Errno) {
         guard let from = address else { return }
-        let target = try Window.reserveAddresses(length, alignment: alignment)
+        let target = try RegionWindow.reserveAddresses(length, alignment: alignment)
         let mark: MarkedPage
         do throws(Errno) {
             mark = try MarkedPage.make(at: target)

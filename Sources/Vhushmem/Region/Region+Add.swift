@@ -19,7 +19,7 @@ extension Region {
     func allocate(
         fd: Int32, fileOffset: UInt64, length: UInt64, alignment: UInt64, flags: UInt64
     ) throws(ShmemError) -> UInt64 {
-        let subject = ShmemError.Subject.alloc(shmid: id, length: length)
+        let subject = ShmemError.Subject.alloc(shmid: shmid, length: length)
         guard alignment == 0 || alignment.isPowerOfTwo && alignment >= Page.size else {
             throw ShmemError(EINVAL, subject, .badAlignment(alignment, pageSize: Page.size))
         }
@@ -34,7 +34,7 @@ extension Region {
             }
             guard let free else { throw ShmemError(ENOSPC, subject, .noFreeRange(size: size)) }
             do throws(ShmemError) {
-                let request = SharedMemoryMap(shmid: id, fileOffset: fileOffset, offset: free, length: length, flags: flags)
+                let request = SharedMemoryMap(shmid: shmid, fileOffset: fileOffset, offset: free, length: length, flags: flags)
                 try map(request, fd: fd, .replacesNothing)
                 commit()
                 return free
@@ -50,7 +50,7 @@ extension Region {
     /// id, and EBUSY for one that was added before.
     public func add(_ mapping: Mapping) throws(ShmemError) {
         let asked = mapping.asked
-        guard asked.shmid == id else {
+        guard asked.shmid == shmid else {
             throw ShmemError(EINVAL, asked.mapSubject, .text("it was made for region \(asked.shmid)"))
         }
         guard mapping.claim() else {

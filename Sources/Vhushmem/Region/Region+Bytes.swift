@@ -34,7 +34,7 @@ extension Region {
     public func read(at offset: UInt64, count: Int) throws(ShmemError) -> [UInt8] {
         let length = UInt64(exactly: count)
         guard let length, let range = ByteRange(start: offset, length: length), range.end <= size else {
-            let subject = ShmemError.Subject.access(shmid: id, offset: offset, length: length ?? 0, isWrite: false)
+            let subject = ShmemError.Subject.access(shmid: shmid, offset: offset, length: length ?? 0, isWrite: false)
             throw ShmemError(EINVAL, subject, length == nil ? .text("its length is negative") : .beyondEnd(size: size))
         }
         var bytes = [UInt8](repeating: 0, count: count)
@@ -60,6 +60,7 @@ extension Region {
         try write(bytes.span.bytes, at: offset)
     }
 
+    /// The same of a span.
     public func write(_ bytes: RawSpan, at offset: UInt64) throws(ShmemError) {
         try bytes.withUnsafeBytes { buffer throws(ShmemError) in try write(at: offset, from: buffer) }
     }
@@ -73,7 +74,7 @@ extension Region {
     private static let mostRetries = 1000
 
     private func transfer(at offset: UInt64, _ bytes: UnsafeMutableRawBufferPointer, isWrite: Bool) throws(ShmemError) {
-        let subject = ShmemError.Subject.access(shmid: id, offset: offset, length: UInt64(bytes.count), isWrite: isWrite)
+        let subject = ShmemError.Subject.access(shmid: shmid, offset: offset, length: UInt64(bytes.count), isWrite: isWrite)
         guard let range = ByteRange(start: offset, length: UInt64(bytes.count)) else {
             throw ShmemError(EINVAL, subject, .wrapsAround)
         }

@@ -25,14 +25,14 @@ extension Region {
             guard let record = table[held].find(at: offset), record.length == length else { return nil }
             let word = MappingWord(bits: record.word)
             if let mapping = word.mapping { return mapping }
-            let mapping = Mapping(live: record, of: id, at: window.baseAddress + Int(clamping: offset))
+            let mapping = Mapping(live: record, of: shmid, at: window.baseAddress + Int(clamping: offset))
             _ = table[held].setWord(at: offset, to: word.retaining(mapping).bits)
             return mapping
         }
     }
 
     func describe(_ record: MappingRecord) -> MappingDescription {
-        MappingDescription(record.request(of: id), isBroken: MappingWord(bits: record.word).isBroken)
+        MappingDescription(record.request(of: shmid), isBroken: MappingWord(bits: record.word).isBroken)
     }
 
     /// Calls `body` for each live mapping, in order, with no lock held.

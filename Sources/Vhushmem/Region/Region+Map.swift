@@ -4,11 +4,11 @@ import CLinux
 
 /// How a mapping comes: the way of a SHMEM_MAP below the channel, in order.
 ///
-/// 1. `Device.carryOutMap` (Device.swift) finds the region by its id.
+/// 1. `ShmemDevice.carryOutMap` (Device.swift) finds the region by its id.
 /// 2. `map` checks what is asked for: the range and the flags.
 /// 3. `FilePolicy.plan` (FilePolicy.swift) looks at the file, and says how it is to be mapped and which pages the mapping owns.
 /// 4. `placeAtOnce` runs with the device's lock held. `room` finds the spot in the table (MappingTable+Mutation.swift) and asks the quotas.
-/// 5. `put` asks the process's budget, then `Window.place` (Window.swift) has the kernel map the file.
+/// 5. `put` asks the process's budget, then `RegionWindow.place` (Window.swift) has the kernel map the file.
 /// 6. The record goes into the table, and from then on `translate` finds it; then its pages into the index, and the books are kept.
 /// 7. `goOn`, with no lock held, as a rule has nothing to do. It does what is not done at once: a file that may wait, or refuse, is mapped
 ///    elsewhere first (`placePrepared`), and so is what takes the place of a live mapping (+Replace); observers are told.
@@ -28,14 +28,14 @@ extension Region {
         fd: Int32, fileOffset: UInt64 = 0, at offset: UInt64, length: UInt64, writable: Bool = false
     ) throws(ShmemError) {
         let flags = writable ? SharedMemoryMap.readWrite : 0
-        try map(SharedMemoryMap(shmid: id, fileOffset: fileOffset, offset: offset, length: length, flags: flags), fd: fd)
+        try map(SharedMemoryMap(shmid: shmid, fileOffset: fileOffset, offset: offset, length: length, flags: flags), fd: fd)
         commit()
     }
 
     /// What the caller wants besides.
     struct MapOptions: OptionSet {
         let rawValue: UInt8
-        /// Advice about core dumps is given later, for several at once: the caller ends with `Device.endBatch`.
+        /// Advice about core dumps is given later, for several at once: the caller ends with `ShmemDevice.endBatch`.
         static let isBatched = MapOptions(rawValue: 1)
         /// It takes the place of no other, though the region's options allow it.
         static let replacesNothing = MapOptions(rawValue: 2)

@@ -18,7 +18,7 @@ extension Region {
     @_optimize(speed)
     @discardableResult
     func unmapLeavingCommit(at offset: UInt64, length: UInt64) throws(ShmemError) -> UInt64 {
-        let subject = ShmemError.Subject.unmap(shmid: id, offset: offset, length: length)
+        let subject = ShmemError.Subject.unmap(shmid: shmid, offset: offset, length: length)
         let range = options.unmapsByOffset ? try checkedOffset(offset, subject) : try checkedRange(offset, length, subject)
         let (record, isGone) = try device.lock.withLock { held throws(ShmemError) -> (MappingRecord, Bool) in
             let record = try wholeMapping(at: range, subject, held)
@@ -108,7 +108,7 @@ extension Region {
             // The kernel won't replace the whole window at once: each mapping by itself, as far as it goes.
             var count: UInt64 = 0
             forEachRecord { record in
-                let subject = ShmemError.Subject.unmap(shmid: id, offset: record.start, length: record.length)
+                let subject = ShmemError.Subject.unmap(shmid: shmid, offset: record.start, length: record.length)
                 let gone = device.lock.withLock { held -> MappingRecord? in
                     guard let now = table[held].find(at: record.start), now.isSame(as: record) else { return nil }
                     return (try? takeOut(now, subject, held)) != nil ? now : nil
@@ -178,7 +178,7 @@ extension Region {
         forEachRecord(held) { record, pages in index[held].remove(pages) }
         let gone = table[held].detachAll()
         // A window that goes in a moment need not be cleared.
-        let cleared: Window.Clearing? = isEnd ? .isHole : try? window.clearAll(held)
+        let cleared: RegionWindow.Clearing? = isEnd ? .isHole : try? window.clearAll(held)
         guard let cleared else {
             if let gone { table[held].reattach(gone) }
             forEachRecord(held) { record, pages in

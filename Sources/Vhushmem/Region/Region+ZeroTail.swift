@@ -76,7 +76,7 @@ extension Region {
     /// the file's still; how large it is shows by what the kernel takes. Returns where the zeros begin; nil: nowhere.
     private func fillHugePages(_ pages: ByteRange, from page: UInt64, protection: Int32, _ held: Held) -> UInt64? {
         var size = Page.size &* 2
-        while size <= Window.largestAlignment {
+        while size <= RegionWindow.largestAlignment {
             let start = max(page & ~(size &- 1), pages.start)
             guard let rest = ByteRange(start: start, length: pages.end &- start) else { return nil }
             do throws(Errno) {

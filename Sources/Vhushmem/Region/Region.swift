@@ -14,11 +14,11 @@ public final class Region: @unchecked Sendable {
     /// Must come first (`inFront`).
     private var fields = vhushmem_region_fields()
     /// The shmid.
-    public let id: UInt8
+    public let shmid: UInt8
     /// Bytes, a multiple of the page size.
     public let size: UInt64
     /// The host addresses that stand for the region.
-    public let window: Window
+    public let window: RegionWindow
     let options: RegionOptions
     let device: DeviceState
 
@@ -49,7 +49,7 @@ public final class Region: @unchecked Sendable {
     var watch = Guarded<ChangeWatch?>(nil)
     /// What stands for the region among the series' memory regions, once a program asked for it. Series/ makes it.
     var container = Guarded<RegionStandIn?>(nil)
-    /// A front-end made it, and nobody has claimed it (`Device.claimRegion`).
+    /// A front-end made it, and nobody has claimed it (`ShmemDevice.claimRegion`).
     var isForClaim: Guarded<Bool>
     /// `inFront` has the list of the mappings, and each has an object.
     var isListed = Guarded(false)
@@ -58,8 +58,8 @@ public final class Region: @unchecked Sendable {
     /// The window and the index.
     private static var ownMappings: Int { 2 }
 
-    private init(id: UInt8, window: Window, table: MappingTable, options: RegionOptions, device: DeviceState) {
-        self.id = id
+    private init(shmid: UInt8, window: RegionWindow, table: MappingTable, options: RegionOptions, device: DeviceState) {
+        self.shmid = shmid
         self.window = window
         size = window.size
         self.table = Guarded(table)
@@ -74,15 +74,15 @@ public final class Region: @unchecked Sendable {
         fillFields()
     }
 
-    static func make(id: UInt8, size: UInt64, options: RegionOptions, device: DeviceState) throws(ShmemError) -> Region {
-        let subject = ShmemError.Subject.region(shmid: id, size: size)
+    static func make(shmid: UInt8, size: UInt64, options: RegionOptions, device: DeviceState) throws(ShmemError) -> Region {
+        let subject = ShmemError.Subject.region(shmid: shmid, size: size)
         guard size > 0 else { throw ShmemError(EINVAL, subject, .zeroLength) }
         guard size.isMultiple(ofPage: Page.size) else {
             throw ShmemError(EINVAL, subject, .unalignedLength(pageSize: Page.size))
         }
         try AddressSpace.take(size, of: device.addressSpace, for: subject)
         do throws(ShmemError) {
-            return try reserve(subject, id: id, size: size, options: options, device: device)
+            return try reserve(subject, shmid: shmid, size: size, options: options, device: device)
         } catch {
             AddressSpace.give(size, of: device.addressSpace)
             throw error
@@ -90,7 +90,7 @@ public final class Region: @unchecked Sendable {
     }
 
     private static func reserve(
-        _ subject: ShmemError.Subject, id: UInt8, size: UInt64, options: RegionOptions, device: DeviceState
+        _ subject: ShmemError.Subject, shmid: UInt8, size: UInt64, options: RegionOptions, device: DeviceState
     ) throws(ShmemError) -> Region {
         MemoryCalls.lookAtPersonality()
         if ProcessBudget.isMeasureDue { ProcessBudget.measure() }
@@ -99,13 +99,13 @@ public final class Region: @unchecked Sendable {
         }
         do throws(Errno) {
             guard let table = MappingTable(pageSize: Page.size) else { throw Errno(ENOMEM) }
-            let window = try Window.reserve(
+            let window = try RegionWindow.reserve(
                 size: size, holeProtection: options.holes.protection, hugePages: options.hugePages)
             if options.isLeftOutOfForks {
                 try device.lock.withLock { held throws(Errno) in try window.advise(MADV_DONTFORK, held) }
             }
             Ballast.prepare()
-            let region = Region(id: id, window: window, table: table, options: options, device: device)
+            let region = Region(shmid: shmid, window: window, table: table, options: options, device: device)
             region.guarded = GuardedRange.begin(region)
             return region
         } catch {
@@ -151,7 +151,7 @@ public final class Region: @unchecked Sendable {
             }
         } catch {
             throw ShmemError(
-                error.code, "the kernel does not take the advice \(advice) for region \(id): \(Errno.text(error.code))")
+                error.code, "the kernel does not take the advice \(advice) for region \(shmid): \(Errno.text(error.code))")
         }
     }
 

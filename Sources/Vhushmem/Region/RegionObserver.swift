@@ -4,14 +4,15 @@
 /// nothing is left of it.
 protocol RegionFollower: AnyObject {
     /// The memory of the mapping is there, and nobody finds the mapping yet. What this throws undoes it.
-    func mappingComes(_ record: MappingRecord, _ pages: ByteRange, in window: Window, _ held: Region.Held) throws(ShmemError)
+    func mappingComes(_ record: MappingRecord, _ pages: ByteRange, in window: RegionWindow, _ held: Region.Held)
+        throws(ShmemError)
     /// The memory of the mapping is about to go.
     func mappingGoes(_ record: MappingRecord, _ held: Region.Held)
     /// So is that of all mappings.
     func allMappingsGo(_ held: Region.Held)
     /// A mapping takes the place of another one, whose pages are the same.
     func mappingIsExchanged(
-        _ old: MappingRecord, for new: MappingRecord, _ pages: ByteRange, in window: Window, _ held: Region.Held
+        _ old: MappingRecord, for new: MappingRecord, _ pages: ByteRange, in window: RegionWindow, _ held: Region.Held
     ) throws(ShmemError)
 }
 

@@ -3,7 +3,7 @@
 import CLinux
 
 /// What a guest sees at addresses of a window where nothing is mapped.
-public enum Holes: UInt32, Sendable {
+public enum HolePolicy: UInt32, Sendable {
     /// Nothing: any access faults.
     case fault = 0
     /// Zeros, which take no memory; writes fault.
@@ -18,7 +18,7 @@ public enum Holes: UInt32, Sendable {
 }
 
 /// How mappings reach a guest.
-public enum Strategy: UInt32, Sendable {
+public enum MappingStrategy: UInt32, Sendable {
     /// The region's window is the guest's, as one; mappings come and go inside it.
     case window = 0
     /// Each mapping is the guest's by itself, at the same place; between them there is nothing.
@@ -28,9 +28,9 @@ public enum Strategy: UInt32, Sendable {
 /// How a region is to be.
 public struct RegionOptions: Sendable {
     /// What is at addresses of the window where nothing is mapped.
-    public var holes: Holes = .fault
+    public var holes: HolePolicy = .fault
     /// How mappings reach a guest, where this library sees to that.
-    public var strategy: Strategy = .window
+    public var strategy: MappingStrategy = .window
     /// Which files may be mapped.
     public var filePolicy: FilePolicy = []
     /// Fault the pages of each mapping in while it is made.
@@ -51,13 +51,13 @@ public struct RegionOptions: Sendable {
     public var maximumMappings: UInt64 = 0
     /// Mapped bytes, in whole pages; 0: no limit but the region's size.
     public var maximumBytes: UInt64 = 0
-    /// It may be claimed once (`Device.claimRegion`).
+    /// It may be claimed once (`ShmemDevice.claimRegion`).
     var isForClaim = false
 
     /// What is left out is as it is by default.
     public init(
-        holes: Holes = .fault,
-        strategy: Strategy = .window,
+        holes: HolePolicy = .fault,
+        strategy: MappingStrategy = .window,
         filePolicy: FilePolicy = [],
         populate: Bool = false,
         maximumPopulated: UInt64 = 16 << 20,

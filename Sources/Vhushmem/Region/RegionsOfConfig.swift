@@ -2,12 +2,12 @@
 
 import CLinux
 
-extension Device {
+extension ShmemDevice {
     /// Makes the regions that a back-end says it has. Throws EPROTO: they can't be made.
     func addRegions(_ config: SharedMemoryConfig, options: RegionOptions) throws(ShmemError) {
         for shmid in UInt8.min...UInt8.max where config[shmid] != 0 {
             do throws(ShmemError) {
-                try addRegion(id: shmid, size: config[shmid], options: options)
+                try addRegion(shmid: shmid, size: config[shmid], options: options)
             } catch {
                 // To the caller, who asked for no region, it is the back-end's answer that can't be used.
                 throw ShmemError(EPROTO, "the back-end's GET_SHMEM_CONFIG can't be used: \(error.message)")
@@ -26,7 +26,7 @@ extension Device {
         }
         try config.check()
         var known = SharedMemoryConfig()
-        for region in allRegions { known[region.id] = region.size }
+        for region in allRegions { known[region.shmid] = region.size }
         guard known.regionCount == 0 else {
             if let error = known.difference(from: config) { throw error }
             return known.regionCount

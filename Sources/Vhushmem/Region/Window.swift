@@ -7,7 +7,7 @@ import CLinux
 ///
 /// Its address and size never change: they are what a VMM gives its hypervisor as a memory slot. Unchecked Sendable: what does change is
 /// guarded, and so is what is in the window.
-public final class Window: @unchecked Sendable {
+public final class RegionWindow: @unchecked Sendable {
     /// Where byte 0 of the region is.
     public let baseAddress: UnsafeMutableRawPointer
     /// Bytes.
@@ -40,9 +40,9 @@ public final class Window: @unchecked Sendable {
     }
 
     /// Reserves addresses for a region of `size` bytes, whole pages.
-    static func reserve(size: UInt64, holeProtection: Int32, hugePages: Bool = false) throws(Errno) -> Window {
+    static func reserve(size: UInt64, holeProtection: Int32, hugePages: Bool = false) throws(Errno) -> RegionWindow {
         guard let length = Int(exactly: size) else { throw Errno(ENOMEM) }
-        let start = try reserveAddresses(length, alignment: Window.alignment(for: size))
+        let start = try reserveAddresses(length, alignment: RegionWindow.alignment(for: size))
         do throws(Errno) {
             // In two steps: where the process locks all that it maps (mlockall), the kernel fills what can be read as it is mapped.
             if holeProtection != PROT_NONE { try MemoryCalls.protect(start, length, holeProtection) }
@@ -50,7 +50,7 @@ public final class Window: @unchecked Sendable {
             try? MemoryCalls.unmap(start, length)
             throw error
         }
-        return Window(baseAddress: start, size: size, holeProtection: holeProtection, hugePages: hugePages)
+        return RegionWindow(baseAddress: start, size: size, holeProtection: holeProtection, hugePages: hugePages)
     }
 
     /// Addresses that begin at a multiple of `alignment`, with nothing there.
@@ -58,7 +58,7 @@ public final class Window: @unchecked Sendable {
         let (padded, overflow) = UInt64(clamping: length).addingReportingOverflow(alignment &- Page.size)
         guard !overflow, let reserved = Int(exactly: padded) else { throw Errno(ENOMEM) }
 
-        let start = try MemoryCalls.map(nil, reserved, protection: PROT_NONE, flags: Window.reservationFlags)
+        let start = try MemoryCalls.map(nil, reserved, protection: PROT_NONE, flags: RegionWindow.reservationFlags)
         let address = UInt(bitPattern: start)
         let aligned = (address &+ (UInt(alignment) &- 1)) & ~(UInt(alignment) &- 1)
         let before = Int(bitPattern: aligned &- address)
@@ -195,7 +195,7 @@ public final class Window: @unchecked Sendable {
         guard holeProtection[held] != PROT_NONE else { return try clear(everything, held) }
         // Zeros that can be read are made elsewhere in two steps and moved in: where the process locks all that it maps, the kernel
         // would fill a mapping of the whole window as it is made.
-        let made = try Window.reserveAddresses(length, alignment: Page.size)
+        let made = try RegionWindow.reserveAddresses(length, alignment: Page.size)
         do throws(Errno) {
             try MemoryCalls.protect(made, length, holeProtection[held])
             try MemoryCalls.move(made, length, to: baseAddress)
@@ -214,7 +214,7 @@ public final class Window: @unchecked Sendable {
         guard let length = Int(exactly: range.length), let offset = Int(exactly: range.start) else { throw Errno(ENOMEM) }
         let address = baseAddress + offset
         do throws(Errno) {
-            try MemoryCalls.map(over: address, length, protection: protection, flags: Window.reservationFlags)
+            try MemoryCalls.map(over: address, length, protection: protection, flags: RegionWindow.reservationFlags)
         } catch {
             restoreAfterFailure(address, length, held)
             throw error
@@ -248,7 +248,8 @@ public final class Window: @unchecked Sendable {
     private func restoreAfterFailure(_ address: UnsafeMutableRawPointer, _ length: Int, _ held: Held) -> Bool {
         do throws(Errno) {
             let made = try MemoryCalls.map(
-                address, length, protection: holeProtection[held], flags: Window.reservationFlags | vhu_map_fixed_noreplace)
+                address, length, protection: holeProtection[held],
+                flags: RegionWindow.reservationFlags | vhu_map_fixed_noreplace)
             // A kernel before 4.17 does not know the flag, and finds another place where this one is taken.
             if made != address {
                 try? MemoryCalls.unmap(made, length)
