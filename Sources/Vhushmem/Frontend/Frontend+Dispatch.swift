@@ -45,9 +45,8 @@ extension Frontend {
         if eventQueue.hasDue { tellWaiting() }
         guard isBegun else { return -ENOTCONN }
         lookAfterMappings()
-        if !isConnected { findBackend() }
         var taken: Int32 = 0
-        if let connection {
+        if let connection = connection ?? connectionFound() {
             if ready.contains(.first) || mainGoesFirst || connection.hasUnfinished { taken = read(connection) }
             if mainGoesFirst {
                 taken &+= serveInOrder()
@@ -66,9 +65,11 @@ extension Frontend {
         return taken
     }
 
-    private func findBackend() {
+    @inline(never)
+    private func connectionFound() -> Connection? {
         if case .away(let until?) = phase { lookAgain(at: until) }
         if case .listening = phase { accept() }
+        return connection
     }
 
     // MARK: The main socket
