@@ -41,8 +41,7 @@ let package = Package(
             name: "Vhushmem",
             dependencies: ["CVhushmem", "CGLib", "CLinux"],
             path: "Sources/Vhushmem",
-            // What the compiler can't vouch for says so: `unsafe`. scripts/check-layers makes an error of each place that does not.
-            swiftSettings: swiftSettings + [.strictMemorySafety()]
+            swiftSettings: swiftSettings
         ),
         .testTarget(
             name: "VhushmemTests",

@@ -102,13 +102,10 @@ static inline bool is_ready(arena *a)
     return l.ready;
 }
 
-/* Of one with preparations the arena does not wait for more than the channel: its region comes later. */
-static inline void wait_until_ready(arena *a)
-{
-    STEP_UNTIL(is_ready(a), usleep(200));
-    g_free(a->before.text);
-    a->before = look_at(a, 'S');
-}
+/* Of a case with preparations the arena does not wait for more than the channel, unless all cases become ready all the same. */
+static bool becomes_ready;
+
+static inline void wait_until_ready(arena *a) { STEP_UNTIL(is_ready(a), usleep(200)); }
 
 static inline long victim_kib(arena *a)
 {
@@ -224,8 +221,8 @@ static inline void open_arena(arena *a, const hostile_case *c)
     peer_start(&a->hostile, hostile[0]);
     for (int64_t end = now_ms() + PATIENCE_MS;;) {
         look l = look_at(a, 'S');
-        bool is_known =
-            l.good_ready && (l.ready || l.over || (c->act != NULL && c->prepare != NULL && a->hostile.channel >= 0));
+        bool is_known = l.good_ready && (l.ready || l.over ||
+                                         (!becomes_ready && c->act != NULL && c->prepare != NULL && a->hostile.channel >= 0));
         g_free(l.text);
         if (is_known) {
             break;

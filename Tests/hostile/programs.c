@@ -72,7 +72,6 @@ static int flooded_while_it_calls(arena *a, const void *with)
 {
     VhostUserMMap map = usual_map();
     int count = steps(20000);
-    wait_until_ready(a);
     long before = victim_kib(a);
     for (int i = 0; i < count; i++) {
         if (try_send_message(a->channel, MAP, 0x1, &map, sizeof(map), &a->file, 1) < 0) {
@@ -188,7 +187,6 @@ static void answers_so(arena *a, const void *with)
 /* Ten calls wait. All of them are told, once, and that is all. */
 static int while_calls_wait(arena *a, const void *with)
 {
-    wait_until_ready(a);
     CHECK(tally_of(a, 'A') <= 10);
     if ((int)(intptr_t)with == 7) {
         EQ(tally_of(a, 'S'), 10);
@@ -222,7 +220,6 @@ static void no_acknowledgements(arena *a, const void *with)
 static int calls_without_end(arena *a, const void *with)
 {
     (void)with;
-    wait_until_ready(a);
     long before = victim_kib(a);
     for (int i = 0; i < 5; i++) {
         int waiting = tally_of(a, 'B');
@@ -452,6 +449,7 @@ static const hostile_case beside_a_guest[] = {
 
 int main(void)
 {
+    becomes_ready = true;
     snprintf(way_back, sizeof(way_back), "/tmp/vhushmem-hostile-%d", (int)getpid());
     CASES_BEGIN(G_N_ELEMENTS(while_calling_back) + G_N_ELEMENTS(while_asking) + G_N_ELEMENTS(on_the_way_back) +
                 G_N_ELEMENTS(without_habits) + G_N_ELEMENTS(beside_a_guest));

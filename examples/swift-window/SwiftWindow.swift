@@ -104,7 +104,7 @@ struct SwiftWindow {
         let expected = contents.withUnsafeBytes(checksum)
         frontend.onEvent = { frontend, event in
             switch event {
-            case .ready: print("regions: \(frontend.device.allRegions.map { "\($0.id): \(hex($0.size)) bytes" })")
+            case .ready: print("regions: \(frontend.device.allRegions.map { "\($0.shmid): \(hex($0.size)) bytes" })")
             case .served(let request):
                 if let region = frontend.device.region(shmid: request.shmid) {
                     look(at: region, after: request, expected: expected)
