@@ -4,6 +4,8 @@ import CLinux
 
 /// What the VMM has set up and the guest has seen. It outlives each connection: a back-end that comes back is told all of it again.
 struct DeviceSetup {
+    /// Where the back-end is.
+    let backend: BackendAddress
     var features: UInt64 = 0
     var memory = MemoryTableState()
     var shares = SharedRegions()
@@ -16,6 +18,10 @@ struct DeviceSetup {
     var regions = Regions()
     /// What the back-end signals, by queue.
     var signals: [(call: SharedDescriptor, error: SharedDescriptor)] = []
+
+    init(of backend: BackendAddress) {
+        self.backend = backend
+    }
 
     enum Run {
         case stopped

@@ -33,16 +33,16 @@ public final class Frontend {
     /// Microseconds.
     private static let pauseBetweenStarts: UInt64 = 20_000
 
-    let address: BackendAddress
     /// Changed by `move(to:)` alone.
     var phase = Phase.idle
     var eventQueue = EventQueue<FrontendEvent>()
-    var setup = DeviceSetup()
+    var setup: DeviceSetup
     var history = ConnectionHistory()
     var loops = SessionLoops()
     /// For what it owns and what calls it: a program may drop it whatever is under way.
     let way = BackReference<Frontend>()
 
+    var address: BackendAddress { setup.backend }
     var shmem: ProtocolFeatures { .shmem(bit: options.shmemBit) }
 
     // In both, every property has its value before anything is thrown: Embedded Swift leaks an object whose initialiser gives up
@@ -55,7 +55,7 @@ public final class Frontend {
     }
 
     init(path: SocketPath, options: FrontendOptions) throws(ShmemError) {
-        address = BackendAddress(path: path)
+        setup = DeviceSetup(of: BackendAddress(path: path))
         self.options = options
         device = ShmemDevice(options.device)
         way.point(at: self)
@@ -78,7 +78,7 @@ public final class Frontend {
 
     /// The same for a descriptor that stays the caller's if this throws.
     init(socket: Int32, options: FrontendOptions = FrontendOptions()) throws(ShmemError) {
-        address = BackendAddress(path: nil)
+        setup = DeviceSetup(of: BackendAddress(path: nil))
         self.options = options
         device = ShmemDevice(options.device)
         way.point(at: self)
