@@ -11,6 +11,7 @@ static struct {
     vhushmem_change last;
     uint8_t seen; /* what the window showed when it was told */
     vhushmem_region *region;
+    vhushmem_device *device; /* NULL once it goes */
 } told;
 static bool shows_holes;
 
@@ -28,6 +29,9 @@ static void gone(void *user_data)
 {
     CHECK(user_data == &told);
     told.destroyed++;
+    if (told.device != NULL) {
+        vhushmem_device_mapping_count(told.device); /* it may call the device, as a callback may */
+    }
 }
 
 static void expect(vhushmem_change_type type, uint64_t offset, uint64_t len, int count)
@@ -113,6 +117,7 @@ int main(void)
     int file = memfd_of(8 * PAGE, 3);
     const uint8_t first = 101, second = 202;
     CHECK(pwrite(file, &first, 1, 0) == 1 && pwrite(file, &second, 1, 4 * PAGE) == 1);
+    told.device = device;
     ok(vhushmem_guard_install(&error)); /* the callback looks at pages that the file lacks */
     ok(vhushmem_device_set_callback(device, on_change, &told, gone, &error));
     told.region = some(vhushmem_region_new(device, 2, 64 * PAGE, &options, &error)); /* later than the callback */
@@ -175,6 +180,7 @@ int main(void)
     /* The end of the device is told to nobody. */
     ok(vhushmem_device_set_callback(device, on_change, &told, gone, &error));
     EQ(map_at(device, file, 0, 0, 0), 0);
+    told.device = NULL;
     vhushmem_device_unref(device);
     EQ(told.destroyed, 4);
     EQ(told.count[VHUSHMEM_CHANGE_UNMAPPED], unmapped);

@@ -81,13 +81,17 @@ extension ShmemDevice {
     /// Has every change of a range told, in all regions that there are and will be; nil: nobody is told any more. Throws EBUSY: something is
     /// mapped.
     func watchChanges(_ tell: ChangeWatch.Tell?) throws(ShmemError) {
-        try state.lock.withLock { held throws(ShmemError) in
+        let before = try state.lock.withLock { held throws(ShmemError) -> ChangeWatch.Tell? in
             guard state.quota[held].mappings == 0 else {
                 throw ShmemError(EBUSY, "\(state.quota[held].mappings) mappings are live, of which nobody would be told")
             }
+            let before = changes[held]
             changes[held] = tell
             forEachRegion(held) { $0.beWatched(tell, held) }
+            return before
         }
+        // What goes with it may be the program's: it goes with no lock held.
+        withExtendedLifetime(before) {}
     }
 
     /// Looks after what is covered for the moment, and tells the watch what has broken or healed: for a device without a front-end or a
