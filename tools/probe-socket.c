@@ -79,7 +79,13 @@ static int listen_at(int fd, const struct sockaddr_un *address, int length)
     return rc < 0 || listen(fd, 1) < 0 ? -errno : 0;
 }
 
-int socket_connect(const char *path)
+static int connect_to(int fd, const struct sockaddr_un *address, int length)
+{
+    return connect(fd, (const struct sockaddr *)address, (socklen_t)length) < 0 ? -errno : 0;
+}
+
+/* A new socket, once `use` has done with it what it is for. Returns the descriptor, or a negative errno. */
+static int socket_for(const char *path, int (*use)(int fd, const struct sockaddr_un *address, int length))
 {
     struct sockaddr_un address;
     int length = set_address(path, &address), fd, rc;
@@ -91,31 +97,16 @@ int socket_connect(const char *path)
     if (fd < 0) {
         return -errno;
     }
-    rc = connect(fd, (struct sockaddr *)&address, (socklen_t)length) < 0 ? -errno : 0;
+    rc = use(fd, &address, length);
     if (rc < 0) {
         close(fd);
     }
     return rc < 0 ? rc : fd;
 }
 
-int socket_listen(const char *path)
-{
-    struct sockaddr_un address;
-    int length = set_address(path, &address), fd, rc;
+int socket_connect(const char *path) { return socket_for(path, connect_to); }
 
-    if (length < 0) {
-        return length;
-    }
-    fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd < 0) {
-        return -errno;
-    }
-    rc = listen_at(fd, &address, length);
-    if (rc < 0) {
-        close(fd);
-    }
-    return rc < 0 ? rc : fd;
-}
+int socket_listen(const char *path) { return socket_for(path, listen_at); }
 
 void socket_unlink(const char *path)
 {
