@@ -10,9 +10,15 @@ var swiftSettings: [SwiftSetting] = [
     .enableExperimentalFeature("Lifetimes"),
 ]
 
+// In the library, what the compiler can't prove to be safe in memory says `unsafe`, and nothing else does. Tests may do what they like.
+var librarySettings: [SwiftSetting] = [.strictMemorySafety()]
+
 // The library's own tests make system calls fail. Who depends on the library has no such seam, in no kind of build: only our tests set this
 // variable (scripts/testing/swift.py), and without it the tests of such failures are left out.
-if Context.environment["VHUSHMEM_FAULT_INJECTION"] != nil { swiftSettings.append(.define("VHUSHMEM_FAULT_INJECTION")) }
+if Context.environment["VHUSHMEM_FAULT_INJECTION"] != nil {
+    swiftSettings.append(.define("VHUSHMEM_FAULT_INJECTION"))
+    librarySettings.append(.treatWarning("StrictMemorySafety", as: .error))
+}
 
 let package = Package(
     name: "libvhushmem",
@@ -41,7 +47,7 @@ let package = Package(
             name: "Vhushmem",
             dependencies: ["CVhushmem", "CGLib", "CLinux"],
             path: "Sources/Vhushmem",
-            swiftSettings: swiftSettings
+            swiftSettings: swiftSettings + librarySettings
         ),
         .testTarget(
             name: "VhushmemTests",

@@ -11,25 +11,25 @@ import CVhushmem
 @inline(__always)
 func object<Object: AnyObject>(_ handle: OpaquePointer?, _: Object.Type) -> Object? {
     // SAFETY: a handle is made by `handle(of:)` alone, from an object of the type that its C type stands for.
-    handle.map { Unmanaged<Object>.fromOpaque(UnsafeRawPointer($0)).takeUnretainedValue() }
+    unsafe handle.map { unsafe Unmanaged<Object>.fromOpaque(UnsafeRawPointer($0)).takeUnretainedValue() }
 }
 
 /// A handle that owns one reference.
 func handle(owning object: some AnyObject) -> OpaquePointer {
-    OpaquePointer(Unmanaged.passRetained(object).toOpaque())
+    unsafe OpaquePointer(Unmanaged.passRetained(object).toOpaque())
 }
 
 /// A handle that owns nothing: the object lives as long as something else holds it.
 func handle(borrowing object: some AnyObject) -> OpaquePointer {
-    OpaquePointer(Unmanaged.passUnretained(object).toOpaque())
+    unsafe OpaquePointer(Unmanaged.passUnretained(object).toOpaque())
 }
 
 func retain<Object: AnyObject>(_ handle: OpaquePointer?, _: Object.Type) {
-    if let handle { _ = Unmanaged<Object>.fromOpaque(UnsafeRawPointer(handle)).retain() }
+    if let handle = unsafe handle { _ = unsafe Unmanaged<Object>.fromOpaque(UnsafeRawPointer(handle)).retain() }
 }
 
 func release<Object: AnyObject>(_ handle: OpaquePointer?, _: Object.Type) {
-    if let handle { Unmanaged<Object>.fromOpaque(UnsafeRawPointer(handle)).release() }
+    if let handle = unsafe handle { unsafe Unmanaged<Object>.fromOpaque(UnsafeRawPointer(handle)).release() }
 }
 
 extension ShmemError {
@@ -47,7 +47,7 @@ func report(to errp: ErrorPointer, _ body: () throws(ShmemError) -> Void) -> Int
         try body()
         return 0
     } catch {
-        return error.report(to: errp)
+        return unsafe error.report(to: errp)
     }
 }
 
@@ -56,7 +56,7 @@ func reportNil<Result>(to errp: ErrorPointer, _ body: () throws(ShmemError) -> R
     do throws(ShmemError) {
         return try body()
     } catch {
-        _ = error.report(to: errp)
+        _ = unsafe error.report(to: errp)
         return nil
     }
 }
@@ -67,13 +67,13 @@ func growing<Value>(
     _ pointer: UnsafePointer<Value>, _ name: StaticString, least: Int = MemoryLayout<Value>.size
 ) throws(ShmemError) -> Value {
     let known = MemoryLayout<Value>.size
-    let raw = UnsafeRawPointer(pointer)
-    let stated = try statedSize(raw, name, known: known, least: least)
-    return withUnsafeTemporaryAllocation(byteCount: known, alignment: MemoryLayout<Value>.alignment) { copy in
-        copy.initializeMemory(as: UInt8.self, repeating: 0)
-        copy.copyMemory(from: UnsafeRawBufferPointer(start: raw, count: min(stated, known)))
+    let raw = unsafe UnsafeRawPointer(pointer)
+    let stated = try unsafe statedSize(raw, name, known: known, least: least)
+    return unsafe withUnsafeTemporaryAllocation(byteCount: known, alignment: MemoryLayout<Value>.alignment) { copy in
+        unsafe copy.initializeMemory(as: UInt8.self, repeating: 0)
+        unsafe copy.copyMemory(from: UnsafeRawBufferPointer(start: raw, count: min(stated, known)))
         // SAFETY: a C struct, of which every pattern of bits, zeros too, is a value.
-        return copy.load(as: Value.self)
+        return unsafe copy.load(as: Value.self)
     }
 }
 
@@ -82,11 +82,12 @@ private func statedSize(
     _ raw: UnsafeRawPointer, _ name: StaticString, known: Int, least: Int
 ) throws(ShmemError) -> Int {
     // SAFETY: every growing struct begins with its uint32_t struct_size, and the caller says with it how far it may be read.
-    let stated = Int(raw.load(as: UInt32.self))
+    let stated = unsafe Int(raw.load(as: UInt32.self))
     guard stated >= least, stated <= known &+ 4096 else {
         throw ShmemError(EINVAL, "\(name).struct_size is \(stated), where this library's struct has \(known) bytes")
     }
-    for byte in UnsafeRawBufferPointer(start: raw, count: stated).dropFirst(known) where byte != 0 {
+    // swift-format-ignore
+    for unsafe byte in unsafe UnsafeRawBufferPointer(start: raw, count: stated).dropFirst(known) where byte != 0 {
         throw ShmemError(EINVAL, "\(name) has fields that this library does not know, and they are not zero")
     }
     return stated
@@ -95,28 +96,28 @@ private func statedSize(
 /// Whether a growing struct that is to be filled has room for what this library knows.
 func hasRoom<Value>(_ pointer: UnsafeMutablePointer<Value>) -> Bool {
     // SAFETY: as above.
-    Int(UnsafeRawPointer(pointer).load(as: UInt32.self)) >= MemoryLayout<Value>.size
+    unsafe Int(UnsafeRawPointer(pointer).load(as: UInt32.self)) >= MemoryLayout<Value>.size
 }
 
 /// What a growing struct has beyond what this library knows is 0: nothing is said there.
 func clearBeyondKnown<Value>(_ pointer: UnsafeMutablePointer<Value>) {
     let raw = UnsafeMutableRawPointer(pointer)
     // SAFETY: the caller says with struct_size how far it may be written.
-    let stated = Int(raw.load(as: UInt32.self))
-    memset(raw + MemoryLayout<Value>.size, 0, max(0, stated &- MemoryLayout<Value>.size))
+    let stated = unsafe Int(raw.load(as: UInt32.self))
+    unsafe memset(raw + MemoryLayout<Value>.size, 0, max(0, stated &- MemoryLayout<Value>.size))
 }
 
 /// {function, user_data, destroy}, with the last run exactly once.
-final class CallbackData {
+@safe final class CallbackData {
     let userData: gpointer?
     private let destroy: GDestroyNotify?
 
     init(_ userData: gpointer?, _ destroy: GDestroyNotify?) {
-        self.userData = userData
-        self.destroy = destroy
+        unsafe self.userData = unsafe userData
+        unsafe self.destroy = unsafe destroy
     }
 
     deinit {
-        destroy?(userData)
+        unsafe destroy?(userData)
     }
 }

@@ -7,30 +7,30 @@ import CVhushmem
 // vhushmem/backend.h: what is not waited for
 
 /// What is called when the outcome is known.
-private struct ResultCallback {
+@safe private struct ResultCallback {
     let fn: vhushmem_backend_result_fn
     let data: CallbackData
     /// Not held: a completion is called while somebody holds it, or by its deinit.
     private let unmanaged: Unmanaged<Backend>
-    var backend: Backend { unmanaged.takeUnretainedValue() }
+    var backend: Backend { unsafe unmanaged.takeUnretainedValue() }
 
     /// `data` is made before anything is checked: `destroy` runs on every path.
     init(
         _ backend: OpaquePointer?, _ fn: vhushmem_backend_result_fn?, _ data: CallbackData
     ) throws(ShmemError) {
-        guard let backend = object(backend, Backend.self) else { throw .null("backend") }
-        guard let fn else { throw .null("fn") }
-        self.fn = fn
+        guard let backend = unsafe object(backend, Backend.self) else { throw .null("backend") }
+        guard let fn = unsafe fn else { throw .null("fn") }
+        unsafe self.fn = unsafe fn
         self.data = data
-        unmanaged = .passUnretained(backend)
+        unsafe unmanaged = unsafe .passUnretained(backend)
     }
 
     func begin(_ request: MappingRequest) throws(ShmemError) {
         // A back-end tells its outcomes while somebody holds it.
-        let handle = OpaquePointer(unmanaged.toOpaque())
+        let handle = unsafe OpaquePointer(unmanaged.toOpaque())
         try backend.begin(request) { error in
-            guard let error else { return fn(handle, 0, nil, data.userData) }
-            error.message.withCString { fn(handle, -error.code, $0, data.userData) }
+            guard let error else { return unsafe fn(handle, 0, nil, data.userData) }
+            unsafe error.message.withCString { unsafe fn(handle, -error.code, $0, data.userData) }
         }
     }
 }
@@ -41,9 +41,9 @@ package func vhushmem_backend_map_async(
     _ flags: UInt64, _ fn: vhushmem_backend_result_fn?, _ user_data: gpointer?, _ destroy: GDestroyNotify?,
     _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
 ) -> Int32 {
-    let data = CallbackData(user_data, destroy)
-    return report(to: errp) { () throws(ShmemError) in
-        try ResultCallback(backend, fn, data).begin(
+    let data = unsafe CallbackData(user_data, destroy)
+    return unsafe report(to: errp) { () throws(ShmemError) in
+        try unsafe ResultCallback(backend, fn, data).begin(
             .map(shmid: shmid, fd: fd, fileOffset: fd_offset, at: shm_offset, length: len, flags: flags))
     }
 }
@@ -53,8 +53,8 @@ package func vhushmem_backend_unmap_async(
     _ backend: OpaquePointer?, _ shmid: UInt8, _ shm_offset: UInt64, _ len: UInt64, _ fn: vhushmem_backend_result_fn?,
     _ user_data: gpointer?, _ destroy: GDestroyNotify?, _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
 ) -> Int32 {
-    let data = CallbackData(user_data, destroy)
-    return report(to: errp) { () throws(ShmemError) in
-        try ResultCallback(backend, fn, data).begin(.unmap(shmid: shmid, at: shm_offset, length: len))
+    let data = unsafe CallbackData(user_data, destroy)
+    return unsafe report(to: errp) { () throws(ShmemError) in
+        try unsafe ResultCallback(backend, fn, data).begin(.unmap(shmid: shmid, at: shm_offset, length: len))
     }
 }

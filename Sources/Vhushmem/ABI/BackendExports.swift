@@ -9,8 +9,8 @@ import CVhushmem
 extension BackendOptions {
     init(_ options: UnsafePointer<vhushmem_backend_options>?) throws(ShmemError) {
         self.init()
-        guard let options else { return }
-        let given = try growing(options, "vhushmem_backend_options")
+        guard let options = unsafe options else { return }
+        let given = try unsafe growing(options, "vhushmem_backend_options")
         if given.shmem_bit != 0 { shmemBit = given.shmem_bit }
         if given.num_queues != 0 { queues = given.num_queues }
         if given.answer_timeout_ms != 0 { answerTimeoutLimit = Milliseconds(given.answer_timeout_ms) }
@@ -31,33 +31,33 @@ extension BackendOptions {
 package func vhushmem_backend_new(
     _ options: UnsafePointer<vhushmem_backend_options>?, _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
 ) -> OpaquePointer? {
-    reportNil(to: errp) { () throws(ShmemError) in handle(owning: try Backend(BackendOptions(options)).forC()) }
+    unsafe reportNil(to: errp) { () throws(ShmemError) in unsafe handle(owning: try Backend(BackendOptions(options)).forC()) }
 }
 
 @_cdecl("vhushmem_backend_free") @implementation
 package func vhushmem_backend_free(_ backend: OpaquePointer?) {
-    object(backend, Backend.self)?.close()
-    release(backend, Backend.self)
+    unsafe object(backend, Backend.self)?.close()
+    unsafe release(backend, Backend.self)
 }
 
 @_cdecl("vhushmem_backend_set_callback") @implementation
 package func vhushmem_backend_set_callback(
     _ backend: OpaquePointer?, _ fn: vhushmem_backend_event_fn?, _ user_data: gpointer?, _ destroy: GDestroyNotify?
 ) -> Int32 {
-    let data = CallbackData(user_data, destroy)
-    guard let backend = object(backend, Backend.self) else { return -EFAULT }
-    guard let fn else {
+    let data = unsafe CallbackData(user_data, destroy)
+    guard let backend = unsafe object(backend, Backend.self) else { return -EFAULT }
+    guard let fn = unsafe fn else {
         backend.onEvent = nil
         return 0
     }
     backend.onEvent = { backend, event in
-        let handle = handle(borrowing: backend)
+        let handle = unsafe handle(borrowing: backend)
         switch event {
-        case .connected: fn(handle, VHUSHMEM_BACKEND_CONNECTED, nil, data.userData)
-        case .negotiated: fn(handle, VHUSHMEM_BACKEND_NEGOTIATED, nil, data.userData)
-        case .reset: fn(handle, VHUSHMEM_BACKEND_RESET, nil, data.userData)
+        case .connected: unsafe fn(handle, VHUSHMEM_BACKEND_CONNECTED, nil, data.userData)
+        case .negotiated: unsafe fn(handle, VHUSHMEM_BACKEND_NEGOTIATED, nil, data.userData)
+        case .reset: unsafe fn(handle, VHUSHMEM_BACKEND_RESET, nil, data.userData)
         case .disconnected(let error):
-            error.message.withCString { fn(handle, VHUSHMEM_BACKEND_DISCONNECT, $0, data.userData) }
+            unsafe error.message.withCString { unsafe fn(handle, VHUSHMEM_BACKEND_DISCONNECT, $0, data.userData) }
         }
     }
     return 0
@@ -71,47 +71,49 @@ private func check(_ result: Int32) throws(ShmemError) {
 extension BackendHandlers {
     fileprivate init(_ given: vhushmem_backend_handlers, _ data: CallbackData) {
         self.init()
-        if let fn = given.queue {
+        if let fn = unsafe given.queue {
             queue = { backend, queue, event in
-                let handle = handle(borrowing: backend)
+                let handle = unsafe handle(borrowing: backend)
                 let queue = UInt32(clamping: queue)
                 switch event {
-                case .started: fn(handle, queue, VHUSHMEM_QUEUE_STARTED, nil, data.userData)
-                case .kicked: fn(handle, queue, VHUSHMEM_QUEUE_KICKED, nil, data.userData)
-                case .stopped: fn(handle, queue, VHUSHMEM_QUEUE_STOPPED, nil, data.userData)
+                case .started: unsafe fn(handle, queue, VHUSHMEM_QUEUE_STARTED, nil, data.userData)
+                case .kicked: unsafe fn(handle, queue, VHUSHMEM_QUEUE_KICKED, nil, data.userData)
+                case .stopped: unsafe fn(handle, queue, VHUSHMEM_QUEUE_STOPPED, nil, data.userData)
                 case .broken(let error):
-                    error.message.withCString { fn(handle, queue, VHUSHMEM_QUEUE_BROKEN, $0, data.userData) }
+                    unsafe error.message.withCString { unsafe fn(handle, queue, VHUSHMEM_QUEUE_BROKEN, $0, data.userData) }
                 }
             }
         }
-        if let fn = given.get_config {
-            readConfig = { backend, offset, bytes throws(ShmemError) in
+        if let fn = unsafe given.get_config {
+            unsafe readConfig = { backend, offset, bytes throws(ShmemError) in
                 let count = UInt32(clamping: bytes.count)
-                try check(fn(handle(borrowing: backend), offset, bytes.baseAddress, count, data.userData))
+                try unsafe check(fn(handle(borrowing: backend), offset, bytes.baseAddress, count, data.userData))
             }
         }
-        if let fn = given.set_config {
-            writeConfig = { backend, offset, bytes, isMigration throws(ShmemError) in
+        if let fn = unsafe given.set_config {
+            unsafe writeConfig = { backend, offset, bytes, isMigration throws(ShmemError) in
                 let count = UInt32(clamping: bytes.count)
-                try check(
+                try unsafe check(
                     fn(handle(borrowing: backend), offset, bytes.baseAddress, count, isMigration ? 1 : 0, data.userData))
             }
         }
-        if let fn = given.set_status {
-            status = { backend, status throws(ShmemError) in try check(fn(handle(borrowing: backend), status, data.userData)) }
-        }
-        if let fn = given.get_shared_object {
-            sharedObject = { backend, uuid in
-                fn(handle(borrowing: backend), uuid.baseAddress?.assumingMemoryBound(to: UInt8.self), data.userData)
+        if let fn = unsafe given.set_status {
+            status = { backend, status throws(ShmemError) in
+                try unsafe check(fn(handle(borrowing: backend), status, data.userData))
             }
         }
-        if let fn = given.transfer_state {
+        if let fn = unsafe given.get_shared_object {
+            unsafe sharedObject = { backend, uuid in
+                unsafe fn(handle(borrowing: backend), uuid.baseAddress?.assumingMemoryBound(to: UInt8.self), data.userData)
+            }
+        }
+        if let fn = unsafe given.transfer_state {
             transferState = { backend, direction, fd throws(ShmemError) in
-                try check(fn(handle(borrowing: backend), direction == .load ? 1 : 0, fd, data.userData))
+                try unsafe check(fn(handle(borrowing: backend), direction == .load ? 1 : 0, fd, data.userData))
             }
         }
-        if let fn = given.check_state {
-            checkState = { backend throws(ShmemError) in try check(fn(handle(borrowing: backend), data.userData)) }
+        if let fn = unsafe given.check_state {
+            checkState = { backend throws(ShmemError) in try unsafe check(fn(handle(borrowing: backend), data.userData)) }
         }
     }
 }
@@ -121,11 +123,11 @@ package func vhushmem_backend_set_handlers(
     _ backend: OpaquePointer?, _ handlers: UnsafePointer<vhushmem_backend_handlers>?, _ user_data: gpointer?,
     _ destroy: GDestroyNotify?, _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
 ) -> Int32 {
-    let data = CallbackData(user_data, destroy)
-    return report(to: errp) { () throws(ShmemError) in
-        guard let backend = object(backend, Backend.self) else { throw .null("backend") }
-        guard let handlers else { return try backend.setHandlers(BackendHandlers()) }
-        let given = try growing(handlers, "vhushmem_backend_handlers")
+    let data = unsafe CallbackData(user_data, destroy)
+    return unsafe report(to: errp) { () throws(ShmemError) in
+        guard let backend = unsafe object(backend, Backend.self) else { throw .null("backend") }
+        guard let handlers = unsafe handlers else { return try backend.setHandlers(BackendHandlers()) }
+        let given = try unsafe growing(handlers, "vhushmem_backend_handlers")
         guard given.reserved == 0 else { throw ShmemError(EINVAL, "vhushmem_backend_handlers.reserved is not 0") }
         try backend.setHandlers(BackendHandlers(given, data))
     }
@@ -135,8 +137,8 @@ package func vhushmem_backend_set_handlers(
 package func vhushmem_backend_add_region(
     _ backend: OpaquePointer?, _ shmid: UInt8, _ size: UInt64, _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
 ) -> Int32 {
-    report(to: errp) { () throws(ShmemError) in
-        guard let backend = object(backend, Backend.self) else { throw .null("backend") }
+    unsafe report(to: errp) { () throws(ShmemError) in
+        guard let backend = unsafe object(backend, Backend.self) else { throw .null("backend") }
         try backend.addRegion(shmid: shmid, size: size)
     }
 }
@@ -146,10 +148,10 @@ package func vhushmem_backend_listen(
     _ backend: OpaquePointer?, _ socket_path: UnsafePointer<CChar>?,
     _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
 ) -> Int32 {
-    report(to: errp) { () throws(ShmemError) in
-        guard let backend = object(backend, Backend.self) else { throw .null("backend") }
-        guard let socket_path else { throw .null("socket_path") }
-        try backend.listen(at: SocketPath(socket_path))
+    unsafe report(to: errp) { () throws(ShmemError) in
+        guard let backend = unsafe object(backend, Backend.self) else { throw .null("backend") }
+        guard let socket_path = unsafe socket_path else { throw .null("socket_path") }
+        try unsafe backend.listen(at: SocketPath(socket_path))
     }
 }
 
@@ -158,10 +160,10 @@ package func vhushmem_backend_connect(
     _ backend: OpaquePointer?, _ socket_path: UnsafePointer<CChar>?,
     _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
 ) -> Int32 {
-    report(to: errp) { () throws(ShmemError) in
-        guard let backend = object(backend, Backend.self) else { throw .null("backend") }
-        guard let socket_path else { throw .null("socket_path") }
-        try backend.connect(to: SocketPath(socket_path))
+    unsafe report(to: errp) { () throws(ShmemError) in
+        guard let backend = unsafe object(backend, Backend.self) else { throw .null("backend") }
+        guard let socket_path = unsafe socket_path else { throw .null("socket_path") }
+        try unsafe backend.connect(to: SocketPath(socket_path))
     }
 }
 
@@ -169,15 +171,15 @@ package func vhushmem_backend_connect(
 package func vhushmem_backend_attach(
     _ backend: OpaquePointer?, _ fd: Int32, _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
 ) -> Int32 {
-    report(to: errp) { () throws(ShmemError) in
-        guard let backend = object(backend, Backend.self) else { throw .null("backend") }
+    unsafe report(to: errp) { () throws(ShmemError) in
+        guard let backend = unsafe object(backend, Backend.self) else { throw .null("backend") }
         try backend.attach(socket: fd)
     }
 }
 
 @_cdecl("vhushmem_backend_get_fd") @implementation
 package func vhushmem_backend_get_fd(_ backend: OpaquePointer?) -> Int32 {
-    guard let backend = object(backend, Backend.self) else { return -EFAULT }
+    guard let backend = unsafe object(backend, Backend.self) else { return -EFAULT }
     do throws(ShmemError) {
         return try backend.pollDescriptor()
     } catch {
@@ -187,39 +189,39 @@ package func vhushmem_backend_get_fd(_ backend: OpaquePointer?) -> Int32 {
 
 @_cdecl("vhushmem_backend_get_events") @implementation
 package func vhushmem_backend_get_events(_ backend: OpaquePointer?) -> Int32 {
-    backend == nil ? -EFAULT : POLLIN
+    unsafe backend == nil ? -EFAULT : POLLIN
 }
 
 @_cdecl("vhushmem_backend_dispatch") @implementation
 package func vhushmem_backend_dispatch(_ backend: OpaquePointer?) -> Int32 {
-    guard let backend = object(backend, Backend.self) else { return -EFAULT }
+    guard let backend = unsafe object(backend, Backend.self) else { return -EFAULT }
     // A callback may free the back-end: it goes when this call is over.
     return withExtendedLifetime(backend) { backend.dispatch(.both) }
 }
 
 @_cdecl("vhushmem_backend_source_new") @implementation
 package func vhushmem_backend_source_new(_ backend: OpaquePointer?) -> UnsafeMutablePointer<GSource>? {
-    object(backend, Backend.self).flatMap { SessionSource.make(for: $0, name: "vhushmem back-end") }
+    unsafe object(backend, Backend.self).flatMap { unsafe SessionSource.make(for: $0, name: "vhushmem back-end") }
 }
 
 @_cdecl("vhushmem_backend_is_negotiated") @implementation
 package func vhushmem_backend_is_negotiated(_ backend: OpaquePointer?) -> Bool {
-    object(backend, Backend.self)?.isNegotiated ?? false
+    unsafe object(backend, Backend.self)?.isNegotiated ?? false
 }
 
 @_cdecl("vhushmem_backend_features") @implementation
 package func vhushmem_backend_features(_ backend: OpaquePointer?) -> UInt64 {
-    object(backend, Backend.self)?.features ?? 0
+    unsafe object(backend, Backend.self)?.features ?? 0
 }
 
 @_cdecl("vhushmem_backend_protocol_features") @implementation
 package func vhushmem_backend_protocol_features(_ backend: OpaquePointer?) -> UInt64 {
-    object(backend, Backend.self)?.protocolFeatures.rawValue ?? 0
+    unsafe object(backend, Backend.self)?.protocolFeatures.rawValue ?? 0
 }
 
 @_cdecl("vhushmem_backend_device_status") @implementation
 package func vhushmem_backend_device_status(_ backend: OpaquePointer?) -> Int32 {
-    object(backend, Backend.self).map { Int32($0.status) } ?? -EFAULT
+    unsafe object(backend, Backend.self).map { Int32($0.status) } ?? -EFAULT
 }
 
 @_cdecl("vhushmem_backend_map") @implementation
@@ -227,8 +229,8 @@ package func vhushmem_backend_map(
     _ backend: OpaquePointer?, _ shmid: UInt8, _ fd: Int32, _ fd_offset: UInt64, _ shm_offset: UInt64, _ len: UInt64,
     _ flags: UInt64, _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
 ) -> Int32 {
-    report(to: errp) { () throws(ShmemError) in
-        guard let backend = object(backend, Backend.self) else { throw .null("backend") }
+    unsafe report(to: errp) { () throws(ShmemError) in
+        guard let backend = unsafe object(backend, Backend.self) else { throw .null("backend") }
         try backend.ask(.map(shmid: shmid, fd: fd, fileOffset: fd_offset, at: shm_offset, length: len, flags: flags))
     }
 }
@@ -238,8 +240,8 @@ package func vhushmem_backend_unmap(
     _ backend: OpaquePointer?, _ shmid: UInt8, _ shm_offset: UInt64, _ len: UInt64,
     _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
 ) -> Int32 {
-    report(to: errp) { () throws(ShmemError) in
-        guard let backend = object(backend, Backend.self) else { throw .null("backend") }
+    unsafe report(to: errp) { () throws(ShmemError) in
+        guard let backend = unsafe object(backend, Backend.self) else { throw .null("backend") }
         try backend.unmap(shmid: shmid, at: shm_offset, length: len)
     }
 }
@@ -252,21 +254,22 @@ package func vhushmem_backend_perform(
     let oneAnswer = UInt32(bitPattern: Int32(VHUSHMEM_PERFORM_ONE_ANSWER))
     var refused = 0
     var areSet = false
-    let result = report(to: errp) { () throws(ShmemError) in
-        guard let backend = object(backend, Backend.self) else { throw .null("backend") }
-        guard requests != nil || count == 0 else { throw .null("requests") }
+    let result = unsafe report(to: errp) { () throws(ShmemError) in
+        guard let backend = unsafe object(backend, Backend.self) else { throw .null("backend") }
+        guard unsafe requests != nil || count == 0 else { throw .null("requests") }
         guard flags & ~oneAnswer == 0 else { throw ShmemError(EINVAL, "the flags \(hex(UInt64(flags))) are unknown") }
-        let requests = UnsafeMutableBufferPointer(start: requests, count: max(count, 0))
+        let requests = unsafe UnsafeMutableBufferPointer(start: requests, count: max(count, 0))
         var all: [MappingRequest] = []
-        for request in requests { all.append(try MappingRequest(request)) }
+        // swift-format-ignore
+        for unsafe request in unsafe requests { all.append(try MappingRequest(request)) }
         defer {
-            for index in all.indices { requests[index].result = all[index].result }
+            for index in all.indices { unsafe requests[index].result = all[index].result }
             areSet = true
         }
         refused = try backend.perform(&all, oneAnswer: flags != 0)
     }
-    if !areSet, let requests {
-        for index in 0..<max(count, 0) { requests[index].result = result }
+    if !areSet, let requests = unsafe requests {
+        for index in 0..<max(count, 0) { unsafe requests[index].result = result }
     }
     return result < 0 ? result : Int32(clamping: refused)
 }
@@ -292,8 +295,8 @@ extension MappingRequest {
 package func vhushmem_backend_config_changed(
     _ backend: OpaquePointer?, _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
 ) -> Int32 {
-    report(to: errp) { () throws(ShmemError) in
-        guard let backend = object(backend, Backend.self) else { throw .null("backend") }
+    unsafe report(to: errp) { () throws(ShmemError) in
+        guard let backend = unsafe object(backend, Backend.self) else { throw .null("backend") }
         try backend.configChanged()
     }
 }
@@ -304,16 +307,16 @@ package func vhushmem_backend_request(
     _ reply: UnsafeMutablePointer<UInt64>?, _ reply_fd: UnsafeMutablePointer<Int32>?,
     _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
 ) -> Int32 {
-    report(to: errp) { () throws(ShmemError) in
-        guard let backend = object(backend, Backend.self) else { throw .null("backend") }
-        guard payload != nil || size == 0 else { throw .null("payload") }
-        guard reply != nil || reply_fd == nil else { throw .null("reply") }
+    unsafe report(to: errp) { () throws(ShmemError) in
+        guard let backend = unsafe object(backend, Backend.self) else { throw .null("backend") }
+        guard unsafe payload != nil || size == 0 else { throw .null("payload") }
+        guard unsafe reply != nil || reply_fd == nil else { throw .null("reply") }
         // SAFETY: the caller says that there are `size` bytes.
-        let bytes = UnsafeRawBufferPointer(start: payload, count: max(size, 0))
-        let answer = try backend.request(request, bytes, fd: fd < 0 ? nil : fd, hasReply: reply != nil)
-        reply?.pointee = answer.value
-        if let reply_fd {
-            reply_fd.pointee = answer.fd ?? -1
+        let bytes = unsafe UnsafeRawBufferPointer(start: payload, count: max(size, 0))
+        let answer = try unsafe backend.request(request, bytes, fd: fd < 0 ? nil : fd, hasReply: reply != nil)
+        unsafe reply?.pointee = answer.value
+        if let reply_fd = unsafe reply_fd {
+            unsafe reply_fd.pointee = answer.fd ?? -1
         } else if let fd = answer.fd {
             FileDescriptor.close(fd)
         }

@@ -9,8 +9,8 @@ import CVhushmem
 extension ChannelOptions {
     fileprivate init(_ options: UnsafePointer<vhushmem_channel_options>?) throws(ShmemError) {
         self.init()
-        guard let options else { return }
-        let given = try growing(options, "vhushmem_channel_options")
+        guard let options = unsafe options else { return }
+        let given = try unsafe growing(options, "vhushmem_channel_options")
         let keep = UInt32(VHUSHMEM_CHANNEL_KEEP_MAPPINGS)
         guard given.flags & ~keep == 0 else {
             throw ShmemError(EINVAL, "vhushmem_channel_options.flags \(hex(UInt64(given.flags))) has unknown bits")
@@ -25,16 +25,16 @@ extension OtherRequest {
     /// Calls `body` with the request as C sees it, good during the call only.
     func answer(_ body: (UnsafePointer<vhushmem_other_request>) -> Int32) throws(ShmemError) -> RequestAnswer {
         var replyDescriptor: Int32 = -1
-        let result = withUnsafeMutablePointer(to: &replyDescriptor) { place in
-            var request = vhushmem_other_request()
-            request.request = id
-            request.flags = flags
-            request.payload = payload.baseAddress
-            request.size = payload.count
-            request.fds = descriptors.baseAddress
-            request.nfds = UInt32(clamping: descriptors.count)
-            request.reply_fd = place
-            return body(&request)
+        let result = unsafe withUnsafeMutablePointer(to: &replyDescriptor) { place in
+            var request = unsafe vhushmem_other_request()
+            unsafe request.request = id
+            unsafe request.flags = flags
+            unsafe request.payload = unsafe payload.baseAddress
+            unsafe request.size = unsafe payload.count
+            unsafe request.fds = unsafe descriptors.baseAddress
+            unsafe request.nfds = unsafe UInt32(clamping: descriptors.count)
+            unsafe request.reply_fd = unsafe place
+            return unsafe body(&request)
         }
         if result == 0 { return replyDescriptor < 0 ? .done : .descriptor(replyDescriptor) }
         // A refusal goes alone, and what was handed over is ours on every path.
@@ -48,25 +48,25 @@ package func vhushmem_channel_new(
     _ fd: Int32, _ device: OpaquePointer?, _ options: UnsafePointer<vhushmem_channel_options>?,
     _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
 ) -> OpaquePointer? {
-    reportNil(to: errp) { () throws(ShmemError) in
-        guard let device = object(device, ShmemDevice.self) else { throw .null("device") }
-        return handle(owning: try ShmemChannel(socket: fd, device: device, options: ChannelOptions(options)).forC())
+    unsafe reportNil(to: errp) { () throws(ShmemError) in
+        guard let device = unsafe object(device, ShmemDevice.self) else { throw .null("device") }
+        return unsafe handle(owning: try ShmemChannel(socket: fd, device: device, options: ChannelOptions(options)).forC())
     }
 }
 
 @_cdecl("vhushmem_channel_free") @implementation
 package func vhushmem_channel_free(_ channel: OpaquePointer?) {
-    object(channel, ShmemChannel.self)?.close()
-    release(channel, ShmemChannel.self)
+    unsafe object(channel, ShmemChannel.self)?.close()
+    unsafe release(channel, ShmemChannel.self)
 }
 
 @_cdecl("vhushmem_channel_set_callback") @implementation
 package func vhushmem_channel_set_callback(
     _ channel: OpaquePointer?, _ fn: vhushmem_channel_event_fn?, _ user_data: gpointer?, _ destroy: GDestroyNotify?
 ) -> Int32 {
-    let data = CallbackData(user_data, destroy)
-    guard let channel = object(channel, ShmemChannel.self) else { return -EFAULT }
-    guard let fn else {
+    let data = unsafe CallbackData(user_data, destroy)
+    guard let channel = unsafe object(channel, ShmemChannel.self) else { return -EFAULT }
+    guard let fn = unsafe fn else {
         channel.onEvent = nil
         return 0
     }
@@ -78,7 +78,7 @@ package func vhushmem_channel_set_callback(
             case .healed(let mapping): .healed(mapping)
             case .lost(let error): .channelLost(error)
             }
-        event.withCEvent { fn(handle(borrowing: channel), $0, data.userData) }
+        unsafe event.withCEvent { unsafe fn(handle(borrowing: channel), $0, data.userData) }
     }
     return 0
 }
@@ -87,21 +87,21 @@ package func vhushmem_channel_set_callback(
 package func vhushmem_channel_set_request_callback(
     _ channel: OpaquePointer?, _ fn: vhushmem_channel_request_fn?, _ user_data: gpointer?, _ destroy: GDestroyNotify?
 ) -> Int32 {
-    let data = CallbackData(user_data, destroy)
-    guard let channel = object(channel, ShmemChannel.self) else { return -EFAULT }
-    guard let fn else {
+    let data = unsafe CallbackData(user_data, destroy)
+    guard let channel = unsafe object(channel, ShmemChannel.self) else { return -EFAULT }
+    guard let fn = unsafe fn else {
         channel.onRequest = nil
         return 0
     }
     channel.onRequest = { channel, request throws(ShmemError) in
-        try request.answer { fn(handle(borrowing: channel), $0, data.userData) }
+        try unsafe request.answer { unsafe fn(handle(borrowing: channel), $0, data.userData) }
     }
     return 0
 }
 
 @_cdecl("vhushmem_channel_get_fd") @implementation
 package func vhushmem_channel_get_fd(_ channel: OpaquePointer?) -> Int32 {
-    guard let channel = object(channel, ShmemChannel.self) else { return -EFAULT }
+    guard let channel = unsafe object(channel, ShmemChannel.self) else { return -EFAULT }
     do throws(ShmemError) {
         return try channel.pollDescriptor()
     } catch {
@@ -111,36 +111,36 @@ package func vhushmem_channel_get_fd(_ channel: OpaquePointer?) -> Int32 {
 
 @_cdecl("vhushmem_channel_get_events") @implementation
 package func vhushmem_channel_get_events(_ channel: OpaquePointer?) -> Int32 {
-    channel == nil ? -EFAULT : POLLIN
+    unsafe channel == nil ? -EFAULT : POLLIN
 }
 
 @_cdecl("vhushmem_channel_dispatch") @implementation
 package func vhushmem_channel_dispatch(_ channel: OpaquePointer?) -> Int32 {
-    guard let channel = object(channel, ShmemChannel.self) else { return -EFAULT }
+    guard let channel = unsafe object(channel, ShmemChannel.self) else { return -EFAULT }
     // A callback may free the channel: it goes when this call is over.
     return withExtendedLifetime(channel) { channel.dispatch(.both) }
 }
 
 @_cdecl("vhushmem_channel_source_new") @implementation
 package func vhushmem_channel_source_new(_ channel: OpaquePointer?) -> UnsafeMutablePointer<GSource>? {
-    object(channel, ShmemChannel.self).flatMap { SessionSource.make(for: $0, name: "vhushmem channel") }
+    unsafe object(channel, ShmemChannel.self).flatMap { unsafe SessionSource.make(for: $0, name: "vhushmem channel") }
 }
 
 @_cdecl("vhushmem_channel_is_open") @implementation
 package func vhushmem_channel_is_open(_ channel: OpaquePointer?) -> Bool {
-    object(channel, ShmemChannel.self)?.isOpen ?? false
+    unsafe object(channel, ShmemChannel.self)?.isOpen ?? false
 }
 
 @_cdecl("vhushmem_channel_begin_reset") @implementation
 package func vhushmem_channel_begin_reset(_ channel: OpaquePointer?) -> Int32 {
-    guard let channel = object(channel, ShmemChannel.self) else { return -EFAULT }
+    guard let channel = unsafe object(channel, ShmemChannel.self) else { return -EFAULT }
     channel.beginReset()
     return 0
 }
 
 @_cdecl("vhushmem_channel_end_reset") @implementation
 package func vhushmem_channel_end_reset(_ channel: OpaquePointer?) -> Int32 {
-    guard let channel = object(channel, ShmemChannel.self) else { return -EFAULT }
+    guard let channel = unsafe object(channel, ShmemChannel.self) else { return -EFAULT }
     channel.endReset()
     return 0
 }
@@ -149,9 +149,9 @@ package func vhushmem_channel_end_reset(_ channel: OpaquePointer?) -> Int32 {
 
 /// The payload of a message that the VMM has read, wherever it lies.
 private func payload(_ map: UnsafeRawPointer?) throws(ShmemError) -> UnsafeRawBufferPointer {
-    guard let map else { throw .null("map") }
+    guard let map = unsafe map else { throw .null("map") }
     // SAFETY: the caller says that the 40 bytes of a VhostUserMMap are there.
-    return UnsafeRawBufferPointer(start: map, count: SharedMemoryMap.size)
+    return unsafe UnsafeRawBufferPointer(start: map, count: SharedMemoryMap.size)
 }
 
 @_cdecl("vhushmem_handle_map") @implementation
@@ -159,9 +159,9 @@ package func vhushmem_handle_map(
     _ device: OpaquePointer?, _ map: UnsafeRawPointer?, _ fd: Int32,
     _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
 ) -> Int32 {
-    report(to: errp) { () throws(ShmemError) in
-        guard let device = object(device, ShmemDevice.self) else { throw .null("device") }
-        try device.handleMap(payload: payload(map), fd: fd)
+    unsafe report(to: errp) { () throws(ShmemError) in
+        guard let device = unsafe object(device, ShmemDevice.self) else { throw .null("device") }
+        try unsafe device.handleMap(payload: payload(map), fd: fd)
     }
 }
 
@@ -169,15 +169,15 @@ package func vhushmem_handle_map(
 package func vhushmem_handle_unmap(
     _ device: OpaquePointer?, _ map: UnsafeRawPointer?, _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
 ) -> Int32 {
-    report(to: errp) { () throws(ShmemError) in
-        guard let device = object(device, ShmemDevice.self) else { throw .null("device") }
-        try device.handleUnmap(payload: payload(map))
+    unsafe report(to: errp) { () throws(ShmemError) in
+        guard let device = unsafe object(device, ShmemDevice.self) else { throw .null("device") }
+        try unsafe device.handleUnmap(payload: payload(map))
     }
 }
 
 @_cdecl("vhushmem_device_commit") @implementation
 package func vhushmem_device_commit(_ device: OpaquePointer?) -> Int32 {
-    guard let device = object(device, ShmemDevice.self) else { return -EFAULT }
+    guard let device = unsafe object(device, ShmemDevice.self) else { return -EFAULT }
     device.commit()
     return 0
 }

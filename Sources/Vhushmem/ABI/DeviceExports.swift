@@ -9,8 +9,8 @@ import CVhushmem
 extension DeviceOptions {
     init(_ options: UnsafePointer<vhushmem_device_options>?) throws(ShmemError) {
         self.init()
-        guard let options else { return }
-        let given = try growing(options, "vhushmem_device_options")
+        guard let options = unsafe options else { return }
+        let given = try unsafe growing(options, "vhushmem_device_options")
         guard given.reserved == 0 else { throw ShmemError(EINVAL, "vhushmem_device_options.reserved is not 0") }
         maximumMappings = given.max_mappings
         maximumBytes = given.max_bytes
@@ -23,18 +23,18 @@ extension DeviceOptions {
 package func vhushmem_device_new(
     _ options: UnsafePointer<vhushmem_device_options>?, _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
 ) -> OpaquePointer? {
-    reportNil(to: errp) { () throws(ShmemError) in handle(owning: ShmemDevice(try DeviceOptions(options))) }
+    unsafe reportNil(to: errp) { () throws(ShmemError) in unsafe handle(owning: ShmemDevice(try DeviceOptions(options))) }
 }
 
 @_cdecl("vhushmem_device_ref") @implementation
 package func vhushmem_device_ref(_ device: OpaquePointer?) -> OpaquePointer? {
-    retain(device, ShmemDevice.self)
-    return device
+    unsafe retain(device, ShmemDevice.self)
+    return unsafe device
 }
 
 @_cdecl("vhushmem_device_unref") @implementation
 package func vhushmem_device_unref(_ device: OpaquePointer?) {
-    release(device, ShmemDevice.self)
+    unsafe release(device, ShmemDevice.self)
 }
 
 @_cdecl("vhushmem_device_add_config") @implementation
@@ -43,11 +43,11 @@ package func vhushmem_device_add_config(
     _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
 ) -> Int32 {
     var count = 0
-    let result = report(to: errp) { () throws(ShmemError) in
-        guard let device = object(device, ShmemDevice.self) else { throw .null("device") }
-        guard let payload else { throw .null("payload") }
+    let result = unsafe report(to: errp) { () throws(ShmemError) in
+        guard let device = unsafe object(device, ShmemDevice.self) else { throw .null("device") }
+        guard let payload = unsafe payload else { throw .null("payload") }
         // SAFETY: the caller says that payload has size bytes.
-        count = try device.addRegions(
+        count = try unsafe device.addRegions(
             payload: UnsafeRawBufferPointer(start: payload, count: max(0, size)), options: RegionOptions(options))
     }
     return result < 0 ? result : Int32(clamping: count)
@@ -58,12 +58,12 @@ package func vhushmem_device_set_callback(
     _ device: OpaquePointer?, _ fn: vhushmem_change_fn?, _ user_data: gpointer?, _ destroy: GDestroyNotify?,
     _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
 ) -> Int32 {
-    let data = CallbackData(user_data, destroy)
-    return report(to: errp) { () throws(ShmemError) in
-        guard let device = object(device, ShmemDevice.self) else { throw .null("device") }
-        guard let fn else { return try device.watchChanges(nil) }
+    let data = unsafe CallbackData(user_data, destroy)
+    return unsafe report(to: errp) { () throws(ShmemError) in
+        guard let device = unsafe object(device, ShmemDevice.self) else { throw .null("device") }
+        guard let fn = unsafe fn else { return try device.watchChanges(nil) }
         // Not owned: the device owns what tells, and tells nobody of its own end.
-        let owner = OpaquePointer(Unmanaged.passUnretained(device).toOpaque())
+        let owner = unsafe OpaquePointer(Unmanaged.passUnretained(device).toOpaque())
         try device.watchChanges { region, change, record in
             var told = vhushmem_change()
             told.type = change.rawValue
@@ -72,14 +72,14 @@ package func vhushmem_device_set_callback(
             told.len = region.ownedPages(record)?.length ?? record.length
             told.fd_offset = record.fileOffset
             told.flags = MappingWord(bits: record.word).isWritable ? UInt64(SharedMemoryMap.readWrite) : 0
-            fn(owner, &told, data.userData)
+            unsafe fn(owner, &told, data.userData)
         }
     }
 }
 
 @_cdecl("vhushmem_device_check") @implementation
 package func vhushmem_device_check(_ device: OpaquePointer?) -> Int64 {
-    object(device, ShmemDevice.self).map { Int64(clamping: $0.check()) } ?? Int64(-EFAULT)
+    unsafe object(device, ShmemDevice.self).map { Int64(clamping: $0.check()) } ?? Int64(-EFAULT)
 }
 
 @_cdecl("vhushmem_device_begin_reset") @implementation
@@ -87,8 +87,8 @@ package func vhushmem_device_begin_reset(
     _ device: OpaquePointer?, _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
 ) -> Int32 {
     var count: UInt64 = 0
-    let result = report(to: errp) { () throws(ShmemError) in
-        guard let device = object(device, ShmemDevice.self) else { throw .null("device") }
+    let result = unsafe report(to: errp) { () throws(ShmemError) in
+        guard let device = unsafe object(device, ShmemDevice.self) else { throw .null("device") }
         count = try device.beginReset()
     }
     return result < 0 ? result : Int32(clamping: count)
@@ -98,41 +98,41 @@ package func vhushmem_device_begin_reset(
 package func vhushmem_device_end_reset(
     _ device: OpaquePointer?, _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
 ) -> Int32 {
-    report(to: errp) { () throws(ShmemError) in
-        guard let device = object(device, ShmemDevice.self) else { throw .null("device") }
+    unsafe report(to: errp) { () throws(ShmemError) in
+        guard let device = unsafe object(device, ShmemDevice.self) else { throw .null("device") }
         try device.endReset()
     }
 }
 
 @_cdecl("vhushmem_device_find_region") @implementation
 package func vhushmem_device_find_region(_ device: OpaquePointer?, _ shmid: UInt8) -> OpaquePointer? {
-    object(device, ShmemDevice.self)?.region(shmid: shmid).map { handle(borrowing: $0) }
+    unsafe object(device, ShmemDevice.self)?.region(shmid: shmid).map { unsafe handle(borrowing: $0) }
 }
 
 @_cdecl("vhushmem_device_region_ids") @implementation
 package func vhushmem_device_region_ids(
     _ device: OpaquePointer?, _ ids: UnsafeMutablePointer<UInt8>?, _ capacity: Int
 ) -> Int32 {
-    guard let device = object(device, ShmemDevice.self), ids != nil || capacity == 0 else { return -EFAULT }
+    guard let device = unsafe object(device, ShmemDevice.self), unsafe ids != nil || capacity == 0 else { return -EFAULT }
     let regions = device.allRegions
     for (index, region) in regions.enumerated() where index < capacity {
-        ids?[index] = region.shmid
+        unsafe ids?[index] = region.shmid
     }
     return Int32(clamping: regions.count)
 }
 
 @_cdecl("vhushmem_device_mapping_count") @implementation
 package func vhushmem_device_mapping_count(_ device: OpaquePointer?) -> UInt64 {
-    object(device, ShmemDevice.self)?.mappingCount ?? 0
+    unsafe object(device, ShmemDevice.self)?.mappingCount ?? 0
 }
 
 @_cdecl("vhushmem_device_mapped_bytes") @implementation
 package func vhushmem_device_mapped_bytes(_ device: OpaquePointer?) -> UInt64 {
-    object(device, ShmemDevice.self)?.mappedBytes ?? 0
+    unsafe object(device, ShmemDevice.self)?.mappedBytes ?? 0
 }
 
 @_cdecl("vhushmem_device_unmap_all") @implementation
 package func vhushmem_device_unmap_all(_ device: OpaquePointer?) -> Int32 {
-    guard let device = object(device, ShmemDevice.self) else { return -EFAULT }
+    guard let device = unsafe object(device, ShmemDevice.self) else { return -EFAULT }
     return Int32(clamping: device.unmapAll())
 }

@@ -9,12 +9,12 @@ import CVhushmem
 package func vhushmem_resolve_guest_fault(
     _ region: OpaquePointer?, _ shm_offset: UInt64, _ len: UInt64, _ access: UInt32, _ data: UnsafeMutableRawPointer?
 ) -> Int32 {
-    guard let region = object(region, Region.self) else { return -EFAULT }
+    guard let region = unsafe object(region, Region.self) else { return -EFAULT }
     guard let access = GuestAccess(rawValue: access), let length = Int(exactly: max(len, 1)) else { return -EINVAL }
     return report(to: nil) { () throws(ShmemError) in
-        if let data {
+        if let data = unsafe data {
             guard access != .unknown else { throw ShmemError(EINVAL, "data with an access that is not known") }
-            try region.emulateGuestAccess(
+            try unsafe region.emulateGuestAccess(
                 at: shm_offset, data: UnsafeMutableRawBufferPointer(start: data, count: length), isWrite: access == .write)
         } else {
             let offset = shm_offset == UInt64.max ? nil : shm_offset

@@ -11,7 +11,7 @@ package func vhushmem_pci_layout(
     _ device: OpaquePointer?, _ regions: UnsafeMutablePointer<vhushmem_pci_region>?, _ count: UInt32,
     _ bar_size: UnsafeMutablePointer<UInt64>?
 ) -> Int32 {
-    guard let device = object(device, ShmemDevice.self), regions != nil || count == 0 else { return -EFAULT }
+    guard let device = unsafe object(device, ShmemDevice.self), unsafe regions != nil || count == 0 else { return -EFAULT }
     let layout: PciLayout
     do throws(ShmemError) {
         layout = try PciLayout(device)
@@ -23,9 +23,9 @@ package func vhushmem_pci_layout(
         region.shmid = place.shmid
         region.offset = place.offset
         region.length = place.length
-        regions?[index] = region
+        unsafe regions?[index] = region
     }
-    bar_size?.pointee = layout.barSize
+    unsafe bar_size?.pointee = layout.barSize
     return Int32(clamping: layout.places.count)
 }
 
@@ -38,9 +38,9 @@ package func vhushmem_pci_max_regions(_ other_size: UInt32) -> Int32 {
 package func vhushmem_pci_write_cap(
     _ region: UnsafePointer<vhushmem_pci_region>?, _ bar: UInt8, _ cap_next: UInt8, _ cap: UnsafeMutablePointer<UInt8>?
 ) -> Int32 {
-    guard let region = region?.pointee, let cap else { return -EFAULT }
+    guard let region = unsafe region?.pointee, let cap = unsafe cap else { return -EFAULT }
     guard bar <= 5, PciLayout.isPlace(ofNextCapability: cap_next) else { return -EINVAL }
-    PciLayout.writeCapability(
+    unsafe PciLayout.writeCapability(
         of: PciLayout.Place(shmid: region.shmid, offset: region.offset, length: region.length), bar: bar, next: cap_next,
         to: UnsafeMutableRawBufferPointer(start: cap, count: PciLayout.capabilitySize))
     return 0
@@ -51,14 +51,14 @@ package func vhushmem_pci_check_qemu(
     _ device: OpaquePointer?, _ flags: UInt32, _ bar_size: UnsafeMutablePointer<UInt64>?,
     _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
 ) -> Int32 {
-    report(to: errp) { () throws(ShmemError) in
-        guard let device = object(device, ShmemDevice.self) else { throw .null("device") }
+    unsafe report(to: errp) { () throws(ShmemError) in
+        guard let device = unsafe object(device, ShmemDevice.self) else { throw .null("device") }
         let wishes = QemuPciDevice.Wishes(rawValue: flags)
         guard wishes.isSubset(of: [.pioNotify, .migration]) else {
             throw ShmemError(EINVAL, .nothing, .unknownFlags(UInt64(flags)))
         }
         let qemu = QemuPciDevice(device)
-        bar_size?.pointee = qemu.barSize
+        unsafe bar_size?.pointee = qemu.barSize
         try qemu.check(wishes)
     }
 }
@@ -67,9 +67,9 @@ package func vhushmem_pci_check_qemu(
 package func vhushmem_mmio_read(
     _ device: OpaquePointer?, _ offset: UInt32, _ selected: UInt32, _ guest_addr: UInt64, _ value: UnsafeMutablePointer<UInt32>?
 ) -> Int32 {
-    guard let device = object(device, ShmemDevice.self), let value else { return -EFAULT }
+    guard let device = unsafe object(device, ShmemDevice.self), let value = unsafe value else { return -EFAULT }
     guard let register = MmioRegister(rawValue: offset) else { return -EINVAL }
-    value.pointee = register.value(for: device, selected: selected, base: guest_addr)
+    unsafe value.pointee = register.value(for: device, selected: selected, base: guest_addr)
     return 0
 }
 
@@ -79,8 +79,8 @@ package func vhushmem_mmio_read(
 package func vhushmem_kvm_new(
     _ vm_fd: Int32, _ first_slot: UInt32, _ num_slots: UInt32, _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
 ) -> OpaquePointer? {
-    reportNil(to: errp) { () throws(ShmemError) in
-        handle(owning: try KvmSlots.make(vm: vm_fd, first: first_slot, count: num_slots))
+    unsafe reportNil(to: errp) { () throws(ShmemError) in
+        unsafe handle(owning: try KvmSlots.make(vm: vm_fd, first: first_slot, count: num_slots))
     }
 }
 
@@ -89,21 +89,21 @@ package func vhushmem_kvm_place(
     _ kvm: OpaquePointer?, _ region: OpaquePointer?, _ guest_addr: UInt64,
     _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
 ) -> Int32 {
-    report(to: errp) { () throws(ShmemError) in
-        guard let kvm = object(kvm, KvmSlots.self) else { throw .null("kvm") }
-        guard let region = object(region, Region.self) else { throw .null("region") }
+    unsafe report(to: errp) { () throws(ShmemError) in
+        guard let kvm = unsafe object(kvm, KvmSlots.self) else { throw .null("kvm") }
+        guard let region = unsafe object(region, Region.self) else { throw .null("region") }
         try kvm.place(region, at: guest_addr)
     }
 }
 
 @_cdecl("vhushmem_kvm_remove") @implementation
 package func vhushmem_kvm_remove(_ kvm: OpaquePointer?, _ region: OpaquePointer?) -> Int32 {
-    guard let kvm = object(kvm, KvmSlots.self), let region = object(region, Region.self) else { return -EFAULT }
+    guard let kvm = unsafe object(kvm, KvmSlots.self), let region = unsafe object(region, Region.self) else { return -EFAULT }
     return kvm.remove(region) ? 0 : -ENOENT
 }
 
 @_cdecl("vhushmem_kvm_free") @implementation
 package func vhushmem_kvm_free(_ kvm: OpaquePointer?) {
-    object(kvm, KvmSlots.self)?.close()
-    release(kvm, KvmSlots.self)
+    unsafe object(kvm, KvmSlots.self)?.close()
+    unsafe release(kvm, KvmSlots.self)
 }

@@ -16,14 +16,14 @@ extension HandledByC {
         _ body: (OpaquePointer) throws(Failure) -> Result
     ) throws(Failure) -> Result {
         defer { withExtendedLifetime(self) {} }
-        return try body(handle(borrowing: self))
+        return try unsafe body(handle(borrowing: self))
     }
 
     /// A handle that owns a reference, for code in C that ends it with the type's `vhushmem_..._free` or `vhushmem_..._unref`. A `free` closes
     /// the session for Swift as well.
     ///
     /// - Returns: the handle.
-    public func makeCHandle() -> OpaquePointer { handle(owning: self) }
+    public func makeCHandle() -> OpaquePointer { unsafe handle(owning: self) }
 
     /// The object behind a handle of the same C type, which stays its owner's.
     ///
@@ -31,7 +31,7 @@ extension HandledByC {
     ///   found out.
     public static func object(ofCHandle cHandle: OpaquePointer) -> Self {
         // SAFETY: the caller says that it is a handle of such an object.
-        Unmanaged<Self>.fromOpaque(UnsafeRawPointer(cHandle)).takeUnretainedValue()
+        unsafe Unmanaged<Self>.fromOpaque(UnsafeRawPointer(cHandle)).takeUnretainedValue()
     }
 }
 

@@ -8,11 +8,11 @@ import CVhushmem
 
 extension UnsafeMutablePointer<MemoryRegion> {
     fileprivate func initialise(_ state: MemoryRegionState, owner: UnsafeMutableRawPointer?, size: UInt64) {
-        initialize(to: MemoryRegion())
-        pointee.vhushmem_state = Unmanaged.passRetained(state).toOpaque()
-        pointee.owner = owner
-        pointee.name = UnsafePointer(state.name)
-        pointee.size = size
+        unsafe initialize(to: MemoryRegion())
+        unsafe pointee.vhushmem_state = unsafe Unmanaged.passRetained(state).toOpaque()
+        unsafe pointee.owner = unsafe owner
+        unsafe pointee.name = unsafe UnsafePointer(state.name)
+        unsafe pointee.size = size
     }
 }
 
@@ -20,7 +20,7 @@ extension UnsafeMutablePointer<MemoryRegion> {
 package func memory_region_init(
     _ mr: UnsafeMutablePointer<MemoryRegion>?, _ owner: UnsafeMutableRawPointer?, _ name: UnsafePointer<CChar>?, _ size: UInt64
 ) {
-    mr?.initialise(MemoryRegionState(.container, name: name), owner: owner, size: size)
+    unsafe mr?.initialise(MemoryRegionState(.container, name: name), owner: owner, size: size)
 }
 
 @_cdecl("memory_region_init_ram_ptr") @implementation
@@ -28,8 +28,8 @@ package func memory_region_init_ram_ptr(
     _ mr: UnsafeMutablePointer<MemoryRegion>?, _ owner: UnsafeMutableRawPointer?, _ name: UnsafePointer<CChar>?,
     _ size: UInt64, _ ptr: UnsafeMutableRawPointer?
 ) {
-    guard let mr, let ptr else { return Log.warning("memory_region_init_ram_ptr: a pointer is NULL") }
-    mr.initialise(MemoryRegionState(.memory(ptr), name: name), owner: owner, size: size)
+    guard let mr = unsafe mr, let ptr = unsafe ptr else { return Log.warning("memory_region_init_ram_ptr: a pointer is NULL") }
+    unsafe mr.initialise(MemoryRegionState(.memory(ptr), name: name), owner: owner, size: size)
 }
 
 @_cdecl("memory_region_init_ram_device_ptr") @implementation
@@ -37,7 +37,7 @@ package func memory_region_init_ram_device_ptr(
     _ mr: UnsafeMutablePointer<MemoryRegion>?, _ owner: UnsafeMutableRawPointer?, _ name: UnsafePointer<CChar>?,
     _ size: UInt64, _ ptr: UnsafeMutableRawPointer?
 ) {
-    memory_region_init_ram_ptr(mr, owner, name, size, ptr)
+    unsafe memory_region_init_ram_ptr(mr, owner, name, size, ptr)
 }
 
 @_cdecl("memory_region_init_alias") @implementation
@@ -45,42 +45,43 @@ package func memory_region_init_alias(
     _ mr: UnsafeMutablePointer<MemoryRegion>?, _ owner: UnsafeMutableRawPointer?, _ name: UnsafePointer<CChar>?,
     _ orig: UnsafeMutablePointer<MemoryRegion>?, _ offset: hwaddr, _ size: UInt64
 ) {
-    guard let mr, let orig, let base = orig.baseAddress, orig.sharedMapping == nil else {
+    guard let mr = unsafe mr, let orig = unsafe orig, let base = unsafe orig.baseAddress, unsafe orig.sharedMapping == nil
+    else {
         return Log.warning("memory_region_init_alias: the original is NULL, or has no address that stays")
     }
-    guard let range = ByteRange(start: UInt64(offset), length: size), range.end <= orig.pointee.size else {
+    guard let range = ByteRange(start: UInt64(offset), length: size), unsafe range.end <= orig.pointee.size else {
         return Log.warning(
-            "memory_region_init_alias: \(hex(size)) bytes at \(hex(UInt64(offset))) are not inside of \(hex(orig.pointee.size))"
+            unsafe "memory_region_init_alias: \(hex(size)) bytes at \(hex(UInt64(offset))) are not inside of \(hex(orig.pointee.size))"
                 + " bytes")
     }
-    memory_region_ref(orig)
-    mr.initialise(
+    unsafe memory_region_ref(orig)
+    unsafe mr.initialise(
         MemoryRegionState(.part(of: orig, at: base + Int(clamping: range.start)), name: name), owner: owner, size: size)
 }
 
 @_cdecl("memory_region_is_mapped") @implementation
 package func memory_region_is_mapped(_ mr: UnsafeMutablePointer<MemoryRegion>?) -> Bool {
-    guard let mr else { return false }
-    if let mapping = mr.sharedMapping { return mapping.baseAddress != nil }
-    return mr.pointee.container != nil
+    guard let mr = unsafe mr else { return false }
+    if let mapping = unsafe mr.sharedMapping { return unsafe mapping.baseAddress != nil }
+    return unsafe mr.pointee.container != nil
 }
 
 @_cdecl("memory_region_is_ram") @implementation
 package func memory_region_is_ram(_ mr: UnsafeMutablePointer<MemoryRegion>?) -> Bool {
-    guard let mr else { return false }
-    return mr.sharedMapping != nil || mr.state?.isContainer == false
+    guard let mr = unsafe mr else { return false }
+    return unsafe mr.sharedMapping != nil || mr.state?.isContainer == false
 }
 
 @_cdecl("memory_region_set_enabled") @implementation
 package func memory_region_set_enabled(_ mr: UnsafeMutablePointer<MemoryRegion>?, _ enabled: Bool) {
-    guard let mr, mr.isDisabled == enabled else { return }
-    mr.change { $0.setDisabled(!enabled) }
+    guard let mr = unsafe mr, unsafe mr.isDisabled == enabled else { return }
+    unsafe mr.change { unsafe $0.setDisabled(!enabled) }
 }
 
 @_cdecl("memory_region_set_readonly") @implementation
 package func memory_region_set_readonly(_ mr: UnsafeMutablePointer<MemoryRegion>?, _ readonly: Bool) {
-    guard let mr, mr.isMarkedReadOnly != readonly else { return }
-    mr.change { $0.setMarkedReadOnly(readonly) }
+    guard let mr = unsafe mr, unsafe mr.isMarkedReadOnly != readonly else { return }
+    unsafe mr.change { unsafe $0.setMarkedReadOnly(readonly) }
 }
 
 @_cdecl("memory_region_init_ram_from_fd") @implementation
@@ -89,32 +90,32 @@ package func memory_region_init_ram_from_fd(
     _ size: UInt64, _ ram_flags: UInt32, _ fd: Int32, _ offset: ram_addr_t,
     _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
 ) -> Bool {
-    report(to: errp) { () throws(ShmemError) in
-        guard let mr else { throw .null("mr") }
+    unsafe report(to: errp) { () throws(ShmemError) in
+        guard let mr = unsafe mr else { throw .null("mr") }
         guard ram_flags & ~(RAM_SHARED | RAM_READONLY | RAM_READONLY_FD) == 0 else {
             throw ShmemError(EINVAL, .memory(size: size), .unknownFlags(UInt64(ram_flags)))
         }
         let memory = try FileMemory.map(
             fd: fd, offset: UInt64(offset), size: size, isShared: ram_flags & RAM_SHARED != 0,
             isReadOnly: ram_flags & RAM_READONLY != 0)
-        mr.initialise(MemoryRegionState(.file(memory), name: name), owner: owner, size: size)
+        unsafe mr.initialise(MemoryRegionState(.file(memory), name: name), owner: owner, size: size)
     } == 0
 }
 
 @_cdecl("memory_region_size") @implementation
 package func memory_region_size(_ mr: UnsafeMutablePointer<MemoryRegion>?) -> UInt64 {
-    mr?.pointee.size ?? 0
+    unsafe mr?.pointee.size ?? 0
 }
 
 @_cdecl("memory_region_get_ram_ptr") @implementation
 package func memory_region_get_ram_ptr(_ mr: UnsafeMutablePointer<MemoryRegion>?) -> UnsafeMutableRawPointer? {
-    mr?.baseAddress
+    unsafe mr?.baseAddress
 }
 
 @_cdecl("memory_region_get_fd") @implementation
 package func memory_region_get_fd(_ mr: UnsafeMutablePointer<MemoryRegion>?) -> Int32 {
-    if let mapping = mr?.sharedMapping { return mapping.fd }
-    guard case .file(let memory)? = mr?.state?.backing else { return -1 }
+    if let mapping = unsafe mr?.sharedMapping { return mapping.fd }
+    guard case .file(let memory)? = unsafe mr?.state?.backing else { return -1 }
     return memory.file.raw
 }
 
@@ -122,39 +123,44 @@ package func memory_region_get_fd(_ mr: UnsafeMutablePointer<MemoryRegion>?) -> 
 package func memory_region_add_subregion(
     _ mr: UnsafeMutablePointer<MemoryRegion>?, _ offset: hwaddr, _ subregion: UnsafeMutablePointer<MemoryRegion>?
 ) {
-    guard let mr, let subregion else { return Log.warning("memory_region_add_subregion: a region is NULL") }
-    if let region = mr.sharedRegion { return add(subregion, at: UInt64(offset), to: region) }
-    guard let state = mr.state, state.isContainer else {
+    guard let mr = unsafe mr, let subregion = unsafe subregion else {
+        return Log.warning("memory_region_add_subregion: a region is NULL")
+    }
+    if let region = unsafe mr.sharedRegion { return unsafe add(subregion, at: UInt64(offset), to: region) }
+    guard let state = unsafe mr.state, state.isContainer else {
         return Log.warning("memory_region_add_subregion: only a region of memory_region_init can hold others")
     }
-    guard subregion.sharedMapping == nil else {
+    guard unsafe subregion.sharedMapping == nil else {
         return Log.warning("memory_region_add_subregion: a mapping can be in the container of its region alone")
     }
-    guard subregion.pointee.container == nil, !mr.isInside(subregion) else {
+    guard unsafe subregion.pointee.container == nil, unsafe !mr.isInside(subregion) else {
         return Log.warning("memory_region_add_subregion: the region is part of a container already")
     }
-    guard let range = ByteRange(start: UInt64(offset), length: subregion.pointee.size), range.end <= mr.pointee.size else {
+    guard let range = unsafe ByteRange(start: UInt64(offset), length: subregion.pointee.size),
+        unsafe range.end <= mr.pointee.size
+    else {
         return Log.warning(
-            "memory_region_add_subregion: \(hex(subregion.pointee.size)) bytes at \(hex(UInt64(offset))) do not fit into a"
+            unsafe "memory_region_add_subregion: \(hex(subregion.pointee.size)) bytes at \(hex(UInt64(offset))) do not fit into a"
                 + " container of \(hex(mr.pointee.size)) bytes")
     }
-    for other in state.children {
-        if ByteRange(start: other.pointee.addr, length: other.pointee.size)?.overlaps(range) == true {
-            return Log.warning(
+    // swift-format-ignore
+    for unsafe other in unsafe state.children {
+        if unsafe ByteRange(start: other.pointee.addr, length: other.pointee.size)?.overlaps(range) == true {
+            return unsafe Log.warning(
                 "memory_region_add_subregion: \(hex(range.length)) bytes at \(hex(range.start)) overlap what is at"
                     + " \(hex(other.pointee.addr))")
         }
     }
-    memory_region_ref(subregion)
-    subregion.pointee.container = mr
-    subregion.pointee.addr = UInt64(offset)
-    state.add(subregion)
-    subregion.wasPlaced()
+    unsafe memory_region_ref(subregion)
+    unsafe subregion.pointee.container = unsafe mr
+    unsafe subregion.pointee.addr = UInt64(offset)
+    unsafe state.add(subregion)
+    unsafe subregion.wasPlaced()
 }
 
 /// Into a region's container: that is how a mapping is added.
 private func add(_ subregion: UnsafeMutablePointer<MemoryRegion>, at offset: UInt64, to region: Region) {
-    guard let mapping = subregion.sharedMapping else {
+    guard let mapping = unsafe subregion.sharedMapping else {
         return Log.warning(
             "memory_region_add_subregion: region \(region.shmid) shows files in its window, and takes the regions of mappings alone"
                 + " (virtio_shared_memory_mapping_new)")
@@ -175,22 +181,24 @@ private func add(_ subregion: UnsafeMutablePointer<MemoryRegion>, at offset: UIn
 package func memory_region_del_subregion(
     _ mr: UnsafeMutablePointer<MemoryRegion>?, _ subregion: UnsafeMutablePointer<MemoryRegion>?
 ) {
-    if let region = mr?.sharedRegion, let mapping = subregion?.sharedMapping {
+    if let region = unsafe mr?.sharedRegion, let mapping = unsafe subregion?.sharedMapping {
         let range = mapping.description
         guard region.mapping(at: range.offset, length: range.length) === mapping else {
             return Log.warning("memory_region_del_subregion: the mapping is not part of region \(region.shmid)")
         }
-        return virtio_del_shmem_map(handle(borrowing: region), hwaddr(range.offset), range.length)
+        return unsafe virtio_del_shmem_map(handle(borrowing: region), hwaddr(range.offset), range.length)
     }
-    guard let mr, let subregion, let state = mr.state, subregion.pointee.container == mr else {
+    guard let mr = unsafe mr, let subregion = unsafe subregion, let state = unsafe mr.state,
+        unsafe subregion.pointee.container == mr
+    else {
         return Log.warning("memory_region_del_subregion: the region is not part of the container")
     }
-    subregion.willBeTaken()
-    state.remove(subregion)
-    subregion.pointee.container = nil
-    subregion.pointee.addr = 0
-    mr.commitUpwards()
-    memory_region_unref(subregion)
+    unsafe subregion.willBeTaken()
+    unsafe state.remove(subregion)
+    unsafe subregion.pointee.container = nil
+    unsafe subregion.pointee.addr = 0
+    unsafe mr.commitUpwards()
+    unsafe memory_region_unref(subregion)
 }
 
 @_cdecl("memory_region_transaction_begin") @implementation
@@ -205,59 +213,60 @@ package func memory_region_transaction_commit() {
 
 @_cdecl("memory_region_ref") @implementation
 package func memory_region_ref(_ mr: UnsafeMutablePointer<MemoryRegion>?) {
-    if let region = mr?.sharedRegion {
-        retain(handle(borrowing: region), Region.self)
-    } else if let mapping = mr?.sharedMapping {
-        retain(handle(borrowing: mapping), Mapping.self)
+    if let region = unsafe mr?.sharedRegion {
+        unsafe retain(handle(borrowing: region), Region.self)
+    } else if let mapping = unsafe mr?.sharedMapping {
+        unsafe retain(handle(borrowing: mapping), Mapping.self)
     } else {
-        mr?.state?.retainOnce()
+        unsafe mr?.state?.retainOnce()
     }
 }
 
 @_cdecl("memory_region_unref") @implementation
 package func memory_region_unref(_ mr: UnsafeMutablePointer<MemoryRegion>?) {
-    guard let mr else { return }
-    if let region = mr.sharedRegion { return release(handle(borrowing: region), Region.self) }
-    if let mapping = mr.sharedMapping { return release(handle(borrowing: mapping), Mapping.self) }
-    guard let state = mr.state, state.releaseOnce() else { return }
-    for child in state.children { memory_region_del_subregion(mr, child) }
-    if case .part(let original, _) = state.backing { memory_region_unref(original) }
-    mr.pointee.vhushmem_state = nil
-    mr.pointee.name = nil
+    guard let mr = unsafe mr else { return }
+    if let region = unsafe mr.sharedRegion { return unsafe release(handle(borrowing: region), Region.self) }
+    if let mapping = unsafe mr.sharedMapping { return unsafe release(handle(borrowing: mapping), Mapping.self) }
+    guard let state = unsafe mr.state, state.releaseOnce() else { return }
+    // swift-format-ignore
+    for unsafe child in unsafe state.children { unsafe memory_region_del_subregion(mr, child) }
+    if case .part(let original, _) = state.backing { unsafe memory_region_unref(original) }
+    unsafe mr.pointee.vhushmem_state = nil
+    unsafe mr.pointee.name = nil
     // SAFETY: the reference that `initialise` took; nothing finds the state through the region any more.
-    Unmanaged.passUnretained(state).release()
+    unsafe Unmanaged.passUnretained(state).release()
 }
 
 @_cdecl("memory_listener_register") @implementation
 package func memory_listener_register(
     _ listener: UnsafeMutablePointer<MemoryListener>?, _ root: UnsafeMutablePointer<MemoryRegion>?
 ) {
-    guard let listener, let root, listener.pointee.vhushmem_state == nil else {
+    guard let listener = unsafe listener, let root = unsafe root, unsafe listener.pointee.vhushmem_state == nil else {
         return Log.warning("memory_listener_register: NULL, or a listener that is registered already")
     }
-    guard root.sharedRegion != nil || root.state?.isContainer == true else {
+    guard unsafe root.sharedRegion != nil || root.state?.isContainer == true else {
         return Log.warning("memory_listener_register: only a container, of memory_region_init or of a region, can be watched")
     }
-    listener.pointee.vhushmem_state = UnsafeMutableRawPointer(root)
+    unsafe listener.pointee.vhushmem_state = UnsafeMutableRawPointer(root)
     // Until it is unregistered: the front-end, and the device with it, may go before.
-    memory_region_ref(root)
-    if let region = root.sharedRegion {
-        region.memoryContainer.add(listener)
-    } else if let state = root.state {
-        state.listeners.add(listener, existing: root.sections)
+    unsafe memory_region_ref(root)
+    if let region = unsafe root.sharedRegion {
+        unsafe region.memoryContainer.add(listener)
+    } else if let state = unsafe root.state {
+        unsafe state.listeners.add(listener, existing: root.sections)
     }
 }
 
 @_cdecl("memory_listener_unregister") @implementation
 package func memory_listener_unregister(_ listener: UnsafeMutablePointer<MemoryListener>?) {
-    guard let listener, let raw = listener.pointee.vhushmem_state else { return }
-    listener.pointee.vhushmem_state = nil
+    guard let listener = unsafe listener, let raw = unsafe listener.pointee.vhushmem_state else { return }
+    unsafe listener.pointee.vhushmem_state = nil
     // SAFETY: memory_listener_register put the root there, and took a reference that is given back below.
-    let root = raw.assumingMemoryBound(to: MemoryRegion.self)
-    if let region = root.sharedRegion {
-        region.memoryContainer.remove(listener)
-    } else if let state = root.state {
-        state.listeners.remove(listener, existing: root.sections)
+    let root = unsafe raw.assumingMemoryBound(to: MemoryRegion.self)
+    if let region = unsafe root.sharedRegion {
+        unsafe region.memoryContainer.remove(listener)
+    } else if let state = unsafe root.state {
+        unsafe state.listeners.remove(listener, existing: root.sections)
     }
-    memory_region_unref(root)
+    unsafe memory_region_unref(root)
 }

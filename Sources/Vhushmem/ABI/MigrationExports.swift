@@ -28,17 +28,17 @@ package func vhushmem_frontend_get_inflight(
     _ frontend: OpaquePointer?, _ num_queues: UInt16, _ queue_size: UInt16, _ area: UnsafeMutablePointer<vhushmem_inflight>?,
     _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
 ) -> Int32 {
-    report(to: errp) { () throws(ShmemError) in
-        guard let frontend = object(frontend, Frontend.self) else { throw .null("frontend") }
+    unsafe report(to: errp) { () throws(ShmemError) in
+        guard let frontend = unsafe object(frontend, Frontend.self) else { throw .null("frontend") }
         let book = try frontend.makeInflightBook(queues: num_queues, queueSize: queue_size)
-        guard let area else { return }
+        guard let area = unsafe area else { return }
         var made = book.cArea
         do throws(Errno) {
             made.fd = try FileDescriptor.duplicate(book.fd).release()
         } catch {
             throw ShmemError(error.code, "duplicating the file of requests in flight: \(Errno.text(error.code))")
         }
-        area.pointee = made
+        unsafe area.pointee = made
     }
 }
 
@@ -47,11 +47,11 @@ package func vhushmem_frontend_get_inflight_async(
     _ frontend: OpaquePointer?, _ num_queues: UInt16, _ queue_size: UInt16, _ fn: vhushmem_reply_fn?, _ user_data: gpointer?,
     _ destroy: GDestroyNotify?, _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
 ) -> Int32 {
-    report(to: errp) { () throws(ShmemError) in
-        let callback = try ReplyCallback.make(frontend, fn, user_data, destroy)
+    unsafe report(to: errp) { () throws(ShmemError) in
+        let callback = try unsafe ReplyCallback.make(frontend, fn, user_data, destroy)
         try callback.frontend.makeInflightBook(queues: num_queues, queueSize: queue_size) { result in
             callback.finish(result) { book in
-                callback.succeed(payload: withUnsafeBytes(of: book.cArea) { Array($0) }, fd: book.fd)
+                unsafe callback.succeed(payload: withUnsafeBytes(of: book.cArea) { unsafe Array($0) }, fd: book.fd)
             }
         }
     }
@@ -62,9 +62,9 @@ package func vhushmem_frontend_set_inflight(
     _ frontend: OpaquePointer?, _ area: UnsafePointer<vhushmem_inflight>?,
     _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
 ) -> Int32 {
-    report(to: errp) { () throws(ShmemError) in
-        guard let frontend = object(frontend, Frontend.self) else { throw .null("frontend") }
-        guard let area = area?.pointee else {
+    unsafe report(to: errp) { () throws(ShmemError) in
+        guard let frontend = unsafe object(frontend, Frontend.self) else { throw .null("frontend") }
+        guard let area = unsafe area?.pointee else {
             frontend.inflightBook = nil
             return
         }
@@ -78,12 +78,12 @@ package func vhushmem_frontend_set_device_state_fd(
     _ frontend: OpaquePointer?, _ direction: UInt32, _ fd: Int32, _ use_fd: UnsafeMutablePointer<Int32>?,
     _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
 ) -> Int32 {
-    report(to: errp) { () throws(ShmemError) in
-        guard let frontend = object(frontend, Frontend.self) else { throw .null("frontend") }
-        guard let use_fd else { throw .null("use_fd") }
+    unsafe report(to: errp) { () throws(ShmemError) in
+        guard let frontend = unsafe object(frontend, Frontend.self) else { throw .null("frontend") }
+        guard let use_fd = unsafe use_fd else { throw .null("use_fd") }
         let instead = try frontend.transferState(DeviceStateDirection.make(direction), through: fd)
         FileDescriptor.close(fd)
-        use_fd.pointee = instead?.release() ?? -1
+        unsafe use_fd.pointee = instead?.release() ?? -1
     }
 }
 
@@ -92,8 +92,8 @@ package func vhushmem_frontend_set_device_state_fd_async(
     _ frontend: OpaquePointer?, _ direction: UInt32, _ fd: Int32, _ fn: vhushmem_reply_fn?, _ user_data: gpointer?,
     _ destroy: GDestroyNotify?, _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
 ) -> Int32 {
-    report(to: errp) { () throws(ShmemError) in
-        let callback = try ReplyCallback.make(frontend, fn, user_data, destroy)
+    unsafe report(to: errp) { () throws(ShmemError) in
+        let callback = try unsafe ReplyCallback.make(frontend, fn, user_data, destroy)
         let direction = try DeviceStateDirection.make(direction)
         let pipe: SharedDescriptor
         do throws(Errno) {
@@ -112,8 +112,8 @@ package func vhushmem_frontend_set_device_state_fd_async(
 package func vhushmem_frontend_check_device_state(
     _ frontend: OpaquePointer?, _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
 ) -> Int32 {
-    report(to: errp) { () throws(ShmemError) in
-        guard let frontend = object(frontend, Frontend.self) else { throw .null("frontend") }
+    unsafe report(to: errp) { () throws(ShmemError) in
+        guard let frontend = unsafe object(frontend, Frontend.self) else { throw .null("frontend") }
         try frontend.ask(FrontendQuestion<Void>.checkDeviceState())
     }
 }
@@ -123,8 +123,8 @@ package func vhushmem_frontend_check_device_state_async(
     _ frontend: OpaquePointer?, _ fn: vhushmem_reply_fn?, _ user_data: gpointer?, _ destroy: GDestroyNotify?,
     _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
 ) -> Int32 {
-    report(to: errp) { () throws(ShmemError) in
-        let callback = try ReplyCallback.make(frontend, fn, user_data, destroy)
+    unsafe report(to: errp) { () throws(ShmemError) in
+        let callback = try unsafe ReplyCallback.make(frontend, fn, user_data, destroy)
         try callback.frontend.ask(FrontendQuestion<Void>.checkDeviceState()) { callback.end($0) }
     }
 }
@@ -133,8 +133,8 @@ package func vhushmem_frontend_check_device_state_async(
 package func vhushmem_frontend_can_migrate(
     _ frontend: OpaquePointer?, _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
 ) -> Int32 {
-    report(to: errp) { () throws(ShmemError) in
-        guard let frontend = object(frontend, Frontend.self) else { throw .null("frontend") }
+    unsafe report(to: errp) { () throws(ShmemError) in
+        guard let frontend = unsafe object(frontend, Frontend.self) else { throw .null("frontend") }
         if let blocker = frontend.migrationBlocker { throw blocker }
     }
 }

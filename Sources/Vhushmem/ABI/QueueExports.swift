@@ -9,14 +9,14 @@ import CVhushmem
 extension GuestMemory {
     /// `other`: a range of the same file, if there is one.
     fileprivate init(_ range: vhushmem_guest_memory, inFileOf other: GuestMemory?) throws(ShmemError) {
-        guard range.reserved == 0 else { throw ShmemError(EINVAL, "vhushmem_guest_memory.reserved is not 0") }
+        guard unsafe range.reserved == 0 else { throw ShmemError(EINVAL, "vhushmem_guest_memory.reserved is not 0") }
         if let other {
-            try self.init(
+            unsafe try self.init(
                 guestAddress: range.guest_addr, length: range.size, userAddress: UInt64(UInt(bitPattern: range.host)),
                 fileOffset: range.fd_offset, inFileOf: other)
             return
         }
-        try self.init(
+        unsafe try self.init(
             guestAddress: range.guest_addr, length: range.size, userAddress: UInt64(UInt(bitPattern: range.host)),
             fd: range.fd, fileOffset: range.fd_offset)
     }
@@ -24,14 +24,15 @@ extension GuestMemory {
     fileprivate static func all(
         _ ranges: UnsafePointer<vhushmem_guest_memory>?, _ count: UInt32
     ) throws(ShmemError) -> [GuestMemory] {
-        guard ranges != nil || count == 0 else { throw .null("ranges") }
+        guard unsafe ranges != nil || count == 0 else { throw .null("ranges") }
         var all: [GuestMemory] = []
         var files: [(fd: Int32, first: Int)] = []
         // SAFETY: the caller says that there are `count` of them.
-        for range in UnsafeBufferPointer(start: ranges, count: Int(count)) {
-            let known = files.first { $0.fd == range.fd }
-            all.append(try GuestMemory(range, inFileOf: known.map { all[$0.first] }))
-            if known == nil { files.append((range.fd, all.count &- 1)) }
+        // swift-format-ignore
+        for unsafe range in unsafe UnsafeBufferPointer(start: ranges, count: Int(count)) {
+            let known = files.first { unsafe $0.fd == range.fd }
+            unsafe all.append(try GuestMemory(range, inFileOf: known.map { all[$0.first] }))
+            if known == nil { unsafe files.append((range.fd, all.count &- 1)) }
         }
         return all
     }
@@ -39,28 +40,28 @@ extension GuestMemory {
 
 extension FrontendQueue {
     fileprivate init(_ queue: vhushmem_queue) throws(ShmemError) {
-        try self.init(
+        unsafe try self.init(
             size: queue.size, descriptors: UInt64(UInt(bitPattern: queue.desc)),
             available: UInt64(UInt(bitPattern: queue.avail)), used: UInt64(UInt(bitPattern: queue.used)), base: queue.base,
             kickFd: queue.kick_fd, callFd: queue.call_fd < 0 ? nil : queue.call_fd)
     }
 
     fileprivate static func one(_ queue: vhushmem_queue) throws(ShmemError) -> FrontendQueue {
-        queue.size == 0 ? .unused : try FrontendQueue(queue)
+        unsafe queue.size == 0 ? .unused : try FrontendQueue(queue)
     }
 
     /// An array of growing structs: each is as long as the first one says.
     fileprivate static func all(_ queues: UnsafePointer<vhushmem_queue>?, _ count: UInt32) throws(ShmemError) -> [FrontendQueue]
     {
         guard count > 0 else { return [] }
-        guard let queues else { throw .null("queues") }
+        guard let queues = unsafe queues else { throw .null("queues") }
         guard count <= 256 else { throw ShmemError(EINVAL, "a device has at most 256 queues, and not \(count)") }
-        let stride = Int(queues.pointee.struct_size)
+        let stride = unsafe Int(queues.pointee.struct_size)
         var all: [FrontendQueue] = []
         for index in 0..<Int(count) {
             // SAFETY: the caller says that there are `count` structs of this length, which `growing` checks before more is read.
-            let at = (UnsafeRawPointer(queues) + index &* stride).assumingMemoryBound(to: vhushmem_queue.self)
-            all.append(try one(growing(at, "vhushmem_queue")))
+            let at = unsafe (UnsafeRawPointer(queues) + index &* stride).assumingMemoryBound(to: vhushmem_queue.self)
+            unsafe all.append(try one(growing(at, "vhushmem_queue")))
         }
         return all
     }
@@ -71,9 +72,9 @@ package func vhushmem_frontend_set_memory(
     _ frontend: OpaquePointer?, _ ranges: UnsafePointer<vhushmem_guest_memory>?, _ count: UInt32,
     _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
 ) -> Int32 {
-    report(to: errp) { () throws(ShmemError) in
-        guard let frontend = object(frontend, Frontend.self) else { throw .null("frontend") }
-        try frontend.setMemory(GuestMemory.all(ranges, count))
+    unsafe report(to: errp) { () throws(ShmemError) in
+        guard let frontend = unsafe object(frontend, Frontend.self) else { throw .null("frontend") }
+        try unsafe frontend.setMemory(GuestMemory.all(ranges, count))
     }
 }
 
@@ -82,9 +83,9 @@ package func vhushmem_frontend_set_memory_async(
     _ frontend: OpaquePointer?, _ ranges: UnsafePointer<vhushmem_guest_memory>?, _ count: UInt32, _ fn: vhushmem_reply_fn?,
     _ user_data: gpointer?, _ destroy: GDestroyNotify?, _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
 ) -> Int32 {
-    report(to: errp) { () throws(ShmemError) in
-        let callback = try ReplyCallback.make(frontend, fn, user_data, destroy)
-        try callback.frontend.setMemory(GuestMemory.all(ranges, count), completion: callback.end)
+    unsafe report(to: errp) { () throws(ShmemError) in
+        let callback = try unsafe ReplyCallback.make(frontend, fn, user_data, destroy)
+        try unsafe callback.frontend.setMemory(GuestMemory.all(ranges, count), completion: callback.end)
     }
 }
 
@@ -93,9 +94,9 @@ package func vhushmem_frontend_share_mapping(
     _ frontend: OpaquePointer?, _ mapping: OpaquePointer?, _ guest_addr: UInt64,
     _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
 ) -> Int32 {
-    report(to: errp) { () throws(ShmemError) in
-        guard let frontend = object(frontend, Frontend.self) else { throw .null("frontend") }
-        guard let mapping = object(mapping, Mapping.self) else { throw .null("mapping") }
+    unsafe report(to: errp) { () throws(ShmemError) in
+        guard let frontend = unsafe object(frontend, Frontend.self) else { throw .null("frontend") }
+        guard let mapping = unsafe object(mapping, Mapping.self) else { throw .null("mapping") }
         try frontend.share(mapping, at: guest_addr)
     }
 }
@@ -105,9 +106,9 @@ package func vhushmem_frontend_share_mapping_async(
     _ frontend: OpaquePointer?, _ mapping: OpaquePointer?, _ guest_addr: UInt64, _ fn: vhushmem_reply_fn?,
     _ user_data: gpointer?, _ destroy: GDestroyNotify?, _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
 ) -> Int32 {
-    report(to: errp) { () throws(ShmemError) in
-        let callback = try ReplyCallback.make(frontend, fn, user_data, destroy)
-        guard let mapping = object(mapping, Mapping.self) else { throw .null("mapping") }
+    unsafe report(to: errp) { () throws(ShmemError) in
+        let callback = try unsafe ReplyCallback.make(frontend, fn, user_data, destroy)
+        guard let mapping = unsafe object(mapping, Mapping.self) else { throw .null("mapping") }
         try callback.frontend.share(mapping, at: guest_addr, completion: callback.end)
     }
 }
@@ -116,9 +117,9 @@ package func vhushmem_frontend_share_mapping_async(
 package func vhushmem_frontend_unshare_mapping(
     _ frontend: OpaquePointer?, _ mapping: OpaquePointer?, _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
 ) -> Int32 {
-    report(to: errp) { () throws(ShmemError) in
-        guard let frontend = object(frontend, Frontend.self) else { throw .null("frontend") }
-        guard let mapping = object(mapping, Mapping.self) else { throw .null("mapping") }
+    unsafe report(to: errp) { () throws(ShmemError) in
+        guard let frontend = unsafe object(frontend, Frontend.self) else { throw .null("frontend") }
+        guard let mapping = unsafe object(mapping, Mapping.self) else { throw .null("mapping") }
         try frontend.unshare(mapping)
     }
 }
@@ -128,9 +129,9 @@ package func vhushmem_frontend_unshare_mapping_async(
     _ frontend: OpaquePointer?, _ mapping: OpaquePointer?, _ fn: vhushmem_reply_fn?, _ user_data: gpointer?,
     _ destroy: GDestroyNotify?, _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
 ) -> Int32 {
-    report(to: errp) { () throws(ShmemError) in
-        let callback = try ReplyCallback.make(frontend, fn, user_data, destroy)
-        guard let mapping = object(mapping, Mapping.self) else { throw .null("mapping") }
+    unsafe report(to: errp) { () throws(ShmemError) in
+        let callback = try unsafe ReplyCallback.make(frontend, fn, user_data, destroy)
+        guard let mapping = unsafe object(mapping, Mapping.self) else { throw .null("mapping") }
         try callback.frontend.unshare(mapping, completion: callback.end)
     }
 }
@@ -140,9 +141,9 @@ package func vhushmem_frontend_share_region(
     _ frontend: OpaquePointer?, _ region: OpaquePointer?, _ guest_addr: UInt64, _ flags: UInt32,
     _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
 ) -> Int32 {
-    report(to: errp) { () throws(ShmemError) in
-        guard let frontend = object(frontend, Frontend.self) else { throw .null("frontend") }
-        guard let region = object(region, Region.self) else { throw .null("region") }
+    unsafe report(to: errp) { () throws(ShmemError) in
+        guard let frontend = unsafe object(frontend, Frontend.self) else { throw .null("frontend") }
+        guard let region = unsafe object(region, Region.self) else { throw .null("region") }
         guard flags & ~VHUSHMEM_SHARE_WRITABLE_ONLY == 0 else {
             throw ShmemError(EINVAL, "unknown flags \(hex(UInt64(flags)))")
         }
@@ -154,9 +155,9 @@ package func vhushmem_frontend_share_region(
 package func vhushmem_frontend_unshare_region(
     _ frontend: OpaquePointer?, _ region: OpaquePointer?, _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
 ) -> Int32 {
-    report(to: errp) { () throws(ShmemError) in
-        guard let frontend = object(frontend, Frontend.self) else { throw .null("frontend") }
-        guard let region = object(region, Region.self) else { throw .null("region") }
+    unsafe report(to: errp) { () throws(ShmemError) in
+        guard let frontend = unsafe object(frontend, Frontend.self) else { throw .null("frontend") }
+        guard let region = unsafe object(region, Region.self) else { throw .null("region") }
         try frontend.unshareRegion(region)
     }
 }
@@ -165,11 +166,11 @@ package func vhushmem_frontend_unshare_region(
 package func vhushmem_frontend_shared_mappings(
     _ frontend: OpaquePointer?, _ region: OpaquePointer?, _ left_out: UnsafeMutablePointer<UInt64>?
 ) -> Int64 {
-    guard let frontend = object(frontend, Frontend.self), let region = object(region, Region.self) else {
+    guard let frontend = unsafe object(frontend, Frontend.self), let region = unsafe object(region, Region.self) else {
         return -Int64(EFAULT)
     }
     guard let share = frontend.share(of: region) else { return -Int64(ENOENT) }
-    left_out?.pointee = share.leftOutCount
+    unsafe left_out?.pointee = share.leftOutCount
     return Int64(share.toldCount)
 }
 
@@ -178,9 +179,9 @@ package func vhushmem_frontend_start_device(
     _ frontend: OpaquePointer?, _ features: UInt64, _ queues: UnsafePointer<vhushmem_queue>?, _ count: UInt32,
     _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
 ) -> Int32 {
-    report(to: errp) { () throws(ShmemError) in
-        guard let frontend = object(frontend, Frontend.self) else { throw .null("frontend") }
-        try frontend.startDevice(features: features, queues: FrontendQueue.all(queues, count))
+    unsafe report(to: errp) { () throws(ShmemError) in
+        guard let frontend = unsafe object(frontend, Frontend.self) else { throw .null("frontend") }
+        try unsafe frontend.startDevice(features: features, queues: FrontendQueue.all(queues, count))
     }
 }
 
@@ -190,9 +191,9 @@ package func vhushmem_frontend_start_device_async(
     _ fn: vhushmem_reply_fn?, _ user_data: gpointer?, _ destroy: GDestroyNotify?,
     _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
 ) -> Int32 {
-    report(to: errp) { () throws(ShmemError) in
-        let callback = try ReplyCallback.make(frontend, fn, user_data, destroy)
-        try callback.frontend.startDevice(
+    unsafe report(to: errp) { () throws(ShmemError) in
+        let callback = try unsafe ReplyCallback.make(frontend, fn, user_data, destroy)
+        try unsafe callback.frontend.startDevice(
             features: features, queues: FrontendQueue.all(queues, count), completion: callback.end)
     }
 }
@@ -203,13 +204,13 @@ package func vhushmem_frontend_stop_device(
     _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
 ) -> Int32 {
     var count: Int32 = 0
-    let result = report(to: errp) { () throws(ShmemError) in
-        guard let frontend = object(frontend, Frontend.self) else { throw .null("frontend") }
+    let result = unsafe report(to: errp) { () throws(ShmemError) in
+        guard let frontend = unsafe object(frontend, Frontend.self) else { throw .null("frontend") }
         let stopped = try frontend.stopDevice()
         count = Int32(clamping: stopped.count)
-        guard let bases else { return }
+        guard let bases = unsafe bases else { return }
         // SAFETY: the caller says that bases has room for so many.
-        for (index, base) in stopped.prefix(Int(room)).enumerated() { bases[index] = base }
+        for (index, base) in stopped.prefix(Int(room)).enumerated() { unsafe bases[index] = base }
     }
     return result < 0 ? result : count
 }
@@ -219,11 +220,11 @@ package func vhushmem_frontend_stop_device_async(
     _ frontend: OpaquePointer?, _ fn: vhushmem_reply_fn?, _ user_data: gpointer?, _ destroy: GDestroyNotify?,
     _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
 ) -> Int32 {
-    report(to: errp) { () throws(ShmemError) in
-        let callback = try ReplyCallback.make(frontend, fn, user_data, destroy)
+    unsafe report(to: errp) { () throws(ShmemError) in
+        let callback = try unsafe ReplyCallback.make(frontend, fn, user_data, destroy)
         try callback.frontend.stopDevice { result in
             callback.finish(result) { bases in
-                callback.succeed(payload: bases.withUnsafeBytes { Array($0) })
+                unsafe callback.succeed(payload: bases.withUnsafeBytes { unsafe Array($0) })
             }
         }
     }
@@ -231,7 +232,7 @@ package func vhushmem_frontend_stop_device_async(
 
 @_cdecl("vhushmem_frontend_is_started") @implementation
 package func vhushmem_frontend_is_started(_ frontend: OpaquePointer?) -> Bool {
-    object(frontend, Frontend.self)?.isStarted ?? false
+    unsafe object(frontend, Frontend.self)?.isStarted ?? false
 }
 
 @_cdecl("vhushmem_frontend_enable_queue") @implementation
@@ -239,8 +240,8 @@ package func vhushmem_frontend_enable_queue(
     _ frontend: OpaquePointer?, _ queue: UInt32, _ enabled: Bool,
     _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
 ) -> Int32 {
-    report(to: errp) { () throws(ShmemError) in
-        guard let frontend = object(frontend, Frontend.self) else { throw .null("frontend") }
+    unsafe report(to: errp) { () throws(ShmemError) in
+        guard let frontend = unsafe object(frontend, Frontend.self) else { throw .null("frontend") }
         try frontend.setQueueEnabled(Int(queue), enabled)
     }
 }
@@ -250,8 +251,8 @@ package func vhushmem_frontend_enable_queue_async(
     _ frontend: OpaquePointer?, _ queue: UInt32, _ enabled: Bool, _ fn: vhushmem_reply_fn?, _ user_data: gpointer?,
     _ destroy: GDestroyNotify?, _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
 ) -> Int32 {
-    report(to: errp) { () throws(ShmemError) in
-        let callback = try ReplyCallback.make(frontend, fn, user_data, destroy)
+    unsafe report(to: errp) { () throws(ShmemError) in
+        let callback = try unsafe ReplyCallback.make(frontend, fn, user_data, destroy)
         try callback.frontend.setQueueEnabled(Int(queue), enabled) { callback.end($0) }
     }
 }

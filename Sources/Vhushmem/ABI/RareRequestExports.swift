@@ -11,8 +11,8 @@ package func vhushmem_frontend_set_log(
     _ frontend: OpaquePointer?, _ fd: Int32, _ offset: UInt64, _ size: UInt64,
     _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
 ) -> Int32 {
-    report(to: errp) { () throws(ShmemError) in
-        guard let frontend = object(frontend, Frontend.self) else { throw .null("frontend") }
+    unsafe report(to: errp) { () throws(ShmemError) in
+        guard let frontend = unsafe object(frontend, Frontend.self) else { throw .null("frontend") }
         try frontend.ask(FrontendQuestion<Void>.setLog(Frontend.shared(fd), offset: offset, length: size))
     }
 }
@@ -23,8 +23,8 @@ package func vhushmem_frontend_set_log_async(
     _ destroy: GDestroyNotify?,
     _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
 ) -> Int32 {
-    report(to: errp) { () throws(ShmemError) in
-        let callback = try ReplyCallback.make(frontend, fn, user_data, destroy)
+    unsafe report(to: errp) { () throws(ShmemError) in
+        let callback = try unsafe ReplyCallback.make(frontend, fn, user_data, destroy)
         try callback.frontend.ask(FrontendQuestion<Void>.setLog(Frontend.shared(fd), offset: offset, length: size)) {
             callback.end($0)
         }
@@ -35,8 +35,8 @@ package func vhushmem_frontend_set_log_async(
 package func vhushmem_frontend_set_log_fd(
     _ frontend: OpaquePointer?, _ fd: Int32, _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
 ) -> Int32 {
-    report(to: errp) { () throws(ShmemError) in
-        guard let frontend = object(frontend, Frontend.self) else { throw .null("frontend") }
+    unsafe report(to: errp) { () throws(ShmemError) in
+        guard let frontend = unsafe object(frontend, Frontend.self) else { throw .null("frontend") }
         try frontend.ask(FrontendQuestion<Void>.setLogDescriptor(Frontend.shared(fd)))
     }
 }
@@ -46,8 +46,8 @@ package func vhushmem_frontend_set_log_fd_async(
     _ frontend: OpaquePointer?, _ fd: Int32, _ fn: vhushmem_reply_fn?, _ user_data: gpointer?, _ destroy: GDestroyNotify?,
     _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
 ) -> Int32 {
-    report(to: errp) { () throws(ShmemError) in
-        let callback = try ReplyCallback.make(frontend, fn, user_data, destroy)
+    unsafe report(to: errp) { () throws(ShmemError) in
+        let callback = try unsafe ReplyCallback.make(frontend, fn, user_data, destroy)
         try callback.frontend.ask(FrontendQuestion<Void>.setLogDescriptor(Frontend.shared(fd))) { callback.end($0) }
     }
 }
@@ -57,8 +57,8 @@ package func vhushmem_frontend_set_queue_endian(
     _ frontend: OpaquePointer?, _ queue: UInt32, _ big_endian: Bool,
     _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
 ) -> Int32 {
-    report(to: errp) { () throws(ShmemError) in
-        guard let frontend = object(frontend, Frontend.self) else { throw .null("frontend") }
+    unsafe report(to: errp) { () throws(ShmemError) in
+        guard let frontend = unsafe object(frontend, Frontend.self) else { throw .null("frontend") }
         try frontend.ask(frontend.queueQuestion(.setVringEndian, queue, big_endian ? 1 : 0))
     }
 }
@@ -68,8 +68,8 @@ package func vhushmem_frontend_set_queue_endian_async(
     _ frontend: OpaquePointer?, _ queue: UInt32, _ big_endian: Bool, _ fn: vhushmem_reply_fn?, _ user_data: gpointer?,
     _ destroy: GDestroyNotify?, _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
 ) -> Int32 {
-    report(to: errp) { () throws(ShmemError) in
-        let callback = try ReplyCallback.make(frontend, fn, user_data, destroy)
+    unsafe report(to: errp) { () throws(ShmemError) in
+        let callback = try unsafe ReplyCallback.make(frontend, fn, user_data, destroy)
         let question = try callback.frontend.queueQuestion(.setVringEndian, queue, big_endian ? 1 : 0)
         try callback.frontend.ask(question) { callback.end($0) }
     }
@@ -79,8 +79,8 @@ package func vhushmem_frontend_set_queue_endian_async(
 package func vhushmem_frontend_kick_queue(
     _ frontend: OpaquePointer?, _ queue: UInt32, _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
 ) -> Int32 {
-    report(to: errp) { () throws(ShmemError) in
-        guard let frontend = object(frontend, Frontend.self) else { throw .null("frontend") }
+    unsafe report(to: errp) { () throws(ShmemError) in
+        guard let frontend = unsafe object(frontend, Frontend.self) else { throw .null("frontend") }
         try frontend.ask(frontend.queueQuestion(.vringKick, queue))
     }
 }
@@ -90,8 +90,8 @@ package func vhushmem_frontend_kick_queue_async(
     _ frontend: OpaquePointer?, _ queue: UInt32, _ fn: vhushmem_reply_fn?, _ user_data: gpointer?, _ destroy: GDestroyNotify?,
     _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
 ) -> Int32 {
-    report(to: errp) { () throws(ShmemError) in
-        let callback = try ReplyCallback.make(frontend, fn, user_data, destroy)
+    unsafe report(to: errp) { () throws(ShmemError) in
+        let callback = try unsafe ReplyCallback.make(frontend, fn, user_data, destroy)
         try callback.frontend.ask(callback.frontend.queueQuestion(.vringKick, queue)) { callback.end($0) }
     }
 }
@@ -101,8 +101,8 @@ package func vhushmem_frontend_set_device_status_async(
     _ frontend: OpaquePointer?, _ status: UInt8, _ fn: vhushmem_reply_fn?, _ user_data: gpointer?, _ destroy: GDestroyNotify?,
     _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
 ) -> Int32 {
-    report(to: errp) { () throws(ShmemError) in
-        let callback = try ReplyCallback.make(frontend, fn, user_data, destroy)
+    unsafe report(to: errp) { () throws(ShmemError) in
+        let callback = try unsafe ReplyCallback.make(frontend, fn, user_data, destroy)
         try callback.frontend.ask(FrontendQuestion<Void>.setStatus(status)) { callback.end($0) }
     }
 }
@@ -113,9 +113,9 @@ package func vhushmem_frontend_set_config_async(
     _ fn: vhushmem_reply_fn?, _ user_data: gpointer?, _ destroy: GDestroyNotify?,
     _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
 ) -> Int32 {
-    report(to: errp) { () throws(ShmemError) in
-        let callback = try ReplyCallback.make(frontend, fn, user_data, destroy)
-        try callback.frontend.ask(FrontendQuestion<Void>.setConfig(offset, buf, len, flags)) { callback.end($0) }
+    unsafe report(to: errp) { () throws(ShmemError) in
+        let callback = try unsafe ReplyCallback.make(frontend, fn, user_data, destroy)
+        try unsafe callback.frontend.ask(FrontendQuestion<Void>.setConfig(offset, buf, len, flags)) { callback.end($0) }
     }
 }
 
@@ -124,9 +124,9 @@ package func vhushmem_frontend_get_shared_object(
     _ frontend: OpaquePointer?, _ uuid: UnsafePointer<UInt8>?, _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
 ) -> Int32 {
     var fd: Int32 = -1
-    let result = report(to: errp) { () throws(ShmemError) in
-        guard let frontend = object(frontend, Frontend.self) else { throw .null("frontend") }
-        let file = try frontend.ask(FrontendQuestion<SharedDescriptor>.sharedObject(name(uuid)))
+    let result = unsafe report(to: errp) { () throws(ShmemError) in
+        guard let frontend = unsafe object(frontend, Frontend.self) else { throw .null("frontend") }
+        let file = try unsafe frontend.ask(FrontendQuestion<SharedDescriptor>.sharedObject(name(uuid)))
         // The caller's to close, as the file itself is not.
         do throws(Errno) {
             fd = try FileDescriptor.duplicate(file.fd).release()
@@ -142,9 +142,9 @@ package func vhushmem_frontend_get_shared_object_async(
     _ frontend: OpaquePointer?, _ uuid: UnsafePointer<UInt8>?, _ fn: vhushmem_reply_fn?, _ user_data: gpointer?,
     _ destroy: GDestroyNotify?, _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
 ) -> Int32 {
-    report(to: errp) { () throws(ShmemError) in
-        let callback = try ReplyCallback.make(frontend, fn, user_data, destroy)
-        try callback.frontend.ask(FrontendQuestion<SharedDescriptor>.sharedObject(name(uuid))) { result in
+    unsafe report(to: errp) { () throws(ShmemError) in
+        let callback = try unsafe ReplyCallback.make(frontend, fn, user_data, destroy)
+        try unsafe callback.frontend.ask(FrontendQuestion<SharedDescriptor>.sharedObject(name(uuid))) { result in
             callback.finish(result) { callback.succeed(fd: $0.fd) }
         }
     }
@@ -152,7 +152,7 @@ package func vhushmem_frontend_get_shared_object_async(
 
 private func name(_ uuid: UnsafePointer<UInt8>?) throws(ShmemError) -> ObjectName {
     // SAFETY: the caller says that there are 16 bytes.
-    guard let name = ObjectName(UnsafeRawBufferPointer(start: uuid, count: uuid == nil ? 0 : ObjectName.size)) else {
+    guard let name = unsafe ObjectName(UnsafeRawBufferPointer(start: uuid, count: uuid == nil ? 0 : ObjectName.size)) else {
         throw .null("uuid")
     }
     return name
@@ -163,14 +163,14 @@ extension FrontendQuestion where Answer == Void {
     static func setConfig(
         _ offset: UInt32, _ buf: UnsafeRawPointer?, _ len: UInt32, _ flags: UInt32
     ) throws(ShmemError) -> FrontendQuestion {
-        guard let buf else { throw .null("buf") }
+        guard let buf = unsafe buf else { throw .null("buf") }
         let migration = UInt32(VHUSHMEM_CONFIG_MIGRATION)
         guard flags & ~migration == 0 else {
             throw ShmemError(EINVAL, "the flags \(hex(UInt64(flags))) of set_config have unknown bits")
         }
         guard len <= ConfigAccess.largestSpace else { throw ShmemError(EINVAL, "no configuration space has \(len) bytes") }
         // SAFETY: the caller says that buf has len bytes.
-        let bytes = Array(UnsafeRawBufferPointer(start: buf, count: Int(len)))
+        let bytes = unsafe Array(UnsafeRawBufferPointer(start: buf, count: Int(len)))
         return setConfig(at: offset, bytes, migrates: flags & migration != 0)
     }
 }

@@ -9,8 +9,8 @@ import CVhushmem
 extension RegionOptions {
     init(_ options: UnsafePointer<vhushmem_region_options>?) throws(ShmemError) {
         self.init()
-        guard let options else { return }
-        let given = try growing(options, "vhushmem_region_options")
+        guard let options = unsafe options else { return }
+        let given = try unsafe growing(options, "vhushmem_region_options")
         guard let strategy = MappingStrategy(rawValue: given.strategy) else {
             throw ShmemError(EINVAL, "vhushmem_region_options.strategy \(given.strategy) is not known")
         }
@@ -47,29 +47,29 @@ extension RegionOptions {
 
 extension vhushmem_mapping_info {
     mutating func fill(_ mapping: MappingDescription, host: UnsafeMutableRawPointer?) {
-        shmid = mapping.shmid
-        broken = mapping.isBroken ? 1 : 0
-        reserved = (0, 0)
-        shm_offset = mapping.offset
-        len = mapping.length
-        fd_offset = mapping.fileOffset
-        flags = mapping.isWritable ? SharedMemoryMap.readWrite : 0
-        self.host = host
+        unsafe shmid = mapping.shmid
+        unsafe broken = mapping.isBroken ? 1 : 0
+        unsafe reserved = (0, 0)
+        unsafe shm_offset = mapping.offset
+        unsafe len = mapping.length
+        unsafe fd_offset = mapping.fileOffset
+        unsafe flags = mapping.isWritable ? SharedMemoryMap.readWrite : 0
+        unsafe self.host = unsafe host
     }
 }
 
 @_cdecl("vhushmem_region_options_for_dax") @implementation
 package func vhushmem_region_options_for_dax(_ options: UnsafeMutablePointer<vhushmem_region_options>?) -> Int32 {
-    guard let options else { return -EFAULT }
+    guard let options = unsafe options else { return -EFAULT }
     let size = MemoryLayout<vhushmem_region_options>.size
-    let given = options.pointee.struct_size == 0 ? size : Int(options.pointee.struct_size)
+    let given = unsafe options.pointee.struct_size == 0 ? size : Int(options.pointee.struct_size)
     guard given >= size else { return -EINVAL }
     // SAFETY: the caller says that the struct has so many bytes.
-    memset(options, 0, given)
+    unsafe memset(options, 0, given)
     let dax = RegionOptions.forDAX
-    options.pointee.struct_size = UInt32(clamping: given)
-    options.pointee.fd_policy = dax.filePolicy.rawValue
-    options.pointee.flags = dax.replaces ? UInt32(VHUSHMEM_REGION_REPLACE) : 0
+    unsafe options.pointee.struct_size = UInt32(clamping: given)
+    unsafe options.pointee.fd_policy = dax.filePolicy.rawValue
+    unsafe options.pointee.flags = dax.replaces ? UInt32(VHUSHMEM_REGION_REPLACE) : 0
     return 0
 }
 
@@ -83,7 +83,7 @@ package func vhushmem_process_budget_set(_ max_mappings: UInt64, _ reserve: UInt
 
 @_cdecl("vhushmem_region_advise") @implementation
 package func vhushmem_region_advise(_ region: OpaquePointer?, _ advice: Int32) -> Int32 {
-    guard let region = object(region, Region.self) else { return -EFAULT }
+    guard let region = unsafe object(region, Region.self) else { return -EFAULT }
     do throws(ShmemError) {
         try region.advise(advice)
         return 0
@@ -94,7 +94,7 @@ package func vhushmem_region_advise(_ region: OpaquePointer?, _ advice: Int32) -
 
 @_cdecl("vhushmem_region_heal") @implementation
 package func vhushmem_region_heal(_ region: OpaquePointer?) -> Int32 {
-    object(region, Region.self).map { Int32(clamping: $0.heal()) } ?? -EFAULT
+    unsafe object(region, Region.self).map { Int32(clamping: $0.heal()) } ?? -EFAULT
 }
 
 @_cdecl("vhushmem_region_new") @implementation
@@ -102,46 +102,46 @@ package func vhushmem_region_new(
     _ device: OpaquePointer?, _ shmid: UInt8, _ size: UInt64, _ options: UnsafePointer<vhushmem_region_options>?,
     _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
 ) -> OpaquePointer? {
-    reportNil(to: errp) { () throws(ShmemError) in
-        guard let device = object(device, ShmemDevice.self) else { throw .null("device") }
-        return handle(borrowing: try device.addRegion(shmid: shmid, size: size, options: RegionOptions(options)))
+    unsafe reportNil(to: errp) { () throws(ShmemError) in
+        guard let device = unsafe object(device, ShmemDevice.self) else { throw .null("device") }
+        return unsafe handle(borrowing: try device.addRegion(shmid: shmid, size: size, options: RegionOptions(options)))
     }
 }
 
 @_cdecl("vhushmem_region_ref") @implementation
 package func vhushmem_region_ref(_ region: OpaquePointer?) -> OpaquePointer? {
-    retain(region, Region.self)
-    return region
+    unsafe retain(region, Region.self)
+    return unsafe region
 }
 
 @_cdecl("vhushmem_region_unref") @implementation
 package func vhushmem_region_unref(_ region: OpaquePointer?) {
-    release(region, Region.self)
+    unsafe release(region, Region.self)
 }
 
 @_cdecl("vhushmem_region_id") @implementation
 package func vhushmem_region_id(_ region: OpaquePointer?) -> Int32 {
-    object(region, Region.self).map { Int32($0.shmid) } ?? -EFAULT
+    unsafe object(region, Region.self).map { Int32($0.shmid) } ?? -EFAULT
 }
 
 @_cdecl("vhushmem_region_size") @implementation
 package func vhushmem_region_size(_ region: OpaquePointer?) -> UInt64 {
-    object(region, Region.self)?.size ?? 0
+    unsafe object(region, Region.self)?.size ?? 0
 }
 
 @_cdecl("vhushmem_region_window") @implementation
 package func vhushmem_region_window(_ region: OpaquePointer?) -> UnsafeMutableRawPointer? {
-    object(region, Region.self)?.window.baseAddress
+    unsafe object(region, Region.self)?.window.baseAddress
 }
 
 @_cdecl("vhushmem_region_mapping_count") @implementation
 package func vhushmem_region_mapping_count(_ region: OpaquePointer?) -> UInt64 {
-    object(region, Region.self)?.mappingCount ?? 0
+    unsafe object(region, Region.self)?.mappingCount ?? 0
 }
 
 @_cdecl("vhushmem_region_mapped_bytes") @implementation
 package func vhushmem_region_mapped_bytes(_ region: OpaquePointer?) -> UInt64 {
-    object(region, Region.self)?.mappedBytes ?? 0
+    unsafe object(region, Region.self)?.mappedBytes ?? 0
 }
 
 @_cdecl("vhushmem_region_map") @implementation
@@ -149,8 +149,8 @@ package func vhushmem_region_map(
     _ region: OpaquePointer?, _ fd: Int32, _ fd_offset: UInt64, _ shm_offset: UInt64, _ len: UInt64, _ flags: UInt64,
     _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
 ) -> Int32 {
-    report(to: errp) { () throws(ShmemError) in
-        guard let region = object(region, Region.self) else { throw .null("region") }
+    unsafe report(to: errp) { () throws(ShmemError) in
+        guard let region = unsafe object(region, Region.self) else { throw .null("region") }
         let request = SharedMemoryMap(shmid: region.shmid, fileOffset: fd_offset, offset: shm_offset, length: len, flags: flags)
         try region.map(request, fd: fd)
         region.commit()
@@ -162,10 +162,10 @@ package func vhushmem_region_alloc(
     _ region: OpaquePointer?, _ fd: Int32, _ fd_offset: UInt64, _ len: UInt64, _ align: UInt64, _ flags: UInt64,
     _ shm_offset: UnsafeMutablePointer<UInt64>?, _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
 ) -> Int32 {
-    report(to: errp) { () throws(ShmemError) in
-        guard let region = object(region, Region.self) else { throw .null("region") }
-        guard let shm_offset else { throw .null("shm_offset") }
-        shm_offset.pointee = try region.allocate(
+    unsafe report(to: errp) { () throws(ShmemError) in
+        guard let region = unsafe object(region, Region.self) else { throw .null("region") }
+        guard let shm_offset = unsafe shm_offset else { throw .null("shm_offset") }
+        unsafe shm_offset.pointee = try region.allocate(
             fd: fd, fileOffset: fd_offset, length: len, alignment: align, flags: flags)
     }
 }
@@ -174,13 +174,13 @@ package func vhushmem_region_alloc(
 package func vhushmem_region_add_mapping(
     _ region: OpaquePointer?, _ mapping: OpaquePointer?, _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
 ) -> Int32 {
-    let result = report(to: errp) { () throws(ShmemError) in
-        guard let region = object(region, Region.self) else { throw .null("region") }
-        guard let mapping = object(mapping, Mapping.self) else { throw .null("mapping") }
+    let result = unsafe report(to: errp) { () throws(ShmemError) in
+        guard let region = unsafe object(region, Region.self) else { throw .null("region") }
+        guard let mapping = unsafe object(mapping, Mapping.self) else { throw .null("mapping") }
         try region.add(mapping)
     }
     // The region holds a reference of its own: the caller's is taken over by letting it go.
-    if result == 0 { release(mapping, Mapping.self) }
+    if result == 0 { unsafe release(mapping, Mapping.self) }
     return result
 }
 
@@ -188,32 +188,32 @@ package func vhushmem_region_add_mapping(
 package func vhushmem_region_unmap(
     _ region: OpaquePointer?, _ shm_offset: UInt64, _ len: UInt64, _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
 ) -> Int32 {
-    report(to: errp) { () throws(ShmemError) in
-        guard let region = object(region, Region.self) else { throw .null("region") }
+    unsafe report(to: errp) { () throws(ShmemError) in
+        guard let region = unsafe object(region, Region.self) else { throw .null("region") }
         try region.unmap(at: shm_offset, length: len)
     }
 }
 
 @_cdecl("vhushmem_region_unmap_all") @implementation
 package func vhushmem_region_unmap_all(_ region: OpaquePointer?) -> Int32 {
-    guard let region = object(region, Region.self) else { return -EFAULT }
+    guard let region = unsafe object(region, Region.self) else { return -EFAULT }
     return Int32(clamping: region.unmapAll())
 }
 
 @_cdecl("vhushmem_region_find_mapping") @implementation
 package func vhushmem_region_find_mapping(_ region: OpaquePointer?, _ shm_offset: UInt64, _ len: UInt64) -> OpaquePointer? {
-    object(region, Region.self)?.mapping(at: shm_offset, length: len).map { handle(owning: $0) }
+    unsafe object(region, Region.self)?.mapping(at: shm_offset, length: len).map { unsafe handle(owning: $0) }
 }
 
 @_cdecl("vhushmem_region_next_mapping") @implementation
 package func vhushmem_region_next_mapping(
     _ region: OpaquePointer?, _ from: UInt64, _ info: UnsafeMutablePointer<vhushmem_mapping_info>?
 ) -> Int32 {
-    guard let region = object(region, Region.self), let info else { return -EFAULT }
-    guard hasRoom(info) else { return -EINVAL }
+    guard let region = unsafe object(region, Region.self), let info = unsafe info else { return -EFAULT }
+    guard unsafe hasRoom(info) else { return -EINVAL }
     guard let mapping = region.nextMapping(from: from) else { return -ENOENT }
-    info.pointee.fill(mapping, host: region.window.baseAddress + Int(clamping: mapping.offset))
-    clearBeyondKnown(info)
+    unsafe info.pointee.fill(mapping, host: region.window.baseAddress + Int(clamping: mapping.offset))
+    unsafe clearBeyondKnown(info)
     return 0
 }
 
@@ -221,11 +221,11 @@ package func vhushmem_region_next_mapping(
 package func vhushmem_region_translate(
     _ region: OpaquePointer?, _ shm_offset: UInt64, _ len: UInt64, _ write: Bool
 ) -> UnsafeMutableRawPointer? {
-    guard let region else { return nil }
+    guard let region = unsafe region else { return nil }
     // SAFETY: the caller holds a reference for the length of the call; on a vCPU's path one more, which threads would contend for,
     // costs as much as the look-up.
-    return Unmanaged<Region>.fromOpaque(UnsafeRawPointer(region))._withUnsafeGuaranteedRef {
-        $0.translate(shm_offset, length: len, forWriting: write)
+    return unsafe Unmanaged<Region>.fromOpaque(UnsafeRawPointer(region))._withUnsafeGuaranteedRef {
+        unsafe $0.translate(shm_offset, length: len, forWriting: write)
     }
 }
 
@@ -234,11 +234,11 @@ package func vhushmem_region_read(
     _ region: OpaquePointer?, _ shm_offset: UInt64, _ buf: UnsafeMutableRawPointer?, _ len: Int,
     _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
 ) -> Int32 {
-    report(to: errp) { () throws(ShmemError) in
-        guard let region = object(region, Region.self) else { throw .null("region") }
-        guard buf != nil || len == 0 else { throw .null("buf") }
+    unsafe report(to: errp) { () throws(ShmemError) in
+        guard let region = unsafe object(region, Region.self) else { throw .null("region") }
+        guard unsafe buf != nil || len == 0 else { throw .null("buf") }
         // SAFETY: the caller says that buf has len bytes.
-        try region.read(at: shm_offset, into: UnsafeMutableRawBufferPointer(start: buf, count: len))
+        try unsafe region.read(at: shm_offset, into: UnsafeMutableRawBufferPointer(start: buf, count: len))
     }
 }
 
@@ -247,10 +247,10 @@ package func vhushmem_region_write(
     _ region: OpaquePointer?, _ shm_offset: UInt64, _ buf: UnsafeRawPointer?, _ len: Int,
     _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
 ) -> Int32 {
-    report(to: errp) { () throws(ShmemError) in
-        guard let region = object(region, Region.self) else { throw .null("region") }
-        guard buf != nil || len == 0 else { throw .null("buf") }
+    unsafe report(to: errp) { () throws(ShmemError) in
+        guard let region = unsafe object(region, Region.self) else { throw .null("region") }
+        guard unsafe buf != nil || len == 0 else { throw .null("buf") }
         // SAFETY: as above.
-        try region.write(at: shm_offset, from: UnsafeRawBufferPointer(start: buf, count: len))
+        try unsafe region.write(at: shm_offset, from: UnsafeRawBufferPointer(start: buf, count: len))
     }
 }

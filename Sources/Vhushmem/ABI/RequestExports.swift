@@ -7,41 +7,41 @@ import CVhushmem
 // vhushmem/request.h
 
 /// What an asynchronous request calls in the end.
-struct ReplyCallback {
+@safe struct ReplyCallback {
     let fn: vhushmem_reply_fn
     let data: CallbackData
     /// Not held: a completion is called while somebody holds it, or by its deinit.
     fileprivate let unmanaged: Unmanaged<Frontend>
-    var frontend: Frontend { unmanaged.takeUnretainedValue() }
+    var frontend: Frontend { unsafe unmanaged.takeUnretainedValue() }
 
     /// `destroy` runs on every path, so this is made before anything is checked.
     static func make(
         _ frontend: OpaquePointer?, _ fn: vhushmem_reply_fn?, _ user_data: gpointer?, _ destroy: GDestroyNotify?
     ) throws(ShmemError) -> ReplyCallback {
-        let data = CallbackData(user_data, destroy)
-        guard let frontend = object(frontend, Frontend.self) else { throw .null("frontend") }
-        guard let fn else { throw .null("fn") }
-        return ReplyCallback(fn: fn, data: data, unmanaged: .passUnretained(frontend))
+        let data = unsafe CallbackData(user_data, destroy)
+        guard let frontend = unsafe object(frontend, Frontend.self) else { throw .null("frontend") }
+        guard let fn = unsafe fn else { throw .null("fn") }
+        return unsafe ReplyCallback(fn: fn, data: data, unmanaged: .passUnretained(frontend))
     }
 
     func fail(_ error: ShmemError) {
-        var reply = vhushmem_reply()
-        reply.result = -error.code
-        reply.fd = -1
-        error.message.withCString { text in
-            reply.message = text
-            call(&reply)
+        var reply = unsafe vhushmem_reply()
+        unsafe reply.result = -error.code
+        unsafe reply.fd = -1
+        unsafe error.message.withCString { text in
+            unsafe reply.message = unsafe text
+            unsafe call(&reply)
         }
     }
 
     func succeed(value: UInt64 = 0, payload: [UInt8] = [], fd: Int32? = nil) {
-        var reply = vhushmem_reply()
-        reply.fd = fd ?? -1
-        reply.value = value
-        payload.withUnsafeBytes { bytes in
-            reply.payload = bytes.baseAddress
-            reply.payload_size = bytes.count
-            call(&reply)
+        var reply = unsafe vhushmem_reply()
+        unsafe reply.fd = fd ?? -1
+        unsafe reply.value = value
+        unsafe payload.withUnsafeBytes { bytes in
+            unsafe reply.payload = bytes.baseAddress
+            unsafe reply.payload_size = bytes.count
+            unsafe call(&reply)
         }
     }
 
@@ -62,7 +62,7 @@ struct ReplyCallback {
     }
 
     private func call(_ reply: inout vhushmem_reply) {
-        fn(OpaquePointer(unmanaged.toOpaque()), &reply, data.userData)
+        unsafe fn(OpaquePointer(unmanaged.toOpaque()), &reply, data.userData)
     }
 }
 
@@ -80,14 +80,14 @@ extension AnyRequest {
             throw ShmemError(EINVAL, "a request without a reply gets no descriptor with it")
         }
         try check(payloadSize: size, descriptors: Int(nfds))
-        guard payload != nil || size == 0 else { throw .null("payload") }
-        guard fds != nil || nfds == 0 else { throw .null("fds") }
+        guard unsafe payload != nil || size == 0 else { throw .null("payload") }
+        guard unsafe fds != nil || nfds == 0 else { throw .null("fds") }
         let reply: ExpectedReply =
             flags & hasReply == 0
             ? .acknowledgement
             : flags & mayHaveDescriptor == 0 ? .payload(mostBytes: room) : .payloadAndDescriptor(mostBytes: room)
         // SAFETY: the caller says that payload has size bytes, and that there are nfds descriptors.
-        return try make(
+        return try unsafe make(
             id, Array(UnsafeRawBufferPointer(start: payload, count: size)),
             Array(UnsafeBufferPointer(start: fds, count: Int(nfds))), reply)
     }
@@ -99,18 +99,18 @@ package func vhushmem_frontend_request(
     _ nfds: UInt32, _ flags: UInt32, _ reply: UnsafeMutableRawPointer?, _ reply_size: UnsafeMutablePointer<Int>?,
     _ reply_fd: UnsafeMutablePointer<Int32>?, _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
 ) -> Int32 {
-    report(to: errp) { () throws(ShmemError) in
-        guard let frontend = object(frontend, Frontend.self) else { throw .null("frontend") }
+    unsafe report(to: errp) { () throws(ShmemError) in
+        guard let frontend = unsafe object(frontend, Frontend.self) else { throw .null("frontend") }
         let hasReply = flags & UInt32(VHUSHMEM_REQUEST_HAS_REPLY) != 0
-        guard !hasReply || (reply != nil && reply_size != nil) else { throw .null("reply") }
-        guard flags & UInt32(VHUSHMEM_REQUEST_REPLY_FD) == 0 || reply_fd != nil else { throw .null("reply_fd") }
-        let room = reply_size?.pointee ?? 0
-        let answer = try frontend.send(AnyRequest.make(id, payload, size, fds, nfds, flags, room: room))
+        guard unsafe !hasReply || (reply != nil && reply_size != nil) else { throw .null("reply") }
+        guard unsafe flags & UInt32(VHUSHMEM_REQUEST_REPLY_FD) == 0 || reply_fd != nil else { throw .null("reply_fd") }
+        let room = unsafe reply_size?.pointee ?? 0
+        let answer = try unsafe frontend.send(AnyRequest.make(id, payload, size, fds, nfds, flags, room: room))
         guard hasReply else { return }
         // SAFETY: a reply longer than the room that the caller has was refused.
-        reply?.copyMemory(from: answer.payload, byteCount: answer.payload.count)
-        reply_size?.pointee = answer.payload.count
-        reply_fd?.pointee = answer.takeDescriptor()?.release() ?? -1
+        unsafe reply?.copyMemory(from: answer.payload, byteCount: answer.payload.count)
+        unsafe reply_size?.pointee = answer.payload.count
+        unsafe reply_fd?.pointee = answer.takeDescriptor()?.release() ?? -1
     }
 }
 
@@ -120,9 +120,9 @@ package func vhushmem_frontend_request_async(
     _ nfds: UInt32, _ flags: UInt32, _ fn: vhushmem_reply_fn?, _ user_data: gpointer?, _ destroy: GDestroyNotify?,
     _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
 ) -> Int32 {
-    report(to: errp) { () throws(ShmemError) in
-        let callback = try ReplyCallback.make(frontend, fn, user_data, destroy)
-        let request = try AnyRequest.make(id, payload, size, fds, nfds, flags, room: AnyRequest.mostBytes)
+    unsafe report(to: errp) { () throws(ShmemError) in
+        let callback = try unsafe ReplyCallback.make(frontend, fn, user_data, destroy)
+        let request = try unsafe AnyRequest.make(id, payload, size, fds, nfds, flags, room: AnyRequest.mostBytes)
         let completion = callback.frontend.outside { (outcome: FrontendOutcome) in
             callback.finish(outcome) { callback.succeed(value: $0.value, payload: $0.payload, fd: $0.fd) }
         }
@@ -135,12 +135,12 @@ package func vhushmem_frontend_get_config(
     _ frontend: OpaquePointer?, _ offset: UInt32, _ buf: UnsafeMutableRawPointer?, _ len: UInt32,
     _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
 ) -> Int32 {
-    report(to: errp) { () throws(ShmemError) in
-        guard let frontend = object(frontend, Frontend.self) else { throw .null("frontend") }
-        guard let buf else { throw .null("buf") }
+    unsafe report(to: errp) { () throws(ShmemError) in
+        guard let frontend = unsafe object(frontend, Frontend.self) else { throw .null("frontend") }
+        guard let buf = unsafe buf else { throw .null("buf") }
         let bytes = try frontend.ask(FrontendQuestion<[UInt8]>.config(at: offset, count: len))
         // SAFETY: the answer has exactly the bytes that were asked for, and the caller says that buf has room for them.
-        buf.copyMemory(from: bytes, byteCount: bytes.count)
+        unsafe buf.copyMemory(from: bytes, byteCount: bytes.count)
     }
 }
 
@@ -149,8 +149,8 @@ package func vhushmem_frontend_get_config_async(
     _ frontend: OpaquePointer?, _ offset: UInt32, _ len: UInt32, _ fn: vhushmem_reply_fn?, _ user_data: gpointer?,
     _ destroy: GDestroyNotify?, _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
 ) -> Int32 {
-    report(to: errp) { () throws(ShmemError) in
-        let callback = try ReplyCallback.make(frontend, fn, user_data, destroy)
+    unsafe report(to: errp) { () throws(ShmemError) in
+        let callback = try unsafe ReplyCallback.make(frontend, fn, user_data, destroy)
         try callback.frontend.ask(FrontendQuestion<[UInt8]>.config(at: offset, count: len)) { result in
             callback.finish(result) { callback.succeed(payload: $0) }
         }
@@ -162,9 +162,9 @@ package func vhushmem_frontend_set_config(
     _ frontend: OpaquePointer?, _ offset: UInt32, _ buf: UnsafeRawPointer?, _ len: UInt32, _ flags: UInt32,
     _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
 ) -> Int32 {
-    report(to: errp) { () throws(ShmemError) in
-        guard let frontend = object(frontend, Frontend.self) else { throw .null("frontend") }
-        try frontend.ask(FrontendQuestion<Void>.setConfig(offset, buf, len, flags))
+    unsafe report(to: errp) { () throws(ShmemError) in
+        guard let frontend = unsafe object(frontend, Frontend.self) else { throw .null("frontend") }
+        try unsafe frontend.ask(FrontendQuestion<Void>.setConfig(offset, buf, len, flags))
     }
 }
 
@@ -173,8 +173,8 @@ package func vhushmem_frontend_get_device_status(
     _ frontend: OpaquePointer?, _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
 ) -> Int32 {
     var status: Int32 = 0
-    let result = report(to: errp) { () throws(ShmemError) in
-        guard let frontend = object(frontend, Frontend.self) else { throw .null("frontend") }
+    let result = unsafe report(to: errp) { () throws(ShmemError) in
+        guard let frontend = unsafe object(frontend, Frontend.self) else { throw .null("frontend") }
         status = Int32(try frontend.ask(FrontendQuestion<UInt8>.status()))
     }
     return result < 0 ? result : status
@@ -185,8 +185,8 @@ package func vhushmem_frontend_get_device_status_async(
     _ frontend: OpaquePointer?, _ fn: vhushmem_reply_fn?, _ user_data: gpointer?, _ destroy: GDestroyNotify?,
     _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
 ) -> Int32 {
-    report(to: errp) { () throws(ShmemError) in
-        let callback = try ReplyCallback.make(frontend, fn, user_data, destroy)
+    unsafe report(to: errp) { () throws(ShmemError) in
+        let callback = try unsafe ReplyCallback.make(frontend, fn, user_data, destroy)
         try callback.frontend.ask(FrontendQuestion<UInt8>.status()) { result in
             callback.finish(result) { callback.succeed(value: UInt64($0)) }
         }
@@ -197,8 +197,8 @@ package func vhushmem_frontend_get_device_status_async(
 package func vhushmem_frontend_set_device_status(
     _ frontend: OpaquePointer?, _ status: UInt8, _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
 ) -> Int32 {
-    report(to: errp) { () throws(ShmemError) in
-        guard let frontend = object(frontend, Frontend.self) else { throw .null("frontend") }
+    unsafe report(to: errp) { () throws(ShmemError) in
+        guard let frontend = unsafe object(frontend, Frontend.self) else { throw .null("frontend") }
         try frontend.ask(FrontendQuestion<Void>.setStatus(status))
     }
 }

@@ -19,23 +19,23 @@ extension ShmemDevice {
 package func virtio_add_shmem(
     _ vdev: OpaquePointer?, _ shmid: UInt8, _ size: UInt64, _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
 ) -> Int32 {
-    report(to: errp) { () throws(ShmemError) in
-        guard let device = object(vdev, ShmemDevice.self) else { throw .null("vdev") }
+    unsafe report(to: errp) { () throws(ShmemError) in
+        guard let device = unsafe object(vdev, ShmemDevice.self) else { throw .null("vdev") }
         try device.addSeriesRegion(shmid: shmid, size: size).listMappings()
     }
 }
 
 @_cdecl("virtio_new_shmem_region") @implementation
 package func virtio_new_shmem_region(_ vdev: OpaquePointer?, _ shmid: UInt8, _ size: UInt64) -> OpaquePointer? {
-    guard let device = object(vdev, ShmemDevice.self) else { return nil }
+    guard let device = unsafe object(vdev, ShmemDevice.self) else { return nil }
     do throws(ShmemError) {
         if let region = device.claimRegion(shmid: shmid, size: size) {
             region.listMappings()
-            return handle(borrowing: region)
+            return unsafe handle(borrowing: region)
         }
         let region = try device.addSeriesRegion(shmid: shmid, size: size)
         region.listMappings()
-        return handle(borrowing: region)
+        return unsafe handle(borrowing: region)
     } catch {
         Log.debug("\(error.message)")
         return nil
@@ -44,14 +44,14 @@ package func virtio_new_shmem_region(_ vdev: OpaquePointer?, _ shmid: UInt8, _ s
 
 @_cdecl("virtio_find_shmem_region") @implementation
 package func virtio_find_shmem_region(_ vdev: OpaquePointer?, _ shmid: UInt8) -> OpaquePointer? {
-    guard let region = object(vdev, ShmemDevice.self)?.region(shmid: shmid) else { return nil }
+    guard let region = unsafe object(vdev, ShmemDevice.self)?.region(shmid: shmid) else { return nil }
     region.listMappings()
-    return handle(borrowing: region)
+    return unsafe handle(borrowing: region)
 }
 
 @_cdecl("virtio_shmem_memory_region") @implementation
 package func virtio_shmem_memory_region(_ shmem: OpaquePointer?) -> UnsafeMutablePointer<MemoryRegion>? {
-    object(shmem, Region.self)?.memoryRegion
+    unsafe object(shmem, Region.self)?.memoryRegion
 }
 
 @_cdecl("virtio_shared_memory_mapping_new") @implementation
@@ -61,7 +61,7 @@ package func virtio_shared_memory_mapping_new(
     do throws(ShmemError) {
         // As in the series, which maps here.
         try FileMemory.check(fd: fd, offset: fd_offset, size: len, isWritable: allow_write)
-        return handle(
+        return unsafe handle(
             owning: try Mapping(
                 shmid: shmid, fd: fd, fileOffset: fd_offset, offset: shm_offset, length: len, writable: allow_write))
     } catch {
@@ -72,7 +72,9 @@ package func virtio_shared_memory_mapping_new(
 
 @_cdecl("virtio_add_shmem_map") @implementation
 package func virtio_add_shmem_map(_ shmem: OpaquePointer?, _ mapping: OpaquePointer?) -> Int32 {
-    guard let region = object(shmem, Region.self), let described = object(mapping, Mapping.self) else { return -EFAULT }
+    guard let region = unsafe object(shmem, Region.self), let described = unsafe object(mapping, Mapping.self) else {
+        return -EFAULT
+    }
     region.listMappings()
     do throws(ShmemError) {
         try region.add(described)
@@ -81,7 +83,7 @@ package func virtio_add_shmem_map(_ shmem: OpaquePointer?, _ mapping: OpaquePoin
         return -error.code
     }
     // Taken over: the region holds a reference of its own.
-    release(mapping, Mapping.self)
+    unsafe release(mapping, Mapping.self)
     return 0
 }
 
@@ -90,28 +92,28 @@ package func virtio_alloc_shmem_map(
     _ shmem: OpaquePointer?, _ fd: Int32, _ fd_offset: UInt64, _ len: UInt64, _ align: UInt64, _ allow_write: Bool,
     _ shm_offset: UnsafeMutablePointer<UInt64>?, _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
 ) -> OpaquePointer? {
-    reportNil(to: errp) { () throws(ShmemError) in
-        guard let region = object(shmem, Region.self) else { throw .null("shmem") }
-        guard let shm_offset else { throw .null("shm_offset") }
+    unsafe reportNil(to: errp) { () throws(ShmemError) in
+        guard let region = unsafe object(shmem, Region.self) else { throw .null("shmem") }
+        guard let shm_offset = unsafe shm_offset else { throw .null("shm_offset") }
         region.listMappings()
         let offset = try region.allocate(fd: fd, fileOffset: fd_offset, length: len, alignment: align, writable: allow_write)
         guard let mapping = region.mapping(at: offset, length: len) else {
             throw ShmemError(ENOENT, .map(shmid: region.shmid, offset: offset, length: len), .text("it was undone meanwhile"))
         }
-        shm_offset.pointee = offset
-        return handle(borrowing: mapping)
+        unsafe shm_offset.pointee = offset
+        return unsafe handle(borrowing: mapping)
     }
 }
 
 @_cdecl("virtio_find_shmem_map") @implementation
 package func virtio_find_shmem_map(_ shmem: OpaquePointer?, _ offset: hwaddr, _ size: UInt64) -> OpaquePointer? {
     // The region's record holds the mapping: it lives until it is undone.
-    object(shmem, Region.self)?.mapping(at: UInt64(offset), length: size).map { handle(borrowing: $0) }
+    unsafe object(shmem, Region.self)?.mapping(at: UInt64(offset), length: size).map { unsafe handle(borrowing: $0) }
 }
 
 @_cdecl("virtio_del_shmem_map") @implementation
 package func virtio_del_shmem_map(_ shmem: OpaquePointer?, _ offset: hwaddr, _ size: UInt64) {
-    guard let region = object(shmem, Region.self) else { return }
+    guard let region = unsafe object(shmem, Region.self) else { return }
     do throws(ShmemError) {
         try region.unmap(at: UInt64(offset), length: size)
     } catch {
@@ -124,15 +126,15 @@ package func vhost_get_shmem_config(
     _ dev: OpaquePointer?, _ nregions: UnsafeMutablePointer<Int32>?, _ memory_sizes: UnsafeMutablePointer<UInt64>?,
     _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
 ) -> Int32 {
-    report(to: errp) { () throws(ShmemError) in
-        guard let frontend = object(dev, Frontend.self) else { throw .null("dev") }
-        guard let nregions else { throw .null("nregions") }
-        guard let memory_sizes else { throw .null("memory_sizes") }
+    unsafe report(to: errp) { () throws(ShmemError) in
+        guard let frontend = unsafe object(dev, Frontend.self) else { throw .null("dev") }
+        guard let nregions = unsafe nregions else { throw .null("nregions") }
+        guard let memory_sizes = unsafe memory_sizes else { throw .null("memory_sizes") }
         guard frontend.isReady else { throw ShmemError(ENOTCONN, "the handshake with the back-end is not done") }
         // Without SHMEM, and where the program gave the regions, it was not asked.
         let said = frontend.config ?? SharedMemoryConfig()
-        for (index, size) in said.sizes.enumerated() { memory_sizes[index] = size }
-        nregions.pointee = Int32(clamping: said.regionCount)
+        for (index, size) in said.sizes.enumerated() { unsafe memory_sizes[index] = size }
+        unsafe nregions.pointee = Int32(clamping: said.regionCount)
     }
 }
 
@@ -141,7 +143,7 @@ package func vu_shmem_map(
     _ dev: OpaquePointer?, _ shmid: UInt8, _ fd_offset: UInt64, _ shm_offset: UInt64, _ len: UInt64, _ flags: UInt64,
     _ fd: Int32
 ) -> Bool {
-    guard let backend = object(dev, Backend.self) else { return false }
+    guard let backend = unsafe object(dev, Backend.self) else { return false }
     do throws(ShmemError) {
         try backend.ask(.map(shmid: shmid, fd: fd, fileOffset: fd_offset, at: shm_offset, length: len, flags: flags))
         return true
@@ -153,7 +155,7 @@ package func vu_shmem_map(
 
 @_cdecl("vu_shmem_unmap") @implementation
 package func vu_shmem_unmap(_ dev: OpaquePointer?, _ shmid: UInt8, _ shm_offset: UInt64, _ len: UInt64) -> Bool {
-    guard let backend = object(dev, Backend.self) else { return false }
+    guard let backend = unsafe object(dev, Backend.self) else { return false }
     do throws(ShmemError) {
         try backend.unmap(shmid: shmid, at: shm_offset, length: len)
         return true

@@ -7,35 +7,35 @@ import CVhushmem
 
 @_cdecl("vhushmem_status_json") @implementation
 package func vhushmem_status_json(_ frontend: OpaquePointer?) -> UnsafeMutablePointer<CChar>? {
-    object(frontend, Frontend.self)?.status(Region.mappingsInStatus).finish()
+    unsafe object(frontend, Frontend.self)?.status(Region.mappingsInStatus).finish()
 }
 
 @_cdecl("vhushmem_frontend_status_json") @implementation
 package func vhushmem_frontend_status_json(
     _ frontend: OpaquePointer?, _ max_mappings: UInt64
 ) -> UnsafeMutablePointer<CChar>? {
-    object(frontend, Frontend.self)?.status(max_mappings).finish()
+    unsafe object(frontend, Frontend.self)?.status(max_mappings).finish()
 }
 
 @_cdecl("vhushmem_channel_status_json") @implementation
 package func vhushmem_channel_status_json(
     _ channel: OpaquePointer?, _ max_mappings: UInt64
 ) -> UnsafeMutablePointer<CChar>? {
-    object(channel, ShmemChannel.self)?.status(max_mappings).finish()
+    unsafe object(channel, ShmemChannel.self)?.status(max_mappings).finish()
 }
 
 @_cdecl("vhushmem_device_status_json") @implementation
 package func vhushmem_device_status_json(
     _ device: OpaquePointer?, _ max_mappings: UInt64
 ) -> UnsafeMutablePointer<CChar>? {
-    object(device, ShmemDevice.self)?.status(max_mappings).finish()
+    unsafe object(device, ShmemDevice.self)?.status(max_mappings).finish()
 }
 
 @_cdecl("vhushmem_region_status_json") @implementation
 package func vhushmem_region_status_json(
     _ region: OpaquePointer?, _ max_mappings: UInt64
 ) -> UnsafeMutablePointer<CChar>? {
-    object(region, Region.self)?.status(max_mappings).finish()
+    unsafe object(region, Region.self)?.status(max_mappings).finish()
 }
 
 @_cdecl("vhushmem_protocol_features_to_strings") @implementation
@@ -43,19 +43,19 @@ package func vhushmem_protocol_features_to_strings(
     _ features: UInt64, _ unknown: UnsafeMutablePointer<UInt64>?
 ) -> UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>? {
     let features = ProtocolFeatures(rawValue: features)
-    unknown?.pointee = features.unknown.rawValue
+    unsafe unknown?.pointee = features.unknown.rawValue
     // SAFETY: room for a string of each bit and for the NULL at the end; g_strfreev frees what g_malloc0 gave.
-    let strings = g_malloc0_n(65, gsize(MemoryLayout<UnsafeMutablePointer<CChar>?>.stride))?
+    let strings = unsafe g_malloc0_n(65, gsize(MemoryLayout<UnsafeMutablePointer<CChar>?>.stride))?
         .assumingMemoryBound(to: UnsafeMutablePointer<CChar>?.self)
     var count = 0
     features.forEachName { name, purpose in
-        strings?[count] = vhushmem_glib_describe_feature(constant(name), constant(purpose))
+        unsafe strings?[count] = unsafe vhushmem_glib_describe_feature(constant(name), constant(purpose))
         count &+= 1
     }
-    return strings
+    return unsafe strings
 }
 
 @_cdecl("vhushmem_protocol_features_to_json") @implementation
 package func vhushmem_protocol_features_to_json(_ features: UInt64) -> UnsafeMutablePointer<CChar>? {
-    ProtocolFeatures(rawValue: features).description().finish()
+    unsafe ProtocolFeatures(rawValue: features).description().finish()
 }

@@ -13,7 +13,7 @@ package func vhushmem_version() -> UInt32 {
 @_cdecl("vhushmem_version_string") @implementation
 package func vhushmem_version_string() -> UnsafePointer<CChar>? {
     let text: StaticString = "0.1.0"
-    return constant(text)
+    return unsafe constant(text)
 }
 
 @_cdecl("vhushmem_error_quark") @implementation
@@ -23,5 +23,5 @@ package func vhushmem_error_quark() -> GQuark {
 
 /// A static string as C sees it: it ends with a zero byte and lives as long as the library is loaded.
 func constant(_ text: StaticString) -> UnsafePointer<CChar> {
-    UnsafeRawPointer(text.utf8Start).assumingMemoryBound(to: CChar.self)
+    unsafe UnsafeRawPointer(text.utf8Start).assumingMemoryBound(to: CChar.self)
 }

@@ -11,11 +11,11 @@ package func vhushmem_backend_pop(
     _ backend: OpaquePointer?, _ queue: UInt32, _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
 ) -> OpaquePointer? {
     do throws(ShmemError) {
-        guard let backend = object(backend, Backend.self) else { throw .null("backend") }
+        guard let backend = unsafe object(backend, Backend.self) else { throw .null("backend") }
         guard let chain = try backend.pop(queue: Int(queue)) else { return nil }
-        return handle(owning: chain)
+        return unsafe handle(owning: chain)
     } catch {
-        _ = error.report(to: errp)
+        _ = unsafe error.report(to: errp)
         return nil
     }
 }
@@ -25,14 +25,14 @@ package func vhushmem_backend_push(
     _ backend: OpaquePointer?, _ chain: OpaquePointer?, _ written: UInt32,
     _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
 ) -> Int32 {
-    consume(backend, chain, errp) { backend, chain throws(ShmemError) in try backend.push(chain, written: written) }
+    unsafe consume(backend, chain, errp) { backend, chain throws(ShmemError) in try backend.push(chain, written: written) }
 }
 
 @_cdecl("vhushmem_backend_put_back") @implementation
 package func vhushmem_backend_put_back(
     _ backend: OpaquePointer?, _ chain: OpaquePointer?, _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
 ) -> Int32 {
-    consume(backend, chain, errp) { backend, chain throws(ShmemError) in try backend.putBack(chain) }
+    unsafe consume(backend, chain, errp) { backend, chain throws(ShmemError) in try backend.putBack(chain) }
 }
 
 /// The caller's reference to the chain goes if the call succeeds.
@@ -40,12 +40,12 @@ private func consume(
     _ backend: OpaquePointer?, _ chain: OpaquePointer?, _ errp: ErrorPointer,
     _ body: (Backend, DescriptorChain) throws(ShmemError) -> Void
 ) -> Int32 {
-    let result = report(to: errp) { () throws(ShmemError) in
-        guard let backend = object(backend, Backend.self) else { throw .null("backend") }
-        guard let chain = object(chain, DescriptorChain.self) else { throw .null("chain") }
+    let result = unsafe report(to: errp) { () throws(ShmemError) in
+        guard let backend = unsafe object(backend, Backend.self) else { throw .null("backend") }
+        guard let chain = unsafe object(chain, DescriptorChain.self) else { throw .null("chain") }
         try body(backend, chain)
     }
-    if result == 0 { release(chain, DescriptorChain.self) }
+    if result == 0 { unsafe release(chain, DescriptorChain.self) }
     return result
 }
 
@@ -53,14 +53,14 @@ private func consume(
 package func vhushmem_backend_notify(
     _ backend: OpaquePointer?, _ queue: UInt32, _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
 ) -> Int32 {
-    ask(backend, errp) { backend throws(ShmemError) in try backend.notify(queue: Int(queue)) }
+    unsafe ask(backend, errp) { backend throws(ShmemError) in try backend.notify(queue: Int(queue)) }
 }
 
 @_cdecl("vhushmem_backend_set_kicks") @implementation
 package func vhushmem_backend_set_kicks(
     _ backend: OpaquePointer?, _ queue: UInt32, _ wanted: Bool, _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
 ) -> Int32 {
-    ask(backend, errp) { backend throws(ShmemError) in try backend.setKicks(wanted, queue: Int(queue)) }
+    unsafe ask(backend, errp) { backend throws(ShmemError) in try backend.setKicks(wanted, queue: Int(queue)) }
 }
 
 /// 1 or 0 for what the library answers.
@@ -68,8 +68,8 @@ private func ask(
     _ backend: OpaquePointer?, _ errp: ErrorPointer, _ body: (Backend) throws(ShmemError) -> Bool
 ) -> Int32 {
     var answer: Int32 = 0
-    let result = report(to: errp) { () throws(ShmemError) in
-        guard let backend = object(backend, Backend.self) else { throw .null("backend") }
+    let result = unsafe report(to: errp) { () throws(ShmemError) in
+        guard let backend = unsafe object(backend, Backend.self) else { throw .null("backend") }
         answer = try body(backend) ? 1 : 0
     }
     return result < 0 ? result : answer
@@ -79,71 +79,71 @@ private func ask(
 package func vhushmem_backend_break_queue(
     _ backend: OpaquePointer?, _ queue: UInt32, _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
 ) -> Int32 {
-    report(to: errp) { () throws(ShmemError) in
-        guard let backend = object(backend, Backend.self) else { throw .null("backend") }
+    unsafe report(to: errp) { () throws(ShmemError) in
+        guard let backend = unsafe object(backend, Backend.self) else { throw .null("backend") }
         try backend.breakQueue(Int(queue))
     }
 }
 
 @_cdecl("vhushmem_backend_queue_is_running") @implementation
 package func vhushmem_backend_queue_is_running(_ backend: OpaquePointer?, _ queue: UInt32) -> Bool {
-    object(backend, Backend.self)?.isRunning(queue: Int(queue)) ?? false
+    unsafe object(backend, Backend.self)?.isRunning(queue: Int(queue)) ?? false
 }
 
 // MARK: Chains
 
 @_cdecl("vhushmem_chain_head") @implementation
 package func vhushmem_chain_head(_ chain: OpaquePointer?) -> UInt16 {
-    object(chain, DescriptorChain.self)?.head ?? 0
+    unsafe object(chain, DescriptorChain.self)?.head ?? 0
 }
 
 @_cdecl("vhushmem_chain_readable_size") @implementation
 package func vhushmem_chain_readable_size(_ chain: OpaquePointer?) -> UInt64 {
-    object(chain, DescriptorChain.self)?.readableSize ?? 0
+    unsafe object(chain, DescriptorChain.self)?.readableSize ?? 0
 }
 
 @_cdecl("vhushmem_chain_writable_size") @implementation
 package func vhushmem_chain_writable_size(_ chain: OpaquePointer?) -> UInt64 {
-    object(chain, DescriptorChain.self)?.writableSize ?? 0
+    unsafe object(chain, DescriptorChain.self)?.writableSize ?? 0
 }
 
 @_cdecl("vhushmem_chain_readable") @implementation
 package func vhushmem_chain_readable(
     _ chain: OpaquePointer?, _ count: UnsafeMutablePointer<Int>?
 ) -> UnsafePointer<iovec>? {
-    guard let chain = object(chain, DescriptorChain.self), let count else { return nil }
-    count.pointee = chain.readable.count
-    return chain.readable.baseAddress
+    guard let chain = unsafe object(chain, DescriptorChain.self), let count = unsafe count else { return nil }
+    unsafe count.pointee = unsafe chain.readable.count
+    return unsafe chain.readable.baseAddress
 }
 
 @_cdecl("vhushmem_chain_writable") @implementation
 package func vhushmem_chain_writable(
     _ chain: OpaquePointer?, _ count: UnsafeMutablePointer<Int>?
 ) -> UnsafePointer<iovec>? {
-    guard let chain = object(chain, DescriptorChain.self), let count else { return nil }
-    count.pointee = chain.writable.count
-    return chain.writable.baseAddress
+    guard let chain = unsafe object(chain, DescriptorChain.self), let count = unsafe count else { return nil }
+    unsafe count.pointee = unsafe chain.writable.count
+    return unsafe chain.writable.baseAddress
 }
 
 @_cdecl("vhushmem_chain_read") @implementation
 package func vhushmem_chain_read(
     _ chain: OpaquePointer?, _ offset: UInt64, _ buf: UnsafeMutableRawPointer?, _ len: Int
 ) -> Int {
-    guard let chain = object(chain, DescriptorChain.self), let buf else { return 0 }
-    return chain.read(at: offset, into: UnsafeMutableRawBufferPointer(start: buf, count: max(len, 0)))
+    guard let chain = unsafe object(chain, DescriptorChain.self), let buf = unsafe buf else { return 0 }
+    return unsafe chain.read(at: offset, into: UnsafeMutableRawBufferPointer(start: buf, count: max(len, 0)))
 }
 
 @_cdecl("vhushmem_chain_write") @implementation
 package func vhushmem_chain_write(
     _ chain: OpaquePointer?, _ offset: UInt64, _ buf: UnsafeRawPointer?, _ len: Int
 ) -> Int {
-    guard let chain = object(chain, DescriptorChain.self), let buf else { return 0 }
-    return chain.write(UnsafeRawBufferPointer(start: buf, count: max(len, 0)), at: offset)
+    guard let chain = unsafe object(chain, DescriptorChain.self), let buf = unsafe buf else { return 0 }
+    return unsafe chain.write(UnsafeRawBufferPointer(start: buf, count: max(len, 0)), at: offset)
 }
 
 @_cdecl("vhushmem_chain_free") @implementation
 package func vhushmem_chain_free(_ chain: OpaquePointer?) {
-    release(chain, DescriptorChain.self)
+    unsafe release(chain, DescriptorChain.self)
 }
 
 // MARK: Guest memory
@@ -152,17 +152,17 @@ package func vhushmem_chain_free(_ chain: OpaquePointer?) {
 package func vhushmem_backend_guest_memory(
     _ backend: OpaquePointer?, _ guest_addr: UInt64, _ len: UInt64
 ) -> UnsafeMutableRawPointer? {
-    object(backend, Backend.self)?.guestMemory(at: guest_addr, length: len)
+    unsafe object(backend, Backend.self)?.guestMemory(at: guest_addr, length: len)
 }
 
 @_cdecl("vhushmem_backend_log_write") @implementation
 package func vhushmem_backend_log_write(_ backend: OpaquePointer?, _ guest_addr: UInt64, _ len: UInt64) {
-    object(backend, Backend.self)?.logWrite(at: guest_addr, length: len)
+    unsafe object(backend, Backend.self)?.logWrite(at: guest_addr, length: len)
 }
 
 @_cdecl("vhushmem_backend_user_memory") @implementation
 package func vhushmem_backend_user_memory(
     _ backend: OpaquePointer?, _ user_addr: UInt64, _ len: UInt64
 ) -> UnsafeMutableRawPointer? {
-    object(backend, Backend.self)?.guestMemory(atUser: user_addr, length: len)
+    unsafe object(backend, Backend.self)?.guestMemory(atUser: user_addr, length: len)
 }

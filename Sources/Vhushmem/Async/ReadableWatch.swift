@@ -20,25 +20,25 @@ final class ReadableWatch: Sendable {
     /// `fd` is duplicated: the source may outlive the session for a moment. Throws EMFILE.
     init(_ fd: Int32) throws(Errno) {
         let own = try FileDescriptor.duplicate(fd).release()
-        source = DispatchSource.makeReadSource(fileDescriptor: own, queue: ReadableWatch.queue)
+        unsafe source = DispatchSource.makeReadSource(fileDescriptor: own, queue: ReadableWatch.queue)
         // Nonisolated(unsafe): likewise.
-        nonisolated(unsafe) let source = source
-        source.setEventHandler { [state] in
+        nonisolated(unsafe) let source = unsafe source
+        unsafe source.setEventHandler { [state] in
             let waiter = state.withLock { now -> Waiter? in
                 guard now.isArmed else { return nil }
                 now.isArmed = false
-                source.suspend()
+                unsafe source.suspend()
                 return now.waiter.take()
             }
             waiter?.wake()
         }
-        source.setCancelHandler { FileDescriptor.close(own) }
+        unsafe source.setCancelHandler { FileDescriptor.close(own) }
     }
 
     /// Both handlers go with the cancellation, and with them the source's hold on itself. One that is suspended would never be cancelled.
     deinit {
-        source.cancel()
-        state.withLock { if !$0.isArmed { source.resume() } }
+        unsafe source.cancel()
+        state.withLock { if !$0.isArmed { unsafe source.resume() } }
     }
 
     private static let queue = DispatchQueue(label: "vhushmem")
@@ -49,7 +49,7 @@ final class ReadableWatch: Sendable {
             now.waiter = waiter
             guard waiter != nil, !now.isArmed else { return }
             now.isArmed = true
-            source.resume()
+            unsafe source.resume()
         }
     }
 }

@@ -96,10 +96,10 @@ extension Backend {
     func transmit(
         _ request: MappingRequest, fd: Int32?, needsReply: Bool, on channel: MessageStream
     ) throws(Errno) -> Int32 {
-        try withUnsafeTemporaryAllocation(byteCount: SharedMemoryMap.size, alignment: 8) { payload throws(Errno) in
+        try unsafe withUnsafeTemporaryAllocation(byteCount: SharedMemoryMap.size, alignment: 8) { payload throws(Errno) in
             noteMapping(request)
-            request.encode(into: payload, shmemBit: options.shmemBit)
-            return try transmit(
+            unsafe request.encode(into: payload, shmemBit: options.shmemBit)
+            return try unsafe transmit(
                 request.id, UnsafeRawBufferPointer(payload), fd: fd, needsReply: needsReply, on: channel)
         }
     }
@@ -116,7 +116,7 @@ extension Backend {
         let deadline = answerDeadline
         let message = OutgoingMessage.request(id, needsReply: needsReply)
         while true {
-            switch channel.send(message, payload, descriptor: fd) {
+            switch unsafe channel.send(message, payload, descriptor: fd) {
             case .done:
                 while channel.hasUnsent {
                     try wait(for: channel, POLLOUT, until: deadline)
@@ -161,7 +161,7 @@ extension Backend {
         case .message(let header, let payload):
             guard header.request == request, header.flags == MessageHeader.replyFlags, payload.count == 8,
                 mayHaveDescriptor ? channel.descriptorCount <= 1 : !channel.hasDescriptors,
-                let answer = payload.integer(at: 0, as: UInt64.self)
+                let answer = unsafe payload.integer(at: 0, as: UInt64.self)
             else { throw Errno(EPROTO) }
             return answer
         case .nothing: return nil

@@ -136,9 +136,9 @@ extension Backend {
         if case .failed(let error) = channel.flush() { throw error }
         guard !channel.hasUnsent else { return false }
         noteMapping(call.request)
-        let sending = withUnsafeTemporaryAllocation(byteCount: SharedMemoryMap.size, alignment: 8) { payload in
-            call.request.encode(into: payload, shmemBit: options.shmemBit)
-            return channel.send(
+        let sending = unsafe withUnsafeTemporaryAllocation(byteCount: SharedMemoryMap.size, alignment: 8) { payload in
+            unsafe call.request.encode(into: payload, shmemBit: options.shmemBit)
+            return unsafe channel.send(
                 .request(call.request.id, needsReply: isAnswered), UnsafeRawBufferPointer(payload), descriptor: call.file?.fd)
         }
         switch sending {

@@ -8,7 +8,7 @@ extension Backend {
     /// Where this process has a range of guest memory; nil: it is not all in one range that the front-end has told of, or that may only be
     /// read. Good until the next dispatch.
     public func guestMemory(at guestAddress: UInt64, length: UInt64) -> UnsafeMutableRawPointer? {
-        connection?.memory.host(at: guestAddress, length: length, isWritten: true)
+        unsafe connection?.memory.host(at: guestAddress, length: length, isWritten: true)
     }
 
     /// The same for an address of the front-end's process, as SET_VRING_ADDR has them.
@@ -18,7 +18,7 @@ extension Backend {
     ///   - length: bytes.
     /// - Returns: where this process has it, good until the next dispatch.
     public func guestMemory(atUser address: UInt64, length: UInt64) -> UnsafeMutableRawPointer? {
-        connection?.memory.host(atUser: address, length: length)
+        unsafe connection?.memory.host(atUser: address, length: length)
     }
 
     /// Whether a queue runs: started, enabled, not broken, and the event has told so.

@@ -4,7 +4,7 @@ import CLinux
 
 /// What a device does beside its queues. Which of these there are decides what is offered to the front-end. What each throws refuses
 /// the request.
-public struct BackendHandlers {
+@safe public struct BackendHandlers {
     /// What happened to a queue.
     public var queue: ((Backend, Int, BackendQueueEvent) -> Void)?
     /// Fills in bytes of the configuration space, from an offset on.
@@ -25,7 +25,8 @@ public struct BackendHandlers {
 
     /// The device does something itself.
     var areSet: Bool {
-        queue != nil || readConfig != nil || writeConfig != nil || status != nil || sharedObject != nil || transferState != nil
+        unsafe queue != nil || readConfig != nil || writeConfig != nil || status != nil || sharedObject != nil
+            || transferState != nil
             || checkState != nil
     }
 }
@@ -35,20 +36,20 @@ public struct BackendHandlers {
 extension Backend {
     /// GET_CONFIG: what can't be read is answered with no bytes at all.
     func answerConfig(_ payload: UnsafeRawBufferPointer) -> BackendAnswer {
-        guard let access = ConfigAccess(payload) else { return .malformed }
-        guard isInConfig(access), let readConfig = handlers.readConfig else { return .bytes([]) }
+        guard let access = unsafe ConfigAccess(payload) else { return .malformed }
+        guard isInConfig(access), let readConfig = unsafe handlers.readConfig else { return .bytes([]) }
         var bytes = [UInt8](repeating: 0, count: payload.count)
-        let result = bytes.withUnsafeMutableBytes { bytes in
-            access.encode(into: bytes)
-            let rest = UnsafeMutableRawBufferPointer(rebasing: bytes[ConfigAccess.size...])
-            return askDevice { () throws(ShmemError) in try readConfig(self, access.offset, rest) }
+        let result = unsafe bytes.withUnsafeMutableBytes { bytes in
+            unsafe access.encode(into: bytes)
+            let rest = unsafe UnsafeMutableRawBufferPointer(rebasing: bytes[ConfigAccess.size...])
+            return askDevice { () throws(ShmemError) in try unsafe readConfig(self, access.offset, rest) }
         }
         return .bytes(result != 0 ? [] : bytes)
     }
 
     /// SET_CONFIG
     func takeConfig(_ payload: UnsafeRawBufferPointer) -> BackendAnswer {
-        guard let access = ConfigAccess(payload) else { return .malformed }
+        guard let access = unsafe ConfigAccess(payload) else { return .malformed }
         guard isInConfig(access) else {
             return .refused(
                 EINVAL,
@@ -58,12 +59,13 @@ extension Backend {
         guard access.flags & ~ConfigAccess.migrates == 0 else {
             return .refused(EINVAL, "the flags \(hex(UInt64(access.flags))) have bits that mean nothing")
         }
-        guard let writeConfig = handlers.writeConfig else {
+        guard let writeConfig = unsafe handlers.writeConfig else {
             return .refused(EOPNOTSUPP, "the device's configuration can't be written")
         }
-        let bytes = UnsafeRawBufferPointer(rebasing: payload[ConfigAccess.size...])
+        let bytes = unsafe UnsafeRawBufferPointer(rebasing: payload[ConfigAccess.size...])
         return BackendAnswer(
-            result: askDevice { () throws(ShmemError) in try writeConfig(self, access.offset, bytes, access.flags != 0) })
+            result: askDevice { () throws(ShmemError) in try unsafe writeConfig(self, access.offset, bytes, access.flags != 0) }
+        )
     }
 
     private func isInConfig(_ access: ConfigAccess) -> Bool {
@@ -93,7 +95,7 @@ extension Backend {
 
     /// GET_INFLIGHT_FD: an area of no bytes, without a descriptor, where there can be none.
     func makeInflight(_ payload: UnsafeRawBufferPointer, _ connection: BackendConnection) -> BackendAnswer {
-        guard var area = InflightArea(payload) else { return .malformed }
+        guard var area = unsafe InflightArea(payload) else { return .malformed }
         area.length = 0
         var descriptor: SharedDescriptor?
         if area.queues > 0, Int(area.queues) <= queues.count, UInt64(area.queueSize).isPowerOfTwo {
@@ -108,13 +110,13 @@ extension Backend {
             }
         }
         var bytes = [UInt8](repeating: 0, count: InflightArea.size)
-        bytes.withUnsafeMutableBytes(area.encode)
+        unsafe bytes.withUnsafeMutableBytes(area.encode)
         return .bytes(bytes, descriptor: descriptor)
     }
 
     /// SET_INFLIGHT_FD: for queues that are started from now on.
     func takeInflight(_ payload: UnsafeRawBufferPointer, _ connection: BackendConnection) -> BackendAnswer {
-        guard let area = InflightArea(payload) else { return .malformed }
+        guard let area = unsafe InflightArea(payload) else { return .malformed }
         do throws(Errno) {
             connection.inflight = try InflightFile.map(
                 area, fd: connection.main.firstDescriptor ?? -1, quota: given, alarm: connection.useAlarm())
@@ -129,15 +131,15 @@ extension Backend {
 
     /// GET_SHARED_OBJECT: the reply is the id again, with a descriptor if there is such an object.
     func answerSharedObject(_ payload: UnsafeRawBufferPointer) -> BackendAnswer {
-        let id = [UInt8](payload)
+        let id = unsafe [UInt8](payload)
         var fd: Int32 = -1
-        _ = askDevice { () throws(ShmemError) in fd = try handlers.sharedObject?(self, payload) ?? -1 }
+        _ = askDevice { () throws(ShmemError) in fd = try unsafe handlers.sharedObject?(self, payload) ?? -1 }
         return .bytes(id, descriptor: fd < 0 ? nil : SharedDescriptor(FileDescriptor(owning: fd)))
     }
 
     /// SET_DEVICE_STATE_FD: what the reply says can only be that it was begun, or not. The descriptor is always the front-end's.
     func transferState(_ payload: UnsafeRawBufferPointer, _ connection: BackendConnection) -> BackendAnswer {
-        guard let transfer = DeviceStateTransfer(payload) else {
+        guard let transfer = unsafe DeviceStateTransfer(payload) else {
             return .refused(EINVAL, "a direction or phase that is unknown")
         }
         guard let handler = handlers.transferState, let fd = connection.main.takeFirstDescriptor()?.release() else {

@@ -7,7 +7,7 @@ import CLinux
 extension Backend {
     /// SET_LOG_BASE: in the place of what was told before.
     func takeLog(_ payload: UnsafeRawBufferPointer, _ connection: BackendConnection) -> BackendAnswer {
-        guard let area = LogArea(payload) else { return .malformed }
+        guard let area = unsafe LogArea(payload) else { return .malformed }
         do throws(Errno) {
             connection.log = try WriteLog.map(
                 area, fd: connection.main.firstDescriptor ?? -1, quota: given, alarm: connection.useAlarm())

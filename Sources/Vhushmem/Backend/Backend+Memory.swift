@@ -8,7 +8,7 @@ extension Backend {
     /// SET_MEM_TABLE: all of guest memory, in the place of what was told before.
     func takeMemoryTable(_ payload: UnsafeRawBufferPointer, _ connection: BackendConnection) -> BackendAnswer {
         let main = connection.main
-        guard let table = MemoryTable(payload), main.descriptorCount == table.regions.count else { return .malformed }
+        guard let table = unsafe MemoryTable(payload), main.descriptorCount == table.regions.count else { return .malformed }
         return BackendAnswer { () throws(ShmemError) in
             var all = BackendMemory()
             for (index, region) in table.regions.enumerated() {
@@ -21,7 +21,7 @@ extension Backend {
     /// ADD_MEM_REG. What is told again takes the place of what was told before: QEMU tells each range again for each pair of a network
     /// device's queues, and for a device that is plugged in anew. Chains hold the memory that they were taken with.
     func addMemory(_ payload: UnsafeRawBufferPointer, _ connection: BackendConnection) -> BackendAnswer {
-        guard let region = SingleMemoryRegion(payload)?.region else { return .malformed }
+        guard let region = unsafe SingleMemoryRegion(payload)?.region else { return .malformed }
         return BackendAnswer { () throws(ShmemError) in
             let range = try map(region, fd: connection.main.firstDescriptor, connection)
             useMemory(try connection.memory.adding(range, replaces: true), connection)
@@ -30,7 +30,7 @@ extension Backend {
 
     /// REM_MEM_REG
     func removeMemory(_ payload: UnsafeRawBufferPointer, _ connection: BackendConnection) -> BackendAnswer {
-        guard let region = SingleMemoryRegion(payload)?.region else { return .malformed }
+        guard let region = unsafe SingleMemoryRegion(payload)?.region else { return .malformed }
         guard let left = connection.memory.removing(region) else {
             return .refused(
                 ENOENT, "\(region.sentence.text), which the front-end has at \(hex(region.userAddress)), were not told of")

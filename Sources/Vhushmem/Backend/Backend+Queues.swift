@@ -9,7 +9,7 @@ extension Backend {
     func takeVringState(
         _ payload: UnsafeRawBufferPointer, _ body: (BackendQueue, UInt32) -> BackendAnswer
     ) -> BackendAnswer {
-        guard let state = VringState(payload) else { return .malformed }
+        guard let state = unsafe VringState(payload) else { return .malformed }
         guard let queue = queue(Int(clamping: state.queue)) else { return noQueue(state.queue) }
         return body(queue, state.number)
     }
@@ -73,7 +73,7 @@ extension Backend {
 
     /// SET_VRING_ADDR
     func takeVringAddresses(_ payload: UnsafeRawBufferPointer, _ connection: BackendConnection) -> BackendAnswer {
-        guard let addresses = VringAddresses(payload) else { return .malformed }
+        guard let addresses = unsafe VringAddresses(payload) else { return .malformed }
         guard let queue = queue(Int(clamping: addresses.queue)) else { return noQueue(addresses.queue) }
         guard addresses.flags & ~VringAddresses.logsUsedRing == 0 else {
             return .refused(EINVAL, "the flags \(hex(UInt64(addresses.flags))) have bits that mean nothing")
@@ -98,7 +98,7 @@ extension Backend {
         _ body: (BackendQueue, SharedDescriptor?) -> BackendAnswer
     ) -> BackendAnswer {
         let main = connection.main
-        guard let value = payload.integer(at: 0, as: UInt64.self), let vring = VringDescriptor(value),
+        guard let value = unsafe payload.integer(at: 0, as: UInt64.self), let vring = VringDescriptor(value),
             main.descriptorCount == (vring.hasDescriptor ? 1 : 0)
         else { return .malformed }
         guard let queue = queue(Int(vring.queue)) else { return noQueue(UInt32(vring.queue)) }

@@ -69,7 +69,7 @@ extension Backend {
         } else if form.payload.contains(payload.count), form.descriptors.contains(main.descriptorCount),
             !main.descriptorsWereTruncated
         {
-            answer = self.answer(request, payload, connection)
+            answer = unsafe self.answer(request, payload, connection)
         }
         // Memory that was mapped does not go with its descriptors.
         if answer.isMapped(request) { main.releaseDescriptors(.mapped) }
@@ -78,7 +78,7 @@ extension Backend {
         switch answer {
         case .value(let value): try reply(header, value, connection)
         case .bytes(let bytes, let descriptor):
-            try requireSent(bytes.withUnsafeBytes { reply(header, $0, descriptor: descriptor?.fd, connection) })
+            try unsafe requireSent(bytes.withUnsafeBytes { unsafe reply(header, $0, descriptor: descriptor?.fd, connection) })
         case .done: try acknowledge(header, connection)
         case .reset:
             try acknowledge(header, connection)
@@ -115,7 +115,7 @@ extension Backend {
     private func answer(
         _ request: FrontendRequest, _ payload: UnsafeRawBufferPointer, _ connection: BackendConnection
     ) -> BackendAnswer {
-        let value = payload.integer(at: 0, as: UInt64.self) ?? 0
+        let value = unsafe payload.integer(at: 0, as: UInt64.self) ?? 0
         switch request {
         case .getFeatures: return .value(offeredFeatures)
         case .setFeatures: return takeFeatures(value, connection)
@@ -127,7 +127,7 @@ extension Backend {
         case .getShmemConfig:
             connection.toldRegions = true
             var bytes = [UInt8](repeating: 0, count: SharedMemoryConfig.size)
-            bytes.withUnsafeMutableBytes(config.encode)
+            unsafe bytes.withUnsafeMutableBytes(config.encode)
             return .bytes(bytes)
         case .setOwner: return takeOwner(connection)
         // Some back-ends took it for more, so front-ends that know better do not send it: queues are disabled.
@@ -142,33 +142,33 @@ extension Backend {
             connection.inflight = nil
             return .reset
         case .setBackendReqFd: return takeChannel(connection)
-        case .setMemTable: return takeMemoryTable(payload, connection)
-        case .addMemReg: return addMemory(payload, connection)
-        case .remMemReg: return removeMemory(payload, connection)
-        case .setVringNum: return takeVringState(payload) { takeSize($1, of: $0, connection) }
-        case .setVringBase: return takeVringState(payload) { takeBase($1, of: $0, connection) }
-        case .getVringBase: return takeVringState(payload) { queue, _ in answerBase(of: queue) }
-        case .setVringEnable: return takeVringState(payload) { takeEnable($1, of: $0, connection) }
-        case .setVringEndian: return takeVringState(payload) { takeByteOrder($1, of: $0) }
-        case .vringKick: return takeVringState(payload) { queue, _ in takeKick(of: queue, connection) }
-        case .setVringAddr: return takeVringAddresses(payload, connection)
-        case .setLogBase: return takeLog(payload, connection)
+        case .setMemTable: return unsafe takeMemoryTable(payload, connection)
+        case .addMemReg: return unsafe addMemory(payload, connection)
+        case .remMemReg: return unsafe removeMemory(payload, connection)
+        case .setVringNum: return unsafe takeVringState(payload) { takeSize($1, of: $0, connection) }
+        case .setVringBase: return unsafe takeVringState(payload) { takeBase($1, of: $0, connection) }
+        case .getVringBase: return unsafe takeVringState(payload) { queue, _ in answerBase(of: queue) }
+        case .setVringEnable: return unsafe takeVringState(payload) { takeEnable($1, of: $0, connection) }
+        case .setVringEndian: return unsafe takeVringState(payload) { takeByteOrder($1, of: $0) }
+        case .vringKick: return unsafe takeVringState(payload) { queue, _ in takeKick(of: queue, connection) }
+        case .setVringAddr: return unsafe takeVringAddresses(payload, connection)
+        case .setLogBase: return unsafe takeLog(payload, connection)
         case .setLogFd: return takeLogDescriptor(connection)
-        case .setVringKick: return takeVringDescriptor(payload, connection) { setKick($1, of: $0, connection) }
-        case .setVringCall: return takeVringDescriptor(payload, connection) { setCall($1, of: $0, connection) }
+        case .setVringKick: return unsafe takeVringDescriptor(payload, connection) { setKick($1, of: $0, connection) }
+        case .setVringCall: return unsafe takeVringDescriptor(payload, connection) { setCall($1, of: $0, connection) }
         case .setVringErr:
-            return takeVringDescriptor(payload, connection) { queue, eventfd in
+            return unsafe takeVringDescriptor(payload, connection) { queue, eventfd in
                 queue.setup.err = eventfd
                 return .done
             }
-        case .getConfig: return answerConfig(payload)
-        case .setConfig: return takeConfig(payload)
+        case .getConfig: return unsafe answerConfig(payload)
+        case .setConfig: return unsafe takeConfig(payload)
         case .setStatus: return takeStatus(value, connection)
         case .getStatus: return .value(UInt64(connection.status))
-        case .getInflightFd: return makeInflight(payload, connection)
-        case .setInflightFd: return takeInflight(payload, connection)
-        case .getSharedObject: return answerSharedObject(payload)
-        case .setDeviceStateFd: return transferState(payload, connection)
+        case .getInflightFd: return unsafe makeInflight(payload, connection)
+        case .setInflightFd: return unsafe takeInflight(payload, connection)
+        case .getSharedObject: return unsafe answerSharedObject(payload)
+        case .setDeviceStateFd: return unsafe transferState(payload, connection)
         case .checkDeviceState: return answerStateCheck()
         // Those that the table says are not served, and which do not come here.
         case .sendRarp, .netSetMtu, .iotlbMessage, .gpuSetSocket, .getVringBaseSkipDrain:
@@ -276,14 +276,14 @@ extension Backend {
     }
 
     private func reply(_ header: MessageHeader, _ value: UInt64, _ connection: BackendConnection) throws(ShmemError) {
-        try requireSent(withUnsafeBytes(of: value) { reply(header, $0, connection) })
+        try unsafe requireSent(withUnsafeBytes(of: value) { unsafe reply(header, $0, connection) })
     }
 
     /// Returns 0 or a positive errno value.
     private func reply(
         _ header: MessageHeader, _ payload: UnsafeRawBufferPointer, descriptor: Int32? = nil, _ connection: BackendConnection
     ) -> Int32 {
-        switch connection.main.send(.reply(to: header.request), payload, descriptor: descriptor) {
+        switch unsafe connection.main.send(.reply(to: header.request), payload, descriptor: descriptor) {
         case .done: 0
         case .failed(let error): error.code
         // A descriptor can't wait until a front-end that reads no replies has room for it.

@@ -90,7 +90,7 @@ extension Backend {
         case .failed(let error): drop(lost("reading", error))
         case .violation(let violation): drop(ShmemError(violation.code, "the front-end sent \(violation.sentence)"))
         case .message(let header, let payload):
-            serve(header, payload, connection)
+            unsafe serve(header, payload, connection)
             return true
         }
         return false
@@ -100,7 +100,7 @@ extension Backend {
         let wasNegotiated = isNegotiated
         work.insert(.serving)
         do throws(ShmemError) {
-            let wasReset = try take(header, payload, connection)
+            let wasReset = try unsafe take(header, payload, connection)
             work.remove(.serving)
             // Only after the answer: the device may ask the front-end something, which waits for it.
             if wasReset { emit(.reset) }

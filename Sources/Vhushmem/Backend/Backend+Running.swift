@@ -196,10 +196,10 @@ extension Backend {
             return false
         }
         let state = VringState(queue: UInt32(clamping: queue.index), number: 0)
-        let sending = withUnsafeTemporaryAllocation(byteCount: VringState.size, alignment: 8) { payload in
-            state.encode(into: payload)
+        let sending = unsafe withUnsafeTemporaryAllocation(byteCount: VringState.size, alignment: 8) { payload in
+            unsafe state.encode(into: payload)
             // Whatever answer is awaited: this one has none.
-            return channel.send(
+            return unsafe channel.send(
                 .request(notice == .call ? BackendRequest.vringCall : BackendRequest.vringErr, needsReply: false),
                 UnsafeRawBufferPointer(payload))
         }

@@ -201,8 +201,8 @@ extension Backend {
 
     var offeredProtocolFeatures: ProtocolFeatures {
         var known = ProtocolFeatures.known.union([.status, .inflightFd, .logSharedFd, shmem])
-        if options.configSize > 0, handlers.readConfig != nil { known.insert(.config) }
-        if handlers.sharedObject != nil { known.insert(.sharedObject) }
+        if options.configSize > 0, unsafe handlers.readConfig != nil { known.insert(.config) }
+        if unsafe handlers.sharedObject != nil { known.insert(.sharedObject) }
         if handlers.transferState != nil, handlers.checkState != nil { known.insert(.deviceState) }
         if options.isForQemu { known.remove(.configureMemSlots) }
         return known.chosen(options.protocolFeatures)

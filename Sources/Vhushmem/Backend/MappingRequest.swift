@@ -58,7 +58,7 @@ public struct MappingRequest {
     func encode(into bytes: UnsafeMutableRawBufferPointer, shmemBit: UInt32) {
         var payload = payload
         if isMap, shmemBit == SharedMemoryMap.firstBit { payload.useFirstFlags() }
-        payload.encode(into: bytes)
+        unsafe payload.encode(into: bytes)
     }
 
     var subject: ShmemError.Subject {

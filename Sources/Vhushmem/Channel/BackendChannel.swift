@@ -115,7 +115,9 @@ final class BackendChannel {
         }
         let arrival = stream.receiveInline()
         // Asked for first, and by itself: a switch over all cases is a jump that the processor can't foresee.
-        if case .message(let header, let payload) = arrival, !header.isReply { return serve(header, payload, reports, report) }
+        if case .message(let header, let payload) = arrival, !header.isReply {
+            return unsafe serve(header, payload, reports, report)
+        }
         if case .nothing = arrival { return .idle }
         return .lost(loss(arrival))
     }
@@ -139,8 +141,8 @@ final class BackendChannel {
         let isOlder = fence.holdsBack(MessageHeader.size &+ payload.count)
         switch header.request {
         case BackendRequest.shmemMap, BackendRequest.shmemUnmap:
-            return serveMapping(header, payload, isOlder: isOlder, reports, report)
-        default: return serveOther(header, payload, reports, report)
+            return unsafe serveMapping(header, payload, isOlder: isOlder, reports, report)
+        default: return unsafe serveOther(header, payload, reports, report)
         }
     }
 
@@ -150,7 +152,7 @@ final class BackendChannel {
         _ header: MessageHeader, _ payload: UnsafeRawBufferPointer, isOlder: Bool, _ reports: Bool,
         _ report: (ServedRequest) -> Void
     ) -> Step {
-        var map = SharedMemoryMap(payload)
+        var map = unsafe SharedMemoryMap(payload)
         if speaksFirstFlags { map?.translateFirstFlags() }
         var failure: ShmemError?
         isCarryingOut = true
@@ -178,7 +180,7 @@ final class BackendChannel {
         _ header: MessageHeader, _ payload: UnsafeRawBufferPointer, _ reports: Bool, _ report: (ServedRequest) -> Void
     ) -> Step {
         isCarryingOut = true
-        let outcome = carryOutOther(header, payload)
+        let outcome = unsafe carryOutOther(header, payload)
         counters.count(outcome, header.request)
         trace(header.request, outcome)
         isCarryingOut = false
@@ -213,7 +215,7 @@ final class BackendChannel {
         }
         if stream.descriptorsWereTruncated { return .refused(ShmemError(EMFILE, subject, .descriptorsLost)) }
         guard let others else { return .refused(ShmemError(EOPNOTSUPP, subject, .notServed)) }
-        return others(
+        return unsafe others(
             OtherRequest(id: header.request, flags: header.flags, payload: payload, descriptors: stream.allDescriptors))
     }
 
@@ -284,8 +286,8 @@ final class BackendChannel {
     @_optimize(speed)
     private func answer(_ request: UInt32, _ code: Int32, _ file: SharedDescriptor? = nil) -> MessageStream.Sending {
         let value = UInt64(bitPattern: Int64(-code))
-        return OutgoingMessage.reply(to: request).withBytes(8, { $0.store(integer: value, at: 0) }) { bytes in
-            if let file { stream.send(bytes, keeping: file) } else { stream.send(bytes) }
+        return unsafe OutgoingMessage.reply(to: request).withBytes(8, { unsafe $0.store(integer: value, at: 0) }) { bytes in
+            if let file { unsafe stream.send(bytes, keeping: file) } else { unsafe stream.send(bytes) }
         }
     }
 }

@@ -53,7 +53,7 @@ public struct ServedRequest: Sendable {
 }
 
 /// A request of the back-end that is not about mappings. Good during the call that hands it over.
-public struct OtherRequest {
+@safe public struct OtherRequest {
     /// The request's id.
     public let id: UInt32
     /// As they came: 8 asks for an answer.

@@ -145,7 +145,7 @@ final class Connection {
                 return (taken, ShmemError(violation.code, "the back-end sent \(violation.sentence)"))
             case .message(let header, let payload):
                 taken &+= 1
-                if let error = take(header, payload) { return (taken, error) }
+                if let error = unsafe take(header, payload) { return (taken, error) }
             }
         }
         return (taken, nil)
@@ -158,15 +158,15 @@ final class Connection {
         let descriptors = main.descriptorsWereTruncated ? Int.max : main.descriptorCount
         if let fault = expected.fault(header, descriptors: descriptors) { return fault }
         awaited = nil
-        expected.call.complete(outcome(of: expected, payload))
+        unsafe expected.call.complete(outcome(of: expected, payload))
         return sendCalls()
     }
 
     private func outcome(of expected: AwaitedReply, _ payload: UnsafeRawBufferPointer) -> FrontendOutcome {
         if expected.call.hasOwnReply {
-            return .success(FrontendReply(payload: Array(payload), descriptor: main.takeFirstDescriptor()))
+            return unsafe .success(FrontendReply(payload: Array(payload), descriptor: main.takeFirstDescriptor()))
         }
-        let answer = payload.integer(at: 0, as: UInt64.self) ?? 0
+        let answer = unsafe payload.integer(at: 0, as: UInt64.self) ?? 0
         guard answer == 0 else {
             return .failure(ShmemError(EIO, "the back-end refused \(expected.name) with \(hex(answer))"))
         }

@@ -22,11 +22,12 @@ extension Frontend {
         guard protocolFeatures.contains(.config), eventQueue.isWanted else {
             return .refused(ShmemError(EOPNOTSUPP, .request(request.id), .notServed))
         }
-        guard request.payload.isEmpty else {
-            return .refused(ShmemError(EINVAL, .request(request.id), .wrongPayload(expected: 0, got: request.payload.count)))
+        guard unsafe request.payload.isEmpty else {
+            return unsafe .refused(
+                ShmemError(EINVAL, .request(request.id), .wrongPayload(expected: 0, got: request.payload.count)))
         }
-        guard request.descriptors.isEmpty else {
-            return .refused(
+        guard unsafe request.descriptors.isEmpty else {
+            return unsafe .refused(
                 ShmemError(EINVAL, .request(request.id), .wrongDescriptors(expected: 0, got: request.descriptors.count)))
         }
         return .done

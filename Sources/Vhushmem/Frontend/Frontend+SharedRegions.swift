@@ -107,7 +107,7 @@ extension Frontend {
 
     private func removeOneShare() {
         let region = setup.shares.gone.removeFirst()
-        let payload = encoded(SingleMemoryRegion.size, SingleMemoryRegion(region).encode)
+        let payload = unsafe encoded(SingleMemoryRegion.size, SingleMemoryRegion(region).encode)
         try? submit(sharing(FrontendQuestion(.remMemReg, payload), of: nil, generation: 0) { _ in })
     }
 
@@ -116,7 +116,7 @@ extension Frontend {
         guard freeSlots > 0 else { return nil }
         for share in setup.shares.all {
             guard let (mapping, region, file) = share.takeWaiting() else { continue }
-            let payload = encoded(SingleMemoryRegion.size, SingleMemoryRegion(region).encode)
+            let payload = unsafe encoded(SingleMemoryRegion.size, SingleMemoryRegion(region).encode)
             let question = FrontendQuestion(.addMemReg, payload, descriptors: [file])
             return sharing(question, of: share, generation: mapping.generation, done)
         }

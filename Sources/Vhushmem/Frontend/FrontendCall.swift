@@ -36,7 +36,7 @@ public final class FrontendReply {
 
     /// The first eight bytes as a number, in this machine's order; 0 if there are fewer.
     public var value: UInt64 {
-        payload.withUnsafeBytes { $0.integer(at: 0, as: UInt64.self) ?? 0 }
+        unsafe payload.withUnsafeBytes { unsafe $0.integer(at: 0, as: UInt64.self) ?? 0 }
     }
 }
 

@@ -31,7 +31,7 @@ public struct FrontendQuestion<Answer> {
 /// Bytes of a payload, encoded where they are to be.
 func encoded(_ size: Int, _ encode: (UnsafeMutableRawBufferPointer) -> Void) -> [UInt8] {
     var bytes = [UInt8](repeating: 0, count: size)
-    bytes.withUnsafeMutableBytes { encode($0) }
+    unsafe bytes.withUnsafeMutableBytes { unsafe encode($0) }
     return bytes
 }
 

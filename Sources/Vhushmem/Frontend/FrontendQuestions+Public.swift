@@ -55,7 +55,7 @@ extension FrontendQuestion where Answer == FrontendReply {
     /// - Throws: EINVAL (the name). The answer is ENOENT if the back-end has no such object.
     public static func sharedObject(_ uuid: [UInt8]) throws(ShmemError) -> FrontendQuestion {
         let name = try SharedObjects.name(uuid)
-        return FrontendQuestion(
+        return unsafe FrontendQuestion(
             request: .getSharedObject, payload: encoded(ObjectName.size, name.encode)
         ) { reply throws(ShmemError) in
             guard reply.fd != nil else { throw ShmemError(ENOENT, "the back-end has no such shared object") }

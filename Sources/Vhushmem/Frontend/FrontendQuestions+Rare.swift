@@ -7,7 +7,7 @@ import CLinux
 extension FrontendQuestion where Answer == Void {
     /// SET_LOG_BASE: where the back-end notes which pages it has written, `length` bytes of a file from `offset` on.
     static func setLog(_ file: SharedDescriptor, offset: UInt64, length: UInt64) -> FrontendQuestion {
-        let payload = encoded(LogArea.size, LogArea(length: length, fileOffset: offset).encode)
+        let payload = unsafe encoded(LogArea.size, LogArea(length: length, fileOffset: offset).encode)
         return FrontendQuestion(request: .setLogBase, payload: payload, descriptors: [file]) { _ in }
     }
 

@@ -8,14 +8,14 @@ extension FrontendQuestion where Answer == [UInt8] {
     /// GET_CONFIG: bytes of the device's configuration space.
     public static func config(at offset: UInt32, count: UInt32) -> FrontendQuestion {
         let whole = ConfigAccess.size &+ Int(clamping: count)
-        return FrontendQuestion(
+        return unsafe FrontendQuestion(
             request: .getConfig, payload: encoded(whole, ConfigAccess(offset: offset, length: count).encode),
             fault: { $0.faultOfConfig(offset, count) }
         ) { reply throws(ShmemError) in
             guard !reply.payload.isEmpty else {
                 throw ShmemError(EIO, "the back-end can't read \(count) bytes at \(hex(UInt64(offset))) of its configuration")
             }
-            let access = reply.payload.withUnsafeBytes { ConfigAccess($0) }
+            let access = unsafe reply.payload.withUnsafeBytes { unsafe ConfigAccess($0) }
             guard let access, access.offset == offset, access.length == count else {
                 throw ShmemError(EPROTO, "the back-end's reply to GET_CONFIG is not about what was asked")
             }
@@ -29,14 +29,14 @@ extension FrontendQuestion where Answer == Void {
     public static func setConfig(at offset: UInt32, _ bytes: [UInt8], migrates: Bool = false) -> FrontendQuestion {
         let access = ConfigAccess(
             offset: offset, length: UInt32(clamping: bytes.count), flags: migrates ? ConfigAccess.migrates : 0)
-        var question = FrontendQuestion(.setConfig, encoded(ConfigAccess.size, access.encode) + bytes)
+        var question = unsafe FrontendQuestion(.setConfig, encoded(ConfigAccess.size, access.encode) + bytes)
         question.fault = { $0.faultOfConfig(access.offset, access.length) }
         return question
     }
 
     /// SET_STATUS: the virtio device status.
     public static func setStatus(_ status: UInt8) -> FrontendQuestion {
-        FrontendQuestion(.setStatus, encoded(8) { $0.store(integer: UInt64(status), at: 0) })
+        unsafe FrontendQuestion(.setStatus, encoded(8) { unsafe $0.store(integer: UInt64(status), at: 0) })
     }
 }
 
@@ -104,10 +104,11 @@ extension FrontendQuestion where Answer == InflightBook {
     /// GET_INFLIGHT_FD: has the back-end make such an area.
     public static func inflight(queues: UInt16, queueSize: UInt16) -> FrontendQuestion {
         let wanted = InflightArea(queues: queues, queueSize: queueSize)
-        return FrontendQuestion(
+        return unsafe FrontendQuestion(
             request: .getInflightFd, payload: encoded(InflightArea.size, wanted.encode)
         ) { reply throws(ShmemError) in
-            guard let area = reply.payload.withUnsafeBytes({ InflightArea($0) }), let received = reply.takeFile() else {
+            guard let area = unsafe reply.payload.withUnsafeBytes({ unsafe InflightArea($0) }), let received = reply.takeFile()
+            else {
                 throw ShmemError(EIO, "the back-end gives no area for requests in flight")
             }
             let file = SharedDescriptor(received)
@@ -122,7 +123,7 @@ extension FrontendQuestion where Answer == InflightBook {
 extension FrontendQuestion where Answer == Void {
     /// SET_INFLIGHT_FD: gives such an area back to a back-end that starts anew.
     public static func setInflight(_ book: InflightBook) -> FrontendQuestion {
-        FrontendQuestion(
+        unsafe FrontendQuestion(
             .setInflightFd, encoded(InflightArea.size, book.area.encode), descriptors: [book.file])
     }
 
@@ -140,7 +141,7 @@ extension FrontendQuestion where Answer == FrontendReply {
     /// SET_DEVICE_STATE_FD: has the back-end write its state into a pipe, or read it from there. A descriptor in the reply is to be used
     /// instead.
     static func deviceState(_ direction: DeviceStateTransfer.Direction, _ pipe: SharedDescriptor) -> FrontendQuestion {
-        FrontendQuestion(
+        unsafe FrontendQuestion(
             request: .setDeviceStateFd, payload: encoded(DeviceStateTransfer.size, DeviceStateTransfer(direction).encode),
             descriptors: [pipe]
         ) { reply throws(ShmemError) in

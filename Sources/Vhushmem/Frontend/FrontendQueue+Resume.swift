@@ -26,16 +26,18 @@ extension FrontendQueue {
         let entries = Int(size)
         // Both rings, each copied at once.
         let copy = UnsafeMutableRawBufferPointer.allocate(byteCount: 10 &* entries, alignment: 8)
-        defer { copy.deallocate() }
-        let taken = UnsafeMutableRawBufferPointer(rebasing: copy[(8 &* entries)...])
-        let back = UnsafeMutableRawBufferPointer(rebasing: copy[..<(8 &* entries)])
-        try FrontendQueue.read(taken, at: available &+ 4)
-        try FrontendQueue.read(back, at: used &+ 4)
+        defer { unsafe copy.deallocate() }
+        let taken = unsafe UnsafeMutableRawBufferPointer(rebasing: copy[(8 &* entries)...])
+        let back = unsafe UnsafeMutableRawBufferPointer(rebasing: copy[..<(8 &* entries)])
+        try unsafe FrontendQueue.read(taken, at: available &+ 4)
+        try unsafe FrontendQueue.read(back, at: used &+ 4)
         // How often each head was taken and not used.
         var open = [Int32](repeating: 0, count: entries)
         for step in 0..<done {
             let entry = Int((base &+ step) & (size &- 1))
-            guard let head = taken.word(at: 2 &* entry), let other = back.word(at: 8 &* entry) else { return false }
+            guard let head = unsafe taken.word(at: 2 &* entry), let other = unsafe back.word(at: 8 &* entry) else {
+                return false
+            }
             if head == other { continue }
             guard head < size, other < size else { return false }
             open[Int(head)] &+= 1
@@ -46,19 +48,19 @@ extension FrontendQueue {
 
     private static func word(at address: UInt64) throws(Errno) -> UInt16 {
         var value: UInt16 = 0
-        try withUnsafeMutableBytes(of: &value) { bytes throws(Errno) in try read(bytes, at: address) }
+        try unsafe withUnsafeMutableBytes(of: &value) { bytes throws(Errno) in try unsafe read(bytes, at: address) }
         return UInt16(littleEndian: value)
     }
 
     private static func read(_ bytes: UnsafeMutableRawBufferPointer, at address: UInt64) throws(Errno) {
-        guard let source = UnsafeMutableRawPointer(bitPattern: UInt(address)), let start = bytes.baseAddress,
-            try MemoryCalls.copy(from: source, to: start, bytes.count) == bytes.count
+        guard let source = unsafe UnsafeMutableRawPointer(bitPattern: UInt(address)), let start = bytes.baseAddress,
+            try unsafe MemoryCalls.copy(from: source, to: start, bytes.count) == bytes.count
         else { throw Errno(EFAULT) }
     }
 }
 
 extension UnsafeMutableRawBufferPointer {
     fileprivate func word(at offset: Int) -> UInt16? {
-        UnsafeRawBufferPointer(self).integer(at: offset)
+        unsafe UnsafeRawBufferPointer(self).integer(at: offset)
     }
 }

@@ -62,23 +62,24 @@ public struct FrontendQueue {
 
 extension FrontendQuestion where Answer == Void {
     static func setFeatures(_ features: UInt64) -> FrontendQuestion {
-        FrontendQuestion(.setFeatures, encoded(8) { $0.store(integer: features, at: 0) })
+        unsafe FrontendQuestion(.setFeatures, encoded(8) { unsafe $0.store(integer: features, at: 0) })
     }
 
     static func vring(_ request: FrontendRequest, _ queue: Int, _ number: UInt32) -> FrontendQuestion {
         let state = VringState(queue: UInt32(clamping: queue), number: number)
-        return FrontendQuestion(request, encoded(VringState.size, state.encode))
+        return unsafe FrontendQuestion(request, encoded(VringState.size, state.encode))
     }
 
     static func vringAddresses(_ index: Int, _ queue: FrontendQueue) -> FrontendQuestion {
         let addresses = VringAddresses(
             queue: UInt32(clamping: index), descriptors: queue.descriptors, used: queue.used, available: queue.available)
-        return FrontendQuestion(.setVringAddr, encoded(VringAddresses.size, addresses.encode))
+        return unsafe FrontendQuestion(.setVringAddr, encoded(VringAddresses.size, addresses.encode))
     }
 
     static func vringDescriptor(_ request: FrontendRequest, _ queue: Int, _ descriptor: SharedDescriptor) -> FrontendQuestion {
         let vring = VringDescriptor(queue: UInt8(truncatingIfNeeded: queue), hasDescriptor: true)
-        return FrontendQuestion(request, encoded(8) { $0.store(integer: vring.encoded, at: 0) }, descriptors: [descriptor])
+        return unsafe FrontendQuestion(
+            request, encoded(8) { unsafe $0.store(integer: vring.encoded, at: 0) }, descriptors: [descriptor])
     }
 }
 
@@ -86,10 +87,10 @@ extension FrontendQuestion where Answer == UInt16 {
     /// GET_VRING_BASE: stops a queue, and tells where it stopped.
     static func vringBase(_ queue: Int) -> FrontendQuestion {
         let state = VringState(queue: UInt32(clamping: queue), number: 0)
-        return FrontendQuestion(
+        return unsafe FrontendQuestion(
             request: .getVringBase, payload: encoded(VringState.size, state.encode)
         ) { reply throws(ShmemError) in
-            let answer = reply.payload.withUnsafeBytes { VringState($0) }
+            let answer = unsafe reply.payload.withUnsafeBytes { unsafe VringState($0) }
             guard let answer, answer.queue == state.queue, let base = UInt16(exactly: answer.number) else {
                 throw ShmemError(EPROTO, "the back-end's reply to GET_VRING_BASE of queue \(queue) makes no sense")
             }

@@ -50,7 +50,7 @@ public struct GuestMemory {
     /// A live mapping of a region that keeps files, at `guestAddress` in the guest.
     init(_ mapping: Mapping, at guestAddress: UInt64) throws(ShmemError) {
         let it = mapping.description
-        guard let host = mapping.baseAddress else { throw it.notShared(ENOENT, "it is not live") }
+        guard let host = unsafe mapping.baseAddress else { throw it.notShared(ENOENT, "it is not live") }
         // The table of memory knows no range that may only be read.
         guard it.isWritable else { throw it.notShared(EACCES, "it is read-only, and guest memory is not") }
         guard mapping.fd >= 0 else { throw it.notShared(EBADF, "its region keeps no descriptors of files") }
@@ -76,7 +76,7 @@ public struct GuestMemory {
     }
 
     /// Shared memory that is mapped no more.
-    var isGone: Bool { mapping.map { $0.baseAddress == nil } ?? false }
+    var isGone: Bool { mapping.map { unsafe $0.baseAddress == nil } ?? false }
 
     func overlaps(_ other: GuestMemory) -> Bool {
         guestAddress < other.guestAddress &+ other.length && other.guestAddress < guestAddress &+ length
@@ -165,13 +165,14 @@ enum MemoryQuestion {
     var question: FrontendQuestion<Void> {
         switch self {
         case .table(let table, let ranges):
-            return FrontendQuestion(
+            return unsafe FrontendQuestion(
                 .setMemTable, encoded(table.size, table.encode), descriptors: ranges.map { $0.file })
         // Without a descriptor: some back-ends take one for a fault.
         case .remove(let range):
-            return FrontendQuestion(.remMemReg, encoded(SingleMemoryRegion.size, SingleMemoryRegion(range.region).encode))
+            return unsafe FrontendQuestion(
+                .remMemReg, encoded(SingleMemoryRegion.size, SingleMemoryRegion(range.region).encode))
         case .add(let range):
-            return FrontendQuestion(
+            return unsafe FrontendQuestion(
                 .addMemReg, encoded(SingleMemoryRegion.size, SingleMemoryRegion(range.region).encode),
                 descriptors: [range.file])
         }

@@ -157,7 +157,7 @@ extension Frontend {
 
 extension FrontendQuestion where Answer == Void {
     fileprivate static func setProtocolFeatures(_ features: ProtocolFeatures) -> FrontendQuestion {
-        FrontendQuestion(.setProtocolFeatures, encoded(8) { $0.store(integer: features.rawValue, at: 0) })
+        unsafe FrontendQuestion(.setProtocolFeatures, encoded(8) { unsafe $0.store(integer: features.rawValue, at: 0) })
     }
 }
 
@@ -165,7 +165,7 @@ extension FrontendQuestion where Answer == SharedMemoryConfig {
     /// GET_SHMEM_CONFIG: the sizes of the device's regions.
     fileprivate static func shmemConfig() -> FrontendQuestion {
         FrontendQuestion(request: .getShmemConfig) { reply throws(ShmemError) in
-            guard let config = reply.payload.withUnsafeBytes({ SharedMemoryConfig($0) }) else {
+            guard let config = unsafe reply.payload.withUnsafeBytes({ unsafe SharedMemoryConfig($0) }) else {
                 throw ShmemError(EPROTO, "the back-end's reply to GET_SHMEM_CONFIG is no list of regions")
             }
             return config

@@ -44,10 +44,10 @@ final class MemoryFile {
         }
         do throws(Errno) {
             // Nobody but the kernel can tell what else can be mapped.
-            let page = try MemoryCalls.map(
+            let page = try unsafe MemoryCalls.map(
                 nil, Int(clamping: Page.size), protection: PROT_READ | PROT_WRITE, flags: MAP_SHARED | MAP_NORESERVE,
                 fd: descriptor.fd, offset: Int(clamping: range.fileOffset))
-            try? MemoryCalls.unmap(page, Int(clamping: Page.size))
+            try? unsafe MemoryCalls.unmap(page, Int(clamping: Page.size))
         } catch {
             throw range.fault(
                 error.code == EACCES ? EACCES : EINVAL,

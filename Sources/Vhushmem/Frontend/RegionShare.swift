@@ -257,7 +257,7 @@ final class RegionShare: RegionFollower {
             throw ShmemError(ENOENT, "it is mapped no more, or its file was not kept")
         }
         do throws(Errno) {
-            let told = try MemoryTableRegion(
+            let told = try unsafe MemoryTableRegion(
                 guestAddress: guestAddress &+ record.start, length: knownLength(record, pages, object.fd),
                 userAddress: UInt64(UInt(bitPattern: region.window.baseAddress)) &+ record.start, fileOffset: record.fileOffset)
             return (told, try file(of: record, object.fd))

@@ -59,7 +59,7 @@ public final class SharedObjects {
     }
 
     static func name(_ uuid: [UInt8]) throws(ShmemError) -> ObjectName {
-        guard let name = uuid.withUnsafeBytes({ ObjectName($0) }) else {
+        guard let name = unsafe uuid.withUnsafeBytes({ unsafe ObjectName($0) }) else {
             throw ShmemError(EINVAL, "the name of a shared object is a UUID of 16 bytes, and not \(uuid.count)")
         }
         return name
@@ -100,7 +100,7 @@ public final class SharedObjects {
 extension FrontendQuestion where Answer == SharedDescriptor {
     /// GET_SHARED_OBJECT: the file that a back-end has under a name.
     static func sharedObject(_ name: ObjectName) -> FrontendQuestion {
-        FrontendQuestion(
+        unsafe FrontendQuestion(
             request: .getSharedObject, payload: encoded(ObjectName.size, name.encode)
         ) { reply throws(ShmemError) in
             guard let file = reply.takeFile() else { throw ShmemError(ENOENT, "the back-end has no such shared object") }
@@ -116,13 +116,13 @@ extension Frontend {
         guard let objects = options.sharedObjects, protocolFeatures.contains(.sharedObject) else {
             return refuse(ShmemError(EOPNOTSUPP, .request(request.id), .notServed))
         }
-        guard let name = ObjectName(request.payload) else {
-            return refuse(
+        guard let name = unsafe ObjectName(request.payload) else {
+            return unsafe refuse(
                 ShmemError(
                     EINVAL, .request(request.id), .wrongPayload(expected: ObjectName.size, got: request.payload.count)))
         }
-        guard request.descriptors.isEmpty else {
-            return refuse(
+        guard unsafe request.descriptors.isEmpty else {
+            return unsafe refuse(
                 ShmemError(EINVAL, .request(request.id), .wrongDescriptors(expected: 0, got: request.descriptors.count)))
         }
         do throws(ShmemError) {

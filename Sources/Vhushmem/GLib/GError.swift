@@ -8,8 +8,8 @@ typealias ErrorPointer = UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
 extension ShmemError {
     /// Puts the error where the caller wants it, and gives the value that the function returns.
     func report(to place: ErrorPointer) -> Int32 {
-        if let place {
-            message.withCString { g_set_error_literal(place, ShmemError.quark, code, $0) }
+        if let place = unsafe place {
+            unsafe message.withCString { unsafe g_set_error_literal(place, ShmemError.quark, code, $0) }
         }
         return -code
     }
@@ -17,6 +17,6 @@ extension ShmemError {
     /// The domain of every GError of the library. GLib keeps the name's pointer, which is a constant of the library's.
     static let quark: GQuark = {
         let name: StaticString = "vhushmem-error-quark"
-        return g_quark_from_static_string(UnsafeRawPointer(name.utf8Start).assumingMemoryBound(to: CChar.self))
+        return unsafe g_quark_from_static_string(UnsafeRawPointer(name.utf8Start).assumingMemoryBound(to: CChar.self))
     }()
 }

@@ -4,7 +4,7 @@ import CGLib
 import CLinux
 
 /// A GSource that drives a session: it watches the session's sockets themselves, so that one wake-up serves a request.
-final class SessionSource: PollAttachment {
+@safe final class SessionSource: PollAttachment {
     /// nil once the session was freed by its owner.
     private var session: (any Pollable)?
     private let source: UnsafeMutablePointer<GSource>
@@ -17,29 +17,31 @@ final class SessionSource: PollAttachment {
 
     private init(_ session: any Pollable, _ source: UnsafeMutablePointer<GSource>) {
         self.session = session
-        self.source = source
+        unsafe self.source = unsafe source
     }
 
     /// A source with one reference, the caller's.
     static func make(for session: any Pollable, name: StaticString) -> UnsafeMutablePointer<GSource>? {
-        let size = UInt32(MemoryLayout<vhushmem_glib_source>.size)
-        guard let source = g_source_new(functions, size) else { return nil }
+        let size = unsafe UInt32(MemoryLayout<vhushmem_glib_source>.size)
+        guard let source = unsafe g_source_new(functions, size) else { return nil }
         // Sessions may be dispatched inside their callbacks. GLib would see to it that this source is not, by a system call for each
         // descriptor before and after each dispatch.
-        g_source_set_can_recurse(source, 1)
-        let state = SessionSource(session, source)
-        source.withState { $0 = Unmanaged.passRetained(state).toOpaque() }
+        unsafe g_source_set_can_recurse(source, 1)
+        let state = unsafe SessionSource(session, source)
+        unsafe source.withState { unsafe $0 = unsafe Unmanaged.passRetained(state).toOpaque() }
         session.attach(state)
         name.withUTF8Buffer { text in
             // SAFETY: a static string ends with a zero byte.
-            text.baseAddress?.withMemoryRebound(to: CChar.self, capacity: text.count) { g_source_set_name(source, $0) }
+            unsafe text.baseAddress?.withMemoryRebound(to: CChar.self, capacity: text.count) {
+                unsafe g_source_set_name(source, $0)
+            }
         }
-        return source
+        return unsafe source
     }
 
     func sessionWasFreed() {
         session = nil
-        g_source_destroy(source)
+        unsafe g_source_destroy(source)
     }
 
     // MARK: What GLib calls
@@ -49,39 +51,39 @@ final class SessionSource: PollAttachment {
         guard let session else { return }
         let targets = session.pollTargets
         guard targets != watched else { return }
-        firstTag = update(firstTag, from: watched.first, to: targets.first)
-        secondTag = update(secondTag, from: watched.second, to: targets.second)
-        alarmTag = update(alarmTag, from: watched.alarm, to: targets.alarm)
+        unsafe firstTag = unsafe update(firstTag, from: watched.first, to: targets.first)
+        unsafe secondTag = unsafe update(secondTag, from: watched.second, to: targets.second)
+        unsafe alarmTag = unsafe update(alarmTag, from: watched.alarm, to: targets.alarm)
         if targets.deadline != watched.deadline {
-            g_source_set_ready_time(source, targets.deadline.map { gint64(clamping: $0) } ?? -1)
+            unsafe g_source_set_ready_time(source, targets.deadline.map { gint64(clamping: $0) } ?? -1)
         }
         watched = targets
     }
 
     private func update(_ tag: gpointer?, from old: PollTargets.Target?, to new: PollTargets.Target?) -> gpointer? {
-        guard old != new else { return tag }
+        guard old != new else { return unsafe tag }
         let condition = new.map { GIOCondition(rawValue: UInt32(truncatingIfNeeded: Int32($0.events))) }
-        if let tag, let new, let condition, old?.fd == new.fd {
-            g_source_modify_unix_fd(source, tag, condition)
-            return tag
+        if let tag = unsafe tag, let new, let condition, old?.fd == new.fd {
+            unsafe g_source_modify_unix_fd(source, tag, condition)
+            return unsafe tag
         }
-        if let tag { g_source_remove_unix_fd(source, tag) }
+        if let tag = unsafe tag { unsafe g_source_remove_unix_fd(source, tag) }
         guard let new, let condition else { return nil }
-        return g_source_add_unix_fd(source, new.fd, condition)
+        return unsafe g_source_add_unix_fd(source, new.fd, condition)
     }
 
     @_optimize(speed)
     private func isReady(_ tag: gpointer?) -> Bool {
-        guard let tag else { return false }
-        return g_source_query_unix_fd(source, tag).rawValue != 0
+        guard let tag = unsafe tag else { return false }
+        return unsafe g_source_query_unix_fd(source, tag).rawValue != 0
     }
 
     @_optimize(speed)
     private func check() -> Bool {
         ready = []
-        if isReady(firstTag) { ready.insert(.first) }
-        if isReady(secondTag) { ready.insert(.second) }
-        return !ready.isEmpty || isReady(alarmTag)
+        if unsafe isReady(firstTag) { ready.insert(.first) }
+        if unsafe isReady(secondTag) { ready.insert(.second) }
+        return unsafe !ready.isEmpty || isReady(alarmTag)
     }
 
     /// False: the source is to be removed.
@@ -94,7 +96,7 @@ final class SessionSource: PollAttachment {
         _ = session.dispatch(found)
         // A deadline that has passed and stands again must be set again: GLib compares, and so do we.
         if watched.deadline != nil {
-            g_source_set_ready_time(source, -1)
+            unsafe g_source_set_ready_time(source, -1)
             watched.deadline = nil
         }
         return self.session != nil && !session.isOver
@@ -109,46 +111,48 @@ final class SessionSource: PollAttachment {
     /// points at.
     nonisolated(unsafe) private static let functions: UnsafeMutablePointer<GSourceFuncs> = {
         let functions = UnsafeMutablePointer<GSourceFuncs>.allocate(capacity: 1)
-        functions.initialize(to: GSourceFuncs())
-        functions.pointee.prepare = { source, timeout in
-            timeout?.pointee = -1
-            return SessionSource.with(source) { state in
+        unsafe functions.initialize(to: GSourceFuncs())
+        unsafe functions.pointee.prepare = { source, timeout in
+            unsafe timeout?.pointee = -1
+            return unsafe SessionSource.with(source) { state in
                 state.prepare()
                 // A session that is over, by whatever call, has its source removed: dispatch says so.
                 return state.session?.isOver == true
             }
         }
-        functions.pointee.check = { source in
-            SessionSource.with(source) { $0.check() }
+        unsafe functions.pointee.check = { source in
+            unsafe SessionSource.with(source) { $0.check() }
         }
-        functions.pointee.dispatch = { source, callback, userData in
+        unsafe functions.pointee.dispatch = { source, callback, userData in
             // As GLib's own sources do: who set one wants to know.
-            guard let callback else { return SessionSource.dispatch(source) }
-            let goesOn = SessionSource.dispatch(source)
-            return callback(userData) != 0 ? goesOn : 0
+            guard let callback = unsafe callback else { return unsafe SessionSource.dispatch(source) }
+            let goesOn = unsafe SessionSource.dispatch(source)
+            return unsafe callback(userData) != 0 ? goesOn : 0
         }
-        functions.pointee.finalize = { source in
-            source?.withState { pointer in
+        unsafe functions.pointee.finalize = { source in
+            unsafe source?.withState { pointer in
                 // SAFETY: the reference that make gave the source; nothing looks at it after finalize.
-                if let pointer { Unmanaged<SessionSource>.fromOpaque(pointer).takeRetainedValue().finalize() }
-                pointer = nil
+                if let pointer = unsafe pointer {
+                    unsafe Unmanaged<SessionSource>.fromOpaque(pointer).takeRetainedValue().finalize()
+                }
+                unsafe pointer = nil
             }
         }
-        return functions
+        return unsafe functions
     }()
 
     @_optimize(speed)
     @inline(never)
     private static func dispatch(_ source: UnsafeMutablePointer<GSource>?) -> gboolean {
-        with(source) { $0.dispatch() }
+        unsafe with(source) { $0.dispatch() }
     }
 
     /// 1 for true, as GLib has it.
     @inline(__always)
     private static func with(_ source: UnsafeMutablePointer<GSource>?, _ body: (SessionSource) -> Bool) -> gboolean {
-        guard let pointer = source?.withState({ $0 }) else { return 0 }
+        guard let pointer = unsafe source?.withState({ unsafe $0 }) else { return 0 }
         // SAFETY: GLib holds the source during these calls, and the source its state until finalize.
-        return Unmanaged<SessionSource>.fromOpaque(pointer)._withUnsafeGuaranteedRef { body($0) } ? 1 : 0
+        return unsafe Unmanaged<SessionSource>.fromOpaque(pointer)._withUnsafeGuaranteedRef { body($0) } ? 1 : 0
     }
 }
 
@@ -156,6 +160,6 @@ extension UnsafeMutablePointer<GSource> {
     /// The pointer that a source of ours keeps behind the GSource.
     fileprivate func withState<Result>(_ body: (inout UnsafeMutableRawPointer?) -> Result) -> Result {
         // SAFETY: g_source_new was given the size of vhushmem_glib_source, which begins with the GSource.
-        withMemoryRebound(to: vhushmem_glib_source.self, capacity: 1) { body(&$0.pointee.state) }
+        unsafe withMemoryRebound(to: vhushmem_glib_source.self, capacity: 1) { unsafe body(&$0.pointee.state) }
     }
 }

@@ -22,7 +22,7 @@ private final class SlotPool {
         }
         do throws(Errno) {
             _ = try systemCall(.ioctl) {
-                vhu_kvm_set_slot(vm.raw, slot, guestAddress, range.length, host, !isWritable)
+                unsafe vhu_kvm_set_slot(vm.raw, slot, guestAddress, range.length, host, !isWritable)
             }
             return slot
         } catch {
@@ -114,7 +114,7 @@ public final class KvmSlots: @unchecked Sendable {
                 try region.add(placement, held)
             } catch {
                 placement.leave(held)
-                if placement.isStuck[held] { _ = Unmanaged.passRetained(region) }
+                if placement.isStuck[held] { _ = unsafe Unmanaged.passRetained(region) }
                 lock.withLock { own in placed[own].removeAll { $0.placement === placement } }
                 throw error
             }
@@ -133,7 +133,7 @@ public final class KvmSlots: @unchecked Sendable {
             region.remove(placement, held)
             placement.leave(held)
             // A slot that KVM keeps still shows the window: then the window stays, for as long as the process does.
-            if placement.isStuck[held] { _ = Unmanaged.passRetained(region) }
+            if placement.isStuck[held] { _ = unsafe Unmanaged.passRetained(region) }
             return true
         }
     }
@@ -162,7 +162,7 @@ private final class KvmPlacement: RegionFollower {
     /// Gives the window its slot, if it is to have one.
     func enter(_ region: Region, _ held: Region.Held) throws(ShmemError) {
         guard !isByMapping, let whole = ByteRange(start: 0, length: region.size) else { return }
-        windowSlot[held] = try pool.use(whole, at: guestAddress, host: region.window.baseAddress, isWritable: true)
+        windowSlot[held] = unsafe try pool.use(whole, at: guestAddress, host: region.window.baseAddress, isWritable: true)
     }
 
     func leave(_ held: Region.Held) {
@@ -178,7 +178,7 @@ private final class KvmPlacement: RegionFollower {
         throws(ShmemError)
     {
         guard isByMapping else { return }
-        let slot = try pool.use(
+        let slot = try unsafe pool.use(
             pages, at: guestAddress &+ pages.start, host: window.baseAddress + Int(clamping: pages.start),
             isWritable: MappingWord(bits: record.word).isWritable)
         let entry = MappingRecord(start: record.start, length: record.length, fileOffset: 0, word: UInt64(slot))

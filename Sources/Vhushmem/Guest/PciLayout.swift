@@ -71,10 +71,10 @@ public struct PciLayout {
     /// Writes the capability that tells a driver of a region: VIRTIO_PCI_CAP_SHARED_MEMORY_CFG. `next`: where the next capability is in
     /// configuration space; 0: it is the last. `capability` has `capabilitySize` bytes.
     public static func writeCapability(of place: Place, bar: UInt8, next: UInt8, to capability: UnsafeMutableRawBufferPointer) {
-        capability.copyBytes(from: [vendor, next, UInt8(capabilitySize), sharedMemory, bar, place.shmid, 0, 0])
+        unsafe capability.copyBytes(from: [vendor, next, UInt8(capabilitySize), sharedMemory, bar, place.shmid, 0, 0])
         // PCI is little-endian, and the halves of a number are apart.
         for (at, value) in [(8, place.offset), (12, place.length), (16, place.offset >> 32), (20, place.length >> 32)] {
-            capability.store(integer: UInt32(truncatingIfNeeded: value).littleEndian, at: at)
+            unsafe capability.store(integer: UInt32(truncatingIfNeeded: value).littleEndian, at: at)
         }
     }
 }

@@ -17,7 +17,7 @@ import CLinux
 /// * one writer follows another under the owner's lock, which orders them; so a writer reads the sequence plainly.
 extension MappingTable {
     /// What any thread may ask the table at any time, while it is there.
-    struct Reader {
+    @safe struct Reader {
         private let table: MappingTable
 
         init(_ table: MappingTable) {
@@ -34,27 +34,27 @@ extension MappingTable {
     @inline(__always)
     func beginChange() {
         // SAFETY: state is this table's; the sequence is one of its words.
-        vhu_store_relaxed(state + StateWord.sequence, state[StateWord.sequence] &+ 1)
+        unsafe vhu_store_relaxed(state + StateWord.sequence, state[StateWord.sequence] &+ 1)
         vhu_fence_release()
     }
 
     @inline(__always)
     func endChange() {
         // SAFETY: as in beginChange.
-        vhu_store_release(state + StateWord.sequence, state[StateWord.sequence] &+ 1)
+        unsafe vhu_store_release(state + StateWord.sequence, state[StateWord.sequence] &+ 1)
     }
 
     @inline(__always)
     func setRoot(_ node: TableNode?) {
         // SAFETY: as in beginChange; an atomic store, since readers load the root.
-        vhu_store_relaxed(state + StateWord.root, node?.address ?? 0)
+        unsafe vhu_store_relaxed(state + StateWord.root, node?.address ?? 0)
         forgetPath()
     }
 
     /// Another number than before: something has changed, or is being changed. Any thread may ask.
     var changes: UInt64 {
         // SAFETY: as in beginChange.
-        vhu_load_acquire(state + StateWord.sequence)
+        unsafe vhu_load_acquire(state + StateWord.sequence)
     }
 
     /// The record that owns all of [offset, offset + length), from its start to the end of its last page. Any thread may ask at
@@ -66,7 +66,7 @@ extension MappingTable {
         if wraps { return nil }
         while true {
             // SAFETY: as in beginChange.
-            let sequence = vhu_load_acquire(state + StateWord.sequence)
+            let sequence = unsafe vhu_load_acquire(state + StateWord.sequence)
             guard sequence & 1 == 0, case .read(let record) = read(at: offset, sequence: sequence) else { continue }
             guard let record, record.start <= offset, last <= record.lastOwnedByte(pageMask: pageMask) else { return nil }
             return record
@@ -88,15 +88,15 @@ extension MappingTable {
         // lives. A word may hold anything while it is being changed, and a node may have become another kind of node since it
         // was found. So an address is followed only after a look at the sequence has shown that nothing had changed when it
         // was read; and an index, which is used before such a look, lies inside the node whatever its words are.
-        let rootAddress = vhu_load_relaxed(state + StateWord.root)
+        let rootAddress = unsafe vhu_load_relaxed(state + StateWord.root)
         guard isUnchanged(since: sequence) else { return .changed }
         guard var node = TableNode(address: rootAddress) else { return .read(nil) }
 
-        var level = vhu_load_relaxed(node.words + 1)
+        var level = unsafe vhu_load_relaxed(node.words + 1)
         var steps = TableNode.maximumLevels
         while level > 0 {
             let index = node.index(of: offset, shape: .inner)
-            let address = vhu_load_relaxed(node.words + (TableNode.children &+ index))
+            let address = unsafe vhu_load_relaxed(node.words + (TableNode.children &+ index))
             // Besides the sequence, two things that always hold: a child is never 0, and the walk is short.
             steps &-= 1
             guard isUnchanged(since: sequence), steps > 0, let child = TableNode(address: address) else { return .changed }
@@ -114,6 +114,6 @@ extension MappingTable {
         // Keeps the loads before it from sinking below the second look at the sequence.
         vhu_fence_acquire()
         // SAFETY: as in beginChange.
-        return vhu_load_relaxed(state + StateWord.sequence) == sequence
+        return unsafe vhu_load_relaxed(state + StateWord.sequence) == sequence
     }
 }

@@ -37,24 +37,25 @@ extension MappingTable {
             }
         }
         var free: UInt64 = 0
-        var node = TableNode(address: state[StateWord.freeNodes])
+        var node = unsafe TableNode(address: state[StateWord.freeNodes])
         while let current = node, free <= allocatedNodes {
             free += 1
             node = current.next
         }
-        return pathIsRight && tally.records == count && free == freeNodes && free + tally.nodes == allocatedNodes
+        return unsafe pathIsRight && tally.records == count && free == freeNodes && free + tally.nodes == allocatedNodes
             && state[StateWord.sequence] & 1 == 0
     }
 
     /// The path that is noted is one from the root to a leaf, or none.
     private var pathIsRight: Bool {
-        guard var node = TableNode(address: state[StateWord.path]) else { return true }
+        guard var node = unsafe TableNode(address: state[StateWord.path]) else { return true }
         guard let root, node.level == 0 else { return false }
         for level in 0..<root.level {
-            guard let above = TableNode(address: state[StateWord.path + (level + 1) * 2]), above.level == level + 1 else {
+            guard let above = unsafe TableNode(address: state[StateWord.path + (level + 1) * 2]), above.level == level + 1
+            else {
                 return false
             }
-            let index = Int(truncatingIfNeeded: state[StateWord.path + (level + 1) * 2 + 1])
+            let index = unsafe Int(truncatingIfNeeded: state[StateWord.path + (level + 1) * 2 + 1])
             guard index < above.count, above.child(index).address == node.address else { return false }
             node = above
         }

@@ -65,7 +65,7 @@ extension MappingTable {
 
         beginChange()
         add(entry, at: index, top: top)
-        state[StateWord.count] &+= 1
+        unsafe state[StateWord.count] &+= 1
         endChange()
         return true
     }
@@ -94,7 +94,7 @@ extension MappingTable {
         leaf.removeRecord(at: index)
         if index == 0 { setLeastKey(leaf.key(0), top: root.level) }
         refill(top: root.level)
-        state[StateWord.count] &-= 1
+        unsafe state[StateWord.count] &-= 1
         endChange()
         return (record, isBeside)
     }
@@ -122,7 +122,7 @@ extension MappingTable {
         let detached = Detached(root: root, count: count)
         beginChange()
         setRoot(nil)
-        state[StateWord.count] = 0
+        unsafe state[StateWord.count] = 0
         endChange()
         return detached
     }
@@ -131,7 +131,7 @@ extension MappingTable {
     func reattach(_ detached: Detached) {
         beginChange()
         setRoot(detached.root)
-        state[StateWord.count] = detached.count
+        unsafe state[StateWord.count] = detached.count
         endChange()
     }
 
@@ -165,7 +165,7 @@ extension MappingTable {
         let leaf = takeNode(level: 0)
         leaf.insert(entry, at: 0, shape: .leaf)
         setRoot(leaf)
-        state[StateWord.count] = 1
+        unsafe state[StateWord.count] = 1
         endChange()
         return true
     }
@@ -290,10 +290,10 @@ extension MappingTable {
     @_optimize(speed)
     @inline(__always)
     func notePath(to key: UInt64) -> TableNode? {
-        let path = state + StateWord.path
+        let path = unsafe state + StateWord.path
         // Changes often come next to each other, and then the path is the one before. One comparison, which wraps around, tells whether the
         // leaf has a key on either side: with two, it could not be predicted which of them fails.
-        if let leaf = TableNode(address: path[0]) {
+        if let leaf = unsafe TableNode(address: path[0]) {
             let last = leaf.next == nil ? .max : leaf.key(leaf.count &- 1)
             if key &- leaf.key(0) <= last &- leaf.key(0) { return leaf }
         }
@@ -304,29 +304,29 @@ extension MappingTable {
             // The level above the leaves: in a table of so many levels it is too large for a near cache. Its children come with its keys.
             if level == 1, isLarge { node.prefetch() }
             let index = node.index(of: key, shape: .inner)
-            path[level &* 2] = node.address
-            path[level &* 2 &+ 1] = UInt64(truncatingIfNeeded: index)
+            unsafe path[level &* 2] = node.address
+            unsafe path[level &* 2 &+ 1] = UInt64(truncatingIfNeeded: index)
             node = node.child(index)
             level &-= 1
         }
         node.prefetch()
-        path[0] = node.address
+        unsafe path[0] = node.address
         return node
     }
 
     /// Whatever puts another node or index into a path, or may, does this.
     func forgetPath() {
-        state[StateWord.path] = 0
+        unsafe state[StateWord.path] = 0
     }
 
     @inline(__always)
     private func pathNode(_ level: Int) -> TableNode {
-        TableNode(certain: state[StateWord.path &+ level &* 2])
+        unsafe TableNode(certain: state[StateWord.path &+ level &* 2])
     }
 
     @inline(__always)
     private func pathIndex(_ level: Int) -> Int {
-        Int(truncatingIfNeeded: state[StateWord.path &+ level &* 2 &+ 1])
+        unsafe Int(truncatingIfNeeded: state[StateWord.path &+ level &* 2 &+ 1])
     }
 
     /// The path's leaf has got another least key: so have all the nodes above of which it is the first.

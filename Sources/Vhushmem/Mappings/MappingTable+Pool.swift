@@ -19,9 +19,9 @@ extension MappingTable {
     }
 
     /// How many nodes the table has taken from the allocator, in use or free.
-    var allocatedNodes: UInt64 { state[StateWord.allocatedNodes] }
+    var allocatedNodes: UInt64 { unsafe state[StateWord.allocatedNodes] }
     /// How many of them are free.
-    var freeNodes: UInt64 { state[StateWord.freeNodeCount] }
+    var freeNodes: UInt64 { unsafe state[StateWord.freeNodeCount] }
 
     /// Sees to it that `needed` nodes are free; false: no memory.
     ///
@@ -46,37 +46,37 @@ extension MappingTable {
         // At most 48 nodes or one a level: far from overflow.
         let count = Int(truncatingIfNeeded: nodes)
         let size = (Self.slabHeaderWords + count * TableNode.wordCount) * MemoryLayout<UInt64>.stride
-        guard let memory = aligned_alloc(64, size) else { return false }
-        add(memory, size, count)
+        guard let memory = unsafe aligned_alloc(64, size) else { return false }
+        unsafe add(memory, size, count)
         return true
     }
 
     private func addLargePage() -> Bool {
-        guard let memory = aligned_alloc(Self.largePage, Self.largePage) else { return false }
+        guard let memory = unsafe aligned_alloc(Self.largePage, Self.largePage) else { return false }
         // Where the kernel has none, it is memory like other memory.
-        try? MemoryCalls.advise(memory, Self.largePage, MADV_HUGEPAGE)
-        add(memory, Self.largePage, Int(Self.nodesOfLargePage))
+        try? unsafe MemoryCalls.advise(memory, Self.largePage, MADV_HUGEPAGE)
+        unsafe add(memory, Self.largePage, Int(Self.nodesOfLargePage))
         return true
     }
 
     private func add(_ memory: UnsafeMutableRawPointer, _ size: Int, _ count: Int) {
         // SAFETY: the block is new and of `size` bytes: a header and `count` nodes.
-        let slab = memory.bindMemory(to: UInt64.self, capacity: size / MemoryLayout<UInt64>.stride)
-        slab[0] = state[StateWord.slabs]
-        state[StateWord.slabs] = UInt64(UInt(bitPattern: slab))
-        state[StateWord.allocatedNodes] &+= UInt64(count)
+        let slab = unsafe memory.bindMemory(to: UInt64.self, capacity: size / MemoryLayout<UInt64>.stride)
+        unsafe slab[0] = unsafe state[StateWord.slabs]
+        unsafe state[StateWord.slabs] = UInt64(UInt(bitPattern: slab))
+        unsafe state[StateWord.allocatedNodes] &+= UInt64(count)
         // From the last to the first, so that nodes are handed out in the order of their addresses.
         for index in (0..<count).reversed() {
-            recycle(TableNode(words: slab + (Self.slabHeaderWords + index * TableNode.wordCount)))
+            unsafe recycle(TableNode(words: slab + (Self.slabHeaderWords + index * TableNode.wordCount)))
         }
     }
 
     /// Takes a free node; `reserveNodes` has seen to it that there is one.
     func takeNode(level: Int) -> TableNode {
         // The list is not empty: the caller has reserved as many nodes as it takes.
-        let node = TableNode(certain: state[StateWord.freeNodes])
-        state[StateWord.freeNodes] = node.next?.address ?? 0
-        state[StateWord.freeNodeCount] &-= 1
+        let node = unsafe TableNode(certain: state[StateWord.freeNodes])
+        unsafe state[StateWord.freeNodes] = node.next?.address ?? 0
+        unsafe state[StateWord.freeNodeCount] &-= 1
         node.reset(level: level)
         return node
     }
@@ -84,18 +84,18 @@ extension MappingTable {
     /// Puts a node that the tree no longer reaches into the free list. Readers may still be in it; they will find that the
     /// sequence has moved on.
     func recycle(_ node: TableNode) {
-        node.store(state[StateWord.freeNodes], at: 2)
-        state[StateWord.freeNodes] = node.address
-        state[StateWord.freeNodeCount] &+= 1
+        unsafe node.store(state[StateWord.freeNodes], at: 2)
+        unsafe state[StateWord.freeNodes] = node.address
+        unsafe state[StateWord.freeNodeCount] &+= 1
     }
 
     /// For deinit: nobody uses the table any more.
     func releaseSlabs() {
-        var address = UInt(truncatingIfNeeded: state[StateWord.slabs])
+        var address = unsafe UInt(truncatingIfNeeded: state[StateWord.slabs])
         // SAFETY: each slab was linked by addSlab and is freed once, after its link was read.
-        while let slab = UnsafeMutablePointer<UInt64>(bitPattern: address) {
-            address = UInt(truncatingIfNeeded: slab[0])
-            free(slab)
+        while let slab = unsafe UnsafeMutablePointer<UInt64>(bitPattern: address) {
+            address = unsafe UInt(truncatingIfNeeded: slab[0])
+            unsafe free(slab)
         }
     }
 }

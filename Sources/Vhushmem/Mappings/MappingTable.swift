@@ -14,7 +14,7 @@ import CLinux
 /// `+Concurrent`: the reader's side. `+Invariants`: what must hold between two changes.
 ///
 /// Unchecked Sendable: the rule above is the owner's to keep; the table's own promise is `concurrentFind`'s.
-final class MappingTable: @unchecked Sendable {
+@safe final class MappingTable: @unchecked Sendable {
     /// What changes is kept in raw words instead of stored properties: readers on other threads need atomic access to some,
     /// and a class's properties would be guarded by exclusivity checks at each use.
     let state: UnsafeMutablePointer<UInt64>
@@ -41,24 +41,24 @@ final class MappingTable: @unchecked Sendable {
     /// nil: no memory, or a page size that is not a power of two. A table without records has no nodes.
     init?(pageSize: UInt64, nodeLimit: UInt64 = .max) {
         guard pageSize != 0, pageSize & (pageSize &- 1) == 0 else { return nil }
-        guard let memory = calloc(StateWord.total, MemoryLayout<UInt64>.stride) else { return nil }
+        guard let memory = unsafe calloc(StateWord.total, MemoryLayout<UInt64>.stride) else { return nil }
         // SAFETY: the block is new, of that many words, aligned for them by calloc, and all zero.
-        state = memory.bindMemory(to: UInt64.self, capacity: StateWord.total)
+        unsafe state = unsafe memory.bindMemory(to: UInt64.self, capacity: StateWord.total)
         pageMask = pageSize &- 1
         self.nodeLimit = nodeLimit
     }
 
     deinit {
         releaseSlabs()
-        free(state)
+        unsafe free(state)
     }
 
     // SAFETY: of the accessors below: `state` has StateWord.total words for as long as the table lives.
 
     /// How many records there are.
-    var count: UInt64 { state[StateWord.count] }
+    var count: UInt64 { unsafe state[StateWord.count] }
 
-    @inline(__always) var root: TableNode? { TableNode(address: state[StateWord.root]) }
+    @inline(__always) var root: TableNode? { unsafe TableNode(address: state[StateWord.root]) }
 
     // MARK: - Queries
 
@@ -96,7 +96,7 @@ final class MappingTable: @unchecked Sendable {
         while let node = leaf {
             for index in 0..<node.count {
                 guard copied < records.count else { return copied }
-                records[copied] = node.record(index)
+                unsafe records[copied] = node.record(index)
                 copied &+= 1
             }
             leaf = node.next

@@ -4,7 +4,7 @@ import CLinux
 
 extension PageIndex {
     /// The index as any thread may look at it, at any time, while the index is there.
-    struct Reader {
+    @safe struct Reader {
         /// 0: none is wanted, or there was no memory.
         let chunkCount: UInt64
         /// One for each chunk, and 16 more for each chunk behind those.
@@ -21,10 +21,10 @@ extension PageIndex {
             let first = start >> PageIndex.pageShift
             let last = (start &+ (length &- 1)) >> PageIndex.pageShift
             // SAFETY: there is a chunk, so there are words. An offset in the chunk belongs to one of its 16, of 2^17 bytes each.
-            let word = vhu_load_acquire(words + Int(truncatingIfNeeded: chunk))
+            let word = unsafe vhu_load_acquire(words + Int(truncatingIfNeeded: chunk))
             if word & ChunkWord.isBits == 0 { return ChunkWord.hasRun(word, first, last, forWriting: forWriting) }
             guard first == last else { return false }
-            let bits = vhu_load_acquire(words + Int(truncatingIfNeeded: placeOfBits(offset)))
+            let bits = unsafe vhu_load_acquire(words + Int(truncatingIfNeeded: placeOfBits(offset)))
             return bits &>> (first &* 2) & (forWriting ? 2 : 1) != 0
         }
 

@@ -36,7 +36,7 @@ import CLinux
 /// first of all.
 ///
 /// This file: what the one writer does. `+Reader`: what any thread may ask.
-struct PageIndex: ~Copyable {
+@safe struct PageIndex: ~Copyable {
     /// A page here is 4096 bytes, where the kernel's pages are larger too: mappings own a multiple.
     static var pageShift: UInt64 { 12 }
     static var chunkShift: UInt64 { 21 }
@@ -64,38 +64,38 @@ struct PageIndex: ~Copyable {
 
     /// For the first chunks of a region.
     init(chunks: UInt64) {
-        chunksWithBits = .allocate(capacity: 1)
-        chunksWithBits.initialize(to: 0)
+        unsafe chunksWithBits = .allocate(capacity: 1)
+        unsafe chunksWithBits.initialize(to: 0)
         // No overflow: there are no more chunks than the largest index has.
         let count = Int(truncatingIfNeeded: min(chunks, PageIndex.largestIndex) &* (1 &+ PageIndex.bitWords))
-        guard count > 0, let memory = PageIndex.reserve(count) else {
+        guard count > 0, let memory = unsafe PageIndex.reserve(count) else {
             // Nobody looks at the words of no chunks.
-            reader = Reader(chunkCount: 0, words: chunksWithBits)
+            reader = unsafe Reader(chunkCount: 0, words: chunksWithBits)
             return
         }
-        reader = Reader(chunkCount: min(chunks, PageIndex.largestIndex), words: memory)
+        reader = unsafe Reader(chunkCount: min(chunks, PageIndex.largestIndex), words: memory)
         // Whoever translates finds the chunks' words without a page fault. Those of the pages are read only where they were written.
-        try? MemoryCalls.advise(memory, PageIndex.pages(of: chunkCount), vhu_madv_populate_read)
+        try? unsafe MemoryCalls.advise(memory, PageIndex.pages(of: chunkCount), vhu_madv_populate_read)
     }
 
     var chunkCount: UInt64 { reader.chunkCount }
-    private var words: UnsafeMutablePointer<UInt64> { reader.words }
+    private var words: UnsafeMutablePointer<UInt64> { unsafe reader.words }
 
     private static func reserve(_ count: Int) -> UnsafeMutablePointer<UInt64>? {
         let bytes = count &* MemoryLayout<UInt64>.stride
         let flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE
-        guard let memory = try? MemoryCalls.map(nil, bytes, protection: PROT_READ | PROT_WRITE, flags: flags) else {
+        guard let memory = try? unsafe MemoryCalls.map(nil, bytes, protection: PROT_READ | PROT_WRITE, flags: flags) else {
             return nil
         }
         // A large page would be 2 MiB of memory for a word, and be filled with zeros while a device waits for its answer.
-        try? MemoryCalls.advise(memory, bytes, MADV_NOHUGEPAGE)
+        try? unsafe MemoryCalls.advise(memory, bytes, MADV_NOHUGEPAGE)
         // SAFETY: new, of that many words, all zero, and aligned to a page.
-        return memory.bindMemory(to: UInt64.self, capacity: count)
+        return unsafe memory.bindMemory(to: UInt64.self, capacity: count)
     }
 
     deinit {
-        if chunkCount > 0 { try? MemoryCalls.unmap(words, byteCount) }
-        chunksWithBits.deallocate()
+        if chunkCount > 0 { try? unsafe MemoryCalls.unmap(words, byteCount) }
+        unsafe chunksWithBits.deallocate()
     }
 
     private var byteCount: Int {
@@ -148,17 +148,17 @@ struct PageIndex: ~Copyable {
     /// for whoever looks at them meanwhile. (Where it is locked it stays.)
     @inline(__always)
     func release() {
-        if chunksWithBits.pointee >= PageIndex.chunksBeforeRelease { releaseBits() }
+        if unsafe chunksWithBits.pointee >= PageIndex.chunksBeforeRelease { releaseBits() }
     }
 
     @inline(never)
     private func releaseBits() {
-        chunksWithBits.pointee = 0
+        unsafe chunksWithBits.pointee = 0
         let start = PageIndex.pages(of: chunkCount)
         let length = byteCount &- start
         // SAFETY: the pages behind that in which the last chunk's word is; who has got bits has words.
         if length > 0 {
-            try? MemoryCalls.advise(UnsafeMutableRawPointer(words) + start, length, MADV_DONTNEED)
+            try? unsafe MemoryCalls.advise(UnsafeMutableRawPointer(words) + start, length, MADV_DONTNEED)
         }
     }
 
@@ -255,7 +255,7 @@ struct PageIndex: ~Copyable {
     @inline(never)
     private func replaceRuns(of chunk: UInt64) {
         let runs = self[chunk]
-        chunksWithBits.pointee &+= 1
+        unsafe chunksWithBits.pointee &+= 1
         // The bits first: once the word says so, what it has said until then must be found there.
         setBits(of: runs, in: chunk, to: .max)
         setBits(of: runs >> ChunkWord.runBits, in: chunk, to: .max)
@@ -283,9 +283,9 @@ struct PageIndex: ~Copyable {
     /// A word, as the one writer sees it: its own loads race with nobody's stores.
     private subscript(index: UInt64) -> UInt64 {
         // SAFETY: who asks has a chunk, so there are words; and it names that of a chunk, or one of the chunk's pages.
-        @inline(__always) get { words[Int(truncatingIfNeeded: index)] }
+        @inline(__always) get { unsafe words[Int(truncatingIfNeeded: index)] }
         @inline(__always) nonmutating set {
-            vhu_store_release(words + Int(truncatingIfNeeded: index), newValue)
+            unsafe vhu_store_release(words + Int(truncatingIfNeeded: index), newValue)
         }
     }
 }

@@ -22,20 +22,20 @@ extension TableNode {
     @inline(__always)
     func record(_ index: Int) -> MappingRecord {
         let slot = slot(index)
-        let value = words + (TableNode.values &+ slot &* 2)
-        let length = words + (TableNode.lengths &+ slot &* 2)
-        return MappingRecord(
+        let value = unsafe words + (TableNode.values &+ slot &* 2)
+        let length = unsafe words + (TableNode.lengths &+ slot &* 2)
+        return unsafe MappingRecord(
             start: key(index), length: length[0], fileOffset: value[0], word: value[1], identity: length[1])
     }
 
     /// The same for a reader beside the writer: each word may be another record's, if the leaf is being changed.
     @inline(__always)
     func loadRecord(_ index: Int) -> MappingRecord {
-        let bytes = vhu_load_relaxed(words + (TableNode.slots &+ index &>> 3))
+        let bytes = unsafe vhu_load_relaxed(words + (TableNode.slots &+ index &>> 3))
         let slot = TableNode.slot(index, in: bytes)
-        let value = words + (TableNode.values &+ slot &* 2)
-        let length = words + (TableNode.lengths &+ slot &* 2)
-        return MappingRecord(
+        let value = unsafe words + (TableNode.values &+ slot &* 2)
+        let length = unsafe words + (TableNode.lengths &+ slot &* 2)
+        return unsafe MappingRecord(
             start: vhu_load_relaxed(words + (TableNode.headerWords &+ index)), length: vhu_load_relaxed(length),
             fileOffset: vhu_load_relaxed(value), word: vhu_load_relaxed(value + 1), identity: vhu_load_relaxed(length + 1))
     }
@@ -43,12 +43,12 @@ extension TableNode {
     /// Has the line with the slots brought near, so that it comes together with those of the keys.
     @inline(__always)
     func prefetchSlots() {
-        vhu_prefetch(words)
+        unsafe vhu_prefetch(words)
     }
 
     @inline(__always)
     private func slot(_ index: Int) -> Int {
-        TableNode.slot(index, in: words[TableNode.slots &+ index &>> 3])
+        unsafe TableNode.slot(index, in: words[TableNode.slots &+ index &>> 3])
     }
 
     /// The slot of an entry, out of its line's word.
@@ -67,7 +67,7 @@ extension TableNode {
     var eachSlotIsNamedOnce: Bool {
         var named: UInt64 = 0
         for index in 0..<TableNode.leafCapacity {
-            let slot = words[TableNode.slots &+ index &>> 3] &>> TableNode.shift(of: index) & 0xff
+            let slot = unsafe words[TableNode.slots &+ index &>> 3] &>> TableNode.shift(of: index) & 0xff
             guard slot < UInt64(TableNode.leafCapacity) else { return false }
             named |= 1 &<< slot
         }
@@ -125,27 +125,27 @@ extension TableNode {
     private func makeRoom(at index: Int, count: Int) -> Int {
         // The line where there is room for one more key. Its last slot is free then.
         var line = count &>> 3
-        let slot = words[TableNode.slots &+ line] &>> 56
+        let slot = unsafe words[TableNode.slots &+ line] &>> 56
         while line > index &>> 3 {
             let word = TableNode.slots &+ line
-            store(words[word] &<< 8 | words[word &- 1] &>> 56, at: word)
+            unsafe store(words[word] &<< 8 | words[word &- 1] &>> 56, at: word)
             let keys = TableNode.headerWords &+ line &* TableNode.lineKeys
             var place = TableNode.lineKeys &- 1
             while place >= 0 {
-                store(words[keys &+ place &- 1], at: keys &+ place)
+                unsafe store(words[keys &+ place &- 1], at: keys &+ place)
                 place &-= 1
             }
             line &-= 1
         }
         let shift = TableNode.shift(of: index)
-        let bytes = words[TableNode.slots &+ line]
+        let bytes = unsafe words[TableNode.slots &+ line]
         let before = bytes & (1 &<< shift &- 1)
         store(before | slot &<< shift | (bytes ^ before) &<< 8, at: TableNode.slots &+ line)
         let keys = TableNode.headerWords &+ line &* TableNode.lineKeys
         let first = index & (TableNode.lineKeys &- 1)
         var place = TableNode.lineKeys &- 1
         while place > 0 {
-            store(words[keys &+ place &- (place > first ? 1 : 0)], at: keys &+ place)
+            unsafe store(words[keys &+ place &- (place > first ? 1 : 0)], at: keys &+ place)
             place &-= 1
         }
         return Int(truncatingIfNeeded: slot)
@@ -157,7 +157,7 @@ extension TableNode {
         let lastLine = last &>> 3
         var line = index &>> 3
         let shift = TableNode.shift(of: index)
-        var bytes = words[TableNode.slots &+ line]
+        var bytes = unsafe words[TableNode.slots &+ line]
         let slot = bytes &>> shift
         let before = bytes & (1 &<< shift &- 1)
         // The line's bytes as they will be, but for the last one.
@@ -166,17 +166,17 @@ extension TableNode {
         let first = index & (TableNode.lineKeys &- 1)
         var place = 0
         while place < TableNode.lineKeys &- 1 {
-            store(words[keys &+ place &+ (place >= first ? 1 : 0)], at: keys &+ place)
+            unsafe store(words[keys &+ place &+ (place >= first ? 1 : 0)], at: keys &+ place)
             place &+= 1
         }
         while line < lastLine {
-            let next = words[TableNode.slots &+ line &+ 1]
+            let next = unsafe words[TableNode.slots &+ line &+ 1]
             store(bytes | next &<< 56, at: TableNode.slots &+ line)
             bytes = next &>> 8
             line &+= 1
             place = 0
             while place < TableNode.lineKeys {
-                store(words[keys &+ place &+ TableNode.lineKeys], at: keys &+ place &+ TableNode.lineKeys &- 1)
+                unsafe store(words[keys &+ place &+ TableNode.lineKeys], at: keys &+ place &+ TableNode.lineKeys &- 1)
                 place &+= 1
             }
             keys &+= TableNode.lineKeys

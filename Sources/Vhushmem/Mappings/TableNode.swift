@@ -22,7 +22,7 @@ import CLinux
 /// with nobody's stores.
 ///
 /// This file: both kinds of node. `+Leaf`: records and their slots.
-struct TableNode {
+@safe struct TableNode {
     static var leafCapacity: Int { 32 }
     static var innerCapacity: Int { 64 }
     static var headerWords: Int { 8 }
@@ -83,7 +83,7 @@ struct TableNode {
 
     @inline(__always)
     init(words: UnsafeMutablePointer<UInt64>) {
-        self.words = words
+        unsafe self.words = unsafe words
     }
 
     /// The node at an address that was read from a link or a child word; 0 is none.
@@ -91,8 +91,8 @@ struct TableNode {
     init?(address: UInt64) {
         // SAFETY: only addresses of nodes are ever stored in links, and nodes live as long as their table. A reader that may
         // have seen half a change checks the sequence before it uses the node.
-        guard let words = UnsafeMutablePointer<UInt64>(bitPattern: UInt(truncatingIfNeeded: address)) else { return nil }
-        self.words = words
+        guard let words = unsafe UnsafeMutablePointer<UInt64>(bitPattern: UInt(truncatingIfNeeded: address)) else { return nil }
+        unsafe self.words = unsafe words
     }
 
     /// The node at an address that is there for certain: a child's, one of the path, one that was reserved.
@@ -105,24 +105,24 @@ struct TableNode {
         self = node
     }
 
-    @inline(__always) var address: UInt64 { UInt64(UInt(bitPattern: words)) }
+    @inline(__always) var address: UInt64 { unsafe UInt64(UInt(bitPattern: words)) }
 
     // MARK: - What the writer reads
 
     // SAFETY: of all below: an index is less than `count`, which is at most the capacity that the node's size was made for.
 
-    @inline(__always) var count: Int { Int(truncatingIfNeeded: words[0]) }
-    @inline(__always) var level: Int { Int(truncatingIfNeeded: words[1]) }
-    @inline(__always) var next: TableNode? { TableNode(address: words[2]) }
+    @inline(__always) var count: Int { unsafe Int(truncatingIfNeeded: words[0]) }
+    @inline(__always) var level: Int { unsafe Int(truncatingIfNeeded: words[1]) }
+    @inline(__always) var next: TableNode? { unsafe TableNode(address: words[2]) }
 
     @inline(__always)
     func key(_ index: Int) -> UInt64 {
-        words[TableNode.headerWords &+ index]
+        unsafe words[TableNode.headerWords &+ index]
     }
 
     @inline(__always)
     func child(_ index: Int) -> TableNode {
-        TableNode(certain: words[TableNode.children &+ index])
+        unsafe TableNode(certain: words[TableNode.children &+ index])
     }
 
     func entry(_ index: Int, shape: Shape) -> Entry {
@@ -139,12 +139,12 @@ struct TableNode {
         // Counts, first which cache line begins at or before the key, then which keys in it. No branch depends on a key: the
         // outcome of a comparison can't be predicted here, and one wrong guess costs more than all these comparisons, which
         // don't wait for each other.
-        let keys = words + TableNode.headerWords
+        let keys = unsafe words + TableNode.headerWords
         var line = 0
         var probe = TableNode.lineKeys
         while probe < shape.capacity {
             // SAFETY: probe < capacity.
-            line &+= vhu_load_relaxed(keys + probe) <= key ? 1 : 0
+            unsafe line &+= vhu_load_relaxed(keys + probe) <= key ? 1 : 0
             probe &+= TableNode.lineKeys
         }
         let first = line &* TableNode.lineKeys
@@ -152,7 +152,7 @@ struct TableNode {
         var offset = 1
         while offset < TableNode.lineKeys {
             // SAFETY: `line` has counted fewer lines than the node has, so first + lineKeys <= capacity.
-            index &+= vhu_load_relaxed(keys + (first &+ offset)) <= key ? 1 : 0
+            unsafe index &+= vhu_load_relaxed(keys + (first &+ offset)) <= key ? 1 : 0
             offset &+= 1
         }
         return index
@@ -161,7 +161,7 @@ struct TableNode {
     /// The index of the last entry.
     private func lastIndex(shape: Shape) -> Int {
         // SAFETY: the node's first word.
-        let count = vhu_load_relaxed(words)
+        let count = unsafe vhu_load_relaxed(words)
         // A reader may meet a node that has just become another kind of node, with a count that this kind can't have.
         return Int(truncatingIfNeeded: min(max(count, 1), UInt64(truncatingIfNeeded: shape.capacity))) &- 1
     }
@@ -173,7 +173,7 @@ struct TableNode {
         var word = 0
         while word < TableNode.wordCount {
             // SAFETY: a word of the node.
-            vhu_prefetch(words + word)
+            unsafe vhu_prefetch(words + word)
             word &+= TableNode.lineKeys
         }
     }
@@ -184,7 +184,7 @@ struct TableNode {
     @inline(__always)
     func store(_ value: UInt64, at word: Int) {
         // SAFETY: callers name a word of this node.
-        vhu_store_relaxed(words + word, value)
+        unsafe vhu_store_relaxed(words + word, value)
     }
 
     @inline(__always)
@@ -276,7 +276,7 @@ struct TableNode {
     private func moveUp(from first: Int, count: Int) {
         var word = first &+ count
         while word > first {
-            store(words[word &- 1], at: word)
+            unsafe store(words[word &- 1], at: word)
             word &-= 1
         }
     }
@@ -285,7 +285,7 @@ struct TableNode {
     private func moveDown(to first: Int, count: Int) {
         var word = first
         while word < first &+ count {
-            store(words[word &+ 1], at: word)
+            unsafe store(words[word &+ 1], at: word)
             word &+= 1
         }
     }

@@ -5,7 +5,7 @@ import Synchronization
 
 /// Pages of a window that show private memory in the place of what belongs there. Bounded, so that neither a guest nor a back-end can
 /// make the host allocate without end. There is room for all from the start: pages are covered in signal handlers too.
-struct CoveredPages: ~Copyable {
+@safe struct CoveredPages: ~Copyable {
     /// Of each group. A guest that writes to all it may must not stand in the way of pages that files have lost.
     static let maximum = 64
     /// Microseconds for which a page that its file lacks is covered at least: time enough for the instruction that touched it.
@@ -28,7 +28,7 @@ struct CoveredPages: ~Copyable {
         case lost
     }
 
-    struct Page {
+    @safe struct Page {
         let offset: UInt64
         var kind: Kind
         /// That of the mapping; 0 in a hole.
@@ -66,31 +66,31 @@ struct CoveredPages: ~Copyable {
     private(set) var count = 0
 
     init() {
-        pages = .allocate(capacity: 2 &* CoveredPages.maximum)
+        unsafe pages = .allocate(capacity: 2 &* CoveredPages.maximum)
     }
 
     deinit {
-        pages.deallocate()
+        unsafe pages.deallocate()
     }
 
     var isEmpty: Bool { count == 0 }
 
     func isFull(_ group: Group) -> Bool {
         var members = 0
-        for index in 0..<count where pages[index].group == group { members = members &+ 1 }
+        for index in 0..<count where unsafe pages[index].group == group { members = members &+ 1 }
         return members >= CoveredPages.maximum
     }
 
     subscript(index: Int) -> Page {
         // SAFETY: callers name one of the first `count` pages, which are initialised.
-        get { pages[index] }
-        set { pages[index] = newValue }
+        get { unsafe pages[index] }
+        set { unsafe pages[index] = newValue }
     }
 
     func firstIndex(where isRight: (Page) -> Bool) -> Int? {
         var index = 0
         while index < count {
-            if isRight(pages[index]) { return index }
+            if unsafe isRight(pages[index]) { return index }
             index &+= 1
         }
         return nil
@@ -98,14 +98,14 @@ struct CoveredPages: ~Copyable {
 
     /// What covers the page at an offset.
     func cover(of offset: UInt64) -> Page? {
-        firstIndex { $0.offset == offset && $0.isThere }.map { pages[$0] }
+        firstIndex { $0.offset == offset && $0.isThere }.map { unsafe pages[$0] }
     }
 
     /// The first page of a range of the region that is kept apart, or covered in a hole.
     func firstToKeep(in range: Range<UInt64>) -> UInt64? {
         var first: UInt64?
         for index in 0..<count {
-            let page = pages[index]
+            let page = unsafe pages[index]
             guard page.kind == .apart || page.kind == .inHole, range.contains(page.offset) else { continue }
             if page.offset < first ?? .max { first = page.offset }
         }
@@ -114,15 +114,15 @@ struct CoveredPages: ~Copyable {
 
     /// There is room.
     mutating func append(_ page: Page) {
-        (pages + count).initialize(to: page)
+        unsafe (pages + count).initialize(to: page)
         count = count &+ 1
     }
 
     mutating func remove(at index: Int) -> Page {
-        let page = pages[index]
+        let page = unsafe pages[index]
         var next = index &+ 1
         while next < count {
-            pages[next &- 1] = pages[next]
+            unsafe pages[next &- 1] = unsafe pages[next]
             next = next &+ 1
         }
         count = count &- 1

@@ -47,8 +47,8 @@ extension Region {
     /// memory.
     func writeStatus(to json: JsonText, _ maximumMappings: UInt64) {
         // The text is made after the lock was given back: nobody's map waits for it.
-        let (quota, records, count) = snapshot(maximumMappings)
-        defer { records.deallocate() }
+        let (quota, records, count) = unsafe snapshot(maximumMappings)
+        defer { unsafe records.deallocate() }
         json.beginObject()
         json.number("shmid", UInt64(shmid))
         json.number("size", size)
@@ -60,7 +60,8 @@ extension Region {
         options.filePolicy.write(to: json)
         quota.write(to: json)
         json.beginList("mappings")
-        for record in records[..<count] { record.write(to: json) }
+        // swift-format-ignore
+        for unsafe record in unsafe records[..<count] { record.write(to: json) }
         json.endList()
         json.number("mappings_left_out", quota.mappings &- UInt64(count))
         json.endObject()
@@ -73,9 +74,9 @@ extension Region {
             // Memory is not asked for with the lock held. Meanwhile there may be more mappings than there is room for.
             let room = UnsafeMutableBufferPointer<MappingRecord>.allocate(
                 capacity: Int(clamping: min(maximum, live &+ live / 8)))
-            let (quota, count) = device.lock.withLock { held in (self.quota[held], table[held].copyRecords(into: room)) }
-            if UInt64(count) == min(maximum, quota.mappings) { return (quota, room, count) }
-            room.deallocate()
+            let (quota, count) = device.lock.withLock { held in unsafe (self.quota[held], table[held].copyRecords(into: room)) }
+            if UInt64(count) == min(maximum, quota.mappings) { return unsafe (quota, room, count) }
+            unsafe room.deallocate()
             live = quota.mappings
         }
     }

@@ -7,9 +7,9 @@ import Synchronization
 /// A vhost-user device, as far as shared memory goes: its regions. Safe from any thread.
 ///
 /// The mappings of its regions end with it, even where somebody still holds a region. Unchecked Sendable: what changes is guarded.
-public final class ShmemDevice: @unchecked Sendable {
+@safe public final class ShmemDevice: @unchecked Sendable {
     /// Must come first (`relist`).
-    private var fields = vhushmem_device_fields()
+    private var fields = unsafe vhushmem_device_fields()
     let state: DeviceState
     /// Every region that the device has.
     private var regions = DeviceState.Guarded<[Region]>([])
@@ -32,8 +32,8 @@ public final class ShmemDevice: @unchecked Sendable {
     /// A device without regions.
     public init(_ options: DeviceOptions = DeviceOptions()) {
         state = DeviceState(options)
-        addresses = .allocate(capacity: SharedMemoryConfig.maximumRegions)
-        addresses.initialize(repeating: 0, count: SharedMemoryConfig.maximumRegions)
+        unsafe addresses = .allocate(capacity: SharedMemoryConfig.maximumRegions)
+        unsafe addresses.initialize(repeating: 0, count: SharedMemoryConfig.maximumRegions)
         state.lock.withLock { held in relist([], held) }
     }
 
@@ -45,7 +45,7 @@ public final class ShmemDevice: @unchecked Sendable {
             return regions[held] + removed[held]
         }
         for region in all { region.unmapAll() }
-        addresses.deallocate()
+        unsafe addresses.deallocate()
     }
 
     /// Gives the device a region and reserves its window. `size`: bytes, a multiple of the page size.
@@ -58,11 +58,11 @@ public final class ShmemDevice: @unchecked Sendable {
         let region = try Region.make(shmid: shmid, size: size, options: options, device: state)
         // Somebody else may have been quicker since the first look, which only saves reserving a window for nothing.
         let isFirst = state.lock.withLock { held in
-            guard unretainedRegion(shmid: shmid) == nil else { return false }
+            guard unsafe unretainedRegion(shmid: shmid) == nil else { return false }
             regions[held].append(region)
             if let tell = changes[held] { region.beWatched(tell, held) }
             relist(regions[held], held)
-            publish(UInt64(UInt(bitPattern: Unmanaged.passUnretained(region).toOpaque())), shmid: shmid, held)
+            unsafe publish(UInt64(UInt(bitPattern: Unmanaged.passUnretained(region).toOpaque())), shmid: shmid, held)
             return true
         }
         guard isFirst else { throw ShmemError(EEXIST, .region(shmid: shmid, size: size), .exists) }
@@ -81,14 +81,16 @@ public final class ShmemDevice: @unchecked Sendable {
     /// The region with this id; nil: there is none.
     public func region(shmid: UInt8) -> Region? {
         // With the lock held nothing is removed: the reference is taken in time.
-        state.lock.withLock { _ in unretainedRegion(shmid: shmid)?.takeUnretainedValue() }
+        state.lock.withLock { _ in unsafe unretainedRegion(shmid: shmid)?.takeUnretainedValue() }
     }
 
     /// The same, for who holds the lock, or is counted among the users.
     @inline(__always)
     private func unretainedRegion(shmid: UInt8) -> Unmanaged<Region>? {
         // SAFETY: there are 256 addresses, each that of an object in `regions`.
-        UnsafeRawPointer(bitPattern: UInt(vhu_load_acquire(addresses + Int(shmid)))).map { Unmanaged.fromOpaque($0) }
+        unsafe UnsafeRawPointer(bitPattern: UInt(vhu_load_acquire(addresses + Int(shmid)))).map {
+            unsafe Unmanaged.fromOpaque($0)
+        }
     }
 
     /// Uses a region without counting that it is used; `isMissing` throws where there is none.
@@ -101,9 +103,9 @@ public final class ShmemDevice: @unchecked Sendable {
             let before = users.wrappingSubtract(ShmemDevice.oneUser, ordering: .acquiringAndReleasing).oldValue
             if _slowPath(before == ShmemDevice.oneUser | ShmemDevice.hasRemoved) { releaseRemoved() }
         }
-        guard let region = unretainedRegion(shmid: shmid) else { throw isMissing() }
+        guard let region = unsafe unretainedRegion(shmid: shmid) else { throw isMissing() }
         // SAFETY: this thread is counted as a user, so nobody releases the region meanwhile.
-        let result = region._withUnsafeGuaranteedRef { region in
+        let result = unsafe region._withUnsafeGuaranteedRef { region in
             do throws(ShmemError) {
                 try use(region)
                 return Result<Void, ShmemError>.success(())
@@ -116,7 +118,7 @@ public final class ShmemDevice: @unchecked Sendable {
 
     private func publish(_ address: UInt64, shmid: UInt8, _ held: DeviceState.Held) {
         // SAFETY: as above.
-        vhu_store_release(addresses + Int(shmid), address)
+        unsafe vhu_store_release(addresses + Int(shmid), address)
     }
 
     func forEachRegion(_ held: DeviceState.Held, _ body: (Region) -> Void) {
@@ -125,7 +127,7 @@ public final class ShmemDevice: @unchecked Sendable {
 
     /// All regions, in the order of their ids.
     public var allRegions: [Region] {
-        state.lock.withLock { _ in (0...UInt8.max).compactMap { unretainedRegion(shmid: $0)?.takeUnretainedValue() } }
+        state.lock.withLock { _ in (0...UInt8.max).compactMap { unsafe unretainedRegion(shmid: $0)?.takeUnretainedValue() } }
     }
 
     /// How many mappings are live in all regions together.
@@ -223,7 +225,7 @@ public final class ShmemDevice: @unchecked Sendable {
     /// `payload`: as it came, 40 bytes. `fd` stays the caller's; a negative one: none came. Throws EINVAL (another length; no
     /// descriptor), ENOENT (there is no such region), ECANCELED (a reset is under way), and what `Region.map` does.
     public func handleMap(payload: UnsafeRawBufferPointer, fd: Int32) throws(ShmemError) {
-        let map = try decoded(payload, BackendRequest.shmemMap)
+        let map = try unsafe decoded(payload, BackendRequest.shmemMap)
         if state.isResetting.load(ordering: .relaxed) { throw ShmemError(ECANCELED, map.mapSubject, .duringReset) }
         try carryOutMap(map, fd: fd)
         // A reset that has begun meanwhile has undone it, or finds nothing to undo here.
@@ -232,7 +234,7 @@ public final class ShmemDevice: @unchecked Sendable {
 
     /// Carries out a SHMEM_UNMAP likewise. Throws EINVAL (another length), ENOENT (there is no such region), and what `Region.unmap` does.
     public func handleUnmap(payload: UnsafeRawBufferPointer) throws(ShmemError) {
-        let map = try decoded(payload, BackendRequest.shmemUnmap)
+        let map = try unsafe decoded(payload, BackendRequest.shmemUnmap)
         if state.isResetting.load(ordering: .relaxed) {
             throw ShmemError(
                 ECANCELED, .unmap(shmid: map.shmid, offset: map.offset, length: map.length), .duringReset)
@@ -248,7 +250,7 @@ public final class ShmemDevice: @unchecked Sendable {
 
     @inline(__always)
     private func decoded(_ payload: UnsafeRawBufferPointer, _ request: UInt32) throws(ShmemError) -> SharedMemoryMap {
-        guard let map = SharedMemoryMap(payload) else { throw wrongPayload(payload.count, request) }
+        guard let map = unsafe SharedMemoryMap(payload) else { throw wrongPayload(payload.count, request) }
         return map
     }
 

@@ -12,95 +12,95 @@ enum FieldsInFront {
     private static let sizeOfHeader = 16
 
     fileprivate static func address(in object: UnsafeMutableRawPointer) -> UnsafeMutableRawPointer {
-        object + sizeOfHeader
+        unsafe object + sizeOfHeader
     }
 
     fileprivate static func memoryRegion(of object: UnsafeMutableRawPointer, mark: UInt64, size: UInt64) -> MemoryRegion {
-        var region = MemoryRegion()
-        region.vhushmem_state = object
-        region.size = size
-        region.reserved.0 = mark
-        return region
+        var region = unsafe MemoryRegion()
+        unsafe region.vhushmem_state = unsafe object
+        unsafe region.size = size
+        unsafe region.reserved.0 = mark
+        return unsafe region
     }
 
     /// Where a field is. Memory behind a pointer does not move.
     fileprivate static func place<Field>(of field: inout Field) -> UnsafeMutablePointer<Field> {
-        withUnsafeMutablePointer(to: &field) { $0 }
+        unsafe withUnsafeMutablePointer(to: &field) { unsafe $0 }
     }
 }
 
 extension Mapping {
-    private var address: UnsafeMutableRawPointer { Unmanaged.passUnretained(self).toOpaque() }
+    private var address: UnsafeMutableRawPointer { unsafe Unmanaged.passUnretained(self).toOpaque() }
 
     var inFront: UnsafeMutablePointer<vhushmem_mapping_fields> {
         // SAFETY: that is where its first stored property is.
-        FieldsInFront.address(in: address).assumingMemoryBound(to: vhushmem_mapping_fields.self)
+        unsafe FieldsInFront.address(in: address).assumingMemoryBound(to: vhushmem_mapping_fields.self)
     }
 
     func fillFields() {
-        let fields = inFront
-        fields.pointee.shmid = asked.shmid
-        fields.pointee.offset = hwaddr(asked.offset)
-        fields.pointee.len = asked.length
-        fields.pointee.vhushmem_mr = FieldsInFront.memoryRegion(
+        let fields = unsafe inFront
+        unsafe fields.pointee.shmid = asked.shmid
+        unsafe fields.pointee.offset = hwaddr(asked.offset)
+        unsafe fields.pointee.len = asked.length
+        unsafe fields.pointee.vhushmem_mr = unsafe FieldsInFront.memoryRegion(
             of: address, mark: FieldsInFront.markOfMapping, size: asked.length)
-        fields.pointee.mr = FieldsInFront.place(of: &fields.pointee.vhushmem_mr)
+        unsafe fields.pointee.mr = unsafe FieldsInFront.place(of: &fields.pointee.vhushmem_mr)
     }
 }
 
 extension Region {
-    private var address: UnsafeMutableRawPointer { Unmanaged.passUnretained(self).toOpaque() }
+    private var address: UnsafeMutableRawPointer { unsafe Unmanaged.passUnretained(self).toOpaque() }
 
     var inFront: UnsafeMutablePointer<vhushmem_region_fields> {
         // SAFETY: as above.
-        FieldsInFront.address(in: address).assumingMemoryBound(to: vhushmem_region_fields.self)
+        unsafe FieldsInFront.address(in: address).assumingMemoryBound(to: vhushmem_region_fields.self)
     }
 
     func fillFields() {
-        let fields = inFront
-        fields.pointee.shmid = shmid
-        fields.pointee.mr = FieldsInFront.memoryRegion(of: address, mark: FieldsInFront.markOfRegion, size: size)
-        fields.pointee.mmaps.tqh_last = FieldsInFront.place(of: &fields.pointee.mmaps.tqh_first)
+        let fields = unsafe inFront
+        unsafe fields.pointee.shmid = shmid
+        unsafe fields.pointee.mr = unsafe FieldsInFront.memoryRegion(of: address, mark: FieldsInFront.markOfRegion, size: size)
+        unsafe fields.pointee.mmaps.tqh_last = unsafe FieldsInFront.place(of: &fields.pointee.mmaps.tqh_first)
     }
 
     /// Where `mr` is.
-    var memoryRegionInFront: UnsafeMutablePointer<MemoryRegion> { FieldsInFront.place(of: &inFront.pointee.mr) }
+    var memoryRegionInFront: UnsafeMutablePointer<MemoryRegion> { unsafe FieldsInFront.place(of: &inFront.pointee.mr) }
 }
 
 extension ShmemDevice {
     /// Makes `shmem_list` what the device has.
     func relist(_ regions: [Region], _ held: DeviceState.Held) {
         // SAFETY: as above.
-        let fields = FieldsInFront.address(in: Unmanaged.passUnretained(self).toOpaque())
+        let fields = unsafe FieldsInFront.address(in: Unmanaged.passUnretained(self).toOpaque())
             .assumingMemoryBound(to: vhushmem_device_fields.self)
-        var last = FieldsInFront.place(of: &fields.pointee.shmem_list.sqh_first)
+        var last = unsafe FieldsInFront.place(of: &fields.pointee.shmem_list.sqh_first)
         for region in regions {
-            last.pointee = OpaquePointer(Unmanaged.passUnretained(region).toOpaque())
-            last = FieldsInFront.place(of: &region.inFront.pointee.entry.sqe_next)
+            unsafe last.pointee = unsafe OpaquePointer(Unmanaged.passUnretained(region).toOpaque())
+            unsafe last = unsafe FieldsInFront.place(of: &region.inFront.pointee.entry.sqe_next)
         }
-        last.pointee = nil
-        fields.pointee.shmem_list.sqh_last = last
+        unsafe last.pointee = nil
+        unsafe fields.pointee.shmem_list.sqh_last = unsafe last
     }
 }
 
 // MARK: The list of a region's mappings
 
 /// Keeps `mmaps`. The region owns it.
-private final class MappingList: RegionFollower {
+@safe private final class MappingList: RegionFollower {
     private let fields: UnsafeMutablePointer<vhushmem_region_fields>
 
     init(of region: Region) {
-        fields = region.inFront
+        unsafe fields = unsafe region.inFront
     }
 
     func mappingComes(_ record: MappingRecord, _ pages: ByteRange, in window: RegionWindow, _ held: Region.Held) {
         guard let mapping = MappingWord(bits: record.word).mapping else { return }
-        let its = mapping.inFront
-        let last = fields.pointee.mmaps.tqh_last
-        its.pointee.link.tqe_next = nil
-        its.pointee.link.tqe_prev = last
-        last?.pointee = OpaquePointer(Unmanaged.passUnretained(mapping).toOpaque())
-        fields.pointee.mmaps.tqh_last = FieldsInFront.place(of: &its.pointee.link.tqe_next)
+        let its = unsafe mapping.inFront
+        let last = unsafe fields.pointee.mmaps.tqh_last
+        unsafe its.pointee.link.tqe_next = nil
+        unsafe its.pointee.link.tqe_prev = unsafe last
+        unsafe last?.pointee = unsafe OpaquePointer(Unmanaged.passUnretained(mapping).toOpaque())
+        unsafe fields.pointee.mmaps.tqh_last = unsafe FieldsInFront.place(of: &its.pointee.link.tqe_next)
     }
 
     func mappingGoes(_ record: MappingRecord, _ held: Region.Held) {
@@ -109,24 +109,25 @@ private final class MappingList: RegionFollower {
     }
 
     private func unlink(_ mapping: Mapping) {
-        let its = mapping.inFront
+        let its = unsafe mapping.inFront
         // One that is in no list has no place.
-        guard let place = its.pointee.link.tqe_prev else { return }
-        place.pointee = its.pointee.link.tqe_next
-        if let next = its.pointee.link.tqe_next {
+        guard let place = unsafe its.pointee.link.tqe_prev else { return }
+        unsafe place.pointee = unsafe its.pointee.link.tqe_next
+        if let next = unsafe its.pointee.link.tqe_next {
             // SAFETY: what is in the list is a live mapping, which its record retains.
-            Unmanaged<Mapping>.fromOpaque(UnsafeRawPointer(next)).takeUnretainedValue().inFront.pointee.link.tqe_prev = place
+            unsafe Unmanaged<Mapping>.fromOpaque(UnsafeRawPointer(next)).takeUnretainedValue().inFront.pointee.link.tqe_prev =
+                unsafe place
         } else {
-            fields.pointee.mmaps.tqh_last = place
+            unsafe fields.pointee.mmaps.tqh_last = unsafe place
         }
-        its.pointee.link.tqe_next = nil
-        its.pointee.link.tqe_prev = nil
+        unsafe its.pointee.link.tqe_next = nil
+        unsafe its.pointee.link.tqe_prev = nil
     }
 
     func allMappingsGo(_ held: Region.Held) {
-        while let first = fields.pointee.mmaps.tqh_first {
+        while let first = unsafe fields.pointee.mmaps.tqh_first {
             // SAFETY: as above.
-            unlink(Unmanaged<Mapping>.fromOpaque(UnsafeRawPointer(first)).takeUnretainedValue())
+            unsafe unlink(Unmanaged<Mapping>.fromOpaque(UnsafeRawPointer(first)).takeUnretainedValue())
         }
     }
 
@@ -158,7 +159,7 @@ extension Region {
     func listed(_ record: MappingRecord, _ held: Held) -> MappingRecord {
         let word = MappingWord(bits: record.word)
         guard isListed[held], word.mapping == nil else { return record }
-        let mapping = Mapping(live: record, of: shmid, at: window.baseAddress + Int(clamping: record.start))
+        let mapping = unsafe Mapping(live: record, of: shmid, at: window.baseAddress + Int(clamping: record.start))
         return MappingRecord(
             start: record.start, length: record.length, fileOffset: record.fileOffset, word: word.retaining(mapping).bits,
             identity: record.identity)

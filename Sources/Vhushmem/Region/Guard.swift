@@ -11,7 +11,7 @@ public enum SigbusGuard {
     public static func handleSIGBUS(_ info: UnsafePointer<siginfo_t>) -> Bool {
         let error = vhu_errno()
         defer { vhu_set_errno(error) }
-        return GuardedRange.cover(UInt(vhu_sigbus_address(info)))
+        return unsafe GuardedRange.cover(UInt(vhu_sigbus_address(info)))
     }
 
     /// The same for SIGSEGV: the access was one to a hole of a window, or a write where the window may only be read. `context`: what the
@@ -20,14 +20,14 @@ public enum SigbusGuard {
         let error = vhu_errno()
         defer { vhu_set_errno(error) }
         let access: GuestAccess
-        switch vhu_fault_access(context) {
+        switch unsafe vhu_fault_access(context) {
         case Int32(VHU_READ): access = .read
         case Int32(VHU_WRITE): access = .write
         // No window holds code.
         case Int32(VHU_FETCH): return false
         default: access = .unknown
         }
-        return GuardedRange.cover(UInt(vhu_sigsegv_address(info)), access)
+        return unsafe GuardedRange.cover(UInt(vhu_sigsegv_address(info)), access)
     }
 
     /// Has the kernel deliver SIGBUS and SIGSEGV to the calling thread. Throws what pthread_sigmask does.
@@ -40,10 +40,10 @@ public enum SigbusGuard {
     /// Once for the life of the process: another call does nothing. Throws what sigaction does.
     public static func install() throws(ShmemError) {
         let code = lock.withLock { held -> Int32 in
-            guard !isInstalled[held] else { return 0 }
+            guard unsafe !isInstalled[held] else { return 0 }
             do throws(Errno) {
-                _ = try systemCall(.sigaction) { vhu_handle_sigbus(handler, previous) }
-                isInstalled[held] = true
+                _ = try systemCall(.sigaction) { unsafe vhu_handle_sigbus(handler, previous) }
+                unsafe isInstalled[held] = true
                 return 0
             } catch {
                 return error.code
@@ -59,12 +59,12 @@ public enum SigbusGuard {
     /// reads it is there.
     nonisolated(unsafe) private static let previous: UnsafeMutablePointer<sigaction> = {
         let previous = UnsafeMutablePointer<sigaction>.allocate(capacity: 1)
-        previous.initialize(to: sigaction())
-        return previous
+        unsafe previous.initialize(to: sigaction())
+        return unsafe previous
     }()
 
     private static let handler: vhu_signal_handler = { number, info, context in
-        guard let info, !SigbusGuard.handleSIGBUS(info) else { return }
-        vhu_pass_on(SigbusGuard.previous, number, info, context)
+        guard let info = unsafe info, unsafe !SigbusGuard.handleSIGBUS(info) else { return }
+        unsafe vhu_pass_on(SigbusGuard.previous, number, info, context)
     }
 }

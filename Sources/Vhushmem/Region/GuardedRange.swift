@@ -8,7 +8,7 @@ import Synchronization
 /// A SIGBUS is raised by the very instruction that touches such an address, so the thread that is in the handler was not in the midst of
 /// anything of this library's, which touches them without a lock or through the kernel alone: the handler may take its locks. It must
 /// not allocate, free, or log.
-final class GuardedRange {
+@safe final class GuardedRange {
     private let start: UInt
     private let length: UInt
     /// nil: plain memory, which is replaced as a whole.
@@ -18,7 +18,7 @@ final class GuardedRange {
     private let alarm: Alarm?
     private var next = Guarded<GuardedRange?>(nil)
     /// Not owned: who precedes it owns it.
-    private var previous = Guarded<Unmanaged<GuardedRange>?>(nil)
+    private var previous = unsafe Guarded<Unmanaged<GuardedRange>?>(nil)
 
     private typealias Guarded = Lock<GuardedRange>.Guarded
     private typealias Held = Lock<GuardedRange>.Held
@@ -32,25 +32,26 @@ final class GuardedRange {
     private init(_ start: UnsafeMutableRawPointer, _ length: UInt, _ region: Unmanaged<Region>?, _ alarm: Alarm?) {
         self.start = UInt(bitPattern: start)
         self.length = length
-        self.region = region
+        unsafe self.region = unsafe region
         self.alarm = alarm
     }
 
     /// The window of a region, which ends this before it goes.
     static func begin(_ region: Region) -> GuardedRange {
-        GuardedRange(region.window.baseAddress, UInt(clamping: region.size), Unmanaged.passUnretained(region), nil).enter()
+        unsafe GuardedRange(region.window.baseAddress, UInt(clamping: region.size), Unmanaged.passUnretained(region), nil)
+            .enter()
     }
 
     /// Memory that is lost as a whole if it is lost in part; `alarm` tells that it was.
     static func begin(_ start: UnsafeMutableRawPointer, length: Int, alarm: Alarm?) -> GuardedRange {
-        GuardedRange(start, UInt(clamping: length), nil, alarm).enter()
+        unsafe GuardedRange(start, UInt(clamping: length), nil, alarm).enter()
     }
 
     private func enter() -> GuardedRange {
         GuardedRange.lock.withLock { held in
-            next[held] = GuardedRange.first[held]
-            next[held]?.previous[held] = Unmanaged.passUnretained(self)
-            GuardedRange.first[held] = self
+            next[held] = unsafe GuardedRange.first[held]
+            unsafe next[held]?.previous[held] = unsafe Unmanaged.passUnretained(self)
+            unsafe GuardedRange.first[held] = self
         }
         _ = GuardedRange.count.wrappingAdd(1, ordering: .releasing)
         return self
@@ -59,14 +60,14 @@ final class GuardedRange {
     /// To be called before the addresses go.
     func end() {
         GuardedRange.lock.withLock { held in
-            if let previous = previous[held] {
-                previous.takeUnretainedValue().next[held] = next[held]
+            if let previous = unsafe previous[held] {
+                unsafe previous.takeUnretainedValue().next[held] = next[held]
             } else {
-                GuardedRange.first[held] = next[held]
+                unsafe GuardedRange.first[held] = next[held]
             }
-            next[held]?.previous[held] = previous[held]
+            unsafe next[held]?.previous[held] = unsafe previous[held]
             next[held] = nil
-            previous[held] = nil
+            unsafe previous[held] = nil
         }
         _ = GuardedRange.count.wrappingSubtract(1, ordering: .relaxed)
     }
@@ -79,9 +80,9 @@ final class GuardedRange {
             let needed = count.load(ordering: .acquiring)
             if windows.capacity <= needed { windows.reserveCapacity(2 &* needed &+ 16) }
             let isComplete = lock.withLock { held -> Bool in
-                var range = first[held]
+                var range = unsafe first[held]
                 while let here = range {
-                    if here.region != nil {
+                    if unsafe here.region != nil {
                         guard windows.count < windows.capacity else { return false }
                         windows.append(here.start..<here.start &+ here.length)
                     }
@@ -122,10 +123,10 @@ final class GuardedRange {
         // The region is held for the rest of the way; whoever frees one that is being touched would have ended the process anyway.
         var region: Region?
         let isCovered = lock.withLock { held -> Bool in
-            var range = first[held]
+            var range = unsafe first[held]
             while let here = range {
                 if address >= here.start, address &- here.start < here.length {
-                    region = here.region?.takeUnretainedValue()
+                    region = unsafe here.region?.takeUnretainedValue()
                     return region == nil && replace(here)
                 }
                 range = here.next[held]
@@ -134,15 +135,15 @@ final class GuardedRange {
         }
         if isCovered { return true }
         guard let region else { return false }
-        let offset = UInt64(address &- UInt(bitPattern: region.window.baseAddress))
+        let offset = unsafe UInt64(address &- UInt(bitPattern: region.window.baseAddress))
         return body(region, offset & ~(Page.size &- 1))
     }
 
     private func replaceAll() -> Bool {
-        guard let address = UnsafeMutableRawPointer(bitPattern: start) else { return false }
+        guard let address = unsafe UnsafeMutableRawPointer(bitPattern: start) else { return false }
         if lost.load(ordering: .acquiring) { return true }
         do throws(Errno) {
-            _ = try MemoryCalls.map(
+            _ = try unsafe MemoryCalls.map(
                 address, Int(clamping: length), protection: PROT_READ | PROT_WRITE,
                 flags: MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED)
         } catch {

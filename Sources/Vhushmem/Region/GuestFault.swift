@@ -25,9 +25,9 @@ extension Region {
             // An access may cross from a mapping into a hole: a page at a time.
             let at = offset &+ done
             let piece = min(range.length &- done, Page.size &- (at & (Page.size &- 1)))
-            let part = UnsafeMutableRawBufferPointer(rebasing: data[Int(clamping: done)..<Int(clamping: done &+ piece)])
+            let part = unsafe UnsafeMutableRawBufferPointer(rebasing: data[Int(clamping: done)..<Int(clamping: done &+ piece)])
             do throws(Errno) {
-                try emulate(at: at, part, isWrite: isWrite)
+                try unsafe emulate(at: at, part, isWrite: isWrite)
             } catch {
                 throw ShmemError(
                     error.code,
@@ -39,12 +39,12 @@ extension Region {
 
     private func emulate(at offset: UInt64, _ data: UnsafeMutableRawBufferPointer, isWrite: Bool) throws(Errno) {
         guard let start = data.baseAddress else { return }
-        let host = translate(offset, length: UInt64(data.count), forWriting: isWrite)
-        if !isWrite { data.initializeMemory(as: UInt8.self, repeating: 0) }
-        guard let host else { return }
+        let host = unsafe translate(offset, length: UInt64(data.count), forWriting: isWrite)
+        if !isWrite { unsafe data.initializeMemory(as: UInt8.self, repeating: 0) }
+        guard let host = unsafe host else { return }
         do throws(Errno) {
             _ =
-                isWrite
+                unsafe isWrite
                 ? try MemoryCalls.store(start, at: host, data.count) : try MemoryCalls.copy(from: host, to: start, data.count)
         } catch {
             // EFAULT: a page that its file has lost, which is a hole to the guest. A process that may not make these calls must know.
@@ -103,7 +103,9 @@ extension Region {
                 }
                 return nil
             }
-            if covers[held].cover(of: page) == nil { try put(privatePage(showing: nil), at: page, .inHole, of: nil, held) }
+            if covers[held].cover(of: page) == nil {
+                try unsafe put(privatePage(showing: nil), at: page, .inHole, of: nil, held)
+            }
             return nil
         }
         if let owner { try resolve(page: page, of: owner, access) }
@@ -112,7 +114,7 @@ extension Region {
     private func resolve(page: UInt64, of owner: MappingRecord, _ access: GuestAccess) throws(PageTrouble) {
         let isWritable = MappingWord(bits: owner.word).isWritable
         // Touching the page may wait for whoever keeps the file: no lock is held meanwhile.
-        switch MemoryCalls.touch(window.baseAddress + Int(clamping: page), writing: false) {
+        switch unsafe MemoryCalls.touch(window.baseAddress + Int(clamping: page), writing: false) {
         case .fails:
             try replaceLostPage(of: owner, at: page)
             if access == .write, !isWritable { try keepWritesApart(of: owner, at: page) }

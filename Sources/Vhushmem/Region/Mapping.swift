@@ -42,9 +42,9 @@ public struct MappingDescription: Sendable {
 /// Live mappings that nobody asked about have no such object: their record in the region's table is all there is of them.
 ///
 /// Safe from any thread. Unchecked Sendable: `file` is guarded.
-public final class Mapping: @unchecked Sendable {
+@safe public final class Mapping: @unchecked Sendable {
     /// Must come first (`inFront`).
-    private var fields = vhushmem_mapping_fields()
+    private var fields = unsafe vhushmem_mapping_fields()
     let asked: SharedMemoryMap
     /// The file, until the mapping is added; then the kernel holds it, and this only in a region that keeps files.
     private var file: Lock<Mapping>.Guarded<FileDescriptor?>
@@ -102,7 +102,7 @@ public final class Mapping: @unchecked Sendable {
 
     /// Where byte 0 of the mapping is, while it is live.
     public var baseAddress: UnsafeMutableRawPointer? {
-        UnsafeMutableRawPointer(bitPattern: host.load(ordering: .acquiring))
+        unsafe UnsafeMutableRawPointer(bitPattern: host.load(ordering: .acquiring))
     }
 
     /// Claims the mapping for a region, once. False: it was added before.
@@ -190,7 +190,7 @@ struct MappingWord {
         bits = writable ? MappingWord.writableBit : 0
         if let mapping {
             // An object's address is a multiple of 16, so the low bits are free for the flags.
-            bits |= UInt64(UInt(bitPattern: Unmanaged.passRetained(mapping).toOpaque()))
+            unsafe bits |= UInt64(UInt(bitPattern: Unmanaged.passRetained(mapping).toOpaque()))
         }
     }
 
@@ -219,24 +219,24 @@ struct MappingWord {
     var withZeroTail: MappingWord { MappingWord(bits: bits | MappingWord.brokenBit | MappingWord.zeroTailBit) }
 
     var mapping: Mapping? {
-        handle?.takeUnretainedValue()
+        unsafe handle?.takeUnretainedValue()
     }
 
     /// The record has gone: who holds the object sees so. The record's hold on it is there still.
     @inline(__always)
     func becomeGone() {
-        handle?.takeUnretainedValue().becomeGone()
+        unsafe handle?.takeUnretainedValue().becomeGone()
     }
 
     /// So is the record's hold on the object. If it was the last one, a file may be closed, which may wait: not with a lock held.
     @inline(__always)
     func release() {
-        handle?.release()
+        unsafe handle?.release()
     }
 
     private var handle: Unmanaged<Mapping>? {
         // SAFETY: the bits were made from a retained Mapping above and are released only by `release`.
-        UnsafeRawPointer(bitPattern: UInt(bits & MappingWord.handleMask)).map { Unmanaged.fromOpaque($0) }
+        unsafe UnsafeRawPointer(bitPattern: UInt(bits & MappingWord.handleMask)).map { unsafe Unmanaged.fromOpaque($0) }
     }
 }
 

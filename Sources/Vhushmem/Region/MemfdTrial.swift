@@ -24,53 +24,53 @@ struct MemfdTrial {
     }
 
     private static func readsWhatIsSealed(_ file: borrowing FileDescriptor) -> Bool {
-        guard let read = try? MemoryCalls.map(nil, length, protection: PROT_READ, flags: MAP_SHARED, fd: file.raw) else {
+        guard let read = try? unsafe MemoryCalls.map(nil, length, protection: PROT_READ, flags: MAP_SHARED, fd: file.raw) else {
             return false
         }
-        try? MemoryCalls.unmap(read, length)
+        try? unsafe MemoryCalls.unmap(read, length)
         return true
     }
 
     /// On an older kernel the page goes, and another thread's mmap may come to lie there. So it has a mark: what has not got it is left
     /// alone.
     private static func keepsWhatWasThere(_ file: borrowing FileDescriptor) -> Bool {
-        guard let page = try? MemoryCalls.map(nil, length, protection: PROT_NONE, flags: flags) else { return false }
-        guard let mark = try? MarkedPage.make(at: page) else {
-            try? MemoryCalls.unmap(page, length)
+        guard let page = try? unsafe MemoryCalls.map(nil, length, protection: PROT_NONE, flags: flags) else { return false }
+        guard let mark = try? unsafe MarkedPage.make(at: page) else {
+            try? unsafe MemoryCalls.unmap(page, length)
             return false
         }
-        let asked = try? MemoryCalls.map(
+        let asked = try? unsafe MemoryCalls.map(
             page, length, protection: PROT_READ | PROT_WRITE, flags: MAP_SHARED | MAP_FIXED, fd: file.raw)
-        if asked != nil {
+        if unsafe asked != nil {
             // It was not refused: what is there now is ours all the same.
-            try? MemoryCalls.unmap(page, length)
+            try? unsafe MemoryCalls.unmap(page, length)
             return false
         }
         guard mark.isThere else { return false }
-        try? MemoryCalls.unmap(page, length)
+        try? unsafe MemoryCalls.unmap(page, length)
         return true
     }
 }
 
 /// A page of ours that can be told from whatever a stranger's mmap may have put in its place.
-struct MarkedPage {
+@safe struct MarkedPage {
     private let page: UnsafeMutableRawPointer
     private let mark: UInt64
 
     /// `page` is mapped, private, and nobody else knows of it.
     static func make(at page: UnsafeMutableRawPointer) throws(Errno) -> MarkedPage {
-        try MemoryCalls.protect(page, Int(clamping: Page.size), PROT_READ | PROT_WRITE)
+        try unsafe MemoryCalls.protect(page, Int(clamping: Page.size), PROT_READ | PROT_WRITE)
         let mark = UInt64(UInt(bitPattern: page)) ^ Clock.now() &* 0x9e37_79b9_7f4a_7c15
         // SAFETY: the page can be written, and its address is a multiple of 8.
-        page.storeBytes(of: mark, as: UInt64.self)
-        return MarkedPage(page: page, mark: mark)
+        unsafe page.storeBytes(of: mark, as: UInt64.self)
+        return unsafe MarkedPage(page: page, mark: mark)
     }
 
     /// The kernel copies: whatever is there now, no signal is raised.
     var isThere: Bool {
         var found: UInt64 = 0
-        let copied = withUnsafeMutableBytes(of: &found) { bytes in
-            bytes.baseAddress.flatMap { try? MemoryCalls.copy(from: page, to: $0, 8) }
+        let copied = unsafe withUnsafeMutableBytes(of: &found) { bytes in
+            unsafe bytes.baseAddress.flatMap { try? unsafe MemoryCalls.copy(from: page, to: $0, 8) }
         }
         return copied == 8 && found == mark
     }

@@ -6,12 +6,12 @@ import CLinux
 ///
 /// The kernel unmaps what is there before it asks the file. A file that may refuse, or may wait, is asked here, with no lock held: a
 /// refusal opens no gap in the window. What it agreed to is moved in, in one step. So is what takes the place of a live mapping.
-struct PreparedMapping: ~Copyable {
+@safe struct PreparedMapping: ~Copyable {
     private var address: UnsafeMutableRawPointer?
     let length: Int
 
     private init(owning address: UnsafeMutableRawPointer, _ length: Int) {
-        self.address = address
+        unsafe self.address = unsafe address
         self.length = length
     }
 
@@ -19,42 +19,42 @@ struct PreparedMapping: ~Copyable {
     /// pages before Linux 5.16; a device whose driver does not allow it).
     static func make(fd: Int32, _ plan: FilePlan) throws(Errno) -> PreparedMapping {
         guard let length = Int(exactly: plan.pages.length) else { throw Errno(ENOMEM) }
-        let made = try MemoryCalls.map(
+        let made = try unsafe MemoryCalls.map(
             nil, length, protection: plan.protection, flags: plan.flags, fd: fd, offset: plan.fileOffset)
-        var prepared = PreparedMapping(owning: made, length)
-        try MemoryCalls.advise(made, length, MADV_DONTDUMP)
+        var prepared = unsafe PreparedMapping(owning: made, length)
+        try unsafe MemoryCalls.advise(made, length, MADV_DONTDUMP)
         if !plan.canMapInPlace { try prepared.tryToMove(alignment: plan.pageSize) }
         return prepared
     }
 
     /// Moves it once to addresses of our own, where a refusal harms nobody.
     private mutating func tryToMove(alignment: UInt64) throws(Errno) {
-        guard let from = address else { return }
-        let target = try RegionWindow.reserveAddresses(length, alignment: alignment)
+        guard let from = unsafe address else { return }
+        let target = try unsafe RegionWindow.reserveAddresses(length, alignment: alignment)
         let mark: MarkedPage
         do throws(Errno) {
-            mark = try MarkedPage.make(at: target)
+            mark = try unsafe MarkedPage.make(at: target)
         } catch {
-            try? MemoryCalls.unmap(target, length)
+            try? unsafe MemoryCalls.unmap(target, length)
             throw error
         }
         do throws(Errno) {
-            try MemoryCalls.move(from, length, to: target)
+            try unsafe MemoryCalls.move(from, length, to: target)
         } catch {
             // If the target went before the refusal, it may be a stranger's by now.
-            if mark.isThere { try? MemoryCalls.unmap(target, length) }
+            if mark.isThere { try? unsafe MemoryCalls.unmap(target, length) }
             throw error.code == EINVAL || error.code == EPERM ? Errno(EOPNOTSUPP) : error
         }
-        address = target
+        unsafe address = unsafe target
     }
 
     deinit {
-        if let address { try? MemoryCalls.unmap(address, length) }
+        if let address = unsafe address { try? unsafe MemoryCalls.unmap(address, length) }
     }
 
     consuming func move(to target: UnsafeMutableRawPointer) throws(Errno) {
-        guard let source = address else { return }
-        try MemoryCalls.move(source, length, to: target)
-        address = nil
+        guard let source = unsafe address else { return }
+        try unsafe MemoryCalls.move(source, length, to: target)
+        unsafe address = nil
     }
 }

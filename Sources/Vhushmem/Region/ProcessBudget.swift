@@ -104,16 +104,16 @@ enum ProcessBudget {
         setEasyLimit(from: inUse)
         measuredAt.store(Clock.now(), ordering: .relaxed)
         return measuring.withLock { held in
-            GuardedRange.listWindows(in: &windows[held])
+            unsafe GuardedRange.listWindows(in: &windows[held])
             var all = 0
             var ours = 0
             var inWindow = 0
             var next = 0
-            let isRead = ProcessMaps.forEachStart(readingInto: buffer[held]) { start in
+            let isRead = unsafe ProcessMaps.forEachStart(readingInto: buffer[held]) { start in
                 all &+= 1
                 // Both are in ascending order.
-                while next < windows[held].count, windows[held][next].upperBound <= start { next &+= 1 }
-                if next < windows[held].count, windows[held][next].contains(start) { ours &+= 1 }
+                while unsafe next < windows[held].count, unsafe windows[held][next].upperBound <= start { next &+= 1 }
+                if unsafe next < windows[held].count, unsafe windows[held][next].contains(start) { ours &+= 1 }
                 if let window, window.contains(start) { inWindow &+= 1 }
             }
             guard isRead else { return nil }
@@ -125,7 +125,7 @@ enum ProcessBudget {
     /// One thread counts at a time, with what is kept for that: a pair of map and unmap allocates nothing.
     private static let measuring = Lock<ProcessBudget>()
     /// Nonisolated, as the next: `measuring` guards it, which its type demands.
-    nonisolated(unsafe) private static var buffer = Lock<ProcessBudget>.Guarded(
+    nonisolated(unsafe) private static var buffer = unsafe Lock<ProcessBudget>.Guarded(
         UnsafeMutableRawPointer.allocate(byteCount: ProcessMaps.bufferSize, alignment: 8))
     /// Nonisolated: as above.
     nonisolated(unsafe) private static var windows = Lock<ProcessBudget>.Guarded<[Range<UInt>]>([])
@@ -157,21 +157,21 @@ enum Ballast {
     private static let pages = 6
     private static let lock = Lock<Ballast>()
     /// Nonisolated: `lock` guards it, which its type demands.
-    nonisolated(unsafe) private static var memory = Lock<Ballast>.Guarded<UnsafeMutableRawPointer?>(nil)
+    nonisolated(unsafe) private static var memory = unsafe Lock<Ballast>.Guarded<UnsafeMutableRawPointer?>(nil)
     private static let length = Int(clamping: Page.size)
 
     /// Has them made, if they are not there. Their number is part of what the process has, not of the books.
     static func prepare() {
-        lock.withLock { held in if memory[held] == nil { make(held) } }
+        lock.withLock { held in if unsafe memory[held] == nil { make(held) } }
     }
 
     /// Calls `body` while they are away; nil: there were none.
     static func lend<Result>(_ body: () -> Result) -> Result? {
         lock.withLock { held in
-            guard let given = memory[held] else { return nil }
+            guard let given = unsafe memory[held] else { return nil }
             // The whole range at once splits nothing, so the kernel does it at its limit too.
-            guard (try? MemoryCalls.unmap(given, length &* pages)) != nil else { return nil }
-            memory[held] = nil
+            guard unsafe (try? MemoryCalls.unmap(given, length &* pages)) != nil else { return nil }
+            unsafe memory[held] = nil
             defer { make(held) }
             return body()
         }
@@ -180,12 +180,12 @@ enum Ballast {
     /// Every other page has another protection, so that each is a mapping of its own.
     private static func make(_ held: Lock<Ballast>.Held) {
         guard
-            let made = try? MemoryCalls.map(
+            let made = try? unsafe MemoryCalls.map(
                 nil, length &* pages, protection: PROT_NONE, flags: MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE)
         else { return }
-        memory[held] = made
+        unsafe memory[held] = unsafe made
         for page in stride(from: 0, to: pages, by: 2) {
-            try? MemoryCalls.protect(made + page &* length, length, PROT_READ)
+            try? unsafe MemoryCalls.protect(made + page &* length, length, PROT_READ)
         }
     }
 }

@@ -9,9 +9,9 @@ extension Region {
     @inline(__always)
     public func translate(_ offset: UInt64, length: UInt64, forWriting: Bool = false) -> UnsafeMutableRawPointer? {
         if indexReader.covers(offset, length: length, forWriting: forWriting) {
-            return window.baseAddress + Int(truncatingIfNeeded: offset)
+            return unsafe window.baseAddress + Int(truncatingIfNeeded: offset)
         }
-        return lookUp(offset, length: length, forWriting: forWriting)
+        return unsafe lookUp(offset, length: length, forWriting: forWriting)
     }
 
     /// What the index does not know.
@@ -21,7 +21,7 @@ extension Region {
         guard length > 0, let record = tableReader.find(containing: offset, length: length),
             !forWriting || MappingWord(bits: record.word).isWritable
         else { return nil }
-        return window.baseAddress + Int(clamping: offset)
+        return unsafe window.baseAddress + Int(clamping: offset)
     }
 
     // MARK: Copies
@@ -39,35 +39,35 @@ extension Region {
         }
         var bytes = [UInt8](repeating: 0, count: count)
         var span = bytes.mutableSpan
-        var raw = span.mutableBytes
+        var raw = unsafe span.mutableBytes
         try read(at: offset, into: &raw)
         return bytes
     }
 
     /// Fills `bytes` with a copy of mapped bytes. Safe in the same way, and throws the same; `bytes` may then be filled in part.
     public func read(at offset: UInt64, into bytes: inout MutableRawSpan) throws(ShmemError) {
-        try bytes.withUnsafeMutableBytes { buffer throws(ShmemError) in try read(at: offset, into: buffer) }
+        try unsafe bytes.withUnsafeMutableBytes { buffer throws(ShmemError) in try unsafe read(at: offset, into: buffer) }
     }
 
     /// The same for memory that is reached by a pointer.
     public func read(at offset: UInt64, into bytes: UnsafeMutableRawBufferPointer) throws(ShmemError) {
-        try transfer(at: offset, bytes, isWrite: false)
+        try unsafe transfer(at: offset, bytes, isWrite: false)
     }
 
     /// Copies bytes into what is mapped in the region. Safe in the same way, and throws the same; also EACCES (not all of it is mapped
     /// read-write). A part may have been written then.
     public func write(_ bytes: [UInt8], at offset: UInt64) throws(ShmemError) {
-        try write(bytes.span.bytes, at: offset)
+        try unsafe write(bytes.span.bytes, at: offset)
     }
 
     /// The same of a span.
     public func write(_ bytes: RawSpan, at offset: UInt64) throws(ShmemError) {
-        try bytes.withUnsafeBytes { buffer throws(ShmemError) in try write(at: offset, from: buffer) }
+        try unsafe bytes.withUnsafeBytes { buffer throws(ShmemError) in try unsafe write(at: offset, from: buffer) }
     }
 
     /// The same for memory that is reached by a pointer.
     public func write(at offset: UInt64, from bytes: UnsafeRawBufferPointer) throws(ShmemError) {
-        try transfer(at: offset, UnsafeMutableRawBufferPointer(mutating: bytes), isWrite: true)
+        try unsafe transfer(at: offset, UnsafeMutableRawBufferPointer(mutating: bytes), isWrite: true)
     }
 
     /// How often a copy is tried again while the region changes.
@@ -91,12 +91,12 @@ extension Region {
             if let lost = firstLost(in: record, at..<at &+ UInt64(clamping: piece), state) {
                 throw ShmemError(EIO, subject, .lostAt(lost))
             }
-            let mine = base + Int(clamping: at &- offset)
-            let theirs = window.baseAddress + Int(clamping: at)
+            let mine = unsafe base + Int(clamping: at &- offset)
+            let theirs = unsafe window.baseAddress + Int(clamping: at)
             var done: Int?
             do throws(Errno) {
                 done =
-                    isWrite
+                    unsafe isWrite
                     ? try MemoryCalls.store(mine, at: theirs, piece) : try MemoryCalls.copy(from: theirs, to: mine, piece)
             } catch {
                 guard error.code == EFAULT else { throw ShmemError(error.code, subject, .system("process_vm", error.code)) }
@@ -150,9 +150,9 @@ extension Region {
     public func withUnsafeBytes<Result, Failure: Error>(
         at offset: UInt64, length: UInt64, _ body: (UnsafeRawBufferPointer) throws(Failure) -> Result
     ) throws(Failure) -> Result? {
-        guard let count = Int(exactly: length), let start = translate(offset, length: length) else { return nil }
+        guard let count = Int(exactly: length), let start = unsafe translate(offset, length: length) else { return nil }
         // SAFETY: one mapping covers the range, and the caller sees to it that it stays.
-        return try body(UnsafeRawBufferPointer(start: start, count: count))
+        return unsafe try body(UnsafeRawBufferPointer(start: start, count: count))
     }
 
     /// The same for a mapping that can be written, with the same rules; and nobody else of this process reads the bytes meanwhile. `write` has
@@ -160,10 +160,10 @@ extension Region {
     public func withUnsafeMutableBytes<Result, Failure: Error>(
         at offset: UInt64, length: UInt64, _ body: (UnsafeMutableRawBufferPointer) throws(Failure) -> Result
     ) throws(Failure) -> Result? {
-        guard let count = Int(exactly: length), let start = translate(offset, length: length, forWriting: true) else {
+        guard let count = Int(exactly: length), let start = unsafe translate(offset, length: length, forWriting: true) else {
             return nil
         }
         // SAFETY: as above; the mapping is writable.
-        return try body(UnsafeMutableRawBufferPointer(start: start, count: count))
+        return unsafe try body(UnsafeMutableRawBufferPointer(start: start, count: count))
     }
 }

@@ -79,7 +79,7 @@ extension Region {
     /// 0.4 to 1 µs for each separate mapping of the process, with no lock held for that.
     @inline(never)
     func takeCensus() {
-        let start = UInt(bitPattern: window.baseAddress)
+        let start = unsafe UInt(bitPattern: window.baseAddress)
         let found = ProcessBudget.measure(inside: start..<start &+ UInt(clamping: size))
         device.lock.withLock { held in
             // Each mapping and each cover is at most three.

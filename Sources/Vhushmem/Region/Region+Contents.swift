@@ -25,7 +25,7 @@ extension Region {
             guard let record = table[held].find(at: offset), record.length == length else { return nil }
             let word = MappingWord(bits: record.word)
             if let mapping = word.mapping { return mapping }
-            let mapping = Mapping(live: record, of: shmid, at: window.baseAddress + Int(clamping: offset))
+            let mapping = unsafe Mapping(live: record, of: shmid, at: window.baseAddress + Int(clamping: offset))
             _ = table[held].setWord(at: offset, to: word.retaining(mapping).bits)
             return mapping
         }

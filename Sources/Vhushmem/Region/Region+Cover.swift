@@ -15,14 +15,14 @@ extension Region {
     func replaceLostPage(of record: MappingRecord, at page: UInt64) throws(PageTrouble) {
         try device.lock.withLock { held throws(PageTrouble) in
             guard let now = current(record, held), covers[held].cover(of: page) == nil else { return }
-            let address = window.baseAddress + Int(clamping: page)
-            guard let shadow = try? MemoryCalls.duplicate(address, Int(clamping: Page.size)) else {
+            let address = unsafe window.baseAddress + Int(clamping: page)
+            guard let shadow = try? unsafe MemoryCalls.duplicate(address, Int(clamping: Page.size)) else {
                 return try replaceRest(of: now, from: page, held)
             }
             do throws(PageTrouble) {
-                try lend(zerosAt: page, of: now, shadow, held)
+                try unsafe lend(zerosAt: page, of: now, shadow, held)
             } catch {
-                try? MemoryCalls.unmap(shadow, Int(clamping: Page.size))
+                try? unsafe MemoryCalls.unmap(shadow, Int(clamping: Page.size))
                 try replaceRest(of: now, from: page, held)
             }
         }
@@ -43,10 +43,10 @@ extension Region {
             }
             return canBeRead && mayRunAgain(page, of: 0)
         }
-        let address = window.baseAddress + Int(clamping: page)
+        let address = unsafe window.baseAddress + Int(clamping: page)
         do throws(PageTrouble) {
             // Touching it may wait for whoever keeps the file: no lock is held meanwhile.
-            switch MemoryCalls.touch(address, writing: false) {
+            switch unsafe MemoryCalls.touch(address, writing: false) {
             case .fails: try replaceLostPage(of: found, at: page)
             case .unknown:
                 if !mayRunAgain(page, of: found.facts.generation) { try replaceForGood(of: found, at: page) }
@@ -63,7 +63,7 @@ extension Region {
 
     /// Gives a page of a writable mapping, which can be read, memory of its own if it takes no writes.
     func keepWritesApartIfNeeded(of record: MappingRecord, at page: UInt64) throws(PageTrouble) {
-        switch MemoryCalls.touch(window.baseAddress + Int(clamping: page), writing: true) {
+        switch unsafe MemoryCalls.touch(window.baseAddress + Int(clamping: page), writing: true) {
         case .works: return
         case .fails: try keepWritesApart(of: record, at: page)
         case .unknown:
@@ -82,7 +82,7 @@ extension Region {
     /// mapped there by now, the instruction is best run again as things are. Where the file should have taken them, the mapping is broken.
     func keepWritesApart(of record: MappingRecord, at page: UInt64) throws(PageTrouble) {
         let before = device.lock.withLock { held in covers[held].cover(of: page) }
-        var copy: PrivatePage? = try privatePage(showing: window.baseAddress + Int(clamping: page))
+        var copy: PrivatePage? = unsafe try privatePage(showing: window.baseAddress + Int(clamping: page))
         try device.lock.withLock { held throws(PageTrouble) in
             let cover = covers[held].cover(of: page)
             // If zeros were lent, or given back, while the page was copied, nobody knows what the copy is.
@@ -106,7 +106,7 @@ extension Region {
 
     /// Gives a page for which running the instruction again did not help zeros, for as long as the mapping lives.
     func replaceForGood(of record: MappingRecord, at page: UInt64) throws(PageTrouble) {
-        var zeros: PrivatePage? = try privatePage(showing: nil)
+        var zeros: PrivatePage? = unsafe try privatePage(showing: nil)
         try device.lock.withLock { held throws(PageTrouble) in
             guard let now = current(record, held), covers[held].cover(of: page) == nil, let zeros = zeros.take() else { return }
             do throws(PageTrouble) {
@@ -121,7 +121,7 @@ extension Region {
     /// A page of private memory with the bytes at `source`, or zeros.
     func privatePage(showing source: UnsafeRawPointer?) throws(PageTrouble) -> PrivatePage {
         do throws(Errno) {
-            return try PrivatePage.make(showing: source)
+            return try unsafe PrivatePage.make(showing: source)
         } catch {
             throw .failed(error.code)
         }
@@ -147,7 +147,7 @@ extension Region {
     ) throws(PageTrouble) {
         let word = MappingWord(bits: record.word)
         let isLoss = record.facts.pagesInFile.map { (page &- record.start) / Page.size < $0 } ?? true
-        let cover = CoveredPages.Page(
+        let cover = unsafe CoveredPages.Page(
             offset: page, kind: .lease, generation: record.facts.generation, shadow: shadow, isLoss: isLoss, hidesLoss: true,
             since: Clock.now())
         try makeRoom(for: cover, held)
@@ -171,7 +171,7 @@ extension Region {
         _ memory: consuming PrivatePage, at page: UInt64, _ kind: CoveredPages.Kind, of record: MappingRecord?,
         hidesLoss: Bool = false, _ held: Held
     ) throws(PageTrouble) {
-        let cover = CoveredPages.Page(
+        let cover = unsafe CoveredPages.Page(
             offset: page, kind: kind, generation: record?.facts.generation ?? 0, shadow: nil, isLoss: false,
             hidesLoss: hidesLoss, since: Clock.now())
         try makeRoom(for: cover, held)
@@ -231,7 +231,9 @@ extension Region {
     /// Pages of files that are away from the window for the moment get the same advice as all that is there.
     func adviseShadows(_ advice: Int32, _ held: Held) {
         for index in 0..<covers[held].count {
-            if let shadow = covers[held][index].shadow { try? MemoryCalls.advise(shadow, Int(clamping: Page.size), advice) }
+            if let shadow = unsafe covers[held][index].shadow {
+                try? unsafe MemoryCalls.advise(shadow, Int(clamping: Page.size), advice)
+            }
         }
     }
 
@@ -248,7 +250,7 @@ extension Region {
     }
 
     func dropShadow(_ page: CoveredPages.Page, _ held: Held) {
-        if let shadow = page.shadow { try? MemoryCalls.unmap(shadow, Int(clamping: Page.size)) }
+        if let shadow = unsafe page.shadow { try? unsafe MemoryCalls.unmap(shadow, Int(clamping: Page.size)) }
         if page.hidesLoss, page.isThere { coverState.count(-1, held) }
         ProcessBudget.give(page.cost)
     }

@@ -76,7 +76,7 @@ extension Region {
         giveBackKeptPages(of: record)
         // No lock is held while a page is touched. If it is another mapping's by then, that changes nothing for this one.
         while let offset = page {
-            guard MemoryCalls.touch(window.baseAddress + Int(clamping: offset), writing: false) == .works else { return }
+            guard unsafe MemoryCalls.touch(window.baseAddress + Int(clamping: offset), writing: false) == .works else { return }
             page = device.lock.withLock { held -> UInt64? in
                 while from < covers[held].count {
                     let cover = covers[held][from]
@@ -102,10 +102,12 @@ extension Region {
                 }
                 return nil
             }
-            guard let kept, let shadow = kept.shadow else { return }
-            guard MemoryCalls.touch(shadow, writing: false) == .works else { continue }
+            guard let kept, let shadow = unsafe kept.shadow else { return }
+            guard unsafe MemoryCalls.touch(shadow, writing: false) == .works else { continue }
             device.lock.withLock { held in
-                let index = covers[held].firstIndex { $0.kind == .lease && $0.generation == generation && $0.shadow == shadow }
+                let index = covers[held].firstIndex {
+                    unsafe $0.kind == .lease && $0.generation == generation && $0.shadow == shadow
+                }
                 if let index { _ = endLease(at: index, held) }
             }
         }
@@ -130,20 +132,20 @@ extension Region {
     /// Whether somebody has written to a page that the file had: the file system may be full, or the storage fail. What was written stays
     /// until the file is seen to have the page.
     func mustKeep(_ page: CoveredPages.Page, _ held: Held) -> Bool {
-        page.kind == .lease && page.isLoss
+        unsafe page.kind == .lease && page.isLoss
             && !vhu_is_zero(window.baseAddress + Int(clamping: page.offset), Int(clamping: Page.size))
     }
 
     /// Moves the page of the file back into the window. False: the kernel has no room for that now.
     func endLease(at index: Int, _ held: Held) -> Bool {
         var page = covers[held][index]
-        guard let shadow = page.shadow else { return false }
-        let address = window.baseAddress + Int(clamping: page.offset)
+        guard let shadow = unsafe page.shadow else { return false }
+        let address = unsafe window.baseAddress + Int(clamping: page.offset)
         do throws(Errno) {
-            try MemoryCalls.move(shadow, Int(clamping: Page.size), to: address)
+            try unsafe MemoryCalls.move(shadow, Int(clamping: Page.size), to: address)
         } catch {
             // An older kernel may have unmapped the zeros before it failed.
-            if !MemoryCalls.isMapped(address, Int(clamping: Page.size)),
+            if unsafe !MemoryCalls.isMapped(address, Int(clamping: Page.size)),
                 let range = ByteRange(start: page.offset, length: Page.size)
             {
                 try? window.fill(range, protection: PROT_READ, held)
@@ -157,7 +159,7 @@ extension Region {
             return true
         }
         page.kind = .watched
-        page.shadow = nil
+        unsafe page.shadow = nil
         covers[held][index] = page
         // One page is watched once.
         if let other = covers[held].firstIndex(where: { $0.kind == .watched && $0.offset == page.offset }), other < index {

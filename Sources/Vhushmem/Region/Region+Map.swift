@@ -188,9 +188,9 @@ extension Region {
         }
         index[held].add(pages, writable: intent.isWritable)
         if intent.plan.canMapInPlace, intent.options.contains(.isBatched) {
-            device.undumped[held].append(window.baseAddress + Int(clamping: pages.start), Int(clamping: pages.length))
+            unsafe device.undumped[held].append(window.baseAddress + Int(clamping: pages.start), Int(clamping: pages.length))
         }
-        if let object { object.becomeLive(at: window.baseAddress + Int(clamping: pages.start)) }
+        if let object { unsafe object.becomeLive(at: window.baseAddress + Int(clamping: pages.start)) }
         if !covers[held].isEmpty { forgetCovers(in: pages.start..<pages.end, held) }
         quota[held].add(pages.length)
         device.quota[held].add(pages.length)

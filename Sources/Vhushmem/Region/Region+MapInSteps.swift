@@ -30,8 +30,8 @@ extension Region {
         let length = min(plan.pages.length, options.maximumPopulated) & ~(Page.size &- 1)
         guard length > 0 else { return }
         // Should another thread have undone the mapping meanwhile, as much of what is there now is populated.
-        let start = window.baseAddress + Int(clamping: plan.pages.start)
-        try? MemoryCalls.advise(start, Int(clamping: length), vhu_madv_populate_read)
+        let start = unsafe window.baseAddress + Int(clamping: plan.pages.start)
+        try? unsafe MemoryCalls.advise(start, Int(clamping: length), vhu_madv_populate_read)
     }
 
     /// The object of a mapping whose file is to be kept.

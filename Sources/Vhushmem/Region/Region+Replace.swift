@@ -53,7 +53,7 @@ extension Region {
         table[held].replace(with: record)
         index[held].add(pages, writable: intent.isWritable)
         before.becomeGone()
-        if let object { object.becomeLive(at: window.baseAddress + Int(clamping: record.start)) }
+        if let object { unsafe object.becomeLive(at: window.baseAddress + Int(clamping: record.start)) }
         quota[held].remove(pages.length)
         quota[held].add(pages.length)
         device.quota[held].remove(pages.length)

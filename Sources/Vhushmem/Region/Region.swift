@@ -10,9 +10,9 @@ import CVhushmem
 /// This file: what a region is. `+Map`, with `+Add` and `+Replace`, and `+Unmap`: how mappings come and go. `RegionObserver`: who is told.
 /// `+Cover`, `+ZeroTail`: pages that their file lacks. `+Heal`, `+Broken`: how they come back, and who learns of it. `+Census`: the books
 /// against the kernel. `+Bytes`, `+Contents`: what is mapped.
-public final class Region: @unchecked Sendable {
+@safe public final class Region: @unchecked Sendable {
     /// Must come first (`inFront`).
-    private var fields = vhushmem_region_fields()
+    private var fields = unsafe vhushmem_region_fields()
     /// The shmid.
     public let shmid: UInt8
     /// Bytes, a multiple of the page size.

@@ -41,7 +41,7 @@ extension RegionObserver {
 }
 
 /// An observer that stands for the region outside of this library. The region owns it.
-struct RegionStandIn {
+@safe struct RegionStandIn {
     let observer: any RegionObserver
     /// What the program knows it by.
     let address: UnsafeMutableRawPointer

@@ -19,7 +19,7 @@ extension ShmemDevice {
     /// must have the same ones: they can't change, since the guest has seen them. Returns how many regions there are. Throws EPROTO; a device
     /// that had no region has none then.
     public func addRegions(payload: UnsafeRawBufferPointer, options: RegionOptions) throws(ShmemError) -> Int {
-        guard let config = SharedMemoryConfig(payload) else {
+        guard let config = unsafe SharedMemoryConfig(payload) else {
             throw ShmemError(
                 EPROTO,
                 "the back-end's reply to GET_SHMEM_CONFIG has \(payload.count) bytes, and not \(SharedMemoryConfig.size)")

@@ -3,7 +3,7 @@
 import CLinux
 
 /// Mappings that are still to be left out of core dumps: those of one dispatch are told to the kernel at once, and each of them is live.
-struct UndumpedRanges: ~Copyable {
+@safe struct UndumpedRanges: ~Copyable {
     /// As many as a dispatch serves.
     private static let capacity = 64
 
@@ -14,11 +14,11 @@ struct UndumpedRanges: ~Copyable {
     private var failure: Errno?
 
     init() {
-        ranges = .allocate(capacity: UndumpedRanges.capacity)
+        unsafe ranges = .allocate(capacity: UndumpedRanges.capacity)
     }
 
     deinit {
-        ranges.deallocate()
+        unsafe ranges.deallocate()
     }
 
     @inline(__always) var isEmpty: Bool { count == 0 }
@@ -27,28 +27,31 @@ struct UndumpedRanges: ~Copyable {
     @inline(__always)
     mutating func append(_ address: UnsafeMutableRawPointer, _ length: Int) {
         // SAFETY: the last of `count` ranges, which are fewer than the capacity when one is added.
-        if count > 0, ranges[count &- 1].iov_base + ranges[count &- 1].iov_len == address {
-            ranges[count &- 1].iov_len = ranges[count &- 1].iov_len &+ length
+        if count > 0, unsafe ranges[count &- 1].iov_base + ranges[count &- 1].iov_len == address {
+            unsafe ranges[count &- 1].iov_len = unsafe ranges[count &- 1].iov_len &+ length
             bytes = bytes &+ length
             return
         }
         if count == UndumpedRanges.capacity { leaveOut() }
-        (ranges + count).initialize(to: iovec(iov_base: address, iov_len: length))
+        unsafe (ranges + count).initialize(to: iovec(iov_base: address, iov_len: length))
         count = count &+ 1
         bytes = bytes &+ length
     }
 
     /// To be called before any of them goes.
     mutating func leaveOut() {
-        let given = UnsafeBufferPointer(start: ranges, count: count)
+        let given = unsafe UnsafeBufferPointer(start: ranges, count: count)
         let all = bytes
         count = 0
         bytes = 0
         // One alone is left to the plain call, which every kernel has.
-        if given.count > 1, MemoryCalls.knowsAdviceForMany, (try? MemoryCalls.advise(given, MADV_DONTDUMP)) == all { return }
-        for range in given {
+        if given.count > 1, MemoryCalls.knowsAdviceForMany, unsafe (try? MemoryCalls.advise(given, MADV_DONTDUMP)) == all {
+            return
+        }
+        // swift-format-ignore
+        for unsafe range in unsafe given {
             do throws(Errno) {
-                try MemoryCalls.advise(range.iov_base, range.iov_len, MADV_DONTDUMP)
+                try unsafe MemoryCalls.advise(range.iov_base, range.iov_len, MADV_DONTDUMP)
             } catch {
                 failure = error
             }

@@ -7,7 +7,7 @@ import CLinux
 ///
 /// Its address and size never change: they are what a VMM gives its hypervisor as a memory slot. Unchecked Sendable: what does change is
 /// guarded, and so is what is in the window.
-public final class RegionWindow: @unchecked Sendable {
+@safe public final class RegionWindow: @unchecked Sendable {
     /// Where byte 0 of the region is.
     public let baseAddress: UnsafeMutableRawPointer
     /// Bytes.
@@ -32,7 +32,7 @@ public final class RegionWindow: @unchecked Sendable {
     private static let reservationFlags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE
 
     private init(baseAddress: UnsafeMutableRawPointer, size: UInt64, holeProtection: Int32, hugePages: Bool) {
-        self.baseAddress = baseAddress
+        unsafe self.baseAddress = unsafe baseAddress
         self.size = size
         self.hugePages = hugePages
         isAdvised = Guarded(hugePages)
@@ -42,15 +42,15 @@ public final class RegionWindow: @unchecked Sendable {
     /// Reserves addresses for a region of `size` bytes, whole pages.
     static func reserve(size: UInt64, holeProtection: Int32, hugePages: Bool = false) throws(Errno) -> RegionWindow {
         guard let length = Int(exactly: size) else { throw Errno(ENOMEM) }
-        let start = try reserveAddresses(length, alignment: RegionWindow.alignment(for: size))
+        let start = try unsafe reserveAddresses(length, alignment: RegionWindow.alignment(for: size))
         do throws(Errno) {
             // In two steps: where the process locks all that it maps (mlockall), the kernel fills what can be read as it is mapped.
-            if holeProtection != PROT_NONE { try MemoryCalls.protect(start, length, holeProtection) }
+            if holeProtection != PROT_NONE { try unsafe MemoryCalls.protect(start, length, holeProtection) }
         } catch {
-            try? MemoryCalls.unmap(start, length)
+            try? unsafe MemoryCalls.unmap(start, length)
             throw error
         }
-        return RegionWindow(baseAddress: start, size: size, holeProtection: holeProtection, hugePages: hugePages)
+        return unsafe RegionWindow(baseAddress: start, size: size, holeProtection: holeProtection, hugePages: hugePages)
     }
 
     /// Addresses that begin at a multiple of `alignment`, with nothing there.
@@ -58,7 +58,7 @@ public final class RegionWindow: @unchecked Sendable {
         let (padded, overflow) = UInt64(clamping: length).addingReportingOverflow(alignment &- Page.size)
         guard !overflow, let reserved = Int(exactly: padded) else { throw Errno(ENOMEM) }
 
-        let start = try MemoryCalls.map(nil, reserved, protection: PROT_NONE, flags: RegionWindow.reservationFlags)
+        let start = try unsafe MemoryCalls.map(nil, reserved, protection: PROT_NONE, flags: RegionWindow.reservationFlags)
         let address = UInt(bitPattern: start)
         let aligned = (address &+ (UInt(alignment) &- 1)) & ~(UInt(alignment) &- 1)
         let before = Int(bitPattern: aligned &- address)
@@ -66,23 +66,23 @@ public final class RegionWindow: @unchecked Sendable {
         // SAFETY: before + length + after == reserved, all of it reserved just now and known to nobody else. What can't be cut off
         // (the process has too many mappings to split one more) goes as a whole.
         do throws(Errno) {
-            if after > 0 { try MemoryCalls.unmap(start + before + length, after) }
+            if after > 0 { try unsafe MemoryCalls.unmap(start + before + length, after) }
         } catch {
-            try? MemoryCalls.unmap(start, reserved)
+            try? unsafe MemoryCalls.unmap(start, reserved)
             throw error
         }
         do throws(Errno) {
-            if before > 0 { try MemoryCalls.unmap(start, before) }
+            if before > 0 { try unsafe MemoryCalls.unmap(start, before) }
         } catch {
-            try? MemoryCalls.unmap(start, before &+ length)
+            try? unsafe MemoryCalls.unmap(start, before &+ length)
             throw error
         }
-        return start + before
+        return unsafe start + before
     }
 
     deinit {
         // The kernel refuses to unmap whole mappings only where the range is not ours to unmap, which it is.
-        try? MemoryCalls.unmap(baseAddress, Int(clamping: size))
+        try? unsafe MemoryCalls.unmap(baseAddress, Int(clamping: size))
     }
 
     /// The largest power of two that is no larger than the size, within what is worth having.
@@ -101,49 +101,49 @@ public final class RegionWindow: @unchecked Sendable {
     func place(fd: Int32, _ plan: FilePlan, isBatched: Bool, _ held: Held) throws(Errno) {
         // Both are numbers of a window that there is, so they fit.
         let length = Int(truncatingIfNeeded: plan.pages.length)
-        let address = baseAddress + Int(truncatingIfNeeded: plan.pages.start)
+        let address = unsafe baseAddress + Int(truncatingIfNeeded: plan.pages.start)
         do throws(Errno) {
-            try MemoryCalls.map(
+            try unsafe MemoryCalls.map(
                 over: address, length, protection: plan.protection, flags: plan.flags, fd: fd, offset: plan.fileOffset)
         } catch {
-            restoreAfterFailure(address, length, held)
+            unsafe restoreAfterFailure(address, length, held)
             throw error
         }
         do throws(Errno) {
-            if !isBatched { try MemoryCalls.advise(address, length, MADV_DONTDUMP) }
+            if !isBatched { try unsafe MemoryCalls.advise(address, length, MADV_DONTDUMP) }
         } catch {
             _ = try? clear(plan.pages, held)
             throw error
         }
-        if isAdvised[held] { advise(address, length, held) }
+        if isAdvised[held] { unsafe advise(address, length, held) }
     }
 
     /// Puts what was mapped elsewhere in the place of a part of the window, in one step: nobody sees the part empty. When it throws,
     /// what was there is still there; but a kernel before 6.17 may have unmapped it where it is out of memory, and then that part is a
     /// hole. `wasLost` says so.
     func place(_ prepared: consuming PreparedMapping, at offset: UInt64, wasLost: inout Bool, _ held: Held) throws(Errno) {
-        let address = baseAddress + Int(clamping: offset)
+        let address = unsafe baseAddress + Int(clamping: offset)
         let length = prepared.length
         do throws(Errno) {
-            try prepared.move(to: address)
+            try unsafe prepared.move(to: address)
         } catch {
-            wasLost = restoreAfterFailure(address, length, held)
+            wasLost = unsafe restoreAfterFailure(address, length, held)
             throw error
         }
-        if isAdvised[held] { advise(address, length, held) }
+        if isAdvised[held] { unsafe advise(address, length, held) }
     }
 
     /// Puts a page of private memory in the place of one of the window, in one step.
     func place(_ page: consuming PrivatePage, at offset: UInt64, _ held: Held) throws(Errno) {
-        try page.move(to: baseAddress + Int(clamping: offset), advice: advice[held])
+        try unsafe page.move(to: baseAddress + Int(clamping: offset), advice: advice[held])
     }
 
     /// What the region and the program want the kernel to know of a mapping. A kernel or file system that has no such thing says no, and the
     /// mapping is as good as before.
     @inline(never)
     private func advise(_ address: UnsafeMutableRawPointer, _ length: Int, _ held: Held) {
-        if hugePages { try? MemoryCalls.advise(address, length, MADV_HUGEPAGE) }
-        advice[held].give(address, length)
+        if hugePages { try? unsafe MemoryCalls.advise(address, length, MADV_HUGEPAGE) }
+        unsafe advice[held].give(address, length)
     }
 
     // MARK: Mappings go
@@ -184,7 +184,7 @@ public final class RegionWindow: @unchecked Sendable {
         if isDone { return .isHole }
         guard holeProtection[held] == PROT_NONE, let length = Int(exactly: range.length),
             let offset = Int(exactly: range.start),
-            (try? MemoryCalls.protect(baseAddress + offset, length, PROT_NONE)) != nil
+            unsafe (try? MemoryCalls.protect(baseAddress + offset, length, PROT_NONE)) != nil
         else { throw error }
         return .isKept
     }
@@ -195,16 +195,16 @@ public final class RegionWindow: @unchecked Sendable {
         guard holeProtection[held] != PROT_NONE else { return try clear(everything, held) }
         // Zeros that can be read are made elsewhere in two steps and moved in: where the process locks all that it maps, the kernel
         // would fill a mapping of the whole window as it is made.
-        let made = try RegionWindow.reserveAddresses(length, alignment: Page.size)
+        let made = try unsafe RegionWindow.reserveAddresses(length, alignment: Page.size)
         do throws(Errno) {
-            try MemoryCalls.protect(made, length, holeProtection[held])
-            try MemoryCalls.move(made, length, to: baseAddress)
+            try unsafe MemoryCalls.protect(made, length, holeProtection[held])
+            try unsafe MemoryCalls.move(made, length, to: baseAddress)
         } catch {
-            try? MemoryCalls.unmap(made, length)
-            restoreAfterFailure(baseAddress, length, held)
+            try? unsafe MemoryCalls.unmap(made, length)
+            unsafe restoreAfterFailure(baseAddress, length, held)
             throw error
         }
-        if !advice[held].isEmpty { advice[held].give(baseAddress, length) }
+        if !advice[held].isEmpty { unsafe advice[held].give(baseAddress, length) }
         return .isHole
     }
 
@@ -212,22 +212,22 @@ public final class RegionWindow: @unchecked Sendable {
     @_optimize(speed)
     func fill(_ range: ByteRange, protection: Int32, _ held: Held) throws(Errno) {
         guard let length = Int(exactly: range.length), let offset = Int(exactly: range.start) else { throw Errno(ENOMEM) }
-        let address = baseAddress + offset
+        let address = unsafe baseAddress + offset
         do throws(Errno) {
-            try MemoryCalls.map(over: address, length, protection: protection, flags: RegionWindow.reservationFlags)
+            try unsafe MemoryCalls.map(over: address, length, protection: protection, flags: RegionWindow.reservationFlags)
         } catch {
-            restoreAfterFailure(address, length, held)
+            unsafe restoreAfterFailure(address, length, held)
             throw error
         }
         // What a guest writes there is its own.
-        if protection & PROT_WRITE != 0 { try? MemoryCalls.advise(address, length, MADV_DONTDUMP) }
-        if !advice[held].isEmpty { advice[held].give(address, length) }
+        if protection & PROT_WRITE != 0 { try? unsafe MemoryCalls.advise(address, length, MADV_DONTDUMP) }
+        if !advice[held].isEmpty { unsafe advice[held].give(address, length) }
     }
 
     /// Lets a hole, which nothing was ever mapped over, show zeros. No page is made, even where the process locks all that it maps.
     func showZeros(in hole: ByteRange, _ held: Held) throws(Errno) {
         guard let length = Int(exactly: hole.length), let offset = Int(exactly: hole.start) else { throw Errno(ENOMEM) }
-        try MemoryCalls.protect(baseAddress + offset, length, PROT_READ)
+        try unsafe MemoryCalls.protect(baseAddress + offset, length, PROT_READ)
     }
 
     /// From now on `clear` leaves zeros that can be read. What is a hole already is the caller's to change.
@@ -237,7 +237,7 @@ public final class RegionWindow: @unchecked Sendable {
 
     /// Gives the kernel advice for the whole window, and for all that comes to be mapped or made a hole in it.
     func advise(_ new: Int32, _ held: Held) throws(Errno) {
-        try MemoryCalls.advise(baseAddress, Int(clamping: size), new)
+        try unsafe MemoryCalls.advise(baseAddress, Int(clamping: size), new)
         advice[held].add(new)
         isAdvised[held] = true
     }
@@ -247,17 +247,17 @@ public final class RegionWindow: @unchecked Sendable {
     @discardableResult
     private func restoreAfterFailure(_ address: UnsafeMutableRawPointer, _ length: Int, _ held: Held) -> Bool {
         do throws(Errno) {
-            let made = try MemoryCalls.map(
+            let made = try unsafe MemoryCalls.map(
                 address, length, protection: holeProtection[held],
                 flags: RegionWindow.reservationFlags | vhu_map_fixed_noreplace)
             // A kernel before 4.17 does not know the flag, and finds another place where this one is taken.
-            if made != address {
-                try? MemoryCalls.unmap(made, length)
+            if unsafe made != address {
+                try? unsafe MemoryCalls.unmap(made, length)
                 return false
             }
             return true
         } catch {
-            if error.code != EEXIST, !MemoryCalls.isMapped(address, length) {
+            if error.code != EEXIST, unsafe !MemoryCalls.isMapped(address, length) {
                 Log.critical("cannot reserve \(length) bytes of a window again: \(Errno.text(error.code))")
             }
             return false

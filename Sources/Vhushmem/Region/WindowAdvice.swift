@@ -31,8 +31,8 @@ struct WindowAdvice {
 
     /// A mapping that cannot have it is as good as before.
     func give(_ address: UnsafeMutableRawPointer, _ length: Int) {
-        if given.0 != 0 { try? MemoryCalls.advise(address, length, given.0) }
-        if given.1 != 0 { try? MemoryCalls.advise(address, length, given.1) }
-        if given.2 != 0 { try? MemoryCalls.advise(address, length, given.2) }
+        if given.0 != 0 { try? unsafe MemoryCalls.advise(address, length, given.0) }
+        if given.1 != 0 { try? unsafe MemoryCalls.advise(address, length, given.1) }
+        if given.2 != 0 { try? unsafe MemoryCalls.advise(address, length, given.2) }
     }
 }

@@ -3,7 +3,7 @@
 import CLinux
 
 /// Memory mapped from a file outside of any window: what memory_region_init_ram_from_fd makes.
-final class FileMemory {
+@safe final class FileMemory {
     let baseAddress: UnsafeMutableRawPointer
     let isReadOnly: Bool
     let file: FileDescriptor
@@ -12,7 +12,7 @@ final class FileMemory {
     private init(
         baseAddress: UnsafeMutableRawPointer, length: Int, isReadOnly: Bool, file: consuming FileDescriptor
     ) {
-        self.baseAddress = baseAddress
+        unsafe self.baseAddress = unsafe baseAddress
         self.length = length
         self.isReadOnly = isReadOnly
         self.file = file
@@ -60,12 +60,12 @@ final class FileMemory {
         // As in a window (FilePolicy): nobody can write to it, and older kernels share it with nobody.
         let isSealed = isShared && seals(of: fd) & vhu_seal_write != 0
         do throws(Errno) {
-            let address = try MemoryCalls.map(
+            let address = try unsafe MemoryCalls.map(
                 nil, length, protection: isReadOnly ? PROT_READ : PROT_READ | PROT_WRITE,
                 flags: isShared && !isSealed ? plan.flags : MAP_PRIVATE, fd: fd, offset: plan.fileOffset)
             // Left out of core dumps where the kernel agrees; it is no less memory where it does not.
-            try? MemoryCalls.advise(address, length, MADV_DONTDUMP)
-            return FileMemory(
+            try? unsafe MemoryCalls.advise(address, length, MADV_DONTDUMP)
+            return unsafe FileMemory(
                 baseAddress: address, length: length, isReadOnly: isReadOnly, file: FileDescriptor(owning: fd))
         } catch {
             throw ShmemError(error.code, subject, .system("mmap", error.code))
@@ -73,6 +73,6 @@ final class FileMemory {
     }
 
     deinit {
-        try? MemoryCalls.unmap(baseAddress, length)
+        try? unsafe MemoryCalls.unmap(baseAddress, length)
     }
 }

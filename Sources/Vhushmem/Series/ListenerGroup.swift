@@ -6,7 +6,7 @@ import CVhushmem
 /// The listeners of one container. Changes of a container that is listened to come from one thread at a time; that is the rule of
 /// series.h, as it is QEMU's. A program that breaks it gets its callbacks in another order, and no worse: a listener that was taken out is
 /// never called again.
-final class ListenerGroup {
+@safe final class ListenerGroup {
     private typealias Listener = UnsafeMutablePointer<MemoryListener>
 
     private typealias Guarded = Lock<ListenerGroup>.Guarded
@@ -14,57 +14,61 @@ final class ListenerGroup {
     private let lock = Lock<ListenerGroup>()
     private let callEnded = Condition()
     /// By priority, the lowest first.
-    private var listeners = Guarded<[Listener]>([])
+    private var listeners = unsafe Guarded<[Listener]>([])
     /// Begin was called and commit was not yet.
     private var hasBegun = Guarded(false)
     /// Calls that are under way.
-    private var calls = Guarded<[(listener: Listener, thread: pthread_t)]>([])
+    private var calls = unsafe Guarded<[(listener: Listener, thread: pthread_t)]>([])
 
-    var isEmpty: Bool { lock.withLock { held in listeners[held].isEmpty } }
+    var isEmpty: Bool { lock.withLock { held in unsafe listeners[held].isEmpty } }
 
     /// Adds a listener and tells it what is there already.
     func add(_ listener: UnsafeMutablePointer<MemoryListener>, existing sections: [MemoryRegionSection]) {
-        if !sections.isEmpty {
-            listener.pointee.begin?(listener)
-            for var section in sections { listener.pointee.region_add?(listener, &section) }
-            listener.pointee.commit?(listener)
+        if unsafe !sections.isEmpty {
+            unsafe listener.pointee.begin?(listener)
+            // swift-format-ignore
+            for unsafe var section in unsafe sections { unsafe listener.pointee.region_add?(listener, &section) }
+            unsafe listener.pointee.commit?(listener)
         }
         lock.withLock { held in
-            let next = listeners[held].firstIndex { $0.pointee.priority > listener.pointee.priority }
-            listeners[held].insert(listener, at: next ?? listeners[held].count)
+            let next = unsafe listeners[held].firstIndex { unsafe $0.pointee.priority > listener.pointee.priority }
+            unsafe listeners[held].insert(listener, at: next ?? listeners[held].count)
         }
     }
 
     /// Tells a listener that what is there is gone for it, and takes it out. Waits for calls of it that other threads are in.
     func remove(_ listener: UnsafeMutablePointer<MemoryListener>, existing sections: [MemoryRegionSection]) {
         let wasThere = lock.withLock { held -> Bool in
-            guard listeners[held].contains(listener) else { return false }
-            listeners[held].removeAll { $0 == listener }
+            guard unsafe listeners[held].contains(listener) else { return false }
+            unsafe listeners[held].removeAll { unsafe $0 == listener }
             let thread = pthread_self()
-            while calls[held].contains(where: { $0.listener == listener && $0.thread != thread }) {
+            while unsafe calls[held].contains(where: { unsafe $0.listener == listener && $0.thread != thread }) {
                 lock.wait(for: callEnded, held)
             }
             return true
         }
-        guard wasThere, !sections.isEmpty else { return }
-        listener.pointee.begin?(listener)
-        for var section in sections.reversed() { listener.pointee.region_del?(listener, &section) }
-        listener.pointee.commit?(listener)
+        guard wasThere, unsafe !sections.isEmpty else { return }
+        unsafe listener.pointee.begin?(listener)
+        // swift-format-ignore
+        for unsafe var section in unsafe sections.reversed() { unsafe listener.pointee.region_del?(listener, &section) }
+        unsafe listener.pointee.commit?(listener)
     }
 
     func didAdd(_ section: MemoryRegionSection) {
         beginOnce()
-        for listener in all {
-            var section = section
-            call(listener) { $0.pointee.region_add?($0, &section) }
+        // swift-format-ignore
+        for unsafe listener in unsafe all {
+            var section = unsafe section
+            unsafe call(listener) { unsafe $0.pointee.region_add?($0, &section) }
         }
     }
 
     func willRemove(_ section: MemoryRegionSection) {
         beginOnce()
-        for listener in all.reversed() {
-            var section = section
-            call(listener) { $0.pointee.region_del?($0, &section) }
+        // swift-format-ignore
+        for unsafe listener in unsafe all.reversed() {
+            var section = unsafe section
+            unsafe call(listener) { unsafe $0.pointee.region_del?($0, &section) }
         }
     }
 
@@ -73,24 +77,25 @@ final class ListenerGroup {
         guard lock.withLock({ held in hasBegun[held] }) else { return }
         if MemoryTransaction.isOpen { return MemoryTransaction.postpone(self) }
         lock.withLock { held in hasBegun[held] = false }
-        for listener in all { call(listener) { $0.pointee.commit?($0) } }
+        // swift-format-ignore
+        for unsafe listener in unsafe all { unsafe call(listener) { unsafe $0.pointee.commit?($0) } }
     }
 
-    private var all: [Listener] { lock.withLock { held in listeners[held] } }
+    private var all: [Listener] { unsafe lock.withLock { held in unsafe listeners[held] } }
 
     /// Calls a listener, with no lock held, if it is still there: a callback may take listeners out and free them, and so may another thread.
     private func call(_ listener: Listener, _ body: (Listener) -> Void) {
         let thread = pthread_self()
         let isThere = lock.withLock { held -> Bool in
-            guard listeners[held].contains(listener) else { return false }
-            calls[held].append((listener, thread))
+            guard unsafe listeners[held].contains(listener) else { return false }
+            unsafe calls[held].append((listener, thread))
             return true
         }
         guard isThere else { return }
-        body(listener)
+        unsafe body(listener)
         lock.withLock { held in
-            if let index = calls[held].lastIndex(where: { $0.listener == listener && $0.thread == thread }) {
-                calls[held].remove(at: index)
+            if let index = unsafe calls[held].lastIndex(where: { unsafe $0.listener == listener && $0.thread == thread }) {
+                unsafe calls[held].remove(at: index)
             }
             callEnded.wakeAll()
         }
@@ -102,6 +107,7 @@ final class ListenerGroup {
             return !hasBegun[held]
         }
         guard isFirst else { return }
-        for listener in all { call(listener) { $0.pointee.begin?($0) } }
+        // swift-format-ignore
+        for unsafe listener in unsafe all { unsafe call(listener) { unsafe $0.pointee.begin?($0) } }
     }
 }

@@ -6,27 +6,29 @@ import CVhushmem
 extension MemoryRegionPointer {
     /// What there is to be told of this region to listeners of a container above it, or of its own.
     var sections: [MemoryRegionSection] {
-        var all: [MemoryRegionSection] = []
-        collect(of: self, at: 0, isReadOnly: false, into: &all)
-        return all
+        var all: [MemoryRegionSection] = unsafe []
+        unsafe collect(of: self, at: 0, isReadOnly: false, into: &all)
+        return unsafe all
     }
 
     private func collect(
         of root: MemoryRegionPointer, at offset: UInt64, isReadOnly: Bool, into all: inout [MemoryRegionSection]
     ) {
         // What is inside is disabled with it, but for those who watch it itself.
-        if isDisabled, self != root { return }
-        let isReadOnly = isReadOnly || isMarkedReadOnly
-        if let region = sharedRegion {
-            for section in region.memoryContainer.sectionsForOthers {
-                all.append(section.seen(from: root, at: offset, isReadOnly: isReadOnly))
+        if unsafe isDisabled, unsafe self != root { return }
+        let isReadOnly = unsafe isReadOnly || isMarkedReadOnly
+        if let region = unsafe sharedRegion {
+            // swift-format-ignore
+            for unsafe section in unsafe region.memoryContainer.sectionsForOthers {
+                unsafe all.append(section.seen(from: root, at: offset, isReadOnly: isReadOnly))
             }
-        } else if let state {
-            for child in state.children {
-                child.collect(of: root, at: offset &+ child.pointee.addr, isReadOnly: isReadOnly, into: &all)
+        } else if let state = unsafe state {
+            // swift-format-ignore
+            for unsafe child in unsafe state.children {
+                unsafe child.collect(of: root, at: offset &+ child.pointee.addr, isReadOnly: isReadOnly, into: &all)
             }
-            guard let host = state.baseAddress else { return }
-            all.append(
+            guard let host = unsafe state.baseAddress else { return }
+            unsafe all.append(
                 MemoryRegionSection(
                     of: root, at: offset, size: pointee.size, host: host, isReadOnly: isReadOnly || state.isReadOnly))
         }
@@ -35,78 +37,80 @@ extension MemoryRegionPointer {
     /// Calls `body` for each container that this is part of, the innermost first, with the offset that this has in it. What is behind
     /// something disabled is nobody's.
     private func forEachAbove(_ body: (ListenerGroup, MemoryRegionPointer, UInt64, _ isReadOnly: Bool) -> Void) {
-        var below = self
+        var below = unsafe self
         var offset: UInt64 = 0
         var isReadOnly = false
-        while !below.isDisabled, let container = below.pointee.container, let state = container.state {
-            offset &+= below.pointee.addr
-            isReadOnly = isReadOnly || below.isMarkedReadOnly || container.isMarkedReadOnly
-            body(state.listeners, container, offset, isReadOnly)
-            below = container
+        while unsafe !below.isDisabled, let container = unsafe below.pointee.container, let state = unsafe container.state {
+            unsafe offset &+= below.pointee.addr
+            isReadOnly = unsafe isReadOnly || below.isMarkedReadOnly || container.isMarkedReadOnly
+            unsafe body(state.listeners, container, offset, isReadOnly)
+            unsafe below = unsafe container
         }
     }
 
     func tellAbove(added sections: [MemoryRegionSection]) {
-        forEachAbove { listeners, container, offset, isReadOnly in
-            for section in sections { listeners.didAdd(section.seen(from: container, at: offset, isReadOnly: isReadOnly)) }
+        unsafe forEachAbove { listeners, container, offset, isReadOnly in
+            // swift-format-ignore
+            for unsafe section in unsafe sections { unsafe listeners.didAdd(section.seen(from: container, at: offset, isReadOnly: isReadOnly)) }
         }
     }
 
     func tellAbove(removed sections: [MemoryRegionSection]) {
-        forEachAbove { listeners, container, offset, isReadOnly in
-            for section in sections.reversed() {
-                listeners.willRemove(section.seen(from: container, at: offset, isReadOnly: isReadOnly))
+        unsafe forEachAbove { listeners, container, offset, isReadOnly in
+            // swift-format-ignore
+            for unsafe section in unsafe sections.reversed() {
+                unsafe listeners.willRemove(section.seen(from: container, at: offset, isReadOnly: isReadOnly))
             }
         }
     }
 
     func commitAbove() {
         // Those above something that has just been disabled have a commit due, too.
-        pointee.container?.commitUpwards()
+        unsafe pointee.container?.commitUpwards()
     }
 
     func commitUpwards() {
-        var next: MemoryRegionPointer? = self
-        while let container = next {
-            container.state?.listeners.commit()
-            next = container.pointee.container
+        var next: MemoryRegionPointer? = unsafe self
+        while let container = unsafe next {
+            unsafe container.state?.listeners.commit()
+            unsafe next = unsafe container.pointee.container
         }
     }
 
     /// Whether `other` is this, or a container that this is part of.
     func isInside(_ other: MemoryRegionPointer) -> Bool {
-        var next: MemoryRegionPointer? = self
-        while let region = next {
-            if region == other { return true }
-            next = region.pointee.container
+        var next: MemoryRegionPointer? = unsafe self
+        while let region = unsafe next {
+            if unsafe region == other { return true }
+            unsafe next = unsafe region.pointee.container
         }
         return false
     }
 
     /// Has become part of `container`, which can be seen in `pointee` already.
     func wasPlaced() {
-        if let region = sharedRegion {
+        if let region = unsafe sharedRegion {
             region.memoryContainer.wasPlaced()
         } else {
-            tellAbove(added: sections)
+            unsafe tellAbove(added: sections)
         }
-        commitAbove()
+        unsafe commitAbove()
     }
 
     /// Is about to be part of none.
     func willBeTaken() {
-        if let region = sharedRegion {
+        if let region = unsafe sharedRegion {
             region.memoryContainer.willBeTaken()
         } else {
-            tellAbove(removed: sections)
+            unsafe tellAbove(removed: sections)
         }
     }
 
     /// Changes what those above see of it.
     func change(_ body: (MemoryRegionPointer) -> Void) {
-        tellAbove(removed: sections)
-        body(self)
-        tellAbove(added: sections)
-        commitAbove()
+        unsafe tellAbove(removed: sections)
+        unsafe body(self)
+        unsafe tellAbove(added: sections)
+        unsafe commitAbove()
     }
 }

@@ -7,8 +7,8 @@ import Synchronization
 typealias MemoryRegionPointer = UnsafeMutablePointer<MemoryRegion>
 
 /// What stands behind a MemoryRegion that a program embeds.
-final class MemoryRegionState {
-    enum Backing {
+@safe final class MemoryRegionState {
+    @safe enum Backing {
         case container
         case file(FileMemory)
         /// Memory of the program's own.
@@ -20,23 +20,23 @@ final class MemoryRegionState {
     let backing: Backing
     let listeners = ListenerGroup()
     let name: UnsafeMutablePointer<CChar>?
-    private(set) var children: [MemoryRegionPointer] = []
+    private(set) var children: [MemoryRegionPointer] = unsafe []
     private let references = Atomic<Int>(1)
 
     init(_ backing: Backing, name: UnsafePointer<CChar>?) {
         self.backing = backing
-        self.name = name.flatMap { strdup($0) }
+        unsafe self.name = unsafe name.flatMap { unsafe strdup($0) }
     }
 
     deinit {
-        free(name)
+        unsafe free(name)
     }
 
     var baseAddress: UnsafeMutableRawPointer? {
         switch backing {
         case .container: nil
-        case .file(let memory): memory.baseAddress
-        case .memory(let address), .part(_, let address): address
+        case .file(let memory): unsafe memory.baseAddress
+        case .memory(let address), .part(_, let address): unsafe address
         }
     }
 
@@ -45,7 +45,7 @@ final class MemoryRegionState {
         switch backing {
         case .container, .memory: false
         case .file(let memory): memory.isReadOnly
-        case .part(let original, _): original.isMarkedReadOnly || original.state?.isReadOnly == true
+        case .part(let original, _): unsafe original.isMarkedReadOnly || original.state?.isReadOnly == true
         }
     }
 
@@ -64,16 +64,16 @@ final class MemoryRegionState {
     }
 
     func add(_ child: MemoryRegionPointer) {
-        children.append(child)
+        unsafe children.append(child)
     }
 
     func remove(_ child: MemoryRegionPointer) {
-        children.removeAll { $0 == child }
+        unsafe children.removeAll { unsafe $0 == child }
     }
 }
 
 /// What watches a region for the listeners of its MemoryRegion, and for those of the containers that it is part of. Owned by the region.
-final class RegionContainer: RegionObserver {
+@safe final class RegionContainer: RegionObserver {
     let pointer: MemoryRegionPointer
     let listeners = ListenerGroup()
     /// The region owns the container, so a strong reference back would keep both for ever.
@@ -82,11 +82,11 @@ final class RegionContainer: RegionObserver {
     private var isPlaced = false
 
     init(of region: Region) {
-        owner = Unmanaged.passUnretained(region)
-        pointer = region.memoryRegionInFront
+        unsafe owner = unsafe Unmanaged.passUnretained(region)
+        unsafe pointer = unsafe region.memoryRegionInFront
     }
 
-    var region: Region { owner.takeUnretainedValue() }
+    var region: Region { unsafe owner.takeUnretainedValue() }
 
     /// A listener of a container above is told of each mapping. Otherwise the window is one section for good.
     private var isByMapping: Bool { region.options.strategy == .slots }
@@ -94,7 +94,7 @@ final class RegionContainer: RegionObserver {
     private var isObserving: Bool { !listeners.isEmpty || isPlaced && isByMapping }
 
     private func section(_ record: MappingRecord) -> MemoryRegionSection {
-        MemoryRegionSection(
+        unsafe MemoryRegionSection(
             of: pointer, at: record.start, size: region.ownedPages(record)?.length ?? record.length,
             host: region.window.baseAddress + Int(clamping: record.start),
             isReadOnly: !MappingWord(bits: record.word).isWritable)
@@ -102,27 +102,27 @@ final class RegionContainer: RegionObserver {
 
     /// What the listeners were told of.
     var sections: [MemoryRegionSection] {
-        var all: [MemoryRegionSection] = []
-        region.forEachRecord { if $0.facts.isAnnounced { all.append(section($0)) } }
-        return all
+        var all: [MemoryRegionSection] = unsafe []
+        region.forEachRecord { if $0.facts.isAnnounced { unsafe all.append(section($0)) } }
+        return unsafe all
     }
 
     /// What the region is for listeners of containers above.
     var sectionsForOthers: [MemoryRegionSection] {
-        if isByMapping { return sections }
+        if isByMapping { return unsafe sections }
         let window = region.window
-        return [MemoryRegionSection(of: pointer, at: 0, size: window.size, host: window.baseAddress, isReadOnly: false)]
+        return unsafe [MemoryRegionSection(of: pointer, at: 0, size: window.size, host: window.baseAddress, isReadOnly: false)]
     }
 
     func add(_ listener: UnsafeMutablePointer<MemoryListener>) {
-        guard !isObserving else { return listeners.add(listener, existing: sections) }
-        listeners.add(listener, existing: [])
+        guard !isObserving else { return unsafe listeners.add(listener, existing: sections) }
+        unsafe listeners.add(listener, existing: [])
         region.observe(with: self)
         listeners.commit()
     }
 
     func remove(_ listener: UnsafeMutablePointer<MemoryListener>) {
-        listeners.remove(listener, existing: sections)
+        unsafe listeners.remove(listener, existing: sections)
         if !isObserving { region.stopObserving() }
     }
 
@@ -134,50 +134,50 @@ final class RegionContainer: RegionObserver {
             // It is told of what there is, and tells those above.
             region.observe(with: self)
         } else {
-            pointer.tellAbove(added: sectionsForOthers)
+            unsafe pointer.tellAbove(added: sectionsForOthers)
         }
     }
 
     /// It is about to be part of none.
     func willBeTaken() {
-        pointer.tellAbove(removed: sectionsForOthers)
+        unsafe pointer.tellAbove(removed: sectionsForOthers)
         let wasObserving = isObserving
         isPlaced = false
         if wasObserving, !isObserving { region.stopObserving() }
     }
 
     func regionDidMap(_ region: Region, _ record: MappingRecord) {
-        let section = section(record)
-        listeners.didAdd(section)
-        if isByMapping { pointer.tellAbove(added: [section]) }
+        let section = unsafe section(record)
+        unsafe listeners.didAdd(section)
+        if isByMapping { unsafe pointer.tellAbove(added: [section]) }
     }
 
     func regionWillUnmap(_ region: Region, _ record: MappingRecord) {
-        let section = section(record)
-        if isByMapping { pointer.tellAbove(removed: [section]) }
-        listeners.willRemove(section)
+        let section = unsafe section(record)
+        if isByMapping { unsafe pointer.tellAbove(removed: [section]) }
+        unsafe listeners.willRemove(section)
     }
 
     func regionDidCommit(_ region: Region) {
         listeners.commit()
-        if isByMapping { pointer.commitAbove() }
+        if isByMapping { unsafe pointer.commitAbove() }
     }
 }
 
 extension Region {
     /// The container that stands for the region among memory regions.
     var memoryRegion: MemoryRegionPointer {
-        memoryContainer.pointer
+        unsafe memoryContainer.pointer
     }
 
     var memoryContainer: RegionContainer {
         device.lock.withLock { held in
             if let known = container[held] {
                 // SAFETY: it was made below, and the stand-in holds it.
-                return Unmanaged<RegionContainer>.fromOpaque(known.address).takeUnretainedValue()
+                return unsafe Unmanaged<RegionContainer>.fromOpaque(known.address).takeUnretainedValue()
             }
             let made = RegionContainer(of: self)
-            container[held] = RegionStandIn(observer: made, address: Unmanaged.passUnretained(made).toOpaque())
+            container[held] = unsafe RegionStandIn(observer: made, address: Unmanaged.passUnretained(made).toOpaque())
             return made
         }
     }
@@ -187,14 +187,14 @@ extension MemoryRegionSection {
     init(
         of region: MemoryRegionPointer, at offset: UInt64, size: UInt64, host: UnsafeMutableRawPointer, isReadOnly: Bool
     ) {
-        self.init(
+        unsafe self.init(
             mr: region, offset_within_region: hwaddr(offset), size: size, host: host, readonly: isReadOnly,
             offset_within_address_space: hwaddr(offset))
     }
 
     /// The same for a container that has `mr` at `offset`.
     func seen(from container: MemoryRegionPointer, at offset: UInt64, isReadOnly: Bool) -> MemoryRegionSection {
-        MemoryRegionSection(
+        unsafe MemoryRegionSection(
             of: container, at: UInt64(offset_within_region) &+ offset, size: size, host: host,
             isReadOnly: readonly || isReadOnly)
     }
@@ -203,42 +203,42 @@ extension MemoryRegionSection {
 extension MemoryRegionPointer {
     /// nil: the MemoryRegion was not initialised, or stands for something of the library's.
     var state: MemoryRegionState? {
-        guard pointee.reserved.0 == 0 else { return nil }
+        guard unsafe pointee.reserved.0 == 0 else { return nil }
         // SAFETY: set by the functions of series.h alone, which retained the object; cleared when its last reference goes.
-        return pointee.vhushmem_state.map { Unmanaged<MemoryRegionState>.fromOpaque($0).takeUnretainedValue() }
+        return unsafe pointee.vhushmem_state.map { unsafe Unmanaged<MemoryRegionState>.fromOpaque($0).takeUnretainedValue() }
     }
 
     /// nil: it stands for no shared memory region.
     var sharedRegion: Region? {
-        guard pointee.reserved.0 == FieldsInFront.markOfRegion else { return nil }
+        guard unsafe pointee.reserved.0 == FieldsInFront.markOfRegion else { return nil }
         // SAFETY: the MemoryRegion is in front of the object itself.
-        return pointee.vhushmem_state.map { Unmanaged<Region>.fromOpaque($0).takeUnretainedValue() }
+        return unsafe pointee.vhushmem_state.map { unsafe Unmanaged<Region>.fromOpaque($0).takeUnretainedValue() }
     }
 
     /// nil: it stands for no mapping.
     var sharedMapping: Mapping? {
-        guard pointee.reserved.0 == FieldsInFront.markOfMapping else { return nil }
+        guard unsafe pointee.reserved.0 == FieldsInFront.markOfMapping else { return nil }
         // SAFETY: likewise.
-        return pointee.vhushmem_state.map { Unmanaged<Mapping>.fromOpaque($0).takeUnretainedValue() }
+        return unsafe pointee.vhushmem_state.map { unsafe Unmanaged<Mapping>.fromOpaque($0).takeUnretainedValue() }
     }
 
     var baseAddress: UnsafeMutableRawPointer? {
-        if let region = sharedRegion { return region.window.baseAddress }
-        if let mapping = sharedMapping { return mapping.baseAddress }
-        return state?.baseAddress
+        if let region = unsafe sharedRegion { return unsafe region.window.baseAddress }
+        if let mapping = unsafe sharedMapping { return unsafe mapping.baseAddress }
+        return unsafe state?.baseAddress
     }
 
     /// Listeners of containers are not told of it.
-    var isDisabled: Bool { pointee.reserved.1 & 1 != 0 }
+    var isDisabled: Bool { unsafe pointee.reserved.1 & 1 != 0 }
 
     func setDisabled(_ isSo: Bool) {
-        pointee.reserved.1 = pointee.reserved.1 & ~1 | (isSo ? 1 : 0)
+        unsafe pointee.reserved.1 = unsafe pointee.reserved.1 & ~1 | (isSo ? 1 : 0)
     }
 
     /// Listeners of containers are told that it is read-only, whatever its memory is.
-    var isMarkedReadOnly: Bool { pointee.reserved.1 & 2 != 0 }
+    var isMarkedReadOnly: Bool { unsafe pointee.reserved.1 & 2 != 0 }
 
     func setMarkedReadOnly(_ isSo: Bool) {
-        pointee.reserved.1 = pointee.reserved.1 & ~2 | (isSo ? 2 : 0)
+        unsafe pointee.reserved.1 = unsafe pointee.reserved.1 & ~2 | (isSo ? 2 : 0)
     }
 }

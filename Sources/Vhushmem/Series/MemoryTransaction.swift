@@ -9,39 +9,41 @@ enum MemoryTransaction {
     }
 
     static var isOpen: Bool {
-        vhu_thread_transaction().pointee.depth > 0
+        unsafe vhu_thread_transaction().pointee.depth > 0
     }
 
     static func begin() {
-        let thread = vhu_thread_transaction()
-        guard let thread else { return }
-        thread.pointee.depth = thread.pointee.depth &+ 1
+        let thread = unsafe vhu_thread_transaction()
+        guard let thread = unsafe thread else { return }
+        unsafe thread.pointee.depth = unsafe thread.pointee.depth &+ 1
     }
 
     /// Has a group's commit called by the outermost `commit` of this thread.
     static func postpone(_ group: ListenerGroup) {
-        guard let thread = vhu_thread_transaction() else { return }
-        if thread.pointee.pending == nil {
-            thread.pointee.pending = Unmanaged.passRetained(Pending()).toOpaque()
+        guard let thread = unsafe vhu_thread_transaction() else { return }
+        if unsafe thread.pointee.pending == nil {
+            unsafe thread.pointee.pending = unsafe Unmanaged.passRetained(Pending()).toOpaque()
         }
         // SAFETY: `pending` is nil or was retained just above, and `commit` alone releases it.
-        guard let pending = thread.pointee.pending.map({ Unmanaged<Pending>.fromOpaque($0).takeUnretainedValue() }) else {
+        guard
+            let pending = unsafe thread.pointee.pending.map({ unsafe Unmanaged<Pending>.fromOpaque($0).takeUnretainedValue() })
+        else {
             return
         }
         if !pending.groups.contains(where: { $0 === group }) { pending.groups.append(group) }
     }
 
     static func commit() {
-        guard let thread = vhu_thread_transaction() else { return }
-        guard thread.pointee.depth > 0 else {
+        guard let thread = unsafe vhu_thread_transaction() else { return }
+        guard unsafe thread.pointee.depth > 0 else {
             Log.critical("memory_region_transaction_commit without a begin")
             return
         }
-        thread.pointee.depth = thread.pointee.depth &- 1
-        guard thread.pointee.depth == 0, let raw = thread.pointee.pending else { return }
-        thread.pointee.pending = nil
+        unsafe thread.pointee.depth = unsafe thread.pointee.depth &- 1
+        guard unsafe thread.pointee.depth == 0, let raw = unsafe thread.pointee.pending else { return }
+        unsafe thread.pointee.pending = nil
         // SAFETY: retained by `postpone`; the thread has let go of it just now.
-        let pending = Unmanaged<Pending>.fromOpaque(raw).takeRetainedValue()
+        let pending = unsafe Unmanaged<Pending>.fromOpaque(raw).takeRetainedValue()
         for group in pending.groups { group.commit() }
     }
 }

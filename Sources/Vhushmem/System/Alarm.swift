@@ -21,7 +21,7 @@ final class Alarm {
     func raise() {
         var one: UInt64 = 1
         // It does not wait. What is full is signalled.
-        _ = try? systemCall(.write) { write(eventfd.raw, &one, 8) }
+        _ = try? systemCall(.write) { unsafe write(eventfd.raw, &one, 8) }
         // After the write: a readable eventfd without the flag would keep a loop awake for ever.
         isRaised.store(true, ordering: .releasing)
     }

@@ -4,24 +4,24 @@
 /// `unowned`.
 ///
 /// One thread at a time, as the object itself: an object that threads share has none.
-final class BackReference<Object: AnyObject> {
+@safe final class BackReference<Object: AnyObject> {
     private var object: Unmanaged<Object>?
 
     init() {}
 
     /// To be called by the object's initialiser.
     func point(at object: Object) {
-        self.object = Unmanaged.passUnretained(object)
+        unsafe self.object = unsafe Unmanaged.passUnretained(object)
     }
 
     /// nil: the object has gone, or is about to go.
     var target: Object? {
         // SAFETY: the object clears this first of all when it goes.
-        object?.takeUnretainedValue()
+        unsafe object?.takeUnretainedValue()
     }
 
     /// To be called first of all in the object's `deinit`.
     func end() {
-        object = nil
+        unsafe object = nil
     }
 }

@@ -49,13 +49,13 @@ final class Closer: @unchecked Sendable {
     private static let shared = Closer()
 
     /// The account is held by hand: a thread that only closes needs no memory, and the C library would set some aside for it.
-    private struct Item {
+    @safe private struct Item {
         let fd: Int32
         let account: Unmanaged<CloseAccount>
 
         /// The number alone may be that of a later one: the kernel gives it away before a close ends.
         func isSame(as other: Item) -> Bool {
-            fd == other.fd && account.toOpaque() == other.account.toOpaque()
+            unsafe fd == other.fd && account.toOpaque() == other.account.toOpaque()
         }
     }
 
@@ -75,7 +75,7 @@ final class Closer: @unchecked Sendable {
     static func hand(over fd: Int32, of account: CloseAccount) -> Bool {
         account.pending.wrappingAdd(1, ordering: .relaxed)
         pending.wrappingAdd(1, ordering: .relaxed)
-        let item = Item(fd: fd, account: .passRetained(account))
+        let item = unsafe Item(fd: fd, account: .passRetained(account))
         shared.lock.withLock { held in
             shared.waiting[held].append(item)
             // What threads append to has room for all.
@@ -100,7 +100,7 @@ final class Closer: @unchecked Sendable {
             closed[held].reserveCapacity(done.count &+ waiting[held].count &+ closing[held].count)
             return done
         }
-        for item in done { item.account.release() }
+        for item in done { unsafe item.account.release() }
     }
 
     /// Starts a thread for what waits, if there is a peer that none has anything to do with.
@@ -120,7 +120,7 @@ final class Closer: @unchecked Sendable {
         guard isNeeded else { return true }
         do throws(Errno) {
             _ = try systemCall(.thread) {
-                vhu_start_thread { _ in
+                unsafe vhu_start_thread { _ in
                     Closer.shared.run()
                     return nil
                 }
@@ -137,18 +137,18 @@ final class Closer: @unchecked Sendable {
 
     /// The first one whose peer keeps no thread busy.
     private func next(_ held: Lock<Closer>.Held) -> Int? {
-        waiting[held].firstIndex { $0.account._withUnsafeGuaranteedRef { !$0.isBusy[held] } }
+        waiting[held].firstIndex { unsafe $0.account._withUnsafeGuaranteedRef { !$0.isBusy[held] } }
     }
 
     /// What a thread does.
     private func run() {
         var done: Item?
-        vhu_name_thread("vhushmem-close")
+        unsafe vhu_name_thread("vhushmem-close")
         while let item = take(after: done) {
             // Another peer's may be waiting too.
             startThread()
             FileDescriptor.close(item.fd)
-            item.account._withUnsafeGuaranteedRef { _ = $0.pending.wrappingSubtract(1, ordering: .relaxed) }
+            unsafe item.account._withUnsafeGuaranteedRef { _ = $0.pending.wrappingSubtract(1, ordering: .relaxed) }
             Closer.pending.wrappingSubtract(1, ordering: .relaxed)
             done = item
         }
@@ -158,7 +158,7 @@ final class Closer: @unchecked Sendable {
     private func take(after done: Item?) -> Item? {
         lock.withLock { held in
             if let done {
-                done.account._withUnsafeGuaranteedRef { $0.isBusy[held] = false }
+                unsafe done.account._withUnsafeGuaranteedRef { $0.isBusy[held] = false }
                 if let index = closing[held].firstIndex(where: { $0.isSame(as: done) }) { closing[held].remove(at: index) }
                 closed[held].append(done)
             }
@@ -167,7 +167,7 @@ final class Closer: @unchecked Sendable {
                 return nil
             }
             let item = waiting[held].remove(at: index)
-            item.account._withUnsafeGuaranteedRef { $0.isBusy[held] = true }
+            unsafe item.account._withUnsafeGuaranteedRef { $0.isBusy[held] = true }
             closing[held].append(item)
             return item
         }
@@ -178,7 +178,7 @@ final class Closer: @unchecked Sendable {
         lock.letGo()
         lock.withLock { held in
             for item in closing[held] {
-                item.account._withUnsafeGuaranteedRef { account in
+                unsafe item.account._withUnsafeGuaranteedRef { account in
                     account.isBusy[held] = false
                     account.pending.wrappingSubtract(1, ordering: .relaxed)
                 }

@@ -12,6 +12,6 @@ struct Errno: Error, Equatable {
 
     /// The kernel's wording, such as "No such file or directory".
     static func text(_ code: Int32) -> String {
-        String(cString: vhu_strerrordesc(code))
+        unsafe String(cString: vhu_strerrordesc(code))
     }
 }

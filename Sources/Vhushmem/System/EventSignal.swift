@@ -42,7 +42,7 @@ enum EventSignal {
         let present = context.load(ordering: .acquiring)
         guard present == 0 else { return present }
         var made: UInt = 0
-        guard (try? systemCall(.signal) { vhu_signal_setup(&made) }) != nil else { return nil }
+        guard (try? systemCall(.signal) { unsafe vhu_signal_setup(&made) }) != nil else { return nil }
         let (isFirst, other) = context.compareExchange(expected: 0, desired: made, ordering: .acquiringAndReleasing)
         guard isFirst else {
             systemCallOnce(.signal) { vhu_signal_end(made) }

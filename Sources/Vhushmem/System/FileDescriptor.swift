@@ -81,7 +81,7 @@ struct FileStatus {
     /// What the kernel knows without asking anybody: the file may be one of a FUSE server that never answers.
     init(of fd: Int32) throws(Errno) {
         var status = vhu_file_status()
-        _ = try systemCall(.statx) { vhu_statx_cached(fd, &status) }
+        _ = try systemCall(.statx) { unsafe vhu_statx_cached(fd, &status) }
         self.status = status
     }
 
@@ -123,14 +123,14 @@ struct FileStatus {
 
     private static func fileSystemType(of fd: Int32) throws(Errno) -> Int64 {
         var status = statfs()
-        _ = try systemCall(.fstatfs) { fstatfs(fd, &status) }
+        _ = try systemCall(.fstatfs) { unsafe fstatfs(fd, &status) }
         return Int64(status.f_type)
     }
 
     /// The page size of a hugetlb file; nil: it is not one.
     static func hugePageSize(of fd: Int32) throws(Errno) -> UInt64? {
         var status = statfs()
-        _ = try systemCall(.fstatfs) { fstatfs(fd, &status) }
+        _ = try systemCall(.fstatfs) { unsafe fstatfs(fd, &status) }
         guard Int64(status.f_type) == VHU_HUGETLBFS_MAGIC else { return nil }
         return UInt64(clamping: status.f_bsize)
     }

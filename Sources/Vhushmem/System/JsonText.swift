@@ -6,24 +6,24 @@ import CGLib
 /// constants of this library; texts may hold anything that a peer or a path can bring.
 ///
 /// `finish` is to be called exactly once: the text is nobody's before.
-struct JsonText {
+@safe struct JsonText {
     private let text: UnsafeMutablePointer<GString>
 
     init() {
-        guard let text = g_string_sized_new(1024) else { fatalError("GLib ends the program when memory runs out") }
-        self.text = text
+        guard let text = unsafe g_string_sized_new(1024) else { fatalError("GLib ends the program when memory runs out") }
+        unsafe self.text = unsafe text
     }
 
     /// The text, to be freed with g_free.
     func finish() -> UnsafeMutablePointer<CChar>? {
-        vhushmem_glib_finish(text)
+        unsafe vhushmem_glib_finish(text)
     }
 
     /// The same as a Swift string.
     func takeString() -> String {
-        guard let characters = finish() else { return "" }
-        defer { g_free(characters) }
-        return String(cString: characters)
+        guard let characters = unsafe finish() else { return "" }
+        defer { unsafe g_free(characters) }
+        return unsafe String(cString: characters)
     }
 
     // MARK: Objects and lists. Those in a list have no key.
@@ -52,7 +52,7 @@ struct JsonText {
     @inline(never)
     func number(_ key: StaticString, _ value: UInt64) {
         begin(key)
-        vhushmem_glib_append_number(text, value)
+        unsafe vhushmem_glib_append_number(text, value)
     }
 
     /// A number, or null where 0 stands for none.
@@ -76,7 +76,7 @@ struct JsonText {
     @inline(never)
     func text(_ key: StaticString, _ value: StaticString) {
         begin(key)
-        quote(UnsafeBufferPointer(start: value.utf8Start, count: value.utf8CodeUnitCount))
+        unsafe quote(UnsafeBufferPointer(start: value.utf8Start, count: value.utf8CodeUnitCount))
     }
 
     /// nil is null.
@@ -84,7 +84,7 @@ struct JsonText {
     func text(_ key: StaticString, _ value: String?) {
         guard var value else { return null(key) }
         begin(key)
-        value.withUTF8 { quote($0) }
+        value.withUTF8 { unsafe quote($0) }
     }
 
     /// A constant text in a list, put together from its pieces.
@@ -105,7 +105,7 @@ struct JsonText {
     @inline(never)
     private func begin(_ key: StaticString?) {
         // A text that is a value can't be taken for a bracket: it ends with its quote.
-        let last = UInt8(bitPattern: vhushmem_glib_last(text))
+        let last = unsafe UInt8(bitPattern: vhushmem_glib_last(text))
         if last != 0, last != UInt8(ascii: "{"), last != UInt8(ascii: "[") { append(UInt8(ascii: ",")) }
         guard let key else { return }
         append(UInt8(ascii: "\""))
@@ -115,12 +115,12 @@ struct JsonText {
 
     @inline(never)
     private func append(_ byte: UInt8) {
-        _ = g_string_insert_c(text, -1, CChar(bitPattern: byte))
+        _ = unsafe g_string_insert_c(text, -1, CChar(bitPattern: byte))
     }
 
     @inline(never)
     private func append(_ constant: StaticString) {
-        g_string_append_len(
+        unsafe g_string_append_len(
             text, UnsafeRawPointer(constant.utf8Start).assumingMemoryBound(to: CChar.self), constant.utf8CodeUnitCount)
     }
 
@@ -129,13 +129,14 @@ struct JsonText {
     private func quote(_ bytes: UnsafeBufferPointer<UInt8>) {
         append(UInt8(ascii: "\""))
         var isLatin = false
-        for (index, byte) in bytes.enumerated() {
+        // swift-format-ignore
+        for unsafe (index, byte) in unsafe bytes.enumerated() {
             if isLatin {
                 isLatin = false
-                vhushmem_glib_append_escape(text, UInt32(byte))
+                unsafe vhushmem_glib_append_escape(text, UInt32(byte))
             } else if byte < 0x20 || byte == 0x7f {
-                vhushmem_glib_append_escape(text, UInt32(byte))
-            } else if byte == 0xc2, index &+ 1 < bytes.count, bytes[index &+ 1] < 0xa0 {
+                unsafe vhushmem_glib_append_escape(text, UInt32(byte))
+            } else if byte == 0xc2, index &+ 1 < bytes.count, unsafe bytes[index &+ 1] < 0xa0 {
                 // U+0080 to U+009F: the second byte is the character's number.
                 isLatin = true
             } else {

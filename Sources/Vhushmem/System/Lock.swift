@@ -23,7 +23,7 @@ struct Lock<Owner>: ~Copyable, @unchecked Sendable {
         @inline(__always)
         fileprivate init(_ mutex: borrowing Mutex) {
             #if DEBUG
-                lock = UInt(bitPattern: mutex.pointer)
+                lock = unsafe UInt(bitPattern: mutex.pointer)
             #endif
         }
     }
@@ -63,60 +63,60 @@ struct Lock<Owner>: ~Copyable, @unchecked Sendable {
 
     /// Lets go of the lock until the condition is signalled; it may also return without that.
     borrowing func wait(for condition: borrowing Condition, _ held: Held) {
-        pthread_cond_wait(condition.pointer, mutex.pointer)
+        unsafe pthread_cond_wait(condition.pointer, mutex.pointer)
     }
 
     /// For a fork, which copies the lock: held across it, a child finds what it guards whole.
     borrowing func hold() {
-        pthread_mutex_lock(mutex.pointer)
+        unsafe pthread_mutex_lock(mutex.pointer)
     }
 
     borrowing func letGo() {
-        pthread_mutex_unlock(mutex.pointer)
+        unsafe pthread_mutex_unlock(mutex.pointer)
     }
 
     @inline(__always)
     borrowing func withLock<Result: ~Copyable, Failure: Error>(
         _ body: (Held) throws(Failure) -> Result
     ) throws(Failure) -> Result {
-        pthread_mutex_lock(mutex.pointer)
-        defer { pthread_mutex_unlock(mutex.pointer) }
+        unsafe pthread_mutex_lock(mutex.pointer)
+        defer { unsafe pthread_mutex_unlock(mutex.pointer) }
         return try body(Held(mutex))
     }
 }
 
 /// The memory of a pthread mutex.
-private struct Mutex: ~Copyable {
+@safe private struct Mutex: ~Copyable {
     let pointer: UnsafeMutablePointer<pthread_mutex_t>
 
     init() {
-        pointer = .allocate(capacity: 1)
+        unsafe pointer = .allocate(capacity: 1)
         // SAFETY: the memory is ours until deinit and is initialised before anything can lock it.
-        pthread_mutex_init(pointer, nil)
+        unsafe pthread_mutex_init(pointer, nil)
     }
 
     deinit {
-        pthread_mutex_destroy(pointer)
-        pointer.deallocate()
+        unsafe pthread_mutex_destroy(pointer)
+        unsafe pointer.deallocate()
     }
 }
 
 /// What threads that hold a lock wait for. Unchecked Sendable: it is what threads share it for.
-struct Condition: ~Copyable, @unchecked Sendable {
+@safe struct Condition: ~Copyable, @unchecked Sendable {
     fileprivate let pointer: UnsafeMutablePointer<pthread_cond_t>
 
     init() {
-        pointer = .allocate(capacity: 1)
+        unsafe pointer = .allocate(capacity: 1)
         // SAFETY: the memory is ours until deinit and is initialised before anything can wait for it.
-        pthread_cond_init(pointer, nil)
+        unsafe pthread_cond_init(pointer, nil)
     }
 
     deinit {
-        pthread_cond_destroy(pointer)
-        pointer.deallocate()
+        unsafe pthread_cond_destroy(pointer)
+        unsafe pointer.deallocate()
     }
 
     borrowing func wakeAll() {
-        pthread_cond_broadcast(pointer)
+        unsafe pthread_cond_broadcast(pointer)
     }
 }

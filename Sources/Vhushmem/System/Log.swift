@@ -23,19 +23,19 @@ enum Log {
     }
 
     private static func tell(_ message: Sentence) {
-        message.text.withCString { vhushmem_glib_log(G_LOG_LEVEL_WARNING, $0) }
+        unsafe message.text.withCString { unsafe vhushmem_glib_log(G_LOG_LEVEL_WARNING, $0) }
     }
 
     /// What is no fault of anybody's, and worth knowing.
     static func message(_ message: Sentence) {
-        message.text.withCString { vhushmem_glib_log(G_LOG_LEVEL_MESSAGE, $0) }
+        unsafe message.text.withCString { unsafe vhushmem_glib_log(G_LOG_LEVEL_MESSAGE, $0) }
     }
 
     static func critical(_ message: Sentence) {
-        message.text.withCString { vhushmem_glib_log(G_LOG_LEVEL_CRITICAL, $0) }
+        unsafe message.text.withCString { unsafe vhushmem_glib_log(G_LOG_LEVEL_CRITICAL, $0) }
     }
 
     static func debug(_ message: @autoclosure () -> Sentence) {
-        message().text.withCString { vhushmem_glib_log(G_LOG_LEVEL_DEBUG, $0) }
+        unsafe message().text.withCString { unsafe vhushmem_glib_log(G_LOG_LEVEL_DEBUG, $0) }
     }
 }

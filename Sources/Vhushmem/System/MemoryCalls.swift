@@ -23,12 +23,12 @@ enum MemoryCalls {
         _ address: UnsafeMutableRawPointer?, _ length: Int, protection: Int32, flags: Int32, fd: Int32 = -1, offset: Int = 0
     ) throws(Errno) -> UnsafeMutableRawPointer {
         if readImpliesExec.load(ordering: .relaxed) {
-            return try mapUnexecutable(address, length, protection, flags, fd, offset)
+            return try unsafe mapUnexecutable(address, length, protection, flags, fd, offset)
         }
         // MAP_FAILED is the address -1, which is what the seam takes for a failure.
-        let result = try systemCall(.mmap) { Int(bitPattern: mmap(address, length, protection, flags, fd, offset)) }
-        guard let pointer = UnsafeMutableRawPointer(bitPattern: result) else { throw Errno(ENOMEM) }
-        return pointer
+        let result = try systemCall(.mmap) { unsafe Int(bitPattern: mmap(address, length, protection, flags, fd, offset)) }
+        guard let pointer = unsafe UnsafeMutableRawPointer(bitPattern: result) else { throw Errno(ENOMEM) }
+        return unsafe pointer
     }
 
     /// The same over whatever is at an address: MAP_FIXED.
@@ -37,10 +37,10 @@ enum MemoryCalls {
         over address: UnsafeMutableRawPointer, _ length: Int, protection: Int32, flags: Int32, fd: Int32 = -1, offset: Int = 0
     ) throws(Errno) {
         if readImpliesExec.load(ordering: .relaxed) {
-            _ = try mapUnexecutable(address, length, protection, flags | MAP_FIXED, fd, offset)
+            _ = try unsafe mapUnexecutable(address, length, protection, flags | MAP_FIXED, fd, offset)
             return
         }
-        _ = try systemCall(.mmap) { Int(bitPattern: mmap(address, length, protection, flags | MAP_FIXED, fd, offset)) }
+        _ = try systemCall(.mmap) { unsafe Int(bitPattern: mmap(address, length, protection, flags | MAP_FIXED, fd, offset)) }
     }
 
     /// This process has the personality READ_IMPLIES_EXEC, or had it when `lookAtPersonality` was last called: what is mapped to be read
@@ -62,71 +62,73 @@ enum MemoryCalls {
         let implies = before & vhu_read_implies_exec != 0
         if implies { _ = try systemCall(.personality) { vhu_set_personality(before & ~vhu_read_implies_exec) } }
         defer { if implies { _ = try? systemCall(.personality) { vhu_set_personality(before) } } }
-        let result = try systemCall(.mmap) { Int(bitPattern: mmap(address, length, protection, flags, fd, offset)) }
-        guard let pointer = UnsafeMutableRawPointer(bitPattern: result) else { throw Errno(ENOMEM) }
-        return pointer
+        let result = try systemCall(.mmap) { unsafe Int(bitPattern: mmap(address, length, protection, flags, fd, offset)) }
+        guard let pointer = unsafe UnsafeMutableRawPointer(bitPattern: result) else { throw Errno(ENOMEM) }
+        return unsafe pointer
     }
 
     static func unmap(_ address: UnsafeMutableRawPointer, _ length: Int) throws(Errno) {
-        _ = try systemCall(.munmap) { munmap(address, length) }
+        _ = try systemCall(.munmap) { unsafe munmap(address, length) }
     }
 
     /// mprotect.
     static func protect(_ address: UnsafeMutableRawPointer, _ length: Int, _ protection: Int32) throws(Errno) {
         guard readImpliesExec.load(ordering: .relaxed), protection & PROT_READ != 0 else {
-            _ = try systemCall(.mprotect) { mprotect(address, length, protection) }
+            _ = try systemCall(.mprotect) { unsafe mprotect(address, length, protection) }
             return
         }
         let before = try systemCall(.personality) { vhu_personality() }
         _ = try systemCall(.personality) { vhu_set_personality(before & ~vhu_read_implies_exec) }
         defer { _ = try? systemCall(.personality) { vhu_set_personality(before) } }
-        _ = try systemCall(.mprotect) { mprotect(address, length, protection) }
+        _ = try systemCall(.mprotect) { unsafe mprotect(address, length, protection) }
     }
 
     /// Whether every page of a range is mapped, be it to be touched or not.
     static func isMapped(_ address: UnsafeMutableRawPointer, _ length: Int) -> Bool {
-        (try? systemCall(.msync) { msync(address, length, Int32(MS_ASYNC)) }) != nil
+        (try? systemCall(.msync) { unsafe msync(address, length, Int32(MS_ASYNC)) }) != nil
     }
 
     /// Moves a mapping over whatever is at `target`, in one step.
     static func move(_ source: UnsafeMutableRawPointer, _ length: Int, to target: UnsafeMutableRawPointer) throws(Errno) {
-        _ = try systemCall(.mremap) { Int(bitPattern: vhu_mremap_over(source, length, target)) }
+        _ = try systemCall(.mremap) { unsafe Int(bitPattern: vhu_mremap_over(source, length, target)) }
     }
 
     /// Makes another mapping of what a shared mapping has there: the same pages of the same file, with the same protection, without its
     /// descriptor and without asking whoever keeps the file. Throws EINVAL for a private mapping and for huge pages, EFAULT for the
     /// memory of a device.
     static func duplicate(_ source: UnsafeMutableRawPointer, _ length: Int) throws(Errno) -> UnsafeMutableRawPointer {
-        let result = try systemCall(.mremap) { Int(bitPattern: vhu_mremap_duplicate(source, length)) }
-        guard let pointer = UnsafeMutableRawPointer(bitPattern: result) else { throw Errno(ENOMEM) }
-        return pointer
+        let result = try systemCall(.mremap) { unsafe Int(bitPattern: vhu_mremap_duplicate(source, length)) }
+        guard let pointer = unsafe UnsafeMutableRawPointer(bitPattern: result) else { throw Errno(ENOMEM) }
+        return unsafe pointer
     }
 
     @inline(__always)
     static func advise(_ address: UnsafeMutableRawPointer, _ length: Int, _ advice: Int32) throws(Errno) {
-        _ = try systemCall(.madvise) { madvise(address, length, advice) }
+        _ = try systemCall(.madvise) { unsafe madvise(address, length, advice) }
     }
 
     /// The same for several ranges in one call. Returns how many bytes were advised.
     static func advise(_ ranges: UnsafeBufferPointer<iovec>, _ advice: Int32) throws(Errno) -> Int {
-        try systemCall(.madvise) { vhu_advise_many(ranges.baseAddress, ranges.count, advice) }
+        try systemCall(.madvise) { unsafe vhu_advise_many(ranges.baseAddress, ranges.count, advice) }
     }
 
     /// Whether the kernel has that (6.13, and a name for the process itself).
     static let knowsAdviceForMany =
-        withTrialPage { page, length in
-            var range = iovec(iov_base: page, iov_len: length)
-            return withUnsafePointer(to: &range) {
-                (try? advise(UnsafeBufferPointer(start: $0, count: 1), MADV_DONTDUMP)) == length
+        unsafe withTrialPage { page, length in
+            var range = unsafe iovec(iov_base: page, iov_len: length)
+            return unsafe withUnsafePointer(to: &range) {
+                unsafe (try? advise(UnsafeBufferPointer(start: $0, count: 1), MADV_DONTDUMP)) == length
             }
         } ?? false
 
     /// What `ask` finds out with a page that is mapped for it; nil: there is no memory for one.
     private static func withTrialPage(_ ask: (UnsafeMutableRawPointer, Int) -> Bool) -> Bool? {
         let length = Int(clamping: Page.size)
-        guard let page = try? map(nil, length, protection: PROT_READ, flags: MAP_PRIVATE | MAP_ANONYMOUS) else { return nil }
-        defer { try? unmap(page, length) }
-        return ask(page, length)
+        guard let page = try? unsafe map(nil, length, protection: PROT_READ, flags: MAP_PRIVATE | MAP_ANONYMOUS) else {
+            return nil
+        }
+        defer { try? unsafe unmap(page, length) }
+        return unsafe ask(page, length)
     }
 
     /// What is known of a page without touching it.
@@ -140,17 +142,17 @@ enum MemoryCalls {
     /// keeps the file, as touching it may.
     static func touch(_ address: UnsafeMutableRawPointer, writing: Bool) -> Touch {
         do throws(Errno) {
-            try advise(address, Int(clamping: Page.size), writing ? vhu_madv_populate_write : vhu_madv_populate_read)
+            try unsafe advise(address, Int(clamping: Page.size), writing ? vhu_madv_populate_write : vhu_madv_populate_read)
             return .works
         } catch {
             switch error.code {
             case EFAULT, vhu_ehwpoison: return .fails
             case EINVAL where !writing && !knowsPopulate:
                 var byte: UInt8 = 0
-                return withUnsafeMutableBytes(of: &byte) { bytes in
+                return unsafe withUnsafeMutableBytes(of: &byte) { bytes in
                     guard let base = bytes.baseAddress else { return .unknown }
                     do throws(Errno) {
-                        return try copy(from: address, to: base, 1) == 1 ? .works : .fails
+                        return try unsafe copy(from: address, to: base, 1) == 1 ? .works : .fails
                     } catch {
                         return error.code == EFAULT ? .fails : .unknown
                     }
@@ -161,37 +163,41 @@ enum MemoryCalls {
     }
 
     /// Whether the kernel has MADV_POPULATE_READ (5.14).
-    private static let knowsPopulate = withTrialPage { (try? advise($0, $1, vhu_madv_populate_read)) != nil } ?? true
+    private static let knowsPopulate =
+        unsafe withTrialPage { unsafe (try? advise($0, $1, vhu_madv_populate_read)) != nil } ?? true
 
     /// Copies between parts of this process by way of the kernel, which answers EFAULT where a plain copy would raise a signal
     /// (a page beyond the end of a truncated file). Returns how many bytes were copied.
     static func copy(
         from source: UnsafeRawPointer, to destination: UnsafeMutableRawPointer, _ length: Int
     ) throws(Errno) -> Int {
-        var local = iovec(iov_base: destination, iov_len: length)
-        var remote = iovec(iov_base: UnsafeMutableRawPointer(mutating: source), iov_len: length)
-        return try systemCall(.processVMRead) { process_vm_readv(getpid(), &local, 1, &remote, 1, 0) }
+        var local = unsafe iovec(iov_base: destination, iov_len: length)
+        var remote = unsafe iovec(iov_base: UnsafeMutableRawPointer(mutating: source), iov_len: length)
+        return try systemCall(.processVMRead) { unsafe process_vm_readv(getpid(), &local, 1, &remote, 1, 0) }
     }
 
     /// The same in the other direction: the destination is the memory that may not take it.
     static func store(_ source: UnsafeRawPointer, at destination: UnsafeMutableRawPointer, _ length: Int) throws(Errno) -> Int {
-        var local = iovec(iov_base: UnsafeMutableRawPointer(mutating: source), iov_len: length)
-        var remote = iovec(iov_base: destination, iov_len: length)
-        return try systemCall(.processVMWrite) { process_vm_writev(getpid(), &local, 1, &remote, 1, 0) }
+        var local = unsafe iovec(iov_base: UnsafeMutableRawPointer(mutating: source), iov_len: length)
+        var remote = unsafe iovec(iov_base: destination, iov_len: length)
+        return try systemCall(.processVMWrite) { unsafe process_vm_writev(getpid(), &local, 1, &remote, 1, 0) }
     }
 
     /// vm.max_map_count: how many separate mappings the kernel grants a process. Its default where /proc can't tell.
     static func maximumMappings() -> Int {
         let fallback = 65530
-        guard let fd = try? systemCall(.open, { vhu_open_read_only("/proc/sys/vm/max_map_count") }) else { return fallback }
+        guard let fd = try? systemCall(.open, { unsafe vhu_open_read_only("/proc/sys/vm/max_map_count") }) else {
+            return fallback
+        }
         let file = FileDescriptor(owning: fd)
-        return withUnsafeTemporaryAllocation(of: UInt8.self, capacity: 32) { digits in
+        return unsafe withUnsafeTemporaryAllocation(of: UInt8.self, capacity: 32) { digits in
             // SAFETY: the buffer has 32 bytes and read is told so; only the bytes that it filled are looked at.
-            guard let base = digits.baseAddress, let count = try? systemCall(.read, { read(file.raw, base, 32) }) else {
+            guard let base = digits.baseAddress, let count = try? systemCall(.read, { unsafe read(file.raw, base, 32) }) else {
                 return fallback
             }
             var value = 0
-            for digit in digits.prefix(count) {
+            // swift-format-ignore
+            for unsafe digit in unsafe digits.prefix(count) {
                 guard digit >= 48, digit <= 57 else { break }
                 value = value &* 10 &+ Int(digit &- 48)
             }

@@ -11,15 +11,16 @@ enum ProcessMaps {
     /// It takes 0.4 to 1 µs for each mapping. What other threads map meanwhile may be missing.
     /// `base` has room for `bufferSize` bytes.
     static func forEachStart(readingInto base: UnsafeMutableRawPointer, _ body: (UInt) -> Void) -> Bool {
-        guard let fd = try? systemCall(.open, { vhu_open_read_only("/proc/self/maps") }) else { return false }
+        guard let fd = try? systemCall(.open, { unsafe vhu_open_read_only("/proc/self/maps") }) else { return false }
         let file = FileDescriptor(owning: fd)
         var address: UInt = 0
         var isInAddress = true
         while true {
-            guard let count = try? systemCall(.read, { read(file.raw, base, bufferSize) }) else { return false }
+            guard let count = try? systemCall(.read, { unsafe read(file.raw, base, bufferSize) }) else { return false }
             if count == 0 { return true }
             // SAFETY: read filled `count` bytes of the buffer.
-            for byte in UnsafeRawBufferPointer(start: base, count: count) {
+            // swift-format-ignore
+            for unsafe byte in unsafe UnsafeRawBufferPointer(start: base, count: count) {
                 if byte == UInt8(ascii: "\n") {
                     address = 0
                     isInAddress = true

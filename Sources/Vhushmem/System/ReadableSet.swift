@@ -33,9 +33,9 @@ final class ReadableSet {
 
     /// The tags of those that can be read now, or of some of them.
     func readable() -> [UInt32] {
-        [UInt32](unsafeUninitializedCapacity: ReadableSet.most) { tags, count in
+        unsafe [UInt32](unsafeUninitializedCapacity: ReadableSet.most) { tags, count in
             // SAFETY: the buffer has the room that vhu_epoll_ready_tags fills at the most.
-            count = Int((try? systemCall(.epollWait) { vhu_epoll_ready_tags(epoll.raw, tags.baseAddress) }) ?? 0)
+            count = Int((try? systemCall(.epollWait) { unsafe vhu_epoll_ready_tags(epoll.raw, tags.baseAddress) }) ?? 0)
         }
     }
 }

@@ -56,9 +56,9 @@ enum Readiness {
             pollfd(fd: first.fd, events: first.events, revents: 0), pollfd(fd: second.fd, events: second.events, revents: 0)
         )
         _ = try systemCall(.poll) { () -> Int32 in
-            let result = withUnsafeMutableBytes(of: &targets) { bytes in
+            let result = unsafe withUnsafeMutableBytes(of: &targets) { bytes in
                 // SAFETY: a tuple of two equal structs is laid out as an array of them.
-                poll(bytes.baseAddress?.assumingMemoryBound(to: pollfd.self), 2, timeout)
+                unsafe poll(bytes.baseAddress?.assumingMemoryBound(to: pollfd.self), 2, timeout)
             }
             // After EINTR the time that is left has to be counted anew: leave the seam and let the caller do that.
             return result == -1 && vhu_errno() == EINTR ? 0 : result
@@ -72,14 +72,14 @@ enum Readiness {
     /// Whether a write would not wait, and not fail either. A pipe without a reader is ready for both.
     static func canWrite(_ fd: Int32) throws(Errno) -> Bool {
         var target = pollfd(fd: fd, events: Int16(POLLOUT), revents: 0)
-        _ = try systemCall(.poll) { poll(&target, 1, 0) }
+        _ = try systemCall(.poll) { unsafe poll(&target, 1, 0) }
         return target.revents == Int16(POLLOUT)
     }
 
     /// Whether a read would not wait: there is something, or the end, or an error that reading tells.
     static func canRead(_ fd: Int32) -> Bool {
         var target = pollfd(fd: fd, events: Int16(POLLIN), revents: 0)
-        return (try? systemCall(.poll) { poll(&target, 1, 0) }) != 0
+        return (try? systemCall(.poll) { unsafe poll(&target, 1, 0) }) != 0
     }
 
     static func makeEventfd() throws(Errno) -> FileDescriptor {

@@ -13,7 +13,9 @@ enum Socket {
     static func pair() throws(Errno) -> (ours: Int32, theirs: Int32) {
         var ends: (Int32, Int32) = (-1, -1)
         _ = try systemCall(.socketpair) {
-            withUnsafeMutableBytes(of: &ends) { vhu_socketpair($0.baseAddress?.assumingMemoryBound(to: Int32.self)) }
+            unsafe withUnsafeMutableBytes(of: &ends) {
+                unsafe vhu_socketpair($0.baseAddress?.assumingMemoryBound(to: Int32.self))
+            }
         }
         return (ends.0, ends.1)
     }
@@ -22,7 +24,7 @@ enum Socket {
     static func connect(to path: SocketPath) throws(Errno) -> FileDescriptor {
         var address = try path.makeAddress()
         let socket = FileDescriptor(owning: try systemCall(.socket) { vhu_unix_stream_socket() })
-        _ = try systemCall(.connect) { vhu_connect(socket.raw, &address.raw, address.length) }
+        _ = try systemCall(.connect) { unsafe vhu_connect(socket.raw, &address.raw, address.length) }
         return socket
     }
 
@@ -34,14 +36,14 @@ enum Socket {
         var address = try path.makeAddress()
         let socket = FileDescriptor(owning: try systemCall(.socket) { vhu_unix_stream_socket() })
         do throws(Errno) {
-            _ = try systemCall(.bind) { vhu_bind(socket.raw, &address.raw, address.length) }
+            _ = try systemCall(.bind) { unsafe vhu_bind(socket.raw, &address.raw, address.length) }
         } catch {
             guard error.code == EADDRINUSE, isStale(path) else { throw error }
             // Held until the socket is bound: a process that looks later finds somebody there.
             let lock = try lockFolder(of: path)
             guard isStale(path) else { throw error }
-            _ = try systemCall(.unlink) { path.withCString { unlink($0) } }
-            _ = try systemCall(.bind) { vhu_bind(socket.raw, &address.raw, address.length) }
+            _ = try systemCall(.unlink) { unsafe path.withCString { unsafe unlink($0) } }
+            _ = try systemCall(.bind) { unsafe vhu_bind(socket.raw, &address.raw, address.length) }
             _ = consume lock
         }
         let listener = Listener(socket, path: path)
@@ -60,7 +62,7 @@ enum Socket {
     /// so.
     private static func lockFolder(of path: SocketPath) throws(Errno) -> FileDescriptor {
         let folder = path.folder
-        let lock = FileDescriptor(owning: try systemCall(.open) { folder.withCString { vhu_open_folder($0) } })
+        let lock = FileDescriptor(owning: try systemCall(.open) { unsafe folder.withCString { unsafe vhu_open_folder($0) } })
         for _ in 0..<lockAttempts {
             do throws(Errno) {
                 _ = try systemCall(.flock) { vhu_try_lock(lock.raw) }
@@ -80,7 +82,7 @@ enum Socket {
         do throws(Errno) {
             var address = try path.makeAddress()
             let socket = FileDescriptor(owning: try systemCall(.socket) { vhu_unix_datagram_socket() })
-            _ = try systemCall(.connect) { vhu_connect(socket.raw, &address.raw, address.length) }
+            _ = try systemCall(.connect) { unsafe vhu_connect(socket.raw, &address.raw, address.length) }
             return false
         } catch {
             return error.code == ECONNREFUSED
@@ -102,7 +104,7 @@ private struct SocketFile: Equatable {
     /// nil: there is no socket at the path.
     init?(at path: SocketPath) {
         var status = stat()
-        guard (try? systemCall(.lstat, { path.withCString { lstat($0, &status) } })) != nil,
+        guard (try? systemCall(.lstat, { unsafe path.withCString { unsafe lstat($0, &status) } })) != nil,
             vhu_is_socket(UInt32(status.st_mode))
         else { return nil }
         device = UInt64(status.st_dev)
@@ -127,7 +129,7 @@ struct Listener: ~Copyable {
     deinit {
         // A child of fork leaves its parent's where it is.
         if let file, getpid() == process, SocketFile(at: path) == file {
-            _ = try? systemCall(.unlink) { path.withCString { unlink($0) } }
+            _ = try? systemCall(.unlink) { unsafe path.withCString { unsafe unlink($0) } }
         }
         // Peers that were not accepted may have sent something all the same.
         FileDescriptor.closeListener(fd, process: process)

@@ -13,7 +13,7 @@ struct SocketPath {
 
     init(_ path: UnsafePointer<CChar>) {
         // SAFETY: a C string has as many bytes as strlen says.
-        bytes = Array(UnsafeRawBufferPointer(start: path, count: strlen(path)))
+        bytes = unsafe Array(UnsafeRawBufferPointer(start: path, count: strlen(path)))
     }
 
     var isAbstract: Bool { bytes.first == UInt8(ascii: "@") || bytes.first == 0 }
@@ -36,10 +36,10 @@ struct SocketPath {
     }
 
     func withCString<Result>(_ body: (UnsafePointer<CChar>) -> Result) -> Result {
-        (bytes + [0]).withUnsafeBufferPointer { bytes in
-            bytes.withMemoryRebound(to: CChar.self) { characters in
+        unsafe (bytes + [0]).withUnsafeBufferPointer { bytes in
+            unsafe bytes.withMemoryRebound(to: CChar.self) { characters in
                 // SAFETY: it has one byte at least.
-                characters.baseAddress.map(body) ?? body("")
+                unsafe characters.baseAddress.map(body) ?? body("")
             }
         }
     }
@@ -49,7 +49,7 @@ struct SocketPath {
         let isEmpty = bytes.count <= (isAbstract ? 1 : 0)
         guard !isEmpty, isAbstract || !bytes.contains(0) else { throw Errno(EINVAL) }
         var address = sockaddr_un()
-        let length = bytes.withUnsafeBytes { vhu_unix_address(&address, $0.baseAddress, $0.count, isAbstract) }
+        let length = unsafe bytes.withUnsafeBytes { unsafe vhu_unix_address(&address, $0.baseAddress, $0.count, isAbstract) }
         guard length > 0 else { throw Errno(ENAMETOOLONG) }
         return Socket.Address(raw: address, length: length)
     }

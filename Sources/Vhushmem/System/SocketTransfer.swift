@@ -3,7 +3,7 @@
 import CLinux
 
 /// Descriptors that arrived with a message: closed unless somebody takes them.
-struct ReceivedDescriptors: ~Copyable {
+@safe struct ReceivedDescriptors: ~Copyable {
     /// As many as a message may carry, and one more, to notice when there are more. What comes beyond that is closed at once.
     static let capacity = Int(VHU_MAX_FDS) + 1
 
@@ -16,25 +16,25 @@ struct ReceivedDescriptors: ~Copyable {
 
     init(of account: CloseAccount = CloseAccount()) {
         self.account = account
-        raw = .allocate(capacity: Int(VHU_MOST_FDS))
-        raw.initialize(repeating: -1, count: Int(VHU_MOST_FDS))
+        unsafe raw = .allocate(capacity: Int(VHU_MOST_FDS))
+        unsafe raw.initialize(repeating: -1, count: Int(VHU_MOST_FDS))
     }
 
     deinit {
-        for index in 0..<count { FileDescriptor.closeReceived(raw[index], of: account) }
-        raw.deallocate()
+        for index in 0..<count { unsafe FileDescriptor.closeReceived(raw[index], of: account) }
+        unsafe raw.deallocate()
     }
 
     var isEmpty: Bool { count == 0 && !wasTruncated }
 
     /// All of them, still owned here; good until the next change.
-    var all: UnsafeBufferPointer<Int32> { UnsafeBufferPointer(start: raw, count: count) }
+    var all: UnsafeBufferPointer<Int32> { unsafe UnsafeBufferPointer(start: raw, count: count) }
 
     /// The first one, still owned here.
-    var first: Int32? { count > 0 ? raw[0] : nil }
+    var first: Int32? { unsafe count > 0 ? raw[0] : nil }
 
     /// One of them, still owned here; nil: there are not so many.
-    subscript(index: Int) -> Int32? { index >= 0 && index < count ? raw[index] : nil }
+    subscript(index: Int) -> Int32? { unsafe index >= 0 && index < count ? raw[index] : nil }
 
     /// What is known of them.
     enum Kind {
@@ -48,7 +48,7 @@ struct ReceivedDescriptors: ~Copyable {
     @_optimize(speed)
     mutating func closeAll(_ kind: Kind = .unknown) {
         if case .local = kind {
-            for index in 0..<count { FileDescriptor.close(raw[index]) }
+            for index in 0..<count { unsafe FileDescriptor.close(raw[index]) }
         } else {
             closeWithCare(from: 0, isMapped: kind == .mapped)
         }
@@ -58,13 +58,13 @@ struct ReceivedDescriptors: ~Copyable {
 
     @inline(never)
     private func closeWithCare(from first: Int, isMapped: Bool) {
-        for index in first..<count { FileDescriptor.closeReceived(raw[index], of: account, isMapped: isMapped) }
+        for index in first..<count { unsafe FileDescriptor.closeReceived(raw[index], of: account, isMapped: isMapped) }
     }
 
     /// Gives the first one away; the others are closed.
     mutating func takeFirst() -> FileDescriptor? {
         guard count > 0 else { return nil }
-        let descriptor = FileDescriptor(owning: raw[0], of: account)
+        let descriptor = unsafe FileDescriptor(owning: raw[0], of: account)
         closeWithCare(from: 1, isMapped: false)
         count = 0
         return descriptor
@@ -75,10 +75,10 @@ struct ReceivedDescriptors: ~Copyable {
     mutating func receive(from socket: Int32, into bytes: UnsafeMutableRawBufferPointer) throws(Errno) -> Int {
         var arrived: Int32 = 0
         var truncated = false
-        let pointer = raw
+        let pointer = unsafe raw
         // SAFETY: `raw` has room for what vhu_recvmsg stores at most (VHU_MOST_FDS), and `bytes` is as long as it says.
         let got = try systemCall(.recvmsg) {
-            vhu_recvmsg(socket, bytes.baseAddress, bytes.count, pointer, &arrived, &truncated)
+            unsafe vhu_recvmsg(socket, bytes.baseAddress, bytes.count, pointer, &arrived, &truncated)
         }
         count = Int(arrived)
         wasTruncated = truncated
@@ -100,14 +100,14 @@ extension Socket {
     static func send(_ bytes: UnsafeRawBufferPointer, to socket: Int32, descriptor: Int32? = nil) throws(Errno) -> Int {
         var fd = descriptor ?? -1
         return try systemCall(.sendmsg) {
-            vhu_sendmsg(socket, bytes.baseAddress, bytes.count, &fd, descriptor == nil ? 0 : 1)
+            unsafe vhu_sendmsg(socket, bytes.baseAddress, bytes.count, &fd, descriptor == nil ? 0 : 1)
         }
     }
 
     /// The same with several descriptors. EINVAL: more than a message may carry.
     static func send(_ bytes: UnsafeRawBufferPointer, to socket: Int32, descriptors: [Int32]) throws(Errno) -> Int {
         try systemCall(.sendmsg) {
-            vhu_sendmsg(socket, bytes.baseAddress, bytes.count, descriptors, Int32(clamping: descriptors.count))
+            unsafe vhu_sendmsg(socket, bytes.baseAddress, bytes.count, descriptors, Int32(clamping: descriptors.count))
         }
     }
 }

@@ -24,7 +24,7 @@ func systemCall<Result: FixedWidthInteger & SignedInteger>(_ call: SystemCall, _
     while true {
         var code: Int32 = 0
         #if VHUSHMEM_FAULT_INJECTION
-            code = systemCallFault?(call) ?? 0
+            code = unsafe systemCallFault?(call) ?? 0
         #endif
         if code == 0 {
             let result = body()
@@ -39,7 +39,7 @@ func systemCall<Result: FixedWidthInteger & SignedInteger>(_ call: SystemCall, _
 @inline(__always)
 func systemCallOnce(_ call: SystemCall, _ body: () -> Int32) {
     #if VHUSHMEM_FAULT_INJECTION
-        _ = systemCallFault?(call)
+        _ = unsafe systemCallFault?(call)
     #endif
     _ = body()
 }

@@ -31,11 +31,11 @@ enum Trace {
     }
 
     /// Who is told instead of GLib's log.
-    final class Receiver {
+    @safe final class Receiver {
         let tell: (Line, UnsafePointer<CChar>) -> Void
 
         init(_ tell: @escaping (Line, UnsafePointer<CChar>) -> Void) {
-            self.tell = tell
+            unsafe self.tell = unsafe tell
         }
     }
 
@@ -69,10 +69,10 @@ enum Trace {
     @inline(never)
     static func tell(_ line: Line, _ message: Sentence) {
         let receiver = sink.lock.withLock { held in sink.receiver[held] }
-        message.text.withCString { text in
-            if let receiver { return receiver.tell(line, text) }
-            let name = UnsafeRawPointer(line.name.utf8Start).assumingMemoryBound(to: CChar.self)
-            vhushmem_glib_trace(text, name, line.category, line.result, UInt32(line.shmid), line.offset, line.length)
+        unsafe message.text.withCString { text in
+            if let receiver { return unsafe receiver.tell(line, text) }
+            let name = unsafe UnsafeRawPointer(line.name.utf8Start).assumingMemoryBound(to: CChar.self)
+            unsafe vhushmem_glib_trace(text, name, line.category, line.result, UInt32(line.shmid), line.offset, line.length)
         }
     }
 }

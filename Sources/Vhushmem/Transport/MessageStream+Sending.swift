@@ -19,26 +19,26 @@ extension MessageStream {
     func send(_ message: UnsafeRawBufferPointer, descriptor: Int32? = nil) -> Sending {
         if hasUnsent {
             if case .failed(let error) = flush() { return .failed(error) }
-            if hasUnsent { return queue(message, descriptor) }
+            if hasUnsent { return unsafe queue(message, descriptor) }
         }
         do throws(Errno) {
-            let sent = try Socket.send(message, to: fd, descriptor: descriptor)
-            if sent < message.count { unsent.append(contentsOf: message[max(0, sent)...]) }
+            let sent = try unsafe Socket.send(message, to: fd, descriptor: descriptor)
+            if sent < message.count { unsafe unsent.append(contentsOf: message[max(0, sent)...]) }
             return .done
         } catch {
             guard error.code == EAGAIN else { return .failed(error) }
-            return queue(message, descriptor)
+            return unsafe queue(message, descriptor)
         }
     }
 
     /// The same with several descriptors.
     func send(_ message: UnsafeRawBufferPointer, descriptors: [Int32]) -> Sending {
-        guard descriptors.count > 1 else { return send(message, descriptor: descriptors.first) }
+        guard descriptors.count > 1 else { return unsafe send(message, descriptor: descriptors.first) }
         if case .failed(let error) = flush() { return .failed(error) }
         if hasUnsent { return .later }
         do throws(Errno) {
-            let sent = try Socket.send(message, to: fd, descriptors: descriptors)
-            if sent < message.count { unsent.append(contentsOf: message[max(0, sent)...]) }
+            let sent = try unsafe Socket.send(message, to: fd, descriptors: descriptors)
+            if sent < message.count { unsafe unsent.append(contentsOf: message[max(0, sent)...]) }
             return .done
         } catch {
             return error.code == EAGAIN ? .later : .failed(error)
@@ -47,17 +47,17 @@ extension MessageStream {
 
     /// The same with a descriptor that can wait, to be closed when it has gone. One message of this kind waits at a time.
     func send(_ message: UnsafeRawBufferPointer, keeping file: SharedDescriptor) -> Sending {
-        let sending = send(message, descriptor: file.fd)
+        let sending = unsafe send(message, descriptor: file.fd)
         guard case .later = sending else { return sending }
         guard !hasUnsent else { return .failed(Errno(ENOBUFS)) }
-        unsent.append(contentsOf: message)
+        unsafe unsent.append(contentsOf: message)
         unsentDescriptor = file
         return .done
     }
 
     private func queue(_ message: UnsafeRawBufferPointer, _ descriptor: Int32?) -> Sending {
         guard descriptor == nil else { return .later }
-        unsent.append(contentsOf: message)
+        unsafe unsent.append(contentsOf: message)
         return .done
     }
 
@@ -65,9 +65,9 @@ extension MessageStream {
     @discardableResult
     func flush() -> Sending {
         while hasUnsent {
-            let result = unsent.withUnsafeBytes { bytes -> Result<Int, Errno> in
+            let result = unsafe unsent.withUnsafeBytes { bytes -> Result<Int, Errno> in
                 do throws(Errno) {
-                    return .success(try Socket.send(bytes, to: fd, descriptor: unsentDescriptor?.fd))
+                    return unsafe .success(try Socket.send(bytes, to: fd, descriptor: unsentDescriptor?.fd))
                 } catch {
                     return .failure(error)
                 }

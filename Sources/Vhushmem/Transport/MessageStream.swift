@@ -6,7 +6,7 @@ import CLinux
 ///
 /// One recvmsg reads as much as fits. The kernel ends a read behind the piece that carried descriptors, so that the descriptors of a
 /// read belong to the last message that begins in it, and there is never more than one message with descriptors in the buffer.
-final class MessageStream {
+@safe final class MessageStream {
     let fd: Int32
     /// Of the peer at the other end.
     private let account: CloseAccount
@@ -51,16 +51,16 @@ final class MessageStream {
         self.timeout = timeout
         self.isChannel = isChannel
         descriptors = ReceivedDescriptors(of: account)
-        buffer = .allocate(byteCount: capacity, alignment: 16)
+        unsafe buffer = .allocate(byteCount: capacity, alignment: 16)
         _ = try? systemCall(.setsockopt) { vhu_take_out_of_band(fd) }
     }
 
     deinit {
-        buffer.deallocate()
+        unsafe buffer.deallocate()
         FileDescriptor.closeSocket(fd, of: account, process: process)
     }
 
-    enum Arrival {
+    @safe enum Arrival {
         /// The payload is good until the next call of `receive`; the descriptors until `releaseDescriptors`.
         case message(MessageHeader, UnsafeRawBufferPointer)
         case nothing
@@ -113,7 +113,7 @@ final class MessageStream {
             let have = end &- start
             if have >= MessageHeader.size, let header = header(at: start) {
                 guard header.hasVersion1 else { return .violation(.version(header.flags)) }
-                let limit = buffer.count &- MessageHeader.size
+                let limit = unsafe buffer.count &- MessageHeader.size
                 guard let size = Int(exactly: header.size), size <= limit else {
                     return .violation(.tooLong(header.size, limit: limit))
                 }
@@ -133,7 +133,7 @@ final class MessageStream {
     var descriptorsWereTruncated: Bool { !currentDescriptorsAreOthers && descriptors.wasTruncated }
     /// Still owned by the stream, as are those that follow; good until the next `receive`.
     var allDescriptors: UnsafeBufferPointer<Int32> {
-        currentDescriptorsAreOthers ? UnsafeBufferPointer(start: nil, count: 0) : descriptors.all
+        unsafe currentDescriptorsAreOthers ? UnsafeBufferPointer(start: nil, count: 0) : descriptors.all
     }
     var firstDescriptor: Int32? { currentDescriptorsAreOthers ? nil : descriptors.first }
 
@@ -148,7 +148,7 @@ final class MessageStream {
     var hasBufferedMessage: Bool {
         let have = end &- start
         guard have >= MessageHeader.size, let header = header(at: start) else { return false }
-        guard let size = Int(exactly: header.size), header.hasVersion1, size <= buffer.count &- MessageHeader.size else {
+        guard let size = Int(exactly: header.size), header.hasVersion1, unsafe size <= buffer.count &- MessageHeader.size else {
             return true
         }
         return have >= MessageHeader.size &+ size
@@ -182,16 +182,16 @@ final class MessageStream {
     @_optimize(speed)
     @inline(__always)
     private func hand(out header: MessageHeader, _ length: Int) -> Arrival {
-        let payload = UnsafeRawBufferPointer(rebasing: buffer[start &+ MessageHeader.size..<start &+ length])
+        let payload = unsafe UnsafeRawBufferPointer(rebasing: buffer[start &+ MessageHeader.size..<start &+ length])
         start = start &+ length
         partDeadline = nil
-        return .message(header, payload)
+        return unsafe .message(header, payload)
     }
 
     @_optimize(speed)
     @inline(__always)
     private func header(at offset: Int) -> MessageHeader? {
-        MessageHeader(UnsafeRawBufferPointer(rebasing: buffer[offset..<end]))
+        unsafe MessageHeader(UnsafeRawBufferPointer(rebasing: buffer[offset..<end]))
     }
 
     /// Reads once. nil: something came. The messages that were handed out are over.
@@ -210,11 +210,11 @@ final class MessageStream {
         let got: Int
         do throws(Errno) {
             if descriptors.isEmpty {
-                got = try descriptors.receive(from: fd, into: UnsafeMutableRawBufferPointer(rebasing: buffer[end...]))
+                got = try unsafe descriptors.receive(from: fd, into: UnsafeMutableRawBufferPointer(rebasing: buffer[end...]))
             } else {
                 // The rest of that message and no more: the next one may come with descriptors of its own.
-                let rest = UnsafeMutableRawBufferPointer(rebasing: buffer[end..<min(end &+ missingBytes, buffer.count)])
-                got = try receiveWithoutDescriptors(into: rest)
+                let rest = unsafe UnsafeMutableRawBufferPointer(rebasing: buffer[end..<min(end &+ missingBytes, buffer.count)])
+                got = try unsafe receiveWithoutDescriptors(into: rest)
                 if got < 0 { return .violation(.descriptorsInTheMiddle) }
             }
         } catch {
@@ -253,7 +253,7 @@ final class MessageStream {
     /// The rest of a message that brought descriptors: it can't bring more. -1: it did.
     private func receiveWithoutDescriptors(into room: UnsafeMutableRawBufferPointer) throws(Errno) -> Int {
         var more = ReceivedDescriptors(of: account)
-        let got = try more.receive(from: fd, into: room)
+        let got = try unsafe more.receive(from: fd, into: room)
         return more.isEmpty ? got : -1
     }
 
@@ -276,7 +276,7 @@ final class MessageStream {
         while at < end {
             if at >= offset { last = at }
             guard end &- at >= MessageHeader.size, let header = header(at: at), let size = Int(exactly: header.size),
-                size <= buffer.count
+                unsafe size <= buffer.count
             else { break }
             at = at &+ MessageHeader.size &+ size
         }
@@ -285,7 +285,7 @@ final class MessageStream {
 
     private func moveToFront() {
         let have = end &- start
-        buffer.copyMemory(from: UnsafeRawBufferPointer(rebasing: buffer[start..<end]))
+        unsafe buffer.copyMemory(from: UnsafeRawBufferPointer(rebasing: buffer[start..<end]))
         if descriptorsBegin >= start { descriptorsBegin = descriptorsBegin &- start }
         start = 0
         end = have

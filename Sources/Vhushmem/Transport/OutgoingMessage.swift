@@ -22,10 +22,10 @@ struct OutgoingMessage {
         _ size: Int, _ encode: (UnsafeMutableRawBufferPointer) -> Void,
         _ send: (UnsafeRawBufferPointer) -> MessageStream.Sending
     ) -> MessageStream.Sending {
-        withUnsafeTemporaryAllocation(byteCount: MessageHeader.size &+ size, alignment: 8) { message in
-            MessageHeader(request: request, flags: flags, size: UInt32(clamping: size)).encode(into: message)
-            encode(UnsafeMutableRawBufferPointer(rebasing: message[MessageHeader.size...]))
-            return send(UnsafeRawBufferPointer(message))
+        unsafe withUnsafeTemporaryAllocation(byteCount: MessageHeader.size &+ size, alignment: 8) { message in
+            unsafe MessageHeader(request: request, flags: flags, size: UInt32(clamping: size)).encode(into: message)
+            unsafe encode(UnsafeMutableRawBufferPointer(rebasing: message[MessageHeader.size...]))
+            return unsafe send(UnsafeRawBufferPointer(message))
         }
     }
 }
@@ -33,17 +33,21 @@ struct OutgoingMessage {
 extension MessageStream {
     /// Sends a message with a descriptor or without one.
     func send(
-        _ message: OutgoingMessage, _ payload: UnsafeRawBufferPointer = UnsafeRawBufferPointer(start: nil, count: 0),
+        _ message: OutgoingMessage, _ payload: UnsafeRawBufferPointer = unsafe UnsafeRawBufferPointer(start: nil, count: 0),
         descriptor: Int32? = nil
     ) -> Sending {
-        let sending = message.withBytes(payload.count, { $0.copyMemory(from: payload) }) { send($0, descriptor: descriptor) }
+        let sending = unsafe message.withBytes(payload.count, { unsafe $0.copyMemory(from: payload) }) {
+            unsafe send($0, descriptor: descriptor)
+        }
         traceSent(message, payload.count, sending)
         return sending
     }
 
     /// The same with several descriptors.
     func send(_ message: OutgoingMessage, _ payload: [UInt8], descriptors: [Int32]) -> Sending {
-        let sending = message.withBytes(payload.count, { $0.copyBytes(from: payload) }) { send($0, descriptors: descriptors) }
+        let sending = unsafe message.withBytes(payload.count, { unsafe $0.copyBytes(from: payload) }) {
+            unsafe send($0, descriptors: descriptors)
+        }
         traceSent(message, payload.count, sending)
         return sending
     }

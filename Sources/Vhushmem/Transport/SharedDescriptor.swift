@@ -23,7 +23,7 @@ final class SharedDescriptor {
         case .unavailable: break
         }
         var one: UInt64 = 1
-        return (try? systemCall(.write) { write(fd, &one, 8) }) == 8
+        return (try? systemCall(.write) { unsafe write(fd, &one, 8) }) == 8
     }
 
     /// Takes what was signalled; to be called when it can be read. False: it is no eventfd that could be read again.

@@ -4,7 +4,7 @@ import CLinux
 
 /// A range of a file that the front-end has given, mapped into this process for as long as the object lives. The front-end may truncate
 /// the file at any moment; then the guard puts other memory there and raises the alarm.
-final class SharedFile {
+@safe final class SharedFile {
     /// Where this process has the first byte of the range.
     let start: UnsafeMutableRawPointer
     private let mapping: UnsafeMutableRawPointer
@@ -22,17 +22,17 @@ final class SharedFile {
         _ mapping: UnsafeMutableRawPointer, length: Int, lead: Int, isReadOnly: Bool, quota: SharedQuota, alarm: Alarm
     ) {
         self.quota = quota
-        self.mapping = mapping
+        unsafe self.mapping = unsafe mapping
         mappedLength = length
         self.isReadOnly = isReadOnly
-        start = mapping + lead
-        guarded = GuardedRange.begin(mapping, length: length, alarm: alarm)
+        unsafe start = unsafe mapping + lead
+        guarded = unsafe GuardedRange.begin(mapping, length: length, alarm: alarm)
     }
 
     deinit {
         guarded.end()
         // SAFETY: nobody has an address in it any more; who may have one holds the object.
-        try? MemoryCalls.unmap(mapping, mappedLength)
+        try? unsafe MemoryCalls.unmap(mapping, mappedLength)
         AddressSpace.give(UInt64(clamping: mappedLength), of: quota)
     }
 
@@ -67,9 +67,9 @@ final class SharedFile {
         }
         let flags = MAP_SHARED | (isGuestMemory ? MAP_NORESERVE : 0)
         do throws(Errno) {
-            let (mapping, isReadOnly) = try map(length, flags, fd, offset, mayBeReadOnly: mayBeReadOnly)
-            if isGuestMemory { try? MemoryCalls.advise(mapping, length, MADV_DONTDUMP) }
-            return SharedFile(
+            let (mapping, isReadOnly) = unsafe try map(length, flags, fd, offset, mayBeReadOnly: mayBeReadOnly)
+            if isGuestMemory { try? unsafe MemoryCalls.advise(mapping, length, MADV_DONTDUMP) }
+            return unsafe SharedFile(
                 mapping, length: length, lead: Int(clamping: range.start &- begin), isReadOnly: isReadOnly, quota: quota,
                 alarm: alarm)
         } catch {
@@ -82,14 +82,14 @@ final class SharedFile {
         _ length: Int, _ flags: Int32, _ fd: Int32, _ offset: Int, mayBeReadOnly: Bool
     ) throws(Errno) -> (UnsafeMutableRawPointer, isReadOnly: Bool) {
         do throws(Errno) {
-            return (
+            return unsafe (
                 try MemoryCalls.map(nil, length, protection: PROT_READ | PROT_WRITE, flags: flags, fd: fd, offset: offset),
                 false
             )
         } catch {
             // It is open for reading alone, or sealed.
             guard mayBeReadOnly, error.code == EACCES || error.code == EPERM else { throw error }
-            return (try MemoryCalls.map(nil, length, protection: PROT_READ, flags: flags, fd: fd, offset: offset), true)
+            return unsafe (try MemoryCalls.map(nil, length, protection: PROT_READ, flags: flags, fd: fd, offset: offset), true)
         }
     }
 

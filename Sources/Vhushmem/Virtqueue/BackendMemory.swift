@@ -3,7 +3,7 @@
 import CLinux
 
 /// A range of guest memory, mapped into this process for as long as the object lives.
-final class GuestRange {
+@safe final class GuestRange {
     let told: MemoryTableRegion
     /// Where this process has its first byte.
     let host: UnsafeMutableRawPointer
@@ -16,7 +16,7 @@ final class GuestRange {
         self.told = told
         self.file = file
         self.mayBeShared = mayBeShared
-        host = file.start
+        unsafe host = unsafe file.start
     }
 
     /// `mayBeReadOnly`: it is taken also where it can't be written. Throws EINVAL (no bytes, or a range that wraps around), EOVERFLOW (it goes
@@ -94,7 +94,7 @@ final class BackendMemory {
         return left.count < ranges.count ? BackendMemory(left) : nil
     }
 
-    struct Piece {
+    @safe struct Piece {
         let host: UnsafeMutableRawPointer
         let length: UInt64
         let isReadOnly: Bool
@@ -106,7 +106,7 @@ final class BackendMemory {
         guard let range = range(at: guestAddress) else { return nil }
         let offset = guestAddress &- range.told.guestAddress
         // SAFETY: the range holds the address, so the offset is below its length.
-        return Piece(
+        return unsafe Piece(
             host: range.host + Int(clamping: offset), length: min(length, range.told.length &- offset),
             isReadOnly: range.isReadOnly)
     }
@@ -116,7 +116,7 @@ final class BackendMemory {
         guard let piece = piece(at: guestAddress, length: max(length, 1)), piece.length >= length,
             !isWritten || !piece.isReadOnly
         else { return nil }
-        return piece.host
+        return unsafe piece.host
     }
 
     /// Whether one of the ranges of RAM has a byte of this one, or one right beside it.
@@ -130,7 +130,7 @@ final class BackendMemory {
             let (offset, underflow) = address.subtractingReportingOverflow(range.told.userAddress)
             if !underflow, offset < range.told.length, range.told.length &- offset >= length {
                 // SAFETY: the offset is below the length of the range, and `length` bytes follow in it.
-                return range.host + Int(clamping: offset)
+                return unsafe range.host + Int(clamping: offset)
             }
         }
         return nil
@@ -139,7 +139,7 @@ final class BackendMemory {
     /// The guest's address of a place that this process has; nil: it is no guest memory.
     func guestAddress(of host: UnsafeRawPointer) -> UInt64? {
         for range in ranges {
-            let offset = UInt64(UInt(bitPattern: host) &- UInt(bitPattern: range.host))
+            let offset = unsafe UInt64(UInt(bitPattern: host) &- UInt(bitPattern: range.host))
             if offset < range.told.length { return range.told.guestAddress &+ offset }
         }
         return nil

@@ -11,8 +11,8 @@ extension DescriptorChain {
     public func read(at offset: UInt64 = 0, count: Int) -> [UInt8] {
         let left = readableSize > offset ? readableSize &- offset : 0
         let count = min(max(0, count), Int(clamping: left))
-        return [UInt8](unsafeUninitializedCapacity: count) { bytes, filled in
-            filled = read(
+        return unsafe [UInt8](unsafeUninitializedCapacity: count) { bytes, filled in
+            filled = unsafe read(
                 at: offset, into: UnsafeMutableRawBufferPointer(rebasing: UnsafeMutableRawBufferPointer(bytes)[..<count]))
         }
     }
@@ -25,6 +25,6 @@ extension DescriptorChain {
     /// - Returns: for how many bytes there was room.
     @discardableResult
     public func write(_ bytes: [UInt8], at offset: UInt64 = 0) -> Int {
-        bytes.withUnsafeBytes { write($0, at: offset) }
+        unsafe bytes.withUnsafeBytes { unsafe write($0, at: offset) }
     }
 }

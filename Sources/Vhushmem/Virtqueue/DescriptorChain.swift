@@ -11,7 +11,7 @@ import CLinux
 /// back-end is used.
 ///
 /// Unchecked Sendable: `isGivenBack` alone changes. The back-end's thread changes it, and `deinit` looks at it when nobody has the chain.
-public final class DescriptorChain: @unchecked Sendable {
+@safe public final class DescriptorChain: @unchecked Sendable {
     let queue: Virtqueue
     private let memory: BackendMemory
     /// The index of its first descriptor: the driver's name for it.
@@ -20,7 +20,7 @@ public final class DescriptorChain: @unchecked Sendable {
     let position: UInt16?
     private let segments: UnsafeMutableBufferPointer<iovec>
     private let readableSegments: Int
-    var pieces: Int { segments.count }
+    var pieces: Int { unsafe segments.count }
     /// The device holds it no more.
     var isGivenBack = false
     /// How many bytes the driver wrote.
@@ -33,8 +33,8 @@ public final class DescriptorChain: @unchecked Sendable {
         self.memory = memory
         self.head = head
         self.position = position
-        segments = .allocate(capacity: walk.segments.count)
-        _ = segments.initialize(from: walk.segments)
+        unsafe segments = unsafe .allocate(capacity: walk.segments.count)
+        _ = unsafe segments.initialize(from: walk.segments)
         readableSegments = walk.readableSegments
         readableSize = walk.readableSize
         writableSize = walk.writableSize
@@ -42,37 +42,38 @@ public final class DescriptorChain: @unchecked Sendable {
 
     deinit {
         if !isGivenBack { queue.forget(self) }
-        segments.deallocate()
+        unsafe segments.deallocate()
     }
 
     /// What the driver wrote; good as long as the chain lives.
-    public var readable: UnsafeBufferPointer<iovec> { .init(rebasing: segments[..<readableSegments]) }
+    public var readable: UnsafeBufferPointer<iovec> { unsafe .init(rebasing: segments[..<readableSegments]) }
     /// What the device may write; likewise.
-    public var writable: UnsafeBufferPointer<iovec> { .init(rebasing: segments[readableSegments...]) }
+    public var writable: UnsafeBufferPointer<iovec> { unsafe .init(rebasing: segments[readableSegments...]) }
 
     /// Copies from the readable part, `offset` bytes from its beginning on. Returns how many bytes there were.
     public func read(at offset: UInt64, into bytes: UnsafeMutableRawBufferPointer) -> Int {
-        DescriptorChain.forEachPiece(of: readable, at: offset, count: bytes.count) { piece, done in
+        unsafe DescriptorChain.forEachPiece(of: readable, at: offset, count: bytes.count) { piece, done in
             // SAFETY: no more than `bytes` has room for. The guest may write meanwhile: any bytes will do.
-            UnsafeMutableRawBufferPointer(rebasing: bytes[done...]).copyMemory(from: UnsafeRawBufferPointer(piece))
+            unsafe UnsafeMutableRawBufferPointer(rebasing: bytes[done...]).copyMemory(from: UnsafeRawBufferPointer(piece))
         }
     }
 
     /// Copies to the writable part. Returns for how many bytes there was room.
     public func write(_ bytes: UnsafeRawBufferPointer, at offset: UInt64) -> Int {
-        DescriptorChain.forEachPiece(of: writable, at: offset, count: bytes.count) { piece, done in
+        unsafe DescriptorChain.forEachPiece(of: writable, at: offset, count: bytes.count) { piece, done in
             // SAFETY: both have as many bytes as the piece.
-            piece.copyMemory(from: UnsafeRawBufferPointer(rebasing: bytes[done..<done &+ piece.count]))
+            unsafe piece.copyMemory(from: UnsafeRawBufferPointer(rebasing: bytes[done..<done &+ piece.count]))
         }
     }
 
     /// The guest's addresses of the first `written` bytes that can be written, piece by piece.
     func forEachWritten(_ written: UInt32, _ body: (UInt64, UInt64) -> Void) {
         var left = UInt64(written)
-        for segment in writable where left > 0 {
-            let length = min(UInt64(clamping: segment.iov_len), left)
+        // swift-format-ignore
+        for unsafe segment in unsafe writable where left > 0 {
+            let length = unsafe min(UInt64(clamping: segment.iov_len), left)
             left = left &- length
-            if let base = segment.iov_base, let guestAddress = memory.guestAddress(of: base) { body(guestAddress, length) }
+            if let base = unsafe segment.iov_base, let guestAddress = unsafe memory.guestAddress(of: base) { body(guestAddress, length) }
         }
     }
 
@@ -82,15 +83,16 @@ public final class DescriptorChain: @unchecked Sendable {
     ) -> Int {
         var skip = offset
         var done = 0
-        for segment in segments where done < count {
-            let length = UInt64(clamping: segment.iov_len)
-            guard skip < length, let base = segment.iov_base else {
+        // swift-format-ignore
+        for unsafe segment in unsafe segments where done < count {
+            let length = unsafe UInt64(clamping: segment.iov_len)
+            guard skip < length, let base = unsafe segment.iov_base else {
                 skip = skip &- min(skip, length)
                 continue
             }
             let size = min(Int(clamping: length &- skip), count &- done)
             // SAFETY: `skip` and `size` together are at most the length of the segment, which is mapped as long as the chain lives.
-            body(UnsafeMutableRawBufferPointer(start: base + Int(clamping: skip), count: size), done)
+            unsafe body(UnsafeMutableRawBufferPointer(start: base + Int(clamping: skip), count: size), done)
             skip = 0
             done = done &+ size
         }

@@ -41,7 +41,7 @@ struct RefusedChains {
 }
 
 /// Follows a chain of descriptors (VIRTIO 1.2, 2.7.5). Every index, length and address is the driver's; nothing is read twice.
-struct DescriptorWalk {
+@safe struct DescriptorWalk {
     /// What a whole chain may come to: lengths are 32 bits in the used ring.
     private static let mostBytes: UInt64 = 1 << 32
     /// Linux fills indirect tables longer than the queue, which the specification forbids; other devices take as many.
@@ -49,7 +49,7 @@ struct DescriptorWalk {
     /// Each buffer of the largest queue, lying across the border between two ranges.
     private static let mostSegments = 1 << 16
 
-    private(set) var segments: [iovec] = []
+    private(set) var segments: [iovec] = unsafe []
     private(set) var readableSegments = 0
     private(set) var readableSize: UInt64 = 0
     private(set) var writableSize: UInt64 = 0
@@ -58,7 +58,7 @@ struct DescriptorWalk {
 
     /// Forgets what was found, and keeps its room.
     private mutating func begin() {
-        segments.removeAll(keepingCapacity: true)
+        unsafe segments.removeAll(keepingCapacity: true)
         readableSegments = 0
         readableSize = 0
         writableSize = 0
@@ -135,17 +135,17 @@ struct DescriptorWalk {
             guard !descriptor.isWritable || !piece.isReadOnly else {
                 throw VirtqueueFault("a buffer that is to be written lies in memory that may only be read", isOfChain: true)
             }
-            guard segments.count < DescriptorWalk.mostSegments else {
+            guard unsafe segments.count < DescriptorWalk.mostSegments else {
                 throw VirtqueueFault("a chain has too many pieces")
             }
-            segments.append(iovec(iov_base: piece.host, iov_len: Int(clamping: piece.length)))
+            unsafe segments.append(iovec(iov_base: piece.host, iov_len: Int(clamping: piece.length)))
             at = at &+ piece.length
         }
         if descriptor.isWritable {
             writableSize = writableSize &+ length
         } else {
             readableSize = readableSize &+ length
-            readableSegments = segments.count
+            readableSegments = unsafe segments.count
         }
     }
 }

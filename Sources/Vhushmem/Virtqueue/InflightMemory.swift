@@ -7,7 +7,7 @@ import CLinux
 ///
 /// The front-end has the file too, and may have got it from another back-end. So no number in it leads out of the part: heads are reduced
 /// to the size of the queue. The words are in the byte order of the host.
-struct InflightMemory {
+@safe struct InflightMemory {
     /// Parts begin at multiples of this.
     private static let alignment = 64
     private static let headSize = 16
@@ -29,7 +29,7 @@ struct InflightMemory {
         guard queue >= 0, queue < Int(area.queues), size <= area.queueSize, UInt64(size).isPowerOfTwo else { return nil }
         self.file = file
         // SAFETY: the area has a part for each of its queues, of `size(entries:)` bytes each.
-        start = file.start + queue &* InflightMemory.size(entries: area.queueSize)
+        unsafe start = unsafe file.start + queue &* InflightMemory.size(entries: area.queueSize)
         mask = size &- 1
     }
 
@@ -60,45 +60,45 @@ struct InflightMemory {
 
     private func load(_ word: HeadWord) -> UInt16 {
         // SAFETY: a part is longer than its head and begins at a multiple of 8; the words of the head lie at even offsets in it.
-        vhu_load16_relaxed(start + word.rawValue)
+        unsafe vhu_load16_relaxed(start + word.rawValue)
     }
 
     private func store(_ value: UInt16, to word: HeadWord) {
         // SAFETY: as for reading it.
-        vhu_store16_relaxed(start + word.rawValue, value)
+        unsafe vhu_store16_relaxed(start + word.rawValue, value)
     }
 
     // MARK: The entries
 
     func isTaken(_ head: UInt16) -> Bool {
         // SAFETY: the first byte of an entry.
-        entry(head).load(as: UInt8.self) != 0
+        unsafe entry(head).load(as: UInt8.self) != 0
     }
 
     func setTaken(_ head: UInt16, _ isTaken: Bool) {
         // SAFETY: the first byte of an entry.
-        entry(head).storeBytes(of: isTaken ? 1 : 0, as: UInt8.self)
+        unsafe entry(head).storeBytes(of: isTaken ? 1 : 0, as: UInt8.self)
     }
 
     /// The entry that was given back before this one, in the same batch.
     func next(_ head: UInt16) -> UInt16 {
         // SAFETY: bytes 6 and 7 of an entry, which begins at a multiple of 8.
-        vhu_load16_relaxed(entry(head) + 6)
+        unsafe vhu_load16_relaxed(entry(head) + 6)
     }
 
     /// What orders the chains that were taken.
     func counter(_ head: UInt16) -> UInt64 {
         // SAFETY: bytes 8 to 15 of an entry, which begins at a multiple of 8.
-        entry(head).load(fromByteOffset: 8, as: UInt64.self)
+        unsafe entry(head).load(fromByteOffset: 8, as: UInt64.self)
     }
 
     func setCounter(_ head: UInt16, _ counter: UInt64) {
         // SAFETY: as for reading it.
-        entry(head).storeBytes(of: counter, toByteOffset: 8, as: UInt64.self)
+        unsafe entry(head).storeBytes(of: counter, toByteOffset: 8, as: UInt64.self)
     }
 
     private func entry(_ head: UInt16) -> UnsafeMutableRawPointer {
         // SAFETY: the number is reduced to the entries that the part has. They have 16 bytes each and lie behind a head of 16.
-        start + InflightMemory.headSize + InflightMemory.entrySize * Int(head & mask)
+        unsafe start + InflightMemory.headSize + InflightMemory.entrySize * Int(head & mask)
     }
 }

@@ -19,7 +19,7 @@ struct LogMemory {
     func set(_ bit: UInt64) -> Bool {
         guard bit >> 3 < length else { return false }
         // SAFETY: the byte is inside of the file; a byte is always aligned. The front-end takes bits away while others are set.
-        vhu_or8(file.start + Int(clamping: bit >> 3), 1 << UInt8(bit & 7))
+        unsafe vhu_or8(file.start + Int(clamping: bit >> 3), 1 << UInt8(bit & 7))
         return true
     }
 }

@@ -9,7 +9,7 @@ import CLinux
 ///
 /// Good as long as somebody holds the guest memory that it was found in. It does not do so itself: that would count references in each
 /// `pop` and `push`.
-struct RingMemory {
+@safe struct RingMemory {
     private let descriptors: UnsafeMutableRawPointer
     private let available: UnsafeMutableRawPointer
     private let used: UnsafeMutableRawPointer
@@ -28,78 +28,81 @@ struct RingMemory {
     init?(size: UInt16, _ addresses: VringAddresses, in memory: BackendMemory) {
         let count = UInt64(size)
         guard count.isPowerOfTwo,
-            let descriptors = memory.host(atUser: addresses.descriptors, length: UInt64(DescriptorTable.entrySize) &* count),
-            let available = memory.host(
+            let descriptors = unsafe memory.host(
+                atUser: addresses.descriptors, length: UInt64(DescriptorTable.entrySize) &* count),
+            let available = unsafe memory.host(
                 atUser: addresses.available,
                 length: RingMemory.headerAndEvent &+ UInt64(RingMemory.availableEntrySize) &* count),
-            let used = memory.host(
+            let used = unsafe memory.host(
                 atUser: addresses.used, length: RingMemory.headerAndEvent &+ UInt64(RingMemory.usedEntrySize) &* count),
             UInt(bitPattern: descriptors) & 15 == 0, UInt(bitPattern: available) & 1 == 0, UInt(bitPattern: used) & 3 == 0
         else { return nil }
-        self.descriptors = descriptors
-        self.available = available
-        self.used = used
+        unsafe self.descriptors = unsafe descriptors
+        unsafe self.available = unsafe available
+        unsafe self.used = unsafe used
         self.size = size
     }
 
-    @inline(__always) var descriptorTable: DescriptorTable { DescriptorTable(descriptors, count: UInt32(size)) }
+    @inline(__always) var descriptorTable: DescriptorTable { unsafe DescriptorTable(descriptors, count: UInt32(size)) }
 
     // MARK: The available ring, which the driver writes
 
     @inline(__always) var availableFlags: UInt16 {
         // SAFETY: the part is larger than its header, and begins at an even address.
-        UInt16(littleEndian: vhu_load16_relaxed(available + RingMemory.flags))
+        unsafe UInt16(littleEndian: vhu_load16_relaxed(available + RingMemory.flags))
     }
 
     /// The entries below it were written before it was.
     @inline(__always) var availableIndex: UInt16 {
         // SAFETY: as for the flags; the offset is even.
-        UInt16(littleEndian: vhu_load16_acquire(available + RingMemory.index))
+        unsafe UInt16(littleEndian: vhu_load16_acquire(available + RingMemory.index))
     }
 
     /// What the entry of a free-running index names.
     @inline(__always) func availableHead(at index: UInt16) -> UInt16 {
         // SAFETY: the number is reduced to the entries that the part has; they begin at an even offset and have 2 bytes each.
-        UInt16(littleEndian: vhu_load16_relaxed(available + RingMemory.entries + RingMemory.availableEntrySize * entry(index)))
+        unsafe UInt16(
+            littleEndian: vhu_load16_relaxed(available + RingMemory.entries + RingMemory.availableEntrySize * entry(index)))
     }
 
     /// The used index of which the driver wants to be told.
     @inline(__always) var usedEvent: UInt16 {
         // SAFETY: the part has 2 bytes behind its last entry, at an even offset.
-        UInt16(littleEndian: vhu_load16_relaxed(available + RingMemory.entries + RingMemory.availableEntrySize * Int(size)))
+        unsafe UInt16(
+            littleEndian: vhu_load16_relaxed(available + RingMemory.entries + RingMemory.availableEntrySize * Int(size)))
     }
 
     // MARK: The used ring, which the device writes
 
     @inline(__always) var usedIndex: UInt16 {
         // SAFETY: the part is larger than its header, begins at a multiple of 4, and the offset is even.
-        UInt16(littleEndian: vhu_load16_relaxed(used + RingMemory.index))
+        unsafe UInt16(littleEndian: vhu_load16_relaxed(used + RingMemory.index))
     }
 
     /// Has everything that was written before be seen before it.
     @inline(__always) func publishUsedIndex(_ index: UInt16) {
         // SAFETY: as for reading it.
-        vhu_store16_release(used + RingMemory.index, index.littleEndian)
+        unsafe vhu_store16_release(used + RingMemory.index, index.littleEndian)
     }
 
     @inline(__always) func setUsedFlags(_ flags: UInt16) {
         // SAFETY: the part is larger than its header, and begins at a multiple of 4.
-        vhu_store16_relaxed(used + RingMemory.flags, flags.littleEndian)
+        unsafe vhu_store16_relaxed(used + RingMemory.flags, flags.littleEndian)
     }
 
     /// Fills in the entry of a free-running index.
     @inline(__always) func setUsed(at index: UInt16, head: UInt16, written: UInt32) {
-        let place = used + offset(of: .entry(index))
+        let place = unsafe used + offset(of: .entry(index))
         // SAFETY: the number is reduced to the entries that the part has; they begin at an offset of 4 and have 8 bytes each, and
         // the part begins at a multiple of 4.
-        vhu_store32_relaxed(place, UInt32(head).littleEndian)
-        vhu_store32_relaxed(place + 4, written.littleEndian)
+        unsafe vhu_store32_relaxed(place, UInt32(head).littleEndian)
+        unsafe vhu_store32_relaxed(place + 4, written.littleEndian)
     }
 
     /// What the entry of a free-running index was filled in with.
     @inline(__always) private func usedHead(at index: UInt16) -> UInt32 {
         // SAFETY: as for filling it in.
-        UInt32(littleEndian: vhu_load32_relaxed(used + offset(of: .entry(index))))
+        unsafe UInt32(littleEndian: vhu_load32_relaxed(used + offset(of: .entry(index))))
     }
 
     /// Where a queue goes on of which nothing is known but the rings and what the front-end says. DPDK's virtio-user says 0 to a back-end that
@@ -119,7 +122,7 @@ struct RingMemory {
     /// The available index of which the device wants to be told.
     @inline(__always) func setAvailableEvent(_ index: UInt16) {
         // SAFETY: the part has 2 bytes behind its last entry, at an even offset.
-        vhu_store16_relaxed(used + offset(of: .event), index.littleEndian)
+        unsafe vhu_store16_relaxed(used + offset(of: .event), index.littleEndian)
     }
 
     /// What of the used ring is written at once.
@@ -150,7 +153,7 @@ struct RingMemory {
 }
 
 /// A table of descriptors: the queue's own, or an indirect one. Good as long as the guest memory that it was found in.
-struct DescriptorTable {
+@safe struct DescriptorTable {
     static let entrySize: UInt32 = 16
 
     private let start: UnsafeRawPointer
@@ -158,22 +161,22 @@ struct DescriptorTable {
 
     /// There are `count` descriptors.
     fileprivate init(_ start: UnsafeRawPointer, count: UInt32) {
-        self.start = start
+        unsafe self.start = unsafe start
         self.count = count
     }
 
     /// nil: it is not all in one range of guest memory. `address`: the guest's.
     init?(at address: UInt64, count: UInt32, in memory: BackendMemory) {
         let length = UInt64(count) &* UInt64(DescriptorTable.entrySize)
-        guard let start = memory.host(at: address, length: length, isWritten: false) else { return nil }
-        self.init(start, count: count)
+        guard let start = unsafe memory.host(at: address, length: length, isWritten: false) else { return nil }
+        unsafe self.init(start, count: count)
     }
 
     /// A copy: what was checked is what is used. nil: there is none of this number.
     @inline(__always) subscript(index: UInt32) -> Descriptor? {
         guard index < count else { return nil }
         // SAFETY: the table has more entries than `index`, of 16 bytes each; the copy is made whatever the alignment is.
-        return Descriptor(vhu_descriptor_at(start + Int(index &* DescriptorTable.entrySize)))
+        return unsafe Descriptor(vhu_descriptor_at(start + Int(index &* DescriptorTable.entrySize)))
     }
 }
 

@@ -178,7 +178,7 @@ extension Virtqueue {
             return nil
         }
         setHeld(head, true)
-        pieces.wrappingAdd(walk.segments.count, ordering: .relaxed)
+        unsafe pieces.wrappingAdd(walk.segments.count, ordering: .relaxed)
         return DescriptorChain(walk, of: self, head: head, position: position, memory: memory)
     }
 

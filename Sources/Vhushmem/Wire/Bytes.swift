@@ -8,7 +8,7 @@ extension UnsafeRawBufferPointer {
         let (end, overflow) = offset.addingReportingOverflow(MemoryLayout<Value>.size)
         guard offset >= 0, !overflow, end <= count else { return nil }
         // SAFETY: offset..<end was just found to be inside the buffer; loadUnaligned asks for no alignment.
-        return loadUnaligned(fromByteOffset: offset, as: type)
+        return unsafe loadUnaligned(fromByteOffset: offset, as: type)
     }
 }
 
@@ -20,7 +20,7 @@ extension UnsafeMutableRawBufferPointer {
         let (end, overflow) = offset.addingReportingOverflow(MemoryLayout<Value>.size)
         guard offset >= 0, !overflow, end <= count else { return false }
         // SAFETY: offset..<end was just found to be inside the buffer.
-        storeBytes(of: value, toByteOffset: offset, as: Value.self)
+        unsafe storeBytes(of: value, toByteOffset: offset, as: Value.self)
         return true
     }
 }

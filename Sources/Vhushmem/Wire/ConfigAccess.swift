@@ -22,15 +22,17 @@ struct ConfigAccess: Equatable {
 
     /// nil unless the bytes that it speaks of follow it, and nothing else.
     init?(_ payload: UnsafeRawBufferPointer) {
-        guard let offset = payload.integer(at: 0, as: UInt32.self), let length = payload.integer(at: 4, as: UInt32.self),
-            let flags = payload.integer(at: 8, as: UInt32.self), Int(exactly: length) == payload.count &- ConfigAccess.size
+        guard let offset = unsafe payload.integer(at: 0, as: UInt32.self),
+            let length = unsafe payload.integer(at: 4, as: UInt32.self),
+            let flags = unsafe payload.integer(at: 8, as: UInt32.self),
+            Int(exactly: length) == payload.count &- ConfigAccess.size
         else { return nil }
         self.init(offset: offset, length: length, flags: flags)
     }
 
     func encode(into payload: UnsafeMutableRawBufferPointer) {
-        payload.store(integer: offset, at: 0)
-        payload.store(integer: length, at: 4)
-        payload.store(integer: flags, at: 8)
+        unsafe payload.store(integer: offset, at: 0)
+        unsafe payload.store(integer: length, at: 4)
+        unsafe payload.store(integer: flags, at: 8)
     }
 }

@@ -25,15 +25,15 @@ struct DeviceStateTransfer: Equatable {
     /// nil where the direction or the phase is none that the specification has.
     init?(_ payload: UnsafeRawBufferPointer) {
         guard payload.count == DeviceStateTransfer.size,
-            let direction = payload.integer(at: 0, as: UInt32.self).flatMap(Direction.init(rawValue:)),
-            payload.integer(at: 4, as: UInt32.self) == DeviceStateTransfer.stopped
+            let direction = unsafe payload.integer(at: 0, as: UInt32.self).flatMap(Direction.init(rawValue:)),
+            unsafe payload.integer(at: 4, as: UInt32.self) == DeviceStateTransfer.stopped
         else { return nil }
         self.direction = direction
     }
 
     func encode(into payload: UnsafeMutableRawBufferPointer) {
-        payload.store(integer: direction.rawValue, at: 0)
-        payload.store(integer: DeviceStateTransfer.stopped, at: 4)
+        unsafe payload.store(integer: direction.rawValue, at: 0)
+        unsafe payload.store(integer: DeviceStateTransfer.stopped, at: 4)
     }
 
     /// What the reply says: an error in its lowest byte, and whether a descriptor that is to be used instead travels with it.

@@ -22,17 +22,19 @@ struct InflightArea: Equatable {
 
     init?(_ payload: UnsafeRawBufferPointer) {
         guard payload.count == InflightArea.size || payload.count == InflightArea.unpaddedSize,
-            let length = payload.integer(at: 0, as: UInt64.self), let fileOffset = payload.integer(at: 8, as: UInt64.self),
-            let queues = payload.integer(at: 16, as: UInt16.self), let queueSize = payload.integer(at: 18, as: UInt16.self)
+            let length = unsafe payload.integer(at: 0, as: UInt64.self),
+            let fileOffset = unsafe payload.integer(at: 8, as: UInt64.self),
+            let queues = unsafe payload.integer(at: 16, as: UInt16.self),
+            let queueSize = unsafe payload.integer(at: 18, as: UInt16.self)
         else { return nil }
         self.init(length: length, fileOffset: fileOffset, queues: queues, queueSize: queueSize)
     }
 
     func encode(into payload: UnsafeMutableRawBufferPointer) {
-        payload.store(integer: length, at: 0)
-        payload.store(integer: fileOffset, at: 8)
-        payload.store(integer: queues, at: 16)
-        payload.store(integer: queueSize, at: 18)
-        payload.store(integer: 0 as UInt32, at: 20)
+        unsafe payload.store(integer: length, at: 0)
+        unsafe payload.store(integer: fileOffset, at: 8)
+        unsafe payload.store(integer: queues, at: 16)
+        unsafe payload.store(integer: queueSize, at: 18)
+        unsafe payload.store(integer: 0 as UInt32, at: 20)
     }
 }

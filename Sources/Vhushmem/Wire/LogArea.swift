@@ -14,14 +14,14 @@ struct LogArea: Equatable {
     }
 
     init?(_ payload: UnsafeRawBufferPointer) {
-        guard payload.count == LogArea.size, let length = payload.integer(at: 0, as: UInt64.self),
-            let fileOffset = payload.integer(at: 8, as: UInt64.self)
+        guard payload.count == LogArea.size, let length = unsafe payload.integer(at: 0, as: UInt64.self),
+            let fileOffset = unsafe payload.integer(at: 8, as: UInt64.self)
         else { return nil }
         self.init(length: length, fileOffset: fileOffset)
     }
 
     func encode(into payload: UnsafeMutableRawBufferPointer) {
-        payload.store(integer: length, at: 0)
-        payload.store(integer: fileOffset, at: 8)
+        unsafe payload.store(integer: length, at: 0)
+        unsafe payload.store(integer: fileOffset, at: 8)
     }
 }

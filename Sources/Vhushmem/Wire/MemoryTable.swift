@@ -21,19 +21,19 @@ struct MemoryTableRegion: Equatable {
     }
 
     init?(_ bytes: UnsafeRawBufferPointer, at offset: Int) {
-        guard let guestAddress = bytes.integer(at: offset, as: UInt64.self),
-            let length = bytes.integer(at: offset &+ 8, as: UInt64.self),
-            let userAddress = bytes.integer(at: offset &+ 16, as: UInt64.self),
-            let fileOffset = bytes.integer(at: offset &+ 24, as: UInt64.self)
+        guard let guestAddress = unsafe bytes.integer(at: offset, as: UInt64.self),
+            let length = unsafe bytes.integer(at: offset &+ 8, as: UInt64.self),
+            let userAddress = unsafe bytes.integer(at: offset &+ 16, as: UInt64.self),
+            let fileOffset = unsafe bytes.integer(at: offset &+ 24, as: UInt64.self)
         else { return nil }
         self.init(guestAddress: guestAddress, length: length, userAddress: userAddress, fileOffset: fileOffset)
     }
 
     func encode(into bytes: UnsafeMutableRawBufferPointer, at offset: Int) {
-        bytes.store(integer: guestAddress, at: offset)
-        bytes.store(integer: length, at: offset &+ 8)
-        bytes.store(integer: userAddress, at: offset &+ 16)
-        bytes.store(integer: fileOffset, at: offset &+ 24)
+        unsafe bytes.store(integer: guestAddress, at: offset)
+        unsafe bytes.store(integer: length, at: offset &+ 8)
+        unsafe bytes.store(integer: userAddress, at: offset &+ 16)
+        unsafe bytes.store(integer: fileOffset, at: offset &+ 24)
     }
 }
 
@@ -52,12 +52,12 @@ struct MemoryTable: Equatable {
 
     /// nil unless the payload is exactly as long as the regions that it says it has.
     init?(_ payload: UnsafeRawBufferPointer) {
-        guard let stated = payload.integer(at: 0, as: UInt32.self), stated <= UInt32(MemoryTable.maximumRegions),
+        guard let stated = unsafe payload.integer(at: 0, as: UInt32.self), stated <= UInt32(MemoryTable.maximumRegions),
             payload.count == MemoryTable.size(of: Int(stated))
         else { return nil }
         var regions: [MemoryTableRegion] = []
         for index in 0..<Int(stated) {
-            guard let region = MemoryTableRegion(payload, at: MemoryTable.size(of: index)) else { return nil }
+            guard let region = unsafe MemoryTableRegion(payload, at: MemoryTable.size(of: index)) else { return nil }
             regions.append(region)
         }
         self.regions = regions
@@ -68,9 +68,9 @@ struct MemoryTable: Equatable {
     var size: Int { MemoryTable.size(of: regions.count) }
 
     func encode(into payload: UnsafeMutableRawBufferPointer) {
-        payload.store(integer: UInt32(truncatingIfNeeded: regions.count), at: 0)
-        payload.store(integer: 0 as UInt32, at: 4)
-        for (index, region) in regions.enumerated() { region.encode(into: payload, at: MemoryTable.size(of: index)) }
+        unsafe payload.store(integer: UInt32(truncatingIfNeeded: regions.count), at: 0)
+        unsafe payload.store(integer: 0 as UInt32, at: 4)
+        for (index, region) in regions.enumerated() { unsafe region.encode(into: payload, at: MemoryTable.size(of: index)) }
     }
 }
 
@@ -85,12 +85,14 @@ struct SingleMemoryRegion: Equatable {
     }
 
     init?(_ payload: UnsafeRawBufferPointer) {
-        guard payload.count == SingleMemoryRegion.size, let region = MemoryTableRegion(payload, at: 8) else { return nil }
+        guard payload.count == SingleMemoryRegion.size, let region = unsafe MemoryTableRegion(payload, at: 8) else {
+            return nil
+        }
         self.region = region
     }
 
     func encode(into payload: UnsafeMutableRawBufferPointer) {
-        payload.store(integer: 0 as UInt64, at: 0)
-        region.encode(into: payload, at: 8)
+        unsafe payload.store(integer: 0 as UInt64, at: 0)
+        unsafe region.encode(into: payload, at: 8)
     }
 }

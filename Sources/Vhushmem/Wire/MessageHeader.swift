@@ -22,16 +22,17 @@ struct MessageHeader: Equatable {
     }
 
     init?(_ bytes: UnsafeRawBufferPointer) {
-        guard let request = bytes.integer(at: 0, as: UInt32.self), let flags = bytes.integer(at: 4, as: UInt32.self),
-            let size = bytes.integer(at: 8, as: UInt32.self)
+        guard let request = unsafe bytes.integer(at: 0, as: UInt32.self),
+            let flags = unsafe bytes.integer(at: 4, as: UInt32.self),
+            let size = unsafe bytes.integer(at: 8, as: UInt32.self)
         else { return nil }
         self.init(request: request, flags: flags, size: size)
     }
 
     func encode(into bytes: UnsafeMutableRawBufferPointer) {
-        bytes.store(integer: request, at: 0)
-        bytes.store(integer: flags, at: 4)
-        bytes.store(integer: size, at: 8)
+        unsafe bytes.store(integer: request, at: 0)
+        unsafe bytes.store(integer: flags, at: 4)
+        unsafe bytes.store(integer: size, at: 8)
     }
 
     var hasVersion1: Bool { flags & MessageHeader.versionMask == MessageHeader.version }

@@ -8,15 +8,15 @@ struct ObjectName: Equatable {
     private let second: UInt64
 
     init?(_ payload: UnsafeRawBufferPointer) {
-        guard payload.count == ObjectName.size, let first = payload.integer(at: 0, as: UInt64.self),
-            let second = payload.integer(at: 8, as: UInt64.self)
+        guard payload.count == ObjectName.size, let first = unsafe payload.integer(at: 0, as: UInt64.self),
+            let second = unsafe payload.integer(at: 8, as: UInt64.self)
         else { return nil }
         self.first = first
         self.second = second
     }
 
     func encode(into payload: UnsafeMutableRawBufferPointer) {
-        payload.store(integer: first, at: 0)
-        payload.store(integer: second, at: 8)
+        unsafe payload.store(integer: first, at: 0)
+        unsafe payload.store(integer: second, at: 8)
     }
 }

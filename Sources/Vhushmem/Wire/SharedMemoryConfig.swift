@@ -16,11 +16,13 @@ struct SharedMemoryConfig: Equatable {
 
     /// nil unless the payload is exactly as long as it has to be.
     init?(_ payload: UnsafeRawBufferPointer) {
-        guard payload.count == SharedMemoryConfig.size, let stated = payload.integer(at: 0, as: UInt32.self) else { return nil }
+        guard payload.count == SharedMemoryConfig.size, let stated = unsafe payload.integer(at: 0, as: UInt32.self) else {
+            return nil
+        }
         self.init()
         statedRegions = stated
         for (index, _) in sizes.enumerated() {
-            guard let size = payload.integer(at: 8 &+ index &* 8, as: UInt64.self) else { return nil }
+            guard let size = unsafe payload.integer(at: 8 &+ index &* 8, as: UInt64.self) else { return nil }
             sizes[index] = size
         }
     }
@@ -36,10 +38,10 @@ struct SharedMemoryConfig: Equatable {
     }
 
     func encode(into payload: UnsafeMutableRawBufferPointer) {
-        payload.store(integer: UInt32(truncatingIfNeeded: regionCount), at: 0)
-        payload.store(integer: 0 as UInt32, at: 4)
+        unsafe payload.store(integer: UInt32(truncatingIfNeeded: regionCount), at: 0)
+        unsafe payload.store(integer: 0 as UInt32, at: 4)
         for (index, size) in sizes.enumerated() {
-            payload.store(integer: size, at: 8 &+ index &* 8)
+            unsafe payload.store(integer: size, at: 8 &+ index &* 8)
         }
     }
 }

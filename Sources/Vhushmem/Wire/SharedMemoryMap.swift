@@ -41,20 +41,22 @@ struct SharedMemoryMap: Equatable {
     /// nil unless the payload is exactly as long as it has to be. The padding is ignored, as padding is.
     @inline(__always)
     init?(_ payload: UnsafeRawBufferPointer) {
-        guard payload.count == SharedMemoryMap.size, let shmid = payload.integer(at: 0, as: UInt8.self),
-            let fileOffset = payload.integer(at: 8, as: UInt64.self), let offset = payload.integer(at: 16, as: UInt64.self),
-            let length = payload.integer(at: 24, as: UInt64.self), let flags = payload.integer(at: 32, as: UInt64.self)
+        guard payload.count == SharedMemoryMap.size, let shmid = unsafe payload.integer(at: 0, as: UInt8.self),
+            let fileOffset = unsafe payload.integer(at: 8, as: UInt64.self),
+            let offset = unsafe payload.integer(at: 16, as: UInt64.self),
+            let length = unsafe payload.integer(at: 24, as: UInt64.self),
+            let flags = unsafe payload.integer(at: 32, as: UInt64.self)
         else { return nil }
         self.init(shmid: shmid, fileOffset: fileOffset, offset: offset, length: length, flags: flags)
     }
 
     func encode(into payload: UnsafeMutableRawBufferPointer) {
         // The seven bytes of padding go out as zeros: nothing of this process's memory travels by accident.
-        payload.store(integer: 0 as UInt64, at: 0)
-        payload.store(integer: shmid, at: 0)
-        payload.store(integer: fileOffset, at: 8)
-        payload.store(integer: offset, at: 16)
-        payload.store(integer: length, at: 24)
-        payload.store(integer: flags, at: 32)
+        unsafe payload.store(integer: 0 as UInt64, at: 0)
+        unsafe payload.store(integer: shmid, at: 0)
+        unsafe payload.store(integer: fileOffset, at: 8)
+        unsafe payload.store(integer: offset, at: 16)
+        unsafe payload.store(integer: length, at: 24)
+        unsafe payload.store(integer: flags, at: 32)
     }
 }

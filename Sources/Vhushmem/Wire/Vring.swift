@@ -38,15 +38,15 @@ struct VringState: Equatable {
     }
 
     init?(_ payload: UnsafeRawBufferPointer) {
-        guard payload.count == VringState.size, let queue = payload.integer(at: 0, as: UInt32.self),
-            let number = payload.integer(at: 4, as: UInt32.self)
+        guard payload.count == VringState.size, let queue = unsafe payload.integer(at: 0, as: UInt32.self),
+            let number = unsafe payload.integer(at: 4, as: UInt32.self)
         else { return nil }
         self.init(queue: queue, number: number)
     }
 
     func encode(into payload: UnsafeMutableRawBufferPointer) {
-        payload.store(integer: queue, at: 0)
-        payload.store(integer: number, at: 4)
+        unsafe payload.store(integer: queue, at: 0)
+        unsafe payload.store(integer: number, at: 4)
     }
 }
 
@@ -82,20 +82,22 @@ struct VringAddresses: Equatable {
     }
 
     init?(_ payload: UnsafeRawBufferPointer) {
-        guard payload.count == VringAddresses.size, let queue = payload.integer(at: 0, as: UInt32.self),
-            let flags = payload.integer(at: 4, as: UInt32.self), let descriptors = payload.integer(at: 8, as: UInt64.self),
-            let used = payload.integer(at: 16, as: UInt64.self), let available = payload.integer(at: 24, as: UInt64.self),
-            let log = payload.integer(at: 32, as: UInt64.self)
+        guard payload.count == VringAddresses.size, let queue = unsafe payload.integer(at: 0, as: UInt32.self),
+            let flags = unsafe payload.integer(at: 4, as: UInt32.self),
+            let descriptors = unsafe payload.integer(at: 8, as: UInt64.self),
+            let used = unsafe payload.integer(at: 16, as: UInt64.self),
+            let available = unsafe payload.integer(at: 24, as: UInt64.self),
+            let log = unsafe payload.integer(at: 32, as: UInt64.self)
         else { return nil }
         self.init(queue: queue, flags: flags, descriptors: descriptors, used: used, available: available, log: log)
     }
 
     func encode(into payload: UnsafeMutableRawBufferPointer) {
-        payload.store(integer: queue, at: 0)
-        payload.store(integer: flags, at: 4)
-        payload.store(integer: descriptors, at: 8)
-        payload.store(integer: used, at: 16)
-        payload.store(integer: available, at: 24)
-        payload.store(integer: log, at: 32)
+        unsafe payload.store(integer: queue, at: 0)
+        unsafe payload.store(integer: flags, at: 4)
+        unsafe payload.store(integer: descriptors, at: 8)
+        unsafe payload.store(integer: used, at: 16)
+        unsafe payload.store(integer: available, at: 24)
+        unsafe payload.store(integer: log, at: 32)
     }
 }
