@@ -182,9 +182,13 @@ static void converse(session *s)
     }
 }
 
-/* Nobody waits for ever for an answer that does not come. */
+/* Nobody waits for ever for an answer that does not come. An end is told when it has been read: what came before it may have descriptors that
+ * are being closed, and while many are, nothing is read. */
 static void let_time_pass(session *s)
 {
+    if (s->has_hung_up) {
+        PUMP_UNTIL(s->frontend, s->events[VHUSHMEM_EVENT_DISCONNECT] == 1);
+    }
     if (s->is_impatient) {
         PUMP_UNTIL(s->frontend, s->events[VHUSHMEM_EVENT_DISCONNECT] == 1 ||
                                     (vhushmem_frontend_is_ready(s->frontend) && s->ended == s->accepted));
