@@ -32,7 +32,9 @@ int main(void)
     by_the_back_end(TIB, 9, 0, "0x80000000000");
     by_the_back_end(9 * TIB, 1, 0, "0x80000000000");
     by_the_back_end(TIB, 9, 9 * TIB, NULL);
-    by_the_back_end(2 * PAGE, 2, 3 * PAGE, "0x3000");
+    char *quota = g_strdup_printf("0x%" PRIx64, 3 * PAGE);
+    by_the_back_end(2 * PAGE, 2, 3 * PAGE, quota);
+    g_free(quota);
 
     /* Regions of the program's count as well, and what goes is given back. */
     vhushmem_device_options options = {.struct_size = sizeof(options), .max_address_space = 4 * PAGE};

@@ -255,6 +255,7 @@ out:
 
 int main(void)
 {
+    only_with_pages_of_4_kib();
     char *fds = fds_now();
     backend_rig r;
     int others[G_N_ELEMENTS(transcript)];

@@ -10,7 +10,7 @@ static void comes_back(bool serves)
     rig *r = &c.r;
     uint64_t kicks;
     int file = memfd_of(4 * PAGE, 1);
-    vhushmem_guest_memory ram = memory_of(0x100000, 0x4000, file, 0);
+    vhushmem_guest_memory ram = memory_of(0x100000, 4 * PAGE, file, 0);
     coming_open(&c, serves, 0);
     coming_ready(&c);
     HEARD(r, HANDSHAKE);
@@ -29,7 +29,7 @@ static void comes_back(bool serves)
     err(vhushmem_frontend_set_config(r->frontend, 0, "x", 1, 0, &error), -ENOTCONN);
 
     /* What is changed while nobody is there is told to the next. */
-    ram.size = 0x3000;
+    ram.size = 3 * PAGE;
     ok(vhushmem_frontend_set_memory(r->frontend, &ram, 1, &error));
     coming_ready(&c);
     CHECK(vhushmem_frontend_is_ready(r->frontend) && vhushmem_frontend_is_started(r->frontend));
@@ -39,7 +39,7 @@ static void comes_back(bool serves)
     EQ(base[1], 0xabcd);
     uint64_t size;
     memcpy(&size, some(peer_heard(&r->peer, ADD_MEM_REG, 0))->payload + 16, sizeof(size));
-    EQ(size, 0x3000);
+    EQ(size, 3 * PAGE);
     HEARD(r, HANDSHAKE " 2 39 40 37 8 10 9 13 14 12 18 39");
     EQ(device_status, 15);
     /* A signal that the first one took with it is not missing. */

@@ -200,6 +200,14 @@ static inline int64_t now_ms(void)
     return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
+/* For a test that compares bytes of messages which tell of pages. */
+static inline void only_with_pages_of_4_kib(void)
+{
+    if (sysconf(_SC_PAGESIZE) != 4096) {
+        skip("what it compares is said of pages of 4 KiB");
+    }
+}
+
 #define PAGE ((uint64_t)sysconf(_SC_PAGESIZE))
 
 /* ---- waiting ---- */

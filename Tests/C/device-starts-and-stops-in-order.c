@@ -16,6 +16,7 @@ static void expect(rig *r, uint32_t request, int n, const char *hex, int fds)
 
 int main(void)
 {
+    only_with_pages_of_4_kib();
     rig r;
     uint16_t bases[3] = {0, 0, 0xaaaa};
     int kick = eventfd(0, EFD_CLOEXEC), memory = memfd_of(4 * PAGE, 1);

@@ -125,6 +125,7 @@ static void ignore(vhushmem_frontend *frontend, const vhushmem_event *event, voi
 
 int main(void)
 {
+    only_with_pages_of_4_kib();
     char *fds = fds_now();
     int pair[2], pipe_fds[2], use, file = memfd_of(8 * PAGE, 1), kick = eventfd(0, EFD_CLOEXEC), events[9] = {0};
     uint8_t bytes[3];

@@ -14,7 +14,7 @@ int main(void)
     uint64_t page = PAGE;
     char *directory = new_directory(), *path = g_strdup_printf("%s/file", directory);
     if (unshare(CLONE_NEWNS) != 0 || mount("none", "/", "none", MS_REC | MS_PRIVATE, NULL) != 0 ||
-        mount("none", directory, "tmpfs", 0, "size=64k") != 0) {
+        mount("none", directory, "tmpfs", 0, "nr_blocks=16") != 0) {
         remove_directory(directory);
         skip("no file system can be mounted here");
     }

@@ -9,7 +9,7 @@ int main(void)
     vhushmem_guest_memory ranges[40];
     vhushmem_queue queue = queue_of(64, 0, 0x10000, kick);
     for (int i = 0; i < 40; i++) {
-        ranges[i] = memory_of((uint64_t)i * 0x10000, 0x1000, file, 0);
+        ranges[i] = memory_of((uint64_t)i * 0x10000, PAGE, file, 0);
     }
 
     /* One by one. */

@@ -26,21 +26,21 @@ int main(void)
     coming_rig c;
     rig *r = &c.r;
     int file = memfd_of(8 * PAGE, 1), failed = 0;
-    vhushmem_guest_memory ram = memory_of(0x100000, 0x1000, file, 0);
+    vhushmem_guest_memory ram = memory_of(0x100000, PAGE, file, 0);
     coming_open(&c, false, 0);
     coming_ready(&c);
     ok(vhushmem_frontend_set_memory(r->frontend, &ram, 1, &error));
     ok(vhushmem_frontend_start_device(r->frontend, 0, &c.queue, 1, &error));
-    EQ(told(r, 0), 0x1000);
+    EQ(told(r, 0), PAGE);
 
     r->peer.mute = ADD_MEM_REG;
-    ram.size = 0x3000;
+    ram.size = 3 * PAGE;
     ok(vhushmem_frontend_set_memory_async(r->frontend, &ram, 1, fails, &failed, NULL, &error));
     PUMP_UNTIL(r->frontend, peer_heard(&r->peer, ADD_MEM_REG, 1) != NULL);
     coming_leave(&c);
     EQ(failed, -ECONNRESET);
     coming_ready(&c);
-    EQ(told(r, 0), 0x3000);
+    EQ(told(r, 0), 3 * PAGE);
     coming_leave(&c);
     coming_close(&c);
     close(file);

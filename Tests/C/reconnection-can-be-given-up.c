@@ -70,7 +70,7 @@ int main(void)
 
     /* Memory that changes while it is told how to run is told before it is ready. */
     int file = memfd_of(PAGE, 1);
-    vhushmem_guest_memory ram = memory_of(0x100000, 0x1000, file, 0);
+    vhushmem_guest_memory ram = memory_of(0x100000, PAGE, file, 0);
     running(&c, false);
     coming_leave(&c);
     coming_prepare(&c);

@@ -2,7 +2,7 @@
 /* A region takes as many mappings and bytes as its quota says; the next is refused with ENOSPC, and fits once one is gone. */
 #include "rig.h"
 
-static const vhushmem_region_options options = {.struct_size = sizeof(options), .max_mappings = 3, .max_bytes = 6 * 4096};
+static vhushmem_region_options options = {.struct_size = sizeof(options), .max_mappings = 3};
 
 static void facts(rig *r)
 {
@@ -29,6 +29,7 @@ static void facts(rig *r)
 
 int main(void)
 {
+    options.max_bytes = 6 * PAGE;
     through_every_door(facts, 16 * PAGE, NULL, &options);
     return 0;
 }

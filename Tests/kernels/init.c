@@ -3,7 +3,8 @@
  * The first and only process of a guest that runs tests (group `kernels`). It reads /plan, line by line:
  *     set NAME=VALUE              for the environment of the tests that follow
  *     run SECONDS NAME PROGRAM    a test and its time limit
- * and writes to the second serial port what scripts/testing/kernels.py reads there:
+ * and writes to a serial port (the second one, or what `report=DEVICE` on the kernel's command line names) what scripts/testing/machines.py
+ * reads there:
  *     kernel RELEASE
  *     begin NAME
  *     | a line that the test printed (the last ones, if it printed a lot)
@@ -74,10 +75,11 @@ static void write_file(const char *path, const char *text)
 
 static void open_report(void)
 {
-    int fd = open("/dev/ttyS1", O_RDWR | O_NOCTTY | O_CLOEXEC);
+    const char *named = getenv("report"), *device = named != NULL ? named : "/dev/ttyS1";
+    int fd = open(device, O_RDWR | O_NOCTTY | O_CLOEXEC);
     struct termios raw;
     if (fd < 0 || tcgetattr(fd, &raw) != 0) {
-        complain("/dev/ttyS1");
+        complain(device);
         report = stderr;
         return;
     }

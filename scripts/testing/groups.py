@@ -6,6 +6,7 @@ import re
 import subprocess
 
 from testing import suites
+from testing.arm64 import arm64
 from testing.interop import interop
 from testing.kernels import kernels
 from testing.kinds import RELEASE, STATIC, sanitized
@@ -142,5 +143,6 @@ GROUPS = {
     "fuzz": Entry("fuzz targets", fuzz, "fuzz"),
     "static": Entry("C tests, the Swift runtime linked in", lambda: suites.c_tests(STATIC, group="static"), "static", is_long=True),
     "kernels": Entry("C tests on other kernels", kernels, "release", is_long=True),
+    "arm64": Entry("C tests and hostile back-ends on arm64", arm64, is_long=True),
     "interop": Entry("programs of other projects", interop, "release", is_long=True),
 }

@@ -44,6 +44,14 @@ class Kind:
             "G_SLICE": "always-malloc",
         }
 
+    @property
+    def compiler_in_c(self):
+        return [self.cc, *self.flags]
+
+    @property
+    def compiler_in_cxx(self):
+        return [self.cxx, *self.flags]
+
     def program(self, source):
         return self.programs / source.parent.name / source.name.replace(".", "-")
 
@@ -57,8 +65,8 @@ class Kind:
         if program.exists() and program.stat().st_mtime > max(path.stat().st_mtime for path in made_of):
             return None
         program.parent.mkdir(parents=True, exist_ok=True)
-        compiler = [self.cxx, "-std=c++17"] if source.suffix == ".cpp" else [self.cc, "-std=gnu11"]
-        command = [*compiler, "-g", "-Wall", "-Wextra", "-Werror", *self.flags, "-I", ROOT / "Tests" / "C", source]
+        compiler = [*self.compiler_in_cxx, "-std=c++17"] if source.suffix == ".cpp" else [*self.compiler_in_c, "-std=gnu11"]
+        command = [*compiler, "-g", "-Wall", "-Wextra", "-Werror", "-I", ROOT / "Tests" / "C", source]
         # Made aside and moved: another group may be running what is there.
         made = program.with_name(f"{program.name}.{threading.get_ident()}")
         command += ["-o", made, *self.package, f"-Wl,-rpath,{self.stage / 'lib'}", "-pthread"]
@@ -78,6 +86,35 @@ class Kind:
         """Compiles the peers, and a test if it is one in C. Returns the log of a test that does not compile, or None."""
         self.build_peers()
         return self.compile(source, self.program(source)) if source else None
+
+
+@dataclasses.dataclass(frozen=True)
+class CrossKind(Kind):
+    """A build for another kind of processor, with Clang and the libraries in `sysroot`."""
+
+    sysroot: pathlib.Path = None
+    triple: str = ""
+
+    @property
+    def compiler_in_c(self):
+        return [self.cc, f"--target={self.triple}", f"--sysroot={self.sysroot}", "-fuse-ld=lld", *self.flags]
+
+    @property
+    def compiler_in_cxx(self):
+        return [f"{self.cc}++", *self.compiler_in_c[1:]]
+
+    @functools.cached_property
+    def package(self):
+        folders = [self.sysroot / "usr/lib" / self.triple / "pkgconfig", self.sysroot / "usr/share/pkgconfig"]
+        environment = {
+            **os.environ,
+            "PKG_CONFIG_SYSROOT_DIR": str(self.sysroot),
+            "PKG_CONFIG_LIBDIR": ":".join(map(str, folders)),
+        }
+        command = ["pkg-config", "--cflags", "--libs", "glib-2.0"]
+        glib = subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout.split()
+        # The sysroot is put before what its .pc file says, so our own, which is outside, can't be asked.
+        return ["-I", str(self.stage / "include"), "-L", str(self.stage / "lib"), "-lvhushmem", *glib]
 
 
 RELEASE = Kind("release", BUILD / "stage")

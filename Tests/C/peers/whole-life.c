@@ -72,7 +72,6 @@ static const struct {
     CALL(newfstatat),
     CALL(openat),
     CALL(personality),
-    CALL(poll),
     CALL(ppoll),
     CALL(prctl),
     CALL(preadv2),
@@ -80,7 +79,6 @@ static const struct {
     CALL(process_vm_readv),
     CALL(process_vm_writev),
     CALL(read),
-    CALL(readlink),
     CALL(recvmsg),
     CALL(restart_syscall),
     CALL(rseq),
@@ -101,8 +99,15 @@ static const struct {
     CALL(tgkill),
     CALL(timerfd_create),
     CALL(timerfd_settime),
-    CALL(unlink),
     CALL(write),
+    CALL(readlinkat),
+    CALL(unlinkat),
+/* What newer kinds of processors do not have. */
+#ifdef SYS_poll
+    CALL(poll),
+    CALL(readlink),
+    CALL(unlink),
+#endif
 #ifdef SYS_process_madvise
     CALL(process_madvise),
 #endif
