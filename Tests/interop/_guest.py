@@ -116,7 +116,7 @@ class Qemu(Process):
 
 
 class Guest(Qemu):
-    def __init__(self, name, *devices, incoming=None):
+    def __init__(self, name, *devices, incoming=None, append=""):
         qemu = FETCHED / "qemu"
         serial = SCRATCH / f"{name}.serial"
         command = [qemu / "usr/bin/qemu-system-x86_64", "-nodefaults", "-no-user-config", "-display", "none"]
@@ -124,7 +124,8 @@ class Guest(Qemu):
         command += ["-machine", "q35,memory-backend=ram", "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", "160M"]
         command += ["-object", "memory-backend-memfd,id=ram,size=160M,share=on"]
         kernel = next((FETCHED / "linux/boot").glob("vmlinuz-*"))
-        command += ["-kernel", kernel, "-initrd", initramfs(), "-append", "console=ttyS0 quiet panic=-1 tsc=reliable no_timer_check"]
+        words = f"console=ttyS0 quiet panic=-1 tsc=reliable no_timer_check {append}"
+        command += ["-kernel", kernel, "-initrd", initramfs(), "-append", words]
         command += ["-chardev", f"socket,id=serial,path={serial},server=on,wait=off", "-serial", "chardev:serial", *devices]
         command += ["-incoming", incoming] if incoming else []
         self.said = ""

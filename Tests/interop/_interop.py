@@ -8,6 +8,7 @@ that it printed is the reason.
 
 import array
 import atexit
+import json
 import os
 import pathlib
 import queue
@@ -23,6 +24,7 @@ import traceback
 ROOT = pathlib.Path(os.environ["VHUSHMEM_SOURCE"])
 PROGRAMS = pathlib.Path(os.environ["VHUSHMEM_INTEROP"])
 STAGE = pathlib.Path(os.environ["VHUSHMEM_STAGE"])
+PROBE = pathlib.Path(os.environ["VHUSHMEM_PROBE"])
 FETCHED = ROOT / "build" / "interop"
 SCRATCH = pathlib.Path(os.environ["TMPDIR"])
 # Reached only by a test that fails: emulated guests are slow, and the machine may be busy.
@@ -195,6 +197,29 @@ def file_of(name, size, seed=1):
     return path
 
 
+# ---- vhushmem-probe in between ----
+
+
+class Proxy(Process):
+    """vhushmem-probe between a front-end, which connects to `path`, and the device at `sock`. It tells each message, and keeps it."""
+
+    def __init__(self, sock, name="proxy"):
+        self.path, self.capture = socket_path(f"{name}.sock"), SCRATCH / f"{name}.pcapng"
+        words = ("--listen", self.path, "--connect", sock, "--record", self.capture, "--dump-wire", "--summary", "--json")
+        super().__init__(name, PROBE, "proxy", *words)
+        self.listens(self.path)
+
+    def finish(self):
+        """Ends it. Returns what it told."""
+        equal(self.kill(signal.SIGTERM), 0, "exit status of the proxy")
+        return [json.loads(line) for line in self.text().splitlines()]
+
+
+def front(sock):
+    """Where a front-end connects to. When a script runs again behind a proxy (_proxy.py), that is the proxy."""
+    return sock
+
+
 # ---- the driver ----
 
 
@@ -202,7 +227,7 @@ class Driver(Process):
     """driver.c: see there what commands take."""
 
     def __init__(self, sock, queues, *words, name="driver"):
-        super().__init__(name, PROGRAMS / "driver-c", sock, queues, *words, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        super().__init__(name, PROGRAMS / "driver-c", front(sock), queues, *words, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         self.answers, self.events, self.used = queue.Queue(), [], {}
         self.changed = threading.Condition()
         threading.Thread(target=self.read, daemon=True).start()

@@ -2,14 +2,14 @@
 """rust-vmm's vhost as a front-end (rust-vmm/src/bin/vmm.rs) before the device of examples/file-window.c."""
 
 import _rust
-from _interop import PROGRAMS, Process, case, equal, file_of, run, socket_path
+from _interop import PROGRAMS, Process, case, equal, file_of, front, run, socket_path
 
 programs = _rust.build()
 image = file_of("image", 1 << 20)
 sock = socket_path("window.sock")
 window = Process("file-window", PROGRAMS.parent / "examples/file-window-c", sock, image)
 window.listens(sock)
-vmm = Process("vmm", programs / "vmm", sock, image)
+vmm = Process("vmm", programs / "vmm", front(sock), image)
 
 
 def says(name, step):

@@ -4,8 +4,9 @@ import pathlib
 
 from _probe import *
 
-if shutil.which("tshark") is None:
-    print("there is no tshark (Debian's package tshark)")
+tshark_program = os.environ.get("VHUSHMEM_TSHARK") or shutil.which("tshark")
+if tshark_program is None:
+    print("there is no tshark (Debian's package tshark; the group `interop` fetches it for this test)")
     sys.exit(77)
 
 script = pathlib.Path(program()).parent.parent / "share/vhushmem/wireshark/vhost-user.lua"
@@ -32,7 +33,7 @@ messages = sum(request["count"] + request["replies"] for request in summary["req
 
 def tshark(*arguments):
     done = subprocess.run(
-        ["tshark", "-X", f"lua_script:{script}", "-r", capture, *arguments],
+        [tshark_program, "-X", f"lua_script:{script}", "-r", capture, *arguments],
         capture_output=True,
         text=True,
         timeout=PATIENCE_S,

@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""tshark, as it is installed or as Debian's package has it, with our dissector."""
+
+import os
+import shutil
+import subprocess
+
+from _interop import FETCHED, PATIENCE_S, SCRATCH, STAGE, check, equal, libraries, need
+
+DISSECTOR = STAGE / "share/vhushmem/wireshark/vhost-user.lua"
+
+
+def tshark():
+    """The program, and what is to be in its environment."""
+    if installed := shutil.which("tshark"):
+        return installed, {}
+    need("tshark")
+    root = FETCHED / "tshark"
+    data = {"WIRESHARK_DATA_DIR": str(root / "usr/share/wireshark")}
+    return str(root / "usr/bin/tshark"), {**libraries("tshark"), **data}
+
+
+def fields(capture, wanted, *names):
+    """The values of these fields of ours in the packets that a filter wants."""
+    program, environment = tshark()
+    command = [program, "-X", f"lua_script:{DISSECTOR}", "-r", capture, "-Y", wanted, "-T", "fields"]
+    command += [word for name in names for word in ("-e", f"vhost_user.{name}")]
+    environment = {**os.environ, **environment, "HOME": str(SCRATCH)}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, env=environment, check=False)
+    equal(done.returncode, 0, "exit status of tshark", done.stderr)
+    check("Lua" not in done.stderr, done.stderr)
+    return [tuple(line.split("\t")) for line in done.stdout.splitlines()]

@@ -1,0 +1,22 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What vhushmem-probe records opens in Debian's tshark with every field named: the test of the group `probe`, also where tshark is not installed."""
+
+import os
+import subprocess
+import sys
+
+from _interop import PATIENCE_S, ROOT, case, equal, run
+from _tshark import tshark
+
+program, environment = tshark()
+
+
+@case("a capture of a whole session opens")
+def _():
+    command = [sys.executable, "-B", ROOT / "Tests/probe/captures-open-in-tshark.py"]
+    environment_ = {**os.environ, **environment, "VHUSHMEM_TSHARK": program}
+    done = subprocess.run(command, env=environment_, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
+    equal(done.returncode, 0, done.stdout[-2000:], done.stderr[-2000:])
+
+
+run()
