@@ -11,8 +11,7 @@
  * fields besides MESSAGE: VHUSHMEM_CATEGORY (wire or maps), VHUSHMEM_REQUEST (the name), VHUSHMEM_RESULT (0 or a negative errno), and of a
  * map or unmap VHUSHMEM_SHMID, VHUSHMEM_OFFSET and VHUSHMEM_LENGTH. A program sees them with g_log_set_writer_func.
  *
- * Whether front-ends and channels tell of their maps is decided when they are made: turn traces on before. While they are off, a map or
- * unmap costs no instruction for them.
+ * Traces that are turned on tell of what is there already, too. While they are off, a map or unmap costs no instruction for them.
  *
  * The other levels of the domain "vhushmem": CRITICAL, a program's mistake that the library goes on after; WARNING, something that a peer
  * did wrong, at most ten in a second; MESSAGE, something worth knowing that is nobody's fault; DEBUG, what a peer can cause at will. GLib
@@ -25,8 +24,10 @@ G_BEGIN_DECLS
 
 /** What is traced, or'ed. */
 enum {
-    VHUSHMEM_TRACE_WIRE = 1 << 0, /**< each message of a main socket, and of a device's end of the back-end channel */
-    VHUSHMEM_TRACE_MAPS = 1 << 1, /**< each request on a front-end's end of the channel, with what it was answered */
+    VHUSHMEM_TRACE_WIRE = 1 << 0, /**< each message of a main socket and of a back-end channel, at either end */
+    VHUSHMEM_TRACE_MAPS =
+        1 << 1, /**< each request on a front-end's end of the channel, and what a program maps and unmaps itself, with
+                                      what came of it */
     VHUSHMEM_TRACE_ALL = VHUSHMEM_TRACE_WIRE | VHUSHMEM_TRACE_MAPS
 };
 
@@ -36,13 +37,13 @@ typedef struct vhushmem_trace {
     uint32_t request;    /**< the request's id */
     const char *name;    /**< its name, as vhushmem_request_name has it; "?": it has none */
     const char *message; /**< a sentence */
-    int32_t result;      /**< of MAPS: 0, or the negative errno that it was answered with */
-    uint8_t is_channel;  /**< of WIRE: 1, the channel; 0, a main socket */
-    uint8_t is_sent;     /**< of WIRE: 1, this process sent it; 0, it was received */
-    uint8_t shmid;       /**< of MAPS: the region */
-    uint8_t reserved;    /**< 0 */
-    uint32_t flags;      /**< of WIRE: those of the header */
-    uint32_t size;       /**< of WIRE: bytes of payload */
+    int32_t result;     /**< of MAPS: 0, or the negative errno that it was answered with, or that the program's call returned */
+    uint8_t is_channel; /**< of WIRE: 1, the channel; 0, a main socket */
+    uint8_t is_sent;    /**< of WIRE: 1, this process sent it; 0, it was received */
+    uint8_t shmid;      /**< of MAPS: the region */
+    uint8_t reserved;   /**< 0 */
+    uint32_t flags;     /**< of WIRE: those of the header */
+    uint32_t size;      /**< of WIRE: bytes of payload */
     uint64_t shm_offset; /**< of MAPS, bytes */
     uint64_t len;        /**< of MAPS, bytes */
 } vhushmem_trace;

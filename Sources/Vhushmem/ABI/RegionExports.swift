@@ -152,8 +152,7 @@ package func vhushmem_region_map(
     unsafe report(to: errp) { () throws(ShmemError) in
         guard let region = unsafe object(region, Region.self) else { throw .null("region") }
         let request = SharedMemoryMap(shmid: region.shmid, fileOffset: fd_offset, offset: shm_offset, length: len, flags: flags)
-        try region.map(request, fd: fd)
-        region.commit()
+        try region.mapForProgram(request, fd: fd)
     }
 }
 

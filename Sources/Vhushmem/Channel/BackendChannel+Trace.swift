@@ -1,40 +1,42 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-/// What is told of a channel's requests where traces are on. A request that is served finds out by `isObserved`, which it asks anyway.
+/// What is told of a channel's requests where traces are on. A map that is served finds out by `isObserved`, which it asks anyway, and
+/// tells behind its answer.
 extension BackendChannel {
     /// What was changed is complete, and somebody wants to know.
     @inline(never)
-    func complete(_ request: UInt32, _ map: SharedMemoryMap?) {
+    func complete(_ request: UInt32, _ flags: UInt32, _ map: SharedMemoryMap?) {
         if let map { device.region(shmid: map.shmid)?.commit() }
-        trace(request, map, nil)
+        let header = MessageHeader(request: request, flags: flags, size: UInt32(SharedMemoryMap.size))
+        trace(header, map, nil, isAnswered: header.needsReply)
     }
 
     /// A map or unmap is refused. Returns the error.
     @inline(never)
-    func refuse(_ request: UInt32, _ map: SharedMemoryMap?, _ error: ShmemError) -> ShmemError {
+    func refuse(_ request: UInt32, _ flags: UInt32, _ map: SharedMemoryMap?, _ error: ShmemError) -> ShmemError {
         counters.countRefused(request)
-        trace(request, map, error)
+        // A size of its own would be kept through the whole request, for this alone.
+        var size = SharedMemoryMap.size
+        if case .wrongPayload(_, let got) = error.reason { size = got }
+        let header = MessageHeader(request: request, flags: flags, size: UInt32(clamping: size))
+        trace(header, map, error, isAnswered: header.needsReply)
         return error
     }
 
-    private func trace(_ request: UInt32, _ map: SharedMemoryMap?, _ error: ShmemError?) {
-        guard Trace.wants(Trace.maps) else { return }
-        var line = Trace.Line(
-            category: Trace.maps, request: request, name: BackendRequest.name(of: request) ?? "?", result: -(error?.code ?? 0))
-        if let map {
-            line.shmid = map.shmid
-            line.offset = map.offset
-            line.length = map.length
-        }
-        if let error { return Trace.tell(line, Sentence(stringLiteral: error.message)) }
-        Trace.tell(line, "\(line.name): \(line.length) bytes at \(line.offset) of region \(line.shmid): done")
+    private func trace(_ header: MessageHeader, _ map: SharedMemoryMap?, _ error: ShmemError?, isAnswered: Bool) {
+        stream.traceReceived(header)
+        Trace.tellMapping(header.request, map, error)
+        if isAnswered { stream.traceAnswer(to: header.request) }
     }
 
     @inline(never)
-    func trace(_ request: UInt32, _ outcome: OtherAnswer) {
+    func trace(_ header: MessageHeader, _ outcome: OtherAnswer) {
         switch outcome {
-        case .done, .descriptor, .later: trace(request, nil, nil)
-        case .refused(let error), .noDescriptor(let error): trace(request, nil, error)
+        case .done: trace(header, nil, nil, isAnswered: header.needsReply)
+        case .refused(let error): trace(header, nil, error, isAnswered: header.needsReply)
+        case .later: trace(header, nil, nil, isAnswered: false)
+        case .descriptor: trace(header, nil, nil, isAnswered: true)
+        case .noDescriptor(let error): trace(header, nil, error, isAnswered: true)
         }
     }
 }

@@ -160,7 +160,7 @@ final class BackendChannel {
             try carryOut(header, &map, payload.count, isOlder: isOlder)
             counters.countServed(header.request)
         } catch {
-            failure = refuse(header.request, map, error)
+            failure = refuse(header.request, header.flags, map, error)
         }
         isCarryingOut = false
         // A map that is done has one descriptor, an unmap none.
@@ -168,7 +168,7 @@ final class BackendChannel {
         var sending = MessageStream.Sending.done
         if header.needsReply, !isClosed { sending = answer(header.request, failure?.code ?? 0) }
         // Whether the answer could be sent or not, what was changed is complete.
-        if failure == nil, device.state.isObserved { complete(header.request, map) }
+        if failure == nil, device.state.isObserved { complete(header.request, header.flags, map) }
         if case .failed(let error) = sending { return .lost(lost("answering", error)) }
         guard !isClosed else { return .stopped }
         guard reports else { return .served }
@@ -182,7 +182,7 @@ final class BackendChannel {
         isCarryingOut = true
         let outcome = unsafe carryOutOther(header, payload)
         counters.count(outcome, header.request)
-        trace(header.request, outcome)
+        trace(header, outcome)
         isCarryingOut = false
         stream.releaseDescriptors()
         guard !isClosed else { return .stopped }
@@ -229,6 +229,7 @@ final class BackendChannel {
             case .failure(let error): self.answer(request, error.code)
             }
         if case .success = answer { counters.countServed(request) } else { counters.countRefused(request) }
+        stream.traceAnswer(to: request)
         if case .failed(let error) = sending { return lost("answering", error) }
         return nil
     }

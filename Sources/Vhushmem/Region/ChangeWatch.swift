@@ -107,7 +107,8 @@ extension ShmemDevice {
     /// From now on `handleMap` and `handleUnmap` refuse, and nothing is mapped any more. Returns how many mappings there were. Throws
     /// EALREADY: a reset is under way.
     public func beginReset() throws(ShmemError) -> UInt64 {
-        guard state.isResetting.exchange(true, ordering: .sequentiallyConsistent) == false else {
+        let before = state.attention.bitwiseOr(DeviceState.isResetting, ordering: .sequentiallyConsistent).oldValue
+        guard before & DeviceState.isResetting == 0 else {
             throw ShmemError(EALREADY, "a reset of the device is under way")
         }
         return unmapAll()
@@ -115,7 +116,8 @@ extension ShmemDevice {
 
     /// The device has been reset, and what it asks from now on is of its new life. Throws EINVAL: no reset is under way.
     public func endReset() throws(ShmemError) {
-        guard state.isResetting.exchange(false, ordering: .sequentiallyConsistent) else {
+        let before = state.attention.bitwiseAnd(~DeviceState.isResetting, ordering: .sequentiallyConsistent).oldValue
+        guard before & DeviceState.isResetting != 0 else {
             throw ShmemError(EINVAL, "no reset of the device is under way")
         }
     }

@@ -226,20 +226,40 @@ import Synchronization
     /// descriptor), ENOENT (there is no such region), ECANCELED (a reset is under way), and what `Region.map` does.
     public func handleMap(payload: UnsafeRawBufferPointer, fd: Int32) throws(ShmemError) {
         let map = try unsafe decoded(payload, BackendRequest.shmemMap)
-        if state.isResetting.load(ordering: .relaxed) { throw ShmemError(ECANCELED, map.mapSubject, .duringReset) }
+        if state.attention.load(ordering: .relaxed) != 0 { return try handle(map, BackendRequest.shmemMap, fd: fd) }
         try carryOutMap(map, fd: fd)
         // A reset that has begun meanwhile has undone it, or finds nothing to undo here.
-        if state.isResetting.load(ordering: .sequentiallyConsistent) { try undoForReset(map) }
+        if isResetting { try undoForReset(map) }
     }
 
     /// Carries out a SHMEM_UNMAP likewise. Throws EINVAL (another length), ENOENT (there is no such region), and what `Region.unmap` does.
     public func handleUnmap(payload: UnsafeRawBufferPointer) throws(ShmemError) {
         let map = try unsafe decoded(payload, BackendRequest.shmemUnmap)
-        if state.isResetting.load(ordering: .relaxed) {
-            throw ShmemError(
-                ECANCELED, .unmap(shmid: map.shmid, offset: map.offset, length: map.length), .duringReset)
-        }
+        if state.attention.load(ordering: .relaxed) != 0 { return try handle(map, BackendRequest.shmemUnmap) }
         try carryOutUnmap(map)
+    }
+
+    /// The same where a reset is under way, or traces are on.
+    @inline(never)
+    private func handle(_ map: SharedMemoryMap, _ request: UInt32, fd: Int32 = -1) throws(ShmemError) {
+        let isMap = request == BackendRequest.shmemMap
+        do throws(ShmemError) {
+            if isResetting {
+                let unmap = ShmemError.Subject.unmap(shmid: map.shmid, offset: map.offset, length: map.length)
+                throw ShmemError(ECANCELED, isMap ? map.mapSubject : unmap, .duringReset)
+            }
+            if isMap { try carryOutMap(map, fd: fd) } else { try carryOutUnmap(map) }
+            if isMap, isResetting { try undoForReset(map) }
+        } catch {
+            Trace.tellMapping(request, map, error)
+            throw error
+        }
+        Trace.tellMapping(request, map, nil)
+    }
+
+    @inline(__always)
+    private var isResetting: Bool {
+        state.attention.load(ordering: .sequentiallyConsistent) & DeviceState.isResetting != 0
     }
 
     @inline(never)

@@ -18,8 +18,11 @@ final class DeviceState {
     var isGone = Guarded(false)
     /// Raised when a mapping becomes broken. Once it is there it stays.
     private(set) var alarm = Guarded<Alarm?>(nil)
+    /// What handling a single message has to look at, or'ed. As a rule it is 0.
+    let attention = Atomic<UInt8>(0)
     /// A reset was begun by who carries out single messages.
-    let isResetting = Atomic(false)
+    static var isResetting: UInt8 { 1 }
+    static var isTraced: UInt8 { 2 }
     /// What the page indexes of its regions may take.
     let indexBudget = IndexBudget(chunks: IndexBudget.chunksOfDevice)
     /// The number of the last mapping that was made.
@@ -28,7 +31,7 @@ final class DeviceState {
     private let careTime = Atomic<UInt64>(0)
     /// How many regions have observers, and one more where maps are traced. As a rule there is none, and who only wants to know that takes
     /// no lock.
-    private let observedRegions = Atomic<Int>(Trace.wants(Trace.maps) ? 1 : 0)
+    private let observedRegions = Atomic<Int>(0)
     /// Some file that was mapped is neither in memory nor on a local disk: the close of such a file waits for others.
     private let hasRemoteFiles = Atomic(false)
     var hasLocalFilesOnly: Bool { !hasRemoteFiles.load(ordering: .relaxed) }
@@ -74,6 +77,14 @@ final class DeviceState {
 
     func countObserved(_ change: Int) {
         observedRegions.wrappingAdd(change, ordering: .relaxed)
+    }
+
+    /// Has its maps told, or not, as traces are now. One thread at a time: `GuardedRange` calls it with its lock held.
+    func followTraces() {
+        let isTraced = Trace.wants(Trace.all) ? DeviceState.isTraced : 0
+        guard attention.load(ordering: .relaxed) & DeviceState.isTraced != isTraced else { return }
+        attention.bitwiseXor(DeviceState.isTraced, ordering: .relaxed)
+        countObserved(isTraced != 0 ? 1 : -1)
     }
 
     /// The alarm, made when it is first asked for.

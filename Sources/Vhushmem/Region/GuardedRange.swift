@@ -16,6 +16,8 @@ import Synchronization
     /// It was replaced.
     private let lost = Atomic(false)
     private let alarm: Alarm?
+    /// Whose region it is.
+    private let device: DeviceState?
     private var next = Guarded<GuardedRange?>(nil)
     /// Not owned: who precedes it owns it.
     private var previous = unsafe Guarded<Unmanaged<GuardedRange>?>(nil)
@@ -29,22 +31,26 @@ import Synchronization
     /// So that a process that has none takes no lock in a handler.
     private static let count = Atomic<Int>(0)
 
-    private init(_ start: UnsafeMutableRawPointer, _ length: UInt, _ region: Unmanaged<Region>?, _ alarm: Alarm?) {
+    private init(
+        _ start: UnsafeMutableRawPointer, _ length: UInt, _ region: Unmanaged<Region>?, _ device: DeviceState?, _ alarm: Alarm?
+    ) {
         self.start = UInt(bitPattern: start)
         self.length = length
         unsafe self.region = unsafe region
+        self.device = device
         self.alarm = alarm
     }
 
     /// The window of a region, which ends this before it goes.
     static func begin(_ region: Region) -> GuardedRange {
-        unsafe GuardedRange(region.window.baseAddress, UInt(clamping: region.size), Unmanaged.passUnretained(region), nil)
-            .enter()
+        unsafe GuardedRange(
+            region.window.baseAddress, UInt(clamping: region.size), Unmanaged.passUnretained(region), region.device, nil
+        ).enter()
     }
 
     /// Memory that is lost as a whole if it is lost in part; `alarm` tells that it was.
     static func begin(_ start: UnsafeMutableRawPointer, length: Int, alarm: Alarm?) -> GuardedRange {
-        unsafe GuardedRange(start, UInt(clamping: length), nil, alarm).enter()
+        unsafe GuardedRange(start, UInt(clamping: length), nil, nil, alarm).enter()
     }
 
     private func enter() -> GuardedRange {
@@ -52,6 +58,7 @@ import Synchronization
             next[held] = unsafe GuardedRange.first[held]
             unsafe next[held]?.previous[held] = unsafe Unmanaged.passUnretained(self)
             unsafe GuardedRange.first[held] = self
+            device?.followTraces()
         }
         _ = GuardedRange.count.wrappingAdd(1, ordering: .releasing)
         return self
@@ -70,6 +77,17 @@ import Synchronization
             unsafe previous[held] = nil
         }
         _ = GuardedRange.count.wrappingSubtract(1, ordering: .relaxed)
+    }
+
+    /// Has every device that has a region tell of its maps, or not, as traces are now.
+    static func followTraces() {
+        lock.withLock { held in
+            var range = unsafe first[held]
+            while let here = range {
+                here.device?.followTraces()
+                range = here.next[held]
+            }
+        }
     }
 
     /// Puts the windows of all regions into `windows`, by address. Allocates nothing once there was room for as many.

@@ -36,6 +36,7 @@ extension Region {
             do throws(ShmemError) {
                 let request = SharedMemoryMap(shmid: shmid, fileOffset: fileOffset, offset: free, length: length, flags: flags)
                 try map(request, fd: fd, .replacesNothing)
+                if device.isObserved { Trace.tellMapping(BackendRequest.shmemMap, request, nil) }
                 commit()
                 return free
             } catch {
@@ -57,7 +58,9 @@ extension Region {
             throw ShmemError(EBUSY, asked.mapSubject, .text("it was added to a region before"))
         }
         do throws(ShmemError) {
-            try map(asked, fd: mapping.fd, object: mapping)
+            try telling(BackendRequest.shmemMap, asked) { () throws(ShmemError) in
+                try map(asked, fd: mapping.fd, object: mapping)
+            }
         } catch {
             mapping.unclaim()
             throw error

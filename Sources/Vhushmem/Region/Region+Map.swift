@@ -28,8 +28,8 @@ extension Region {
         fd: Int32, fileOffset: UInt64 = 0, at offset: UInt64, length: UInt64, writable: Bool = false
     ) throws(ShmemError) {
         let flags = writable ? SharedMemoryMap.readWrite : 0
-        try map(SharedMemoryMap(shmid: shmid, fileOffset: fileOffset, offset: offset, length: length, flags: flags), fd: fd)
-        commit()
+        let request = SharedMemoryMap(shmid: shmid, fileOffset: fileOffset, offset: offset, length: length, flags: flags)
+        try mapForProgram(request, fd: fd)
     }
 
     /// What the caller wants besides.

@@ -10,7 +10,10 @@ extension Region {
     ///
     /// Where `RegionOptions.unmapsByOffset` is set, `length` is not looked at.
     public func unmap(at offset: UInt64, length: UInt64) throws(ShmemError) {
-        try unmapLeavingCommit(at: offset, length: length)
+        let request = SharedMemoryMap(shmid: shmid, fileOffset: 0, offset: offset, length: length, flags: 0)
+        try telling(BackendRequest.shmemUnmap, request) { () throws(ShmemError) in
+            try unmapLeavingCommit(at: offset, length: length)
+        }
         commit()
     }
 

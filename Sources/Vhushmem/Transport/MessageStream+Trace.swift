@@ -14,6 +14,19 @@ extension MessageStream {
         trace(header, isSent: false)
     }
 
+    /// A request that `receiveInline` has brought.
+    @inline(never)
+    func traceReceived(_ header: MessageHeader) {
+        if Trace.wants(Trace.wire) { trace(header, isSent: false) }
+    }
+
+    /// What a front-end's channel answers.
+    @inline(never)
+    func traceAnswer(to request: UInt32) {
+        guard Trace.wants(Trace.wire) else { return }
+        trace(MessageHeader(request: request, flags: MessageHeader.replyFlags, size: 8), isSent: true)
+    }
+
     @inline(never)
     private func trace(_ header: MessageHeader, isSent: Bool) {
         let name = (isChannel ? BackendRequest.name(of: header.request) : FrontendRequest.name(of: header.request)) ?? "?"
