@@ -26,24 +26,20 @@ static struct {
 static void on_result(vhushmem_backend *backend, int result, const char *message, void *user_data)
 {
     struct probe *probe = user_data;
+    const char *name = probe->busy != NULL ? probe->busy->name : NULL;
     struct record answer;
 
     (void)backend;
-    if (result != 0) {
+    if (result != 0 || name == NULL) {
         probe->counters.refused++;
-    } else if (strcmp(probe->busy->name, "map") == 0) {
-        probe->counters.maps++;
-    } else {
-        probe->counters.unmaps++;
-    }
-    if (result != 0) {
         probe_finish(probe, g_strdup(message));
         return;
     }
+    *(strcmp(name, "map") == 0 ? &probe->counters.maps : &probe->counters.unmaps) += 1;
     probe_answer_begin(probe, &answer);
     record_result(&answer, result);
     probe_answer_end(probe, &answer);
-    probe_note_event(probe, probe->counters.maps > 0 ? "map" : "unmap");
+    probe_note_event(probe, name);
 }
 
 static int open_file(const char *name, bool rw, uint64_t len)
@@ -51,7 +47,7 @@ static int open_file(const char *name, bool rw, uint64_t len)
     int fd;
 
     if (strcmp(name, "memfd") != 0) {
-        return open(name, (rw ? O_RDWR : O_RDONLY) | O_CLOEXEC);
+        return open(name, (rw ? O_RDWR : O_RDONLY) | O_CLOEXEC | O_NONBLOCK); /* a pipe without a writer waits for nobody */
     }
     fd = memfd_create("vhushmem-probe", MFD_CLOEXEC);
     if (fd >= 0 && ftruncate(fd, (off_t)len) < 0) {
@@ -59,14 +55,6 @@ static int open_file(const char *name, bool rw, uint64_t len)
         fd = -1;
     }
     return fd;
-}
-
-static char *outcome(int rc, GError *error)
-{
-    char *sentence = rc < 0 ? g_strdup(error->message) : NULL;
-
-    g_clear_error(&error);
-    return sentence;
 }
 
 /** map SHMID OFFSET LEN FILE|memfd [FILE-OFFSET] [rw] */
@@ -97,9 +85,9 @@ static char *begin_map(struct probe *probe, char **words)
     if (fd < 0) {
         return g_strdup_printf("%s: %s", words[4], g_strerror(errno));
     }
-    sentence = outcome(vhushmem_backend_map_async(probe->backend, (uint8_t)shmid, fd, fd_offset, offset, len,
-                                                  rw ? VHOST_USER_FLAG_MAP_RW : 0, on_result, probe, NULL, &error),
-                       error);
+    sentence = probe_outcome(vhushmem_backend_map_async(probe->backend, (uint8_t)shmid, fd, fd_offset, offset, len,
+                                                        rw ? VHOST_USER_FLAG_MAP_RW : 0, on_result, probe, NULL, &error),
+                             error);
     close(fd);
     return sentence;
 }
@@ -113,8 +101,8 @@ static char *begin_unmap(struct probe *probe, char **words)
         !probe_parse_size(words[3], UINT64_MAX, &len)) {
         return g_strdup("SHMID, OFFSET and LEN are numbers");
     }
-    return outcome(vhushmem_backend_unmap_async(probe->backend, (uint8_t)shmid, offset, len, on_result, probe, NULL, &error),
-                   error);
+    return probe_outcome(
+        vhushmem_backend_unmap_async(probe->backend, (uint8_t)shmid, offset, len, on_result, probe, NULL, &error), error);
 }
 
 /* ---- configuration, status ---- */
@@ -163,7 +151,7 @@ static char *run_config_changed(struct probe *probe, char **words, struct record
 
     (void)words;
     (void)answer;
-    return outcome(vhushmem_backend_config_changed(probe->backend, &error), error);
+    return probe_outcome(vhushmem_backend_config_changed(probe->backend, &error), error);
 }
 
 /* ---- events ---- */

@@ -149,6 +149,14 @@ void probe_finish(struct probe *probe, char *error)
     g_free(error);
 }
 
+char *probe_outcome(int rc, GError *error)
+{
+    char *sentence = rc < 0 ? g_strdup(error->message) : NULL;
+
+    g_clear_error(&error);
+    return sentence;
+}
+
 /* ---- lines ---- */
 
 static void begin_command(struct probe *probe, const struct command *command, char **words)
@@ -165,7 +173,7 @@ static void begin_command(struct probe *probe, const struct command *command, ch
     probe->in_command = false;
 }
 
-static bool has_peer(const struct probe *probe)
+bool probe_has_peer(const struct probe *probe)
 {
     return probe->frontend != NULL ? vhushmem_frontend_is_ready(probe->frontend) : probe->was_ready && !probe->lost;
 }
@@ -191,7 +199,7 @@ static void run_words(struct probe *probe, char **words, unsigned count)
         probe_answer_error(probe, command->name, "the handshake is not done");
         return;
     }
-    if (command->needs == NEEDS_PEER && !has_peer(probe)) {
+    if (command->needs == NEEDS_PEER && !probe_has_peer(probe)) {
         probe_answer_error(probe, command->name, "the other side is gone");
         return;
     }

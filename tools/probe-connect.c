@@ -61,38 +61,26 @@ static void count_request(struct probe *probe, const vhushmem_event *event)
     }
 }
 
-static void on_map(struct probe *probe, const vhushmem_event *event)
+void probe_tell_mapping(struct probe *probe, const vhushmem_event *event)
 {
+    const char *name = event->type == VHUSHMEM_EVENT_MAP ? "map" : "unmap";
     struct record record;
 
-    if (probe_view_takes(probe, event)) {
-        return;
+    count_request(probe, event);
+    if (!probe_view_takes(probe, event)) {
+        record_begin(&record, probe->json, name);
+        record_number(&record, "shmid", event->shmid);
+        record_hex(&record, "shm_offset", event->shm_offset);
+        record_hex(&record, "len", event->len);
+        if (event->type == VHUSHMEM_EVENT_MAP) {
+            record_hex(&record, "fd_offset", event->fd_offset);
+            record_bool(&record, "rw", (event->flags & VHOST_USER_FLAG_MAP_RW) != 0);
+        }
+        record_result(&record, event->result);
+        record_message(&record, event);
+        record_end(&record);
     }
-    record_begin(&record, probe->json, "map");
-    record_number(&record, "shmid", event->shmid);
-    record_hex(&record, "shm_offset", event->shm_offset);
-    record_hex(&record, "len", event->len);
-    record_hex(&record, "fd_offset", event->fd_offset);
-    record_bool(&record, "rw", (event->flags & VHOST_USER_FLAG_MAP_RW) != 0);
-    record_result(&record, event->result);
-    record_message(&record, event);
-    record_end(&record);
-}
-
-static void on_unmap(struct probe *probe, const vhushmem_event *event)
-{
-    struct record record;
-
-    if (probe_view_takes(probe, event)) {
-        return;
-    }
-    record_begin(&record, probe->json, "unmap");
-    record_number(&record, "shmid", event->shmid);
-    record_hex(&record, "shm_offset", event->shm_offset);
-    record_hex(&record, "len", event->len);
-    record_result(&record, event->result);
-    record_message(&record, event);
-    record_end(&record);
+    probe_note_event(probe, name);
 }
 
 static void on_other_request(struct probe *probe, const vhushmem_event *event)
@@ -140,6 +128,7 @@ void probe_fail_handshake(struct probe *probe, int32_t result, const char *messa
 {
     probe->lost = true;
     probe->loss_expected = false;
+    probe->handshake_failed = true;
     probe_set_status(probe, STATUS_LOST);
     if (probe->json) {
         struct record record;
@@ -198,14 +187,8 @@ static void on_event(vhushmem_frontend *frontend, const vhushmem_event *event, v
         on_ready(probe);
         break;
     case VHUSHMEM_EVENT_MAP:
-        count_request(probe, event);
-        on_map(probe, event);
-        probe_note_event(probe, "map");
-        break;
     case VHUSHMEM_EVENT_UNMAP:
-        count_request(probe, event);
-        on_unmap(probe, event);
-        probe_note_event(probe, "unmap");
+        probe_tell_mapping(probe, event);
         break;
     case VHUSHMEM_EVENT_OTHER_REQUEST:
         count_request(probe, event);

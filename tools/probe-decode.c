@@ -5,8 +5,6 @@
 #include "probe-wire.h"
 
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 /** How a payload is laid out. */
 enum layout {
@@ -286,58 +284,4 @@ void decode_payload(struct record *record, const struct wire_message *message)
     if (!show_fields(record, layout, &reader)) {
         record_bytes(record, "payload", message->payload, message->size);
     }
-}
-
-/* ---- descriptors ---- */
-
-static bool link_of(int fd, char *link, size_t size)
-{
-    char path[64];
-    ssize_t n;
-
-    g_snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-    n = readlink(path, link, size - 1);
-    link[MAX(n, 0)] = '\0';
-    return n > 0;
-}
-
-unsigned kind_of_fd(int fd, uint64_t *size)
-{
-    char link[4096];
-    struct stat status;
-
-    *size = 0;
-    if (fstat(fd, &status) < 0 || !link_of(fd, link, sizeof(link))) {
-        return FD_OTHER;
-    }
-    if (S_ISREG(status.st_mode)) {
-        *size = (uint64_t)status.st_size;
-        return g_str_has_prefix(link, "/memfd:") ? FD_MEMFD : FD_FILE;
-    }
-    return S_ISSOCK(status.st_mode)           ? FD_SOCKET
-           : S_ISFIFO(status.st_mode)         ? FD_PIPE
-           : strstr(link, "[eventfd") != NULL ? FD_EVENTFD
-                                              : FD_OTHER;
-}
-
-const char *kind_name(unsigned kind)
-{
-    static const char *const names[FD_KINDS] = {"other", "eventfd", "socket", "memfd", "file", "pipe"};
-
-    return kind < FD_KINDS ? names[kind] : "other";
-}
-
-char *describe_fd(int fd)
-{
-    uint64_t size;
-    unsigned kind = kind_of_fd(fd, &size);
-    char link[4096];
-
-    if (kind != FD_MEMFD && kind != FD_FILE && kind != FD_OTHER) {
-        return g_strdup(kind_name(kind));
-    }
-    if (!link_of(fd, link, sizeof(link))) {
-        return g_strdup("?");
-    }
-    return g_strdup(kind == FD_MEMFD ? link + 1 : link);
 }

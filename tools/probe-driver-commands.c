@@ -145,15 +145,6 @@ static void on_config(vhushmem_frontend *frontend, const vhushmem_reply *reply, 
     probe_answer_end(probe, &answer);
 }
 
-/** What a call that does not wait has said. */
-static char *outcome(int rc, GError *error)
-{
-    char *sentence = rc < 0 ? g_strdup(error->message) : NULL;
-
-    g_clear_error(&error);
-    return sentence;
-}
-
 static char *begin_config(struct probe *probe, char **words)
 {
     uint64_t offset, len;
@@ -183,7 +174,7 @@ static char *begin_config(struct probe *probe, char **words)
     } else {
         return g_strdup("it is to be: config read OFFSET LEN, or config write OFFSET HEX");
     }
-    return outcome(rc, error);
+    return probe_outcome(rc, error);
 }
 
 static void on_status(vhushmem_frontend *frontend, const vhushmem_reply *reply, void *user_data)
@@ -229,7 +220,7 @@ static char *begin_device_status(struct probe *probe, char **words)
     } else {
         return g_strdup("VALUE is no number from 0 to 255");
     }
-    return outcome(rc, error);
+    return probe_outcome(rc, error);
 }
 
 static void on_inflight(vhushmem_frontend *frontend, const vhushmem_reply *reply, void *user_data)
@@ -257,9 +248,9 @@ static char *begin_inflight(struct probe *probe, char **words)
     GError *error = NULL;
 
     (void)words;
-    return outcome(vhushmem_frontend_get_inflight_async(probe->frontend, (uint16_t)driver_max_queues(probe), DRIVER_QUEUE_SIZE,
-                                                        on_inflight, probe, NULL, &error),
-                   error);
+    return probe_outcome(vhushmem_frontend_get_inflight_async(probe->frontend, (uint16_t)driver_max_queues(probe),
+                                                              DRIVER_QUEUE_SIZE, on_inflight, probe, NULL, &error),
+                         error);
 }
 
 const struct command driver_commands[] = {

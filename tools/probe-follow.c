@@ -9,34 +9,6 @@
 #define RESET_DEVICE 34
 #define SET_STATUS 39
 
-static void tell(struct probe *probe, vhushmem_event *event)
-{
-    struct record record;
-    bool is_map = event->type == VHUSHMEM_EVENT_MAP;
-
-    if (event->result != 0) {
-        probe->counters.refused++;
-    } else if (is_map) {
-        probe->counters.maps++;
-        probe->counters.total_mapped_bytes += event->len;
-    } else {
-        probe->counters.unmaps++;
-    }
-    if (!probe_view_takes(probe, event)) {
-        record_begin(&record, probe->json, is_map ? "map" : "unmap");
-        record_number(&record, "shmid", event->shmid);
-        record_hex(&record, "shm_offset", event->shm_offset);
-        record_hex(&record, "len", event->len);
-        if (is_map) {
-            record_hex(&record, "fd_offset", event->fd_offset);
-            record_bool(&record, "rw", (event->flags & VHOST_USER_FLAG_MAP_RW) != 0);
-        }
-        record_result(&record, event->result);
-        record_end(&record);
-    }
-    probe_note_event(probe, is_map ? "map" : "unmap");
-}
-
 void follow_map(struct probe *probe, const VhostUserMMap *map, int fd, int32_t result)
 {
     vhushmem_region *region = vhushmem_device_find_region(probe->device, map->shmid);
@@ -54,7 +26,7 @@ void follow_map(struct probe *probe, const VhostUserMMap *map, int fd, int32_t r
     if (result == 0 && region != NULL && fd >= 0) {
         vhushmem_region_map(region, fd, map->fd_offset, map->shm_offset, map->len, map->flags & VHOST_USER_FLAG_MAP_RW, NULL);
     }
-    tell(probe, &event);
+    probe_tell_mapping(probe, &event);
 }
 
 void follow_unmap(struct probe *probe, const VhostUserMMap *map, int32_t result)
@@ -66,7 +38,7 @@ void follow_unmap(struct probe *probe, const VhostUserMMap *map, int32_t result)
     if (result == 0 && region != NULL) {
         vhushmem_region_unmap(region, map->shm_offset, map->len, NULL);
     }
-    tell(probe, &event);
+    probe_tell_mapping(probe, &event);
 }
 
 /** A map or unmap that nobody wants an answer to; or what the front-end tells the device. */

@@ -46,14 +46,16 @@ static const char connect_page[] = "vhushmem-probe connect SOCKET [OPTION...]: p
                                    "\n"
                                    "It ends at the end of standard input, at `quit`, or as --for and\n"
                                    "--until-disconnect say: then the end of standard input does not end it.\n"
-                                   "What it was before there were subcommands, `vhushmem-probe --socket PATH`, is the same.\n";
+                                   "`vhushmem-probe --socket PATH` is the same, as it was before there were subcommands; its\n"
+                                   "exit statuses are those of then (see help exit).\n";
 
 static const char proxy_page[] = "vhushmem-probe proxy --listen A --connect B [OPTION...]: stand in between\n"
                                  "\n"
                                  "The VMM connects to A, the device listens at B; both are left as they are. Each\n"
                                  "message of both sockets and of the back-end channel is printed, with the kinds of\n"
                                  "its descriptors, the time since the last one, and round-trip times. Mappings show\n"
-                                 "in the live view of a terminal, and `read` and `status` look at them.\n"
+                                 "in the live view of a terminal, and `read` and `status` look at them. There is one\n"
+                                 "VMM at a time: the next one waits until this one has left.\n"
                                  "\n"
                                  "  --only NAME[,NAME]   these requests alone; * and ? stand for any characters, and\n"
                                  "                       main and channel for a socket: --only 'SHMEM_*,SET_MEM_TABLE'\n"
@@ -160,7 +162,11 @@ static const char exit_page[] = "Exit status\n"
                                 "  3  there was no connection, or it ended before it was asked to (a script that\n"
                                 "     waits for `event disconnect` has asked for it)\n"
                                 "  4  the device has no shared memory regions, and its queues were not started either\n"
-                                "The first of 1, 3 and 4 that a command ran into counts.\n";
+                                "The first of 1, 3 and 4 that a command ran into counts.\n"
+                                "\n"
+                                "Without a subcommand (vhushmem-probe --socket PATH), as before there were any: 1 without\n"
+                                "a handshake, and 0 at quit or the end of input though the connection was lost or there\n"
+                                "is no shared memory; 1, 3 and 4 where a `wait` or an `expect` asked for it.\n";
 
 static const struct {
     const char *topic, *page;

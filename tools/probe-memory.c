@@ -197,7 +197,7 @@ static char *run_status(struct probe *probe, char **words, struct record *answer
     int count = vhushmem_device_region_ids(probe->device, ids, G_N_ELEMENTS(ids));
 
     (void)words;
-    bool ready = probe->frontend != NULL ? vhushmem_frontend_is_ready(probe->frontend) : probe->was_ready && !probe->lost;
+    bool ready = probe_has_peer(probe);
 
     record_bool(answer, "ready", ready);
     record_bool(answer, "channel", ready && !probe->channel_lost);
@@ -224,14 +224,10 @@ static char *run_status(struct probe *probe, char **words, struct record *answer
 static char *begin_reset(struct probe *probe, char **words)
 {
     GError *error = NULL;
-    char *sentence = NULL;
+    int rc = vhushmem_frontend_reset(probe->frontend, &error);
 
     (void)words;
-    if (vhushmem_frontend_reset(probe->frontend, &error) < 0) {
-        sentence = g_strdup(error->message);
-        g_error_free(error);
-    }
-    return sentence;
+    return probe_outcome(rc, error);
 }
 
 #define LOOKS (MODE_CONNECT | MODE_PROXY)

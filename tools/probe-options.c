@@ -148,6 +148,7 @@ int probe_parse_options(struct probe_options *options, int argc, char **argv)
     if (argc > 1 && strcmp(argv[1], "help") == 0) {
         return argc > 3 ? probe_usage_error("help takes one topic") : print_help(argc > 2 ? argv[2] : NULL);
     }
+    options->has_subcommand = subcommand >= 0;
     options->mode = subcommand >= 0 ? subcommands[subcommand].mode : MODE_CONNECT;
     if (subcommand >= 0) {
         argc--;

@@ -15,6 +15,9 @@
 
 #include "probe-wire.h"
 
+/* So long until the next try where a connection could not be taken. */
+#define RETRY_MS 1000
+
 static void say(struct probe *probe, const char *event, const char *message)
 {
     struct record record;
@@ -27,6 +30,8 @@ static void say(struct probe *probe, const char *event, const char *message)
     probe_note_event(probe, event);
 }
 
+static void watch_listener(struct probe *probe);
+
 static void on_ended(struct probe *probe)
 {
     traffic_ended(probe);
@@ -35,18 +40,31 @@ static void on_ended(struct probe *probe)
     say(probe, "disconnect", NULL);
     if (probe->options->until_disconnect) {
         g_main_loop_quit(probe->loop);
+    } else {
+        watch_listener(probe);
     }
 }
 
-/** A VMM has come: connect it with the device. */
+static gboolean on_retry(gpointer user_data)
+{
+    watch_listener(user_data);
+    return G_SOURCE_REMOVE;
+}
+
+/** A VMM has come: connect it with the device. The next one waits until this one has left. */
 static gboolean on_connection(gint fd, GIOCondition condition, gpointer user_data)
 {
     struct probe *probe = user_data;
     int front = accept4(fd, NULL, NULL, SOCK_CLOEXEC), back;
 
     (void)condition;
-    if (front < 0) {
+    if (front < 0 && (errno == EINTR || errno == EAGAIN || errno == ECONNABORTED)) {
         return G_SOURCE_CONTINUE;
+    }
+    if (front < 0) { /* no descriptor is left, say: that may change */
+        say(probe, "error", g_strerror(errno));
+        g_timeout_add(RETRY_MS, on_retry, probe);
+        return G_SOURCE_REMOVE;
     }
     back = socket_connect(probe->options->connect);
     if (back < 0) {
@@ -68,23 +86,27 @@ static gboolean on_connection(gint fd, GIOCondition condition, gpointer user_dat
     probe->lost = false;
     say(probe, "connected", NULL);
     relay_start(probe, front, back, false, on_ended);
-    return G_SOURCE_CONTINUE;
+    return G_SOURCE_REMOVE;
 }
+
+static int listener = -1;
+
+static void watch_listener(struct probe *probe) { g_unix_fd_add(listener, G_IO_IN, on_connection, probe); }
 
 int probe_proxy_run(struct probe *probe, const struct probe_options *options)
 {
     struct probe_options shown = *options;
-    int fd = socket_listen(options->listen);
 
-    if (fd < 0) {
-        fprintf(stderr, "vhushmem-probe: %s: %s\n", options->listen, g_strerror(-fd));
+    listener = socket_listen(options->listen);
+    if (listener < 0) {
+        fprintf(stderr, "vhushmem-probe: %s: %s\n", options->listen, g_strerror(-listener));
         return STATUS_LOST;
     }
-    /* With a live view the messages are not lines of their own; nor are they where they are only kept. */
+    /* Where messages are only kept they are not lines. */
     shown.dump_wire = options->dump_wire || options->record == NULL;
     probe->device = vhushmem_device_new(NULL, NULL);
     traffic_begin(probe, &shown, true);
-    g_unix_fd_add(fd, G_IO_IN, on_connection, probe);
+    watch_listener(probe);
     probe_input_begin(probe);
     if (!options->dump_wire) {
         probe_view_begin(probe);
@@ -92,7 +114,7 @@ int probe_proxy_run(struct probe *probe, const struct probe_options *options)
     g_main_loop_run(probe->loop);
     probe_view_end(probe);
     probe_input_free(probe);
-    close(fd);
+    close(listener);
     socket_unlink(options->listen);
     /* A VMM that has left is no loss to a proxy. */
     probe->loss_expected = true;

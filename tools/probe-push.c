@@ -4,7 +4,9 @@
 
 #include "probe-driver.h"
 
+#include <errno.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #define PUSH_SECONDS 10
@@ -77,18 +79,18 @@ static gboolean on_time(gpointer user_data)
 static char *take_bytes(const char *word, uint8_t **bytes, uint64_t *len)
 {
     if (word[0] == '@') {
-        GError *error = NULL;
-        gsize size;
+        FILE *file = fopen(word + 1, "rbe");
+        size_t size;
 
-        if (!g_file_get_contents(word + 1, (gchar **)bytes, &size, &error)) {
-            char *sentence = g_strdup(error->message);
-
-            g_error_free(error);
-            return sentence;
+        if (file == NULL) {
+            return g_strdup_printf("%s: %s", word + 1, g_strerror(errno));
         }
+        *bytes = g_malloc(PROBE_MAX_LEN + 1);
+        size = fread(*bytes, 1, PROBE_MAX_LEN + 1, file);
+        fclose(file);
         *len = size;
         return size > PROBE_MAX_LEN || size == 0
-                   ? g_strdup_printf("%s has %zu bytes, and 1 to 0x%" PRIx64 " can be sent", word + 1, size, PROBE_MAX_LEN)
+                   ? g_strdup_printf("%s has no byte, or more than the 0x%" PRIx64 " that can be sent", word + 1, PROBE_MAX_LEN)
                    : NULL;
     }
     *bytes = probe_parse_hex(word, len);

@@ -22,6 +22,8 @@
 
 /* A direction hands on so many messages before the others have their turn. */
 #define MESSAGES_AT_ONCE 64
+/* A connection has one channel, but a front-end may hand over a new one while the old one is still open. */
+#define MAX_CHANNELS 16
 
 struct direction {
     struct relay *relay;
@@ -33,7 +35,7 @@ struct direction {
     guint watch;
     size_t have, sent, size; /* bytes of the message: received, sent, and all of them */
     unsigned nfds;
-    int fds[WIRE_MAX_FDS];
+    int fds[WIRE_MAX_PASSED];
     uint8_t bytes[WIRE_HEADER + WIRE_MAX_PAYLOAD];
 };
 
@@ -49,43 +51,43 @@ static gboolean on_ready(gint fd, GIOCondition condition, gpointer user_data);
 static void close_fds(struct direction *d)
 {
     for (unsigned i = 0; i < d->nfds; i++) {
-        close(d->fds[i]);
+        close_received(d->fds[i]);
     }
     d->nfds = 0;
 }
 
-static void take_fds(struct direction *d, struct msghdr *m)
+static void say_trouble(struct probe *probe, const char *message)
 {
-    for (struct cmsghdr *c = CMSG_FIRSTHDR(m); c != NULL; c = CMSG_NXTHDR(m, c)) {
-        if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS) {
-            continue;
-        }
-        for (unsigned i = 0; i < (c->cmsg_len - CMSG_LEN(0)) / sizeof(int); i++) {
-            int got;
+    struct record record;
 
-            memcpy(&got, CMSG_DATA(c) + i * sizeof(int), sizeof(int));
-            if (d->nfds < WIRE_MAX_FDS) {
-                d->fds[d->nfds++] = got;
-            } else {
-                close(got);
-            }
-        }
-    }
+    record_begin(&record, probe->json, "error");
+    record_text(&record, "message", message);
+    record_end(&record);
 }
 
-/** @returns as recvmsg. */
+/** @returns as recvmsg; -1 with EMFILE: not all of the descriptors have come, so what follows from the message would be another. */
 static ssize_t receive(struct direction *d, size_t wanted)
 {
-    char control[CMSG_SPACE(sizeof(int) * WIRE_MAX_FDS)];
-    struct iovec iov = {d->bytes + d->have, wanted};
-    struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control)};
-    ssize_t n = recvmsg(d->from, &m, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
+    bool lost = false;
+    ssize_t n = receive_with_fds(d->from, d->bytes + d->have, wanted, d->fds, &d->nfds, &lost, MSG_DONTWAIT);
 
-    if (n >= 0) {
-        take_fds(d, &m);
-        d->have += (size_t)n;
+    d->have += (size_t)MAX(n, 0);
+    if (lost) {
+        close_fds(d);
+        d->have = 0;
+        say_trouble(d->relay->probe, "descriptors of a message are lost, since no more can be open: the connection ends here");
+        errno = EMFILE;
+        return -1;
     }
     return n;
+}
+
+static unsigned open_channels;
+
+static void on_channel_ended(struct probe *probe)
+{
+    open_channels--;
+    traffic_channel_ended(probe);
 }
 
 /** The front-end hands over one end of its channel: the back-end gets one of ours instead. */
@@ -93,10 +95,16 @@ static void exchange_channel(struct direction *d)
 {
     int pair[2];
 
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == 0) {
-        relay_start(d->relay->probe, d->fds[0], pair[0], true, NULL);
-        d->fds[0] = pair[1];
+    if (!is_stream_socket(d->fds[0])) {
+        return; /* what it is then is for the back-end to find out */
     }
+    if (open_channels == MAX_CHANNELS || socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0) {
+        say_trouble(d->relay->probe, "too many back-end channels are open: what passes on this one is not shown");
+        return;
+    }
+    open_channels++;
+    relay_start(d->relay->probe, d->fds[0], pair[0], true, on_channel_ended);
+    d->fds[0] = pair[1];
 }
 
 /** A whole message is there. */
@@ -109,14 +117,14 @@ static void show(struct direction *d, const uint32_t header[3])
         .flags = header[1],
         .size = header[2],
         .payload = d->bytes + WIRE_HEADER,
-        .nfds = d->nfds,
+        .nfds = MIN(d->nfds, WIRE_MAX_FDS),
         .time_us = g_get_monotonic_time(),
     };
 
     memcpy(message.fds, d->fds, sizeof(message.fds));
     /* Before it is handed on: what follows from it is shown behind it. */
     traffic_message(d->relay->probe, &message);
-    if (!message.on_channel && !message.from_backend && message.request == SET_BACKEND_REQ_FD && message.nfds == 1) {
+    if (!message.on_channel && !message.from_backend && message.request == SET_BACKEND_REQ_FD && d->nfds == 1) {
         exchange_channel(d);
     }
 }
@@ -168,21 +176,9 @@ static bool read_on(struct direction *d)
 static bool send_on(struct direction *d)
 {
     while (d->sent < d->size) {
-        char control[CMSG_SPACE(sizeof(int) * WIRE_MAX_FDS)] = {0};
         struct iovec iov = {d->bytes + d->sent, d->size - d->sent};
-        struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1};
-        ssize_t n;
+        ssize_t n = send_with_fds(d->to, &iov, 1, d->fds, d->sent == 0 ? d->nfds : 0, MSG_DONTWAIT);
 
-        if (d->sent == 0 && d->nfds > 0) {
-            m.msg_control = control;
-            m.msg_controllen = CMSG_SPACE(d->nfds * sizeof(int));
-            struct cmsghdr *c = CMSG_FIRSTHDR(&m);
-            c->cmsg_level = SOL_SOCKET;
-            c->cmsg_type = SCM_RIGHTS;
-            c->cmsg_len = CMSG_LEN(d->nfds * sizeof(int));
-            memcpy(CMSG_DATA(c), d->fds, d->nfds * sizeof(int));
-        }
-        n = sendmsg(d->to, &m, MSG_NOSIGNAL | MSG_DONTWAIT);
         if (n < 0 && errno == EINTR) {
             continue;
         }

@@ -22,6 +22,8 @@
 #include "probe-wire.h"
 
 #define PATIENCE_MS 10000
+/* So long is waited before the rest of the program has its turn. */
+#define SLICE_MS 50
 #define MAX_KEPT 64
 
 struct replay {
@@ -32,6 +34,13 @@ struct replay {
     int kept[MAX_KEPT]; /* ends of pipes and the like, which live as long as the replay */
     unsigned nkept;
     uint8_t bytes[WIRE_HEADER + WIRE_MAX_PAYLOAD];
+};
+
+/** A message of the other side; its payload is in the replay's `bytes`. */
+struct received {
+    struct wire_message message;
+    unsigned nfds;
+    int fds[WIRE_MAX_PASSED];
 };
 
 static void say_difference(struct replay *replay, const struct captured *recorded, const char *what,
@@ -68,7 +77,7 @@ static void keep(struct replay *replay, int fd)
     if (replay->nkept < MAX_KEPT) {
         replay->kept[replay->nkept++] = fd;
     } else {
-        close(fd);
+        close_received(fd);
     }
 }
 
@@ -106,72 +115,75 @@ static int make_fd(struct replay *replay, const struct captured *recorded, unsig
     }
 }
 
+/** Wait until the socket is ready, or (milliseconds; -1: none) a time has passed. @returns false: it is not, or the program is to end. */
+static bool wait_for(struct replay *replay, int fd, short events, int patience_ms)
+{
+    gint64 until = g_get_monotonic_time() + (gint64)patience_ms * 1000;
+
+    while (!replay->probe->quitting && (patience_ms < 0 || g_get_monotonic_time() < until)) {
+        struct pollfd target = {.fd = fd, .events = events};
+
+        if (poll(&target, 1, SLICE_MS) > 0) {
+            return true;
+        }
+        while (g_main_context_iteration(NULL, FALSE)) {} /* signals, and the end of --for */
+    }
+    return false;
+}
+
 static bool send_recorded(struct replay *replay, const struct captured *recorded)
 {
     const struct wire_message *message = &recorded->message;
     uint32_t header[3] = {message->request, message->flags, message->size};
-    char control[CMSG_SPACE(sizeof(int) * WIRE_MAX_FDS)] = {0};
-    struct iovec iov[2] = {{header, sizeof(header)}, {(void *)message->payload, message->size}};
-    struct msghdr m = {.msg_iov = iov, .msg_iovlen = 2};
-    int fds[WIRE_MAX_FDS];
-    ssize_t n;
+    int fds[WIRE_MAX_FDS], socket = replay->sockets[message->on_channel];
+    size_t sent = 0, whole = WIRE_HEADER + message->size;
 
+    memcpy(replay->bytes, header, WIRE_HEADER);
+    memcpy(replay->bytes + WIRE_HEADER, message->payload, message->size);
     for (unsigned i = 0; i < message->nfds; i++) {
         fds[i] = make_fd(replay, recorded, i);
     }
-    if (message->nfds > 0) {
-        m.msg_control = control;
-        m.msg_controllen = CMSG_SPACE(message->nfds * sizeof(int));
-        struct cmsghdr *c = CMSG_FIRSTHDR(&m);
-        c->cmsg_level = SOL_SOCKET;
-        c->cmsg_type = SCM_RIGHTS;
-        c->cmsg_len = CMSG_LEN(message->nfds * sizeof(int));
-        memcpy(CMSG_DATA(c), fds, message->nfds * sizeof(int));
+    while (sent < whole) {
+        struct iovec iov = {replay->bytes + sent, whole - sent};
+        ssize_t n = send_with_fds(socket, &iov, 1, fds, sent == 0 ? message->nfds : 0, MSG_DONTWAIT);
+
+        if (n > 0) {
+            sent += (size_t)n;
+        } else if (errno != EINTR && (errno != EAGAIN || !wait_for(replay, socket, POLLOUT, PATIENCE_MS))) {
+            break;
+        }
     }
-    n = sendmsg(replay->sockets[message->on_channel], &m, MSG_NOSIGNAL);
     for (unsigned i = 0; i < message->nfds; i++) {
         close(fds[i]);
     }
     replay->sent++;
-    return n == (ssize_t)(sizeof(header) + message->size);
+    return sent == whole;
 }
 
 /* ---- comparing ---- */
 
 /** @returns 1: a message; 0: none in time; -1: the connection is over, or what comes is no message. */
-static int receive(struct replay *replay, bool on_channel, struct wire_message *message)
+static int receive(struct replay *replay, bool on_channel, struct received *received)
 {
     size_t have = 0, wanted = WIRE_HEADER;
     uint32_t header[3] = {0};
+    bool lost = false;
 
-    *message = (struct wire_message){.on_channel = on_channel, .from_backend = !replay->plays_backend};
+    received->nfds = 0;
     while (have < wanted) {
-        struct pollfd target = {.fd = replay->sockets[on_channel], .events = POLLIN};
-        char control[CMSG_SPACE(sizeof(int) * WIRE_MAX_FDS)];
-        struct iovec iov = {replay->bytes + have, wanted - have};
-        struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control)};
+        int socket = replay->sockets[on_channel];
 
-        if (poll(&target, 1, PATIENCE_MS) <= 0) {
+        if (!wait_for(replay, socket, POLLIN, PATIENCE_MS)) {
             return 0;
         }
-        ssize_t n = recvmsg(target.fd, &m, MSG_CMSG_CLOEXEC);
+        ssize_t n =
+            receive_with_fds(socket, replay->bytes + have, wanted - have, received->fds, &received->nfds, &lost, MSG_DONTWAIT);
 
-        if (n <= 0) {
-            return -1;
+        if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
+            continue;
         }
-        for (struct cmsghdr *c = CMSG_FIRSTHDR(&m); c != NULL; c = CMSG_NXTHDR(&m, c)) {
-            size_t count = c->cmsg_type == SCM_RIGHTS ? (c->cmsg_len - CMSG_LEN(0)) / sizeof(int) : 0;
-
-            for (size_t i = 0; i < count; i++) {
-                int fd;
-
-                memcpy(&fd, CMSG_DATA(c) + i * sizeof(int), sizeof(int));
-                if (message->nfds < WIRE_MAX_FDS) {
-                    message->fds[message->nfds++] = fd;
-                } else {
-                    close(fd);
-                }
-            }
+        if (n <= 0 || lost) {
+            return -1;
         }
         have += (size_t)n;
         if (have == WIRE_HEADER && wanted == WIRE_HEADER) {
@@ -182,20 +194,27 @@ static int receive(struct replay *replay, bool on_channel, struct wire_message *
             wanted += header[2];
         }
     }
-    message->request = header[0];
-    message->flags = header[1];
-    message->size = header[2];
-    message->payload = replay->bytes + WIRE_HEADER;
+    received->message = (struct wire_message){.on_channel = on_channel,
+                                              .from_backend = !replay->plays_backend,
+                                              .request = header[0],
+                                              .flags = header[1],
+                                              .size = header[2],
+                                              .nfds = received->nfds,
+                                              .payload = replay->bytes + WIRE_HEADER};
     return 1;
 }
 
-static void take_descriptors(struct replay *replay, struct wire_message *seen)
+static void take_descriptors(struct replay *replay, const struct received *received)
 {
-    for (unsigned i = 0; i < seen->nfds; i++) {
-        if (!seen->on_channel && seen->request == SET_BACKEND_REQ_FD && replay->sockets[1] < 0) {
-            replay->sockets[1] = seen->fds[i];
+    const struct wire_message *seen = &received->message;
+
+    for (unsigned i = 0; i < received->nfds; i++) {
+        int fd = received->fds[i];
+
+        if (!seen->on_channel && seen->request == SET_BACKEND_REQ_FD && replay->sockets[1] < 0 && is_stream_socket(fd)) {
+            replay->sockets[1] = fd;
         } else {
-            keep(replay, seen->fds[i]); /* as whoever had it then */
+            keep(replay, fd); /* as whoever had it then */
         }
     }
 }
@@ -204,33 +223,37 @@ static void take_descriptors(struct replay *replay, struct wire_message *seen)
 static bool compare(struct replay *replay, const struct captured *recorded)
 {
     const struct wire_message *then = &recorded->message;
-    struct wire_message now;
-    int rc = receive(replay, then->on_channel, &now);
+    struct received received;
+    const struct wire_message *now = &received.message;
+    int rc = receive(replay, then->on_channel, &received);
 
     if (rc <= 0) {
+        for (unsigned i = 0; i < received.nfds; i++) {
+            close_received(received.fds[i]);
+        }
         say_difference(replay, recorded, rc == 0 ? "nothing comes" : "the connection is over", NULL);
         return false;
     }
     replay->compared++;
-    if (now.request != then->request || (now.flags & VHOST_USER_REPLY_MASK) != (then->flags & VHOST_USER_REPLY_MASK)) {
-        say_difference(replay, recorded, "another message comes", &now);
-        take_descriptors(replay, &now);
+    if (now->request != then->request || (now->flags & VHOST_USER_REPLY_MASK) != (then->flags & VHOST_USER_REPLY_MASK)) {
+        say_difference(replay, recorded, "another message comes", now);
+        take_descriptors(replay, &received);
         return false;
     }
-    if (now.flags != then->flags) {
-        say_difference(replay, recorded, "the flags of the header differ", &now);
-    } else if (now.nfds != then->nfds) {
-        say_difference(replay, recorded, "the number of descriptors differs", &now);
-    } else if (!messages_are_alike(then, &now)) {
-        say_difference(replay, recorded, "the payload differs", &now);
+    if (now->flags != then->flags) {
+        say_difference(replay, recorded, "the flags of the header differ", now);
+    } else if (now->nfds != then->nfds) {
+        say_difference(replay, recorded, "the number of descriptors differs", now);
+    } else if (!messages_are_alike(then, now)) {
+        say_difference(replay, recorded, "the payload differs", now);
     }
-    take_descriptors(replay, &now);
+    take_descriptors(replay, &received);
     return true;
 }
 
 /* ---- the subcommand ---- */
 
-static int open_main(const struct probe_options *options)
+static int open_main(struct replay *replay, const struct probe_options *options)
 {
     int listener, fd;
 
@@ -242,9 +265,9 @@ static int open_main(const struct probe_options *options)
         return listener;
     }
     do {
-        fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
-    } while (fd < 0 && errno == EINTR);
-    fd = fd < 0 ? -errno : fd;
+        fd = wait_for(replay, listener, POLLIN, -1) ? accept4(listener, NULL, NULL, SOCK_CLOEXEC) : -1;
+    } while (fd < 0 && !replay->probe->quitting && (errno == EINTR || errno == ECONNABORTED));
+    fd = fd >= 0 ? fd : replay->probe->quitting ? -ECANCELED : -errno;
     close(listener);
     socket_unlink(options->listen);
     return fd;
@@ -285,16 +308,17 @@ int probe_replay_run(struct probe *probe, const struct probe_options *options)
         g_free(error);
         return status;
     }
-    fd = open_main(options);
-    if (fd < 0) {
-        fprintf(stderr, "vhushmem-probe: %s: %s\n", options->connect != NULL ? options->connect : options->listen,
-                g_strerror(-fd));
-        g_ptr_array_unref(messages);
-        return STATUS_LOST;
-    }
     replay = g_new0(struct replay, 1);
     replay->probe = probe;
     replay->plays_backend = options->listen != NULL;
+    fd = open_main(replay, options);
+    if (fd < 0) {
+        fprintf(stderr, "vhushmem-probe: %s: %s\n", options->connect != NULL ? options->connect : options->listen,
+                fd == -ECANCELED ? "nobody has connected" : g_strerror(-fd));
+        g_ptr_array_unref(messages);
+        g_free(replay);
+        return STATUS_LOST;
+    }
     replay->sockets[0] = fd;
     replay->sockets[1] = -1;
     whole = play(replay, messages);
@@ -311,7 +335,7 @@ int probe_replay_run(struct probe *probe, const struct probe_options *options)
         close(replay->sockets[1]);
     }
     for (unsigned i = 0; i < replay->nkept; i++) {
-        close(replay->kept[i]);
+        close_received(replay->kept[i]);
     }
     g_free(replay);
     g_ptr_array_unref(messages);

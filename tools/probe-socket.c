@@ -79,9 +79,15 @@ static int listen_at(int fd, const struct sockaddr_un *address, int length)
     return rc < 0 || listen(fd, 1) < 0 ? -errno : 0;
 }
 
+/** Never waits: who listens and takes nobody is not there. */
 static int connect_to(int fd, const struct sockaddr_un *address, int length)
 {
-    return connect(fd, (const struct sockaddr *)address, (socklen_t)length) < 0 ? -errno : 0;
+    int flags = fcntl(fd, F_GETFL), rc;
+
+    fcntl(fd, F_SETFL, flags | O_NONBLOCK);
+    rc = connect(fd, (const struct sockaddr *)address, (socklen_t)length) < 0 ? -errno : 0;
+    fcntl(fd, F_SETFL, flags);
+    return rc;
 }
 
 /* A new socket, once `use` has done with it what it is for. Returns the descriptor, or a negative errno. */

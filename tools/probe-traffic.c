@@ -42,7 +42,7 @@ static void free_awaited(gpointer data)
     struct awaited *awaited = data;
 
     if (awaited->fd >= 0) {
-        close(awaited->fd);
+        close_received(awaited->fd);
     }
     g_free(awaited);
 }
@@ -291,13 +291,17 @@ void traffic_message(struct probe *probe, const struct wire_message *message)
     }
 }
 
+void traffic_channel_ended(struct probe *probe)
+{
+    if (probe->traffic != NULL) {
+        g_queue_clear_full(&probe->traffic->awaited[1], free_awaited);
+    }
+}
+
 void traffic_ended(struct probe *probe)
 {
-    struct traffic *traffic = probe->traffic;
-
-    for (int i = 0; i < 2; i++) {
-        g_queue_clear_full(&traffic->awaited[i], free_awaited);
-    }
+    g_queue_clear_full(&probe->traffic->awaited[0], free_awaited);
+    traffic_channel_ended(probe);
 }
 
 /* ---- the summary ---- */

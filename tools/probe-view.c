@@ -77,10 +77,13 @@ static void draw_bar(GString *out, vhushmem_region *region, unsigned columns)
 static const char *state(const struct probe *probe)
 {
     if (!probe->was_ready) {
-        return "waiting for the handshake";
+        return probe->mode == MODE_PROXY ? "waiting for a connection with shared memory" : "waiting for the handshake";
     }
-    if (!vhushmem_frontend_is_ready(probe->frontend)) {
-        return "the back-end is gone";
+    if (!probe_has_peer(probe)) {
+        return probe->mode == MODE_PROXY ? "waiting for the next connection" : "the back-end is gone";
+    }
+    if (probe->mode == MODE_PROXY) {
+        return "handing on";
     }
     return probe->channel_lost ? "the back-end channel is closed" : "serving";
 }

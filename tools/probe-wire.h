@@ -9,9 +9,14 @@
 
 #include "probe.h"
 
+#include <sys/types.h>
+#include <sys/uio.h>
+
 #define SET_BACKEND_REQ_FD 21
 #define WIRE_HEADER 12
 #define WIRE_MAX_FDS 8
+/** The kernel lets so many pass with one message; more than WIRE_MAX_FDS are for whoever receives them to refuse. */
+#define WIRE_MAX_PASSED 253
 /** What is longer is no message that anybody understands: it is handed on, and nothing behind it is decoded. */
 #define WIRE_MAX_PAYLOAD (1 << 17)
 
@@ -19,7 +24,7 @@
 struct wire_message {
     bool from_backend, on_channel;
     uint32_t request, flags, size;
-    unsigned nfds;
+    unsigned nfds; /**< of those that are looked at */
     int fds[WIRE_MAX_FDS];
     const uint8_t *payload; /**< size bytes */
     gint64 time_us;         /**< monotonic */
@@ -32,6 +37,24 @@ int socket_connect(const char *path);
 /** The same; a stale socket is replaced. */
 int socket_listen(const char *path);
 void socket_unlink(const char *path);
+
+/* ---- probe-descriptors.c: those that go with messages ---- */
+
+/** What a descriptor is, or was when it was recorded. */
+enum { FD_OTHER, FD_EVENTFD, FD_SOCKET, FD_MEMFD, FD_FILE, FD_PIPE, FD_KINDS };
+
+/** As sendmsg, with these descriptors. */
+ssize_t send_with_fds(int socket, const struct iovec *iov, size_t count, const int *fds, unsigned nfds, int flags);
+/** As recvmsg. `fds` has room for WIRE_MAX_PASSED; lost: some descriptors were lost on the way, or had no room. */
+ssize_t receive_with_fds(int socket, void *bytes, size_t size, int *fds, unsigned *nfds, bool *lost, int flags);
+/** Close what a peer has sent; never waits. */
+void close_received(int fd);
+bool is_stream_socket(int fd);
+/** Never waits. `size`: bytes of a file, else 0. */
+unsigned kind_of_fd(int fd, uint64_t *size);
+const char *kind_name(unsigned kind);
+/** "memfd:NAME", "eventfd", "socket", "/a/file": what a descriptor is (g_free). */
+char *describe_fd(int fd);
 
 /* ---- probe-relay.c: hand everything on ---- */
 
@@ -55,6 +78,8 @@ void traffic_begin(struct probe *probe, const struct probe_options *options, boo
 void traffic_message(struct probe *probe, const struct wire_message *message);
 /** The connection is over. */
 void traffic_ended(struct probe *probe);
+/** A back-end channel is over: what was asked there is not answered any more. */
+void traffic_channel_ended(struct probe *probe);
 void traffic_print_summary(struct probe *probe);
 void traffic_free(struct probe *probe);
 
@@ -69,8 +94,6 @@ void follow_unmap(struct probe *probe, const VhostUserMMap *map, int32_t result)
 
 /** Put what the payload says into the record. */
 void decode_payload(struct record *record, const struct wire_message *message);
-/** "memfd:NAME", "eventfd", "socket", "/a/file": what a descriptor is (g_free). */
-char *describe_fd(int fd);
 /** Whether a request of the front-end has a reply of its own. */
 bool request_has_reply(const struct wire_message *message);
 
@@ -100,11 +123,6 @@ struct captured {
     uint64_t sizes[WIRE_MAX_FDS];
 };
 
-/** What a descriptor was. */
-enum { FD_OTHER, FD_EVENTFD, FD_SOCKET, FD_MEMFD, FD_FILE, FD_PIPE, FD_KINDS };
-
-unsigned kind_of_fd(int fd, uint64_t *size);
-const char *kind_name(unsigned kind);
 /** @returns an array of struct captured with everything in it (g_ptr_array_unref), or NULL: `error` (g_free) says why. */
 GPtrArray *capture_read(const char *path, char **error);
 /** The same payload, but for addresses that another process has elsewhere. */

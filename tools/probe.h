@@ -11,7 +11,7 @@
  *   input      probe-input.c (lines), probe-commands.c (the table), probe-memory.c, probe-script.c
  *   driver     probe-driver.c (memory and rings), probe-driver-commands.c, probe-dialogue.c, probe-dialogue-fs.c
  *   sides      probe-connect.c (a front-end), probe-backend.c (a device), probe-proxy.c (in between), probe-replay.c
- *   wire       probe-relay.c, probe-decode.c, probe-names.c, probe-traffic.c, probe-capture.c
+ *   wire       probe-relay.c, probe-descriptors.c, probe-decode.c, probe-names.c, probe-traffic.c, probe-capture.c
  */
 
 #include <stdbool.h>
@@ -94,6 +94,7 @@ struct probe {
     unsigned shmem_bit;
     unsigned device_id; /**< of virtio, for the names of features; 0: not known */
     bool was_ready;
+    bool handshake_failed;
     bool channel_lost;
     bool lost;
     bool loss_expected; /**< a script waited for it, or --until-disconnect */
@@ -126,6 +127,7 @@ struct probe {
 
 struct probe_options {
     enum probe_mode mode;
+    bool has_subcommand; /**< without one, what was there before the subcommands is as it was */
     char *socket;
     char *connect, *listen;
     gboolean server;
@@ -318,6 +320,10 @@ void probe_answer_end(struct probe *probe, struct record *answer);
 void probe_finish(struct probe *probe, char *error);
 /** The first status that is not 0 counts. */
 void probe_set_status(struct probe *probe, int status);
+/** Whether the other side is there, after the handshake. */
+bool probe_has_peer(const struct probe *probe);
+/** What a call of the library has said: a sentence (g_free), or NULL. Frees the error. */
+char *probe_outcome(int rc, GError *error);
 void probe_keep_bytes(struct probe *probe, const void *bytes, size_t len);
 
 /* ---- probe-memory.c ---- */
@@ -343,6 +349,8 @@ void probe_script_free(struct probe *probe);
 /** Begin the handshake. */
 void probe_start(struct probe *probe);
 void probe_connect_run(struct probe *probe, const struct probe_options *options);
+/** Count a map or unmap, and show it. */
+void probe_tell_mapping(struct probe *probe, const vhushmem_event *event);
 /** No connection came to be. */
 void probe_fail_handshake(struct probe *probe, int32_t result, const char *message);
 void probe_lose(struct probe *probe, const char *message);

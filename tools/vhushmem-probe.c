@@ -83,6 +83,13 @@ static int run_mode(struct probe *probe, const struct probe_options *options)
 /** What the program's end says of what happened. */
 static int exit_status(const struct probe *probe)
 {
+    /* Programs that know no subcommands know these: 1 without a handshake, and 0 at their own end whatever became of the back-end. */
+    if (!probe->options->has_subcommand && probe->handshake_failed) {
+        return STATUS_UNEXPECTED;
+    }
+    if (!probe->options->has_subcommand) {
+        return probe->status;
+    }
     if (probe->status != STATUS_DONE) {
         return probe->status;
     }

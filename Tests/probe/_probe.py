@@ -328,7 +328,7 @@ class Probe:
 
     def __init__(self, path, *arguments, environment=None):
         self.process = subprocess.Popen(
-            [program(), "--socket", path, "--json", *arguments],
+            [program(), "connect", path, "--json", *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -4,7 +4,7 @@ from _probe import *
 
 
 def fails(path, *words):
-    status, output, errors = run("--socket", path, "--json")
+    status, output, errors = run("connect", path, "--json")
     equal(status, 3, "exit status", output, errors)
     lines = output.splitlines()
     equal(len(lines), 1, "lines of", output)
@@ -12,7 +12,7 @@ def fails(path, *words):
     check(failure["result"] < 0 and failure["message"], failure)
     for word in words:
         check(word in failure["message"], word, "is missing in", failure)
-    status, output, errors = run("--socket", path)
+    status, output, errors = run("connect", path)
     equal(status, 3, "exit status", output, errors)
     equal(output, "", "output")
     check(errors.startswith("vhushmem-probe: ") and errors.count("\n") == 1, errors)

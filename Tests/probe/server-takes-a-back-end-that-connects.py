@@ -26,12 +26,12 @@ with Probe(path, "--server") as probe:
 
 # Where somebody listens already, or something else is, it stays as it is.
 with Backend().listen(os.path.join(folder(), "s")) as taken:
-    status, output, errors = run("--socket", taken.path, "--server", "--json")
+    status, output, errors = run("connect", taken.path, "--server", "--json")
     equal(status, 3, "exit status")
     has(json.loads(output), event="error", result=-errno.EADDRINUSE)
     check(os.path.exists(taken.path), "the socket is gone")
 plain = os.path.join(folder(), "file")
 open(plain, "w").close()
-status, output, errors = run("--socket", plain, "--server", "--json")
+status, output, errors = run("connect", plain, "--server", "--json")
 equal(status, 3, "exit status")
 check(os.path.isfile(plain), "the file is gone")
