@@ -84,20 +84,13 @@ static void close_one(gpointer fd, gpointer unused)
     close(GPOINTER_TO_INT(fd) - 1);
 }
 
-static bool is_unix_socket(int fd)
-{
-    int domain = 0;
-    socklen_t size = sizeof(domain);
-
-    return getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &size) == 0 && domain == AF_UNIX;
-}
-
 bool is_stream_socket(int fd)
 {
-    int type = 0;
-    socklen_t size = sizeof(type);
+    int domain = 0, type = 0;
+    socklen_t size = sizeof(int);
 
-    return is_unix_socket(fd) && getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) == 0 && type == SOCK_STREAM;
+    return getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &size) == 0 && domain == AF_UNIX &&
+           getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) == 0 && type == SOCK_STREAM;
 }
 
 void close_received(int fd)
@@ -106,7 +99,8 @@ void close_received(int fd)
     uint64_t size;
     unsigned kind = kind_of_fd(fd, &size);
 
-    if (kind == FD_MEMFD || kind == FD_EVENTFD || kind == FD_PIPE || (kind == FD_SOCKET && is_unix_socket(fd))) {
+    /* A socket is not among them: with it goes what is in its queue, files and other sockets among it. */
+    if (kind == FD_MEMFD || kind == FD_EVENTFD || kind == FD_PIPE) {
         close(fd);
         return;
     }

@@ -211,8 +211,10 @@ static void end(struct relay *relay)
         }
         close_fds(&d[i]);
     }
-    close(d[0].from);
-    close(d[0].to);
+    for (int i = 0; i < 2; i++) {
+        shutdown(d[i].from, SHUT_RDWR);
+        close_received(d[i].from); /* with what was not read */
+    }
     g_free(relay);
 }
 
