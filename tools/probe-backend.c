@@ -228,6 +228,7 @@ static int make(struct probe *probe, const struct probe_options *options)
             return probe_usage_error("--region is ID:SIZE, two numbers, the first below 256, not %s", *r);
         }
         vhushmem_backend_add_region(probe->backend, (uint8_t)shmid, size, &error);
+        complete_note_region((uint8_t)shmid);
     }
     if (error == NULL) {
         vhushmem_backend_set_callback(probe->backend, on_event, probe, NULL);

@@ -24,8 +24,8 @@ static const struct command own_commands[] = {
     {0},
 };
 
-static const struct command *const tables[] = {memory_commands,  driver_commands, dialogue_commands,
-                                               backend_commands, script_commands, own_commands};
+static const struct command *const tables[] = {memory_commands, driver_commands, dialogue_commands, backend_commands,
+                                               filter_commands, script_commands, own_commands};
 
 const struct command *probe_next_command(enum probe_mode mode, unsigned *at)
 {

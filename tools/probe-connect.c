@@ -28,6 +28,7 @@ static void on_ready(struct probe *probe)
     probe->was_ready = true;
     probe->no_shmem = vhushmem_device_region_ids(probe->device, NULL, 0) == 0;
     probe_view_refresh(probe);
+    complete_note_regions(probe->device);
     record_begin(&record, probe->json, "ready");
     record_hex(&record, "features", vhushmem_frontend_features(probe->frontend));
     record_virtio_features(&record, "virtio_features", probe->device_id, vhushmem_frontend_features(probe->frontend));

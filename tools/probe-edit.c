@@ -18,6 +18,7 @@
 #include <wchar.h>
 
 #define MAX_HISTORY 1000
+#define MAX_LISTED 100
 
 static struct {
     struct probe *probe;
@@ -84,38 +85,65 @@ static int next_key(EditLine *el, wchar_t *key)
     return result;
 }
 
-/** Complete the first word of the line: the commands of this mode. */
+/** How much of the beginning all of them share. */
+static size_t common_beginning(const GPtrArray *found)
+{
+    const char *first = found->pdata[0];
+    size_t common = strlen(first);
+
+    for (guint i = 1; i < found->len; i++) {
+        const char *other = found->pdata[i];
+        size_t same = 0;
+
+        while (same < common && first[same] == other[same]) {
+            same++;
+        }
+        common = same;
+    }
+    return common;
+}
+
+/** Below the line, which comes back behind them. */
+static void list(const GPtrArray *found)
+{
+    fputs("\r\n", editor.out);
+    for (guint i = 0; i < found->len && i < MAX_LISTED; i++) {
+        char *safe = g_strescape(found->pdata[i], NULL);
+
+        fprintf(editor.out, "%s  ", safe);
+        g_free(safe);
+    }
+    fputs(found->len > MAX_LISTED ? "...\r\n" : "\r\n", editor.out);
+}
+
 static unsigned char complete(EditLine *el, int key)
 {
     const LineInfo *line = el_line(el);
-    size_t len = (size_t)(line->cursor - line->buffer), common = 0;
-    const char *found = NULL;
-    unsigned at = 0, count = 0;
+    size_t begun = 0;
+    GPtrArray *found = complete_line(editor.probe, line->buffer, (size_t)(line->cursor - line->buffer), &begun);
+    unsigned char result = CC_ERROR;
 
     (void)key;
-    for (const struct command *c; (c = probe_next_command(editor.probe->mode, &at)) != NULL;) {
-        size_t same = 0;
+    if (found->len > 0) {
+        const char *first = found->pdata[0];
+        size_t common = common_beginning(found);
 
-        if (strncmp(c->name, line->buffer, len) != 0) {
-            continue;
-        }
-        while (found != NULL && same < common && c->name[same] == found[same]) {
-            same++;
-        }
-        common = found == NULL ? strlen(c->name) : same;
-        found = c->name;
-        count++;
-    }
-    if (count == 0 || (count > 1 && common == len)) {
-        return CC_ERROR;
-    }
-    char *rest = g_strndup(found + len, common - len);
-    char *text = g_strconcat(rest, count == 1 ? " " : "", NULL);
+        if (found->len == 1 || common > begun) {
+            bool ends = found->len == 1 && !g_str_has_suffix(first, "/");
+            char *text = g_strdup_printf("%.*s%s", (int)common, first, ends ? " " : "");
 
-    el_insertstr(el, text);
-    g_free(rest);
-    g_free(text);
-    return CC_REFRESH;
+            /* What stands there may be in other letters. */
+            el_deletestr(el, (int)begun);
+            el_insertstr(el, text);
+            g_free(text);
+            result = CC_REFRESH;
+        } else {
+            list(found);
+            result = CC_REDISPLAY;
+        }
+    }
+    g_ptr_array_unref(found);
+    return result;
 }
 
 static gpointer run_editor(gpointer unused)

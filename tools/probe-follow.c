@@ -87,6 +87,7 @@ void follow_config(struct probe *probe, const struct wire_message *reply)
     }
     probe->was_ready = true;
     probe_view_refresh(probe);
+    complete_note_regions(probe->device);
     record_begin(&record, probe->json, "ready");
     record_regions(&record, probe->device);
     record_end(&record);

@@ -6,6 +6,8 @@
 
 #include <string.h>
 
+#include "probe-wire.h"
+
 static const char overview[] = "vhushmem-probe: look at vhost-user devices, play them, play their VMM\n"
                                "\n"
                                "  vhushmem-probe connect SOCKET             play a VMM (or --socket PATH alone)\n"
@@ -23,7 +25,7 @@ static const char overview[] = "vhushmem-probe: look at vhost-user devices, play
                                "  start     push QUEUE out HEX in LEN     virtio-fs FILE     quit     help\n"
                                "\n"
                                "More: vhushmem-probe help connect|proxy|record|replay|backend|commands|driver|\n"
-                               "      scripts|json|exit\n"
+                               "      scripts|requests|json|exit\n"
                                "Exit status: 0 as asked, 1 not as expected, 2 usage, 3 connection lost,\n"
                                "             4 the device has no shared memory\n";
 
@@ -59,6 +61,7 @@ static const char proxy_page[] = "vhushmem-probe proxy --listen A --connect B [O
                                  "\n"
                                  "  --only NAME[,NAME]   these requests alone; * and ? stand for any characters, and\n"
                                  "                       main and channel for a socket: --only 'SHMEM_*,SET_MEM_TABLE'\n"
+                                 "                       (help requests lists them)\n"
                                  "  --except NAME[,NAME] not these\n"
                                  "  --summary            at the end: counts, and round-trip times (p50, p99, max)\n"
                                  "  --record FILE        keep what passes in a file; add --dump-wire to print it too\n"
@@ -108,7 +111,12 @@ static const char commands_page[] = "Commands of connect, one a line; numbers ar
                                     "  reset                            reset the device\n"
                                     "  help [COMMAND], quit\n"
                                     "\n"
-                                    "proxy has read, status, help and quit. See also help driver and help scripts.\n";
+                                    "proxy has read, status, help, quit, and\n"
+                                    "  only [NAME]..., except [NAME]...  which messages are shown from now on (no name: all)\n"
+                                    "See also help driver and help scripts.\n"
+                                    "\n"
+                                    "On a terminal a line is edited as in a shell: arrows, history, and Tab, which\n"
+                                    "completes commands, region ids, files, and names of requests, features and events.\n";
 
 static const char driver_page[] = "Commands of connect that play a driver\n"
                                   "\n"
@@ -178,13 +186,37 @@ static const struct {
 
 const char *probe_help_topics(void)
 {
-    return "connect, proxy, record, replay, backend, commands, driver, scripts, json and exit";
+    return "connect, proxy, record, replay, backend, commands, driver, scripts, requests, json and exit";
+}
+
+/** The names of all requests, which the library knows. */
+static const char *requests_page(void)
+{
+    static GString *page;
+    bool on_channel = false, was_on_channel = false;
+    uint32_t id = 0;
+
+    if (page != NULL) {
+        return page->str;
+    }
+    page = g_string_new("Requests, as --only and --except name them (main and channel stand for all of a socket).\n\nmain:\n");
+    for (const char *name; (name = next_request_name(&on_channel, &id)) != NULL;) {
+        if (on_channel && !was_on_channel) {
+            g_string_append(page, "\nchannel:\n");
+            was_on_channel = true;
+        }
+        g_string_append_printf(page, "  %2u  %s\n", id - 1, name);
+    }
+    return page->str;
 }
 
 const char *probe_help(const char *topic)
 {
     if (topic == NULL) {
         return overview;
+    }
+    if (strcmp(topic, "requests") == 0) {
+        return requests_page();
     }
     for (size_t i = 0; i < G_N_ELEMENTS(pages); i++) {
         if (strcmp(pages[i].topic, topic) == 0) {

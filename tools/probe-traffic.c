@@ -31,9 +31,8 @@ struct counts {
 
 struct traffic {
     bool prints, follows;
-    char **only, **except; /* as they were given */
-    GQueue awaited[2];     /* by socket; struct awaited */
-    GHashTable *counts;    /* socket << 32 | request -> struct counts */
+    GQueue awaited[2];  /* by socket; struct awaited */
+    GHashTable *counts; /* socket << 32 | request -> struct counts */
     gint64 last_us;
 };
 
@@ -53,40 +52,10 @@ void traffic_begin(struct probe *probe, const struct probe_options *options, boo
 
     traffic->prints = options->dump_wire;
     traffic->follows = follows;
-    traffic->only = options->only;
-    traffic->except = options->except;
     g_queue_init(&traffic->awaited[0]);
     g_queue_init(&traffic->awaited[1]);
     traffic->counts = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free, g_free);
     probe->traffic = traffic;
-}
-
-/* ---- filters: names of requests, which may have * and ?, or the socket ---- */
-
-static bool is_among(char **patterns, const char *name, bool on_channel)
-{
-    for (; *patterns != NULL; patterns++) {
-        char **parts = g_strsplit(*patterns, ",", -1);
-        bool found = false;
-
-        for (char **part = parts; *part != NULL && !found; part++) {
-            char *upper = g_ascii_strup(*part, -1);
-
-            found = g_pattern_match_simple(upper, name) || g_ascii_strcasecmp(*part, on_channel ? "channel" : "main") == 0;
-            g_free(upper);
-        }
-        g_strfreev(parts);
-        if (found) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static bool is_wanted(const struct traffic *traffic, const char *name, bool on_channel)
-{
-    return (traffic->only == NULL || is_among(traffic->only, name, on_channel)) &&
-           (traffic->except == NULL || !is_among(traffic->except, name, on_channel));
 }
 
 /* ---- round-trip times ---- */
@@ -272,12 +241,12 @@ void traffic_message(struct probe *probe, const struct wire_message *message)
     if (counts != NULL && !reply) {
         counts->messages++;
     }
-    if (traffic->prints && is_wanted(traffic, name, message->on_channel) && !reply) {
+    if (traffic->prints && filter_wants(name, message->on_channel) && !reply) {
         print(probe, message, name, since, -1);
     }
     if (reply) {
         took = take_reply(probe, message);
-        if (traffic->prints && is_wanted(traffic, name, message->on_channel)) {
+        if (traffic->prints && filter_wants(name, message->on_channel)) {
             print(probe, message, name, since, took);
         }
         if (traffic->follows && !message->on_channel) {

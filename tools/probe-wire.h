@@ -83,6 +83,15 @@ void traffic_channel_ended(struct probe *probe);
 void traffic_print_summary(struct probe *probe);
 void traffic_free(struct probe *probe);
 
+/* ---- probe-filter.c: which messages are shown ---- */
+
+/** What --only and --except say. @returns a sentence (g_free), or NULL. */
+char *filter_begin(const struct probe_options *options);
+bool filter_wants(const char *name, bool on_channel);
+void filter_end(void);
+/** Every name of a request. @returns NULL at the end. Both begin as 0. */
+const char *next_request_name(bool *on_channel, uint32_t *id);
+
 /* ---- probe-follow.c: the mappings that pass through ---- */
 
 void follow_request(struct probe *probe, const struct wire_message *message, int fd);

@@ -7,17 +7,19 @@
  * The parts of vhushmem-probe. One thread runs a GMainLoop; a second one, the screen, writes to standard output.
  *
  *   options    probe-options.c, probe-help.c, probe-number.c
- *   output     probe-screen.c (the writer), probe-edit.c (a person's line), probe-record.c (one line), probe-view.c (the live view)
+ *   output     probe-screen.c (the writer), probe-edit.c and probe-complete.c (a person's line), probe-record.c (one line), probe-view.c (the live view)
  *   input      probe-input.c (lines), probe-commands.c (the table), probe-memory.c, probe-script.c
  *   driver     probe-driver.c (memory and rings), probe-driver-commands.c, probe-dialogue.c, probe-dialogue-fs.c
  *   sides      probe-connect.c (a front-end), probe-backend.c (a device), probe-proxy.c (in between), probe-replay.c
- *   wire       probe-relay.c, probe-descriptors.c, probe-decode.c, probe-names.c, probe-traffic.c, probe-capture.c
+ *   wire       probe-relay.c, probe-descriptors.c, probe-decode.c, probe-names.c, probe-filter.c, probe-traffic.c, probe-capture.c
  */
 
 #include <stdbool.h>
 #include <stdint.h>
 
 #include <vhushmem/vhushmem.h>
+
+#include "probe-output.h"
 
 /** Exit statuses. */
 enum {
@@ -180,19 +182,6 @@ char *probe_size_text(uint64_t bytes);
 /** Two hex digits a byte. @returns the bytes (g_free), or NULL. */
 uint8_t *probe_parse_hex(const char *hex, uint64_t *len);
 
-/* ---- probe-screen.c: standard output ---- */
-
-/** So many bytes may wait to be written. What comes beyond them is dropped and counted. */
-#define PROBE_MAX_OUTPUT (UINT64_C(8) << 20)
-
-void screen_begin(void);
-/** Have it written, in order; never waits. `line`: it is a whole line, which goes between what a person types. */
-void screen_write(const char *bytes, size_t len, bool line);
-G_GNUC_PRINTF(1, 2) void screen_printf(const char *format, ...);
-/** Wait until all is written, or nobody reads any more. @returns false: something could not be written. */
-bool screen_end(void);
-bool screen_has_colours(void);
-
 /* ---- probe-edit.c: a line that a person types ---- */
 
 /** Begin, if both ends are a terminal and libedit was there when this was built. @returns whether lines come from there. */
@@ -203,57 +192,26 @@ void edit_show(bool line);
 /** Leave the terminal as it was. */
 void edit_end(void);
 
-/* ---- probe-guest.c: what a guest would see ---- */
+/* ---- probe-complete.c: what may follow ---- */
 
-struct record;
+/**
+ * What the last word of a line may be, by what stands there of it; safe in the editor's thread.
+ *
+ * @param begun_len  receives how many bytes of each are in the line already.
+ * @returns words (g_ptr_array_unref), sorted.
+ */
+GPtrArray *complete_line(struct probe *probe, const char *line, size_t len, size_t *begun_len);
+/** The regions are those of this device from now on; or, one by one, of the device that is played. */
+void complete_note_regions(vhushmem_device *device);
+void complete_note_region(uint8_t shmid);
+
+/* ---- probe-guest.c: what a guest would see ---- */
 
 /** Make a guest without processors. @returns a sentence that says why not (g_free), or NULL. */
 char *probe_kvm_open(struct probe *probe);
 /** Where the regions are in a BAR, and, with --kvm, put them there in the guest. */
 void probe_place(struct probe *probe, struct record *record);
 void probe_kvm_close(struct probe *probe);
-
-/* ---- probe-record.c: one line of output ---- */
-
-/**
- * A line under construction: a JSON object, or its fields as words for a human reader. What is put into it stands in the order
- * of the calls. Keys are constants of this program; texts may hold anything.
- */
-struct record {
-    GString *line;
-    bool json;
-    bool comma;      /**< something stands before what comes next, in the same list or object */
-    unsigned indent; /**< for humans: how many lists are open; their objects stand in lines of their own, */
-    bool below_list; /**< and so does what comes after them */
-};
-
-void record_begin(struct record *record, bool json, const char *event);
-/** Print the line. */
-void record_end(struct record *record);
-
-void record_number(struct record *record, const char *key, uint64_t value);
-/** An offset, a size or a set of bits: humans see it in hex. */
-void record_hex(struct record *record, const char *key, uint64_t value);
-/** The same: humans see 16 MiB. */
-void record_size(struct record *record, const char *key, uint64_t value);
-void record_decimal(struct record *record, const char *key, double value);
-void record_result(struct record *record, int32_t value);
-void record_bool(struct record *record, const char *key, bool value);
-void record_text(struct record *record, const char *key, const char *text);
-/** Bytes, two hex digits each. */
-void record_bytes(struct record *record, const char *key, const uint8_t *bytes, size_t len);
-/** The same for a human: rows of sixteen with their offsets and characters. */
-void record_dump(struct record *record, uint64_t offset, const uint8_t *bytes, size_t len);
-
-void record_list_begin(struct record *record, const char *key);
-void record_list_text(struct record *record, const char *text);
-void record_list_end(struct record *record);
-/** An object: an item of a list (key NULL), or a field. */
-void record_object_begin(struct record *record, const char *key);
-void record_object_end(struct record *record);
-
-/** Every region's id and size, as a list. */
-void record_regions(struct record *record, vhushmem_device *device);
 
 /* ---- probe-view.c: the live view ---- */
 
@@ -304,7 +262,8 @@ struct command {
     char *(*begin)(struct probe *probe, char **words);
 };
 
-extern const struct command memory_commands[], script_commands[], driver_commands[], dialogue_commands[], backend_commands[];
+extern const struct command memory_commands[], script_commands[], driver_commands[], dialogue_commands[], backend_commands[],
+    filter_commands[];
 
 /** The next command of this mode, for completion. @returns NULL at the end. `at` begins as 0. */
 const struct command *probe_next_command(enum probe_mode mode, unsigned *at);

@@ -55,8 +55,10 @@ static int begin_capture(struct probe *probe, const struct probe_options *option
 
 static int run_mode(struct probe *probe, const struct probe_options *options)
 {
-    int status = begin_capture(probe, options);
+    char *sentence = filter_begin(options);
+    int status = sentence != NULL ? probe_usage_error("%s", sentence) : begin_capture(probe, options);
 
+    g_free(sentence);
     if (status != STATUS_DONE) {
         return status;
     }
@@ -110,6 +112,7 @@ static void free_probe(struct probe *probe)
     vhushmem_frontend_free(probe->frontend);
     vhushmem_backend_free(probe->backend);
     traffic_free(probe);
+    filter_end();
     g_main_loop_unref(probe->loop);
 }
 
