@@ -113,6 +113,29 @@ equal((lines[0]["recorded"]["regions"], lines[0]["seen"]["regions"]), ([{"shmid"
 other.kill()
 other.communicate()
 
+# A replay that waits hears signals and --for, and leaves no socket behind.
+for arguments, how in (([], signal.SIGINT), ([], signal.SIGTERM), (["--for", "0.2"], None)):
+    path = os.path.join(folder(), "s")
+    replayed = start("replay", file, "--listen", path, "--json", *arguments)
+    wait_for_socket(replayed, path) if how is not None else None
+    replayed.send_signal(how) if how is not None else None
+    status, lines, errors = finish(replayed)
+    equal((status, lines, os.path.exists(path)), (3, [], False), "exit status, lines and socket", errors)
+# So does one whose other side has nothing to say, or reads nothing.
+for arguments in (["--for", "0.3"], []):
+    path = os.path.join(folder(), "s")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as silent:
+        silent.bind(path)
+        silent.listen(1)
+        replayed = start("replay", file, "--connect", path, "--json", *arguments)
+        silent.settimeout(PATIENCE_S)
+        there, _ = silent.accept()
+        replayed.send_signal(signal.SIGTERM) if not arguments else None
+        status, lines, errors = finish(replayed)
+        there.close()
+    equal(status, 1, "exit status", lines, errors)
+    has(lines[-1], event="replayed", whole=False)
+
 # Files that are no captures.
 with open(file, "rb") as source:
     capture = source.read()
