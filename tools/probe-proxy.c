@@ -84,6 +84,7 @@ static gboolean on_connection(gint fd, GIOCondition condition, gpointer user_dat
     vhushmem_device_unref(probe->device);
     probe->device = vhushmem_device_new(NULL, NULL);
     probe->lost = false;
+    probe->connections++;
     say(probe, "connected", NULL);
     relay_start(probe, front, back, false, on_ended);
     return G_SOURCE_REMOVE;

@@ -42,6 +42,7 @@ struct direction {
 struct relay {
     struct probe *probe;
     bool on_channel;
+    unsigned connection; /* which it belongs to */
     void (*ended)(struct probe *);
     struct direction directions[2];
 };
@@ -110,9 +111,11 @@ static void exchange_channel(struct direction *d)
 /** A whole message is there. */
 static void show(struct direction *d, const uint32_t header[3])
 {
+    const struct relay *relay = d->relay;
     struct wire_message message = {
         .from_backend = d->from_backend,
-        .on_channel = d->relay->on_channel,
+        .on_channel = relay->on_channel,
+        .is_late = relay->on_channel && (relay->probe->lost || relay->connection != relay->probe->connections),
         .request = header[0],
         .flags = header[1],
         .size = header[2],
@@ -123,7 +126,7 @@ static void show(struct direction *d, const uint32_t header[3])
 
     memcpy(message.fds, d->fds, sizeof(message.fds));
     /* Before it is handed on: what follows from it is shown behind it. */
-    traffic_message(d->relay->probe, &message);
+    traffic_message(relay->probe, &message);
     if (!message.on_channel && !message.from_backend && message.request == SET_BACKEND_REQ_FD && d->nfds == 1) {
         exchange_channel(d);
     }
@@ -277,7 +280,7 @@ void relay_start(struct probe *probe, int front, int back, bool on_channel, void
 {
     struct relay *relay = g_new0(struct relay, 1);
 
-    *relay = (struct relay){.probe = probe, .on_channel = on_channel, .ended = ended};
+    *relay = (struct relay){.probe = probe, .on_channel = on_channel, .connection = probe->connections, .ended = ended};
     for (int i = 0; i < 2; i++) {
         struct direction *d = &relay->directions[i];
 

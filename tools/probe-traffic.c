@@ -126,18 +126,19 @@ static void await_reply(struct probe *probe, const struct wire_message *message)
 {
     struct traffic *traffic = probe->traffic;
     bool owes = (message->flags & VHOST_USER_NEED_REPLY_MASK) != 0 || request_has_reply(message);
+    bool follows = traffic->follows && !message->is_late;
     struct awaited *awaited = g_new(struct awaited, 1);
 
     *awaited = (struct awaited){.message = *message, .fd = -1};
     if (is_mapping(message)) {
         memcpy(&awaited->map, message->payload, sizeof(awaited->map));
-        if (traffic->follows && message->request == VHOST_USER_BACKEND_SHMEM_MAP && message->nfds == 1) {
+        if (follows && message->request == VHOST_USER_BACKEND_SHMEM_MAP && message->nfds == 1) {
             awaited->fd = fcntl(message->fds[0], F_DUPFD_CLOEXEC, 0);
         }
     }
     if (!owes) {
         /* Nobody says what became of it: taken for done. */
-        if (is_mapping(message) && traffic->follows) {
+        if (is_mapping(message) && follows) {
             follow_request(probe, message, awaited->fd);
         }
         free_awaited(awaited);
@@ -182,7 +183,7 @@ static gint64 take_reply(struct probe *probe, const struct wire_message *reply)
         counts->max_us = MAX(counts->max_us, (uint64_t)took);
         counts->times[bucket_of((uint64_t)took)]++;
     }
-    if (is_mapping(&awaited->message) && traffic->follows) {
+    if (is_mapping(&awaited->message) && traffic->follows && !reply->is_late) {
         int32_t result = value == 0 ? 0 : value >= (uint64_t)INT64_C(-4095) ? (int32_t)value : -1;
 
         if (reply->request == VHOST_USER_BACKEND_SHMEM_MAP) {
@@ -269,8 +270,8 @@ void traffic_channel_ended(struct probe *probe)
 
 void traffic_ended(struct probe *probe)
 {
+    /* What was asked on the channel may still be answered there. */
     g_queue_clear_full(&probe->traffic->awaited[0], free_awaited);
-    traffic_channel_ended(probe);
 }
 
 /* ---- the summary ---- */
@@ -317,6 +318,7 @@ void traffic_free(struct probe *probe)
 {
     if (probe->traffic != NULL) {
         traffic_ended(probe);
+        traffic_channel_ended(probe);
         g_hash_table_unref(probe->traffic->counts);
         g_clear_pointer(&probe->traffic, g_free);
     }

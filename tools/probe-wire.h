@@ -23,6 +23,7 @@
 /** A message on its way. */
 struct wire_message {
     bool from_backend, on_channel;
+    bool is_late; /**< on a channel whose connection is over: nothing follows from it */
     uint32_t request, flags, size;
     unsigned nfds; /**< of those that are looked at */
     int fds[WIRE_MAX_FDS];

@@ -99,7 +99,8 @@ struct probe {
     bool handshake_failed;
     bool channel_lost;
     bool lost;
-    bool loss_expected; /**< a script waited for it, or --until-disconnect */
+    unsigned connections; /**< that a proxy has made */
+    bool loss_expected;   /**< a script waited for it, or --until-disconnect */
     bool no_shmem;
     bool was_driven; /**< queues were started: a device without regions has a use */
     bool stays;      /**< the end of standard input does not end the program */

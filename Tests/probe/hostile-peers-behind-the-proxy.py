@@ -244,6 +244,24 @@ second.close()
 back.close()
 works()
 
+# A channel that outlives its connection: it passes on and is timed, but nothing follows from it.
+with Pair() as pair:
+    channel, theirs = socket.socketpair()
+    send_message(pair.front, SET_BACKEND_REQ_FD, VERSION, b"", [theirs.fileno()])
+    theirs.close()
+    far = socket.socket(fileno=receive_message(pair.back)[3][0])
+    fd = memfd(PAGE)
+    send_message(far, MAP, VERSION | NEED_REPLY, MMAP.pack(0, 0, 0, PAGE, 0), [fd])
+    os.close(receive_message(channel)[3][0])
+    pair.back.close()
+    equal(receive_exactly(pair.front, 1)[0], b"", "the connection")
+    send_message(channel, MAP, VERSION | REPLY, U64.pack(0))
+    equal(receive_message(far)[2], U64.pack(0), "an answer behind the end of the connection")
+    os.close(fd)
+    far.close()
+    channel.close()
+works()
+
 if "ASAN_OPTIONS" not in os.environ:
     check(resident() - grown < 48 << 20, f"it has grown by {resident() - grown} bytes")
 proxy.terminate()
@@ -253,3 +271,5 @@ for line in lines:
     equal(_schema.fault_of_line(line), None, line)
 messages = " ".join(line["message"] for line in lines if line["event"] == "error")
 check("too many back-end channels" in messages and "descriptors of a message are lost" in messages, messages)
+equal([line for line in lines if line["event"] == "map"], [], "maps")
+equal([request["replies"] for request in lines[-1]["requests"] if request["name"] == "SHMEM_MAP"], [1], "answers to maps")
