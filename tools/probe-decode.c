@@ -22,7 +22,10 @@ enum layout {
     LAYOUT_SHMEM_CONFIG,
     LAYOUT_MMAP,
     LAYOUT_UUID,
-    LAYOUT_BYTES,
+    LAYOUT_LOG,
+    LAYOUT_IOTLB,
+    LAYOUT_AREA,
+    LAYOUT_BYTES, /* whatever it is */
 };
 
 struct request {
@@ -34,7 +37,7 @@ static const struct request frontend_requests[] = {
     [1] = {LAYOUT_NONE, LAYOUT_U64},                 /* GET_FEATURES */
     [2] = {LAYOUT_U64, LAYOUT_NONE},                 /* SET_FEATURES */
     [5] = {LAYOUT_MEM_TABLE, LAYOUT_NONE},           /* SET_MEM_TABLE */
-    [6] = {LAYOUT_BYTES, LAYOUT_BYTES},              /* SET_LOG_BASE */
+    [6] = {LAYOUT_LOG, LAYOUT_U64},                  /* SET_LOG_BASE */
     [8] = {LAYOUT_VRING_STATE, LAYOUT_NONE},         /* SET_VRING_NUM */
     [9] = {LAYOUT_VRING_ADDR, LAYOUT_NONE},          /* SET_VRING_ADDR */
     [10] = {LAYOUT_VRING_STATE, LAYOUT_NONE},        /* SET_VRING_BASE */
@@ -48,7 +51,7 @@ static const struct request frontend_requests[] = {
     [18] = {LAYOUT_VRING_STATE, LAYOUT_NONE},        /* SET_VRING_ENABLE */
     [19] = {LAYOUT_U64, LAYOUT_NONE},                /* SEND_RARP */
     [20] = {LAYOUT_U64, LAYOUT_NONE},                /* NET_SET_MTU */
-    [22] = {LAYOUT_BYTES, LAYOUT_NONE},              /* IOTLB_MSG */
+    [22] = {LAYOUT_IOTLB, LAYOUT_NONE},              /* IOTLB_MSG */
     [23] = {LAYOUT_VRING_STATE, LAYOUT_NONE},        /* SET_VRING_ENDIAN */
     [24] = {LAYOUT_CONFIG, LAYOUT_CONFIG},           /* GET_CONFIG */
     [25] = {LAYOUT_CONFIG, LAYOUT_NONE},             /* SET_CONFIG */
@@ -68,8 +71,8 @@ static const struct request frontend_requests[] = {
 };
 
 static const struct request backend_requests[] = {
-    [1] = {LAYOUT_BYTES, LAYOUT_NONE},       /* IOTLB_MSG */
-    [3] = {LAYOUT_BYTES, LAYOUT_NONE},       /* VRING_HOST_NOTIFIER_MSG */
+    [1] = {LAYOUT_IOTLB, LAYOUT_NONE},       /* IOTLB_MSG */
+    [3] = {LAYOUT_AREA, LAYOUT_NONE},        /* VRING_HOST_NOTIFIER_MSG */
     [4] = {LAYOUT_VRING_STATE, LAYOUT_NONE}, /* VRING_CALL */
     [5] = {LAYOUT_VRING_STATE, LAYOUT_NONE}, /* VRING_ERR */
     [6] = {LAYOUT_UUID, LAYOUT_NONE},        /* SHARED_OBJECT_ADD */
@@ -159,6 +162,14 @@ static void show_shmem_config(struct record *record, struct reader *reader)
     record_list_end(record);
 }
 
+static void show_queue_and_fd(struct record *record, struct reader *reader)
+{
+    uint64_t value = take(reader, 8);
+
+    record_number(record, "queue", value & 0xff);
+    record_bool(record, "has_fd", (value & 0x100) == 0);
+}
+
 /** The least that a payload of this layout has. */
 static size_t least_size(enum layout layout)
 {
@@ -166,7 +177,8 @@ static size_t least_size(enum layout layout)
         [LAYOUT_NONE] = 0,        [LAYOUT_U64] = 8,       [LAYOUT_RESULT] = 8,       [LAYOUT_VRING_STATE] = 8,
         [LAYOUT_VRING_ADDR] = 40, [LAYOUT_VRING_FD] = 8,  [LAYOUT_MEM_TABLE] = 8,    [LAYOUT_MEM_REGION] = 40,
         [LAYOUT_CONFIG] = 12,     [LAYOUT_INFLIGHT] = 20, [LAYOUT_DEVICE_STATE] = 8, [LAYOUT_SHMEM_CONFIG] = 2056,
-        [LAYOUT_MMAP] = 40,       [LAYOUT_UUID] = 16,     [LAYOUT_BYTES] = 0,
+        [LAYOUT_MMAP] = 40,       [LAYOUT_UUID] = 16,     [LAYOUT_LOG] = 8,          [LAYOUT_IOTLB] = 32,
+        [LAYOUT_AREA] = 24,       [LAYOUT_BYTES] = 0,
     };
 
     return sizes[layout];
@@ -212,9 +224,7 @@ static bool show_fields(struct record *record, enum layout layout, struct reader
         record_hex(record, "log", take(reader, 8));
         break;
     case LAYOUT_VRING_FD:
-        value = take(reader, 8);
-        record_number(record, "queue", value & 0xff);
-        record_bool(record, "has_fd", (value & 0x100) == 0);
+        show_queue_and_fd(record, reader);
         break;
     case LAYOUT_MEM_TABLE:
         return show_memory_table(record, reader);
@@ -255,6 +265,30 @@ static bool show_fields(struct record *record, enum layout layout, struct reader
     case LAYOUT_UUID:
         record_bytes(record, "uuid", reader->at, 16);
         reader->left -= 16;
+        break;
+    case LAYOUT_LOG:
+        if (reader->left == 8) { /* an address, where the log is no file */
+            record_hex(record, "value", take(reader, 8));
+            break;
+        }
+        if (reader->left < 16) {
+            return false;
+        }
+        record_hex(record, "mmap_size", take(reader, 8));
+        record_hex(record, "mmap_offset", take(reader, 8));
+        break;
+    case LAYOUT_IOTLB:
+        record_hex(record, "iova", take(reader, 8));
+        record_hex(record, "iotlb_size", take(reader, 8));
+        record_hex(record, "user_addr", take(reader, 8));
+        record_number(record, "perm", take(reader, 1));
+        record_number(record, "iotlb_type", take(reader, 1));
+        reader->left -= 6;
+        break;
+    case LAYOUT_AREA:
+        show_queue_and_fd(record, reader);
+        record_hex(record, "area_size", take(reader, 8));
+        record_hex(record, "area_offset", take(reader, 8));
         break;
     case LAYOUT_BYTES:
         return false;

@@ -110,6 +110,12 @@ field("fd_offset", ProtoField.uint64, "Offset in the file", base.HEX)
 field("shm_offset", ProtoField.uint64, "Offset in the region", base.HEX)
 field("map_flags", ProtoField.uint64, "Flags of the mapping", base.HEX)
 field("rw", ProtoField.bool, "Read-write")
+field("iova", ProtoField.uint64, "I/O virtual address", base.HEX)
+field("iotlb_size", ProtoField.uint64, "Size of the translation", base.HEX)
+field("perm", ProtoField.uint8, "Access", base.DEC, {[0] = "none", "read", "write", "read and write"})
+field("iotlb_type", ProtoField.uint8, "Kind of IOTLB message", base.DEC, {"miss", "update", "invalidate", "access failed"})
+field("area_size", ProtoField.uint64, "Size of the area", base.HEX)
+field("area_offset", ProtoField.uint64, "Offset of the area", base.HEX)
 field("uuid", ProtoField.bytes, "UUID")
 field("payload", ProtoField.bytes, "Payload")
 
@@ -142,7 +148,7 @@ end
 
 local function bytes(tree, payload)
     if payload:len() > 0 then
-        tree:add(f.bytes, payload)
+        tree:add(f.bytes, payload())
     end
     return payload:len()
 end
@@ -240,21 +246,35 @@ local function result(tree, payload)
     return 8
 end
 
+local log_file = numbers("mmap_size", 8, "mmap_offset", 8)
+local function log(tree, payload)
+    return payload:len() == 8 and value(tree, payload) or log_file(tree, payload)
+end
+
+local iotlb = numbers("iova", 8, "iotlb_size", 8, "user_addr", 8, "perm", 1, "iotlb_type", 1, "", 6)
+local area_fixed = numbers("area_size", 8, "area_offset", 8)
+local function area(tree, payload)
+    if payload:len() < 24 then
+        return nil
+    end
+    return vring_fd(tree, payload) + area_fixed(tree, payload(8):tvb())
+end
+
 local device_state = numbers("direction", 4, "phase", 4)
 local vring_addr = numbers("queue", 4, "vring_flags", 4, "desc", 8, "used", 8, "avail", 8, "log", 8)
 
 -- {layout of the request, layout of its own reply (nil: an acknowledgement)}; what is missing here has no payload.
 local frontend_layouts = {
-    [1] = {nothing, value}, [2] = {value}, [5] = {memory_table}, [6] = {bytes, bytes}, [8] = {vring_state}, [9] = {vring_addr},
+    [1] = {nothing, value}, [2] = {value}, [5] = {memory_table}, [6] = {log, value}, [8] = {vring_state}, [9] = {vring_addr},
     [10] = {vring_state}, [11] = {vring_state, vring_state}, [12] = {vring_fd}, [13] = {vring_fd}, [14] = {vring_fd},
     [15] = {nothing, value}, [16] = {value}, [17] = {nothing, value}, [18] = {vring_state}, [19] = {value}, [20] = {value},
-    [22] = {bytes}, [23] = {vring_state}, [24] = {config, config}, [25] = {config}, [31] = {inflight, inflight}, [32] = {inflight},
+    [22] = {iotlb}, [23] = {vring_state}, [24] = {config, config}, [25] = {config}, [31] = {inflight, inflight}, [32] = {inflight},
     [35] = {vring_state}, [36] = {nothing, value}, [37] = {one_memory_region}, [38] = {one_memory_region}, [39] = {value},
     [40] = {nothing, value}, [41] = {uuid, uuid}, [42] = {device_state, value}, [43] = {nothing, value}, [44] = {nothing, shmem_config},
     [45] = {vring_state, vring_state},
 }
 local backend_layouts = {
-    [1] = {bytes}, [3] = {bytes}, [4] = {vring_state}, [5] = {vring_state}, [6] = {uuid}, [7] = {uuid}, [8] = {uuid}, [9] = {mmap},
+    [1] = {iotlb}, [3] = {area}, [4] = {vring_state}, [5] = {vring_state}, [6] = {uuid}, [7] = {uuid}, [8] = {uuid}, [9] = {mmap},
     [10] = {mmap},
 }
 
