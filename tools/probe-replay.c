@@ -139,7 +139,9 @@ static bool send_recorded(struct replay *replay, const struct captured *recorded
     size_t sent = 0, whole = WIRE_HEADER + message->size;
 
     memcpy(replay->bytes, header, WIRE_HEADER);
-    memcpy(replay->bytes + WIRE_HEADER, message->payload, message->size);
+    if (message->size > 0) {
+        memcpy(replay->bytes + WIRE_HEADER, message->payload, message->size);
+    }
     for (unsigned i = 0; i < message->nfds; i++) {
         fds[i] = make_fd(replay, recorded, i);
     }

@@ -96,6 +96,7 @@ wait_for_socket(device, path)
 device.stdin.write(DEVICE_SAYS.split("wait event")[0].encode())
 device.stdin.flush()
 status, lines, errors = finish(start("replay", file, "--connect", path, "--json"))
+check(lines, errors)
 has(lines[-1], event="replayed", whole=True, messages=count, differences=1)
 # What stood in the rings is not kept, so the device has served nothing: that alone differs.
 has(lines[0], event="difference", name="GET_VRING_BASE", recorded={"queue": 0, "number": 1})
