@@ -96,12 +96,20 @@ def run():
 # ---- what is needed ----
 
 
-def need(*things):
-    """Has packages fetched; `scripts/fetch-interop` knows their names."""
+def fetch(*things):
+    """Has packages fetched; `scripts/fetch-interop` knows their names. Raises Skip."""
     done = subprocess.run([ROOT / "scripts" / "fetch-interop", *things], capture_output=True, text=True, check=False)
     if done.returncode != 0:
         lines = (done.stdout + done.stderr).strip().splitlines()
-        print(lines[-1] if lines else f"status {done.returncode}")
+        raise Skip(lines[-1] if lines else f"status {done.returncode}")
+
+
+def need(*things):
+    """The same for what a script is nothing without."""
+    try:
+        fetch(*things)
+    except Skip as reason:
+        print(reason)
         sys.exit(77)
 
 

@@ -5,16 +5,16 @@ import os
 import shutil
 import subprocess
 
-from _interop import FETCHED, PATIENCE_S, SCRATCH, STAGE, check, equal, libraries, need
+from _interop import FETCHED, PATIENCE_S, SCRATCH, STAGE, check, equal, fetch, libraries
 
 DISSECTOR = STAGE / "share/vhushmem/wireshark/vhost-user.lua"
 
 
 def tshark():
-    """The program, and what is to be in its environment."""
+    """The program, and what is to be in its environment. Raises Skip."""
     if installed := shutil.which("tshark"):
         return installed, {}
-    need("tshark")
+    fetch("tshark")
     root = FETCHED / "tshark"
     data = {"WIRESHARK_DATA_DIR": str(root / "usr/share/wireshark")}
     return str(root / "usr/bin/tshark"), {**libraries("tshark"), **data}

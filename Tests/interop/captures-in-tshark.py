@@ -8,14 +8,13 @@ import sys
 from _interop import PATIENCE_S, ROOT, case, equal, run
 from _tshark import tshark
 
-program, environment = tshark()
-
 
 @case("a capture of a whole session opens")
 def _():
+    program, more = tshark()
     command = [sys.executable, "-B", ROOT / "Tests/probe/captures-open-in-tshark.py"]
-    environment_ = {**os.environ, **environment, "VHUSHMEM_TSHARK": program}
-    done = subprocess.run(command, env=environment_, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
+    environment = {**os.environ, **more, "VHUSHMEM_TSHARK": program}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
     equal(done.returncode, 0, done.stdout[-2000:], done.stderr[-2000:])
 
 
