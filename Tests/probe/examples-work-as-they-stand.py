@@ -15,7 +15,17 @@ examples += re.findall(r"```sh\n(.*?)```", readme, re.DOTALL)[0].strip().splitli
 
 def start(text, where):
     """Typed into a shell."""
-    return subprocess.Popen(["sh", "-c", text], cwd=where, env={**os.environ, "PATH": path}, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True)
+    process = subprocess.Popen(
+        ["sh", "-c", text],
+        cwd=where,
+        env={**os.environ, "PATH": path},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
+    atexit.register(lambda: process.poll() is None and os.killpg(process.pid, signal.SIGKILL))
+    return process
 
 
 def wait_for(process, where, name):
