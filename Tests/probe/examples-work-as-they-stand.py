@@ -45,7 +45,8 @@ def said(process):
     return output
 
 
-DEVICE = "(echo 'map 1 0 8K memfd'; echo 'wait event request 60'; echo 'give 0 0102') | vhushmem-probe backend device.sock --region 1:16M --until-disconnect"
+MAPS = "echo 'map 1 0 8K memfd' | vhushmem-probe backend device.sock --region 1:16M --until-disconnect"
+ANSWERS = "printf 'wait event request 60\\ngive 0 0102\\n' | vhushmem-probe backend device.sock --region 1:16M --until-disconnect"
 done = set()
 for example in examples:
     where = folder()
@@ -69,7 +70,7 @@ for example in examples:
         check("result 0" in output, output)
         end(device)
     elif subcommand in ("proxy", "record"):
-        device = start(DEVICE, where)
+        device = start(MAPS, where)
         wait_for(device, where, "device.sock")
         between = start(text, where)
         wait_for(between, where, "vmm.sock")
@@ -80,7 +81,7 @@ for example in examples:
         equal(os.path.exists(os.path.join(where, "session.pcapng")), subcommand == "record", "the capture")
     else:
         equal(subcommand, "connect", text)
-        device = start(DEVICE, where)
+        device = start(ANSWERS, where)
         wait_for(device, where, "device.sock")
         check("as_expected true" in said(start(text, where)), text)
         said(device)
