@@ -108,9 +108,11 @@ extension Frontend {
             // Whether it fits is found out at once, if there is a back-end to fit it to.
             let steps = isReady ? try memorySteps() : []
             setup.memory.isBeingTold = true
+            setup.memory.former = before
             FrontendSequence(setup.run == .started ? steps : []).run(on: self) { frontend, error in
                 if let frontend {
                     frontend.setup.memory.isBeingTold = false
+                    frontend.setup.memory.former = []
                     if error != nil, !frontend.isKept(change) { frontend.setup.memory.wanted = before }
                     let next = frontend.setup.memory.whenTold
                     frontend.setup.memory.whenTold = nil

@@ -30,7 +30,7 @@ extension Frontend {
         }
         guard share(of: region) == nil else { throw region.notShared(EEXIST, "it is shared already") }
         var isTaken = setup.shares.overlaps(guestAddress, region.size)
-        for range in setup.memory.wanted
+        for range in setup.memory.wanted + setup.memory.former
         where guestAddress < range.guestAddress &+ range.length && range.guestAddress < guestAddress &+ region.size {
             isTaken = true
         }

@@ -98,6 +98,8 @@ struct MemoryTableState {
     var told: [GuestMemory] = []
     /// The messages of a change are under way.
     var isBeingTold = false
+    /// What was wanted before that, and is again if it fails.
+    var former: [GuestMemory] = []
     /// Called when they were answered: a start waits for that.
     var whenTold: (() -> Void)?
 
