@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * A region that keeps descriptors keeps a bounded number: 256 for a device, or as many as its options say, and half of what the process may
- * have open for all devices together. Then a map is refused with ENOSPC; after an unmap the next one works.
+ * have open for all devices together. Then a map is refused with ENOSPC; after an unmap the next one works. One in the place of another works
+ * at once: it gives the other's descriptor back.
  */
 #include "rig.h"
 
@@ -27,6 +28,35 @@ static void quota(uint64_t asked, uint64_t granted, const char *words)
     rig_close(&r);
 }
 
+static void in_place(void)
+{
+    static const vhushmem_region_options replaces = {.struct_size = sizeof(replaces),
+                                                     .flags = VHUSHMEM_REGION_KEEP_FDS | VHUSHMEM_REGION_REPLACE};
+    rig r;
+    vhushmem_device_options device = {.struct_size = sizeof(device), .max_kept_fds = 3};
+    vhushmem_frontend_options options = {.struct_size = sizeof(options), .device = &device, .region = &replaces};
+    rig_open(&r, 1024 * PAGE, &options);
+    r.no_spare_page = true;
+    int fd = memfd_of(2 * PAGE, 1);
+    for (uint64_t i = 0; i < 3; i++) {
+        EQ(rig_map(&r, fd, 0, 2 * i * PAGE, PAGE, 0), 0);
+    }
+    for (uint64_t i = 0; i < 30; i++) {
+        EQ(rig_map(&r, fd, PAGE * (i % 2), 2 * (i % 3) * PAGE, PAGE, i % 4 < 2 ? VHOST_USER_FLAG_MAP_RW : 0), 0);
+    }
+    rig_refuses(&r, rig_map(&r, fd, 0, PAGE, PAGE, 0), -ENOSPC, "3");
+    rig_refuses(&r, rig_map(&r, fd, 0, 0, 2 * PAGE, 0), -ENOSPC, "3");
+    /* Who holds the other has its descriptor still: one more is kept for that, and no second one. */
+    vhushmem_mapping *held = some(vhushmem_region_find_mapping(r.region, 0, PAGE));
+    EQ(rig_map(&r, fd, 0, 0, PAGE, 0), 0);
+    rig_refuses(&r, rig_map(&r, fd, PAGE, 0, PAGE, 0), -ENOSPC, "3");
+    vhushmem_mapping_unref(held);
+    EQ(rig_map(&r, fd, PAGE, 0, PAGE, 0), 0);
+    EQ(vhushmem_region_mapping_count(r.region), 3);
+    close(fd);
+    rig_close(&r);
+}
+
 int main(void)
 {
     struct rlimit limit;
@@ -35,6 +65,7 @@ int main(void)
     CHECK(setrlimit(RLIMIT_NOFILE, &limit) == 0);
     quota(0, 256, "256");
     quota(3, 3, "3");
+    in_place();
     limit.rlim_cur = 200;
     CHECK(setrlimit(RLIMIT_NOFILE, &limit) == 0);
     quota(0, 100, "100");

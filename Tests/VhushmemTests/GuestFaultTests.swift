@@ -237,9 +237,9 @@ import Testing
     }
 
     @Test func factsDoNotTouchTheGeneration() {
-        let identity = MappingIdentity(isLocal: true, hasHugePages: false, pagesInFile: 77).numbered(0xabc_def0_1234).announced
+        let identity = MappingIdentity(isLocal: true, hasHugePages: false, pagesInFile: 77).numbered(0x2b_cdef_1234).announced
             .leaving
-        #expect(identity.generation == 0xabc_def0_1234 && identity.isAnnounced && identity.isLeaving && identity.isLocal)
+        #expect(identity.generation == 0x2b_cdef_1234 && identity.isAnnounced && identity.isLeaving && identity.isLocal)
         #expect(identity.withPagesInFile(3).pagesInFile == 3 && identity.withPagesInFile(3).generation == identity.generation)
         #expect(!identity.staying.isLeaving && !identity.unannounced.isAnnounced && identity.pagesInFile == 77)
     }

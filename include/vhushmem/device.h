@@ -13,7 +13,8 @@ typedef struct vhushmem_device_options {
     uint64_t max_mappings; /**< live mappings of all regions together; 0: no limit but the process's own (see region.h) */
     uint64_t max_bytes;    /**< mapped bytes (whole pages) of all regions together; 0: no limit but the regions' sizes */
     uint64_t
-        max_kept_fds; /**< descriptors that regions with VHUSHMEM_REGION_KEEP_FDS keep; 0: 256. All devices of the process together
+        max_kept_fds; /**< descriptors that regions with VHUSHMEM_REGION_KEEP_FDS keep, and one for each large memfd (more than 16 MiB) that is
+                                mapped, so that undoing the last mapping does not free it (up to 62); 0: 256. All devices of the process together
                                 keep no more than half of what it may have open (RLIMIT_NOFILE) */
     uint64_t
         max_address_space; /**< bytes of addresses that the windows of all regions take; 0: 8 TiB. All devices of the process

@@ -50,7 +50,7 @@ public final class Backend: Pollable {
     private var wasConnected = false
     var loops = SessionLoops()
     /// What front-ends have sent and is to be closed.
-    let closes = CloseAccount()
+    var closes: CloseAccount { given.closes }
     /// What they have given is mapped as long as anything needs it: a chain may outlive its connection.
     let given = SharedFile.makeQuota()
 

@@ -14,6 +14,8 @@ final class DeviceState {
     var undumped = Guarded(UndumpedRanges())
     /// What its back-end has sent and is to be closed.
     let closes = CloseAccount()
+    /// Files that its mappings are of, and that are not to be freed by whoever undoes the last of these.
+    var largeFiles = Guarded(LargeFiles())
     /// Nothing is mapped any more once it is set.
     var isGone = Guarded(false)
     /// Raised when a mapping becomes broken. Once it is there it stays.
@@ -44,8 +46,8 @@ final class DeviceState {
 
     init(_ options: DeviceOptions) {
         quota = Guarded(Quota(maximumMappings: options.maximumMappings, maximumBytes: options.maximumBytes))
-        keptFiles = SharedQuota(limit: options.maximumKeptFiles)
-        addressSpace = SharedQuota(limit: options.maximumAddressSpace)
+        keptFiles = SharedQuota(limit: options.maximumKeptFiles, closes: closes)
+        addressSpace = SharedQuota(limit: options.maximumAddressSpace, closes: closes)
     }
 
     /// A number that no mapping of the device had before.

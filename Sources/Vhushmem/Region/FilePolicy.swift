@@ -37,6 +37,8 @@ struct FilePlan {
     let pageSize: UInt64
     /// The file is of a kind whose own mmap refuses nothing that was let through here.
     let canMapInPlace: Bool
+    /// And nothing of it has to be kept.
+    let canMapAtOnce: Bool
     /// What the mapping's identity says of the file; it has no number yet.
     let facts: MappingIdentity
 
@@ -53,6 +55,8 @@ private struct FileKind {
     /// Its own mmap refuses nothing that is let through here.
     var canMapInPlace = true
     var isLocal = true
+    /// Freeing it may take long, and it has no name: what holds it is mappings and descriptors.
+    var isLarge = false
 }
 
 extension FilePolicy {
@@ -67,7 +71,9 @@ extension FilePolicy {
             throw ShmemError(error.code, request.mapSubject, .system("statx", error.code))
         }
         // The kernel looks at the seals of a memfd itself: then we need not, unless we want one more.
-        guard isPlainMemfd(status) else { return try planForOther(status, request, range, fd: fd, populate: populate) }
+        guard isPlainMemfd(status), status.size <= FileDescriptor.quicklyFreed else {
+            return try planForOther(status, request, range, fd: fd, populate: populate)
+        }
         return try plan(status, FileKind(), request, range, populate: populate)
     }
 
@@ -75,7 +81,9 @@ extension FilePolicy {
     private func planForOther(
         _ status: FileStatus, _ request: SharedMemoryMap, _ range: ByteRange, fd: Int32, populate: Bool
     ) throws(ShmemError) -> FilePlan {
-        try plan(status, kind(of: status, fd: fd, for: request.mapSubject), request, range, populate: populate)
+        var kind = isPlainMemfd(status) ? FileKind() : try kind(of: status, fd: fd, for: request.mapSubject)
+        kind.isLarge = status.isRegular && !status.hasName && status.size > FileDescriptor.quicklyFreed
+        return try plan(status, kind, request, range, populate: populate)
     }
 
     @inline(__always)
@@ -100,9 +108,10 @@ extension FilePolicy {
             protection: isWritable ? PROT_READ | PROT_WRITE : PROT_READ,
             flags: sharing | (populate ? MAP_POPULATE : 0),
             fileOffset: Int(truncatingIfNeeded: request.fileOffset), pages: pages, pageSize: pageSize,
-            canMapInPlace: kind.canMapInPlace,
+            canMapInPlace: kind.canMapInPlace, canMapAtOnce: kind.canMapInPlace && !kind.isLarge,
             facts: MappingIdentity(
                 isLocal: kind.isLocal, hasHugePages: pageSize != Page.size,
+                isOfLargeFile: kind.isLarge,
                 pagesInFile: pagesInFile(status, filePages, pageSize)))
     }
 

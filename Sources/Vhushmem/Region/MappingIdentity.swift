@@ -10,7 +10,9 @@ struct MappingIdentity {
     private static let localBit: UInt64 = 1 << 18
     private static let hugePagesBit: UInt64 = 1 << 19
     private static let pagesMask: UInt64 = 0xffff
-    private static let generationShift: UInt64 = 20
+    private static let largeFileShift: UInt64 = 20
+    private static let largeFileMask: UInt64 = 0x3f << largeFileShift
+    private static let generationShift: UInt64 = 26
 
     private(set) var bits: UInt64
 
@@ -20,13 +22,14 @@ struct MappingIdentity {
 
     /// The facts, without a number.
     @inline(__always)
-    init(isLocal: Bool, hasHugePages: Bool, pagesInFile: UInt64?) {
+    init(isLocal: Bool, hasHugePages: Bool, isOfLargeFile: Bool = false, pagesInFile: UInt64?) {
         bits =
             (isLocal ? MappingIdentity.localBit : 0) | (hasHugePages ? MappingIdentity.hugePagesBit : 0)
+            | (isOfLargeFile ? MappingIdentity.largeFileMask : 0)
             | MappingIdentity.code(pagesInFile)
     }
 
-    /// The same with a number. It has 44 bits: a device that maps a million files a second uses them up in half a year, and begins again
+    /// The same with a number. It has 38 bits: a device that maps a million files a second uses them up in three days, and begins again
     /// then.
     @inline(__always)
     func numbered(_ generation: UInt64) -> MappingIdentity {
@@ -50,6 +53,14 @@ struct MappingIdentity {
 
     /// Its file is one of huge pages, which are replaced as a whole.
     var hasHugePages: Bool { bits & MappingIdentity.hugePagesBit != 0 }
+
+    /// Freeing its file may take long: which of the device's `LargeFiles` it is, or `LargeFiles.unknown` where that was not asked yet. 0: it
+    /// is none, or was not kept.
+    @inline(__always)
+    var largeFile: UInt64 { (bits & MappingIdentity.largeFileMask) &>> MappingIdentity.largeFileShift }
+    func withLargeFile(_ number: UInt64) -> MappingIdentity {
+        MappingIdentity(bits: bits & ~MappingIdentity.largeFileMask | number &<< MappingIdentity.largeFileShift)
+    }
 
     /// How many of its first pages the file had when it was mapped; nil: all. Exact up to 4095; larger numbers are rounded down to 12 bits.
     var pagesInFile: UInt64? {

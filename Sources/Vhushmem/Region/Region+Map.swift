@@ -83,7 +83,7 @@ extension Region {
         let intent = MapIntent(request: request, fd: fd, plan: plan, options: how)
         var quick = Quick.notDone
         var refusal: ShmemError?
-        if plan.canMapInPlace, object == nil, options.isPlain {
+        if plan.canMapAtOnce, object == nil, options.isPlain {
             do throws(ShmemError) {
                 quick = try device.lock.withLock { held throws(ShmemError) in try placeAtOnce(intent, held) }
             } catch {
@@ -122,7 +122,7 @@ extension Region {
     private func placeAtOnce(_ intent: MapIntent, _ held: Held) throws(ShmemError) -> Quick {
         guard observer[held] == nil, case .free(let spot) = room(for: intent, held) else { return .notDone }
         var nothing: PreparedMapping?
-        _ = try put(intent, nil, &nothing, in: spot, held)
+        _ = try put(intent, nil, &nothing, in: spot, isAtOnce: true, held)
         return census[held].isDue ? .doneAndCensusDue : .done
     }
 
@@ -155,11 +155,12 @@ extension Region {
         }
     }
 
-    /// Puts the mapping in. `prepared`: as it was mapped elsewhere; nil: it was not.
+    /// Puts the mapping in. `prepared`: as it was mapped elsewhere; nil: it was not. `isAtOnce`: its plan is one for that.
     @_optimize(speed)
     @inline(__always)
     func put(
-        _ intent: MapIntent, _ object: Mapping?, _ prepared: inout PreparedMapping?, in spot: Spot, _ held: Held
+        _ intent: MapIntent, _ object: Mapping?, _ prepared: inout PreparedMapping?, in spot: Spot, isAtOnce: Bool = false,
+        _ held: Held
     ) throws(ShmemError) -> MappingRecord {
         let pages = intent.plan.pages
         switch ProcessBudget.take(spot.cost) {
@@ -168,7 +169,7 @@ extension Region {
         case .refused: throw refusal(.processBudget, intent.request)
         }
         do throws(Errno) {
-            if intent.plan.canMapInPlace {
+            if isAtOnce || intent.plan.canMapInPlace {
                 try window.place(fd: intent.fd, intent.plan, isBatched: intent.options.contains(.isBatched), held)
             } else if let ready = prepared.take() {
                 var wasLost = false
@@ -179,7 +180,7 @@ extension Region {
             throw refusal(.kernel(error, isLocal: intent.plan.isLocal, pageSize: intent.plan.pageSize), intent.request)
         }
         // The memory is there: from the insertion on, translate finds it.
-        var record = record(of: intent, object, held)
+        var record = record(of: intent, object, isAtOnce: isAtOnce, held)
         if !followers[held].isEmpty { record.word = try tellFollowers(of: record, pages, cost: spot.cost, held) }
         guard table[held].insert(record, at: spot.index) else {
             forgetByFollowers(record, held)
@@ -187,7 +188,7 @@ extension Region {
             throw refusal(.noMemory, intent.request)
         }
         index[held].add(pages, writable: intent.isWritable)
-        if intent.plan.canMapInPlace, intent.options.contains(.isBatched) {
+        if isAtOnce || intent.plan.canMapInPlace, intent.options.contains(.isBatched) {
             unsafe device.undumped[held].append(window.baseAddress + Int(clamping: pages.start), Int(clamping: pages.length))
         }
         if let object { unsafe object.becomeLive(at: window.baseAddress + Int(clamping: pages.start)) }
@@ -199,9 +200,12 @@ extension Region {
     }
 
     @inline(__always)
-    func record(of intent: MapIntent, _ object: Mapping?, _ held: Held) -> MappingRecord {
+    func record(of intent: MapIntent, _ object: Mapping?, isAtOnce: Bool = false, _ held: Held) -> MappingRecord {
         let plan = intent.plan
-        let identity = plan.facts.numbered(device.nextGeneration(held))
+        var identity = plan.facts.numbered(device.nextGeneration(held))
+        if !isAtOnce, identity.largeFile != 0 {
+            identity = identity.withLargeFile(keepLargeFile(intent.fd, hasObject: object != nil, held))
+        }
         return MappingRecord(
             start: plan.pages.start, length: intent.request.length, fileOffset: UInt64(truncatingIfNeeded: plan.fileOffset),
             word: MappingWord(writable: intent.isWritable, retaining: object).bits, identity: identity.bits)

@@ -12,7 +12,7 @@ extension Region {
     ) throws(ShmemError) {
         if case .doneAndCensusDue = quick { return takeCensus() }
         var object = object
-        if options.keepsFiles, object == nil { object = try keeper(of: intent.request, fd: intent.fd) }
+        if options.keepsFiles, object == nil { object = try keeper(of: intent) }
         if !intent.plan.isLocal { device.noteRemoteFile() }
         var afterwards = intent.plan.canMapInPlace ? try placeInPlace(intent, object, after: refusal) : .prepare
         if case .prepare = afterwards { afterwards = try placePrepared(intent, object) }
@@ -34,10 +34,16 @@ extension Region {
         try? unsafe MemoryCalls.advise(start, Int(clamping: length), vhu_madv_populate_read)
     }
 
-    /// The object of a mapping whose file is to be kept.
-    private func keeper(of request: SharedMemoryMap, fd: Int32) throws(ShmemError) -> Mapping {
-        let share = try KeptFile.take(of: device.keptFiles, for: request)
-        let mapping = try Mapping(request, fd: fd, of: device.closes, counted: share)
+    /// The object of a mapping whose file is to be kept. That of the mapping whose place it takes gives its share back.
+    private func keeper(of intent: MapIntent) throws(ShmemError) -> Mapping {
+        let isExchange =
+            options.replaces
+            && device.lock.withLock { held in
+                guard case .taken(let other) = room(for: intent, held) else { return false }
+                return canReplace(other, by: intent)
+            }
+        let share = try KeptFile.take(of: device.keptFiles, for: intent.request, isExchange: isExchange)
+        let mapping = try Mapping(intent.request, fd: intent.fd, of: device.closes, counted: share)
         _ = mapping.claim()
         return mapping
     }
@@ -132,6 +138,7 @@ extension Region {
     @inline(never)
     func undo(_ record: MappingRecord, _ pages: ByteRange, cost: Int, _ held: Held) {
         MappingWord(bits: record.word).release()
+        defer { letLargeFileGo(record, held) }
         if (try? window.clear(pages, held)) == .isHole { ProcessBudget.give(cost) } else { census[held].keep(cost) }
     }
 

@@ -36,6 +36,7 @@ extension Region {
             }
         } catch {
             MappingWord(bits: record.word).release()
+            letLargeFileGo(record, held)
             if wasLost {
                 // The kernel had unmapped the old one before it failed.
                 forgetByFollowers(record, held)
@@ -53,6 +54,7 @@ extension Region {
         table[held].replace(with: record)
         index[held].add(pages, writable: intent.isWritable)
         before.becomeGone()
+        letLargeFileGo(old, held)
         if let object { unsafe object.becomeLive(at: window.baseAddress + Int(clamping: record.start)) }
         quota[held].remove(pages.length)
         quota[held].add(pages.length)

@@ -150,6 +150,7 @@ extension Region {
         }
         forget(removed, pages, held)
         if !covers[held].isEmpty { forgetCovers(in: pages.start..<pages.end, held) }
+        letLargeFileGo(removed, held)
         census[held].count()
         if table[held].count == 0 { index[held].release() }
     }
@@ -160,6 +161,7 @@ extension Region {
         ProcessBudget.give(separateMappings(for: pages, isBeside: isBeside))
         forget(removed, pages, held)
         forgetCovers(in: pages.start..<pages.end, held)
+        letLargeFileGo(removed, held)
         return removed
     }
 
@@ -180,8 +182,9 @@ extension Region {
         // Nobody finds them any more; then the memory goes.
         forEachRecord(held) { record, pages in index[held].remove(pages) }
         let gone = table[held].detachAll()
-        // A window that goes in a moment need not be cleared.
-        let cleared: RegionWindow.Clearing? = isEnd ? .isHole : try? window.clearAll(held)
+        // A window that goes in a moment need not be cleared, unless files would go with it.
+        var cleared: RegionWindow.Clearing? = .isHole
+        if !isEnd || !device.largeFiles[held].isEmpty { cleared = (try? window.clearAll(held)) ?? (isEnd ? .isHole : nil) }
         guard let cleared else {
             if let gone { table[held].reattach(gone) }
             forEachRecord(held) { record, pages in
@@ -190,6 +193,7 @@ extension Region {
             }
             return .refused
         }
+        forgetCovers(in: 0..<size, held)
         var cost = 0
         var last: UInt64 = 0
         gone?.forEachRecord { record in
@@ -198,6 +202,7 @@ extension Region {
             cost = cost &+ separateMappings(for: pages, isBeside: last > 0 && pages.start == last ? 1 : 0)
             last = pages.end
             forget(record, pages, held)
+            letLargeFileGo(record, held)
         }
         if cleared == .isHole {
             ProcessBudget.give(cost)
@@ -206,7 +211,6 @@ extension Region {
         } else {
             census[held].keep(cost)
         }
-        forgetCovers(in: 0..<size, held)
         index[held].release()
         return gone.map { .all($0) } ?? .nothing
     }

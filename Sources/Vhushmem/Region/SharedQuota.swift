@@ -6,10 +6,13 @@ import Synchronization
 /// What a device may take of something that the process has once: a share for each device, and one for all of them.
 final class SharedQuota: Sendable {
     let limit: UInt64
+    /// Of the peer that takes it.
+    let closes: CloseAccount
     private let used = Atomic<UInt64>(0)
 
-    init(limit: UInt64) {
+    init(limit: UInt64, closes: CloseAccount) {
         self.limit = limit
+        self.closes = closes
     }
 
     /// What stands in the way.
@@ -18,10 +21,10 @@ final class SharedQuota: Sendable {
         case process(limit: UInt64)
     }
 
-    /// nil: it was taken, from this quota and from that of the process.
-    func take(_ amount: UInt64, _ all: borrowing Atomic<UInt64>, most: UInt64) -> Shortage? {
-        guard add(amount, to: all, most) else { return .process(limit: most) }
-        guard add(amount, to: used, limit) else {
+    /// nil: it was taken, from this quota and from that of the process. `more`: by so much it may exceed both.
+    func take(_ amount: UInt64, _ all: borrowing Atomic<UInt64>, most: UInt64, more: UInt64 = 0) -> Shortage? {
+        guard add(amount, to: all, most, more) else { return .process(limit: most) }
+        guard add(amount, to: used, limit, more) else {
             all.wrappingSubtract(amount, ordering: .relaxed)
             return .device(limit: limit)
         }
@@ -33,9 +36,9 @@ final class SharedQuota: Sendable {
         all.wrappingSubtract(amount, ordering: .relaxed)
     }
 
-    private func add(_ amount: UInt64, to sum: borrowing Atomic<UInt64>, _ limit: UInt64) -> Bool {
+    private func add(_ amount: UInt64, to sum: borrowing Atomic<UInt64>, _ limit: UInt64, _ more: UInt64) -> Bool {
         let (after, overflow) = sum.wrappingAdd(amount, ordering: .relaxed).oldValue.addingReportingOverflow(amount)
-        if !overflow, after <= limit { return true }
+        if !overflow, after <= limit || after &- limit <= more { return true }
         sum.wrappingSubtract(amount, ordering: .relaxed)
         return false
     }
@@ -54,13 +57,25 @@ final class KeptFile {
         quota.give(1, KeptFile.all)
     }
 
-    /// Throws ENOSPC as a refusal of `request`: a quota. Half of what the process may have open is left to the program.
-    static func take(of quota: SharedQuota, for request: SharedMemoryMap) throws(ShmemError) -> KeptFile {
-        let most = ((try? systemCall(.getrlimit) { vhu_open_files_limit() }).map { UInt64(clamping: $0) } ?? 1024) / 2
-        switch quota.take(1, all, most: most) {
+    /// Throws ENOSPC as a refusal of `request`: a quota. `isExchange`: another one is given back for it in a moment.
+    static func take(
+        of quota: SharedQuota, for request: SharedMemoryMap, isExchange: Bool = false
+    ) throws(ShmemError) -> KeptFile {
+        switch shortage(quota, isExchange ? 1 : 0) {
         case nil: return KeptFile(of: quota)
         case .device(let limit), .process(let limit): throw ShmemError(ENOSPC, request.mapSubject, .keptFiles(limit: limit))
         }
+    }
+
+    /// nil: a quota.
+    static func take(of quota: SharedQuota) -> KeptFile? {
+        shortage(quota, 0) == nil ? KeptFile(of: quota) : nil
+    }
+
+    /// Half of what the process may have open is left to the program.
+    private static func shortage(_ quota: SharedQuota, _ more: UInt64) -> SharedQuota.Shortage? {
+        let most = ((try? systemCall(.getrlimit) { vhu_open_files_limit() }).map { UInt64(clamping: $0) } ?? 1024) / 2
+        return quota.take(1, all, most: most, more: more)
     }
 }
 

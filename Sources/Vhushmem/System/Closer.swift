@@ -3,7 +3,7 @@
 import CLinux
 import Synchronization
 
-/// What one peer has sent that is still to be closed. A session has one for all of its connections.
+/// What one peer has sent that is still to be closed or unmapped. A session has one for all of its connections.
 ///
 /// Unchecked Sendable: one number is atomic, and the closer's lock guards the rest.
 final class CloseAccount: @unchecked Sendable {
@@ -50,12 +50,22 @@ final class Closer: @unchecked Sendable {
 
     /// The account is held by hand: a thread that only closes needs no memory, and the C library would set some aside for it.
     @safe private struct Item {
+        /// -1: it is a mapping.
         let fd: Int32
+        let mapping: UnsafeMutableRawBufferPointer
         let account: Unmanaged<CloseAccount>
 
         /// The number alone may be that of a later one: the kernel gives it away before a close ends.
         func isSame(as other: Item) -> Bool {
-            unsafe fd == other.fd && account.toOpaque() == other.account.toOpaque()
+            unsafe fd == other.fd && mapping.baseAddress == other.mapping.baseAddress
+                && account.toOpaque() == other.account.toOpaque()
+        }
+
+        /// What may wait.
+        func end() {
+            if fd >= 0 { return FileDescriptor.close(fd) }
+            // SAFETY: nobody else has an address in it any more.
+            if let start = unsafe mapping.baseAddress { try? unsafe MemoryCalls.unmap(start, mapping.count) }
         }
     }
 
@@ -73,9 +83,18 @@ final class Closer: @unchecked Sendable {
     /// is more to close.
     @discardableResult
     static func hand(over fd: Int32, of account: CloseAccount) -> Bool {
+        unsafe hand(over: Item(fd: fd, mapping: .init(start: nil, count: 0), account: .passRetained(account)), account)
+    }
+
+    /// Has memory unmapped, with which a large file may go. Nobody has an address in it.
+    static func hand(over mapping: UnsafeMutableRawBufferPointer, of account: CloseAccount) {
+        unsafe hand(over: Item(fd: -1, mapping: mapping, account: .passRetained(account)), account)
+    }
+
+    @discardableResult
+    private static func hand(over item: Item, _ account: CloseAccount) -> Bool {
         account.pending.wrappingAdd(1, ordering: .relaxed)
         pending.wrappingAdd(1, ordering: .relaxed)
-        let item = unsafe Item(fd: fd, account: .passRetained(account))
         shared.lock.withLock { held in
             shared.waiting[held].append(item)
             // What threads append to has room for all.
@@ -147,7 +166,7 @@ final class Closer: @unchecked Sendable {
         while let item = take(after: done) {
             // Another peer's may be waiting too.
             startThread()
-            FileDescriptor.close(item.fd)
+            item.end()
             unsafe item.account._withUnsafeGuaranteedRef { _ = $0.pending.wrappingSubtract(1, ordering: .relaxed) }
             Closer.pending.wrappingSubtract(1, ordering: .relaxed)
             done = item
@@ -195,7 +214,7 @@ final class Closer: @unchecked Sendable {
 
 extension FileDescriptor {
     /// Frees no more than this takes no time worth mentioning.
-    private static let quicklyFreed: Int64 = 16 << 20
+    static let quicklyFreed: UInt64 = 16 << 20
 
     /// Closes a descriptor that a peer sent, here if that waits for nobody. `isMapped`: this process has the file mapped, so that it is not
     /// freed by this.
@@ -207,7 +226,7 @@ extension FileDescriptor {
         guard let status = try? FileStatus(of: raw) else { return true }
         if status.isAnonymous { return !isMapped && !FileStatus.isEventfd(raw) }
         if status.isFifo { return false }
-        guard status.isRegular, isMapped || FileStatus.allocated(raw) ?? .max <= quicklyFreed else { return true }
+        guard status.isRegular, isMapped || FileStatus.allocated(raw) ?? .max <= Int64(quicklyFreed) else { return true }
         // Files that can have seals are in memory. Of the others, those of local disks need nobody else.
         if case .some(.some) = try? FileStatus.seals(of: raw) { return false }
         return !status.isOnLocalDisk(raw)

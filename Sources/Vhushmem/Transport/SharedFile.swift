@@ -14,13 +14,17 @@ import CLinux
     private let quota: SharedQuota
     /// A write would raise SIGSEGV.
     let isReadOnly: Bool
+    /// The file is large, and the front-end may have let it go.
+    private let mayBeFreedWithIt: Bool
 
-    /// What all that one front-end gives may take: of guest RAM no host has more.
-    static func makeQuota() -> SharedQuota { SharedQuota(limit: 1 << 45) }
+    /// What all that one front-end gives may take, with the account of what is closed and unmapped of it: of guest RAM no host has more.
+    static func makeQuota() -> SharedQuota { SharedQuota(limit: 1 << 45, closes: CloseAccount()) }
 
     private init(
-        _ mapping: UnsafeMutableRawPointer, length: Int, lead: Int, isReadOnly: Bool, quota: SharedQuota, alarm: Alarm
+        _ mapping: UnsafeMutableRawPointer, length: Int, lead: Int, isReadOnly: Bool, isOfLargeFile: Bool, quota: SharedQuota,
+        alarm: Alarm
     ) {
+        mayBeFreedWithIt = isOfLargeFile
         self.quota = quota
         unsafe self.mapping = unsafe mapping
         mappedLength = length
@@ -32,7 +36,11 @@ import CLinux
     deinit {
         guarded.end()
         // SAFETY: nobody has an address in it any more; who may have one holds the object.
-        try? unsafe MemoryCalls.unmap(mapping, mappedLength)
+        if mayBeFreedWithIt {
+            unsafe Closer.hand(over: UnsafeMutableRawBufferPointer(start: mapping, count: mappedLength), of: quota.closes)
+        } else {
+            try? unsafe MemoryCalls.unmap(mapping, mappedLength)
+        }
         AddressSpace.give(UInt64(clamping: mappedLength), of: quota)
     }
 
@@ -70,8 +78,8 @@ import CLinux
             let (mapping, isReadOnly) = unsafe try map(length, flags, fd, offset, mayBeReadOnly: mayBeReadOnly)
             if isGuestMemory { try? unsafe MemoryCalls.advise(mapping, length, MADV_DONTDUMP) }
             return unsafe SharedFile(
-                mapping, length: length, lead: Int(clamping: range.start &- begin), isReadOnly: isReadOnly, quota: quota,
-                alarm: alarm)
+                mapping, length: length, lead: Int(clamping: range.start &- begin), isReadOnly: isReadOnly,
+                isOfLargeFile: status.isRegular && status.size > FileDescriptor.quicklyFreed, quota: quota, alarm: alarm)
         } catch {
             AddressSpace.give(whole.length, of: quota)
             throw error
