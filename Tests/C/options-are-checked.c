@@ -122,10 +122,12 @@ int main(void)
     REFUSES(region, region, flags, 1u << 31);
     REFUSES(region_of_frontend, region, holes, 2);
     REFUSES(frontend, frontend, flags, 1u << 31);
+    REFUSES(frontend, frontend, flags, VHUSHMEM_FRONTEND_FIRST_MAP_FLAGS | VHUSHMEM_FRONTEND_CURRENT_MAP_FLAGS);
     REFUSES(frontend, frontend, shmem_bit, 5);
     REFUSES(backend, backend, reserved, 1);
     REFUSES(backend, backend, shmem_bit, 5);
     REFUSES(backend, backend, flags, 1u << 31);
+    REFUSES(backend, backend, flags, VHUSHMEM_BACKEND_FIRST_MAP_FLAGS | VHUSHMEM_BACKEND_CURRENT_MAP_FLAGS);
     static const unsigned features[] = {26, 33, 34, 35, 38, 40}; /* of the ring, and not served */
     for (size_t i = 0; i < G_N_ELEMENTS(features); i++) {
         REFUSES(backend, backend, features, UINT64_C(1) << features[i]);

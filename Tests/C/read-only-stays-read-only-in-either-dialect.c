@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * What a back-end of ours asks for read-only is read-only, and what it asks for read-write can be written: towards a front-end of ours and
- * one that speaks bytes, where SHMEM is bit 22 and where it is bit 20, whose flags are others (1 to read, 2 to write).
+ * one that speaks bytes, where SHMEM is bit 22 and where it is bit 20, whose flags are others (1 to read, 2 to write) unless the options say
+ * which they are.
  */
 /* tsan: yes (another thread listens to the back-end) */
 #include "backend-rig.h"
 #include "pair.h"
 
-static void on_the_wire(uint32_t bit, uint64_t read_only, uint64_t read_write)
+static void on_the_wire(uint32_t bit, uint32_t flags, uint64_t read_only, uint64_t read_write)
 {
-    vhushmem_backend_options options = {.struct_size = sizeof(options), .shmem_bit = bit};
+    vhushmem_backend_options options = {.struct_size = sizeof(options), .shmem_bit = bit, .flags = flags};
     backend_rig r;
     int file = memfd_of(PAGE, 1);
     backend_rig_new(&r, 16 * PAGE, &options);
@@ -53,10 +54,10 @@ static void *serve(void *user_data)
     return NULL;
 }
 
-static void with_our_front_end(uint32_t bit)
+static void with_our_front_end(uint32_t bit, uint32_t back_flags, uint32_t front_flags)
 {
-    vhushmem_backend_options options = {.struct_size = sizeof(options), .shmem_bit = bit};
-    vhushmem_frontend_options front = {.struct_size = sizeof(front), .shmem_bit = bit};
+    vhushmem_backend_options options = {.struct_size = sizeof(options), .shmem_bit = bit, .flags = back_flags};
+    vhushmem_frontend_options front = {.struct_size = sizeof(front), .shmem_bit = bit, .flags = front_flags};
     server s = {.file = memfd_of(PAGE, 1)};
     int pair[2];
     CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == 0);
@@ -100,12 +101,18 @@ static void disagreeing(uint32_t front_bit, uint32_t back_bit)
 
 int main(void)
 {
-    on_the_wire(22, 0, 1);
-    on_the_wire(21, 0, 1);
-    on_the_wire(20, 1, 3);
-    with_our_front_end(22);
-    with_our_front_end(21);
-    with_our_front_end(20);
+    on_the_wire(22, 0, 0, 1);
+    on_the_wire(21, 0, 0, 1);
+    on_the_wire(20, 0, 1, 3);
+    on_the_wire(20, VHUSHMEM_BACKEND_CURRENT_MAP_FLAGS, 0, 1);
+    on_the_wire(20, VHUSHMEM_BACKEND_FIRST_MAP_FLAGS, 1, 3);
+    on_the_wire(21, VHUSHMEM_BACKEND_FIRST_MAP_FLAGS, 1, 3);
+    with_our_front_end(22, 0, 0);
+    with_our_front_end(21, 0, 0);
+    with_our_front_end(20, 0, 0);
+    with_our_front_end(20, VHUSHMEM_BACKEND_CURRENT_MAP_FLAGS, VHUSHMEM_FRONTEND_CURRENT_MAP_FLAGS);
+    with_our_front_end(20, 0, VHUSHMEM_FRONTEND_FIRST_MAP_FLAGS);
+    with_our_front_end(22, VHUSHMEM_BACKEND_FIRST_MAP_FLAGS, VHUSHMEM_FRONTEND_FIRST_MAP_FLAGS);
     disagreeing(20, 22);
     disagreeing(22, 20);
     return 0;

@@ -79,7 +79,12 @@ enum {
      *  - CONFIGURE_MEM_SLOTS (15) is not offered: with it, a mapping that is live over a reset ends QEMU at the next start.
      * And what it never grants is refused here, with a sentence: a map of a file that is open for reading alone (-EACCES).
      */
-    VHUSHMEM_BACKEND_FOR_QEMU = 1 << 0
+    VHUSHMEM_BACKEND_FOR_QEMU = 1 << 0,
+    /** Flags of a SHMEM_MAP go out as versions 1 to 4 of the series have them: 1 asks for reading, 2 for writing. So they do unasked where
+        shmem_bit is 20. */
+    VHUSHMEM_BACKEND_FIRST_MAP_FLAGS = 1 << 1,
+    /** They go out as today, 1 asks for writing, also where shmem_bit is 20: versions 5 to 11 of the series. Not both of them. */
+    VHUSHMEM_BACKEND_CURRENT_MAP_FLAGS = 1 << 2
 };
 
 /** What an event tells. */
@@ -279,7 +284,8 @@ VHUSHMEM_API int vhushmem_backend_device_status(vhushmem_backend *backend);
  * is none, and 0 means that the request was sent). While it waits the front-end is served: callbacks may come.
  *
  * What no front-end can grant is refused here and not sent, since some never answer it: no bytes, flags without a meaning, offsets that
- * wrap around. Where SHMEM is bit 20 (shmem_bit), the flags go out as the first versions of the series have them.
+ * wrap around. Where SHMEM is bit 20 (shmem_bit), the flags go out as the first versions of the series have them, unless
+ * VHUSHMEM_BACKEND_CURRENT_MAP_FLAGS is set.
  *
  * @param fd     borrowed.
  * @param flags  VHOST_USER_FLAG_MAP_RW, or 0: read-only.

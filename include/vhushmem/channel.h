@@ -26,7 +26,9 @@ typedef struct vhushmem_channel vhushmem_channel;
 
 /** flags of a channel. */
 enum {
-    VHUSHMEM_CHANNEL_KEEP_MAPPINGS = 1 << 0 /**< leave the mappings when the channel is lost or freed; default: drop them */
+    VHUSHMEM_CHANNEL_KEEP_MAPPINGS = 1 << 0, /**< leave the mappings when the channel is lost or freed; default: drop them */
+    VHUSHMEM_CHANNEL_FIRST_MAP_FLAGS =
+        1 << 1 /**< the back-end is one of versions 1 to 4 of the series: 1 in a map's flags asks for reading, 2 for writing */
 };
 
 /** How a channel is to be. Set struct_size to sizeof(vhushmem_channel_options); zero means the default everywhere. */

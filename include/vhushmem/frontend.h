@@ -34,7 +34,15 @@ enum {
     VHUSHMEM_FRONTEND_SERVER = 1 << 0,        /**< listen at the path and take the first back-end that connects */
     VHUSHMEM_FRONTEND_KEEP_MAPPINGS = 1 << 1, /**< leave the mappings when the back-end goes away; default: drop them */
     VHUSHMEM_FRONTEND_STATELESS =
-        1 << 2 /**< the device has no state but its queues': it can be migrated without DEVICE_STATE */
+        1 << 2, /**< the device has no state but its queues': it can be migrated without DEVICE_STATE */
+    VHUSHMEM_FRONTEND_FIRST_MAP_FLAGS =
+        1
+        << 3, /**< flags of a SHMEM_MAP mean what they do in versions 1 to 4 of the series: 1 asks for reading, 2 for writing. So they do
+                     unasked where shmem_bit is 20 */
+    VHUSHMEM_FRONTEND_CURRENT_MAP_FLAGS =
+        1
+        << 4 /**< they mean what they do today, 1 asks for writing, also where shmem_bit is 20: versions 5 to 11 of the series. Not
+                    both of them */
 };
 
 /** How a front-end is to be. Set struct_size to sizeof(vhushmem_frontend_options); zero means the default everywhere. */

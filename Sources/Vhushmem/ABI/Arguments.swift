@@ -121,3 +121,15 @@ func clearBeyondKnown<Value>(_ pointer: UnsafeMutablePointer<Value>) {
         unsafe destroy?(userData)
     }
 }
+
+extension MapFlags {
+    /// What an option's flags say; nil: nothing. Throws EINVAL: both.
+    static func chosen(_ flags: UInt32, first: UInt32, current: UInt32) throws(ShmemError) -> MapFlags? {
+        switch flags & (first | current) {
+        case 0: return nil
+        case first: return .first
+        case current: return .current
+        default: throw ShmemError(EINVAL, "FIRST_MAP_FLAGS and CURRENT_MAP_FLAGS exclude each other")
+        }
+    }
+}

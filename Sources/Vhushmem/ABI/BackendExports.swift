@@ -15,12 +15,14 @@ extension BackendOptions {
         if given.num_queues != 0 { queues = given.num_queues }
         if given.answer_timeout_ms != 0 { answerTimeoutLimit = Milliseconds(given.answer_timeout_ms) }
         features = given.features
-        let forQemu = UInt32(bitPattern: Int32(VHUSHMEM_BACKEND_FOR_QEMU))
-        guard given.flags & ~forQemu == 0 else {
+        let forQemu = UInt32(VHUSHMEM_BACKEND_FOR_QEMU)
+        let (first, current) = (UInt32(VHUSHMEM_BACKEND_FIRST_MAP_FLAGS), UInt32(VHUSHMEM_BACKEND_CURRENT_MAP_FLAGS))
+        guard given.flags & ~(forQemu | first | current) == 0 else {
             throw ShmemError(EINVAL, "vhushmem_backend_options.flags has unknown bits, \(hex(UInt64(given.flags)))")
         }
         guard given.reserved == 0 else { throw ShmemError(EINVAL, "vhushmem_backend_options.reserved is not 0") }
         isForQemu = given.flags & forQemu != 0
+        mapFlags = try MapFlags.chosen(given.flags, first: first, current: current)
         if given.num_rings != 0 { rings = given.num_rings }
         configSize = given.config_size
         if given.protocol_features != 0 { protocolFeatures = ProtocolFeatures(rawValue: given.protocol_features) }

@@ -11,12 +11,13 @@ extension ChannelOptions {
         self.init()
         guard let options = unsafe options else { return }
         let given = try unsafe growing(options, "vhushmem_channel_options")
-        let keep = UInt32(VHUSHMEM_CHANNEL_KEEP_MAPPINGS)
-        guard given.flags & ~keep == 0 else {
+        let (keep, first) = (UInt32(VHUSHMEM_CHANNEL_KEEP_MAPPINGS), UInt32(VHUSHMEM_CHANNEL_FIRST_MAP_FLAGS))
+        guard given.flags & ~(keep | first) == 0 else {
             throw ShmemError(EINVAL, "vhushmem_channel_options.flags \(hex(UInt64(given.flags))) has unknown bits")
         }
         guard given.reserved == 0 else { throw ShmemError(EINVAL, "vhushmem_channel_options.reserved is not 0") }
         keepsMappings = given.flags & keep != 0
+        mapFlags = given.flags & first != 0 ? .first : .current
         if given.message_timeout_ms != 0 { messageTimeoutLimit = Milliseconds(given.message_timeout_ms) }
     }
 }

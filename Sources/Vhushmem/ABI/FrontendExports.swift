@@ -14,13 +14,15 @@ extension FrontendOptions {
         let server = UInt32(VHUSHMEM_FRONTEND_SERVER)
         let keep = UInt32(VHUSHMEM_FRONTEND_KEEP_MAPPINGS)
         let stateless = UInt32(VHUSHMEM_FRONTEND_STATELESS)
-        guard unsafe given.flags & ~(server | keep | stateless) == 0 else {
+        let (first, current) = (UInt32(VHUSHMEM_FRONTEND_FIRST_MAP_FLAGS), UInt32(VHUSHMEM_FRONTEND_CURRENT_MAP_FLAGS))
+        guard unsafe given.flags & ~(server | keep | stateless | first | current) == 0 else {
             throw ShmemError(EINVAL, unsafe "vhushmem_frontend_options.flags \(hex(UInt64(given.flags))) has unknown bits")
         }
         if unsafe given.min_queue_num != 0 { leastQueueNumber = unsafe given.min_queue_num }
         isServer = unsafe given.flags & server != 0
         keepsMappings = unsafe given.flags & keep != 0
         isStateless = unsafe given.flags & stateless != 0
+        mapFlags = try unsafe MapFlags.chosen(given.flags, first: first, current: current)
         if unsafe given.shmem_bit != 0 { shmemBit = unsafe given.shmem_bit }
         if unsafe given.num_queues != 0 { queues = unsafe given.num_queues }
         if unsafe given.request_timeout_ms != 0 { requestTimeoutLimit = unsafe Milliseconds(given.request_timeout_ms) }

@@ -98,7 +98,7 @@ extension Backend {
     ) throws(Errno) -> Int32 {
         try unsafe withUnsafeTemporaryAllocation(byteCount: SharedMemoryMap.size, alignment: 8) { payload throws(Errno) in
             noteMapping(request)
-            unsafe request.encode(into: payload, shmemBit: options.shmemBit)
+            unsafe request.encode(into: payload, asFirstFlags: options.speaksFirstFlags)
             return try unsafe transmit(
                 request.id, UnsafeRawBufferPointer(payload), fd: fd, needsReply: needsReply, on: channel)
         }

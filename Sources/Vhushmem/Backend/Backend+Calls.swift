@@ -137,7 +137,7 @@ extension Backend {
         guard !channel.hasUnsent else { return false }
         noteMapping(call.request)
         let sending = unsafe withUnsafeTemporaryAllocation(byteCount: SharedMemoryMap.size, alignment: 8) { payload in
-            unsafe call.request.encode(into: payload, shmemBit: options.shmemBit)
+            unsafe call.request.encode(into: payload, asFirstFlags: options.speaksFirstFlags)
             return unsafe channel.send(
                 .request(call.request.id, needsReply: isAnswered), UnsafeRawBufferPointer(payload), descriptor: call.file?.fd)
         }

@@ -4,6 +4,9 @@
 public struct BackendOptions: Sendable {
     /// Which protocol feature bit means SHMEM: 22, or 20 or 21 for old front-ends.
     public var shmemBit: UInt32 = 22
+    /// What the flags of a SHMEM_MAP mean on the wire; nil: where SHMEM is bit 20 those of the first versions, else today's.
+    public var mapFlags: MapFlags?
+    var speaksFirstFlags: Bool { (mapFlags ?? .default(shmemBit: shmemBit)) == .first }
     /// What GET_QUEUE_NUM answers. A network device says there how many pairs of queues it has.
     public var queues: UInt32 = 1
     /// Queues that the device has, at most 256; nil: as many as GET_QUEUE_NUM answers.
@@ -31,6 +34,7 @@ public struct BackendOptions: Sendable {
     /// What is left out is as it is by default.
     public init(
         shmemBit: UInt32 = 22,
+        mapFlags: MapFlags? = nil,
         queues: UInt32 = 1,
         rings: UInt32? = nil,
         answerTimeout: Duration = .seconds(10),
@@ -40,6 +44,7 @@ public struct BackendOptions: Sendable {
         isForQemu: Bool = false
     ) {
         self.shmemBit = shmemBit
+        self.mapFlags = mapFlags
         self.queues = queues
         self.rings = rings
         self.answerTimeout = answerTimeout

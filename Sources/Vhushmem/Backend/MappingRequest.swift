@@ -54,10 +54,10 @@ public struct MappingRequest {
         return nil
     }
 
-    /// The payload as it travels where SHMEM is this bit.
-    func encode(into bytes: UnsafeMutableRawBufferPointer, shmemBit: UInt32) {
+    /// The payload as it travels.
+    func encode(into bytes: UnsafeMutableRawBufferPointer, asFirstFlags: Bool) {
         var payload = payload
-        if isMap, shmemBit == SharedMemoryMap.firstBit { payload.useFirstFlags() }
+        if isMap, asFirstFlags { payload.useFirstFlags() }
         unsafe payload.encode(into: bytes)
     }
 

@@ -12,6 +12,8 @@ public struct ChannelOptions: Sendable {
     var messageTimeoutLimit = Milliseconds(5_000)
     /// Leave the mappings when the channel is lost.
     public var keepsMappings = false
+    /// What the flags of a SHMEM_MAP mean on the wire.
+    public var mapFlags = MapFlags.current
 
     /// The defaults: five seconds, and mappings end with the channel.
     public init() {}
@@ -19,10 +21,12 @@ public struct ChannelOptions: Sendable {
     /// What is left out is as it is by default.
     public init(
         messageTimeout: Duration = .seconds(5),
-        keepsMappings: Bool = false
+        keepsMappings: Bool = false,
+        mapFlags: MapFlags = .current
     ) {
         self.messageTimeout = messageTimeout
         self.keepsMappings = keepsMappings
+        self.mapFlags = mapFlags
     }
 }
 
@@ -96,6 +100,7 @@ public final class ShmemChannel: DeviceSession {
             socket: FileDescriptor(owning: socket), device: device, messageTimeout: options.messageTimeoutLimit.microseconds,
             counters: counters)
         channel.isNegotiated = true
+        channel.speaksFirstFlags = options.mapFlags == .first
         self.channel = channel
         way.point(at: self)
     }

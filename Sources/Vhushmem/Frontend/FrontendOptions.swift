@@ -14,6 +14,9 @@ public struct FrontendOptions {
     var reconnectIntervalLimit = Milliseconds(0)
     /// Which protocol feature bit means SHMEM: 22, or 20 or 21 for old back-ends.
     public var shmemBit: UInt32 = 22
+    /// What the flags of a SHMEM_MAP mean on the wire; nil: where SHMEM is bit 20 those of the first versions, else today's.
+    public var mapFlags: MapFlags?
+    var speaksFirstFlags: Bool { (mapFlags ?? .default(shmemBit: shmemBit)) == .first }
     /// Virtqueues that the VMM will use.
     public var queues: UInt32 = 1
     /// What the back-end must answer to GET_QUEUE_NUM at the least; nil: `queues`. Of a network device it may be told the pairs of queues.
@@ -59,6 +62,7 @@ public struct FrontendOptions {
         keepsMappings: Bool = false,
         reconnectInterval: Duration? = nil,
         shmemBit: UInt32 = 22,
+        mapFlags: MapFlags? = nil,
         queues: UInt32 = 1,
         leastQueueNumber: UInt32? = nil,
         requestTimeout: Duration = .seconds(10),
@@ -75,6 +79,7 @@ public struct FrontendOptions {
         self.keepsMappings = keepsMappings
         self.reconnectInterval = reconnectInterval
         self.shmemBit = shmemBit
+        self.mapFlags = mapFlags
         self.queues = queues
         self.leastQueueNumber = leastQueueNumber
         self.requestTimeout = requestTimeout

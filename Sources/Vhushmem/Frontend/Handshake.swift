@@ -110,7 +110,7 @@ extension Frontend {
                 socket: FileDescriptor(owning: ours), device: device, messageTimeout: options.messageTimeoutLimit.microseconds,
                 counters: history.counters)
             made.isNegotiated = protocolFeatures.contains(shmem)
-            made.speaksFirstFlags = options.shmemBit == ProtocolFeatures.firstShmemBit
+            made.speaksFirstFlags = options.speaksFirstFlags
             made.others = { [way] request in way.target?.carryOut(request) ?? request.answered { nil } }
             connection.channel = made
             history.channelLoss = nil

@@ -1,13 +1,22 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
+/// What the flags of a SHMEM_MAP mean on the wire.
+public enum MapFlags: Sendable {
+    /// Bit 0 asks for writing, as the specification has it.
+    case current
+    /// As in versions 1 to 4 of the series: bit 0 asks for reading, bit 1 for writing.
+    case first
+
+    /// Those of a peer for whom SHMEM is this protocol feature's bit, if nobody has said. (Versions 5 to 11 have that bit too.)
+    static func `default`(shmemBit: UInt32) -> MapFlags { shmemBit == ProtocolFeatures.firstShmemBit ? .first : .current }
+}
+
 /// The payload of SHMEM_MAP and SHMEM_UNMAP: 40 bytes.
 struct SharedMemoryMap: Equatable {
     static let size = 40
     /// The one flag there is: the mapping can be written.
     static let readWrite: UInt64 = 1 << 0
-    /// Where SHMEM is this protocol feature's bit, the peer speaks the first versions of the series, whose flags are others: bit 0 asks for
-    /// reading, bit 1 for writing.
-    static let firstBit: UInt32 = 20
+    /// Versions 1 to 4 of the series have other flags: bit 0 asks for reading, bit 1 for writing.
     private static let firstRead: UInt64 = 1 << 0
     private static let firstWrite: UInt64 = 1 << 1
 
