@@ -167,15 +167,8 @@ static inline int vhu_signal_setup(unsigned long *context)
     return (int)syscall(SYS_io_setup, AT_ONCE, context);
 }
 static inline int vhu_signal_end(unsigned long context) { return (int)syscall(SYS_io_destroy, context); }
-/* Has the kernel signal an eventfd: when a read of no bytes is done, which it is at once. EINVAL, EBADF: it is no eventfd. */
-static inline int vhu_signal(unsigned long context, int fd)
+static inline int vhu_submit(unsigned long context, struct iocb *operation)
 {
-    struct iocb read_nothing, *operation = &read_nothing;
-    memset(&read_nothing, 0, sizeof(read_nothing));
-    read_nothing.aio_lio_opcode = IOCB_CMD_PREAD;
-    read_nothing.aio_fildes = (uint32_t)fd;
-    read_nothing.aio_flags = IOCB_FLAG_RESFD;
-    read_nothing.aio_resfd = (uint32_t)fd;
     int result = (int)syscall(SYS_io_submit, context, 1, &operation);
     if (result < 0 && errno == EAGAIN) { /* what the reads came to is to be taken now and then */
         struct io_event results[64];
@@ -184,6 +177,29 @@ static inline int vhu_signal(unsigned long context, int fd)
         result = (int)syscall(SYS_io_submit, context, 1, &operation);
     }
     return result;
+}
+/* Has the kernel signal an eventfd: when a read of no bytes is done, which it is at once. EINVAL, EBADF: it is no eventfd. */
+static inline int vhu_signal(unsigned long context, int fd)
+{
+    struct iocb read_nothing;
+    memset(&read_nothing, 0, sizeof(read_nothing));
+    read_nothing.aio_lio_opcode = IOCB_CMD_PREAD;
+    read_nothing.aio_fildes = (uint32_t)fd;
+    read_nothing.aio_flags = IOCB_FLAG_RESFD;
+    read_nothing.aio_resfd = (uint32_t)fd;
+    return vhu_submit(context, &read_nothing);
+}
+/* Asks for a signal that can't be given, since the flags of its read are none: EOPNOTSUPP, it would be; EINVAL, EBADF: it is no eventfd. */
+static inline int vhu_refused_signal(unsigned long context, int fd)
+{
+    struct iocb no_read;
+    memset(&no_read, 0, sizeof(no_read));
+    no_read.aio_lio_opcode = IOCB_CMD_PREAD;
+    no_read.aio_fildes = (uint32_t)fd;
+    no_read.aio_flags = IOCB_FLAG_RESFD;
+    no_read.aio_resfd = (uint32_t)fd;
+    no_read.aio_rw_flags = 1 << 30;
+    return vhu_submit(context, &no_read);
 }
 
 /* ---- errno, files ---- */

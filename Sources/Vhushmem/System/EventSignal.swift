@@ -38,6 +38,33 @@ enum EventSignal {
         }
     }
 
+    /// Whether it is an eventfd: only to one does the kernel say that a signal would be its own affair. That counts nothing and needs no
+    /// /proc, which may be missing, or be another's. nil: this process, or its kernel, can't tell.
+    static func isEventfd(_ fd: Int32) -> Bool? {
+        guard canTell else { return nil }
+        switch refusal(of: fd) {
+        case EOPNOTSUPP: return true
+        case EINVAL, EBADF: return false
+        default: return nil
+        }
+    }
+
+    /// Linux before 4.13 refuses everything alike.
+    private static let canTell: Bool = {
+        do throws(Errno) {
+            let own = try Readiness.makeEventfd()
+            return refusal(of: own.raw) == EOPNOTSUPP
+        } catch { return false }
+    }()
+
+    private static func refusal(of fd: Int32) -> Int32 {
+        guard let context = makeContext() else { return 0 }
+        do throws(Errno) {
+            _ = try systemCall(.signal) { vhu_refused_signal(context, fd) }
+            return 0
+        } catch { return error.code }
+    }
+
     private static func makeContext() -> UInt? {
         let present = context.load(ordering: .acquiring)
         guard present == 0 else { return present }

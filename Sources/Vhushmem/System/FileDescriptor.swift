@@ -106,14 +106,14 @@ struct FileStatus {
         return type == VHU_EXT4_MAGIC || type == VHU_XFS_MAGIC
     }
 
-    /// Whether it is an eventfd. No file has such a name: theirs begin with a slash.
+    /// Whether it is an eventfd. Where the kernel can't be asked, /proc says its name: no file has such a one, theirs begin with a slash.
     static func isEventfd(_ fd: Int32) -> Bool {
-        (try? systemCall(.readlink) { vhu_is_eventfd(fd) }) == 1
+        EventSignal.isEventfd(fd) ?? ((try? systemCall(.readlink) { vhu_is_eventfd(fd) }) == 1)
     }
 
-    /// The same; where there is no /proc to tell, each object of the kernel's may be one.
+    /// The same; where nothing can tell, each object of the kernel's may be one.
     func mayBeEventfd(_ fd: Int32) -> Bool {
-        isAnonymous && (try? systemCall(.readlink) { vhu_is_eventfd(fd) }) != 0
+        isAnonymous && (EventSignal.isEventfd(fd) ?? ((try? systemCall(.readlink) { vhu_is_eventfd(fd) }) != 0))
     }
 
     /// Bytes that a file has in memory or on its disk, as far as the kernel knows without asking anybody.
