@@ -124,9 +124,20 @@ static void logs(void)
     EQ(vhushmem_backend_push(b.r.backend, kept, 1, NULL), 0);
     noted(1u << 4);
 
+    /* A queue that starts writes its flags: this one wanted no kicks before it stopped. */
+    EQ(tell_vring(&b, SET_VRING_ENABLE, 0, 1), 0);
+    EQ(vhushmem_backend_set_kicks(b.r.backend, 0, false, NULL), 0);
+    EQ(tell_vring(&b, SET_VRING_BASE, 0, stop_queue(&b)), 0);
+    EQ(tell_rings(&b, 0, 1, USER + DESC, USER + AVAIL, USER + USED), 0);
+    EQ(((uint16_t *)(b.ram + USED))[0], 1);
+    noted(0);
+    EQ(tell_u64(&b, SET_VRING_KICK, 0, b.kick), 0);
+    EQ(tell_vring(&b, SET_VRING_ENABLE, 0, 1), 0);
+    EQ(((uint16_t *)(b.ram + USED))[0], 0);
+    noted(1u << 2);
+
     /* The end of it. */
     EQ(features_are(&b, 0), 0);
-    EQ(tell_vring(&b, SET_VRING_ENABLE, 0, 1), 0);
     offer(&b, 0);
     kick(&b);
     noted(0);

@@ -268,8 +268,11 @@ extension Virtqueue {
 
     /// Where writes are noted from now on. `usedRing`: the guest's address of the used ring, if its changes are to be noted.
     func noteWrites(in log: WriteLog?, usedRing: UInt64?) {
+        let begins = self.log == nil
         self.log = log
         loggedUsedRing = usedRing
+        // A queue that has just been started has written its flags.
+        if begins, log != nil, let rings { noteUsed(rings.place(of: .flags)) }
     }
 
     /// A part of the used ring was written.
