@@ -87,7 +87,7 @@ import Testing
                 }
                 let plan = FilePlan(
                     protection: PROT_READ, flags: MAP_SHARED, fileOffset: 0, pages: part, pageSize: pageSize,
-                    canMapInPlace: true,
+                    canMapInPlace: true, canMapAtOnce: true,
                     facts: MappingIdentity(isLocal: true, hasHugePages: false, pagesInFile: nil))
                 var wasLost = false
                 let moved = losing(.mremap) {
