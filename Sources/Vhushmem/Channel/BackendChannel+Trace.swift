@@ -15,6 +15,7 @@ extension BackendChannel {
     @inline(never)
     func refuse(_ request: UInt32, _ flags: UInt32, _ map: SharedMemoryMap?, _ error: ShmemError) -> ShmemError {
         counters.countRefused(request)
+        Log.tellWaiting()
         // A size of its own would be kept through the whole request, for this alone.
         var size = SharedMemoryMap.size
         if case .wrongPayload(_, let got) = error.reason { size = got }

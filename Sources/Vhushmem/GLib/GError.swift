@@ -8,6 +8,7 @@ typealias ErrorPointer = UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
 extension ShmemError {
     /// Puts the error where the caller wants it, and gives the value that the function returns.
     func report(to place: ErrorPointer) -> Int32 {
+        Log.tellWaiting()
         if let place = unsafe place {
             unsafe message.withCString { unsafe g_set_error_literal(place, ShmemError.quark, code, $0) }
         }

@@ -42,7 +42,7 @@ private final class SlotPool {
             return true
         } catch {
             // It may still stand for something: it is not used again.
-            Log.warning("KVM does not take slot \(slot) away: \(Errno.text(error.code)) (errno \(error.code))")
+            Log.later("KVM does not take slot \(slot) away: \(Errno.text(error.code)) (errno \(error.code))")
             return false
         }
     }
@@ -124,7 +124,8 @@ public final class KvmSlots: @unchecked Sendable {
     /// Takes a region away from the guest. When it returns, no slot shows anything of it. False: it had no place.
     @discardableResult
     public func remove(_ region: Region) -> Bool {
-        region.device.lock.withLock { held in
+        defer { Log.tellWaiting() }
+        return region.device.lock.withLock { held in
             let placement = lock.withLock { own -> KvmPlacement? in
                 guard let index = placed[own].firstIndex(where: { $0.region === region }) else { return nil }
                 return placed[own].remove(at: index).placement

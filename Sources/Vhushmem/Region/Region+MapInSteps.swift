@@ -11,6 +11,7 @@ extension Region {
         _ intent: MapIntent, _ object: Mapping?, _ quick: Quick, _ refusal: ShmemError?
     ) throws(ShmemError) {
         if case .doneAndCensusDue = quick { return takeCensus() }
+        defer { Log.tellWaiting() }
         var object = object
         if options.keepsFiles, object == nil { object = try keeper(of: intent) }
         if !intent.plan.isLocal { device.noteRemoteFile() }

@@ -40,8 +40,9 @@ extension Region {
             if wasLost {
                 // The kernel had unmapped the old one before it failed.
                 forgetByFollowers(record, held)
-                Log.critical(
-                    "the mapping at \(hex(old.start)) of region \(shmid) was lost: the kernel had no memory to replace it")
+                Log.later(
+                    "the mapping at \(hex(old.start)) of region \(shmid) was lost: the kernel had no memory to replace it",
+                    isCritical: true)
                 if let gone = takeOutRecord(old, pages, held) { MappingWord(bits: gone.word).release() }
             } else {
                 if mayNoLongerWrite { table[held].setWord(at: old.start, to: old.word) }

@@ -33,6 +33,7 @@ extension Region {
             table[held].replace(with: record.leaving)
             return (record, false)
         }
+        Log.tellWaiting()
         if isGone { MappingWord(bits: record.word).release() } else { try tellAndTakeOut(record, subject) }
         return record.length
     }
@@ -95,6 +96,7 @@ extension Region {
             }
         }
         count = count &+ takeAll()
+        Log.tellWaiting()
         if count > 0 { commit() }
         return count
     }

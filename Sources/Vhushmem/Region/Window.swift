@@ -258,7 +258,8 @@ import CLinux
             return true
         } catch {
             if error.code != EEXIST, unsafe !MemoryCalls.isMapped(address, length) {
-                Log.critical("cannot reserve \(length) bytes of a window again: \(Errno.text(error.code))")
+                Log.later(
+                    "cannot reserve \(length) bytes of a window again: \(Errno.text(error.code))", isCritical: true)
             }
             return false
         }

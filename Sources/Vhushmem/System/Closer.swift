@@ -147,7 +147,7 @@ final class Closer: @unchecked Sendable {
             return true
         } catch {
             lock.withLock { held in threads[held] &-= 1 }
-            Log.warning(
+            Log.later(
                 "no thread to close what a peer has sent: \(Errno.text(error.code)) (errno \(error.code)); it stays open until"
                     + " there is one")
             return false
@@ -218,8 +218,11 @@ extension FileDescriptor {
 
     /// Closes a descriptor that a peer sent, here if that waits for nobody. `isMapped`: this process has the file mapped, so that it is not
     /// freed by this.
-    static func closeReceived(_ raw: Int32, of account: CloseAccount, isMapped: Bool = false) {
-        if closeMayWait(raw, isMapped) { Closer.hand(over: raw, of: account) } else { close(raw) }
+    /// `holdsLock`: the caller holds one.
+    static func closeReceived(_ raw: Int32, of account: CloseAccount, isMapped: Bool = false, holdsLock: Bool = false) {
+        guard closeMayWait(raw, isMapped) else { return close(raw) }
+        Closer.hand(over: raw, of: account)
+        if !holdsLock { Log.tellWaiting() }
     }
 
     private static func closeMayWait(_ raw: Int32, _ isMapped: Bool) -> Bool {

@@ -31,6 +31,44 @@ enum Log {
         unsafe message.text.withCString { unsafe vhushmem_glib_log(G_LOG_LEVEL_MESSAGE, $0) }
     }
 
+    /// Unchecked Sendable: the lock guards what it has.
+    private final class Waiting: @unchecked Sendable {
+        static let most = 16
+        let lock = Lock<Waiting>()
+        var lines = Lock<Waiting>.Guarded<[(text: Sentence, isCritical: Bool)]>([])
+    }
+
+    private static let waiting = Waiting()
+    private static let areWaiting = Atomic(false)
+
+    /// For who may hold a lock: the program's log writer, which may call the library, does not run under it. `tellWaiting` tells it.
+    @inline(never)
+    static func later(_ message: Sentence, isCritical: Bool = false) {
+        waiting.lock.withLock { held in
+            if waiting.lines[held].count < Waiting.most { waiting.lines[held].append((message, isCritical)) }
+        }
+        areWaiting.store(true, ordering: .releasing)
+    }
+
+    /// For who has let a lock go.
+    @inline(__always)
+    static func tellWaiting() {
+        if areWaiting.load(ordering: .relaxed) { tellAllThatWait() }
+    }
+
+    @inline(never)
+    private static func tellAllThatWait() {
+        areWaiting.store(false, ordering: .sequentiallyConsistent)
+        let lines = waiting.lock.withLock { held in
+            let lines = waiting.lines[held]
+            waiting.lines[held] = []
+            return lines
+        }
+        for line in lines {
+            if line.isCritical { critical(line.text) } else { warning(line.text) }
+        }
+    }
+
     static func critical(_ message: Sentence) {
         unsafe message.text.withCString { unsafe vhushmem_glib_log(G_LOG_LEVEL_CRITICAL, $0) }
     }

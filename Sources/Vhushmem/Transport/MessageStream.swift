@@ -235,7 +235,10 @@ import CLinux
         let now = Clock.now()
         if !isHeldUp { holdUp = (now &+ timeout, now) }
         if now >= holdUp.until { return .violation(.unclosed) }
-        if now >= holdUp.retryAt { Closer.goOn() }
+        if now >= holdUp.retryAt {
+            Closer.goOn()
+            Log.tellWaiting()
+        }
         holdUp.retryAt = now &+ MessageStream.pause
         isHeldUp = true
         return .nothing
