@@ -633,6 +633,9 @@ int main(void)
     file = memfd_of(8 * PAGE, 1);
     kick_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     directory = new_directory();
+    vhushmem_device *device = some(vhushmem_device_new(NULL, &error));
+    some(vhushmem_region_new(device, 0, PAGE, NULL, &error));
+    vhushmem_device_unref(device);
     run(500); /* what is made once is there when it is counted */
     char *fds = fds_now(), *maps = maps_now();
     run(many_steps(5000));

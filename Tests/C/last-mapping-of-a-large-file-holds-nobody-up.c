@@ -115,6 +115,28 @@ static void replaced(void)
     vhushmem_region_unref(r.region);
 }
 
+/* So many files have been mapped that no descriptor of one more is kept. */
+static void beyond_the_quota(void)
+{
+    rig r;
+    rig_open_plain(&r, 4096 * PAGE, NULL, NULL);
+    for (uint64_t i = 0; i < 100; i++) {
+        int fd = memfd_create("sparse", MFD_CLOEXEC);
+        CHECK(ftruncate(fd, (off_t)LARGE) == 0);
+        ok(rig_map(&r, fd, 0, (8 + 2 * i) * PAGE, PAGE, 0));
+        close(fd);
+    }
+    map_large(&r, 0, PAGE);
+    int64_t began = kernel_us();
+    ok(rig_unmap(&r, 0, PAGE));
+    is_not_freed_since(began, "unmap beyond the quota");
+    map_large(&r, 0, 2 * PAGE);
+    began = kernel_us();
+    EQ(vhushmem_region_unmap_all(r.region), 101);
+    is_not_freed_since(began, "all beyond the quota");
+    vhushmem_device_unref(r.device);
+}
+
 /* More files than are kept, and one that is mapped again: all is well, and nothing is left open. */
 static void many(void)
 {
@@ -177,6 +199,7 @@ int main(void)
     unmapped();
     replaced();
     of_a_guest();
+    beyond_the_quota();
     many();
     return 0;
 }

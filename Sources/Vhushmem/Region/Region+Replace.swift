@@ -26,6 +26,8 @@ extension Region {
         if mayNoLongerWrite { table[held].setWord(at: old.start, to: before.readOnly.bits) }
         if !device.undumped[held].isEmpty { device.undumped[held].leaveOut() }
         var wasLost = false
+        let tail = unsafe makeTail(old, held)
+        defer { unsafe dropTail(tail) }
         do throws(ShmemError) {
             try exchangeByFollowers(old, for: record, held)
             do throws(Errno) {

@@ -135,6 +135,8 @@ extension Region {
         if !followers[held].isEmpty { forgetByFollowers(record, held) }
         index[held].remove(pages)
         guard let (removed, isBeside) = table[held].removeCounting(at: record.start) else { return }
+        let tail = unsafe makeTail(removed, held)
+        defer { unsafe dropTail(tail) }
         if !device.undumped[held].isEmpty { device.undumped[held].leaveOut() }
         // Nobody finds it any more: now the memory may go.
         let cost = separateMappings(for: pages, isBeside: isBeside)
@@ -181,6 +183,8 @@ extension Region {
         guard quota[held].mappings > 0 || !covers[held].isEmpty || census[held].hasChanged else { return .nothing }
         if !followers[held].isEmpty { forgetAllByFollowers(held) }
         device.undumped[held].leaveOut()
+        let tails = unsafe makeTails(held)
+        defer { unsafe tails.forEach { unsafe dropTail($0) } }
         // Nobody finds them any more; then the memory goes.
         forEachRecord(held) { record, pages in index[held].remove(pages) }
         let gone = table[held].detachAll()

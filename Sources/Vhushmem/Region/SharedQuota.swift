@@ -61,20 +61,20 @@ final class KeptFile {
     static func take(
         of quota: SharedQuota, for request: SharedMemoryMap, isExchange: Bool = false
     ) throws(ShmemError) -> KeptFile {
-        switch shortage(quota, isExchange ? 1 : 0) {
+        switch shortage(quota, part: 2, isExchange ? 1 : 0) {
         case nil: return KeptFile(of: quota)
         case .device(let limit), .process(let limit): throw ShmemError(ENOSPC, request.mapSubject, .keptFiles(limit: limit))
         }
     }
 
-    /// nil: a quota.
-    static func take(of quota: SharedQuota) -> KeptFile? {
-        shortage(quota, 0) == nil ? KeptFile(of: quota) : nil
+    /// For what can do without, so half of what may be kept is left to those that can't. nil: a quota.
+    static func takeSpare(of quota: SharedQuota) -> KeptFile? {
+        shortage(quota, part: 4, 0) == nil ? KeptFile(of: quota) : nil
     }
 
     /// Half of what the process may have open is left to the program.
-    private static func shortage(_ quota: SharedQuota, _ more: UInt64) -> SharedQuota.Shortage? {
-        let most = ((try? systemCall(.getrlimit) { vhu_open_files_limit() }).map { UInt64(clamping: $0) } ?? 1024) / 2
+    private static func shortage(_ quota: SharedQuota, part: UInt64, _ more: UInt64) -> SharedQuota.Shortage? {
+        let most = ((try? systemCall(.getrlimit) { vhu_open_files_limit() }).map { UInt64(clamping: $0) } ?? 1024) / part
         return quota.take(1, all, most: most, more: more)
     }
 }
