@@ -51,7 +51,7 @@ import Testing
     @Test func descriptorGoesWithTheAnswerAndIsTakenOver() throws {
         let (peer, channel) = try makeChannel()
         let (witness, sent) = try Peer.pair()
-        channel.onRequest = { _, _ in .descriptor(sent) }
+        channel.onRequest = { _, _ in .descriptor(OwnedDescriptor(owning: sent)) }
         peer.send(message(8, flags: 1))
         channel.turn()
         let reply = try #require(peer.receiveMessage())

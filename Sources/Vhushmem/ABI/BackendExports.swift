@@ -106,12 +106,14 @@ extension BackendHandlers {
         }
         if let fn = unsafe given.get_shared_object {
             unsafe sharedObject = { backend, uuid in
-                unsafe fn(handle(borrowing: backend), uuid.baseAddress?.assumingMemoryBound(to: UInt8.self), data.userData)
+                let id = unsafe uuid.baseAddress?.assumingMemoryBound(to: UInt8.self)
+                let fd = unsafe fn(handle(borrowing: backend), id, data.userData)
+                return fd < 0 ? nil : OwnedDescriptor(owning: fd)
             }
         }
         if let fn = unsafe given.transfer_state {
-            transferState = { backend, direction, fd throws(ShmemError) in
-                try unsafe check(fn(handle(borrowing: backend), direction == .load ? 1 : 0, fd, data.userData))
+            transferState = { backend, direction, pipe throws(ShmemError) in
+                try unsafe check(fn(handle(borrowing: backend), direction == .load ? 1 : 0, pipe.release(), data.userData))
             }
         }
         if let fn = unsafe given.check_state {

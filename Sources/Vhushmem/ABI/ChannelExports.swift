@@ -37,7 +37,7 @@ extension OtherRequest {
             unsafe request.reply_fd = unsafe place
             return unsafe body(&request)
         }
-        if result == 0 { return replyDescriptor < 0 ? .done : .descriptor(replyDescriptor) }
+        if result == 0 { return replyDescriptor < 0 ? .done : .descriptor(OwnedDescriptor(owning: replyDescriptor)) }
         // A refusal goes alone, and what was handed over is ours on every path.
         if replyDescriptor >= 0 { FileDescriptor.close(replyDescriptor) }
         throw ShmemError(result > -4096 && result < 0 ? -result : EIO, "the VMM")

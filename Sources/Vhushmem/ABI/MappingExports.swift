@@ -50,7 +50,7 @@ package func vhushmem_mapping_dup_fd(
 ) -> Int32 {
     do throws(ShmemError) {
         guard let mapping = unsafe object(mapping, Mapping.self) else { throw .null("mapping") }
-        return try mapping.duplicateDescriptor()
+        return try mapping.duplicateDescriptor().release()
     } catch {
         return unsafe error.report(to: errp)
     }

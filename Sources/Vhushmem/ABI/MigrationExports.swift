@@ -81,7 +81,8 @@ package func vhushmem_frontend_set_device_state_fd(
     unsafe report(to: errp) { () throws(ShmemError) in
         guard let frontend = unsafe object(frontend, Frontend.self) else { throw .null("frontend") }
         guard let use_fd = unsafe use_fd else { throw .null("use_fd") }
-        let instead = try frontend.transferState(DeviceStateDirection.make(direction), through: fd)
+        let question = try frontend.deviceStateQuestion(DeviceStateDirection.make(direction), Frontend.shared(fd))
+        let instead = try frontend.ask(question).takeDescriptor()
         FileDescriptor.close(fd)
         unsafe use_fd.pointee = instead?.release() ?? -1
     }
@@ -95,12 +96,7 @@ package func vhushmem_frontend_set_device_state_fd_async(
     unsafe report(to: errp) { () throws(ShmemError) in
         let callback = try unsafe ReplyCallback.make(frontend, fn, user_data, destroy)
         let direction = try DeviceStateDirection.make(direction)
-        let pipe: SharedDescriptor
-        do throws(Errno) {
-            pipe = SharedDescriptor(try FileDescriptor.duplicate(fd))
-        } catch {
-            throw ShmemError(error.code, "duplicating the pipe for the device's state: \(Errno.text(error.code))")
-        }
+        let pipe = try Frontend.shared(fd)
         try callback.frontend.ask(callback.frontend.deviceStateQuestion(direction, pipe)) { result in
             callback.finish(result) { callback.succeed(value: $0.value, fd: $0.fd) }
         }

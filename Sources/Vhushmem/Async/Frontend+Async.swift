@@ -177,14 +177,23 @@ extension Frontend: TaskSession {
     ///
     /// - Parameters:
     ///   - direction: whether the back-end writes its state or reads it.
-    ///   - pipe: the pipe's end for the back-end, which is duplicated: close it afterwards.
-    /// - Returns: the descriptor to use instead; nil: the pipe is used.
+    ///   - pipe: the pipe's end for the back-end, which is closed here as soon as the back-end has it.
+    /// - Returns: the descriptor to use instead of the pipe's other end; nil: the pipe is used.
     /// - Throws: what the form with a completion throws or is called with; `CancellationError`.
     public nonisolated(nonsending) func transferState(
-        _ direction: DeviceStateDirection, through pipe: Int32
-    ) async throws -> FileDescriptor? {
-        let reply = try await ask { done throws(ShmemError) in try transferState(direction, through: pipe, completion: done) }
-        return reply.takeDescriptor()
+        _ direction: DeviceStateDirection, through pipe: consuming OwnedDescriptor
+    ) async throws -> OwnedDescriptor? {
+        let question = try deviceStateQuestion(direction, SharedDescriptor(pipe))
+        return try await ask(question).takeDescriptor()
+    }
+
+    /// Asks for the file that the back-end has under a name.
+    ///
+    /// - Parameter uuid: 16 bytes.
+    /// - Returns: a descriptor of the file.
+    /// - Throws: what the form that blocks throws; `CancellationError`.
+    public nonisolated(nonsending) func sharedObject(_ uuid: [UInt8]) async throws -> OwnedDescriptor {
+        try await ask(FrontendQuestion<FrontendReply>.sharedObject(uuid)).requireDescriptor()
     }
 
     /// For what ends with an error or none.

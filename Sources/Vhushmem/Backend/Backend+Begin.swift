@@ -36,7 +36,7 @@ extension Backend {
 
     /// Uses a connected Unix stream socket. The next dispatch tells `connected`. Throws EBUSY, EINVAL (it is another kind of descriptor, or the
     /// callbacks went with the connection before), EBADF.
-    public func attach(socket: consuming FileDescriptor) throws(ShmemError) {
+    public func attach(socket: consuming OwnedDescriptor) throws(ShmemError) {
         try attach(socket: socket.raw)
         // It has been taken over.
         _ = socket.release()

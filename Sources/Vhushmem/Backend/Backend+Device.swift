@@ -13,10 +13,11 @@ import CLinux
     public var writeConfig: ((Backend, UInt32, UnsafeRawBufferPointer, Bool) throws(ShmemError) -> Void)?
     /// The driver has written the device status, which may be 0: a reset.
     public var status: ((Backend, UInt8) throws(ShmemError) -> Void)?
-    /// A descriptor of the shared object with this id of 16 bytes, which the library closes when it has been sent.
-    public var sharedObject: ((Backend, UnsafeRawBufferPointer) throws(ShmemError) -> Int32)?
-    /// Begins to write the device's state to a descriptor, which is the handler's to close, or to read it from there.
-    public var transferState: ((Backend, DeviceStateDirection, Int32) throws(ShmemError) -> Void)?
+    /// A descriptor of the shared object with this id of 16 bytes, which the library closes when it has been sent. nil: there is none.
+    public var sharedObject: ((Backend, UnsafeRawBufferPointer) throws(ShmemError) -> OwnedDescriptor?)?
+    /// Begins to write the device's state to a descriptor, or to read it from there. The other side sees the end when the descriptor is
+    /// closed.
+    public var transferState: ((Backend, DeviceStateDirection, consuming OwnedDescriptor) throws(ShmemError) -> Void)?
     /// Throws if the transfer did not go well; asked when it has ended.
     public var checkState: ((Backend) throws(ShmemError) -> Void)?
 
@@ -132,9 +133,11 @@ extension Backend {
     /// GET_SHARED_OBJECT: the reply is the id again, with a descriptor if there is such an object.
     func answerSharedObject(_ payload: UnsafeRawBufferPointer) -> BackendAnswer {
         let id = unsafe [UInt8](payload)
-        var fd: Int32 = -1
-        _ = askDevice { () throws(ShmemError) in fd = try unsafe handlers.sharedObject?(self, payload) ?? -1 }
-        return .bytes(id, descriptor: fd < 0 ? nil : SharedDescriptor(FileDescriptor(owning: fd)))
+        var file: SharedDescriptor?
+        _ = askDevice { () throws(ShmemError) in
+            if let descriptor = try unsafe handlers.sharedObject?(self, payload) { file = SharedDescriptor(descriptor) }
+        }
+        return .bytes(id, descriptor: file)
     }
 
     /// SET_DEVICE_STATE_FD: what the reply says can only be that it was begun, or not. The descriptor is always the front-end's.
@@ -142,10 +145,13 @@ extension Backend {
         guard let transfer = unsafe DeviceStateTransfer(payload) else {
             return .refused(EINVAL, "a direction or phase that is unknown")
         }
-        guard let handler = handlers.transferState, let fd = connection.main.takeFirstDescriptor()?.release() else {
+        guard let handler = handlers.transferState, let pipe = connection.main.takeFirstDescriptor() else {
             return .refused(EOPNOTSUPP, "the device has no state to move")
         }
-        let result = askDevice { () throws(ShmemError) in try handler(self, transfer.direction, fd) }
+        var given = OwnedDescriptor?.some(pipe)
+        let result = askDevice { () throws(ShmemError) in
+            if let pipe = given.take() { try handler(self, transfer.direction, pipe) }
+        }
         return .value(DeviceStateTransfer.encodedReply(failed: result != 0, hasDescriptor: false))
     }
 

@@ -78,7 +78,7 @@ public final class ShmemChannel: DeviceSession {
     /// Serves `socket`, the VMM's end of what SET_BACKEND_REQ_FD gave the back-end. SHMEM counts as negotiated. Throws EINVAL (it is no Unix
     /// stream socket), EBADF.
     public convenience init(
-        socket: consuming FileDescriptor, device: ShmemDevice, options: ChannelOptions = ChannelOptions()
+        socket: consuming OwnedDescriptor, device: ShmemDevice, options: ChannelOptions = ChannelOptions()
     ) throws(ShmemError) {
         try self.init(socket: socket.raw, device: device, options: options)
         // It has taken it over.

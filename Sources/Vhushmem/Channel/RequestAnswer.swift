@@ -16,11 +16,11 @@ enum OtherAnswer {
 }
 
 /// What the VMM answers a request that is not about mappings with, unless it throws what it refuses the request with.
-public enum RequestAnswer: Sendable {
+public enum RequestAnswer: ~Copyable, Sendable {
     /// Done: 0, where an answer is wanted.
     case done
-    /// Done, and this descriptor goes with the answer, which is then sent whether it was asked for or not. It is taken over.
-    case descriptor(Int32)
+    /// Done, and this descriptor goes with the answer, which is then sent whether it was asked for or not.
+    case descriptor(OwnedDescriptor)
 }
 
 extension OtherRequest {
@@ -29,9 +29,13 @@ extension OtherRequest {
         do throws(ShmemError) {
             switch try answer() {
             case .done: return .done
-            case .descriptor(let fd):
-                guard FileDescriptor.isOpen(fd) else { return refusal(.system("the VMM", EBADF), EBADF) }
-                return .descriptor(SharedDescriptor(FileDescriptor(owning: fd)))
+            case .descriptor(let descriptor):
+                guard FileDescriptor.isOpen(descriptor.raw) else {
+                    // Its number may be somebody else's by the time it would be closed.
+                    _ = descriptor.release()
+                    return refusal(.system("the VMM", EBADF), EBADF)
+                }
+                return .descriptor(SharedDescriptor(descriptor))
             case nil: return refusal(.notServed, EOPNOTSUPP)
             }
         } catch {

@@ -44,16 +44,17 @@ extension Frontend {
         return .deviceState(direction, pipe)
     }
 
-    /// Begins to transfer the state of a stopped device through a pipe, which is duplicated: close it afterwards. Returns the descriptor to
-    /// use instead, if the back-end would rather have that. Throws EBUSY, EBADF, and what `ask` does.
-    public func transferState(_ direction: DeviceStateDirection, through pipe: Int32) throws(ShmemError) -> FileDescriptor? {
-        let duplicate: SharedDescriptor
-        do throws(Errno) {
-            duplicate = SharedDescriptor(try FileDescriptor.duplicate(pipe))
-        } catch {
-            throw ShmemError(error.code, "duplicating the pipe for the device's state: \(Errno.text(error.code))")
-        }
-        return try ask(deviceStateQuestion(direction, duplicate)).takeDescriptor()
+    /// Begins to transfer the state of a stopped device through a pipe. Ask `checkDeviceState` when the pipe is at its end.
+    ///
+    /// - Parameters:
+    ///   - direction: whether the back-end writes its state or reads it.
+    ///   - pipe: the pipe's end for the back-end, which is closed here as soon as the back-end has it.
+    /// - Returns: the descriptor to use instead of the pipe's other end; nil: the pipe is used.
+    /// - Throws: EBUSY (the device runs), and what `ask` throws.
+    public func transferState(
+        _ direction: DeviceStateDirection, through pipe: consuming OwnedDescriptor
+    ) throws(ShmemError) -> OwnedDescriptor? {
+        try ask(deviceStateQuestion(direction, SharedDescriptor(pipe))).takeDescriptor()
     }
 
     /// Why the device could not be migrated now; nil: it could.

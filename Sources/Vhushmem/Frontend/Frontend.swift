@@ -69,7 +69,7 @@ public final class Frontend {
 
     /// A front-end on a connected Unix stream socket. Throws EINVAL (an option, or it is another kind of descriptor), EBADF.
     public convenience init(
-        socket: consuming FileDescriptor, options: FrontendOptions = FrontendOptions()
+        socket: consuming OwnedDescriptor, options: FrontendOptions = FrontendOptions()
     ) throws(ShmemError) {
         try self.init(socket: socket.raw, options: options)
         // It has taken it over.

@@ -21,17 +21,17 @@ public final class FrontendReply {
         }
     }
 
-    /// The same for who closes it as what a peer has sent.
-    func takeFile() -> FileDescriptor? {
-        descriptor.take()
-    }
-
     /// Gives the descriptor to the caller, who closes it.
     ///
     /// - Returns: nil: none came, or it was taken before.
-    public func takeDescriptor() -> FileDescriptor? {
-        guard let raw = descriptor.take()?.release() else { return nil }
-        return FileDescriptor(owning: raw)
+    public func takeDescriptor() -> OwnedDescriptor? {
+        descriptor.take()
+    }
+
+    /// Throws EPROTO: none came.
+    func requireDescriptor() throws(ShmemError) -> OwnedDescriptor {
+        guard let descriptor = takeDescriptor() else { throw ShmemError(EPROTO, "the reply has no descriptor") }
+        return descriptor
     }
 
     /// The first eight bytes as a number, in this machine's order; 0 if there are fewer.

@@ -69,13 +69,22 @@ extension Frontend {
     ///
     /// - Parameters:
     ///   - direction: whether the back-end writes its state or reads it.
-    ///   - pipe: the pipe's end for the back-end, which is duplicated: close it afterwards.
+    ///   - pipe: the pipe's end for the back-end, which is closed here as soon as the back-end has it.
     ///   - completion: called once with the reply, unless this throws. Its descriptor, if there is one, is to be used instead of the pipe.
-    /// - Throws: EBUSY (the device runs), EBADF, EMFILE, and what `ask` throws.
+    /// - Throws: EBUSY (the device runs), and what `ask` throws.
     public func transferState(
-        _ direction: DeviceStateDirection, through pipe: Int32,
+        _ direction: DeviceStateDirection, through pipe: consuming OwnedDescriptor,
         completion: @escaping (Result<FrontendReply, ShmemError>) -> Void
     ) throws(ShmemError) {
-        try ask(deviceStateQuestion(direction, Frontend.shared(pipe)), completion: completion)
+        try ask(deviceStateQuestion(direction, SharedDescriptor(pipe)), completion: completion)
+    }
+
+    /// Asks for the file that the back-end has under a name, and waits for the answer.
+    ///
+    /// - Parameter uuid: 16 bytes.
+    /// - Returns: a descriptor of the file.
+    /// - Throws: EINVAL (the name), ENOENT (the back-end has no such object), and what `ask` throws.
+    public func sharedObject(_ uuid: [UInt8]) throws(ShmemError) -> OwnedDescriptor {
+        try ask(FrontendQuestion<FrontendReply>.sharedObject(uuid)).requireDescriptor()
     }
 }

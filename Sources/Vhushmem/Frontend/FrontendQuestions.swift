@@ -107,7 +107,8 @@ extension FrontendQuestion where Answer == InflightBook {
         return unsafe FrontendQuestion(
             request: .getInflightFd, payload: encoded(InflightArea.size, wanted.encode)
         ) { reply throws(ShmemError) in
-            guard let area = unsafe reply.payload.withUnsafeBytes({ unsafe InflightArea($0) }), let received = reply.takeFile()
+            guard let area = unsafe reply.payload.withUnsafeBytes({ unsafe InflightArea($0) }),
+                let received = reply.takeDescriptor()
             else {
                 throw ShmemError(EIO, "the back-end gives no area for requests in flight")
             }

@@ -103,7 +103,7 @@ extension FrontendQuestion where Answer == SharedDescriptor {
         unsafe FrontendQuestion(
             request: .getSharedObject, payload: encoded(ObjectName.size, name.encode)
         ) { reply throws(ShmemError) in
-            guard let file = reply.takeFile() else { throw ShmemError(ENOENT, "the back-end has no such shared object") }
+            guard let file = reply.takeDescriptor() else { throw ShmemError(ENOENT, "the back-end has no such shared object") }
             return SharedDescriptor(file)
         }
     }

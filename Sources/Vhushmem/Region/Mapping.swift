@@ -128,7 +128,7 @@ public struct MappingDescription: Sendable {
 
     /// A new descriptor of the mapping's file, which is the caller's. Throws ENOENT where none was kept: the mapping is not part of a region
     /// that keeps files (`RegionOptions.keepsFiles`), or was live before anybody held it. EMFILE.
-    public func duplicateDescriptor() throws(ShmemError) -> Int32 {
+    public func duplicateDescriptor() throws(ShmemError) -> OwnedDescriptor {
         let made = Mapping.files.withLock { held -> Result<Int32, Errno>? in
             switch file[held] {
             case .none: return nil
@@ -141,7 +141,7 @@ public struct MappingDescription: Sendable {
             }
         }
         switch made {
-        case .success(let fd): return fd
+        case .success(let fd): return OwnedDescriptor(owning: fd)
         case .failure(let error):
             throw ShmemError(
                 error.code,

@@ -4,14 +4,16 @@ import CGLib
 import CLinux
 
 /// A file descriptor that belongs to whoever has this: it is closed when this goes, on every path. A descriptor that changes hands between
-/// the program and the library does so as one.
-public struct FileDescriptor: ~Copyable, Sendable {
-    /// The number; to be used while this is held.
+/// the program and the library does so as one. A plain number stays its owner's: the library uses it during the call, or duplicates it.
+public struct OwnedDescriptor: ~Copyable, Sendable {
+    /// The number, to be used while this is held.
     public private(set) var raw: Int32
-    /// Of the peer that it may have come from: its close may wait. nil: it is our own, or the program's.
+    /// Of the peer that it may have come from: its close may wait, and then it is another thread that closes it. nil: it is our own, or the program's.
     private let account: CloseAccount?
 
     /// Takes over an open descriptor.
+    ///
+    /// - Parameter raw: its number. Nobody else may close it from now on.
     public init(owning raw: Int32) {
         self.init(owning: raw, of: nil)
     }
@@ -28,6 +30,8 @@ public struct FileDescriptor: ~Copyable, Sendable {
     }
 
     /// Gives the descriptor up without closing it.
+    ///
+    /// - Returns: its number, which is the caller's to close.
     public consuming func release() -> Int32 {
         // Embedded Swift has no `discard self` here: a released descriptor is one that deinit passes over.
         let released = raw
@@ -67,6 +71,8 @@ public struct FileDescriptor: ~Copyable, Sendable {
         systemCallOnce(.close) { CLinux.close(raw) }
     }
 }
+
+typealias FileDescriptor = OwnedDescriptor
 
 /// Which file it is.
 struct FileIdentity: Equatable {

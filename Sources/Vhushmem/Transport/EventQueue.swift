@@ -196,7 +196,7 @@ extension EventTelling {
     }
 
     /// The same where the program answers, or refuses.
-    func askNow<Answer>(_ body: () throws(ShmemError) -> Answer?) throws(ShmemError) -> Answer? {
+    func askNow<Answer: ~Copyable>(_ body: () throws(ShmemError) -> Answer?) throws(ShmemError) -> Answer? {
         var result: Result<Answer?, ShmemError> = .success(nil)
         callNow {
             do throws(ShmemError) {
