@@ -10,6 +10,7 @@ import Testing
 /// A device in an actor of its own: it serves in one task, and asks in others.
 actor TestDevice {
     let backend: Backend
+    var held: DescriptorChain?
     private(set) var told: [String] = []
 
     init(socket: sending Int32, regions: [UInt8: UInt64] = [1: 64 * 4096], queues: UInt32 = 1) throws {

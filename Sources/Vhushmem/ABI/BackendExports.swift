@@ -320,9 +320,7 @@ package func vhushmem_backend_request(
         let answer = try unsafe backend.request(request, bytes, fd: fd < 0 ? nil : fd, hasReply: reply != nil)
         unsafe reply?.pointee = answer.value
         if let reply_fd = unsafe reply_fd {
-            unsafe reply_fd.pointee = answer.fd ?? -1
-        } else if let fd = answer.fd {
-            FileDescriptor.close(fd)
+            unsafe reply_fd.pointee = answer.takeDescriptor()?.release() ?? -1
         }
     }
 }

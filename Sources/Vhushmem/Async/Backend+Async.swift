@@ -54,9 +54,48 @@ extension Backend: TaskSession {
         try await perform(.unmap(shmid: shmid, at: offset, length: length))
     }
 
+    /// Says that the device has changed its configuration space, and returns when the front-end has taken note.
+    ///
+    /// - Throws: what the form that blocks throws; `CancellationError`.
+    public nonisolated(nonsending) func configChanged() async throws {
+        guard protocolFeatures.contains(.config) else {
+            throw ShmemError(ENOTCONN, "no front-end has agreed to hear of the configuration")
+        }
+        _ = try await perform(BackendRequest.configChange, [], fd: nil, hasReply: false)
+    }
+
+    /// Asks for anything that this library has no method for, and returns the answer. Other tasks may ask meanwhile.
+    ///
+    /// - Parameters:
+    ///   - id: the request's id.
+    ///   - payload: at most 4,096 bytes.
+    ///   - fd: a descriptor to send along, which stays the caller's.
+    ///   - hasReply: the request has a reply of its own, a number and maybe a descriptor (SHARED_OBJECT_LOOKUP). Else it is acknowledged
+    ///     where REPLY_ACK was agreed on, and anything but 0 is thrown.
+    /// - Returns: the reply; an empty one if there was only an acknowledgement.
+    /// - Throws: what the form that blocks throws; ENOBUFS (1,024 requests have no outcome yet); `CancellationError`.
+    public nonisolated(nonsending) func request(
+        _ id: UInt32, _ payload: [UInt8] = [], fd: Int32? = nil, hasReply: Bool = false
+    ) async throws -> BackendReply {
+        try Backend.check(id, payloadSize: payload.count)
+        return try await perform(id, payload, fd: fd, hasReply: hasReply)
+    }
+
+    private nonisolated(nonsending) func perform(
+        _ id: UInt32, _ payload: [UInt8], fd: Int32?, hasReply: Bool
+    ) async throws -> BackendReply {
+        guard let connection, connection.channel != nil else {
+            throw ShmemError(ENOTCONN, .request(id), .text("there is no front-end, or no channel to it"))
+        }
+        return try await ask { done throws(ShmemError) in
+            try begin(.other(id: id, payload: payload, hasReply: hasReply), fd: fd, connection, done)
+        }
+    }
+
     private nonisolated(nonsending) func perform(_ request: MappingRequest) async throws {
-        try await ask { (done: @escaping (Result<Void, ShmemError>) -> Void) throws(ShmemError) in
-            try begin(request) { done($0.map { .failure($0) } ?? .success(())) }
+        let connection = try served(request)
+        _ = try await ask { done throws(ShmemError) in
+            try begin(.mapping(request, isQuiet: false), fd: request.fd, connection, done)
         }
     }
 }

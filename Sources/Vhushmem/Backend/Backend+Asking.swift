@@ -12,6 +12,8 @@ extension Backend {
     /// Throws EBUSY (requests are under way: this is one of their callbacks), EBADF and EINVAL (the one answer would be that to a request
     /// which is not sent), and what ends the channel. Requests whose answer did not come before that have its errno for their result.
     func exchange(_ requests: inout [MappingRequest], oneAnswer: Bool) throws(Errno) {
+        // They may have been performed before.
+        for index in requests.indices { requests[index].isSettled = false }
         do throws(Errno) {
             try whileAsking(if: isNegotiated) { channel throws(Errno) in
                 if oneAnswer, let last = requests.last {

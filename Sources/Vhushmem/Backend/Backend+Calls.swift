@@ -2,7 +2,7 @@
 
 import CLinux
 
-/// Maps and unmaps that nobody waits for. They are sent in the order in which they were begun, a bounded number before the first answer is
+/// Requests that nobody waits for. They are sent in the order in which they were begun, a bounded number before the first answer is
 /// here. What became of each is told from `dispatch`, never inside the completion of another one.
 extension Backend {
     /// As many as may be begun and not told of.
@@ -34,17 +34,26 @@ extension Backend {
 
     func begin(_ request: MappingRequest, _ completion: @escaping (ShmemError?) -> Void) throws(ShmemError) {
         let connection = try served(request)
+        try begin(.mapping(request, isQuiet: false), fd: request.fd, connection) { completion($0.failure) }
+    }
+
+    /// `fd` stays the caller's. Throws ENOBUFS, EBADF, EMFILE.
+    @discardableResult
+    func begin(
+        _ question: BackendCall.Question, fd: Int32?, _ connection: BackendConnection,
+        _ completion: @escaping (Result<BackendReply, ShmemError>) -> Void
+    ) throws(ShmemError) -> BackendCall {
+        let call = BackendCall(question, completion)
         guard connection.calls.all.count &+ eventQueue.completions < Backend.mostCalls else {
-            throw ShmemError(ENOBUFS, request.subject, .text("\(Backend.mostCalls) requests have no outcome yet"))
+            throw ShmemError(ENOBUFS, call.subject, .text("\(Backend.mostCalls) requests have no outcome yet"))
         }
         do throws(Errno) {
             // The caller may close its own before this one has gone.
-            let file: SharedDescriptor?
-            if let fd = request.fd { file = SharedDescriptor(try FileDescriptor.duplicate(fd)) } else { file = nil }
-            connection.calls.append(MappingCall(request, file, completion))
+            if let fd { call.file = SharedDescriptor(try FileDescriptor.duplicate(fd)) }
         } catch {
-            throw ShmemError(error.code, request.subject, .system("duplicating its descriptor", error.code))
+            throw ShmemError(error.code, call.subject, .system("duplicating its descriptor", error.code))
         }
+        connection.calls.append(call)
         if !work.contains(.asking) {
             do throws(Errno) {
                 try sendCalls(connection)
@@ -53,6 +62,7 @@ extension Backend {
             }
         }
         watch()
+        return call
     }
 
     /// Looks whether a request can be asked for now.
@@ -87,11 +97,12 @@ extension Backend {
         var taken: Int32 = 0
         do throws(Errno) {
             while let channel = connection.channel, connection.calls.inFlight > 0 {
-                guard let answer = try arrivedAnswer(to: connection.calls.all[0].request.id, on: channel) else {
+                let call = connection.calls.all[0]
+                guard let answer = try arrivedAnswer(to: call.id, mayHaveDescriptor: call.hasReply, on: channel) else {
                     if let deadline = connection.calls.deadline, Clock.now() >= deadline { throw Errno(ETIMEDOUT) }
                     break
                 }
-                settleFirst(connection, answer)
+                settleFirst(connection, answer, on: channel)
                 taken = taken &+ 1
             }
             try sendCalls(connection)
@@ -102,7 +113,7 @@ extension Backend {
     }
 
     /// When `dispatch` has something to do for calls though no descriptor is ready; nil: it has not.
-    func deadline(of calls: MappingCalls) -> UInt64? {
+    func deadline(of calls: BackendCalls) -> UInt64? {
         guard !work.contains(.asking) else { return nil }
         if calls.unsent != nil, calls.inFlight < Backend.mostInFlight, calls.retry == nil { return 0 }
         return earliest(calls.deadline, calls.retry)
@@ -119,7 +130,7 @@ extension Backend {
         tellOwed(connection)
         while let call = connection.calls.unsent, connection.calls.inFlight < Backend.mostInFlight {
             // The queues may have stopped since it was begun.
-            if let obstacle = obstacle(to: call.request) {
+            if case .mapping(let request, _) = call.question, let obstacle = obstacle(to: request) {
                 told(connection.calls.takeUnsent(), obstacle)
             } else {
                 guard try send(call, on: channel) else { return try sendLater(connection) }
@@ -132,14 +143,20 @@ extension Backend {
     }
 
     /// False: not now.
-    private func send(_ call: MappingCall, on channel: MessageStream) throws(Errno) -> Bool {
+    private func send(_ call: BackendCall, on channel: MessageStream) throws(Errno) -> Bool {
         if case .failed(let error) = channel.flush() { throw error }
         guard !channel.hasUnsent else { return false }
-        noteMapping(call.request)
-        let sending = unsafe withUnsafeTemporaryAllocation(byteCount: SharedMemoryMap.size, alignment: 8) { payload in
-            unsafe call.request.encode(into: payload, asFirstFlags: options.speaksFirstFlags)
-            return unsafe channel.send(
-                .request(call.request.id, needsReply: isAnswered), UnsafeRawBufferPointer(payload), descriptor: call.file?.fd)
+        let message = OutgoingMessage.request(call.id, needsReply: needsReply(call))
+        let sending: MessageStream.Sending
+        switch call.question {
+        case .mapping(let request, _):
+            noteMapping(request)
+            sending = unsafe withUnsafeTemporaryAllocation(byteCount: SharedMemoryMap.size, alignment: 8) { payload in
+                unsafe request.encode(into: payload, asFirstFlags: options.speaksFirstFlags)
+                return unsafe channel.send(message, UnsafeRawBufferPointer(payload), descriptor: call.file?.fd)
+            }
+        case .other(_, let payload, _):
+            sending = unsafe payload.withUnsafeBytes { unsafe channel.send(message, $0, descriptor: call.file?.fd) }
         }
         switch sending {
         case .done: return true
@@ -150,9 +167,12 @@ extension Backend {
         }
     }
 
-    private func wasSent(_ call: MappingCall, _ connection: BackendConnection) {
+    /// A request with a reply of its own is answered whatever its header says.
+    private func needsReply(_ call: BackendCall) -> Bool { isAnswered && call.wantsAnswer(true) }
+
+    private func wasSent(_ call: BackendCall, _ connection: BackendConnection) {
         call.file = nil
-        if isAnswered {
+        if call.wantsAnswer(isAnswered) {
             connection.calls.wasSent(deadline: answerDeadline)
         } else {
             told(connection.calls.takeUnsent(), nil)
@@ -196,36 +216,50 @@ extension Backend {
         var left = connection.calls.all.count
         while left > 0 {
             if connection.calls.inFlight < min(left, Backend.mostInFlight), let call = connection.calls.unsent {
-                let result = try transmit(call.request, fd: call.file?.fd, needsReply: isAnswered, on: channel)
+                let result = try transmit(call, on: channel)
                 // A callback may have ended the connection meanwhile, and with it all calls.
                 guard connection.channel === channel else { throw Errno(ECONNRESET) }
                 if result < 0 {
                     settle(connection.calls.takeUnsent(), result)
                 } else {
                     wasSent(call, connection)
-                    if isAnswered { continue }
+                    if call.wantsAnswer(isAnswered) { continue }
                 }
             } else {
-                let answer = try awaitAnswer(to: connection.calls.all[0].request.id, on: channel)
+                let call = connection.calls.all[0]
+                let answer = try awaitAnswer(to: call.id, mayHaveDescriptor: call.hasReply, on: channel)
                 guard connection.channel === channel else { throw Errno(ECONNRESET) }
-                settleFirst(connection, answer)
+                settleFirst(connection, answer, on: channel)
             }
             left = left &- 1
         }
     }
 
-    private func settleFirst(_ connection: BackendConnection, _ answer: UInt64) {
-        settle(connection.calls.takeFirst(deadline: answerDeadline), Backend.result(of: answer))
+    private func transmit(_ call: BackendCall, on channel: MessageStream) throws(Errno) -> Int32 {
+        switch call.question {
+        case .mapping(let request, _):
+            return try transmit(request, fd: call.file?.fd, needsReply: needsReply(call), on: channel)
+        case .other(let id, let payload, _):
+            return try unsafe payload.span.bytes.withUnsafeBytes { bytes throws(Errno) in
+                try unsafe transmit(id, bytes, fd: call.file?.fd, needsReply: needsReply(call), on: channel)
+            }
+        }
     }
 
-    private func settle(_ call: MappingCall, _ result: Int32) {
-        let error = result < 0 ? ShmemError(-result, call.request.subject, .system("the front-end", -result)) : nil
-        told(call, error)
+    private func settleFirst(_ connection: BackendConnection, _ answer: UInt64, on channel: MessageStream) {
+        let call = connection.calls.takeFirst(deadline: answerDeadline)
+        guard call.hasReply else { return settle(call, Backend.result(of: answer)) }
+        let reply = BackendReply(value: answer, descriptor: channel.takeFirstDescriptor())
+        eventQueue.keep { call.complete(.success(reply)) }
+    }
+
+    private func settle(_ call: BackendCall, _ result: Int32) {
+        told(call, result < 0 ? ShmemError(-result, call.subject, .system("the front-end", -result)) : nil)
     }
 
     /// What has become of a call waits to be told, among the events.
-    private func told(_ call: MappingCall, _ error: ShmemError?) {
-        eventQueue.keep { call.completion(error) }
+    private func told(_ call: BackendCall, _ error: ShmemError?) {
+        eventQueue.keep { call.complete(error.map { .failure($0) } ?? .success(BackendReply())) }
     }
 
     /// The channel is used no more, and no answer will come.
@@ -235,7 +269,8 @@ extension Backend {
         let hasEnded = error.code == ECONNRESET || error.code == EPIPE || error.code == ENOTCONN
         for call in connection.calls.takeAll() {
             let reason = hasEnded ? ShmemError.Reason.text("the connection has ended") : .system("the front-end", error.code)
-            told(call, ShmemError(hasEnded ? ENOTCONN : error.code, call.request.subject, reason))
+            call.wasLost()
+            told(call, ShmemError(hasEnded ? ENOTCONN : error.code, call.subject, reason))
         }
     }
 }

@@ -7,39 +7,60 @@ extension Backend {
     /// Bytes of payload of such a request at the most.
     static let longestOther = 4096
 
-    /// Says that the device has changed its configuration space. Throws what `map` does.
+    /// Says that the device has changed its configuration space, and waits for the answer.
+    ///
+    /// - Throws: what `map` throws.
     public func configChanged() throws(ShmemError) {
         _ = try unsafe request(BackendRequest.configChange, if: protocolFeatures.contains(.config))
     }
 
-    /// Asks for anything: `fd` stays the caller's. Waits for the answer as `map` does.
+    /// Asks for anything that this library has no method for, and waits for the answer as `map` does.
     ///
-    /// `hasReply`: the request has a reply of its own, a number and maybe a descriptor (SHARED_OBJECT_LOOKUP). Else it is acknowledged
-    /// where REPLY_ACK was agreed on, and anything but 0 is thrown. Returns the number, and the descriptor, which is the caller's. Throws
-    /// what `map` does, and EINVAL (the payload, or a request that has a method of its own).
+    /// - Parameters:
+    ///   - id: the request's id.
+    ///   - payload: at most 4,096 bytes.
+    ///   - fd: a descriptor to send along, which stays the caller's.
+    ///   - hasReply: the request has a reply of its own, a number and maybe a descriptor (SHARED_OBJECT_LOOKUP). Else it is acknowledged
+    ///     where REPLY_ACK was agreed on, and anything but 0 is thrown.
+    /// - Returns: the reply; an empty one if there was only an acknowledgement.
+    /// - Throws: EINVAL (the payload, or a request that has a method of its own), and what `map` throws.
     public func request(
-        _ id: UInt32, _ payload: UnsafeRawBufferPointer = unsafe UnsafeRawBufferPointer(start: nil, count: 0), fd: Int32? = nil,
-        hasReply: Bool = false
-    ) throws(ShmemError) -> (value: UInt64, fd: Int32?) {
-        guard payload.count <= Backend.longestOther, id != BackendRequest.shmemMap, id != BackendRequest.shmemUnmap else {
-            throw ShmemError(EINVAL, "request \(id) with \(payload.count) bytes of payload is not to be asked for in this way")
+        _ id: UInt32, _ payload: [UInt8] = [], fd: Int32? = nil, hasReply: Bool = false
+    ) throws(ShmemError) -> BackendReply {
+        try unsafe payload.span.bytes.withUnsafeBytes { bytes throws(ShmemError) in
+            try unsafe request(id, bytes, fd: fd, hasReply: hasReply)
         }
+    }
+
+    /// The same for bytes that are reached by a pointer.
+    func request(
+        _ id: UInt32, _ payload: UnsafeRawBufferPointer, fd: Int32?, hasReply: Bool
+    ) throws(ShmemError) -> BackendReply {
+        try Backend.check(id, payloadSize: payload.count)
         return try unsafe request(id, payload, fd: fd, hasReply: hasReply, if: true)
+    }
+
+    /// Throws EINVAL.
+    static func check(_ id: UInt32, payloadSize: Int) throws(ShmemError) {
+        guard payloadSize <= longestOther, id != BackendRequest.shmemMap, id != BackendRequest.shmemUnmap else {
+            throw ShmemError(EINVAL, "request \(id) with \(payloadSize) bytes of payload is not to be asked for in this way")
+        }
     }
 
     private func request(
         _ id: UInt32, _ payload: UnsafeRawBufferPointer = unsafe UnsafeRawBufferPointer(start: nil, count: 0), fd: Int32? = nil,
         hasReply: Bool = false, if isAgreed: Bool
-    ) throws(ShmemError) -> (value: UInt64, fd: Int32?) {
+    ) throws(ShmemError) -> BackendReply {
         do throws(Errno) {
             return try whileAsking(if: isAgreed) { channel throws(Errno) in
                 let sent = try unsafe transmit(id, payload, fd: fd, needsReply: isAnswered, on: channel)
                 if sent < 0 { throw Errno(-sent) }
-                guard hasReply || isAnswered else { return (0, nil) }
+                guard hasReply || isAnswered else { return BackendReply() }
                 let value = try awaitAnswer(to: id, mayHaveDescriptor: hasReply, on: channel)
+                guard !hasReply else { return BackendReply(value: value, descriptor: channel.takeFirstDescriptor()) }
                 let result = Backend.result(of: value)
-                guard hasReply || result == 0 else { throw Errno(-result) }
-                return (value, channel.takeFirstDescriptor()?.release())
+                guard result == 0 else { throw Errno(-result) }
+                return BackendReply()
             }
         } catch {
             throw ShmemError(error.code, "asking the front-end for request \(id): \(Errno.text(error.code))")

@@ -17,7 +17,7 @@ final class BackendConnection {
     /// It has asked for any mapping: what the front-end tells of from then on may be shared memory.
     var hasMapped = false
     /// What was asked there, by calls that nobody waits for.
-    var calls = MappingCalls()
+    var calls = BackendCalls()
     /// The virtio features that the front-end accepted.
     var features: UInt64 = 0
     /// The protocol features that it accepted.

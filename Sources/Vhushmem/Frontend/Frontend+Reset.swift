@@ -71,10 +71,3 @@ extension Frontend {
         device.unmapAll()
     }
 }
-
-extension Result {
-    fileprivate var failure: Failure? {
-        if case .failure(let error) = self { return error }
-        return nil
-    }
-}

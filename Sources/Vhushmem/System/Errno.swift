@@ -15,3 +15,10 @@ struct Errno: Error, Equatable {
         unsafe String(cString: vhu_strerrordesc(code))
     }
 }
+
+extension Result {
+    var failure: Failure? {
+        if case .failure(let error) = self { return error }
+        return nil
+    }
+}
