@@ -66,10 +66,14 @@ extension Backend {
         let tasks = tasks
         let done = DoneChains(tasks.doorbell)
         var busy = 0
+        // Chains that could not go back yet, as the front-end has taken the memory of the rings away for now.
+        var late: [DoneChains.Done] = []
         var ending: (any Error)?
         await withDiscardingTaskGroup { group in
             while true {
-                busy -= giveBack(done.takeAll(), to: queue)
+                let ended = late + done.takeAll()
+                late = giveBack(ended, to: queue)
+                busy -= ended.count - late.count
                 while busy < max(1, workers), let chain = take(from: queue) {
                     busy += 1
                     group.addTask {
@@ -84,7 +88,7 @@ extension Backend {
                 let isBusy = busy >= max(1, workers)
                 do {
                     try await drive { [self] in
-                        !done.isEmpty || isFinished || (!isBusy && tasks.kicked.contains(queue))
+                        !done.isEmpty || isFinished || ((!isBusy || !late.isEmpty) && tasks.kicked.contains(queue))
                     }
                 } catch {
                     ending = error
@@ -93,7 +97,7 @@ extension Backend {
             }
             group.cancelAll()
         }
-        _ = giveBack(done.takeAll(), to: queue)
+        _ = giveBack(late + done.takeAll(), to: queue)
         if let ending { throw ending }
     }
 
@@ -115,12 +119,16 @@ extension Backend {
         return chain
     }
 
-    /// Returns how many there were.
-    private func giveBack(_ chains: [DoneChains.Done], to queue: Int) -> Int {
+    /// Returns those that can't go back now: a kick tells when they can.
+    private func giveBack(_ chains: [DoneChains.Done], to queue: Int) -> [DoneChains.Done] {
+        var late: [DoneChains.Done] = []
         for (chain, result) in chains {
             switch result {
-            // A queue that was stopped meanwhile takes nothing back.
-            case .success(let written): try? push(chain, written: UInt32(clamping: min(UInt64(written), chain.writableSize)))
+            case .success(let written):
+                let count = UInt32(clamping: min(UInt64(written), chain.writableSize))
+                let refused = refusal { () throws(ShmemError) in try push(chain, written: count) }
+                // A queue that was stopped meanwhile takes nothing back.
+                if refused?.code == EAGAIN { late.append((chain, result)) }
             // It goes back to nobody; the queue may serve others.
             case .failure(is CancellationError): break
             case .failure(let error):
@@ -128,8 +136,18 @@ extension Backend {
                 try? breakQueue(queue)
             }
         }
-        if !chains.isEmpty { _ = try? notify(queue: queue) }
-        return chains.count
+        if late.count < chains.count { _ = try? notify(queue: queue) }
+        if !late.isEmpty { tasks.kicked.remove(queue) }
+        return late
+    }
+
+    private func refusal(_ body: () throws(ShmemError) -> Void) -> ShmemError? {
+        do throws(ShmemError) {
+            try body()
+            return nil
+        } catch {
+            return error
+        }
     }
 
     private func listenToQueues() {
