@@ -20,6 +20,9 @@ if Context.environment["VHUSHMEM_FAULT_INJECTION"] != nil {
     librarySettings.append(.treatWarning("StrictMemorySafety", as: .error))
 }
 
+// The types of swift-system where the interface has numbers and strings, for who wants them. Without the trait swift-system is not fetched.
+let swiftSystem = "SwiftSystem"
+
 let package = Package(
     name: "libvhushmem",
     // Linux alone. There is no platform to name for that: Sources/CLinux/linux-shim.h says so where something else compiles it.
@@ -27,6 +30,10 @@ let package = Package(
         // With the C headers, for packages that are partly in C.
         .library(name: "Vhushmem", targets: ["Vhushmem", "CVhushmem"])
     ],
+    traits: [
+        .trait(name: swiftSystem, description: "Also takes and gives the FileDescriptor, FilePath and Errno of swift-system")
+    ],
+    dependencies: [.package(url: "https://github.com/apple/swift-system", from: "1.4.0")],
     targets: [
         // Not a systemLibrary: the headers include each other as <vhushmem/...>, which needs their folder in the search path.
         .target(
@@ -45,7 +52,10 @@ let package = Package(
         .systemLibrary(name: "CLinux", path: "Sources/CLinux"),
         .target(
             name: "Vhushmem",
-            dependencies: ["CVhushmem", "CGLib", "CLinux"],
+            dependencies: [
+                "CVhushmem", "CGLib", "CLinux",
+                .product(name: "SystemPackage", package: "swift-system", condition: .when(traits: [swiftSystem])),
+            ],
             path: "Sources/Vhushmem",
             swiftSettings: swiftSettings + librarySettings
         ),

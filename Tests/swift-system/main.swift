@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+// A program with the package trait SwiftSystem. It is compiled and not run (scripts/check-swift-face): both packages together have no two
+// types of one name, and a literal means one of them.
+
+import SystemPackage
+import Vhushmem
+
+func open(_ path: FilePath) -> FileDescriptor { FileDescriptor(rawValue: -1) }
+
+let frontend = try Frontend(path: FilePath("device.sock"))
+let other = try Frontend(path: "other.sock")
+let file = open("picture")
+let region = try frontend.device.addRegion(shmid: 1, size: 1 << 20)
+try region.map(fd: file, at: 0, length: 4096)
+
+let device = try Backend()
+try device.listen(at: FilePath("device.sock"))
+try await device.map(shmid: 1, fd: file, at: 0, length: 4096)
+
+let owned = OwnedDescriptor(owning: file)
+print(owned.descriptor.rawValue, owned.releaseDescriptor().rawValue)
+
+let error = ShmemError(.invalidArgument, "no")
+print(error.systemErrno == Errno.invalidArgument, ShmemError.Errno(Errno.invalidArgument) == .invalidArgument)
