@@ -264,6 +264,12 @@ actor TestVmm {
             }
         }
         while await vmm.waitingEvents < EventBuffer<FrontendEvent>.mark { await Task.yield() }
+        for _ in 0..<50 {
+            try await Task.sleep(for: .milliseconds(1))
+            #expect(await vmm.waitingEvents < EventBuffer<FrontendEvent>.mark + 64)
+        }
+        // What somebody waits for arrives all the same.
+        #expect(try await vmm.config(at: 3, count: 1) == [3])
         for index in 0..<rounds {
             guard case .served(let request) = try await vmm.nextEvent() else {
                 Issue.record("no request was served")
@@ -276,6 +282,19 @@ actor TestVmm {
         await vmm.close()
         try await running.value
         _ = await deviceEnd
+    }
+
+    @Test func bellThatWasRungBeforeAnybodyWaitedIsHeard() async {
+        let bell = Doorbell()
+        bell.ring()
+        let waiter = Waiter()
+        bell.arm(waiter)
+        await waiter.wait()
+        // Once.
+        let second = Waiter()
+        bell.arm(second)
+        bell.ring()
+        await second.wait()
     }
 
     /// In a process of its own, where nobody else opens descriptors.

@@ -101,6 +101,17 @@ import Testing
         #expect(isDropped())
     }
 
+    /// A program may ask again for what it has asked for before: each time the answers are taken.
+    @Test func mapsAreAskedForAgain() throws {
+        let channel = try negotiate()
+        var requests = (0..<3).map { MappingRequest.map(shmid: 3, fd: file.fd, at: UInt64($0) * pageSize, length: pageSize) }
+        for answers in [[0, -EEXIST, 0], [-EEXIST, 0, -ENOSPC], [0, 0, 0]] as [[Int32]] {
+            for answer in answers { channel.send(message(9, flags: 5, littleEndian(UInt64(bitPattern: Int64(answer))))) }
+            try backend.perform(&requests)
+            #expect(requests.map(\.result) == answers)
+        }
+    }
+
     @Test func mapNeedsAFrontEndThatServesIt() {
         let refused = refusal { () throws(ShmemError) in
             try backend.map(shmid: 3, fd: file.fd, at: 0, length: pageSize)

@@ -89,6 +89,15 @@ extension TestVmm {
         try await frontend.startDevice(features: 1 << 32, queues: [driver.queue])
     }
 
+    func useMemory(of driver: TestDriver?) async throws { try await frontend.setMemory(driver?.ranges ?? []) }
+
+    /// Whether the driver was told of chains that came back, once more or for the first time.
+    func wasCalled() throws -> Bool {
+        let fd = try #require(frontend.callDescriptor(queue: 0))
+        var target = pollfd(fd: fd, events: Int16(POLLIN), revents: 0)
+        return poll(&target, 1, Int32(patience / 1000)) == 1
+    }
+
     func stop() async throws -> [UInt16] { try await frontend.stopDevice() }
 }
 
@@ -107,6 +116,22 @@ extension TestDevice {
     }
 
     var isRunning: Bool { backend.isRunning(queue: 0) }
+
+    /// Takes one and keeps it.
+    func takeChain() async throws {
+        for try await chain in try backend.chains(of: 0) {
+            held = chain
+            return
+        }
+    }
+
+    /// The errno that refuses it.
+    func giveBack() -> Int32? {
+        guard let held else { return nil }
+        return refusal { () throws(ShmemError) in try backend.push(held, written: 0) }?.code
+    }
+
+    func readChain() -> [UInt8]? { held?.read(count: 8) }
 }
 
 /// On whatever thread: the chain is sent there, and back.
@@ -144,6 +169,7 @@ extension TestDevice {
         for chain in 0..<TestDriver.chains { driver.offer(chain, UInt64(chain) + 100) }
         try await driver.waitUntilUsed(32)
         for chain in 0..<TestDriver.chains { #expect(driver.answer(chain) == ~(UInt64(chain) + 100)) }
+        #expect(try await vmm.wasCalled())
         #expect(try await vmm.stop() == [32])
         await vmm.close()
         try await serving.value
@@ -178,6 +204,40 @@ extension TestDevice {
         try await serving.value
     }
 
+    @Test func workerThatIsCancelledBreaksNothing() async throws {
+        let calls = Counter()
+        let serving = Task {
+            try await device.serveQueue(workers: 1) { chain in
+                if calls.add() == 1 { throw CancellationError() }
+                return await negate(chain)
+            }
+        }
+        try await vmm.connect()
+        try await vmm.start(driver)
+        driver.offer(0, 1)
+        driver.offer(1, 2)
+        try await driver.waitUntilUsed(1)
+        #expect(driver.answer(1) == ~2 && driver.answer(0) == 0)
+        await vmm.close()
+        try await serving.value
+    }
+
+    @Test func workersAreCancelledAtTheEnd() async throws {
+        let begun = Counter()
+        let serving = Task {
+            try await device.serveQueue(workers: 2) { _ in
+                _ = begun.add()
+                while true { try await Task.sleep(for: .seconds(3600)) }
+            }
+        }
+        try await vmm.connect()
+        try await vmm.start(driver)
+        driver.offer(0, 1)
+        while begun.value == 0 { try await Task.sleep(for: .milliseconds(1)) }
+        await vmm.close()
+        try await serving.value
+    }
+
     /// A worker may have a chain for longer than anything else lives.
     @Test func chainOutlivesItsBackEnd() async throws {
         let kept = Kept()
@@ -198,6 +258,56 @@ extension TestDevice {
         #expect(chain.read(at: 8, count: 1) == [] && chain.read(at: .max, count: 1) == [] && chain.read(count: -1) == [])
         #expect(chain.write([UInt8](repeating: 1, count: 100)) == 8)
         #expect(driver.answer(3) == 0x0101_0101_0101_0101)
+    }
+
+    /// Its driver has given up on it, or will put it in again.
+    @Test func chainOfAQueueThatWasStoppedCanNotBeGivenBack() async throws {
+        let taking = Task { try await device.takeChain() }
+        let events = Task { try await device.collectEvents() }
+        try await vmm.connect()
+        try await vmm.start(driver)
+        driver.offer(2, 7)
+        try await taking.value
+        #expect(try await vmm.stop() == [1])
+        #expect(await device.giveBack() == ESTALE)
+        // Its memory stays, though the front-end has another one now.
+        let other = try TestDriver()
+        try await vmm.start(other)
+        #expect(await device.readChain() == littleEndian(7 as UInt64))
+        #expect(await device.giveBack() == ESTALE)
+        #expect(driver.used == 0 && other.used == 0)
+        await device.close()
+        #expect(await device.giveBack() == ESTALE)
+        #expect(await device.readChain() == littleEndian(7 as UInt64))
+        try await events.value
+    }
+
+    /// The front-end may take the memory of the rings away for a moment, as it does when the guest's memory changes.
+    @Test func chainThatCanNotGoBackNowGoesBackLater() async throws {
+        let (begun, ended, gate) = (Counter(), Counter(), Counter())
+        let serving = Task {
+            try await device.serveQueue(workers: 1) { chain in
+                _ = begun.add()
+                while gate.value == 0 { try await Task.sleep(for: .milliseconds(1)) }
+                defer { _ = ended.add() }
+                return await negate(chain)
+            }
+        }
+        try await vmm.connect()
+        try await vmm.start(driver)
+        driver.offer(1, 3)
+        while begun.value == 0 { try await Task.sleep(for: .milliseconds(1)) }
+        try await vmm.useMemory(of: nil)
+        _ = gate.add()
+        while ended.value == 0 { try await Task.sleep(for: .milliseconds(1)) }
+        // The device is awake for each, and tries to give the chain back.
+        for _ in 0..<20 { _ = try await vmm.config(at: 0, count: 1) }
+        #expect(driver.used == 0)
+        try await vmm.useMemory(of: driver)
+        try await driver.waitUntilUsed(1)
+        #expect(driver.answer(1) == ~3)
+        await vmm.close()
+        try await serving.value
     }
 
     @Test func unknownQueueIsRefused() async throws {

@@ -36,6 +36,26 @@
             }
         }
 
+        /// What was there when the copy began is not what it is told of: nothing is there any more, rather than a page that its file lacks.
+        @Test(arguments: [false, true]) func copyOfAMappingThatGoesInItsMidstFindsAHole(isWrite: Bool) async {
+            await #expect(processExitsWith: .success) { [isWrite] in
+                let device = ShmemDevice()
+                let region = try device.addRegion(shmid: 0, size: 4 * pageSize)
+                let file = try makeMemfd(pages: 1)
+                try region.map(fd: file.fd, at: 0, length: pageSize, writable: true)
+                systemCallFault = { call in
+                    guard call == .processVMRead || call == .processVMWrite else { return 0 }
+                    systemCallFault = nil
+                    region.unmapAll()
+                    return 0
+                }
+                let refused = refusal { () throws(ShmemError) in
+                    if isWrite { try region.write([1], at: 0) } else { _ = try region.read(at: 0, count: 1) }
+                }
+                #expect(refused?.code == ENOENT)
+            }
+        }
+
         /// The main socket has been looked at, nothing was there, and then the back-end tells its regions and asks for a map: that is in the
         /// order in which it did so.
         @Test func mapRightBehindTheRegionsFindsThem() async {
