@@ -14,9 +14,12 @@ let file = open("picture")
 let region = try frontend.device.addRegion(shmid: 1, size: 1 << 20)
 try region.map(fd: file, at: 0, length: 4096)
 
-let device = try Backend()
-try device.listen(at: FilePath("device.sock"))
-try await device.map(shmid: 1, fd: file, at: 0, length: 4096)
+func map(_ file: FileDescriptor) async throws {
+    let device = try Backend()
+    try device.listen(at: FilePath("device.sock"))
+    try await device.map(shmid: 1, fd: file, at: 0, length: 4096)
+}
+try await map(file)
 
 let owned = OwnedDescriptor(owning: file)
 print(owned.descriptor.rawValue, owned.releaseDescriptor().rawValue)

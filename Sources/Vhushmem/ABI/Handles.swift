@@ -29,6 +29,7 @@ extension HandledByC {
     ///
     /// - Parameter cHandle: a handle of the C type that this type stands for, made by this copy of the library. Any other pointer is not
     ///   found out.
+    /// - Returns: the object.
     public static func object(ofCHandle cHandle: OpaquePointer) -> Self {
         // SAFETY: the caller says that it is a handle of such an object.
         unsafe Unmanaged<Self>.fromOpaque(UnsafeRawPointer(cHandle)).takeUnretainedValue()

@@ -18,8 +18,10 @@ extension Backend: TaskSession {
 
     /// Serves the front-end until the connection is over, or, of a back-end that listens, one front-end after the other.
     ///
-    /// Returns when the back-end is closed. Throws what ended the connection, `CancellationError`, and `ShmemError` with ENOTCONN (there is
-    /// no connection and no listener) or EMFILE, ENFILE, ENOMEM (it can't be waited for).
+    /// It returns when the back-end is closed.
+    ///
+    /// - Throws: what ended the connection, `CancellationError`, and `ShmemError` with ENOTCONN (there is no connection and no listener) or
+    ///   EMFILE, ENFILE, ENOMEM (it can't be waited for).
     public nonisolated(nonsending) func run() async throws {
         try await serveUntilTheEnd()
     }

@@ -14,8 +14,9 @@ extension ShmemChannel: TaskSession {
 
     /// Serves the back-end until the channel is lost or closed.
     ///
-    /// Returns when the channel is closed. Throws why it was lost, `CancellationError`, and `ShmemError` with EMFILE, ENFILE or ENOMEM (it
-    /// can't be waited for).
+    /// It returns when the channel is closed.
+    ///
+    /// - Throws: why it was lost, `CancellationError`, and `ShmemError` with EMFILE, ENFILE or ENOMEM (it can't be waited for).
     public nonisolated(nonsending) func run() async throws {
         try await serveUntilTheEnd()
     }

@@ -20,8 +20,10 @@ extension Frontend: TaskSession {
     /// Serves the back-end until the connection is over: for a task beside those that ask, so that requests are served also while none of
     /// those waits.
     ///
-    /// Returns when the front-end is closed. Throws what ended the connection, `CancellationError`, and `ShmemError` with ENOTCONN (it was
-    /// not started) or EMFILE, ENFILE, ENOMEM (it can't be waited for).
+    /// It returns when the front-end is closed.
+    ///
+    /// - Throws: what ended the connection, `CancellationError`, and `ShmemError` with ENOTCONN (it was not started) or EMFILE, ENFILE, ENOMEM
+    ///   (it can't be waited for).
     public nonisolated(nonsending) func run() async throws {
         try await serveUntilTheEnd()
     }
@@ -63,6 +65,7 @@ extension Frontend: TaskSession {
     /// Asks the back-end something, and returns its answer. A task that is cancelled waits no longer; the request goes on.
     ///
     /// - Parameter question: one of the questions that `FrontendQuestion` has.
+    /// - Returns: the answer.
     /// - Throws: what the form with a completion throws or is called with; `CancellationError`.
     public nonisolated(nonsending) func ask<Answer>(_ question: FrontendQuestion<Answer>) async throws -> Answer {
         try await ask { done throws(ShmemError) in try ask(question, completion: done) }
@@ -99,6 +102,7 @@ extension Frontend: TaskSession {
 
     /// Stops the device, and returns where each queue stopped: the base to start it again with (0 for one that was not used).
     ///
+    /// - Returns: where each queue stopped: the base to start it again with (0 for one that was not used).
     /// - Throws: what the form that blocks throws; `CancellationError`.
     public nonisolated(nonsending) func stopDevice() async throws -> [UInt16] {
         try await ask { done throws(ShmemError) in try stopDevice(completion: done) }
@@ -166,6 +170,7 @@ extension Frontend: TaskSession {
     /// - Parameters:
     ///   - queues: for so many queues.
     ///   - queueSize: of so many entries each.
+    /// - Returns: the book.
     /// - Throws: what the form that blocks throws; `CancellationError`.
     public nonisolated(nonsending) func makeInflightBook(queues: UInt16, queueSize: UInt16) async throws -> InflightBook {
         try await ask { done throws(ShmemError) in try makeInflightBook(queues: queues, queueSize: queueSize, completion: done)

@@ -12,6 +12,8 @@ public struct QueueChains: AsyncSequence {
     let queue: Int
 
     /// Begins to take chains. It is to be used where the back-end is.
+    ///
+    /// - Returns: what takes them.
     public func makeAsyncIterator() -> Iterator { Iterator(backend: backend, queue: queue) }
 
     /// Takes one chain after the other.
@@ -19,10 +21,11 @@ public struct QueueChains: AsyncSequence {
         let backend: Backend
         let queue: Int
 
-        /// The next chain; nil: there will be none. Throws `CancellationError`, and `ShmemError` if the back-end can't be waited for (EMFILE,
-        /// ENFILE, ENOMEM).
+        /// Takes the next chain.
         ///
         /// - Parameter actor: where the back-end is used, and this runs.
+        /// - Returns: the chain; nil: there will be none.
+        /// - Throws: `CancellationError`, and `ShmemError` if the back-end can't be waited for (EMFILE, ENFILE, ENOMEM).
         public mutating func next(isolation actor: isolated (any Actor)?) async throws -> DescriptorChain? {
             try await backend.nextChain(of: queue)
         }
@@ -30,14 +33,15 @@ public struct QueueChains: AsyncSequence {
 }
 
 extension Backend {
-    /// The chains that the driver puts into a queue. Taking the next one drives the back-end: while a task waits for one, what the front-end
-    /// asks is served.
+    /// The chains that the driver puts into a queue. Taking the next one drives the back-end: while a task waits for one, what the
+    /// front-end asks is served.
     ///
     /// The sequence goes on over stops and starts of the queue, and over front-ends; it ends when the back-end is closed, or its connection
     /// ends and there is no listener. While a queue is broken there is nothing to take; the handler of queues is told of that. Give each
     /// chain back with `push`, and tell the driver with `notify`.
     ///
     /// - Parameter queue: its number.
+    /// - Returns: the sequence.
     /// - Throws: EINVAL: the device has no such queue.
     public func chains(of queue: Int) throws(ShmemError) -> QueueChains {
         guard queues.indices.contains(queue) else { throw ShmemError(EINVAL, "the device has no queue \(queue)") }

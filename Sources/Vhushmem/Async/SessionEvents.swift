@@ -23,6 +23,8 @@ public struct SessionEvents<Event>: AsyncSequence {
     let buffer: EventBuffer<Event>
 
     /// Begins to take events. It is to be used where the session is.
+    ///
+    /// - Returns: what takes them.
     public func makeAsyncIterator() -> Iterator {
         Iterator(session: session, buffer: buffer)
     }
@@ -32,10 +34,11 @@ public struct SessionEvents<Event>: AsyncSequence {
         let session: any TaskSession
         let buffer: EventBuffer<Event>
 
-        /// The next event; nil: there will be none. Throws `CancellationError`, and `ShmemError` if the session can't be waited for (EMFILE,
-        /// ENFILE, ENOMEM).
+        /// Takes the next event.
         ///
         /// - Parameter actor: where the session is used, and this runs.
+        /// - Returns: the event; nil: there will be none.
+        /// - Throws: `CancellationError`, and `ShmemError` if the session can't be waited for (EMFILE, ENFILE, ENOMEM).
         public mutating func next(isolation actor: isolated (any Actor)?) async throws -> Event? {
             try await session.nextEvent(buffer)
         }

@@ -5,8 +5,10 @@ import CLinux
 // MARK: How a connection begins
 
 extension Backend {
-    /// Listens at a path; one front-end at a time is served, the next one after it has gone. Throws EBUSY (there is a connection or a
-    /// listener), or the errno of socket, bind or listen.
+    /// Listens at a path; one front-end at a time is served, the next one after it has gone.
+    ///
+    /// - Parameter path: where the socket is; one that begins with @ names an abstract socket.
+    /// - Throws: EBUSY (there is a connection or a listener), or the errno of socket, bind or listen.
     public func listen(at path: String) throws(ShmemError) { try listen(at: SocketPath(path)) }
 
     func listen(at path: SocketPath) throws(ShmemError) {
@@ -19,8 +21,10 @@ extension Backend {
         watch()
     }
 
-    /// Connects to a front-end that listens. The next dispatch tells `connected`, so that no callback runs inside this call. Throws EBUSY, EINVAL (the callbacks went with the
-    /// connection before), or the errno of connect.
+    /// Connects to a front-end that listens. The next dispatch tells `connected`, so that no callback runs inside this call.
+    ///
+    /// - Parameter path: where the socket is; one that begins with @ names an abstract socket.
+    /// - Throws: EBUSY, EINVAL (the callbacks went with the connection before), or the errno of connect.
     public func connect(to path: String) throws(ShmemError) { try connect(to: SocketPath(path)) }
 
     func connect(to path: SocketPath) throws(ShmemError) {
@@ -34,8 +38,10 @@ extension Backend {
         watch()
     }
 
-    /// Uses a connected Unix stream socket. The next dispatch tells `connected`. Throws EBUSY, EINVAL (it is another kind of descriptor, or the
-    /// callbacks went with the connection before), EBADF.
+    /// Uses a connected Unix stream socket. The next dispatch tells `connected`.
+    ///
+    /// - Parameter socket: the descriptor, which is closed with the session, and if this throws.
+    /// - Throws: EBUSY, EINVAL (it is another kind of descriptor, or the callbacks went with the connection before), EBADF.
     public func attach(socket: consuming OwnedDescriptor) throws(ShmemError) {
         try attach(socket: socket.raw)
         // It has been taken over.

@@ -12,11 +12,19 @@ extension Backend {
     /// Among the tags of kicks, which are the numbers of queues.
     private static let channelTag = UInt32.max
 
-    /// Asks for a range of a file to be mapped, and does not wait: `completion` is called once, from a later dispatch, with what `map` throws;
-    /// with ENOTCONN when the connection ends before the answer.
+    /// Asks for a range of a file to be mapped, and does not wait.
     ///
-    /// `fd` stays the caller's. Throws EINVAL (no bytes, or a range that wraps around), ENOTCONN (no front-end serves mappings), ENOBUFS (1,024
-    /// have no outcome yet), EBADF, EMFILE; then `completion` is not called.
+    /// - Parameters:
+    ///   - shmid: the region's id.
+    ///   - fd: the file, which stays the caller's.
+    ///   - fileOffset: where the range begins in the file, in bytes; a multiple of the page size.
+    ///   - offset: where it is in the region, in bytes; a multiple of the page size.
+    ///   - length: bytes.
+    ///   - writable: the guest may write to it.
+    ///   - completion: called once, from a later dispatch, with what `map` throws; with ENOTCONN when the connection ends before the
+    ///     answer.
+    /// - Throws: EINVAL (no bytes, or a range that wraps around), ENOTCONN (no front-end serves mappings), ENOBUFS (1,024 have no outcome
+    ///   yet), EBADF, EMFILE; then `completion` is not called.
     public func map(
         shmid: UInt8, fd: Int32, fileOffset: UInt64 = 0, at offset: UInt64, length: UInt64, writable: Bool = false,
         completion: @escaping (ShmemError?) -> Void
@@ -25,7 +33,15 @@ extension Backend {
             .map(shmid: shmid, fd: fd, fileOffset: fileOffset, at: offset, length: length, writable: writable), completion)
     }
 
-    /// Asks for a mapping to be undone, and does not wait. Throws what the other one does.
+    /// Asks for a mapping to be undone, and does not wait.
+    ///
+    /// - Parameters:
+    ///   - shmid: the region's id.
+    ///   - offset: the offset that the mapping was made with.
+    ///   - length: the length that it was made with.
+    ///   - completion: called once, from a later dispatch, with what `unmap` throws; with ENOTCONN when the connection ends before the
+    ///     answer.
+    /// - Throws: what the form of `map` with a completion throws.
     public func unmap(
         shmid: UInt8, at offset: UInt64, length: UInt64, completion: @escaping (ShmemError?) -> Void
     ) throws(ShmemError) {

@@ -5,8 +5,13 @@ import CLinux
 // MARK: What the device does with queues
 
 extension Backend {
-    /// Where this process has a range of guest memory; nil: it is not all in one range that the front-end has told of, or that may only be
-    /// read. Good until the next dispatch.
+    /// Where this process has a range of guest memory.
+    ///
+    /// - Parameters:
+    ///   - guestAddress: where the guest has it.
+    ///   - length: bytes.
+    /// - Returns: the first byte, good until the next dispatch; nil: it is not all in one range that the front-end has told of, or that may
+    ///   only be read.
     public func guestMemory(at guestAddress: UInt64, length: UInt64) -> UnsafeMutableRawPointer? {
         unsafe connection?.memory.host(at: guestAddress, length: length, isWritten: true)
     }
@@ -22,12 +27,19 @@ extension Backend {
     }
 
     /// Whether a queue runs: started, enabled, not broken, and the event has told so.
+    ///
+    /// - Parameter index: the queue's number.
+    /// - Returns: whether it does.
     public func isRunning(queue index: Int) -> Bool {
         queue(index)?.isAnnounced ?? false
     }
 
-    /// Takes the next chain of a queue that runs; nil: there is none now. Throws EINVAL (there is no such queue), ENOTCONN (it does not run),
-    /// EPROTO (it is broken, maybe just now: then the event has told).
+    /// Takes the next chain of a queue that runs.
+    ///
+    /// - Parameter index: the queue's number.
+    /// - Returns: the chain; nil: there is none now.
+    /// - Throws: EINVAL (there is no such queue), ENOTCONN (it does not run), EPROTO (it is broken, maybe just now: then the event has
+    ///   told).
     public func pop(queue index: Int) throws(ShmemError) -> DescriptorChain? {
         let ring = try running(index)
         do throws(VirtqueueFault) {
@@ -41,9 +53,13 @@ extension Backend {
         }
     }
 
-    /// Gives a chain back: `written` bytes of what could be written were. Throws EINVAL (more than could be), ESTALE (the queue was
-    /// stopped meanwhile, or the chain was given back before), EAGAIN (the front-end has taken the memory of the rings away for now: the
-    /// event `kicked` tells when it is back), EPROTO (the queue is broken).
+    /// Gives a chain back.
+    ///
+    /// - Parameters:
+    ///   - chain: one that was popped.
+    ///   - written: so many bytes of what could be written were.
+    /// - Throws: EINVAL (more than could be), ESTALE (the queue was stopped meanwhile, or the chain was given back before), EAGAIN (the
+    ///   front-end has taken the memory of the rings away for now: the event `kicked` tells when it is back), EPROTO (the queue is broken).
     public func push(_ chain: DescriptorChain, written: UInt32) throws(ShmemError) {
         guard UInt64(written) <= chain.writableSize else {
             throw ShmemError(EINVAL, "more bytes were written than a chain has room for")
@@ -65,7 +81,10 @@ extension Backend {
         watch()
     }
 
-    /// Puts the chain that was taken last back, to be taken again. Throws EINVAL (it is not that one), ESTALE, EPROTO (the queue is broken).
+    /// Puts the chain that was taken last back, to be taken again.
+    ///
+    /// - Parameter chain: one that was popped.
+    /// - Throws: EINVAL (it is not that one), ESTALE, EPROTO (the queue is broken).
     public func putBack(_ chain: DescriptorChain) throws(ShmemError) {
         let queue = try holder(of: chain)
         if let fault = chain.queue.fault { throw fault.error(of: queue.index) }
@@ -74,9 +93,11 @@ extension Backend {
         }
     }
 
-    /// Tells the driver that chains were given back, if it wants to know. Returns whether it was told; what it could not be told now is made
-    /// up for. Throws EINVAL (there is no such
-    /// queue), ENOTCONN (it is not started), EPROTO (it is broken).
+    /// Tells the driver that chains were given back, if it wants to know.
+    ///
+    /// - Parameter index: the queue's number.
+    /// - Returns: whether it was told; what it could not be told now is made up for.
+    /// - Throws: EINVAL (there is no such queue), ENOTCONN (it is not started), EPROTO (it is broken).
     @discardableResult
     public func notify(queue index: Int) throws(ShmemError) -> Bool {
         guard let queue = queue(index), let ring = queue.ring else { throw refusal(index) }
@@ -87,8 +108,13 @@ extension Backend {
         return isTold
     }
 
-    /// Says whether the driver is to kick; it need not heed it. Returns whether there is something to take already, of which no kick
-    /// will tell. Throws what `pop` does.
+    /// Says whether the driver is to kick; it need not heed it.
+    ///
+    /// - Parameters:
+    ///   - wanted: whether the driver is to kick.
+    ///   - index: the queue's number.
+    /// - Returns: whether there is something to take already, of which no kick will tell.
+    /// - Throws: what `pop` does.
     @discardableResult
     public func setKicks(_ wanted: Bool, queue index: Int) throws(ShmemError) -> Bool {
         let ring = try running(index)
@@ -99,7 +125,10 @@ extension Backend {
         }
     }
 
-    /// The device found that what the driver put into a queue can't be: the queue is broken. Throws what `pop` does.
+    /// The device found that what the driver put into a queue can't be: the queue is broken.
+    ///
+    /// - Parameter index: the queue's number.
+    /// - Throws: what `pop` does.
     public func breakQueue(_ index: Int) throws(ShmemError) {
         _ = try running(index)
         breakDown(queues[index], VirtqueueFault("the device does not understand what the driver wants"))

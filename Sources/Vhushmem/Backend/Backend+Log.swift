@@ -38,6 +38,10 @@ extension Backend {
     }
 
     /// The device has written to guest memory by itself.
+    ///
+    /// - Parameters:
+    ///   - guestAddress: where the guest has the first byte.
+    ///   - length: bytes.
     public func logWrite(at guestAddress: UInt64, length: UInt64) {
         guard let connection, connection.isLogging, let log = connection.log else { return }
         log.note(guestAddress, length)

@@ -7,27 +7,41 @@ import CLinux
 extension Backend {
     /// Asks for a range of a file to be mapped, and waits for the answer where the front-end gives one (REPLY_ACK).
     ///
-    /// `fd` stays the caller's. Offsets and the length are bytes. Throws the errno that the front-end answered (EIO where it answered
-    /// something else), EINVAL (no bytes, or a range that wraps around; nothing was sent), EAGAIN
-    /// and EACCES (`isForQemu`), ENOTCONN (no front-end serves mappings), ETIMEDOUT (`answerTimeout` has passed; the channel is closed),
-    /// ECONNRESET, EPROTO, EBADF, EBUSY (another one waits: this is a callback from within it).
+    /// - Parameters:
+    ///   - shmid: the region's id.
+    ///   - fd: the file, which stays the caller's.
+    ///   - fileOffset: where the range begins in the file, in bytes; a multiple of the page size.
+    ///   - offset: where it is in the region, in bytes; a multiple of the page size.
+    ///   - length: bytes.
+    ///   - writable: the guest may write to it.
+    /// - Throws: the errno that the front-end answered (EIO where it answered something else), EINVAL (no bytes, or a range that wraps
+    ///   around; nothing was sent), EAGAIN and EACCES (`isForQemu`), ENOTCONN (no front-end serves mappings), ETIMEDOUT (`answerTimeout`
+    ///   has passed; the channel is closed), ECONNRESET, EPROTO, EBADF, EBUSY (another one waits: this is a callback from within it).
     public func map(
         shmid: UInt8, fd: Int32, fileOffset: UInt64 = 0, at offset: UInt64, length: UInt64, writable: Bool = false
     ) throws(ShmemError) {
         try ask(.map(shmid: shmid, fd: fd, fileOffset: fileOffset, at: offset, length: length, writable: writable))
     }
 
-    /// Asks for a mapping to be undone: exactly the offset and length that it was made with. Throws what `map` does.
+    /// Asks for a mapping to be undone, and waits for the answer where the front-end gives one.
+    ///
+    /// - Parameters:
+    ///   - shmid: the region's id.
+    ///   - offset: the offset that the mapping was made with.
+    ///   - length: the length that it was made with.
+    /// - Throws: what `map` does.
     public func unmap(shmid: UInt8, at offset: UInt64, length: UInt64) throws(ShmemError) {
         try ask(.unmap(shmid: shmid, at: offset, length: length))
     }
 
-    /// Asks for several at once: all are sent before the first answer is awaited. Each has its result afterwards; returns how many were
-    /// refused.
+    /// Asks for several mappings at once: all are sent before the first answer is awaited. Of a front-end without REPLY_ACK no result is
+    /// known.
     ///
-    /// `oneAnswer`: the last one alone is answered, and what became of the others is not known unless it was refused for their sake. Of
-    /// a front-end without REPLY_ACK nothing is known either way. Throws what `map` does, but for a refusal, EINVAL and EBADF, which are
-    /// results.
+    /// - Parameters:
+    ///   - requests: what is asked for, in this order. Each has its result afterwards.
+    ///   - oneAnswer: the last one alone is answered, and what became of the others is not known unless it was refused for their sake.
+    /// - Returns: how many were refused.
+    /// - Throws: what `map` throws, but for a refusal, EINVAL and EBADF, which are results.
     @discardableResult
     public func perform(_ requests: inout [MappingRequest], oneAnswer: Bool = false) throws(ShmemError) -> Int {
         do throws(Errno) {

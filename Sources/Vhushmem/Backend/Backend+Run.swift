@@ -9,7 +9,10 @@ extension Backend {
     private static let messagesPerDispatch = 64
 
     /// The descriptor that stands for all that the back-end waits for: readable when there is something to dispatch, and when the
-    /// connection is over and nobody can come. It stays the back-end's and the same for its life. Throws EMFILE, ENFILE, ENOMEM.
+    /// connection is over and nobody can come. It stays the back-end's and the same for its life.
+    ///
+    /// - Returns: the descriptor.
+    /// - Throws: EMFILE, ENFILE, ENOMEM.
     public func pollDescriptor() throws(ShmemError) -> Int32 {
         try waitDescriptor()
     }
@@ -39,8 +42,10 @@ extension Backend {
         return targets
     }
 
-    /// Does what can be done without waiting. Returns how many messages, kicks and answers were taken. Throws ENOTCONN: there is no connection,
-    /// and no listener to bring one.
+    /// Does what can be done without waiting.
+    ///
+    /// - Returns: how many messages, kicks and answers were taken.
+    /// - Throws: ENOTCONN: there is no connection, and no listener to bring one.
     @discardableResult
     public func dispatch() throws(ShmemError) -> Int {
         try dispatchInLoop("the back-end has neither a connection nor a listener")

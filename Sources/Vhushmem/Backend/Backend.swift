@@ -79,7 +79,10 @@ public final class Backend: Pollable {
         case none, due
     }
 
-    /// A back-end without regions. Throws EINVAL (an option).
+    /// A back-end without regions.
+    ///
+    /// - Parameter options: how it is to be.
+    /// - Throws: EINVAL (an option).
     public init(_ options: BackendOptions = BackendOptions()) throws(ShmemError) {
         // First: Embedded Swift leaks an object whose initialiser gives up before every property has its value.
         self.options = options
@@ -166,15 +169,22 @@ public final class Backend: Pollable {
 // MARK: What is offered to a front-end
 
 extension Backend {
-    /// Says what the device does itself. Throws EBUSY (a front-end is connected: what is offered is constant for it).
+    /// Says what the device does itself.
+    ///
+    /// - Parameter handlers: what there is.
+    /// - Throws: EBUSY (a front-end is connected: what is offered is constant for it).
     public func setHandlers(_ handlers: BackendHandlers) throws(ShmemError) {
         guard connection == nil else { throw ShmemError(EBUSY, "a front-end is connected") }
         self.handlers = handlers
         callbacksWent = false
     }
 
-    /// Says that the device has a region of `size` bytes, a multiple of the page size. Throws EBUSY (a front-end is connected), EEXIST,
-    /// EINVAL (the size).
+    /// Says that the device has a region.
+    ///
+    /// - Parameters:
+    ///   - shmid: the region's id.
+    ///   - size: bytes, a multiple of the page size.
+    /// - Throws: EBUSY (a front-end is connected), EEXIST, EINVAL (the size).
     public func addRegion(shmid: UInt8, size: UInt64) throws(ShmemError) {
         let subject = ShmemError.Subject.region(shmid: shmid, size: size)
         guard connection == nil else { throw ShmemError(EBUSY, subject, .text("a front-end is connected")) }

@@ -31,7 +31,7 @@ public struct BackendOptions: Sendable {
     /// The defaults: 22 as the bit of SHMEM, one queue, and no more than the comments above say.
     public init() {}
 
-    /// What is left out is as it is by default.
+    /// What is left out is as it is by default. Each argument sets the property of its name.
     public init(
         shmemBit: UInt32 = 22,
         mapFlags: MapFlags? = nil,

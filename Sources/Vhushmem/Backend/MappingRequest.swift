@@ -19,7 +19,16 @@ public struct MappingRequest {
         self.fd = fd
     }
 
-    /// A range of a file that is to be mapped; `fd` stays the caller's, and open until the request was performed.
+    /// A range of a file that is to be mapped.
+    ///
+    /// - Parameters:
+    ///   - shmid: the region's id.
+    ///   - fd: the file, which stays the caller's, and open until the request was performed.
+    ///   - fileOffset: where the range begins in the file, in bytes; a multiple of the page size.
+    ///   - offset: where it is in the region, in bytes; a multiple of the page size.
+    ///   - length: bytes.
+    ///   - writable: the guest may write to it.
+    /// - Returns: the request.
     public static func map(
         shmid: UInt8, fd: Int32, fileOffset: UInt64 = 0, at offset: UInt64, length: UInt64, writable: Bool = false
     ) -> MappingRequest {
@@ -35,7 +44,13 @@ public struct MappingRequest {
         return MappingRequest(BackendRequest.shmemMap, payload, fd: fd)
     }
 
-    /// A mapping that is to be undone: exactly the offset and length that it was made with.
+    /// A mapping that is to be undone.
+    ///
+    /// - Parameters:
+    ///   - shmid: the region's id.
+    ///   - offset: the offset that the mapping was made with.
+    ///   - length: the length that it was made with.
+    /// - Returns: the request.
     public static func unmap(shmid: UInt8, at offset: UInt64, length: UInt64) -> MappingRequest {
         let payload = SharedMemoryMap(shmid: shmid, fileOffset: 0, offset: offset, length: length, flags: 0)
         return MappingRequest(BackendRequest.shmemUnmap, payload)

@@ -3,6 +3,9 @@
 /// What a channel is doing, as JSON. include/vhushmem/status.h says what each key means.
 extension ShmemChannel {
     /// One object: the channel's state, its counters and its device.
+    ///
+    /// - Parameter maximumMappings: so many mappings of a region are listed.
+    /// - Returns: JSON.
     public func statusJSON(maximumMappings: UInt64 = Region.mappingsInStatus) -> String {
         status(maximumMappings).takeString()
     }

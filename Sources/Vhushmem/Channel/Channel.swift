@@ -18,7 +18,7 @@ public struct ChannelOptions: Sendable {
     /// The defaults: five seconds, and mappings end with the channel.
     public init() {}
 
-    /// What is left out is as it is by default.
+    /// What is left out is as it is by default. Each argument sets the property of its name.
     public init(
         messageTimeout: Duration = .seconds(5),
         keepsMappings: Bool = false,
@@ -75,8 +75,13 @@ public final class ShmemChannel: DeviceSession {
     var loops = SessionLoops()
     private let way = BackReference<ShmemChannel>()
 
-    /// Serves `socket`, the VMM's end of what SET_BACKEND_REQ_FD gave the back-end. SHMEM counts as negotiated. Throws EINVAL (it is no Unix
-    /// stream socket), EBADF.
+    /// Serves `socket`, the VMM's end of what SET_BACKEND_REQ_FD gave the back-end. SHMEM counts as negotiated.
+    ///
+    /// - Parameters:
+    ///   - socket: the descriptor, which is closed with the session, and if this throws.
+    ///   - device: where mappings are made.
+    ///   - options: how it is to be.
+    /// - Throws: EINVAL (it is no Unix stream socket), EBADF.
     public convenience init(
         socket: consuming OwnedDescriptor, device: ShmemDevice, options: ChannelOptions = ChannelOptions()
     ) throws(ShmemError) {
@@ -147,8 +152,10 @@ public final class ShmemChannel: DeviceSession {
         return targets
     }
 
-    /// Does what can be done without waiting. Returns how many requests were taken. Throws ENOTCONN: the channel is lost, and every event was
-    /// told.
+    /// Does what can be done without waiting.
+    ///
+    /// - Returns: how many requests were taken.
+    /// - Throws: ENOTCONN: the channel is lost, and every event was told.
     @discardableResult
     public func dispatch() throws(ShmemError) -> Int {
         try dispatchInLoop(loss?.message ?? "the channel was closed")
@@ -180,7 +187,10 @@ public final class ShmemChannel: DeviceSession {
     }
 
     /// The descriptor that stands for all that the channel waits for: readable when there is something to dispatch, and when the channel is
-    /// lost. It stays the channel's and the same for its life. Throws EMFILE, ENFILE, ENOMEM.
+    /// lost. It stays the channel's and the same for its life.
+    ///
+    /// - Returns: the descriptor.
+    /// - Throws: EMFILE, ENFILE, ENOMEM.
     public func pollDescriptor() throws(ShmemError) -> Int32 {
         try waitDescriptor()
     }

@@ -5,9 +5,13 @@ import CLinux
 /// How a back-end is asked something. There is one way: a `FrontendCall` on the connection. The handshake, the VMM's questions and its
 /// generic requests all take it.
 extension Frontend {
-    /// Asks and waits for the answer; what else happens meanwhile is served. Throws ENOTCONN (not ready, or the connection ended),
-    /// EOPNOTSUPP (the back-end has not agreed to the protocol feature that this needs), EDEADLK (inside a listener, before the back-end
-    /// was answered), EIO (the back-end refused), EPROTO (its answer makes no sense), ETIMEDOUT.
+    /// Asks and waits for the answer; what else happens meanwhile is served.
+    ///
+    /// - Parameter question: one of the questions that `FrontendQuestion` has.
+    /// - Returns: the answer.
+    /// - Throws: ENOTCONN (not ready, or the connection ended), EOPNOTSUPP (the back-end has not agreed to the protocol feature that this
+    ///   needs), EDEADLK (inside a listener, before the back-end was answered), EIO (the back-end refused), EPROTO (its answer makes no
+    ///   sense), ETIMEDOUT.
     public func ask<Answer>(_ question: FrontendQuestion<Answer>) throws(ShmemError) -> Answer {
         let reply = try perform(question.request, question.payload, question.descriptors, question.fault(options))
         return try question.decode(reply)
@@ -23,7 +27,13 @@ extension Frontend {
         return try outcome.get()
     }
 
-    /// Asks and returns at once; `completion` is called once, from dispatch or from here. What it may get is what `ask` throws.
+    /// Asks and returns at once.
+    ///
+    /// - Parameters:
+    ///   - question: one of the questions that `FrontendQuestion` has.
+    ///   - completion: called once, from dispatch or from here, with the answer or with what `ask` throws; not if this throws.
+    /// - Throws: ENOTCONN (not ready), EOPNOTSUPP (the back-end has not agreed to the protocol feature that this needs), ENOBUFS (1,024
+    ///   requests wait already), and what is wrong with the question.
     public func ask<Answer>(
         _ question: FrontendQuestion<Answer>, completion: @escaping (Result<Answer, ShmemError>) -> Void
     ) throws(ShmemError) {

@@ -33,8 +33,10 @@ extension Frontend {
     /// The main socket is read before the channel is served: it brings the regions, or the answer to a reset.
     private var mainGoesFirst: Bool { setup.reset == .answer || isShakingHands }
 
-    /// Does what can be done without waiting. Returns how many messages were taken. Throws ENOTCONN: it was not started, or it is over and
-    /// every event was told.
+    /// Does what can be done without waiting.
+    ///
+    /// - Returns: how many messages were taken.
+    /// - Throws: ENOTCONN: it was not started, or it is over and every event was told.
     @discardableResult
     public func dispatch() throws(ShmemError) -> Int {
         try dispatchInLoop(history.ending?.message ?? "the front-end was not started")

@@ -10,6 +10,10 @@ import CLinux
 /// can't be read and written), ENOTCONN (the connection is over), and what `ask` does.
 extension Frontend {
     /// Says what the guest's memory is, all of it.
+    ///
+    /// - Parameter ranges: the guest's RAM.
+    /// - Throws: EALREADY (an earlier change is still being told), ENOSPC (more ranges than the back-end takes), EINVAL (a range overlaps a
+    ///   region that is shared), ENOTCONN, and what `ask` throws.
     public func setMemory(_ ranges: [GuestMemory]) throws(ShmemError) {
         try tellMemory(.ram(ranges))
     }
@@ -26,9 +30,13 @@ extension Frontend {
         try tellMemory(.ram(ranges), outside(completion))
     }
 
-    /// Shares a mapping of another device, which the guest has at `guestAddress`, with the back-end as a range of guest memory, until
-    /// `unshare`. Also throws EEXIST (it is shared already), ENOENT (it is not live), EACCES (it is read-only), EBADF (its region keeps no
-    /// files), EMFILE.
+    /// Shares a mapping of another device with the back-end as a range of guest memory, until `unshare`.
+    ///
+    /// - Parameters:
+    ///   - mapping: a live mapping that can be written, of a region that keeps files.
+    ///   - guestAddress: where the guest has it.
+    /// - Throws: EEXIST (it is shared already), ENOENT (it is not live), EACCES (it is read-only), EBADF (its region keeps no files),
+    ///   EMFILE, and what `setMemory` throws.
     public func share(_ mapping: Mapping, at guestAddress: UInt64) throws(ShmemError) {
         let range = try shared(mapping, at: guestAddress)
         try tellMemory(.share(range))
@@ -48,7 +56,10 @@ extension Frontend {
         try tellMemory(.share(range), outside(completion))
     }
 
-    /// Takes it away again. Also throws ENOENT: it is not shared.
+    /// Takes a shared mapping away again.
+    ///
+    /// - Parameter mapping: one that was shared.
+    /// - Throws: ENOENT (it is not shared), and what `setMemory` throws.
     public func unshare(_ mapping: Mapping) throws(ShmemError) {
         try requireShared(mapping)
         try tellMemory(.unshare(mapping))

@@ -13,7 +13,13 @@ extension Frontend {
         return .inflight(queues: queues, queueSize: queueSize)
     }
 
-    /// Has the back-end make a book of requests in flight, and gives it back at each start. Throws EINVAL, and what `ask` does.
+    /// Has the back-end make a book of requests in flight, and gives it back at each start.
+    ///
+    /// - Parameters:
+    ///   - queues: for so many queues.
+    ///   - queueSize: of so many entries each.
+    /// - Returns: the book.
+    /// - Throws: EINVAL, and what `ask` does.
     public func makeInflightBook(queues: UInt16, queueSize: UInt16) throws(ShmemError) -> InflightBook {
         let book = try ask(inflightQuestion(queues: queues, queueSize: queueSize))
         setup.inflight = book
@@ -21,6 +27,12 @@ extension Frontend {
     }
 
     /// The same without waiting.
+    ///
+    /// - Parameters:
+    ///   - queues: for so many queues.
+    ///   - queueSize: of so many entries each.
+    ///   - completion: called once, unless this throws.
+    /// - Throws: EINVAL, and what the form with a completion of `ask` throws.
     public func makeInflightBook(
         queues: UInt16, queueSize: UInt16, completion: @escaping (Result<InflightBook, ShmemError>) -> Void
     ) throws(ShmemError) {

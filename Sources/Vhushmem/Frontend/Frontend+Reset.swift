@@ -8,7 +8,9 @@ extension Frontend {
     var isResetting: Bool { setup.reset == .answer }
 
     /// Undoes every mapping, tells the back-end where that was negotiated, and refuses what it asked for before. The event `reset` tells
-    /// that it is complete. Throws ENOTCONN (not ready), EALREADY (a reset is under way; what is mapped was undone all the same).
+    /// that it is complete.
+    ///
+    /// - Throws: ENOTCONN (not ready), EALREADY (a reset is under way; what is mapped was undone all the same).
     public func reset() throws(ShmemError) {
         let wasRunning = setup.run != .stopped
         try beginReset()

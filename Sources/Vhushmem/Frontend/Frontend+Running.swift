@@ -9,8 +9,11 @@ extension Frontend {
 
     /// Starts the device: SET_FEATURES, guest memory, the queues, and the device status where that was agreed on.
     ///
-    /// `features`: what the driver accepted of what the back-end offers. Throws EALREADY (it was started), EINVAL (features that are not
-    /// offered, or more queues than `options.queues`), ENOSPC, and what `ask` does; the back-end may then have been told a part.
+    /// - Parameters:
+    ///   - features: what the driver accepted of what the back-end offers.
+    ///   - queues: the queues that the driver has set up, in order.
+    /// - Throws: EALREADY (it was started), EINVAL (features that are not offered, or more queues than `options.queues`), ENOSPC, and what
+    ///   `ask` throws; the back-end may then have been told a part.
     public func startDevice(features: UInt64, queues: [FrontendQueue]) throws(ShmemError) {
         let failure: ShmemError? = try waitFor { done throws(ShmemError) in
             begin(try startSequence(features: features, queues: queues), done)
@@ -18,7 +21,13 @@ extension Frontend {
         if let failure { throw failure }
     }
 
-    /// The same; `completion` is called once, with the error if it failed.
+    /// The same without waiting.
+    ///
+    /// - Parameters:
+    ///   - features: what the driver accepted of what the back-end offers.
+    ///   - queues: the queues that the driver has set up, in order.
+    ///   - completion: called once, with the error if it failed, unless this throws.
+    /// - Throws: EALREADY, EINVAL, ENOTCONN.
     public func startDevice(
         features: UInt64, queues: [FrontendQueue], completion: @escaping (ShmemError?) -> Void
     ) throws(ShmemError) {
@@ -33,14 +42,19 @@ extension Frontend {
         }
     }
 
-    /// Stops the device. Returns where each queue stopped: the base to start it again with (0 for one that was not used). The device keeps
-    /// its state: nothing is reset. Throws ENOTCONN (it was not started), and what `ask` does.
+    /// Stops the device. The device keeps its state: nothing is reset.
+    ///
+    /// - Returns: where each queue stopped: the base to start it again with (0 for one that was not used).
+    /// - Throws: ENOTCONN (it was not started), and what `ask` does.
     public func stopDevice() throws(ShmemError) -> [UInt16] {
         let bases: Result<[UInt16], ShmemError> = try waitFor { done throws(ShmemError) in try stop(done) }
         return try bases.get()
     }
 
-    /// The same; `completion` is called once, with where the queues stopped or the error.
+    /// The same without waiting.
+    ///
+    /// - Parameter completion: called once, with where the queues stopped or the error, unless this throws.
+    /// - Throws: ENOTCONN (it was not started).
     public func stopDevice(completion: @escaping (Result<[UInt16], ShmemError>) -> Void) throws(ShmemError) {
         try stop(outside(completion))
     }
@@ -171,8 +185,12 @@ extension Frontend {
 
     // MARK: Single queues
 
-    /// Has the back-end serve a queue of the running device, or not. Throws ENOTCONN (the device was not started), EINVAL (it has no such
-    /// queue), and what `ask` does.
+    /// Has the back-end serve a queue of the running device, or not.
+    ///
+    /// - Parameters:
+    ///   - queue: its number.
+    ///   - isEnabled: whether it is to be served.
+    /// - Throws: ENOTCONN (the device was not started), EINVAL (it has no such queue), and what `ask` does.
     public func setQueueEnabled(_ queue: Int, _ isEnabled: Bool) throws(ShmemError) {
         let question = try enableQuestion(queue, isEnabled)
         try ask(question)
@@ -180,6 +198,12 @@ extension Frontend {
     }
 
     /// The same without waiting.
+    ///
+    /// - Parameters:
+    ///   - queue: its number.
+    ///   - isEnabled: whether it is to be served.
+    ///   - completion: called once, unless this throws.
+    /// - Throws: ENOTCONN (the device was not started), EINVAL (it has no such queue).
     public func setQueueEnabled(
         _ queue: Int, _ isEnabled: Bool, completion: @escaping (Result<Void, ShmemError>) -> Void
     ) throws(ShmemError) {

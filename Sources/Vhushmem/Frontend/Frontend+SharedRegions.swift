@@ -9,11 +9,14 @@ extension Frontend {
     /// Messages about shared mappings that may be under way. Each has a descriptor of its own until it is sent.
     static let mostSharesUnderWay = 16
 
-    /// Shares each mapping of a region, now and later, until `unshareRegion`. `guestAddress`: where the guest has the region's first byte.
-    /// `writableOnly`: mappings that may only be read are left out.
+    /// Shares each mapping of a region, now and later, until `unshareRegion`.
     ///
-    /// Throws ENOTCONN (not ready yet, or over), EINVAL (a region of another device; the address; it overlaps guest memory), EBADF (the region
-    /// keeps no files), EOPNOTSUPP (CONFIGURE_MEM_SLOTS was not agreed on), EEXIST (it is shared already).
+    /// - Parameters:
+    ///   - region: one of another device, which keeps files.
+    ///   - guestAddress: where the guest has the region's first byte.
+    ///   - writableOnly: mappings that may only be read are left out.
+    /// - Throws: ENOTCONN (not ready yet, or over), EINVAL (a region of another device; the address; it overlaps guest memory), EBADF (the
+    ///   region keeps no files), EOPNOTSUPP (CONFIGURE_MEM_SLOTS was not agreed on), EEXIST (it is shared already).
     public func shareRegion(_ region: Region, at guestAddress: UInt64, writableOnly: Bool = false) throws(ShmemError) {
         guard setup.wasReady, !hasEnded, let alarm = loops.alarm else {
             throw region.notShared(ENOTCONN, "the front-end is not ready yet, or its connection is over")
@@ -41,14 +44,20 @@ extension Frontend {
         watch()
     }
 
-    /// Takes all of its mappings away again. Throws ENOENT: it is not shared.
+    /// Takes all of its mappings away again.
+    ///
+    /// - Parameter region: one that was shared.
+    /// - Throws: ENOENT: it is not shared.
     public func unshareRegion(_ region: Region) throws(ShmemError) {
         guard let share = share(of: region) else { throw region.notShared(ENOENT, "it is not shared") }
         setup.shares.remove(share)
         watch()
     }
 
-    /// How many mappings of the region the back-end was told of. nil: the region is not shared.
+    /// How many mappings of a shared region the back-end was told of.
+    ///
+    /// - Parameter region: the region.
+    /// - Returns: the number; nil: the region is not shared.
     public func sharedMappings(of region: Region) -> Int? {
         share(of: region)?.toldCount
     }

@@ -3,6 +3,9 @@
 /// What a connection is doing, as JSON. include/vhushmem/status.h says what each key means.
 extension Frontend {
     /// One object: the connection, what was agreed on, the channel, the counters, and the device (`ShmemDevice.statusJSON`).
+    ///
+    /// - Parameter maximumMappings: so many mappings of a region are listed.
+    /// - Returns: JSON.
     public func statusJSON(maximumMappings: UInt64 = Region.mappingsInStatus) -> String {
         status(maximumMappings).takeString()
     }

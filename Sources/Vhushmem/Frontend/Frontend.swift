@@ -48,8 +48,12 @@ public final class Frontend {
     // In both, every property has its value before anything is thrown: Embedded Swift leaks an object whose initialiser gives up
     // earlier.
 
-    /// A front-end for a back-end behind a Unix socket path; one that begins with @ names an abstract socket. Nothing is opened yet. Throws
-    /// EINVAL (an option, or the path is empty), ENAMETOOLONG.
+    /// A front-end for a back-end behind a Unix socket path. Nothing is opened yet.
+    ///
+    /// - Parameters:
+    ///   - path: where the socket is; one that begins with @ names an abstract socket.
+    ///   - options: how it is to be.
+    /// - Throws: EINVAL (an option, or the path is empty), ENAMETOOLONG.
     public convenience init(path: String, options: FrontendOptions = FrontendOptions()) throws(ShmemError) {
         try self.init(path: SocketPath(path), options: options)
     }
@@ -67,7 +71,12 @@ public final class Frontend {
         }
     }
 
-    /// A front-end on a connected Unix stream socket. Throws EINVAL (an option, or it is another kind of descriptor), EBADF.
+    /// A front-end on a connected Unix stream socket.
+    ///
+    /// - Parameters:
+    ///   - socket: the descriptor, which is closed with the session, and if this throws.
+    ///   - options: how it is to be.
+    /// - Throws: EINVAL (an option, or it is another kind of descriptor), EBADF.
     public convenience init(
         socket: consuming OwnedDescriptor, options: FrontendOptions = FrontendOptions()
     ) throws(ShmemError) {
@@ -138,23 +147,31 @@ public final class Frontend {
     public var maximumQueues: UInt64 { negotiated.maximumQueues }
     var config: SharedMemoryConfig? { isReady ? negotiated.config : nil }
 
-    /// The eventfd that the back-end signals for a queue; nil: there is none (yet).
+    /// The eventfd that the back-end signals for a queue.
+    ///
+    /// - Parameter queue: its number.
+    /// - Returns: the descriptor, which stays the front-end's; nil: there is none (yet).
     public func callDescriptor(queue: Int) -> Int32? {
         setup.signals.indices.contains(queue) ? setup.signals[queue].call.fd : nil
     }
 
     // MARK: Begin
 
-    /// A region of a back-end that can't tell which it has. Once one was given, the back-end is not asked. Throws EBUSY once the
-    /// front-end was started, and what `ShmemDevice.addRegion` throws.
+    /// A region of a back-end that can't tell which it has. Once one was given, the back-end is not asked.
+    ///
+    /// - Parameters:
+    ///   - shmid: the region's id.
+    ///   - size: bytes, a multiple of the page size.
+    /// - Throws: EBUSY once the front-end was started, and what `ShmemDevice.addRegion` throws.
     public func addRegion(shmid: UInt8, size: UInt64) throws(ShmemError) {
         guard case .idle = phase else { throw ShmemError(EBUSY, "regions are given before the front-end is started") }
         try device.addRegion(shmid: shmid, size: size, options: options.region)
         setup.regions.areGiven = true
     }
 
-    /// Connects or listens, and shakes hands as `dispatch` finds the socket ready; `ready` or `disconnected` tells how it ended. Throws
-    /// EBUSY (it was started before), or the errno of socket, bind, listen or connect: ECONNREFUSED, ENOENT, EADDRINUSE ...
+    /// Connects or listens, and shakes hands as `dispatch` finds the socket ready; `ready` or `disconnected` tells how it ended.
+    ///
+    /// - Throws: EBUSY (it was started before), or the errno of socket, bind, listen or connect: ECONNREFUSED, ENOENT, EADDRINUSE ...
     public func start() throws(ShmemError) {
         guard case .idle = phase else { throw ShmemError(EBUSY, "the front-end was started before") }
         do throws(Errno) {
@@ -175,10 +192,11 @@ public final class Frontend {
         watch()
     }
 
-    /// start, and dispatch until the handshake is done or has failed. `timeout`: nil: each request's own limit alone.
+    /// Starts, and dispatches until the handshake is done or has failed. A path at which nobody listens is tried until the time is up.
     ///
-    /// A path at which nobody listens is tried until the time is up. Throws what `start` does, and what ended the handshake: ETIMEDOUT,
-    /// ECONNRESET (the back-end went away), EPROTO (it sent what it must not, or refused a request).
+    /// - Parameter timeout: how long the whole may take; nil: each request's own limit alone.
+    /// - Throws: what `start` throws, and what ended the handshake: ETIMEDOUT, ECONNRESET (the back-end went away), EPROTO (it sent what it
+    ///   must not, or refused a request).
     public func connectAndWait(timeout: Duration? = nil) throws(ShmemError) {
         try connect(limit: timeout.map { Milliseconds($0) })
     }
@@ -218,8 +236,11 @@ public final class Frontend {
         return connection?.waitingFor ?? "the back-end takes no more requests"
     }
 
-    /// The descriptor that stands for all that the front-end waits for, deadlines included: readable when there is something to
-    /// dispatch, and from the end of the connection on. It stays the front-end's and the same for its life. Throws EMFILE, ENFILE, ENOMEM.
+    /// The descriptor that stands for all that the front-end waits for, deadlines included: readable when there is something to dispatch,
+    /// and from the end of the connection on. It stays the front-end's and the same for its life.
+    ///
+    /// - Returns: the descriptor.
+    /// - Throws: EMFILE, ENFILE, ENOMEM.
     public func pollDescriptor() throws(ShmemError) -> Int32 {
         try waitDescriptor()
     }

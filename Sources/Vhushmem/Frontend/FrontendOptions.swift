@@ -56,7 +56,7 @@ public struct FrontendOptions {
     /// The defaults: 22 as the bit of SHMEM, one queue, and no more than the comments above say.
     public init() {}
 
-    /// What is left out is as it is by default.
+    /// What is left out is as it is by default. Each argument sets the property of its name.
     public init(
         isServer: Bool = false,
         keepsMappings: Bool = false,

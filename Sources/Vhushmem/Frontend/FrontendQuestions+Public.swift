@@ -11,6 +11,7 @@ extension FrontendQuestion where Answer == Void {
     ///   - fd: a file, which is duplicated.
     ///   - offset: where the log begins in it, in bytes.
     ///   - length: bytes; a bit for each page of guest memory.
+    /// - Returns: the question.
     /// - Throws: EBADF, EMFILE.
     public static func setLog(fd: Int32, offset: UInt64, length: UInt64) throws(ShmemError) -> FrontendQuestion {
         setLog(try Frontend.shared(fd), offset: offset, length: length)
@@ -19,6 +20,7 @@ extension FrontendQuestion where Answer == Void {
     /// SET_LOG_FD: the eventfd that the back-end signals when it has noted something.
     ///
     /// - Parameter fd: duplicated.
+    /// - Returns: the question.
     /// - Throws: EBADF, EMFILE.
     public static func setLogDescriptor(_ fd: Int32) throws(ShmemError) -> FrontendQuestion {
         setLogDescriptor(try Frontend.shared(fd))
@@ -27,6 +29,7 @@ extension FrontendQuestion where Answer == Void {
     /// VRING_KICK: tells by message that there is something in a queue. It needs INBAND_NOTIFICATIONS.
     ///
     /// - Parameter queue: its number. One that the front-end does not have is refused with EINVAL.
+    /// - Returns: the question.
     public static func kick(queue: Int) -> FrontendQuestion { vring(.vringKick, ofQueue: queue, 0) }
 
     /// SET_VRING_ENDIAN: says in which order of bytes the rings of a queue are. It needs CROSS_ENDIAN.
@@ -34,6 +37,7 @@ extension FrontendQuestion where Answer == Void {
     /// - Parameters:
     ///   - queue: its number. One that the front-end does not have is refused with EINVAL.
     ///   - isBigEndian: the most significant byte comes first.
+    /// - Returns: the question.
     public static func setEndian(ofQueue queue: Int, isBigEndian: Bool) -> FrontendQuestion {
         vring(.setVringEndian, ofQueue: queue, isBigEndian ? 1 : 0)
     }
@@ -52,6 +56,7 @@ extension FrontendQuestion where Answer == FrontendReply {
     /// GET_SHARED_OBJECT: the file that the back-end has under a name, as the descriptor of the reply. It needs SHARED_OBJECT.
     ///
     /// - Parameter uuid: 16 bytes.
+    /// - Returns: the question.
     /// - Throws: EINVAL (the name). The answer is ENOENT if the back-end has no such object.
     public static func sharedObject(_ uuid: [UInt8]) throws(ShmemError) -> FrontendQuestion {
         let name = try SharedObjects.name(uuid)

@@ -6,6 +6,11 @@ import CLinux
 
 extension FrontendQuestion where Answer == [UInt8] {
     /// GET_CONFIG: bytes of the device's configuration space.
+    ///
+    /// - Parameters:
+    ///   - offset: the first byte.
+    ///   - count: how many.
+    /// - Returns: the question.
     public static func config(at offset: UInt32, count: UInt32) -> FrontendQuestion {
         let whole = ConfigAccess.size &+ Int(clamping: count)
         return unsafe FrontendQuestion(
@@ -25,7 +30,13 @@ extension FrontendQuestion where Answer == [UInt8] {
 }
 
 extension FrontendQuestion where Answer == Void {
-    /// SET_CONFIG: what the driver writes, or (`migrates`) what a migration restores.
+    /// SET_CONFIG: writes bytes of the device's configuration space.
+    ///
+    /// - Parameters:
+    ///   - offset: the first byte.
+    ///   - bytes: what to write.
+    ///   - migrates: a migration restores them; else the driver writes them.
+    /// - Returns: the question.
     public static func setConfig(at offset: UInt32, _ bytes: [UInt8], migrates: Bool = false) -> FrontendQuestion {
         let access = ConfigAccess(
             offset: offset, length: UInt32(clamping: bytes.count), flags: migrates ? ConfigAccess.migrates : 0)
@@ -35,6 +46,9 @@ extension FrontendQuestion where Answer == Void {
     }
 
     /// SET_STATUS: the virtio device status.
+    ///
+    /// - Parameter status: the bits; 0 resets the device.
+    /// - Returns: the question.
     public static func setStatus(_ status: UInt8) -> FrontendQuestion {
         unsafe FrontendQuestion(.setStatus, encoded(8) { unsafe $0.store(integer: UInt64(status), at: 0) })
     }
@@ -42,6 +56,8 @@ extension FrontendQuestion where Answer == Void {
 
 extension FrontendQuestion where Answer == UInt8 {
     /// GET_STATUS: the virtio device status.
+    ///
+    /// - Returns: the question.
     public static func status() -> FrontendQuestion {
         FrontendQuestion(request: .getStatus) { reply throws(ShmemError) in
             guard let status = UInt8(exactly: reply.value) else {
@@ -76,7 +92,15 @@ public struct InflightBook {
         self.file = file
     }
 
-    /// An area that was made before. `fd` is duplicated. Throws EINVAL (no bytes, or a range that wraps around), EBADF, EMFILE.
+    /// An area that was made before.
+    ///
+    /// - Parameters:
+    ///   - fd: its file, which is duplicated.
+    ///   - fileOffset: where it begins in the file, in bytes.
+    ///   - length: bytes.
+    ///   - queues: for so many queues.
+    ///   - queueSize: of so many entries each.
+    /// - Throws: EINVAL (no bytes, or a range that wraps around), EBADF, EMFILE.
     public init(
         fd: Int32, fileOffset: UInt64, length: UInt64, queues: UInt16, queueSize: UInt16
     ) throws(ShmemError) {
@@ -102,6 +126,11 @@ public struct InflightBook {
 
 extension FrontendQuestion where Answer == InflightBook {
     /// GET_INFLIGHT_FD: has the back-end make such an area.
+    ///
+    /// - Parameters:
+    ///   - queues: for so many queues.
+    ///   - queueSize: of so many entries each.
+    /// - Returns: the question.
     public static func inflight(queues: UInt16, queueSize: UInt16) -> FrontendQuestion {
         let wanted = InflightArea(queues: queues, queueSize: queueSize)
         return unsafe FrontendQuestion(
@@ -123,12 +152,17 @@ extension FrontendQuestion where Answer == InflightBook {
 
 extension FrontendQuestion where Answer == Void {
     /// SET_INFLIGHT_FD: gives such an area back to a back-end that starts anew.
+    ///
+    /// - Parameter book: what `inflight` gave before.
+    /// - Returns: the question.
     public static func setInflight(_ book: InflightBook) -> FrontendQuestion {
         unsafe FrontendQuestion(
             .setInflightFd, encoded(InflightArea.size, book.area.encode), descriptors: [book.file])
     }
 
     /// CHECK_DEVICE_STATE: whether the transfer that was begun has succeeded.
+    ///
+    /// - Returns: the question.
     public static func checkDeviceState() -> FrontendQuestion {
         FrontendQuestion(request: .checkDeviceState) { reply throws(ShmemError) in
             guard reply.value == 0 else {

@@ -36,7 +36,17 @@ public struct FrontendQueue {
         call = nil
     }
 
-    /// `kickFd` and `callFd` (nil: the one that `Frontend.callDescriptor` gives) are duplicated. Throws EINVAL (the size), EBADF, EMFILE.
+    /// A queue that the driver has set up. Its rings are at addresses of this process.
+    ///
+    /// - Parameters:
+    ///   - size: entries.
+    ///   - descriptors: where the descriptors are.
+    ///   - available: where the available ring is.
+    ///   - used: where the used ring is.
+    ///   - base: the entry of the available ring that is served next.
+    ///   - kickFd: what the guest signals, which is duplicated.
+    ///   - callFd: what the back-end signals, which is duplicated; nil: the one that `Frontend.callDescriptor` gives.
+    /// - Throws: EINVAL (the size), EBADF, EMFILE.
     public init(
         size: UInt16, descriptors: UInt64, available: UInt64, used: UInt64, base: UInt16 = 0, kickFd: Int32,
         callFd: Int32? = nil

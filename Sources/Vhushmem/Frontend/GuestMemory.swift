@@ -29,7 +29,15 @@ public struct GuestMemory {
     var mapping: Mapping? { range.mapping }
     var file: SharedDescriptor { range.file.descriptor }
 
-    /// `fd`, the file that the memory is mapped from, is duplicated. Throws EINVAL (no bytes, or a range that wraps around), EBADF, EMFILE.
+    /// A range of the guest's RAM.
+    ///
+    /// - Parameters:
+    ///   - guestAddress: where the guest has it.
+    ///   - length: bytes.
+    ///   - userAddress: where this process has it: the addresses of queues refer to that.
+    ///   - fd: the file that it is mapped from, which is duplicated.
+    ///   - fileOffset: where it begins in the file, in bytes.
+    /// - Throws: EINVAL (no bytes, or a range that wraps around), EBADF, EMFILE.
     public init(
         guestAddress: UInt64, length: UInt64, userAddress: UInt64, fd: Int32, fileOffset: UInt64
     ) throws(ShmemError) {

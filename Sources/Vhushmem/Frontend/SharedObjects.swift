@@ -26,7 +26,12 @@ public final class SharedObjects {
     /// How many there are.
     public var count: Int { objects.count }
 
-    /// Gives a file of the VMM's a name: 16 bytes. `fd` is duplicated. Throws EINVAL (the name), EEXIST, EBADF, EMFILE.
+    /// Gives a file of the VMM's a name.
+    ///
+    /// - Parameters:
+    ///   - uuid: 16 bytes.
+    ///   - fd: the file, which is duplicated.
+    /// - Throws: EINVAL (the name), EEXIST, EBADF, EMFILE.
     public func add(_ uuid: [UInt8], fd: Int32) throws(ShmemError) {
         let name = try SharedObjects.name(uuid)
         try requireFree(name)
@@ -37,7 +42,10 @@ public final class SharedObjects {
         }
     }
 
-    /// Takes a file of the VMM's out again. Throws EINVAL, ENOENT, EPERM (a back-end has it).
+    /// Takes a file of the VMM's out again.
+    ///
+    /// - Parameter uuid: 16 bytes.
+    /// - Throws: EINVAL, ENOENT, EPERM (a back-end has it).
     public func remove(_ uuid: [UInt8]) throws(ShmemError) {
         let name = try SharedObjects.name(uuid)
         let index = try index(of: name)

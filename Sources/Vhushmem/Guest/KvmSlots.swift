@@ -67,8 +67,14 @@ public final class KvmSlots: @unchecked Sendable {
         close()
     }
 
-    /// `vm`: a VM of KVM's; duplicated. The slots `first` to `first + count - 1` are for this alone. Throws EINVAL (no slots, or more than
-    /// the VM has), ENOTTY (it is no VM), EBADF, EMFILE.
+    /// Slots of a VM, of which none is used yet.
+    ///
+    /// - Parameters:
+    ///   - vm: a VM of KVM's, which is duplicated.
+    ///   - first: the first slot that is for this alone.
+    ///   - count: how many are.
+    /// - Returns: the slots.
+    /// - Throws: EINVAL (no slots, or more than the VM has), ENOTTY (it is no VM), EBADF, EMFILE.
     public static func make(vm: Int32, first: UInt32, count: UInt32) throws(ShmemError) -> KvmSlots {
         let held: FileDescriptor
         do throws(Errno) {
@@ -92,8 +98,13 @@ public final class KvmSlots: @unchecked Sendable {
         while let last = lock.withLock({ held in placed[held].last?.region }) { remove(last) }
     }
 
-    /// Puts a region at a guest address, a multiple of the page size. Throws EINVAL (the address), EEXIST (it has a place), ENOSPC (no slot
-    /// is free), and what KVM answers: EEXIST where something else is there.
+    /// Puts a region into the guest.
+    ///
+    /// - Parameters:
+    ///   - region: the region.
+    ///   - guestAddress: where; a multiple of the page size.
+    /// - Throws: EINVAL (the address), EEXIST (it has a place), ENOSPC (no slot is free), and what KVM answers: EEXIST where something else
+    ///   is there.
     public func place(_ region: Region, at guestAddress: UInt64) throws(ShmemError) {
         guard guestAddress.isMultiple(ofPage: Page.size), ByteRange(start: guestAddress, length: region.size) != nil
         else {
@@ -121,7 +132,10 @@ public final class KvmSlots: @unchecked Sendable {
         }
     }
 
-    /// Takes a region away from the guest. When it returns, no slot shows anything of it. False: it had no place.
+    /// Takes a region away from the guest. When it returns, no slot shows anything of it.
+    ///
+    /// - Parameter region: the region.
+    /// - Returns: false: it had no place.
     @discardableResult
     public func remove(_ region: Region) -> Bool {
         defer { Log.tellWaiting() }

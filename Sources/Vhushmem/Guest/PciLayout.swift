@@ -20,7 +20,10 @@ public struct PciLayout {
     public let barSize: UInt64
 
     /// Each region lies at a multiple of what its window is aligned to, so that a guest can use large pages in a BAR that is aligned to its
-    /// size, as BARs are. Throws EOVERFLOW: together they are larger than a BAR can be.
+    /// size, as BARs are.
+    ///
+    /// - Parameter device: whose regions.
+    /// - Throws: EOVERFLOW: together they are larger than a BAR can be.
     public init(_ device: ShmemDevice) throws(ShmemError) {
         let regions = device.allRegions
         var places = [Place](repeating: Place(shmid: 0, offset: 0, length: 0), count: regions.count)
@@ -53,8 +56,10 @@ public struct PciLayout {
     public static let capabilitySpace = 0x100 - firstCapability
     private static let firstCapability = 0x40
 
-    /// How many regions have room for a capability each, where the device's other capabilities take so many bytes. nil: those alone are too
-    /// large.
+    /// How many regions have room for a capability each.
+    ///
+    /// - Parameter otherBytes: what the device's other capabilities take.
+    /// - Returns: the number; nil: the other ones alone are too large.
     public static func maximumCapabilities(besides otherBytes: Int) -> Int? {
         guard otherBytes >= 0, otherBytes <= capabilitySpace else { return nil }
         // A capability begins at a multiple of 4.
@@ -62,14 +67,22 @@ public struct PciLayout {
         return (capabilitySpace &- taken) / capabilitySize
     }
 
-    /// Whether a capability may say that the next one is there; 0: there is no next one.
+    /// Whether a capability may say that the next one is at a place.
+    ///
+    /// - Parameter next: where in configuration space; 0: there is no next one.
+    /// - Returns: whether it may.
     public static func isPlace(ofNextCapability next: UInt8) -> Bool {
         // The two low bits are reserved (PCI 3.0, 6.7).
         next == 0 || (Int(next) >= firstCapability && next & 3 == 0)
     }
 
-    /// Writes the capability that tells a driver of a region: VIRTIO_PCI_CAP_SHARED_MEMORY_CFG. `next`: where the next capability is in
-    /// configuration space; 0: it is the last. `capability` has `capabilitySize` bytes.
+    /// Writes the capability that tells a driver of a region: VIRTIO_PCI_CAP_SHARED_MEMORY_CFG.
+    ///
+    /// - Parameters:
+    ///   - place: where the layout has the region.
+    ///   - bar: the BAR's number.
+    ///   - next: where the next capability is in configuration space; 0: it is the last.
+    ///   - capability: `capabilitySize` bytes.
     public static func writeCapability(of place: Place, bar: UInt8, next: UInt8, to capability: UnsafeMutableRawBufferPointer) {
         unsafe capability.copyBytes(from: [vendor, next, UInt8(capabilitySize), sharedMemory, bar, place.shmid, 0, 0])
         // PCI is little-endian, and the halves of a number are apart.
@@ -90,8 +103,13 @@ public enum MmioRegister: UInt32 {
     /// SHMBaseHigh: the upper half of the region's guest address.
     case baseHigh = 0x0bc
 
-    /// What the register reads as. `selected`: what the driver wrote to SHMSel. `base`: where the guest has that region. What there is
-    /// no region for has the length and the base -1.
+    /// What the register reads as. What there is no region for has the length and the base -1.
+    ///
+    /// - Parameters:
+    ///   - device: whose regions.
+    ///   - selected: what the driver wrote to SHMSel.
+    ///   - base: where the guest has that region.
+    /// - Returns: the register's value.
     public func value(for device: ShmemDevice, selected: UInt32, base: UInt64) -> UInt32 {
         let region = UInt8(exactly: selected).flatMap { device.region(shmid: $0) }
         let length = region?.size ?? UInt64.max

@@ -10,6 +10,8 @@ public struct QemuPciDevice {
         public let rawValue: UInt32
 
         /// Wishes of these bits.
+        ///
+        /// - Parameter rawValue: the bits.
         public init(rawValue: UInt32) {
             self.rawValue = rawValue
         }
@@ -37,7 +39,10 @@ public struct QemuPciDevice {
         barSize = sum
     }
 
-    /// Throws EADDRINUSE, EBUSY or EDOM where QEMU would not take them.
+    /// Checks whether QEMU would take the wishes.
+    ///
+    /// - Parameter wishes: what the device is to have.
+    /// - Throws: EADDRINUSE, EBUSY or EDOM where it would not.
     public func check(_ wishes: Wishes) throws(ShmemError) {
         if wishes.contains(.pioNotify) {
             throw ShmemError(EADDRINUSE, "modern-pio-notify takes BAR 2, where QEMU's generic device has its modern interface")

@@ -9,6 +9,8 @@ extension ShmemError {
         public let rawValue: Int32
 
         /// Any number: one that is no errno has no name.
+        ///
+        /// - Parameter rawValue: positive.
         public init(rawValue: Int32) {
             self.rawValue = rawValue
         }

@@ -34,7 +34,11 @@ public struct ShmemError: Error, Equatable, CustomStringConvertible {
         self.init(code, .nothing, .text(sentence.text))
     }
 
-    /// For what a handler of the program's refuses. `message`: a sentence for people; without one it is the kernel's wording.
+    /// For what a handler of the program's refuses.
+    ///
+    /// - Parameters:
+    ///   - errno: what it is.
+    ///   - message: a sentence for people; nil: the kernel's wording.
     public init(_ errno: Errno, _ message: String? = nil) {
         let sentence = message.map { Sentence(stringLiteral: $0) } ?? "\(Vhushmem.Errno.text(errno.rawValue))"
         self.init(errno.rawValue, sentence)

@@ -95,7 +95,9 @@ extension ShmemDevice {
     }
 
     /// Looks after what is covered for the moment, and tells the watch what has broken or healed: for a device without a front-end or a
-    /// channel, which do so. Returns how many mappings are broken.
+    /// channel, which do so.
+    ///
+    /// - Returns: how many mappings are broken.
     public func check() -> UInt64 {
         let broken = heal()
         forEachNews { _ in true }
@@ -104,8 +106,10 @@ extension ShmemDevice {
 
     // MARK: Reset, for who carries out single messages
 
-    /// From now on `handleMap` and `handleUnmap` refuse, and nothing is mapped any more. Returns how many mappings there were. Throws
-    /// EALREADY: a reset is under way.
+    /// From now on `handleMap` and `handleUnmap` refuse, and nothing is mapped any more.
+    ///
+    /// - Returns: how many mappings there were.
+    /// - Throws: EALREADY: a reset is under way.
     public func beginReset() throws(ShmemError) -> UInt64 {
         let before = state.attention.bitwiseOr(DeviceState.isResetting, ordering: .sequentiallyConsistent).oldValue
         guard before & DeviceState.isResetting == 0 else {
@@ -114,7 +118,9 @@ extension ShmemDevice {
         return unmapAll()
     }
 
-    /// The device has been reset, and what it asks from now on is of its new life. Throws EINVAL: no reset is under way.
+    /// The device has been reset, and what it asks from now on is of its new life.
+    ///
+    /// - Throws: EINVAL: no reset is under way.
     public func endReset() throws(ShmemError) {
         let before = state.attention.bitwiseAnd(~DeviceState.isResetting, ordering: .sequentiallyConsistent).oldValue
         guard before & DeviceState.isResetting != 0 else {

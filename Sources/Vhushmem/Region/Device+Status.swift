@@ -2,8 +2,11 @@
 
 /// What is mapped, and how much of what may be, as JSON. include/vhushmem/status.h says what each key means.
 extension ShmemDevice {
-    /// One object, of which each region lists its first `maximumMappings` live mappings and says how many more there are. Each region
-    /// is as it was at one moment; what other threads do between two of them shows in the later one alone.
+    /// One object, of which each region lists its first `maximumMappings` live mappings and says how many more there are. Each region is as
+    /// it was at one moment; what other threads do between two of them shows in the later one alone.
+    ///
+    /// - Parameter maximumMappings: so many mappings of a region are listed.
+    /// - Returns: JSON.
     public func statusJSON(maximumMappings: UInt64 = Region.mappingsInStatus) -> String {
         status(maximumMappings).takeString()
     }
@@ -33,6 +36,9 @@ extension Region {
     public static var mappingsInStatus: UInt64 { 256 }
 
     /// The same of one region.
+    ///
+    /// - Parameter maximumMappings: so many mappings of a region are listed.
+    /// - Returns: JSON.
     public func statusJSON(maximumMappings: UInt64 = Region.mappingsInStatus) -> String {
         status(maximumMappings).takeString()
     }

@@ -30,6 +30,8 @@ import Synchronization
     private static var oneUser: Int { 2 }
 
     /// A device without regions.
+    ///
+    /// - Parameter options: how it is to be.
     public init(_ options: DeviceOptions = DeviceOptions()) {
         state = DeviceState(options)
         unsafe addresses = .allocate(capacity: SharedMemoryConfig.maximumRegions)
@@ -48,10 +50,15 @@ import Synchronization
         unsafe addresses.deallocate()
     }
 
-    /// Gives the device a region and reserves its window. `size`: bytes, a multiple of the page size.
+    /// Gives the device a region and reserves its window.
     ///
-    /// Throws EINVAL (the size), EEXIST (there is a region with this id), ENOSPC (a quota of addresses), ENOMEM (the address space can't hold
-    /// the window).
+    /// - Parameters:
+    ///   - shmid: the region's id.
+    ///   - size: bytes, a multiple of the page size.
+    ///   - options: how it is to be.
+    /// - Returns: the region.
+    /// - Throws: EINVAL (the size), EEXIST (there is a region with this id), ENOSPC (a quota of addresses), ENOMEM (the address space can't
+    ///   hold the window).
     @discardableResult
     public func addRegion(shmid: UInt8, size: UInt64, options: RegionOptions = RegionOptions()) throws(ShmemError) -> Region {
         if region(shmid: shmid) != nil { throw ShmemError(EEXIST, .region(shmid: shmid, size: size), .exists) }
@@ -78,7 +85,10 @@ import Synchronization
         }
     }
 
-    /// The region with this id; nil: there is none.
+    /// The region with an id.
+    ///
+    /// - Parameter shmid: the region's id.
+    /// - Returns: the region; nil: there is none.
     public func region(shmid: UInt8) -> Region? {
         // With the lock held nothing is removed: the reference is taken in time.
         state.lock.withLock { _ in unsafe unretainedRegion(shmid: shmid)?.takeUnretainedValue() }
@@ -140,7 +150,9 @@ import Synchronization
         state.lock.withLock { held in state.quota[held].bytes }
     }
 
-    /// Undoes every mapping of every region. Returns how many there were.
+    /// Undoes every mapping of every region.
+    ///
+    /// - Returns: how many there were.
     @discardableResult
     public func unmapAll() -> UInt64 {
         var count: UInt64 = 0
@@ -206,10 +218,12 @@ import Synchronization
         if let next { state.lock.withLock { held in state.careSoon(at: next, held) } }
     }
 
-    /// Looks at all that is covered or broken, in every region: what has come back is its file's again, and mappings that have what they had
-    /// lost are whole. It may wait for whoever keeps the files. Returns how many mappings are broken still.
+    /// Looks at all that is covered or broken, in every region: what has come back is its file's again, and mappings that have what they
+    /// had lost are whole. It may wait for whoever keeps the files.
     ///
     /// A front-end or a channel that is dispatched does so by itself, ten times a second, for files in memory and on local disks.
+    ///
+    /// - Returns: how many mappings are broken still.
     @discardableResult
     public func heal() -> UInt64 {
         var broken: UInt64 = 0
@@ -219,11 +233,14 @@ import Synchronization
 
     // MARK: Messages
 
-    /// Carries out a SHMEM_MAP that the caller has received: the same checks, in the same order, as a channel makes. It can be seen
-    /// through the window when the call returns; then answer the device process, and call `commit`.
+    /// Carries out a SHMEM_MAP that the caller has received: the same checks, in the same order, as a channel makes. It can be seen through
+    /// the window when the call returns; then answer the device process, and call `commit`.
     ///
-    /// `payload`: as it came, 40 bytes. `fd` stays the caller's; a negative one: none came. Throws EINVAL (another length; no
-    /// descriptor), ENOENT (there is no such region), ECANCELED (a reset is under way), and what `Region.map` does.
+    /// - Parameters:
+    ///   - payload: as it came, 40 bytes.
+    ///   - fd: what came along, which stays the caller's; negative: nothing did.
+    /// - Throws: EINVAL (another length; no descriptor), ENOENT (there is no such region), ECANCELED (a reset is under way), and what
+    ///   `Region.map` throws.
     public func handleMap(payload: UnsafeRawBufferPointer, fd: Int32) throws(ShmemError) {
         let map = try unsafe decoded(payload, BackendRequest.shmemMap)
         if state.attention.load(ordering: .relaxed) != 0 { return try handle(map, BackendRequest.shmemMap, fd: fd) }
@@ -232,7 +249,10 @@ import Synchronization
         if isResetting { try undoForReset(map) }
     }
 
-    /// Carries out a SHMEM_UNMAP likewise. Throws EINVAL (another length), ENOENT (there is no such region), and what `Region.unmap` does.
+    /// Carries out a SHMEM_UNMAP likewise.
+    ///
+    /// - Parameter payload: as it came, 40 bytes.
+    /// - Throws: EINVAL (another length), ENOENT (there is no such region), and what `Region.unmap` throws.
     public func handleUnmap(payload: UnsafeRawBufferPointer) throws(ShmemError) {
         let map = try unsafe decoded(payload, BackendRequest.shmemUnmap)
         if state.attention.load(ordering: .relaxed) != 0 { return try handle(map, BackendRequest.shmemUnmap) }

@@ -8,6 +8,8 @@ public struct FilePolicy: OptionSet, Sendable {
     public let rawValue: UInt32
 
     /// A policy of these bits.
+    ///
+    /// - Parameter rawValue: the bits.
     public init(rawValue: UInt32) {
         self.rawValue = rawValue
     }

@@ -4,18 +4,23 @@ import CLinux
 
 /// Keeps a process alive whose memory others take away: a file that is truncated under a mapping raises SIGBUS in whoever touches it.
 public enum SigbusGuard {
-    /// Makes the memory whose access raised a SIGBUS one that can be touched. True: let the instruction run again. False: the signal is
-    /// not about memory of this library's.
+    /// Makes the memory whose access raised a SIGBUS one that can be touched. For signal handlers: it allocates nothing and leaves errno as
+    /// it was.
     ///
-    /// For signal handlers: allocates nothing and leaves errno as it was.
+    /// - Parameter info: what the handler was given.
+    /// - Returns: true: let the instruction run again. False: the signal is not about memory of this library's.
     public static func handleSIGBUS(_ info: UnsafePointer<siginfo_t>) -> Bool {
         let error = vhu_errno()
         defer { vhu_set_errno(error) }
         return unsafe GuardedRange.cover(UInt(vhu_sigbus_address(info)))
     }
 
-    /// The same for SIGSEGV: the access was one to a hole of a window, or a write where the window may only be read. `context`: what the
-    /// handler got besides, which tells a read from a write; nil: it is found out.
+    /// The same for SIGSEGV: the access was one to a hole of a window, or a write where the window may only be read.
+    ///
+    /// - Parameters:
+    ///   - info: what the handler was given.
+    ///   - context: what the handler got besides, which tells a read from a write; nil: it is found out.
+    /// - Returns: as for SIGBUS.
     public static func handleSIGSEGV(_ info: UnsafePointer<siginfo_t>, _ context: UnsafeRawPointer?) -> Bool {
         let error = vhu_errno()
         defer { vhu_set_errno(error) }
@@ -30,14 +35,18 @@ public enum SigbusGuard {
         return unsafe GuardedRange.cover(UInt(vhu_sigsegv_address(info)), access)
     }
 
-    /// Has the kernel deliver SIGBUS and SIGSEGV to the calling thread. Throws what pthread_sigmask does.
+    /// Has the kernel deliver SIGBUS and SIGSEGV to the calling thread.
+    ///
+    /// - Throws: what pthread_sigmask does.
     public static func unblockSignals() throws(ShmemError) {
         let code = vhu_unblock_faults()
         if code != 0 { throw ShmemError(code, "SIGBUS and SIGSEGV can't be unblocked: \(Errno.text(code))") }
     }
 
     /// Installs a handler of SIGBUS for the whole process that does so, and hands what is not this library's to whoever was there before.
-    /// Once for the life of the process: another call does nothing. Throws what sigaction does.
+    /// Once for the life of the process: another call does nothing.
+    ///
+    /// - Throws: what sigaction does.
     public static func install() throws(ShmemError) {
         let code = lock.withLock { held -> Int32 in
             guard unsafe !isInstalled[held] else { return 0 }

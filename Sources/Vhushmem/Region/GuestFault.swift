@@ -13,9 +13,14 @@ public enum GuestAccess: UInt32, Sendable {
 }
 
 extension Region {
-    /// Carries out an access that KVM handed over with its data (KVM_EXIT_MMIO): a hole reads as zeros, a write that is not allowed
-    /// is dropped, and what has come to be mapped meanwhile is read and written for real. Throws ENXIO where the access is outside
-    /// the region.
+    /// Carries out an access that KVM handed over with its data (KVM_EXIT_MMIO): a hole reads as zeros, a write that is not allowed is
+    /// dropped, and what has come to be mapped meanwhile is read and written for real.
+    ///
+    /// - Parameters:
+    ///   - offset: the first byte in the region.
+    ///   - data: as KVM has it: what is written, or room for what is read.
+    ///   - isWrite: it is a write.
+    /// - Throws: ENXIO: the access is outside the region.
     public func emulateGuestAccess(at offset: UInt64, data: UnsafeMutableRawBufferPointer, isWrite: Bool) throws(ShmemError) {
         guard let range = ByteRange(start: offset, length: UInt64(data.count)), range.end <= size else {
             throw ShmemError(ENXIO, "the guest's access at \(hex(offset)) is outside region \(shmid)")
@@ -53,8 +58,13 @@ extension Region {
     }
 
     /// Makes the memory at an address take the access that failed (KVM_RUN answered EFAULT), so that the instruction can run again.
-    /// A nil `offset` stands for an exit that does not tell where. Throws ENXIO (the access is outside the region, or it is not a hole
-    /// of the region that it failed at), ENOSPC (the guest has written to too many pages that it may only read), ENOMEM.
+    ///
+    /// - Parameters:
+    ///   - offset: the first byte in the region; nil: the exit does not tell where.
+    ///   - length: bytes.
+    ///   - access: what the guest did.
+    /// - Throws: ENXIO (the access is outside the region, or it is not a hole of the region that it failed at), ENOSPC (the guest has
+    ///   written to too many pages that it may only read), ENOMEM.
     public func resolveGuestFault(at offset: UInt64?, length: UInt64, access: GuestAccess) throws(ShmemError) {
         guard let offset else {
             let changed: Bool

@@ -57,8 +57,16 @@ public struct MappingDescription: Sendable {
     private var share: KeptFile?
     private let isBroken = Atomic(false)
 
-    /// Describes a mapping that is yet to be added. `fd` is duplicated; `offset`, `fileOffset` and `length` are bytes and are checked
-    /// when the mapping is added. Throws EBADF (`fd` is not open), EMFILE.
+    /// Describes a mapping that is yet to be added. The numbers are checked when it is added.
+    ///
+    /// - Parameters:
+    ///   - shmid: the region's id.
+    ///   - fd: the file, which is duplicated.
+    ///   - fileOffset: where the range begins in the file, in bytes; a multiple of the page size.
+    ///   - offset: where it is in the region, in bytes; a multiple of the page size.
+    ///   - length: bytes.
+    ///   - writable: the guest may write to it.
+    /// - Throws: EBADF (`fd` is not open), EMFILE.
     public convenience init(
         shmid: UInt8, fd: Int32, fileOffset: UInt64, offset: UInt64, length: UInt64, writable: Bool
     ) throws(ShmemError) {
@@ -126,8 +134,11 @@ public struct MappingDescription: Sendable {
         }
     }
 
-    /// A new descriptor of the mapping's file, which is the caller's. Throws ENOENT where none was kept: the mapping is not part of a region
-    /// that keeps files (`RegionOptions.keepsFiles`), or was live before anybody held it. EMFILE.
+    /// A new descriptor of the mapping's file.
+    ///
+    /// - Returns: the descriptor.
+    /// - Throws: ENOENT where none was kept: the mapping is not part of a region that keeps files (`RegionOptions.keepsFiles`), or was live
+    ///   before anybody held it; EMFILE.
     public func duplicateDescriptor() throws(ShmemError) -> OwnedDescriptor {
         let made = Mapping.files.withLock { held -> Result<Int32, Errno>? in
             switch file[held] {

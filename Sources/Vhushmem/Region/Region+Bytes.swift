@@ -4,8 +4,14 @@ import CLinux
 
 /// The bytes of what is mapped in a region: where they are, copies of them, and they themselves.
 extension Region {
-    /// The host address of a range that one live mapping covers and allows the access to; nil: there is none. Takes no lock: made for
-    /// vCPU threads. The address is good until that mapping is undone, and touching a page that its file has lost raises SIGBUS.
+    /// The host address of a range that one live mapping covers and allows the access to. It takes no lock: made for vCPU threads. The
+    /// address is good until that mapping is undone, and touching a page that its file has lost raises SIGBUS.
+    ///
+    /// - Parameters:
+    ///   - offset: the first byte in the region.
+    ///   - length: bytes.
+    ///   - forWriting: the range is to be written to.
+    /// - Returns: the address; nil: no mapping does.
     @inline(__always)
     public func translate(_ offset: UInt64, length: UInt64, forWriting: Bool = false) -> UnsafeMutableRawPointer? {
         if indexReader.covers(offset, length: length, forWriting: forWriting) {
@@ -26,11 +32,15 @@ extension Region {
 
     // MARK: Copies
 
-    /// A copy of mapped bytes. Safe from any thread, whatever others do meanwhile: the kernel copies, and what has been unmapped, or lost by the
-    /// file, is an error and no signal. All bytes are those of the mappings that were there.
+    /// A copy of mapped bytes. Safe from any thread, whatever others do meanwhile: the kernel copies, and what has been unmapped, or lost
+    /// by the file, is an error and no signal. All bytes are those of the mappings that were there.
     ///
-    /// Throws EINVAL (the range is not inside the region), ENOENT (not all of it is mapped), EIO (the file lacks a page of it), EAGAIN (what
-    /// is mapped there changes all the time), EPERM (this process may not use process_vm_readv on itself).
+    /// - Parameters:
+    ///   - offset: the first byte in the region.
+    ///   - count: bytes.
+    /// - Returns: the copy.
+    /// - Throws: EINVAL (the range is not inside the region), ENOENT (not all of it is mapped), EIO (the file lacks a page of it), EAGAIN
+    ///   (what is mapped there changes all the time), EPERM (this process may not use process_vm_readv on itself).
     public func read(at offset: UInt64, count: Int) throws(ShmemError) -> [UInt8] {
         let length = UInt64(exactly: count)
         guard let length, let range = ByteRange(start: offset, length: length), range.end <= size else {
@@ -44,28 +54,52 @@ extension Region {
         return bytes
     }
 
-    /// Fills `bytes` with a copy of mapped bytes. Safe in the same way, and throws the same; `bytes` may then be filled in part.
+    /// Fills memory of the caller's with a copy of mapped bytes. It is safe in the same way. If it throws, a part may have been filled.
+    ///
+    /// - Parameters:
+    ///   - offset: the first byte in the region.
+    ///   - bytes: what is filled.
+    /// - Throws: what the other one throws.
     public func read(at offset: UInt64, into bytes: inout MutableRawSpan) throws(ShmemError) {
         try unsafe bytes.withUnsafeMutableBytes { buffer throws(ShmemError) in try unsafe read(at: offset, into: buffer) }
     }
 
-    /// The same for memory that is reached by a pointer.
+    /// Fills memory of the caller's with a copy of mapped bytes. It is safe in the same way. If it throws, a part may have been filled.
+    ///
+    /// - Parameters:
+    ///   - offset: the first byte in the region.
+    ///   - bytes: what is filled.
+    /// - Throws: what the other one throws.
     public func read(at offset: UInt64, into bytes: UnsafeMutableRawBufferPointer) throws(ShmemError) {
         try unsafe transfer(at: offset, bytes, isWrite: false)
     }
 
-    /// Copies bytes into what is mapped in the region. Safe in the same way, and throws the same; also EACCES (not all of it is mapped
-    /// read-write). A part may have been written then.
+    /// Copies bytes into what is mapped in the region. It is safe in the same way. If it throws, a part may have been written.
+    ///
+    /// - Parameters:
+    ///   - bytes: what is written.
+    ///   - offset: the first byte in the region.
+    /// - Throws: what `read` throws, and EACCES (not all of it is mapped read-write).
     public func write(_ bytes: [UInt8], at offset: UInt64) throws(ShmemError) {
         try unsafe write(bytes.span.bytes, at: offset)
     }
 
-    /// The same of a span.
+    /// Copies bytes into what is mapped in the region. It is safe in the same way. If it throws, a part may have been written.
+    ///
+    /// - Parameters:
+    ///   - bytes: what is written.
+    ///   - offset: the first byte in the region.
+    /// - Throws: what `read` throws, and EACCES (not all of it is mapped read-write).
     public func write(_ bytes: RawSpan, at offset: UInt64) throws(ShmemError) {
         try unsafe bytes.withUnsafeBytes { buffer throws(ShmemError) in try unsafe write(at: offset, from: buffer) }
     }
 
     /// The same for memory that is reached by a pointer.
+    ///
+    /// - Parameters:
+    ///   - offset: the first byte in the region.
+    ///   - bytes: what is written.
+    /// - Throws: what the other one throws.
     public func write(at offset: UInt64, from bytes: UnsafeRawBufferPointer) throws(ShmemError) {
         try unsafe transfer(at: offset, UnsafeMutableRawBufferPointer(mutating: bytes), isWrite: true)
     }
@@ -143,10 +177,17 @@ extension Region {
 
     /// Calls `body` with the bytes of a range that one live mapping covers; nil, without a call: none does.
     ///
-    /// Not safe by itself, from whatever thread: nothing here keeps the mapping. The caller sees to it that during the call nobody undoes or
-    /// replaces the mapping (the dispatch of a front-end or channel may do that, and the end of the device does), that nobody of this
-    /// process writes the bytes, and that the bytes are not touched afterwards. The file's other users may change them at any time. To touch
-    /// a page that the file has lost raises SIGBUS. `read` has none of these rules.
+    /// Not safe by itself, from whatever thread: nothing here keeps the mapping. The caller sees to it that during the call nobody undoes
+    /// or replaces the mapping (the dispatch of a front-end or channel may do that, and the end of the device does), that nobody of this
+    /// process writes the bytes, and that the bytes are not touched afterwards. The file's other users may change them at any time. To
+    /// touch a page that the file has lost raises SIGBUS. `read` has none of these rules.
+    ///
+    /// - Parameters:
+    ///   - offset: the first byte in the region.
+    ///   - length: bytes.
+    ///   - body: what is done with the bytes.
+    /// - Returns: what `body` returns; nil, without a call: no live mapping covers the range.
+    /// - Throws: what `body` throws.
     public func withUnsafeBytes<Result, Failure: Error>(
         at offset: UInt64, length: UInt64, _ body: (UnsafeRawBufferPointer) throws(Failure) -> Result
     ) throws(Failure) -> Result? {
@@ -155,8 +196,15 @@ extension Region {
         return unsafe try body(UnsafeRawBufferPointer(start: start, count: count))
     }
 
-    /// The same for a mapping that can be written, with the same rules; and nobody else of this process reads the bytes meanwhile. `write` has
-    /// none of these rules.
+    /// The same for a mapping that can be written, with the same rules; and nobody else of this process reads the bytes meanwhile. `write`
+    /// has none of these rules.
+    ///
+    /// - Parameters:
+    ///   - offset: the first byte in the region.
+    ///   - length: bytes.
+    ///   - body: what is done with the bytes.
+    /// - Returns: what `body` returns; nil, without a call: no live mapping that can be written covers the range.
+    /// - Throws: what `body` throws.
     public func withUnsafeMutableBytes<Result, Failure: Error>(
         at offset: UInt64, length: UInt64, _ body: (UnsafeMutableRawBufferPointer) throws(Failure) -> Result
     ) throws(Failure) -> Result? {

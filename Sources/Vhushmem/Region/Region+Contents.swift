@@ -9,7 +9,10 @@ extension Region {
         return all
     }
 
-    /// The first live mapping that ends beyond `offset`; nil: there is none. From the end of each to the next, it finds them all.
+    /// The first live mapping that ends beyond an offset. From the end of each to the next, it finds them all.
+    ///
+    /// - Parameter offset: in bytes.
+    /// - Returns: the mapping; nil: there is none.
     public func nextMapping(from offset: UInt64) -> MappingDescription? {
         device.lock.withLock { held -> MappingRecord? in
             guard let record = table[held].first(endingAfter: offset), let pages = ownedPages(record) else { return nil }
@@ -19,7 +22,12 @@ extension Region {
         }.map(describe)
     }
 
-    /// The live mapping that is exactly this range, as an object that can be held; nil: there is none.
+    /// The live mapping that is exactly this range, as an object that can be held.
+    ///
+    /// - Parameters:
+    ///   - offset: its first byte in the region.
+    ///   - length: bytes.
+    /// - Returns: the mapping; nil: there is none.
     public func mapping(at offset: UInt64, length: UInt64) -> Mapping? {
         device.lock.withLock { held in
             guard let record = table[held].find(at: offset), record.length == length else { return nil }

@@ -13,8 +13,10 @@ extension Region {
     private static var brokenInALook: Int { 64 }
     private static var recordsInALook: Int { 4096 }
 
-    /// Looks at all that is covered or broken: what has come back is the file's again. Touches pages of broken mappings, and so may wait for
-    /// whoever keeps their files. Returns how many mappings are broken still.
+    /// Looks at all that is covered or broken: what has come back is the file's again. Touches pages of broken mappings, and so may wait
+    /// for whoever keeps their files.
+    ///
+    /// - Returns: how many mappings are broken still.
     @discardableResult
     public func heal() -> UInt64 {
         device.lock.withLock { held in

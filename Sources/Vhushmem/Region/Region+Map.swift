@@ -17,13 +17,21 @@ import CLinux
 extension Region {
     /// Maps a range of a file; it can be read through the window, by a guest too, when the call returns.
     ///
-    /// `fd` is needed during the call only and stays the caller's. `fileOffset` and `offset` are multiples of the page size (of the
-    /// huge page size for a hugetlb file); `length` need not be, but the mapping owns all of its last page.
+    /// `fileOffset` and `offset` are multiples of the page size (of the huge page size for a hugetlb file); `length` need not be, but the
+    /// mapping owns all of its last page.
     ///
-    /// When it throws, nothing has changed: EINVAL (alignment, a length of 0, a range that wraps around or ends beyond the region),
-    /// EEXIST (it overlaps a live mapping), EOVERFLOW (whole pages would lie beyond the end of the file), EBADF, EACCES (`fd` is not
-    /// open for it, or kept out by the policy), EPERM (seals), ENODEV (not a file that can be mapped), EOPNOTSUPP (the kernel cannot put
-    /// it into a window), ENOSPC (a quota), ENOMEM, ESHUTDOWN (the device is gone).
+    /// When it throws, nothing has changed.
+    ///
+    /// - Parameters:
+    ///   - fd: the file, which stays the caller's.
+    ///   - fileOffset: where the range begins in the file, in bytes; a multiple of the page size.
+    ///   - offset: where it is in the region, in bytes; a multiple of the page size.
+    ///   - length: bytes.
+    ///   - writable: the guest may write to it.
+    /// - Throws: EINVAL (alignment, a length of 0, a range that wraps around or ends beyond the region), EEXIST (it overlaps a live
+    ///   mapping), EOVERFLOW (whole pages would lie beyond the end of the file), EBADF, EACCES (`fd` is not open for it, or kept out by the
+    ///   policy), EPERM (seals), ENODEV (not a file that can be mapped), EOPNOTSUPP (the kernel cannot put it into a window), ENOSPC (a
+    ///   quota), ENOMEM, ESHUTDOWN (the device is gone).
     public func map(
         fd: Int32, fileOffset: UInt64 = 0, at offset: UInt64, length: UInt64, writable: Bool = false
     ) throws(ShmemError) {

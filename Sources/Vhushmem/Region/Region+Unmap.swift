@@ -5,10 +5,12 @@ import CLinux
 /// How a mapping goes: the record first, then the memory, so that nobody is given a dead address, and who copies bytes can tell that what
 /// was copied is no longer the mapping's.
 extension Region {
-    /// Undoes one whole mapping: exactly the offset and length that it was made with. Throws ENOENT (nothing is mapped there) or EINVAL
-    /// (something is, but not exactly this), and nothing has changed.
+    /// Undoes one whole mapping. Where `RegionOptions.unmapsByOffset` is set, the length is not looked at.
     ///
-    /// Where `RegionOptions.unmapsByOffset` is set, `length` is not looked at.
+    /// - Parameters:
+    ///   - offset: the offset that it was made with.
+    ///   - length: the length that it was made with.
+    /// - Throws: ENOENT (nothing is mapped there) or EINVAL (something is, but not exactly this), and nothing has changed.
     public func unmap(at offset: UInt64, length: UInt64) throws(ShmemError) {
         let request = SharedMemoryMap(shmid: shmid, fileOffset: 0, offset: offset, length: length, flags: 0)
         try telling(BackendRequest.shmemUnmap, request) { () throws(ShmemError) in
@@ -85,7 +87,9 @@ extension Region {
         }
     }
 
-    /// Undoes every mapping. Returns how many there were.
+    /// Undoes every mapping.
+    ///
+    /// - Returns: how many there were.
     @discardableResult
     public func unmapAll() -> UInt64 {
         var count: UInt64 = 0

@@ -138,8 +138,10 @@ import CVhushmem
         device.lock.withLock { held in quota[held].bytes }
     }
 
-    /// Gives the kernel advice for the whole window, now and for all that is mapped in it later: MADV_DONTFORK or MADV_DOFORK,
-    /// MADV_HUGEPAGE or MADV_NOHUGEPAGE, MADV_MERGEABLE or MADV_UNMERGEABLE. Throws EINVAL for other advice, and what the kernel answers.
+    /// Gives the kernel advice for the whole window, now and for all that is mapped in it later.
+    ///
+    /// - Parameter advice: MADV_DONTFORK or MADV_DOFORK, MADV_HUGEPAGE or MADV_NOHUGEPAGE, MADV_MERGEABLE or MADV_UNMERGEABLE.
+    /// - Throws: EINVAL for other advice, and what the kernel answers.
     public func advise(_ advice: Int32) throws(ShmemError) {
         guard WindowAdvice.isKnown(advice) else {
             throw ShmemError(EINVAL, "the advice \(advice) is none that a window can keep")

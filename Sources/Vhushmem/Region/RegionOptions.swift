@@ -54,7 +54,7 @@ public struct RegionOptions: Sendable {
     /// It may be claimed once (`ShmemDevice.claimRegion`).
     var isForClaim = false
 
-    /// What is left out is as it is by default.
+    /// What is left out is as it is by default. Each argument sets the property of its name.
     public init(
         holes: HolePolicy = .fault,
         strategy: MappingStrategy = .window,
@@ -107,7 +107,7 @@ public struct DeviceOptions: Sendable {
     /// Bytes of addresses that the windows of all regions take together. It is the back-end that says how large they are.
     public var maximumAddressSpace: UInt64 = 8 << 40
 
-    /// What is left out is as it is by default.
+    /// What is left out is as it is by default. Each argument sets the property of its name.
     public init(
         maximumMappings: UInt64 = 0,
         maximumBytes: UInt64 = 0,

@@ -15,9 +15,14 @@ extension ShmemDevice {
         }
     }
 
-    /// The same from the payload of a reply to GET_SHMEM_CONFIG, which is checked as a front-end checks it. A device that has regions already
-    /// must have the same ones: they can't change, since the guest has seen them. Returns how many regions there are. Throws EPROTO; a device
-    /// that had no region has none then.
+    /// The same from the payload of a reply to GET_SHMEM_CONFIG, which is checked as a front-end checks it. A device that has regions
+    /// already must have the same ones: they can't change, since the guest has seen them.
+    ///
+    /// - Parameters:
+    ///   - payload: of the reply, as it came.
+    ///   - options: of each region.
+    /// - Returns: how many regions there are.
+    /// - Throws: EPROTO; a device that had no region has none then.
     public func addRegions(payload: UnsafeRawBufferPointer, options: RegionOptions) throws(ShmemError) -> Int {
         guard let config = unsafe SharedMemoryConfig(payload) else {
             throw ShmemError(

@@ -50,7 +50,12 @@ import CLinux
     /// What the device may write; likewise.
     public var writable: UnsafeBufferPointer<iovec> { unsafe .init(rebasing: segments[readableSegments...]) }
 
-    /// Copies from the readable part, `offset` bytes from its beginning on. Returns how many bytes there were.
+    /// Copies from the readable part, `offset` bytes from its beginning on.
+    ///
+    /// - Parameters:
+    ///   - offset: the first byte of the readable part.
+    ///   - bytes: what is filled.
+    /// - Returns: how many bytes there were.
     public func read(at offset: UInt64, into bytes: UnsafeMutableRawBufferPointer) -> Int {
         unsafe DescriptorChain.forEachPiece(of: readable, at: offset, count: bytes.count) { piece, done in
             // SAFETY: no more than `bytes` has room for. The guest may write meanwhile: any bytes will do.
@@ -58,7 +63,12 @@ import CLinux
         }
     }
 
-    /// Copies to the writable part. Returns for how many bytes there was room.
+    /// Copies to the writable part.
+    ///
+    /// - Parameters:
+    ///   - bytes: the bytes.
+    ///   - offset: the first byte of the writable part.
+    /// - Returns: for how many bytes there was room.
     public func write(_ bytes: UnsafeRawBufferPointer, at offset: UInt64) -> Int {
         unsafe DescriptorChain.forEachPiece(of: writable, at: offset, count: bytes.count) { piece, done in
             // SAFETY: both have as many bytes as the piece.

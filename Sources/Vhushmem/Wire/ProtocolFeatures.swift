@@ -6,6 +6,8 @@ public struct ProtocolFeatures: OptionSet, Sendable {
     public let rawValue: UInt64
 
     /// Features of these bits.
+    ///
+    /// - Parameter rawValue: the bits.
     public init(rawValue: UInt64) {
         self.rawValue = rawValue
     }
@@ -68,7 +70,10 @@ public struct ProtocolFeatures: OptionSet, Sendable {
     /// What the first versions of the series had. The flags of a map were others there too.
     static let firstShmemBit: UInt32 = 20
 
-    /// The feature that says that there are shared memory regions. `bit` is 22, or 20 or 21 with old peers.
+    /// The feature that says that there are shared memory regions.
+    ///
+    /// - Parameter bit: 22, or 20 or 21 with old peers.
+    /// - Returns: the feature.
     public static func shmem(bit: UInt32) -> ProtocolFeatures {
         ProtocolFeatures(rawValue: 1 << UInt64(bit & 63))
     }
@@ -82,6 +87,9 @@ public struct ProtocolFeatures: OptionSet, Sendable {
     /// The one that has writes to guest memory logged: VHOST_F_LOG_ALL, which a back-end offers together with LOG_SHMFD.
     static let logAll: UInt64 = 1 << 26
 
-    /// The specification's name of a bit, without its prefix; nil: the bit has none.
+    /// The specification's name of a bit, without its prefix.
+    ///
+    /// - Parameter bit: its number.
+    /// - Returns: the name; nil: the bit has none.
     public static func name(ofBit bit: UInt32) -> StaticString? { description(ofBit: bit)?.name }
 }
