@@ -304,7 +304,7 @@ actor TestVmm {
             // Dispatch keeps some of its own, and closes a duplicate of ours a moment later.
             let before = openDescriptors().count + 4
             for _ in 0..<8 { try await useAndDropSessions() }
-            let deadline = Clock.now() + patience
+            let deadline = Clock.now() + taskPatience
             while openDescriptors().count > before, Clock.now() < deadline { try await Task.sleep(for: .milliseconds(10)) }
             #expect(openDescriptors().count <= before)
         }
@@ -393,7 +393,7 @@ extension TestVmm {
     }
 
     private func answer(_ peer: Peer, to request: UInt32) async -> Int64? {
-        let deadline = Clock.now() + patience
+        let deadline = Clock.now() + taskPatience
         while Clock.now() < deadline {
             if let answer = peer.answer(to: request) { return answer }
             try? await Task.sleep(for: .milliseconds(1))

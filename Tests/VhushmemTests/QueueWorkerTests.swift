@@ -77,7 +77,7 @@ final class TestDriver: @unchecked Sendable {
     func answer(_ chain: Int) -> UInt64 { memory.load(fromByteOffset: 0x2000 + 64 * chain, as: UInt64.self) }
 
     func waitUntilUsed(_ count: UInt16) async throws {
-        let deadline = Clock.now() + patience
+        let deadline = Clock.now() + taskPatience
         while used != count, Clock.now() < deadline { try await Task.sleep(for: .milliseconds(1)) }
         #expect(used == count)
     }
@@ -196,7 +196,7 @@ extension TestDevice {
         try await vmm.start(driver)
         while !(await device.isRunning) { await Task.yield() }
         driver.offer(0, 1)
-        let deadline = Clock.now() + patience
+        let deadline = Clock.now() + taskPatience
         while await device.isRunning, Clock.now() < deadline { try await Task.sleep(for: .milliseconds(1)) }
         #expect(await !device.isRunning)
         #expect(driver.used == 0)

@@ -11,6 +11,8 @@ let pageSize = Page.size
 
 /// Long enough for a busy machine: only a test that fails waits so long. Microseconds.
 let patience: UInt64 = 120_000_000
+/// The same for what tasks do. Those of all tests share two threads, where other tests may wait.
+let taskPatience: UInt64 = 5 * patience
 
 /// A memfd whose page n is filled with the byte n + `first`.
 func makeMemfd(pages: UInt64, first: UInt8 = 1, sealing: Bool = false) throws -> TestFile {

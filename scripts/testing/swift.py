@@ -55,8 +55,8 @@ def swift_tests_asan():
 
 
 def swift_tests_tsan():
-    """Those in which threads share something: RaceTests has a test for each type of which the compiler was told to believe it."""
+    """Those in which threads share something, or tasks a session: a test for each type of which the compiler was told to believe it."""
     # SIGBUS is the guard's, not to be reported.
     options = {"TSAN_OPTIONS": "exitcode=99:handle_sigbus=0"}
-    threads = "RaceTests|DeviceTests|MappingTableTests|PageIndexTests"
+    threads = "RaceTests|DeviceTests|MappingTableTests|PageIndexTests|Async\\w*Tests|QueueWorkerTests"
     return swift_test("--sanitize=thread", "--scratch-path", "build/swift-tsan", "--filter", threads, environment=options)

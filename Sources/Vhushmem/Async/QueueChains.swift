@@ -69,38 +69,38 @@ extension Backend {
         listenToQueues()
         let tasks = tasks
         let done = DoneChains(tasks.doorbell)
-        var busy = 0
+        // No task group: its body would be a closure, which runs in no actor, and the back-end with it.
+        var working: [ObjectIdentifier: Task<Void, Never>] = [:]
         // Chains that could not go back yet, as the front-end has taken the memory of the rings away for now.
         var late: [DoneChains.Done] = []
         var ending: (any Error)?
-        await withDiscardingTaskGroup { group in
-            while true {
-                let ended = late + done.takeAll()
-                late = giveBack(ended, to: queue)
-                busy -= ended.count - late.count
-                while busy < max(1, workers), let chain = take(from: queue) {
-                    busy += 1
-                    group.addTask {
-                        do {
-                            done.add(chain, .success(try await body(chain)))
-                        } catch {
-                            done.add(chain, .failure(error))
-                        }
+        while true {
+            let ended = done.takeAll()
+            for (chain, _) in ended { working[ObjectIdentifier(chain)] = nil }
+            late = giveBack(late + ended, to: queue)
+            while working.count + late.count < max(1, workers), let chain = take(from: queue) {
+                working[ObjectIdentifier(chain)] = Task {
+                    do {
+                        done.add(chain, .success(try await body(chain)))
+                    } catch {
+                        done.add(chain, .failure(error))
                     }
-                }
-                if isFinished { break }
-                let isBusy = busy >= max(1, workers)
-                do {
-                    try await drive { [self] in
-                        !done.isEmpty || isFinished || ((!isBusy || !late.isEmpty) && tasks.kicked.contains(queue))
-                    }
-                } catch {
-                    ending = error
-                    break
                 }
             }
-            group.cancelAll()
+            if isFinished { break }
+            let isBusy = working.count + late.count >= max(1, workers)
+            let isLate = !late.isEmpty
+            do {
+                try await drive { [self] in
+                    !done.isEmpty || isFinished || ((!isBusy || isLate) && tasks.kicked.contains(queue))
+                }
+            } catch {
+                ending = error
+                break
+            }
         }
+        for worker in working.values { worker.cancel() }
+        for worker in working.values { await worker.value }
         _ = giveBack(late + done.takeAll(), to: queue)
         if let ending { throw ending }
     }
