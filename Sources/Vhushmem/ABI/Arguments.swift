@@ -51,6 +51,16 @@ func report(to errp: ErrorPointer, _ body: () throws(ShmemError) -> Void) -> Int
     }
 }
 
+/// The same for functions that return a number of 0 or more.
+@inline(__always)
+func reportCount(to errp: ErrorPointer, _ body: () throws(ShmemError) -> Int32) -> Int32 {
+    do throws(ShmemError) {
+        return try body()
+    } catch {
+        return unsafe error.report(to: errp)
+    }
+}
+
 /// The same for functions that return a pointer: nil, with the error put where the caller wants it.
 func reportNil<Result>(to errp: ErrorPointer, _ body: () throws(ShmemError) -> Result) -> Result? {
     do throws(ShmemError) {

@@ -256,9 +256,8 @@ package func vhushmem_backend_perform(
     _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
 ) -> Int32 {
     let oneAnswer = UInt32(bitPattern: Int32(VHUSHMEM_PERFORM_ONE_ANSWER))
-    var refused = 0
     var areSet = false
-    let result = unsafe report(to: errp) { () throws(ShmemError) in
+    let result = unsafe reportCount(to: errp) { () throws(ShmemError) -> Int32 in
         guard let backend = unsafe object(backend, Backend.self) else { throw .null("backend") }
         guard unsafe requests != nil || count == 0 else { throw .null("requests") }
         guard flags & ~oneAnswer == 0 else { throw ShmemError(EINVAL, "the flags \(hex(UInt64(flags))) are unknown") }
@@ -270,12 +269,12 @@ package func vhushmem_backend_perform(
             for index in all.indices { unsafe requests[index].result = all[index].result }
             areSet = true
         }
-        refused = try backend.perform(&all, oneAnswer: flags != 0)
+        return Int32(clamping: try backend.perform(&all, oneAnswer: flags != 0))
     }
     if !areSet, let requests = unsafe requests {
         for index in 0..<max(count, 0) { unsafe requests[index].result = result }
     }
-    return result < 0 ? result : Int32(clamping: refused)
+    return result
 }
 
 extension MappingRequest {

@@ -42,15 +42,14 @@ package func vhushmem_device_add_config(
     _ device: OpaquePointer?, _ payload: UnsafeRawPointer?, _ size: Int, _ options: UnsafePointer<vhushmem_region_options>?,
     _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
 ) -> Int32 {
-    var count = 0
-    let result = unsafe report(to: errp) { () throws(ShmemError) in
+    unsafe reportCount(to: errp) { () throws(ShmemError) -> Int32 in
         guard let device = unsafe object(device, ShmemDevice.self) else { throw .null("device") }
         guard let payload = unsafe payload else { throw .null("payload") }
         // SAFETY: the caller says that payload has size bytes.
-        count = try unsafe device.addRegions(
-            payload: UnsafeRawBufferPointer(start: payload, count: max(0, size)), options: RegionOptions(options))
+        return Int32(
+            clamping: try unsafe device.addRegions(
+                payload: UnsafeRawBufferPointer(start: payload, count: max(0, size)), options: RegionOptions(options)))
     }
-    return result < 0 ? result : Int32(clamping: count)
 }
 
 @_cdecl("vhushmem_device_set_callback") @implementation
@@ -86,12 +85,10 @@ package func vhushmem_device_check(_ device: OpaquePointer?) -> Int64 {
 package func vhushmem_device_begin_reset(
     _ device: OpaquePointer?, _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
 ) -> Int32 {
-    var count: UInt64 = 0
-    let result = unsafe report(to: errp) { () throws(ShmemError) in
+    unsafe reportCount(to: errp) { () throws(ShmemError) -> Int32 in
         guard let device = unsafe object(device, ShmemDevice.self) else { throw .null("device") }
-        count = try device.beginReset()
+        return Int32(clamping: try device.beginReset())
     }
-    return result < 0 ? result : Int32(clamping: count)
 }
 
 @_cdecl("vhushmem_device_end_reset") @implementation

@@ -203,16 +203,15 @@ package func vhushmem_frontend_stop_device(
     _ frontend: OpaquePointer?, _ bases: UnsafeMutablePointer<UInt16>?, _ room: UInt32,
     _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
 ) -> Int32 {
-    var count: Int32 = 0
-    let result = unsafe report(to: errp) { () throws(ShmemError) in
+    unsafe reportCount(to: errp) { () throws(ShmemError) -> Int32 in
         guard let frontend = unsafe object(frontend, Frontend.self) else { throw .null("frontend") }
         let stopped = try frontend.stopDevice()
-        count = Int32(clamping: stopped.count)
-        guard let bases = unsafe bases else { return }
-        // SAFETY: the caller says that bases has room for so many.
-        for (index, base) in stopped.prefix(Int(room)).enumerated() { unsafe bases[index] = base }
+        if let bases = unsafe bases {
+            // SAFETY: the caller says that bases has room for so many.
+            for (index, base) in stopped.prefix(Int(room)).enumerated() { unsafe bases[index] = base }
+        }
+        return Int32(clamping: stopped.count)
     }
-    return result < 0 ? result : count
 }
 
 @_cdecl("vhushmem_frontend_stop_device_async") @implementation

@@ -123,18 +123,16 @@ package func vhushmem_frontend_set_config_async(
 package func vhushmem_frontend_get_shared_object(
     _ frontend: OpaquePointer?, _ uuid: UnsafePointer<UInt8>?, _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
 ) -> Int32 {
-    var fd: Int32 = -1
-    let result = unsafe report(to: errp) { () throws(ShmemError) in
+    unsafe reportCount(to: errp) { () throws(ShmemError) -> Int32 in
         guard let frontend = unsafe object(frontend, Frontend.self) else { throw .null("frontend") }
         let file = try unsafe frontend.ask(FrontendQuestion<SharedDescriptor>.sharedObject(name(uuid)))
         // The caller's to close, as the file itself is not.
         do throws(Errno) {
-            fd = try FileDescriptor.duplicate(file.fd).release()
+            return try FileDescriptor.duplicate(file.fd).release()
         } catch {
             throw ShmemError(error.code, "duplicating the shared object's descriptor: \(Errno.text(error.code))")
         }
     }
-    return result < 0 ? result : fd
 }
 
 @_cdecl("vhushmem_frontend_get_shared_object_async") @implementation

@@ -172,12 +172,10 @@ package func vhushmem_frontend_set_config(
 package func vhushmem_frontend_get_device_status(
     _ frontend: OpaquePointer?, _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
 ) -> Int32 {
-    var status: Int32 = 0
-    let result = unsafe report(to: errp) { () throws(ShmemError) in
+    unsafe reportCount(to: errp) { () throws(ShmemError) -> Int32 in
         guard let frontend = unsafe object(frontend, Frontend.self) else { throw .null("frontend") }
-        status = Int32(try frontend.ask(FrontendQuestion<UInt8>.status()))
+        return Int32(try frontend.ask(FrontendQuestion<UInt8>.status()))
     }
-    return result < 0 ? result : status
 }
 
 @_cdecl("vhushmem_frontend_get_device_status_async") @implementation

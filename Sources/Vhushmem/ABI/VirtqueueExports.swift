@@ -67,12 +67,10 @@ package func vhushmem_backend_set_kicks(
 private func ask(
     _ backend: OpaquePointer?, _ errp: ErrorPointer, _ body: (Backend) throws(ShmemError) -> Bool
 ) -> Int32 {
-    var answer: Int32 = 0
-    let result = unsafe report(to: errp) { () throws(ShmemError) in
+    unsafe reportCount(to: errp) { () throws(ShmemError) -> Int32 in
         guard let backend = unsafe object(backend, Backend.self) else { throw .null("backend") }
-        answer = try body(backend) ? 1 : 0
+        return try body(backend) ? 1 : 0
     }
-    return result < 0 ? result : answer
 }
 
 @_cdecl("vhushmem_backend_break_queue") @implementation
