@@ -146,6 +146,9 @@ static void back_end(void)
     refused(vhushmem_backend_map_async(backend, 0, 0, 0, 0, PAGE, 0, NULL, NULL, NULL, &error), -EFAULT);
     refused(vhushmem_backend_unmap_async(NULL, 0, 0, PAGE, NULL, NULL, NULL, &error), -EFAULT);
     refused(vhushmem_backend_unmap_async(backend, 0, 0, PAGE, NULL, NULL, NULL, &error), -EFAULT);
+    refused(vhushmem_backend_unmap_all(NULL, 0, &error), -EFAULT);
+    refused(vhushmem_backend_unmap_all_async(NULL, 0, NULL, NULL, NULL, &error), -EFAULT);
+    refused(vhushmem_backend_unmap_all_async(backend, 0, NULL, NULL, NULL, &error), -EFAULT);
     vhushmem_backend_free(backend);
 }
 

@@ -346,6 +346,35 @@ VHUSHMEM_API int vhushmem_backend_unmap_async(vhushmem_backend *backend, uint8_t
                                               vhushmem_backend_result_fn fn, void *user_data, GDestroyNotify destroy,
                                               GError **errp);
 
+/** In the place of a region's id: all regions of the device. */
+#define VHUSHMEM_ALL_REGIONS (-1)
+
+/**
+ * Ask the front-end to undo all mappings that this back-end has asked for and that are live, and wait for the answers. A guest that unmounts
+ * a file system, or reboots, may leave its mappings behind: Linux's virtiofs client does.
+ *
+ * Which mappings are live is known by the front-end's answers. A mapping that the front-end does not know any more (-ENOENT; with
+ * VHUSHMEM_BACKEND_FOR_QEMU -EIO too) counts as undone. Where maps are not answered, all that were sent count as live. What callbacks ask for
+ * while this waits stays.
+ *
+ * @param shmid  the region, 0 to 255; VHUSHMEM_ALL_REGIONS: all.
+ * @returns how many were undone, 0 and more; or -EINVAL (shmid), or what vhushmem_backend_map returns. After a refusal the others were asked
+ *          for all the same; the first refusal is told.
+ * Since: 0.1
+ */
+VHUSHMEM_API int vhushmem_backend_unmap_all(vhushmem_backend *backend, int shmid, GError **errp);
+
+/**
+ * The same without waiting: `fn` tells the outcome once, 0 or the first refusal, when all have an answer. Maps of vhushmem_backend_map_async
+ * that have no outcome yet are undone too. At most 32 of the unmaps are under way at a time; what is asked for meanwhile may come between them.
+ *
+ * @param fn, user_data, destroy  as for vhushmem_backend_map_async.
+ * @returns 0: fn will tell; or -EINVAL (shmid), -ENOTCONN (not negotiated), -ENOBUFS (1,024 have no outcome yet), -EFAULT.
+ * Since: 0.1
+ */
+VHUSHMEM_API int vhushmem_backend_unmap_all_async(vhushmem_backend *backend, int shmid, vhushmem_backend_result_fn fn,
+                                                  void *user_data, GDestroyNotify destroy, GError **errp);
+
 /** One of several maps and unmaps that are asked for at once. */
 typedef struct vhushmem_shmem_request {
     uint32_t id;         /**< VHOST_USER_BACKEND_SHMEM_MAP or VHOST_USER_BACKEND_SHMEM_UNMAP */

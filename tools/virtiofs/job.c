@@ -109,6 +109,22 @@ static void on_unmapped(vhushmem_backend *backend, int result, const char *messa
     settle(ask->job);
 }
 
+static void on_all_unmapped(vhushmem_backend *backend, int result, const char *message, void *user_data)
+{
+    struct job *job = user_data;
+
+    (void)backend;
+    (void)message;
+    /* Where not all were undone it is not known which are left; to map over one of these is refused. */
+    if (is_current(job)) {
+        mappings_clear(&job->window->mappings);
+    }
+    if (result < 0 && job->result == 0) {
+        job->result = result;
+    }
+    settle(job);
+}
+
 static void mapped(struct job *job, int result, const char *message)
 {
     struct window *window = job->window;
@@ -178,6 +194,19 @@ static void ask_unmaps(struct job *job)
         } else {
             unmapped(job, range, rc);
         }
+    }
+}
+
+/** Has all that was mapped undone, whoever it was mapped for. */
+static void ask_unmap_of_all(struct job *job)
+{
+    int rc = vhushmem_backend_unmap_all_async(job->window->backend, WINDOW_SHMID, on_all_unmapped, job, NULL, NULL);
+
+    if (rc == 0) {
+        job->outstanding++;
+        job->window->outstanding++;
+    } else {
+        job->result = rc;
     }
 }
 
@@ -260,7 +289,7 @@ static void begin_unmaps(struct job *job)
 {
     job->stage = JOB_UNMAPPING;
     if (job->unmaps_all) {
-        note(job, job->whole, false);
+        ask_unmap_of_all(job);
         return;
     }
     merge_ranges(job);

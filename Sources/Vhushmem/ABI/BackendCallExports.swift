@@ -26,12 +26,46 @@ import CVhushmem
     }
 
     func begin(_ request: MappingRequest) throws(ShmemError) {
+        try backend.begin(request) { tell($0) }
+    }
+
+    func unmapAll(_ shmid: Int32) throws(ShmemError) {
+        try backend.unmapAll(shmid: region(shmid)) { tell($0) }
+    }
+
+    private func tell(_ error: ShmemError?) {
         // A back-end tells its outcomes while somebody holds it.
         let handle = unsafe OpaquePointer(unmanaged.toOpaque())
-        try backend.begin(request) { error in
-            guard let error else { return unsafe fn(handle, 0, nil, data.userData) }
-            unsafe error.message.withCString { unsafe fn(handle, -error.code, $0, data.userData) }
-        }
+        guard let error else { return unsafe fn(handle, 0, nil, data.userData) }
+        unsafe error.message.withCString { unsafe fn(handle, -error.code, $0, data.userData) }
+    }
+}
+
+/// The region with this id, or all (-1, nil).
+private func region(_ shmid: Int32) throws(ShmemError) -> UInt8? {
+    if shmid == VHUSHMEM_ALL_REGIONS { return nil }
+    guard let id = UInt8(exactly: shmid) else { throw ShmemError(EINVAL, "a region's id is 0 to 255, and not \(shmid)") }
+    return id
+}
+
+@_cdecl("vhushmem_backend_unmap_all") @implementation
+package func vhushmem_backend_unmap_all(
+    _ backend: OpaquePointer?, _ shmid: Int32, _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
+) -> Int32 {
+    unsafe reportCount(to: errp) { () throws(ShmemError) -> Int32 in
+        guard let backend = unsafe object(backend, Backend.self) else { throw .null("backend") }
+        return Int32(clamping: try backend.unmapAll(shmid: region(shmid)))
+    }
+}
+
+@_cdecl("vhushmem_backend_unmap_all_async") @implementation
+package func vhushmem_backend_unmap_all_async(
+    _ backend: OpaquePointer?, _ shmid: Int32, _ fn: vhushmem_backend_result_fn?, _ user_data: gpointer?,
+    _ destroy: GDestroyNotify?, _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
+) -> Int32 {
+    let data = unsafe CallbackData(user_data, destroy)
+    return unsafe report(to: errp) { () throws(ShmemError) in
+        try unsafe ResultCallback(backend, fn, data).unmapAll(shmid)
     }
 }
 

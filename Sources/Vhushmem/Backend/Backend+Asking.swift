@@ -54,7 +54,7 @@ extension Backend {
         return answer == 0 || (answer < 0 && answer >= -4095) ? Int32(answer) : -EIO
     }
 
-    private func exchange(
+    func exchange(
         _ requests: inout [MappingRequest], oneAnswer: Bool, on channel: MessageStream
     ) throws(Errno) {
         var inFlight = 0
@@ -69,6 +69,7 @@ extension Backend {
             }
             guard needsReply, requests[index].result == 0 else {
                 requests[index].isSettled = true
+                if !needsReply { note(requests[index]) }
                 continue
             }
             inFlight = inFlight &+ 1
@@ -91,6 +92,11 @@ extension Backend {
         guard next < requests.count else { return }
         requests[next].result = Backend.result(of: try awaitAnswer(to: requests[next].id, on: channel))
         requests[next].isSettled = true
+        note(requests[next])
+    }
+
+    private func note(_ request: MappingRequest) {
+        connection?.live.note(request, request.result, anyRefusalIsGone: options.isForQemu)
     }
 
     /// Returns what kept a well-formed request from being sent, of which the channel has seen nothing: -EBADF (the descriptor is not open: the

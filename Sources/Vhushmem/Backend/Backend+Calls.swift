@@ -48,21 +48,21 @@ extension Backend {
         try begin(.unmap(shmid: shmid, at: offset, length: length), completion)
     }
 
-    func begin(_ request: MappingRequest, _ completion: @escaping (ShmemError?) -> Void) throws(ShmemError) {
+    func begin(
+        _ request: MappingRequest, isCounted: Bool = true, _ completion: @escaping (ShmemError?) -> Void
+    ) throws(ShmemError) {
         let connection = try served(request)
-        try begin(.mapping(request, isQuiet: false), fd: request.fd, connection) { completion($0.failure) }
+        try begin(.mapping(request, isQuiet: false), fd: request.fd, connection, isCounted: isCounted) { completion($0.failure) }
     }
 
-    /// `fd` stays the caller's. Throws ENOBUFS, EBADF, EMFILE.
+    /// `fd` stays the caller's. `isCounted`: among those that are bounded; its caller sees to it otherwise. Throws ENOBUFS, EBADF, EMFILE.
     @discardableResult
     func begin(
-        _ question: BackendCall.Question, fd: Int32?, _ connection: BackendConnection,
+        _ question: BackendCall.Question, fd: Int32?, _ connection: BackendConnection, isCounted: Bool = true,
         _ completion: @escaping (Result<BackendReply, ShmemError>) -> Void
     ) throws(ShmemError) -> BackendCall {
         let call = BackendCall(question, completion)
-        guard connection.calls.all.count &+ eventQueue.completions < Backend.mostCalls else {
-            throw ShmemError(ENOBUFS, call.subject, .text("\(Backend.mostCalls) requests have no outcome yet"))
-        }
+        if isCounted { try checkRoom(for: call.subject, connection) }
         do throws(Errno) {
             // The caller may close its own before this one has gone.
             if let fd { call.file = SharedDescriptor(try FileDescriptor.duplicate(fd)) }
@@ -81,11 +81,18 @@ extension Backend {
         return call
     }
 
+    /// Throws ENOBUFS: as many as may be begun and not told of were.
+    func checkRoom(for subject: ShmemError.Subject, _ connection: BackendConnection) throws(ShmemError) {
+        guard connection.calls.all.count &+ eventQueue.completions < Backend.mostCalls else {
+            throw ShmemError(ENOBUFS, subject, .text("\(Backend.mostCalls) requests have no outcome yet"))
+        }
+    }
+
     /// Looks whether a request can be asked for now.
     func served(_ request: MappingRequest) throws(ShmemError) -> BackendConnection {
         if let fault = request.fault { throw ShmemError(EINVAL, request.subject, fault) }
         guard isNegotiated, let connection else {
-            throw ShmemError(ENOTCONN, request.subject, .text("no front-end serves mappings"))
+            throw .notServed(request.subject)
         }
         if let obstacle = obstacle(to: request) { throw obstacle }
         return connection
@@ -191,7 +198,7 @@ extension Backend {
         if call.wantsAnswer(isAnswered) {
             connection.calls.wasSent(deadline: answerDeadline)
         } else {
-            told(connection.calls.takeUnsent(), nil)
+            settle(connection.calls.takeUnsent(), 0)
         }
     }
 
@@ -270,6 +277,7 @@ extension Backend {
     }
 
     private func settle(_ call: BackendCall, _ result: Int32) {
+        if let request = call.mapping { connection?.live.note(request, result, anyRefusalIsGone: options.isForQemu) }
         told(call, result < 0 ? ShmemError(-result, call.subject, .system("the front-end", -result)) : nil)
     }
 
@@ -288,5 +296,16 @@ extension Backend {
             call.wasLost()
             told(call, ShmemError(hasEnded ? ENOTCONN : error.code, call.subject, reason))
         }
+    }
+}
+
+extension ShmemError {
+    static func notServed(_ subject: Subject) -> ShmemError {
+        ShmemError(ENOTCONN, subject, .text("no front-end serves mappings"))
+    }
+
+    /// `result`: a negative errno.
+    static func refusal(of request: MappingRequest, _ result: Int32) -> ShmemError {
+        ShmemError(0 &- result, request.subject, .system("the front-end", 0 &- result))
     }
 }

@@ -63,6 +63,6 @@ extension Backend {
             throw ShmemError(error.code, request.subject, .system("the front-end", error.code))
         }
         let result = requests[0].result
-        if result < 0 { throw ShmemError(-result, request.subject, .system("the front-end", -result)) }
+        if result < 0 { throw .refusal(of: request, result) }
     }
 }

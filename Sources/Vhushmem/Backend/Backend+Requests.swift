@@ -81,6 +81,7 @@ extension Backend {
             try unsafe requireSent(bytes.withUnsafeBytes { unsafe reply(header, $0, descriptor: descriptor?.fd, connection) })
         case .done: try acknowledge(header, connection)
         case .reset:
+            connection.live.removeAll()
             try acknowledge(header, connection)
             return true
         case .refused(let error):

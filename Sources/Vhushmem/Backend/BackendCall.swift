@@ -56,6 +56,12 @@ final class BackendCall {
         }
     }
 
+    /// nil: it is none.
+    var mapping: MappingRequest? {
+        if case .mapping(let request, _) = question { return request }
+        return nil
+    }
+
     var hasReply: Bool {
         if case .other(_, _, hasReply: true) = question { return true }
         return false

@@ -16,6 +16,8 @@ final class BackendConnection {
     var hasMappedReadOnly = false
     /// It has asked for any mapping: what the front-end tells of from then on may be shared memory.
     var hasMapped = false
+    /// What the device has had mapped.
+    var live = LiveMappings()
     /// What was asked there, by calls that nobody waits for.
     var calls = BackendCalls()
     /// The virtio features that the front-end accepted.

@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+import CLinux
+
+/// Undoing all that is mapped: a guest's driver may go without a word about its mappings.
+extension Backend {
+    /// Asks for all mappings to be undone that the back-end has asked for and that are live, and waits for the answers.
+    ///
+    /// What the front-end does not know any more counts as undone.
+    ///
+    /// - Parameter shmid: the region; nil: all of them.
+    /// - Returns: how many were undone.
+    /// - Throws: what `unmap` does. After a refusal the rest was asked for all the same.
+    @discardableResult
+    public func unmapAll(shmid: UInt8? = nil) throws(ShmemError) -> Int {
+        var requests: [MappingRequest] = []
+        do throws(Errno) {
+            try whileAsking(if: isNegotiated) { channel throws(Errno) in
+                requests = connection?.live.unmaps(of: shmid) ?? []
+                try exchange(&requests, oneAnswer: false, on: channel)
+            }
+        } catch {
+            throw ShmemError(error.code, "cannot undo all mappings: \(Errno.text(error.code)) (errno \(error.code))")
+        }
+        var count = 0
+        var refusal: ShmemError?
+        for request in requests {
+            if request.result == 0 { count = count &+ 1 }
+            guard refusal == nil, !isGone(request.result) else { continue }
+            refusal = obstacle(to: request) ?? .refusal(of: request, request.result)
+        }
+        if let refusal { throw refusal }
+        return count
+    }
+
+    /// The same without waiting: `completion` is called once, from a later dispatch, with the first refusal, or nil when all is undone. Maps that
+    /// were begun before and have no answer yet are undone too.
+    ///
+    /// - Parameters:
+    ///   - shmid: the region; nil: all of them.
+    ///   - completion: is called as that of `map`.
+    /// - Throws: what the form of `unmap` with a completion does.
+    public func unmapAll(shmid: UInt8? = nil, completion: @escaping (ShmemError?) -> Void) throws(ShmemError) {
+        guard isNegotiated, let connection else { throw .notServed(.nothing) }
+        try checkRoom(for: .nothing, connection)
+        var left = connection.live.unmaps(of: shmid)
+        for case let request? in connection.calls.all.map({ $0.mapping }) where request.isMap {
+            let map = request.payload
+            guard shmid == nil || map.shmid == shmid else { continue }
+            left.append(.unmap(shmid: map.shmid, at: map.offset, length: map.length))
+        }
+        UnmapOfAll(self, left, completion).begin()
+    }
+
+    /// Whether an unmap with this result leaves nothing mapped.
+    func isGone(_ result: Int32) -> Bool { LiveMappings.isGone(result, anyRefusalIsGone: options.isForQemu) }
+}
+
+/// Unmaps of all that was mapped, on their way: a bounded number at a time.
+@safe private final class UnmapOfAll {
+    /// Not held: an outcome is told while somebody holds the back-end, or by its deinit.
+    private let unmanaged: Unmanaged<Backend>
+    /// The next one last.
+    private var left: [MappingRequest]
+    private var underWay = 0
+    private var refusal: ShmemError?
+    private let completion: (ShmemError?) -> Void
+
+    init(_ backend: Backend, _ unmaps: [MappingRequest], _ completion: @escaping (ShmemError?) -> Void) {
+        unsafe unmanaged = unsafe .passUnretained(backend)
+        left = unmaps
+        left.reverse()
+        self.completion = completion
+    }
+
+    private var backend: Backend { unsafe unmanaged.takeUnretainedValue() }
+
+    /// The outcome is told from a later dispatch, also where there is nothing to do.
+    func begin() {
+        ask()
+        guard underWay == 0 else { return }
+        let (completion, refusal) = (completion, refusal)
+        backend.eventQueue.keep { completion(refusal) }
+        backend.watch()
+    }
+
+    private func ask() {
+        while underWay < Backend.mostInFlight, let next = left.popLast() {
+            do throws(ShmemError) {
+                try backend.begin(next, isCounted: false) { self.wasAnswered($0) }
+                underWay = underWay &+ 1
+            } catch {
+                // Where the connection has ended, all others end so too.
+                left = []
+                note(error)
+            }
+        }
+    }
+
+    private func wasAnswered(_ error: ShmemError?) {
+        underWay = underWay &- 1
+        note(error)
+        // The next front-end has nothing of this.
+        if error?.code == ENOTCONN { left = [] }
+        ask()
+        if underWay == 0 { completion(refusal) }
+    }
+
+    private func note(_ error: ShmemError?) {
+        if let error, refusal == nil, !backend.isGone(-error.code) { refusal = error }
+    }
+}
