@@ -134,6 +134,20 @@ VHUSHMEM_API const struct iovec *vhushmem_chain_readable(vhushmem_chain *chain, 
 VHUSHMEM_API const struct iovec *vhushmem_chain_writable(vhushmem_chain *chain, size_t *count);
 
 /**
+ * Where this process has a part of a chain, in pieces: so preadv and pwritev go straight into guest memory, behind a header of the request.
+ *
+ * @param writable  true: of what the device may write; false: of what the driver has written.
+ * @param offset    bytes from the beginning of that on.
+ * @param len       bytes at the most; UINT64_MAX: up to the end.
+ * @param iov       receives the pieces, none of them empty; good until the chain is given back or freed.
+ * @param max       how many there is room for. Where more are needed, these hold less than `len` bytes: use them, and ask again behind them.
+ * @returns how many pieces were filled in. 0 when a pointer is NULL, or the part begins at the end or behind it.
+ * Since: 0.1
+ */
+VHUSHMEM_API size_t vhushmem_chain_iovec(vhushmem_chain *chain, bool writable, uint64_t offset, uint64_t len, struct iovec *iov,
+                                         size_t max);
+
+/**
  * Copy what the driver has written, from `offset` on.
  *
  * @param buf  receives at most len bytes.

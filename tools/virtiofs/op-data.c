@@ -24,12 +24,12 @@
 /** Reads until the range is full or the file ends. @returns how many bytes, or a negative errno if there were none. */
 static int read_into(const struct request *r, int fd, uint64_t offset, uint64_t len)
 {
-    size_t count, done = 0;
-    const struct iovec *pieces = vhushmem_chain_writable(r->chain, &count);
+    size_t done = 0;
     struct iovec some[MOST_PIECES];
 
     while (done < len) {
-        size_t n = chain_pieces(pieces, count, sizeof(struct fuse_out_header) + done, len - done, some, MOST_PIECES);
+        size_t n =
+            vhushmem_chain_iovec(r->chain, true, sizeof(struct fuse_out_header) + done, len - done, some, MOST_PIECES);
         ssize_t got = n > 0 ? preadv(fd, some, (int)n, (off_t)(offset + done)) : 0;
 
         if (got < 0 && errno == EINTR) {
@@ -66,12 +66,11 @@ int op_read(struct request *r)
 static int write_from(const struct request *r, int fd, uint64_t offset, uint64_t len, int flags)
 {
     const uint64_t begin = sizeof(struct fuse_in_header) + sizeof(struct fuse_write_in);
-    size_t count, done = 0;
-    const struct iovec *pieces = vhushmem_chain_readable(r->chain, &count);
+    size_t done = 0;
     struct iovec some[MOST_PIECES];
 
     while (done < len) {
-        size_t n = chain_pieces(pieces, count, begin + done, len - done, some, MOST_PIECES);
+        size_t n = vhushmem_chain_iovec(r->chain, false, begin + done, len - done, some, MOST_PIECES);
         ssize_t put = n > 0 ? pwritev2(fd, some, (int)n, (off_t)(offset + done), flags) : 0;
 
         if (put < 0 && errno == EINTR) {

@@ -251,19 +251,3 @@ void request_serve(struct fs *fs, struct window *window, vhushmem_backend *backe
         finish(backend, &r, result);
     }
 }
-
-size_t chain_pieces(const struct iovec *pieces, size_t count, uint64_t offset, uint64_t len, struct iovec *out, size_t most)
-{
-    size_t found = 0;
-
-    for (size_t i = 0; i < count && found < most && len > 0; i++) {
-        size_t skipped = (size_t)MIN(offset, pieces[i].iov_len), taken = (size_t)MIN(pieces[i].iov_len - skipped, len);
-
-        offset -= skipped;
-        if (taken > 0) {
-            out[found++] = (struct iovec){(char *)pieces[i].iov_base + skipped, taken};
-            len -= taken;
-        }
-    }
-    return found;
-}

@@ -48,14 +48,6 @@ void request_serve(struct fs *fs, struct window *window, vhushmem_backend *backe
 /** Answers with an errno, or 0 and no body, and gives the chain back. */
 void request_answer(vhushmem_backend *backend, vhushmem_chain *chain, uint64_t unique, int result);
 
-/**
- * Pieces of a chain from an offset on.
- *
- * @param out   receives at most `most` pieces, of at most `len` bytes together.
- * @returns how many there are.
- */
-size_t chain_pieces(const struct iovec *pieces, size_t count, uint64_t offset, uint64_t len, struct iovec *out, size_t most);
-
 /* ---- operations, by file ---- */
 
 /* op-inode.c */

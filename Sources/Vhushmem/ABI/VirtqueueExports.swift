@@ -123,6 +123,16 @@ package func vhushmem_chain_writable(
     return unsafe chain.writable.baseAddress
 }
 
+@_cdecl("vhushmem_chain_iovec") @implementation
+package func vhushmem_chain_iovec(
+    _ chain: OpaquePointer?, _ writable: Bool, _ offset: UInt64, _ len: UInt64, _ iov: UnsafeMutablePointer<iovec>?, _ max: Int
+) -> Int {
+    guard let chain = unsafe object(chain, DescriptorChain.self), let iov = unsafe iov, max > 0 else { return 0 }
+    // SAFETY: the caller says that iov has room for so many.
+    let pieces = unsafe UnsafeMutableBufferPointer(start: iov, count: max)
+    return unsafe chain.pieces(isWritable: writable, at: offset, count: len, into: pieces)
+}
+
 @_cdecl("vhushmem_chain_read") @implementation
 package func vhushmem_chain_read(
     _ chain: OpaquePointer?, _ offset: UInt64, _ buf: UnsafeMutableRawPointer?, _ len: Int

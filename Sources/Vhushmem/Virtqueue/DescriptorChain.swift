@@ -50,6 +50,36 @@ import CLinux
     /// What the device may write; likewise.
     public var writable: UnsafeBufferPointer<iovec> { unsafe .init(rebasing: segments[readableSegments...]) }
 
+    /// Where this process has a part of the chain, for readv and writev: good as long as the chain lives.
+    ///
+    /// - Parameters:
+    ///   - isWritable: of what the device may write, and else of what the driver wrote.
+    ///   - offset: bytes from the beginning of that on.
+    ///   - count: bytes at the most.
+    ///   - pieces: is filled in, as far as it goes. Where more pieces are needed, ask again behind these.
+    /// - Returns: how many pieces were filled in; none of them is empty.
+    public func pieces(
+        isWritable: Bool, at offset: UInt64, count: UInt64, into pieces: UnsafeMutableBufferPointer<iovec>
+    ) -> Int {
+        var (skip, left, found) = (offset, count, 0)
+        // swift-format-ignore
+        for unsafe segment in unsafe isWritable ? writable : readable {
+            guard left > 0, found < pieces.count else { break }
+            let length = unsafe UInt64(clamping: segment.iov_len)
+            guard skip < length, let base = unsafe segment.iov_base else {
+                skip = skip &- min(skip, length)
+                continue
+            }
+            let size = min(length &- skip, left)
+            // SAFETY: `skip` and `size` together are at most the length of the segment, so all of it is inside.
+            unsafe pieces[found] = unsafe iovec(iov_base: base + Int(clamping: skip), iov_len: Int(clamping: size))
+            found = found &+ 1
+            left = left &- size
+            skip = 0
+        }
+        return found
+    }
+
     /// Copies from the readable part, `offset` bytes from its beginning on.
     ///
     /// - Parameters:
