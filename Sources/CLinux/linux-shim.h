@@ -213,6 +213,12 @@ static inline const char *vhu_strerrordesc(int error)
 static inline int vhu_fcntl_get_seals(int fd) { return fcntl(fd, F_GET_SEALS); }
 static inline int vhu_fcntl_add_seals(int fd, int seals) { return fcntl(fd, F_ADD_SEALS, seals); }
 static inline int vhu_fcntl_get_flags(int fd) { return fcntl(fd, F_GETFL); }
+/* A socket that was given: no accept waits, and no program that is executed has it. */
+static inline int vhu_make_listener(int fd)
+{
+    int flags = fcntl(fd, F_GETFL);
+    return flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0 ? -1 : fcntl(fd, F_SETFD, FD_CLOEXEC);
+}
 static inline int vhu_fcntl_dupfd_cloexec(int fd) { return fcntl(fd, F_DUPFD_CLOEXEC, 0); }
 
 static inline int vhu_open_read_only(const char *path) { return open(path, O_RDONLY | O_CLOEXEC); }

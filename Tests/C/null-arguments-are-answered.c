@@ -129,6 +129,7 @@ static void back_end(void)
     refused(vhushmem_backend_add_region(NULL, 0, PAGE, &error), -EFAULT);
     refused(vhushmem_backend_listen(NULL, "/tmp/x", &error), -EFAULT);
     refused(vhushmem_backend_listen(backend, NULL, &error), -EFAULT);
+    refused(vhushmem_backend_listen_fd(NULL, 0, &error), -EFAULT);
     refused(vhushmem_backend_connect(NULL, "/tmp/x", &error), -EFAULT);
     refused(vhushmem_backend_connect(backend, NULL, &error), -EFAULT);
     refused(vhushmem_backend_attach(NULL, 0, &error), -EFAULT);

@@ -6,7 +6,7 @@
  * @file
  * The device side: a vhost-user back-end that has shared memory regions. Its virtqueues are in virtqueue.h.
  *
- * Life: new, [set_callback, set_handlers, add_region], then listen (or connect, or attach), and dispatch whenever its descriptor is
+ * Life: new, [set_callback, set_handlers, add_region], then listen (or listen_fd, connect, attach), and dispatch whenever its descriptor is
  * ready or let a GSource do that. NEGOTIATED says that the front-end serves mappings; from then on vhushmem_backend_map and _unmap
  * work.
  *
@@ -223,6 +223,19 @@ VHUSHMEM_API int vhushmem_backend_add_region(vhushmem_backend *backend, uint8_t 
  * Since: 0.1
  */
 VHUSHMEM_API int vhushmem_backend_listen(vhushmem_backend *backend, const char *socket_path, GError **errp);
+
+/**
+ * Take front-ends from a Unix stream socket that listens already: from systemd (sd_listen_fds), or by the `--fd` of a device program. One
+ * front-end at a time is served.
+ *
+ * The socket may be shared with other processes. Its O_NONBLOCK is set, which all of them see, and FD_CLOEXEC of this descriptor. When the
+ * back-end goes, the descriptor is closed and nothing else: peers that wait are left to who has the socket too.
+ *
+ * @param fd  consumed on success; on failure it stays the caller's.
+ * @returns 0, or -EBUSY (there is a connection or a listener), -EINVAL (no Unix stream socket, or it does not listen), -EBADF.
+ * Since: 0.1
+ */
+VHUSHMEM_API int vhushmem_backend_listen_fd(vhushmem_backend *backend, int fd, GError **errp);
 
 /**
  * Connect to a front-end that listens at a Unix socket path. The next dispatch tells CONNECTED.

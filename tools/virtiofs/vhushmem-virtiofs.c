@@ -66,19 +66,8 @@ static void on_log(const gchar *domain, GLogLevelFlags level, const gchar *messa
 struct service {
     struct device device;
     int signals, parent; /* parent: readable when the process that waits is gone */
-    int listener;        /* a listening socket of --fd, or -1 */
-    bool has_path;
+    bool listens;        /* there may be another front-end */
 };
-
-/** Gives the back-end the next connection of the listener that --fd brought. */
-static void take_connection(struct service *service)
-{
-    int fd = accept4(service->listener, NULL, NULL, SOCK_CLOEXEC);
-
-    if (fd >= 0 && vhushmem_backend_attach(service->device.backend, fd, NULL) < 0) {
-        close(fd);
-    }
-}
 
 /** Serves until a signal, or until a connected socket of --fd is closed. */
 static int serve(struct service *service)
@@ -87,25 +76,20 @@ static int serve(struct service *service)
     bool was_connected = false;
 
     for (;;) {
-        bool listens = service->listener >= 0 && !device->is_connected;
-        struct pollfd ready[4] = {{.fd = service->signals, .events = POLLIN},
+        struct pollfd ready[3] = {{.fd = service->signals, .events = POLLIN},
                                   {.fd = vhushmem_backend_get_fd(device->backend), .events = POLLIN},
-                                  {.fd = listens ? service->listener : -1, .events = POLLIN},
                                   {.fd = service->parent, .events = POLLIN}};
 
-        if (poll(ready, 4, device->pending != 0 ? 0 : -1) < 0 && errno != EINTR) {
+        if (poll(ready, 3, device->pending != 0 ? 0 : -1) < 0 && errno != EINTR) {
             return failure("poll: %s", strerror(errno));
         }
-        if ((ready[0].revents & POLLIN) != 0 || ready[3].revents != 0) {
+        if ((ready[0].revents & POLLIN) != 0 || ready[2].revents != 0) {
             return 0;
-        }
-        if (ready[2].revents != 0) {
-            take_connection(service);
         }
         vhushmem_backend_dispatch(device->backend);
         device_serve_pending(device);
         was_connected = was_connected || device->is_connected;
-        if (was_connected && !device->is_connected && !service->has_path && service->listener < 0) {
+        if (was_connected && !device->is_connected && !service->listens) {
             return 0;
         }
     }
@@ -120,18 +104,14 @@ static int open_socket(struct service *service, const struct options *options)
     int listens = 0, rc;
     socklen_t size = sizeof(listens);
 
-    service->listener = -1;
-    service->has_path = options->socket_path != NULL;
-    if (service->has_path) {
+    if (options->socket_path != NULL) {
+        service->listens = true;
         rc = vhushmem_backend_listen(service->device.backend, options->socket_path, &error);
     } else if (getsockopt(options->fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &size) < 0) {
         return failure("--fd %d: %s", options->fd, strerror(errno));
     } else if (listens != 0) {
-        service->listener = options->fd;
-        fcntl(service->listener, F_SETFD, FD_CLOEXEC);
-        /* A peer may be gone again when it is accepted. */
-        fcntl(service->listener, F_SETFL, O_NONBLOCK);
-        rc = 0;
+        service->listens = true;
+        rc = vhushmem_backend_listen_fd(service->device.backend, options->fd, &error);
     } else {
         rc = vhushmem_backend_attach(service->device.backend, options->fd, &error);
     }

@@ -159,6 +159,16 @@ package func vhushmem_backend_listen(
     }
 }
 
+@_cdecl("vhushmem_backend_listen_fd") @implementation
+package func vhushmem_backend_listen_fd(
+    _ backend: OpaquePointer?, _ fd: Int32, _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
+) -> Int32 {
+    unsafe report(to: errp) { () throws(ShmemError) in
+        guard let backend = unsafe object(backend, Backend.self) else { throw .null("backend") }
+        try backend.listen(socket: fd)
+    }
+}
+
 @_cdecl("vhushmem_backend_connect") @implementation
 package func vhushmem_backend_connect(
     _ backend: OpaquePointer?, _ socket_path: UnsafePointer<CChar>?,

@@ -21,6 +21,28 @@ extension Backend {
         watch()
     }
 
+    /// Takes front-ends from a Unix stream socket that listens already, as a service manager gives it; one at a time is served.
+    ///
+    /// - Parameter socket: its O_NONBLOCK is set.
+    /// - Throws: EBUSY, EINVAL (it is another kind of descriptor, or does not listen), EBADF.
+    public func listen(socket: consuming OwnedDescriptor) throws(ShmemError) {
+        try listen(socket: socket.raw)
+        // It has been taken over.
+        _ = socket.release()
+    }
+
+    /// The same for a descriptor that stays the caller's if this throws.
+    func listen(socket: Int32) throws(ShmemError) {
+        try checkIdle()
+        try Socket.requireListeningStream(socket)
+        do throws(Errno) {
+            acceptor = try Acceptor.make(given: socket)
+        } catch {
+            throw ShmemError(error.code, "cannot listen at the socket \(socket): \(Errno.text(error.code)) (errno \(error.code))")
+        }
+        watch()
+    }
+
     /// Connects to a front-end that listens. The next dispatch tells `connected`, so that no callback runs inside this call.
     ///
     /// - Parameter path: where the socket is; one that begins with @ names an abstract socket.

@@ -248,6 +248,12 @@ extension FileDescriptor {
         if !Closer.hand(over: raw, of: account) { systemCallOnce(.shutdown) { vhu_shutdown(raw) } }
     }
 
+    /// Closes a socket that listens, and that others may have. Nothing is taken from it: its peers may be theirs. If it goes with this, so does
+    /// what waits in it.
+    static func closeGivenListener(_ raw: Int32) {
+        if Readiness.canRead(raw) { Closer.hand(over: raw, of: CloseAccount()) } else { close(raw) }
+    }
+
     /// Closes a socket that listens. Peers that were not accepted may have sent something all the same, and are taken out first: so the
     /// close itself waits for nobody, and the socket's name is free after it. `process`: the one that made it. A child of fork does not end
     /// what its parent uses.

@@ -112,10 +112,12 @@ private struct SocketFile: Equatable {
     }
 }
 
-/// A socket that listens at a path. Its file goes with it, unless somebody has put another one there meanwhile.
+/// A socket that listens: at a path, whose file goes with it, unless somebody has put another one there meanwhile; or one that was given, which
+/// others may have too.
 struct Listener: ~Copyable {
     let fd: Int32
-    private let path: SocketPath
+    /// nil: it was given.
+    private let path: SocketPath?
     private let file: SocketFile?
     private let process = getpid()
 
@@ -126,7 +128,16 @@ struct Listener: ~Copyable {
         file = path.isAbstract ? nil : SocketFile(at: path)
     }
 
+    /// Takes over a socket that listens; on failure it stays the caller's.
+    init(given socket: Int32) throws(Errno) {
+        _ = try systemCall(.fcntl) { vhu_make_listener(socket) }
+        fd = socket
+        path = nil
+        file = nil
+    }
+
     deinit {
+        guard let path else { return FileDescriptor.closeGivenListener(fd) }
         // A child of fork leaves its parent's where it is.
         if let file, getpid() == process, SocketFile(at: path) == file {
             _ = try? systemCall(.unlink) { unsafe path.withCString { unsafe unlink($0) } }

@@ -22,6 +22,11 @@ final class Acceptor {
         Acceptor(try Socket.listen(at: path))
     }
 
+    /// Takes peers from a socket that was given; on failure it stays the caller's.
+    static func make(given socket: Int32) throws(Errno) -> Acceptor {
+        Acceptor(try Listener(given: socket))
+    }
+
     /// nil while it rests.
     var pollTarget: PollTargets.Target? {
         deadline == nil ? PollTargets.Target(fd: listener.fd, events: Int16(POLLIN)) : nil
