@@ -157,6 +157,7 @@ static void status(void)
 {
     CHECK(vhushmem_status_json(NULL) == NULL);
     CHECK(vhushmem_frontend_status_json(NULL, 1) == NULL);
+    CHECK(vhushmem_backend_status_json(NULL) == NULL);
     CHECK(vhushmem_channel_status_json(NULL, 1) == NULL);
     CHECK(vhushmem_device_status_json(NULL, 1) == NULL);
     CHECK(vhushmem_region_status_json(NULL, 1) == NULL);

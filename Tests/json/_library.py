@@ -66,6 +66,7 @@ def status_function(name, *arguments):
 status = status_function("vhushmem_status_json")
 frontend_status = status_function("vhushmem_frontend_status_json", U64)
 channel_status = status_function("vhushmem_channel_status_json", U64)
+backend_status = status_function("vhushmem_backend_status_json")
 device_status = status_function("vhushmem_device_status_json", U64)
 region_status = status_function("vhushmem_region_status_json", U64)
 

@@ -60,9 +60,30 @@
  *     "resets"             complete ones
  *     "device"             its device
  *
+ * A back-end:
+ *     "state"              "new", "listening", "connected", or "disconnected" (it had a connection, and has neither another one nor a
+ *                          listener)
+ *     "reason"             why the last connection ended that has, a sentence; null: none has
+ *     "negotiated"         mappings can be asked for
+ *     "features"           virtio features that the front-end accepted; 0 before it did, as the next three
+ *     "protocol_features", "protocol_feature_names", "unknown_protocol_features"   as of a front-end
+ *     "shmem_bit", "device_status"   the bit that means SHMEM; the virtio device status
+ *     "queues", "rings"    what GET_QUEUE_NUM answers; queues that the device has
+ *     "memory"             {"ranges", "bytes"}: guest memory that the front-end has told of
+ *     "logging"            writes to guest memory are noted for the front-end
+ *     "tracks_inflight"    chains that were taken and not given back are tracked for the next back-end
+ *     "channel"            {"state": "none" or "open"; "requests_waiting": maps and unmaps that nobody waits for and that have no answer}
+ *     "regions"            a list of {"shmid", "size", "mappings"}, by id: bytes; how many mappings are live as far as answers tell
+ *                          (vhushmem_backend_unmap_all)
+ *     "started_queues"     a list of {"queue", "state", "size", "next_avail", "next_used", "held", "in_guest_memory", "fault"}, by number:
+ *                          "running", "paused" (disabled, or its kick can't be waited for) or "broken"; entries; the indices of the available
+ *                          and the used ring that come next; chains that the device has; false: its rings' memory was taken away; what
+ *                          broke it, or null
+ *
  * A channel alone: "resetting", "channel", "requests", "resets", "device".
  */
 
+#include <vhushmem/backend.h>
 #include <vhushmem/base.h>
 #include <vhushmem/channel.h>
 
@@ -98,6 +119,14 @@ VHUSHMEM_API char *vhushmem_frontend_status_json(vhushmem_frontend *frontend, ui
  * Thread rule: that of the channel (channel.h); inside its callbacks too.  Since: 0.1
  */
 VHUSHMEM_API char *vhushmem_channel_status_json(vhushmem_channel *channel, uint64_t max_mappings);
+
+/**
+ * The status of a back-end.
+ *
+ * @returns JSON, owned by the caller (g_free); NULL: backend is NULL.
+ * Thread rule: that of the back-end (backend.h); inside its callbacks too.  Since: 0.1
+ */
+VHUSHMEM_API char *vhushmem_backend_status_json(vhushmem_backend *backend);
 
 /**
  * The status of a device: what is mapped in its regions, its quotas, its counters.

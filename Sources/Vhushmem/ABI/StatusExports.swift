@@ -24,6 +24,11 @@ package func vhushmem_channel_status_json(
     unsafe object(channel, ShmemChannel.self)?.status(max_mappings).finish()
 }
 
+@_cdecl("vhushmem_backend_status_json") @implementation
+package func vhushmem_backend_status_json(_ backend: OpaquePointer?) -> UnsafeMutablePointer<CChar>? {
+    unsafe object(backend, Backend.self)?.statusText().finish()
+}
+
 @_cdecl("vhushmem_device_status_json") @implementation
 package func vhushmem_device_status_json(
     _ device: OpaquePointer?, _ max_mappings: UInt64

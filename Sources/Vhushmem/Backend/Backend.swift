@@ -47,7 +47,7 @@ public final class Backend: Pollable {
     /// Callbacks and handlers went with the connection, and were not set again.
     var callbacksWent = false
     /// There has been a connection.
-    private var wasConnected = false
+    private(set) var wasConnected = false
     var loops = SessionLoops()
     /// What front-ends have sent and is to be closed.
     var closes: CloseAccount { given.closes }

@@ -23,6 +23,16 @@ extension ShmemChannel {
 }
 
 extension JsonText {
+    /// The bits, and the names that they have today.
+    func protocolFeatures(_ features: ProtocolFeatures, _ shmem: ProtocolFeatures) {
+        number("protocol_features", features.rawValue)
+        let today = features.withShmemToday(shmem)
+        beginList("protocol_feature_names")
+        today.forEachName { name, _ in item(name) }
+        endList()
+        number("unknown_protocol_features", today.unknown.rawValue)
+    }
+
     func channel(_ channel: BackendChannel?, _ loss: ShmemError?) {
         beginObject("channel")
         text("state", channel != nil ? "open" : loss != nil ? "lost" : "none" as StaticString)

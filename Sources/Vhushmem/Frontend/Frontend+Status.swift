@@ -21,12 +21,7 @@ extension Frontend {
         json.limit("reconnect_ms", UInt64(options.reconnectIntervalLimit.count))
         json.number("connections", history.counters.connections)
         json.number("features", features)
-        json.number("protocol_features", protocolFeatures.rawValue)
-        let today = protocolFeatures.withShmemToday(shmem)
-        json.beginList("protocol_feature_names")
-        today.forEachName { name, _ in json.item(name) }
-        json.endList()
-        json.number("unknown_protocol_features", today.unknown.rawValue)
+        json.protocolFeatures(protocolFeatures, shmem)
         json.number("shmem_bit", UInt64(options.shmemBit))
         json.number("queues", UInt64(options.queues))
         json.number("max_queues", maximumQueues)

@@ -63,6 +63,9 @@ final class BackendMemory {
         self.init([])
     }
 
+    /// Bytes of all ranges together.
+    var size: UInt64 { ranges.reduce(0) { $0 &+ $1.told.length } }
+
     /// With one range more. `replaces`: it takes the place of one with the same guest address and length. Throws EEXIST (it overlaps
     /// another in the guest), ENOSPC (there are too many).
     func adding(_ range: GuestRange, replaces: Bool = false) throws(ShmemError) -> BackendMemory {

@@ -347,3 +347,21 @@ extension Virtqueue {
         noteUsed(rings.place(of: .event))
     }
 }
+
+// MARK: Its status
+
+extension Virtqueue {
+    /// include/vhushmem/status.h says what each key means.
+    func write(to json: JsonText, _ state: StaticString) {
+        json.beginObject()
+        json.number("queue", UInt64(clamping: index))
+        json.text("state", state)
+        json.number("size", UInt64(size))
+        json.number("next_avail", UInt64(nextAvailable))
+        json.number("next_used", UInt64(nextUsed))
+        json.number("held", UInt64(clamping: held.reduce(0) { $0 &+ $1.nonzeroBitCount }))
+        json.bool("in_guest_memory", findRings() != nil)
+        if let fault { json.text("fault", fault.sentence) } else { json.null("fault") }
+        json.endObject()
+    }
+}
