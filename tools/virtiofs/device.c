@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "request.h"
+#include "statistics.h"
 
 /* A guest that fills its queue as fast as it is emptied does not keep this process from its front-end. */
 #define REQUESTS_A_TURN 256
@@ -87,6 +88,9 @@ static void on_event(vhushmem_backend *backend, vhushmem_backend_event event, co
     case VHUSHMEM_BACKEND_DISCONNECT:
         device->is_connected = false;
         g_message("the front-end is gone: %s", message);
+        if (device->fs.config.statistics) {
+            statistics_print();
+        }
         G_GNUC_FALLTHROUGH;
     case VHUSHMEM_BACKEND_RESET:
         device->pending = 0;

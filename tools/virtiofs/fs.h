@@ -30,6 +30,7 @@
 struct fs_config {
     enum cache_policy cache;
     bool read_only, xattr, announce_submounts, use_handles;
+    bool statistics;          /**< --statistics */
     bool dax_by_chunk;        /**< only files that consist of whole chunks can be mapped: QEMU 11.1 */
     uint64_t max_descriptors; /**< that inodes and open files may have together */
 };

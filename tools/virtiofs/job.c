@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "request.h"
+#include "statistics.h"
 
 /* The library takes 1,024; the rest is for what the program asks for besides. */
 #define MOST_OUTSTANDING 512u
@@ -142,6 +143,7 @@ static void mapped(struct job *job, int result, const char *message)
         }
         mappings_add(&window->mappings,
                      (struct mapping){job->whole.at, job->whole.len, job->inode, job->offset, job->writable});
+        statistics_mapped(window->mappings.count);
     } else if (result != 0) {
         say_why(window, result, message);
     }

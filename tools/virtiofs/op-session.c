@@ -15,6 +15,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "statistics.h"
 #include "window.h"
 
 /* Behind ours, every guest is new: nothing that an earlier one has is known any more. */
@@ -81,5 +82,8 @@ int op_init(struct request *r)
 int op_destroy(struct request *r)
 {
     forget_guest(r);
+    if (r->fs->config.statistics) {
+        statistics_print();
+    }
     return 0;
 }

@@ -19,7 +19,7 @@
 /* What is parsed as text, and options that are taken for the sake of those who call virtiofsd. */
 struct texts {
     char *fd, *window, *cache, *sandbox, *seccomp, *handles, *nofile, *threads, *log_level, *queues;
-    gboolean read_only, xattr, no_xattr, submounts, no_submounts, for_qemu, capabilities, version, syslog;
+    gboolean read_only, xattr, no_xattr, submounts, no_submounts, for_qemu, statistics, capabilities, version, syslog;
     gboolean lock_posix, lock_flock;
     char **rest;
 };
@@ -170,6 +170,7 @@ static int finish(struct options *options, const struct texts *texts)
     options->xattr = !texts->no_xattr;
     options->announce_submounts = !texts->no_submounts;
     options->for_qemu = texts->for_qemu;
+    options->statistics = texts->statistics;
     options->print_capabilities = texts->capabilities;
     options->print_version = texts->version;
     if (options->for_qemu && options->read_only && texts->window == NULL) {
@@ -219,6 +220,8 @@ int options_parse(struct options *options, int argc, char **argv)
          "namespace|required|none"},
         {"seccomp", 0, 0, G_OPTION_ARG_STRING, &t.seccomp, "What a system call beyond the list does (kill)", "kill|log|none"},
         {"rlimit-nofile", 0, 0, G_OPTION_ARG_STRING, &t.nofile, "Open descriptors at most", "N"},
+        {"statistics", 0, 0, G_OPTION_ARG_NONE, &t.statistics, "Print how many requests there were when the guest unmounts",
+         NULL},
         {"print-capabilities", 0, 0, G_OPTION_ARG_NONE, &t.capabilities, "Print what it can do, as JSON", NULL},
         {"version", 0, 0, G_OPTION_ARG_NONE, &t.version, "Print the version", NULL},
         {"thread-pool-size", 0, G_OPTION_FLAG_HIDDEN, G_OPTION_ARG_STRING, &t.threads, NULL, "N"},

@@ -38,6 +38,7 @@ struct options {
     bool xattr;
     bool announce_submounts;
     bool for_qemu;
+    bool statistics;
     bool file_handles;
     enum sandbox_mode sandbox;
     enum seccomp_mode seccomp;

@@ -14,6 +14,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "statistics.h"
 #include "window.h"
 
 /* What a request has behind its fixed part. */
@@ -236,6 +237,7 @@ void request_serve(struct fs *fs, struct window *window, vhushmem_backend *backe
         give_back(backend, chain, 0);
         return;
     }
+    statistics_count(r.header.opcode);
     if (r.header.opcode < G_N_ELEMENTS(operations) && operations[r.header.opcode].carry_out != NULL) {
         operation = &operations[r.header.opcode];
     }

@@ -131,6 +131,7 @@ static int confine(struct service *service, const struct options *options, int p
                                .xattr = options->xattr,
                                .announce_submounts = options->announce_submounts,
                                .use_handles = options->file_handles,
+                               .statistics = options->statistics,
                                .dax_by_chunk = options->for_qemu};
     uint64_t descriptors = privileges_raise_nofile(options->rlimit_nofile);
     int dir = -1, proc, rc = prepared;
