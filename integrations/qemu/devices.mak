@@ -1,0 +1,7 @@
+# What the least QEMU has: two kinds of machine, PCI with hot plug, an IOMMU, and the device.
+CONFIG_Q35=y
+CONFIG_MICROVM=y
+CONFIG_PCIE_PORT=y
+CONFIG_VTD=y
+CONFIG_VIRTIO_PCI=y
+CONFIG_VHOST_USER_FS=y
