@@ -7,8 +7,6 @@
 #include VHOST_USER_SHMEM_PCI_HEADER
 #include <vhushmem/vhushmem.h>
 
-enum { MAX_REGIONS = 8, MAX_WARNINGS = 64 };
-
 /* A migration is refused from before the first map until the last mapping has gone; a map, while a migration is under way. */
 int vhost_user_shmem_block_migration(VhostUserState *user, bool before_map)
 {
@@ -46,73 +44,64 @@ int vhost_user_shmem_config(VhostUserState *user, const void *payload, size_t si
 int vhost_user_shmem_request(VhostUserState *user, bool map, const void *payload, size_t size, const int *fds, size_t nfds)
 {
     g_autoptr(GError) err = NULL;
-    int ret = -EINVAL;
+    int ret = !user->shmem || size != 40 || nfds != map ? -EINVAL : map ? vhost_user_shmem_block_migration(user, true) : 0;
 
-    if (!user->shmem || size != VHOST_USER_SHMEM_MMAP_SIZE || nfds != map) {
-        return ret;
-    }
-    ret = map ? vhost_user_shmem_block_migration(user, true) : 0;
     if (ret == 0) {
         ret = map ? vhushmem_handle_map(user->shmem, payload, fds[0], &err) : vhushmem_handle_unmap(user->shmem, payload, &err);
     }
     vhost_user_shmem_block_migration(user, false);
-    if (err && user->shmem_warnings++ < MAX_WARNINGS) {
+    /* A back-end that was not told of a reset undoes what the reset has undone. */
+    if (err && (map || ret != -ENOENT) && user->shmem_warnings++ < 64) {
         warn_report("vhost-user: %s", err->message);
     }
     return ret;
 }
 
-/* It lives as long as its PCI device, and a moment longer for who reads guest memory just now. */
-typedef struct Bar {
+/* It lives as long as its PCI device, which everybody holds who has the BAR, and a moment longer for who reads guest memory just now. */
+typedef struct Window {
     struct rcu_head rcu;
-    vhushmem_region *regions[MAX_REGIONS];
-    MemoryRegion whole, parts[MAX_REGIONS];
-} Bar;
+    vhushmem_region *region;
+    MemoryRegion memory;
+} Window;
 
-static void bar_free(Bar *bar)
+static void window_free(Window *window)
 {
-    for (int i = 0; i < MAX_REGIONS; i++) {
-        vhushmem_region_unref(bar->regions[i]);
-    }
-    g_free(bar);
+    vhushmem_region_unref(window->region);
+    g_free(window);
 }
 
-static void bar_release(Object *owner, const char *name, void *opaque)
+static void window_release(Object *owner, const char *name, void *opaque)
 {
-    call_rcu((Bar *)opaque, bar_free, rcu);
+    call_rcu((Window *)opaque, window_free, rcu);
 }
 
-bool vhost_user_shmem_add_bar(VhostUserState *user, PCIDevice *pci, int bar_number, Error **errp)
+bool vhost_user_shmem_add_bar(VhostUserState *user, PCIDevice *pci, int bar, Error **errp)
 {
-    vhushmem_pci_region places[MAX_REGIONS];
-    uint8_t cap[VHUSHMEM_PCI_CAP_SIZE];
+    vhushmem_pci_region place;
     uint64_t size = 0;
-    int pos, n = user->shmem ? vhushmem_pci_layout(user->shmem, places, MAX_REGIONS, &size) : 0;
-    Bar *bar = n > 0 ? g_new0(Bar, 1) : NULL;
+    uint8_t cap[VHUSHMEM_PCI_CAP_SIZE];
+    int pos, n = user->shmem ? vhushmem_pci_layout(user->shmem, &place, 1, &size) : 0;
+    Window *window;
 
     if (n == 0) {
         return true;
     }
-    object_property_add(OBJECT(pci), "vhost-user-shmem", "struct", NULL, NULL, bar_release, bar);
-    if (n < 0 || n > MAX_REGIONS || pci->io_regions[bar_number].size) {
-        error_setg(errp, "vhost-user: BAR %d has no room for %d shared memory regions", bar_number, n);
+    if (n != 1 || size != place.length || pci->io_regions[bar].size) {
+        error_setg(errp, "vhost-user: %d shared memory regions, in %" PRIu64 " bytes, do not make up BAR %d: it takes one, of 2^n bytes, "
+                   "and nothing else", n, size, bar);
         return false;
     }
-    memory_region_init(&bar->whole, OBJECT(pci), "vhost-user-shmem-bar", size);
-    for (int i = 0; i < n; i++) {
-        pos = pci_add_capability(pci, PCI_CAP_ID_VNDR, 0, sizeof(cap), errp);
-        if (pos < 0) {
-            return false;
-        }
-        vhushmem_pci_write_cap(&places[i], bar_number, 0, cap);
-        memcpy(pci->config + pos + PCI_CAP_FLAGS, cap + PCI_CAP_FLAGS, sizeof(cap) - PCI_CAP_FLAGS);
-        bar->regions[i] = vhushmem_region_ref(vhushmem_device_find_region(user->shmem, places[i].shmid));
-        memory_region_init_ram_device_ptr(&bar->parts[i], OBJECT(pci), "vhost-user-shmem-window", places[i].length,
-                                          vhushmem_region_window(bar->regions[i]));
-        vhushmem_region_advise(bar->regions[i], MADV_HUGEPAGE); /* QEMU has just given it for the holes alone */
-        memory_region_add_subregion(&bar->whole, places[i].offset, &bar->parts[i]);
+    pos = pci_add_capability(pci, PCI_CAP_ID_VNDR, 0, sizeof(cap), errp);
+    if (pos < 0) {
+        return false;
     }
-    pci_register_bar(pci, bar_number, PCI_BASE_ADDRESS_SPACE_MEMORY | PCI_BASE_ADDRESS_MEM_PREFETCH | PCI_BASE_ADDRESS_MEM_TYPE_64,
-                     &bar->whole);
+    vhushmem_pci_write_cap(&place, bar, 0, cap);
+    memcpy(pci->config + pos + PCI_CAP_FLAGS, cap + PCI_CAP_FLAGS, sizeof(cap) - PCI_CAP_FLAGS);
+    window = g_new0(Window, 1);
+    window->region = vhushmem_region_ref(vhushmem_device_find_region(user->shmem, place.shmid));
+    memory_region_init_ram_device_ptr(&window->memory, OBJECT(pci), "vhost-user-shmem", size, vhushmem_region_window(window->region));
+    vhushmem_region_advise(window->region, MADV_HUGEPAGE); /* QEMU has just given it for the holes alone */
+    object_property_add(OBJECT(pci), "vhost-user-shmem-window", "struct", NULL, NULL, window_release, window);
+    pci_register_bar(pci, bar, PCI_BASE_ADDRESS_MEM_PREFETCH | PCI_BASE_ADDRESS_MEM_TYPE_64, &window->memory);
     return true;
 }
