@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Reads a file by loads: maps it and adds its words up, twice. For each time it prints the sum and the nanoseconds.
- * Usage: reader FILE [COPIES]   With COPIES the second time goes on for so many rounds.
+ * Reads a file by loads: maps it and adds its words up, twice or as often as is said. For each time it prints the sum and the nanoseconds.
+ * Usage: reader FILE [TIMES]
  */
 #include <fcntl.h>
 #include <inttypes.h>
@@ -24,6 +24,7 @@ int main(int argc, char **argv)
 {
     struct stat st;
     int fd = argc > 1 ? open(argv[1], O_RDONLY) : -1;
+    int times = argc > 2 ? atoi(argv[2]) : 2;
     const uint64_t *words;
 
     if (fd < 0 || fstat(fd, &st) < 0) {
@@ -35,7 +36,7 @@ int main(int argc, char **argv)
         perror("mmap");
         return 1;
     }
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < times; i++) {
         uint64_t begin = now(), sum = 0;
 
         for (size_t w = 0; w < (size_t)st.st_size / sizeof(*words); w++) {
