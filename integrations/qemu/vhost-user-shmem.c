@@ -12,7 +12,7 @@ int vhost_user_shmem_block_migration(VhostUserState *user, bool before_map)
 {
     if (before_map && !user->shmem_blocker) {
         error_setg(&user->shmem_blocker, "vhost-user: files are mapped into the guest, and no other host has these mappings: "
-                   "unmount the file system before a migration");
+                                         "unmount the file system before a migration");
         return migrate_add_blocker(VHOST_USER_SHMEM_BLOCKER(user->shmem_blocker), NULL);
     }
     if (!before_map && user->shmem_blocker && vhushmem_device_mapping_count(user->shmem) == 0) {
@@ -70,10 +70,7 @@ static void window_free(Window *window)
     g_free(window);
 }
 
-static void window_release(Object *owner, const char *name, void *opaque)
-{
-    call_rcu((Window *)opaque, window_free, rcu);
-}
+static void window_release(Object *owner, const char *name, void *opaque) { call_rcu((Window *)opaque, window_free, rcu); }
 
 bool vhost_user_shmem_add_bar(VhostUserState *user, PCIDevice *pci, int bar, Error **errp)
 {
@@ -87,8 +84,11 @@ bool vhost_user_shmem_add_bar(VhostUserState *user, PCIDevice *pci, int bar, Err
         return true;
     }
     if (n != 1 || size != place.length || pci->io_regions[bar].size) {
-        error_setg(errp, "vhost-user: %d shared memory regions, in %" PRIu64 " bytes, do not make up BAR %d: it takes one, of 2^n bytes, "
-                   "and nothing else", n, size, bar);
+        error_setg(errp,
+                   "vhost-user: %d shared memory regions, in %" PRIu64
+                   " bytes, do not make up BAR %d: it takes one, of 2^n bytes, "
+                   "and nothing else",
+                   n, size, bar);
         return false;
     }
     pos = pci_add_capability(pci, PCI_CAP_ID_VNDR, 0, sizeof(cap), errp);
@@ -99,7 +99,8 @@ bool vhost_user_shmem_add_bar(VhostUserState *user, PCIDevice *pci, int bar, Err
     memcpy(pci->config + pos + PCI_CAP_FLAGS, cap + PCI_CAP_FLAGS, sizeof(cap) - PCI_CAP_FLAGS);
     window = g_new0(Window, 1);
     window->region = vhushmem_region_ref(vhushmem_device_find_region(user->shmem, place.shmid));
-    memory_region_init_ram_device_ptr(&window->memory, OBJECT(pci), "vhost-user-shmem", size, vhushmem_region_window(window->region));
+    memory_region_init_ram_device_ptr(&window->memory, OBJECT(pci), "vhost-user-shmem", size,
+                                      vhushmem_region_window(window->region));
     vhushmem_region_advise(window->region, MADV_HUGEPAGE); /* QEMU has just given it for the holes alone */
     object_property_add(OBJECT(pci), "vhost-user-shmem-window", "struct", NULL, NULL, window_release, window);
     pci_register_bar(pci, bar, PCI_BASE_ADDRESS_MEM_PREFETCH | PCI_BASE_ADDRESS_MEM_TYPE_64, &window->memory);
