@@ -359,11 +359,41 @@ __attribute__((noinline)) static void vhu_drop_control(const struct cmsghdr *c)
     }
 }
 
+/* Descriptors of a message, as far as there is room for them: as many as it may carry, and one more, to notice when there are more. */
+struct vhu_fds {
+    int count;      /* of those in fds */
+    int more_count; /* of those in more */
+    int *more;      /* the others, as a rule none: for the caller to close, and to free */
+    int fds[VHU_MAX_FDS + 1];
+};
+static inline int *vhu_first_fd(struct vhu_fds *fds) { return fds->fds; }
+
+/* More than one, or more than one message of them. What there is no memory to remember is closed here. */
+__attribute__((noinline)) static void vhu_add_fds(struct vhu_fds *into, const struct cmsghdr *c, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        int fd;
+        memcpy(&fd, CMSG_DATA(c) + i * sizeof(fd), sizeof(fd));
+        if (into->count < VHU_MAX_FDS + 1) {
+            into->fds[into->count++] = fd;
+            continue;
+        }
+        if (into->more == NULL) {
+            into->more = (int *)malloc(VHU_MOST_FDS * sizeof(int));
+        }
+        if (into->more == NULL || into->more_count == VHU_MOST_FDS) {
+            close(fd);
+        } else {
+            into->more[into->more_count++] = fd;
+        }
+    }
+}
+
 /*
- * One recvmsg, never waiting. Returns what recvmsg returned; *count receives how many descriptors came (at most VHU_MOST_FDS, stored in
- * fds), *truncated whether some were lost.
+ * One recvmsg, never waiting. Returns what recvmsg returned; *fds, which was empty, receives the descriptors that came, *truncated whether
+ * some were lost.
  */
-static inline ssize_t vhu_recvmsg(int socket, void *bytes, size_t capacity, int *fds, int *count, bool *truncated)
+static inline ssize_t vhu_recvmsg(int socket, void *bytes, size_t capacity, struct vhu_fds *fds, bool *truncated)
 {
     union {
         char bytes[VHU_CONTROL_SPACE];
@@ -373,7 +403,6 @@ static inline ssize_t vhu_recvmsg(int socket, void *bytes, size_t capacity, int 
     struct msghdr message = {
         .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = sizeof(control.bytes)};
     ssize_t got = recvmsg(socket, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-    *count = 0;
     *truncated = false;
     if (got < 0) {
         return got;
@@ -385,16 +414,12 @@ static inline ssize_t vhu_recvmsg(int socket, void *bytes, size_t capacity, int 
             continue;
         }
         size_t n = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-        if (n == 1 && *count == 0) { /* as a rule */
-            memcpy(fds, CMSG_DATA(c), sizeof(int));
-            *count = 1;
+        if (n == 1 && fds->count == 0) { /* as a rule */
+            memcpy(fds->fds, CMSG_DATA(c), sizeof(int));
+            fds->count = 1;
             continue;
         }
-        if (n > (size_t)(VHU_MOST_FDS - *count)) { /* which the kernel does not do */
-            n = (size_t)(VHU_MOST_FDS - *count);
-        }
-        memcpy(fds + *count, CMSG_DATA(c), n * sizeof(int));
-        *count += (int)n;
+        vhu_add_fds(fds, c, n);
     }
     return got;
 }

@@ -164,12 +164,13 @@ final class Peer {
     /// What has come, up to `most` bytes; nil: nothing. Empty: the library has closed its end.
     func receive(most: Int = 8192) -> (bytes: [UInt8], descriptors: [Int32])? {
         var bytes = [UInt8](repeating: 0, count: most)
-        var descriptors = [Int32](repeating: -1, count: Int(VHU_MAX_FDS) + 1)
-        var count: Int32 = 0
+        var received = vhu_fds()
         var truncated = false
-        let got = vhu_recvmsg(fd, &bytes, bytes.count, &descriptors, &count, &truncated)
+        let got = vhu_recvmsg(fd, &bytes, bytes.count, &received, &truncated)
         guard got >= 0 else { return nil }
-        return (Array(bytes.prefix(got)), Array(descriptors.prefix(Int(count))))
+        let count = Int(received.count)
+        let descriptors = withUnsafeMutablePointer(to: &received) { fds in (0..<count).map { vhu_first_fd(fds)![$0] } }
+        return (Array(bytes.prefix(got)), descriptors)
     }
 
     /// One message, read without what follows it; nil: there is none.

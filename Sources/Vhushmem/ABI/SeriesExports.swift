@@ -133,7 +133,7 @@ package func vhost_get_shmem_config(
         guard frontend.isReady else { throw ShmemError(ENOTCONN, "the handshake with the back-end is not done") }
         // Without SHMEM, and where the program gave the regions, it was not asked.
         let said = frontend.config ?? SharedMemoryConfig()
-        for (index, size) in said.sizes.enumerated() { unsafe memory_sizes[index] = size }
+        for shmid in 0...UInt8.max { unsafe memory_sizes[Int(shmid)] = said[shmid] }
         unsafe nregions.pointee = Int32(clamping: said.regionCount)
     }
 }

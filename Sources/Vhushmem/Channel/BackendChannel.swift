@@ -6,6 +6,8 @@ import CLinux
 final class BackendChannel {
     /// Longer than any request of a back-end, and room for a batch of them.
     private static let capacity = 4096
+    /// What is read at once: requests without descriptors come in batches.
+    private static let room = 1024
     /// So many requests in one dispatch at the most: one device must not starve the others on the loop.
     static let requestsPerDispatch: Int32 = 64
 
@@ -37,8 +39,8 @@ final class BackendChannel {
         counters: RequestCounters = RequestCounters()
     ) {
         stream = MessageStream(
-            socket: socket, capacity: BackendChannel.capacity, timeout: messageTimeout, account: device.state.closes,
-            isChannel: true)
+            socket: socket, capacity: BackendChannel.capacity, room: BackendChannel.room, timeout: messageTimeout,
+            account: device.state.closes, isChannel: true)
         self.device = device
         self.counters = counters
     }

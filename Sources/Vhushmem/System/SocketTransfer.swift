@@ -7,6 +7,7 @@ import CLinux
     /// As many as a message may carry, and one more, to notice when there are more. What comes beyond that is closed at once.
     static let capacity = Int(VHU_MAX_FDS) + 1
 
+    private let received: UnsafeMutablePointer<vhu_fds>
     private let raw: UnsafeMutablePointer<Int32>
     /// Whose they are.
     private let account: CloseAccount
@@ -16,13 +17,14 @@ import CLinux
 
     init(of account: CloseAccount = CloseAccount()) {
         self.account = account
-        unsafe raw = .allocate(capacity: Int(VHU_MOST_FDS))
-        unsafe raw.initialize(repeating: -1, count: Int(VHU_MOST_FDS))
+        unsafe received = .allocate(capacity: 1)
+        unsafe received.initialize(to: vhu_fds())
+        unsafe raw = unsafe vhu_first_fd(received)
     }
 
     deinit {
         for index in 0..<count { unsafe FileDescriptor.closeReceived(raw[index], of: account) }
-        unsafe raw.deallocate()
+        unsafe received.deallocate()
     }
 
     var isEmpty: Bool { count == 0 && !wasTruncated }
@@ -73,23 +75,28 @@ import CLinux
     /// One recvmsg that never waits. Returns how many bytes came (0: the peer has closed). To be called when this is empty.
     @inline(__always)
     mutating func receive(from socket: Int32, into bytes: UnsafeMutableRawBufferPointer) throws(Errno) -> Int {
-        var arrived: Int32 = 0
         var truncated = false
-        let pointer = unsafe raw
-        // SAFETY: `raw` has room for what vhu_recvmsg stores at most (VHU_MOST_FDS), and `bytes` is as long as it says.
+        let pointer = unsafe received
+        unsafe pointer.pointee.count = 0
+        // SAFETY: `bytes` is as long as it says.
         let got = try systemCall(.recvmsg) {
-            unsafe vhu_recvmsg(socket, bytes.baseAddress, bytes.count, pointer, &arrived, &truncated)
+            unsafe vhu_recvmsg(socket, bytes.baseAddress, bytes.count, pointer, &truncated)
         }
-        count = Int(arrived)
+        count = unsafe Int(pointer.pointee.count)
         wasTruncated = truncated
-        if count > ReceivedDescriptors.capacity { dropExcess() }
+        if count == ReceivedDescriptors.capacity { dropExcess() }
         return got
     }
 
     @inline(never)
     private mutating func dropExcess() {
-        closeWithCare(from: ReceivedDescriptors.capacity, isMapped: false)
-        count = ReceivedDescriptors.capacity
+        guard let more = unsafe received.pointee.more else { return }
+        for index in 0..<Int(unsafe received.pointee.more_count) {
+            unsafe FileDescriptor.closeReceived(more[index], of: account)
+        }
+        unsafe free(more)
+        unsafe received.pointee.more = nil
+        unsafe received.pointee.more_count = 0
         wasTruncated = true
     }
 }

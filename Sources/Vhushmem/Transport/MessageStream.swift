@@ -10,7 +10,11 @@ import CLinux
     let fd: Int32
     /// Of the peer at the other end.
     private let account: CloseAccount
-    private let buffer: UnsafeMutableRawBufferPointer
+    /// As long as it must be: longer for a while, for a message that needs it.
+    private var buffer: UnsafeMutableRawBufferPointer
+    private let usualLength: Int
+    /// Of the longest message.
+    private let longest: Int
     /// What has arrived and was not handed out yet: buffer[start..<end].
     private var start = 0
     private var end = 0
@@ -40,18 +44,20 @@ import CLinux
         @inline(__always) get { isHeldUp ? holdUp.retryAt : partDeadline }
     }
 
-    /// `capacity`: the longest message, header included. `timeout`: microseconds for a message that has begun to be whole, and for what
+    /// `capacity`: the longest message, header included; `room`: what is read at once, and takes memory all the time. `timeout`: microseconds for a message that has begun to be whole, and for what
     /// was sent to be closed. `account`: the peer's.
     init(
-        socket: consuming FileDescriptor, capacity: Int, timeout: UInt64, account: CloseAccount = CloseAccount(),
-        isChannel: Bool = false
+        socket: consuming FileDescriptor, capacity: Int, room: Int = 512, timeout: UInt64,
+        account: CloseAccount = CloseAccount(), isChannel: Bool = false
     ) {
         fd = socket.release()
         self.account = account
         self.timeout = timeout
         self.isChannel = isChannel
         descriptors = ReceivedDescriptors(of: account)
-        unsafe buffer = .allocate(byteCount: capacity, alignment: 16)
+        longest = capacity
+        usualLength = min(room, capacity)
+        unsafe buffer = .allocate(byteCount: usualLength, alignment: 16)
         _ = try? systemCall(.setsockopt) { vhu_take_out_of_band(fd) }
     }
 
@@ -113,7 +119,7 @@ import CLinux
             let have = end &- start
             if have >= MessageHeader.size, let header = header(at: start) {
                 guard header.hasVersion1 else { return .violation(.version(header.flags)) }
-                let limit = unsafe buffer.count &- MessageHeader.size
+                let limit = longest &- MessageHeader.size
                 guard let size = Int(exactly: header.size), size <= limit else {
                     return .violation(.tooLong(header.size, limit: limit))
                 }
@@ -148,7 +154,7 @@ import CLinux
     var hasBufferedMessage: Bool {
         let have = end &- start
         guard have >= MessageHeader.size, let header = header(at: start) else { return false }
-        guard let size = Int(exactly: header.size), header.hasVersion1, unsafe size <= buffer.count &- MessageHeader.size else {
+        guard let size = Int(exactly: header.size), header.hasVersion1, size <= longest &- MessageHeader.size else {
             return true
         }
         return have >= MessageHeader.size &+ size
@@ -203,8 +209,10 @@ import CLinux
         if start == end {
             start = 0
             end = 0
-        } else if start > 0 {
-            moveToFront()
+            if unsafe buffer.count > usualLength { resize(to: usualLength) }
+        } else {
+            if start > 0 { moveToFront() }
+            makeRoom()
         }
         let before = end
         let got: Int
@@ -279,11 +287,26 @@ import CLinux
         while at < end {
             if at >= offset { last = at }
             guard end &- at >= MessageHeader.size, let header = header(at: at), let size = Int(exactly: header.size),
-                unsafe size <= buffer.count
+                size <= longest
             else { break }
             at = at &+ MessageHeader.size &+ size
         }
         return last
+    }
+
+    /// For a message that has begun at the front, and is whole when as much has come as its header says.
+    private func makeRoom() {
+        guard let header = header(at: 0), let size = Int(exactly: header.size) else { return }
+        let length = min(MessageHeader.size &+ size, longest)
+        if unsafe length > buffer.count { resize(to: length) }
+    }
+
+    @inline(never)
+    private func resize(to length: Int) {
+        let other = UnsafeMutableRawBufferPointer.allocate(byteCount: length, alignment: 16)
+        unsafe other.copyMemory(from: UnsafeRawBufferPointer(rebasing: buffer[..<end]))
+        unsafe buffer.deallocate()
+        unsafe buffer = unsafe other
     }
 
     private func moveToFront() {

@@ -7,11 +7,11 @@ struct SharedMemoryConfig: Equatable {
 
     /// What the peer says is the number of sizes that are not zero. It need not be true.
     var statedRegions: UInt32
-    private(set) var sizes: [UInt64]
+    /// As far as the last that is not 0: most devices have one region or two, and a front-end keeps this for its life.
+    private var sizes: [UInt64] = []
 
     init() {
         statedRegions = 0
-        sizes = [UInt64](repeating: 0, count: SharedMemoryConfig.maximumRegions)
     }
 
     /// nil unless the payload is exactly as long as it has to be.
@@ -21,15 +21,19 @@ struct SharedMemoryConfig: Equatable {
         }
         self.init()
         statedRegions = stated
-        for (index, _) in sizes.enumerated() {
-            guard let size = unsafe payload.integer(at: 8 &+ index &* 8, as: UInt64.self) else { return nil }
-            sizes[index] = size
+        for shmid in 0...UInt8.max {
+            guard let size = unsafe payload.integer(at: 8 &+ Int(shmid) &* 8, as: UInt64.self) else { return nil }
+            if size != 0 { self[shmid] = size }
         }
     }
 
     subscript(shmid: UInt8) -> UInt64 {
-        get { sizes[Int(shmid)] }
-        set { sizes[Int(shmid)] = newValue }
+        get { Int(shmid) < sizes.count ? sizes[Int(shmid)] : 0 }
+        set {
+            while sizes.count <= Int(shmid) { sizes.append(0) }
+            sizes[Int(shmid)] = newValue
+            while sizes.last == 0 { sizes.removeLast() }
+        }
     }
 
     /// How many regions the sizes describe.
@@ -40,8 +44,8 @@ struct SharedMemoryConfig: Equatable {
     func encode(into payload: UnsafeMutableRawBufferPointer) {
         unsafe payload.store(integer: UInt32(truncatingIfNeeded: regionCount), at: 0)
         unsafe payload.store(integer: 0 as UInt32, at: 4)
-        for (index, size) in sizes.enumerated() {
-            unsafe payload.store(integer: size, at: 8 &+ index &* 8)
+        for shmid in 0...UInt8.max {
+            unsafe payload.store(integer: self[shmid], at: 8 &+ Int(shmid) &* 8)
         }
     }
 }
