@@ -610,4 +610,12 @@ static inline struct vhu_transaction *vhu_thread_transaction(void)
     return &transaction;
 }
 
+/* ---- whose turn it is in the calling thread's loop (Transport/Turn.swift alone uses it) ---- */
+
+static inline uint32_t vhu_next_turn(void)
+{
+    static __thread uint32_t turns;
+    return ++turns;
+}
+
 #endif

@@ -5,9 +5,6 @@ import CLinux
 // MARK: What a loop does with a back-end
 
 extension Backend {
-    /// So many messages in one dispatch at the most.
-    private static let messagesPerDispatch = 64
-
     /// The descriptor that stands for all that the back-end waits for: readable when there is something to dispatch, and when the
     /// connection is over and nobody can come. It stays the back-end's and the same for its life.
     ///
@@ -52,6 +49,8 @@ extension Backend {
     }
 
     func dispatch(_ ready: ReadyTargets) -> Int32 {
+        var turn = loops.beginTurn()
+        defer { loops.endTurn() }
         if eventQueue.hasDue { tellWaiting() }
         guard connection != nil || acceptor != nil else {
             watch()
@@ -62,8 +61,7 @@ extension Backend {
         }
         if connection == nil { accept() }
         var taken: Int32 = 0
-        var turn = Turn()
-        while taken < Backend.messagesPerDispatch, !turn.isOver(after: taken), serveOne() { taken &+= 1 }
+        while taken < turn.share, !turn.isOver(after: taken), serveOne() { taken &+= 1 }
         // After the messages: a kick is for queues as they are now.
         if connection != nil, !eventQueue.isTelling {
             pollQueues()

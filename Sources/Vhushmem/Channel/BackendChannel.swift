@@ -8,8 +8,6 @@ final class BackendChannel {
     private static let capacity = 4096
     /// What is read at once: requests without descriptors come in batches.
     private static let room = 1024
-    /// So many requests in one dispatch at the most: one device must not starve the others on the loop.
-    static let requestsPerDispatch: Int32 = 64
 
     let stream: MessageStream
     let device: ShmemDevice
@@ -80,7 +78,7 @@ final class BackendChannel {
     /// Returns how many requests were taken.
     @_optimize(speed)
     func serve(
-        atMost bound: Int32 = requestsPerDispatch, reports: Bool, report: (ServedRequest) -> Void
+        _ turn: Turn, atMost bound: Int32, reports: Bool, report: (ServedRequest) -> Void
     ) -> (count: Int32, lost: ShmemError?) {
         var count: Int32 = 0
         // A callback that dispatches finds its own request still under way.
@@ -90,7 +88,7 @@ final class BackendChannel {
             if mapsInDispatch > 1 { device.endBatch() }
             mapsInDispatch = 0
         }
-        var turn = Turn()
+        var turn = turn
         while count < bound, !isClosed, unanswered == nil, !turn.isOver(after: count) {
             switch serveOne(reports, report) {
             case .stopped: return (count &+ 1, nil)

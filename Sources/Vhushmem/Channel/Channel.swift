@@ -162,11 +162,13 @@ public final class ShmemChannel: DeviceSession {
     }
 
     func dispatch(_ ready: ReadyTargets) -> Int32 {
+        let turn = loops.beginTurn()
+        defer { loops.endTurn() }
         if eventQueue.hasDue { tellWaiting() }
         if channel != nil { lookAfterMappings() }
         guard let channel else { return -ENOTCONN }
         let (count, lost) = channel.serve(
-            atMost: eventQueue.bound(BackendChannel.requestsPerDispatch), reports: eventQueue.isWanted
+            turn, atMost: eventQueue.bound(turn.share), reports: eventQueue.isWanted
         ) { announce(.served($0)) }
         if let lost, self.channel === channel {
             loss = lost

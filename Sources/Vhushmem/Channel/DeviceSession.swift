@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
 /// A session that serves a back-end's channel on a device: a front-end, or a channel alone.
-protocol DeviceSession: EventTelling, Pollable {
+protocol DeviceSession: EventTelling {
     var device: ShmemDevice { get }
     /// The event that tells it.
     static func event(_ news: MappingNews) -> Event

@@ -9,8 +9,6 @@ import CLinux
 final class Connection {
     /// Requests of the program that may wait for their turn.
     static let mostWaiting = 1024
-    /// Messages that are taken in one turn of a loop: one device must not starve the others.
-    private static let mostInATurn = 64
     /// Microseconds until a request is tried again for which the kernel had no room.
     private static let pause: UInt64 = 10_000
 
@@ -130,11 +128,11 @@ final class Connection {
     // MARK: Receive
 
     /// Takes what the main socket has brought, and sends what it takes. Returns how many messages came, and what ends the connection.
-    func read(while goesOn: () -> Bool) -> (taken: Int32, end: ShmemError?) {
+    func read(_ turn: Turn, while goesOn: () -> Bool) -> (taken: Int32, end: ShmemError?) {
         var taken: Int32 = 0
+        var turn = turn
         if let at = retryAt, Clock.now() >= at { retryAt = nil }
-        var turn = Turn()
-        while taken < Connection.mostInATurn, !turn.isOver(after: taken), goesOn() {
+        while taken < turn.share, !turn.isOver(after: taken), goesOn() {
             if main.hasUnsent, case .failed(let error) = main.flush() { return (taken, lost("writing", error)) }
             if blockedUntil != nil, retryAt == nil, let error = sendCalls() { return (taken, error) }
             switch main.receive() {

@@ -44,18 +44,20 @@ extension Frontend {
 
     @_optimize(speed)
     func dispatch(_ ready: ReadyTargets) -> Int32 {
+        let turn = loops.beginTurn()
+        defer { loops.endTurn() }
         if eventQueue.hasDue { tellWaiting() }
         guard isBegun else { return -ENOTCONN }
         lookAfterMappings()
         var taken: Int32 = 0
         if let connection = connection ?? connectionFound() {
-            if ready.contains(.first) || mainGoesFirst || connection.hasUnfinished { taken = read(connection) }
+            if ready.contains(.first) || mainGoesFirst || connection.hasUnfinished { taken = read(connection, turn) }
             if mainGoesFirst {
-                taken &+= serveInOrder()
+                taken &+= serveInOrder(turn)
             } else if let channel = connection.channel, !eventQueue.isFull,
                 ready.contains(.second) || channel.hasMore || channel.stream.deadline != nil
             {
-                taken &+= serve(channel)
+                taken &+= serve(channel, turn, atMost: turn.share)
             }
             // Behind the answers to what was mapped.
             if !setup.shares.isEmpty { tellShares() }
@@ -76,8 +78,8 @@ extension Frontend {
 
     // MARK: The main socket
 
-    private func read(_ connection: Connection) -> Int32 {
-        let (taken, error) = connection.read { self.connection === connection }
+    private func read(_ connection: Connection, _ turn: Turn) -> Int32 {
+        let (taken, error) = connection.read(turn) { self.connection === connection }
         if let error, self.connection === connection { end(error) }
         return taken
     }
@@ -85,10 +87,8 @@ extension Frontend {
     // MARK: The back-end channel
 
     @_optimize(speed)
-    private func serve(
-        _ channel: BackendChannel, atMost bound: Int32 = BackendChannel.requestsPerDispatch
-    ) -> Int32 {
-        let (count, lost) = channel.serve(atMost: eventQueue.bound(bound), reports: eventQueue.isWanted) { report($0) }
+    private func serve(_ channel: BackendChannel, _ turn: Turn, atMost bound: Int32) -> Int32 {
+        let (count, lost) = channel.serve(turn, atMost: eventQueue.bound(bound), reports: eventQueue.isWanted) { report($0) }
         if let lost { loseChannel(channel, lost) }
         return count
     }
@@ -104,12 +104,12 @@ extension Frontend {
 
     /// Serves one request at a time, and reads the main socket before each: what was sent there before the request has arrived too. What the
     /// loop saw does not count, since both may have come later.
-    private func serveInOrder() -> Int32 {
+    private func serveInOrder(_ turn: Turn) -> Int32 {
         var taken: Int32 = 0
-        while mainGoesFirst, taken < BackendChannel.requestsPerDispatch, let connection, connection.channel?.isReady == true {
-            taken &+= read(connection)
+        while mainGoesFirst, taken < turn.share, let connection, connection.channel?.isReady == true {
+            taken &+= read(connection, turn)
             guard let channel = self.connection?.channel else { return taken }
-            let count = serve(channel, atMost: 1)
+            let count = serve(channel, turn, atMost: 1)
             taken &+= count
             if count == 0 { return taken }
         }
@@ -122,6 +122,7 @@ extension Frontend {
         connection.channel = nil
         history.channelLoss = error
         // While `channel` still holds the socket: one that is closed can't be taken out of an epoll any more.
+        stopWatching()
         watch()
         if !options.keepsMappings { device.unmapAll() }
         emit(.channelLost(error))

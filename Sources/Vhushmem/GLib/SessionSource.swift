@@ -3,20 +3,42 @@
 import CGLib
 import CLinux
 
-/// A GSource that drives a session: it watches the session's sockets themselves, so that one wake-up serves a request.
+/// A GSource that drives a session.
+///
+/// A loop pays for each descriptor of each source in each turn, so a session that is idle has one: an epoll of all that it waits for. One
+/// that is busy has its requests' socket watched by GLib itself, since a request that comes through the epoll takes the kernel longer; the
+/// epoll has the rest.
 @safe final class SessionSource: PollAttachment {
+    /// Dispatches that found something until the session counts as busy, and turns without one until it is idle again.
+    private static let busyAfter: Int32 = 16
+    private static let idleAfter: Int32 = 256
+
     /// nil once the session was freed by its owner.
     private var session: (any Pollable)?
     private let source: UnsafeMutablePointer<GSource>
+    /// What the session waits for may have changed if this says something else than `seen`.
+    private let news: PollNews
+    private var seen: UInt32 = 0
+    private var looked: UInt32 = 0
+    /// What the loop waits for, as it was seen last.
     private var watched = PollTargets()
+    /// nil: not made yet, or there was no descriptor for it. Then GLib watches everything by itself.
+    private var set: TargetSet?
+    private var setTag: gpointer?
+    /// What GLib watches by itself.
+    private var direct = PollTargets()
     private var firstTag: gpointer?
     private var secondTag: gpointer?
     private var alarmTag: gpointer?
-    /// What `check` found, for the dispatch that follows.
-    private var ready: ReadyTargets = []
+    /// Of the source.
+    private var readyTime: UInt64?
+    private var isBusy = false
+    /// Idle: dispatches that found something. Busy: turns without a dispatch.
+    private var count: Int32 = 0
 
     private init(_ session: any Pollable, _ source: UnsafeMutablePointer<GSource>) {
         self.session = session
+        news = session.loops.news
         unsafe self.source = unsafe source
     }
 
@@ -44,21 +66,83 @@ import CLinux
         unsafe g_source_destroy(source)
     }
 
+    func stopWatching() {
+        _ = set?.watch(PollTargets())
+        watched = PollTargets()
+    }
+
     // MARK: What GLib calls
 
+    /// Called in each turn: an idle session of a thousand costs what this costs.
     @_optimize(speed)
-    private func prepare() {
-        guard let session else { return }
-        let targets = session.pollTargets
-        guard targets != watched else { return }
-        unsafe firstTag = unsafe update(firstTag, from: watched.first, to: targets.first)
-        unsafe secondTag = unsafe update(secondTag, from: watched.second, to: targets.second)
-        unsafe alarmTag = unsafe update(alarmTag, from: watched.alarm, to: targets.alarm)
-        if targets.deadline != watched.deadline {
-            unsafe g_source_set_ready_time(source, targets.deadline.map { gint64(clamping: $0) } ?? -1)
+    @inline(__always)
+    private var isAsSeen: Bool { news.changes == seen }
+
+    /// True: the session is over, by whatever call, and the source is to be removed.
+    @_optimize(speed)
+    @inline(never)
+    private func look() -> Bool {
+        guard let session else { return false }
+        if isBusy {
+            count &+= 1
+            if count > SessionSource.idleAfter { rest() }
         }
-        watched = targets
+        let changes = news.changes
+        if changes == looked, news.dispatches == 0 { return false }
+        looked = changes
+        // One that is busy counts its turns, and a loop inside a callback finds another state each time: both come here again.
+        seen = isBusy || news.dispatches != 0 ? changes &- 1 : changes
+        let targets = session.pollTargets
+        if targets != watched { wait(for: targets) }
+        return session.isOver
     }
+
+    @_optimize(speed)
+    private func wait(for targets: PollTargets) {
+        watched = targets
+        var inSet = targets
+        var byGLib = PollTargets()
+        if !hasSet() {
+            swap(&inSet, &byGLib)
+        } else if isBusy {
+            // Where there are two, the second one brings the requests.
+            if targets.second != nil { swap(&inSet.second, &byGLib.second) } else { swap(&inSet.first, &byGLib.first) }
+        }
+        if byGLib != direct {
+            unsafe firstTag = unsafe update(firstTag, from: direct.first, to: byGLib.first)
+            unsafe secondTag = unsafe update(secondTag, from: direct.second, to: byGLib.second)
+            unsafe alarmTag = unsafe update(alarmTag, from: direct.alarm, to: byGLib.alarm)
+            byGLib.deadline = nil
+            direct = byGLib
+        }
+        inSet.deadline = targets.deadline
+        beReady(at: set.map { $0.watch(inSet) } ?? targets.deadline)
+    }
+
+    private func beReady(at time: UInt64?) {
+        guard time != readyTime else { return }
+        readyTime = time
+        unsafe g_source_set_ready_time(source, time.map { gint64(clamping: $0) } ?? -1)
+    }
+
+    /// Whether there is an epoll; it is made when it is first asked for.
+    private func hasSet() -> Bool {
+        if set != nil { return true }
+        guard let made = try? TargetSet.make() else { return false }
+        set = made
+        unsafe setTag = unsafe g_source_add_unix_fd(source, made.fd, G_IO_IN)
+        return true
+    }
+
+    /// From now on the loop waits in the other way.
+    private func change(toBusy: Bool) {
+        isBusy = toBusy
+        count = 0
+        if session != nil, unsafe g_source_is_destroyed(source) == 0 { wait(for: watched) }
+    }
+
+    @inline(never)
+    private func rest() { change(toBusy: false) }
 
     private func update(_ tag: gpointer?, from old: PollTargets.Target?, to new: PollTargets.Target?) -> gpointer? {
         guard old != new else { return unsafe tag }
@@ -78,28 +162,36 @@ import CLinux
         return unsafe g_source_query_unix_fd(source, tag).rawValue != 0
     }
 
+    /// What GLib's poll has found; of what the epoll has found, that it may be any of the rest.
     @_optimize(speed)
-    private func check() -> Bool {
-        ready = []
+    private var ready: ReadyTargets {
+        var ready: ReadyTargets = unsafe isReady(secondTag) ? .second : []
         if unsafe isReady(firstTag) { ready.insert(.first) }
-        if unsafe isReady(secondTag) { ready.insert(.second) }
-        return unsafe !ready.isEmpty || isReady(alarmTag)
+        if unsafe isReady(setTag) {
+            if unsafe firstTag == nil { ready.insert(.first) }
+            if unsafe secondTag == nil { ready.insert(.second) }
+        }
+        return ready
     }
 
     /// False: the source is to be removed.
     @_optimize(speed)
     private func dispatch() -> Bool {
         guard let session else { return false }
-        let found = ready
-        // A loop inside a callback looks anew.
-        ready = []
-        _ = session.dispatch(found)
+        let taken = session.dispatch(ready)
+        if isBusy { count = 0 } else if taken > 0 { countBusiness() }
         // A deadline that has passed and stands again must be set again: GLib compares, and so do we.
-        if watched.deadline != nil {
-            unsafe g_source_set_ready_time(source, -1)
-            watched.deadline = nil
+        if readyTime != nil {
+            beReady(at: nil)
+            watched = PollTargets()
         }
         return self.session != nil && !session.isOver
+    }
+
+    @inline(never)
+    private func countBusiness() {
+        count &+= 1
+        if count >= SessionSource.busyAfter, set != nil { change(toBusy: true) }
     }
 
     private func finalize() {
@@ -112,17 +204,11 @@ import CLinux
     nonisolated(unsafe) private static let functions: UnsafeMutablePointer<GSourceFuncs> = {
         let functions = UnsafeMutablePointer<GSourceFuncs>.allocate(capacity: 1)
         unsafe functions.initialize(to: GSourceFuncs())
-        unsafe functions.pointee.prepare = { source, timeout in
-            unsafe timeout?.pointee = -1
-            return unsafe SessionSource.with(source) { state in
-                state.prepare()
-                // A session that is over, by whatever call, has its source removed: dispatch says so.
-                return state.session?.isOver == true
-            }
+        unsafe functions.pointee.prepare = { source, _ in
+            // GLib has set the time limit to none.
+            unsafe SessionSource.with(source) { $0.isAsSeen ? false : $0.look() }
         }
-        unsafe functions.pointee.check = { source in
-            unsafe SessionSource.with(source) { $0.check() }
-        }
+        // No check: GLib finds by itself which descriptors are ready, and that the time has come.
         unsafe functions.pointee.dispatch = { source, callback, userData in
             // As GLib's own sources do: who set one wants to know.
             guard let callback = unsafe callback else { return unsafe SessionSource.dispatch(source) }

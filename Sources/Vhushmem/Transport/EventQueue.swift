@@ -116,7 +116,7 @@ extension EventQueue.Delivery {
 }
 
 /// A session that tells its program of events. A callback is never called inside a callback.
-protocol EventTelling: AnyObject {
+protocol EventTelling: Pollable {
     associatedtype Event
     var eventQueue: EventQueue<Event> { get set }
     /// Calls the program's callback, if there is one.
@@ -127,7 +127,7 @@ protocol EventTelling: AnyObject {
     func letCallbacksGo()
 }
 
-extension EventTelling where Self: Pollable {
+extension EventTelling {
     /// What Swift programs call `dispatch`: a loop ends by what it throws, as soon as there is nothing more to tell.
     func dispatchInLoop(_ reason: @autoclosure () -> String) throws(ShmemError) -> Int {
         let taken = dispatch(.both)
@@ -217,6 +217,7 @@ extension EventTelling {
     @inline(__always)
     private func finishTelling() {
         eventQueue.end()
+        loops.news.changes &+= 1
         if eventQueue.hasDue, hasEnded { tellAll() }
     }
 

@@ -44,8 +44,20 @@ protocol Pollable: AnyObject {
     var loops: SessionLoops { get set }
 }
 
+/// Whether what a session waits for may have changed, for those who look at it in each turn of a loop. An object, so that a look costs no
+/// more than two loads.
+final class PollNews {
+    /// Another number whenever it may have.
+    var changes: UInt32 = 1
+    /// Dispatches that are under way. A loop inside a callback has to look each time.
+    fileprivate(set) var dispatches: Int32 = 0
+}
+
 /// The loops that drive a session: the descriptor that stands for it, and those who have to know when its owner frees it.
 struct SessionLoops {
+    let news = PollNews()
+    /// The last turn that the session had in a loop.
+    private var lastTurn: UInt32 = 0
     /// Tells that a mapping has become broken, or that something is covered for the moment. nil: the session has no device of its own.
     var alarm: Alarm?
     var alarmTarget: PollTargets.Target? { alarm.map { PollTargets.Target(fd: $0.fd, events: Int16(POLLIN)) } }
@@ -54,6 +66,19 @@ struct SessionLoops {
     /// A C program owns the session. Its callbacks stay until it frees the session, and a session that is over has nothing to dispatch. In
     /// Swift callbacks go with the connection, since they may hold the session; and a loop is woken to find that it is over.
     fileprivate(set) var areOfC = false
+
+    /// A dispatch begins. Returns the session's share of the turn.
+    @inline(__always)
+    mutating func beginTurn() -> Turn {
+        let turn = Turn(after: lastTurn)
+        lastTurn = turn.number
+        news.changes &+= 1
+        news.dispatches &+= 1
+        return turn
+    }
+
+    @inline(__always)
+    func endTurn() { news.dispatches &-= 1 }
 }
 
 extension Pollable {
@@ -76,18 +101,27 @@ extension Pollable {
         }
     }
 
-    /// Has the descriptor wait for what the session waits for now. To be called whenever that may have changed.
+    /// Has every loop wait for what the session waits for now. To be called whenever that may have changed.
+    @inline(__always)
     func watch() {
+        loops.news.changes &+= 1
+        if loops.descriptor != nil { watchByDescriptor() }
+    }
+
+    @inline(never)
+    private func watchByDescriptor() {
         guard let descriptor = loops.descriptor else { return }
         var targets = pollTargets
         if targets.first == nil, isAtEnd, !loops.areOfC { targets.deadline = 0 }
         descriptor.watch(targets)
     }
 
-    /// Has the descriptor wait for nothing. To be called before sockets are closed: the other side of a fork may share one, and
+    /// Has every loop wait for nothing. To be called before sockets are closed: the other side of a fork may share one, and
     /// then closing it would not take it out of the epoll.
     func stopWatching() {
+        loops.news.changes &+= 1
         loops.descriptor?.watch(PollTargets())
+        for attachment in loops.attachments { attachment.stopWatching() }
     }
 
     /// Has `body` called whenever what the session waits for may have changed: at the end of each dispatch, too. The descriptor must have
@@ -115,80 +149,11 @@ extension Pollable {
 /// A loop's hold on a session.
 protocol PollAttachment: AnyObject {
     func sessionWasFreed()
+    /// Sockets are about to be closed.
+    func stopWatching()
 }
 
-/// One descriptor that stands for all that a session waits for: an epoll of its sockets and a timer.
-final class PollDescriptor {
-    private let epoll: FileDescriptor
-    private let timer: FileDescriptor
-    /// Microseconds.
-    private static let retryPause: UInt64 = 100_000
-    private var watched = PollTargets()
-    var onWatch: (() -> Void)?
-    /// A child of fork shares the epoll and the timer, and changes nothing for its parent.
-    private let process = getpid()
-
-    var fd: Int32 { epoll.raw }
-
-    private init(epoll: consuming FileDescriptor, timer: consuming FileDescriptor) {
-        self.epoll = epoll
-        self.timer = timer
-    }
-
-    static func make() throws(Errno) -> PollDescriptor {
-        let epoll = FileDescriptor(owning: try systemCall(.epollCreate) { epoll_create1(vhu_epoll_flags) })
-        let timer = FileDescriptor(
-            owning: try systemCall(.timerfdCreate) { timerfd_create(CLOCK_MONOTONIC, vhu_timerfd_flags) })
-        _ = try systemCall(.epollControl) {
-            vhu_epoll_control(epoll.raw, EPOLL_CTL_ADD, timer.raw, UInt32(POLLIN))
-        }
-        return PollDescriptor(epoll: epoll, timer: timer)
-    }
-
-    /// Makes the descriptor wait for `targets`. A descriptor that was closed meanwhile has left the epoll by itself.
-    ///
-    /// A socket that can't be waited for (the kernel has no memory, the user no watches left) is tried again before long.
-    @_optimize(speed)
-    func watch(_ targets: PollTargets) {
-        onWatch?()
-        guard targets != watched, getpid() == process else { return }
-        var now = targets
-        now.first = update(from: watched.first, to: targets.first)
-        now.second = update(from: watched.second, to: targets.second)
-        now.alarm = update(from: watched.alarm, to: targets.alarm)
-        if now != targets {
-            let retry = Clock.now() &+ PollDescriptor.retryPause
-            now.deadline = min(targets.deadline ?? retry, retry)
-        }
-        if now.deadline != watched.deadline {
-            // 0 disarms a timer, so "at once" is the earliest time there is.
-            let when = now.deadline.map { max($0, 1) } ?? 0
-            _ = try? systemCall(.timerfdSet) { vhu_timerfd_set(timer.raw, when) }
-        }
-        watched = now
-    }
-
-    /// Returns what the epoll waits for now.
-    private func update(from old: PollTargets.Target?, to new: PollTargets.Target?) -> PollTargets.Target? {
-        if let old, old.fd != new?.fd { _ = control(EPOLL_CTL_DEL, old.fd, 0) }
-        guard let new, new != old else { return new }
-        let operation = old?.fd == new.fd ? EPOLL_CTL_MOD : EPOLL_CTL_ADD
-        return control(operation, new.fd, UInt32(truncatingIfNeeded: Int32(new.events))) ? new : nil
-    }
-
-    private func control(_ operation: Int32, _ fd: Int32, _ events: UInt32) -> Bool {
-        do throws(Errno) {
-            _ = try systemCall(.epollControl) { vhu_epoll_control(epoll.raw, operation, fd, events) }
-            return true
-        } catch {
-            switch (operation, error.code) {
-            case (EPOLL_CTL_MOD, ENOENT): return control(EPOLL_CTL_ADD, fd, events)
-            case (EPOLL_CTL_ADD, EEXIST): return control(EPOLL_CTL_MOD, fd, events)
-            case (EPOLL_CTL_DEL, _): return true
-            default:
-                Log.warning("cannot wait for a socket: \(Errno.text(error.code)) (errno \(error.code))")
-                return false
-            }
-        }
-    }
+extension PollAttachment {
+    /// Of who waits for the session's descriptor.
+    func stopWatching() {}
 }

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * On one loop each of a hundred devices is served one request a turn, however many it has sent; one that is alone is served 64. So others wait
+ * no longer for the greedy than for their like.
+ */
+#include "rig.h"
+
+#define DEVICES 100
+#define SENT 60
+
+static rig rigs[DEVICES];
+
+static void turn(void) { g_main_context_iteration(NULL, FALSE); }
+
+static void send_unmaps(rig *r, int count)
+{
+    VhostUserMMap m = mmap_of(0, 0, PAGE, PAGE, 0);
+    for (int i = 0; i < count; i++) {
+        send_message(r->channel, UNMAP, 0x1, &m, sizeof(m), NULL, 0); /* refused, which is an event as well */
+    }
+}
+
+static int served(const rig *r) { return r->events[VHUSHMEM_EVENT_UNMAP]; }
+
+int main(void)
+{
+    for (int i = 0; i < DEVICES; i++) {
+        rig_open(&rigs[i], 16 * PAGE, NULL);
+        GSource *source = some(vhushmem_frontend_source_new(rigs[i].frontend));
+        g_source_attach(source, NULL);
+        g_source_unref(source);
+    }
+    while (g_main_context_iteration(NULL, FALSE)) {}
+
+    /* Alone: after a first turn, which may take it for one of many. */
+    send_unmaps(&rigs[0], 1);
+    turn();
+    EQ(served(&rigs[0]), 1);
+    send_unmaps(&rigs[0], 64);
+    turn();
+    EQ(served(&rigs[0]), 65);
+
+    for (int i = 0; i < DEVICES; i++) {
+        send_unmaps(&rigs[i], SENT);
+    }
+    turn(); /* now each knows how many there are */
+    for (int round = 0; round < 20; round++) {
+        int before[DEVICES];
+        for (int i = 0; i < DEVICES; i++) {
+            before[i] = served(&rigs[i]);
+        }
+        turn();
+        for (int i = 0; i < DEVICES; i++) {
+            int now = served(&rigs[i]) - before[i];
+            CHECK(now == 1 || (now == 0 && served(&rigs[i]) >= SENT));
+        }
+    }
+    for (int i = 0; i < DEVICES; i++) {
+        while (served(&rigs[i]) < SENT) {
+            turn();
+        }
+        rig_close(&rigs[i]);
+    }
+    return 0;
+}
