@@ -279,12 +279,13 @@ VHUSHMEM_API uint64_t vhushmem_frontend_protocol_features(vhushmem_frontend *fro
 VHUSHMEM_API uint64_t vhushmem_frontend_max_queues(vhushmem_frontend *frontend);
 
 /**
- * The eventfd that the back-end signals when it has used buffers of a queue (SET_VRING_CALL), made by vhushmem_frontend_start and constant from
- * then on. The back-end has it too, and may read it and make it one that waits: a program that must not wait reads it by preadv2 with
+ * The eventfd that the back-end signals when it has used buffers of a queue (SET_VRING_CALL) that is started without a call_fd of its own. It
+ * is made by the first call for the queue, or when the queue is started, and the same from then on. The back-end has it too, and may read it and make it one that waits: a program that must not wait reads it by preadv2 with
  * RWF_NOWAIT, or hands it to KVM.
  *
  * @param queue  0 to num_queues - 1.
- * @returns the descriptor, owned by the front-end; or -EINVAL (no such queue), -ENOTCONN (not started), -EFAULT.
+ * @returns the descriptor, owned by the front-end; or -EINVAL (no such queue), -ENOTCONN (the front-end was not started), -EMFILE, -ENFILE,
+ *          -ENOMEM (no eventfd can be made), -EFAULT.
  * Since: 0.1
  */
 VHUSHMEM_API int vhushmem_frontend_call_fd(vhushmem_frontend *frontend, unsigned queue);

@@ -236,8 +236,11 @@ package func vhushmem_frontend_max_queues(_ frontend: OpaquePointer?) -> UInt64 
 @_cdecl("vhushmem_frontend_call_fd") @implementation
 package func vhushmem_frontend_call_fd(_ frontend: OpaquePointer?, _ queue: UInt32) -> Int32 {
     guard let frontend = unsafe object(frontend, Frontend.self) else { return -EFAULT }
-    guard queue < frontend.options.queues else { return -EINVAL }
-    return frontend.callDescriptor(queue: Int(queue)) ?? -ENOTCONN
+    do throws(Errno) {
+        return try frontend.makeCall(ofQueue: Int(queue)) ?? -ENOTCONN
+    } catch {
+        return -error.code
+    }
 }
 
 @_cdecl("vhushmem_protocol_feature_name") @implementation

@@ -17,10 +17,28 @@ struct DeviceSetup {
     var reset = Reset.none
     var regions = Regions()
     /// What the back-end signals, by queue.
-    var signals: [(call: SharedDescriptor, error: SharedDescriptor)] = []
+    private var calls: [SharedDescriptor?] = []
+    /// What it signals when it breaks a queue. One is enough for all of them, since the status tells.
+    private var error: SharedDescriptor?
 
     init(of backend: BackendAddress) {
         self.backend = backend
+    }
+
+    /// The eventfd that the back-end signals for a queue: made for the first who needs it, and the same from then on.
+    mutating func call(ofQueue queue: Int) throws(Errno) -> SharedDescriptor {
+        while calls.count <= queue { calls.append(nil) }
+        if let call = calls[queue] { return call }
+        let made = SharedDescriptor(try Readiness.makeEventfd())
+        calls[queue] = made
+        return made
+    }
+
+    mutating func errorSignal() throws(Errno) -> SharedDescriptor {
+        if let error { return error }
+        let made = SharedDescriptor(try Readiness.makeEventfd())
+        error = made
+        return made
     }
 
     enum Run {

@@ -101,7 +101,7 @@ extension Frontend {
                     "the back-end came back without the virtio features \(hex(setup.features & ~features)), which are in use")
             }
             for index in setup.queues.indices where setup.queues[index].isUsed { try resume(index) }
-            tell(startSteps()) { $0.finishRestoring(connection) }
+            tell(try startSteps()) { $0.finishRestoring(connection) }
         } catch {
             end(error)
         }

@@ -85,7 +85,7 @@ extension Frontend {
         do throws(ShmemError) {
             // Whether it fits is found out at once.
             _ = try memorySteps()
-            let steps = startSteps()
+            let steps = try startSteps()
             return FrontendSequence(
                 steps + [
                     FrontendSequence.act { frontend in
@@ -113,7 +113,7 @@ extension Frontend {
     }
 
     /// Everything that a back-end must be told to run, after the handshake.
-    func startSteps() -> [FrontendSequence.Step] {
+    func startSteps() throws(ShmemError) -> [FrontendSequence.Step] {
         let hasProtocolFeatures = features & ProtocolFeatures.virtioFeature != 0
         let hasStatus = protocolFeatures.contains(.status)
         var steps: [FrontendSequence.Step] = [
@@ -137,11 +137,9 @@ extension Frontend {
             steps.append(FrontendSequence.ask(.vring(.setVringNum, index, UInt32(queue.size))))
             steps.append(FrontendSequence.ask(.vring(.setVringBase, index, UInt32(queue.base))))
             steps.append(FrontendSequence.ask(.vringAddresses(index, queue)))
-            if setup.signals.indices.contains(index) {
-                let signals = setup.signals[index]
-                steps.append(FrontendSequence.ask(.vringDescriptor(.setVringCall, index, queue.call ?? signals.call)))
-                steps.append(FrontendSequence.ask(.vringDescriptor(.setVringErr, index, signals.error)))
-            }
+            let (call, error) = try signals(ofQueue: index, queue)
+            steps.append(FrontendSequence.ask(.vringDescriptor(.setVringCall, index, call)))
+            steps.append(FrontendSequence.ask(.vringDescriptor(.setVringErr, index, error)))
             steps.append(FrontendSequence.ask(.vringDescriptor(.setVringKick, index, kick)))
         }
         if hasProtocolFeatures {
@@ -155,6 +153,17 @@ extension Frontend {
             steps.append(FrontendSequence.ask(.setStatus(status)))
         }
         return steps
+    }
+
+    private func signals(ofQueue index: Int, _ queue: FrontendQueue) throws(ShmemError) -> (SharedDescriptor, SharedDescriptor)
+    {
+        do throws(Errno) {
+            let error = try setup.errorSignal()
+            if let call = queue.call { return (call, error) }
+            return (try setup.call(ofQueue: index), error)
+        } catch {
+            throw ShmemError(error.code, "no eventfd for queue \(index): \(Errno.text(error.code))")
+        }
     }
 
     private func stopSequence(_ use: @escaping (Int, UInt16) -> Void) throws(ShmemError) -> FrontendSequence {

@@ -147,12 +147,22 @@ public final class Frontend {
     public var maximumQueues: UInt64 { negotiated.maximumQueues }
     var config: SharedMemoryConfig? { isReady ? negotiated.config : nil }
 
-    /// The eventfd that the back-end signals for a queue.
+    /// The eventfd that the back-end signals for a queue that is started without one of its own. It is made when it is first asked for, and is
+    /// the same from then on.
     ///
     /// - Parameter queue: its number.
-    /// - Returns: the descriptor, which stays the front-end's; nil: there is none (yet).
+    /// - Returns: the descriptor, which stays the front-end's; nil: the front-end was not started, it has no such queue, or the process can
+    ///   have no more descriptors.
     public func callDescriptor(queue: Int) -> Int32? {
-        setup.signals.indices.contains(queue) ? setup.signals[queue].call.fd : nil
+        let made = try? makeCall(ofQueue: queue)
+        return made ?? nil
+    }
+
+    /// The same. nil: it was not started.
+    func makeCall(ofQueue queue: Int) throws(Errno) -> Int32? {
+        guard queue >= 0, queue < Int(options.queues) else { throw Errno(EINVAL) }
+        if case .idle = phase { return nil }
+        return try setup.call(ofQueue: queue).fd
     }
 
     // MARK: Begin
@@ -175,15 +185,10 @@ public final class Frontend {
     public func start() throws(ShmemError) {
         guard case .idle = phase else { throw ShmemError(EBUSY, "the front-end was started before") }
         do throws(Errno) {
-            for _ in 0..<options.queues {
-                let call = SharedDescriptor(try Readiness.makeEventfd())
-                setup.signals.append((call, SharedDescriptor(try Readiness.makeEventfd())))
-            }
             loops.alarm = try device.state.useAlarm()
             EventSignal.prepare()
             try open()
         } catch {
-            setup.signals = []
             throw ShmemError(
                 error.code,
                 "cannot \(options.isServer ? "listen at" : "connect to") \(address.path?.text ?? "the socket"): "

@@ -15,7 +15,8 @@ struct Negotiated {
     var config: SharedMemoryConfig?
 }
 
-/// The handshake: a sequence of questions, in the order in which QEMU's generic device speaks and back-ends expect it.
+/// The handshake: a sequence of questions, in the order in which QEMU's generic device speaks and back-ends expect it. But a back-end hears
+/// nothing of a queue before it is started: QEMU gives it two descriptors for each, used or not.
 extension Frontend {
     func shakeHands(on connection: Connection) {
         FrontendSequence(handshakeSteps(on: connection)).run(on: self) { frontend, error in
@@ -68,10 +69,6 @@ extension Frontend {
             // Again, as QEMU's generic device does: what a back-end offers may depend on the protocol features.
             FrontendSequence.ask(.init(number: .getFeatures), learnFeatures),
         ]
-        for (index, signals) in setup.signals.enumerated() {
-            steps.append(FrontendSequence.ask(.vringDescriptor(.setVringCall, index, signals.call)))
-            steps.append(FrontendSequence.ask(.vringDescriptor(.setVringErr, index, signals.error)))
-        }
         if !setup.regions.areGiven {
             steps.append(
                 askIfAgreed(.shmemConfig()) { frontend, config in

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* A front-end of 256 queues has no descriptor for a queue before it is started, or before the program asks for the one that is signalled. */
+#include "device-rig.h"
+
+static int rig_costs(rig *r, uint32_t queues)
+{
+    int before = fd_count();
+    device_rig_open(r, queues, DEVICE_FEATURES);
+    return fd_count() - before;
+}
+
+int main(void)
+{
+    rig few, r;
+    int kick = eventfd(0, EFD_CLOEXEC), call = eventfd(0, EFD_CLOEXEC);
+    int one = rig_costs(&few, 1);
+    EQ(rig_costs(&r, 256), one);
+
+    int open = fd_count();
+    int fd = (int)ok(vhushmem_frontend_call_fd(r.frontend, 200));
+    EQ(fd_count(), open + 1);
+    EQ(vhushmem_frontend_call_fd(r.frontend, 200), fd);
+    EQ(fd_count(), open + 1);
+    EQ(vhushmem_frontend_call_fd(r.frontend, 256), -EINVAL);
+
+    /* Two queues: one has a call of its own, the other gets one. What errors are told by is the same for both. */
+    vhushmem_queue queues[2] = {queue_of(256, 0, 0x10000, kick), queue_of(256, 0, 0x20000, kick)};
+    queues[1].call_fd = call;
+    open = fd_count();
+    ok(vhushmem_frontend_start_device(r.frontend, BIT(32), queues, 2, &error));
+    EQ(fd_count(), open + 2 + 1 + 1 + 1); /* the two kicks, the call that was given, the one that was not, the errors' */
+    CHECK(peer_heard(&r.peer, SET_VRING_CALL, 2) == NULL);
+    ok(vhushmem_frontend_stop_device(r.frontend, NULL, 0, &error));
+    ok(vhushmem_frontend_start_device(r.frontend, BIT(32), queues, 2, &error));
+    EQ(fd_count(), open + 5);
+
+    rig_close(&few);
+    rig_close(&r);
+    close(kick);
+    close(call);
+    return 0;
+}
