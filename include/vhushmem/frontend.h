@@ -300,7 +300,8 @@ VHUSHMEM_API int vhushmem_frontend_call_fd(vhushmem_frontend *frontend, unsigned
 VHUSHMEM_API const char *vhushmem_protocol_feature_name(unsigned bit);
 
 /**
- * Reset the device: every mapping is undone before the call returns; RESET_DEVICE is sent where it was negotiated; requests that
+ * Reset the device: every mapping is undone before the call returns. Of a region with more than 256 that is so of 256, and of what goes in
+ * 2 ms; the rest goes in the turns of the loop that follow, so that other devices on it need not wait. RESET_DEVICE is sent where it was negotiated; requests that
  * the back-end sent before it answered are refused with -ECANCELED, so that none lands afterwards. What it sends right after its
  * answer may be taken for one of those, if it is here when the answer is read: a back-end that gets -ECANCELED asks again. The
  * event RESET tells when all this is over. The device does not run any more, and the area of requests in flight is forgotten: what was in

@@ -41,6 +41,10 @@ struct DeviceSetup {
         return made
     }
 
+    /// A reset undoes mappings still; and the back-end has answered it meanwhile.
+    var isUndoing = false
+    var isAnswered = false
+
     enum Run {
         case stopped
         /// The back-end is being told how to run.

@@ -47,6 +47,8 @@ extension Frontend {
         let wasResetting = setup.reset == .answer
         // The back-end may have lost the connection before it heard of the reset.
         setup.reset = comesBack && setup.reset != .none ? .backend : .none
+        setup.isUndoing = false
+        setup.isAnswered = false
         setup.memory.told = []
         setup.shares.connectionEnded(isForGood: !comesBack)
         history.ending = error

@@ -20,7 +20,7 @@ extension Frontend {
         case .shakingHands(let connection), .restoring(let connection), .ready(let connection):
             targets.first = connection.pollTarget
             targets.deadline = earliest(targets.deadline, connection.deadline)
-            if !setup.shares.isEmpty, hasSharesToTell { targets.deadline = 0 }
+            if setup.isUndoing || (!setup.shares.isEmpty && hasSharesToTell) { targets.deadline = 0 }
             guard let channel = connection.channel, !eventQueue.isFull else { break }
             targets.second = channel.pollTarget
             targets.deadline = earliest(targets.deadline, channel.deadline)
@@ -49,6 +49,7 @@ extension Frontend {
         if eventQueue.hasDue { tellWaiting() }
         guard isBegun else { return -ENOTCONN }
         lookAfterMappings()
+        if setup.isUndoing { undoMappings() }
         var taken: Int32 = 0
         if let connection = connection ?? connectionFound() {
             if ready.contains(.first) || mainGoesFirst || connection.hasUnfinished { taken = read(connection, turn) }

@@ -7,8 +7,11 @@ extension Frontend {
     /// A reset was asked for, and the back-end has not answered it.
     var isResetting: Bool { setup.reset == .answer }
 
-    /// Undoes every mapping, tells the back-end where that was negotiated, and refuses what it asked for before. The event `reset` tells
-    /// that it is complete.
+    /// Microseconds that mappings are undone in one turn of a loop.
+    private static let longestUndoing: UInt64 = 2_000
+
+    /// Undoes every mapping (many of them in the turns of the loop that follow), tells the back-end where that was negotiated, and refuses what
+    /// it asked for before. The event `reset` tells that it is complete.
     ///
     /// - Throws: ENOTCONN (not ready), EALREADY (a reset is under way; what is mapped was undone all the same).
     public func reset() throws(ShmemError) {
@@ -59,6 +62,10 @@ extension Frontend {
 
     private func resetWasAnswered(_ error: ShmemError?) {
         if let error { return end(ShmemError(EPROTO, "\(error.message)")) }
+        // Requests are refused until nothing is left.
+        setup.isAnswered = true
+        if setup.isUndoing { return watch() }
+        setup.isAnswered = false
         setup.reset = .none
         history.counters.resets &+= 1
         connection?.channel?.endReset()
@@ -67,9 +74,18 @@ extension Frontend {
         emit(.reset)
     }
 
-    /// The device does not run any more, and nothing is mapped.
+    /// The device does not run any more, and nothing is mapped; or nothing will be in some turns of the loop.
     func forgetRunning() {
         setup.forgetRunning()
-        device.unmapAll()
+        if isReady { undoMappings() } else { device.unmapAll() }
+    }
+
+    /// Undoes mappings for a while. Others on the loop wait meanwhile, so what is left goes in the next turn.
+    func undoMappings() {
+        setup.isUndoing = true
+        // It may call out, and the connection may end there: then nothing is left.
+        guard device.unmapAll(until: Clock.now() &+ Frontend.longestUndoing), setup.isUndoing else { return }
+        setup.isUndoing = false
+        if setup.isAnswered { resetWasAnswered(nil) }
     }
 }

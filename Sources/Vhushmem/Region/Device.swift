@@ -160,6 +160,14 @@ import Synchronization
         return count
     }
 
+    /// The same, for no longer than until `limit` (microseconds). Returns whether none is left.
+    func unmapAll(until limit: UInt64) -> Bool {
+        for region in allRegions {
+            guard region.unmapAll(until: limit).isDone else { return false }
+        }
+        return true
+    }
+
     /// Takes every region out again: what a front-end does whose handshake fails half-way. The windows go with it, unless somebody holds a
     /// region.
     func removeRegions() {

@@ -91,18 +91,33 @@ extension Region {
     ///
     /// - Returns: how many there were.
     @discardableResult
-    public func unmapAll() -> UInt64 {
+    public func unmapAll() -> UInt64 { unmapAll(until: nil).count }
+
+    /// The same, for no longer than until `limit` (microseconds) if there is one, but `mostAtOnce` mappings at the least. What is left is as
+    /// it was.
+    func unmapAll(until limit: UInt64?) -> (count: UInt64, isDone: Bool) {
         var count: UInt64 = 0
+        var from: UInt64 = 0
+        defer {
+            Log.tellWaiting()
+            if count > 0 { commit() }
+        }
         // The observer is told of each one that goes, and of none that stays: another thread may map meanwhile.
         if device.lock.withLock({ held in observer[held] != nil }) {
-            forEachRecord { record in
+            while let record = device.lock.withLock({ held in table[held].first(endingAfter: from) }) {
+                if let limit, count >= Region.mostAtOnce, Clock.now() >= limit { return (count, false) }
                 if (try? unmapLeavingCommit(at: record.start, length: record.length)) != nil { count = count &+ 1 }
+                guard let pages = ownedPages(record) else { break }
+                from = pages.end
             }
+            from = 0
+        }
+        while let gone = takePiece(from: &from) {
+            count = count &+ gone
+            if let limit, Clock.now() >= limit { return (count, false) }
         }
         count = count &+ takeAll()
-        Log.tellWaiting()
-        if count > 0 { commit() }
-        return count
+        return (count, true)
     }
 
     /// Takes out what is left, and lets go of what hung on it: the close of a file may wait, so that is done with no lock held.
@@ -127,6 +142,68 @@ extension Region {
                 count = count &+ 1
             }
             return count
+        }
+    }
+
+    // MARK: Pieces
+
+    /// So many mappings go at once. The kernel lets nobody else in the process map or unmap anything as long as one call lasts, which is some
+    /// three microseconds for each mapping that goes.
+    private static let mostAtOnce: UInt64 = 256
+
+    /// Takes out as many as may go at once, from the first behind `from` on, and moves `from` behind them. nil: those that are left may all
+    /// go at once, or the kernel refuses.
+    private func takePiece(from: inout UInt64) -> UInt64? {
+        let gone = device.lock.withLock { held in takePieceOut(from: &from, held) }
+        guard let gone else { return nil }
+        for record in gone { MappingWord(bits: record.word).release() }
+        return UInt64(gone.count)
+    }
+
+    /// Records first, then the memory, as with one; holes in between are made whole by the same call. What hangs on the records is the
+    /// caller's to release, without the lock.
+    private func takePieceOut(from: inout UInt64, _ held: Held) -> [MappingRecord]? {
+        guard quota[held].mappings > Region.mostAtOnce, let first = table[held].first(endingAfter: from) else { return nil }
+        if !device.undumped[held].isEmpty { device.undumped[held].leaveOut() }
+        var gone: [MappingRecord] = []
+        gone.reserveCapacity(Int(Region.mostAtOnce))
+        var cost = 0
+        var end = first.start
+        var next: MappingRecord? = first
+        while gone.count < Int(Region.mostAtOnce), let record = next, let pages = ownedPages(record) {
+            if !followers[held].isEmpty { forgetByFollowers(record, held) }
+            index[held].remove(pages)
+            guard let (removed, isBeside) = table[held].removeCounting(at: record.start) else { break }
+            cost = cost &+ separateMappings(for: pages, isBeside: isBeside)
+            gone.append(removed)
+            end = pages.end
+            next = table[held].first(endingAfter: end)
+        }
+        guard let range = ByteRange(start: first.start, length: end &- first.start),
+            let cleared = try? window.clear(range, held)
+        else {
+            putBack(gone, held)
+            return nil
+        }
+        switch cleared {
+        case .isHole: ProcessBudget.give(cost)
+        case .isKept: census[held].keep(cost)
+        }
+        for record in gone {
+            if let pages = ownedPages(record) { forget(record, pages, held) }
+        }
+        if !covers[held].isEmpty { forgetCovers(in: range.start..<range.end, held) }
+        census[held].count()
+        from = end
+        return gone
+    }
+
+    @inline(never)
+    private func putBack(_ records: [MappingRecord], _ held: Held) {
+        for record in records {
+            guard case .done = table[held].insert(record), let pages = ownedPages(record) else { continue }
+            index[held].add(pages, writable: MappingWord(bits: record.word).isWritable)
+            if !followers[held].isEmpty { try? tellFollowers(of: record, pages, held) }
         }
     }
 
