@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Usage: latency REQUESTS. How long a SHMEM_MAP takes that one device sends, one at a time, while 64 others on the same GMainLoop are busy:
+ * Usage: latency REQUESTS WHO. How long a SHMEM_MAP takes that one device sends, one at a time, while 64 others on the same GMainLoop are busy:
  * each of those sends a request, all at about the same time, and when all were answered there is a pause of a millisecond. The measured
- * device, the busy ones and the front-ends are three processes, and free to run wherever the kernel puts them.
+ * device, the busy ones and the front-ends are three processes, and free to run wherever the kernel puts them. WHO serves: `ours`, or `floor`,
+ * a poll of all channels and for each request the calls of floor.c.
  */
 #include "wire.h"
 
+#include <poll.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
@@ -23,10 +25,12 @@ typedef struct back_end {
     int file;
 } back_end;
 
+static bool is_floor;
+
 static void connect_back_end(back_end *b)
 {
     b->page = (uint64_t)sysconf(_SC_PAGESIZE);
-    b->channel = shake_hands(b->main, SLOTS * b->page);
+    b->channel = is_floor ? b->main : shake_hands(b->main, SLOTS * b->page);
     b->file = file_of(b->page);
 }
 
@@ -103,11 +107,65 @@ static void ended(GPid process, gint status, gpointer user_data)
     g_main_loop_quit(user_data);
 }
 
+/* ---- the floor ---- */
+
+static void serve_bare(int channel, char *window)
+{
+    union {
+        char bytes[CMSG_SPACE(sizeof(int))];
+        struct cmsghdr header;
+    } control;
+    request r;
+    struct iovec piece = {&r, sizeof(r)};
+    struct msghdr m = {.msg_iov = &piece, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)};
+    if (recvmsg(channel, &m, MSG_DONTWAIT | MSG_CMSG_CLOEXEC) != sizeof(r)) {
+        return;
+    }
+    int fd = -1, flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, protection = PROT_NONE;
+    if (r.header.request == VHOST_USER_BACKEND_SHMEM_MAP) {
+        memcpy(&fd, CMSG_DATA(&control.header), sizeof(fd));
+        flags = MAP_SHARED;
+        protection = PROT_READ | PROT_WRITE;
+    }
+    MUST(mmap(window + r.map.shm_offset, r.map.len, protection, flags | MAP_FIXED, fd, 0) != MAP_FAILED);
+    if (fd >= 0) {
+        close(fd);
+    }
+    answer a = {{r.header.request, VHOST_USER_VERSION | VHOST_USER_REPLY_MASK, sizeof(a.value)}, 0};
+    send(channel, &a, sizeof(a), MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
+static void serve_all_bare(const int *channels, pid_t measured)
+{
+    struct pollfd fds[BUSY + 1];
+    char *windows[BUSY + 1];
+    size_t size = SLOTS * (size_t)sysconf(_SC_PAGESIZE);
+    for (int i = 0; i <= BUSY; i++) {
+        fds[i] = (struct pollfd){.fd = channels[i], .events = POLLIN};
+        windows[i] = mmap(NULL, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        MUST(windows[i] != MAP_FAILED);
+    }
+    for (;;) {
+        int status;
+        poll(fds, BUSY + 1, 100);
+        for (int i = 0; i <= BUSY; i++) {
+            if ((fds[i].revents & POLLIN) != 0) {
+                serve_bare(fds[i].fd, windows[i]);
+            }
+        }
+        if ((fds[BUSY].revents & POLLHUP) != 0 && waitpid(measured, &status, WNOHANG) == measured) {
+            MUST(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+            return;
+        }
+    }
+}
+
 int main(int argc, char **argv)
 {
     back_end back_ends[BUSY + 1] = {{0}};
     int front_ends[BUSY + 1];
-    MUST(argc == 2);
+    MUST(argc == 3);
+    is_floor = strcmp(argv[2], "floor") == 0;
     size_t requests = number_of(argv[1]);
     for (int i = 0; i <= BUSY; i++) {
         int pair[2];
@@ -117,12 +175,24 @@ int main(int argc, char **argv)
     }
     pid_t busy = child();
     if (busy == 0) {
+        close(back_ends[BUSY].main);
         be_busy(back_ends);
     }
     pid_t measured = child();
     if (measured == 0) {
+        for (int i = 0; i < BUSY; i++) {
+            close(back_ends[i].main);
+        }
         be_measured(&back_ends[BUSY], requests);
         _exit(0);
+    }
+    for (int i = 0; i <= BUSY; i++) { /* so that an end is seen */
+        close(back_ends[i].main);
+    }
+    if (is_floor) {
+        serve_all_bare(front_ends, measured);
+        kill(busy, SIGKILL);
+        return 0;
     }
     GMainLoop *loop = g_main_loop_new(NULL, FALSE);
     for (int i = 0; i <= BUSY; i++) {

@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/*
+ * Usage: many-go MAPPINGS. What others wait for while so many mappings go, in nanoseconds, the longest of each kind:
+ *
+ * reset, reset-call  the longest turn of a loop while a front-end on it resets a device; and the call of vhushmem_frontend_reset by itself
+ *                    (both in processor time: the thread that runs the loop does all of it)
+ * unmap-all          a map and unmap in another device, which another thread makes one after the other, while vhushmem_region_unmap_all runs
+ * unmap-floor        the same beside one bare mmap over as many bare mappings
+ * unmap-idle         the same with nothing beside
+ */
+#include "front-ends.h"
+
+#include <stdatomic.h>
+
+static atomic_bool stop;
+static vhushmem_region *other;
+static int file;
+static uint64_t page;
+
+static void *map_and_unmap(void *longest)
+{
+    uint64_t *most = longest;
+    while (!atomic_load(&stop)) {
+        uint64_t began = now_ns();
+        MUST(vhushmem_region_map(other, file, 0, 0, page, 0, NULL) == 0);
+        uint64_t took = now_ns() - began;
+        MUST(vhushmem_region_unmap(other, 0, page, NULL) == 0);
+        *most = took > *most ? took : *most;
+    }
+    return NULL;
+}
+
+static void sleep_a_while(void *unused)
+{
+    struct timespec pause = {.tv_nsec = 100000000};
+    (void)unused;
+    nanosleep(&pause, NULL);
+}
+
+static void unmap_all(void *region) { MUST(vhushmem_region_unmap_all(region) > 0); }
+
+struct bare {
+    char *window;
+    uint64_t size;
+};
+
+static void unmap_bare(void *user_data)
+{
+    struct bare *b = user_data;
+    MUST(mmap(b->window, b->size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0) == b->window);
+}
+
+static void beside(const char *name, void (*work)(void *), void *user_data)
+{
+    pthread_t thread;
+    uint64_t longest = 0;
+    atomic_store(&stop, false);
+    MUST(pthread_create(&thread, NULL, map_and_unmap, &longest) == 0);
+    sleep_a_while(NULL);
+    work(user_data);
+    atomic_store(&stop, true);
+    pthread_join(thread, NULL);
+    printf("%s %llu\n", name, (unsigned long long)longest);
+}
+
+/* Every second page, so that each mapping is one for the kernel as well. */
+static void fill(vhushmem_region *region, uint64_t mappings)
+{
+    for (uint64_t i = 0; i < mappings; i++) {
+        MUST(vhushmem_region_map(region, file, i % 2 * page, i * page, page, 0, NULL) == 0);
+    }
+}
+
+static void reset(uint64_t mappings)
+{
+    GMainContext *context = g_main_context_new();
+    front_end f = open_front_end(context, 1, mappings);
+    fill(f.region, mappings);
+    uint64_t began = ns_of(CLOCK_THREAD_CPUTIME_ID), longest;
+    MUST(vhushmem_frontend_reset(f.frontend, NULL) == 0);
+    longest = ns_of(CLOCK_THREAD_CPUTIME_ID) - began;
+    printf("reset-call %llu\n", (unsigned long long)longest);
+    while (vhushmem_region_mapping_count(f.region) > 0) {
+        began = ns_of(CLOCK_THREAD_CPUTIME_ID);
+        g_main_context_iteration(context, FALSE);
+        uint64_t took = ns_of(CLOCK_THREAD_CPUTIME_ID) - began;
+        longest = took > longest ? took : longest;
+    }
+    printf("reset %llu\n", (unsigned long long)longest);
+    vhushmem_frontend_free(f.frontend);
+}
+
+int main(int argc, char **argv)
+{
+    MUST(argc == 2);
+    uint64_t mappings = number_of(argv[1]);
+    page = (uint64_t)sysconf(_SC_PAGESIZE);
+    file = file_of(2 * page);
+    vhushmem_device *device = vhushmem_device_new(NULL, NULL), *device_of_other = vhushmem_device_new(NULL, NULL);
+    vhushmem_region *region = vhushmem_region_new(device, 0, mappings * page, NULL, NULL);
+    other = vhushmem_region_new(device_of_other, 0, page, NULL, NULL);
+    MUST(region != NULL && other != NULL);
+    reset(mappings / 2);
+    beside("unmap-idle", sleep_a_while, NULL);
+    fill(region, mappings);
+    beside("unmap-all", unmap_all, region);
+    struct bare b = {.size = mappings * page};
+    b.window = mmap(NULL, b.size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    MUST(b.window != MAP_FAILED);
+    for (uint64_t i = 0; i < mappings; i++) {
+        MUST(mmap(b.window + i * page, page, PROT_READ, MAP_SHARED | MAP_FIXED, file, (off_t)(i % 2 * page)) != MAP_FAILED);
+    }
+    beside("unmap-floor", unmap_bare, &b);
+    return 0;
+}
