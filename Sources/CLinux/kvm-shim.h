@@ -2,7 +2,7 @@
 #ifndef VHU_KVM_SHIM_H
 #define VHU_KVM_SHIM_H
 
-/* The one thing that is asked of KVM: a range of guest addresses, and the memory that stands for it. */
+/* What is asked of KVM: a range of guest addresses, and the memory that stands for it. */
 
 #include <linux/kvm.h>
 #include <stdbool.h>
@@ -21,6 +21,21 @@ static inline int vhu_kvm_set_slot(int vm, uint32_t slot, uint64_t guest_address
         .userspace_addr = (uintptr_t)host,
     };
     return ioctl(vm, KVM_SET_USER_MEMORY_REGION, &region);
+}
+
+/* Linux 6.11 has it; the headers may be older. */
+struct vhu_kvm_pre_fault {
+    uint64_t guest_address;
+    uint64_t size;
+    uint64_t flags;
+    uint64_t padding[5];
+};
+
+/* Returns what is left of the range, of which KVM does a part at a time; -1: errno says why. */
+static inline int64_t vhu_kvm_pre_fault(int vcpu, uint64_t guest_address, uint64_t size)
+{
+    struct vhu_kvm_pre_fault range = {.guest_address = guest_address, .size = size};
+    return ioctl(vcpu, _IOWR(KVMIO, 0xd5, struct vhu_kvm_pre_fault), &range) < 0 ? -1 : (int64_t)range.size;
 }
 
 /* How many slots a VM may have; 0: it is no VM of KVM's. */

@@ -51,6 +51,22 @@ VHUSHMEM_API vhushmem_kvm *vhushmem_kvm_new(int vm_fd, uint32_t first_slot, uint
  */
 VHUSHMEM_API int vhushmem_kvm_place(vhushmem_kvm *kvm, vhushmem_region *region, uint64_t guest_addr, GError **errp);
 
+/**
+ * Have KVM fill the guest's own page tables for a part of a region (KVM_PRE_FAULT_MEMORY), so that the guest's first touch is no exit: for what
+ * the event MAP has told of, or for a window before the guest runs. VHUSHMEM_REGION_POPULATE fills the process's page tables, and this needs
+ * them; what each of them costs and saves is in docs/performance.md.
+ *
+ * @param vcpu_fd     a vCPU of the VM. KVM waits until it is not in KVM_RUN: call from the thread that runs it.
+ * @param shm_offset  a multiple of the page size.
+ * @param len         bytes, a multiple of the page size, not 0; within the region.
+ * @returns 0, or -EINVAL (the range; or this host's KVM can't do it for this guest), -ENOENT (the region has no place), -ENOTTY (the kernel, before
+ *          6.11, has no such thing; or vcpu_fd is no vCPU), -EFAULT (an argument is NULL; or nothing is mapped somewhere in the range, and what
+ *          lies before that is done), -EOPNOTSUPP, -EBADF, -EAGAIN.
+ * Since: 0.1
+ */
+VHUSHMEM_API int vhushmem_kvm_pre_fault(vhushmem_kvm *kvm, vhushmem_region *region, int vcpu_fd, uint64_t shm_offset, uint64_t len,
+                                        GError **errp);
+
 /** Take a region away from the guest. @returns 0, or -ENOENT (it has no place), -EFAULT. Since: 0.1 */
 VHUSHMEM_API int vhushmem_kvm_remove(vhushmem_kvm *kvm, vhushmem_region *region);
 

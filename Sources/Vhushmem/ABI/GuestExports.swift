@@ -96,6 +96,18 @@ package func vhushmem_kvm_place(
     }
 }
 
+@_cdecl("vhushmem_kvm_pre_fault") @implementation
+package func vhushmem_kvm_pre_fault(
+    _ kvm: OpaquePointer?, _ region: OpaquePointer?, _ vcpu_fd: Int32, _ shm_offset: UInt64, _ len: UInt64,
+    _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
+) -> Int32 {
+    unsafe report(to: errp) { () throws(ShmemError) in
+        guard let kvm = unsafe object(kvm, KvmSlots.self) else { throw .null("kvm") }
+        guard let region = unsafe object(region, Region.self) else { throw .null("region") }
+        try kvm.preFault(region, at: shm_offset, length: len, vcpu: vcpu_fd)
+    }
+}
+
 @_cdecl("vhushmem_kvm_remove") @implementation
 package func vhushmem_kvm_remove(_ kvm: OpaquePointer?, _ region: OpaquePointer?) -> Int32 {
     guard let kvm = unsafe object(kvm, KvmSlots.self), let region = unsafe object(region, Region.self) else { return -EFAULT }
