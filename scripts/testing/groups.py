@@ -81,7 +81,9 @@ def abi():
     ]
     # Exact, and so no benchmark: a change that makes them more than they may be is seen at once.
     few = [SCRIPTS / "bench", "--only", "instructions", "--check"]
-    return [RELEASE.build_peers, *tests, Test("instructions-per-map-are-few", few, time_limit=600)]
+    idle = [SCRIPTS / "bench", "--only", "idle", "--quick", "--check"]
+    benches = [Test("instructions-per-map-are-few", few, time_limit=600), Test("idle-front-ends-cost-a-loop-little", idle, time_limit=600)]
+    return [RELEASE.build_peers, *tests, *benches]
 
 
 def demo():
