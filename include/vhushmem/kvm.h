@@ -64,8 +64,8 @@ VHUSHMEM_API int vhushmem_kvm_place(vhushmem_kvm *kvm, vhushmem_region *region, 
  *          lies before that is done), -EOPNOTSUPP, -EBADF, -EAGAIN.
  * Since: 0.1
  */
-VHUSHMEM_API int vhushmem_kvm_pre_fault(vhushmem_kvm *kvm, vhushmem_region *region, int vcpu_fd, uint64_t shm_offset, uint64_t len,
-                                        GError **errp);
+VHUSHMEM_API int vhushmem_kvm_pre_fault(vhushmem_kvm *kvm, vhushmem_region *region, int vcpu_fd, uint64_t shm_offset,
+                                        uint64_t len, GError **errp);
 
 /** Take a region away from the guest. @returns 0, or -ENOENT (it has no place), -EFAULT. Since: 0.1 */
 VHUSHMEM_API int vhushmem_kvm_remove(vhushmem_kvm *kvm, vhushmem_region *region);
