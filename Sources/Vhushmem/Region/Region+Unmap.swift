@@ -93,7 +93,7 @@ extension Region {
     @discardableResult
     public func unmapAll() -> UInt64 { unmapAll(until: nil).count }
 
-    /// The same, for no longer than until `limit` (microseconds) if there is one, but `mostAtOnce` mappings at the least. What is left is as
+    /// The same, for no longer than until `limit` (microseconds) if there is one, but `leastUntilLimit` mappings at the least. What is left is as
     /// it was.
     func unmapAll(until limit: UInt64?) -> (count: UInt64, isDone: Bool) {
         var count: UInt64 = 0
@@ -105,7 +105,7 @@ extension Region {
         // The observer is told of each one that goes, and of none that stays: another thread may map meanwhile.
         if device.lock.withLock({ held in observer[held] != nil }) {
             while let record = device.lock.withLock({ held in table[held].first(endingAfter: from) }) {
-                if let limit, count >= Region.mostAtOnce, Clock.now() >= limit { return (count, false) }
+                if let limit, count >= Region.leastUntilLimit, Clock.now() >= limit { return (count, false) }
                 if (try? unmapLeavingCommit(at: record.start, length: record.length)) != nil { count = count &+ 1 }
                 guard let pages = ownedPages(record) else { break }
                 from = pages.end
@@ -114,7 +114,7 @@ extension Region {
         }
         while let gone = takePiece(from: &from) {
             count = count &+ gone
-            if let limit, Clock.now() >= limit { return (count, false) }
+            if let limit, count >= Region.leastUntilLimit, Clock.now() >= limit { return (count, false) }
         }
         count = count &+ takeAll()
         return (count, true)
@@ -148,63 +148,66 @@ extension Region {
     // MARK: Pieces
 
     /// So many mappings go at once. The kernel lets nobody else in the process map or unmap anything as long as one call lasts, which is some
-    /// three microseconds for each mapping that goes.
-    private static let mostAtOnce: UInt64 = 256
+    /// three microseconds for each mapping that goes. Their records fit on the stack: at the kernel's limit of mappings there may be no memory.
+    private static var mostAtOnce: Int { 25 }
+    private static var leastUntilLimit: UInt64 { 256 }
 
     /// Takes out as many as may go at once, from the first behind `from` on, and moves `from` behind them. nil: those that are left may all
     /// go at once, or the kernel refuses.
     private func takePiece(from: inout UInt64) -> UInt64? {
-        let gone = device.lock.withLock { held in takePieceOut(from: &from, held) }
-        guard let gone else { return nil }
-        for record in gone { MappingWord(bits: record.word).release() }
-        return UInt64(gone.count)
+        unsafe withUnsafeTemporaryAllocation(of: MappingRecord.self, capacity: Region.mostAtOnce) { gone in
+            let count = device.lock.withLock { held in unsafe takePieceOut(from: &from, into: gone, held) }
+            for index in 0..<count { unsafe MappingWord(bits: gone[index].word).release() }
+            return count > 0 ? UInt64(count) : nil
+        }
     }
 
     /// Records first, then the memory, as with one; holes in between are made whole by the same call. What hangs on the records is the
     /// caller's to release, without the lock.
-    private func takePieceOut(from: inout UInt64, _ held: Held) -> [MappingRecord]? {
-        guard quota[held].mappings > Region.mostAtOnce, let first = table[held].first(endingAfter: from) else { return nil }
+    private func takePieceOut(
+        from: inout UInt64, into gone: UnsafeMutableBufferPointer<MappingRecord>, _ held: Held
+    ) -> Int {
+        guard quota[held].mappings > UInt64(gone.count), let first = table[held].first(endingAfter: from) else { return 0 }
         if !device.undumped[held].isEmpty { device.undumped[held].leaveOut() }
-        var gone: [MappingRecord] = []
-        gone.reserveCapacity(Int(Region.mostAtOnce))
+        var count = 0
         var cost = 0
         var end = first.start
         var next: MappingRecord? = first
-        while gone.count < Int(Region.mostAtOnce), let record = next, let pages = ownedPages(record) {
+        while count < gone.count, let record = next, let pages = ownedPages(record) {
             if !followers[held].isEmpty { forgetByFollowers(record, held) }
             index[held].remove(pages)
             guard let (removed, isBeside) = table[held].removeCounting(at: record.start) else { break }
             cost = cost &+ separateMappings(for: pages, isBeside: isBeside)
-            gone.append(removed)
+            unsafe gone.initializeElement(at: count, to: removed)
+            count = count &+ 1
             end = pages.end
             next = table[held].first(endingAfter: end)
         }
         guard let range = ByteRange(start: first.start, length: end &- first.start),
             let cleared = try? window.clear(range, held)
         else {
-            putBack(gone, held)
-            return nil
+            for index in 0..<count { unsafe putBack(gone[index], held) }
+            return 0
         }
         switch cleared {
         case .isHole: ProcessBudget.give(cost)
         case .isKept: census[held].keep(cost)
         }
-        for record in gone {
+        for index in 0..<count {
+            let record = unsafe gone[index]
             if let pages = ownedPages(record) { forget(record, pages, held) }
         }
         if !covers[held].isEmpty { forgetCovers(in: range.start..<range.end, held) }
         census[held].count()
         from = end
-        return gone
+        return count
     }
 
     @inline(never)
-    private func putBack(_ records: [MappingRecord], _ held: Held) {
-        for record in records {
-            guard case .done = table[held].insert(record), let pages = ownedPages(record) else { continue }
-            index[held].add(pages, writable: MappingWord(bits: record.word).isWritable)
-            if !followers[held].isEmpty { try? tellFollowers(of: record, pages, held) }
-        }
+    private func putBack(_ record: MappingRecord, _ held: Held) {
+        guard case .done = table[held].insert(record), let pages = ownedPages(record) else { return }
+        index[held].add(pages, writable: MappingWord(bits: record.word).isWritable)
+        if !followers[held].isEmpty { try? tellFollowers(of: record, pages, held) }
     }
 
     // MARK: Changes
