@@ -50,11 +50,16 @@ static inline char *fds_at_once(void)
 }
 
 /* The same when all is closed that is being closed. What can't be closed is not waited for longer than this. */
-static inline char *fds_now(void)
+static inline void wait_for_closes(void)
 {
     for (int i = 0; i < 200 && is_closing(); i++) {
         usleep(10000);
     }
+}
+
+static inline char *fds_now(void)
+{
+    wait_for_closes();
     return fds_at_once();
 }
 
@@ -75,6 +80,7 @@ static inline int fd_count(void)
  */
 static inline char *maps_between(uint64_t from, uint64_t to)
 {
+    wait_for_closes(); /* threads that close have stacks, and unmap what a peer gave */
     GString *list = g_string_new(NULL);
     FILE *maps = fopen("/proc/self/maps", "re");
     CHECK(maps != NULL);

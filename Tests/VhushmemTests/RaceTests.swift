@@ -157,6 +157,16 @@ import Testing
         #expect(told.load(ordering: .relaxed) > before && !Trace.wants(Trace.maps))
     }
 
+    /// They are told by any thread that has let a lock go; a warning too many in a second is left out.
+    @Test(.shares("Waiting")) func linesOfTheLogWaitInOneThreadAndAreToldInAnother() {
+        inThreads { thread in
+            for _ in 0..<50 {
+                if thread.isMultiple(of: 2) { Log.later("a line of a test that waits") } else { Log.tellWaiting() }
+            }
+        }
+        Log.tellWaiting()
+    }
+
     @Test(.shares("Condition")) func oneThreadWakesAnother() {
         final class Turns: Sendable {
             let lock = Lock<Turns>()
