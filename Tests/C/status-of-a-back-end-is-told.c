@@ -48,8 +48,9 @@ int main(void)
     offer(&b, 1);
     kick(&b);
     CHECK(held != NULL);
-    has(b.r.backend, "\"started_queues\":[{\"queue\":0,\"state\":\"running\",\"size\":4,\"next_avail\":1,\"next_used\":0,\"held\":1,"
-                     "\"in_guest_memory\":true,\"fault\":null}]");
+    has(b.r.backend,
+        "\"started_queues\":[{\"queue\":0,\"state\":\"running\",\"size\":4,\"next_avail\":1,\"next_used\":0,\"held\":1,"
+        "\"in_guest_memory\":true,\"fault\":null}]");
     EQ(tell_vring(&b, SET_VRING_ENABLE, 0, 0), 0);
     has(b.r.backend, "\"state\":\"paused\"");
     EQ(tell_vring(&b, SET_VRING_ENABLE, 0, 1), 0);

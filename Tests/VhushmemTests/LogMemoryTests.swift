@@ -10,9 +10,20 @@ import Testing
         let memfd = try makeMemfd(pages: 1, first: 0)
         let range = try #require(ByteRange(start: 0, length: 8))
         let file = try SharedFile.map(range, of: memfd.fd, quota: SharedFile.makeQuota(), alarm: Alarm.make())
-        let bits = LogMemory(file, length: 2)
-        #expect(bits.set(0) && bits.set(9) && bits.set(15))
-        #expect(!bits.set(16) && !bits.set(.max))
+        let bits = LogBits(file, length: 2)
+        let page: UInt64 = 4096
+        // Bits 0, 9 and 15; those behind the end are passed over.
+        bits.note(0, 1)
+        bits.note(9 * page, 1)
+        bits.note(15 * page + 5, .max &- 16 * page)
+        bits.note(16 * page, 1)
+        bits.note(.max, 1)
+        bits.note(.max, 2)
         #expect(file.start.load(as: UInt64.self).littleEndian == 0x8201)
+        // A run of pages, over the border of bytes.
+        bits.note(2 * page - 1, 8 * page)
+        #expect(file.start.load(as: UInt64.self).littleEndian == 0x83ff)
+        bits.note(3 * page, 0)
+        #expect(file.start.load(as: UInt64.self).littleEndian == 0x83ff)
     }
 }

@@ -80,10 +80,15 @@ def abi():
         if os.access(path, os.X_OK) and path.is_file()
     ]
     # Exact, and so no benchmark: a change that makes them more than they may be is seen at once.
-    few = [SCRIPTS / "bench", "--only", "instructions", "--check"]
-    idle = [SCRIPTS / "bench", "--only", "idle", "--quick", "--check"]
-    benches = [Test("instructions-per-map-are-few", few, time_limit=600), Test("idle-front-ends-cost-a-loop-little", idle, time_limit=600)]
-    return [RELEASE.build_peers, *tests, *benches]
+    few = [
+        Test(name, [SCRIPTS / "bench", "--only", *words, "--check"], time_limit=600)
+        for name, *words in (
+            ("instructions-per-map-are-few", "instructions"),
+            ("instructions-per-chain-are-few", "queue"),
+            ("idle-front-ends-cost-a-loop-little", "idle", "--quick"),
+        )
+    ]
+    return [RELEASE.build_peers, *tests, *few]
 
 
 def demo():

@@ -28,8 +28,7 @@ static int read_into(const struct request *r, int fd, uint64_t offset, uint64_t 
     struct iovec some[MOST_PIECES];
 
     while (done < len) {
-        size_t n =
-            vhushmem_chain_iovec(r->chain, true, sizeof(struct fuse_out_header) + done, len - done, some, MOST_PIECES);
+        size_t n = vhushmem_chain_iovec(r->chain, true, sizeof(struct fuse_out_header) + done, len - done, some, MOST_PIECES);
         ssize_t got = n > 0 ? preadv(fd, some, (int)n, (off_t)(offset + done)) : 0;
 
         if (got < 0 && errno == EINTR) {

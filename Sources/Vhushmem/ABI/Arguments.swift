@@ -14,6 +14,13 @@ func object<Object: AnyObject>(_ handle: OpaquePointer?, _: Object.Type) -> Obje
     unsafe handle.map { unsafe Unmanaged<Object>.fromOpaque(UnsafeRawPointer($0)).takeUnretainedValue() }
 }
 
+/// The same without a reference: the caller has one, and nothing that is called may take it away.
+@inline(__always)
+func borrowed<Object: AnyObject>(_ handle: OpaquePointer?, _: Object.Type) -> Unmanaged<Object>? {
+    // SAFETY: as above.
+    unsafe handle.map { unsafe Unmanaged<Object>.fromOpaque(UnsafeRawPointer($0)) }
+}
+
 /// A handle that owns one reference.
 func handle(owning object: some AnyObject) -> OpaquePointer {
     unsafe OpaquePointer(Unmanaged.passRetained(object).toOpaque())

@@ -6,26 +6,64 @@ import CVhushmem
 
 // vhushmem/virtqueue.h
 
+// pop and push count no references: what they do first calls nobody, so the caller's hold the objects. The rest is done with a reference, since
+// a callback may free the back-end.
+
 @_cdecl("vhushmem_backend_pop") @implementation
+@_optimize(speed)
 package func vhushmem_backend_pop(
     _ backend: OpaquePointer?, _ queue: UInt32, _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
 ) -> OpaquePointer? {
-    do throws(ShmemError) {
-        guard let backend = unsafe object(backend, Backend.self) else { throw .null("backend") }
-        guard let chain = try backend.pop(queue: Int(queue)) else { return nil }
-        return unsafe handle(owning: chain)
-    } catch {
-        _ = unsafe error.report(to: errp)
-        return nil
+    var isAll = false
+    var chain: DescriptorChain?
+    if let backend = unsafe borrowed(backend, Backend.self) {
+        unsafe backend._withUnsafeGuaranteedRef { chain = $0.take(from: Int(queue), &isAll) }
     }
+    if !isAll {
+        guard unsafe finishPop(backend, queue, hasChain: chain != nil, errp) else { return nil }
+    }
+    return unsafe chain.map { unsafe handle(owning: $0) }
+}
+
+@inline(never)
+private func finishPop(_ backend: OpaquePointer?, _ queue: UInt32, hasChain: Bool, _ errp: ErrorPointer) -> Bool {
+    let result = unsafe report(to: errp) { () throws(ShmemError) in
+        guard let backend = unsafe object(backend, Backend.self) else { throw .null("backend") }
+        try backend.finishPop(of: Int(queue), hasChain: hasChain)
+    }
+    return result == 0
 }
 
 @_cdecl("vhushmem_backend_push") @implementation
+@_optimize(speed)
 package func vhushmem_backend_push(
     _ backend: OpaquePointer?, _ chain: OpaquePointer?, _ written: UInt32,
     _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
 ) -> Int32 {
-    unsafe consume(backend, chain, errp) { backend, chain throws(ShmemError) in try backend.push(chain, written: written) }
+    guard let owner = unsafe borrowed(backend, Backend.self), let given = unsafe borrowed(chain, DescriptorChain.self) else {
+        return unsafe refusalOfPush(backend, chain, written, errp)
+    }
+    let result = unsafe owner._withUnsafeGuaranteedRef { owner in
+        unsafe given._withUnsafeGuaranteedRef { given in owner.giveBack(given, written: written, isGiven: true) }
+    }
+    switch result {
+    case .taken: return 0
+    case .done:
+        unsafe given.release()
+        return 0
+    case .notHeld, .notNow, .broken: return unsafe refusalOfPush(backend, chain, written, errp)
+    }
+}
+
+@inline(never)
+private func refusalOfPush(
+    _ backend: OpaquePointer?, _ chain: OpaquePointer?, _ written: UInt32, _ errp: ErrorPointer
+) -> Int32 {
+    unsafe report(to: errp) { () throws(ShmemError) in
+        guard let backend = unsafe object(backend, Backend.self) else { throw .null("backend") }
+        guard let chain = unsafe object(chain, DescriptorChain.self) else { throw .null("chain") }
+        throw backend.refusal(of: chain, written: written)
+    }
 }
 
 @_cdecl("vhushmem_backend_put_back") @implementation

@@ -38,7 +38,8 @@ extension Backend {
         do throws(Errno) {
             acceptor = try Acceptor.make(given: socket)
         } catch {
-            throw ShmemError(error.code, "cannot listen at the socket \(socket): \(Errno.text(error.code)) (errno \(error.code))")
+            throw ShmemError(
+                error.code, "cannot listen at the socket \(socket): \(Errno.text(error.code)) (errno \(error.code))")
         }
         watch()
     }

@@ -84,7 +84,7 @@ extension Backend {
     /// Throws ENOBUFS: as many as may be begun and not told of were.
     func checkRoom(for subject: ShmemError.Subject, _ connection: BackendConnection) throws(ShmemError) {
         guard connection.calls.all.count &+ eventQueue.completions < Backend.mostCalls else {
-            throw ShmemError(ENOBUFS, subject, .text("\(Backend.mostCalls) requests have no outcome yet"))
+            throw ShmemError(ENOBUFS, subject, .text("1024 requests have no outcome yet"))
         }
     }
 

@@ -41,16 +41,40 @@ extension Backend {
     /// - Throws: EINVAL (there is no such queue), ENOTCONN (it does not run), EPROTO (it is broken, maybe just now: then the event has
     ///   told).
     public func pop(queue index: Int) throws(ShmemError) -> DescriptorChain? {
-        let ring = try running(index)
-        do throws(VirtqueueFault) {
-            let chain = try ring.pop()
-            // Chains went back that the device has not seen, and knows nothing to tell of.
-            if ring.refused.take() { _ = try? notify(queue: index) }
-            if chain == nil, ring.refused.areEnough { lookLater(at: queues[index]) }
+        var isAll = false
+        let chain = take(from: index, &isAll)
+        if !isAll { try finishPop(of: index, hasChain: chain != nil) }
+        return chain
+    }
+
+    /// The part of `pop` that calls nobody. `isAll`: nothing is left to do; else `finishPop` does it.
+    @inline(__always)
+    func take(from index: Int, _ isAll: inout Bool) -> DescriptorChain? {
+        // SAFETY: nothing here lets go of the rings.
+        guard let ring = unsafe rings[index] else { return nil }
+        return unsafe ring._withUnsafeGuaranteedRef { ring in
+            guard ring.isAnnounced, let chain = ring.take() else { return nil }
+            isAll = !ring.refused.isAny
             return chain
-        } catch {
-            throw broken(ring, error)
         }
+    }
+
+    /// Throws what kept a chain from being taken. It may call the device.
+    @inline(never)
+    func finishPop(of index: Int, hasChain: Bool) throws(ShmemError) {
+        let ring = try running(index)
+        if let found = ring.found {
+            ring.found = nil
+            throw broken(ring, found)
+        }
+        popped(ring, index, isEnd: !hasChain)
+    }
+
+    func popped(_ ring: Virtqueue, _ index: Int, isEnd: Bool) {
+        // Chains went back that the device has not seen, and knows nothing to tell of.
+        guard ring.refused.take() else { return }
+        if isEnd, ring.refused.areEnough { lookLater(at: queues[index]) }
+        _ = try? notify(queue: index)
     }
 
     /// Gives a chain back.
@@ -61,18 +85,46 @@ extension Backend {
     /// - Throws: EINVAL (more than could be), ESTALE (the queue was stopped meanwhile, or the chain was given back before), EAGAIN (the
     ///   front-end has taken the memory of the rings away for now: the event `kicked` tells when it is back), EPROTO (the queue is broken).
     public func push(_ chain: DescriptorChain, written: UInt32) throws(ShmemError) {
-        guard UInt64(written) <= chain.writableSize else {
-            throw ShmemError(EINVAL, "more bytes were written than a chain has room for")
+        guard case .done = giveBack(chain, written: written, isGiven: false) else {
+            throw refusal(of: chain, written: written)
         }
-        let queue = try holder(of: chain)
-        switch chain.queue.push(chain, written: written) {
-        case .done: break
-        case .notHeld: throw Backend.stale
-        case .notNow: throw ShmemError(EAGAIN, "the rings of queue \(queue.index) are not in guest memory now")
-        case .broken(let fault): throw fault.error(of: queue.index)
+    }
+
+    /// If it could not be, `refusal` says why. It calls nobody. `isGiven`: as for `Virtqueue.push`.
+    @inline(__always)
+    func giveBack(_ chain: DescriptorChain, written: UInt32, isGiven: Bool) -> Virtqueue.Return {
+        guard UInt64(written) <= chain.writableSize, let home = unsafe chain.queue,
+            let ring = unsafe rings[home._withUnsafeGuaranteedRef { $0.index }], unsafe chain.isHeld(from: ring)
+        else { return .notHeld }
+        // SAFETY: the rings are in use, so their queue has them.
+        let (result, hasMore) = unsafe ring._withUnsafeGuaranteedRef { ring in
+            (ring.push(chain, written: written, isGiven: isGiven), ring.hasMoreToDo)
         }
-        if chain.queue.log != nil { connection?.logCall?.signal() }
-        if chain.queue.hasRoomAgain() { lookLater(at: queue) }
+        // Where it was refused, that does no harm.
+        if hasMore { unsafe finishPush(ring.takeUnretainedValue()) }
+        return result
+    }
+
+    /// Why a chain can't be given back.
+    @inline(never)
+    func refusal(of chain: DescriptorChain, written: UInt32) -> ShmemError {
+        if UInt64(written) > chain.writableSize { return Backend.tooMuch }
+        do throws(ShmemError) {
+            let (queue, ring) = try holder(of: chain)
+            return ring.fault.map { $0.error(of: queue.index) } ?? Backend.ringsAway(queue.index)
+        } catch {
+            return error
+        }
+    }
+
+    private static func ringsAway(_ queue: Int) -> ShmemError {
+        ShmemError(EAGAIN, "the rings of queue \(queue) are not in guest memory now")
+    }
+
+    @inline(never)
+    func finishPush(_ ring: Virtqueue) {
+        if ring.tellsOfWrites { connection?.logCall?.signal() }
+        if ring.hasRoomAgain() { lookLater(at: queues[ring.index]) }
     }
 
     /// The device is told by a later dispatch that it was kicked.
@@ -86,9 +138,9 @@ extension Backend {
     /// - Parameter chain: one that was popped.
     /// - Throws: EINVAL (it is not that one), ESTALE, EPROTO (the queue is broken).
     public func putBack(_ chain: DescriptorChain) throws(ShmemError) {
-        let queue = try holder(of: chain)
-        if let fault = chain.queue.fault { throw fault.error(of: queue.index) }
-        guard chain.queue.putBack(chain) else {
+        let (queue, ring) = try holder(of: chain)
+        if let fault = ring.fault { throw fault.error(of: queue.index) }
+        guard ring.putBack(chain) else {
             throw ShmemError(EINVAL, "it is not the chain that was taken last")
         }
     }
@@ -134,10 +186,12 @@ extension Backend {
         breakDown(queues[index], VirtqueueFault("the device does not understand what the driver wants"))
     }
 
-    private static var stale: ShmemError { ShmemError(ESTALE, "the queue was stopped since the chain was taken") }
+    static var tooMuch: ShmemError { ShmemError(EINVAL, "more bytes were written than a chain has room for") }
+
+    static var stale: ShmemError { ShmemError(ESTALE, "the queue was stopped since the chain was taken") }
 
     /// The rings of a queue of which the device was told that it runs.
-    private func running(_ index: Int) throws(ShmemError) -> Virtqueue {
+    func running(_ index: Int) throws(ShmemError) -> Virtqueue {
         guard let queue = queue(index), queue.isAnnounced, let ring = queue.ring, ring.fault == nil else {
             throw refusal(index)
         }
@@ -145,19 +199,21 @@ extension Backend {
     }
 
     /// Why a queue can't be used.
-    private func refusal(_ index: Int) -> ShmemError {
+    func refusal(_ index: Int) -> ShmemError {
         guard let queue = queue(index) else { return ShmemError(EINVAL, "the device has no queue \(index)") }
         return queue.ring?.fault.map { $0.error(of: index) } ?? ShmemError(ENOTCONN, "queue \(index) does not run")
     }
 
     /// Whose rings the chain was taken from, if they are still in use.
-    private func holder(of chain: DescriptorChain) throws(ShmemError) -> BackendQueue {
-        guard let queue = queue(chain.queue.index), queue.ring === chain.queue else { throw Backend.stale }
-        return queue
+    private func holder(of chain: DescriptorChain) throws(ShmemError) -> (BackendQueue, Virtqueue) {
+        guard let ring = unsafe chain.queue?.takeUnretainedValue(), let queue = queue(ring.index), queue.ring === ring else {
+            throw Backend.stale
+        }
+        return (queue, ring)
     }
 
     /// The queue is broken from now on. Returns what to throw.
-    private func broken(_ ring: Virtqueue, _ fault: VirtqueueFault) -> ShmemError {
+    func broken(_ ring: Virtqueue, _ fault: VirtqueueFault) -> ShmemError {
         breakDown(queues[ring.index], fault)
         return fault.error(of: ring.index)
     }

@@ -24,6 +24,7 @@ extension Backend {
     func takeLogDescriptor(_ connection: BackendConnection) -> BackendAnswer {
         guard let eventfd = takeEventfd(connection.main) else { return .refused(.noEventfd) }
         connection.logCall = eventfd
+        logChanged(connection)
         return .done
     }
 
@@ -34,7 +35,8 @@ extension Backend {
 
     func logChanged(of queue: BackendQueue, _ connection: BackendConnection) {
         queue.ring?.noteWrites(
-            in: connection.isLogging ? connection.log : nil, usedRing: queue.setup.addresses?.loggedUsedRing)
+            in: connection.isLogging ? connection.log : nil, usedRing: queue.setup.addresses?.loggedUsedRing,
+            isTold: connection.logCall != nil)
     }
 
     /// The device has written to guest memory by itself.
@@ -44,7 +46,7 @@ extension Backend {
     ///   - length: bytes.
     public func logWrite(at guestAddress: UInt64, length: UInt64) {
         guard let connection, connection.isLogging, let log = connection.log else { return }
-        log.note(guestAddress, length)
+        log.bits.note(guestAddress, length)
         connection.logCall?.signal()
     }
 }

@@ -47,6 +47,7 @@ extension Backend {
         pause(queue)
         if let ring = queue.ring { queue.setup.base = ring.nextAvailable }
         queue.move(to: .stopped)
+        if case .unsaid = queue.setup.kick { return queue.setup.base }
         queue.setup.kick = .unsaid
         return queue.setup.base
     }
@@ -55,8 +56,10 @@ extension Backend {
     func stopQueues() {
         for queue in queues {
             _ = stop(queue)
-            queue.setup.isEnabled = false
-            queue.setup.enableWasSaid = false
+            if queue.setup.enableWasSaid || queue.setup.isEnabled {
+                queue.setup.isEnabled = false
+                queue.setup.enableWasSaid = false
+            }
         }
     }
 
@@ -64,9 +67,7 @@ extension Backend {
     func forgetQueues() {
         for queue in queues {
             if queue.isRunning { unwatchKick(of: queue) }
-            queue.move(to: .stopped)
-            queue.setup = QueueSetup()
-            queue.owed = []
+            queue.forget()
         }
         reports = .none
         polling.end()

@@ -20,7 +20,7 @@ extension Backend {
                 try exchange(&requests, oneAnswer: false, on: channel)
             }
         } catch {
-            throw ShmemError(error.code, "cannot undo all mappings: \(Errno.text(error.code)) (errno \(error.code))")
+            throw ShmemError(error.code, .nothing, .system("undoing all mappings", error.code))
         }
         var count = 0
         var refusal: ShmemError?
@@ -60,8 +60,8 @@ extension Backend {
 @safe private final class UnmapOfAll {
     /// Not held: an outcome is told while somebody holds the back-end, or by its deinit.
     private let unmanaged: Unmanaged<Backend>
-    /// The next one last.
     private var left: [MappingRequest]
+    private var next = 0
     private var underWay = 0
     private var refusal: ShmemError?
     private let completion: (ShmemError?) -> Void
@@ -69,7 +69,6 @@ extension Backend {
     init(_ backend: Backend, _ unmaps: [MappingRequest], _ completion: @escaping (ShmemError?) -> Void) {
         unsafe unmanaged = unsafe .passUnretained(backend)
         left = unmaps
-        left.reverse()
         self.completion = completion
     }
 
@@ -85,9 +84,10 @@ extension Backend {
     }
 
     private func ask() {
-        while underWay < Backend.mostInFlight, let next = left.popLast() {
+        while underWay < Backend.mostInFlight, next < left.count {
+            next = next &+ 1
             do throws(ShmemError) {
-                try backend.begin(next, isCounted: false) { self.wasAnswered($0) }
+                try backend.begin(left[next &- 1], isCounted: false) { self.wasAnswered($0) }
                 underWay = underWay &+ 1
             } catch {
                 // Where the connection has ended, all others end so too.

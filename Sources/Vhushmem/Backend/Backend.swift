@@ -33,6 +33,7 @@ public final class Backend: Pollable {
     var queueListener: ((Int) -> Void)?
     var config = SharedMemoryConfig()
     let queues: [BackendQueue]
+    let rings: StartedRings
 
     private(set) var phase = Phase.idle
     /// Why the last connection ended; nil: there was none.
@@ -87,7 +88,9 @@ public final class Backend: Pollable {
         // First: Embedded Swift leaks an object whose initialiser gives up before every property has its value.
         self.options = options
         let rings = options.rings ?? options.queues
-        queues = (0..<Int(min(rings, 256))).map { BackendQueue($0) }
+        let started = StartedRings(count: Int(min(rings, 256)))
+        self.rings = started
+        queues = (0..<Int(min(rings, 256))).map { BackendQueue($0, started) }
         guard ProtocolFeatures.isShmemBit(options.shmemBit) else {
             throw ShmemError(EINVAL, "SHMEM is bit 22, or 20 or 21 with old front-ends, and never \(options.shmemBit)")
         }
@@ -117,6 +120,7 @@ public final class Backend: Pollable {
         stopWatching()
         if let connection { closeChannel(connection, Errno(ENOTCONN)) }
         for completion in eventQueue.takeCompletions() { completion() }
+        rings.deallocate()
     }
 
     /// The only way from one phase to another:

@@ -47,10 +47,26 @@ struct QueueSetup {
 /// A virtqueue of a back-end: what the front-end has said about it, and what becomes of it.
 final class BackendQueue {
     let index: Int
-    var setup = QueueSetup()
+    /// A front-end may set up few of the queues that a device has.
+    var setup: QueueSetup {
+        get { said?.setup ?? QueueSetup() }
+        set {
+            if let said { said.setup = newValue } else { said = Said(newValue) }
+        }
+    }
+    /// nil: the front-end has said nothing.
+    private var said: Said?
+
+    private final class Said {
+        var setup: QueueSetup
+
+        init(_ setup: QueueSetup) { self.setup = setup }
+    }
+
     private(set) var state = State.stopped
     /// There in all states but `stopped`.
     private(set) var ring: Virtqueue?
+    private let rings: StartedRings
     /// The driver was to be told, and there was nothing to tell it by.
     var owed: Notices = []
 
@@ -76,13 +92,23 @@ final class BackendQueue {
         case broken
     }
 
-    init(_ index: Int) {
+    /// `rings` is told which the ring of this queue is.
+    init(_ index: Int, _ rings: StartedRings) {
         self.index = index
+        self.rings = rings
+    }
+
+    /// It is as it was before a front-end has said anything.
+    func forget() {
+        move(to: .stopped)
+        said = nil
+        owed = []
     }
 
     /// The first of the moves below.
     func start(_ ring: Virtqueue) {
         self.ring = ring
+        rings.set(index, ring)
         move(to: .starting)
     }
 
@@ -95,7 +121,11 @@ final class BackendQueue {
     func move(to next: State) {
         assert(isMove(to: next) && (ring != nil || next == .stopped))
         state = next
-        if next == .stopped { ring = nil }
+        if next == .stopped {
+            rings.set(index, nil)
+            ring = nil
+        }
+        ring?.isAnnounced = isAnnounced
     }
 
     private func isMove(to next: State) -> Bool {

@@ -27,7 +27,10 @@ struct LiveMappings {
         let record = MappingRecord(
             start: payload.offset, length: payload.length, fileOffset: payload.fileOffset, word: 0)
         // A front-end that granted it has undone, or replaced, what was in the way.
-        while case .overlap(let other) = table.insert(record) { _ = table.remove(at: other.start) }
+        while let other = table.first(endingAfter: record.start), other.start <= record.lastOwnedByte(pageMask: 0) {
+            _ = table.remove(at: other.start)
+        }
+        _ = table.insertFree(record)
     }
 
     private func remove(_ payload: SharedMemoryMap) {

@@ -70,6 +70,13 @@ extension MappingTable {
         return true
     }
 
+    /// The same where nothing is in the way. (With `place` for a second caller the compiler would no longer put it into the first, a map's way.)
+    func insertFree(_ record: MappingRecord) -> Bool {
+        guard let leaf = notePath(to: record.start) else { return insert(record, at: 0) }
+        let index = leaf.index(of: record.start, shape: .leaf)
+        return insert(record, at: leaf.key(index) <= record.start ? index &+ 1 : 0)
+    }
+
     /// Removes the record that starts exactly there and returns it; nil: there is none.
     func remove(at start: UInt64) -> MappingRecord? {
         removeCounting(at: start)?.record

@@ -46,16 +46,57 @@ import CLinux
     }
 }
 
+/// What a look-up needs of a range of guest memory. Good as long as somebody holds the range.
+@safe struct GuestSpan {
+    let guestAddress: UInt64
+    /// 0: there is none.
+    let length: UInt64
+    fileprivate let host: UnsafeMutableRawPointer?
+    let isReadOnly: Bool
+
+    fileprivate init(_ range: GuestRange) {
+        guestAddress = range.told.guestAddress
+        length = range.told.length
+        unsafe host = unsafe range.host
+        isReadOnly = range.isReadOnly
+    }
+
+    /// No memory at all.
+    init() {
+        guestAddress = 0
+        length = 0
+        unsafe host = nil
+        isReadOnly = true
+    }
+
+    /// Where this process has all of `count` bytes, which are not 0; nil: they are not all in it.
+    @inline(__always)
+    func host(at guestAddress: UInt64, _ count: UInt64) -> UnsafeMutableRawPointer? {
+        let offset = guestAddress &- self.guestAddress
+        guard offset < length, count <= length &- offset else { return nil }
+        // SAFETY: the offset is below the length, which is an Int's since it is mapped.
+        return unsafe host.map { unsafe $0 + Int(truncatingIfNeeded: offset) }
+    }
+}
+
 /// All of the guest's memory that the front-end has told of. Never changes: who holds it holds the mappings.
-final class BackendMemory {
+@safe final class BackendMemory {
     /// What GET_MAX_MEM_SLOTS answers: as many as KVM guests have, and far fewer than a process may have mappings.
     static let maximumRanges = 509
 
     /// By guest address; none overlaps another.
     let ranges: [GuestRange]
+    /// The same, side by side: what is looked at for each buffer counts no references.
+    private let spans: UnsafeMutableBufferPointer<GuestSpan>
 
     private init(_ ranges: [GuestRange]) {
         self.ranges = ranges
+        unsafe spans = .allocate(capacity: ranges.count)
+        for (index, range) in ranges.enumerated() { unsafe spans.initializeElement(at: index, to: GuestSpan(range)) }
+    }
+
+    deinit {
+        unsafe spans.deallocate()
     }
 
     /// Nothing was told yet.
@@ -97,29 +138,29 @@ final class BackendMemory {
         return left.count < ranges.count ? BackendMemory(left) : nil
     }
 
-    @safe struct Piece {
-        let host: UnsafeMutableRawPointer
-        let length: UInt64
-        let isReadOnly: Bool
+    /// The range that has an address; without bytes: none has.
+    func span(at guestAddress: UInt64) -> GuestSpan {
+        var low = 0
+        var high = unsafe spans.count
+        while low < high {
+            let middle = (low &+ high) / 2
+            // SAFETY: below the number of spans, as `high` is.
+            let span = unsafe spans[middle]
+            if guestAddress < span.guestAddress {
+                high = middle
+            } else if guestAddress &- span.guestAddress >= span.length {
+                low = middle &+ 1
+            } else {
+                return span
+            }
+        }
+        return GuestSpan()
     }
 
-    /// Where this process has guest memory, and for how many bytes on it is one piece; nil: it is no guest memory. At most `length`
-    /// bytes, which is not 0.
-    func piece(at guestAddress: UInt64, length: UInt64) -> Piece? {
-        guard let range = range(at: guestAddress) else { return nil }
-        let offset = guestAddress &- range.told.guestAddress
-        // SAFETY: the range holds the address, so the offset is below its length.
-        return unsafe Piece(
-            host: range.host + Int(clamping: offset), length: min(length, range.told.length &- offset),
-            isReadOnly: range.isReadOnly)
-    }
-
-    /// The same for all of `length` bytes: nil unless they lie in one range, and may be written if `isWritten`.
+    /// Where this process has `length` bytes: nil unless they lie in one range, and may be written if `isWritten`.
     func host(at guestAddress: UInt64, length: UInt64, isWritten: Bool) -> UnsafeMutableRawPointer? {
-        guard let piece = piece(at: guestAddress, length: max(length, 1)), piece.length >= length,
-            !isWritten || !piece.isReadOnly
-        else { return nil }
-        return unsafe piece.host
+        let span = span(at: guestAddress)
+        return unsafe isWritten && span.isReadOnly ? nil : span.host(at: guestAddress, max(length, 1))
     }
 
     /// Whether one of the ranges of RAM has a byte of this one, or one right beside it.
@@ -134,32 +175,6 @@ final class BackendMemory {
             if !underflow, offset < range.told.length, range.told.length &- offset >= length {
                 // SAFETY: the offset is below the length of the range, and `length` bytes follow in it.
                 return unsafe range.host + Int(clamping: offset)
-            }
-        }
-        return nil
-    }
-
-    /// The guest's address of a place that this process has; nil: it is no guest memory.
-    func guestAddress(of host: UnsafeRawPointer) -> UInt64? {
-        for range in ranges {
-            let offset = unsafe UInt64(UInt(bitPattern: host) &- UInt(bitPattern: range.host))
-            if offset < range.told.length { return range.told.guestAddress &+ offset }
-        }
-        return nil
-    }
-
-    private func range(at guestAddress: UInt64) -> GuestRange? {
-        var low = 0
-        var high = ranges.count
-        while low < high {
-            let middle = (low &+ high) / 2
-            let range = ranges[middle]
-            if guestAddress < range.told.guestAddress {
-                high = middle
-            } else if guestAddress >= range.guestEnd {
-                low = middle &+ 1
-            } else {
-                return range
             }
         }
         return nil

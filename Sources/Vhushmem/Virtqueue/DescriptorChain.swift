@@ -10,45 +10,73 @@ import CLinux
 /// Any thread may read and write what it names, and a chain may go on any thread. It is taken from its queue and given back where the
 /// back-end is used.
 ///
-/// Unchecked Sendable: `isGivenBack` alone changes. The back-end's thread changes it, and `deinit` looks at it when nobody has the chain.
+/// Unchecked Sendable: the back-end's thread alone changes it: when it is taken and given back. A chain that was given back is used again for
+/// another one when nobody else has it.
 @safe public final class DescriptorChain: @unchecked Sendable {
-    let queue: Virtqueue
-    private let memory: BackendMemory
+    /// A reference of its own; nil: the device holds it no more.
+    private(set) var queue: Unmanaged<Virtqueue>?
+    fileprivate let memory: BackendMemory
     /// The index of its first descriptor: the driver's name for it.
-    public let head: UInt16
+    public private(set) var head: UInt16 = 0
     /// Which entry of the available ring it was; nil: it was begun before this life of the device.
-    let position: UInt16?
-    private let segments: UnsafeMutableBufferPointer<iovec>
-    private let readableSegments: Int
-    var pieces: Int { unsafe segments.count }
-    /// The device holds it no more.
-    var isGivenBack = false
+    private(set) var position: UInt16?
+    fileprivate var segments = ChainPieces()
+    fileprivate var readableSegments = 0
+    var pieces: Int { segments.count }
     /// How many bytes the driver wrote.
-    public let readableSize: UInt64
+    public fileprivate(set) var readableSize: UInt64 = 0
     /// How many bytes the device may write.
-    public let writableSize: UInt64
+    public fileprivate(set) var writableSize: UInt64 = 0
+    /// While it is kept for another use: the next such.
+    fileprivate var nextSpare: Unmanaged<DescriptorChain>?
 
-    init(_ walk: DescriptorWalk, of queue: Virtqueue, head: UInt16, position: UInt16?, memory: BackendMemory) {
-        self.queue = queue
+    init(_ memory: BackendMemory) {
         self.memory = memory
-        self.head = head
-        self.position = position
-        unsafe segments = unsafe .allocate(capacity: walk.segments.count)
-        _ = unsafe segments.initialize(from: walk.segments)
-        readableSegments = walk.readableSegments
-        readableSize = walk.readableSize
-        writableSize = walk.writableSize
     }
 
     deinit {
-        if !isGivenBack { queue.forget(self) }
-        unsafe segments.deallocate()
+        unsafe queue?.takeUnretainedValue().forget(self)
+        end()
+    }
+
+    @inline(__always)
+    var isGivenBack: Bool { unsafe queue == nil }
+
+    /// Whether its pieces are of this memory.
+    @inline(__always)
+    func isOf(_ memory: BackendMemory) -> Bool { self.memory === memory }
+
+    /// Whether the device has it from these rings.
+    @inline(__always)
+    func isHeld(from ring: Unmanaged<Virtqueue>) -> Bool {
+        unsafe queue?.toOpaque() == ring.toOpaque()
+    }
+
+    /// The device holds it from now on.
+    @inline(__always)
+    func begin(of queue: Virtqueue, head: UInt16, position: UInt16?) {
+        unsafe self.queue = unsafe .passRetained(queue)
+        self.head = head
+        self.position = position
+    }
+
+    /// The device holds it no more.
+    @inline(__always)
+    func end() {
+        unsafe queue?.release()
+        unsafe queue = nil
     }
 
     /// What the driver wrote; good as long as the chain lives.
-    public var readable: UnsafeBufferPointer<iovec> { unsafe .init(rebasing: segments[..<readableSegments]) }
+    public var readable: UnsafeBufferPointer<iovec> {
+        // SAFETY: there are as many pieces, those to be read first.
+        unsafe UnsafeBufferPointer(start: segments.start, count: readableSegments)
+    }
     /// What the device may write; likewise.
-    public var writable: UnsafeBufferPointer<iovec> { unsafe .init(rebasing: segments[readableSegments...]) }
+    public var writable: UnsafeBufferPointer<iovec> {
+        // SAFETY: as above.
+        unsafe UnsafeBufferPointer(start: segments.start + readableSegments, count: segments.count &- readableSegments)
+    }
 
     /// Where this process has a part of the chain, for readv and writev: good as long as the chain lives.
     ///
@@ -106,14 +134,17 @@ import CLinux
         }
     }
 
-    /// The guest's addresses of the first `written` bytes that can be written, piece by piece.
-    func forEachWritten(_ written: UInt32, _ body: (UInt64, UInt64) -> Void) {
+    /// Notes the first `written` bytes that can be written.
+    @inline(__always)
+    func noteWritten(_ written: UInt32, in log: LogBits) {
         var left = UInt64(written)
-        // swift-format-ignore
-        for unsafe segment in unsafe writable where left > 0 {
-            let length = unsafe min(UInt64(clamping: segment.iov_len), left)
+        var index = readableSegments
+        while left > 0, index < segments.count {
+            // SAFETY: `index` is below the number of pieces.
+            let length = unsafe min(UInt64(clamping: segments.start[index].iov_len), left)
+            log.note(segments.guestAddress(index), length)
             left = left &- length
-            if let base = unsafe segment.iov_base, let guestAddress = unsafe memory.guestAddress(of: base) { body(guestAddress, length) }
+            index = index &+ 1
         }
     }
 
@@ -137,5 +168,129 @@ import CLinux
             done = done &+ size
         }
         return done
+    }
+}
+
+// MARK: Filling it in
+
+extension DescriptorChain {
+    /// What a whole chain may come to: lengths are 32 bits in the used ring.
+    private static let mostBytes: UInt64 = 1 << 32
+
+    @inline(__always)
+    func removeAllPieces() {
+        segments.removeAll()
+        readableSegments = 0
+        readableSize = 0
+        writableSize = 0
+    }
+
+    /// The table that an indirect descriptor is about; nil: it lies outside of guest memory.
+    func indirectTable(at address: UInt64, count: UInt32) -> DescriptorTable? {
+        DescriptorTable(at: address, count: count, in: memory)
+    }
+
+    /// One buffer more. `span`: the range that the last one was in; the next one is there as a rule.
+    @inline(__always)
+    func add(_ descriptor: Descriptor, _ span: inout GuestSpan) throws(VirtqueueFault) {
+        let length = UInt64(descriptor.length)
+        let isWritable = descriptor.isWritable
+        // What the device may write comes behind all that it may read (VIRTIO 1.2, 2.7.4.2).
+        guard isWritable || writableSize == 0 else {
+            throw VirtqueueFault("a chain has something to read behind something to write")
+        }
+        guard length <= DescriptorChain.mostBytes &- readableSize &- writableSize else {
+            throw VirtqueueFault("a chain has more than 4 GiB")
+        }
+        if length > 0, !isWritable || !span.isReadOnly, segments.hasRoom,
+            let host = unsafe span.host(at: descriptor.address, length)
+        {
+            unsafe segments.append(host, Int(truncatingIfNeeded: length), guestAddress: descriptor.address)
+        } else {
+            try addPieces(descriptor.address, length, isWritable, &span)
+        }
+        if isWritable {
+            writableSize = writableSize &+ length
+        } else {
+            readableSize = readableSize &+ length
+            readableSegments = segments.count
+        }
+    }
+
+    /// Guest memory that is one piece for the guest may be several here.
+    @inline(never)
+    private func addPieces(
+        _ start: UInt64, _ length: UInt64, _ isWritable: Bool, _ span: inout GuestSpan
+    ) throws(VirtqueueFault) {
+        guard let whole = ByteRange(start: start, length: length) else { throw VirtqueueFault("a buffer wraps around") }
+        var at = whole.start
+        while at < whole.end {
+            span = memory.span(at: at)
+            let count = min(whole.end &- at, span.length &- (at &- span.guestAddress))
+            guard span.length > 0, let host = unsafe span.host(at: at, count) else {
+                // The guest has more memory than this process was told of: that of other devices, and what a file is mapped to. A buffer that
+                // lies there is no fault of the driver's. One that goes over the edge of what was told, or begins there, is.
+                throw VirtqueueFault("a buffer lies outside of guest memory", isOfChain: !memory.touches(whole))
+            }
+            guard !isWritable || !span.isReadOnly else {
+                throw VirtqueueFault("a buffer that is to be written lies in memory that may only be read", isOfChain: true)
+            }
+            guard segments.makeRoom() else { throw VirtqueueFault("a chain has too many pieces") }
+            unsafe segments.append(host, Int(clamping: count), guestAddress: at)
+            at = at &+ count
+        }
+    }
+}
+
+// MARK: Using it again
+
+/// Chains that were given back, for the next ones: so neither `pop` nor `push` allocates. All are of the same memory.
+@safe struct SpareChains {
+    /// As many as devices hold at a time, as a rule.
+    private static let most = 256
+
+    /// Holds a reference, as each holds one of the next.
+    private var first: Unmanaged<DescriptorChain>?
+    private var count = 0
+
+    /// One that nobody else has; nil: there is none.
+    @inline(__always)
+    mutating func take() -> DescriptorChain? {
+        while var chain = removeFirst() {
+            if isKnownUniquelyReferenced(&chain) {
+                // Who had it may have read it in another thread.
+                vhu_fence_acquire()
+                return chain
+            }
+        }
+        return nil
+    }
+
+    @inline(__always)
+    private mutating func removeFirst() -> DescriptorChain? {
+        guard let top = unsafe first else { return nil }
+        unsafe first = unsafe top._withUnsafeGuaranteedRef { chain in
+            defer { unsafe chain.nextSpare = nil }
+            return unsafe chain.nextSpare
+        }
+        count = count &- 1
+        // SAFETY: the reference that `keep` has made.
+        return unsafe top.takeRetainedValue()
+    }
+
+    /// A program in Swift may still have it, and read it. `isGiven`: the caller gives its own reference up, if this returns true: it was taken.
+    @inline(__always)
+    @discardableResult
+    mutating func keep(_ chain: DescriptorChain, isGiven: Bool = false) -> Bool {
+        guard count < SpareChains.most, !chain.segments.isLarge else { return false }
+        unsafe chain.nextSpare = unsafe first
+        unsafe first = unsafe isGiven ? .passUnretained(chain) : .passRetained(chain)
+        count = count &+ 1
+        return isGiven
+    }
+
+    /// Lets go of all.
+    mutating func removeAll() {
+        while removeFirst() != nil {}
     }
 }

@@ -23,6 +23,10 @@ struct RefusedChains {
     private var followed = 0
     private var areAny = false
 
+    /// There were any since `take` was last called.
+    @inline(__always)
+    var isAny: Bool { areAny }
+
     /// No more of them are looked at in this `pop`.
     var areEnough: Bool { followed >= RefusedChains.most }
 
@@ -42,34 +46,25 @@ struct RefusedChains {
 
 /// Follows a chain of descriptors (VIRTIO 1.2, 2.7.5). Every index, length and address is the driver's; nothing is read twice.
 @safe struct DescriptorWalk {
-    /// What a whole chain may come to: lengths are 32 bits in the used ring.
-    private static let mostBytes: UInt64 = 1 << 32
     /// Linux fills indirect tables longer than the queue, which the specification forbids; other devices take as many.
     private static let indirectEntries: UInt32 = 1024
-    /// Each buffer of the largest queue, lying across the border between two ranges.
-    private static let mostSegments = 1 << 16
 
-    private(set) var segments: [iovec] = unsafe []
-    private(set) var readableSegments = 0
-    private(set) var readableSize: UInt64 = 0
-    private(set) var writableSize: UInt64 = 0
+    /// The range that the last buffer was in.
+    private var span = GuestSpan()
     /// Descriptors that were looked at.
     private(set) var followed = 0
 
-    /// Forgets what was found, and keeps its room.
-    private mutating func begin() {
-        unsafe segments.removeAll(keepingCapacity: true)
-        readableSegments = 0
-        readableSize = 0
-        writableSize = 0
-        followed = 0
-    }
+    /// What is known of it is no longer so.
+    mutating func memoryChanged() { span = GuestSpan() }
 
-    /// Collects the pieces of the chain that begins at `head`. `table` is the queue's own.
+    /// Fills a chain in with the one that begins at `head`. `table` is the queue's own. All chains are of the same memory, until `memoryChanged`.
+    @_optimize(speed)
     mutating func follow(
-        from head: UInt16, in table: DescriptorTable, memory: BackendMemory, takesIndirect: Bool
+        from head: UInt16, in table: DescriptorTable, takesIndirect: Bool, into chain: DescriptorChain
     ) throws(VirtqueueFault) {
-        begin()
+        chain.removeAllPieces()
+        var followed = 0
+        defer { self.followed = followed }
         var table = table
         var index = UInt32(head)
         // A chain has no more descriptors than its table: one that goes on is a loop.
@@ -86,12 +81,12 @@ struct RefusedChains {
                 guard mayBeIndirect else { throw VirtqueueFault("a descriptor is indirect where none may be") }
                 mayBeIndirect = false
                 // The chain goes on at the beginning of the other table, and ends there.
-                table = try DescriptorWalk.indirectTable(of: descriptor, queueSize: table.count, memory)
+                table = try DescriptorWalk.indirectTable(of: descriptor, queueSize: table.count, chain)
                 left = table.count
                 index = 0
                 continue
             }
-            try add(descriptor, memory)
+            try chain.add(descriptor, &span)
             guard let next = descriptor.next else { return }
             index = UInt32(next)
         }
@@ -99,53 +94,16 @@ struct RefusedChains {
 
     /// The table that an indirect descriptor is about (VIRTIO 1.2, 2.7.5.3).
     private static func indirectTable(
-        of descriptor: Descriptor, queueSize: UInt32, _ memory: BackendMemory
+        of descriptor: Descriptor, queueSize: UInt32, _ chain: DescriptorChain
     ) throws(VirtqueueFault) -> DescriptorTable {
         guard descriptor.next == nil else { throw VirtqueueFault("a chain goes on behind an indirect descriptor") }
         let (count, rest) = descriptor.length.quotientAndRemainder(dividingBy: DescriptorTable.entrySize)
         guard count > 0, rest == 0, count <= max(queueSize, indirectEntries) else {
             throw VirtqueueFault("an indirect table has a length that it can't have")
         }
-        guard let table = DescriptorTable(at: descriptor.address, count: count, in: memory) else {
+        guard let table = chain.indirectTable(at: descriptor.address, count: count) else {
             throw VirtqueueFault("an indirect table lies outside of guest memory")
         }
         return table
-    }
-
-    private mutating func add(_ descriptor: Descriptor, _ memory: BackendMemory) throws(VirtqueueFault) {
-        let length = UInt64(descriptor.length)
-        // What the device may write comes behind all that it may read (VIRTIO 1.2, 2.7.4.2).
-        guard descriptor.isWritable || writableSize == 0 else {
-            throw VirtqueueFault("a chain has something to read behind something to write")
-        }
-        guard length <= DescriptorWalk.mostBytes &- readableSize &- writableSize else {
-            throw VirtqueueFault("a chain has more than 4 GiB")
-        }
-        guard let whole = ByteRange(start: descriptor.address, length: length) else {
-            throw VirtqueueFault("a buffer wraps around")
-        }
-        var at = whole.start
-        // Guest memory that is one piece for the guest may be several here.
-        while at < whole.end {
-            guard let piece = memory.piece(at: at, length: whole.end &- at) else {
-                // The guest has more memory than this process was told of: that of other devices, and what a file is mapped to. A buffer that
-                // lies there is no fault of the driver's. One that goes over the edge of what was told, or begins there, is.
-                throw VirtqueueFault("a buffer lies outside of guest memory", isOfChain: !memory.touches(whole))
-            }
-            guard !descriptor.isWritable || !piece.isReadOnly else {
-                throw VirtqueueFault("a buffer that is to be written lies in memory that may only be read", isOfChain: true)
-            }
-            guard unsafe segments.count < DescriptorWalk.mostSegments else {
-                throw VirtqueueFault("a chain has too many pieces")
-            }
-            unsafe segments.append(iovec(iov_base: piece.host, iov_len: Int(clamping: piece.length)))
-            at = at &+ piece.length
-        }
-        if descriptor.isWritable {
-            writableSize = writableSize &+ length
-        } else {
-            readableSize = readableSize &+ length
-            readableSegments = unsafe segments.count
-        }
     }
 }

@@ -8,55 +8,65 @@ import Synchronization
 ///
 /// All that stands in guest memory is the driver's to write, so each word is read once and checked. The first impossible value breaks
 /// the queue: it is not touched any more.
-final class Virtqueue {
+@safe final class Virtqueue {
     static let indirectFeature: UInt64 = 1 << 28
     static let eventIndexFeature: UInt64 = 1 << 29
     /// VIRTQ_USED_F_NO_NOTIFY
-    private static let noKick: UInt16 = 1
+    static let noKick: UInt16 = 1
     /// VIRTQ_AVAIL_F_NO_INTERRUPT
-    private static let noCall: UInt16 = 1
+    static let noCall: UInt16 = 1
     /// How many pieces the chains that the device holds may come to: each takes memory of this process, and a driver can put the same
     /// descriptors into many chains.
-    private static let mostPieces = 1 << 20
+    static let mostPieces = 1 << 20
 
     /// Which of the device's queues it is.
     let index: Int
     let size: UInt16
     private let addresses: VringAddresses
-    private let hasEventIndex: Bool
+    let hasEventIndex: Bool
     private let takesIndirect: Bool
-    private var memory: BackendMemory
+    private(set) var memory: BackendMemory
     /// nil: to be looked up again, because guest memory has changed.
     private var rings: RingMemory?
     /// What broke it.
     private(set) var fault: VirtqueueFault?
+    /// The device was told that the queue runs.
+    var isAnnounced = false
+    /// What `take` has found, and nobody has been told of.
+    var found: VirtqueueFault?
     var refused = RefusedChains()
     /// The entry of the available ring that is taken next.
-    private(set) var nextAvailable: UInt16
-    private var nextUsed: UInt16
+    var nextAvailable: UInt16
+    var nextUsed: UInt16
     /// How many entries the driver was given since it was last asked whether it wants to know.
-    private var unannounced: UInt32 = 0
+    var unannounced: UInt32 = 0
     /// The driver was told nothing yet in this life of the device, and may be waiting since the one before.
-    private var isFirstCall = true
-    private var wantsKicks = true
+    var isFirstCall = true
+    var wantsKicks = true
     /// The available index when `hasNews` looked last.
-    private var looked: UInt16?
+    var looked: UInt16?
     /// One bit for each chain that the device has, by its head.
-    private var held: [UInt64]
+    let held: UnsafeMutablePointer<UInt64>
+    var heldWords: Int { (Int(size) &+ 63) / 64 }
     private var walk = DescriptorWalk()
-    private let ledger: InflightLedger?
+    var spare = SpareChains()
+    let ledger: InflightLedger?
     /// Heads of chains that were begun before this life of the device, the next one last.
-    private var begun: [UInt16] = []
+    var begun: [UInt16] = []
     /// Where writes to guest memory are noted; nil: nowhere.
-    private(set) var log: WriteLog?
+    var log: WriteLog?
+    /// Its bits, at which a `push` looks.
+    var logBits: LogBits?
+    /// The front-end wants to be told of each time that writes are noted.
+    var tellsOfWrites = false
     /// The used ring's place in the guest; nil: its changes are not noted.
-    private var loggedUsedRing: UInt64?
+    var loggedUsedRing: UInt64?
     /// Atomic, because a chain that is never given back may go on any thread.
-    private let pieces = Atomic<Int>(0)
+    let pieces = Atomic<Int>(0)
     /// Something was not done for want of the rings, or of room for more pieces.
-    private var misses: Misses = []
+    var misses: Misses = []
 
-    private struct Misses: OptionSet {
+    struct Misses: OptionSet {
         let rawValue: UInt8
         static let rings = Misses(rawValue: 1)
         static let room = Misses(rawValue: 2)
@@ -76,7 +86,8 @@ final class Virtqueue {
         takesIndirect = features & Virtqueue.indirectFeature != 0
         nextAvailable = base
         nextUsed = 0
-        held = [UInt64](repeating: 0, count: (Int(size) &+ 63) / 64)
+        unsafe held = .allocate(capacity: (Int(size) &+ 63) / 64)
+        unsafe held.initialize(repeating: 0, count: (Int(size) &+ 63) / 64)
         guard let rings = lookUpRings() else { throw VirtqueueFault("its rings lie outside of guest memory") }
         nextUsed = rings.usedIndex
         // An earlier life of the device may have left there that it wants no kicks.
@@ -88,10 +99,22 @@ final class Virtqueue {
         nextAvailable = nextUsed &+ UInt16(clamping: begun.count)
     }
 
+    deinit {
+        spare.removeAll()
+        unsafe held.deallocate()
+    }
+
+    /// After a `push` there is something to do besides: the front-end is told of writes, or there is room again.
+    @inline(__always)
+    var hasMoreToDo: Bool { tellsOfWrites || !misses.isEmpty }
+
     /// Guest memory is another now. A queue whose rings are gone waits for them: a front-end takes a range away to put it back larger.
     /// Returns whether they are back, and were missed.
     func memoryChanged(to memory: BackendMemory) -> Bool {
         self.memory = memory
+        // These hold the memory of before.
+        spare.removeAll()
+        walk.memoryChanged()
         rings = nil
         guard misses.contains(.rings), lookUpRings() != nil else { return false }
         misses.remove(.rings)
@@ -104,7 +127,7 @@ final class Virtqueue {
     }
 
     @inline(__always)
-    private func findRings() -> RingMemory? { rings ?? lookUpRings() }
+    func findRings() -> RingMemory? { rings ?? lookUpRings() }
 
     private func lookUpRings() -> RingMemory? {
         rings = RingMemory(size: size, addresses, in: memory)
@@ -121,8 +144,43 @@ final class Virtqueue {
 // MARK: Taking chains
 
 extension Virtqueue {
+    /// The same as `pop`, but for a fault: that is left in `found`.
+    @inline(__always)
+    func take() -> DescriptorChain? {
+        do throws(VirtqueueFault) {
+            return try pop()
+        } catch {
+            found = error
+            return nil
+        }
+    }
+
     /// The next chain; nil: there is none, or enough that can't be served were given back for now. Who catches a fault calls `breakDown`.
+    @_optimize(speed)
     func pop() throws(VirtqueueFault) -> DescriptorChain? {
+        guard let rings = try ready() else { return nil }
+        let chain = try next(rings)
+        if chain != nil, wantsKicks { askForKick(rings) }
+        return chain
+    }
+
+    /// Hands chains to `take` until there are no more, or `most` were taken. Returns how many. Those that were taken before a fault count all
+    /// the same.
+    @_optimize(speed)
+    func pop(most: Int, _ take: (DescriptorChain) -> Void) throws(VirtqueueFault) -> Int {
+        guard let rings = try ready() else { return 0 }
+        var count = 0
+        while count < most, pieces.load(ordering: .relaxed) < Virtqueue.mostPieces, let chain = try next(rings) {
+            take(chain)
+            count = count &+ 1
+        }
+        if count > 0, wantsKicks { askForKick(rings) }
+        return count
+    }
+
+    /// The rings, if chains can be taken.
+    @inline(__always)
+    private func ready() throws(VirtqueueFault) -> RingMemory? {
         if let fault { throw fault }
         refused.begin()
         guard let rings = findRings() else { return nil }
@@ -130,59 +188,69 @@ extension Virtqueue {
             misses.insert(.room)
             return nil
         }
-        return try begun.isEmpty ? popNew(rings) : popBegun(rings)
+        return rings
     }
 
-    /// Chains of an earlier life of the device come first. The ledger has them, and they keep their place there.
-    private func popBegun(_ rings: RingMemory) throws(VirtqueueFault) -> DescriptorChain? {
-        while let head = begun.last {
-            let chain = try chain(from: head, position: nil, rings)
-            begun.removeLast()
-            if let chain { return chain }
-            giveBack(head, written: 0, rings)
-            if refused.areEnough { return nil }
-        }
-        return try popNew(rings)
-    }
-
-    /// What the next entry of the available ring names (VIRTIO 1.2, 2.7.6 and 2.7.13).
-    @inline(__always)
-    private func popNew(_ rings: RingMemory) throws(VirtqueueFault) -> DescriptorChain? {
+    /// What the next entry of the available ring names (VIRTIO 1.2, 2.7.6 and 2.7.13). Chains of an earlier life of the device come before that.
+    /// The ledger has them, and they keep their place there.
+    @inline(never)
+    @_optimize(speed)
+    private func next(_ rings: RingMemory) throws(VirtqueueFault) -> DescriptorChain? {
         // As many as there can be at a time: a driver that goes on putting in such chains gets no more of this thread's time.
         var left = size
-        while try hasMore(rings) {
-            let head = rings.availableHead(at: nextAvailable)
-            let chain = try chain(from: head, position: nextAvailable, rings)
-            ledger?.wasTaken(head)
-            nextAvailable = nextAvailable &+ 1
-            if wantsKicks { askForKick(rings) }
+        while true {
+            let again = begun.last
+            if again == nil {
+                guard try hasMore(rings) else { return nil }
+            }
+            let head = again ?? rings.availableHead(at: nextAvailable)
+            let chain = try chain(from: head, position: again == nil ? nextAvailable : nil, rings)
+            if again == nil {
+                ledger?.wasTaken(head)
+                nextAvailable = nextAvailable &+ 1
+            } else {
+                begun.removeLast()
+            }
             if let chain { return chain }
-            giveBack(head, written: 0, rings)
+            giveBackUnserved(head, rings)
             if refused.areEnough { return nil }
             guard left > 0 else { throw VirtqueueFault("one chain after the other can't be served") }
             left = left &- 1
         }
-        return nil
+    }
+
+    @inline(never)
+    private func giveBackUnserved(_ head: UInt16, _ rings: RingMemory) {
+        if wantsKicks { askForKick(rings) }
+        giveBack(head, written: 0, rings)
     }
 
     /// nil: it can't be served, and is to be given back.
+    @inline(__always)
     private func chain(from head: UInt16, position: UInt16?, _ rings: RingMemory) throws(VirtqueueFault) -> DescriptorChain? {
         guard head < size else { throw VirtqueueFault("an entry of the available ring names no descriptor") }
         // So the device never holds more chains than there are descriptors, whatever a driver writes.
         guard !isHeld(head) else { throw VirtqueueFault("a chain was made available twice") }
+        let chain = spare.take() ?? makeChain()
         do throws(VirtqueueFault) {
-            try walk.follow(from: head, in: rings.descriptorTable, memory: memory, takesIndirect: takesIndirect)
+            try walk.follow(from: head, in: rings.descriptorTable, takesIndirect: takesIndirect, into: chain)
         } catch {
+            spare.keep(chain)
             guard error.isOfChain else { throw error }
             refused.add(walk)
             return nil
         }
         setHeld(head, true)
-        unsafe pieces.wrappingAdd(walk.segments.count, ordering: .relaxed)
-        return DescriptorChain(walk, of: self, head: head, position: position, memory: memory)
+        pieces.wrappingAdd(chain.pieces, ordering: .relaxed)
+        chain.begin(of: self, head: head, position: position)
+        return chain
     }
 
+    @inline(never)
+    private func makeChain() -> DescriptorChain { DescriptorChain(memory) }
+
     /// Whether the driver has put in something that was not taken. If not, it is asked to kick.
+    @inline(__always)
     private func hasMore(_ rings: RingMemory) throws(VirtqueueFault) -> Bool {
         if try waiting(rings) { return true }
         guard wantsKicks, hasEventIndex else { return false }
@@ -194,7 +262,7 @@ extension Virtqueue {
 
     /// The driver is ahead of the device by at most the size of the queue.
     @inline(__always)
-    private func waiting(_ rings: RingMemory) throws(VirtqueueFault) -> Bool {
+    func waiting(_ rings: RingMemory) throws(VirtqueueFault) -> Bool {
         let count = rings.availableIndex &- nextAvailable
         guard count <= size else { throw VirtqueueFault("the available index has gone further than the queue is long") }
         return count > 0
@@ -207,161 +275,5 @@ extension Virtqueue {
         letGo(chain)
         ledger?.wasPutBack(chain.head)
         return true
-    }
-}
-
-// MARK: Giving chains back
-
-extension Virtqueue {
-    /// What became of a chain that was to be given back.
-    enum Return {
-        case done, notHeld
-        /// The rings are not there.
-        case notNow
-        case broken(VirtqueueFault)
-    }
-
-    /// Gives a chain back to the driver: `written` bytes of what could be written were.
-    ///
-    /// The used entry is written before the used index (VIRTIO 1.2, 2.7.8.2). The ledger notes the chain before the index and again
-    /// behind it.
-    func push(_ chain: DescriptorChain, written: UInt32) -> Return {
-        if let fault { return .broken(fault) }
-        // The chain itself is asked, and not its head: the driver may have offered that again meanwhile.
-        guard !chain.isGivenBack else { return .notHeld }
-        guard let rings = findRings() else { return .notNow }
-        giveBack(chain.head, written: written, rings)
-        if let log { chain.forEachWritten(written, log.note) }
-        letGo(chain)
-        return .done
-    }
-
-    private func giveBack(_ head: UInt16, written: UInt32, _ rings: RingMemory) {
-        let index = nextUsed
-        rings.setUsed(at: index, head: head, written: written)
-        ledger?.willBeGivenBack(head)
-        nextUsed = index &+ 1
-        rings.publishUsedIndex(nextUsed)
-        ledger?.wasGivenBack(head, usedIndex: nextUsed)
-        noteUsed(rings.place(of: .entry(index)))
-        noteUsed(rings.place(of: .index))
-        unannounced = unannounced &+ 1
-    }
-
-    private func letGo(_ chain: DescriptorChain) {
-        setHeld(chain.head, false)
-        chain.isGivenBack = true
-        forget(chain)
-    }
-
-    /// A chain that is never given back takes no memory any more.
-    func forget(_ chain: DescriptorChain) {
-        pieces.wrappingSubtract(chain.pieces, ordering: .relaxed)
-    }
-
-    /// Whether chains can be taken that had to wait until others were given back.
-    func hasRoomAgain() -> Bool {
-        guard misses.contains(.room), pieces.load(ordering: .relaxed) < Virtqueue.mostPieces else { return false }
-        misses.remove(.room)
-        return true
-    }
-
-    /// Where writes are noted from now on. `usedRing`: the guest's address of the used ring, if its changes are to be noted.
-    func noteWrites(in log: WriteLog?, usedRing: UInt64?) {
-        let begins = self.log == nil
-        self.log = log
-        loggedUsedRing = usedRing
-        // A queue that has just been started has written its flags.
-        if begins, log != nil, let rings { noteUsed(rings.place(of: .flags)) }
-    }
-
-    /// A part of the used ring was written.
-    private func noteUsed(_ place: RingMemory.UsedPlace) {
-        guard let log, let loggedUsedRing else { return }
-        log.note(loggedUsedRing &+ place.offset, place.count)
-    }
-
-    @inline(__always)
-    private func isHeld(_ head: UInt16) -> Bool {
-        held[Int(head >> 6)] & 1 << UInt64(head & 63) != 0
-    }
-
-    @inline(__always)
-    private func setHeld(_ head: UInt16, _ isHeld: Bool) {
-        let bit: UInt64 = 1 << UInt64(head & 63)
-        if isHeld { held[Int(head >> 6)] |= bit } else { held[Int(head >> 6)] &= ~bit }
-    }
-}
-
-// MARK: Who wants to be told
-
-extension Virtqueue {
-    /// Whether the driver wants to be told of what was given back since this was last asked (VIRTIO 1.2, 2.7.7.2).
-    func wantsCall() -> Bool {
-        guard fault == nil, unannounced > 0, let rings = findRings() else { return false }
-        // What was given back must be seen before the driver's wish is looked at: it writes that and looks again.
-        vhu_fence_full()
-        let count = unannounced
-        let isFirst = isFirstCall
-        unannounced = 0
-        isFirstCall = false
-        guard hasEventIndex else { return rings.availableFlags & Virtqueue.noCall == 0 }
-        // The driver names a used index, and wants to know when it is passed.
-        return isFirst || UInt32(nextUsed &- rings.usedEvent &- 1) < count
-    }
-
-    /// Says whether the driver is to kick. Returns whether there is something to take, of which no kick will tell. Who catches a fault
-    /// calls `breakDown`.
-    func setKicks(_ wanted: Bool) throws(VirtqueueFault) -> Bool {
-        if let fault { throw fault }
-        wantsKicks = wanted
-        guard let rings = findRings() else { return false }
-        if !hasEventIndex {
-            rings.setUsedFlags(wanted ? 0 : Virtqueue.noKick)
-            noteUsed(rings.place(of: .flags))
-        } else if wanted {
-            askForKick(rings)
-        }
-        guard wanted else { return false }
-        // The driver must see the wish before its index is looked at: it writes that and looks again.
-        vhu_fence_full()
-        let hasNew = try waiting(rings)
-        return hasNew || !begun.isEmpty
-    }
-
-    /// Whether the driver has put something in since this was last asked, and it was not all taken: for a driver that does not kick.
-    func hasNews() -> Bool {
-        guard fault == nil, wantsKicks, let rings = findRings() else { return false }
-        let index = rings.availableIndex
-        guard index != looked else { return false }
-        looked = index
-        return index != nextAvailable
-    }
-
-    /// With event indices, the driver kicks when its index passes the one that the device names; one that stays behind asks for no kick
-    /// (VIRTIO 1.2, 2.7.10).
-    @inline(__always)
-    private func askForKick(_ rings: RingMemory) {
-        guard hasEventIndex else { return }
-        rings.setAvailableEvent(nextAvailable)
-        noteUsed(rings.place(of: .event))
-    }
-}
-
-// MARK: Its status
-
-extension Virtqueue {
-    /// include/vhushmem/status.h says what each key means.
-    func write(to json: JsonText, _ state: StaticString) {
-        json.beginObject()
-        json.number("queue", UInt64(clamping: index))
-        json.text("state", state)
-        json.number("size", UInt64(size))
-        json.number("next_avail", UInt64(nextAvailable))
-        json.number("next_used", UInt64(nextUsed))
-        json.number("held", UInt64(clamping: held.reduce(0) { $0 &+ $1.nonzeroBitCount }))
-        json.bool("in_guest_memory", findRings() != nil)
-        if let fault { json.text("fault", fault.sentence) } else { json.null("fault") }
-        json.endObject()
     }
 }

@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+import CLinux
+import Synchronization
+
+// MARK: Giving chains back
+
+extension Virtqueue {
+    /// What became of a chain that was to be given back.
+    enum Return {
+        case done, notHeld
+        /// It is done, and so is the reference that was given.
+        case taken
+        /// The rings are not there.
+        case notNow
+        /// `fault` says why.
+        case broken
+    }
+
+    /// Gives a chain back to the driver: `written` bytes of what could be written were. `isGiven`: the caller's reference goes along, if it can be
+    /// used (`taken`).
+    ///
+    /// The used entry is written before the used index (VIRTIO 1.2, 2.7.8.2). The ledger notes the chain before the index and again
+    /// behind it.
+    @_optimize(speed)
+    func push(_ chain: DescriptorChain, written: UInt32, isGiven: Bool = false) -> Return {
+        guard fault == nil else { return .broken }
+        // The chain itself is asked, and not its head: the driver may have offered that again meanwhile.
+        guard !chain.isGivenBack else { return .notHeld }
+        guard let rings = findRings() else { return .notNow }
+        giveBack(chain.head, written: written, rings)
+        if let logBits { chain.noteWritten(written, in: logBits) }
+        return letGo(chain, isGiven: isGiven) ? .taken : .done
+    }
+
+    /// The same, and the driver finds it when `publish` is called.
+    @inline(never)
+    func pushLater(_ chain: DescriptorChain, written: UInt32) -> Return {
+        // The ledger can tell of one chain at a time that it may have been given back.
+        guard ledger == nil else { return push(chain, written: written) }
+        guard fault == nil else { return .broken }
+        guard !chain.isGivenBack else { return .notHeld }
+        guard let rings = findRings() else { return .notNow }
+        fillIn(chain.head, written: written, rings)
+        if let logBits { chain.noteWritten(written, in: logBits) }
+        letGo(chain)
+        return .done
+    }
+
+    func publish() {
+        guard ledger == nil, let rings = findRings() else { return }
+        publish(rings)
+    }
+
+    @inline(__always)
+    private func fillIn(_ head: UInt16, written: UInt32, _ rings: RingMemory) {
+        rings.setUsed(at: nextUsed, head: head, written: written)
+        if loggedUsedRing != nil { noteUsed(rings.place(of: .entry(nextUsed))) }
+        nextUsed = nextUsed &+ 1
+        unannounced = unannounced &+ 1
+    }
+
+    @inline(__always)
+    private func publish(_ rings: RingMemory) {
+        rings.publishUsedIndex(nextUsed)
+        if loggedUsedRing != nil { noteUsed(rings.place(of: .index)) }
+    }
+
+    @inline(__always)
+    func giveBack(_ head: UInt16, written: UInt32, _ rings: RingMemory) {
+        fillIn(head, written: written, rings)
+        ledger?.willBeGivenBack(head)
+        publish(rings)
+        ledger?.wasGivenBack(head, usedIndex: nextUsed)
+    }
+
+    @inline(__always)
+    @discardableResult
+    func letGo(_ chain: DescriptorChain, isGiven: Bool = false) -> Bool {
+        setHeld(chain.head, false)
+        forget(chain)
+        chain.end()
+        // One that was taken before guest memory changed looks up, and holds, what was there.
+        return chain.isOf(memory) && spare.keep(chain, isGiven: isGiven)
+    }
+
+    /// A chain that is never given back takes no memory any more.
+    func forget(_ chain: DescriptorChain) {
+        pieces.wrappingSubtract(chain.pieces, ordering: .relaxed)
+    }
+
+    /// Whether chains can be taken that had to wait until others were given back.
+    func hasRoomAgain() -> Bool {
+        guard misses.contains(.room), pieces.load(ordering: .relaxed) < Virtqueue.mostPieces else { return false }
+        misses.remove(.room)
+        return true
+    }
+
+    /// Where writes are noted from now on. `usedRing`: the guest's address of the used ring, if its changes are to be noted. `isTold`: the
+    /// front-end is to be told each time.
+    func noteWrites(in log: WriteLog?, usedRing: UInt64?, isTold: Bool) {
+        let begins = self.log == nil
+        tellsOfWrites = log != nil && isTold
+        self.log = log
+        logBits = log?.bits
+        loggedUsedRing = log != nil ? usedRing : nil
+        // A queue that has just been started has written its flags.
+        if begins, log != nil, let rings { noteUsed(rings.place(of: .flags)) }
+    }
+
+    /// A part of the used ring was written.
+    @inline(never)
+    func noteUsed(_ place: RingMemory.UsedPlace) {
+        guard let logBits, let loggedUsedRing else { return }
+        logBits.note(loggedUsedRing &+ place.offset, place.count)
+    }
+
+    @inline(__always)
+    func isHeld(_ head: UInt16) -> Bool {
+        // SAFETY: there is a bit for each descriptor, and `head` is below their number.
+        unsafe held[Int(head >> 6)] & 1 &<< UInt64(head & 63) != 0
+    }
+
+    @inline(__always)
+    func setHeld(_ head: UInt16, _ isHeld: Bool) {
+        let bit: UInt64 = 1 &<< UInt64(head & 63)
+        // SAFETY: as above.
+        if isHeld { unsafe held[Int(head >> 6)] |= bit } else { unsafe held[Int(head >> 6)] &= ~bit }
+    }
+}
