@@ -148,6 +148,13 @@ static void back_end(void)
     refused(vhushmem_backend_unmap_async(NULL, 0, 0, PAGE, NULL, NULL, NULL, &error), -EFAULT);
     refused(vhushmem_backend_unmap_async(backend, 0, 0, PAGE, NULL, NULL, NULL, &error), -EFAULT);
     refused(vhushmem_backend_unmap_all(NULL, 0, &error), -EFAULT);
+    vhushmem_chain *chains[1] = {NULL};
+    uint32_t written[1] = {0};
+    refused(vhushmem_backend_pop_many(NULL, 0, chains, 1, &error), -EFAULT);
+    refused(vhushmem_backend_pop_many(backend, 0, NULL, 1, &error), -EFAULT);
+    refused(vhushmem_backend_push_many(NULL, 0, chains, written, 1, &error), -EFAULT);
+    refused(vhushmem_backend_push_many(backend, 0, NULL, written, 1, &error), -EFAULT);
+    refused(vhushmem_backend_push_many(backend, 0, chains, NULL, 1, &error), -EFAULT);
     refused(vhushmem_backend_unmap_all_async(NULL, 0, NULL, NULL, NULL, &error), -EFAULT);
     refused(vhushmem_backend_unmap_all_async(backend, 0, NULL, NULL, NULL, &error), -EFAULT);
     vhushmem_backend_free(backend);

@@ -42,12 +42,42 @@ static inline void look_at(vhushmem_chain *chain)
     uint64_t from = take_size(in, 1);
     CHECK(vhushmem_chain_read(chain, from, bytes, sizeof(bytes)) <= sizeof(bytes));
     CHECK(vhushmem_chain_write(chain, from, bytes, sizeof(bytes)) <= sizeof(bytes));
+    struct iovec some[3];
+    bool writable = (from & 1) != 0;
+    uint64_t size = writable ? vhushmem_chain_writable_size(chain) : vhushmem_chain_readable_size(chain);
+    count = vhushmem_chain_iovec(chain, writable, from, UINT64_MAX, some, 3);
+    CHECK(count <= 3 && (count > 0) == (from < size));
+    CHECK(pieces_are_guest_memory(some, count) <= size);
+}
+
+/* All that is held goes back at once, as far as it can, and as many are taken. */
+static inline void burst(unsigned queue)
+{
+    vhushmem_chain *some[HELD];
+    uint32_t written[HELD] = {0};
+    size_t count = 0;
+    for (size_t i = 0; i < HELD; i++) {
+        if (chains[i] != NULL) {
+            some[count++] = chains[i];
+            chains[i] = NULL;
+        }
+    }
+    int done = vhushmem_backend_push_many(b.r.backend, queue, some, written, count, NULL);
+    CHECK(done <= (int)count);
+    for (size_t i = (size_t)(done < 0 ? 0 : done); i < count; i++) {
+        vhushmem_chain_free(some[i]);
+    }
+    done = vhushmem_backend_pop_many(b.r.backend, queue, chains, HELD, NULL);
+    CHECK(done <= HELD);
 }
 
 static inline void act(unsigned queue)
 {
     uint8_t what = take(in);
     vhushmem_chain **slot = &chains[what % HELD];
+    if ((what & 24) == 16) {
+        burst(queue);
+    }
     if (*slot == NULL) {
         *slot = vhushmem_backend_pop(b.r.backend, queue, &error);
         CHECK(*slot == NULL || error == NULL);

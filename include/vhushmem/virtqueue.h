@@ -15,6 +15,8 @@
  *     }
  *     vhushmem_backend_notify(backend, queue, NULL);
  *
+ * Or in bursts, which cost less for each: vhushmem_backend_pop_many, and vhushmem_backend_push_many, which tells the driver too.
+ *
  * Chains may be held as long as the work takes, and given back in any order. Queues are split rings, with indirect descriptors
  * (feature bit 28) and event indices (29) where the options offer them. Packed rings are not served: vhushmem_backend_new refuses to
  * offer them (bit 34), so no front-end can ask for one.
@@ -68,6 +70,32 @@ VHUSHMEM_API vhushmem_chain *vhushmem_backend_pop(vhushmem_backend *backend, uns
  * Since: 0.1
  */
 VHUSHMEM_API int vhushmem_backend_push(vhushmem_backend *backend, vhushmem_chain *chain, uint32_t written, GError **errp);
+
+/**
+ * Take several chains of a queue at once, up to `max`. The driver's index is asked to be told of once, behind them all.
+ *
+ * @param chains  receives the chains, in their order, each owned by the caller as that of vhushmem_backend_pop.
+ * @param max     how many there is room for.
+ * @returns how many were taken; 0: there is none now; or what vhushmem_backend_pop sets, negative. A queue that breaks behind a chain that
+ *          was taken tells so by the event BROKEN, and with the next call.
+ * Since: 0.1
+ */
+VHUSHMEM_API int vhushmem_backend_pop_many(vhushmem_backend *backend, unsigned queue, vhushmem_chain **chains, size_t max,
+                                           GError **errp);
+
+/**
+ * Give several chains of one queue back at once, and tell the driver as vhushmem_backend_notify does: it finds all of them with one look, and is
+ * signalled once at the most. (Where requests in flight are tracked, it finds one after the other.)
+ *
+ * @param chains   `count` chains, in the order in which the driver is to find them. Those that were given back are consumed.
+ * @param written  `count` numbers: how many bytes of each the device has written.
+ * @returns how many were given back, the first ones. Fewer than `count`: the next one could not be; a call with the rest tells why. If the first
+ *          could not be: -EINVAL (more than can be written; the device has no such queue), -ESTALE (the queue was stopped since the chain
+ *          was taken, or it is another queue's), -ENOTCONN (the queue is not started), -EPROTO, -EAGAIN as vhushmem_backend_push, -EFAULT.
+ * Since: 0.1
+ */
+VHUSHMEM_API int vhushmem_backend_push_many(vhushmem_backend *backend, unsigned queue, vhushmem_chain *const *chains,
+                                            const uint32_t *written, size_t count, GError **errp);
 
 /**
  * Put the chain that was taken last back where it was, to be taken again: what a device does that can't serve it now.

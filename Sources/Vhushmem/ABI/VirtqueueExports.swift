@@ -66,6 +66,50 @@ private func refusalOfPush(
     }
 }
 
+@_cdecl("vhushmem_backend_pop_many") @implementation
+package func vhushmem_backend_pop_many(
+    _ backend: OpaquePointer?, _ queue: UInt32, _ chains: UnsafeMutablePointer<OpaquePointer?>?, _ max: Int,
+    _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
+) -> Int32 {
+    unsafe reportCount(to: errp) { () throws(ShmemError) -> Int32 in
+        guard let backend = unsafe object(backend, Backend.self) else { throw .null("backend") }
+        guard let chains = unsafe chains else { throw .null("chains") }
+        var next = unsafe chains
+        // As many as the result can count.
+        let most = min(Swift.max(max, 0), Int(Int32.max))
+        return Int32(
+            truncatingIfNeeded: try backend.popMany(queue: Int(queue), most: most) { chain in
+                // SAFETY: the caller says that chains has room for so many, and no more are handed out.
+                unsafe next.pointee = unsafe handle(owning: chain)
+                unsafe next += 1
+            })
+    }
+}
+
+@_cdecl("vhushmem_backend_push_many") @implementation
+package func vhushmem_backend_push_many(
+    _ backend: OpaquePointer?, _ queue: UInt32, _ chains: UnsafePointer<OpaquePointer?>?, _ written: UnsafePointer<UInt32>?,
+    _ count: Int, _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
+) -> Int32 {
+    let done = unsafe reportCount(to: errp) { () throws(ShmemError) -> Int32 in
+        guard let backend = unsafe object(backend, Backend.self) else { throw .null("backend") }
+        guard let chains = unsafe chains else { throw .null("chains") }
+        guard let written = unsafe written else { throw .null("written") }
+        let most = min(max(count, 0), Int(Int32.max))
+        return Int32(
+            truncatingIfNeeded: try backend.pushMany(queue: Int(queue), count: most) { index throws(ShmemError) in
+                // SAFETY: the caller says that both have so many.
+                guard let chain = unsafe object(chains[index], DescriptorChain.self) else { throw .null("a chain") }
+                return unsafe (chain, written[index])
+            })
+    }
+    // Only now: the same chain may be there twice.
+    if done > 0, let chains = unsafe chains {
+        for index in 0..<Int(done) { unsafe release(chains[index], DescriptorChain.self) }
+    }
+    return done
+}
+
 @_cdecl("vhushmem_backend_put_back") @implementation
 package func vhushmem_backend_put_back(
     _ backend: OpaquePointer?, _ chain: OpaquePointer?, _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?

@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: BSD-3-Clause
+
+import CLinux
+
+// MARK: Several chains at once
+
+extension Backend {
+    /// Takes up to `most` chains of a queue that runs, and looks at the driver's wishes once for all. Throws what `pop` does if none was taken.
+    ///
+    /// - Parameters:
+    ///   - index: the queue's number.
+    ///   - most: how many at the most.
+    /// - Returns: the chains, in their order; none: there is none now.
+    /// - Throws: what `pop(queue:)` does, if none was taken.
+    public func popMany(queue index: Int, most: Int) throws(ShmemError) -> [DescriptorChain] {
+        var chains: [DescriptorChain] = []
+        _ = try popMany(queue: index, most: most) { chains.append($0) }
+        return chains
+    }
+
+    /// Hands the chains to `take`. Returns how many there were.
+    func popMany(queue index: Int, most: Int, _ take: (DescriptorChain) -> Void) throws(ShmemError) -> Int {
+        let ring = try running(index)
+        var count = 0
+        do throws(VirtqueueFault) {
+            _ = try ring.pop(most: most) {
+                count = count &+ 1
+                take($0)
+            }
+        } catch {
+            // What was taken before the queue broke is the device's.
+            let reason = broken(ring, error)
+            if count == 0 { throw reason }
+            return count
+        }
+        popped(ring, index, isEnd: count < most)
+        return count
+    }
+
+    /// Gives chains of one queue back, and tells the driver once if it wants to know, as `notify` does. Stops at the first that can't be given
+    /// back.
+    ///
+    /// - Parameters:
+    ///   - chains: in the order in which the driver finds them.
+    ///   - written: how many bytes of each were written.
+    ///   - index: the queue's number.
+    /// - Returns: how many were given back.
+    /// - Throws: what `push` does, if it was the first.
+    @discardableResult
+    public func pushMany(_ chains: [DescriptorChain], written: [UInt32], queue index: Int) throws(ShmemError) -> Int {
+        try pushMany(queue: index, count: min(chains.count, written.count)) { (chains[$0], written[$0]) }
+    }
+
+    /// `next`: the chain of a number, and how much was written to it.
+    func pushMany(
+        queue index: Int, count: Int, _ next: (Int) throws(ShmemError) -> (DescriptorChain, UInt32)
+    ) throws(ShmemError) -> Int {
+        guard let ring = queue(index)?.ring else { throw refusal(index) }
+        let rings = unsafe Unmanaged.passUnretained(ring)
+        var done = 0
+        do throws(ShmemError) {
+            while done < count {
+                let (chain, written) = try next(done)
+                guard UInt64(written) <= chain.writableSize else { throw Backend.tooMuch }
+                guard unsafe chain.isHeld(from: rings) else { throw Backend.stale }
+                guard case .done = ring.pushLater(chain, written: written) else { throw refusal(of: chain, written: written) }
+                done = done &+ 1
+            }
+        } catch {
+            if done == 0 { throw error }
+        }
+        guard done > 0 else { return 0 }
+        ring.publish()
+        finishPush(ring)
+        _ = try? notify(queue: index)
+        return done
+    }
+}

@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Several chains are taken and given back at once: the driver is asked for one kick, finds all with one look, and is called once. */
+#include "bare-queue.h"
+
+#define EVENT_IDX BIT(29)
+#define MOST 16
+
+static void offer_all(bare_queue *b, unsigned from, unsigned to)
+{
+    for (unsigned i = from; i < to; i++) {
+        set_descriptor(b, i, BUFFERS + 16 * i, 16, WRITE, 0);
+        offer(b, (uint16_t)i);
+    }
+}
+
+static uint16_t used_index(bare_queue *b) { return __atomic_load_n((uint16_t *)(b->ram + USED) + 1, __ATOMIC_ACQUIRE); }
+
+/* The index of which the device wants to be told. */
+static uint16_t available_event(bare_queue *b) { return *(uint16_t *)(b->ram + USED + 4 + 8 * b->size); }
+
+static int pop_many(bare_queue *b, vhushmem_chain **chains, size_t max)
+{
+    return vhushmem_backend_pop_many(b->r.backend, 0, chains, max, &error);
+}
+
+static int push_many(bare_queue *b, vhushmem_chain *const *chains, const uint32_t *written, size_t count)
+{
+    return vhushmem_backend_push_many(b->r.backend, 0, chains, written, count, &error);
+}
+
+static void all_at_once(uint64_t features)
+{
+    bare_queue b;
+    vhushmem_chain *chains[MOST];
+    uint32_t written[MOST];
+    on_queue = NULL;
+    bare_queue_open(&b, features);
+    EQ(ok(pop_many(&b, chains, MOST)), 0);
+    offer_all(&b, 0, 5);
+    EQ(ok(pop_many(&b, chains, 0)), 0);
+    EQ(ok(pop_many(&b, chains, 3)), 3);
+    EQ(ok(pop_many(&b, chains + 3, MOST - 3)), 2);
+    EQ(ok(pop_many(&b, chains + 5, MOST - 5)), 0);
+    if (features != 0) {
+        EQ(available_event(&b), 5);
+    }
+    for (unsigned i = 0; i < 5; i++) {
+        EQ(vhushmem_chain_head(chains[i]), i);
+        EQ(vhushmem_chain_writable_size(chains[i]), 16);
+        written[i] = i + 1;
+    }
+    signalled(b.call);
+    EQ(ok(push_many(&b, chains, written, 5)), 5);
+    EQ(used_index(&b), 5);
+    for (unsigned i = 0; i < 5; i++) {
+        uint32_t *entry = (uint32_t *)(b.ram + USED + 4 + 8 * i);
+        EQ(entry[0], i);
+        EQ(entry[1], i + 1);
+    }
+    uint64_t calls = 0;
+    EQ(read(b.call, &calls, 8), 8);
+    EQ(calls, 1);
+    EQ(ok(push_many(&b, chains, written, 0)), 0);
+    CHECK(!signalled(b.call));
+    backend_rig_close(&b.r);
+    bare_queue_close(&b);
+}
+
+/* It ends at the first that can't be given back, which stays the caller's as do those behind it. */
+static void stops_at_the_first(void)
+{
+    bare_queue b;
+    vhushmem_chain *chains[MOST];
+    uint32_t written[MOST] = {0};
+    bare_queue_open(&b, 0);
+    offer_all(&b, 0, 4);
+    EQ(ok(pop_many(&b, chains, MOST)), 4);
+    written[2] = 17;
+    EQ(ok(push_many(&b, chains, written, 4)), 2);
+    EQ(used_index(&b), 2);
+    refused(push_many(&b, chains + 2, written + 2, 2), -EINVAL, "more bytes");
+    EQ(used_index(&b), 2);
+    written[2] = 16;
+    vhushmem_chain *twice[2] = {chains[2], chains[2]};
+    EQ(ok(push_many(&b, twice, written + 2, 2)), 1);
+    EQ(used_index(&b), 3);
+    vhushmem_chain *none[2] = {chains[3], NULL};
+    EQ(ok(push_many(&b, none, written, 2)), 1);
+    EQ(used_index(&b), 4);
+    refused(push_many(&b, none + 1, written, 1), -EFAULT, "NULL");
+    refused(vhushmem_backend_push_many(b.r.backend, 1, chains, written, 1, &error), -ENOTCONN, "queue 1");
+    refused(vhushmem_backend_push_many(b.r.backend, 2, chains, written, 1, &error), -EINVAL, "no queue 2");
+    refused(vhushmem_backend_pop_many(b.r.backend, 2, chains, 1, &error), -EINVAL, "no queue 2");
+    offer_all(&b, 0, 1);
+    EQ(ok(pop_many(&b, chains, MOST)), 1);
+    stop_queue(&b);
+    refused(push_many(&b, chains, written, 1), -ENOTCONN, "queue 0");
+    refused(pop_many(&b, chains + 1, 1), -ENOTCONN, "queue 0");
+    start_queue(&b, 5);
+    refused(push_many(&b, chains, written, 1), -ESTALE, "stopped");
+    vhushmem_chain_free(chains[0]);
+    backend_rig_close(&b.r);
+    bare_queue_close(&b);
+}
+
+/* What was taken before the queue broke is there; the next call tells. */
+static void queue_may_break_behind_them(void)
+{
+    bare_queue b;
+    vhushmem_chain *chains[MOST];
+    uint32_t written[MOST] = {0};
+    bare_queue_open(&b, 0);
+    offer_all(&b, 0, 2);
+    offer(&b, 99);
+    EQ(ok(pop_many(&b, chains, MOST)), 2);
+    EQ(b.seen[VHUSHMEM_QUEUE_BROKEN], 1);
+    refused(pop_many(&b, chains + 2, 1), -EPROTO, "queue 0 is broken");
+    refused(push_many(&b, chains, written, 2), -EPROTO, "queue 0 is broken");
+    vhushmem_chain_free(chains[0]);
+    vhushmem_chain_free(chains[1]);
+    backend_rig_close(&b.r);
+    bare_queue_close(&b);
+}
+
+/* Requests in flight: each is marked until it is given back, one after the other. */
+static void ledger_has_each(void)
+{
+    bare_queue b;
+    vhushmem_chain *chains[MOST];
+    uint32_t written[MOST] = {0};
+    struct {
+        uint64_t size, offset;
+        uint16_t queues, entries;
+        uint32_t padding;
+    } area = {0, 0, 2, 16, 0};
+    message m;
+    bare_queue_init(&b);
+    bare_queue_connect(&b, BARE_FEATURES);
+    tell_ram(&b);
+    send_message(b.r.main, 31, 0x9, &area, 20, NULL, 0); /* GET_INFLIGHT_FD */
+    pump_backend(b.r.backend);
+    EQ(receive(b.r.main, &m, PATIENCE_MS), 1);
+    EQ(m.fd_count, 1);
+    memcpy(&area, m.payload, 20);
+    uint8_t *ledger = mmap(NULL, area.size, PROT_READ | PROT_WRITE, MAP_SHARED, m.fds[0], (off_t)area.offset);
+    CHECK(ledger != MAP_FAILED);
+    start_queue(&b, 0);
+    offer_all(&b, 0, 4);
+    EQ(ok(pop_many(&b, chains, MOST)), 4);
+    for (int i = 0; i < 4; i++) {
+        EQ(ledger[16 + 16 * i], 1);
+    }
+    EQ(ok(push_many(&b, chains, written, 3)), 3);
+    for (int i = 0; i < 4; i++) {
+        EQ(ledger[16 + 16 * i], i == 3);
+    }
+    EQ(*(uint16_t *)(ledger + 14), 3); /* the used index */
+    EQ(used_index(&b), 3);
+    EQ(ok(push_many(&b, chains + 3, written, 1)), 1);
+    munmap(ledger, area.size);
+    close(m.fds[0]);
+    backend_rig_close(&b.r);
+    bare_queue_close(&b);
+}
+
+int main(void)
+{
+    char *fds = fds_now();
+    all_at_once(0);
+    all_at_once(EVENT_IDX);
+    stops_at_the_first();
+    queue_may_break_behind_them();
+    ledger_has_each();
+    same(fds, fds_now());
+    return 0;
+}
