@@ -32,6 +32,24 @@
 
 #define DESCRIPTORS "/proc/self/fd"
 
+/* Linux 5.9. */
+#ifndef SYS_close_range
+#define SYS_close_range 436
+#endif
+
+void sandbox_close_others(int kept)
+{
+    unsigned first = STDERR_FILENO + 1;
+
+    if (kept >= (int)first) {
+        if (kept > (int)first) {
+            syscall(SYS_close_range, first, (unsigned)kept - 1, 0);
+        }
+        first = (unsigned)kept + 1;
+    }
+    syscall(SYS_close_range, first, ~0u, 0);
+}
+
 /* ---- users ---- */
 
 static int write_text(const char *path, const char *text)

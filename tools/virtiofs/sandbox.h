@@ -8,6 +8,10 @@
 
 #include "options.h"
 
+/** Closes what the program that started this one left open but for standard streams and `kept`: the process that serves is to have nothing
+ *  that leads elsewhere. */
+void sandbox_close_others(int kept);
+
 /**
  * Before the fork: a namespace of processes, in which the child is the first, and one of users where it takes one.
  *

@@ -37,18 +37,30 @@ void statistics_count(uint32_t opcode)
 
 void statistics_mapped(size_t count) { most_mapped = MAX(most_mapped, count); }
 
-void statistics_print(void)
+static void print_counts(void)
 {
-    if (total == 0) {
-        return;
-    }
     fprintf(stderr, "vhushmem-virtiofs: %" PRIu64 " requests:", total);
     for (size_t i = 0; i < G_N_ELEMENTS(names); i++) {
         if (counts[i] != 0) {
             fprintf(stderr, " %s %" PRIu64, names[i], counts[i]);
         }
     }
-    fprintf(stderr, "; others %" PRIu64 "; at most %zu mappings at once\n", others, most_mapped);
+    fprintf(stderr, "; others %" PRIu64 "; at most %zu mappings at once", others, most_mapped);
+}
+
+void statistics_tell(size_t live)
+{
+    print_counts();
+    fprintf(stderr, ", %zu now\n", live);
+}
+
+void statistics_print(void)
+{
+    if (total == 0) {
+        return;
+    }
+    print_counts();
+    fputc('\n', stderr);
     memset(counts, 0, sizeof(counts));
     others = total = 0;
     most_mapped = 0;

@@ -20,7 +20,6 @@
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -30,11 +29,7 @@
 #include "options.h"
 #include "privileges.h"
 #include "sandbox.h"
-
-/* Linux 5.9; older headers have no name for it. */
-#ifndef SYS_close_range
-#define SYS_close_range 436
-#endif
+#include "statistics.h"
 
 /* Of the limit of descriptors, what inodes and open files leave to connections, queues and guest memory: 512 slots of memory, 64 queues
  * with three descriptors each, and what is under way. */
@@ -69,6 +64,21 @@ struct service {
     bool listens;        /* there may be another front-end */
 };
 
+/** Takes a signal. SIGUSR1 asks for the statistics; the others end the program. */
+static bool is_to_end(const struct service *service)
+{
+    struct signalfd_siginfo signal;
+
+    if (read(service->signals, &signal, sizeof(signal)) != sizeof(signal)) {
+        return false;
+    }
+    if (signal.ssi_signo != SIGUSR1) {
+        return true;
+    }
+    statistics_tell(service->device.window.mappings.count);
+    return false;
+}
+
 /** Serves until a signal, or until a connected socket of --fd is closed. */
 static int serve(struct service *service)
 {
@@ -83,7 +93,7 @@ static int serve(struct service *service)
         if (poll(ready, 3, device->pending != 0 ? 0 : -1) < 0 && errno != EINTR) {
             return failure("poll: %s", strerror(errno));
         }
-        if ((ready[0].revents & POLLIN) != 0 || ready[2].revents != 0) {
+        if (((ready[0].revents & POLLIN) != 0 && is_to_end(service)) || ready[2].revents != 0) {
             return 0;
         }
         vhushmem_backend_dispatch(device->backend);
@@ -258,20 +268,6 @@ static int run_parent(const struct options *options, pid_t child, int ready, con
     return status;
 }
 
-/** Closes what the program that started this one left open: the process that serves is to have nothing that leads elsewhere. */
-static void close_others(int kept)
-{
-    unsigned first = STDERR_FILENO + 1;
-
-    if (kept >= (int)first) {
-        if (kept > (int)first) {
-            syscall(SYS_close_range, first, (unsigned)kept - 1, 0);
-        }
-        first = (unsigned)kept + 1;
-    }
-    syscall(SYS_close_range, first, ~0u, 0);
-}
-
 static int run(const struct options *options)
 {
     /* The parent's end of `alive` closes with it. (PR_SET_PDEATHSIG does not outlive a change of the user for files.) */
@@ -279,11 +275,12 @@ static int run(const struct options *options)
     sigset_t signals, ended;
     pid_t child;
 
-    close_others(options->fd);
+    sandbox_close_others(options->fd);
     sigemptyset(&signals);
     sigaddset(&signals, SIGTERM);
     sigaddset(&signals, SIGINT);
     sigaddset(&signals, SIGHUP);
+    sigaddset(&signals, SIGUSR1);
     sigprocmask(SIG_BLOCK, &signals, NULL);
     signal(SIGPIPE, SIG_IGN);
     signal(SIGXFSZ, SIG_IGN);
