@@ -18,15 +18,6 @@
 #include "statistics.h"
 #include "window.h"
 
-/* Behind ours, every guest is new: nothing that an earlier one has is known any more. */
-static void forget_guest(struct request *r)
-{
-    fs_forget_all(r->fs);
-    if (r->window != NULL) {
-        window_clear(r->window);
-    }
-}
-
 int op_init(struct request *r)
 {
     struct fuse_init_out *out = (struct fuse_init_out *)r->out;
@@ -51,7 +42,11 @@ int op_init(struct request *r)
         /* It asks again with the version that it is told. */
         return sizeof(*out);
     }
-    forget_guest(r);
+    /* Behind ours, every guest is new: nothing that an earlier one has is known any more. */
+    fs_forget_all(r->fs);
+    if (r->window != NULL) {
+        window_clear(r->window);
+    }
     offered = in.flags | ((in.flags & FUSE_INIT_EXT) != 0 ? (uint64_t)in.flags2 << 32 : 0);
     r->fs->has_dax = r->window != NULL && window_is_served(r->window);
     if (r->fs->has_dax) {
@@ -81,9 +76,10 @@ int op_init(struct request *r)
 
 int op_destroy(struct request *r)
 {
-    forget_guest(r);
+    fs_forget_all(r->fs);
     if (r->fs->config.statistics) {
         statistics_print();
     }
-    return 0;
+    /* Who unmounts may unplug the device next. QEMU 11.1 is to have no unmap before it then: that can end it. */
+    return window_leave(r);
 }

@@ -160,17 +160,35 @@ int window_remove(struct request *r)
     return REQUEST_HELD;
 }
 
-void window_clear(struct window *window)
+static bool is_empty(const struct window *window)
 {
-    struct job *job;
+    return window->mappings.count == 0 && window->active.length == 0 && window->waiting.length == 0;
+}
 
-    if (window->mappings.count == 0 && g_queue_is_empty(&window->active) && g_queue_is_empty(&window->waiting)) {
-        return;
-    }
-    job = new_job(window, NULL);
+/** Undoes everything; `r`, if there is one, is answered when it is done. */
+static void clear(struct window *window, struct request *r)
+{
+    struct job *job = new_job(window, r);
+
     job->unmaps_all = true;
     job->whole = (struct range){0, window->size};
     job_submit(job);
+}
+
+void window_clear(struct window *window)
+{
+    if (!is_empty(window)) {
+        clear(window, NULL);
+    }
+}
+
+int window_leave(struct request *r)
+{
+    if (r->window == NULL || is_empty(r->window)) {
+        return 0;
+    }
+    clear(r->window, r);
+    return REQUEST_HELD;
 }
 
 void window_lost(struct window *window)

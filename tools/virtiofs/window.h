@@ -47,6 +47,13 @@ int window_remove(struct request *r);
 /** Has all that is mapped undone, behind what is under way. */
 void window_clear(struct window *window);
 
+/**
+ * The same for a request that is to be answered behind it.
+ *
+ * @returns 0 if there is nothing to undo, or REQUEST_HELD.
+ */
+int window_leave(struct request *r);
+
 /** The front-end's mappings are gone: a reset, or the end of the connection. */
 void window_lost(struct window *window);
 
