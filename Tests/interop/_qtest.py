@@ -4,8 +4,8 @@
 import struct
 import time
 
-from _guest import Qemu
-from _interop import FETCHED, PATIENCE_S, SCRATCH, check, equal, with_own_loader
+from common.cases import PATIENCE_S, SCRATCH, check, equal
+from common.machine import Qemu, emulator_of_sid
 
 VIRTIO = 0x1AF4
 COMMON, NOTIFY, DEVICE, SHARED_MEMORY = 1, 2, 4, 8
@@ -56,15 +56,13 @@ class SidMachine(Machine):
     """QEMU of sid with one device before the back-end at a socket; `device` names the chardev `back`."""
 
     def __init__(self, name, sock, device, *words, environment=None):
-        share = FETCHED / "sid-qemu/usr/share"
-        modules = str(FETCHED / "sid-qemu/usr/lib/x86_64-linux-gnu/qemu")
+        emulator = emulator_of_sid()
         super().__init__(
             name,
-            *with_own_loader("sid-qemu", "usr/bin/qemu-system-x86_64", "pulseaudio"),
-            *("-L", share / "qemu", "-L", share / "seabios", "-nodefaults", "-display", "none"),
+            *(*emulator.command, "-nodefaults", "-display", "none"),
             *("-machine", "q35,memory-backend=ram", "-m", "64M", "-object", "memory-backend-memfd,id=ram,size=64M,share=on"),
             *("-chardev", f"socket,id=back,path={sock}", "-device", device, *words),
-            environment={"QEMU_MODULE_DIR": modules, **(environment or {})},
+            environment={**emulator.environment, **(environment or {})},
         )
 
 

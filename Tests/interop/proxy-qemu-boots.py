@@ -6,7 +6,7 @@ import os
 import shutil
 import subprocess
 
-from _guest import Guest, chardev
+from common.machine import Guest, chardev
 from _interop import FETCHED, ROOT, SCRATCH, Process, Proxy, Skip, case, check, equal, file_of, libraries, need, run, socket_path
 from _proxy import has_told_all
 

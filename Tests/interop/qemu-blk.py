@@ -3,8 +3,8 @@
 
 import hashlib
 
-from _guest import Guest, chardev
 from _interop import case, check, device, equal, file_of, need, run, socket_path, until
+from common.machine import Guest, chardev
 
 need("qemu", "linux")
 SIZE = 4 << 20

@@ -6,8 +6,8 @@ import os
 import re
 import signal
 
-from _guest import Guest, Qemu, chardev, initramfs
-from _interop import FETCHED, SCRATCH, STAGE, Process, case, check, equal, need, run, socket_path, until, with_own_loader
+from common.cases import SCRATCH, STAGE, Process, case, check, equal, need, run, socket_path, until
+from common.machine import Guest, chardev, emulator_of_sid
 
 need("linux", "sid-qemu")
 shared = SCRATCH / "shared"
@@ -23,26 +23,6 @@ def content(size, seed):
 FILES = {f"file{n}": content(size, n) for n, size in enumerate((0, 1, 4095, 4096, 100_000, (2 << 20) - 1, 2 << 20, (5 << 20) + 77, 6 << 20))}
 for file_name, data in FILES.items():
     (shared / file_name).write_bytes(data)
-
-
-class SidGuest(Guest):
-    """The same guest in the newer QEMU, with memory that it shares."""
-
-    def __init__(self, name, *devices):
-        share = FETCHED / "sid-qemu/usr/share"
-        serial = SCRATCH / f"{name}.serial"
-        command = with_own_loader("sid-qemu", "usr/bin/qemu-system-x86_64", "pulseaudio")
-        command += ["-L", share / "qemu", "-L", share / "seabios", "-nodefaults", "-no-user-config", "-display", "none"]
-        command += ["-machine", "q35,memory-backend=ram", "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", "256M"]
-        command += ["-object", "memory-backend-memfd,id=ram,size=256M,share=on"]
-        kernel = next((FETCHED / "linux/boot").glob("vmlinuz-*"))
-        command += ["-kernel", kernel, "-initrd", initramfs(), "-append", "console=ttyS0 quiet panic=-1 tsc=reliable no_timer_check"]
-        command += ["-chardev", f"socket,id=serial,path={serial},server=on,wait=off", "-serial", "chardev:serial", *devices]
-        self.said = ""
-        self.count = 0
-        modules = FETCHED / "sid-qemu/usr/lib/x86_64-linux-gnu/qemu"
-        Qemu.__init__(self, name, *command, environment={"QEMU_MODULE_DIR": str(modules)})
-        self.serial = self.connect(serial)
 
 
 def start_device(*words):
@@ -73,7 +53,7 @@ def _():
     global guest
     start_device("--window", "16M", "--tag", "files")
     device = "vhost-user-test-device-pci,chardev=fs,virtio-id=26,num_vqs=2,config_size=44"
-    guest = SidGuest("qemu", *chardev("fs", sock), "-device", device).up()
+    guest = Guest("qemu", *chardev("fs", sock), "-device", device, emulator=emulator_of_sid(), memory="256M").up()
     guest.run("mount -t virtiofs files /mnt")
     equal(sums(), right_sums())
     check(len(mapped()) >= 4, f"only {mapped()} are mapped")

@@ -5,8 +5,8 @@ import hashlib
 import os
 import signal
 
-from _guest import Guest, chardev
 from _interop import SCRATCH, STAGE, Process, case, check, equal, need, run, socket_path
+from common.machine import Guest, chardev
 
 need("linux", "qemu")
 shared = SCRATCH / "shared"

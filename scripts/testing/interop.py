@@ -31,7 +31,7 @@ def cases_of(source):
     log = build()
     if log is not None:
         return [Result(FAIL, source.stem, detail="its programs do not build", log=log)]
-    environment = {**RELEASE.environment, "VHUSHMEM_INTEROP": str(RELEASE.programs / "interop")}
+    environment = {**RELEASE.environment, "VHUSHMEM_INTEROP": str(RELEASE.programs / "interop"), "PYTHONPATH": str(ROOT / "Tests")}
     with tempfile.TemporaryDirectory(prefix="vhu-") as folder:
         status, log = run([sys.executable, "-B", source], {**environment, "TMPDIR": folder}, time_limit=LIMIT)
     return suites.results_of(source.stem, status, log)

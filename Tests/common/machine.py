@@ -1,16 +1,45 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""QEMU of the release with a small Linux guest: Debian's kernel, busybox and a shell on the serial line. Emulated, so it runs anywhere."""
+"""QEMU with a small Linux guest: Debian's kernel, busybox and a shell on the serial line. Emulated, so it runs anywhere."""
 
+import dataclasses
 import fcntl
 import json
+import pathlib
 import re
 import socket
 import subprocess
 import time
 
-from _interop import FETCHED, PATIENCE_S, ROOT, SCRATCH, Process, check, equal, libraries
+from common.cases import FETCHED, PATIENCE_S, ROOT, SCRATCH, Process, check, equal, libraries, with_own_loader
 
-MODULES = ("virtio_pci", "virtio_blk", "virtio_net", "virtio_scsi", "sd_mod", "virtio-rng", "virtiofs")
+MODULES = ("virtio_pci", "virtio_mmio", "virtio_blk", "virtio_net", "virtio_scsi", "sd_mod", "virtio-rng", "virtiofs")
+
+
+@dataclasses.dataclass(frozen=True)
+class Emulator:
+    """A QEMU, and what it needs to run."""
+
+    name: str
+    command: list
+    environment: dict
+    # The device for virtiofs: its parameters but for the chardev and the tag. Its -pci form has a PCI function.
+    filesystem: str = "vhost-user-fs"
+    has_window: bool = False
+
+
+def emulator_of_release():
+    qemu = FETCHED / "qemu"
+    shares = [word for part in ("qemu", "seabios") for word in ("-L", qemu / "usr/share" / part)]
+    return Emulator("7.2 of Debian", [qemu / "usr/bin/qemu-system-x86_64", *shares], libraries("qemu"))
+
+
+def emulator_of_sid():
+    """It has shared memory regions, by the device that it has for tests of back-ends."""
+    share = FETCHED / "sid-qemu/usr/share"
+    command = with_own_loader("sid-qemu", "usr/bin/qemu-system-x86_64", "pulseaudio")
+    command += ["-L", share / "qemu", "-L", share / "seabios"]
+    modules = FETCHED / "sid-qemu/usr/lib/x86_64-linux-gnu/qemu"
+    return Emulator("11.1 of Debian", command, {"QEMU_MODULE_DIR": str(modules)}, "vhost-user-test-device", True)
 
 
 def in_order(folder, names):
@@ -32,23 +61,30 @@ def in_order(folder, names):
     return list(found)
 
 
-def initramfs():
-    """Packed once."""
-    packed = FETCHED / "initramfs"
-    init = ROOT / "Tests/interop/init.sh"
-    with (FETCHED / "initramfs.lock").open("w") as lock:
+def initramfs(packed=FETCHED / "initramfs", modules=MODULES, programs=None):
+    """Packed once, and again when something in it is newer. `programs` are files by their paths in it."""
+    init = ROOT / "Tests/common/init.sh"
+    newest = max(path.stat().st_mtime for path in (init, pathlib.Path(__file__), *(programs or {}).values()))
+    with packed.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if packed.exists() and packed.stat().st_mtime > init.stat().st_mtime:
+        if packed.exists() and packed.stat().st_mtime > newest:
             return packed
-        modules = in_order(FETCHED / "linux/lib/modules", MODULES)
-        order = FETCHED / "modules.order"
-        order.write_text("".join(f"{path.name}\n" for path in modules))
-        pairs = {"/init": init, "/bin/busybox": FETCHED / "linux/bin/busybox", "/modules/order": order}
-        pairs |= {f"/modules/{path.name}": path for path in modules}
-        made = FETCHED / "initramfs.part"
+        files = in_order(FETCHED / "linux/lib/modules", modules)
+        order = packed.with_suffix(".modules")
+        order.write_text("".join(f"{path.name}\n" for path in files))
+        pairs = {"/init": init, "/bin/busybox": FETCHED / "linux/bin/busybox", "/modules/order": order, **(programs or {})}
+        pairs |= {f"/modules/{path.name}": path for path in files}
+        made = packed.with_suffix(".part")
         subprocess.run([ROOT / "scripts/initramfs", made, *(f"{path}={file}" for path, file in pairs.items())], check=True)
         made.rename(packed)
     return packed
+
+
+def kernel():
+    return next((FETCHED / "linux/boot").glob("vmlinuz-*"))
+
+
+COMMAND_LINE = "console=ttyS0 quiet panic=-1 tsc=reliable no_timer_check"
 
 
 class Qemu(Process):
@@ -86,7 +122,10 @@ class Qemu(Process):
         return json.loads(line)
 
     def qmp(self, command, **arguments):
-        arguments = {name.replace("_", "-"): value for name, value in arguments.items()}
+        return self.ask(command, {name.replace("_", "-"): value for name, value in arguments.items()})
+
+    def ask(self, command, arguments):
+        """As qmp, with the arguments' names as they are."""
         self.socket.sendall(json.dumps({"execute": command, "arguments": arguments}).encode())
         while True:
             said = self.line()
@@ -116,21 +155,20 @@ class Qemu(Process):
 
 
 class Guest(Qemu):
-    def __init__(self, name, *devices, incoming=None, append=""):
-        qemu = FETCHED / "qemu"
+    """A guest that boots from the kernel and the initramfs, or by firmware if there is a `boot` of its own."""
+
+    def __init__(self, name, *devices, emulator=None, memory="160M", processors=2, machine="q35", initrd=None, boot=None, append="", incoming=None):
+        self.emulator = emulator or emulator_of_release()
         serial = SCRATCH / f"{name}.serial"
-        command = [qemu / "usr/bin/qemu-system-x86_64", "-nodefaults", "-no-user-config", "-display", "none"]
-        command += [word for part in ("qemu", "seabios") for word in ("-L", qemu / "usr/share" / part)]
-        command += ["-machine", "q35,memory-backend=ram", "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", "160M"]
-        command += ["-object", "memory-backend-memfd,id=ram,size=160M,share=on"]
-        kernel = next((FETCHED / "linux/boot").glob("vmlinuz-*"))
-        words = f"console=ttyS0 quiet panic=-1 tsc=reliable no_timer_check {append}"
-        command += ["-kernel", kernel, "-initrd", initramfs(), "-append", words]
+        command = [*self.emulator.command, "-nodefaults", "-no-user-config", "-display", "none"]
+        command += ["-machine", f"{machine},memory-backend=ram", "-accel", "tcg,thread=multi", "-cpu", "max"]
+        command += ["-smp", processors, "-m", memory, "-object", f"memory-backend-memfd,id=ram,size={memory},share=on"]
+        command += boot or ["-kernel", kernel(), "-initrd", initrd or initramfs(), "-append", f"{COMMAND_LINE} {append}"]
         command += ["-chardev", f"socket,id=serial,path={serial},server=on,wait=off", "-serial", "chardev:serial", *devices]
         command += ["-incoming", incoming] if incoming else []
         self.said = ""
         self.count = 0
-        super().__init__(name, *command, environment=libraries("qemu"))
+        super().__init__(name, *command, environment=self.emulator.environment)
         self.serial = self.connect(serial)
 
     def wait(self, pattern):
@@ -149,7 +187,7 @@ class Guest(Qemu):
 
     def up(self):
         self.wait("GUEST IS UP")
-        self.run("stty -echo")
+        self.run("stty -echo; dmesg -n 1")
         return self
 
     def send(self, command):
