@@ -7,6 +7,7 @@ import subprocess
 
 from testing import suites
 from testing.arm64 import arm64
+from testing.guest import guest
 from testing.interop import interop
 from testing.kernels import kernels
 from testing.kinds import RELEASE, STATIC, sanitized
@@ -152,4 +153,5 @@ GROUPS = {
     "kernels": Entry("C tests on other kernels", kernels, "release", is_long=True),
     "arm64": Entry("C tests and hostile back-ends on arm64", arm64, is_long=True),
     "interop": Entry("programs of other projects", interop, "release", is_long=True),
+    "guest": Entry("a Linux guest", guest, "release", is_long=True),
 }
