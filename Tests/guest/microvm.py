@@ -2,7 +2,7 @@
 """A microvm: the device at virtio-mmio, without PCI."""
 
 from _guest import BY_CHUNK, BY_LOADS, CHUNK, Device, boot, content, equal_sums, folder, is_well, mount, right_sums, sums
-from common.cases import case, equal, run
+from common.cases import case, check, equal, run
 
 shared = folder("shared")
 for n, size in enumerate((0, 1, 5000, 100_000, CHUNK, 2 * CHUNK)):
@@ -17,11 +17,14 @@ def _():
     more = ["-global", "virtio-mmio.force-legacy=false", *device.words(place="mmio")]
     # There is no timer that the kernel could measure an emulated processor with.
     guest = boot(machine="microvm", more=more, append="tsc_early_khz=2000000 lpj=4000000")
-    mount(guest, device, options="" if BY_CHUNK else None)
+    # Files are for DAX if the QEMU has shared memory regions at virtio-mmio: 11.1 has not. The guest finds out.
+    mount(guest, device, options="")
     equal_sums(sums(guest), right_sums(shared))
     equal_sums(sums(guest, how=BY_LOADS), right_sums(shared))
-    # QEMU 11.1 has no shared memory regions at virtio-mmio.
-    equal(device.counts()["SETUPMAPPING"] > 0, not BY_CHUNK, "DAX")
+    counts = device.counts()
+    check(counts["SETUPMAPPING"] == 0 or not BY_CHUNK, "QEMU 11.1 has a window at virtio-mmio: say so in docs/with-qemu.md")
+    check(counts["READ"] > 0 or counts["SETUPMAPPING"] > 0, counts)
+    print(f"note: {'with' if counts['SETUPMAPPING'] else 'without'} DAX")
 
 
 @case("what either side writes, the other reads")

@@ -141,6 +141,12 @@ static void check_sizes(void)
     become(0, 0);
     T("give it back", chmod("s", 06777));
     become(1001, 1001);
+    T("O_TRUNC by another", opens("s", O_WRONLY | O_TRUNC, 0));
+    tell("s");
+    become(0, 0);
+    section = "write";
+    T("give it back", chmod("s", 06777));
+    become(1001, 1001);
     fd = open("s", O_WRONLY);
     V("written by another", write(fd, "x", 1));
     close(fd);
