@@ -127,7 +127,7 @@ VHUSHMEM_API int64_t vhushmem_device_check(vhushmem_device *device);
 VHUSHMEM_API int vhushmem_device_begin_reset(vhushmem_device *device, GError **errp);
 
 /**
- * End it: once the back-end has answered the reset, and what it had sent before its answer was carried out (that is, refused).
+ * End a reset of the device: once the back-end has answered the reset, and what it had sent before its answer was carried out (that is, refused).
  *
  * @param errp  receives the error.
  * @returns 0, or -EINVAL (no reset is under way), -EFAULT.

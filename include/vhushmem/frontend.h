@@ -202,7 +202,7 @@ VHUSHMEM_API int vhushmem_frontend_set_request_callback(vhushmem_frontend *front
 VHUSHMEM_API int vhushmem_frontend_add_region(vhushmem_frontend *frontend, uint8_t shmid, uint64_t size, GError **errp);
 
 /**
- * Begin: connect or listen, then shake hands as readiness allows. Returns at once; READY or DISCONNECT tells the outcome. When it
+ * Begin to connect or listen, and shake hands as readiness allows. Returns at once; READY or DISCONNECT tells the outcome. When it
  * fails itself there is no event, and it may be called again.
  *
  * @returns 0, or -EBUSY (started already), or what connect, bind or listen answered (-ENOENT and -ECONNREFUSED: nobody listens

@@ -12,7 +12,7 @@
  * there is nothing to wait for. A request that the back-end does not answer in time (request_timeout_ms) ends the connection, since
  * a late answer would be taken for the next one's. Requests go in the order of the calls, one under way at a time.
  *
- * What each of them may return, beside what is said there:
+ * Besides what is said there, each of them may return:
  *          -ENOTCONN    the front-end is not ready;
  *          -ECONNRESET  the back-end went away before the answer; any other end of the connection is told by its own errno, as in
  *                       the result of DISCONNECT;
@@ -71,7 +71,7 @@ enum {
  * @param reply_size    in: how much room there is, of which 4096 bytes are used (a longer reply is -EPROTO and ends the connection); out:
  *                      how much came.
  * @param reply_fd      with VHUSHMEM_REQUEST_REPLY_FD receives a descriptor, the caller's to close, or -1.
- * @returns 0, or -EINVAL (id, size, nfds, flags), -EBADF, -EMFILE, or what is said above.
+ * @returns 0, or -EINVAL (id, size, nfds, flags), -EBADF, -EMFILE, or what every function of request.h may return.
  * Since: 0.1
  */
 VHUSHMEM_API int vhushmem_frontend_request(vhushmem_frontend *frontend, uint32_t id, const void *payload, size_t size,
@@ -96,7 +96,7 @@ VHUSHMEM_API int vhushmem_frontend_request_async(vhushmem_frontend *frontend, ui
  * @param offset  first byte.
  * @param buf     receives len bytes.
  * @param len     bytes, not 0; offset + len within max_config_size of the options.
- * @returns 0, or -EINVAL (the range), or what is said above.
+ * @returns 0, or -EINVAL (the range), or what every function of request.h may return.
  * Since: 0.1
  */
 VHUSHMEM_API int vhushmem_frontend_get_config(vhushmem_frontend *frontend, uint32_t offset, void *buf, uint32_t len,
@@ -116,7 +116,7 @@ enum {
  * Write to the device's configuration space (SET_CONFIG; needs CONFIG).
  *
  * @param flags  VHUSHMEM_CONFIG_*, or'ed.
- * @returns 0, or -EINVAL (the range, the flags), or what is said above.
+ * @returns 0, or -EINVAL (the range, the flags), or what every function of request.h may return.
  * Since: 0.1
  */
 VHUSHMEM_API int vhushmem_frontend_set_config(vhushmem_frontend *frontend, uint32_t offset, const void *buf, uint32_t len,
@@ -127,7 +127,7 @@ VHUSHMEM_API int vhushmem_frontend_set_config_async(vhushmem_frontend *frontend,
                                                     unsigned flags, vhushmem_reply_fn fn, void *user_data,
                                                     GDestroyNotify destroy, GError **errp);
 
-/** The virtio device status (GET_STATUS; needs STATUS), 0 to 255; or what is said above. Since: 0.1 */
+/** The virtio device status (GET_STATUS; needs STATUS), 0 to 255; or what every function of request.h may return. Since: 0.1 */
 VHUSHMEM_API int vhushmem_frontend_get_device_status(vhushmem_frontend *frontend, GError **errp);
 
 /** The same without waiting: the reply's value is the status. Since: 0.1 */
@@ -150,7 +150,7 @@ VHUSHMEM_API int vhushmem_frontend_set_device_status_async(vhushmem_frontend *fr
  * Ask the back-end for a file that it shares under a name (GET_SHARED_OBJECT; needs SHARED_OBJECT).
  *
  * @param uuid  16 bytes.
- * @returns a descriptor, to be closed by the caller; or -ENOENT (it shares none with this name), or what is said above.
+ * @returns a descriptor, to be closed by the caller; or -ENOENT (it shares none with this name), or what every function of request.h may return.
  * Since: 0.1
  */
 VHUSHMEM_API int vhushmem_frontend_get_shared_object(vhushmem_frontend *frontend, const uint8_t *uuid, GError **errp);
@@ -168,7 +168,7 @@ VHUSHMEM_API int vhushmem_frontend_get_shared_object_async(vhushmem_frontend *fr
  * @param fd      the file with the bits; duplicated until it was sent.
  * @param offset  where they begin in the file, bytes.
  * @param size    bytes.
- * @returns 0, or -EBADF, -EMFILE, or what is said above.
+ * @returns 0, or -EBADF, -EMFILE, or what every function of request.h may return.
  * Since: 0.1
  */
 VHUSHMEM_API int vhushmem_frontend_set_log(vhushmem_frontend *frontend, int fd, uint64_t offset, uint64_t size, GError **errp);
@@ -188,7 +188,7 @@ VHUSHMEM_API int vhushmem_frontend_set_log_fd_async(vhushmem_frontend *frontend,
  * Say which byte order the rings of a queue have (SET_VRING_ENDIAN; needs CROSS_ENDIAN, which protocol_features of the options has to
  * ask for).
  *
- * @returns 0, or -EINVAL (queue), or what is said above.
+ * @returns 0, or -EINVAL (queue), or what every function of request.h may return.
  * Since: 0.1
  */
 VHUSHMEM_API int vhushmem_frontend_set_queue_endian(vhushmem_frontend *frontend, unsigned queue, bool big_endian,
@@ -203,7 +203,7 @@ VHUSHMEM_API int vhushmem_frontend_set_queue_endian_async(vhushmem_frontend *fro
  * Tell the back-end by a message that there is something in a queue (VRING_KICK; needs INBAND_NOTIFICATIONS, which protocol_features of
  * the options has to ask for).
  *
- * @returns 0, or -EINVAL (queue), or what is said above.
+ * @returns 0, or -EINVAL (queue), or what every function of request.h may return.
  * Since: 0.1
  */
 VHUSHMEM_API int vhushmem_frontend_kick_queue(vhushmem_frontend *frontend, unsigned queue, GError **errp);

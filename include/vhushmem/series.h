@@ -259,7 +259,7 @@ VHUSHMEM_API VirtioSharedMemoryMapping *virtio_shared_memory_mapping_new(uint8_t
                                                                          uint64_t shm_offset, uint64_t len, bool allow_write);
 
 /**
- * Map it.
+ * Map what a mapping describes.
  *
  * @param mapping  taken over on success; on failure it stays the caller's.
  * @returns 0, or the errno of vhushmem_region_add_mapping, negative.
@@ -414,7 +414,7 @@ VHUSHMEM_API void memory_region_unref(MemoryRegion *mr);
  */
 VHUSHMEM_API void memory_listener_register(MemoryListener *listener, MemoryRegion *root);
 /**
- * No more; region_del is called for what the container holds. When this returns the listener is never called again: it waits for calls of
+ * Tell a listener no more; region_del is called for what the container holds. When this returns the listener is never called again: it waits for calls of
  * the listener that other threads are in, so no callback may wait for the thread that unregisters.
  * Since: 0.1
  */

@@ -35,6 +35,7 @@ def lint():
         Test("clang's analyzer", [SCRIPTS / "analyze"], time_limit=900),
         Test("layers", [SCRIPTS / "check-layers"], time_limit=900),
         Test("Swift face", [SCRIPTS / "check-swift-face"], time_limit=900),
+        Test("documentation", [SCRIPTS / "docs", "man", "api", "links"], time_limit=900),
         Test("scripts parse", ["bash", "-c", 'for script; do bash -n "$script" || exit 1; done', "-", *scripts]),
     ]
 

@@ -1,0 +1,1 @@
+"""What makes documentation out of the headers."""
