@@ -175,7 +175,8 @@ typedef struct vhushmem_backend_handlers {
  *          that are reset by themselves).
  * Since: 0.1
  */
-VHUSHMEM_API vhushmem_backend *vhushmem_backend_new(const vhushmem_backend_options *options, GError **errp);
+VHUSHMEM_API vhushmem_backend *vhushmem_backend_new(const vhushmem_backend_options *options,
+                                                    GError **errp) VHUSHMEM_CHECK_RESULT;
 
 /** Close everything and give the back-end back. Inside a callback the memory goes after the callback has returned. Since: 0.1 */
 VHUSHMEM_API void vhushmem_backend_free(vhushmem_backend *backend);
@@ -278,7 +279,7 @@ VHUSHMEM_API int vhushmem_backend_dispatch(vhushmem_backend *backend);
  * @returns a source with one reference, owned by the caller; NULL: backend is NULL.
  * Since: 0.1
  */
-VHUSHMEM_API GSource *vhushmem_backend_source_new(vhushmem_backend *backend);
+VHUSHMEM_API GSource *vhushmem_backend_source_new(vhushmem_backend *backend) VHUSHMEM_CHECK_RESULT;
 
 /** True while maps can be asked for. Since: 0.1 */
 VHUSHMEM_API bool vhushmem_backend_is_negotiated(vhushmem_backend *backend);
@@ -452,6 +453,9 @@ VHUSHMEM_API int vhushmem_backend_config_changed(vhushmem_backend *backend, GErr
  */
 VHUSHMEM_API int vhushmem_backend_request(vhushmem_backend *backend, uint32_t request, const void *payload, size_t size, int fd,
                                           uint64_t *reply, int *reply_fd, GError **errp);
+
+/* g_autoptr(vhushmem_backend) */
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(vhushmem_backend, vhushmem_backend_free)
 
 G_END_DECLS
 

@@ -29,6 +29,9 @@
 /** What an export looks like; the library itself is built with hidden visibility. */
 #define VHUSHMEM_API __attribute__((visibility("default")))
 
+/** Stands behind a function whose result must not be ignored: nothing else owns what it returns, or tells what it says. */
+#define VHUSHMEM_CHECK_RESULT __attribute__((warn_unused_result))
+
 /** A device: the regions of one vhost-user device, with their quotas. Reference counted. */
 typedef struct vhushmem_device vhushmem_device;
 /** A VIRTIO shared memory region of a device, and the window of host addresses that stands for it. Reference counted. */

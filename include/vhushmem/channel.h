@@ -51,7 +51,7 @@ typedef struct vhushmem_channel_options {
  * Thread rule: any thread.  Since: 0.1
  */
 VHUSHMEM_API vhushmem_channel *vhushmem_channel_new(int fd, vhushmem_device *device, const vhushmem_channel_options *options,
-                                                    GError **errp);
+                                                    GError **errp) VHUSHMEM_CHECK_RESULT;
 
 /**
  * Close the channel and give it back. No event is sent. If it was open, the device's mappings are dropped unless
@@ -131,7 +131,7 @@ VHUSHMEM_API int vhushmem_channel_dispatch(vhushmem_channel *channel);
  * @returns a source with one reference, owned by the caller; NULL: channel is NULL.
  * Since: 0.1
  */
-VHUSHMEM_API GSource *vhushmem_channel_source_new(vhushmem_channel *channel);
+VHUSHMEM_API GSource *vhushmem_channel_source_new(vhushmem_channel *channel) VHUSHMEM_CHECK_RESULT;
 
 /** True until the channel is lost. Since: 0.1 */
 VHUSHMEM_API bool vhushmem_channel_is_open(vhushmem_channel *channel);
@@ -173,7 +173,7 @@ VHUSHMEM_API int vhushmem_channel_end_reset(vhushmem_channel *channel);
  * @returns 0, or -EINVAL (no descriptor came), -ENOENT (the device has no such region), or what vhushmem_region_map returns; -EFAULT.
  * Thread rule: any thread.  Since: 0.1
  */
-VHUSHMEM_API int vhushmem_handle_map(vhushmem_device *device, const void *map, int fd, GError **errp);
+VHUSHMEM_API int vhushmem_handle_map(vhushmem_device *device, const void *map, int fd, GError **errp) VHUSHMEM_CHECK_RESULT;
 
 /**
  * Carry out one SHMEM_UNMAP in the same way; fd_offset and flags mean nothing.
@@ -183,7 +183,7 @@ VHUSHMEM_API int vhushmem_handle_map(vhushmem_device *device, const void *map, i
  * @returns 0, or -ENOENT (no such region, or nothing is mapped there), or what vhushmem_region_unmap returns; -EFAULT.
  * Thread rule: any thread.  Since: 0.1
  */
-VHUSHMEM_API int vhushmem_handle_unmap(vhushmem_device *device, const void *map, GError **errp);
+VHUSHMEM_API int vhushmem_handle_unmap(vhushmem_device *device, const void *map, GError **errp) VHUSHMEM_CHECK_RESULT;
 
 /**
  * Tell the listeners of the device's regions that what changed is complete: after the answer to what vhushmem_handle_map and
@@ -193,6 +193,9 @@ VHUSHMEM_API int vhushmem_handle_unmap(vhushmem_device *device, const void *map,
  * Thread rule: any thread.  Since: 0.1
  */
 VHUSHMEM_API int vhushmem_device_commit(vhushmem_device *device);
+
+/* g_autoptr(vhushmem_channel) */
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(vhushmem_channel, vhushmem_channel_free)
 
 G_END_DECLS
 

@@ -30,7 +30,7 @@ typedef struct vhushmem_device_options {
  * @returns a device with one reference, owned by the caller; or NULL: EINVAL (struct_size or reserved is wrong).
  * Thread rule: any thread.  Since: 0.1
  */
-VHUSHMEM_API vhushmem_device *vhushmem_device_new(const vhushmem_device_options *options, GError **errp);
+VHUSHMEM_API vhushmem_device *vhushmem_device_new(const vhushmem_device_options *options, GError **errp) VHUSHMEM_CHECK_RESULT;
 
 /** Take one more reference. @returns the device. Thread rule: any thread.  Since: 0.1 */
 VHUSHMEM_API vhushmem_device *vhushmem_device_ref(vhushmem_device *device);
@@ -167,6 +167,9 @@ VHUSHMEM_API uint64_t vhushmem_device_mapped_bytes(vhushmem_device *device);
  * Thread rule: any thread.  Since: 0.1
  */
 VHUSHMEM_API int vhushmem_device_unmap_all(vhushmem_device *device);
+
+/* g_autoptr(vhushmem_device) */
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(vhushmem_device, vhushmem_device_unref)
 
 G_END_DECLS
 

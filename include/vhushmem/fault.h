@@ -65,7 +65,7 @@ enum {
  * Thread rule: any thread (each vCPU's own).  Since: 0.1
  */
 VHUSHMEM_API int vhushmem_resolve_guest_fault(vhushmem_region *region, uint64_t shm_offset, uint64_t len, uint32_t access,
-                                              void *data);
+                                              void *data) VHUSHMEM_CHECK_RESULT;
 
 G_END_DECLS
 

@@ -122,7 +122,7 @@ typedef void (*vhushmem_event_fn)(vhushmem_frontend *frontend, const vhushmem_ev
  * Thread rule: any thread.  Since: 0.1
  */
 VHUSHMEM_API vhushmem_frontend *vhushmem_frontend_new(const char *socket_path, const vhushmem_frontend_options *options,
-                                                      GError **errp);
+                                                      GError **errp) VHUSHMEM_CHECK_RESULT;
 
 /**
  * Make a front-end on a connected Unix stream socket.
@@ -132,7 +132,8 @@ VHUSHMEM_API vhushmem_frontend *vhushmem_frontend_new(const char *socket_path, c
  *          a path; the fd is no Unix stream socket), ENOTCONN (it is not connected), EBADF.
  * Thread rule: any thread.  Since: 0.1
  */
-VHUSHMEM_API vhushmem_frontend *vhushmem_frontend_new_fd(int fd, const vhushmem_frontend_options *options, GError **errp);
+VHUSHMEM_API vhushmem_frontend *vhushmem_frontend_new_fd(int fd, const vhushmem_frontend_options *options,
+                                                         GError **errp) VHUSHMEM_CHECK_RESULT;
 
 /**
  * End the connection, if there is one, and give the front-end back. The device goes with it, unless somebody else references
@@ -255,7 +256,7 @@ VHUSHMEM_API int vhushmem_frontend_dispatch(vhushmem_frontend *frontend);
  * @returns a source with one reference, owned by the caller; NULL: frontend is NULL.
  * Since: 0.1
  */
-VHUSHMEM_API GSource *vhushmem_frontend_source_new(vhushmem_frontend *frontend);
+VHUSHMEM_API GSource *vhushmem_frontend_source_new(vhushmem_frontend *frontend) VHUSHMEM_CHECK_RESULT;
 
 /**
  * The device: it exists from the front-end's making on, and has its regions from READY on.
@@ -317,6 +318,9 @@ VHUSHMEM_API const char *vhushmem_protocol_feature_name(unsigned bit);
  * Since: 0.1
  */
 VHUSHMEM_API int vhushmem_frontend_reset(vhushmem_frontend *frontend, GError **errp);
+
+/* g_autoptr(vhushmem_frontend) */
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(vhushmem_frontend, vhushmem_frontend_free)
 
 G_END_DECLS
 

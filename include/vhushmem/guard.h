@@ -53,7 +53,7 @@ G_BEGIN_DECLS
  *          or one that somebody sent), or nothing could be put there (no memory); or info is NULL.
  * Thread rule: any thread, in a signal handler.  Since: 0.1
  */
-VHUSHMEM_API bool vhushmem_guard_handle_sigbus(const void *info);
+VHUSHMEM_API bool vhushmem_guard_handle_sigbus(const void *info) VHUSHMEM_CHECK_RESULT;
 
 /**
  * To be called first in a handler of SIGSEGV that was installed with SA_SIGINFO, by a VMM that touches windows with plain loads and stores of
@@ -73,7 +73,7 @@ VHUSHMEM_API bool vhushmem_guard_handle_sigbus(const void *info);
  *          put there (the limits; no memory); or info is NULL.
  * Thread rule: any thread, in a signal handler.  Since: 0.1
  */
-VHUSHMEM_API bool vhushmem_guard_handle_sigsegv(const void *info, const void *context);
+VHUSHMEM_API bool vhushmem_guard_handle_sigsegv(const void *info, const void *context) VHUSHMEM_CHECK_RESULT;
 
 /**
  * Have the kernel deliver SIGBUS and SIGSEGV to the calling thread. Some programs block all signals in the threads that they make, QEMU

@@ -39,7 +39,8 @@ typedef struct vhushmem_kvm vhushmem_kvm;
  *          EBADF, EMFILE.
  * Since: 0.1
  */
-VHUSHMEM_API vhushmem_kvm *vhushmem_kvm_new(int vm_fd, uint32_t first_slot, uint32_t num_slots, GError **errp);
+VHUSHMEM_API vhushmem_kvm *vhushmem_kvm_new(int vm_fd, uint32_t first_slot, uint32_t num_slots,
+                                            GError **errp) VHUSHMEM_CHECK_RESULT;
 
 /**
  * Put a region at a guest address. The region is referenced until it is removed.
@@ -72,6 +73,9 @@ VHUSHMEM_API int vhushmem_kvm_remove(vhushmem_kvm *kvm, vhushmem_region *region)
 
 /** Take every region away from the guest, and give the object back. Since: 0.1 */
 VHUSHMEM_API void vhushmem_kvm_free(vhushmem_kvm *kvm);
+
+/* g_autoptr(vhushmem_kvm) */
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(vhushmem_kvm, vhushmem_kvm_free)
 
 G_END_DECLS
 

@@ -37,7 +37,7 @@ typedef struct vhushmem_mapping_info {
  * Thread rule: any thread.  Since: 0.1
  */
 VHUSHMEM_API vhushmem_mapping *vhushmem_mapping_new(uint8_t shmid, int fd, uint64_t fd_offset, uint64_t shm_offset,
-                                                    uint64_t len, uint64_t flags, GError **errp);
+                                                    uint64_t len, uint64_t flags, GError **errp) VHUSHMEM_CHECK_RESULT;
 
 /** Take one more reference. @returns the mapping. Thread rule: any thread.  Since: 0.1 */
 VHUSHMEM_API vhushmem_mapping *vhushmem_mapping_ref(vhushmem_mapping *mapping);
@@ -66,7 +66,10 @@ VHUSHMEM_API int vhushmem_mapping_get_info(vhushmem_mapping *mapping, vhushmem_m
  *          VHUSHMEM_REGION_KEEP_FDS), -EMFILE, -ENFILE (no descriptor is left), -EFAULT (mapping is NULL).
  * Thread rule: any thread.  Since: 0.1
  */
-VHUSHMEM_API int vhushmem_mapping_dup_fd(vhushmem_mapping *mapping, GError **errp);
+VHUSHMEM_API int vhushmem_mapping_dup_fd(vhushmem_mapping *mapping, GError **errp) VHUSHMEM_CHECK_RESULT;
+
+/* g_autoptr(vhushmem_mapping) */
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(vhushmem_mapping, vhushmem_mapping_unref)
 
 G_END_DECLS
 

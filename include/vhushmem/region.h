@@ -259,7 +259,8 @@ VHUSHMEM_API int vhushmem_region_unmap_all(vhushmem_region *region);
  * @returns the mapping with a reference for the caller (vhushmem_mapping_unref); NULL: there is none.
  * Thread rule: any thread.  Since: 0.1
  */
-VHUSHMEM_API vhushmem_mapping *vhushmem_region_find_mapping(vhushmem_region *region, uint64_t shm_offset, uint64_t len);
+VHUSHMEM_API vhushmem_mapping *vhushmem_region_find_mapping(vhushmem_region *region, uint64_t shm_offset,
+                                                            uint64_t len) VHUSHMEM_CHECK_RESULT;
 
 /**
  * Step through the live mappings in the order of their offsets: the first one that ends beyond `from`.
@@ -286,7 +287,8 @@ VHUSHMEM_API int vhushmem_region_next_mapping(vhushmem_region *region, uint64_t 
  * @returns the address, or NULL.
  * Thread rule: any thread.  Since: 0.1
  */
-VHUSHMEM_API void *vhushmem_region_translate(vhushmem_region *region, uint64_t shm_offset, uint64_t len, bool write);
+VHUSHMEM_API void *vhushmem_region_translate(vhushmem_region *region, uint64_t shm_offset, uint64_t len,
+                                             bool write) VHUSHMEM_CHECK_RESULT;
 
 /**
  * Copy mapped bytes out of the region. Safe whatever the device process does meanwhile: the kernel copies (some microseconds for
@@ -306,7 +308,8 @@ VHUSHMEM_API void *vhushmem_region_translate(vhushmem_region *region, uint64_t s
  *          -EFAULT  region is NULL, or buf is.
  * Thread rule: any thread.  Since: 0.1
  */
-VHUSHMEM_API int vhushmem_region_read(vhushmem_region *region, uint64_t shm_offset, void *buf, size_t len, GError **errp);
+VHUSHMEM_API int vhushmem_region_read(vhushmem_region *region, uint64_t shm_offset, void *buf, size_t len,
+                                      GError **errp) VHUSHMEM_CHECK_RESULT;
 
 /**
  * Copy bytes into what is mapped in the region, in the same way. After a failure a part may have been written.
@@ -316,6 +319,9 @@ VHUSHMEM_API int vhushmem_region_read(vhushmem_region *region, uint64_t shm_offs
  */
 VHUSHMEM_API int vhushmem_region_write(vhushmem_region *region, uint64_t shm_offset, const void *buf, size_t len,
                                        GError **errp);
+
+/* g_autoptr(vhushmem_region) */
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(vhushmem_region, vhushmem_region_unref)
 
 G_END_DECLS
 

@@ -153,7 +153,8 @@ VHUSHMEM_API int vhushmem_frontend_set_device_status_async(vhushmem_frontend *fr
  * @returns a descriptor, to be closed by the caller; or -ENOENT (it shares none with this name), or what every function of request.h may return.
  * Since: 0.1
  */
-VHUSHMEM_API int vhushmem_frontend_get_shared_object(vhushmem_frontend *frontend, const uint8_t *uuid, GError **errp);
+VHUSHMEM_API int vhushmem_frontend_get_shared_object(vhushmem_frontend *frontend, const uint8_t *uuid,
+                                                     GError **errp) VHUSHMEM_CHECK_RESULT;
 
 /** The same without waiting: the reply's fd is the file (dup it to keep it). Since: 0.1 */
 VHUSHMEM_API int vhushmem_frontend_get_shared_object_async(vhushmem_frontend *frontend, const uint8_t *uuid,

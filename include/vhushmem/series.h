@@ -256,7 +256,8 @@ VHUSHMEM_API MemoryRegion *virtio_shmem_memory_region(VirtioSharedMemory *shmem)
  * Since: 0.1
  */
 VHUSHMEM_API VirtioSharedMemoryMapping *virtio_shared_memory_mapping_new(uint8_t shmid, int fd, uint64_t fd_offset,
-                                                                         uint64_t shm_offset, uint64_t len, bool allow_write);
+                                                                         uint64_t shm_offset, uint64_t len,
+                                                                         bool allow_write) VHUSHMEM_CHECK_RESULT;
 
 /**
  * Map what a mapping describes.

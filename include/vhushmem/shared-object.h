@@ -19,7 +19,7 @@
 G_BEGIN_DECLS
 
 /** A new, empty table. @returns it with one reference, owned by the caller. Thread rule: any thread.  Since: 0.1 */
-VHUSHMEM_API vhushmem_shared_objects *vhushmem_shared_objects_new(void);
+VHUSHMEM_API vhushmem_shared_objects *vhushmem_shared_objects_new(void) VHUSHMEM_CHECK_RESULT;
 
 /** Take one more reference. @returns the table. Thread rule: any thread.  Since: 0.1 */
 VHUSHMEM_API vhushmem_shared_objects *vhushmem_shared_objects_ref(vhushmem_shared_objects *objects);
@@ -47,6 +47,9 @@ VHUSHMEM_API int vhushmem_shared_objects_remove(vhushmem_shared_objects *objects
 
 /** How many objects there are, those of back-ends among them; or -EFAULT. Since: 0.1 */
 VHUSHMEM_API int vhushmem_shared_objects_count(vhushmem_shared_objects *objects);
+
+/* g_autoptr(vhushmem_shared_objects) */
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(vhushmem_shared_objects, vhushmem_shared_objects_unref)
 
 G_END_DECLS
 

@@ -98,7 +98,7 @@ G_BEGIN_DECLS
  * @returns JSON, owned by the caller (g_free); NULL: frontend is NULL.
  * Thread rule: that of the front-end (frontend.h); inside its callbacks too.  Since: 0.1
  */
-VHUSHMEM_API char *vhushmem_status_json(vhushmem_frontend *frontend);
+VHUSHMEM_API char *vhushmem_status_json(vhushmem_frontend *frontend) VHUSHMEM_CHECK_RESULT;
 
 /**
  * The same with as many mappings as are wanted.
@@ -109,7 +109,7 @@ VHUSHMEM_API char *vhushmem_status_json(vhushmem_frontend *frontend);
  * @returns JSON, owned by the caller (g_free); NULL: frontend is NULL.
  * Thread rule: as vhushmem_status_json.  Since: 0.1
  */
-VHUSHMEM_API char *vhushmem_frontend_status_json(vhushmem_frontend *frontend, uint64_t max_mappings);
+VHUSHMEM_API char *vhushmem_frontend_status_json(vhushmem_frontend *frontend, uint64_t max_mappings) VHUSHMEM_CHECK_RESULT;
 
 /**
  * The status of a channel alone.
@@ -118,7 +118,7 @@ VHUSHMEM_API char *vhushmem_frontend_status_json(vhushmem_frontend *frontend, ui
  * @returns JSON, owned by the caller (g_free); NULL: channel is NULL.
  * Thread rule: that of the channel (channel.h); inside its callbacks too.  Since: 0.1
  */
-VHUSHMEM_API char *vhushmem_channel_status_json(vhushmem_channel *channel, uint64_t max_mappings);
+VHUSHMEM_API char *vhushmem_channel_status_json(vhushmem_channel *channel, uint64_t max_mappings) VHUSHMEM_CHECK_RESULT;
 
 /**
  * The status of a back-end.
@@ -135,7 +135,7 @@ VHUSHMEM_API char *vhushmem_backend_status_json(vhushmem_backend *backend);
  * @returns JSON, owned by the caller (g_free); NULL: device is NULL.
  * Thread rule: any thread. What others map and unmap between two regions shows in the later one alone.  Since: 0.1
  */
-VHUSHMEM_API char *vhushmem_device_status_json(vhushmem_device *device, uint64_t max_mappings);
+VHUSHMEM_API char *vhushmem_device_status_json(vhushmem_device *device, uint64_t max_mappings) VHUSHMEM_CHECK_RESULT;
 
 /**
  * The status of a region.
@@ -144,7 +144,7 @@ VHUSHMEM_API char *vhushmem_device_status_json(vhushmem_device *device, uint64_t
  * @returns JSON, owned by the caller (g_free); NULL: region is NULL.
  * Thread rule: any thread.  Since: 0.1
  */
-VHUSHMEM_API char *vhushmem_region_status_json(vhushmem_region *region, uint64_t max_mappings);
+VHUSHMEM_API char *vhushmem_region_status_json(vhushmem_region *region, uint64_t max_mappings) VHUSHMEM_CHECK_RESULT;
 
 /**
  * Say what protocol features are called and what each does, in the order of their bits: "VHOST_USER_PROTOCOL_F_SHMEM: the back-end
@@ -161,7 +161,7 @@ VHUSHMEM_API char *vhushmem_region_status_json(vhushmem_region *region, uint64_t
  * @returns a list of strings that ends with NULL (and may be empty), owned by the caller (g_strfreev).
  * Thread rule: any thread.  Since: 0.1
  */
-VHUSHMEM_API char **vhushmem_protocol_features_to_strings(uint64_t features, uint64_t *unknown);
+VHUSHMEM_API char **vhushmem_protocol_features_to_strings(uint64_t features, uint64_t *unknown) VHUSHMEM_CHECK_RESULT;
 
 /**
  * The same as JSON, in the form and the order that QEMU gives them in its answer to x-query-virtio-status, under "protocol-features" of
@@ -175,7 +175,7 @@ VHUSHMEM_API char **vhushmem_protocol_features_to_strings(uint64_t features, uin
  * @returns JSON, owned by the caller (g_free).
  * Thread rule: any thread.  Since: 0.1
  */
-VHUSHMEM_API char *vhushmem_protocol_features_to_json(uint64_t features);
+VHUSHMEM_API char *vhushmem_protocol_features_to_json(uint64_t features) VHUSHMEM_CHECK_RESULT;
 
 G_END_DECLS
 

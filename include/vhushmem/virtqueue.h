@@ -56,7 +56,8 @@ G_BEGIN_DECLS
  *          not run), EPROTO (it is broken; when that was found just now, the event BROKEN came first), EFAULT.
  * Since: 0.1
  */
-VHUSHMEM_API vhushmem_chain *vhushmem_backend_pop(vhushmem_backend *backend, unsigned queue, GError **errp);
+VHUSHMEM_API vhushmem_chain *vhushmem_backend_pop(vhushmem_backend *backend, unsigned queue,
+                                                  GError **errp) VHUSHMEM_CHECK_RESULT;
 
 /**
  * Give a chain back to the driver. It is told by vhushmem_backend_notify, which may come later, for many.
@@ -223,6 +224,9 @@ VHUSHMEM_API void *vhushmem_backend_user_memory(vhushmem_backend *backend, uint6
  * Since: 0.1
  */
 VHUSHMEM_API void vhushmem_backend_log_write(vhushmem_backend *backend, uint64_t guest_addr, uint64_t len);
+
+/* g_autoptr(vhushmem_chain) */
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(vhushmem_chain, vhushmem_chain_free)
 
 G_END_DECLS
 

@@ -118,7 +118,7 @@ def item_of(code, doc):
     if code.startswith("#") or "assert" in line.split("(")[0].lower() or not line:
         return None
     if line.startswith("VHUSHMEM_API"):
-        line = line.removeprefix("VHUSHMEM_API ")
+        line = line.removeprefix("VHUSHMEM_API ").removesuffix(" VHUSHMEM_CHECK_RESULT")
         return Item("function", re.match(r"[^(]*?(\w+)\(", line)[1], line, doc)
     callback = re.match(r"typedef .*?\(\*(\w+)\)\(", line)
     if callback and "{" not in line:
