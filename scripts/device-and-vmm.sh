@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# Sourced by bash scripts that run a VMM of examples/ against its device, both compiled from the library in build/stage, the way a user
+# Sourced by bash scripts that run a VMM of demo/ or examples/ against its device, both compiled from the library in build/stage, the way a user
 # would. It begins in the folder that holds the tree, and makes one for what is to go when the script ends.
 stage=$PWD/build/stage
 folder=$(mktemp -d)
@@ -18,7 +18,7 @@ trap 'exit 143' TERM
 # compile NAME SOURCE...: the program is $folder/NAME.
 compile() {
     # shellcheck disable=SC2046 # pkg-config's words are meant to be separate
-    cc -Wall -Wextra -O2 -g "${@:2}" -o "$folder/$1" $(PKG_CONFIG_PATH=$stage/lib/pkgconfig pkg-config --cflags --libs vhushmem) \
+    cc -Wall -Wextra -O2 -g -I examples "${@:2}" -o "$folder/$1" $(PKG_CONFIG_PATH=$stage/lib/pkgconfig pkg-config --cflags --libs vhushmem) \
         -pthread "-Wl,-rpath,$stage/lib"
 }
 

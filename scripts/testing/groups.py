@@ -25,7 +25,7 @@ def files(*patterns):
 
 
 def lint():
-    folders = ("include", "Sources", "Tests", "bench", "examples", "tools")
+    folders = ("include", "Sources", "Tests", "bench", "demo", "examples", "tools")
     c_code = files(*(f"{folder}/**/*.{suffix}" for folder in folders for suffix in ("c", "h", "cpp")))
     swift_code = files("Package.swift", *(f"{folder}/**/*.swift" for folder in ("Sources", "Tests", "bench", "examples")))
     scripts = [path for path in files("scripts/*", ".ci/*", "Tests/abi/*") if "bash" in path.open(errors="replace").readline()]
@@ -103,7 +103,7 @@ SWIFT_EXAMPLE = ["swift", "run", "--quiet", "--package-path", "examples/swift-wi
 
 
 def example():
-    vmms = ["poll-loop", "channel-only", "qemu-style", "file-window"]
+    vmms = ["front-end", "poll-loop", "channel-only", "qemu-style", "file-window"]
     tests = [Test(name, [SCRIPTS / "run-example", name]) for name in vmms]
     tests.append(Test("swift-device", [SCRIPTS / "run-example", "swift-device"], time_limit=1800))
     return [*tests, Test("swift-window", [*SWIFT_EXAMPLE, "swift-window"], time_limit=1800)]
