@@ -9,8 +9,19 @@
 
 #include <glib.h>
 
+/* GLogLevelFlags is another kind of type to Swift since GLib 2.88, with other names: these are numbers with every GLib. */
+enum {
+    VHUSHMEM_LOG_CRITICAL = G_LOG_LEVEL_CRITICAL,
+    VHUSHMEM_LOG_WARNING = G_LOG_LEVEL_WARNING,
+    VHUSHMEM_LOG_MESSAGE = G_LOG_LEVEL_MESSAGE,
+    VHUSHMEM_LOG_DEBUG = G_LOG_LEVEL_DEBUG
+};
+
 /* Swift imports no variadic function; every message of ours is complete before it gets here. */
-static inline void vhushmem_glib_log(GLogLevelFlags level, const char *message) { g_log("vhushmem", level, "%s", message); }
+static inline void vhushmem_glib_log(long level, const char *message)
+{
+    g_log("vhushmem", (GLogLevelFlags)level, "%s", message);
+}
 
 /* The same: a number, and a character as a JSON escape. */
 static inline void vhushmem_glib_append_number(GString *text, uint64_t number)

@@ -12,7 +12,7 @@ from testing.interop import interop
 from testing.kernels import kernels
 from testing.kinds import RELEASE, STATIC, sanitized
 from testing.runner import ROOT, Test
-from testing.sources import opts_in
+from testing.sources import is_chosen, opts_in
 from testing.swift import swift_tests, swift_tests_asan, swift_tests_tsan
 
 SCRIPTS = ROOT / "scripts"
@@ -28,7 +28,7 @@ def lint():
     folders = ("include", "Sources", "Tests", "bench", "demo", "examples", "tools")
     c_code = files(*(f"{folder}/**/*.{suffix}" for folder in folders for suffix in ("c", "h", "cpp")))
     swift_code = files("Package.swift", *(f"{folder}/**/*.swift" for folder in ("Sources", "Tests", "bench", "examples")))
-    scripts = [path for path in files("scripts/*", ".ci/*", "Tests/abi/*") if "bash" in path.open(errors="replace").readline()]
+    scripts = [path for path in files("scripts/*", ".ci/*", "Tests/abi/*", "Tests/package/*", "debian/tests/*") if "bash" in path.open(errors="replace").readline()]
     return [
         Test("C is formatted", ["clang-format", "--dry-run", "-Werror", *c_code]),
         Test("Swift is formatted", ["swift", "format", "lint", "--strict", "--parallel", *swift_code]),
@@ -36,6 +36,7 @@ def lint():
         Test("layers", [SCRIPTS / "check-layers"], time_limit=900),
         Test("Swift face", [SCRIPTS / "check-swift-face"], time_limit=900),
         Test("documentation", [SCRIPTS / "docs", "man", "api", "links"], time_limit=900),
+        Test("licences", [SCRIPTS / "check-licences"]),
         Test("scripts parse", ["bash", "-c", 'for script; do bash -n "$script" || exit 1; done', "-", *scripts]),
     ]
 
@@ -75,12 +76,12 @@ def tsan():
     return suites.c_tests(kind, group="tsan", environment=environment, time_limit=600, is_in=lambda source: opts_in(source, "tsan"))
 
 
+def scripts_of(folder):
+    return [path for path in sorted((ROOT / "Tests" / folder).iterdir()) if os.access(path, os.X_OK) and path.is_file()]
+
+
 def abi():
-    tests = [
-        Test(path.stem, [path], RELEASE.environment, time_limit=600, build=RELEASE.build)
-        for path in sorted((ROOT / "Tests" / "abi").iterdir())
-        if os.access(path, os.X_OK) and path.is_file()
-    ]
+    tests = [Test(path.stem, [path], RELEASE.environment, time_limit=600, build=RELEASE.build) for path in scripts_of("abi")]
     # Exact, and so no benchmark: a change that makes them more than they may be is seen at once.
     few = [
         Test(name, [SCRIPTS / "bench", "--only", *words, "--check"], time_limit=600)
@@ -91,6 +92,11 @@ def abi():
         )
     ]
     return [RELEASE.build_peers, *tests, *few]
+
+
+def package():
+    """Builds of their own, so they take long."""
+    return [Test(path.stem, [path], {"VHUSHMEM_SOURCE": str(ROOT)}, time_limit=3600) for path in scripts_of("package") if is_chosen(path.stem)]
 
 
 def demo():
@@ -151,6 +157,7 @@ GROUPS = {
     "example": Entry("examples", example, "release"),
     "fuzz": Entry("fuzz targets", fuzz, "fuzz"),
     "static": Entry("C tests, the Swift runtime linked in", lambda: suites.c_tests(STATIC, group="static"), "static", is_long=True),
+    "package": Entry("packages and builds elsewhere", package, is_long=True),
     "kernels": Entry("C tests on other kernels", kernels, "release", is_long=True),
     "arm64": Entry("C tests and hostile back-ends on arm64", arm64, is_long=True),
     "interop": Entry("programs of other projects", interop, "release", is_long=True),

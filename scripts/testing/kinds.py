@@ -7,7 +7,7 @@ import pathlib
 import subprocess
 import threading
 
-from testing.runner import BUILD, FAIL, ROOT, Result, run
+from testing.runner import BUILD, FAIL, ROOT, STAGE, Result, run
 from testing.sources import c_sources
 
 
@@ -117,7 +117,7 @@ class CrossKind(Kind):
         return ["-I", str(self.stage / "include"), "-L", str(self.stage / "lib"), "-lvhushmem", *glib]
 
 
-RELEASE = Kind("release", BUILD / "stage")
+RELEASE = Kind("release", STAGE)
 STATIC = Kind("static", BUILD / "stage-static")
 
 

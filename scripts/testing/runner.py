@@ -10,7 +10,9 @@ import tempfile
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
-BUILD = ROOT / "build"
+# Both are set by scripts/test-build, where the library is one that meson has built elsewhere.
+BUILD = pathlib.Path(os.environ.get("VHUSHMEM_BUILD_DIR", ROOT / "build"))
+STAGE = pathlib.Path(os.environ.get("VHUSHMEM_STAGE_DIR", BUILD / "stage"))
 AT_ONCE = 2
 PASS, FAIL, SKIP = "pass", "FAIL", "skip"
 SKIPPED_STATUS = 77

@@ -104,12 +104,20 @@ extension Backend {
     func transmit(
         _ request: MappingRequest, fd: Int32?, needsReply: Bool, on channel: MessageStream
     ) throws(Errno) -> Int32 {
-        try unsafe withUnsafeTemporaryAllocation(byteCount: SharedMemoryMap.size, alignment: 8) { payload throws(Errno) in
+        // Before Swift 6.3 the closure may throw no typed error.
+        let sent: Result<Int32, Errno> = unsafe withUnsafeTemporaryAllocation(byteCount: SharedMemoryMap.size, alignment: 8) {
+            payload in
             noteMapping(request)
             unsafe request.encode(into: payload, asFirstFlags: options.speaksFirstFlags)
-            return try unsafe transmit(
-                request.id, UnsafeRawBufferPointer(payload), fd: fd, needsReply: needsReply, on: channel)
+            do throws(Errno) {
+                return .success(
+                    try unsafe transmit(
+                        request.id, UnsafeRawBufferPointer(payload), fd: fd, needsReply: needsReply, on: channel))
+            } catch {
+                return .failure(error)
+            }
         }
+        return try sent.get()
     }
 
     func noteMapping(_ request: MappingRequest) {

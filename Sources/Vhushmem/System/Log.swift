@@ -23,12 +23,12 @@ enum Log {
     }
 
     private static func tell(_ message: Sentence) {
-        unsafe message.text.withCString { unsafe vhushmem_glib_log(G_LOG_LEVEL_WARNING, $0) }
+        unsafe message.text.withCString { unsafe vhushmem_glib_log(VHUSHMEM_LOG_WARNING, $0) }
     }
 
     /// What is no fault of anybody's, and worth knowing.
     static func message(_ message: Sentence) {
-        unsafe message.text.withCString { unsafe vhushmem_glib_log(G_LOG_LEVEL_MESSAGE, $0) }
+        unsafe message.text.withCString { unsafe vhushmem_glib_log(VHUSHMEM_LOG_MESSAGE, $0) }
     }
 
     /// Unchecked Sendable: the lock guards what it has.
@@ -70,10 +70,10 @@ enum Log {
     }
 
     static func critical(_ message: Sentence) {
-        unsafe message.text.withCString { unsafe vhushmem_glib_log(G_LOG_LEVEL_CRITICAL, $0) }
+        unsafe message.text.withCString { unsafe vhushmem_glib_log(VHUSHMEM_LOG_CRITICAL, $0) }
     }
 
     static func debug(_ message: @autoclosure () -> Sentence) {
-        unsafe message().text.withCString { unsafe vhushmem_glib_log(G_LOG_LEVEL_DEBUG, $0) }
+        unsafe message().text.withCString { unsafe vhushmem_glib_log(VHUSHMEM_LOG_DEBUG, $0) }
     }
 }
