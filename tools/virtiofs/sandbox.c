@@ -134,6 +134,14 @@ static int furnish(int dir_tree, int fd_tree)
     return put(dir_tree, "dir") < 0 || put(fd_tree, "proc/self/fd") < 0 ? -errno : 0;
 }
 
+/** Back to where the process was, before the empty root was there. */
+static void leave_empty_root(void)
+{
+    if (chdir("/") == 0) {
+        umount2("/proc", MNT_DETACH);
+    }
+}
+
 static int change_root(int dir_tree, int fd_tree)
 {
     int rc;
@@ -149,14 +157,12 @@ static int change_root(int dir_tree, int fd_tree)
     }
     rc = furnish(dir_tree, fd_tree);
     if (rc < 0) {
-        chdir("/");
-        umount2("/proc", MNT_DETACH);
+        leave_empty_root();
         return rc;
     }
     if (syscall(SYS_pivot_root, ".", ".") < 0) {
         rc = -errno;
-        chdir("/");
-        umount2("/proc", MNT_DETACH);
+        leave_empty_root();
         return rc;
     }
     if (umount2(".", MNT_DETACH) < 0 || chdir("/") < 0 ||
