@@ -287,8 +287,7 @@ VHUSHMEM_API int vhushmem_region_next_mapping(vhushmem_region *region, uint64_t 
  * @returns the address, or NULL.
  * Thread rule: any thread.  Since: 0.1
  */
-VHUSHMEM_API void *vhushmem_region_translate(vhushmem_region *region, uint64_t shm_offset, uint64_t len,
-                                             bool write) VHUSHMEM_CHECK_RESULT;
+VHUSHMEM_API void *vhushmem_region_translate(vhushmem_region *region, uint64_t shm_offset, uint64_t len, bool write);
 
 /**
  * Copy mapped bytes out of the region. Safe whatever the device process does meanwhile: the kernel copies (some microseconds for
@@ -308,8 +307,7 @@ VHUSHMEM_API void *vhushmem_region_translate(vhushmem_region *region, uint64_t s
  *          -EFAULT  region is NULL, or buf is.
  * Thread rule: any thread.  Since: 0.1
  */
-VHUSHMEM_API int vhushmem_region_read(vhushmem_region *region, uint64_t shm_offset, void *buf, size_t len,
-                                      GError **errp) VHUSHMEM_CHECK_RESULT;
+VHUSHMEM_API int vhushmem_region_read(vhushmem_region *region, uint64_t shm_offset, void *buf, size_t len, GError **errp);
 
 /**
  * Copy bytes into what is mapped in the region, in the same way. After a failure a part may have been written.

@@ -17,7 +17,8 @@ class Kind:
     stage: pathlib.Path
     cc: str = "cc"
     cxx: str = "c++"
-    flags: tuple = ("-O1",)
+    # The environment's are for compilers that need some more (Tests/package/sid-s-compiler-builds-it).
+    flags: tuple = ("-O1", *os.environ.get("VHUSHMEM_TEST_CFLAGS", "").split())
     peers_lock: threading.Lock = dataclasses.field(default_factory=threading.Lock)
 
     @property
