@@ -112,11 +112,7 @@ typedef struct VhostUserShMemConfig {
 static_assert(sizeof(VhostUserHeader) == 12, "a header is 12 bytes on the wire");
 static_assert(sizeof(VhostUserMMap) == 40, "an MMap is 40 bytes on the wire");
 static_assert(sizeof(VhostUserShMemConfig) == 2056, "a ShMemConfig is 2056 bytes on the wire");
-#elif defined(__STDC_VERSION__) && __STDC_VERSION__ >= 201112L
-_Static_assert(sizeof(VhostUserHeader) == 12, "a header is 12 bytes on the wire");
-_Static_assert(sizeof(VhostUserMMap) == 40, "an MMap is 40 bytes on the wire");
-_Static_assert(sizeof(VhostUserShMemConfig) == 2056, "a ShMemConfig is 2056 bytes on the wire");
-#else
+#else /* not _Static_assert: a compiler that is asked to warns that it is not C99 */
 typedef char vhushmem_header_is_12_bytes[sizeof(VhostUserHeader) == 12 ? 1 : -1];
 typedef char vhushmem_mmap_is_40_bytes[sizeof(VhostUserMMap) == 40 ? 1 : -1];
 typedef char vhushmem_shmem_config_is_2056_bytes[sizeof(VhostUserShMemConfig) == 2056 ? 1 : -1];

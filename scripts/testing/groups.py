@@ -81,7 +81,7 @@ def scripts_of(folder):
 
 
 def abi():
-    tests = [Test(path.stem, [path], RELEASE.environment, time_limit=600, build=RELEASE.build) for path in scripts_of("abi")]
+    tests = [Test(path.stem, [path], RELEASE.environment, time_limit=600, build=RELEASE.build) for path in scripts_of("abi") if is_chosen(path.stem)]
     # Exact, and so no benchmark: a change that makes them more than they may be is seen at once.
     few = [
         Test(name, [SCRIPTS / "bench", "--only", *words, "--check"], time_limit=600)
@@ -90,6 +90,7 @@ def abi():
             ("instructions-per-chain-are-few", "queue"),
             ("idle-front-ends-cost-a-loop-little", "idle", "--quick"),
         )
+        if is_chosen(name)
     ]
     return [RELEASE.build_peers, *tests, *few]
 
