@@ -2,7 +2,7 @@
 /* A back-end goes and another comes, on either side of the socket: it is told in order all that the first one knew, and serves on. */
 #include "reconnect-rig.h"
 
-#define HANDSHAKE "1 15 16 17 36 21 3 1 44"
+#define HANDSHAKE "1 15 16 17 36 21 3 1 13 14 44"
 
 static void comes_back(bool serves)
 {

@@ -13,8 +13,8 @@ static void leave(peer *p, const message *m)
 
 int main(void)
 {
-    static const uint32_t requests[] = {GET_FEATURES, SET_PROTOCOL_FEATURES, GET_QUEUE_NUM, SET_BACKEND_REQ_FD,
-                                        SET_OWNER,    GET_SHMEM_CONFIG};
+    static const uint32_t requests[] = {GET_FEATURES,       SET_PROTOCOL_FEATURES, GET_QUEUE_NUM,
+                                        SET_BACKEND_REQ_FD, SET_VRING_ERR,         GET_SHMEM_CONFIG};
     char *fds = fds_now();
     for (size_t i = 0; i < sizeof(requests) / sizeof(requests[0]); i++) {
         rig r;

@@ -37,9 +37,11 @@ static void hears(peer *p, const line *lines, int count)
 int main(void)
 {
     static const line lines[] = {
-        {GET_FEATURES, 0, 0, true},  {GET_PROTOCOL_FEATURES, 0, 0, true}, {SET_PROTOCOL_FEATURES, 8, 0, false},
-        {GET_QUEUE_NUM, 0, 0, true}, {GET_MAX_MEM_SLOTS, 0, 0, true},     {SET_BACKEND_REQ_FD, 0, 1, false},
-        {SET_OWNER, 0, 0, false},    {GET_FEATURES, 0, 0, true},          {GET_SHMEM_CONFIG, 0, 0, true},
+        {GET_FEATURES, 0, 0, true},     {GET_PROTOCOL_FEATURES, 0, 0, true}, {SET_PROTOCOL_FEATURES, 8, 0, false},
+        {GET_QUEUE_NUM, 0, 0, true},    {GET_MAX_MEM_SLOTS, 0, 0, true},     {SET_BACKEND_REQ_FD, 0, 1, false},
+        {SET_OWNER, 0, 0, false},       {GET_FEATURES, 0, 0, true},          {SET_VRING_CALL, 8, 1, false},
+        {SET_VRING_ERR, 8, 1, false},   {SET_VRING_CALL, 8, 1, false},       {SET_VRING_ERR, 8, 1, false},
+        {GET_SHMEM_CONFIG, 0, 0, true},
     };
     rig r;
     vhushmem_frontend_options options = {.struct_size = sizeof(options), .num_queues = 2};
@@ -51,6 +53,11 @@ int main(void)
     EQ(vhushmem_frontend_call_fd(r.frontend, 0), -ENOTCONN);
     ok(vhushmem_frontend_connect(r.frontend, PATIENCE_MS, &error));
     hears(&r.peer, lines, sizeof(lines) / sizeof(lines[0]));
+    for (int queue = 0; queue < 2; queue++) {
+        EQ(u64_of(peer_heard(&r.peer, SET_VRING_CALL, queue)), queue);
+        EQ(u64_of(peer_heard(&r.peer, SET_VRING_ERR, queue)), queue);
+        CHECK(vhushmem_frontend_call_fd(r.frontend, (unsigned)queue) >= 0);
+    }
     EQ(vhushmem_frontend_call_fd(r.frontend, 2), -EINVAL);
     EQ(vhushmem_frontend_max_queues(r.frontend), 2);
     EQ(vhushmem_frontend_features(r.frontend), r.peer.features);

@@ -28,11 +28,10 @@ int main(void)
     queues[1].call_fd = call;
     open = fd_count();
     ok(vhushmem_frontend_start_device(r.frontend, BIT(32), queues, 2, &error));
-    EQ(fd_count(), open + 2 + 1 + 1 + 1); /* the two kicks, the call that was given, the one that was not, the errors' */
-    CHECK(peer_heard(&r.peer, SET_VRING_CALL, 2) == NULL);
+    EQ(fd_count(), open + 2 + 1 + 1); /* the two kicks, the call that was given, and the one that was not */
     ok(vhushmem_frontend_stop_device(r.frontend, NULL, 0, &error));
     ok(vhushmem_frontend_start_device(r.frontend, BIT(32), queues, 2, &error));
-    EQ(fd_count(), open + 5);
+    EQ(fd_count(), open + 4);
 
     rig_close(&few);
     rig_close(&r);

@@ -4,7 +4,7 @@
 
 int main(void)
 {
-    static const uint32_t requests[] = {SET_BACKEND_REQ_FD, SET_OWNER};
+    static const uint32_t requests[] = {SET_BACKEND_REQ_FD, SET_OWNER, SET_VRING_CALL, SET_VRING_ERR};
     char *fds = fds_now();
     for (size_t i = 0; i < sizeof(requests) / sizeof(requests[0]); i++) {
         rig r;

@@ -96,7 +96,7 @@ static void the_callback_is_told(void)
     EQ(seen.maps, 3 * ROUNDS);
     EQ(seen.refused, ROUNDS);
     CHECK(seen.saw_config && seen.saw_sentence);
-    CHECK(seen.wire > 12 * ROUNDS);
+    CHECK(seen.wire > 20 * ROUNDS);
 
     ok(vhushmem_set_debug(VHUSHMEM_TRACE_MAPS, on_trace, &seen, on_destroy));
     EQ(seen.destroyed, 1);

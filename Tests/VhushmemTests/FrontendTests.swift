@@ -59,7 +59,7 @@ import Testing
         #expect(events.told == ["ready"] && frontend.isReady)
         #expect(frontend.device.allRegions.map(\.shmid) == [0, 7, 255])
         #expect(frontend.device.allRegions.map(\.size) == [pageSize, 4 * pageSize, 1 << 21])
-        #expect(backend.asked == [1, 15, 16, 17, 21, 3, 1, 44])
+        #expect(backend.asked == [1, 15, 16, 17, 21, 3, 1, 13, 14, 44])
         #expect(backend.acceptedFeatures == backend.protocolFeatures)
         #expect(frontend.maximumQueues == 4 && frontend.callDescriptor(queue: 0) != nil)
         #expect(frontend.callDescriptor(queue: 1) == nil && frontend.callDescriptor(queue: -1) == nil)

@@ -55,7 +55,7 @@ import Testing
                 features.insert(.backendRequests)
                 expected.append(21)
             }
-            expected += [3, 1]
+            expected += [3, 1, 13, 14]
             if subset & 8 != 0 {
                 features.formUnion(HandshakeTests.shmem)
                 if subset & 4 != 0 { expected.append(44) }
@@ -66,13 +66,13 @@ import Testing
     }
 
     @Test func backEndWithoutProtocolFeaturesIsNotAskedForThem() throws {
-        #expect(try shakeHands([], hasProtocolFeatures: false).backend.asked == [1, 3, 1])
+        #expect(try shakeHands([], hasProtocolFeatures: false).backend.asked == [1, 3, 1, 13, 14])
     }
 
-    @Test func nothingIsSaidOfQueues() throws {
+    @Test func everyQueueGetsBothItsDescriptors() throws {
         for queues in [1, 2, 256] as [UInt32] {
             let asked = try shakeHands([], queues: queues).backend.asked
-            #expect(!asked.contains { (8...14).contains($0) })
+            #expect(asked.filter { $0 == 13 }.count == Int(queues) && asked.filter { $0 == 14 }.count == Int(queues))
         }
     }
 

@@ -123,6 +123,7 @@ static const hostile_case cases[] = {
     SAYS("SET_OWNER refused with 2^64 - 1", ENDED, SET_OWNER, .size = 8, .value = UINT64_MAX),
     SAYS("SET_OWNER acknowledged with 4 bytes", ENDED, SET_OWNER, .size = 4),
     SAYS("SET_BACKEND_REQ_FD refused", ENDED, SET_BACKEND_REQ_FD, .size = 8, .value = 22),
+    SAYS("SET_VRING_CALL refused", ENDED, SET_VRING_CALL, .size = 8, .value = 1),
     SAYS("GET_SHMEM_CONFIG answered with a number", ENDED, GET_SHMEM_CONFIG, .size = 8, .value = 1),
     SAYS("GET_SHMEM_CONFIG of 2057 bytes", ENDED, GET_SHMEM_CONFIG, .size = 2057, .value = 1),
     SAYS("GET_SHMEM_CONFIG with a descriptor", ENDED, GET_SHMEM_CONFIG, .size = 2056, .fds = 1),

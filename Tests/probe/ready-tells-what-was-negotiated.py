@@ -6,7 +6,7 @@ with together(regions={0: REGION, 7: PAGE, 255: 1 << 30}) as (backend, probe):
     equal(
         backend.requests,
         [GET_FEATURES, GET_PROTOCOL_FEATURES, SET_PROTOCOL_FEATURES, GET_QUEUE_NUM, GET_MAX_MEM_SLOTS, SET_BACKEND_REQ_FD]
-        + [SET_OWNER, GET_FEATURES, GET_SHMEM_CONFIG],
+        + [SET_OWNER, GET_FEATURES, SET_VRING_CALL, SET_VRING_ERR, GET_SHMEM_CONFIG],
         "requests",
     )
     probe.quit()

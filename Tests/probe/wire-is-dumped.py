@@ -20,6 +20,7 @@ def talk(backend, probe):
     has(wire(probe, name="GET_FEATURES", reply=True), value=VIRTIO_FEATURES, size=8, fds=0, socket="main")
     has(wire(probe, name="SET_PROTOCOL_FEATURES"), value=backend.protocol_features, **{"from": "front-end"})
     has(wire(probe, name="SET_BACKEND_REQ_FD"), fds=1, size=0, flags=VERSION | NEED_REPLY)
+    has(wire(probe, name="SET_VRING_CALL", reply=False), queue=0, has_fd=True, fds=1)
     event = wire(probe, name="GET_SHMEM_CONFIG", reply=True)
     has(event, nregions=1, regions=[{"shmid": 0, "size": REGION}], size=2056)
     until(probe, "ready")

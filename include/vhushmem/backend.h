@@ -82,9 +82,9 @@ enum {
     VHUSHMEM_BACKEND_FOR_QEMU = 1 << 0,
     /** Flags of a SHMEM_MAP go out as versions 1 to 4 of the series have them: 1 asks for reading, 2 for writing. So they do unasked where
         shmem_bit is 20. */
-    VHUSHMEM_BACKEND_FIRST_MAP_FLAGS = 1 << 1,
+    VHUSHMEM_BACKEND_FIRST_MAP_FLAGS = 1 << 4,
     /** They go out as today, 1 asks for writing, also where shmem_bit is 20: versions 5 to 11 of the series. Not both of them. */
-    VHUSHMEM_BACKEND_CURRENT_MAP_FLAGS = 1 << 2
+    VHUSHMEM_BACKEND_CURRENT_MAP_FLAGS = 1 << 5
 };
 
 /** What an event tells. */

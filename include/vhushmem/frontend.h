@@ -281,8 +281,8 @@ VHUSHMEM_API uint64_t vhushmem_frontend_max_queues(vhushmem_frontend *frontend);
 
 /**
  * The eventfd that the back-end signals when it has used buffers of a queue (SET_VRING_CALL) that is started without a call_fd of its own. It
- * is made by the first call for the queue, or when the queue is started, and the same from then on. The back-end has it too, and may read it and make it one that waits: a program that must not wait reads it by preadv2 with
- * RWF_NOWAIT, or hands it to KVM.
+ * is made by the first call for the queue, or when the queue is started, and the same from then on. The back-end has it too. It may read it,
+ * and make it one that waits: a program that must not wait reads it by preadv2 with RWF_NOWAIT, or hands it to KVM.
  *
  * @param queue  0 to num_queues - 1.
  * @returns the descriptor, owned by the front-end; or -EINVAL (no such queue), -ENOTCONN (the front-end was not started), -EMFILE, -ENFILE,
@@ -302,8 +302,8 @@ VHUSHMEM_API const char *vhushmem_protocol_feature_name(unsigned bit);
 
 /**
  * Reset the device: every mapping is undone before the call returns. Of a region with more than 256 that is so of 256, and of what goes in
- * 2 ms; the rest goes in the turns of the loop that follow, so that other devices on it need not wait. RESET_DEVICE is sent where it was negotiated; requests that
- * the back-end sent before it answered are refused with -ECANCELED, so that none lands afterwards. What it sends right after its
+ * 2 ms; the rest goes in the turns of the loop that follow, so that other devices on it need not wait. RESET_DEVICE is sent where it was
+ * negotiated; requests that the back-end sent before it answered are refused with -ECANCELED, so that none lands afterwards. What it sends right after its
  * answer may be taken for one of those, if it is here when the answer is read: a back-end that gets -ECANCELED asks again. The
  * event RESET tells when all this is over. The device does not run any more, and the area of requests in flight is forgotten: what was in
  * flight is nothing to a driver that begins anew (vhushmem_frontend_get_inflight has another one made).

@@ -52,7 +52,9 @@ extension Backend {
         _ request: MappingRequest, isCounted: Bool = true, _ completion: @escaping (ShmemError?) -> Void
     ) throws(ShmemError) {
         let connection = try served(request)
-        try begin(.mapping(request, isQuiet: false), fd: request.fd, connection, isCounted: isCounted) { completion($0.failure) }
+        try begin(.mapping(request, isQuiet: false), fd: request.fd, connection, isCounted: isCounted) {
+            completion($0.failure)
+        }
     }
 
     /// `fd` stays the caller's. `isCounted`: among those that are bounded; its caller sees to it otherwise. Throws ENOBUFS, EBADF, EMFILE.

@@ -2,7 +2,9 @@
 
 /// What a back-end is doing, as JSON. include/vhushmem/status.h says what each key means.
 extension Backend {
-    /// One object: the connection, what was agreed on, guest memory, the channel, regions and queues.
+    /// The connection, what was agreed on, guest memory, the channel, regions and queues.
+    ///
+    /// - Returns: one object.
     public func statusJSON() -> String { statusText().takeString() }
 
     func statusText() -> JsonText {

@@ -19,7 +19,7 @@ struct DeviceSetup {
     /// What the back-end signals, by queue.
     private var calls: [SharedDescriptor?] = []
     /// What it signals when it breaks a queue. One is enough for all of them, since the status tells.
-    private var error: SharedDescriptor?
+    private(set) var error: SharedDescriptor?
 
     init(of backend: BackendAddress) {
         self.backend = backend
@@ -34,6 +34,12 @@ struct DeviceSetup {
         return made
     }
 
+    /// The same if it was made.
+    func madeCall(ofQueue queue: Int) -> SharedDescriptor? {
+        calls.indices.contains(queue) ? calls[queue] : nil
+    }
+
+    @discardableResult
     mutating func errorSignal() throws(Errno) -> SharedDescriptor {
         if let error { return error }
         let made = SharedDescriptor(try Readiness.makeEventfd())

@@ -185,6 +185,7 @@ public final class Frontend {
     public func start() throws(ShmemError) {
         guard case .idle = phase else { throw ShmemError(EBUSY, "the front-end was started before") }
         do throws(Errno) {
+            try setup.errorSignal()
             loops.alarm = try device.state.useAlarm()
             EventSignal.prepare()
             try open()

@@ -15,8 +15,7 @@ struct Negotiated {
     var config: SharedMemoryConfig?
 }
 
-/// The handshake: a sequence of questions, in the order in which QEMU's generic device speaks and back-ends expect it. But a back-end hears
-/// nothing of a queue before it is started: QEMU gives it two descriptors for each, used or not.
+/// The handshake: a sequence of questions, in the order in which QEMU's generic device speaks and back-ends expect it.
 extension Frontend {
     func shakeHands(on connection: Connection) {
         FrontendSequence(handshakeSteps(on: connection)).run(on: self) { frontend, error in
@@ -69,6 +68,12 @@ extension Frontend {
             // Again, as QEMU's generic device does: what a back-end offers may depend on the protocol features.
             FrontendSequence.ask(.init(number: .getFeatures), learnFeatures),
         ]
+        // QEMU gives each queue two eventfds here, used or not. One stands for all that nobody needs before a start, which sends them again.
+        for index in 0..<Int(options.queues) {
+            guard let error = setup.error else { break }
+            steps.append(FrontendSequence.ask(.vringDescriptor(.setVringCall, index, setup.madeCall(ofQueue: index) ?? error)))
+            steps.append(FrontendSequence.ask(.vringDescriptor(.setVringErr, index, error)))
+        }
         if !setup.regions.areGiven {
             steps.append(
                 askIfAgreed(.shmemConfig()) { frontend, config in

@@ -156,16 +156,21 @@ extension Region {
     /// go at once, or the kernel refuses.
     private func takePiece(from: inout UInt64) -> UInt64? {
         unsafe withUnsafeTemporaryAllocation(of: MappingRecord.self, capacity: Region.mostAtOnce) { gone in
-            let count = device.lock.withLock { held in unsafe takePieceOut(from: &from, into: gone, held) }
+            let count = unsafe withUnsafeTemporaryAllocation(
+                of: UnsafeMutableRawPointer?.self, capacity: Region.mostAtOnce
+            ) { tails in
+                device.lock.withLock { held in unsafe takePieceOut(from: &from, into: gone, tails, held) }
+            }
             for index in 0..<count { unsafe MappingWord(bits: gone[index].word).release() }
             return count > 0 ? UInt64(count) : nil
         }
     }
 
     /// Records first, then the memory, as with one; holes in between are made whole by the same call. What hangs on the records is the
-    /// caller's to release, without the lock.
+    /// caller's to release, without the lock. `tails` is room for as many.
     private func takePieceOut(
-        from: inout UInt64, into gone: UnsafeMutableBufferPointer<MappingRecord>, _ held: Held
+        from: inout UInt64, into gone: UnsafeMutableBufferPointer<MappingRecord>,
+        _ tails: UnsafeMutableBufferPointer<UnsafeMutableRawPointer?>, _ held: Held
     ) -> Int {
         guard quota[held].mappings > UInt64(gone.count), let first = table[held].first(endingAfter: from) else { return 0 }
         if !device.undumped[held].isEmpty { device.undumped[held].leaveOut() }
@@ -179,10 +184,12 @@ extension Region {
             guard let (removed, isBeside) = table[held].removeCounting(at: record.start) else { break }
             cost = cost &+ separateMappings(for: pages, isBeside: isBeside)
             unsafe gone.initializeElement(at: count, to: removed)
+            unsafe tails.initializeElement(at: count, to: makeTail(removed, held))
             count = count &+ 1
             end = pages.end
             next = table[held].first(endingAfter: end)
         }
+        defer { for index in 0..<count { unsafe dropTail(tails[index]) } }
         guard let range = ByteRange(start: first.start, length: end &- first.start),
             let cleared = try? window.clear(range, held)
         else {
@@ -196,6 +203,7 @@ extension Region {
         for index in 0..<count {
             let record = unsafe gone[index]
             if let pages = ownedPages(record) { forget(record, pages, held) }
+            letLargeFileGo(record, held)
         }
         if !covers[held].isEmpty { forgetCovers(in: range.start..<range.end, held) }
         census[held].count()

@@ -104,6 +104,7 @@ struct EventQueue<Event> {
         let delivery = waiting.remove(at: index)
         if index < oldest { oldest = oldest &- 1 }
         if !delivery.isEvent { completions = completions &- 1 }
+        if waiting.isEmpty, waiting.capacity > EventQueue.mostInATurn { waiting = [] }
         return delivery
     }
 }

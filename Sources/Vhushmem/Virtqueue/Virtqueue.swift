@@ -27,7 +27,7 @@ import Synchronization
     private let takesIndirect: Bool
     private(set) var memory: BackendMemory
     /// nil: to be looked up again, because guest memory has changed.
-    private var rings: RingMemory?
+    private(set) var rings: RingMemory?
     /// What broke it.
     private(set) var fault: VirtqueueFault?
     /// The device was told that the queue runs.
