@@ -129,8 +129,9 @@ static void measure(const char *name, uint32_t flags, bool pre_faults, uint64_t 
         uint64_t mapped = now_ns() - began;
         uint64_t first = touch(&g, vhushmem_region_window(region));
         uint64_t again = touch(&g, vhushmem_region_window(region));
-        printf("%s-map %llu\n%s-touch %llu\n%s-again %llu\n", name, (unsigned long long)mapped, name, (unsigned long long)first, name,
-               (unsigned long long)again);
+        printf("%s-map %llu\n", name, (unsigned long long)mapped);
+        printf("%s-touch %llu\n", name, (unsigned long long)first);
+        printf("%s-again %llu\n", name, (unsigned long long)again);
         MUST(vhushmem_region_unmap(region, 0, SIZE, NULL) == 0);
     }
     if (is_guest) {

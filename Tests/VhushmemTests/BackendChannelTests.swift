@@ -17,7 +17,7 @@ import Testing
         file = try makeMemfd(pages: 4)
         let (peer, socket) = try Peer.pair()
         self.peer = peer
-        channel = BackendChannel(socket: FileDescriptor(owning: socket), device: device, messageTimeout: patience)
+        channel = BackendChannel(socket: OwnedDescriptor(owning: socket), device: device, messageTimeout: patience)
         channel.isNegotiated = true
     }
 

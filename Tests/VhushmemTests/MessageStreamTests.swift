@@ -14,7 +14,7 @@ import Testing
     init() throws {
         let (peer, socket) = try Peer.pair()
         self.peer = peer
-        stream = MessageStream(socket: FileDescriptor(owning: socket), capacity: 100, timeout: patience)
+        stream = MessageStream(socket: OwnedDescriptor(owning: socket), capacity: 100, timeout: patience)
         file = try makeMemfd(pages: 1)
     }
 
@@ -118,7 +118,7 @@ import Testing
         let (watched, given) = try Peer.pair()
         let (peer, socket) = try Peer.pair()
         do {
-            let stream = MessageStream(socket: FileDescriptor(owning: socket), capacity: 100, timeout: patience)
+            let stream = MessageStream(socket: OwnedDescriptor(owning: socket), capacity: 100, timeout: patience)
             peer.send(Array(message(1, [1]).prefix(5)), descriptors: [given])
             close(given)
             #expect(receive(from: stream) == .nothing)
@@ -172,7 +172,7 @@ import Testing
         #expect(receive() == .message(1, [UInt8](repeating: 5, count: 88), descriptors: 0))
         for size in [89, UInt32.max] {
             let (peer, socket) = try Peer.pair()
-            let stream = MessageStream(socket: FileDescriptor(owning: socket), capacity: 100, timeout: patience)
+            let stream = MessageStream(socket: OwnedDescriptor(owning: socket), capacity: 100, timeout: patience)
             peer.send(littleEndian(1 as UInt32) + littleEndian(1 as UInt32) + littleEndian(size))
             #expect(receive(from: stream) == .violation(EPROTO, "a message of \(size) bytes where the longest has 88"))
         }
@@ -189,7 +189,7 @@ import Testing
 
     @Test func messageThatIsNotFinishedInTimeIsAViolation() throws {
         let (peer, socket) = try Peer.pair()
-        let stream = MessageStream(socket: FileDescriptor(owning: socket), capacity: 100, timeout: 1000)
+        let stream = MessageStream(socket: OwnedDescriptor(owning: socket), capacity: 100, timeout: 1000)
         peer.send(Array(message(1).prefix(11)))
         #expect(receive(from: stream) == .nothing)
         let deadline = try #require(stream.deadline)
@@ -208,7 +208,7 @@ import Testing
 
     @Test func messageIsGoodEvenWhenThePeerHasGone() throws {
         let (peer, socket) = try Peer.pair()
-        let stream = MessageStream(socket: FileDescriptor(owning: socket), capacity: 100, timeout: patience)
+        let stream = MessageStream(socket: OwnedDescriptor(owning: socket), capacity: 100, timeout: patience)
         peer.send(message(1))
         shutdown(peer.fd, Int32(SHUT_WR))
         #expect(receive(from: stream) == .message(1, [], descriptors: 0))

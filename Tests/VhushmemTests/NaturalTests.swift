@@ -68,18 +68,18 @@ import Testing
         let (peer, socket) = try Peer.pair()
         #expect(
             refusal { () throws(ShmemError) in
-                try Frontend(socket: FileDescriptor(owning: socket), options: FrontendOptions(queues: 0))
+                try Frontend(socket: OwnedDescriptor(owning: socket), options: FrontendOptions(queues: 0))
             }?.errno == .invalidArgument)
         #expect(peer.reachesItsEnd())
         let (other, theirs) = try Peer.pair()
         do {
-            let channel = try ShmemChannel(socket: FileDescriptor(owning: theirs), device: ShmemDevice())
+            let channel = try ShmemChannel(socket: OwnedDescriptor(owning: theirs), device: ShmemDevice())
             #expect(channel.isOpen && other.isOpen)
         }
         #expect(other.reachesItsEnd())
         let (third, ours) = try Peer.pair()
         let backend = try Backend()
-        try backend.attach(socket: FileDescriptor(owning: ours))
+        try backend.attach(socket: OwnedDescriptor(owning: ours))
         #expect(third.isOpen)
         backend.close()
         #expect(third.reachesItsEnd())

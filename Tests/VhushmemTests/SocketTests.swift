@@ -61,7 +61,7 @@ import Testing
 
     @Test func moreDescriptorsThanAMessageMayCarryAreNoticedAndClosed() throws {
         let (peer, socket) = try Peer.pair()
-        let ours = FileDescriptor(owning: socket)
+        let ours = OwnedDescriptor(owning: socket)
         let (watched, given) = try Peer.pair()
         #expect(peer.send([1], descriptors: [Int32](repeating: given, count: 8)))
         close(given)
@@ -76,7 +76,7 @@ import Testing
 
     @Test func takingTheFirstDescriptorClosesTheOthers() throws {
         let (peer, socket) = try Peer.pair()
-        let ours = FileDescriptor(owning: socket)
+        let ours = OwnedDescriptor(owning: socket)
         let (watchedFirst, first) = try Peer.pair()
         let (watchedSecond, second) = try Peer.pair()
         peer.send([1], descriptors: [first, second])

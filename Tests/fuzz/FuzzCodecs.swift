@@ -47,7 +47,7 @@ private func fuzzPayloads(_ payload: UnsafeRawBufferPointer) {
             config.encode(into: room)
             require(room.count >= 4, "a region list has no room for its count")
             let count = UnsafeRawBufferPointer(room).integer(at: 0, as: UInt32.self)
-            require(count == UInt32(config.sizes.count { $0 != 0 }), "the count of regions is not that of the sizes")
+            require(count == UInt32((0...UInt8.max).count { config[$0] != 0 }), "the count of regions is not that of the sizes")
             room.store(integer: config.statedRegions, at: 0)
         }
     }

@@ -130,7 +130,7 @@ person.complete("map \t", "map 7 ")
 person.complete(f"0 4K {there}/im\t", "images/")
 person.complete("a\t", "a-long-name ")
 person.complete("r\t", "rw ")
-person.complete("\x15map 7 0 4K m\t", "memfd ")
+person.complete("\x15map 7 0 4K mem\t", "memfd ")
 person.type("\x15quit\n")
 equal(person.end(), 0, "exit status")
 

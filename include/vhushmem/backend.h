@@ -382,7 +382,9 @@ VHUSHMEM_API int vhushmem_backend_unmap_all(vhushmem_backend *backend, int shmid
  * The same without waiting: `fn` tells the outcome once, 0 or the first refusal, when all have an answer. Maps of vhushmem_backend_map_async
  * that have no outcome yet are undone too. At most 32 of the unmaps are under way at a time; what is asked for meanwhile may come between them.
  *
- * @param fn, user_data, destroy  as for vhushmem_backend_map_async.
+ * @param fn         is called as that of vhushmem_backend_map_async.
+ * @param user_data  handed to fn.
+ * @param destroy    called once with user_data, after fn, or before this call returns if it fails; may be NULL.
  * @returns 0: fn will tell; or -EINVAL (shmid), -ENOTCONN (not negotiated), -ENOBUFS (1,024 have no outcome yet), -EFAULT.
  * Since: 0.1
  */

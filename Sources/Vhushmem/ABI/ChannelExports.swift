@@ -39,7 +39,7 @@ extension OtherRequest {
         }
         if result == 0 { return replyDescriptor < 0 ? .done : .descriptor(OwnedDescriptor(owning: replyDescriptor)) }
         // A refusal goes alone, and what was handed over is ours on every path.
-        if replyDescriptor >= 0 { FileDescriptor.close(replyDescriptor) }
+        if replyDescriptor >= 0 { OwnedDescriptor.close(replyDescriptor) }
         throw ShmemError(result > -4096 && result < 0 ? -result : EIO, "the VMM")
     }
 }

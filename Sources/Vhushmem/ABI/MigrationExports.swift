@@ -34,7 +34,7 @@ package func vhushmem_frontend_get_inflight(
         guard let area = unsafe area else { return }
         var made = book.cArea
         do throws(Errno) {
-            made.fd = try FileDescriptor.duplicate(book.fd).release()
+            made.fd = try OwnedDescriptor.duplicate(book.fd).release()
         } catch {
             throw ShmemError(error.code, "duplicating the file of requests in flight: \(Errno.text(error.code))")
         }
@@ -83,7 +83,7 @@ package func vhushmem_frontend_set_device_state_fd(
         guard let use_fd = unsafe use_fd else { throw .null("use_fd") }
         let question = try frontend.deviceStateQuestion(DeviceStateDirection.make(direction), Frontend.shared(fd))
         let instead = try frontend.ask(question).takeDescriptor()
-        FileDescriptor.close(fd)
+        OwnedDescriptor.close(fd)
         unsafe use_fd.pointee = instead?.release() ?? -1
     }
 }
@@ -100,7 +100,7 @@ package func vhushmem_frontend_set_device_state_fd_async(
         try callback.frontend.ask(callback.frontend.deviceStateQuestion(direction, pipe)) { result in
             callback.finish(result) { callback.succeed(value: $0.value, fd: $0.fd) }
         }
-        FileDescriptor.close(fd)
+        OwnedDescriptor.close(fd)
     }
 }
 

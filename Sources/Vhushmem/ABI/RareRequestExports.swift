@@ -128,7 +128,7 @@ package func vhushmem_frontend_get_shared_object(
         let file = try unsafe frontend.ask(FrontendQuestion<SharedDescriptor>.sharedObject(name(uuid)))
         // The caller's to close, as the file itself is not.
         do throws(Errno) {
-            return try FileDescriptor.duplicate(file.fd).release()
+            return try OwnedDescriptor.duplicate(file.fd).release()
         } catch {
             throw ShmemError(error.code, "duplicating the shared object's descriptor: \(Errno.text(error.code))")
         }

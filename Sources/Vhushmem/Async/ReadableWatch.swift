@@ -19,7 +19,7 @@ final class ReadableWatch: Sendable {
 
     /// `fd` is duplicated: the source may outlive the session for a moment. Throws EMFILE.
     init(_ fd: Int32) throws(Errno) {
-        let own = try FileDescriptor.duplicate(fd).release()
+        let own = try OwnedDescriptor.duplicate(fd).release()
         unsafe source = DispatchSource.makeReadSource(fileDescriptor: own, queue: ReadableWatch.queue)
         // Nonisolated(unsafe): likewise.
         nonisolated(unsafe) let source = unsafe source
@@ -32,7 +32,7 @@ final class ReadableWatch: Sendable {
             }
             waiter?.wake()
         }
-        unsafe source.setCancelHandler { FileDescriptor.close(own) }
+        unsafe source.setCancelHandler { OwnedDescriptor.close(own) }
     }
 
     /// Both handlers go with the cancellation, and with them the source's hold on itself. One that is suspended would never be cancelled.

@@ -18,7 +18,7 @@ extension Backend {
             try whileAsking(if: isNegotiated) { channel throws(Errno) in
                 if oneAnswer, let last = requests.last {
                     if let obstacle = obstacle(to: last) { throw Errno(obstacle.code) }
-                    if let fd = last.fd, !FileDescriptor.isOpen(fd) { throw Errno(EBADF) }
+                    if let fd = last.fd, !OwnedDescriptor.isOpen(fd) { throw Errno(EBADF) }
                 }
                 try exchange(&requests, oneAnswer: oneAnswer, on: channel)
             }

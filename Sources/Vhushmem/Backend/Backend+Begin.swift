@@ -75,7 +75,7 @@ extension Backend {
     func attach(socket: Int32) throws(ShmemError) {
         try checkIdle()
         try Socket.requireConnectedStream(socket)
-        talk(through: FileDescriptor(owning: socket))
+        talk(through: OwnedDescriptor(owning: socket))
         eventQueue.keep(.connected)
         watch()
     }
@@ -101,7 +101,7 @@ extension Backend {
         }
     }
 
-    private func talk(through socket: consuming FileDescriptor) {
+    private func talk(through socket: consuming OwnedDescriptor) {
         EventSignal.prepare()
         move(to: .connected(BackendConnection(socket, configSize: options.configSize, closes: closes)))
     }

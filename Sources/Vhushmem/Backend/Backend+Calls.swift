@@ -67,7 +67,7 @@ extension Backend {
         if isCounted { try checkRoom(for: call.subject, connection) }
         do throws(Errno) {
             // The caller may close its own before this one has gone.
-            if let fd { call.file = SharedDescriptor(try FileDescriptor.duplicate(fd)) }
+            if let fd { call.file = SharedDescriptor(try OwnedDescriptor.duplicate(fd)) }
         } catch {
             throw ShmemError(error.code, call.subject, .system("duplicating its descriptor", error.code))
         }
@@ -109,7 +109,7 @@ extension Backend {
                 EAGAIN, request.subject, .text("no queue runs, and QEMU ends when it is asked for mappings before one does"))
         }
         // A descriptor that is not open is found when it is sent.
-        guard let fd = request.fd, FileDescriptor.isReadOnly(fd) else { return nil }
+        guard let fd = request.fd, OwnedDescriptor.isReadOnly(fd) else { return nil }
         return ShmemError(EACCES, request.subject, .text("QEMU takes no file that is open for reading alone"))
     }
 

@@ -41,7 +41,7 @@ final class BackendConnection {
     /// when the connection has ended.
     private(set) var alarm: Alarm?
 
-    init(_ socket: consuming FileDescriptor, configSize: UInt32, closes: CloseAccount) {
+    init(_ socket: consuming OwnedDescriptor, configSize: UInt32, closes: CloseAccount) {
         let capacity = max(BackendConnection.capacity, MessageHeader.size &+ ConfigAccess.size &+ Int(configSize))
         main = MessageStream(
             socket: socket, capacity: capacity, timeout: BackendConnection.messageTimeout, account: closes)

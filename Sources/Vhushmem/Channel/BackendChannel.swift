@@ -33,7 +33,7 @@ final class BackendChannel {
     private(set) var hasMore = false
 
     init(
-        socket: consuming FileDescriptor, device: ShmemDevice, messageTimeout: UInt64,
+        socket: consuming OwnedDescriptor, device: ShmemDevice, messageTimeout: UInt64,
         counters: RequestCounters = RequestCounters()
     ) {
         stream = MessageStream(

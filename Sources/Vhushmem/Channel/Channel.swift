@@ -102,7 +102,7 @@ public final class ShmemChannel: DeviceSession {
             throw ShmemError(error.code, "no eventfd for the device's alarm: \(Errno.text(error.code))")
         }
         let channel = BackendChannel(
-            socket: FileDescriptor(owning: socket), device: device, messageTimeout: options.messageTimeoutLimit.microseconds,
+            socket: OwnedDescriptor(owning: socket), device: device, messageTimeout: options.messageTimeoutLimit.microseconds,
             counters: counters)
         channel.isNegotiated = true
         channel.speaksFirstFlags = options.mapFlags == .first

@@ -30,7 +30,7 @@ extension OtherRequest {
             switch try answer() {
             case .done: return .done
             case .descriptor(let descriptor):
-                guard FileDescriptor.isOpen(descriptor.raw) else {
+                guard OwnedDescriptor.isOpen(descriptor.raw) else {
                     // Its number may be somebody else's by the time it would be closed.
                     _ = descriptor.release()
                     return refusal(.system("the VMM", EBADF), EBADF)

@@ -27,7 +27,7 @@ final class Connection {
     private let requestTimeout: Milliseconds
 
     /// `closes`: of the device.
-    init(socket: consuming FileDescriptor, options: FrontendOptions, closes: CloseAccount) {
+    init(socket: consuming OwnedDescriptor, options: FrontendOptions, closes: CloseAccount) {
         // The longest message on the main socket is a memory table, or a large configuration space.
         let capacity = max(8192, MessageHeader.size &+ ConfigAccess.size &+ Int(options.maximumConfigSize))
         main = MessageStream(

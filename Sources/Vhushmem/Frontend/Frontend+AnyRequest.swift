@@ -40,7 +40,7 @@ struct AnyRequest {
         try check(payloadSize: payload.count, descriptors: fds.count)
         var descriptors: [SharedDescriptor] = []
         do throws(Errno) {
-            for fd in fds { descriptors.append(SharedDescriptor(try FileDescriptor.duplicate(fd))) }
+            for fd in fds { descriptors.append(SharedDescriptor(try OwnedDescriptor.duplicate(fd))) }
         } catch {
             throw ShmemError(error.code, "duplicating a descriptor to send along: \(Errno.text(error.code))")
         }

@@ -25,12 +25,12 @@ extension Frontend {
         }
     }
 
-    private func nextPeer() throws(Errno) -> FileDescriptor? {
+    private func nextPeer() throws(Errno) -> OwnedDescriptor? {
         guard case .listening(let acceptor) = phase else { return nil }
         return try acceptor.accept("back-end")
     }
 
-    private func talk(through socket: consuming FileDescriptor) {
+    private func talk(through socket: consuming OwnedDescriptor) {
         let connection = Connection(socket: socket, options: options, closes: device.state.closes)
         history.counters.connections &+= 1
         move(to: .shakingHands(connection))

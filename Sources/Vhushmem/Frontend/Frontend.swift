@@ -99,7 +99,7 @@ public final class Frontend {
             throw ShmemError(EINVAL, "a socket that is given is connected: listening takes a path")
         }
         try Socket.requireConnectedStream(socket)
-        address.socket = FileDescriptor(owning: socket)
+        address.socket = OwnedDescriptor(owning: socket)
     }
 
     /// A Swift program may just drop it, whatever is under way: then this is `close`. No callback is called, since it would be handed what
@@ -272,7 +272,7 @@ final class BackendAddress {
     /// nil: a socket was given.
     let path: SocketPath?
     /// Until the connection begins.
-    var socket: FileDescriptor?
+    var socket: OwnedDescriptor?
 
     init(path: SocketPath?) {
         self.path = path

@@ -6,9 +6,9 @@ import CLinux
 public final class FrontendReply {
     /// Empty where the request had no reply of its own.
     public let payload: [UInt8]
-    private var descriptor: FileDescriptor?
+    private var descriptor: OwnedDescriptor?
 
-    init(payload: [UInt8] = [], descriptor: consuming FileDescriptor? = nil) {
+    init(payload: [UInt8] = [], descriptor: consuming OwnedDescriptor? = nil) {
         self.payload = payload
         self.descriptor = descriptor
     }

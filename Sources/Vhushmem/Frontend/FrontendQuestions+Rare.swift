@@ -21,7 +21,7 @@ extension Frontend {
     /// The questions of the C interface take a file that stays the caller's.
     static func shared(_ fd: Int32) throws(ShmemError) -> SharedDescriptor {
         do throws(Errno) {
-            return SharedDescriptor(try FileDescriptor.duplicate(fd))
+            return SharedDescriptor(try OwnedDescriptor.duplicate(fd))
         } catch {
             throw ShmemError(error.code, "duplicating the descriptor \(fd): \(Errno.text(error.code))")
         }

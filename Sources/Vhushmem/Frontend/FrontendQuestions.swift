@@ -110,7 +110,7 @@ public struct InflightBook {
         area = InflightArea(length: length, fileOffset: fileOffset, queues: queues, queueSize: queueSize)
         do throws(Errno) {
             // A back-end has made it.
-            file = SharedDescriptor(try FileDescriptor.duplicate(fd, of: CloseAccount()))
+            file = SharedDescriptor(try OwnedDescriptor.duplicate(fd, of: CloseAccount()))
         } catch {
             throw ShmemError(error.code, "duplicating the file of requests in flight: \(Errno.text(error.code))")
         }

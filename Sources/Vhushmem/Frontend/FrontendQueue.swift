@@ -55,8 +55,8 @@ public struct FrontendQueue {
             throw ShmemError(EINVAL, "a split virtqueue has a power of two of entries, at most 32768, and not \(size)")
         }
         do throws(Errno) {
-            kick = SharedDescriptor(try FileDescriptor.duplicate(kickFd))
-            if let callFd { call = SharedDescriptor(try FileDescriptor.duplicate(callFd)) } else { call = nil }
+            kick = SharedDescriptor(try OwnedDescriptor.duplicate(kickFd))
+            if let callFd { call = SharedDescriptor(try OwnedDescriptor.duplicate(callFd)) } else { call = nil }
         } catch {
             throw ShmemError(error.code, "duplicating the descriptors of a queue: \(Errno.text(error.code))")
         }

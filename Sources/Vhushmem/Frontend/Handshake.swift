@@ -109,14 +109,14 @@ extension Frontend {
         do throws(Errno) {
             let (ours, theirs) = try Socket.pair()
             let made = BackendChannel(
-                socket: FileDescriptor(owning: ours), device: device, messageTimeout: options.messageTimeoutLimit.microseconds,
+                socket: OwnedDescriptor(owning: ours), device: device, messageTimeout: options.messageTimeoutLimit.microseconds,
                 counters: history.counters)
             made.isNegotiated = protocolFeatures.contains(shmem)
             made.speaksFirstFlags = options.speaksFirstFlags
             made.others = { [way] request in way.target?.carryOut(request) ?? request.answered { nil } }
             connection.channel = made
             history.channelLoss = nil
-            return FrontendQuestion(.setBackendReqFd, descriptors: [SharedDescriptor(FileDescriptor(owning: theirs))])
+            return FrontendQuestion(.setBackendReqFd, descriptors: [SharedDescriptor(OwnedDescriptor(owning: theirs))])
         } catch {
             throw ShmemError(error.code, "no socket pair for the back-end channel: \(Errno.text(error.code))")
         }

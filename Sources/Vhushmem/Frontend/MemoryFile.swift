@@ -19,7 +19,7 @@ final class MemoryFile {
     /// `fd` is duplicated. Throws EBADF, EMFILE.
     static func make(_ fd: Int32, of account: CloseAccount? = nil) throws(ShmemError) -> MemoryFile {
         do throws(Errno) {
-            let descriptor = SharedDescriptor(try FileDescriptor.duplicate(fd, of: account))
+            let descriptor = SharedDescriptor(try OwnedDescriptor.duplicate(fd, of: account))
             return MemoryFile(descriptor, try FileStatus(of: fd))
         } catch {
             throw ShmemError(error.code, "looking at the descriptor of guest memory: \(Errno.text(error.code))")
@@ -37,7 +37,7 @@ final class MemoryFile {
             guard range.fileOffset < size else {
                 throw range.fault(EINVAL, "it begins at \(hex(range.fileOffset)) of a file of \(hex(size)) bytes")
             }
-            guard FileDescriptor.isReadableAndWritable(descriptor.fd) else {
+            guard OwnedDescriptor.isReadableAndWritable(descriptor.fd) else {
                 throw range.fault(EACCES, "the descriptor \(descriptor.fd) is not open for reading and writing")
             }
             return

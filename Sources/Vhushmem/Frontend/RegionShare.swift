@@ -279,10 +279,10 @@ final class RegionShare: RegionFollower {
     /// may wait.
     private func file(of record: MappingRecord, _ fd: Int32) throws(Errno) -> SharedDescriptor {
         let closes = region.device.closes
-        if MappingWord(bits: record.word).isWritable || FileDescriptor.isReadOnly(fd) {
-            return SharedDescriptor(try FileDescriptor.duplicate(fd, of: closes))
+        if MappingWord(bits: record.word).isWritable || OwnedDescriptor.isReadOnly(fd) {
+            return SharedDescriptor(try OwnedDescriptor.duplicate(fd, of: closes))
         }
         guard record.facts.isLocal else { throw Errno(EACCES) }
-        return SharedDescriptor(try FileDescriptor.reopenReadOnly(fd, of: closes))
+        return SharedDescriptor(try OwnedDescriptor.reopenReadOnly(fd, of: closes))
     }
 }

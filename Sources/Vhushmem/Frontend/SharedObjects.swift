@@ -36,7 +36,7 @@ public final class SharedObjects {
         let name = try SharedObjects.name(uuid)
         try requireFree(name)
         do throws(Errno) {
-            objects.append(Object(name: name, file: SharedDescriptor(try FileDescriptor.duplicate(fd)), owner: nil))
+            objects.append(Object(name: name, file: SharedDescriptor(try OwnedDescriptor.duplicate(fd)), owner: nil))
         } catch {
             throw ShmemError(error.code, "duplicating the descriptor of a shared object: \(Errno.text(error.code))")
         }

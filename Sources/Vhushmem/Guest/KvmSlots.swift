@@ -4,12 +4,12 @@ import CLinux
 
 /// Slots of a VM that nothing uses.
 private final class SlotPool {
-    private let vm: FileDescriptor
+    private let vm: OwnedDescriptor
     private let lock = Lock<SlotPool>()
     /// The next one last.
     private var free: Lock<SlotPool>.Guarded<[UInt32]>
 
-    init(_ vm: consuming FileDescriptor, free: [UInt32]) {
+    init(_ vm: consuming OwnedDescriptor, free: [UInt32]) {
         self.vm = vm
         self.free = .init(free)
     }
@@ -76,9 +76,9 @@ public final class KvmSlots: @unchecked Sendable {
     /// - Returns: the slots.
     /// - Throws: EINVAL (no slots, or more than the VM has), ENOTTY (it is no VM), EBADF, EMFILE.
     public static func make(vm: Int32, first: UInt32, count: UInt32) throws(ShmemError) -> KvmSlots {
-        let held: FileDescriptor
+        let held: OwnedDescriptor
         do throws(Errno) {
-            held = try FileDescriptor.duplicate(vm)
+            held = try OwnedDescriptor.duplicate(vm)
         } catch {
             throw ShmemError(error.code, "duplicating the descriptor of the VM: \(Errno.text(error.code))")
         }

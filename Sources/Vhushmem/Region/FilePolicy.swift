@@ -73,7 +73,7 @@ extension FilePolicy {
             throw ShmemError(error.code, request.mapSubject, .system("statx", error.code))
         }
         // The kernel looks at the seals of a memfd itself: then we need not, unless we want one more.
-        guard isPlainMemfd(status), status.size <= FileDescriptor.quicklyFreed else {
+        guard isPlainMemfd(status), status.size <= OwnedDescriptor.quicklyFreed else {
             return try planForOther(status, request, range, fd: fd, populate: populate)
         }
         return try plan(status, FileKind(), request, range, populate: populate)
@@ -84,7 +84,7 @@ extension FilePolicy {
         _ status: FileStatus, _ request: SharedMemoryMap, _ range: ByteRange, fd: Int32, populate: Bool
     ) throws(ShmemError) -> FilePlan {
         var kind = isPlainMemfd(status) ? FileKind() : try kind(of: status, fd: fd, for: request.mapSubject)
-        kind.isLarge = status.isRegular && !status.hasName && status.size > FileDescriptor.quicklyFreed
+        kind.isLarge = status.isRegular && !status.hasName && status.size > OwnedDescriptor.quicklyFreed
         return try plan(status, kind, request, range, populate: populate)
     }
 

@@ -89,7 +89,7 @@ extension Region {
     @inline(never)
     private func closeLargeFile(_ number: UInt64, _ held: Held) {
         if let fd = device.largeFiles[held].letGo(number) {
-            FileDescriptor.closeReceived(fd, of: device.closes, holdsLock: true)
+            OwnedDescriptor.closeReceived(fd, of: device.closes, holdsLock: true)
         }
     }
 

@@ -47,7 +47,7 @@ public struct MappingDescription: Sendable {
     private var fields = unsafe vhushmem_mapping_fields()
     let asked: SharedMemoryMap
     /// The file, until the mapping is added; then the kernel holds it, and this only in a region that keeps files.
-    private var file: Lock<Mapping>.Guarded<FileDescriptor?>
+    private var file: Lock<Mapping>.Guarded<OwnedDescriptor?>
     /// Guards the files of all mappings. Nothing is done with it held that may wait.
     private static let files = Lock<Mapping>()
     /// Where byte 0 is in this process while the mapping is live; 0 before and after. Read by any thread.
@@ -87,7 +87,7 @@ public struct MappingDescription: Sendable {
         file = .init(nil)
         fillFields()
         do throws(Errno) {
-            file = .init(try FileDescriptor.duplicate(fd, of: account))
+            file = .init(try OwnedDescriptor.duplicate(fd, of: account))
         } catch {
             throw ShmemError(error.code, asked.mapSubject, .system("duplicating the descriptor", error.code))
         }
@@ -145,7 +145,7 @@ public struct MappingDescription: Sendable {
             case .none: return nil
             case .some(let file):
                 do throws(Errno) {
-                    return .success(try FileDescriptor.duplicate(file.raw).release())
+                    return .success(try OwnedDescriptor.duplicate(file.raw).release())
                 } catch {
                     return .failure(error)
                 }

@@ -16,14 +16,14 @@ struct MemfdTrial {
         guard let sealed = try? systemCall(.memfd, { vhu_memfd_sealed_against_writing() }) else {
             return MemfdTrial(device: nil, looksBeforeItUnmaps: false)
         }
-        let file = FileDescriptor(owning: sealed)
+        let file = OwnedDescriptor(owning: sealed)
         guard let device = try? FileStatus(of: file.raw).identity.device else {
             return MemfdTrial(device: nil, looksBeforeItUnmaps: false)
         }
         return MemfdTrial(device: device, looksBeforeItUnmaps: keepsWhatWasThere(file) && readsWhatIsSealed(file))
     }
 
-    private static func readsWhatIsSealed(_ file: borrowing FileDescriptor) -> Bool {
+    private static func readsWhatIsSealed(_ file: borrowing OwnedDescriptor) -> Bool {
         guard let read = try? unsafe MemoryCalls.map(nil, length, protection: PROT_READ, flags: MAP_SHARED, fd: file.raw) else {
             return false
         }
@@ -33,7 +33,7 @@ struct MemfdTrial {
 
     /// On an older kernel the page goes, and another thread's mmap may come to lie there. So it has a mark: what has not got it is left
     /// alone.
-    private static func keepsWhatWasThere(_ file: borrowing FileDescriptor) -> Bool {
+    private static func keepsWhatWasThere(_ file: borrowing OwnedDescriptor) -> Bool {
         guard let page = try? unsafe MemoryCalls.map(nil, length, protection: PROT_NONE, flags: flags) else { return false }
         guard let mark = try? unsafe MarkedPage.make(at: page) else {
             try? unsafe MemoryCalls.unmap(page, length)

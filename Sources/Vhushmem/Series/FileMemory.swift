@@ -6,11 +6,11 @@ import CLinux
 @safe final class FileMemory {
     let baseAddress: UnsafeMutableRawPointer
     let isReadOnly: Bool
-    let file: FileDescriptor
+    let file: OwnedDescriptor
     private let length: Int
 
     private init(
-        baseAddress: UnsafeMutableRawPointer, length: Int, isReadOnly: Bool, file: consuming FileDescriptor
+        baseAddress: UnsafeMutableRawPointer, length: Int, isReadOnly: Bool, file: consuming OwnedDescriptor
     ) {
         unsafe self.baseAddress = unsafe baseAddress
         self.length = length
@@ -23,7 +23,7 @@ import CLinux
         _ = try plan(fd: fd, offset: offset, size: size, isWritable: isWritable)
         // The kernel would say so when it maps.
         let isOpenForIt =
-            FileDescriptor.isReadableAndWritable(fd) || !isWritable && FileDescriptor.isReadOnly(fd)
+            OwnedDescriptor.isReadableAndWritable(fd) || !isWritable && OwnedDescriptor.isReadOnly(fd)
         guard isOpenForIt else { throw ShmemError(EACCES, .memory(size: size), .system("mmap", EACCES)) }
     }
 
@@ -66,7 +66,7 @@ import CLinux
             // Left out of core dumps where the kernel agrees; it is no less memory where it does not.
             try? unsafe MemoryCalls.advise(address, length, MADV_DONTDUMP)
             return unsafe FileMemory(
-                baseAddress: address, length: length, isReadOnly: isReadOnly, file: FileDescriptor(owning: fd))
+                baseAddress: address, length: length, isReadOnly: isReadOnly, file: OwnedDescriptor(owning: fd))
         } catch {
             throw ShmemError(error.code, subject, .system("mmap", error.code))
         }

@@ -5,12 +5,12 @@ import Synchronization
 
 /// Wakes the loop that drives a session from anywhere, signal handlers among it.
 final class Alarm {
-    private let eventfd: FileDescriptor
+    private let eventfd: OwnedDescriptor
     private let isRaised = Atomic(false)
 
     var fd: Int32 { eventfd.raw }
 
-    private init(_ eventfd: consuming FileDescriptor) {
+    private init(_ eventfd: consuming OwnedDescriptor) {
         self.eventfd = eventfd
     }
 

@@ -63,7 +63,7 @@ final class Closer: @unchecked Sendable {
 
         /// What may wait.
         func end() {
-            if fd >= 0 { return FileDescriptor.close(fd) }
+            if fd >= 0 { return OwnedDescriptor.close(fd) }
             // SAFETY: nobody else has an address in it any more.
             if let start = unsafe mapping.baseAddress { try? unsafe MemoryCalls.unmap(start, mapping.count) }
         }
@@ -212,7 +212,7 @@ final class Closer: @unchecked Sendable {
     }
 }
 
-extension FileDescriptor {
+extension OwnedDescriptor {
     /// Frees no more than this takes no time worth mentioning.
     static let quicklyFreed: UInt64 = 16 << 20
 

@@ -189,7 +189,7 @@ enum MemoryCalls {
         guard let fd = try? systemCall(.open, { unsafe vhu_open_read_only("/proc/sys/vm/max_map_count") }) else {
             return fallback
         }
-        let file = FileDescriptor(owning: fd)
+        let file = OwnedDescriptor(owning: fd)
         return unsafe withUnsafeTemporaryAllocation(of: UInt8.self, capacity: 32) { digits in
             // SAFETY: the buffer has 32 bytes and read is told so; only the bytes that it filled are looked at.
             guard let base = digits.baseAddress, let count = try? systemCall(.read, { unsafe read(file.raw, base, 32) }) else {

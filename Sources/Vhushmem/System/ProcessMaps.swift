@@ -12,7 +12,7 @@ enum ProcessMaps {
     /// `base` has room for `bufferSize` bytes.
     static func forEachStart(readingInto base: UnsafeMutableRawPointer, _ body: (UInt) -> Void) -> Bool {
         guard let fd = try? systemCall(.open, { unsafe vhu_open_read_only("/proc/self/maps") }) else { return false }
-        let file = FileDescriptor(owning: fd)
+        let file = OwnedDescriptor(owning: fd)
         var address: UInt = 0
         var isInAddress = true
         while true {

@@ -4,7 +4,7 @@ import CLinux
 
 /// Many descriptors of which one wants to know which can be read: an epoll, so a descriptor to wait for itself.
 final class ReadableSet {
-    private let epoll: FileDescriptor
+    private let epoll: OwnedDescriptor
     /// A child of fork shares the epoll, and changes nothing for its parent.
     private let process = getpid()
     /// As many as one look tells of at the most.
@@ -12,12 +12,12 @@ final class ReadableSet {
 
     var fd: Int32 { epoll.raw }
 
-    private init(_ epoll: consuming FileDescriptor) {
+    private init(_ epoll: consuming OwnedDescriptor) {
         self.epoll = epoll
     }
 
     static func make() throws(Errno) -> ReadableSet {
-        ReadableSet(FileDescriptor(owning: try systemCall(.epollCreate) { epoll_create1(vhu_epoll_flags) }))
+        ReadableSet(OwnedDescriptor(owning: try systemCall(.epollCreate) { epoll_create1(vhu_epoll_flags) }))
     }
 
     /// `once`: told once for each time that it is signalled, be it read or not. Throws EPERM for a file that is always ready.

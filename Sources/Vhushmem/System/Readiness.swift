@@ -82,7 +82,7 @@ enum Readiness {
         return (try? systemCall(.poll) { unsafe poll(&target, 1, 0) }) != 0
     }
 
-    static func makeEventfd() throws(Errno) -> FileDescriptor {
-        FileDescriptor(owning: try systemCall(.eventfd) { eventfd(0, vhu_eventfd_flags) })
+    static func makeEventfd() throws(Errno) -> OwnedDescriptor {
+        OwnedDescriptor(owning: try systemCall(.eventfd) { eventfd(0, vhu_eventfd_flags) })
     }
 }

@@ -21,20 +21,20 @@ enum Socket {
     }
 
     /// Throws EINVAL and ENAMETOOLONG (the path), and the errno of socket or connect.
-    static func connect(to path: SocketPath) throws(Errno) -> FileDescriptor {
+    static func connect(to path: SocketPath) throws(Errno) -> OwnedDescriptor {
         var address = try path.makeAddress()
-        let socket = FileDescriptor(owning: try systemCall(.socket) { vhu_unix_stream_socket() })
+        let socket = OwnedDescriptor(owning: try systemCall(.socket) { vhu_unix_stream_socket() })
         _ = try systemCall(.connect) { unsafe vhu_connect(socket.raw, &address.raw, address.length) }
         return socket
     }
 
-    static func connect(to path: String) throws(Errno) -> FileDescriptor { try connect(to: SocketPath(path)) }
+    static func connect(to path: String) throws(Errno) -> OwnedDescriptor { try connect(to: SocketPath(path)) }
 
     /// Listens at `path`. A socket file that nobody listens at is left over from a process that is gone: it is replaced. Of several processes
     /// that begin to listen there, one does, and the others get EADDRINUSE.
     static func listen(at path: SocketPath) throws(Errno) -> Listener {
         var address = try path.makeAddress()
-        let socket = FileDescriptor(owning: try systemCall(.socket) { vhu_unix_stream_socket() })
+        let socket = OwnedDescriptor(owning: try systemCall(.socket) { vhu_unix_stream_socket() })
         do throws(Errno) {
             _ = try systemCall(.bind) { unsafe vhu_bind(socket.raw, &address.raw, address.length) }
         } catch {
@@ -60,9 +60,9 @@ enum Socket {
 
     /// Nobody else of this library's replaces a socket in that folder while the descriptor is open. Throws EADDRINUSE: somebody goes on doing
     /// so.
-    private static func lockFolder(of path: SocketPath) throws(Errno) -> FileDescriptor {
+    private static func lockFolder(of path: SocketPath) throws(Errno) -> OwnedDescriptor {
         let folder = path.folder
-        let lock = FileDescriptor(owning: try systemCall(.open) { unsafe folder.withCString { unsafe vhu_open_folder($0) } })
+        let lock = OwnedDescriptor(owning: try systemCall(.open) { unsafe folder.withCString { unsafe vhu_open_folder($0) } })
         for _ in 0..<lockAttempts {
             do throws(Errno) {
                 _ = try systemCall(.flock) { vhu_try_lock(lock.raw) }
@@ -81,7 +81,7 @@ enum Socket {
         guard !path.isAbstract, SocketFile(at: path) != nil else { return false }
         do throws(Errno) {
             var address = try path.makeAddress()
-            let socket = FileDescriptor(owning: try systemCall(.socket) { vhu_unix_datagram_socket() })
+            let socket = OwnedDescriptor(owning: try systemCall(.socket) { vhu_unix_datagram_socket() })
             _ = try systemCall(.connect) { unsafe vhu_connect(socket.raw, &address.raw, address.length) }
             return false
         } catch {
@@ -121,7 +121,7 @@ struct Listener: ~Copyable {
     private let file: SocketFile?
     private let process = getpid()
 
-    fileprivate init(_ socket: consuming FileDescriptor, path: SocketPath) {
+    fileprivate init(_ socket: consuming OwnedDescriptor, path: SocketPath) {
         fd = socket.release()
         self.path = path
         // An abstract name goes with the last descriptor.
@@ -137,19 +137,19 @@ struct Listener: ~Copyable {
     }
 
     deinit {
-        guard let path else { return FileDescriptor.closeGivenListener(fd) }
+        guard let path else { return OwnedDescriptor.closeGivenListener(fd) }
         // A child of fork leaves its parent's where it is.
         if let file, getpid() == process, SocketFile(at: path) == file {
             _ = try? systemCall(.unlink) { unsafe path.withCString { unsafe unlink($0) } }
         }
         // Peers that were not accepted may have sent something all the same.
-        FileDescriptor.closeListener(fd, process: process)
+        OwnedDescriptor.closeListener(fd, process: process)
     }
 
     /// The next peer; nil: there is none yet.
-    func accept() throws(Errno) -> FileDescriptor? {
+    func accept() throws(Errno) -> OwnedDescriptor? {
         do throws(Errno) {
-            return FileDescriptor(owning: try systemCall(.accept) { vhu_accept(fd) })
+            return OwnedDescriptor(owning: try systemCall(.accept) { vhu_accept(fd) })
         } catch {
             // A peer that connected and went again is no failure of the listener.
             if error.code == EAGAIN || error.code == ECONNABORTED { return nil }

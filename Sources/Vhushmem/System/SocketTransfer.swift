@@ -23,7 +23,7 @@ import CLinux
     }
 
     deinit {
-        for index in 0..<count { unsafe FileDescriptor.closeReceived(raw[index], of: account) }
+        for index in 0..<count { unsafe OwnedDescriptor.closeReceived(raw[index], of: account) }
         unsafe received.deallocate()
     }
 
@@ -50,7 +50,7 @@ import CLinux
     @_optimize(speed)
     mutating func closeAll(_ kind: Kind = .unknown) {
         if case .local = kind {
-            for index in 0..<count { unsafe FileDescriptor.close(raw[index]) }
+            for index in 0..<count { unsafe OwnedDescriptor.close(raw[index]) }
         } else {
             closeWithCare(from: 0, isMapped: kind == .mapped)
         }
@@ -60,13 +60,13 @@ import CLinux
 
     @inline(never)
     private func closeWithCare(from first: Int, isMapped: Bool) {
-        for index in first..<count { unsafe FileDescriptor.closeReceived(raw[index], of: account, isMapped: isMapped) }
+        for index in first..<count { unsafe OwnedDescriptor.closeReceived(raw[index], of: account, isMapped: isMapped) }
     }
 
     /// Gives the first one away; the others are closed.
-    mutating func takeFirst() -> FileDescriptor? {
+    mutating func takeFirst() -> OwnedDescriptor? {
         guard count > 0 else { return nil }
-        let descriptor = unsafe FileDescriptor(owning: raw[0], of: account)
+        let descriptor = unsafe OwnedDescriptor(owning: raw[0], of: account)
         closeWithCare(from: 1, isMapped: false)
         count = 0
         return descriptor
@@ -92,7 +92,7 @@ import CLinux
     private mutating func dropExcess() {
         guard let more = unsafe received.pointee.more else { return }
         for index in 0..<Int(unsafe received.pointee.more_count) {
-            unsafe FileDescriptor.closeReceived(more[index], of: account)
+            unsafe OwnedDescriptor.closeReceived(more[index], of: account)
         }
         unsafe free(more)
         unsafe received.pointee.more = nil

@@ -33,7 +33,7 @@ final class Acceptor {
     }
 
     /// The next peer; nil: there is none yet, or the acceptor rests. `peer` is for the log. Throws what a rest cannot mend.
-    func accept(_ peer: StaticString) throws(Errno) -> FileDescriptor? {
+    func accept(_ peer: StaticString) throws(Errno) -> OwnedDescriptor? {
         if let deadline, Clock.now() < deadline { return nil }
         do throws(Errno) {
             let socket = try listener.accept()

@@ -47,7 +47,7 @@ import CLinux
     /// `capacity`: the longest message, header included; `room`: what is read at once, and takes memory all the time. `timeout`: microseconds for a message that has begun to be whole, and for what
     /// was sent to be closed. `account`: the peer's.
     init(
-        socket: consuming FileDescriptor, capacity: Int, room: Int = 512, timeout: UInt64,
+        socket: consuming OwnedDescriptor, capacity: Int, room: Int = 512, timeout: UInt64,
         account: CloseAccount = CloseAccount(), isChannel: Bool = false
     ) {
         fd = socket.release()
@@ -63,7 +63,7 @@ import CLinux
 
     deinit {
         unsafe buffer.deallocate()
-        FileDescriptor.closeSocket(fd, of: account, process: process)
+        OwnedDescriptor.closeSocket(fd, of: account, process: process)
     }
 
     @safe enum Arrival {
@@ -146,7 +146,7 @@ import CLinux
     /// The same of one of several.
     func descriptor(at index: Int) -> Int32? { currentDescriptorsAreOthers ? nil : descriptors[index] }
 
-    func takeFirstDescriptor() -> FileDescriptor? {
+    func takeFirstDescriptor() -> OwnedDescriptor? {
         currentDescriptorsAreOthers ? nil : descriptors.takeFirst()
     }
 

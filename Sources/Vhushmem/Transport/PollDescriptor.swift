@@ -5,7 +5,7 @@ import CLinux
 /// An epoll of all that a session waits for: one descriptor that stands for its sockets and its alarm. Whoever has it sees to the point in
 /// time.
 final class TargetSet {
-    private let epoll: FileDescriptor
+    private let epoll: OwnedDescriptor
     /// Microseconds.
     private static let retryPause: UInt64 = 100_000
     private var watched = PollTargets()
@@ -14,12 +14,12 @@ final class TargetSet {
 
     var fd: Int32 { epoll.raw }
 
-    private init(_ epoll: consuming FileDescriptor) {
+    private init(_ epoll: consuming OwnedDescriptor) {
         self.epoll = epoll
     }
 
     static func make() throws(Errno) -> TargetSet {
-        TargetSet(FileDescriptor(owning: try systemCall(.epollCreate) { epoll_create1(vhu_epoll_flags) }))
+        TargetSet(OwnedDescriptor(owning: try systemCall(.epollCreate) { epoll_create1(vhu_epoll_flags) }))
     }
 
     /// Makes the epoll wait for `targets`. A descriptor that was closed meanwhile has left it by itself. Returns when to look again at the
@@ -71,7 +71,7 @@ final class TargetSet {
 /// One descriptor that stands for all that a session waits for: such an epoll, with a timer in it.
 final class PollDescriptor {
     private let targets: TargetSet
-    private let timer: FileDescriptor
+    private let timer: OwnedDescriptor
     /// What the timer is set to.
     private var deadline: UInt64?
     var onWatch: (() -> Void)?
@@ -80,14 +80,14 @@ final class PollDescriptor {
 
     var fd: Int32 { targets.fd }
 
-    private init(_ targets: TargetSet, timer: consuming FileDescriptor) {
+    private init(_ targets: TargetSet, timer: consuming OwnedDescriptor) {
         self.targets = targets
         self.timer = timer
     }
 
     static func make() throws(Errno) -> PollDescriptor {
         let set = try TargetSet.make()
-        let timer = FileDescriptor(
+        let timer = OwnedDescriptor(
             owning: try systemCall(.timerfdCreate) { timerfd_create(CLOCK_MONOTONIC, vhu_timerfd_flags) })
         try set.insert(timer.raw)
         return PollDescriptor(set, timer: timer)

@@ -4,10 +4,10 @@ import CLinux
 
 /// An eventfd that is shared with the other side, or another descriptor that several hold.
 final class SharedDescriptor {
-    let descriptor: FileDescriptor
+    let descriptor: OwnedDescriptor
     var fd: Int32 { descriptor.raw }
 
-    init(_ descriptor: consuming FileDescriptor) {
+    init(_ descriptor: consuming OwnedDescriptor) {
         self.descriptor = descriptor
     }
 

@@ -79,7 +79,7 @@ import CLinux
             if isGuestMemory { try? unsafe MemoryCalls.advise(mapping, length, MADV_DONTDUMP) }
             return unsafe SharedFile(
                 mapping, length: length, lead: Int(clamping: range.start &- begin), isReadOnly: isReadOnly,
-                isOfLargeFile: status.isRegular && status.size > FileDescriptor.quicklyFreed, quota: quota, alarm: alarm)
+                isOfLargeFile: status.isRegular && status.size > OwnedDescriptor.quicklyFreed, quota: quota, alarm: alarm)
         } catch {
             AddressSpace.give(whole.length, of: quota)
             throw error

@@ -18,7 +18,7 @@ final class InflightFile {
         file: InflightFile, fd: SharedDescriptor
     ) {
         let length = Int(queues) &* InflightMemory.size(entries: queueSize)
-        let fd = SharedDescriptor(FileDescriptor(owning: try systemCall(.memfd) { unsafe vhu_memfd("vhushmem-inflight") }))
+        let fd = SharedDescriptor(OwnedDescriptor(owning: try systemCall(.memfd) { unsafe vhu_memfd("vhushmem-inflight") }))
         _ = try systemCall(.ftruncate) { vhu_ftruncate(fd.fd, off_t(length)) }
         // The front-end has it too, and could take the ground from under this process.
         _ = try systemCall(.fcntl) { vhu_fcntl_add_seals(fd.fd, vhu_seal_size) }

@@ -26,7 +26,7 @@ public struct OwnedDescriptor: ~Copyable, Sendable {
 
     deinit {
         guard raw >= 0 else { return }
-        if let account { FileDescriptor.closeReceived(raw, of: account) } else { FileDescriptor.close(raw) }
+        if let account { OwnedDescriptor.closeReceived(raw, of: account) } else { OwnedDescriptor.close(raw) }
     }
 
     /// Gives the descriptor up without closing it.
@@ -40,14 +40,14 @@ public struct OwnedDescriptor: ~Copyable, Sendable {
     }
 
     /// A second descriptor for the same open file.
-    static func duplicate(_ raw: Int32, of account: CloseAccount? = nil) throws(Errno) -> FileDescriptor {
-        FileDescriptor(owning: try systemCall(.dup) { vhu_fcntl_dupfd_cloexec(raw) }, of: account)
+    static func duplicate(_ raw: Int32, of account: CloseAccount? = nil) throws(Errno) -> OwnedDescriptor {
+        OwnedDescriptor(owning: try systemCall(.dup) { vhu_fcntl_dupfd_cloexec(raw) }, of: account)
     }
 
     /// The same file, open for reading alone. It never waits for a file in memory or on a local disk. Throws EWOULDBLOCK (somebody holds a
     /// lease on it), EACCES, ENXIO (there is no such file to open: a dma-buf's), ENOENT (there is no /proc), EMFILE.
-    static func reopenReadOnly(_ raw: Int32, of account: CloseAccount) throws(Errno) -> FileDescriptor {
-        FileDescriptor(owning: try systemCall(.open) { vhu_reopen_read_only(raw) }, of: account)
+    static func reopenReadOnly(_ raw: Int32, of account: CloseAccount) throws(Errno) -> OwnedDescriptor {
+        OwnedDescriptor(owning: try systemCall(.open) { vhu_reopen_read_only(raw) }, of: account)
     }
 
     /// Whether the number stands for an open file.
@@ -71,8 +71,6 @@ public struct OwnedDescriptor: ~Copyable, Sendable {
         systemCallOnce(.close) { CLinux.close(raw) }
     }
 }
-
-typealias FileDescriptor = OwnedDescriptor
 
 /// Which file it is.
 struct FileIdentity: Equatable {

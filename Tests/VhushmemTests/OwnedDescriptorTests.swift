@@ -5,27 +5,27 @@ import Testing
 
 @testable import Vhushmem
 
-@Suite struct FileDescriptorTests {
+@Suite struct OwnedDescriptorTests {
     @Test func descriptorIsClosedWhenItGoesUnlessItWasReleased() throws {
         let (peer, socket) = try Peer.pair()
         do {
-            let released = FileDescriptor(owning: socket).release()
+            let released = OwnedDescriptor(owning: socket).release()
             #expect(released == socket)
         }
         #expect(peer.isOpen)
-        do { _ = FileDescriptor(owning: socket) }
+        do { _ = OwnedDescriptor(owning: socket) }
         #expect(peer.isClosed)
     }
 
     @Test func duplicateIsClosedOnExec() throws {
         let file = try makeMemfd(pages: 1)
-        let copy = try FileDescriptor.duplicate(file.fd)
+        let copy = try OwnedDescriptor.duplicate(file.fd)
         #expect(isClosedOnExec(copy.raw))
         #expect(copy.raw != file.fd)
     }
 
     @Test func duplicateOfNothingIsRefused() {
-        #expect(errno { () throws(Errno) in try FileDescriptor.duplicate(-1).raw } == EBADF)
+        #expect(errno { () throws(Errno) in try OwnedDescriptor.duplicate(-1).raw } == EBADF)
     }
 
     @Test func statusTellsFilesFromOthers() throws {
