@@ -4,6 +4,7 @@
  * there each descriptor is said to be an eventfd.
  */
 /* valgrind: no (it reads /proc for itself) */
+/* asan: no (it takes /proc away, which LeakSanitizer needs) */
 #include "bare-queue.h"
 
 #include <sched.h>

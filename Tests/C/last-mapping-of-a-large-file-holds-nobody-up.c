@@ -37,7 +37,7 @@ static void is_not_freed_since(int64_t began, const char *what)
         fprintf(stderr, "%s: %lld us, of %lld us for the file\n", what, (long long)took, (long long)by_itself);
         exit(1);
     }
-    fds_now(); /* waits for the threads that close */
+    wait_for_closes();
 }
 
 /* The only mapping, of so many bytes of a large file, which nobody else has. */

@@ -360,7 +360,12 @@ static void guest(uint64_t ring_features, int cycles)
     pthread_join(driver, NULL);
     pthread_join(device, NULL);
     vhushmem_backend_free(backend);
-    memset(in_hand, 0, sizeof(in_hand));
+    for (size_t i = 0; i < G_N_ELEMENTS(in_hand); i++) {
+        if (in_hand[i] != NULL) {
+            vhushmem_chain_free(in_hand[i]);
+        }
+        in_hand[i] = NULL;
+    }
     close(front);
     close(kick);
     close(ram_fd);
