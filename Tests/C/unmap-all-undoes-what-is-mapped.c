@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* A back-end has all undone that it has had mapped and that is live: of one region or of all, waited for or not. */
-/* tsan: yes (another thread answers the back-end) */
 #include "backend-rig.h"
 
 #define MOST 4096

@@ -5,6 +5,13 @@ import Testing
 
 @testable import Vhushmem
 
+extension BackendChannel {
+    /// In a turn of one that is alone on its loop.
+    fileprivate func serve(reports: Bool, report: (ServedRequest) -> Void) -> (count: Int32, lost: ShmemError?) {
+        serve(Turn(after: vhu_next_turn()), atMost: Int32(Turn.most), reports: reports, report: report)
+    }
+}
+
 @Suite struct BackendChannelTests {
     private let device = ShmemDevice()
     private let region: Region
