@@ -612,10 +612,13 @@ static inline struct vhu_transaction *vhu_thread_transaction(void)
 
 /* ---- whose turn it is in the calling thread's loop (Transport/Turn.swift alone uses it) ---- */
 
-static inline uint32_t vhu_next_turn(void)
+/* How many turns there were. */
+static inline uint32_t *vhu_turns(void)
 {
     static __thread uint32_t turns;
-    return ++turns;
+    return &turns;
 }
+
+static inline uint32_t vhu_next_turn(void) { return ++*vhu_turns(); }
 
 #endif

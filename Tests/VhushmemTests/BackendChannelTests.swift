@@ -8,7 +8,7 @@ import Testing
 extension BackendChannel {
     /// In a turn of one that is alone on its loop.
     fileprivate func serve(reports: Bool, report: (ServedRequest) -> Void) -> (count: Int32, lost: ShmemError?) {
-        serve(Turn(after: vhu_next_turn()), atMost: Int32(Turn.most), reports: reports, report: report)
+        serve(Turn(after: Turn.numberOfLast), atMost: Int32(Turn.most), reports: reports, report: report)
     }
 }
 

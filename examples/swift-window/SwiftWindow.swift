@@ -37,7 +37,7 @@ func wait(for descriptor: Int32) {
 }
 
 /// The device's life: offers a region, maps, unmaps, leaves.
-func runDevice(socket: consuming FileDescriptor, file: Int32, memory: Int32) throws(ShmemError) {
+func runDevice(socket: consuming OwnedDescriptor, file: Int32, memory: Int32) throws(ShmemError) {
     let backend = try Backend()
     defer { backend.close() }
     try backend.addRegion(shmid: 1, size: regionSize)
@@ -94,13 +94,13 @@ struct SwiftWindow {
         let theirs = sockets[1]
         Thread.detachNewThread {
             do throws(ShmemError) {
-                try runDevice(socket: FileDescriptor(owning: theirs), file: file, memory: memory)
+                try runDevice(socket: OwnedDescriptor(owning: theirs), file: file, memory: memory)
             } catch {
                 check(false, "the device works: \(error)")
             }
         }
 
-        let frontend = try Frontend(socket: FileDescriptor(owning: sockets[0]))
+        let frontend = try Frontend(socket: OwnedDescriptor(owning: sockets[0]))
         let expected = contents.withUnsafeBytes(checksum)
         frontend.onEvent = { frontend, event in
             switch event {

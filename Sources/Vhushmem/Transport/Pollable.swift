@@ -57,7 +57,7 @@ final class PollNews {
 struct SessionLoops {
     let news = PollNews()
     /// The last turn that the session had in a loop.
-    private var lastTurn: UInt32 = 0
+    private var lastTurn = Turn.numberOfLast
     /// Tells that a mapping has become broken, or that something is covered for the moment. nil: the session has no device of its own.
     var alarm: Alarm?
     var alarmTarget: PollTargets.Target? { alarm.map { PollTargets.Target(fd: $0.fd, events: Int16(POLLIN)) } }

@@ -16,6 +16,9 @@ struct Turn {
     /// More than that are no sessions of one loop.
     private static let mostOnLoop: UInt32 = 4096
 
+    /// Where a session begins to count that has had no turn.
+    static var numberOfLast: UInt32 { unsafe vhu_turns().pointee }
+
     /// Of all sessions' turns in this thread.
     let number: UInt32
     /// 1: it is alone.
