@@ -211,6 +211,7 @@ extension Region {
         return count
     }
 
+    /// What was taken out is there again, since its memory did not go.
     @inline(never)
     private func putBack(_ record: MappingRecord, _ held: Held) {
         guard case .done = table[held].insert(record), let pages = ownedPages(record) else { return }
@@ -238,10 +239,7 @@ extension Region {
             case .isKept: census[held].keep(cost)
             }
         } catch {
-            if case .done = table[held].insert(removed) {
-                index[held].add(pages, writable: MappingWord(bits: removed.word).isWritable)
-                if !followers[held].isEmpty { try? tellFollowers(of: removed, pages, held) }
-            }
+            putBack(removed, held)
             throw ShmemError(error.code, subject, .system("mmap", error.code))
         }
         forget(removed, pages, held)
