@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """vhushmem-probe's proxy between programs of others: scripts that run again behind it, and what it has told in the end."""
 
+import os
 import pathlib
 import runpy
 
 import _interop
-from _interop import Proxy, case, check, equal
+from _interop import Proxy, case, check, equal, until
 from _tshark import fields
 
 
@@ -34,6 +35,8 @@ def again(name):
 
     def front(sock):
         if sock not in proxies:
+            # A front-end waits for a device that is about to listen. Here the proxy listens at once, and the device's turn comes first.
+            until(lambda: os.path.exists(sock), f"{sock} is there")
             proxies[sock] = Proxy(sock, f"proxy{len(proxies)}")
         return proxies[sock].path
 
