@@ -24,7 +24,7 @@ def make_root():
     for name in ("bin", "proc", "sys", "dev", "mnt", "tmp"):
         (folder / name).mkdir(parents=True)
     shutil.copy(FETCHED / "linux/bin/busybox", folder / "bin/busybox")
-    shutil.copy(ROOT / "Tests/interop/init.sh", folder / "init")
+    shutil.copy(ROOT / "Tests/common/init.sh", folder / "init")
     (folder / "init").chmod(0o755)
     shutil.copy(content, folder / "content")
     path = f"{os.environ['PATH']}:/usr/sbin:/sbin"
