@@ -4,8 +4,9 @@
 
 /**
  * @file
- * Where the regions of a device are for a guest's virtio-pci and virtio-mmio drivers (VIRTIO 1.2, 4.1.4.7 and 4.2.2). Nothing here touches
- * a guest: these are the numbers and bytes that a VMM puts where its guest looks.
+ * Where the regions of a device are for a guest's virtio-pci and virtio-mmio drivers (VIRTIO 1.2,
+ * 4.1.4.7 and 4.2.2). Nothing here touches a guest: these are the numbers and bytes that a VMM puts
+ * where its guest looks.
  */
 
 #include <vhushmem/base.h>
@@ -24,55 +25,71 @@ typedef struct vhushmem_pci_region {
 /** Bytes of a capability (struct virtio_pci_cap64). */
 #define VHUSHMEM_PCI_CAP_SIZE 24
 
-/** Bytes for all capabilities of a PCI function: configuration space from 0x40, behind the standard header, to 0xff. */
+/**
+ * Bytes for all capabilities of a PCI function: configuration space from 0x40, behind the standard
+ * header, to 0xff.
+ */
 #define VHUSHMEM_PCI_CAPS_SPACE 192
 
 /**
- * Lay all regions of a device out in one BAR. Each lies at a multiple of what its window is aligned to, so that KVM can use large pages
- * for a BAR that is aligned to its own size.
+ * Lay all regions of a device out in one BAR. Each lies at a multiple of what its window is aligned
+ * to, so that KVM can use large pages for a BAR that is aligned to its own size.
  *
- * @param regions   receives at most `count` places, in the order of the ids; may be NULL where count is 0.
- * @param bar_size  receives the size of the BAR in bytes: a power of two, or 0 where there is no region. May be NULL.
- * @returns how many regions there are; or -EOVERFLOW (together they are larger than 2^63 bytes), -EFAULT.
+ * @param regions   receives at most `count` places, in the order of the ids; may be NULL where
+ *                  count is 0.
+ * @param bar_size  receives the size of the BAR in bytes: a power of two, or 0 where there is no
+ *                  region. May be NULL.
+ * @returns how many regions there are; or -EOVERFLOW (together they are larger than 2^63 bytes),
+ *          -EFAULT.
  * Thread rule: any thread.  Since: 0.1
  */
-VHUSHMEM_API int vhushmem_pci_layout(vhushmem_device *device, vhushmem_pci_region *regions, unsigned count, uint64_t *bar_size);
+VHUSHMEM_API int vhushmem_pci_layout(vhushmem_device *device, vhushmem_pci_region *regions,
+                                     unsigned count, uint64_t *bar_size);
 
 /**
- * Tell how many regions have room for a capability each. A device may have 256 regions, but its capabilities share
- * VHUSHMEM_PCI_CAPS_SPACE bytes. Check this before you write the first capability: if vhushmem_pci_layout returns more regions, a driver
- * of virtio-pci can't be told of all of them. The virtio capabilities that every device has take 88 bytes (16 for the common, ISR and
- * device configuration each, 20 for notifications and for VIRTIO_PCI_CAP_PCI_CFG each), and MSI-X takes 12: then 3 regions fit.
+ * Tell how many regions have room for a capability each. A device may have 256 regions, but its
+ * capabilities share VHUSHMEM_PCI_CAPS_SPACE bytes. Check this before you write the first
+ * capability: if vhushmem_pci_layout returns more regions, a driver of virtio-pci can't be told of
+ * all of them. The virtio capabilities that every device has take 88 bytes (16 for the common, ISR
+ * and device configuration each, 20 for notifications and for VIRTIO_PCI_CAP_PCI_CFG each), and
+ * MSI-X takes 12: then 3 regions fit.
  *
- * @param other_size  bytes that the device's other capabilities take together, each rounded up to a multiple of 4.
- * @returns how many regions fit, 0 to 8; or -EINVAL (other_size is more than VHUSHMEM_PCI_CAPS_SPACE).
+ * @param other_size  bytes that the device's other capabilities take together, each rounded up to a
+ *                    multiple of 4.
+ * @returns how many regions fit, 0 to 8; or -EINVAL (other_size is more than
+ *          VHUSHMEM_PCI_CAPS_SPACE).
  * Thread rule: any thread.  Since: 0.1
  */
 VHUSHMEM_API int vhushmem_pci_max_regions(unsigned other_size);
 
 /**
- * Write the capability that tells a driver of a region (VIRTIO_PCI_CAP_SHARED_MEMORY_CFG). vhushmem_pci_max_regions tells how many fit.
+ * Write the capability that tells a driver of a region (VIRTIO_PCI_CAP_SHARED_MEMORY_CFG).
+ * vhushmem_pci_max_regions tells how many fit.
  *
  * @param region    from vhushmem_pci_layout.
  * @param bar       which BAR it is, 0 to 5.
- * @param cap_next  where the next capability is in configuration space, a multiple of 4 from 0x40 to 0xfc; 0: this is the last.
+ * @param cap_next  where the next capability is in configuration space, a multiple of 4 from 0x40
+ *                  to 0xfc; 0: this is the last.
  * @param cap       receives VHUSHMEM_PCI_CAP_SIZE bytes, as they stand in configuration space.
  * @returns 0, or -EINVAL (bar; cap_next), -EFAULT (region or cap is NULL).
  * Thread rule: any thread.  Since: 0.1
  */
-VHUSHMEM_API int vhushmem_pci_write_cap(const vhushmem_pci_region *region, uint8_t bar, uint8_t cap_next, uint8_t *cap);
+VHUSHMEM_API int vhushmem_pci_write_cap(const vhushmem_pci_region *region, uint8_t bar,
+                                        uint8_t cap_next, uint8_t *cap);
 
 /*
- * What QEMU's generic device (vhost-user-test-device-pci of QEMU 11.1, patch 7 of the series) does with the regions of its back-end, for a VMM
- * that has QEMU's code or guests that were made for it:
+ * What QEMU's generic device (vhost-user-test-device-pci of QEMU 11.1, patch 7 of the series) does
+ * with the regions of its back-end, for a VMM that has QEMU's code or guests that were made for it:
  *
- *  - All regions are in one BAR, VHUSHMEM_PCI_QEMU_SHMEM_BAR, of 64-bit prefetchable memory. Other virtio devices have their modern
- *    interface there. This device has it in VHUSHMEM_PCI_QEMU_MODERN_BAR, whether it has regions or not.
- *  - The property modern-pio-notify takes BAR 2, too. The patch refuses it where there are regions. QEMU 11.1.3 does not get there: it ends
- *    by an assertion, with regions or without.
+ *  - All regions are in one BAR, VHUSHMEM_PCI_QEMU_SHMEM_BAR, of 64-bit prefetchable memory. Other
+ *    virtio devices have their modern interface there. This device has it in
+ *    VHUSHMEM_PCI_QEMU_MODERN_BAR, whether it has regions or not.
+ *  - The property modern-pio-notify takes BAR 2, too. The patch refuses it where there are regions.
+ *    QEMU 11.1.3 does not get there: it ends by an assertion, with regions or without.
  *  - While a device has regions, mapped or not, migration is blocked.
- *  - The regions lie one after the other, in the order of their ids, without a gap. The BAR is as large as their plain sum. If the sum is no
- *    power of two, QEMU ends by an assertion. vhushmem_pci_layout aligns each region and rounds the BAR up, so it has room for any sizes.
+ *  - The regions lie one after the other, in the order of their ids, without a gap. The BAR is as
+ *    large as their plain sum. If the sum is no power of two, QEMU ends by an assertion.
+ *    vhushmem_pci_layout aligns each region and rounds the BAR up, so it has room for any sizes.
  *  - Sizes are multiples of the page size, as they are here.
  */
 enum { VHUSHMEM_PCI_QEMU_MODERN_BAR = 2, VHUSHMEM_PCI_QEMU_SHMEM_BAR = 4 };
@@ -80,21 +97,26 @@ enum { VHUSHMEM_PCI_QEMU_MODERN_BAR = 2, VHUSHMEM_PCI_QEMU_SHMEM_BAR = 4 };
 /** What is wanted of the device besides its regions. */
 enum {
     VHUSHMEM_PCI_QEMU_PIO_NOTIFY = 1 << 0, /**< modern-pio-notify */
-    VHUSHMEM_PCI_QEMU_MIGRATION = 1 << 1   /**< migration; vhushmem_frontend_can_migrate tells what this library asks for */
+    /** migration; vhushmem_frontend_can_migrate tells what this library asks for */
+    VHUSHMEM_PCI_QEMU_MIGRATION = 1 << 1
 };
 
 /**
- * Tell whether QEMU's generic device would take the regions of this device, by the rules above. A back-end that is to serve QEMU too has
- * its sizes checked so; a VMM that follows QEMU refuses what QEMU refuses.
+ * Tell whether QEMU's generic device would take the regions of this device, by the rules above. A
+ * back-end that is to serve QEMU too has its sizes checked so; a VMM that follows QEMU refuses what
+ * QEMU refuses.
  *
  * @param flags     VHUSHMEM_PCI_QEMU_*, or'ed.
- * @param bar_size  receives the size of QEMU's BAR in bytes: the sum of the regions' sizes, 0 where there is none. Also where the result is
- *                  -EADDRINUSE, -EBUSY or -EDOM. May be NULL.
- * @returns 0: it would; or -EADDRINUSE (modern-pio-notify), -EBUSY (migration, and there are regions), -EDOM (the sum is no power of two),
+ * @param bar_size  receives the size of QEMU's BAR in bytes: the sum of the regions' sizes, 0 where
+ *                  there is none. Also where the result is -EADDRINUSE, -EBUSY or -EDOM. May be
+ *                  NULL.
+ * @returns 0: it would; or -EADDRINUSE (modern-pio-notify), -EBUSY (migration, and there are
+ *          regions), -EDOM (the sum is no power of two),
  *          -EINVAL (flags), -EFAULT.
  * Thread rule: any thread.  Since: 0.1
  */
-VHUSHMEM_API int vhushmem_pci_check_qemu(vhushmem_device *device, unsigned flags, uint64_t *bar_size, GError **errp);
+VHUSHMEM_API int vhushmem_pci_check_qemu(vhushmem_device *device, unsigned flags,
+                                         uint64_t *bar_size, GError **errp);
 
 /** Registers of virtio-mmio: SHMSel is written, the others are read. */
 enum {
@@ -106,7 +128,8 @@ enum {
 };
 
 /**
- * What a driver reads from one of the registers of shared memory. A region that there is not has the length and the base -1.
+ * What a driver reads from one of the registers of shared memory. A region that there is not has
+ * the length and the base -1.
  *
  * @param offset      of the register, VHUSHMEM_MMIO_SHM_LEN_LOW to _BASE_HIGH.
  * @param selected    what the driver wrote to SHMSel.
@@ -115,8 +138,8 @@ enum {
  * @returns 0, or -EINVAL (another register), -EFAULT.
  * Thread rule: any thread.  Since: 0.1
  */
-VHUSHMEM_API int vhushmem_mmio_read(vhushmem_device *device, uint32_t offset, uint32_t selected, uint64_t guest_addr,
-                                    uint32_t *value);
+VHUSHMEM_API int vhushmem_mmio_read(vhushmem_device *device, uint32_t offset, uint32_t selected,
+                                    uint64_t guest_addr, uint32_t *value);
 
 G_END_DECLS
 

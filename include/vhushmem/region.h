@@ -4,21 +4,25 @@
 
 /**
  * @file
- * A VIRTIO shared memory region: a window of host addresses, reserved once and for all, into which files are mapped.
+ * A VIRTIO shared memory region: a window of host addresses, reserved once and for all, into which
+ * files are mapped.
  *
- * The window is what the VMM hands to its guest (one KVM memory slot, one BAR). A mapping is seen by the guest at once, and so
- * is its end. Addresses of the window that nothing is mapped at stay reserved: no other mmap of the process lands there.
+ * The window is what the VMM hands to its guest (one KVM memory slot, one BAR). A mapping is seen
+ * by the guest at once, and so is its end. Addresses of the window that nothing is mapped at stay
+ * reserved: no other mmap of the process lands there.
  *
- * Process-wide budget: the kernel limits how many separate ranges one process may have mapped (vm.max_map_count). All regions of the
- * process together leave what the program has mapped itself, and a reserve beyond that; what would use more is refused with ENOSPC. See
+ * Process-wide budget: the kernel limits how many separate ranges one process may have mapped
+ * (vm.max_map_count). All regions of the process together leave what the program has mapped itself,
+ * and a reserve beyond that; what would use more is refused with ENOSPC. See
  * vhushmem_process_budget_set.
  *
- * Never give the kernel advice (madvise) for a part of a window yourself: holes with different advice do not merge, and each costs a range
- * of that budget. Call vhushmem_region_advise, which gives it again for all that is mapped later. (Where a program has done so all the
- * same, the library notices after some thousand maps and makes the holes plain again.)
+ * Never give the kernel advice (madvise) for a part of a window yourself: holes with different
+ * advice do not merge, and each costs a range of that budget. Call vhushmem_region_advise, which
+ * gives it again for all that is mapped later. (Where a program has done so all the same, the
+ * library notices after some thousand maps and makes the holes plain again.)
  *
- * The library maps nothing executable. A process with the personality READ_IMPLIES_EXEC needs two more system calls for each map; set it
- * before the first region is made, or it is not noticed.
+ * The library maps nothing executable. A process with the personality READ_IMPLIES_EXEC needs two
+ * more system calls for each map; set it before the first region is made, or it is not noticed.
  */
 
 #include <vhushmem/base.h>
@@ -29,46 +33,74 @@ G_BEGIN_DECLS
 
 /** How mappings reach the guest. */
 enum {
-    VHUSHMEM_STRATEGY_WINDOW = 0, /**< the region's window is the guest's, as one; mappings come and go inside it */
-    VHUSHMEM_STRATEGY_SLOTS = 1   /**< each mapping is the guest's by itself, and between them there is nothing: see kvm.h, or a
-                                       MemoryListener of series.h. The window is this process's alone then */
+    /** the region's window is the guest's, as one; mappings come and go inside it */
+    VHUSHMEM_STRATEGY_WINDOW = 0,
+    /**
+     * each mapping is the guest's by itself, and between them there is nothing: see kvm.h, or a
+     * MemoryListener of series.h. The window is this process's alone then
+     */
+    VHUSHMEM_STRATEGY_SLOTS = 1
 };
 
 /** What is at the window's addresses where nothing is mapped. */
 enum {
-    VHUSHMEM_HOLES_FAULT = 0, /**< nothing: any access faults (see fault.h for what to do about a guest's) */
-    VHUSHMEM_HOLES_ZERO = 1   /**< zeros: reads give 0 and allocate no memory; writes fault */
+    /** nothing: any access faults (see fault.h for what to do about a guest's) */
+    VHUSHMEM_HOLES_FAULT = 0,
+    VHUSHMEM_HOLES_ZERO = 1 /**< zeros: reads give 0 and allocate no memory; writes fault */
 };
 
-/** fd_policy: which files may be mapped. Directories, pipes and sockets never; a file that has no mmap of its own never. */
+/**
+ * fd_policy: which files may be mapped. Directories, pipes and sockets never; a file that has no
+ * mmap of its own never.
+ */
 enum {
-    VHUSHMEM_FD_ALLOW_BEYOND_END = 1 << 0, /**< accept whole pages beyond a regular file's end (touching them raises SIGBUS) */
-    VHUSHMEM_FD_REQUIRE_SEAL_SHRINK = 1 << 1, /**< accept only memfds that can't shrink any more (F_SEAL_SHRINK) */
-    VHUSHMEM_FD_FILES_ONLY = 1 << 2,          /**< accept only regular files, memfds and hugetlb files: no device, no dma-buf */
-    VHUSHMEM_FD_MEMFD_ONLY = 1 << 3 /**< accept only memfds, of huge pages too. Nothing that is done with them waits; the mmap
-                                                   of a file of a FUSE server may wait for that server (docs/security.md) */
+    /** accept whole pages beyond a regular file's end (touching them raises SIGBUS) */
+    VHUSHMEM_FD_ALLOW_BEYOND_END = 1 << 0,
+    /** accept only memfds that can't shrink any more (F_SEAL_SHRINK) */
+    VHUSHMEM_FD_REQUIRE_SEAL_SHRINK = 1 << 1,
+    /** accept only regular files, memfds and hugetlb files: no device, no dma-buf */
+    VHUSHMEM_FD_FILES_ONLY = 1 << 2,
+    /**
+     * accept only memfds, of huge pages too. Nothing that is done with them waits; the mmap of a
+     * file of a FUSE server may wait for that server (docs/security.md)
+     */
+    VHUSHMEM_FD_MEMFD_ONLY = 1 << 3
 };
 
 /** flags of a region. */
 enum {
-    VHUSHMEM_REGION_POPULATE = 1 << 0, /**< fault the pages of each mapping in while it is made, up to populate_max */
-    VHUSHMEM_REGION_HUGEPAGE = 1 << 1, /**< ask for transparent huge pages in each mapping (MADV_HUGEPAGE) */
-    VHUSHMEM_REGION_KEEP_FDS = 1 << 2, /**< keep a descriptor of each mapping's file, so that the mapping can be shared
-                                            (vhushmem_frontend_share_mapping) and made again later (vhushmem_mapping_dup_fd);
-                                            without one left, a map ends with EMFILE, beyond the quota (max_kept_fds in device.h) with ENOSPC */
-    VHUSHMEM_REGION_REPLACE =
-        1 << 3, /**< a map whose range is exactly that of one live mapping takes its place, in one step: nobody
-                                            sees a hole or zeros in between, and a map that is refused leaves the old one as it was.
-                                            Without the flag such a map is refused with EEXIST, as VIRTIO says */
-    VHUSHMEM_REGION_UNMAP_BY_OFFSET =
-        1 << 4, /**< an unmap undoes the mapping that begins at its offset, whatever its length is: for
-                                                   devices that send another one */
-    VHUSHMEM_REGION_DONTFORK =
-        1 << 5 /**< a child of fork has nothing at the window's addresses (MADV_DONTFORK). Without the flag it
-                                            shares the guest's memory: what it writes, the guest reads */
+    /** fault the pages of each mapping in while it is made, up to populate_max */
+    VHUSHMEM_REGION_POPULATE = 1 << 0,
+    /** ask for transparent huge pages in each mapping (MADV_HUGEPAGE) */
+    VHUSHMEM_REGION_HUGEPAGE = 1 << 1,
+    /**
+     * keep a descriptor of each mapping's file, so that the mapping can be shared
+     * (vhushmem_frontend_share_mapping) and made again later (vhushmem_mapping_dup_fd); without one
+     * left, a map ends with EMFILE, beyond the quota (max_kept_fds in device.h) with ENOSPC
+     */
+    VHUSHMEM_REGION_KEEP_FDS = 1 << 2,
+    /**
+     * a map whose range is exactly that of one live mapping takes its place, in one step: nobody
+     * sees a hole or zeros in between, and a map that is refused leaves the old one as it was.
+     * Without the flag such a map is refused with EEXIST, as VIRTIO says
+     */
+    VHUSHMEM_REGION_REPLACE = 1 << 3,
+    /**
+     * an unmap undoes the mapping that begins at its offset, whatever its length is: for devices
+     * that send another one
+     */
+    VHUSHMEM_REGION_UNMAP_BY_OFFSET = 1 << 4,
+    /**
+     * a child of fork has nothing at the window's addresses (MADV_DONTFORK). Without the flag it
+     * shares the guest's memory: what it writes, the guest reads
+     */
+    VHUSHMEM_REGION_DONTFORK = 1 << 5
 };
 
-/** How a region is to be. Set struct_size to sizeof(vhushmem_region_options); zero means the default everywhere. */
+/**
+ * How a region is to be. Set struct_size to sizeof(vhushmem_region_options); zero means the default
+ * everywhere.
+ */
 typedef struct vhushmem_region_options {
     uint32_t struct_size;
     uint32_t strategy;     /**< VHUSHMEM_STRATEGY_* */
@@ -78,15 +110,20 @@ typedef struct vhushmem_region_options {
     uint32_t reserved;     /**< 0 */
     uint64_t max_mappings; /**< live mappings; 0: no limit but the device's */
     uint64_t max_bytes;    /**< mapped bytes (whole pages); 0: no limit but the region's size */
-    uint64_t
-        populate_max; /**< with VHUSHMEM_REGION_POPULATE: bytes of each mapping that are faulted in, from its beginning on; 0: 16 MiB */
+    /**
+     * with VHUSHMEM_REGION_POPULATE: bytes of each mapping that are faulted in, from its beginning
+     * on; 0: 16 MiB
+     */
+    uint64_t populate_max;
 } vhushmem_region_options;
 
 /**
- * Fill in what virtiofs DAX needs. Linux's client maps chunks of 2 MiB of any file, most of which end within the chunk:
- * VHUSHMEM_FD_ALLOW_BEYOND_END. And it makes a chunk writable by mapping it once more: VHUSHMEM_REGION_REPLACE.
+ * Fill in what virtiofs DAX needs. Linux's client maps chunks of 2 MiB of any file, most of which
+ * end within the chunk: VHUSHMEM_FD_ALLOW_BEYOND_END. And it makes a chunk writable by mapping it
+ * once more: VHUSHMEM_REGION_REPLACE.
  *
- * @param options  struct_size is set by the caller (0 stands for the size of this version); all else is overwritten.
+ * @param options  struct_size is set by the caller (0 stands for the size of this version); all
+ *                 else is overwritten.
  * @returns 0, or -EFAULT (options is NULL), -EINVAL (struct_size).
  * Thread rule: any thread.  Since: 0.1
  */
@@ -95,12 +132,14 @@ VHUSHMEM_API int vhushmem_region_options_for_dax(vhushmem_region_options *option
 /**
  * Say how many separate mappings (vm.max_map_count) the windows of this process may use.
  *
- * The library counts the program's own mappings when the first region is made, each time its own have grown by a sixteenth of the kernel's
- * limit, and before it refuses a map (twelve times at once, then once a second). A count takes 0.4 to 1 microsecond for each mapping of the
- * process. What the windows use when they are counted stays granted.
+ * The library counts the program's own mappings when the first region is made, each time its own
+ * have grown by a sixteenth of the kernel's limit, and before it refuses a map (twelve times at
+ * once, then once a second). A count takes 0.4 to 1 microsecond for each mapping of the process.
+ * What the windows use when they are counted stays granted.
  *
  * @param max_mappings  at most so many for all windows; 0: no limit but the kernel's.
- * @param reserve       so many are left to the program beyond those that it has when they are counted; 0: a sixteenth of the kernel's limit.
+ * @param reserve       so many are left to the program beyond those that it has when they are
+ *                      counted; 0: a sixteenth of the kernel's limit.
  * @returns 0, or -EINVAL (a number that no kernel grants).
  * Thread rule: any thread.  Since: 0.1
  */
@@ -114,20 +153,23 @@ VHUSHMEM_API int vhushmem_process_budget_set(uint64_t max_mappings, uint64_t res
  * @param size     bytes; a multiple of the page size, not 0.
  * @param options  NULL for the defaults; read during the call only.
  * @param errp     receives the error.
- * @returns the region, borrowed: the device owns it (take a reference to keep it longer); or NULL: EINVAL (size or an option is
- *          wrong), EEXIST (the device has a region with this id), ENOSPC (the quota of addresses, vhushmem_device_options.max_address_space),
- *          ENOMEM (the address space can't hold the window).
+ * @returns the region, borrowed: the device owns it (take a reference to keep it longer); or NULL:
+ *          EINVAL (size or an option is wrong), EEXIST (the device has a region with this id),
+ *          ENOSPC (the quota of addresses, vhushmem_device_options.max_address_space), ENOMEM (the
+ *          address space can't hold the window).
  * Thread rule: any thread.  Since: 0.1
  */
-VHUSHMEM_API vhushmem_region *vhushmem_region_new(vhushmem_device *device, uint8_t shmid, uint64_t size,
-                                                  const vhushmem_region_options *options, GError **errp);
+VHUSHMEM_API vhushmem_region *vhushmem_region_new(vhushmem_device *device, uint8_t shmid,
+                                                  uint64_t size,
+                                                  const vhushmem_region_options *options,
+                                                  GError **errp);
 
 /** Take one more reference. @returns the region. Thread rule: any thread.  Since: 0.1 */
 VHUSHMEM_API vhushmem_region *vhushmem_region_ref(vhushmem_region *region);
 
 /**
- * Give one reference back. The window lives until the last reference to the region is gone; what is mapped in it is undone when
- * the device goes, even where the region is still referenced.
+ * Give one reference back. The window lives until the last reference to the region is gone; what is
+ * mapped in it is undone when the device goes, even where the region is still referenced.
  *
  * Thread rule: any thread.  Since: 0.1
  */
@@ -140,31 +182,39 @@ VHUSHMEM_API int vhushmem_region_id(vhushmem_region *region);
 VHUSHMEM_API uint64_t vhushmem_region_size(vhushmem_region *region);
 
 /**
- * Where the window begins in this process: what a KVM memory slot takes as its host address. It never moves.
+ * Where the window begins in this process: what a KVM memory slot takes as its host address. It
+ * never moves.
  *
- * @returns the address; the window is vhushmem_region_size() bytes from there. NULL when region is NULL.
+ * @returns the address; the window is vhushmem_region_size() bytes from there. NULL when region is
+ *          NULL.
  * Thread rule: any thread.  Since: 0.1
  */
 VHUSHMEM_API void *vhushmem_region_window(vhushmem_region *region);
 
 /**
- * Give the kernel advice for the whole window, now and for all that is mapped into it, or becomes a hole, later.
+ * Give the kernel advice for the whole window, now and for all that is mapped into it, or becomes a
+ * hole, later.
  *
- * @param advice  MADV_DONTFORK or MADV_DOFORK, MADV_HUGEPAGE or MADV_NOHUGEPAGE, MADV_MERGEABLE or MADV_UNMERGEABLE. Of each pair the last
- *                one holds. Each that was given costs one system call more for a map and for an unmap.
- * @returns 0, or -EINVAL (other advice, or the kernel has no such thing), -ENOMEM, -EFAULT (region is NULL).
+ * @param advice  MADV_DONTFORK or MADV_DOFORK, MADV_HUGEPAGE or MADV_NOHUGEPAGE, MADV_MERGEABLE or
+ *                MADV_UNMERGEABLE. Of each pair the last one holds. Each that was given costs one
+ *                system call more for a map and for an unmap.
+ * @returns 0, or -EINVAL (other advice, or the kernel has no such thing), -ENOMEM, -EFAULT (region
+ *          is NULL).
  * Thread rule: any thread.  Since: 0.1
  */
 VHUSHMEM_API int vhushmem_region_advise(vhushmem_region *region, int advice);
 
 /**
- * Look at all pages that were covered since their file lacked them, and at all mappings that are broken: what the file has again is the
- * file's again, and a mapping that has all it had is whole. See guard.h. It may wait for whoever keeps the files.
+ * Look at all pages that were covered since their file lacked them, and at all mappings that are
+ * broken: what the file has again is the file's again, and a mapping that has all it had is whole.
+ * See guard.h. It may wait for whoever keeps the files.
  *
- * A front-end or a channel that is dispatched does this by itself, for files in memory and on local disks (ext4, XFS).
+ * A front-end or a channel that is dispatched does this by itself, for files in memory and on local
+ * disks (ext4, XFS).
  *
  * @returns how many mappings are broken still, or -EFAULT.
- * Thread rule: any thread, with no page of the window in use by a thread that must not wait.  Since: 0.1
+ * Thread rule: any thread, with no page of the window in use by a thread that must not wait.
+ * Since: 0.1
  */
 VHUSHMEM_API int vhushmem_region_heal(vhushmem_region *region);
 
@@ -175,75 +225,94 @@ VHUSHMEM_API uint64_t vhushmem_region_mapping_count(vhushmem_region *region);
 VHUSHMEM_API uint64_t vhushmem_region_mapped_bytes(vhushmem_region *region);
 
 /**
- * Map a range of a file into the region. It can be read through the window, by the guest too, when the call returns.
+ * Map a range of a file into the region. It can be read through the window, by the guest too, when
+ * the call returns.
  *
- * The mapping is shared with the file, never executable, and left out of core dumps (those that a front-end serves, when its dispatch
- * returns). A memfd that is sealed against writing is mapped read-only and private, which shows the same bytes.
+ * The mapping is shared with the file, never executable, and left out of core dumps (those that a
+ * front-end serves, when its dispatch returns). A memfd that is sealed against writing is mapped
+ * read-only and private, which shows the same bytes.
  *
- * How long it takes is the kernel's to say, and whoever has the file has a part in it: each mapping of the file elsewhere costs time (600 ms for
- * 720,000 of them, of a file into which holes are punched), and so do pages that are populated. docs/security.md says what bounds it.
+ * How long it takes is the kernel's to say, and whoever has the file has a part in it: each mapping
+ * of the file elsewhere costs time (600 ms for 720,000 of them, of a file into which holes are
+ * punched), and so do pages that are populated. docs/security.md says what bounds it.
  *
  * @param fd          borrowed during the call; the mapping needs no descriptor afterwards.
- * @param fd_offset   first byte in the file; a multiple of the page size (of the huge page size for a hugetlb file).
+ * @param fd_offset   first byte in the file; a multiple of the page size (of the huge page size for
+ *                    a hugetlb file).
  * @param shm_offset  first byte in the region; a multiple of the same page size.
- * @param len         bytes, not 0; the mapping owns every page that the range touches. A multiple of the huge page size for a
- *                    hugetlb file.
+ * @param len         bytes, not 0; the mapping owns every page that the range touches. A multiple
+ *                    of the huge page size for a hugetlb file.
  * @param flags       VHOST_USER_FLAG_MAP_RW or 0 (read-only).
  * @param errp        receives the error.
  * @returns 0, or
- *          -EINVAL     len is 0; an offset is not aligned; an unknown flag; the range wraps around or ends beyond the region;
- *          -EEXIST     the range overlaps a live mapping (and does not replace it: VHUSHMEM_REGION_REPLACE);
+ *          -EINVAL     len is 0; an offset is not aligned; an unknown flag; the range wraps around
+ *                      or ends beyond the region;
+ *          -EEXIST     the range overlaps a live mapping (and does not replace it:
+ *                      VHUSHMEM_REGION_REPLACE);
  *          -EBADF      fd is not open;
- *          -EACCES     the file is not open for what was asked, or is of a kind that fd_policy keeps out;
- *          -EPERM      write access to a memfd that is sealed against it; F_SEAL_SHRINK is demanded and missing;
+ *          -EACCES     the file is not open for what was asked, or is of a kind that fd_policy
+ *                      keeps out;
+ *          -EPERM      write access to a memfd that is sealed against it; F_SEAL_SHRINK is demanded
+ *                      and missing;
  *          -ENODEV     the file can't be mapped (a directory, pipe, socket, or one with no mmap);
- *          -EOVERFLOW  a whole page of the range lies beyond the file's end, or fd_offset + len wraps around;
- *          -EOPNOTSUPP the kernel cannot put a mapping of the file into the window without opening a gap in it: huge pages before
- *                      Linux 5.16, and devices whose driver does not let their mappings be moved;
- *          -ENOSPC     a quota of the region, the device or the process is used up, or the kernel grants the process no more separate
- *                      mappings (vm.max_map_count);
+ *          -EOVERFLOW  a whole page of the range lies beyond the file's end, or fd_offset + len
+ *                      wraps around;
+ *          -EOPNOTSUPP the kernel cannot put a mapping of the file into the window without opening
+ *                      a gap in it: huge pages before Linux 5.16, and devices whose driver does not
+ *                      let their mappings be moved;
+ *          -ENOSPC     a quota of the region, the device or the process is used up, or the kernel
+ *                      grants the process no more separate mappings (vm.max_map_count);
  *          -ENOMEM     the kernel has no memory, or no free huge page, for it;
- *          -ESHUTDOWN  the region's device is gone;
- *          or what else the kernel's mmap answered.
+ *          -ESHUTDOWN  the region's device is gone; or what else the kernel's mmap answered.
  * Thread rule: any thread.  Since: 0.1
  */
-VHUSHMEM_API int vhushmem_region_map(vhushmem_region *region, int fd, uint64_t fd_offset, uint64_t shm_offset, uint64_t len,
-                                     uint64_t flags, GError **errp);
+VHUSHMEM_API int vhushmem_region_map(vhushmem_region *region, int fd, uint64_t fd_offset,
+                                     uint64_t shm_offset, uint64_t len, uint64_t flags,
+                                     GError **errp);
 
 /**
  * Find a free range of the region, and map a file there: what a device inside the VMM needs.
  *
- * @param align       bytes; a power of two, at least the page size; 0 means the file's page size (of a hugetlb file: its huge pages).
+ * @param align       bytes; a power of two, at least the page size; 0 means the file's page size
+ *                    (of a hugetlb file: its huge pages).
  * @param shm_offset  receives where the mapping begins in the region.
  * (fd, fd_offset, len, flags and errp as for vhushmem_region_map)
- * @returns 0, or -ENOSPC (no free range is large enough), -EINVAL (align), or what vhushmem_region_map returns.
+ * @returns 0, or -ENOSPC (no free range is large enough), -EINVAL (align), or what
+ *          vhushmem_region_map returns.
  * Thread rule: any thread.  Since: 0.1
  */
-VHUSHMEM_API int vhushmem_region_alloc(vhushmem_region *region, int fd, uint64_t fd_offset, uint64_t len, uint64_t align,
-                                       uint64_t flags, uint64_t *shm_offset, GError **errp);
+VHUSHMEM_API int vhushmem_region_alloc(vhushmem_region *region, int fd, uint64_t fd_offset,
+                                       uint64_t len, uint64_t align, uint64_t flags,
+                                       uint64_t *shm_offset, GError **errp);
 
 /**
  * Add a mapping that vhushmem_mapping_new described.
  *
- * @param mapping  on success the region takes over the caller's reference; else it stays the caller's.
- * @returns 0, or what vhushmem_region_map returns, or -EINVAL (it was made for another region id), -EBUSY (it is or was part of
- *          a region).
+ * @param mapping  on success the region takes over the caller's reference; else it stays the
+ *                 caller's.
+ * @returns 0, or what vhushmem_region_map returns, or -EINVAL (it was made for another region id),
+ *          -EBUSY (it is or was part of a region).
  * Thread rule: any thread.  Since: 0.1
  */
-VHUSHMEM_API int vhushmem_region_add_mapping(vhushmem_region *region, vhushmem_mapping *mapping, GError **errp);
+VHUSHMEM_API int vhushmem_region_add_mapping(vhushmem_region *region, vhushmem_mapping *mapping,
+                                             GError **errp);
 
 /**
  * Undo one whole mapping. The guest sees what the region's holes show when the call returns.
  *
  * @param shm_offset  where the mapping begins.
- * @param len         its length in bytes, as it was mapped; not looked at with VHUSHMEM_REGION_UNMAP_BY_OFFSET.
+ * @param len         its length in bytes, as it was mapped; not looked at with
+ *                    VHUSHMEM_REGION_UNMAP_BY_OFFSET.
  * @returns 0, or
- *          -ENOENT  nothing is mapped there, or another call is about to undo it (its listeners are being told);
- *          -EINVAL  the range is not exactly one mapping (the message says what is mapped there), or is not inside the region;
+ *          -ENOENT  nothing is mapped there, or another call is about to undo it (its listeners are
+ *                   being told);
+ *          -EINVAL  the range is not exactly one mapping (the message says what is mapped there),
+ *                   or is not inside the region;
  *          -ENOMEM  the kernel could not undo it: the mapping is still there.
  * Thread rule: any thread.  Since: 0.1
  */
-VHUSHMEM_API int vhushmem_region_unmap(vhushmem_region *region, uint64_t shm_offset, uint64_t len, GError **errp);
+VHUSHMEM_API int vhushmem_region_unmap(vhushmem_region *region, uint64_t shm_offset, uint64_t len,
+                                       GError **errp);
 
 /**
  * Undo every mapping of the region.
@@ -256,67 +325,83 @@ VHUSHMEM_API int vhushmem_region_unmap_all(vhushmem_region *region);
 /**
  * The mapping that begins at shm_offset and is len bytes long: exact, as VIRTIO's unmap is.
  *
- * @returns the mapping with a reference for the caller (vhushmem_mapping_unref); NULL: there is none.
+ * @returns the mapping with a reference for the caller (vhushmem_mapping_unref); NULL: there is
+ *          none.
  * Thread rule: any thread.  Since: 0.1
  */
-VHUSHMEM_API vhushmem_mapping *vhushmem_region_find_mapping(vhushmem_region *region, uint64_t shm_offset,
+VHUSHMEM_API vhushmem_mapping *vhushmem_region_find_mapping(vhushmem_region *region,
+                                                            uint64_t shm_offset,
                                                             uint64_t len) VHUSHMEM_CHECK_RESULT;
 
 /**
- * Step through the live mappings in the order of their offsets: the first one that ends beyond `from`.
+ * Step through the live mappings in the order of their offsets: the first one that ends beyond
+ * `from`.
  *
  * To see all: begin with from = 0 and go on with from = info.shm_offset + info.len.
  *
- * @param info  filled on success; its struct_size is set by the caller, and what lies beyond this library's struct is zeroed.
+ * @param info  filled on success; its struct_size is set by the caller, and what lies beyond this
+ *              library's struct is zeroed.
  * @returns 0, or -ENOENT (there is none from there on), -EFAULT, -EINVAL (struct_size).
  * Thread rule: any thread.  Since: 0.1
  */
-VHUSHMEM_API int vhushmem_region_next_mapping(vhushmem_region *region, uint64_t from, vhushmem_mapping_info *info);
+VHUSHMEM_API int vhushmem_region_next_mapping(vhushmem_region *region, uint64_t from,
+                                              vhushmem_mapping_info *info);
 
 /**
- * The host address of a range of the region, if one live mapping covers all of it and allows the access.
+ * The host address of a range of the region, if one live mapping covers all of it and allows the
+ * access.
  *
- * Never waits for a map or unmap that is under way: made for vCPU threads. The address stays good until the mapping is undone.
- * The device process may undo it at any time, and then touching the address raises SIGSEGV (SIGBUS, where the process has
- * truncated the file): copy with vhushmem_region_read and vhushmem_region_write instead, or use the address only between the
+ * Never waits for a map or unmap that is under way: made for vCPU threads. The address stays good
+ * until the mapping is undone. The device process may undo it at any time, and then touching the
+ * address raises SIGSEGV (SIGBUS, where the process has truncated the file): copy with
+ * vhushmem_region_read and vhushmem_region_write instead, or use the address only between the
  * region_add and region_del of a MemoryListener (series.h), which comes before the memory goes.
  *
  * @param shm_offset  first byte.
- * @param len         bytes, not 0. The bytes between a mapping's length and the end of its last page belong to it.
+ * @param len         bytes, not 0. The bytes between a mapping's length and the end of its last
+ *                    page belong to it.
  * @param write       true: the range must be mapped read-write.
  * @returns the address, or NULL.
  * Thread rule: any thread.  Since: 0.1
  */
-VHUSHMEM_API void *vhushmem_region_translate(vhushmem_region *region, uint64_t shm_offset, uint64_t len, bool write);
+VHUSHMEM_API void *vhushmem_region_translate(vhushmem_region *region, uint64_t shm_offset,
+                                             uint64_t len, bool write);
 
 /**
- * Copy mapped bytes out of the region. Safe whatever the device process does meanwhile: the kernel copies (some microseconds for
- * a page), and what has been unmapped, or lost by a truncated file, is an error and no signal. After 0 all bytes are those of the mappings
- * that were there: a copy during which a mapping went, came or was covered is made again.
+ * Copy mapped bytes out of the region. Safe whatever the device process does meanwhile: the kernel
+ * copies (some microseconds for a page), and what has been unmapped, or lost by a truncated file,
+ * is an error and no signal. After 0 all bytes are those of the mappings that were there: a copy
+ * during which a mapping went, came or was covered is made again.
  *
  * @param shm_offset  first byte; the range may span several mappings that touch.
- * @param buf         receives len bytes; after a failure it may be filled in part. NULL only where len is 0.
+ * @param buf         receives len bytes; after a failure it may be filled in part. NULL only where
+ *                    len is 0.
  * @param len         bytes; 0: nothing is copied, and nothing need be mapped there.
  * @param errp        receives the error.
  * @returns 0, or
  *          -EINVAL  the range is not inside the region;
  *          -ENOENT  not all of it is mapped;
  *          -EAGAIN  what is mapped there changed each of 1,000 times while it was copied;
- *          -EIO     the file lacks a page of it, also where zeros are shown in its place, or takes no writes to a page that was written; or it is the memory of a device that the kernel can't copy from;
+ *          -EIO     the file lacks a page of it, also where zeros are shown in its place, or takes
+ *                   no writes to a page that was written; or it is the memory of a device that the
+ *                   kernel can't copy from;
  *          -EPERM   this process may not use process_vm_readv on itself (a seccomp filter);
  *          -EFAULT  region is NULL, or buf is.
  * Thread rule: any thread.  Since: 0.1
  */
-VHUSHMEM_API int vhushmem_region_read(vhushmem_region *region, uint64_t shm_offset, void *buf, size_t len, GError **errp);
+VHUSHMEM_API int vhushmem_region_read(vhushmem_region *region, uint64_t shm_offset, void *buf,
+                                      size_t len, GError **errp);
 
 /**
- * Copy bytes into what is mapped in the region, in the same way. After a failure a part may have been written.
+ * Copy bytes into what is mapped in the region, in the same way. After a failure a part may have
+ * been written.
  *
- * @returns 0, or -EACCES (not all of the range is mapped read-write), or what vhushmem_region_read returns.
+ * @returns 0, or -EACCES (not all of the range is mapped read-write), or what vhushmem_region_read
+ *          returns.
  * Thread rule: any thread.  Since: 0.1
  */
-VHUSHMEM_API int vhushmem_region_write(vhushmem_region *region, uint64_t shm_offset, const void *buf, size_t len,
-                                       GError **errp);
+VHUSHMEM_API int vhushmem_region_write(vhushmem_region *region, uint64_t shm_offset,
+                                       const void *buf, size_t len, GError **errp);
 
 /* g_autoptr(vhushmem_region) */
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(vhushmem_region, vhushmem_region_unref)

@@ -4,21 +4,27 @@
 
 /**
  * @file
- * What a front-end asks of its back-end while it is ready: configuration space, device status, requests in flight, the device's
- * state, and by one generic call whatever else the specification has.
+ * What a front-end asks of its back-end while it is ready: configuration space, device status,
+ * requests in flight, the device's state, and by one generic call whatever else the specification
+ * has.
  *
- * Each request has two forms. The blocking one dispatches the front-end until the answer is there: maps are served and events are
- * sent meanwhile. The other one (`_async`) returns at once; its callback runs from a later dispatch, or from the call itself when
- * there is nothing to wait for. A request that the back-end does not answer in time (request_timeout_ms) ends the connection, since
- * a late answer would be taken for the next one's. Requests go in the order of the calls, one under way at a time.
+ * Each request has two forms. The blocking one dispatches the front-end until the answer is there:
+ * maps are served and events are sent meanwhile. The other one (`_async`) returns at once; its
+ * callback runs from a later dispatch, or from the call itself when there is nothing to wait for. A
+ * request that the back-end does not answer in time (request_timeout_ms) ends the connection, since
+ * a late answer would be taken for the next one's. Requests go in the order of the calls, one under
+ * way at a time.
  *
  * Besides what is said there, each of them may return:
  *          -ENOTCONN    the front-end is not ready;
- *          -ECONNRESET  the back-end went away before the answer; any other end of the connection is told by its own errno, as in
- *                       the result of DISCONNECT;
- *          -ECONNABORTED  a callback that came meanwhile freed the front-end, or it was freed before the answer;
- *          -EOPNOTSUPP  the back-end has not agreed to the protocol feature that the request needs (the message names it);
- *          -EDEADLK     called inside region_add or region_del of a MemoryListener, while the back-end waits (blocking form only);
+ *          -ECONNRESET  the back-end went away before the answer; any other end of the connection
+ *                       is told by its own errno, as in the result of DISCONNECT;
+ *          -ECONNABORTED  a callback that came meanwhile freed the front-end, or it was freed
+ *                         before the answer;
+ *          -EOPNOTSUPP  the back-end has not agreed to the protocol feature that the request needs
+ *                       (the message names it);
+ *          -EDEADLK     called inside region_add or region_del of a MemoryListener, while the
+ *                       back-end waits (blocking form only);
  *          -EIO         the back-end refused;
  *          -EPROTO      the answer makes no sense;
  *          -ENOBUFS     1,024 requests wait already (the `_async` functions alone);
@@ -34,8 +40,9 @@ G_BEGIN_DECLS
 
 /** How a request of an `_async` call ended. Good during the callback only. */
 typedef struct vhushmem_reply {
-    int32_t result;      /**< 0, or the -errno: then nothing else but the message is set */
-    int32_t fd;          /**< the descriptor that came along, closed after the callback (dup it to keep it); -1: none */
+    int32_t result; /**< 0, or the -errno: then nothing else but the message is set */
+    /** the descriptor that came along, closed after the callback (dup it to keep it); -1: none */
+    int32_t fd;
     const char *message; /**< a sentence that says what went wrong; NULL when nothing did */
     uint64_t value;      /**< what a reply of one number says */
     const void *payload; /**< the reply's payload; of get_config: the bytes alone */
@@ -43,40 +50,49 @@ typedef struct vhushmem_reply {
 } vhushmem_reply;
 
 /**
- * Called once: from a later dispatch, from the call itself if the answer is known at once (also if the connection ends over it: then
- * DISCONNECT comes from the call too, which returns 0), or from vhushmem_frontend_free. It may call any function of the front-end and may
- * free it: after a call that returned 0 the program asks itself whether it did. It is never called inside another callback of the front-end: it waits until that has
- * returned.
+ * Called once: from a later dispatch, from the call itself if the answer is known at once (also if
+ * the connection ends over it: then DISCONNECT comes from the call too, which returns 0), or from
+ * vhushmem_frontend_free. It may call any function of the front-end and may free it: after a call
+ * that returned 0 the program asks itself whether it did. It is never called inside another
+ * callback of the front-end: it waits until that has returned.
  */
-typedef void (*vhushmem_reply_fn)(vhushmem_frontend *frontend, const vhushmem_reply *reply, void *user_data);
+typedef void (*vhushmem_reply_fn)(vhushmem_frontend *frontend, const vhushmem_reply *reply,
+                                  void *user_data);
 
 /** flags of the generic request. */
 enum {
-    VHUSHMEM_REQUEST_HAS_REPLY = 1 << 0, /**< the request has a reply of its own, not just an acknowledgement */
-    VHUSHMEM_REQUEST_REPLY_FD = 1 << 1   /**< a descriptor may come with the reply */
+    /** the request has a reply of its own, not just an acknowledgement */
+    VHUSHMEM_REQUEST_HAS_REPLY = 1 << 0,
+    VHUSHMEM_REQUEST_REPLY_FD = 1 << 1 /**< a descriptor may come with the reply */
 };
 
 /**
- * Send any request that this library has no function for, and wait for its answer: SEND_RARP, NET_SET_MTU, IOTLB_MSG ... What the
- * specification wants agreed on beforehand is the caller's to see to.
+ * Send any request that this library has no function for, and wait for its answer: SEND_RARP,
+ * NET_SET_MTU, IOTLB_MSG ... What the specification wants agreed on beforehand is the caller's to
+ * see to.
  *
- * @param id            the request's id; not one of those that are the library's own business (-EINVAL): what sets something in the
- *                      handshake, those of memory and queues, RESET_DEVICE. One that is known to have a reply of its own needs HAS_REPLY (-EINVAL).
+ * @param id            the request's id; not one of those that are the library's own business
+ *                      (-EINVAL): what sets something in the handshake, those of memory and queues,
+ *                      RESET_DEVICE. One that is known to have a reply of its own needs HAS_REPLY
+ *                      (-EINVAL).
  * @param payload       `size` bytes; may be NULL when size is 0.
  * @param size          bytes, at most 4096.
  * @param fds           `nfds` descriptors to send along; duplicated.
  * @param nfds          at most 8.
  * @param flags         VHUSHMEM_REQUEST_*, or'ed.
  * @param reply         receives the reply's payload; NULL only without VHUSHMEM_REQUEST_HAS_REPLY.
- * @param reply_size    in: how much room there is, of which 4096 bytes are used (a longer reply is -EPROTO and ends the connection); out:
- *                      how much came.
- * @param reply_fd      with VHUSHMEM_REQUEST_REPLY_FD receives a descriptor, the caller's to close, or -1.
- * @returns 0, or -EINVAL (id, size, nfds, flags), -EBADF, -EMFILE, or what every function of request.h may return.
+ * @param reply_size    in: how much room there is, of which 4096 bytes are used (a longer reply is
+ *                      -EPROTO and ends the connection); out: how much came.
+ * @param reply_fd      with VHUSHMEM_REQUEST_REPLY_FD receives a descriptor, the caller's to close,
+ *                      or -1.
+ * @returns 0, or -EINVAL (id, size, nfds, flags), -EBADF, -EMFILE, or what every function of
+ *          request.h may return.
  * Since: 0.1
  */
-VHUSHMEM_API int vhushmem_frontend_request(vhushmem_frontend *frontend, uint32_t id, const void *payload, size_t size,
-                                           const int *fds, unsigned nfds, unsigned flags, void *reply, size_t *reply_size,
-                                           int *reply_fd, GError **errp);
+VHUSHMEM_API int vhushmem_frontend_request(vhushmem_frontend *frontend, uint32_t id,
+                                           const void *payload, size_t size, const int *fds,
+                                           unsigned nfds, unsigned flags, void *reply,
+                                           size_t *reply_size, int *reply_fd, GError **errp);
 
 /**
  * The same without waiting; the reply may have up to 4096 bytes.
@@ -86,9 +102,11 @@ VHUSHMEM_API int vhushmem_frontend_request(vhushmem_frontend *frontend, uint32_t
  * @returns 0: the callback will tell; or as above.
  * Since: 0.1
  */
-VHUSHMEM_API int vhushmem_frontend_request_async(vhushmem_frontend *frontend, uint32_t id, const void *payload, size_t size,
-                                                 const int *fds, unsigned nfds, unsigned flags, vhushmem_reply_fn fn,
-                                                 void *user_data, GDestroyNotify destroy, GError **errp);
+VHUSHMEM_API int vhushmem_frontend_request_async(vhushmem_frontend *frontend, uint32_t id,
+                                                 const void *payload, size_t size, const int *fds,
+                                                 unsigned nfds, unsigned flags,
+                                                 vhushmem_reply_fn fn, void *user_data,
+                                                 GDestroyNotify destroy, GError **errp);
 
 /**
  * Read the device's configuration space (GET_CONFIG; needs CONFIG).
@@ -99,17 +117,19 @@ VHUSHMEM_API int vhushmem_frontend_request_async(vhushmem_frontend *frontend, ui
  * @returns 0, or -EINVAL (the range), or what every function of request.h may return.
  * Since: 0.1
  */
-VHUSHMEM_API int vhushmem_frontend_get_config(vhushmem_frontend *frontend, uint32_t offset, void *buf, uint32_t len,
-                                              GError **errp);
+VHUSHMEM_API int vhushmem_frontend_get_config(vhushmem_frontend *frontend, uint32_t offset,
+                                              void *buf, uint32_t len, GError **errp);
 
 /** The same without waiting: the reply's payload is the bytes. Since: 0.1 */
-VHUSHMEM_API int vhushmem_frontend_get_config_async(vhushmem_frontend *frontend, uint32_t offset, uint32_t len,
-                                                    vhushmem_reply_fn fn, void *user_data, GDestroyNotify destroy,
+VHUSHMEM_API int vhushmem_frontend_get_config_async(vhushmem_frontend *frontend, uint32_t offset,
+                                                    uint32_t len, vhushmem_reply_fn fn,
+                                                    void *user_data, GDestroyNotify destroy,
                                                     GError **errp);
 
 /** For vhushmem_frontend_set_config. */
 enum {
-    VHUSHMEM_CONFIG_MIGRATION = 1 << 0 /**< a migration restores the bytes; else it is the driver that writes */
+    /** a migration restores the bytes; else it is the driver that writes */
+    VHUSHMEM_CONFIG_MIGRATION = 1 << 0
 };
 
 /**
@@ -119,52 +139,65 @@ enum {
  * @returns 0, or -EINVAL (the range, the flags), or what every function of request.h may return.
  * Since: 0.1
  */
-VHUSHMEM_API int vhushmem_frontend_set_config(vhushmem_frontend *frontend, uint32_t offset, const void *buf, uint32_t len,
-                                              unsigned flags, GError **errp);
+VHUSHMEM_API int vhushmem_frontend_set_config(vhushmem_frontend *frontend, uint32_t offset,
+                                              const void *buf, uint32_t len, unsigned flags,
+                                              GError **errp);
 
 /** The same without waiting: the reply tells how it ended, and nothing else. Since: 0.1 */
-VHUSHMEM_API int vhushmem_frontend_set_config_async(vhushmem_frontend *frontend, uint32_t offset, const void *buf, uint32_t len,
-                                                    unsigned flags, vhushmem_reply_fn fn, void *user_data,
+VHUSHMEM_API int vhushmem_frontend_set_config_async(vhushmem_frontend *frontend, uint32_t offset,
+                                                    const void *buf, uint32_t len, unsigned flags,
+                                                    vhushmem_reply_fn fn, void *user_data,
                                                     GDestroyNotify destroy, GError **errp);
 
-/** The virtio device status (GET_STATUS; needs STATUS), 0 to 255; or what every function of request.h may return. Since: 0.1 */
+/**
+ * The virtio device status (GET_STATUS; needs STATUS), 0 to 255; or what every function of
+ * request.h may return. Since: 0.1
+ */
 VHUSHMEM_API int vhushmem_frontend_get_device_status(vhushmem_frontend *frontend, GError **errp);
 
 /** The same without waiting: the reply's value is the status. Since: 0.1 */
-VHUSHMEM_API int vhushmem_frontend_get_device_status_async(vhushmem_frontend *frontend, vhushmem_reply_fn fn, void *user_data,
+VHUSHMEM_API int vhushmem_frontend_get_device_status_async(vhushmem_frontend *frontend,
+                                                           vhushmem_reply_fn fn, void *user_data,
                                                            GDestroyNotify destroy, GError **errp);
 
 /**
- * Set the virtio device status (SET_STATUS; needs STATUS). start_device does it by itself. A status of 0 is a reset: the device does not
- * run any more, its mappings are dropped, and the event RESET tells when the back-end has answered. Then also -EALREADY: a reset is under
- * way.
+ * Set the virtio device status (SET_STATUS; needs STATUS). start_device does it by itself. A status
+ * of 0 is a reset: the device does not run any more, its mappings are dropped, and the event RESET
+ * tells when the back-end has answered. Then also -EALREADY: a reset is under way.
  * Since: 0.1
  */
-VHUSHMEM_API int vhushmem_frontend_set_device_status(vhushmem_frontend *frontend, uint8_t status, GError **errp);
+VHUSHMEM_API int vhushmem_frontend_set_device_status(vhushmem_frontend *frontend, uint8_t status,
+                                                     GError **errp);
 
 /** The same without waiting: the reply tells how it ended, and nothing else. Since: 0.1 */
-VHUSHMEM_API int vhushmem_frontend_set_device_status_async(vhushmem_frontend *frontend, uint8_t status, vhushmem_reply_fn fn,
-                                                           void *user_data, GDestroyNotify destroy, GError **errp);
+VHUSHMEM_API int vhushmem_frontend_set_device_status_async(vhushmem_frontend *frontend,
+                                                           uint8_t status, vhushmem_reply_fn fn,
+                                                           void *user_data, GDestroyNotify destroy,
+                                                           GError **errp);
 
 /**
  * Ask the back-end for a file that it shares under a name (GET_SHARED_OBJECT; needs SHARED_OBJECT).
  *
  * @param uuid  16 bytes.
- * @returns a descriptor, to be closed by the caller; or -ENOENT (it shares none with this name), or what every function of request.h may return.
+ * @returns a descriptor, to be closed by the caller; or -ENOENT (it shares none with this name), or
+ *          what every function of request.h may return.
  * Since: 0.1
  */
-VHUSHMEM_API int vhushmem_frontend_get_shared_object(vhushmem_frontend *frontend, const uint8_t *uuid,
+VHUSHMEM_API int vhushmem_frontend_get_shared_object(vhushmem_frontend *frontend,
+                                                     const uint8_t *uuid,
                                                      GError **errp) VHUSHMEM_CHECK_RESULT;
 
 /** The same without waiting: the reply's fd is the file (dup it to keep it). Since: 0.1 */
-VHUSHMEM_API int vhushmem_frontend_get_shared_object_async(vhushmem_frontend *frontend, const uint8_t *uuid,
-                                                           vhushmem_reply_fn fn, void *user_data, GDestroyNotify destroy,
-                                                           GError **errp);
+VHUSHMEM_API int vhushmem_frontend_get_shared_object_async(vhushmem_frontend *frontend,
+                                                           const uint8_t *uuid,
+                                                           vhushmem_reply_fn fn, void *user_data,
+                                                           GDestroyNotify destroy, GError **errp);
 
 /**
- * Say where the back-end is to note which pages of guest memory it has written (SET_LOG_BASE; needs LOG_SHMFD): a bit for each 4096
- * bytes. It does so once VHOST_F_LOG_ALL (bit 26) is among the features that the device is started with. Writes to used rings are not
- * noted: what a VMM knows of its queues, it can mark itself.
+ * Say where the back-end is to note which pages of guest memory it has written (SET_LOG_BASE; needs
+ * LOG_SHMFD): a bit for each 4096 bytes. It does so once VHOST_F_LOG_ALL (bit 26) is among the
+ * features that the device is started with. Writes to used rings are not noted: what a VMM knows of
+ * its queues, it can mark itself.
  *
  * @param fd      the file with the bits; duplicated until it was sent.
  * @param offset  where they begin in the file, bytes.
@@ -172,46 +205,56 @@ VHUSHMEM_API int vhushmem_frontend_get_shared_object_async(vhushmem_frontend *fr
  * @returns 0, or -EBADF, -EMFILE, or what every function of request.h may return.
  * Since: 0.1
  */
-VHUSHMEM_API int vhushmem_frontend_set_log(vhushmem_frontend *frontend, int fd, uint64_t offset, uint64_t size, GError **errp);
+VHUSHMEM_API int vhushmem_frontend_set_log(vhushmem_frontend *frontend, int fd, uint64_t offset,
+                                           uint64_t size, GError **errp);
 
 /** The same without waiting: the reply tells how it ended, and nothing else. Since: 0.1 */
-VHUSHMEM_API int vhushmem_frontend_set_log_async(vhushmem_frontend *frontend, int fd, uint64_t offset, uint64_t size,
-                                                 vhushmem_reply_fn fn, void *user_data, GDestroyNotify destroy, GError **errp);
+VHUSHMEM_API int vhushmem_frontend_set_log_async(vhushmem_frontend *frontend, int fd,
+                                                 uint64_t offset, uint64_t size,
+                                                 vhushmem_reply_fn fn, void *user_data,
+                                                 GDestroyNotify destroy, GError **errp);
 
-/** Say which eventfd the back-end is to signal when it has noted something (SET_LOG_FD). @returns as set_log. Since: 0.1 */
+/**
+ * Say which eventfd the back-end is to signal when it has noted something (SET_LOG_FD). @returns as
+ * set_log. Since: 0.1
+ */
 VHUSHMEM_API int vhushmem_frontend_set_log_fd(vhushmem_frontend *frontend, int fd, GError **errp);
 
 /** The same without waiting: the reply tells how it ended, and nothing else. Since: 0.1 */
-VHUSHMEM_API int vhushmem_frontend_set_log_fd_async(vhushmem_frontend *frontend, int fd, vhushmem_reply_fn fn, void *user_data,
+VHUSHMEM_API int vhushmem_frontend_set_log_fd_async(vhushmem_frontend *frontend, int fd,
+                                                    vhushmem_reply_fn fn, void *user_data,
                                                     GDestroyNotify destroy, GError **errp);
 
 /**
- * Say which byte order the rings of a queue have (SET_VRING_ENDIAN; needs CROSS_ENDIAN, which protocol_features of the options has to
- * ask for).
+ * Say which byte order the rings of a queue have (SET_VRING_ENDIAN; needs CROSS_ENDIAN, which
+ * protocol_features of the options has to ask for).
  *
  * @returns 0, or -EINVAL (queue), or what every function of request.h may return.
  * Since: 0.1
  */
-VHUSHMEM_API int vhushmem_frontend_set_queue_endian(vhushmem_frontend *frontend, unsigned queue, bool big_endian,
-                                                    GError **errp);
+VHUSHMEM_API int vhushmem_frontend_set_queue_endian(vhushmem_frontend *frontend, unsigned queue,
+                                                    bool big_endian, GError **errp);
 
 /** The same without waiting: the reply tells how it ended, and nothing else. Since: 0.1 */
-VHUSHMEM_API int vhushmem_frontend_set_queue_endian_async(vhushmem_frontend *frontend, unsigned queue, bool big_endian,
-                                                          vhushmem_reply_fn fn, void *user_data, GDestroyNotify destroy,
-                                                          GError **errp);
+VHUSHMEM_API int vhushmem_frontend_set_queue_endian_async(vhushmem_frontend *frontend,
+                                                          unsigned queue, bool big_endian,
+                                                          vhushmem_reply_fn fn, void *user_data,
+                                                          GDestroyNotify destroy, GError **errp);
 
 /**
- * Tell the back-end by a message that there is something in a queue (VRING_KICK; needs INBAND_NOTIFICATIONS, which protocol_features of
- * the options has to ask for).
+ * Tell the back-end by a message that there is something in a queue (VRING_KICK; needs
+ * INBAND_NOTIFICATIONS, which protocol_features of the options has to ask for).
  *
  * @returns 0, or -EINVAL (queue), or what every function of request.h may return.
  * Since: 0.1
  */
-VHUSHMEM_API int vhushmem_frontend_kick_queue(vhushmem_frontend *frontend, unsigned queue, GError **errp);
+VHUSHMEM_API int vhushmem_frontend_kick_queue(vhushmem_frontend *frontend, unsigned queue,
+                                              GError **errp);
 
 /** The same without waiting: the reply tells how it ended, and nothing else. Since: 0.1 */
-VHUSHMEM_API int vhushmem_frontend_kick_queue_async(vhushmem_frontend *frontend, unsigned queue, vhushmem_reply_fn fn,
-                                                    void *user_data, GDestroyNotify destroy, GError **errp);
+VHUSHMEM_API int vhushmem_frontend_kick_queue_async(vhushmem_frontend *frontend, unsigned queue,
+                                                    vhushmem_reply_fn fn, void *user_data,
+                                                    GDestroyNotify destroy, GError **errp);
 
 G_END_DECLS
 

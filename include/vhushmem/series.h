@@ -4,16 +4,19 @@
 
 /**
  * @file
- * The names, parameter order and return convention of the patch series "vhost-user: Add SHMEM_MAP/UNMAP requests", for device code
- * that is written to them. They are names for the same objects that the vhushmem_* functions know, so both may be used together.
- * Where the series has `Error **`, this has `GError **`.
+ * The names, parameter order and return convention of the patch series "vhost-user: Add
+ * SHMEM_MAP/UNMAP requests", for device code that is written to them. They are names for the same
+ * objects that the vhushmem_* functions know, so both may be used together. Where the series has
+ * `Error **`, this has `GError **`.
  *
- * The library never calls these through the dynamic symbol table: a program that defines functions of the same names neither
- * disturbs it nor is disturbed.
+ * The library never calls these through the dynamic symbol table: a program that defines functions
+ * of the same names neither disturbs it nor is disturbed.
  *
- * Page alignment, quotas, fd policy and errnos are those of region.h. Thread rule unless a function says otherwise: any thread.
+ * Page alignment, quotas, fd policy and errnos are those of region.h. Thread rule unless a function
+ * says otherwise: any thread.
  *
- * docs/series.md has a row for each name of the series that is spelt otherwise here, behaves otherwise or is missing.
+ * docs/series.md has a row for each name of the series that is spelt otherwise here, behaves
+ * otherwise or is missing.
  */
 
 #include <vhushmem/base.h>
@@ -34,7 +37,8 @@ typedef uint64_t hwaddr;
 typedef uint64_t ram_addr_t;
 
 /**
- * A piece of memory: a container of others, or memory mapped from a file. Embedded by callers; the fields are the library's.
+ * A piece of memory: a container of others, or memory mapped from a file. Embedded by callers; the
+ * fields are the library's.
  */
 typedef struct MemoryRegion MemoryRegion;
 struct MemoryRegion {
@@ -48,8 +52,9 @@ struct MemoryRegion {
 };
 
 /*
- * A device, a region and a mapping have these fields in front, and more behind them. The library allocates them: a program has pointers to
- * them, and makes or copies none itself. It reads the fields, and writes none.
+ * A device, a region and a mapping have these fields in front, and more behind them. The library
+ * allocates them: a program has pointers to them, and makes or copies none itself. It reads the
+ * fields, and writes none.
  *
  * To Swift the three types stay opaque; the library has their fields under another name.
  */
@@ -66,9 +71,10 @@ struct VHUSHMEM_FIELDS_OF(vhushmem_mapping) {
 #endif
     uint8_t shmid; /**< the region's id */
     uint8_t reserved[7];
-    hwaddr offset;    /**< first byte in the region */
-    uint64_t len;     /**< bytes, as they were asked for */
-    MemoryRegion *mr; /**< stands for the mapping, and goes with it; memory_region_is_mapped: it is live */
+    hwaddr offset; /**< first byte in the region */
+    uint64_t len;  /**< bytes, as they were asked for */
+    /** stands for the mapping, and goes with it; memory_region_is_mapped: it is live */
+    MemoryRegion *mr;
     struct {
         vhushmem_mapping *tqe_next;
         vhushmem_mapping **tqe_prev;
@@ -85,9 +91,10 @@ struct VHUSHMEM_FIELDS_OF(vhushmem_region) {
     uint8_t reserved[7];
     MemoryRegion mr; /**< what virtio_shmem_memory_region returns the address of */
     /**
-     * The live mappings, the first that came first (QTAILQ_FOREACH(mapping, &shmem->mmaps, link)). Kept from the first call of
-     * virtio_new_shmem_region, virtio_add_shmem, virtio_find_shmem_region, virtio_add_shmem_map or virtio_alloc_shmem_map on that makes,
-     * finds or uses the region; from then on each mapping takes an allocation. Empty before.
+     * The live mappings, the first that came first (QTAILQ_FOREACH(mapping, &shmem->mmaps, link)).
+     * Kept from the first call of virtio_new_shmem_region, virtio_add_shmem,
+     * virtio_find_shmem_region, virtio_add_shmem_map or virtio_alloc_shmem_map on that makes, finds
+     * or uses the region; from then on each mapping takes an allocation. Empty before.
      */
     struct {
         vhushmem_mapping *tqh_first;
@@ -103,7 +110,9 @@ struct VHUSHMEM_FIELDS_OF(vhushmem_device) {
 #ifndef __swift__
     void *vhushmem_object[2]; /**< the library's */
 #endif
-    /** The regions, the first that came first (QSIMPLEQ_FOREACH(shmem, &vdev->shmem_list, entry)). */
+    /**
+     * The regions, the first that came first (QSIMPLEQ_FOREACH(shmem, &vdev->shmem_list, entry)).
+     */
     struct {
         vhushmem_region *sqh_first;
         vhushmem_region **sqh_last;
@@ -111,26 +120,32 @@ struct VHUSHMEM_FIELDS_OF(vhushmem_device) {
 };
 
 /*
- * Thread rule of the lists: walk them while no other thread changes what is in them. A region of shmem_list is gone when a front-end's
- * handshake fails, a mapping of mmaps when it is undone.
+ * Thread rule of the lists: walk them while no other thread changes what is in them. A region of
+ * shmem_list is gone when a front-end's handshake fails, a mapping of mmaps when it is undone.
  *
- * What device code of the series uses besides. Each macro gives way to one that the program has already. A program whose own ones come after
- * this header defines VHUSHMEM_NO_QEMU_MACROS before it.
+ * What device code of the series uses besides. Each macro gives way to one that the program has
+ * already. A program whose own ones come after this header defines VHUSHMEM_NO_QEMU_MACROS before
+ * it.
  */
 #if !defined(VHUSHMEM_NO_QEMU_MACROS) && !defined(__swift__)
 
-/** OBJECT(x): x, for the next two. Devices, regions and mappings are objects; a MemoryRegion is not (memory_region_ref). */
+/**
+ * OBJECT(x): x, for the next two. Devices, regions and mappings are objects; a MemoryRegion is not
+ * (memory_region_ref).
+ */
 #ifndef OBJECT
 #define OBJECT(object) ((void *)(object))
 #define object_ref(object) ((void)vhushmem_mapping_ref((vhushmem_mapping *)(object)))
 #define object_unref(object) vhushmem_mapping_unref((vhushmem_mapping *)(object))
 #endif
 #ifndef QSIMPLEQ_FOREACH
-#define QSIMPLEQ_FOREACH(var, head, field) for ((var) = (head)->sqh_first; (var) != NULL; (var) = (var)->field.sqe_next)
+#define QSIMPLEQ_FOREACH(var, head, field)                                                         \
+    for ((var) = (head)->sqh_first; (var) != NULL; (var) = (var)->field.sqe_next)
 #endif
 #ifndef QSIMPLEQ_FOREACH_SAFE
-#define QSIMPLEQ_FOREACH_SAFE(var, head, field, next_var)                                                                      \
-    for ((var) = (head)->sqh_first; (var) != NULL && ((next_var) = (var)->field.sqe_next, 1); (var) = (next_var))
+#define QSIMPLEQ_FOREACH_SAFE(var, head, field, next_var)                                          \
+    for ((var) = (head)->sqh_first; (var) != NULL && ((next_var) = (var)->field.sqe_next, 1);      \
+         (var) = (next_var))
 #endif
 #ifndef QSIMPLEQ_EMPTY
 #define QSIMPLEQ_EMPTY(head) ((head)->sqh_first == NULL)
@@ -142,11 +157,13 @@ struct VHUSHMEM_FIELDS_OF(vhushmem_device) {
 #define QSIMPLEQ_NEXT(element, field) ((element)->field.sqe_next)
 #endif
 #ifndef QTAILQ_FOREACH
-#define QTAILQ_FOREACH(var, head, field) for ((var) = (head)->tqh_first; (var) != NULL; (var) = (var)->field.tqe_next)
+#define QTAILQ_FOREACH(var, head, field)                                                           \
+    for ((var) = (head)->tqh_first; (var) != NULL; (var) = (var)->field.tqe_next)
 #endif
 #ifndef QTAILQ_FOREACH_SAFE
-#define QTAILQ_FOREACH_SAFE(var, head, field, next_var)                                                                        \
-    for ((var) = (head)->tqh_first; (var) != NULL && ((next_var) = (var)->field.tqe_next, 1); (var) = (next_var))
+#define QTAILQ_FOREACH_SAFE(var, head, field, next_var)                                            \
+    for ((var) = (head)->tqh_first; (var) != NULL && ((next_var) = (var)->field.tqe_next, 1);      \
+         (var) = (next_var))
 #endif
 #ifndef QTAILQ_EMPTY
 #define QTAILQ_EMPTY(head) ((head)->tqh_first == NULL)
@@ -158,13 +175,15 @@ struct VHUSHMEM_FIELDS_OF(vhushmem_device) {
 #define QTAILQ_NEXT(element, field) ((element)->field.tqe_next)
 #endif
 #ifndef int128_get64
-#define int128_get64(value) ((uint64_t)(value)) /* of the size of a section, which is no Int128 here */
+#define int128_get64(value)                                                                        \
+    ((uint64_t)(value)) /* of the size of a section, which is no Int128 here */
 #endif
 
 #endif /* VHUSHMEM_NO_QEMU_MACROS */
 
 /**
- * What a listener is told of. Of a mapping: the whole pages that it owns. Of other memory: its bytes.
+ * What a listener is told of. Of a mapping: the whole pages that it owns. Of other memory: its
+ * bytes.
  */
 typedef struct MemoryRegionSection {
     MemoryRegion *mr;            /**< the container that the listener watches */
@@ -172,18 +191,23 @@ typedef struct MemoryRegionSection {
     uint64_t size;               /**< bytes */
     void *host;                  /**< its first byte in this process */
     bool readonly;
-    hwaddr offset_within_address_space; /**< the same as offset_within_region: the container is the address space */
+    /** the same as offset_within_region: the container is the address space */
+    hwaddr offset_within_address_space;
 } MemoryRegionSection;
 
 /**
- * Someone who must know what a container holds. Callbacks that are NULL are left out. Embedded by callers.
+ * Someone who must know what a container holds. Callbacks that are NULL are left out. Embedded by
+ * callers.
  *
- * begin comes before the first region_add or region_del after a commit. region_add comes when the section can be read through its host
- * address and before the back-end is answered; region_del before the memory goes; commit after the answer was sent, or at the end of the
- * outermost memory_region_transaction. What memory_listener_register and _unregister tell has its commit at once, in a transaction too.
+ * begin comes before the first region_add or region_del after a commit. region_add comes when the
+ * section can be read through its host address and before the back-end is answered; region_del
+ * before the memory goes; commit after the answer was sent, or at the end of the outermost
+ * memory_region_transaction. What memory_listener_register and _unregister tell has its commit at
+ * once, in a transaction too.
  *
- * Thread rule: while a container has a listener, one thread at a time changes what the container and all below it hold, and registers and
- * unregisters listeners. A map or an unmap of its region, a reset and the dispatch of its front-end or channel are such changes.
+ * Thread rule: while a container has a listener, one thread at a time changes what the container
+ * and all below it hold, and registers and unregisters listeners. A map or an unmap of its region,
+ * a reset and the dispatch of its front-end or channel are such changes.
  */
 typedef struct MemoryListener MemoryListener;
 struct MemoryListener {
@@ -192,7 +216,8 @@ struct MemoryListener {
     void (*region_add)(MemoryListener *listener, MemoryRegionSection *section);
     void (*region_del)(MemoryListener *listener, MemoryRegionSection *section);
     const char *name;
-    unsigned priority;    /**< lower ones are called first on region_add and commit, last on region_del */
+    /** lower ones are called first on region_add and commit, last on region_del */
+    unsigned priority;
     void *vhushmem_state; /**< the library's */
 };
 
@@ -210,22 +235,25 @@ struct MemoryListener {
 /* ---- regions ---- */
 
 /**
- * Give the device a region, with VHUSHMEM_STRATEGY_SLOTS: each mapping is the guest's by itself, as in the series.
+ * Give the device a region, with VHUSHMEM_STRATEGY_SLOTS: each mapping is the guest's by itself, as
+ * in the series.
  *
- * The device of a front-end has the regions that its back-end has told of already. For each of them this returns it, as it is, the first
- * time that it is called with its size: so a realize works that asks vhost_get_shmem_config and then makes the regions.
+ * The device of a front-end has the regions that its back-end has told of already. For each of them
+ * this returns it, as it is, the first time that it is called with its size: so a realize works
+ * that asks vhost_get_shmem_config and then makes the regions.
  *
- * @returns the region, borrowed from the device; NULL: the size is 0 or no page multiple, the id is taken, or the address space
- *          can't hold it (virtio_add_shmem tells which).
+ * @returns the region, borrowed from the device; NULL: the size is 0 or no page multiple, the id is
+ *          taken, or the address space can't hold it (virtio_add_shmem tells which).
  * Since: 0.1
  */
-VHUSHMEM_API VirtioSharedMemory *virtio_new_shmem_region(VirtIODevice *vdev, uint8_t shmid, uint64_t size);
+VHUSHMEM_API VirtioSharedMemory *virtio_new_shmem_region(VirtIODevice *vdev, uint8_t shmid,
+                                                         uint64_t size);
 
 /**
  * Give the device a region, and say what went wrong.
  *
- * @returns 0, or -EEXIST (the id is taken), -EINVAL (the size is 0 or no page multiple), -ENOMEM (the address space can't hold
- *          it), -EFAULT.
+ * @returns 0, or -EEXIST (the id is taken), -EINVAL (the size is 0 or no page multiple), -ENOMEM
+ *          (the address space can't hold it), -EFAULT.
  * Since: 0.1
  */
 VHUSHMEM_API int virtio_add_shmem(VirtIODevice *vdev, uint8_t shmid, uint64_t size, GError **errp);
@@ -234,8 +262,8 @@ VHUSHMEM_API int virtio_add_shmem(VirtIODevice *vdev, uint8_t shmid, uint64_t si
 VHUSHMEM_API VirtioSharedMemory *virtio_find_shmem_region(VirtIODevice *vdev, uint8_t shmid);
 
 /**
- * The container that stands for the region: what a VMM puts into a BAR and what listeners watch. Its pointer
- * (memory_region_get_ram_ptr) is the region's window.
+ * The container that stands for the region: what a VMM puts into a BAR and what listeners watch.
+ * Its pointer (memory_region_get_ram_ptr) is the region's window.
  *
  * @returns the container, borrowed: it lives as long as the region.
  * Since: 0.1
@@ -249,15 +277,17 @@ VHUSHMEM_API MemoryRegion *virtio_shmem_memory_region(VirtioSharedMemory *shmem)
  *
  * @param fd   duplicated; the caller keeps its own.
  * @param len  bytes, not 0.
- * @returns a mapping, owned by the caller (object_unref(OBJECT(mapping)), vhushmem_mapping_unref) until it was added. NULL where the file
- *          can't be mapped so, whatever the region: len is 0, fd is not open for it or is sealed against it, fd_offset is no multiple of
- *          the page size, whole pages would lie beyond the end of the file (even if the region allows that: then use
- *          vhushmem_mapping_new), it is not a file that can be mapped; or no descriptor is left. Whether it fits into the region is found out when it is added.
+ * @returns a mapping, owned by the caller (object_unref(OBJECT(mapping)), vhushmem_mapping_unref)
+ *          until it was added. NULL where the file can't be mapped so, whatever the region: len is
+ *          0, fd is not open for it or is sealed against it, fd_offset is no multiple of the page
+ *          size, whole pages would lie beyond the end of the file (even if the region allows that:
+ *          then use vhushmem_mapping_new), it is not a file that can be mapped; or no descriptor is
+ *          left. Whether it fits into the region is found out when it is added.
  * Since: 0.1
  */
-VHUSHMEM_API VirtioSharedMemoryMapping *virtio_shared_memory_mapping_new(uint8_t shmid, int fd, uint64_t fd_offset,
-                                                                         uint64_t shm_offset, uint64_t len,
-                                                                         bool allow_write) VHUSHMEM_CHECK_RESULT;
+VHUSHMEM_API VirtioSharedMemoryMapping *virtio_shared_memory_mapping_new(
+    uint8_t shmid, int fd, uint64_t fd_offset, uint64_t shm_offset, uint64_t len,
+    bool allow_write) VHUSHMEM_CHECK_RESULT;
 
 /**
  * Map what a mapping describes.
@@ -266,7 +296,8 @@ VHUSHMEM_API VirtioSharedMemoryMapping *virtio_shared_memory_mapping_new(uint8_t
  * @returns 0, or the errno of vhushmem_region_add_mapping, negative.
  * Since: 0.1
  */
-VHUSHMEM_API int virtio_add_shmem_map(VirtioSharedMemory *shmem, VirtioSharedMemoryMapping *mapping);
+VHUSHMEM_API int virtio_add_shmem_map(VirtioSharedMemory *shmem,
+                                      VirtioSharedMemoryMapping *mapping);
 
 /**
  * Find a free, aligned range of the region, map the fd there, and say where.
@@ -274,12 +305,13 @@ VHUSHMEM_API int virtio_add_shmem_map(VirtioSharedMemory *shmem, VirtioSharedMem
  * @param fd          borrowed.
  * @param align       bytes, a power of two; 0: the page size.
  * @param shm_offset  receives where it begins.
- * @returns the mapping, owned by the region and good until it is undone; NULL with the errors of vhushmem_region_alloc (ENOSPC
- *          when no free range is large enough).
+ * @returns the mapping, owned by the region and good until it is undone; NULL with the errors of
+ *          vhushmem_region_alloc (ENOSPC when no free range is large enough).
  * Since: 0.1
  */
-VHUSHMEM_API VirtioSharedMemoryMapping *virtio_alloc_shmem_map(VirtioSharedMemory *shmem, int fd, uint64_t fd_offset,
-                                                               uint64_t len, uint64_t align, bool allow_write,
+VHUSHMEM_API VirtioSharedMemoryMapping *virtio_alloc_shmem_map(VirtioSharedMemory *shmem, int fd,
+                                                               uint64_t fd_offset, uint64_t len,
+                                                               uint64_t align, bool allow_write,
                                                                uint64_t *shm_offset, GError **errp);
 
 /**
@@ -288,22 +320,28 @@ VHUSHMEM_API VirtioSharedMemoryMapping *virtio_alloc_shmem_map(VirtioSharedMemor
  * @returns the mapping, owned by the region and good until it is undone; NULL: there is none.
  * Since: 0.1
  */
-VHUSHMEM_API VirtioSharedMemoryMapping *virtio_find_shmem_map(VirtioSharedMemory *shmem, hwaddr offset, uint64_t size);
+VHUSHMEM_API VirtioSharedMemoryMapping *virtio_find_shmem_map(VirtioSharedMemory *shmem,
+                                                              hwaddr offset, uint64_t size);
 
-/** Undo the mapping that virtio_find_shmem_map would find. Without one: logged, nothing changes. Since: 0.1 */
+/**
+ * Undo the mapping that virtio_find_shmem_map would find. Without one: logged, nothing changes.
+ * Since: 0.1
+ */
 VHUSHMEM_API void virtio_del_shmem_map(VirtioSharedMemory *shmem, hwaddr offset, uint64_t size);
 
 /* ---- memory regions ---- */
 
 /**
- * Make a container. Its memory is the caller's; what stands behind it goes with memory_region_unref.
+ * Make a container. Its memory is the caller's; what stands behind it goes with
+ * memory_region_unref.
  *
  * @param owner  kept for the caller, not touched.
  * @param name   copied; may be NULL.
  * @param size   bytes.
  * Since: 0.1
  */
-VHUSHMEM_API void memory_region_init(MemoryRegion *mr, void *owner, const char *name, uint64_t size);
+VHUSHMEM_API void memory_region_init(MemoryRegion *mr, void *owner, const char *name,
+                                     uint64_t size);
 
 /**
  * Make a memory region out of a file.
@@ -312,51 +350,62 @@ VHUSHMEM_API void memory_region_init(MemoryRegion *mr, void *owner, const char *
  * @param ram_flags  RAM_SHARED, RAM_READONLY, RAM_READONLY_FD, or'ed.
  * @param fd         consumed on success (closed with the region); on failure it stays the caller's.
  * @param offset     first byte in the file; a multiple of the page size.
- * @returns true; or false with EINVAL (size, flags, offset), EOVERFLOW (the file is shorter), EPERM (it is sealed against
- *          writing, and RAM_SHARED without RAM_READONLY asks for that), EBADF, EACCES (fd is not open for it), ENODEV, ENOMEM, EFAULT.
+ * @returns true; or false with EINVAL (size, flags, offset), EOVERFLOW (the file is shorter), EPERM
+ *          (it is sealed against writing, and RAM_SHARED without RAM_READONLY asks for that),
+ *          EBADF, EACCES (fd is not open for it), ENODEV, ENOMEM, EFAULT.
  * Since: 0.1
  */
-VHUSHMEM_API bool memory_region_init_ram_from_fd(MemoryRegion *mr, void *owner, const char *name, uint64_t size,
-                                                 uint32_t ram_flags, int fd, ram_addr_t offset, GError **errp);
+VHUSHMEM_API bool memory_region_init_ram_from_fd(MemoryRegion *mr, void *owner, const char *name,
+                                                 uint64_t size, uint32_t ram_flags, int fd,
+                                                 ram_addr_t offset, GError **errp);
 
 /**
- * Make a region of memory that the program has already; it stays the program's, and must be there until the last reference is gone.
+ * Make a region of memory that the program has already; it stays the program's, and must be there
+ * until the last reference is gone.
  *
  * @param ptr  its first byte. NULL: logged, and mr is left as it is.
  * Since: 0.1
  */
-VHUSHMEM_API void memory_region_init_ram_ptr(MemoryRegion *mr, void *owner, const char *name, uint64_t size, void *ptr);
+VHUSHMEM_API void memory_region_init_ram_ptr(MemoryRegion *mr, void *owner, const char *name,
+                                             uint64_t size, void *ptr);
 /** The same: nothing here tells a device's memory from other memory. Since: 0.1 */
-VHUSHMEM_API void memory_region_init_ram_device_ptr(MemoryRegion *mr, void *owner, const char *name, uint64_t size, void *ptr);
+VHUSHMEM_API void memory_region_init_ram_device_ptr(MemoryRegion *mr, void *owner, const char *name,
+                                                    uint64_t size, void *ptr);
 
 /**
- * Make a region that shows a part of another one, which is referenced: one section of the memory at that address, for good. It is told as
- * read-only if orig is, at the time when it is told.
+ * Make a region that shows a part of another one, which is referenced: one section of the memory at
+ * that address, for good. It is told as read-only if orig is, at the time when it is told.
  *
- * @param orig    has an address (memory_region_get_ram_ptr): a file, the program's memory, another alias, a region's window. Of anything
- *                else (a container of memory_region_init; a mapping, which may go) there is no alias: logged, and mr is left as it is.
- * @param offset  where the part begins in orig, bytes; offset + size is no more than its size, or it is logged likewise.
+ * @param orig    has an address (memory_region_get_ram_ptr): a file, the program's memory, another
+ *                alias, a region's window. Of anything else (a container of memory_region_init; a
+ *                mapping, which may go) there is no alias: logged, and mr is left as it is.
+ * @param offset  where the part begins in orig, bytes; offset + size is no more than its size, or
+ *                it is logged likewise.
  * Since: 0.1
  */
-VHUSHMEM_API void memory_region_init_alias(MemoryRegion *mr, void *owner, const char *name, MemoryRegion *orig, hwaddr offset,
-                                           uint64_t size);
+VHUSHMEM_API void memory_region_init_alias(MemoryRegion *mr, void *owner, const char *name,
+                                           MemoryRegion *orig, hwaddr offset, uint64_t size);
 
-/** @returns whether it is part of a container; for the mr of a mapping: whether the mapping is live. Since: 0.1 */
+/**
+ * @returns whether it is part of a container; for the mr of a mapping: whether the mapping is live.
+ *          Since: 0.1
+ */
 VHUSHMEM_API bool memory_region_is_mapped(MemoryRegion *mr);
 /** @returns whether it is memory; false: a container, be it a region's, or NULL. Since: 0.1 */
 VHUSHMEM_API bool memory_region_is_ram(MemoryRegion *mr);
 
 /**
- * Show or hide a region, and all that is in it, to the listeners of containers that it is part of: region_del or region_add, and a commit.
- * The memory stays as it is, and so do its own listeners. A new region is enabled. For the mr of a mapping this does nothing, and so does
+ * Show or hide a region, and all that is in it, to the listeners of containers that it is part of:
+ * region_del or region_add, and a commit. The memory stays as it is, and so do its own listeners. A
+ * new region is enabled. For the mr of a mapping this does nothing, and so does
  * memory_region_set_readonly: it is part of no container of the program's.
  *
  * Since: 0.1
  */
 VHUSHMEM_API void memory_region_set_enabled(MemoryRegion *mr, bool enabled);
 /**
- * Tell listeners of containers above that all of a region is read-only, or is as its memory is: region_del, region_add and a commit. This
- * process can write to the memory as before.
+ * Tell listeners of containers above that all of a region is read-only, or is as its memory is:
+ * region_del, region_add and a commit. This process can write to the memory as before.
  *
  * Since: 0.1
  */
@@ -365,29 +414,40 @@ VHUSHMEM_API void memory_region_set_readonly(MemoryRegion *mr, bool readonly);
 /** @returns its size in bytes; 0: mr is NULL. Since: 0.1 */
 VHUSHMEM_API uint64_t memory_region_size(MemoryRegion *mr);
 /**
- * @returns where it is in this process; NULL: a container that stands for no shared memory region, or a mapping that is not live.
+ * @returns where it is in this process; NULL: a container that stands for no shared memory region,
+ *          or a mapping that is not live.
  * Since: 0.1
  */
 VHUSHMEM_API void *memory_region_get_ram_ptr(MemoryRegion *mr);
-/** @returns the fd behind it, owned by the region; -1: there is none, or a mapping's was not kept. Since: 0.1 */
+/**
+ * @returns the fd behind it, owned by the region; -1: there is none, or a mapping's was not kept.
+ *          Since: 0.1
+ */
 VHUSHMEM_API int memory_region_get_fd(MemoryRegion *mr);
 
 /**
- * Put a region into a container; listeners of the container, and of all that it is part of, are told. The container references it.
+ * Put a region into a container; listeners of the container, and of all that it is part of, are
+ * told. The container references it.
  *
- * Into a region's container goes the mr of a mapping, at the offset that the mapping was made for: that adds it, as virtio_add_shmem_map
- * does, but the caller's reference stays the caller's. Nothing else does: a region's window shows files, and its books say which.
+ * Into a region's container goes the mr of a mapping, at the offset that the mapping was made for:
+ * that adds it, as virtio_add_shmem_map does, but the caller's reference stays the caller's.
+ * Nothing else does: a region's window shows files, and its books say which.
  *
- * Refused with a logged warning, nothing changed: it does not fit, overlaps another one, is in a container already (or would be in itself),
- * or is not of the kind that the container holds.
+ * Refused with a logged warning, nothing changed: it does not fit, overlaps another one, is in a
+ * container already (or would be in itself), or is not of the kind that the container holds.
  * Since: 0.1
  */
-VHUSHMEM_API void memory_region_add_subregion(MemoryRegion *mr, hwaddr offset, MemoryRegion *subregion);
-/** Take a region out of its container; listeners are told first. Out of a region's: undo the mapping. Since: 0.1 */
+VHUSHMEM_API void memory_region_add_subregion(MemoryRegion *mr, hwaddr offset,
+                                              MemoryRegion *subregion);
+/**
+ * Take a region out of its container; listeners are told first. Out of a region's: undo the
+ * mapping. Since: 0.1
+ */
 VHUSHMEM_API void memory_region_del_subregion(MemoryRegion *mr, MemoryRegion *subregion);
 
 /**
- * Hold the commits of listeners back until the outermost commit, for changes made by the calling thread.
+ * Hold the commits of listeners back until the outermost commit, for changes made by the calling
+ * thread.
  *
  * Since: 0.1
  */
@@ -397,26 +457,33 @@ VHUSHMEM_API void memory_region_transaction_commit(void);
 
 /** Take one more reference to what stands behind a region. Since: 0.1 */
 VHUSHMEM_API void memory_region_ref(MemoryRegion *mr);
-/** Give one reference back; with the last one the memory is unmapped and the fd closed. Since: 0.1 */
+/**
+ * Give one reference back; with the last one the memory is unmapped and the fd closed. Since: 0.1
+ */
 VHUSHMEM_API void memory_region_unref(MemoryRegion *mr);
 
 /**
- * Tell a listener what a container holds, on all levels below it, now and from now on. Not from inside a callback of the same container.
+ * Tell a listener what a container holds, on all levels below it, now and from now on. Not from
+ * inside a callback of the same container.
  *
- * What a shared memory region in it is, is a choice of the region's strategy. VHUSHMEM_STRATEGY_SLOTS, which the regions of
- * virtio_new_shmem_region have: a section for each live mapping, which comes and goes with it. VHUSHMEM_STRATEGY_WINDOW: one section, the
- * window, for good; nothing is told of maps and unmaps then, since the guest has all of the window, holes too (region.h says what is in
- * them). A listener of the region's own container is told of each mapping in either case.
+ * What a shared memory region in it is, is a choice of the region's strategy.
+ * VHUSHMEM_STRATEGY_SLOTS, which the regions of virtio_new_shmem_region have: a section for each
+ * live mapping, which comes and goes with it. VHUSHMEM_STRATEGY_WINDOW: one section, the window,
+ * for good; nothing is told of maps and unmaps then, since the guest has all of the window, holes
+ * too (region.h says what is in them). A listener of the region's own container is told of each
+ * mapping in either case.
  *
  * @param listener  stays the caller's; must live until memory_listener_unregister.
- * @param root      the container, of memory_region_init or virtio_shmem_memory_region; referenced until memory_listener_unregister. Of
- *                  another region, or one that was not initialised, nothing would be told: logged, and the listener is not registered.
+ * @param root      the container, of memory_region_init or virtio_shmem_memory_region; referenced
+ *                  until memory_listener_unregister. Of another region, or one that was not
+ *                  initialised, nothing would be told: logged, and the listener is not registered.
  * Since: 0.1
  */
 VHUSHMEM_API void memory_listener_register(MemoryListener *listener, MemoryRegion *root);
 /**
- * Tell a listener no more; region_del is called for what the container holds. When this returns the listener is never called again: it waits for calls of
- * the listener that other threads are in, so no callback may wait for the thread that unregisters.
+ * Tell a listener no more; region_del is called for what the container holds. When this returns the
+ * listener is never called again: it waits for calls of the listener that other threads are in, so
+ * no callback may wait for the thread that unregisters.
  * Since: 0.1
  */
 VHUSHMEM_API void memory_listener_unregister(MemoryListener *listener);
@@ -424,16 +491,18 @@ VHUSHMEM_API void memory_listener_unregister(MemoryListener *listener);
 /* ---- the wire, from both sides ---- */
 
 /**
- * What regions the back-end says it has (GET_SHMEM_CONFIG, asked in the handshake; its answer is constant for a connection). Regions that
- * the program gave itself are not among them.
+ * What regions the back-end says it has (GET_SHMEM_CONFIG, asked in the handshake; its answer is
+ * constant for a connection). Regions that the program gave itself are not among them.
  *
- * @param nregions      receives how many sizes are not zero; 0 where the back-end was not asked: SHMEM was not negotiated, or the program
- *                      has given the regions (vhushmem_frontend_add_region).
+ * @param nregions      receives how many sizes are not zero; 0 where the back-end was not asked:
+ *                      SHMEM was not negotiated, or the program has given the regions
+ *                      (vhushmem_frontend_add_region).
  * @param memory_sizes  room for VIRTIO_MAX_SHMEM_REGIONS sizes, by region id; 0: no such region.
  * @returns 0, or -ENOTCONN (the handshake is not done), -EFAULT.
  * Thread rule: as frontend.h.  Since: 0.1
  */
-VHUSHMEM_API int vhost_get_shmem_config(vhushmem_frontend *dev, int *nregions, uint64_t *memory_sizes, GError **errp);
+VHUSHMEM_API int vhost_get_shmem_config(vhushmem_frontend *dev, int *nregions,
+                                        uint64_t *memory_sizes, GError **errp);
 
 /**
  * Ask the front-end to map, and wait for its answer: vhushmem_backend_map with a bool.
@@ -443,9 +512,12 @@ VHUSHMEM_API int vhost_get_shmem_config(vhushmem_frontend *dev, int *nregions, u
  * @returns true: it is mapped; false: it is not (the reason is logged at debug level).
  * Thread rule: as backend.h.  Since: 0.1
  */
-VHUSHMEM_API bool vu_shmem_map(VuDev *dev, uint8_t shmid, uint64_t fd_offset, uint64_t shm_offset, uint64_t len, uint64_t flags,
-                               int fd);
-/** Ask the front-end to undo a mapping, and wait for its answer. @returns as vu_shmem_map. Since: 0.1 */
+VHUSHMEM_API bool vu_shmem_map(VuDev *dev, uint8_t shmid, uint64_t fd_offset, uint64_t shm_offset,
+                               uint64_t len, uint64_t flags, int fd);
+/**
+ * Ask the front-end to undo a mapping, and wait for its answer. @returns as vu_shmem_map. Since:
+ * 0.1
+ */
 VHUSHMEM_API bool vu_shmem_unmap(VuDev *dev, uint8_t shmid, uint64_t shm_offset, uint64_t len);
 
 G_END_DECLS

@@ -11,11 +11,12 @@ G_BEGIN_DECLS
 #define VHUSHMEM_VERSION_MICRO 0
 
 /** major * 1000000 + minor * 1000 + micro, of the headers. */
-#define VHUSHMEM_VERSION (VHUSHMEM_VERSION_MAJOR * 1000000 + VHUSHMEM_VERSION_MINOR * 1000 + VHUSHMEM_VERSION_MICRO)
+#define VHUSHMEM_VERSION                                                                           \
+    (VHUSHMEM_VERSION_MAJOR * 1000000 + VHUSHMEM_VERSION_MINOR * 1000 + VHUSHMEM_VERSION_MICRO)
 
 /**
- * The version of the library that is loaded, encoded as VHUSHMEM_VERSION is: compare the two to see whether the headers and
- * the library belong together.
+ * The version of the library that is loaded, encoded as VHUSHMEM_VERSION is: compare the two to see
+ * whether the headers and the library belong together.
  *
  * Thread rule: any thread.  Since: 0.1
  */

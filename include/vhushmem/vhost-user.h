@@ -4,9 +4,11 @@
 
 /**
  * @file
- * The vhost-user messages of shared memory, as they travel: host byte order, packed by their own layout.
+ * The vhost-user messages of shared memory, as they travel: host byte order, packed by their own
+ * layout.
  *
- * A program that has these names from a header of its own defines VHUSHMEM_NO_WIRE_NAMES before it includes this one.
+ * A program that has these names from a header of its own defines VHUSHMEM_NO_WIRE_NAMES before it
+ * includes this one.
  */
 
 #include <stdint.h>
@@ -63,7 +65,10 @@
 #define VHOST_USER_PROTOCOL_F_SHMEM 22
 #endif
 
-/** Request ids of the series. 9 and 10 travel from back-end to front-end, 44 from front-end to back-end. */
+/**
+ * Request ids of the series. 9 and 10 travel from back-end to front-end, 44 from front-end to
+ * back-end.
+ */
 #ifndef VHOST_USER_BACKEND_SHMEM_MAP
 #define VHOST_USER_BACKEND_SHMEM_MAP 9
 #endif
@@ -79,7 +84,10 @@
 #define VHOST_USER_FLAG_MAP_RW (1u << 0)
 #endif
 
-/** The most shared memory regions of one device, and the length of VhostUserShMemConfig.memory_sizes. */
+/**
+ * The most shared memory regions of one device, and the length of
+ * VhostUserShMemConfig.memory_sizes.
+ */
 #ifndef VIRTIO_MAX_SHMEM_REGIONS
 #define VIRTIO_MAX_SHMEM_REGIONS 256
 #endif

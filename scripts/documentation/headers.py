@@ -98,7 +98,7 @@ def statements(source, ends):
 def squeeze(code):
     """Code in one line, without comments and directives."""
     code = re.sub(r"^[ \t]*#.*$", " ", re.sub(r"/\*.*?\*/", " ", code, flags=re.DOTALL), flags=re.MULTILINE)
-    return re.sub(r"\s+", " ", code).strip()
+    return re.sub(r"\( ", "(", re.sub(r"\s+", " ", code)).strip()
 
 
 def members_of(code, ends):

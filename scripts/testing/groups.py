@@ -17,6 +17,10 @@ from testing.swift import swift_tests, swift_tests_asan, swift_tests_tsan
 
 SCRIPTS = ROOT / "scripts"
 
+# Headers are read in manual pages and beside a program, so they are narrower than the rest. scripts/format has the same style.
+HEADER_WIDTH = 100
+HEADER_STYLE = f"--style={{BasedOnStyle: InheritParentConfig, ColumnLimit: {HEADER_WIDTH}}}"
+
 
 def files(*patterns):
     """Files of the repository, not what a build made."""
@@ -25,12 +29,15 @@ def files(*patterns):
 
 
 def lint():
-    folders = ("include", "Sources", "Tests", "bench", "demo", "examples", "tools")
+    folders = ("Sources", "Tests", "bench", "demo", "examples", "tools")
+    headers = files("include/**/*.h")
     c_code = files(*(f"{folder}/**/*.{suffix}" for folder in folders for suffix in ("c", "h", "cpp")))
     swift_code = files("Package.swift", *(f"{folder}/**/*.swift" for folder in ("Sources", "Tests", "bench", "examples")))
     scripts = [path for path in files("scripts/*", ".ci/*", "Tests/abi/*", "Tests/package/*", "debian/tests/*") if "bash" in path.open(errors="replace").readline()]
     return [
         Test("C is formatted", ["clang-format", "--dry-run", "-Werror", *c_code]),
+        Test("headers are formatted", ["clang-format", HEADER_STYLE, "--dry-run", "-Werror", *headers]),
+        Test("headers are narrow", [SCRIPTS / "check-width", str(HEADER_WIDTH), *headers]),
         Test("Swift is formatted", ["swift", "format", "lint", "--strict", "--parallel", *swift_code]),
         Test("clang's analyzer", [SCRIPTS / "analyze"], time_limit=900),
         Test("layers", [SCRIPTS / "check-layers"], time_limit=900),
