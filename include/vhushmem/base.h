@@ -4,20 +4,22 @@
 
 /**
  * @file
- * What every other header stands on: the opaque types, and how functions are exported.
+ * Conventions, the opaque types, and the macros of exported functions. Every other header includes
+ * this one.
  *
  * Conventions of the whole library:
- *  - An `int` function returns 0 or a positive value when it did what was asked, and a negative
- *    errno value when it did not. When it did not, nothing has changed.
- *  - A `GError **errp` may be NULL. When it is not, it receives a sentence that says what was asked
- *    and what stood in the way; its domain is VHUSHMEM_ERROR and its code is the (positive) errno
- *    value.
- *  - Out-parameters are written on success only.
- *  - A pointer argument that must not be NULL and is: -EFAULT (or NULL, or false), never a crash.
+ *  - An `int` function returns 0 or a positive value on success, and a negative errno value on
+ *    failure. After a failure nothing has changed.
+ *  - A `GError **errp` may be NULL. If it is not NULL, a failure stores an error there. Its message
+ *    is a sentence that says what was asked and what stood in the way. Its domain is
+ *    VHUSHMEM_ERROR, and its code is the (positive) errno value.
+ *  - A function writes its out-parameters on success only.
+ *  - If a pointer must not be NULL and is NULL, the function returns -EFAULT (or NULL, or false).
+ *    It never crashes.
  *  - `_free` and `_unref` of NULL do nothing.
  *  - Offsets and lengths are in bytes.
- *  - An object belongs to the process that made it. A child of fork may give it back (_free,
- *    _unref) and do nothing else with it; its parent goes on undisturbed.
+ *  - An object belongs to the process that made it. A child of fork may call _free and _unref for
+ *    it, and no other function. Its parent is not disturbed.
  *  - No function installs a signal handler, starts a thread, or raises SIGPIPE.
  */
 
@@ -27,16 +29,16 @@
 
 #include <glib.h>
 
-/** What an export looks like; the library itself is built with hidden visibility. */
+/** Marks an exported function. The library itself is built with hidden visibility. */
 #define VHUSHMEM_API __attribute__((visibility("default")))
 
 /**
- * Stands behind a function whose result must not be ignored: nothing else owns what it returns, or
- * tells what it says.
+ * Marks a function whose result must not be ignored: the result is the only owner of an object, or
+ * the only word about a failure.
  */
 #define VHUSHMEM_CHECK_RESULT __attribute__((warn_unused_result))
 
-/** A device: the regions of one vhost-user device, with their quotas. Reference counted. */
+/** The regions of one vhost-user device, with their quotas. Reference counted. */
 typedef struct vhushmem_device vhushmem_device;
 /**
  * A VIRTIO shared memory region of a device, and the window of host addresses that stands for it.
@@ -49,13 +51,10 @@ typedef struct vhushmem_mapping vhushmem_mapping;
 typedef struct vhushmem_frontend vhushmem_frontend;
 /** The files that devices share with each other. Reference counted. */
 typedef struct vhushmem_shared_objects vhushmem_shared_objects;
-/** The device process's side of a vhost-user connection. */
+/** The side of the device process in a vhost-user connection. */
 typedef struct vhushmem_backend vhushmem_backend;
 
-/**
- * What a driver has put into a virtqueue, and a back-end has taken: memory to read, and memory to
- * write.
- */
+/** A request that a back-end has taken from a virtqueue: memory to read, and memory to write. */
 typedef struct vhushmem_chain vhushmem_chain;
 
 /** Region ids are 0 to 255. */

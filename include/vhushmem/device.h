@@ -7,8 +7,8 @@
 G_BEGIN_DECLS
 
 /**
- * What a new device is allowed. Set struct_size to sizeof(vhushmem_device_options); zero means the
- * default everywhere.
+ * Options of a new device. Set struct_size to sizeof(vhushmem_device_options). A field that is 0
+ * means its default.
  */
 typedef struct vhushmem_device_options {
     uint32_t struct_size;
@@ -18,22 +18,23 @@ typedef struct vhushmem_device_options {
     /** mapped bytes (whole pages) of all regions together; 0: no limit but the regions' sizes */
     uint64_t max_bytes;
     /**
-     * descriptors that regions with VHUSHMEM_REGION_KEEP_FDS keep, and one for each large memfd
-     * (more than 16 MiB) that is mapped, so that undoing the last mapping does not free it (up to
-     * 62); 0: 256. All devices of the process together keep no more than half of what it may have
-     * open (RLIMIT_NOFILE)
+     * Descriptors that the device may keep; 0: 256. Regions with VHUSHMEM_REGION_KEEP_FDS keep one
+     * for each mapping. The device also keeps one for each large mapped memfd (more than 16 MiB, up
+     * to 62 memfds), so that the undoing of its last mapping does not free the memfd. All devices
+     * of the process together keep at most half of the descriptors that the process may have open
+     * (RLIMIT_NOFILE).
      */
     uint64_t max_kept_fds;
     /**
-     * bytes of addresses that the windows of all regions take; 0: 8 TiB. All devices of the process
-     * together, with what front-ends give to its back-ends, take no more than 64 TiB, which is half
-     * of what there is
+     * Bytes of addresses that the windows of all regions may take; 0: 8 TiB. All devices of the
+     * process, together with what front-ends give to its back-ends, take at most 64 TiB, which is
+     * half of the address space.
      */
     uint64_t max_address_space;
 } vhushmem_device_options;
 
 /**
- * Make a device that has no region yet.
+ * Make a device without regions.
  *
  * @param options  NULL for the defaults; read during the call only.
  * @param errp     receives the error.
@@ -48,8 +49,8 @@ VHUSHMEM_API vhushmem_device *vhushmem_device_new(const vhushmem_device_options 
 VHUSHMEM_API vhushmem_device *vhushmem_device_ref(vhushmem_device *device);
 
 /**
- * Give one reference back. With the last one every mapping is undone and every region that nobody
- * else references goes.
+ * Give one reference back. The last one undoes every mapping and frees every region that has no
+ * other reference.
  *
  * Thread rule: any thread.  Since: 0.1
  */
@@ -58,20 +59,20 @@ VHUSHMEM_API void vhushmem_device_unref(vhushmem_device *device);
 struct vhushmem_region_options;
 
 /**
- * Make the regions that a back-end says it has, of its reply to GET_SHMEM_CONFIG: for a VMM that
- * speaks vhost-user itself. The payload is checked as a front-end of this library checks it. A
- * device that has regions already must have the same ones, since the guest has seen them: so it is
- * called again for a back-end that comes back.
+ * Make the regions of a back-end from its reply to GET_SHMEM_CONFIG, for a VMM that speaks
+ * vhost-user itself. The function checks the payload as a front-end of this library does. Call it
+ * again for a back-end that comes back. The device then has regions already, and the reply must
+ * name the same ones, because the guest has seen them.
  *
- * @param payload  as it came, 2056 bytes: a count, and the size of each of 256 regions; read during
- *                 the call only.
+ * @param payload  the payload as it came, 2056 bytes: a count, and the size of each of 256 regions;
+ *                 read during the call only.
  * @param size     how many bytes came.
- * @param options  of each region; NULL for the defaults.
+ * @param options  for each region; NULL for the defaults.
  * @param errp     receives the error.
  * @returns how many regions the device has; or -EPROTO (another length; more than 256 regions; a
  *          size that is no multiple of the page size, or that finds no room; other regions than the
- *          device has), -EINVAL (options), -EFAULT (device or payload is NULL). Then a device
- *          without regions has none.
+ *          device has), -EINVAL (options), -EFAULT (device or payload is NULL). After a failure a
+ *          device that had no regions still has none.
  * Thread rule: one thread at a time for one device.  Since: 0.1
  */
 VHUSHMEM_API int vhushmem_device_add_config(vhushmem_device *device, const void *payload,
@@ -79,17 +80,17 @@ VHUSHMEM_API int vhushmem_device_add_config(vhushmem_device *device, const void 
                                             const struct vhushmem_region_options *options,
                                             GError **errp);
 
-/** What has become of a range of a region. */
+/** What happened to a range of a region. */
 typedef enum vhushmem_change_type {
-    VHUSHMEM_CHANGE_MAPPED = 0,   /**< a mapping is there */
-    VHUSHMEM_CHANGE_UNMAPPED = 1, /**< a mapping has gone, and a hole is there */
-    VHUSHMEM_CHANGE_REPLACED = 2, /**< another mapping is there, and there was no hole in between */
-    /** the mapping's file lacks a page that it had: zeros are seen there */
+    VHUSHMEM_CHANGE_MAPPED = 0,   /**< a mapping was made */
+    VHUSHMEM_CHANGE_UNMAPPED = 1, /**< a mapping was undone and left a hole */
+    VHUSHMEM_CHANGE_REPLACED = 2, /**< another mapping took the place, with no hole in between */
+    /** the mapping's file lacks a page that it had; readers see zeros there */
     VHUSHMEM_CHANGE_BROKEN = 3,
     VHUSHMEM_CHANGE_HEALED = 4 /**< the file has all its pages again */
 } vhushmem_change_type;
 
-/** A change, as it is told. */
+/** A change, as the callback receives it. */
 typedef struct vhushmem_change {
     uint32_t type; /**< vhushmem_change_type */
     uint8_t shmid;
@@ -101,51 +102,52 @@ typedef struct vhushmem_change {
 } vhushmem_change;
 
 /**
- * Called after each change and before the back-end is answered, by the thread that makes it, with
- * no lock held. It may read the windows and look mappings up; it does not map, unmap or reset.
+ * Called after each change, before the back-end gets its answer, by the thread that makes the
+ * change, with no lock held. The callback may read the windows and look mappings up. It must not
+ * map, unmap or reset.
  */
 typedef void (*vhushmem_change_fn)(vhushmem_device *device, const vhushmem_change *change,
                                    void *user_data);
 
 /**
- * Have every change of a mapping told, in all regions that the device has and will have: a VMM that
- * translates guest code, or that keeps page tables of its own, must forget what it made of a range.
- * Whoever makes the change: a front-end, a channel, vhushmem_handle_map, a reset. The end of the
- * device itself is not told.
+ * Report every change of a mapping to a callback, in all present and future regions of the device.
+ * A VMM that translates guest code, or that keeps page tables of its own, needs this: it must
+ * forget what it made of a changed range. The callback hears of every change, whether a front-end,
+ * a channel, vhushmem_handle_map or a reset makes it. It does not hear of the end of the device.
  *
- * BROKEN and HEALED are told where a front-end or a channel of the device is dispatched, and by
- * vhushmem_device_check.
+ * The library reports BROKEN and HEALED when it dispatches a front-end or a channel of the device,
+ * and in vhushmem_device_check.
  *
- * @param fn         NULL: nobody is told any more.
+ * @param fn         NULL: stop reporting.
  * @param user_data  handed to fn.
- * @param destroy    called once with user_data: when the callback is replaced or the device goes,
- *                   or at once if fn is NULL or the call fails; may be NULL.
+ * @param destroy    called once with user_data: when another callback replaces this one or the
+ *                   device goes, or at once if fn is NULL or the call fails; may be NULL.
  * @param errp       receives the error.
- * @returns 0, or -EBUSY (something is mapped: who is to know of all changes must be there from the
- *          beginning), -EFAULT.
- * Thread rule: one thread at a time for one device, while nobody maps.  Since: 0.1
+ * @returns 0, or -EBUSY (something is mapped: set the callback before the first mapping, so that it
+ *          hears of all changes), -EFAULT.
+ * Thread rule: one thread at a time for one device, while no thread maps.  Since: 0.1
  */
 VHUSHMEM_API int vhushmem_device_set_callback(vhushmem_device *device, vhushmem_change_fn fn,
                                               void *user_data, GDestroyNotify destroy,
                                               GError **errp);
 
 /**
- * Look after mappings whose files lack pages: what has come back is the file's again
- * (vhushmem_region_heal, in all regions), and the callback of vhushmem_device_set_callback is told
- * what has broken or healed. For a VMM that carries out single messages (request.h); a front-end
- * and a channel do so when they are dispatched.
+ * Check the mappings whose files lack pages. The function shows pages that the file has again (as
+ * vhushmem_region_heal does, in all regions), and reports what has broken or healed to the callback
+ * of vhushmem_device_set_callback. It is for a VMM that handles single messages (channel.h). A
+ * front-end and a channel do the same when they are dispatched. The call may wait for the storage
+ * or the server of a file.
  *
- * @returns how many mappings are broken, or -EFAULT (device is NULL). It may wait for whoever keeps
- *          the files.
+ * @returns how many mappings are broken, or -EFAULT (device is NULL).
  * Thread rule: any thread.  Since: 0.1
  */
 VHUSHMEM_API int64_t vhushmem_device_check(vhushmem_device *device);
 
 /**
- * Begin a reset of the device, for a VMM that carries out single messages: every mapping is undone,
- * and vhushmem_handle_map and vhushmem_handle_unmap refuse with -ECANCELED until
- * vhushmem_device_end_reset. What the back-end asked for before it knew of the reset must not
- * appear in the device's next life. Call it before the reset is sent to the back-end.
+ * Begin a reset of the device, for a VMM that handles single messages. The function undoes every
+ * mapping. Until vhushmem_device_end_reset, vhushmem_handle_map and vhushmem_handle_unmap refuse
+ * with -ECANCELED: a request that the back-end sent before it knew of the reset must not take
+ * effect after it. Call this function before you send the reset to the back-end.
  *
  * @param errp  receives the error.
  * @returns how many mappings were undone, or -EALREADY (a reset is under way), -EFAULT.
@@ -154,8 +156,8 @@ VHUSHMEM_API int64_t vhushmem_device_check(vhushmem_device *device);
 VHUSHMEM_API int vhushmem_device_begin_reset(vhushmem_device *device, GError **errp);
 
 /**
- * End a reset of the device: once the back-end has answered the reset, and what it had sent before
- * its answer was carried out (that is, refused).
+ * End a reset of the device. Call it when the back-end has answered the reset, and when you have
+ * handled (and so refused) all that it sent before its answer.
  *
  * @param errp  receives the error.
  * @returns 0, or -EINVAL (no reset is under way), -EFAULT.
@@ -164,36 +166,36 @@ VHUSHMEM_API int vhushmem_device_begin_reset(vhushmem_device *device, GError **e
 VHUSHMEM_API int vhushmem_device_end_reset(vhushmem_device *device, GError **errp);
 
 /**
- * The region with the given id.
+ * Find the region with this id.
  *
- * @returns the region, borrowed: it lives as long as the device, or, where a front-end got its
- *          regions from the back-end, until a handshake fails (take a reference to keep it longer);
+ * @returns the region, borrowed. It lives as long as the device. If a front-end got its regions
+ *          from the back-end, it lives until a handshake fails. Take a reference to keep it longer.
  *          NULL: there is none.
  * Thread rule: any thread.  Since: 0.1
  */
 VHUSHMEM_API vhushmem_region *vhushmem_device_find_region(vhushmem_device *device, uint8_t shmid);
 
 /**
- * The ids of all regions, in ascending order.
+ * List the ids of all regions, in ascending order.
  *
  * @param ids       room for `capacity` ids; may be NULL when capacity is 0.
  * @param capacity  how many ids fit.
- * @returns how many regions there are (which may be more than fitted), or -EFAULT.
+ * @returns how many regions there are (which may be more than capacity), or -EFAULT.
  * Thread rule: any thread.  Since: 0.1
  */
 VHUSHMEM_API int vhushmem_device_region_ids(vhushmem_device *device, uint8_t *ids, size_t capacity);
 
-/** How many mappings are live in all regions together. Thread rule: any thread.  Since: 0.1 */
+/** Count the live mappings of all regions together. Thread rule: any thread.  Since: 0.1 */
 VHUSHMEM_API uint64_t vhushmem_device_mapping_count(vhushmem_device *device);
 
 /**
- * How many bytes (whole pages) are mapped in all regions together. Thread rule: any thread.  Since:
+ * Count the mapped bytes (whole pages) of all regions together. Thread rule: any thread.  Since:
  * 0.1
  */
 VHUSHMEM_API uint64_t vhushmem_device_mapped_bytes(vhushmem_device *device);
 
 /**
- * Undo every mapping of every region, as a device reset demands. The regions stay.
+ * Undo every mapping of every region, as the reset of a device demands. The regions stay.
  *
  * @returns how many mappings were undone, or -EFAULT (device is NULL).
  * Thread rule: any thread.  Since: 0.1

@@ -10,7 +10,7 @@ G_BEGIN_DECLS
 #define VHUSHMEM_ERROR (vhushmem_error_quark())
 
 /**
- * The quark behind VHUSHMEM_ERROR.
+ * Return the quark behind VHUSHMEM_ERROR.
  *
  * @returns the quark; the same one for the life of the process.
  * Thread rule: any thread.  Since: 0.1

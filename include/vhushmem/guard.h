@@ -4,38 +4,42 @@
 
 /**
  * @file
- * What keeps a process alive when the memory that it was given is taken away again.
+ * The guard keeps a process alive when memory that it was given is taken away again.
  *
- * Whoever owns a file may truncate it while others have it mapped. The kernel then raises SIGBUS in
- * each thread that touches a page that is gone, which ends the process. A back-end can do that to a
- * VMM whose threads read a window (a guest's access comes as a fault of its vCPU:
- * vhushmem_resolve_guest_fault), and a front-end can do it to a device that reads guest memory.
+ * The owner of a file may truncate it while other processes have it mapped. The kernel then raises
+ * SIGBUS in each thread that touches a lost page, and that ends the process. So a back-end can end
+ * a VMM whose threads read a window, and a front-end can end a device that reads guest memory. (A
+ * guest's own access comes as a fault of its vCPU: vhushmem_resolve_guest_fault.)
  *
- * With the guard the page shows zeros, and the instruction runs again. In a window that is for the
- * moment, ten milliseconds at least: then the page is the file's again, and who touches it finds
- * what the file has or is given zeros once more. The library ends such covers when the next page is
- * touched that its file lacks, at the next vhushmem_region_read or _write, in vhushmem_region_heal,
- * and when a front-end or a channel of the device is dispatched, which their loops are woken for.
- * Until then a reader sees zeros even if the file has grown, and what is written to a page that the
- * file never had is lost. (What is written to a page that the file had stays until the file is seen
- * to have the page again: its file system may be full.) At most VHUSHMEM_MAX_SCRATCH_PAGES pages of
- * a region are covered; the oldest makes room.
+ * With the guard the page shows zeros, and the instruction runs again. In a window the zeros stay
+ * for ten milliseconds at least. Then the page is the file's again: a thread that touches it finds
+ * what the file has, or gets zeros once more. The library shows the file again on these occasions:
  *
- * A mapping that lacks a page which the file had when it was mapped is broken: the event BROKEN
+ *  - a thread touches the next page that its file lacks;
+ *  - the program calls vhushmem_region_read, vhushmem_region_write or vhushmem_region_heal;
+ *  - a front-end or a channel of the device is dispatched. Their loops are woken for it.
+ *
+ * Until then a reader sees zeros even if the file has grown. Writes to a page that the file never
+ * had are lost. Writes to a page that the file had stay until the library sees that the file has
+ * the page again: its file system may be full. At most VHUSHMEM_MAX_SCRATCH_PAGES pages of a region
+ * show zeros in this way; the oldest makes room for the newest.
+ *
+ * A mapping is broken when it lacks a page that its file had when it was mapped. The event BROKEN
  * tells the program, vhushmem_mapping_info and the status show it, and everything else in the
- * window is as it was. When the file has its pages again the mapping is whole, and the event HEALED
- * tells. A page beyond the end of a file that never was so long (VHUSHMEM_FD_ALLOW_BEYOND_END)
- * breaks nothing.
+ * window stays as it was. When the file has its pages again, the mapping is whole and the event
+ * HEALED tells so. A page beyond the end of a file that never was so long
+ * (VHUSHMEM_FD_ALLOW_BEYOND_END) breaks nothing.
  *
- * Huge pages, memfds that are mapped privately and memory of devices do not come back before they
- * are unmapped: zeros take the place of all that follows the page in its mapping. Nor do pages that
- * take no writes (their file system is full): a copy stands there.
+ * Some pages do not come back before they are unmapped: huge pages, memfds that are mapped
+ * privately, and memory of devices. There, zeros replace all that follows the page in its mapping.
+ * Pages that take no writes (their file system is full) do not come back either: a copy replaces
+ * them.
  *
  * In a device, memory that a front-end gave goes as a whole, and the connection to the front-end
  * ends.
  *
- * The library installs no signal handler unless vhushmem_guard_install is called. A program that
- * has one of its own calls vhushmem_guard_handle_sigbus from it.
+ * The library installs no signal handler unless the program calls vhushmem_guard_install. A program
+ * that has a handler calls vhushmem_guard_handle_sigbus from it.
  */
 
 #include <vhushmem/base.h>
@@ -43,78 +47,78 @@
 G_BEGIN_DECLS
 
 /**
- * To be called first in a handler of SIGBUS that was installed with SA_SIGINFO.
+ * Handle a SIGBUS. Call this function first in a handler that was installed with SA_SIGINFO.
  *
- * It makes the page that was touched one that can be touched: zeros in the place of a page that the
- * file lacks; a copy in the place of a page that can be read and not written (its file system is
- * full). It may wait for the storage of a file, as the access itself would. Where the mapping has
- * gone meanwhile and its hole can be read, it changes nothing. Where it cannot be done page by page
- * (the budget of mappings is used up, or 64 pages of the region must stay already), zeros take the
- * place of all that follows in the mapping, or of the whole mapping, for as long as it lives.
+ * The function replaces the touched page: by zeros if the file lacks the page, or by a copy if the
+ * page can be read and not written (its file system is full). It may wait for the storage of a
+ * file, as the access itself would. If the mapping has gone meanwhile and its hole can be read, it
+ * changes nothing. If it cannot replace a single page (the budget of mappings is used up, or 64
+ * pages of the region must stay already), zeros replace all that follows in the mapping, or the
+ * whole mapping, for the rest of the mapping's life.
  *
- * It does nothing where SIGBUS is blocked: the kernel then ends the process without calling a
- * handler.
+ * If SIGBUS is blocked, the function does not help: the kernel then ends the process without
+ * calling a handler.
  *
- * Async-signal-safe in the thread that was signalled: it allocates nothing and leaves errno as it
- * was. It takes locks of the library's, which that thread can't hold: the library itself never
- * touches such memory with a lock held.
+ * The function is async-signal-safe in the thread that got the signal: it allocates nothing and
+ * leaves errno as it was. It takes locks of the library. That thread cannot hold them, because the
+ * library never touches such memory with a lock held.
  *
  * @param info  the siginfo_t that the handler got. (It is no type of plain C99, which this header
  *              keeps to.)
- * @returns true: return from the handler, and the instruction runs again; false: the signal is none
- *          of this library's (another address, or one that somebody sent), or nothing could be put
- *          there (no memory); or info is NULL.
+ * @returns true: return from the handler, and the instruction runs again; false: the signal does
+ *          not concern this library (another address, or a process sent it), or nothing could be
+ *          put there (no memory), or info is NULL.
  * Thread rule: any thread, in a signal handler.  Since: 0.1
  */
 VHUSHMEM_API bool vhushmem_guard_handle_sigbus(const void *info) VHUSHMEM_CHECK_RESULT;
 
 /**
- * To be called first in a handler of SIGSEGV that was installed with SA_SIGINFO, by a VMM that
- * touches windows with plain loads and stores of its own: a translator of guest code, a device that
- * copies from guest memory.
+ * Handle a SIGSEGV. Call this function first in a handler that was installed with SA_SIGINFO, if
+ * the VMM touches windows with plain loads and stores of its own: a translator of guest code, or a
+ * device that copies from guest memory.
  *
- * What a guest under KVM finds by an exit (fault.h), such a thread finds by this signal. A hole
- * that is read shows zeros from then on, as all holes of the region do. What is written, into a
- * hole or where a mapping may only be read, goes to a page of private memory that neither the file
- * nor the back-end sees; limits are those of vhushmem_resolve_guest_fault. Instructions are not
+ * A guest under KVM meets a hole or a read-only mapping by an exit (fault.h); such a thread meets
+ * it by this signal. After a read of a hole, all holes of the region show zeros from then on. A
+ * write, to a hole or to a read-only mapping, goes to a scratch page, which neither the file nor
+ * the back-end sees. The limits are those of vhushmem_resolve_guest_fault. Instructions are not
  * fetched from windows.
  *
- * Where SIGSEGV is blocked it does nothing: the kernel then ends the process without calling a
- * handler.
+ * If SIGSEGV is blocked, the function does not help: the kernel then ends the process without
+ * calling a handler.
  *
- * Async-signal-safe as vhushmem_guard_handle_sigbus is.
+ * It is async-signal-safe, as vhushmem_guard_handle_sigbus is.
  *
  * @param info     the siginfo_t that the handler got.
  * @param context  the ucontext_t that the handler got, which tells a read from a write; NULL: every
- *                 access counts as one that may write.
- * @returns true: return from the handler, and the instruction runs again; false: the signal is none
- *          of this library's, or nothing could be put there (the limits; no memory); or info is
- *          NULL.
+ *                 access counts as a possible write.
+ * @returns true: return from the handler, and the instruction runs again; false: the signal does
+ *          not concern this library, or nothing could be put there (the limits; no memory), or info
+ *          is NULL.
  * Thread rule: any thread, in a signal handler.  Since: 0.1
  */
 VHUSHMEM_API bool vhushmem_guard_handle_sigsegv(const void *info,
                                                 const void *context) VHUSHMEM_CHECK_RESULT;
 
 /**
- * Have the kernel deliver SIGBUS and SIGSEGV to the calling thread. Some programs block all signals
- * in the threads that they make, QEMU among them; a blocked signal that an instruction raises ends
- * the process, whatever handler there is.
+ * Have the kernel deliver SIGBUS and SIGSEGV to the calling thread. Some programs, QEMU among them,
+ * block all signals in the threads that they make. If an instruction raises a blocked signal, the
+ * kernel ends the process even if there is a handler.
  *
  * @param errp  receives the error.
  * @returns 0, or what pthread_sigmask fails with.
- * Thread rule: any thread; it speaks for that thread alone, and for threads that it makes later.
+ * Thread rule: any thread; the call concerns that thread, and the threads that it makes later.
  * Since: 0.1
  */
 VHUSHMEM_API int vhushmem_guard_unblock_signals(GError **errp);
 
 /**
- * Install a handler of SIGBUS for the process that does so, for programs that have none. What is
- * not this library's it hands to the handler that was there before, or, where there was none, lets
- * end the process as without it. Once for the life of the process: a second call does nothing. A
- * handler that the program installs later takes its place, and calls vhushmem_guard_handle_sigbus
+ * Install a handler of SIGBUS for the process, if the program has none. The handler passes every
+ * other SIGBUS to the handler that was there before. If there was none, such a signal ends the
+ * process as usual. The handler stays for the life of the process: a second call does nothing. A
+ * handler that the program installs later replaces it, and must call vhushmem_guard_handle_sigbus
  * itself.
  *
- * It runs on the alternative stack of a thread that has one (SA_ONSTACK).
+ * The handler runs on the alternative stack of a thread that has one (SA_ONSTACK).
  *
  * @param errp  receives the error.
  * @returns 0, or what sigaction fails with.

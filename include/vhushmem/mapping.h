@@ -7,15 +7,16 @@
 G_BEGIN_DECLS
 
 /**
- * What one live mapping is. Set struct_size to sizeof(vhushmem_mapping_info) before it is filled.
+ * A description of one mapping. Set struct_size to sizeof(vhushmem_mapping_info) before a function
+ * fills it.
  */
 typedef struct vhushmem_mapping_info {
     uint32_t struct_size;
     uint8_t shmid; /**< the region's id */
     /**
-     * 1: the file has lost pages (it was truncated) that somebody touched, and it has not been seen
-     * whole again; or a page takes no writes (its file system is full), and they stay in this
-     * process. See guard.h
+     * 1: the mapping is broken. A thread touched pages that the file has lost (it was truncated),
+     * and the file was not seen whole again. Or a page takes no writes (its file system is full),
+     * and they stay in this process. See guard.h
      */
     uint8_t broken;
     uint8_t reserved[2]; /**< 0 */
@@ -24,13 +25,13 @@ typedef struct vhushmem_mapping_info {
     uint64_t len;
     uint64_t fd_offset; /**< first byte in the file */
     uint64_t flags;     /**< VHOST_USER_FLAG_MAP_RW or 0 */
-    /** where byte 0 of the mapping is in this process, for as long as it lives */
+    /** address of byte 0 of the mapping in this process, while the mapping lives */
     void *host;
 } vhushmem_mapping_info;
 
 /**
- * Describe a mapping that does not exist yet, to be added to a region with
- * vhushmem_region_add_mapping (or, with the series' names, virtio_add_shmem_map).
+ * Describe a mapping that does not exist yet. Add it to a region with vhushmem_region_add_mapping
+ * (or, with the series' names, virtio_add_shmem_map).
  *
  * @param shmid       the region that it is meant for.
  * @param fd          duplicated; the caller keeps its own.
@@ -40,8 +41,8 @@ typedef struct vhushmem_mapping_info {
  * @param flags       VHOST_USER_FLAG_MAP_RW or 0.
  * @param errp        receives the error.
  * @returns a mapping with one reference, owned by the caller; or NULL: EBADF (fd is not open),
- *          EMFILE, ENFILE (no descriptor is left for the duplicate), EINVAL (unknown flag). Whether
- *          it fits is found out when it is added.
+ *          EMFILE, ENFILE (no descriptor is left for the duplicate), EINVAL (unknown flag). The
+ *          region checks whether the mapping fits when you add it.
  * Thread rule: any thread.  Since: 0.1
  */
 VHUSHMEM_API vhushmem_mapping *vhushmem_mapping_new(uint8_t shmid, int fd, uint64_t fd_offset,
@@ -61,24 +62,24 @@ VHUSHMEM_API vhushmem_mapping *vhushmem_mapping_ref(vhushmem_mapping *mapping);
 VHUSHMEM_API void vhushmem_mapping_unref(vhushmem_mapping *mapping);
 
 /**
- * What the mapping is.
+ * Describe a mapping.
  *
- * @param info  filled; its struct_size is set by the caller, and what lies beyond this library's
- *              struct is zeroed. `host` is NULL unless the mapping is live.
- * @returns 1: the mapping is live, 0: it is not (not added yet, or gone from its region), -EFAULT,
- *          -EINVAL (struct_size).
+ * @param info  filled. The caller sets its struct_size; the function zeroes what lies beyond this
+ *              library's struct. `host` is NULL unless the mapping is live.
+ * @returns 1: the mapping is live, 0: it is not (not added yet, or gone from its
+ *          region), -EFAULT, -EINVAL (struct_size).
  * Thread rule: any thread.  Since: 0.1
  */
 VHUSHMEM_API int vhushmem_mapping_get_info(vhushmem_mapping *mapping, vhushmem_mapping_info *info);
 
 /**
- * A new descriptor of the mapping's file: for a VMM that makes its mappings again after a snapshot,
- * or gives them to another process.
+ * Make a new descriptor of the mapping's file, for a VMM that makes its mappings again after a
+ * snapshot, or gives them to another process.
  *
  * @param errp  receives the error.
- * @returns a descriptor, owned by the caller (close), with FD_CLOEXEC; or -ENOENT (none was kept:
- *          the region has no VHUSHMEM_REGION_KEEP_FDS), -EMFILE, -ENFILE (no descriptor is left),
- *          -EFAULT (mapping is NULL).
+ * @returns a descriptor, owned by the caller (close), with FD_CLOEXEC; or -ENOENT (the mapping
+ *          keeps no descriptor: its region has no VHUSHMEM_REGION_KEEP_FDS), -EMFILE, -ENFILE (no
+ *          descriptor is left), -EFAULT (mapping is NULL).
  * Thread rule: any thread.  Since: 0.1
  */
 VHUSHMEM_API int vhushmem_mapping_dup_fd(vhushmem_mapping *mapping,

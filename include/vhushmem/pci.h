@@ -4,9 +4,9 @@
 
 /**
  * @file
- * Where the regions of a device are for a guest's virtio-pci and virtio-mmio drivers (VIRTIO 1.2,
- * 4.1.4.7 and 4.2.2). Nothing here touches a guest: these are the numbers and bytes that a VMM puts
- * where its guest looks.
+ * The places of a device's regions for a guest's virtio-pci and virtio-mmio drivers (VIRTIO 1.2,
+ * 4.1.4.7 and 4.2.2). The functions do not touch a guest. They give the numbers and bytes that a
+ * VMM puts where its guest looks.
  */
 
 #include <vhushmem/base.h>
@@ -32,15 +32,15 @@ typedef struct vhushmem_pci_region {
 #define VHUSHMEM_PCI_CAPS_SPACE 192
 
 /**
- * Lay all regions of a device out in one BAR. Each lies at a multiple of what its window is aligned
- * to, so that KVM can use large pages for a BAR that is aligned to its own size.
+ * Lay out all regions of a device in one BAR. Each region begins at a multiple of its window's
+ * alignment, so that KVM can use large pages if the BAR is aligned to its own size.
  *
- * @param regions   receives at most `count` places, in the order of the ids; may be NULL where
- *                  count is 0.
- * @param bar_size  receives the size of the BAR in bytes: a power of two, or 0 where there is no
+ * @param regions   receives at most `count` places, in the order of the ids; may be NULL if count
+ *                  is 0.
+ * @param bar_size  receives the size of the BAR in bytes: a power of two, or 0 if there is no
  *                  region. May be NULL.
- * @returns how many regions there are; or -EOVERFLOW (together they are larger than 2^63 bytes),
- *          -EFAULT.
+ * @returns how many regions there are; or -EOVERFLOW (together they are larger than 2^63
+ *          bytes), -EFAULT.
  * Thread rule: any thread.  Since: 0.1
  */
 VHUSHMEM_API int vhushmem_pci_layout(vhushmem_device *device, vhushmem_pci_region *regions,
@@ -49,7 +49,7 @@ VHUSHMEM_API int vhushmem_pci_layout(vhushmem_device *device, vhushmem_pci_regio
 /**
  * Tell how many regions have room for a capability each. A device may have 256 regions, but its
  * capabilities share VHUSHMEM_PCI_CAPS_SPACE bytes. Check this before you write the first
- * capability: if vhushmem_pci_layout returns more regions, a driver of virtio-pci can't be told of
+ * capability: if vhushmem_pci_layout returns more regions, a driver of virtio-pci cannot learn of
  * all of them. The virtio capabilities that every device has take 88 bytes (16 for the common, ISR
  * and device configuration each, 20 for notifications and for VIRTIO_PCI_CAP_PCI_CFG each), and
  * MSI-X takes 12: then 3 regions fit.
@@ -67,10 +67,10 @@ VHUSHMEM_API int vhushmem_pci_max_regions(unsigned other_size);
  * vhushmem_pci_max_regions tells how many fit.
  *
  * @param region    from vhushmem_pci_layout.
- * @param bar       which BAR it is, 0 to 5.
- * @param cap_next  where the next capability is in configuration space, a multiple of 4 from 0x40
+ * @param bar       the number of the BAR, 0 to 5.
+ * @param cap_next  offset of the next capability in configuration space, a multiple of 4 from 0x40
  *                  to 0xfc; 0: this is the last.
- * @param cap       receives VHUSHMEM_PCI_CAP_SIZE bytes, as they stand in configuration space.
+ * @param cap       receives VHUSHMEM_PCI_CAP_SIZE bytes, in the form of the configuration space.
  * @returns 0, or -EINVAL (bar; cap_next), -EFAULT (region or cap is NULL).
  * Thread rule: any thread.  Since: 0.1
  */
@@ -94,7 +94,7 @@ VHUSHMEM_API int vhushmem_pci_write_cap(const vhushmem_pci_region *region, uint8
  */
 enum { VHUSHMEM_PCI_QEMU_MODERN_BAR = 2, VHUSHMEM_PCI_QEMU_SHMEM_BAR = 4 };
 
-/** What is wanted of the device besides its regions. */
+/** What a program wants of the device besides its regions. */
 enum {
     VHUSHMEM_PCI_QEMU_PIO_NOTIFY = 1 << 0, /**< modern-pio-notify */
     /** migration; vhushmem_frontend_can_migrate tells what this library asks for */
@@ -102,23 +102,21 @@ enum {
 };
 
 /**
- * Tell whether QEMU's generic device would take the regions of this device, by the rules above. A
- * back-end that is to serve QEMU too has its sizes checked so; a VMM that follows QEMU refuses what
- * QEMU refuses.
+ * Tell whether QEMU's generic device would accept the regions of this device, by the rules above.
+ * Check the sizes with this function if the back-end must work with QEMU too, or if the VMM follows
+ * QEMU and refuses what QEMU refuses.
  *
  * @param flags     VHUSHMEM_PCI_QEMU_*, or'ed.
- * @param bar_size  receives the size of QEMU's BAR in bytes: the sum of the regions' sizes, 0 where
- *                  there is none. Also where the result is -EADDRINUSE, -EBUSY or -EDOM. May be
- *                  NULL.
+ * @param bar_size  receives the size of QEMU's BAR in bytes: the sum of the regions' sizes, 0 if
+ *                  there is none. Also if the result is -EADDRINUSE, -EBUSY or -EDOM. May be NULL.
  * @returns 0: it would; or -EADDRINUSE (modern-pio-notify), -EBUSY (migration, and there are
- *          regions), -EDOM (the sum is no power of two),
- *          -EINVAL (flags), -EFAULT.
+ *          regions), -EDOM (the sum is no power of two), -EINVAL (flags), -EFAULT.
  * Thread rule: any thread.  Since: 0.1
  */
 VHUSHMEM_API int vhushmem_pci_check_qemu(vhushmem_device *device, unsigned flags,
                                          uint64_t *bar_size, GError **errp);
 
-/** Registers of virtio-mmio: SHMSel is written, the others are read. */
+/** Registers of virtio-mmio. A driver writes SHMSel and reads the others. */
 enum {
     VHUSHMEM_MMIO_SHM_SEL = 0x0ac,
     VHUSHMEM_MMIO_SHM_LEN_LOW = 0x0b0,
@@ -128,13 +126,13 @@ enum {
 };
 
 /**
- * What a driver reads from one of the registers of shared memory. A region that there is not has
- * the length and the base -1.
+ * Return what a driver reads from a register of shared memory. If there is no such region, the
+ * length and the base are -1.
  *
  * @param offset      of the register, VHUSHMEM_MMIO_SHM_LEN_LOW to _BASE_HIGH.
- * @param selected    what the driver wrote to SHMSel.
- * @param guest_addr  where the guest has that region; not looked at where there is none.
- * @param value       receives what is read.
+ * @param selected    the id that the driver wrote to SHMSel.
+ * @param guest_addr  guest address of that region; ignored if there is none.
+ * @param value       receives what the driver reads.
  * @returns 0, or -EINVAL (another register), -EFAULT.
  * Thread rule: any thread.  Since: 0.1
  */

@@ -7,22 +7,23 @@
  * A VIRTIO shared memory region: a window of host addresses, reserved once and for all, into which
  * files are mapped.
  *
- * The window is what the VMM hands to its guest (one KVM memory slot, one BAR). A mapping is seen
- * by the guest at once, and so is its end. Addresses of the window that nothing is mapped at stay
- * reserved: no other mmap of the process lands there.
+ * The VMM gives the window to its guest (one KVM memory slot, one BAR). The guest sees each mapping
+ * at once, and so its end. Addresses of the window without a mapping stay reserved: no other mmap
+ * of the process lands there.
  *
  * Process-wide budget: the kernel limits how many separate ranges one process may have mapped
- * (vm.max_map_count). All regions of the process together leave what the program has mapped itself,
- * and a reserve beyond that; what would use more is refused with ENOSPC. See
+ * (vm.max_map_count). The regions of the process together leave room for the program's own mappings
+ * and a reserve beyond those. A map that would exceed the budget is refused with ENOSPC. See
  * vhushmem_process_budget_set.
  *
  * Never give the kernel advice (madvise) for a part of a window yourself: holes with different
  * advice do not merge, and each costs a range of that budget. Call vhushmem_region_advise, which
- * gives it again for all that is mapped later. (Where a program has done so all the same, the
- * library notices after some thousand maps and makes the holes plain again.)
+ * repeats the advice for everything that is mapped later. (If a program calls madvise all the same,
+ * the library notices after some thousand maps and makes the holes plain again.)
  *
- * The library maps nothing executable. A process with the personality READ_IMPLIES_EXEC needs two
- * more system calls for each map; set it before the first region is made, or it is not noticed.
+ * The library maps nothing executable. In a process with the personality READ_IMPLIES_EXEC each map
+ * needs two more system calls. Set that personality before the first region is made; the library
+ * does not notice it later.
  */
 
 #include <vhushmem/base.h>
@@ -31,75 +32,76 @@
 
 G_BEGIN_DECLS
 
-/** How mappings reach the guest. */
+/** The way in which mappings reach the guest. */
 enum {
-    /** the region's window is the guest's, as one; mappings come and go inside it */
+    /** The guest has the region's window as a whole; mappings come and go inside it. */
     VHUSHMEM_STRATEGY_WINDOW = 0,
     /**
-     * each mapping is the guest's by itself, and between them there is nothing: see kvm.h, or a
-     * MemoryListener of series.h. The window is this process's alone then
+     * The guest has each mapping by itself, and nothing between mappings: see kvm.h, or a
+     * MemoryListener of series.h. Only this process uses the window then.
      */
     VHUSHMEM_STRATEGY_SLOTS = 1
 };
 
-/** What is at the window's addresses where nothing is mapped. */
+/** What the window shows where nothing is mapped. */
 enum {
-    /** nothing: any access faults (see fault.h for what to do about a guest's) */
+    /** nothing: each access faults (fault.h says what to do if a guest's does) */
     VHUSHMEM_HOLES_FAULT = 0,
     VHUSHMEM_HOLES_ZERO = 1 /**< zeros: reads give 0 and allocate no memory; writes fault */
 };
 
 /**
- * fd_policy: which files may be mapped. Directories, pipes and sockets never; a file that has no
- * mmap of its own never.
+ * fd_policy: which files may be mapped. Directories, pipes, sockets and files without mmap may
+ * never be.
  */
 enum {
-    /** accept whole pages beyond a regular file's end (touching them raises SIGBUS) */
+    /** accept whole pages beyond a regular file's end (a touch of them raises SIGBUS) */
     VHUSHMEM_FD_ALLOW_BEYOND_END = 1 << 0,
-    /** accept only memfds that can't shrink any more (F_SEAL_SHRINK) */
+    /** accept only memfds that cannot shrink any more (F_SEAL_SHRINK) */
     VHUSHMEM_FD_REQUIRE_SEAL_SHRINK = 1 << 1,
     /** accept only regular files, memfds and hugetlb files: no device, no dma-buf */
     VHUSHMEM_FD_FILES_ONLY = 1 << 2,
     /**
-     * accept only memfds, of huge pages too. Nothing that is done with them waits; the mmap of a
-     * file of a FUSE server may wait for that server (docs/security.md)
+     * Accept only memfds, those of huge pages included. No operation on them waits, while the mmap
+     * of a file of a FUSE server may wait for that server (docs/security.md).
      */
     VHUSHMEM_FD_MEMFD_ONLY = 1 << 3
 };
 
-/** flags of a region. */
+/** Flags of a region. */
 enum {
-    /** fault the pages of each mapping in while it is made, up to populate_max */
+    /** fault in the pages of each mapping when it is made, up to populate_max */
     VHUSHMEM_REGION_POPULATE = 1 << 0,
     /** ask for transparent huge pages in each mapping (MADV_HUGEPAGE) */
     VHUSHMEM_REGION_HUGEPAGE = 1 << 1,
     /**
-     * keep a descriptor of each mapping's file, so that the mapping can be shared
-     * (vhushmem_frontend_share_mapping) and made again later (vhushmem_mapping_dup_fd); without one
-     * left, a map ends with EMFILE, beyond the quota (max_kept_fds in device.h) with ENOSPC
+     * Keep a descriptor of each mapping's file, so that the mapping can be shared
+     * (vhushmem_frontend_share_mapping) and made again later (vhushmem_mapping_dup_fd). If no
+     * descriptor is left, a map ends with EMFILE; beyond the quota (max_kept_fds in device.h) it
+     * ends with ENOSPC.
      */
     VHUSHMEM_REGION_KEEP_FDS = 1 << 2,
     /**
-     * a map whose range is exactly that of one live mapping takes its place, in one step: nobody
-     * sees a hole or zeros in between, and a map that is refused leaves the old one as it was.
-     * Without the flag such a map is refused with EEXIST, as VIRTIO says
+     * A map with exactly the range of one live mapping replaces that mapping, in one step. No
+     * thread sees a hole or zeros in between, and a refused map leaves the old mapping as it was.
+     * Without the flag such a map is refused with EEXIST, as VIRTIO says.
      */
     VHUSHMEM_REGION_REPLACE = 1 << 3,
     /**
-     * an unmap undoes the mapping that begins at its offset, whatever its length is: for devices
-     * that send another one
+     * An unmap undoes the mapping that begins at its offset, and ignores the length. For devices
+     * that send another length.
      */
     VHUSHMEM_REGION_UNMAP_BY_OFFSET = 1 << 4,
     /**
-     * a child of fork has nothing at the window's addresses (MADV_DONTFORK). Without the flag it
-     * shares the guest's memory: what it writes, the guest reads
+     * A child of fork has nothing at the window's addresses (MADV_DONTFORK). Without the flag the
+     * child shares the guest's memory: what it writes, the guest reads.
      */
     VHUSHMEM_REGION_DONTFORK = 1 << 5
 };
 
 /**
- * How a region is to be. Set struct_size to sizeof(vhushmem_region_options); zero means the default
- * everywhere.
+ * Options of a new region. Set struct_size to sizeof(vhushmem_region_options). A field that is 0
+ * means its default.
  */
 typedef struct vhushmem_region_options {
     uint32_t struct_size;
@@ -111,19 +113,19 @@ typedef struct vhushmem_region_options {
     uint64_t max_mappings; /**< live mappings; 0: no limit but the device's */
     uint64_t max_bytes;    /**< mapped bytes (whole pages); 0: no limit but the region's size */
     /**
-     * with VHUSHMEM_REGION_POPULATE: bytes of each mapping that are faulted in, from its beginning
-     * on; 0: 16 MiB
+     * with VHUSHMEM_REGION_POPULATE: bytes of each mapping to fault in, from its beginning; 0: 16
+     * MiB
      */
     uint64_t populate_max;
 } vhushmem_region_options;
 
 /**
- * Fill in what virtiofs DAX needs. Linux's client maps chunks of 2 MiB of any file, most of which
- * end within the chunk: VHUSHMEM_FD_ALLOW_BEYOND_END. And it makes a chunk writable by mapping it
- * once more: VHUSHMEM_REGION_REPLACE.
+ * Fill in the options that virtiofs DAX needs. Linux's client maps chunks of 2 MiB of any file, and
+ * most files end within a chunk: VHUSHMEM_FD_ALLOW_BEYOND_END. It makes a chunk writable by another
+ * map of it: VHUSHMEM_REGION_REPLACE.
  *
- * @param options  struct_size is set by the caller (0 stands for the size of this version); all
- *                 else is overwritten.
+ * @param options  the caller sets struct_size (0 stands for the size of this version); the function
+ *                 overwrites all else.
  * @returns 0, or -EFAULT (options is NULL), -EINVAL (struct_size).
  * Thread rule: any thread.  Since: 0.1
  */
@@ -132,14 +134,14 @@ VHUSHMEM_API int vhushmem_region_options_for_dax(vhushmem_region_options *option
 /**
  * Say how many separate mappings (vm.max_map_count) the windows of this process may use.
  *
- * The library counts the program's own mappings when the first region is made, each time its own
- * have grown by a sixteenth of the kernel's limit, and before it refuses a map (twelve times at
- * once, then once a second). A count takes 0.4 to 1 microsecond for each mapping of the process.
- * What the windows use when they are counted stays granted.
+ * The library counts the program's own mappings when the first region is made, each time its
+ * windows' mappings have grown by a sixteenth of the kernel's limit, and before it refuses a map
+ * (twelve times at once, then once a second). A count takes 0.4 to 1 microsecond for each mapping
+ * of the process. A count takes back nothing that the windows use already.
  *
- * @param max_mappings  at most so many for all windows; 0: no limit but the kernel's.
- * @param reserve       so many are left to the program beyond those that it has when they are
- *                      counted; 0: a sixteenth of the kernel's limit.
+ * @param max_mappings  the most mappings of all windows; 0: no limit but the kernel's.
+ * @param reserve       how many the library leaves to the program beyond those that it has when
+ *                      they are counted; 0: a sixteenth of the kernel's limit.
  * @returns 0, or -EINVAL (a number that no kernel grants).
  * Thread rule: any thread.  Since: 0.1
  */
@@ -156,7 +158,7 @@ VHUSHMEM_API int vhushmem_process_budget_set(uint64_t max_mappings, uint64_t res
  * @returns the region, borrowed: the device owns it (take a reference to keep it longer); or NULL:
  *          EINVAL (size or an option is wrong), EEXIST (the device has a region with this id),
  *          ENOSPC (the quota of addresses, vhushmem_device_options.max_address_space), ENOMEM (the
- *          address space can't hold the window).
+ *          address space cannot hold the window).
  * Thread rule: any thread.  Since: 0.1
  */
 VHUSHMEM_API vhushmem_region *vhushmem_region_new(vhushmem_device *device, uint8_t shmid,
@@ -168,22 +170,24 @@ VHUSHMEM_API vhushmem_region *vhushmem_region_new(vhushmem_device *device, uint8
 VHUSHMEM_API vhushmem_region *vhushmem_region_ref(vhushmem_region *region);
 
 /**
- * Give one reference back. The window lives until the last reference to the region is gone; what is
- * mapped in it is undone when the device goes, even where the region is still referenced.
+ * Give one reference back. The window lives until the last reference to the region is gone. The
+ * device undoes the mappings in it when it goes, even if the region is still referenced.
  *
  * Thread rule: any thread.  Since: 0.1
  */
 VHUSHMEM_API void vhushmem_region_unref(vhushmem_region *region);
 
-/** The region's id, or -EFAULT. Thread rule: any thread.  Since: 0.1 */
+/** Return the region's id, or -EFAULT. Thread rule: any thread.  Since: 0.1 */
 VHUSHMEM_API int vhushmem_region_id(vhushmem_region *region);
 
-/** The region's size in bytes; 0 when region is NULL. Thread rule: any thread.  Since: 0.1 */
+/**
+ * Return the region's size in bytes; 0 when region is NULL. Thread rule: any thread.  Since: 0.1
+ */
 VHUSHMEM_API uint64_t vhushmem_region_size(vhushmem_region *region);
 
 /**
- * Where the window begins in this process: what a KVM memory slot takes as its host address. It
- * never moves.
+ * Return the address of the window in this process. A KVM memory slot takes it as its host address.
+ * The window never moves.
  *
  * @returns the address; the window is vhushmem_region_size() bytes from there. NULL when region is
  *          NULL.
@@ -192,48 +196,48 @@ VHUSHMEM_API uint64_t vhushmem_region_size(vhushmem_region *region);
 VHUSHMEM_API void *vhushmem_region_window(vhushmem_region *region);
 
 /**
- * Give the kernel advice for the whole window, now and for all that is mapped into it, or becomes a
- * hole, later.
+ * Give the kernel advice for the whole window. The library repeats the advice for everything that
+ * is mapped, or becomes a hole, later.
  *
  * @param advice  MADV_DONTFORK or MADV_DOFORK, MADV_HUGEPAGE or MADV_NOHUGEPAGE, MADV_MERGEABLE or
- *                MADV_UNMERGEABLE. Of each pair the last one holds. Each that was given costs one
- *                system call more for a map and for an unmap.
- * @returns 0, or -EINVAL (other advice, or the kernel has no such thing), -ENOMEM, -EFAULT (region
+ *                MADV_UNMERGEABLE. Of each pair the last one given counts. Each costs one system
+ *                call more for a map and for an unmap.
+ * @returns 0, or -EINVAL (other advice, or the kernel does not know it), -ENOMEM, -EFAULT (region
  *          is NULL).
  * Thread rule: any thread.  Since: 0.1
  */
 VHUSHMEM_API int vhushmem_region_advise(vhushmem_region *region, int advice);
 
 /**
- * Look at all pages that were covered since their file lacked them, and at all mappings that are
- * broken: what the file has again is the file's again, and a mapping that has all it had is whole.
- * See guard.h. It may wait for whoever keeps the files.
+ * Check all pages that were covered because their file lacked them, and all broken mappings. The
+ * function shows the pages that the file has again. A mapping whose file has all its pages again is
+ * healed. See guard.h. The call may wait for the storage or the server of a file.
  *
  * A front-end or a channel that is dispatched does this by itself, for files in memory and on local
  * disks (ext4, XFS).
  *
- * @returns how many mappings are broken still, or -EFAULT.
- * Thread rule: any thread, with no page of the window in use by a thread that must not wait.
- * Since: 0.1
+ * @returns how many mappings are still broken, or -EFAULT.
+ * Thread rule: any thread, while no thread that must not wait uses a page of the window.  Since:
+ * 0.1
  */
 VHUSHMEM_API int vhushmem_region_heal(vhushmem_region *region);
 
-/** How many mappings are live in the region. Thread rule: any thread.  Since: 0.1 */
+/** Count the live mappings of the region. Thread rule: any thread.  Since: 0.1 */
 VHUSHMEM_API uint64_t vhushmem_region_mapping_count(vhushmem_region *region);
 
-/** How many bytes (whole pages) are mapped in the region. Thread rule: any thread.  Since: 0.1 */
+/** Count the mapped bytes (whole pages) of the region. Thread rule: any thread.  Since: 0.1 */
 VHUSHMEM_API uint64_t vhushmem_region_mapped_bytes(vhushmem_region *region);
 
 /**
- * Map a range of a file into the region. It can be read through the window, by the guest too, when
- * the call returns.
+ * Map a range of a file into the region. When the call returns, the process and the guest can read
+ * it through the window.
  *
- * The mapping is shared with the file, never executable, and left out of core dumps (those that a
- * front-end serves, when its dispatch returns). A memfd that is sealed against writing is mapped
- * read-only and private, which shows the same bytes.
+ * The mapping is shared with the file, never executable, and left out of core dumps (for a mapping
+ * that a front-end serves: from the end of its dispatch on). The library maps a memfd that is
+ * sealed against writing as read-only and private, which shows the same bytes.
  *
- * How long it takes is the kernel's to say, and whoever has the file has a part in it: each mapping
- * of the file elsewhere costs time (600 ms for 720,000 of them, of a file into which holes are
+ * The kernel decides how long the call takes, and the owner of the file has a part in it. Each
+ * other mapping of the file costs time (600 ms for 720,000 of them, of a file into which holes are
  * punched), and so do pages that are populated. docs/security.md says what bounds it.
  *
  * @param fd          borrowed during the call; the mapping needs no descriptor afterwards.
@@ -250,11 +254,10 @@ VHUSHMEM_API uint64_t vhushmem_region_mapped_bytes(vhushmem_region *region);
  *          -EEXIST     the range overlaps a live mapping (and does not replace it:
  *                      VHUSHMEM_REGION_REPLACE);
  *          -EBADF      fd is not open;
- *          -EACCES     the file is not open for what was asked, or is of a kind that fd_policy
- *                      keeps out;
- *          -EPERM      write access to a memfd that is sealed against it; F_SEAL_SHRINK is demanded
- *                      and missing;
- *          -ENODEV     the file can't be mapped (a directory, pipe, socket, or one with no mmap);
+ *          -EACCES     the file is not open for this access, or fd_policy excludes its kind;
+ *          -EPERM      write access to a memfd that is sealed against it; or the policy demands
+ *                      F_SEAL_SHRINK, and it is missing;
+ *          -ENODEV     the file cannot be mapped (a directory, pipe, socket, or one with no mmap);
  *          -EOVERFLOW  a whole page of the range lies beyond the file's end, or fd_offset + len
  *                      wraps around;
  *          -EOPNOTSUPP the kernel cannot put a mapping of the file into the window without opening
@@ -263,7 +266,8 @@ VHUSHMEM_API uint64_t vhushmem_region_mapped_bytes(vhushmem_region *region);
  *          -ENOSPC     a quota of the region, the device or the process is used up, or the kernel
  *                      grants the process no more separate mappings (vm.max_map_count);
  *          -ENOMEM     the kernel has no memory, or no free huge page, for it;
- *          -ESHUTDOWN  the region's device is gone; or what else the kernel's mmap answered.
+ *          -ESHUTDOWN  the region's device is gone;
+ *          or another errno of the kernel's mmap.
  * Thread rule: any thread.  Since: 0.1
  */
 VHUSHMEM_API int vhushmem_region_map(vhushmem_region *region, int fd, uint64_t fd_offset,
@@ -271,11 +275,11 @@ VHUSHMEM_API int vhushmem_region_map(vhushmem_region *region, int fd, uint64_t f
                                      GError **errp);
 
 /**
- * Find a free range of the region, and map a file there: what a device inside the VMM needs.
+ * Find a free range of the region, and map a file there. A device inside the VMM needs this.
  *
  * @param align       bytes; a power of two, at least the page size; 0 means the file's page size
  *                    (of a hugetlb file: its huge pages).
- * @param shm_offset  receives where the mapping begins in the region.
+ * @param shm_offset  receives the offset of the mapping in the region.
  * (fd, fd_offset, len, flags and errp as for vhushmem_region_map)
  * @returns 0, or -ENOSPC (no free range is large enough), -EINVAL (align), or what
  *          vhushmem_region_map returns.
@@ -290,22 +294,22 @@ VHUSHMEM_API int vhushmem_region_alloc(vhushmem_region *region, int fd, uint64_t
  *
  * @param mapping  on success the region takes over the caller's reference; else it stays the
  *                 caller's.
- * @returns 0, or what vhushmem_region_map returns, or -EINVAL (it was made for another region id),
- *          -EBUSY (it is or was part of a region).
+ * @returns 0, or what vhushmem_region_map returns, or -EINVAL (it was made for another region
+ *          id), -EBUSY (it is or was part of a region).
  * Thread rule: any thread.  Since: 0.1
  */
 VHUSHMEM_API int vhushmem_region_add_mapping(vhushmem_region *region, vhushmem_mapping *mapping,
                                              GError **errp);
 
 /**
- * Undo one whole mapping. The guest sees what the region's holes show when the call returns.
+ * Undo one whole mapping. When the call returns, the guest sees what the region's holes show.
  *
- * @param shm_offset  where the mapping begins.
- * @param len         its length in bytes, as it was mapped; not looked at with
+ * @param shm_offset  first byte of the mapping in the region.
+ * @param len         its length in bytes, as it was mapped; ignored with
  *                    VHUSHMEM_REGION_UNMAP_BY_OFFSET.
  * @returns 0, or
- *          -ENOENT  nothing is mapped there, or another call is about to undo it (its listeners are
- *                   being told);
+ *          -ENOENT  nothing is mapped there, or another call is undoing it (and tells its
+ *                   listeners);
  *          -EINVAL  the range is not exactly one mapping (the message says what is mapped there),
  *                   or is not inside the region;
  *          -ENOMEM  the kernel could not undo it: the mapping is still there.
@@ -323,7 +327,8 @@ VHUSHMEM_API int vhushmem_region_unmap(vhushmem_region *region, uint64_t shm_off
 VHUSHMEM_API int vhushmem_region_unmap_all(vhushmem_region *region);
 
 /**
- * The mapping that begins at shm_offset and is len bytes long: exact, as VIRTIO's unmap is.
+ * Find the mapping that begins at shm_offset and is len bytes long. The match is exact, as for
+ * VIRTIO's unmap.
  *
  * @returns the mapping with a reference for the caller (vhushmem_mapping_unref); NULL: there is
  *          none.
@@ -334,13 +339,12 @@ VHUSHMEM_API vhushmem_mapping *vhushmem_region_find_mapping(vhushmem_region *reg
                                                             uint64_t len) VHUSHMEM_CHECK_RESULT;
 
 /**
- * Step through the live mappings in the order of their offsets: the first one that ends beyond
- * `from`.
+ * Find the first live mapping that ends beyond `from`, in the order of the offsets.
  *
- * To see all: begin with from = 0 and go on with from = info.shm_offset + info.len.
+ * To list all, begin with from = 0 and continue with from = info.shm_offset + info.len.
  *
- * @param info  filled on success; its struct_size is set by the caller, and what lies beyond this
- *              library's struct is zeroed.
+ * @param info  filled on success. The caller sets its struct_size; the function zeroes what lies
+ *              beyond this library's struct.
  * @returns 0, or -ENOENT (there is none from there on), -EFAULT, -EINVAL (struct_size).
  * Thread rule: any thread.  Since: 0.1
  */
@@ -348,14 +352,15 @@ VHUSHMEM_API int vhushmem_region_next_mapping(vhushmem_region *region, uint64_t 
                                               vhushmem_mapping_info *info);
 
 /**
- * The host address of a range of the region, if one live mapping covers all of it and allows the
- * access.
+ * Return the host address of a range of the region, if one live mapping covers all of it and allows
+ * the access.
  *
- * Never waits for a map or unmap that is under way: made for vCPU threads. The address stays good
- * until the mapping is undone. The device process may undo it at any time, and then touching the
- * address raises SIGSEGV (SIGBUS, where the process has truncated the file): copy with
- * vhushmem_region_read and vhushmem_region_write instead, or use the address only between the
- * region_add and region_del of a MemoryListener (series.h), which comes before the memory goes.
+ * The function is made for vCPU threads: it never waits for a map or unmap that is under way. The
+ * address is valid until the mapping is undone. The device process may undo it at any time. A touch
+ * of the address then raises SIGSEGV (or SIGBUS, if the process has truncated the file). So copy
+ * with vhushmem_region_read and vhushmem_region_write instead. Or use the address only between the
+ * region_add and region_del of a MemoryListener (series.h): region_del comes before the memory
+ * goes.
  *
  * @param shm_offset  first byte.
  * @param len         bytes, not 0. The bytes between a mapping's length and the end of its last
@@ -368,23 +373,24 @@ VHUSHMEM_API void *vhushmem_region_translate(vhushmem_region *region, uint64_t s
                                              uint64_t len, bool write);
 
 /**
- * Copy mapped bytes out of the region. Safe whatever the device process does meanwhile: the kernel
- * copies (some microseconds for a page), and what has been unmapped, or lost by a truncated file,
- * is an error and no signal. After 0 all bytes are those of the mappings that were there: a copy
- * during which a mapping went, came or was covered is made again.
+ * Copy mapped bytes out of the region. The copy is safe whatever the device process does meanwhile.
+ * The kernel copies (some microseconds for a page), so an unmapped page or one that a truncated
+ * file has lost is an error and no signal. If the result is 0, all bytes are those of the mappings
+ * that were there: if a mapping went, came or was covered during the copy, the function copies
+ * again.
  *
  * @param shm_offset  first byte; the range may span several mappings that touch.
- * @param buf         receives len bytes; after a failure it may be filled in part. NULL only where
- *                    len is 0.
+ * @param buf         receives len bytes; after a failure it may be filled in part. NULL only if len
+ *                    is 0.
  * @param len         bytes; 0: nothing is copied, and nothing need be mapped there.
  * @param errp        receives the error.
  * @returns 0, or
  *          -EINVAL  the range is not inside the region;
  *          -ENOENT  not all of it is mapped;
- *          -EAGAIN  what is mapped there changed each of 1,000 times while it was copied;
- *          -EIO     the file lacks a page of it, also where zeros are shown in its place, or takes
- *                   no writes to a page that was written; or it is the memory of a device that the
- *                   kernel can't copy from;
+ *          -EAGAIN  the mappings there changed each of 1,000 times while they were copied;
+ *          -EIO     the file lacks a page of it, also if zeros are shown in its place; or the file
+ *                   takes no writes to a page that was written; or it is the memory of a device
+ *                   that the kernel cannot copy from;
  *          -EPERM   this process may not use process_vm_readv on itself (a seccomp filter);
  *          -EFAULT  region is NULL, or buf is.
  * Thread rule: any thread.  Since: 0.1
@@ -393,8 +399,8 @@ VHUSHMEM_API int vhushmem_region_read(vhushmem_region *region, uint64_t shm_offs
                                       size_t len, GError **errp);
 
 /**
- * Copy bytes into what is mapped in the region, in the same way. After a failure a part may have
- * been written.
+ * Copy bytes into the mappings of the region, in the same way. After a failure a part may have been
+ * written.
  *
  * @returns 0, or -EACCES (not all of the range is mapped read-write), or what vhushmem_region_read
  *          returns.

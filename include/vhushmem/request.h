@@ -4,26 +4,25 @@
 
 /**
  * @file
- * What a front-end asks of its back-end while it is ready: configuration space, device status,
- * requests in flight, the device's state, and by one generic call whatever else the specification
- * has.
+ * Requests of a ready front-end to its back-end: configuration space, device status, requests in
+ * flight, the device's state, and by one generic call everything else in the specification.
  *
- * Each request has two forms. The blocking one dispatches the front-end until the answer is there:
- * maps are served and events are sent meanwhile. The other one (`_async`) returns at once; its
- * callback runs from a later dispatch, or from the call itself when there is nothing to wait for. A
- * request that the back-end does not answer in time (request_timeout_ms) ends the connection, since
- * a late answer would be taken for the next one's. Requests go in the order of the calls, one under
- * way at a time.
+ * Each request has two forms. The blocking form dispatches the front-end until the answer is there:
+ * the front-end serves maps and reports events meanwhile. The asynchronous form (`_async`) returns
+ * at once. Its callback runs from a later dispatch, or from the call itself when there is nothing
+ * to wait for. If the back-end does not answer in time (request_timeout_ms), the connection ends,
+ * because the next request would take a late answer for its own. Requests go in the order of the
+ * calls, one under way at a time.
  *
- * Besides what is said there, each of them may return:
+ * Besides the errors listed for each function, all may return
  *          -ENOTCONN    the front-end is not ready;
  *          -ECONNRESET  the back-end went away before the answer; any other end of the connection
- *                       is told by its own errno, as in the result of DISCONNECT;
- *          -ECONNABORTED  a callback that came meanwhile freed the front-end, or it was freed
- *                         before the answer;
+ *                       has its own errno, as in the result of DISCONNECT;
+ *          -ECONNABORTED  a callback that ran meanwhile freed the front-end, or it was freed before
+ *                         the answer;
  *          -EOPNOTSUPP  the back-end has not agreed to the protocol feature that the request needs
  *                       (the message names it);
- *          -EDEADLK     called inside region_add or region_del of a MemoryListener, while the
+ *          -EDEADLK     the call came from region_add or region_del of a MemoryListener, while the
  *                       back-end waits (blocking form only);
  *          -EIO         the back-end refused;
  *          -EPROTO      the answer makes no sense;
@@ -38,28 +37,32 @@
 
 G_BEGIN_DECLS
 
-/** How a request of an `_async` call ended. Good during the callback only. */
+/** The outcome of an `_async` call. It is valid during the callback only. */
 typedef struct vhushmem_reply {
-    int32_t result; /**< 0, or the -errno: then nothing else but the message is set */
-    /** the descriptor that came along, closed after the callback (dup it to keep it); -1: none */
+    int32_t result; /**< 0, or -errno: then only the message is set besides */
+    /**
+     * The descriptor that came with the reply; -1: none. The library closes it after the callback
+     * (dup it to keep it).
+     */
     int32_t fd;
     const char *message; /**< a sentence that says what went wrong; NULL when nothing did */
-    uint64_t value;      /**< what a reply of one number says */
+    uint64_t value;      /**< the number, if the reply is a number */
     const void *payload; /**< the reply's payload; of get_config: the bytes alone */
     size_t payload_size; /**< bytes */
 } vhushmem_reply;
 
 /**
- * Called once: from a later dispatch, from the call itself if the answer is known at once (also if
- * the connection ends over it: then DISCONNECT comes from the call too, which returns 0), or from
- * vhushmem_frontend_free. It may call any function of the front-end and may free it: after a call
- * that returned 0 the program asks itself whether it did. It is never called inside another
- * callback of the front-end: it waits until that has returned.
+ * Called once: from a later dispatch, from vhushmem_frontend_free, or from the call itself if the
+ * outcome is known at once. If the connection ends in the call itself, DISCONNECT comes from the
+ * call too, and the call returns 0. The callback may call any function of the front-end and may
+ * free it. After a call that returned 0, the program itself must know whether the callback freed
+ * it. The callback never runs inside another callback of the front-end: it waits until that has
+ * returned.
  */
 typedef void (*vhushmem_reply_fn)(vhushmem_frontend *frontend, const vhushmem_reply *reply,
                                   void *user_data);
 
-/** flags of the generic request. */
+/** Flags of the generic request. */
 enum {
     /** the request has a reply of its own, not just an acknowledgement */
     VHUSHMEM_REQUEST_HAS_REPLY = 1 << 0,
@@ -67,24 +70,23 @@ enum {
 };
 
 /**
- * Send any request that this library has no function for, and wait for its answer: SEND_RARP,
- * NET_SET_MTU, IOTLB_MSG ... What the specification wants agreed on beforehand is the caller's to
- * see to.
+ * Send any request that this library has no function for (SEND_RARP, NET_SET_MTU, IOTLB_MSG ...),
+ * and wait for its answer. The caller must negotiate any feature that the request needs.
  *
- * @param id            the request's id; not one of those that are the library's own business
- *                      (-EINVAL): what sets something in the handshake, those of memory and queues,
- *                      RESET_DEVICE. One that is known to have a reply of its own needs HAS_REPLY
- *                      (-EINVAL).
+ * @param id            the request's id. -EINVAL for the requests that the library sends itself:
+ *                      those of the handshake that set something, those of memory and queues, and
+ *                      RESET_DEVICE. A request that is known to have a reply of its own needs
+ *                      HAS_REPLY (-EINVAL).
  * @param payload       `size` bytes; may be NULL when size is 0.
  * @param size          bytes, at most 4096.
  * @param fds           `nfds` descriptors to send along; duplicated.
  * @param nfds          at most 8.
  * @param flags         VHUSHMEM_REQUEST_*, or'ed.
  * @param reply         receives the reply's payload; NULL only without VHUSHMEM_REQUEST_HAS_REPLY.
- * @param reply_size    in: how much room there is, of which 4096 bytes are used (a longer reply is
- *                      -EPROTO and ends the connection); out: how much came.
- * @param reply_fd      with VHUSHMEM_REQUEST_REPLY_FD receives a descriptor, the caller's to close,
- *                      or -1.
+ * @param reply_size    in: how much room there is, of which 4096 bytes are used (a longer reply
+ *                      is -EPROTO and ends the connection); out: how much came.
+ * @param reply_fd      with VHUSHMEM_REQUEST_REPLY_FD receives a descriptor that the caller must
+ *                      close, or -1.
  * @returns 0, or -EINVAL (id, size, nfds, flags), -EBADF, -EMFILE, or what every function of
  *          request.h may return.
  * Since: 0.1
@@ -120,15 +122,15 @@ VHUSHMEM_API int vhushmem_frontend_request_async(vhushmem_frontend *frontend, ui
 VHUSHMEM_API int vhushmem_frontend_get_config(vhushmem_frontend *frontend, uint32_t offset,
                                               void *buf, uint32_t len, GError **errp);
 
-/** The same without waiting: the reply's payload is the bytes. Since: 0.1 */
+/** The same without waiting: the bytes are the reply's payload. Since: 0.1 */
 VHUSHMEM_API int vhushmem_frontend_get_config_async(vhushmem_frontend *frontend, uint32_t offset,
                                                     uint32_t len, vhushmem_reply_fn fn,
                                                     void *user_data, GDestroyNotify destroy,
                                                     GError **errp);
 
-/** For vhushmem_frontend_set_config. */
+/** Flags of vhushmem_frontend_set_config. */
 enum {
-    /** a migration restores the bytes; else it is the driver that writes */
+    /** a migration restores the bytes; without it, the driver writes them */
     VHUSHMEM_CONFIG_MIGRATION = 1 << 0
 };
 
@@ -150,8 +152,8 @@ VHUSHMEM_API int vhushmem_frontend_set_config_async(vhushmem_frontend *frontend,
                                                     GDestroyNotify destroy, GError **errp);
 
 /**
- * The virtio device status (GET_STATUS; needs STATUS), 0 to 255; or what every function of
- * request.h may return. Since: 0.1
+ * Get the virtio device status (GET_STATUS; needs STATUS). @returns the status, 0 to 255; or what
+ * every function of request.h may return. Since: 0.1
  */
 VHUSHMEM_API int vhushmem_frontend_get_device_status(vhushmem_frontend *frontend, GError **errp);
 
@@ -161,9 +163,12 @@ VHUSHMEM_API int vhushmem_frontend_get_device_status_async(vhushmem_frontend *fr
                                                            GDestroyNotify destroy, GError **errp);
 
 /**
- * Set the virtio device status (SET_STATUS; needs STATUS). start_device does it by itself. A status
- * of 0 is a reset: the device does not run any more, its mappings are dropped, and the event RESET
- * tells when the back-end has answered. Then also -EALREADY: a reset is under way.
+ * Set the virtio device status (SET_STATUS; needs STATUS). start_device sets it by itself. A status
+ * of 0 is a reset: the device stops, the front-end drops its mappings, and the event RESET tells
+ * when the back-end has answered.
+ *
+ * @returns 0, or -EALREADY (status is 0, and a reset is under way), or what every function of
+ *          request.h may return.
  * Since: 0.1
  */
 VHUSHMEM_API int vhushmem_frontend_set_device_status(vhushmem_frontend *frontend, uint8_t status,
@@ -179,8 +184,8 @@ VHUSHMEM_API int vhushmem_frontend_set_device_status_async(vhushmem_frontend *fr
  * Ask the back-end for a file that it shares under a name (GET_SHARED_OBJECT; needs SHARED_OBJECT).
  *
  * @param uuid  16 bytes.
- * @returns a descriptor, to be closed by the caller; or -ENOENT (it shares none with this name), or
- *          what every function of request.h may return.
+ * @returns a descriptor, which the caller must close; or -ENOENT (the back-end shares no file with
+ *          this name), or what every function of request.h may return.
  * Since: 0.1
  */
 VHUSHMEM_API int vhushmem_frontend_get_shared_object(vhushmem_frontend *frontend,
@@ -194,13 +199,13 @@ VHUSHMEM_API int vhushmem_frontend_get_shared_object_async(vhushmem_frontend *fr
                                                            GDestroyNotify destroy, GError **errp);
 
 /**
- * Say where the back-end is to note which pages of guest memory it has written (SET_LOG_BASE; needs
- * LOG_SHMFD): a bit for each 4096 bytes. It does so once VHOST_F_LOG_ALL (bit 26) is among the
- * features that the device is started with. Writes to used rings are not noted: what a VMM knows of
- * its queues, it can mark itself.
+ * Give the back-end a log in which it marks the pages of guest memory that it has written
+ * (SET_LOG_BASE; needs LOG_SHMFD): a bit for each 4096 bytes. It does so if VHOST_F_LOG_ALL (bit
+ * 26) is among the features that the device is started with. The log does not cover writes to used
+ * rings: the VMM knows its queues, and can mark those itself.
  *
  * @param fd      the file with the bits; duplicated until it was sent.
- * @param offset  where they begin in the file, bytes.
+ * @param offset  offset of the bits in the file, bytes.
  * @param size    bytes.
  * @returns 0, or -EBADF, -EMFILE, or what every function of request.h may return.
  * Since: 0.1
@@ -215,7 +220,7 @@ VHUSHMEM_API int vhushmem_frontend_set_log_async(vhushmem_frontend *frontend, in
                                                  GDestroyNotify destroy, GError **errp);
 
 /**
- * Say which eventfd the back-end is to signal when it has noted something (SET_LOG_FD). @returns as
+ * Set the eventfd that the back-end signals when it has marked pages (SET_LOG_FD). @returns as
  * set_log. Since: 0.1
  */
 VHUSHMEM_API int vhushmem_frontend_set_log_fd(vhushmem_frontend *frontend, int fd, GError **errp);
@@ -226,8 +231,8 @@ VHUSHMEM_API int vhushmem_frontend_set_log_fd_async(vhushmem_frontend *frontend,
                                                     GDestroyNotify destroy, GError **errp);
 
 /**
- * Say which byte order the rings of a queue have (SET_VRING_ENDIAN; needs CROSS_ENDIAN, which
- * protocol_features of the options has to ask for).
+ * Set the byte order of a queue's rings (SET_VRING_ENDIAN; needs CROSS_ENDIAN, which
+ * protocol_features of the options must ask for).
  *
  * @returns 0, or -EINVAL (queue), or what every function of request.h may return.
  * Since: 0.1
@@ -242,8 +247,8 @@ VHUSHMEM_API int vhushmem_frontend_set_queue_endian_async(vhushmem_frontend *fro
                                                           GDestroyNotify destroy, GError **errp);
 
 /**
- * Tell the back-end by a message that there is something in a queue (VRING_KICK; needs
- * INBAND_NOTIFICATIONS, which protocol_features of the options has to ask for).
+ * Kick a queue by a message (VRING_KICK; needs INBAND_NOTIFICATIONS, which protocol_features of the
+ * options must ask for).
  *
  * @returns 0, or -EINVAL (queue), or what every function of request.h may return.
  * Since: 0.1

@@ -5,13 +5,14 @@
 /**
  * @file
  * Files that the devices of a VMM share with each other, by UUID (the protocol feature
- * SHARED_OBJECT): a back-end says that it has one (SHARED_OBJECT_ADD), another looks it up
- * (SHARED_OBJECT_LOOKUP) and is given a descriptor, which the first one is asked for
- * (GET_SHARED_OBJECT). The VMM may have objects of its own.
+ * SHARED_OBJECT). A back-end says that it has an object (SHARED_OBJECT_ADD). Another back-end looks
+ * it up (SHARED_OBJECT_LOOKUP). The front-end asks the first one for a descriptor
+ * (GET_SHARED_OBJECT) and gives it to the second. The VMM may have objects of its own.
  *
- * A table is named in the options of each front-end that takes part. A back-end names at most 1024
- * objects; they go with its connection. A look-up is answered when the other back-end has answered;
- * its own requests wait until then, nobody else's do.
+ * Name the table in the options of each front-end that takes part. A back-end names at most 1024
+ * objects; they go with its connection. The front-end answers a look-up when the other back-end has
+ * answered. Until then the requests of the back-end that looked up wait, and those of all others go
+ * on.
  *
  * Thread rule: one thread at a time for one table and all its front-ends.
  */
@@ -21,19 +22,22 @@
 G_BEGIN_DECLS
 
 /**
- * A new, empty table. @returns it with one reference, owned by the caller. Thread rule: any thread.
- * Since: 0.1
+ * Make an empty table. @returns the table with one reference, owned by the caller. Thread rule: any
+ * thread.  Since: 0.1
  */
 VHUSHMEM_API vhushmem_shared_objects *vhushmem_shared_objects_new(void) VHUSHMEM_CHECK_RESULT;
 
 /** Take one more reference. @returns the table. Thread rule: any thread.  Since: 0.1 */
 VHUSHMEM_API vhushmem_shared_objects *vhushmem_shared_objects_ref(vhushmem_shared_objects *objects);
 
-/** Give one reference back. Front-ends hold one each. Thread rule: any thread.  Since: 0.1 */
+/**
+ * Give one reference back. Each front-end of the table has one. Thread rule: any thread.  Since:
+ * 0.1
+ */
 VHUSHMEM_API void vhushmem_shared_objects_unref(vhushmem_shared_objects *objects);
 
 /**
- * Share a file of the VMM's.
+ * Share a file of the VMM.
  *
  * @param uuid  16 bytes, copied.
  * @param fd    duplicated.
@@ -44,7 +48,7 @@ VHUSHMEM_API int vhushmem_shared_objects_add(vhushmem_shared_objects *objects, c
                                              int fd, GError **errp);
 
 /**
- * Share a file of the VMM's no longer. Who has looked it up keeps what it got.
+ * Stop sharing a file of the VMM. A back-end that has looked it up keeps its descriptor.
  *
  * @returns 0, or -ENOENT (there is none), -EPERM (it is a back-end's), -EFAULT.
  * Since: 0.1
@@ -52,7 +56,7 @@ VHUSHMEM_API int vhushmem_shared_objects_add(vhushmem_shared_objects *objects, c
 VHUSHMEM_API int vhushmem_shared_objects_remove(vhushmem_shared_objects *objects,
                                                 const uint8_t *uuid, GError **errp);
 
-/** How many objects there are, those of back-ends among them; or -EFAULT. Since: 0.1 */
+/** Count the objects, those of back-ends included. @returns the count, or -EFAULT. Since: 0.1 */
 VHUSHMEM_API int vhushmem_shared_objects_count(vhushmem_shared_objects *objects);
 
 /* g_autoptr(vhushmem_shared_objects) */

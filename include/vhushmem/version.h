@@ -10,12 +10,12 @@ G_BEGIN_DECLS
 #define VHUSHMEM_VERSION_MINOR 1
 #define VHUSHMEM_VERSION_MICRO 0
 
-/** major * 1000000 + minor * 1000 + micro, of the headers. */
+/** The version of the headers: major * 1000000 + minor * 1000 + micro. */
 #define VHUSHMEM_VERSION                                                                           \
     (VHUSHMEM_VERSION_MAJOR * 1000000 + VHUSHMEM_VERSION_MINOR * 1000 + VHUSHMEM_VERSION_MICRO)
 
 /**
- * The version of the library that is loaded, encoded as VHUSHMEM_VERSION is: compare the two to see
+ * Return the version of the loaded library, encoded like VHUSHMEM_VERSION. Compare the two to see
  * whether the headers and the library belong together.
  *
  * Thread rule: any thread.  Since: 0.1
@@ -23,7 +23,7 @@ G_BEGIN_DECLS
 VHUSHMEM_API uint32_t vhushmem_version(void);
 
 /**
- * The version of the library that is loaded, as text ("0.1.0").
+ * Return the version of the loaded library as text ("0.1.0").
  *
  * @returns a constant string, never NULL.
  * Thread rule: any thread.  Since: 0.1

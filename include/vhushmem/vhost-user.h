@@ -7,7 +7,7 @@
  * The vhost-user messages of shared memory, as they travel: host byte order, packed by their own
  * layout.
  *
- * A program that has these names from a header of its own defines VHUSHMEM_NO_WIRE_NAMES before it
+ * A program that has these names from another header defines VHUSHMEM_NO_WIRE_NAMES before it
  * includes this one.
  */
 
@@ -92,7 +92,7 @@
 #define VIRTIO_MAX_SHMEM_REGIONS 256
 #endif
 
-/** What stands before every payload. */
+/** The header in front of every payload. */
 typedef struct VhostUserHeader {
     uint32_t request; /**< id */
     uint32_t flags;   /**< version, reply, need_reply */

@@ -4,9 +4,9 @@
 
 /**
  * @file
- * libvhushmem: vhost-user shared memory for any VMM. This header brings in the whole `vhushmem_*`
- * family; each header that it names may also be included alone. The QEMU-like names are in
- * <vhushmem/series.h>, which is never included from here.
+ * libvhushmem: vhost-user shared memory for any VMM. This header includes the whole `vhushmem_*`
+ * family. Each header that it names may also be included alone. It does not include
+ * <vhushmem/series.h>, which has the QEMU-like names.
  */
 
 #include <vhushmem/backend.h>

@@ -4,11 +4,11 @@
 
 /**
  * @file
- * The device side of virtqueues: take what the driver has put in, give it back, tell the driver;
- * and guest memory by address.
+ * The device's side of virtqueues: take chains of the driver, give them back, and notify the
+ * driver. Functions at the end find guest memory by its address.
  *
- * The front-end sets queues up, starts and stops them; `queue` of vhushmem_backend_handlers tells.
- * When a queue was kicked, take chains until there are no more, and notify once at the end:
+ * The front-end sets queues up, starts and stops them; `queue` of vhushmem_backend_handlers reports
+ * that. When a queue was kicked, take chains until there are no more, and notify once at the end:
  *
  *     while ((chain = vhushmem_backend_pop(backend, queue, NULL)) != NULL) {
  *         ... vhushmem_chain_read(chain, ...); vhushmem_chain_write(chain, ...);
@@ -16,34 +16,37 @@
  *     }
  *     vhushmem_backend_notify(backend, queue, NULL);
  *
- * Or in bursts, which cost less for each: vhushmem_backend_pop_many, and
- * vhushmem_backend_push_many, which tells the driver too.
+ * Bursts cost less for each chain: vhushmem_backend_pop_many, and vhushmem_backend_push_many, which
+ * also notifies the driver.
  *
- * Chains may be held as long as the work takes, and given back in any order. Queues are split
- * rings, with indirect descriptors (feature bit 28) and event indices (29) where the options offer
- * them. Packed rings are not served: vhushmem_backend_new refuses to offer them (bit 34), so no
- * front-end can ask for one.
+ * A device may hold chains as long as the work takes, and give them back in any order. Queues are
+ * split rings, with indirect descriptors (feature bit 28) and event indices (29) if the options
+ * offer them. The library does not support packed rings: vhushmem_backend_new refuses to offer them
+ * (bit 34), so no front-end can ask for one.
  *
- * A front-end may give no descriptor for kicks (the "no descriptor" bit of SET_VRING_KICK), and
- * agree on no INBAND_NOTIFICATIONS. Then the back-end looks at the queue by itself in dispatch, and
- * tells KICKED when the driver has put something in: 1 ms after the last find, and up to 16 ms
- * apart while nothing comes. The descriptor of vhushmem_backend_get_fd and the GSource tell when.
- * Without a descriptor for calls the driver looks by itself, and vhushmem_backend_notify returns 0.
+ * A front-end may give no descriptor for kicks (the "no descriptor" bit of SET_VRING_KICK) and
+ * agree on no INBAND_NOTIFICATIONS. Then the back-end polls the queue in dispatch, and reports
+ * KICKED when the driver has put something in. It looks again 1 ms after the last find, and up to
+ * 16 ms apart while nothing comes. The descriptor of vhushmem_backend_get_fd and the GSource become
+ * ready in time. If there is no descriptor for calls, the driver polls, and vhushmem_backend_notify
+ * returns 0.
  *
- * What a driver writes is not to be believed. The library checks what it needs itself: addresses,
- * lengths, loops. A queue whose driver did what can't be is BROKEN: nothing of it is touched until
- * the front-end has stopped it and set it up again. A chain with a buffer that lies where the
- * front-end has told of no memory, or that is to be written where memory may only be read, can be
- * the driver's right: a guest may use what the device has mapped into a shared memory region as a
- * buffer. Such a chain goes back to the driver with no bytes written, and vhushmem_backend_pop
- * takes the next one. A front-end that tells of its mappings (vhushmem_frontend_share_mapping in
- * queue.h) has these buffers served. A buffer that goes over the edge of what was told, or begins
- * right behind it, breaks the queue. What stands in a chain's memory is the device's to check; the
- * guest may change it at any moment, so copy it first and look at the copy.
+ * Nothing a driver writes is trusted. The library checks addresses, lengths and loops. An
+ * impossible value breaks the queue: the event BROKEN comes, and the library ignores the queue
+ * until the front-end has stopped it and set it up again. The device must check the contents of a
+ * chain's memory. The guest may change them at any moment, so copy them first and look at the copy.
  *
- * Thread rule: that of backend.h, one thread at a time for one back-end. The vhushmem_chain_*
- * functions may be called by another thread meanwhile, one at a time for one chain: so workers fill
- * a chain, and the back-end's thread gives it back.
+ * A driver may rightly use a buffer that the back-end cannot reach. The buffer lies where the
+ * front-end has told of no memory, or it is to be written where memory may only be read. A guest
+ * does this when it uses what the device has mapped into a shared memory region as a buffer. The
+ * library returns such a chain to the driver with no bytes written, and vhushmem_backend_pop takes
+ * the next one. If the front-end tells of its mappings (vhushmem_frontend_share_mapping in
+ * queue.h), the back-end can serve these buffers. A buffer that crosses the edge of known memory,
+ * or begins right behind it, breaks the queue.
+ *
+ * Thread rule: that of backend.h, one thread at a time for one back-end. Another thread may call
+ * the vhushmem_chain_* functions meanwhile, one at a time for one chain. So workers fill a chain,
+ * and the back-end's thread gives it back.
  */
 
 #include <sys/uio.h>
@@ -58,26 +61,25 @@ G_BEGIN_DECLS
  *
  * @param queue  0 to num_rings - 1 (options of the back-end).
  * @returns the chain, owned by the caller (vhushmem_backend_push, _put_back or
- *          vhushmem_chain_free); NULL without an error: there is none now (nor while the front-end
- *          has taken the rings' memory away, or the chains that are held come to more than
- *          1,048,576 pieces, nor when 65,536 descriptors of chains that can't be served were
- *          followed in this call: KICKED tells when there may be one again); NULL with an error:
+ *          vhushmem_chain_free); NULL without an error: there is none now; NULL with an error:
  *          EINVAL (the device has no such queue), ENOTCONN (the queue does not run), EPROTO (it is
- *          broken; when that was found just now, the event BROKEN came first), EFAULT.
+ *          broken; if this call found that, the event BROKEN came first), EFAULT. There is also
+ *          none now while the front-end has taken the rings' memory away, while the chains that are
+ *          held come to more than 1,048,576 pieces, and after 65,536 descriptors of chains that
+ *          cannot be served were followed in this call. KICKED tells when there may be one again.
  * Since: 0.1
  */
 VHUSHMEM_API vhushmem_chain *vhushmem_backend_pop(vhushmem_backend *backend, unsigned queue,
                                                   GError **errp) VHUSHMEM_CHECK_RESULT;
 
 /**
- * Give a chain back to the driver. It is told by vhushmem_backend_notify, which may come later, for
- * many.
+ * Give a chain back to the driver. vhushmem_backend_notify tells the driver, and may come later,
+ * for many chains.
  *
- * A queue that is stopped lets chains be given back during the event STOPPED, and no longer.
+ * If a queue is stopped, its chains can be given back during the event STOPPED, and not after it.
  *
  * @param chain    consumed on success; on failure it stays the caller's (vhushmem_chain_free).
- * @param written  how many bytes, from the beginning of what can be written, the device has
- *                 written.
+ * @param written  how many bytes the device has written, from the beginning of the writable memory.
  * @returns 0, or -EINVAL (more than can be written), -ESTALE (the queue was stopped since the chain
  *          was taken), -EPROTO (it is broken), -EAGAIN (the front-end has taken the rings' memory
  *          away for now: KICKED tells when it is back), -EFAULT.
@@ -87,33 +89,33 @@ VHUSHMEM_API int vhushmem_backend_push(vhushmem_backend *backend, vhushmem_chain
                                        uint32_t written, GError **errp);
 
 /**
- * Take several chains of a queue at once, up to `max`. The driver's index is asked to be told of
- * once, behind them all.
+ * Take several chains of a queue at once, up to `max`. The library asks the driver for the next
+ * kick once, behind the last chain.
  *
- * @param chains  receives the chains, in their order, each owned by the caller as that of
+ * @param chains  receives the chains in their order, each owned by the caller like that of
  *                vhushmem_backend_pop.
- * @param max     how many there is room for.
- * @returns how many were taken; 0: there is none now; or what vhushmem_backend_pop sets, negative.
- *          A queue that breaks behind a chain that was taken tells so by the event BROKEN, and with
- *          the next call.
+ * @param max     how many chains there is room for.
+ * @returns how many were taken; 0: there is none now; or an error of vhushmem_backend_pop,
+ *          negative. If the queue breaks behind a chain that was taken, the event BROKEN and the
+ *          next call tell so.
  * Since: 0.1
  */
 VHUSHMEM_API int vhushmem_backend_pop_many(vhushmem_backend *backend, unsigned queue,
                                            vhushmem_chain **chains, size_t max, GError **errp);
 
 /**
- * Give several chains of one queue back at once, and tell the driver as vhushmem_backend_notify
- * does: it finds all of them with one look, and is signalled once at the most. (Where requests in
- * flight are tracked, it finds one after the other.)
+ * Give several chains of one queue back at once, and notify the driver as vhushmem_backend_notify
+ * does. The driver finds all of them with one look, and gets one signal at the most. (If in-flight
+ * tracking is on, it finds one after the other.)
  *
  * @param chains   `count` chains, in the order in which the driver is to find them. Those that were
  *                 given back are consumed.
  * @param written  `count` numbers: how many bytes of each the device has written.
- * @returns how many were given back, the first ones. Fewer than `count`: the next one could not be;
- *          a call with the rest tells why. If the first could not be: -EINVAL (more than can be
- *          written; the device has no such queue), -ESTALE (the queue was stopped since the chain
- *          was taken, or it is another queue's), -ENOTCONN (the queue is not started), -EPROTO,
- *          -EAGAIN as vhushmem_backend_push, -EFAULT.
+ * @returns how many were given back, from the first on. If fewer than `count`, the next one could
+ *          not be given back; call again with the rest to learn why. If the first could not
+ *          be: -EINVAL (more than can be written; the device has no such queue), -ESTALE (the queue
+ *          was stopped since the chain was taken, or the chain is another queue's), -ENOTCONN (the
+ *          queue is not started), -EPROTO, -EAGAIN as vhushmem_backend_push, -EFAULT.
  * Since: 0.1
  */
 VHUSHMEM_API int vhushmem_backend_push_many(vhushmem_backend *backend, unsigned queue,
@@ -121,8 +123,8 @@ VHUSHMEM_API int vhushmem_backend_push_many(vhushmem_backend *backend, unsigned 
                                             size_t count, GError **errp);
 
 /**
- * Put the chain that was taken last back where it was, to be taken again: what a device does that
- * can't serve it now.
+ * Put the chain that was taken last back into the queue, to be taken again. For a device that
+ * cannot serve the chain now.
  *
  * @param chain  consumed on success.
  * @returns 0, or -EINVAL (it is not the one that was taken last), -ESTALE, -EPROTO (the queue is
@@ -133,61 +135,64 @@ VHUSHMEM_API int vhushmem_backend_put_back(vhushmem_backend *backend, vhushmem_c
                                            GError **errp);
 
 /**
- * Tell the driver that chains were given back, if it wants to know: its eventfd is signalled. Where
- * the front-end has not given one yet, that is made up for when it does. With INBAND_NOTIFICATIONS
- * and no eventfd, a message tells it. If the front-end does not read its messages, this call does
- * not wait: vhushmem_backend_dispatch tells the driver later. Should the front-end still not read
- * after answer_timeout_ms, the channel is lost.
+ * Notify the driver of chains that were given back, if it wants to know: the library signals its
+ * eventfd. If the front-end has not given an eventfd yet, the library signals it when it gets one.
+ * With INBAND_NOTIFICATIONS and no eventfd, it sends a message. If the front-end does not read its
+ * messages, this call does not wait: vhushmem_backend_dispatch notifies the driver later. If the
+ * front-end still does not read after answer_timeout_ms, the channel is lost.
  *
- * @returns 1: it was told; 0: it does not want to know, nothing was given back, or it is told
- *          later; or -EINVAL (the device has no such queue),
- *          -ENOTCONN (the queue is not started), -EPROTO (it is broken), -EFAULT.
+ * @returns 1: the driver was notified; 0: it does not want to know, nothing was given back, or it
+ *          is notified later; or -EINVAL (the device has no such queue), -ENOTCONN (the queue is
+ *          not started), -EPROTO (it is broken), -EFAULT.
  * Since: 0.1
  */
 VHUSHMEM_API int vhushmem_backend_notify(vhushmem_backend *backend, unsigned queue, GError **errp);
 
 /**
- * Say whether the driver is to kick the queue, as it is from the start. A device that polls says
- * no; the driver need not heed it.
+ * Say whether the driver should kick the queue; at the start it should. A device that polls turns
+ * kicks off. The driver need not heed it.
  *
- * @returns 1: something is there to be taken already, for which no kick may come; 0; or what
- *          vhushmem_backend_pop sets.
+ * @returns 1: chains are there already, for which no kick may come; 0: there are none; or an error
+ *          of vhushmem_backend_pop, negative.
  * Since: 0.1
  */
 VHUSHMEM_API int vhushmem_backend_set_kicks(vhushmem_backend *backend, unsigned queue, bool wanted,
                                             GError **errp);
 
 /**
- * The device found that what the driver wants makes no sense: the queue is broken, the event BROKEN
- * comes, the device status asks for a reset (DEVICE_NEEDS_RESET), and the front-end's error eventfd
- * is signalled.
+ * Break a queue, because the device found that a request of the driver makes no sense. The event
+ * BROKEN comes, the device status asks for a reset (DEVICE_NEEDS_RESET), and the library signals
+ * the front-end's error eventfd.
  *
- * @returns 0, or what vhushmem_backend_pop sets.
+ * @returns 0, or an error of vhushmem_backend_pop, negative.
  * Since: 0.1
  */
 VHUSHMEM_API int vhushmem_backend_break_queue(vhushmem_backend *backend, unsigned queue,
                                               GError **errp);
 
-/** True while chains can be taken: the queue is started, enabled and not broken. Since: 0.1 */
+/** Tell whether chains can be taken: the queue is started, enabled and not broken. Since: 0.1 */
 VHUSHMEM_API bool vhushmem_backend_queue_is_running(vhushmem_backend *backend, unsigned queue);
 
 /* ---- chains ---- */
 
-/** The index of the chain's first descriptor: the driver's name for it. 0 for NULL. Since: 0.1 */
+/**
+ * Return the index of the chain's first descriptor: the driver's name for the chain. 0 for NULL.
+ * Since: 0.1
+ */
 VHUSHMEM_API uint16_t vhushmem_chain_head(vhushmem_chain *chain);
 
-/** Bytes that the driver has written for the device to read. 0 for NULL. Since: 0.1 */
+/** Count the bytes that the driver has written for the device to read. 0 for NULL. Since: 0.1 */
 VHUSHMEM_API uint64_t vhushmem_chain_readable_size(vhushmem_chain *chain);
 
-/** Bytes that the device may write. 0 for NULL. Since: 0.1 */
+/** Count the bytes that the device may write. 0 for NULL. Since: 0.1 */
 VHUSHMEM_API uint64_t vhushmem_chain_writable_size(vhushmem_chain *chain);
 
 /**
- * Where this process has what the driver has written, in pieces: for writev, say. The guest may
- * change it meanwhile.
+ * Return what the driver has written, as pieces of this process's memory: for writev, say. The
+ * guest may change it meanwhile.
  *
  * @param count  receives how many pieces there are; it may be 0.
- * @returns the pieces; good until the chain is given back or freed. NULL: chain or count is.
+ * @returns the pieces; valid until the chain is given back or freed. NULL: chain or count is.
  * Since: 0.1
  */
 VHUSHMEM_API const struct iovec *vhushmem_chain_readable(vhushmem_chain *chain, size_t *count);
@@ -196,16 +201,16 @@ VHUSHMEM_API const struct iovec *vhushmem_chain_readable(vhushmem_chain *chain, 
 VHUSHMEM_API const struct iovec *vhushmem_chain_writable(vhushmem_chain *chain, size_t *count);
 
 /**
- * Where this process has a part of a chain, in pieces: so preadv and pwritev go straight into guest
- * memory, behind a header of the request.
+ * Return a part of a chain, as pieces of this process's memory. With it preadv and pwritev work on
+ * guest memory itself, behind a header of the request.
  *
  * @param writable  true: of what the device may write; false: of what the driver has written.
- * @param offset    bytes from the beginning of that on.
+ * @param offset    bytes from the beginning of that.
  * @param len       bytes at the most; UINT64_MAX: up to the end.
- * @param iov       receives the pieces, none of them empty; good until the chain is given back or
+ * @param iov       receives the pieces, none of them empty; valid until the chain is given back or
  *                  freed.
- * @param max       how many there is room for. Where more are needed, these hold less than `len`
- *                  bytes: use them, and ask again behind them.
+ * @param max       how many pieces there is room for. If more are needed, these hold less than
+ *                  `len` bytes: use them, and ask again behind them.
  * @returns how many pieces were filled in. 0 when a pointer is NULL, or the part begins at the end
  *          or behind it.
  * Since: 0.1
@@ -217,7 +222,7 @@ VHUSHMEM_API size_t vhushmem_chain_iovec(vhushmem_chain *chain, bool writable, u
  * Copy what the driver has written, from `offset` on.
  *
  * @param buf  receives at most len bytes.
- * @returns how many bytes there were, less than len when there are no more. 0 when a pointer is
+ * @returns how many bytes were copied: less than len when there are no more. 0 when a pointer is
  *          NULL.
  * Since: 0.1
  */
@@ -225,17 +230,16 @@ VHUSHMEM_API size_t vhushmem_chain_read(vhushmem_chain *chain, uint64_t offset, 
                                         size_t len);
 
 /**
- * Copy to where the device may write, from `offset` on. @returns for how many bytes there was room.
- * Since: 0.1
+ * Copy into the memory that the device may write, from `offset` on. @returns how many bytes had
+ * room. Since: 0.1
  */
 VHUSHMEM_API size_t vhushmem_chain_write(vhushmem_chain *chain, uint64_t offset, const void *buf,
                                          size_t len);
 
 /**
- * Let go of a chain without giving it back. The driver never gets it then, unless requests in
- * flight are kept book of (INFLIGHT_SHMFD): the next back-end takes it again. Where
- * vhushmem_backend_pop gave nothing because too much was held, no KICKED tells of the room that
- * this makes.
+ * Free a chain without giving it back. The driver never gets it back then. But if in-flight
+ * tracking is on (INFLIGHT_SHMFD), the next back-end takes it again. If vhushmem_backend_pop gave
+ * nothing because too much was held, no KICKED tells of the room that this makes.
  *
  * Since: 0.1
  */
@@ -244,31 +248,33 @@ VHUSHMEM_API void vhushmem_chain_free(vhushmem_chain *chain);
 /* ---- guest memory ---- */
 
 /**
- * Where this process has a range of guest memory, as the front-end has told of it.
+ * Return the address of a range of guest memory in this process.
  *
- * @param guest_addr  where the guest has it.
+ * The address is valid until the back-end is dispatched or asks its front-end something
+ * (vhushmem_backend_map), because the front-end may take memory away then. A device that needs
+ * memory for longer uses a chain's.
+ *
+ * @param guest_addr  guest address of its first byte.
  * @param len         bytes.
- * @returns its address, or NULL: it is not all in one range of guest memory, or may only be read
- *          (the front-end may tell of a mapping that the device asked for read-only; chains have
- *          it). Good until the back-end is dispatched, or asks something of its front-end
- *          (vhushmem_backend_map), since the front-end may take memory away then. Whoever needs
- *          memory for longer has it by the chain.
+ * @returns the address; NULL: the range is not all in one range of guest memory, or may only be
+ *          read. (The front-end may tell of a mapping that the device asked for read-only; only
+ *          chains have that.)
  * Since: 0.1
  */
 VHUSHMEM_API void *vhushmem_backend_guest_memory(vhushmem_backend *backend, uint64_t guest_addr,
                                                  uint64_t len);
 
-/** The same for an address that the front-end's own process has it at. Since: 0.1 */
+/** The same for an address in the front-end's own process. Since: 0.1 */
 VHUSHMEM_API void *vhushmem_backend_user_memory(vhushmem_backend *backend, uint64_t user_addr,
                                                 uint64_t len);
 
 /**
- * Say that the device has written to guest memory by itself, by an address of
- * vhushmem_backend_guest_memory. While the front-end wants to know what is written (a migration),
- * its log has it; else this does nothing. What is written to chains is noted when they are given
- * back.
+ * Log a write that the device itself made to guest memory, by an address of
+ * vhushmem_backend_guest_memory. If the front-end wants to know what is written (a migration), the
+ * function marks the pages in its log; otherwise it does nothing. Writes to chains are logged when
+ * the chains are given back.
  *
- * @param guest_addr  where the guest has it.
+ * @param guest_addr  guest address of the first byte.
  * @param len         bytes.
  * Since: 0.1
  */

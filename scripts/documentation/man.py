@@ -105,7 +105,7 @@ class Writer:
         if not listed:
             return [".SH RETURN VALUE", *self.blocks(returns, own)[1:]]
         first, *others = blocks
-        value = re.sub(r",? or$", "", first[1][0]) if first[0] == "text" else "0"
+        value = re.sub(r"[,;]? or$", "", first[1][0]) if first[0] == "text" else "0"
         out = [".SH RETURN VALUE", self.words(value, own) + ", or a negative errno.", ".SH ERRORS"]
         for kind, content in others if first[0] == "text" else blocks:
             if kind == "list":
