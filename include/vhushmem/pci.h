@@ -78,14 +78,15 @@ VHUSHMEM_API int vhushmem_pci_write_cap(const vhushmem_pci_region *region, uint8
                                         uint8_t cap_next, uint8_t *cap);
 
 /*
- * What QEMU's generic device (vhost-user-test-device-pci of QEMU 11.1, patch 7 of the series) does
- * with the regions of its back-end, for a VMM that has QEMU's code or guests that were made for it:
+ * QEMU's generic device (vhost-user-test-device-pci of QEMU 11.1, patch 7 of the series) places the
+ * regions of its back-end by these rules. They concern a VMM that has QEMU's code, or guests that
+ * were made for it:
  *
  *  - All regions are in one BAR, VHUSHMEM_PCI_QEMU_SHMEM_BAR, of 64-bit prefetchable memory. Other
  *    virtio devices have their modern interface there. This device has it in
- *    VHUSHMEM_PCI_QEMU_MODERN_BAR, whether it has regions or not.
- *  - The property modern-pio-notify takes BAR 2, too. The patch refuses it where there are regions.
- *    QEMU 11.1.3 does not get there: it ends by an assertion, with regions or without.
+ *    VHUSHMEM_PCI_QEMU_MODERN_BAR, with regions or without.
+ *  - The property modern-pio-notify takes BAR 2, too. The patch refuses it if there are regions.
+ *    QEMU 11.1.3 does not get so far: it ends by an assertion, with regions or without.
  *  - While a device has regions, mapped or not, migration is blocked.
  *  - The regions lie one after the other, in the order of their ids, without a gap. The BAR is as
  *    large as their plain sum. If the sum is no power of two, QEMU ends by an assertion.

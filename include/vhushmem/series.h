@@ -5,18 +5,18 @@
 /**
  * @file
  * The names, parameter order and return convention of the patch series "vhost-user: Add
- * SHMEM_MAP/UNMAP requests", for device code that is written to them. They are names for the same
- * objects that the vhushmem_* functions know, so both may be used together. Where the series has
- * `Error **`, this has `GError **`.
+ * SHMEM_MAP/UNMAP requests", for device code that was written to it. They name the same objects as
+ * the vhushmem_* functions, so a program may use both. The series has `Error **`; this header has
+ * `GError **`.
  *
- * The library never calls these through the dynamic symbol table: a program that defines functions
- * of the same names neither disturbs it nor is disturbed.
+ * The library never calls these functions through the dynamic symbol table. A program may define
+ * functions with the same names: neither disturbs the other.
  *
- * Page alignment, quotas, fd policy and errnos are those of region.h. Thread rule unless a function
+ * region.h describes page alignment, quotas, fd policy and errnos. Thread rule unless a function
  * says otherwise: any thread.
  *
- * docs/series.md has a row for each name of the series that is spelt otherwise here, behaves
- * otherwise or is missing.
+ * docs/series.md has a row for each name of the series that is missing here, or is spelt otherwise,
+ * or behaves otherwise.
  */
 
 #include <vhushmem/base.h>
@@ -37,26 +37,26 @@ typedef uint64_t hwaddr;
 typedef uint64_t ram_addr_t;
 
 /**
- * A piece of memory: a container of others, or memory mapped from a file. Embedded by callers; the
- * fields are the library's.
+ * A piece of memory: a container of other pieces, or memory mapped from a file. A program embeds
+ * it; only the library uses the fields.
  */
 typedef struct MemoryRegion MemoryRegion;
 struct MemoryRegion {
-    void *vhushmem_state;    /**< what stands behind it */
-    void *owner;             /**< the caller's, kept for it */
+    void *vhushmem_state;    /**< the library's object */
+    void *owner;             /**< the caller's; the library keeps it for the caller */
     const char *name;        /**< owned by the region */
     uint64_t size;           /**< bytes */
-    uint64_t addr;           /**< where it is in its container */
+    uint64_t addr;           /**< its offset in its container */
     MemoryRegion *container; /**< the container that it is part of, or NULL */
     uint64_t reserved[6];
 };
 
 /*
- * A device, a region and a mapping have these fields in front, and more behind them. The library
- * allocates them: a program has pointers to them, and makes or copies none itself. It reads the
- * fields, and writes none.
+ * A device, a region and a mapping begin with these fields, and have more behind them. The library
+ * allocates them. A program has pointers to them; it must not make or copy one. It may read the
+ * fields, and must not write them.
  *
- * To Swift the three types stay opaque; the library has their fields under another name.
+ * In Swift the three types are opaque; the library itself has their fields under another name.
  */
 #ifdef __swift__
 #define VHUSHMEM_FIELDS_OF(name) name##_fields
@@ -64,7 +64,7 @@ struct MemoryRegion {
 #define VHUSHMEM_FIELDS_OF(name) name
 #endif
 
-/** A mapping. shmid, offset, len and mr stay as they are for its life. */
+/** A mapping. shmid, offset, len and mr never change. */
 struct VHUSHMEM_FIELDS_OF(vhushmem_mapping) {
 #ifndef __swift__
     void *vhushmem_object[2]; /**< the library's */
@@ -73,7 +73,9 @@ struct VHUSHMEM_FIELDS_OF(vhushmem_mapping) {
     uint8_t reserved[7];
     hwaddr offset; /**< first byte in the region */
     uint64_t len;  /**< bytes, as they were asked for */
-    /** stands for the mapping, and goes with it; memory_region_is_mapped: it is live */
+    /**
+     * stands for the mapping, and goes with it; memory_region_is_mapped tells whether it is live
+     */
     MemoryRegion *mr;
     struct {
         vhushmem_mapping *tqe_next;
@@ -89,12 +91,12 @@ struct VHUSHMEM_FIELDS_OF(vhushmem_region) {
 #endif
     uint8_t shmid; /**< the region's id */
     uint8_t reserved[7];
-    MemoryRegion mr; /**< what virtio_shmem_memory_region returns the address of */
+    MemoryRegion mr; /**< virtio_shmem_memory_region returns its address */
     /**
-     * The live mappings, the first that came first (QTAILQ_FOREACH(mapping, &shmem->mmaps, link)).
-     * Kept from the first call of virtio_new_shmem_region, virtio_add_shmem,
-     * virtio_find_shmem_region, virtio_add_shmem_map or virtio_alloc_shmem_map on that makes, finds
-     * or uses the region; from then on each mapping takes an allocation. Empty before.
+     * The live mappings, oldest first (QTAILQ_FOREACH(mapping, &shmem->mmaps, link)). The list is
+     * empty until the first call of virtio_new_shmem_region, virtio_add_shmem,
+     * virtio_find_shmem_region, virtio_add_shmem_map or virtio_alloc_shmem_map makes, finds or uses
+     * the region. From then on the library keeps it, and each mapping takes an allocation.
      */
     struct {
         vhushmem_mapping *tqh_first;
@@ -110,9 +112,7 @@ struct VHUSHMEM_FIELDS_OF(vhushmem_device) {
 #ifndef __swift__
     void *vhushmem_object[2]; /**< the library's */
 #endif
-    /**
-     * The regions, the first that came first (QSIMPLEQ_FOREACH(shmem, &vdev->shmem_list, entry)).
-     */
+    /** The regions, oldest first (QSIMPLEQ_FOREACH(shmem, &vdev->shmem_list, entry)). */
     struct {
         vhushmem_region *sqh_first;
         vhushmem_region **sqh_last;
@@ -120,18 +120,18 @@ struct VHUSHMEM_FIELDS_OF(vhushmem_device) {
 };
 
 /*
- * Thread rule of the lists: walk them while no other thread changes what is in them. A region of
- * shmem_list is gone when a front-end's handshake fails, a mapping of mmaps when it is undone.
+ * Thread rule of the lists: walk them while no other thread changes what is in them. A region
+ * leaves shmem_list when a front-end's handshake fails, and a mapping leaves mmaps when it is undone.
  *
- * What device code of the series uses besides. Each macro gives way to one that the program has
- * already. A program whose own ones come after this header defines VHUSHMEM_NO_QEMU_MACROS before
- * it.
+ * The following macros are what device code of the series uses besides. Each yields to one that the
+ * program already has. If the program includes its own macros after this header, it defines
+ * VHUSHMEM_NO_QEMU_MACROS before it.
  */
 #if !defined(VHUSHMEM_NO_QEMU_MACROS) && !defined(__swift__)
 
 /**
- * OBJECT(x): x, for the next two. Devices, regions and mappings are objects; a MemoryRegion is not
- * (memory_region_ref).
+ * OBJECT(x) is x, for the next two. Devices, regions and mappings are objects; a MemoryRegion is
+ * not (memory_region_ref).
  */
 #ifndef OBJECT
 #define OBJECT(object) ((void *)(object))
@@ -175,19 +175,18 @@ struct VHUSHMEM_FIELDS_OF(vhushmem_device) {
 #define QTAILQ_NEXT(element, field) ((element)->field.tqe_next)
 #endif
 #ifndef int128_get64
-#define int128_get64(value)                                                                        \
-    ((uint64_t)(value)) /* of the size of a section, which is no Int128 here */
+#define int128_get64(value) ((uint64_t)(value)) /* a section's size is no Int128 here */
 #endif
 
 #endif /* VHUSHMEM_NO_QEMU_MACROS */
 
 /**
- * What a listener is told of. Of a mapping: the whole pages that it owns. Of other memory: its
+ * What a listener receives. For a mapping: the whole pages that it owns. For other memory: its
  * bytes.
  */
 typedef struct MemoryRegionSection {
     MemoryRegion *mr;            /**< the container that the listener watches */
-    hwaddr offset_within_region; /**< where the section begins in it, bytes */
+    hwaddr offset_within_region; /**< first byte of the section in it */
     uint64_t size;               /**< bytes */
     void *host;                  /**< its first byte in this process */
     bool readonly;
@@ -196,18 +195,18 @@ typedef struct MemoryRegionSection {
 } MemoryRegionSection;
 
 /**
- * Someone who must know what a container holds. Callbacks that are NULL are left out. Embedded by
- * callers.
+ * A program's functions that learn what a container holds. Any of them may be NULL. A program
+ * embeds it.
  *
  * begin comes before the first region_add or region_del after a commit. region_add comes when the
- * section can be read through its host address and before the back-end is answered; region_del
- * before the memory goes; commit after the answer was sent, or at the end of the outermost
- * memory_region_transaction. What memory_listener_register and _unregister tell has its commit at
- * once, in a transaction too.
+ * section can be read through its host address, and before the back-end gets its answer. region_del
+ * comes before the memory goes. commit comes after the answer was sent, or at the end of the
+ * outermost memory_region_transaction. The changes that memory_listener_register and _unregister
+ * report have their commit at once, in a transaction too.
  *
  * Thread rule: while a container has a listener, one thread at a time changes what the container
- * and all below it hold, and registers and unregisters listeners. A map or an unmap of its region,
- * a reset and the dispatch of its front-end or channel are such changes.
+ * and all below it hold, and registers and unregisters listeners. Such changes are a map or an
+ * unmap of its region, a reset, and the dispatch of its front-end or channel.
  */
 typedef struct MemoryListener MemoryListener;
 struct MemoryListener {
@@ -216,7 +215,7 @@ struct MemoryListener {
     void (*region_add)(MemoryListener *listener, MemoryRegionSection *section);
     void (*region_del)(MemoryListener *listener, MemoryRegionSection *section);
     const char *name;
-    /** lower ones are called first on region_add and commit, last on region_del */
+    /** low ones are called first on region_add and commit, and last on region_del */
     unsigned priority;
     void *vhushmem_state; /**< the library's */
 };
@@ -235,15 +234,16 @@ struct MemoryListener {
 /* ---- regions ---- */
 
 /**
- * Give the device a region, with VHUSHMEM_STRATEGY_SLOTS: each mapping is the guest's by itself, as
+ * Give the device a region with VHUSHMEM_STRATEGY_SLOTS: the guest has each mapping by itself, as
  * in the series.
  *
- * The device of a front-end has the regions that its back-end has told of already. For each of them
- * this returns it, as it is, the first time that it is called with its size: so a realize works
- * that asks vhost_get_shmem_config and then makes the regions.
+ * The device of a front-end already has the regions that its back-end has told of. For each of them
+ * the function returns that region, unchanged, at the first call with the region's size. So a
+ * realize function may ask vhost_get_shmem_config and then make the regions.
  *
- * @returns the region, borrowed from the device; NULL: the size is 0 or no page multiple, the id is
- *          taken, or the address space can't hold it (virtio_add_shmem tells which).
+ * @returns the region, borrowed from the device; NULL: the size is 0 or no multiple of the page
+ *          size, the id is taken, or the address space cannot hold it (virtio_add_shmem tells
+ *          which).
  * Since: 0.1
  */
 VHUSHMEM_API VirtioSharedMemory *virtio_new_shmem_region(VirtIODevice *vdev, uint8_t shmid,
@@ -252,18 +252,21 @@ VHUSHMEM_API VirtioSharedMemory *virtio_new_shmem_region(VirtIODevice *vdev, uin
 /**
  * Give the device a region, and say what went wrong.
  *
- * @returns 0, or -EEXIST (the id is taken), -EINVAL (the size is 0 or no page multiple), -ENOMEM
- *          (the address space can't hold it), -EFAULT.
+ * @returns 0, or -EEXIST (the id is taken), -EINVAL (the size is 0 or no multiple of the page
+ *          size), -ENOMEM (the address space cannot hold it), -EFAULT.
  * Since: 0.1
  */
 VHUSHMEM_API int virtio_add_shmem(VirtIODevice *vdev, uint8_t shmid, uint64_t size, GError **errp);
 
-/** @returns the region with this id, borrowed from the device; NULL: there is none. Since: 0.1 */
+/**
+ * Find the region with this id. @returns the region, borrowed from the device; NULL: there is none.
+ * Since: 0.1
+ */
 VHUSHMEM_API VirtioSharedMemory *virtio_find_shmem_region(VirtIODevice *vdev, uint8_t shmid);
 
 /**
- * The container that stands for the region: what a VMM puts into a BAR and what listeners watch.
- * Its pointer (memory_region_get_ram_ptr) is the region's window.
+ * Return the container that stands for the region. A VMM puts it into a BAR, and listeners watch
+ * it. Its pointer (memory_region_get_ram_ptr) is the region's window.
  *
  * @returns the container, borrowed: it lives as long as the region.
  * Since: 0.1
@@ -273,16 +276,16 @@ VHUSHMEM_API MemoryRegion *virtio_shmem_memory_region(VirtioSharedMemory *shmem)
 /* ---- mappings ---- */
 
 /**
- * Describe a mapping, to be added with virtio_add_shmem_map.
+ * Describe a mapping. Add it with virtio_add_shmem_map.
  *
  * @param fd   duplicated; the caller keeps its own.
  * @param len  bytes, not 0.
  * @returns a mapping, owned by the caller (object_unref(OBJECT(mapping)), vhushmem_mapping_unref)
- *          until it was added. NULL where the file can't be mapped so, whatever the region: len is
- *          0, fd is not open for it or is sealed against it, fd_offset is no multiple of the page
- *          size, whole pages would lie beyond the end of the file (even if the region allows that:
- *          then use vhushmem_mapping_new), it is not a file that can be mapped; or no descriptor is
- *          left. Whether it fits into the region is found out when it is added.
+ *          until it is added. NULL if no region could map the file so: len is 0; the fd does not
+ *          allow this access, or is sealed against it; fd_offset is no multiple of the page size;
+ *          whole pages would lie beyond the end of the file (even if the region allows that: then
+ *          use vhushmem_mapping_new); it is not a file that can be mapped; or no descriptor is
+ *          left. virtio_add_shmem_map checks whether it fits into the region.
  * Since: 0.1
  */
 VHUSHMEM_API VirtioSharedMemoryMapping *virtio_shared_memory_mapping_new(
@@ -300,12 +303,12 @@ VHUSHMEM_API int virtio_add_shmem_map(VirtioSharedMemory *shmem,
                                       VirtioSharedMemoryMapping *mapping);
 
 /**
- * Find a free, aligned range of the region, map the fd there, and say where.
+ * Find a free, aligned range of the region, map the fd there, and return its offset.
  *
  * @param fd          borrowed.
  * @param align       bytes, a power of two; 0: the page size.
- * @param shm_offset  receives where it begins.
- * @returns the mapping, owned by the region and good until it is undone; NULL with the errors of
+ * @param shm_offset  receives the first byte in the region.
+ * @returns the mapping, owned by the region and valid until it is undone; NULL with the errors of
  *          vhushmem_region_alloc (ENOSPC when no free range is large enough).
  * Since: 0.1
  */
@@ -315,27 +318,27 @@ VHUSHMEM_API VirtioSharedMemoryMapping *virtio_alloc_shmem_map(VirtioSharedMemor
                                                                uint64_t *shm_offset, GError **errp);
 
 /**
- * The mapping that begins at offset and is size bytes long, exactly.
+ * Find the mapping that begins at offset and is size bytes long, exactly.
  *
- * @returns the mapping, owned by the region and good until it is undone; NULL: there is none.
+ * @returns the mapping, owned by the region and valid until it is undone; NULL: there is none.
  * Since: 0.1
  */
 VHUSHMEM_API VirtioSharedMemoryMapping *virtio_find_shmem_map(VirtioSharedMemory *shmem,
                                                               hwaddr offset, uint64_t size);
 
 /**
- * Undo the mapping that virtio_find_shmem_map would find. Without one: logged, nothing changes.
- * Since: 0.1
+ * Undo the mapping that virtio_find_shmem_map would find. If there is none, the function logs that
+ * and changes nothing. Since: 0.1
  */
 VHUSHMEM_API void virtio_del_shmem_map(VirtioSharedMemory *shmem, hwaddr offset, uint64_t size);
 
 /* ---- memory regions ---- */
 
 /**
- * Make a container. Its memory is the caller's; what stands behind it goes with
- * memory_region_unref.
+ * Make a container. The caller owns its memory; memory_region_unref frees what the library
+ * allocates for it.
  *
- * @param owner  kept for the caller, not touched.
+ * @param owner  kept for the caller; the library does not use it.
  * @param name   copied; may be NULL.
  * @param size   bytes.
  * Since: 0.1
@@ -344,15 +347,15 @@ VHUSHMEM_API void memory_region_init(MemoryRegion *mr, void *owner, const char *
                                      uint64_t size);
 
 /**
- * Make a memory region out of a file.
+ * Make a memory region of a file.
  *
  * @param size       bytes, not 0.
  * @param ram_flags  RAM_SHARED, RAM_READONLY, RAM_READONLY_FD, or'ed.
  * @param fd         consumed on success (closed with the region); on failure it stays the caller's.
  * @param offset     first byte in the file; a multiple of the page size.
  * @returns true; or false with EINVAL (size, flags, offset), EOVERFLOW (the file is shorter), EPERM
- *          (it is sealed against writing, and RAM_SHARED without RAM_READONLY asks for that),
- *          EBADF, EACCES (fd is not open for it), ENODEV, ENOMEM, EFAULT.
+ *          (the file is sealed against writing, and RAM_SHARED without RAM_READONLY asks for that),
+ *          EBADF, EACCES (the fd does not allow this access), ENODEV, ENOMEM, EFAULT.
  * Since: 0.1
  */
 VHUSHMEM_API bool memory_region_init_ram_from_fd(MemoryRegion *mr, void *owner, const char *name,
@@ -360,130 +363,142 @@ VHUSHMEM_API bool memory_region_init_ram_from_fd(MemoryRegion *mr, void *owner, 
                                                  ram_addr_t offset, GError **errp);
 
 /**
- * Make a region of memory that the program has already; it stays the program's, and must be there
- * until the last reference is gone.
+ * Make a region of memory that the program already has. The memory stays the program's, and must
+ * exist until the last reference is gone.
  *
- * @param ptr  its first byte. NULL: logged, and mr is left as it is.
+ * @param ptr  its first byte. NULL: the function logs that, and leaves mr as it is.
  * Since: 0.1
  */
 VHUSHMEM_API void memory_region_init_ram_ptr(MemoryRegion *mr, void *owner, const char *name,
                                              uint64_t size, void *ptr);
-/** The same: nothing here tells a device's memory from other memory. Since: 0.1 */
+/**
+ * The same: this library makes no difference between a device's memory and other memory. Since: 0.1
+ */
 VHUSHMEM_API void memory_region_init_ram_device_ptr(MemoryRegion *mr, void *owner, const char *name,
                                                     uint64_t size, void *ptr);
 
 /**
- * Make a region that shows a part of another one, which is referenced: one section of the memory at
- * that address, for good. It is told as read-only if orig is, at the time when it is told.
+ * Make a region that shows a part of another one, and references it. The alias is one section of
+ * the memory at that address, for good. Listeners see it as read-only if orig is read-only at the
+ * time when they are told.
  *
- * @param orig    has an address (memory_region_get_ram_ptr): a file, the program's memory, another
- *                alias, a region's window. Of anything else (a container of memory_region_init; a
- *                mapping, which may go) there is no alias: logged, and mr is left as it is.
- * @param offset  where the part begins in orig, bytes; offset + size is no more than its size, or
- *                it is logged likewise.
+ * @param orig    must have an address (memory_region_get_ram_ptr): a file, the program's memory,
+ *                another alias, a region's window. There is no alias of anything else (a container
+ *                of memory_region_init; a mapping, which may go): the function logs that, and
+ *                leaves mr as it is.
+ * @param offset  first byte of the part in orig. If offset + size is more than orig's size, the
+ *                function logs that, and leaves mr as it is.
  * Since: 0.1
  */
 VHUSHMEM_API void memory_region_init_alias(MemoryRegion *mr, void *owner, const char *name,
                                            MemoryRegion *orig, hwaddr offset, uint64_t size);
 
 /**
- * @returns whether it is part of a container; for the mr of a mapping: whether the mapping is live.
- *          Since: 0.1
+ * Tell whether the region is part of a container. For the mr of a mapping: tell whether the mapping
+ * is live. Since: 0.1
  */
 VHUSHMEM_API bool memory_region_is_mapped(MemoryRegion *mr);
-/** @returns whether it is memory; false: a container, be it a region's, or NULL. Since: 0.1 */
+/**
+ * Tell whether it is memory. @returns false for a container, also for that of a shared memory
+ * region, and for NULL. Since: 0.1
+ */
 VHUSHMEM_API bool memory_region_is_ram(MemoryRegion *mr);
 
 /**
- * Show or hide a region, and all that is in it, to the listeners of containers that it is part of:
- * region_del or region_add, and a commit. The memory stays as it is, and so do its own listeners. A
- * new region is enabled. For the mr of a mapping this does nothing, and so does
- * memory_region_set_readonly: it is part of no container of the program's.
+ * Show or hide a region, with all that is in it, to the listeners of the containers that it is part
+ * of. They get region_add or region_del, and a commit. The memory stays as it is, and so do its own
+ * listeners. A new region is enabled. For the mr of a mapping the function does nothing, and
+ * neither does memory_region_set_readonly: that mr is part of no container of the program.
  *
  * Since: 0.1
  */
 VHUSHMEM_API void memory_region_set_enabled(MemoryRegion *mr, bool enabled);
 /**
- * Tell listeners of containers above that all of a region is read-only, or is as its memory is:
- * region_del, region_add and a commit. This process can write to the memory as before.
+ * Tell the listeners of the containers above that all of a region is read-only, or again is as its
+ * memory is. They get region_del, region_add and a commit. This process can write to the memory as
+ * before.
  *
  * Since: 0.1
  */
 VHUSHMEM_API void memory_region_set_readonly(MemoryRegion *mr, bool readonly);
 
-/** @returns its size in bytes; 0: mr is NULL. Since: 0.1 */
+/** Return the region's size in bytes. @returns 0 if mr is NULL. Since: 0.1 */
 VHUSHMEM_API uint64_t memory_region_size(MemoryRegion *mr);
 /**
- * @returns where it is in this process; NULL: a container that stands for no shared memory region,
- *          or a mapping that is not live.
+ * Return the region's address in this process.
+ *
+ * @returns the address; NULL: a container that stands for no shared memory region, or a mapping
+ *          that is not live.
  * Since: 0.1
  */
 VHUSHMEM_API void *memory_region_get_ram_ptr(MemoryRegion *mr);
 /**
- * @returns the fd behind it, owned by the region; -1: there is none, or a mapping's was not kept.
- *          Since: 0.1
+ * Return the region's fd. @returns the fd, owned by the region; -1: there is none, or a mapping
+ * kept none. Since: 0.1
  */
 VHUSHMEM_API int memory_region_get_fd(MemoryRegion *mr);
 
 /**
- * Put a region into a container; listeners of the container, and of all that it is part of, are
- * told. The container references it.
+ * Put a region into a container. The container references it. The function tells the listeners of
+ * the container and of all that it is part of.
  *
- * Into a region's container goes the mr of a mapping, at the offset that the mapping was made for:
- * that adds it, as virtio_add_shmem_map does, but the caller's reference stays the caller's.
- * Nothing else does: a region's window shows files, and its books say which.
+ * A shared memory region's container takes only the mr of a mapping, at the offset that the mapping
+ * was made for. This adds the mapping, as virtio_add_shmem_map does, but the caller keeps its
+ * reference. It takes nothing else, because a region's window shows only files that the region
+ * tracks.
  *
- * Refused with a logged warning, nothing changed: it does not fit, overlaps another one, is in a
- * container already (or would be in itself), or is not of the kind that the container holds.
+ * The function logs a warning and changes nothing if the region does not fit, overlaps another one,
+ * is in a container already (or would be in itself), or is not of the kind that the container
+ * holds.
  * Since: 0.1
  */
 VHUSHMEM_API void memory_region_add_subregion(MemoryRegion *mr, hwaddr offset,
                                               MemoryRegion *subregion);
 /**
- * Take a region out of its container; listeners are told first. Out of a region's: undo the
- * mapping. Since: 0.1
+ * Take a region out of its container, after telling the listeners. For a shared memory region's
+ * container: undo the mapping. Since: 0.1
  */
 VHUSHMEM_API void memory_region_del_subregion(MemoryRegion *mr, MemoryRegion *subregion);
 
 /**
- * Hold the commits of listeners back until the outermost commit, for changes made by the calling
- * thread.
+ * Hold back the commits of listeners until the outermost commit, for changes that the calling
+ * thread makes.
  *
  * Since: 0.1
  */
 VHUSHMEM_API void memory_region_transaction_begin(void);
-/** End a transaction; the outermost one calls the commits that were held back. Since: 0.1 */
+/** End a transaction. The outermost one calls the commits that were held back. Since: 0.1 */
 VHUSHMEM_API void memory_region_transaction_commit(void);
 
-/** Take one more reference to what stands behind a region. Since: 0.1 */
+/** Take one more reference to a region. Since: 0.1 */
 VHUSHMEM_API void memory_region_ref(MemoryRegion *mr);
-/**
- * Give one reference back; with the last one the memory is unmapped and the fd closed. Since: 0.1
- */
+/** Give one reference back. The last one unmaps the memory and closes the fd. Since: 0.1 */
 VHUSHMEM_API void memory_region_unref(MemoryRegion *mr);
 
 /**
- * Tell a listener what a container holds, on all levels below it, now and from now on. Not from
- * inside a callback of the same container.
+ * Register a listener of a container: the library tells it what the container holds, on all levels
+ * below it, now and from now on. Do not call it from inside a callback of the same container.
  *
- * What a shared memory region in it is, is a choice of the region's strategy.
- * VHUSHMEM_STRATEGY_SLOTS, which the regions of virtio_new_shmem_region have: a section for each
- * live mapping, which comes and goes with it. VHUSHMEM_STRATEGY_WINDOW: one section, the window,
- * for good; nothing is told of maps and unmaps then, since the guest has all of the window, holes
- * too (region.h says what is in them). A listener of the region's own container is told of each
- * mapping in either case.
+ * The strategy of a shared memory region in the container decides what the listener sees:
+ *  - VHUSHMEM_STRATEGY_SLOTS, as for the regions of virtio_new_shmem_region: a section for each
+ *    live mapping, which comes and goes with it.
+ *  - VHUSHMEM_STRATEGY_WINDOW: one section, the window, for good. The listener hears nothing of
+ *    maps and unmaps then, because the guest has all of the window, holes too (region.h says what
+ *    is in them).
+ * A listener of the region's own container hears of each mapping in either case.
  *
  * @param listener  stays the caller's; must live until memory_listener_unregister.
  * @param root      the container, of memory_region_init or virtio_shmem_memory_region; referenced
- *                  until memory_listener_unregister. Of another region, or one that was not
- *                  initialised, nothing would be told: logged, and the listener is not registered.
+ *                  until memory_listener_unregister. Another region, or one that was not
+ *                  initialised, has nothing to tell: the function logs that, and does not register
+ *                  the listener.
  * Since: 0.1
  */
 VHUSHMEM_API void memory_listener_register(MemoryListener *listener, MemoryRegion *root);
 /**
- * Tell a listener no more; region_del is called for what the container holds. When this returns the
- * listener is never called again: it waits for calls of the listener that other threads are in, so
- * no callback may wait for the thread that unregisters.
+ * Unregister a listener. It gets region_del for all that the container holds. When the function
+ * returns, the library never calls the listener again. The function waits for calls of the listener
+ * in other threads, so no callback may wait for the thread that unregisters.
  * Since: 0.1
  */
 VHUSHMEM_API void memory_listener_unregister(MemoryListener *listener);
@@ -491,11 +506,11 @@ VHUSHMEM_API void memory_listener_unregister(MemoryListener *listener);
 /* ---- the wire, from both sides ---- */
 
 /**
- * What regions the back-end says it has (GET_SHMEM_CONFIG, asked in the handshake; its answer is
+ * Return the regions that the back-end has (GET_SHMEM_CONFIG, asked in the handshake; the answer is
  * constant for a connection). Regions that the program gave itself are not among them.
  *
- * @param nregions      receives how many sizes are not zero; 0 where the back-end was not asked:
- *                      SHMEM was not negotiated, or the program has given the regions
+ * @param nregions      receives how many sizes are not zero; 0 if the back-end was not asked: SHMEM
+ *                      was not negotiated, or the program has given the regions
  *                      (vhushmem_frontend_add_region).
  * @param memory_sizes  room for VIRTIO_MAX_SHMEM_REGIONS sizes, by region id; 0: no such region.
  * @returns 0, or -ENOTCONN (the handshake is not done), -EFAULT.
@@ -509,7 +524,7 @@ VHUSHMEM_API int vhost_get_shmem_config(vhushmem_frontend *dev, int *nregions,
  *
  * @param flags  VHOST_USER_FLAG_MAP_RW or 0.
  * @param fd     borrowed.
- * @returns true: it is mapped; false: it is not (the reason is logged at debug level).
+ * @returns true: it is mapped; false: it is not (the reason is logged at the level debug).
  * Thread rule: as backend.h.  Since: 0.1
  */
 VHUSHMEM_API bool vu_shmem_map(VuDev *dev, uint8_t shmid, uint64_t fd_offset, uint64_t shm_offset,

@@ -4,14 +4,15 @@
 
 /**
  * @file
- * What is going on, as text: for a monitor command, a log, a bug report.
+ * The state of front-ends, back-ends, channels, devices and regions as text: for a monitor command,
+ * a log, a bug report.
  *
  * The JSON is one object without line breaks, in UTF-8. Numbers are decimal integers, up to 64
- * bits, as QMP has them: a reader whose numbers are doubles (JavaScript) loses the last digits of
- * those above 2^53, which in practice are sets of feature bits alone; each of those is also there
- * as names. Texts from outside are escaped, control characters and what a terminal would take for
- * such too; bytes of a path that are no UTF-8 show as U+FFFD. Keys may be added in later releases;
- * those that are here stay. No address of this process is in it.
+ * bits, as in QMP. A reader whose numbers are doubles (JavaScript) loses the last digits of those
+ * above 2^53. In practice only sets of feature bits are so large, and names show each of those too.
+ * Text from outside is escaped, with its control characters and what a terminal would take for
+ * such. Bytes of a path that are no UTF-8 show as U+FFFD. Later releases may add keys; those that
+ * are here stay. The text contains no address of this process.
  *
  * A region:
  *     "shmid", "size"      id; bytes
@@ -22,34 +23,34 @@
  *     "quotas"             {"mappings": {"used", "limit"}, "bytes": {"used", "limit"}}: live
  *                          mappings, and their bytes in whole pages; limit null: the region has
  *                          none of its own
- *     "counters"           {"maps", "unmaps", "mapped_bytes", "unmapped_bytes"}: what was done
- *                          since the beginning, by whatever way, in whole pages; a mapping that
- *                          ended in a reset or with its back-end counts as unmapped
+ *     "counters"           {"maps", "unmaps", "mapped_bytes", "unmapped_bytes"}: all maps and
+ *                          unmaps since the beginning, in whole pages; a mapping that ended in a
+ *                          reset or with its back-end counts as unmapped
  *     "mappings"           a list of {"shm_offset", "len", "fd_offset", "rw", "broken"}, by offset
- *                          (bytes; mapping.h says what they are)
+ *                          (bytes; mapping.h describes them)
  *     "mappings_left_out"  how many more live mappings there are: those with the greatest offsets
  * All of one region is as it was at one moment.
  *
  * A device:
- *     "quotas", "counters" as above, of all its regions together, also those that are gone
+ *     "quotas", "counters" as above, of all its regions together, those included that are gone
  *     "process"            {"mappings": {"used", "limit"}}: what all windows of the process use of
  *                          its budget (region.h), counted as the kernel counts
  *     "regions"            a list of regions, by id
  *
  * A front-end:
- *     "state"              "new", "listening", "handshake", "restoring" (a back-end that came back
- *                          is told what it has to know), "ready", "away" (until the next attempt to
+ *     "state"              "new", "listening", "handshake", "restoring" (it restores the state of a
+ *                          back-end that came back), "ready", "away" (until the next attempt to
  *                          find the back-end again), or "disconnected" (for good)
- *     "reason"             why the last connection ended that has, a sentence; null: none has
+ *     "reason"             why the last connection ended, a sentence; null: none has ended
  *     "waiting_for"        what has not come yet, a sentence, when listening, in the handshake and
  *                          when restoring; else null
  *     "socket_path"        null: it was made with a descriptor
  *     "server"             it listens there (true), or connects
  *     "reconnect_ms"       as in the options; null: never
  *     "connections"        how many were made
- *     "features"           virtio features that the back-end offers; 0 before it told, as the next
- *                          three; while it is away, those of the last connection
- *     "protocol_features"  what both sides agreed on, as it went over the wire
+ *     "features"           virtio features that the back-end offers; 0 before it told them, like
+ *                          the next three; while it is away, those of the last connection
+ *     "protocol_features"  the bits that both sides agreed on, as they went over the wire
  *     "protocol_feature_names"     the same as a list of names (vhushmem_protocol_feature_name);
  *                                  the bit that means SHMEM is "SHMEM"
  *     "unknown_protocol_features"  those that have no name
@@ -65,8 +66,8 @@
  *     "channel"            {"state": "none" (not made yet, or gone with its connection), "open" or
  *                          "lost"; "reason": why it was lost, or null; "answers_unread": the
  *                          back-end does not read its answers, and is not served until it does;
- *                          "owes_answer": a request is answered later, and nothing is read until
- *                          then}
+ *                          "owes_answer": the front-end answers a request later, and reads nothing
+ *                          until then}
  *     "requests"           {"map": {"served", "refused"}, "unmap": ..., "other": ...}: requests of
  *                          the back-end since the beginning
  *     "resets"             complete ones
@@ -75,27 +76,27 @@
  * A back-end:
  *     "state"              "new", "listening", "connected", or "disconnected" (it had a connection,
  *                          and has neither another one nor a listener)
- *     "reason"             why the last connection ended that has, a sentence; null: none has
- *     "negotiated"         mappings can be asked for
- *     "features"           virtio features that the front-end accepted; 0 before it did, as the
+ *     "reason"             why the last connection ended, a sentence; null: none has ended
+ *     "negotiated"         the device can ask for mappings
+ *     "features"           virtio features that the front-end accepted; 0 before it did, like the
  *                          next three
  *     "protocol_features", "protocol_feature_names", "unknown_protocol_features"   as of a
  *                                                                                  front-end
  *     "shmem_bit", "device_status"   the bit that means SHMEM; the virtio device status
- *     "queues", "rings"    what GET_QUEUE_NUM answers; queues that the device has
+ *     "queues", "rings"    the answer to GET_QUEUE_NUM; queues that the device has
  *     "memory"             {"ranges", "bytes"}: guest memory that the front-end has told of
- *     "logging"            writes to guest memory are noted for the front-end
- *     "tracks_inflight"    chains that were taken and not given back are tracked for the next
- *                          back-end
- *     "channel"            {"state": "none" or "open"; "requests_waiting": maps and unmaps that
- *                          nobody waits for and that have no answer}
+ *     "logging"            the back-end logs writes to guest memory for the front-end
+ *     "tracks_inflight"    the back-end tracks chains that were taken and not given back, for the
+ *                          next back-end
+ *     "channel"            {"state": "none" or "open"; "requests_waiting": asynchronous maps and
+ *                          unmaps that have no answer}
  *     "regions"            a list of {"shmid", "size", "mappings"}, by id: bytes; how many mappings
- *                          are live as far as answers tell (vhushmem_backend_unmap_all)
+ *                          are live, as far as answers tell (vhushmem_backend_unmap_all)
  *     "started_queues"     a list of {"queue", "state", "size", "next_avail", "next_used", "held",
  *                          "in_guest_memory", "fault"}, by number: "running", "paused" (disabled,
- *                          or its kick can't be waited for) or "broken"; entries; the indices of
- *                          the available and the used ring that come next; chains that the device
- *                          has; false: its rings' memory was taken away; what broke it, or null
+ *                          or its kick cannot be waited for) or "broken"; entries; the next indices
+ *                          of the available and the used ring; chains that the device has; false:
+ *                          its rings' memory was taken away; what broke it, or null
  *
  * A channel alone: "resetting", "channel", "requests", "resets", "device".
  */
@@ -106,11 +107,11 @@
 
 G_BEGIN_DECLS
 
-/** How many mappings of each region vhushmem_status_json lists. */
+/** The number of mappings of each region that vhushmem_status_json lists. */
 #define VHUSHMEM_STATUS_MAPPINGS UINT64_C(256)
 
 /**
- * A front-end's status, with VHUSHMEM_STATUS_MAPPINGS mappings of each region.
+ * Describe a front-end as JSON, with VHUSHMEM_STATUS_MAPPINGS mappings of each region.
  *
  * @returns JSON, owned by the caller (g_free); NULL: frontend is NULL.
  * Thread rule: that of the front-end (frontend.h); inside its callbacks too.  Since: 0.1
@@ -118,12 +119,11 @@ G_BEGIN_DECLS
 VHUSHMEM_API char *vhushmem_status_json(vhushmem_frontend *frontend) VHUSHMEM_CHECK_RESULT;
 
 /**
- * The same with as many mappings as are wanted.
+ * The same with a number of mappings of your choice.
  *
- * @param max_mappings  how many mappings of each region are listed at the most; 0: only how many
- *                      there are; UINT64_MAX: all. Their records are copied (32 bytes each) while
- *                      no map or unmap of the device goes on; the text, some 90 bytes each, is made
- *                      after that.
+ * @param max_mappings  the most mappings of each region to list; 0: only their number; UINT64_MAX:
+ *                      all. The function copies their records (32 bytes each) while no map or unmap
+ *                      of the device goes on, and makes the text, some 90 bytes each, after that.
  * @returns JSON, owned by the caller (g_free); NULL: frontend is NULL.
  * Thread rule: as vhushmem_status_json.  Since: 0.1
  */
@@ -131,7 +131,7 @@ VHUSHMEM_API char *vhushmem_frontend_status_json(vhushmem_frontend *frontend,
                                                  uint64_t max_mappings) VHUSHMEM_CHECK_RESULT;
 
 /**
- * The status of a channel alone.
+ * Describe a channel alone as JSON.
  *
  * @param max_mappings  as for vhushmem_frontend_status_json.
  * @returns JSON, owned by the caller (g_free); NULL: channel is NULL.
@@ -141,7 +141,7 @@ VHUSHMEM_API char *vhushmem_channel_status_json(vhushmem_channel *channel,
                                                 uint64_t max_mappings) VHUSHMEM_CHECK_RESULT;
 
 /**
- * The status of a back-end.
+ * Describe a back-end as JSON.
  *
  * @returns JSON, owned by the caller (g_free); NULL: backend is NULL.
  * Thread rule: that of the back-end (backend.h); inside its callbacks too.  Since: 0.1
@@ -149,18 +149,18 @@ VHUSHMEM_API char *vhushmem_channel_status_json(vhushmem_channel *channel,
 VHUSHMEM_API char *vhushmem_backend_status_json(vhushmem_backend *backend);
 
 /**
- * The status of a device: what is mapped in its regions, its quotas, its counters.
+ * Describe a device as JSON: the mappings in its regions, its quotas, its counters.
  *
  * @param max_mappings  as for vhushmem_frontend_status_json.
  * @returns JSON, owned by the caller (g_free); NULL: device is NULL.
- * Thread rule: any thread. What others map and unmap between two regions shows in the later one
- * alone.  Since: 0.1
+ * Thread rule: any thread. If another thread maps or unmaps during the call, only the regions that
+ * are read later show it.  Since: 0.1
  */
 VHUSHMEM_API char *vhushmem_device_status_json(vhushmem_device *device,
                                                uint64_t max_mappings) VHUSHMEM_CHECK_RESULT;
 
 /**
- * The status of a region.
+ * Describe a region as JSON.
  *
  * @param max_mappings  as for vhushmem_frontend_status_json.
  * @returns JSON, owned by the caller (g_free); NULL: region is NULL.
@@ -170,13 +170,18 @@ VHUSHMEM_API char *vhushmem_region_status_json(vhushmem_region *region,
                                                uint64_t max_mappings) VHUSHMEM_CHECK_RESULT;
 
 /**
- * Say what protocol features are called and what each does, in the order of their bits:
- * "VHOST_USER_PROTOCOL_F_SHMEM: the back-end maps files into shared memory regions". What stands
- * after the colon is for people and may change.
+ * List protocol features by name, each with what it does, in the order of their bits:
+ * "VHOST_USER_PROTOCOL_F_SHMEM: the back-end maps files into shared memory regions". The text after
+ * the colon is for people and may change.
  *
- * Bits have the meaning that they have today. Of a front-end whose shmem_bit is 20 or 21, first put
- * that bit where SHMEM is today: if (features >> shmem_bit & 1) { features = (features &
- * ~(UINT64_C(1) << shmem_bit)) | UINT64_C(1) << VHOST_USER_PROTOCOL_F_SHMEM; }
+ * Bits have today's meaning. If a front-end's shmem_bit is 20 or 21, first move that bit to today's
+ * place of SHMEM:
+ *
+ *     if (features >> shmem_bit & 1) {
+ *         features &= ~(UINT64_C(1) << shmem_bit);
+ *         features |= UINT64_C(1) << VHOST_USER_PROTOCOL_F_SHMEM;
+ *     }
+ *
  * (vhushmem_status_json does this by itself.)
  *
  * @param features  protocol features, as they are offered or agreed on
@@ -190,13 +195,12 @@ VHUSHMEM_API char **vhushmem_protocol_features_to_strings(uint64_t features,
                                                           uint64_t *unknown) VHUSHMEM_CHECK_RESULT;
 
 /**
- * The same as JSON, in the form and the order that QEMU gives them in its answer to
- * x-query-virtio-status, under "protocol-features" of "vhost-dev":
- * {"protocols":["VHOST_USER_PROTOCOL_F_SHMEM: ...", ..., "VHOST_USER_PROTOCOL_F_MQ:
- * ..."],"unknown-protocols":N}. The highest bit comes first. The second key is left out where there
- * are no such bits.
+ * The same as JSON, in the form and order of QEMU's answer to x-query-virtio-status, under
+ * "protocol-features" of "vhost-dev": {"protocols":["VHOST_USER_PROTOCOL_F_SHMEM: ...", ...,
+ * "VHOST_USER_PROTOCOL_F_MQ: ..."],"unknown-protocols":N}. The highest bit comes first. If there
+ * are no unknown bits, the second key is left out.
  *
- * Names are the specification's, so they are QEMU's. What stands after the colon is this library's
+ * The names are the specification's, so they are QEMU's. The text after the colon is this library's
  * own. QEMU 11.1 has no names for XEN_MMAP, GET_VRING_BASE_INFLIGHT, GPA_ADDRESSES and
  * GET_VRING_BASE_SKIP_DRAIN (bits 17, 20, 21, 23): there they are in the number.
  *
