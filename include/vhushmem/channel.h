@@ -19,7 +19,7 @@
  */
 
 #include <vhushmem/base.h>
-#include <vhushmem/frontend.h>
+#include <vhushmem/event.h>
 #include <vhushmem/vhost-user.h>
 
 G_BEGIN_DECLS

@@ -35,119 +35,11 @@
 
 #include <vhushmem/base.h>
 #include <vhushmem/device.h>
+#include <vhushmem/event.h>
+#include <vhushmem/frontend-options.h>
 #include <vhushmem/region.h>
 
 G_BEGIN_DECLS
-
-/** Flags of a front-end. */
-enum {
-    /** listen at the path and take the first back-end that connects */
-    VHUSHMEM_FRONTEND_SERVER = 1 << 0,
-    /** keep the mappings when the back-end goes away; default: drop them */
-    VHUSHMEM_FRONTEND_KEEP_MAPPINGS = 1 << 1,
-    /** the device has no state besides its queues: it can migrate without DEVICE_STATE */
-    VHUSHMEM_FRONTEND_STATELESS = 1 << 2,
-    /**
-     * The flags of a SHMEM_MAP have their meaning of versions 1 to 4 of the series: 1 asks for
-     * reading, 2 for writing. If shmem_bit is 20, this is the default.
-     */
-    VHUSHMEM_FRONTEND_FIRST_MAP_FLAGS = 1 << 3,
-    /**
-     * The flags of a SHMEM_MAP have today's meaning, also if shmem_bit is 20: 1 asks for writing
-     * (versions 5 to 11 of the series). Do not set both flags.
-     */
-    VHUSHMEM_FRONTEND_CURRENT_MAP_FLAGS = 1 << 4
-};
-
-/**
- * Options of a new front-end. Set struct_size to sizeof(vhushmem_frontend_options). A field that is
- * 0 means its default.
- */
-typedef struct vhushmem_frontend_options {
-    uint32_t struct_size;
-    uint32_t flags; /**< VHUSHMEM_FRONTEND_*, or'ed */
-    /** the protocol feature bit that means SHMEM: 22 (0 means 22), or 20 or 21 for old back-ends */
-    uint32_t shmem_bit;
-    /** virtqueues that the VMM will use, 1 to 256: each gets its call and err eventfd; 0 means 1 */
-    uint32_t num_queues;
-    /** how long the back-end may take to answer a request; 0 means 10,000 */
-    uint32_t request_timeout_ms;
-    /** how long a message may take from its first byte to its last; 0 means 5,000 */
-    uint32_t message_timeout_ms;
-    /** protocol features to accept if offered; 0 means all that this library knows */
-    uint64_t protocol_features;
-    const vhushmem_device_options *device; /**< quotas of the device; NULL means the defaults */
-    const vhushmem_region_options *region; /**< options of each region; NULL means the defaults */
-    /**
-     * the table of objects that its back-end shares with others; referenced; NULL: it shares none
-     */
-    vhushmem_shared_objects *shared_objects;
-    /** bytes of configuration space that the program may ask for, at most 65536; 0 means 256 */
-    uint32_t max_config_size;
-    /** how long to wait before each attempt to find a lost back-end again; 0: never try */
-    uint32_t reconnect_ms;
-    /**
-     * How long a blocking call may take as a whole, however many requests it makes. A call that
-     * takes longer ends the connection with -ETIMEDOUT. 0: as long as its requests may take.
-     */
-    uint32_t call_timeout_ms;
-    /**
-     * The least answer to GET_QUEUE_NUM; with a smaller one the handshake ends with EPROTO. 0 means
-     * num_queues. Back-ends of network devices may count pairs of queues there: with 2 pairs and a
-     * control queue, set num_queues to 5 and min_queue_num to 2.
-     */
-    uint32_t min_queue_num;
-} vhushmem_frontend_options;
-
-/** The type of an event. */
-typedef enum vhushmem_event_type {
-    /** The handshake is done and the regions are there. It comes again after each reconnection. */
-    VHUSHMEM_EVENT_READY = 1,
-    /**
-     * A SHMEM_MAP was served or refused; the answer, if the back-end asked for one, has been sent.
-     */
-    VHUSHMEM_EVENT_MAP = 2,
-    /**
-     * A SHMEM_UNMAP was served or refused; likewise. len is that of the mapping that was undone.
-     */
-    VHUSHMEM_EVENT_UNMAP = 3,
-    /** the back-end sent another request, which was served or refused */
-    VHUSHMEM_EVENT_OTHER_REQUEST = 4,
-    /** a reset is complete: nothing is mapped and no older request will be served */
-    VHUSHMEM_EVENT_RESET = 5,
-    /** the back-end channel is closed; nothing can be mapped or unmapped any more */
-    VHUSHMEM_EVENT_CHANNEL_LOST = 6,
-    /**
-     * The connection is over, or there never was one. Without reconnect_ms this is the last event.
-     */
-    VHUSHMEM_EVENT_DISCONNECT = 7,
-    /** the device's configuration space has changed: read it again */
-    VHUSHMEM_EVENT_CONFIG_CHANGE = 8,
-    /**
-     * The file of a mapping has lost pages that a guest (vhushmem_resolve_guest_fault) or a thread
-     * (guard.h) touched, and they show zeros. Or a page takes no writes, and they stay in this
-     * process. result is -EIO. The event comes once, until the mapping is HEALED.
-     */
-    VHUSHMEM_EVENT_BROKEN = 9,
-    /** the file of a BROKEN mapping has its pages again, and the mapping shows them */
-    VHUSHMEM_EVENT_HEALED = 10
-} vhushmem_event_type;
-
-/** An event. It is valid during the callback only. */
-typedef struct vhushmem_event {
-    uint32_t type; /**< vhushmem_event_type */
-    /** 0, or -errno: the answer to a request; the reason why the channel or the connection ended */
-    int32_t result;
-    uint32_t request; /**< the request's id, for MAP, UNMAP and OTHER_REQUEST */
-    /** the region of a MAP, UNMAP, BROKEN or HEALED; the fields below concern the same events */
-    uint8_t shmid;
-    uint8_t reserved[3]; /**< 0 */
-    uint64_t shm_offset;
-    uint64_t len;
-    uint64_t fd_offset;
-    uint64_t flags;
-    const char *message; /**< a sentence that says what went wrong; NULL when nothing did */
-} vhushmem_event;
 
 /**
  * Called from dispatch, and from any call that causes an event, with no lock held. The callback may
@@ -221,21 +113,6 @@ VHUSHMEM_API void vhushmem_frontend_free(vhushmem_frontend *frontend);
  */
 VHUSHMEM_API int vhushmem_frontend_set_callback(vhushmem_frontend *frontend, vhushmem_event_fn fn,
                                                 void *user_data, GDestroyNotify destroy);
-
-/** A request of the back-end besides maps and unmaps. It is valid during the callback only. */
-typedef struct vhushmem_other_request {
-    uint32_t request;    /**< its id */
-    uint32_t flags;      /**< flags of its header: 8 asks for an answer */
-    const void *payload; /**< what the back-end sent: do not trust it */
-    size_t size;         /**< bytes of payload */
-    const int *fds;      /**< closed after the callback: dup those that you keep */
-    unsigned nfds;       /**< 0 to 8 */
-    /**
-     * Holds -1. Store a descriptor here that goes with the answer (SHARED_OBJECT_LOOKUP). It is
-     * taken over.
-     */
-    int *reply_fd;
-} vhushmem_other_request;
 
 /**
  * Performs a request. Called from dispatch, with no lock held and before the answer. The callback

@@ -9,12 +9,16 @@
  * <vhushmem/series.h>, which has the QEMU-like names.
  */
 
+#include <vhushmem/backend-call.h>
+#include <vhushmem/backend-options.h>
 #include <vhushmem/backend.h>
 #include <vhushmem/base.h>
 #include <vhushmem/channel.h>
 #include <vhushmem/device.h>
 #include <vhushmem/error.h>
+#include <vhushmem/event.h>
 #include <vhushmem/fault.h>
+#include <vhushmem/frontend-options.h>
 #include <vhushmem/frontend.h>
 #include <vhushmem/guard.h>
 #include <vhushmem/kvm.h>
@@ -22,6 +26,7 @@
 #include <vhushmem/migration.h>
 #include <vhushmem/pci.h>
 #include <vhushmem/queue.h>
+#include <vhushmem/region-options.h>
 #include <vhushmem/region.h>
 #include <vhushmem/request.h>
 #include <vhushmem/shared-object.h>
