@@ -42,6 +42,9 @@ G_BEGIN_DECLS
  *          -EBUSY       another request of this back-end is under way, and one of its callbacks
  *                       makes this call;
  *          -ECONNRESET  the front-end is gone;
+ *          -ETOOMANYREFS  fd could not be sent within answer_timeout_ms: processes of this user
+ *                       have more descriptors on their way than RLIMIT_NOFILE. Nothing was sent,
+ *                       and the channel lives;
  *          -ETIMEDOUT   no answer came in time: the channel is closed, because the outcome is not
  *                       known;
  *          -EPROTO      a wrong answer: the channel is closed.
@@ -65,8 +68,8 @@ VHUSHMEM_API int vhushmem_backend_unmap(vhushmem_backend *backend, uint8_t shmid
  * back-end, and may free it.
  *
  * @param result   what vhushmem_backend_map would have returned: 0, the front-end's
- *                 refusal, -ETIMEDOUT or -EPROTO; or -ENOTCONN: the connection ended before the
- *                 answer.
+ *                 refusal, -ETOOMANYREFS, -ETIMEDOUT or -EPROTO; or -ENOTCONN: the connection
+ *                 ended before the answer.
  * @param message  a sentence that says what went wrong, valid during the call only; NULL when
  *                 nothing did.
  */

@@ -177,7 +177,8 @@ VHUSHMEM_API int vhushmem_frontend_start(vhushmem_frontend *frontend, GError **e
  * @param timeout_ms  the longest time to wait; negative: no limit (each request still has its own).
  * @returns 0, or what start returns, or -ETIMEDOUT, -EPROTO (the back-end broke the protocol, or
  *          its answer cannot be used: the message says how), -ECONNRESET (it went
- *          away), -ECONNABORTED (a callback freed the front-end).
+ *          away), -ETOOMANYREFS (no descriptor could be sent within request_timeout_ms: see
+ *          request.h), -ECONNABORTED (a callback freed the front-end).
  * Since: 0.1
  */
 VHUSHMEM_API int vhushmem_frontend_connect(vhushmem_frontend *frontend, int timeout_ms,

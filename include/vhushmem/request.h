@@ -28,6 +28,9 @@
  *          -EPROTO      the answer makes no sense;
  *          -ENOBUFS     1,024 requests wait already (the `_async` functions alone);
  *          -ETIMEDOUT   no answer came in time, and the connection is over;
+ *          -ETOOMANYREFS  a descriptor could not be sent within request_timeout_ms: processes of
+ *                       this user have more descriptors on their way than RLIMIT_NOFILE. The
+ *                       request was not sent, and the connection lives: try again later;
  *          -EFAULT      a pointer that must not be NULL is.
  *
  * Thread rule: that of frontend.h, one thread at a time for one front-end.

@@ -149,17 +149,26 @@ extension Backend {
     /// Sends what may be under way, as far as the socket takes it.
     private func sendCalls(_ connection: BackendConnection) throws(Errno) {
         guard let channel = connection.channel else { return }
+        let hadUnsent = channel.hasUnsent
         if case .failed(let error) = channel.flush() { throw error }
         if channel.hasUnsent { return try sendLater(connection) }
-        connection.calls.canSend()
+        if hadUnsent { connection.calls.canSend() }
         tellOwed(connection)
         while let call = connection.calls.unsent, connection.calls.inFlight < Backend.mostInFlight {
             // The queues may have stopped since it was begun.
             if case .mapping(let request, _) = call.question, let obstacle = obstacle(to: request) {
                 told(connection.calls.takeUnsent(), obstacle)
             } else {
-                guard try send(call, on: channel) else { return try sendLater(connection) }
-                wasSent(call, connection)
+                switch try send(call, on: channel) {
+                case .done: wasSent(call, connection)
+                case .later: return try sendLater(connection)
+                case .failed(let error):
+                    // Nothing has gone, and it is no fault of the front-end's: the channel lives.
+                    guard let limit = connection.calls.sendDeadline, Clock.now() >= limit else {
+                        return sendAgain(connection)
+                    }
+                    told(connection.calls.takeUnsent(), ShmemError(error.code, call.subject, .system("sending it", error.code)))
+                }
             }
         }
         if channel.hasUnsent { return try sendLater(connection) }
@@ -167,10 +176,10 @@ extension Backend {
         setWatched(connection.calls.inFlight > 0, connection)
     }
 
-    /// False: not now.
-    private func send(_ call: BackendCall, on channel: MessageStream) throws(Errno) -> Bool {
+    /// `failed`: too many descriptors of this user's are on their way.
+    private func send(_ call: BackendCall, on channel: MessageStream) throws(Errno) -> MessageStream.Sending {
         if case .failed(let error) = channel.flush() { throw error }
-        guard !channel.hasUnsent else { return false }
+        guard !channel.hasUnsent else { return .later }
         let message = OutgoingMessage.request(call.id, needsReply: needsReply(call))
         let sending: MessageStream.Sending
         switch call.question {
@@ -183,13 +192,8 @@ extension Backend {
         case .other(_, let payload, _):
             sending = unsafe payload.withUnsafeBytes { unsafe channel.send(message, $0, descriptor: call.file?.fd) }
         }
-        switch sending {
-        case .done: return true
-        case .later: return false
-        case .failed(let error):
-            if error.code == ETOOMANYREFS { return false }
-            throw error
-        }
+        if case .failed(let error) = sending, error.code != ETOOMANYREFS { throw error }
+        return sending
     }
 
     /// A request with a reply of its own is answered whatever its header says.
@@ -211,6 +215,10 @@ extension Backend {
 
     private func sendLater(_ connection: BackendConnection) throws(Errno) {
         if let deadline = connection.calls.sendDeadline, Clock.now() >= deadline { throw Errno(ETIMEDOUT) }
+        sendAgain(connection)
+    }
+
+    private func sendAgain(_ connection: BackendConnection) {
         sendSoon(connection)
         setWatched(connection.calls.inFlight > 0, connection)
     }

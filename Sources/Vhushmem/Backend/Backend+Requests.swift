@@ -78,7 +78,7 @@ extension Backend {
         switch answer {
         case .value(let value): try reply(header, value, connection)
         case .bytes(let bytes, let descriptor):
-            try unsafe requireSent(bytes.withUnsafeBytes { unsafe reply(header, $0, descriptor: descriptor?.fd, connection) })
+            try unsafe requireSent(bytes.withUnsafeBytes { unsafe sendReply(header, $0, descriptor, connection) })
         case .done: try acknowledge(header, connection)
         case .reset:
             connection.live.removeAll()
@@ -277,17 +277,23 @@ extension Backend {
     }
 
     private func reply(_ header: MessageHeader, _ value: UInt64, _ connection: BackendConnection) throws(ShmemError) {
-        try unsafe requireSent(withUnsafeBytes(of: value) { unsafe reply(header, $0, connection) })
+        try unsafe requireSent(withUnsafeBytes(of: value) { unsafe sendReply(header, $0, nil, connection) })
     }
 
-    /// Returns 0 or a positive errno value.
-    private func reply(
-        _ header: MessageHeader, _ payload: UnsafeRawBufferPointer, descriptor: Int32? = nil, _ connection: BackendConnection
+    /// Returns 0 or a positive errno value. What can't be sent now waits, and nothing is read until it has gone.
+    private func sendReply(
+        _ header: MessageHeader, _ payload: UnsafeRawBufferPointer, _ file: SharedDescriptor?, _ connection: BackendConnection
     ) -> Int32 {
-        switch unsafe connection.main.send(.reply(to: header.request), payload, descriptor: descriptor) {
+        let message = OutgoingMessage.reply(to: header.request)
+        let sending =
+            if let file {
+                unsafe connection.main.send(message, payload, keeping: file)
+            } else {
+                unsafe connection.main.send(message, payload)
+            }
+        return switch sending {
         case .done: 0
         case .failed(let error): error.code
-        // A descriptor can't wait until a front-end that reads no replies has room for it.
         case .later: ENOBUFS
         }
     }

@@ -20,11 +20,15 @@ extension Backend {
             let main = connection.main
             // A loop inside a callback finds nothing to do while a message is under way, nor while too many events wait.
             if !work.contains(.serving), !eventQueue.isFull {
-                if main.hasUnsent || !main.isHeldUp {
+                if main.wantsToWrite || !main.isHeldUp {
                     targets.first = .init(fd: main.fd, events: Int16(main.hasUnsent ? POLLOUT : POLLIN))
                 }
                 // While replies wait nothing is read, so nothing that waits to be read is something to do.
-                if !main.hasUnsent { targets.deadline = main.hasBufferedMessage ? 0 : main.deadline }
+                if !main.hasUnsent {
+                    targets.deadline = main.hasBufferedMessage ? 0 : main.deadline
+                } else if main.isHeldUp {
+                    targets.deadline = main.deadline
+                }
             }
             targets.alarm = connection.alarm.map { PollTargets.Target(fd: $0.fd, events: Int16(POLLIN)) }
         } else if let acceptor {

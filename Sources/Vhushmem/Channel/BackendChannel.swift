@@ -46,14 +46,15 @@ final class BackendChannel {
     var pollTarget: PollTargets.Target? {
         // While an answer is owed nothing is watched, or a closed channel would wake the loop without end. While a request is carried out
         // nothing is watched either: a loop inside a listener could not serve it.
-        if unanswered != nil || isCarryingOut || (stream.isHeldUp && !stream.hasUnsent) { return nil }
+        if unanswered != nil || isCarryingOut || (stream.isHeldUp && !stream.wantsToWrite) { return nil }
         // So long as an answer waits nothing is read: a back-end that reads no answers gets no further, and costs no memory.
         return PollTargets.Target(fd: stream.fd, events: Int16(stream.hasUnsent ? POLLOUT : POLLIN))
     }
 
-    /// When there is something to do though the socket is not ready (microseconds; 0: at once). While an answer waits to be sent, nothing.
+    /// When there is something to do though the socket is not ready (microseconds; 0: at once). While an answer waits for room in the socket,
+    /// nothing.
     var deadline: UInt64? {
-        if stream.hasUnsent { return nil }
+        if stream.hasUnsent { return stream.isHeldUp ? stream.deadline : nil }
         return hasMore ? 0 : stream.deadline
     }
 

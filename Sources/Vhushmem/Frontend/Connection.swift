@@ -9,8 +9,6 @@ import CLinux
 final class Connection {
     /// Requests of the program that may wait for their turn.
     static let mostWaiting = 1024
-    /// Microseconds until a request is tried again for which the kernel had no room.
-    private static let pause: UInt64 = 10_000
 
     let main: MessageStream
     /// nil: not made yet, or lost.
@@ -47,7 +45,7 @@ final class Connection {
     /// Microseconds.
     var deadline: UInt64? {
         if main.hasBufferedMessage { return 0 }
-        return earliest(earliest(awaited?.deadline, blockedUntil), earliest(main.deadline, retryAt))
+        return earliest(earliest(awaited?.deadline, retryAt ?? blockedUntil), main.deadline)
     }
 
     /// `read` must be called even if the loop did not see the socket ready. An answer that came in time counts, though nobody
@@ -60,7 +58,10 @@ final class Connection {
     var waitingRequests: Int { calls.count &+ (awaited == nil ? 0 : 1) }
 
     var waitingFor: String {
-        guard let awaited else { return "the back-end takes no more requests" }
+        guard let awaited else {
+            return retryAt == nil
+                ? "the back-end takes no more requests" : "too many descriptors of this user's are on their way"
+        }
         return "the back-end has not answered \(awaited.name)"
     }
 
@@ -73,7 +74,7 @@ final class Connection {
     @inline(never)
     private func passedLimit() -> ShmemError? {
         let now = Clock.now()
-        if let blockedUntil, now >= blockedUntil {
+        if let blockedUntil, now >= blockedUntil, retryAt == nil {
             return ShmemError(ETIMEDOUT, "the back-end took no request in \(requestTimeout.count) ms")
         }
         guard let awaited, now >= awaited.deadline else { return nil }
@@ -99,7 +100,12 @@ final class Connection {
             switch main.send(message, call.payload, descriptors: call.descriptors.map { $0.fd }) {
             case .later: return holdUp()
             case .failed(let error) where error.code == ETOOMANYREFS:
-                retryAt = Clock.now() &+ Connection.pause
+                let now = Clock.now()
+                if let limit = blockedUntil, now >= limit {
+                    giveUpDescriptors()
+                    continue
+                }
+                retryAt = now &+ MessageStream.pause
                 return holdUp()
             case .failed(let error): return lost("writing", error)
             case .done: break
@@ -123,6 +129,37 @@ final class Connection {
         return nil
     }
 
+    /// What could not be sent for the descriptors of others is no fault of the back-end's: the requests fail, and the connection lives.
+    private func giveUpDescriptors() {
+        let given = calls.filter { !$0.descriptors.isEmpty }
+        calls.removeAll { !$0.descriptors.isEmpty }
+        blockedUntil = nil
+        retryAt = nil
+        for call in given {
+            call.complete(
+                .failure(
+                    ShmemError(
+                        ETOOMANYREFS,
+                        "\(call.name) was not sent: more descriptors of this user's are on their way than RLIMIT_NOFILE allows")
+                ))
+        }
+    }
+
+    /// The last request of this kind that waits, which is not sent then; nil: none does.
+    func takeBack(_ request: FrontendRequest, _ payload: [UInt8]) -> FrontendCall? {
+        let index = calls.lastIndex { $0.id == request.rawValue && $0.payload == payload }
+        return index.map { calls.remove(at: $0) }
+    }
+
+    /// A request waits for the descriptors of others.
+    var isShortOfDescriptors: Bool { retryAt != nil }
+
+    /// Gives such requests up before their limit. Returns what ends the connection.
+    func giveUpEarly() -> ShmemError? {
+        giveUpDescriptors()
+        return sendCalls()
+    }
+
     private var answerDeadline: UInt64 { Clock.now() &+ requestTimeout.microseconds }
 
     // MARK: Receive
@@ -131,10 +168,11 @@ final class Connection {
     func read(_ turn: Turn, while goesOn: () -> Bool) -> (taken: Int32, end: ShmemError?) {
         var taken: Int32 = 0
         var turn = turn
-        if let at = retryAt, Clock.now() >= at { retryAt = nil }
         while taken < turn.share, !turn.isOver(after: taken), goesOn() {
             if main.hasUnsent, case .failed(let error) = main.flush() { return (taken, lost("writing", error)) }
-            if blockedUntil != nil, retryAt == nil, let error = sendCalls() { return (taken, error) }
+            if blockedUntil != nil, retryAt.map({ Clock.now() >= $0 }) ?? true, let error = sendCalls() {
+                return (taken, error)
+            }
             switch main.receive() {
             case .nothing: return (taken, nil)
             case .closed: return (taken, closed())

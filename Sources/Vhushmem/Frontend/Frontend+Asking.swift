@@ -11,7 +11,7 @@ extension Frontend {
     /// - Returns: the answer.
     /// - Throws: ENOTCONN (not ready, or the connection ended), EOPNOTSUPP (the back-end has not agreed to the protocol feature that this
     ///   needs), EDEADLK (inside a listener, before the back-end was answered), EIO (the back-end refused), EPROTO (its answer makes no
-    ///   sense), ETIMEDOUT.
+    ///   sense), ETIMEDOUT, ETOOMANYREFS (a descriptor could not be sent: the connection lives).
     public func ask<Answer>(_ question: FrontendQuestion<Answer>) throws(ShmemError) -> Answer {
         let reply = try perform(question.request, question.payload, question.descriptors, question.fault(options))
         return try question.decode(reply)
@@ -123,6 +123,10 @@ extension Frontend {
     private func waitAndDispatch(until limit: UInt64?) {
         do throws(Errno) {
             guard try pollTargets.wait(until: limit) else {
+                if let connection, connection.isShortOfDescriptors {
+                    if let error = connection.giveUpEarly() { end(error) }
+                    return watch()
+                }
                 // What became of a request that is under way is not known.
                 return end(
                     ShmemError(ETIMEDOUT, "a call was not done in \(options.callTimeoutLimit.count) ms: \(waitingFor)"))

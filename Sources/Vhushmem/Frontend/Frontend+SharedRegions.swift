@@ -138,15 +138,28 @@ extension Frontend {
         setup.shares.underWay &+= 1
         // The connection, which the front-end owns, has the call: it holds neither.
         let asked = connection.map { ObjectIdentifier($0) }
-        return question.call { [way] result in
+        return question.call { [way, payload = question.payload] result in
             let isOfConnection = way.target?.shareWasAnswered(asked) == true
             guard case .failure(let error) = result else { return done(nil) }
+            if isOfConnection, error.code == ETOOMANYREFS, share?.tellLater(generation: generation) == false {
+                way.target?.forgetRemoval(payload)
+            }
             let isRefused = isOfConnection && error.code == EIO
             if isRefused {
                 share?.leaveOut(generation: generation)
                 Log.warning("a shared mapping could not be told as guest memory: \(error.message)")
             }
             done(isRefused ? nil : error)
+        }
+    }
+
+    /// What the back-end was not told of is not taken away. `payload`: the same in both messages.
+    private func forgetRemoval(_ payload: [UInt8]) {
+        let isSame = { unsafe encoded(SingleMemoryRegion.size, SingleMemoryRegion($0).encode) == payload }
+        if let index = setup.shares.gone.lastIndex(where: isSame) {
+            setup.shares.gone.remove(at: index)
+        } else {
+            connection?.takeBack(.remMemReg, payload)?.complete(.success(FrontendReply()))
         }
     }
 

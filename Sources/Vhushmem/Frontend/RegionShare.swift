@@ -229,6 +229,13 @@ final class RegionShare: RegionFollower {
         mappings[index].state = .leftOut
     }
 
+    /// The message did not go. False: it is mapped no more.
+    func tellLater(generation: UInt64) -> Bool {
+        guard let index = mappings.firstIndex(where: { $0.generation == generation }) else { return false }
+        mappings[index].state = .waiting
+        return true
+    }
+
     /// The next mapping that waits, with what the back-end is to be told of it; from then on it counts as told. nil: none does.
     func takeWaiting() -> (mapping: SharedMapping, region: MemoryTableRegion, file: SharedDescriptor)? {
         while let index = mappings.firstIndex(where: { $0.isWaiting }) {

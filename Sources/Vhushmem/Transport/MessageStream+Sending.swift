@@ -5,6 +5,8 @@ import CLinux
 /// How messages are sent. No call waits.
 extension MessageStream {
     var hasUnsent: Bool { !unsent.isEmpty }
+    /// The socket tells when what waits can be sent.
+    var wantsToWrite: Bool { hasUnsent && !(isHeldUp && unsentDescriptor != nil) }
 
     enum Sending: Equatable {
         /// Gone, or kept to go as soon as the socket takes it.
@@ -45,10 +47,14 @@ extension MessageStream {
         }
     }
 
-    /// The same with a descriptor that can wait, to be closed when it has gone. One message of this kind waits at a time.
+    /// The same with a descriptor that can wait, to be closed when it has gone. One message of this kind waits at a time; nothing is read
+    /// meanwhile.
     func send(_ message: UnsafeRawBufferPointer, keeping file: SharedDescriptor) -> Sending {
-        let sending = unsafe send(message, descriptor: file.fd)
-        guard case .later = sending else { return sending }
+        switch unsafe send(message, descriptor: file.fd) {
+        case .later: break
+        case .failed(let error) where error.code == ETOOMANYREFS: holdSendingUp()
+        case let sending: return sending
+        }
         guard !hasUnsent else { return .failed(Errno(ENOBUFS)) }
         unsafe unsent.append(contentsOf: message)
         unsentDescriptor = file
@@ -64,7 +70,7 @@ extension MessageStream {
     /// Sends what waits, as far as the socket takes it.
     @discardableResult
     func flush() -> Sending {
-        while hasUnsent {
+        while hasUnsent, mayGoOnSending() {
             let result = unsafe unsent.withUnsafeBytes { bytes -> Result<Int, Errno> in
                 do throws(Errno) {
                     return unsafe .success(try Socket.send(bytes, to: fd, descriptor: unsentDescriptor?.fd))
@@ -76,6 +82,7 @@ extension MessageStream {
             case .success(let sent):
                 unsentDescriptor = nil
                 unsent.removeFirst(min(max(sent, 0), unsent.count))
+            case .failure(let error) where error.code == ETOOMANYREFS && unsentDescriptor != nil: holdSendingUp()
             case .failure(let error): return error.code == EAGAIN ? .done : .failed(error)
             }
         }

@@ -32,7 +32,8 @@ import CLinux
     private let process = getpid()
     /// It is a back-end channel, where ids of requests mean something else.
     let isChannel: Bool
-    /// Too much of what the peer sent is still to be closed. Nothing is read for now, so nobody is to wait until there is something to read.
+    /// Nothing is read or sent for now, so nobody is to wait until that can be done: too much of what the peer sent is still to be closed, or
+    /// a descriptor can't be sent.
     private(set) var isHeldUp = false
     /// Until when at the most, and when it is looked at again (microseconds).
     private var holdUp: (until: UInt64, retryAt: UInt64) = (0, 0)
@@ -250,6 +251,20 @@ import CLinux
         holdUp.retryAt = now &+ MessageStream.pause
         isHeldUp = true
         return .nothing
+    }
+
+    /// The kernel takes no more descriptors of this user's, and nothing tells when it does again.
+    func holdSendingUp() {
+        isHeldUp = true
+        holdUp.retryAt = Clock.now() &+ MessageStream.pause
+    }
+
+    /// Whether what is held up in sending may be tried again; it goes on if so.
+    func mayGoOnSending() -> Bool {
+        guard isHeldUp, unsentDescriptor != nil else { return true }
+        guard Clock.now() >= holdUp.retryAt else { return false }
+        isHeldUp = false
+        return true
     }
 
     /// How much of the header, or with a header of the payload, of the message that has begun is still to come.

@@ -43,6 +43,15 @@ extension MessageStream {
         return sending
     }
 
+    /// The same with a descriptor that can wait.
+    func send(_ message: OutgoingMessage, _ payload: UnsafeRawBufferPointer, keeping file: SharedDescriptor) -> Sending {
+        let sending = unsafe message.withBytes(payload.count, { unsafe $0.copyMemory(from: payload) }) {
+            unsafe send($0, keeping: file)
+        }
+        traceSent(message, payload.count, sending)
+        return sending
+    }
+
     /// The same with several descriptors.
     func send(_ message: OutgoingMessage, _ payload: [UInt8], descriptors: [Int32]) -> Sending {
         let sending = unsafe message.withBytes(payload.count, { unsafe $0.copyBytes(from: payload) }) {
