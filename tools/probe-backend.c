@@ -79,7 +79,7 @@ static char *begin_map(struct probe *probe, char **words)
         next++;
     }
     if (*next != NULL || len > INT64_MAX - MIN(fd_offset, INT64_MAX)) {
-        return g_strdup("behind FILE come an offset in it, and rw");
+        return g_strdup("after FILE may come an offset in it, and rw");
     }
     fd = open_file(words[4], rw, fd_offset + len);
     if (fd < 0) {
@@ -273,9 +273,9 @@ int probe_backend_run(struct probe *probe, const struct probe_options *options)
 }
 
 const struct command backend_commands[] = {
-    {"map", "map SHMID OFFSET LEN FILE|memfd [FILE-OFFSET] [rw]", "have the front-end map a file", 5, 7, MODE_BACKEND,
+    {"map", "map SHMID OFFSET LEN FILE|memfd [FILE-OFFSET] [rw]", "ask the front-end to map a file", 5, 7, MODE_BACKEND,
      NEEDS_PEER, NULL, begin_map},
-    {"unmap", "unmap SHMID OFFSET LEN", "have it undo a mapping", 4, 4, MODE_BACKEND, NEEDS_PEER, NULL, begin_unmap},
+    {"unmap", "unmap SHMID OFFSET LEN", "ask it to undo a mapping", 4, 4, MODE_BACKEND, NEEDS_PEER, NULL, begin_unmap},
     {"give", "give CHAIN [HEX]", "give a request back to the driver, with these bytes", 2, 3, MODE_BACKEND, NEEDS_PEER,
      chains_run_give, NULL},
     {"config-changed", "config-changed", "tell the front-end that the configuration space has changed", 1, 1, MODE_BACKEND,

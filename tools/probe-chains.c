@@ -63,7 +63,7 @@ char *chains_run_give(struct probe *probe, char **words, struct record *answer)
     if (!probe_parse_number(words[1], MAX_HELD - 1, &index) || held.chains[index] == NULL ||
         (words[2] != NULL && bytes == NULL)) {
         g_free(bytes);
-        return g_strdup("CHAIN is a number that a request event has told, and HEX two hex digits a byte");
+        return g_strdup("CHAIN is the number in a request event, and HEX has two hex digits a byte");
     }
     chain = held.chains[index];
     len = vhushmem_chain_write(chain, 0, bytes, len);

@@ -19,7 +19,7 @@ static char *run_help(struct probe *probe, char **words, struct record *answer);
 #define ALL_MODES (MODE_CONNECT | MODE_PROXY | MODE_BACKEND)
 
 static const struct command own_commands[] = {
-    {"help", "help [COMMAND]", "say what the commands do", 1, 2, ALL_MODES, NEEDS_NOTHING, run_help, NULL},
+    {"help", "help [COMMAND]", "describe the commands", 1, 2, ALL_MODES, NEEDS_NOTHING, run_help, NULL},
     {"quit", "quit", "end", 1, 1, ALL_MODES, NEEDS_NOTHING, run_quit, NULL},
     {0},
 };
@@ -185,11 +185,11 @@ static void run_words(struct probe *probe, char **words, unsigned count)
     char *error;
 
     if (command == NULL) {
-        probe_answer_error(probe, NULL, "there is no such command; `help` lists those that there are");
+        probe_answer_error(probe, NULL, "there is no such command; `help` lists the commands");
         return;
     }
     if (count < command->min_words || count > command->max_words) {
-        char *sentence = g_strdup_printf("it is to be: %s", command->usage);
+        char *sentence = g_strdup_printf("the usage is: %s", command->usage);
 
         probe_answer_error(probe, command->name, sentence);
         g_free(sentence);

@@ -164,7 +164,7 @@ static void on_disconnect(struct probe *probe, const vhushmem_event *event)
         return;
     }
     say(probe, "disconnect", event);
-    probe_lose(probe, "the back-end went away before it was complete");
+    probe_lose(probe, "the back-end went away before the command was complete");
 }
 
 static void on_reset(struct probe *probe, const vhushmem_event *event)

@@ -59,7 +59,7 @@ static void on_started(struct probe *probe, const char *error)
 bool dialogue_start(struct dialogue *dialogue, unsigned queues)
 {
     if (driver_max_queues(dialogue->probe) < queues) {
-        dialogue->error = g_strdup_printf("this needs %u queues: say --queues %u", queues, queues);
+        dialogue->error = g_strdup_printf("this needs %u queues: give --queues %u", queues, queues);
         return false;
     }
     if (driver_is_started(dialogue->probe)) {

@@ -172,7 +172,7 @@ static char *begin_config(struct probe *probe, char **words)
                                                 NULL, &error);
         g_free(bytes);
     } else {
-        return g_strdup("it is to be: config read OFFSET LEN, or config write OFFSET HEX");
+        return g_strdup("the usage is: config read OFFSET LEN, or config write OFFSET HEX");
     }
     return probe_outcome(rc, error);
 }
@@ -231,7 +231,7 @@ static void on_inflight(vhushmem_frontend *frontend, const vhushmem_reply *reply
 
     (void)frontend;
     if (probe->busy == NULL || reply->result < 0 || reply->payload_size != sizeof(area)) {
-        probe_finish(probe, g_strdup(reply->result < 0 ? reply->message : "the answer is no area"));
+        probe_finish(probe, g_strdup(reply->result < 0 ? reply->message : "the answer has no area"));
         return;
     }
     memcpy(&area, reply->payload, sizeof(area));
@@ -254,19 +254,20 @@ static char *begin_inflight(struct probe *probe, char **words)
 }
 
 const struct command driver_commands[] = {
-    {"memory", "memory SIZE", "give the guest this much memory (16M if it is not asked for)", 2, 2, MODE_CONNECT, NEEDS_PEER,
-     run_memory, NULL},
+    {"memory", "memory SIZE", "give the guest this much memory (16M by default)", 2, 2, MODE_CONNECT, NEEDS_PEER, run_memory,
+     NULL},
     {"features", "features [NAME|BIT]...", "accept these virtio features, or show them", 1, PROBE_MAX_WORDS, MODE_CONNECT,
      NEEDS_PEER, run_features, NULL},
     {"start", "start [QUEUES [SIZE]]", "start the device's queues", 1, 3, MODE_CONNECT, NEEDS_PEER, NULL, begin_start},
-    {"push", "push QUEUE [out HEX|@FILE]... [in LEN]... [--later]", "make a request, and show what comes back", 3,
-     PROBE_MAX_WORDS, MODE_CONNECT, NEEDS_PEER, NULL, driver_begin_push},
-    {"kick", "kick QUEUE", "tell the device of what was pushed --later", 2, 2, MODE_CONNECT, NEEDS_PEER, driver_run_kick, NULL},
+    {"push", "push QUEUE [out HEX|@FILE]... [in LEN]... [--later]", "make a request, and show the answer", 3, PROBE_MAX_WORDS,
+     MODE_CONNECT, NEEDS_PEER, NULL, driver_begin_push},
+    {"kick", "kick QUEUE", "tell the device of requests that were pushed --later", 2, 2, MODE_CONNECT, NEEDS_PEER,
+     driver_run_kick, NULL},
     {"stop", "stop", "stop the device's queues", 1, 1, MODE_CONNECT, NEEDS_PEER, NULL, begin_stop},
     {"config", "config read OFFSET LEN|write OFFSET HEX", "the configuration space", 4, 4, MODE_CONNECT, NEEDS_PEER, NULL,
      begin_config},
     {"device-status", "device-status [VALUE]", "read or set the virtio device status", 1, 2, MODE_CONNECT, NEEDS_PEER, NULL,
      begin_device_status},
-    {"inflight", "inflight", "have the device track requests in flight", 1, 1, MODE_CONNECT, NEEDS_PEER, NULL, begin_inflight},
+    {"inflight", "inflight", "let the device track requests in flight", 1, 1, MODE_CONNECT, NEEDS_PEER, NULL, begin_inflight},
     {0},
 };

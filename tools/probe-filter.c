@@ -125,7 +125,7 @@ static char *run_filter(struct probe *probe, char **words, struct record *answer
 }
 
 const struct command filter_commands[] = {
-    {"only", "only [NAME]...", "show these requests alone, or (no name) all", 1, PROBE_MAX_WORDS, MODE_PROXY, NEEDS_NOTHING,
+    {"only", "only [NAME]...", "show only these requests, or (no name) all", 1, PROBE_MAX_WORDS, MODE_PROXY, NEEDS_NOTHING,
      run_filter, NULL},
     {"except", "except [NAME]...", "do not show these, or (no name) show all", 1, PROBE_MAX_WORDS, MODE_PROXY, NEEDS_NOTHING,
      run_filter, NULL},

@@ -26,7 +26,7 @@ char *probe_kvm_open(struct probe *probe)
     }
     probe->vm = ioctl(kvm, KVM_CREATE_VM, 0);
     if (probe->vm < 0) {
-        sentence = g_strdup_printf("KVM makes no virtual machine: %s", g_strerror(errno));
+        sentence = g_strdup_printf("KVM cannot make a virtual machine: %s", g_strerror(errno));
     }
     close(kvm);
     if (sentence == NULL && (probe->kvm = vhushmem_kvm_new(probe->vm, 0, SLOTS, &error)) == NULL) {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
-/** --help, which fits one screen, and what `help TOPIC` has of the rest. */
+/** --help, which fits one screen, and the pages of `help TOPIC`. */
 
 #include "probe.h"
 
@@ -10,10 +10,10 @@
 
 static const char overview[] = "vhushmem-probe: look at vhost-user devices, play them, play their VMM\n"
                                "\n"
-                               "  vhushmem-probe connect SOCKET             play a VMM (or --socket PATH alone)\n"
+                               "  vhushmem-probe connect SOCKET             play a VMM (or only --socket PATH)\n"
                                "  vhushmem-probe backend SOCKET             play a device\n"
-                               "  vhushmem-probe proxy --listen A --connect B      show what passes in between\n"
-                               "  vhushmem-probe record FILE --listen A --connect B      keep what passes\n"
+                               "  vhushmem-probe proxy --listen A --connect B      show their messages\n"
+                               "  vhushmem-probe record FILE --listen A --connect B      record their messages\n"
                                "  vhushmem-probe replay FILE --connect B|--listen A      play one side again\n"
                                "\n"
                                "  --json             one JSON object a line      --version\n"
@@ -26,96 +26,96 @@ static const char overview[] = "vhushmem-probe: look at vhost-user devices, play
                                "\n"
                                "More: vhushmem-probe help connect|proxy|record|replay|backend|commands|driver|\n"
                                "      scripts|requests|json|exit\n"
-                               "Exit status: 0 as asked, 1 not as expected, 2 usage, 3 connection lost,\n"
+                               "Exit status: 0 done, 1 not as expected, 2 usage, 3 connection lost,\n"
                                "             4 the device has no shared memory\n";
 
 static const char connect_page[] = "vhushmem-probe connect SOCKET [OPTION...]: play a VMM\n"
                                    "\n"
                                    "  --socket PATH        the back-end's socket; @NAME: an abstract one\n"
                                    "  --server             listen at PATH instead of connecting to it\n"
-                                   "  --region ID:SIZE     a region of a back-end that cannot tell its own\n"
+                                   "  --region ID:SIZE     a region, for a back-end that cannot report its own\n"
                                    "  --strategy window|slots    how mappings reach a guest\n"
-                                   "  --holes fault|zero   what is where nothing is mapped\n"
-                                   "  --dax                regions as virtiofs DAX needs them: files may end within a\n"
-                                   "                       mapping, and a mapping may take the place of one like it\n"
+                                   "  --holes fault|zero   what a guest finds where nothing is mapped\n"
+                                   "  --dax                set regions up for virtiofs DAX: files may end within a\n"
+                                   "                       mapping, and a mapping may replace a live one like it\n"
                                    "  --shmem-bit 20|21|22 the protocol feature bit that means SHMEM\n"
                                    "  --kvm                place the regions in a KVM guest, as a VMM would\n"
-                                   "  --queues N           virtqueues that `start` may start (1; --device fs: 2)\n"
-                                   "  --device NAME        fs, blk, net, gpu, ... or a number: names of its features\n"
+                                   "  --queues N           how many queues `start` may start (1; --device fs: 2)\n"
+                                   "  --device NAME        fs, blk, net, gpu, ... or a number: for feature names\n"
                                    "  --dump-wire          print each message, decoded (see help proxy for filters)\n"
-                                   "  --record FILE        keep each message (see help record)\n"
+                                   "  --record FILE        record each message (see help record)\n"
                                    "  --json, --for SECONDS, --until-disconnect\n"
                                    "\n"
-                                   "It ends at the end of standard input, at `quit`, or as --for and\n"
-                                   "--until-disconnect say: then the end of standard input does not end it.\n"
-                                   "`vhushmem-probe --socket PATH` is the same, as it was before there were subcommands; its\n"
-                                   "exit statuses are those of then (see help exit).\n";
+                                   "It ends at the end of standard input or at `quit`. With --for or --until-disconnect\n"
+                                   "it ends as these say, and the end of standard input does not end it.\n"
+                                   "`vhushmem-probe --socket PATH` does the same, with the exit statuses of the first\n"
+                                   "versions (see help exit).\n";
 
-static const char proxy_page[] = "vhushmem-probe proxy --listen A --connect B [OPTION...]: stand in between\n"
+static const char proxy_page[] = "vhushmem-probe proxy --listen A --connect B [OPTION...]: show messages\n"
                                  "\n"
-                                 "The VMM connects to A, the device listens at B; both are left as they are. Each\n"
-                                 "message of both sockets and of the back-end channel is printed, with the kinds of\n"
-                                 "its descriptors, the time since the last one, and round-trip times. Mappings show\n"
-                                 "in the live view of a terminal, and `read` and `status` look at them. There is one\n"
-                                 "VMM at a time: the next one waits until this one has left.\n"
+                                 "The VMM connects to A, the device listens at B. Neither needs a change. The proxy\n"
+                                 "prints each message of both sockets and of the back-end channel, with the kinds of\n"
+                                 "its descriptors, the time since the last one, and round-trip times. A terminal's\n"
+                                 "live view shows mappings, and `read` and `status` look at them. The proxy serves\n"
+                                 "one VMM at a time. The next one waits until this one has left.\n"
                                  "\n"
-                                 "  --only NAME[,NAME]   these requests alone; * and ? stand for any characters, and\n"
-                                 "                       main and channel for a socket: --only 'SHMEM_*,SET_MEM_TABLE'\n"
+                                 "  --only NAME[,NAME]   only these requests; * and ? match any characters, and\n"
+                                 "                       main and channel name a socket: --only 'SHMEM_*,SET_MEM_TABLE'\n"
                                  "                       (help requests lists them)\n"
                                  "  --except NAME[,NAME] not these\n"
-                                 "  --summary            at the end: counts, and round-trip times (p50, p99, max)\n"
-                                 "  --record FILE        keep what passes in a file; add --dump-wire to print it too\n"
-                                 "  --until-disconnect   end when the first connection ends; else another may come\n";
+                                 "  --summary            at the end print counts and round-trip times (p50, p99, max)\n"
+                                 "  --record FILE        record the messages; --dump-wire prints them too\n"
+                                 "  --until-disconnect   end when the first connection ends; else serve the next\n";
 
-static const char record_page[] = "vhushmem-probe record FILE --listen A --connect B: keep what passes\n"
+static const char record_page[] = "vhushmem-probe record FILE --listen A --connect B: record messages\n"
                                   "\n"
-                                  "As proxy --record FILE. FILE is pcapng, which Wireshark opens with the dissector\n"
-                                  "vhost-user.lua that is installed beside this program (share/vhushmem/wireshark):\n"
+                                  "The same as proxy --record FILE. FILE is pcapng. Wireshark opens it with the dissector\n"
+                                  "vhost-user.lua that is installed with this program (share/vhushmem/wireshark):\n"
                                   "  wireshark -X lua_script:vhost-user.lua FILE\n"
-                                  "--dump-wire, --only, --except, --summary and --until-disconnect are as for proxy.\n"
-                                  "The option --record FILE of connect does the same for a VMM that is played.\n";
+                                  "--dump-wire, --only, --except, --summary and --until-disconnect work as in proxy.\n"
+                                  "The option --record FILE of connect does the same while it plays a VMM.\n";
 
 static const char replay_page[] = "vhushmem-probe replay FILE --connect B: play the recorded VMM to the device at B\n"
                                   "vhushmem-probe replay FILE --listen A:  play the recorded device to a VMM\n"
                                   "\n"
-                                  "Messages are sent in their order, and what the other side says is compared with\n"
-                                  "what was said then; addresses of another process are left out. Descriptors are\n"
-                                  "made anew by their kinds: what stood in memory and in files is not in a capture.\n"
+                                  "The program sends the messages in their order and compares the other side's messages\n"
+                                  "with the recorded ones, except for addresses of another process. It makes new\n"
+                                  "descriptors of the same kinds: a capture has no contents of memory and files.\n"
                                   "The exit status is 1 if something differs.\n";
 
 static const char backend_page[] = "vhushmem-probe backend SOCKET [OPTION...]: play a device\n"
                                    "\n"
-                                   "  --listen PATH        where it listens (or SOCKET)\n"
+                                   "  --listen PATH        the socket at which it listens (or SOCKET)\n"
                                    "  --connect PATH       connect to a front-end that listens\n"
                                    "  --region ID:SIZE     a shared memory region: --region 1:16M\n"
-                                   "  --queues N           virtqueues (1)\n"
-                                   "  --config-size SIZE   bytes of the configuration space (none)\n"
+                                   "  --queues N           how many virtqueues there are (1)\n"
+                                   "  --config-size SIZE   size of the configuration space (none)\n"
                                    "  --features NUMBER    virtio features to offer besides VERSION_1\n"
-                                   "  --for-qemu           do nothing that ends QEMU 11.1\n"
+                                   "  --for-qemu           avoid everything that ends QEMU 11.1\n"
                                    "  --shmem-bit 20|21|22, --json, --for SECONDS, --until-disconnect\n"
                                    "\n"
                                    "Commands:\n"
                                    "  map SHMID OFFSET LEN FILE|memfd [FILE-OFFSET] [rw]\n"
                                    "  unmap SHMID OFFSET LEN\n"
-                                   "  give CHAIN [HEX]         give a request back that an event has told\n"
+                                   "  give CHAIN [HEX]         give back a request that an event has reported\n"
                                    "  config-changed, wait, sleep, expect, help, quit\n";
 
 static const char commands_page[] = "Commands of connect, one a line; numbers are decimal, hex after 0x, or have a unit\n"
                                     "(4K, 16M, 1GiB). A line that begins with # is a comment.\n"
                                     "\n"
-                                    "  read SHMID OFFSET LEN [--raw]    show bytes of a region; --raw: as they are\n"
-                                    "  touch SHMID OFFSET LEN [--raw]   the same as a VMM's thread would: what a file\n"
-                                    "                                   has lost becomes zeros\n"
+                                    "  read SHMID OFFSET LEN [--raw]    show bytes of a region; --raw: print them unchanged\n"
+                                    "  touch SHMID OFFSET LEN [--raw]   the same, as a VMM's thread would: pages that a\n"
+                                    "                                   file has lost become zeros\n"
                                     "  write SHMID OFFSET HEX           change bytes of a region\n"
                                     "  status                           show regions, mappings and counters\n"
                                     "  reset                            reset the device\n"
                                     "  help [COMMAND], quit\n"
                                     "\n"
                                     "proxy has read, status, help, quit, and\n"
-                                    "  only [NAME]..., except [NAME]...  which messages are shown from now on (no name: all)\n"
+                                    "  only [NAME]..., except [NAME]...  which messages to show from now on (no name: all)\n"
                                     "See also help driver and help scripts.\n"
                                     "\n"
-                                    "On a terminal a line is edited as in a shell: arrows, history, and Tab, which\n"
+                                    "On a terminal you edit a line as in a shell: arrows, history, and Tab, which\n"
                                     "completes commands, region ids, files, and names of requests, features and events.\n";
 
 static const char driver_page[] = "Commands of connect that play a driver\n"
@@ -124,16 +124,16 @@ static const char driver_page[] = "Commands of connect that play a driver\n"
                                   "  features [NAME|BIT]...   accept these virtio features (VERSION_1), or show them\n"
                                   "  start [QUEUES [SIZE]]    start the queues; SIZE entries each (64)\n"
                                   "  push QUEUE [out HEX|@FILE]... [in LEN]... [--later]\n"
-                                  "                           make a request, tell the device, show what comes back;\n"
-                                  "                           --later: do not tell, and show it as an event\n"
+                                  "                           make a request, tell the device, show the answer;\n"
+                                  "                           --later: do not tell it, and show an event instead\n"
                                   "  kick QUEUE               tell the device\n"
                                   "  stop                     stop the queues\n"
                                   "  config read OFFSET LEN, config write OFFSET HEX\n"
                                   "  device-status [VALUE]    the virtio device status\n"
-                                  "  inflight                 have the device track requests in flight\n"
+                                  "  inflight                 let the device track requests in flight\n"
                                   "\n"
-                                  "Ready-made dialogues, which start the queues if need be:\n"
-                                  "  virtio-fs FILE           INIT, LOOKUP, OPEN, SETUPMAPPING, and a look at the\n"
+                                  "Ready-made dialogues, which start the queues if they are stopped:\n"
+                                  "  virtio-fs FILE           INIT, LOOKUP, OPEN, SETUPMAPPING, and read the\n"
                                   "                           file through the window (--device fs, or --queues 2)\n"
                                   "  virtio-blk [SECTOR]      read a sector\n"
                                   "  virtio-rng [LEN]         get random bytes\n";
@@ -141,8 +141,8 @@ static const char driver_page[] = "Commands of connect that play a driver\n"
 static const char scripts_page[] = "Scripts: commands on standard input wait for the handshake, and for each other.\n"
                                    "\n"
                                    "  wait ready [SECONDS]\n"
-                                   "  wait map N, wait unmap N [SECONDS]   so many since the beginning\n"
-                                   "  wait event NAME [SECONDS]            one that no earlier wait has seen: reset,\n"
+                                   "  wait map N, wait unmap N [SECONDS]   until there were N since the beginning\n"
+                                   "  wait event NAME [SECONDS]            an event that no earlier wait saw: reset,\n"
                                    "                                       disconnect, used, config_change, ...\n"
                                    "  sleep SECONDS\n"
                                    "  expect VALUE =|!=|<|<=|>|>= NUMBER   VALUE: maps unmaps refused resets mappings\n"
@@ -150,31 +150,31 @@ static const char scripts_page[] = "Scripts: commands on standard input wait for
                                    "                                       ready channel\n"
                                    "  expect hex HEX           the last command's bytes begin with these\n"
                                    "  expect ok                the last command was done\n"
-                                   "  expect error TEXT        it failed, and its error has this in it\n"
+                                   "  expect error TEXT        it failed, and its error contains TEXT\n"
                                    "\n"
-                                   "A wait lasts 30 seconds at most if nothing else is said. What is not as expected\n"
-                                   "makes the exit status 1; the script goes on. See help exit.\n";
+                                   "Without SECONDS a wait lasts 30 seconds at most. If an expectation fails, the script\n"
+                                   "goes on, and the exit status is 1. See help exit.\n";
 
-static const char json_page[] = "--json prints one object a line, the first key of which is \"event\". Each is described\n"
-                                "in docs/probe-json.md, and in the JSON Schema docs/probe-json.schema.json.\n"
+static const char json_page[] = "--json prints one object a line. Its first key is \"event\". docs/probe-json.md and the\n"
+                                "JSON Schema docs/probe-json.schema.json describe them.\n"
                                 "\n"
-                                "Standard output that nobody reads stops nothing: 8 MiB wait, what comes then is\n"
-                                "dropped, and {\"event\":\"dropped\",\"lines\":N} says how much.\n";
+                                "If nobody reads standard output, nothing stops: 8 MiB wait, the program drops later\n"
+                                "lines, and {\"event\":\"dropped\",\"lines\":N} says how many.\n";
 
 static const char exit_page[] = "Exit status\n"
                                 "\n"
-                                "  0  as asked: quit, the end of standard input, --for, or --until-disconnect\n"
+                                "  0  done: quit, the end of standard input, --for, or --until-disconnect\n"
                                 "  1  an expectation failed, a wait took too long, a replay differs, or standard\n"
                                 "     output could not be written\n"
                                 "  2  an option is wrong\n"
-                                "  3  there was no connection, or it ended before it was asked to (a script that\n"
-                                "     waits for `event disconnect` has asked for it)\n"
+                                "  3  there was no connection, or it ended too early (not if a script\n"
+                                "     waits for `event disconnect`)\n"
                                 "  4  the device has no shared memory regions, and its queues were not started either\n"
-                                "The first of 1, 3 and 4 that a command ran into counts.\n"
+                                "If several of 1, 3 and 4 apply, the first that a command ran into counts.\n"
                                 "\n"
-                                "Without a subcommand (vhushmem-probe --socket PATH), as before there were any: 1 without\n"
-                                "a handshake, and 0 at quit or the end of input though the connection was lost or there\n"
-                                "is no shared memory; 1, 3 and 4 where a `wait` or an `expect` asked for it.\n";
+                                "Without a subcommand (vhushmem-probe --socket PATH) the statuses are those of the first\n"
+                                "versions: 1 without a handshake. 0 at quit or the end of input, even if the connection\n"
+                                "was lost or there is no shared memory. 1, 3 or 4 if a `wait` or an `expect` asked for it.\n";
 
 static const struct {
     const char *topic, *page;
@@ -199,7 +199,7 @@ static const char *requests_page(void)
     if (page != NULL) {
         return page->str;
     }
-    page = g_string_new("Requests, as --only and --except name them (main and channel stand for all of a socket).\n\nmain:\n");
+    page = g_string_new("Requests for --only and --except (main and channel name all requests of a socket).\n\nmain:\n");
     for (const char *name; (name = next_request_name(&on_channel, &id)) != NULL;) {
         if (on_channel && !was_on_channel) {
             g_string_append(page, "\nchannel:\n");

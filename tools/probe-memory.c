@@ -78,7 +78,7 @@ char *probe_copy_range(const struct range *range, uint8_t *bytes, bool write)
     if (n < 0 && errno != EFAULT) {
         return g_strdup_printf("cannot copy: %s", g_strerror(errno));
     }
-    return g_strdup_printf("the memory at 0x%" PRIx64 " of region %d can't be reached: its file may have been truncated",
+    return g_strdup_printf("the memory at 0x%" PRIx64 " of region %d cannot be reached: its file may have been truncated",
                            range->offset + (uint64_t)MAX(n, 0), vhushmem_region_id(range->region));
 }
 
@@ -111,10 +111,10 @@ static char *read_bytes(struct probe *probe, char **words, struct record *answer
     bool raw = words[4] != NULL;
 
     if (raw && strcmp(words[4], "--raw") != 0) {
-        return g_strdup("what may follow LEN is --raw");
+        return g_strdup("after LEN only --raw may follow");
     }
     if (raw && probe->json) {
-        return g_strdup("bytes as they are cannot stand between JSON objects: leave --raw out");
+        return g_strdup("--json cannot print raw bytes: leave --raw out");
     }
     if (!probe_parse_size(words[3], PROBE_MAX_LEN, &len) || len == 0) {
         return g_strdup_printf("LEN is no number from 1 to 0x%" PRIx64, PROBE_MAX_LEN);

@@ -69,7 +69,7 @@ static int take_words(struct probe_options *options, int subcommand, int argc, c
         argc--;
         argv++;
     }
-    return argc > 1 ? probe_usage_error("%s is no option; see --help", argv[1]) : -1;
+    return argc > 1 ? probe_usage_error("there is no option %s; see --help", argv[1]) : -1;
 }
 
 /** What each subcommand cannot do without. @returns -1, or the exit status. */
@@ -89,10 +89,10 @@ static int check_needs(struct probe_options *options)
         return probe_usage_error("--listen PATH and --connect PATH are needed; see `vhushmem-probe help proxy`");
     }
     if (options->mode == MODE_BACKEND && (options->listen == NULL) == (options->connect == NULL)) {
-        return probe_usage_error("either --listen PATH or --connect PATH is needed; see `vhushmem-probe help backend`");
+        return probe_usage_error("give either --listen PATH or --connect PATH; see `vhushmem-probe help backend`");
     }
     if (options->mode == MODE_REPLAY && (options->capture == NULL || (options->listen == NULL) == (options->connect == NULL))) {
-        return probe_usage_error("a FILE, and either --connect PATH (a device) or --listen PATH (for a VMM) are needed; see "
+        return probe_usage_error("give a FILE, and either --connect PATH (a device) or --listen PATH (for a VMM); see "
                                  "`vhushmem-probe help replay`");
     }
     return -1;

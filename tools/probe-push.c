@@ -70,7 +70,7 @@ static gboolean on_time(gpointer user_data)
     if (pushed.waits) {
         pushed.waits = false;
         driver_abandon(probe, pushed.queue, pushed.head);
-        probe_finish(probe, g_strdup_printf("the device has not given the request back in %d seconds", PUSH_SECONDS));
+        probe_finish(probe, g_strdup_printf("the device did not give the request back in %d seconds", PUSH_SECONDS));
     }
     return G_SOURCE_REMOVE;
 }
@@ -94,7 +94,7 @@ static char *take_bytes(const char *word, uint8_t **bytes, uint64_t *len)
                    : NULL;
     }
     *bytes = probe_parse_hex(word, len);
-    return *bytes == NULL ? g_strdup("behind `out` come two hex digits a byte, or @FILE") : NULL;
+    return *bytes == NULL ? g_strdup("after `out` come two hex digits a byte, or @FILE") : NULL;
 }
 
 struct request_words {
@@ -118,7 +118,7 @@ static char *parse_request(char **words, struct request_words *request)
             continue;
         }
         if (words[1] == NULL || request->count == DRIVER_MAX_PIECES) {
-            return g_strdup("it is to be: push QUEUE [out HEX|@FILE]... [in LEN]... [--later]");
+            return g_strdup("the usage is: push QUEUE [out HEX|@FILE]... [in LEN]... [--later]");
         }
         if (strcmp(*words, "out") == 0 && !writes) {
             error = take_bytes(words[1], &request->owned[request->count], &piece->len);
@@ -127,18 +127,18 @@ static char *parse_request(char **words, struct request_words *request)
         } else if (strcmp(*words, "in") == 0) {
             writes = true;
             if (!probe_parse_size(words[1], PROBE_MAX_LEN, &piece->len) || piece->len == 0) {
-                error = g_strdup("behind `in` comes a number of bytes, 1 to 1M");
+                error = g_strdup("after `in` comes a number of bytes, 1 to 1M");
             }
             request->count++;
         } else {
-            error = g_strdup("a request is first what goes `out`, then room for what comes `in`");
+            error = g_strdup("in a request, `out` comes before `in`");
         }
         if (error != NULL) {
             return error;
         }
         words++;
     }
-    return request->count == 0 ? g_strdup("a request has something that goes `out` or comes `in`") : NULL;
+    return request->count == 0 ? g_strdup("a request needs an `out` or an `in`") : NULL;
 }
 
 char *driver_begin_push(struct probe *probe, char **words)

@@ -76,7 +76,8 @@ static ssize_t receive(struct direction *d, size_t wanted)
     if (lost) {
         close_fds(d);
         d->have = 0;
-        say_trouble(d->relay->probe, "descriptors of a message are lost, since no more can be open: the connection ends here");
+        say_trouble(d->relay->probe,
+                    "descriptors of a message are lost, because this process may open no more: the connection ends");
         errno = EMFILE;
         return -1;
     }
@@ -100,7 +101,7 @@ static void exchange_channel(struct direction *d)
         return; /* what it is then is for the back-end to find out */
     }
     if (open_channels == MAX_CHANNELS || socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0) {
-        say_trouble(d->relay->probe, "too many back-end channels are open: what passes on this one is not shown");
+        say_trouble(d->relay->probe, "too many back-end channels are open: messages on this one are not shown");
         return;
     }
     open_channels++;

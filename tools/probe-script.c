@@ -34,7 +34,7 @@ static gboolean on_time(gpointer user_data)
     if (!asked) {
         probe_set_status(probe, STATUS_UNEXPECTED);
     }
-    probe_finish(probe, asked ? NULL : g_strdup("it has not happened in this time"));
+    probe_finish(probe, asked ? NULL : g_strdup("it did not happen in this time"));
     return G_SOURCE_REMOVE;
 }
 
@@ -118,13 +118,13 @@ static char *begin_wait(struct probe *probe, char **words)
     } else if (strcmp(words[1], "map") == 0 || strcmp(words[1], "unmap") == 0) {
         wait.kind = words[1][0] == 'm' ? WAIT_MAPS : WAIT_UNMAPS;
         if (*next == NULL || !probe_parse_number(*next++, UINT64_MAX, &wait.count)) {
-            return g_strdup("say how many there are to be since the beginning: wait map N [SECONDS]");
+            return g_strdup("say how many you expect since the beginning: wait map N [SECONDS]");
         }
     } else if (strcmp(words[1], "event") == 0 && words[2] != NULL) {
         wait.kind = WAIT_EVENT;
         next++;
     } else {
-        return g_strdup("it is to be: wait ready|map N|unmap N|event NAME [SECONDS]");
+        return g_strdup("the usage is: wait ready|map N|unmap N|event NAME [SECONDS]");
     }
     if (*next != NULL && !probe_parse_seconds(*next++, &seconds)) {
         return g_strdup("SECONDS is no number");
@@ -211,7 +211,7 @@ static char *expect_value(struct probe *probe, char **words)
         return g_strdup("there is no such value; see `vhushmem-probe help scripts`");
     }
     if (words[2] == NULL || words[3] == NULL || words[4] != NULL || !probe_parse_size(words[3], UINT64_MAX, &wanted)) {
-        return g_strdup("it is to be: expect VALUE =|!=|<|<=|>|>= NUMBER");
+        return g_strdup("the usage is: expect VALUE =|!=|<|<=|>|>= NUMBER");
     }
     is_so = compare(seen, words[2], wanted, &known);
     if (!known) {
@@ -259,7 +259,7 @@ static char *expect(struct probe *probe, char **words, bool failed, const char *
     if (!failed) {
         sentence = g_strdup("the last command was done");
     } else if (strstr(last_error, text) == NULL) {
-        sentence = g_strdup_printf("the last command's error is another one: %s", last_error);
+        sentence = g_strdup_printf("the last command has another error: %s", last_error);
     }
     g_free(text);
     return sentence;
@@ -282,7 +282,7 @@ const struct command script_commands[] = {
     {"wait", "wait ready|map N|unmap N|event NAME [SECONDS]", "go on when it has happened", 2, 5, ALL_MODES, NEEDS_NOTHING,
      NULL, begin_wait},
     {"sleep", "sleep SECONDS", "go on after this time", 2, 2, ALL_MODES, NEEDS_NOTHING, NULL, begin_sleep},
-    {"expect", "expect VALUE SIGN NUMBER|hex HEX|ok|error TEXT", "end with status 1 if it is not so", 2, PROBE_MAX_WORDS,
+    {"expect", "expect VALUE SIGN NUMBER|hex HEX|ok|error TEXT", "end with status 1 if this is not true", 2, PROBE_MAX_WORDS,
      ALL_MODES, NEEDS_READY, run_expect, NULL},
     {0},
 };

@@ -150,7 +150,7 @@ int main(int argc, char **argv)
         }
         /* What was not written was not said. */
         if (!screen_end() && status == STATUS_DONE) {
-            fprintf(stderr, "vhushmem-probe: cannot write to the standard output\n");
+            fprintf(stderr, "vhushmem-probe: cannot write to standard output\n");
             status = STATUS_UNEXPECTED;
         }
         free_probe(&probe);

@@ -50,7 +50,7 @@ int main(void)
     WRONG("1 to 36 bytes", BOTH, "--tag", "");
     WRONG("1 to 36 bytes", BOTH, "--tag", "a tag that is much longer than it may be");
     WRONG("--window 0", BOTH, "--for-qemu", "--read-only", "--window", "1G");
-    WRONG("is no option", BOTH, "more");
+    WRONG("there is no option more", BOTH, "more");
     WRONG("Unknown option", BOTH, "--more");
 
     EQ(run((const char *const[]){"--print-capabilities", NULL}, &out, &said), 0);

@@ -119,8 +119,8 @@ static int parse_numbers(struct options *options, const struct texts *texts)
     }
     if (texts->window != NULL &&
         (!parse_size(texts->window, LARGEST_WINDOW, &options->window) || options->window % page != 0)) {
-        return usage_error("--window is a number of bytes, a multiple of %" PRIu64 " up to 64T, as 512M or 8G; not %s", page,
-                           texts->window);
+        return usage_error("--window is a number of bytes, a multiple of %" PRIu64 " up to 64T, such as 512M or 8G; not %s",
+                           page, texts->window);
     }
     if (texts->nofile != NULL && !parse_size(texts->nofile, 1 << 30, &options->rlimit_nofile)) {
         return usage_error("--rlimit-nofile is a number of descriptors, not %s", texts->nofile);
@@ -139,7 +139,7 @@ static int check(const struct options *options, const struct texts *texts)
     size_t length = options->tag != NULL ? strlen(options->tag) : 0;
 
     if (texts->rest != NULL && texts->rest[0] != NULL) {
-        return usage_error("%s is no option", texts->rest[0]);
+        return usage_error("there is no option %s", texts->rest[0]);
     }
     if (options->print_capabilities || options->print_version) {
         return OPTIONS_GO_ON;
@@ -203,26 +203,29 @@ int options_parse(struct options *options, int argc, char **argv)
         {"socket-path", 0, 0, G_OPTION_ARG_FILENAME, &options->socket_path, "Listen at this Unix socket", "PATH"},
         {"fd", 0, 0, G_OPTION_ARG_STRING, &t.fd, "Use this open socket, connected or listening", "N"},
         {"shared-dir", 0, 0, G_OPTION_ARG_FILENAME, &options->shared_dir, "The directory that the guest gets", "DIR"},
-        {"tag", 0, 0, G_OPTION_ARG_STRING, &options->tag, "What the guest mounts it by, if the VMM asks the device", "NAME"},
-        {"window", 0, 0, G_OPTION_ARG_STRING, &t.window, "Bytes of the DAX window (1G); 0: none", "SIZE"},
-        {"read-only", 0, 0, G_OPTION_ARG_NONE, &t.read_only, "The guest changes nothing", NULL},
+        {"tag", 0, 0, G_OPTION_ARG_STRING, &options->tag, "The name by which the guest mounts it, if the VMM asks the device",
+         "NAME"},
+        {"window", 0, 0, G_OPTION_ARG_STRING, &t.window, "Size of the DAX window (1G); 0: no window", "SIZE"},
+        {"read-only", 0, 0, G_OPTION_ARG_NONE, &t.read_only, "The guest cannot change anything", NULL},
         {"readonly", 0, G_OPTION_FLAG_HIDDEN, G_OPTION_ARG_NONE, &t.read_only, NULL, NULL},
-        {"cache", 0, 0, G_OPTION_ARG_STRING, &t.cache, "How long the guest keeps what it knows (auto)", "auto|always|never"},
+        {"cache", 0, 0, G_OPTION_ARG_STRING, &t.cache, "How long the guest keeps names and attributes (auto)",
+         "auto|always|never"},
         {"num-request-queues", 0, 0, G_OPTION_ARG_STRING, &t.queues, "Request queues (1)", "N"},
-        {"no-xattr", 0, 0, G_OPTION_ARG_NONE, &t.no_xattr, "No extended attributes", NULL},
+        {"no-xattr", 0, 0, G_OPTION_ARG_NONE, &t.no_xattr, "Serve no extended attributes", NULL},
         {"xattr", 0, G_OPTION_FLAG_HIDDEN, G_OPTION_ARG_NONE, &t.xattr, NULL, NULL},
-        {"no-announce-submounts", 0, 0, G_OPTION_ARG_NONE, &t.no_submounts, "One file system to the guest", NULL},
+        {"no-announce-submounts", 0, 0, G_OPTION_ARG_NONE, &t.no_submounts, "Show the directory as one file system", NULL},
         {"announce-submounts", 0, G_OPTION_FLAG_HIDDEN, G_OPTION_ARG_NONE, &t.submounts, NULL, NULL},
-        {"for-qemu", 0, 0, G_OPTION_ARG_NONE, &t.for_qemu, "Do nothing that ends QEMU 11.1", NULL},
-        {"inode-file-handles", 0, 0, G_OPTION_ARG_STRING, &t.handles, "Handles for inodes, not descriptors (never)",
+        {"for-qemu", 0, 0, G_OPTION_ARG_NONE, &t.for_qemu, "Avoid everything that ends QEMU 11.1", NULL},
+        {"inode-file-handles", 0, 0, G_OPTION_ARG_STRING, &t.handles, "Find inodes by handles, not by descriptors (never)",
          "never|prefer"},
-        {"sandbox", 0, 0, G_OPTION_ARG_STRING, &t.sandbox, "Namespaces: if possible, or else end (namespace)",
+        {"sandbox", 0, 0, G_OPTION_ARG_STRING, &t.sandbox, "Namespaces: if possible; or else end; or none (namespace)",
          "namespace|required|none"},
-        {"seccomp", 0, 0, G_OPTION_ARG_STRING, &t.seccomp, "What a system call beyond the list does (kill)", "kill|log|none"},
-        {"rlimit-nofile", 0, 0, G_OPTION_ARG_STRING, &t.nofile, "Open descriptors at most", "N"},
+        {"seccomp", 0, 0, G_OPTION_ARG_STRING, &t.seccomp, "Action at a system call that is not needed (kill)",
+         "kill|log|none"},
+        {"rlimit-nofile", 0, 0, G_OPTION_ARG_STRING, &t.nofile, "How many descriptors may be open", "N"},
         {"statistics", 0, 0, G_OPTION_ARG_NONE, &t.statistics, "Print how many requests there were when the guest unmounts",
          NULL},
-        {"print-capabilities", 0, 0, G_OPTION_ARG_NONE, &t.capabilities, "Print what it can do, as JSON", NULL},
+        {"print-capabilities", 0, 0, G_OPTION_ARG_NONE, &t.capabilities, "Print the program's abilities, as JSON", NULL},
         {"version", 0, 0, G_OPTION_ARG_NONE, &t.version, "Print the version", NULL},
         {"thread-pool-size", 0, G_OPTION_FLAG_HIDDEN, G_OPTION_ARG_STRING, &t.threads, NULL, "N"},
         {"log-level", 0, G_OPTION_FLAG_HIDDEN, G_OPTION_ARG_STRING, &t.log_level, NULL, "LEVEL"},
@@ -240,9 +243,9 @@ int options_parse(struct options *options, int argc, char **argv)
     options->fd = -1;
     options->window = DEFAULT_WINDOW;
     options->request_queues = 1;
-    g_option_context_set_description(context, "SIZE: bytes, or with K, M, G or T behind it.\n\n"
+    g_option_context_set_description(context, "SIZE: bytes; K, M, G or T may follow the number.\n\n"
                                               "Exit status: 0 at a signal or when the socket of --fd is closed, 1 when it\n"
-                                              "can't do its work, 2 when an option is wrong.\n");
+                                              "cannot do its work, 2 when an option is wrong.\n");
     g_option_context_add_main_entries(context, entries, NULL);
     if (!g_option_context_parse(context, &argc, &argv, &error)) {
         status = usage_error("%s", error->message);

@@ -154,7 +154,7 @@ static int confine(struct service *service, const struct options *options, int p
         rc = sandbox_enter(options->shared_dir, &dir, options->read_only);
     }
     if (rc < 0 && options->sandbox == SANDBOX_REQUIRED) {
-        return failure("no namespaces, which --sandbox required asks for: %s", strerror(-rc));
+        return failure("--sandbox required needs namespaces, and there are none: %s", strerror(-rc));
     }
     if (rc < 0 && options->sandbox == SANDBOX_NAMESPACE) {
         g_message("no namespaces (%s): names are checked, capabilities dropped and system calls filtered all the same",
@@ -177,10 +177,10 @@ static int confine(struct service *service, const struct options *options, int p
     umask(0);
     rc = privileges_drop(options->file_handles);
     if (rc < 0) {
-        return failure("capabilities can't be dropped: %s", strerror(-rc));
+        return failure("capabilities cannot be dropped: %s", strerror(-rc));
     }
     rc = privileges_filter(options->seccomp);
-    return rc < 0 ? failure("the filter of system calls can't be set up: %s", strerror(-rc)) : 0;
+    return rc < 0 ? failure("the filter of system calls cannot be set up: %s", strerror(-rc)) : 0;
 }
 
 static int run_child(const struct options *options, int prepared, int ready, int parent, const sigset_t *signals)
@@ -199,7 +199,7 @@ static int run_child(const struct options *options, int prepared, int ready, int
     }
     /* Guest memory whose file the front-end makes shorter then ends the connection, and not the process. */
     if (vhushmem_guard_install(&error) < 0 || device_init(&service.device, options, &error) < 0) {
-        failure("%s", error != NULL ? error->message : "the device can't be made");
+        failure("%s", error != NULL ? error->message : "the device cannot be made");
         g_clear_error(&error);
         return 1;
     }
