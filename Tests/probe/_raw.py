@@ -26,11 +26,11 @@ class Between:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
         )
-        while not os.path.exists(path):
+        self.front = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        # The path is there before anybody listens.
+        while self.front.connect_ex(path) != 0:
             check(self.process.poll() is None, "it has ended")
             threading.Event().wait(0.01)
-        self.front = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.front.connect(path)
         self.back, _ = listener.accept()
         ours, theirs = socket.socketpair()
         send_message(self.front, SET_BACKEND_REQ_FD, VERSION, b"", [theirs.fileno()])
