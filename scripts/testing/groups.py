@@ -43,6 +43,7 @@ def lint():
         Test("layers", [SCRIPTS / "check-layers"], time_limit=900),
         Test("Swift face", [SCRIPTS / "check-swift-face"], time_limit=900),
         Test("documentation", [SCRIPTS / "docs", "man", "api", "links"], time_limit=900),
+        Test("plain English", [SCRIPTS / "check-english"]),
         Test("licences", [SCRIPTS / "check-licences"]),
         Test("scripts parse", ["bash", "-c", 'for script; do bash -n "$script" || exit 1; done', "-", *scripts]),
     ]
