@@ -309,6 +309,16 @@ import Testing
         #expect(peer.reachesItsEnd() && channel.reachesItsEnd())
     }
 
+    @Test func callThatIsKeptKeepsNothingOfWhoAsked() {
+        var outcomes: Outcomes? = Outcomes()
+        let watched = Watched(object: outcomes)
+        let call = BackendCall(.other(id: 1, payload: [], hasReply: false)) { [outcomes] in outcomes?.note($0.failure) }
+        call.complete(.failure(ShmemError(ENOTCONN, "it has gone")))
+        #expect(outcomes?.codes == [ENOTCONN])
+        outcomes = nil
+        #expect(watched.isGone)
+    }
+
     @Test func callbacksThatHoldTheirBackEndGoWithItsConnection() throws {
         let (peer, socket) = try Peer.pair()
         var backend = try Backend() as Backend?
@@ -383,6 +393,38 @@ import Testing
         try backend.listen(at: folder.file("socket"))
         #expect(!isReadable(descriptor))
         #expect(try backend.dispatch() == 0)
+    }
+
+    /// The other side of a fork keeps the socket open, and a loop keeps the descriptor: closing takes the one out of the other.
+    @Test func descriptorThatALoopKeepsIsSilentWhenItsSessionIsDropped() throws {
+        var pairs: [(peer: Peer, socket: Int32, copies: [Int32])] = []
+        func pair() throws -> Int32 {
+            let (peer, socket) = try Peer.pair()
+            pairs.append((peer, socket, [try OwnedDescriptor.duplicate(socket).release()]))
+            return socket
+        }
+        func keep(_ descriptor: Int32) throws {
+            pairs[pairs.count - 1].copies.append(try OwnedDescriptor.duplicate(descriptor).release())
+        }
+        do {
+            let socket = try pair()
+            let frontend = try makeFrontend(ScriptedBackend(pairs[0].peer), socket)
+            try keep(frontend.pollDescriptor())
+        }
+        do {
+            let channel = try ShmemChannel(socket: pair(), device: ShmemDevice())
+            try keep(channel.pollDescriptor())
+        }
+        do {
+            let backend = try Backend()
+            try backend.attach(socket: pair())
+            try keep(backend.pollDescriptor())
+        }
+        for (index, (peer, _, copies)) in pairs.enumerated() {
+            peer.send([1, 2, 3, 4])
+            #expect(isReadable(copies[0]) && !isReadable(copies[1]), "session \(index)")
+            for copy in copies { OwnedDescriptor.close(copy) }
+        }
     }
 
     @Test func loopThatHasMuchToTellEndsBehindIt() throws {

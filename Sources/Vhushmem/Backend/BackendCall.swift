@@ -33,7 +33,8 @@ final class BackendCall {
     var file: SharedDescriptor?
     /// The channel ended before the answer came.
     private(set) var isLost = false
-    private let completion: (Result<BackendReply, ShmemError>) -> Void
+    /// nil: it was called. What it holds goes then, though somebody keeps the call.
+    private var completion: ((Result<BackendReply, ShmemError>) -> Void)?
 
     init(
         _ question: Question, _ completion: @escaping (Result<BackendReply, ShmemError>) -> Void
@@ -80,7 +81,7 @@ final class BackendCall {
     }
 
     func complete(_ outcome: Result<BackendReply, ShmemError>) {
-        completion(outcome)
+        completion.take()?(outcome)
     }
 }
 
