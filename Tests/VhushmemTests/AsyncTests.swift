@@ -297,6 +297,40 @@ actor TestVmm {
         await second.wait()
     }
 
+    /// The bell wakes the task that waits first, then the next one. Both may just have been cancelled.
+    @Test @MainActor func bellThatWakesCancelledTasksIsHeardByTheOneItIsFor() async throws {
+        let (silent, other) = try socketPair()
+        defer {
+            OwnedDescriptor.close(silent)
+            OwnedDescriptor.close(other)
+        }
+        let tasks = SessionTasks()
+        var asked: Set<Int> = []
+        var isRung = false
+        func wait(_ index: Int, _ isDone: @escaping () -> Bool) async throws {
+            try await tasks.wait(for: silent, until: nil) {
+                asked.insert(index)
+                return isDone()
+            }
+        }
+        let cancelled = (1...2).map { index in Task { try await wait(index) { false } } }
+        let meant = Task { try await wait(3) { isRung } }
+        while asked.count < 3 {
+            await Task.yield()
+            tasks.look()
+        }
+        isRung = true
+        for task in cancelled { task.cancel() }
+        tasks.doorbell.ring()
+        let patience = Task {
+            try await Task.sleep(for: .microseconds(taskPatience))
+            Issue.record("nobody heard the bell")
+            meant.cancel()
+        }
+        for task in cancelled + [meant] { try await task.value }
+        patience.cancel()
+    }
+
     /// In a process of its own, where nobody else opens descriptors.
     @Test func nothingIsLeftOfASessionThatIsDropped() async {
         await #expect(processExitsWith: .success) {
