@@ -21,8 +21,12 @@ func map(_ file: FileDescriptor) async throws {
 }
 try await map(file)
 
-let owned = OwnedDescriptor(owning: file)
-print(owned.descriptor.rawValue, owned.releaseDescriptor().rawValue)
+func giveUp(_ file: FileDescriptor) -> CInt {
+    let owned = OwnedDescriptor(owning: file)
+    print(owned.descriptor.rawValue)
+    return owned.releaseDescriptor().rawValue
+}
+print(giveUp(file))
 
 let error = ShmemError(.invalidArgument, "no")
 print(error.systemErrno == Errno.invalidArgument, ShmemError.Errno(Errno.invalidArgument) == .invalidArgument)
