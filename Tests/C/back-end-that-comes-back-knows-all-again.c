@@ -63,7 +63,7 @@ static void comes_back(bool serves)
     coming_arrive(&c);
     PUMP_UNTIL(r->frontend, r->events[VHUSHMEM_EVENT_DISCONNECT] == ended + 1);
     EQ(r->last.result, -EFAULT);
-    CHECK(strstr(r->said, "queue 0 can't go on") != NULL && strstr(r->said, "0x10000") != NULL);
+    CHECK(strstr(r->said, "queue 0 cannot continue") != NULL && strstr(r->said, "0x10000") != NULL);
     CHECK(peer_heard(&r->peer, SET_VRING_BASE, 0) == NULL);
     peer_end(&r->peer);
     r->peer.heard_count = 0;

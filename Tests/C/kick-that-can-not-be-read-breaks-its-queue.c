@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A descriptor that was given for kicks and can't be read as an eventfd (an epoll, say), breaks its queue when it is ready: it would be found
- * ready for ever. The other queue goes on. Such a one is taken only where neither the
- * kernel can be asked what it is (io_submit) nor /proc.
+ * A kick descriptor that cannot be read as an eventfd (an epoll, say) breaks its queue when it is ready: it would stay ready
+ * for ever. The other queue goes on. The library accepts such a descriptor only if neither the kernel (io_submit) nor /proc can
+ * tell what it is.
  */
 #include "bare-queue.h"
 
@@ -62,7 +62,7 @@ int main(void)
     CHECK(write(event, &one, 8) == 8);
     pump_backend(b.r.backend);
     EQ(b.seen[VHUSHMEM_QUEUE_BROKEN], 1);
-    CHECK(strstr(b.broken, "queue 1") != NULL && strstr(b.broken, "can't be read") != NULL);
+    CHECK(strstr(b.broken, "queue 1") != NULL && strstr(b.broken, "cannot be read") != NULL);
     CHECK(signalled(b.err));
     EQ(b.seen[VHUSHMEM_QUEUE_KICKED], 2);
     /* It is not looked at any more. */

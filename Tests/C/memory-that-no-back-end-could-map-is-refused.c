@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Guest memory that no back-end could map, is refused before anybody is told. */
+/* Guest memory that no back-end could map is refused before any back-end is told. */
 #include "device-rig.h"
 
 static vhushmem_frontend *frontend;
@@ -20,8 +20,8 @@ int main(void)
     refused(given(memory_of(0x100000, PAGE + 8, file, 0)), -EINVAL, "page size");
     refused(given(memory_of(0x100000, PAGE, file, 16)), -EINVAL, "page size");
     refused(given(memory_of(0x100000, PAGE, reader, 0)), -EACCES, "reading and writing");
-    refused(given(memory_of(0x100000, PAGE, event, 0)), -EINVAL, "can't be mapped");
-    refused(given(memory_of(0x100000, PAGE, pair[0], 0)), -EINVAL, "can't be mapped");
+    refused(given(memory_of(0x100000, PAGE, event, 0)), -EINVAL, "cannot be mapped");
+    refused(given(memory_of(0x100000, PAGE, pair[0], 0)), -EINVAL, "cannot be mapped");
 
     /* Each range of a file is looked at, also where the file was seen before. */
     vhushmem_guest_memory two[] = {memory_of(0x100000, PAGE, file, 0), memory_of(0x200000, PAGE, file, 5 * PAGE)};

@@ -101,7 +101,7 @@ private func statedSize(
     // SAFETY: every growing struct begins with its uint32_t struct_size, and the caller says with it how far it may be read.
     let stated = unsafe Int(raw.load(as: UInt32.self))
     guard stated >= least, stated <= known &+ 4096 else {
-        throw ShmemError(EINVAL, "\(name).struct_size is \(stated), where this library's struct has \(known) bytes")
+        throw ShmemError(EINVAL, "\(name).struct_size is \(stated); this library's struct has \(known) bytes")
     }
     // swift-format-ignore
     for unsafe byte in unsafe UnsafeRawBufferPointer(start: raw, count: stated).dropFirst(known) where byte != 0 {

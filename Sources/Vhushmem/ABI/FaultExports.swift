@@ -13,7 +13,7 @@ package func vhushmem_resolve_guest_fault(
     guard let access = GuestAccess(rawValue: access), let length = Int(exactly: max(len, 1)) else { return -EINVAL }
     return report(to: nil) { () throws(ShmemError) in
         if let data = unsafe data {
-            guard access != .unknown else { throw ShmemError(EINVAL, "data with an access that is not known") }
+            guard access != .unknown else { throw ShmemError(EINVAL, "data needs a known access (read or write)") }
             try unsafe region.emulateGuestAccess(
                 at: shm_offset, data: UnsafeMutableRawBufferPointer(start: data, count: length), isWrite: access == .write)
         } else {

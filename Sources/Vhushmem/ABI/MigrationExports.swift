@@ -36,7 +36,7 @@ package func vhushmem_frontend_get_inflight(
         do throws(Errno) {
             made.fd = try OwnedDescriptor.duplicate(book.fd).release()
         } catch {
-            throw ShmemError(error.code, "duplicating the file of requests in flight: \(Errno.text(error.code))")
+            throw ShmemError(error.code, "cannot duplicate the file of requests in flight: \(Errno.text(error.code))")
         }
         unsafe area.pointee = made
     }

@@ -130,7 +130,7 @@ package func vhushmem_frontend_get_shared_object(
         do throws(Errno) {
             return try OwnedDescriptor.duplicate(file.fd).release()
         } catch {
-            throw ShmemError(error.code, "duplicating the shared object's descriptor: \(Errno.text(error.code))")
+            throw ShmemError(error.code, "cannot duplicate the shared object's descriptor: \(Errno.text(error.code))")
         }
     }
 }

@@ -90,7 +90,7 @@ extension Pollable {
             do throws(Errno) {
                 try await tasks.wait(for: descriptor, until: deadline, isDone)
             } catch {
-                throw ShmemError(error.code, "the session cannot be waited for: \(Errno.text(error.code))")
+                throw ShmemError(error.code, "cannot wait for the session: \(Errno.text(error.code))")
             }
             // What woke this task may be there already. What it does not need is not done by a task that was cancelled.
             if !isDone(), !Task.isCancelled { _ = dispatch(.both) }

@@ -85,7 +85,7 @@ extension Backend {
             throw ShmemError(EBUSY, "the back-end has a connection or a listener")
         }
         guard !callbacksWent else {
-            throw ShmemError(EINVAL, "callbacks and handlers went with the connection before: set them again")
+            throw ShmemError(EINVAL, "callbacks and handlers ended with the last connection: set them again")
         }
     }
 

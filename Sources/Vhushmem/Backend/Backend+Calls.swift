@@ -69,7 +69,7 @@ extension Backend {
             // The caller may close its own before this one has gone.
             if let fd { call.file = SharedDescriptor(try OwnedDescriptor.duplicate(fd)) }
         } catch {
-            throw ShmemError(error.code, call.subject, .system("duplicating its descriptor", error.code))
+            throw ShmemError(error.code, call.subject, .system("cannot duplicate its descriptor", error.code))
         }
         connection.calls.append(call)
         if !work.contains(.asking) {
@@ -106,11 +106,11 @@ extension Backend {
         guard options.isForQemu else { return nil }
         guard queues.contains(where: { $0.isRunning }) else {
             return ShmemError(
-                EAGAIN, request.subject, .text("no queue runs, and QEMU ends when it is asked for mappings before one does"))
+                EAGAIN, request.subject, .text("no queue runs: QEMU ends when it is asked for mappings before one does"))
         }
         // A descriptor that is not open is found when it is sent.
         guard let fd = request.fd, OwnedDescriptor.isReadOnly(fd) else { return nil }
-        return ShmemError(EACCES, request.subject, .text("QEMU takes no file that is open for reading alone"))
+        return ShmemError(EACCES, request.subject, .text("QEMU does not accept a file that is open for reading alone"))
     }
 
     // MARK: In dispatch

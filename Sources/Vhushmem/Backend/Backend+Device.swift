@@ -58,10 +58,10 @@ extension Backend {
             )
         }
         guard access.flags & ~ConfigAccess.migrates == 0 else {
-            return .refused(EINVAL, "the flags \(hex(UInt64(access.flags))) have bits that mean nothing")
+            return .refused(EINVAL, "the flags \(hex(UInt64(access.flags))) have unknown bits")
         }
         guard let writeConfig = unsafe handlers.writeConfig else {
-            return .refused(EOPNOTSUPP, "the device's configuration can't be written")
+            return .refused(EOPNOTSUPP, "the device's configuration cannot be written")
         }
         let bytes = unsafe UnsafeRawBufferPointer(rebasing: payload[ConfigAccess.size...])
         return BackendAnswer(
@@ -107,7 +107,8 @@ extension Backend {
                 area = made.file.area
                 descriptor = made.fd
             } catch {
-                Log.warning("no area for requests in flight: \(SharedFile.reason(error, given)) (errno \(error.code))")
+                Log.warning(
+                    "cannot make an area for requests in flight: \(SharedFile.reason(error, given)) (errno \(error.code))")
             }
         }
         var bytes = [UInt8](repeating: 0, count: InflightArea.size)
@@ -143,10 +144,10 @@ extension Backend {
     /// SET_DEVICE_STATE_FD: what the reply says can only be that it was begun, or not. The descriptor is always the front-end's.
     func transferState(_ payload: UnsafeRawBufferPointer, _ connection: BackendConnection) -> BackendAnswer {
         guard let transfer = unsafe DeviceStateTransfer(payload) else {
-            return .refused(EINVAL, "a direction or phase that is unknown")
+            return .refused(EINVAL, "the direction or the phase is unknown")
         }
         guard let handler = handlers.transferState, let pipe = connection.main.takeFirstDescriptor() else {
-            return .refused(EOPNOTSUPP, "the device has no state to move")
+            return .refused(EOPNOTSUPP, "the device has no state to transfer")
         }
         var given = OwnedDescriptor?.some(pipe)
         let result = askDevice { () throws(ShmemError) in

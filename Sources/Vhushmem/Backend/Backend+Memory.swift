@@ -33,7 +33,7 @@ extension Backend {
         guard let region = unsafe SingleMemoryRegion(payload)?.region else { return .malformed }
         guard let left = connection.memory.removing(region) else {
             return .refused(
-                ENOENT, "\(region.sentence.text), which the front-end has at \(hex(region.userAddress)), were not told of")
+                ENOENT, "the front-end has not told of \(region.sentence.text), at its own address \(hex(region.userAddress))")
         }
         useMemory(left, connection)
         return .done

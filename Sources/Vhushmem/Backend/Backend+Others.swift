@@ -43,7 +43,7 @@ extension Backend {
     /// Throws EINVAL.
     static func check(_ id: UInt32, payloadSize: Int) throws(ShmemError) {
         guard payloadSize <= longestOther, id != BackendRequest.shmemMap, id != BackendRequest.shmemUnmap else {
-            throw ShmemError(EINVAL, "request \(id) with \(payloadSize) bytes of payload is not to be asked for in this way")
+            throw ShmemError(EINVAL, "request \(id) with \(payloadSize) bytes of payload cannot be sent by this function")
         }
     }
 
@@ -63,7 +63,7 @@ extension Backend {
                 return BackendReply()
             }
         } catch {
-            throw ShmemError(error.code, "asking the front-end for request \(id): \(Errno.text(error.code))")
+            throw ShmemError(error.code, "cannot send request \(id) to the front-end: \(Errno.text(error.code))")
         }
     }
 }

@@ -26,7 +26,7 @@ extension Backend {
     func takeSize(_ number: UInt32, of queue: BackendQueue, _ connection: BackendConnection) -> BackendAnswer {
         guard queue.ring == nil else { return isStarted(queue) }
         guard let size = UInt16(exactly: number), size <= 1 << 15, UInt64(size).isPowerOfTwo else {
-            return .refused(EINVAL, "\(number) entries: the size of a queue is a power of two, and at most 32768")
+            return .refused(EINVAL, "a queue cannot have \(number) entries: its size is a power of two, at most 32768")
         }
         queue.setup.size = size
         return refreshed(queue, connection)
@@ -36,7 +36,7 @@ extension Backend {
     func takeBase(_ number: UInt32, of queue: BackendQueue, _ connection: BackendConnection) -> BackendAnswer {
         guard queue.ring == nil else { return isStarted(queue) }
         guard let base = UInt16(exactly: number) else {
-            return .refused(EINVAL, "\(number) is no index of a split queue, which has 16 bits")
+            return .refused(EINVAL, "\(number) is no index of a split queue: an index has 16 bits")
         }
         queue.setup.base = base
         return refreshed(queue, connection)
@@ -60,7 +60,7 @@ extension Backend {
         guard number <= 1 else { return .refused(EINVAL, "\(number) is neither 0 nor 1") }
         guard queue.ring == nil else { return isStarted(queue) }
         // Devices of VIRTIO 1 and later know but one byte order.
-        return number == 0 ? .done : .refused(EOPNOTSUPP, "rings are little-endian here")
+        return number == 0 ? .done : .refused(EOPNOTSUPP, "this library supports little-endian rings only")
     }
 
     /// VRING_KICK
@@ -76,7 +76,7 @@ extension Backend {
         guard let addresses = unsafe VringAddresses(payload) else { return .malformed }
         guard let queue = queue(Int(clamping: addresses.queue)) else { return noQueue(addresses.queue) }
         guard addresses.flags & ~VringAddresses.logsUsedRing == 0 else {
-            return .refused(EINVAL, "the flags \(hex(UInt64(addresses.flags))) have bits that mean nothing")
+            return .refused(EINVAL, "the flags \(hex(UInt64(addresses.flags))) have unknown bits")
         }
         if queue.ring != nil {
             guard queue.setup.addresses?.hasRings(of: addresses) == true else { return isStarted(queue) }

@@ -53,10 +53,10 @@ extension Backend {
     func take(
         _ header: MessageHeader, _ payload: UnsafeRawBufferPointer, _ connection: BackendConnection
     ) throws(ShmemError) -> Bool {
-        if header.isReply { throw ShmemError(EPROTO, "the front-end sent a reply that nobody asked for") }
+        if header.isReply { throw ShmemError(EPROTO, "the front-end sent an unexpected reply") }
         let known = FrontendRequest(rawValue: header.request)
         guard let request = known, request.form.isServed else {
-            let error = ShmemError(EOPNOTSUPP, "it is not served here")
+            let error = ShmemError(EOPNOTSUPP, "this library does not support it")
             let name: Sentence = known.map { "\($0.name)" } ?? "request \(header.request)"
             try refuse(header, error, name, isOwedAnswer(header, connection), connection)
             return false
@@ -65,7 +65,7 @@ extension Backend {
         let main = connection.main
         var answer = BackendAnswer.malformed
         if !isAgreed(on: request, connection) {
-            answer = .refused(EOPNOTSUPP, "what it needs was not agreed on")
+            answer = .refused(EOPNOTSUPP, "the feature that it needs was not agreed on")
         } else if form.payload.contains(payload.count), form.descriptors.contains(main.descriptorCount),
             !main.descriptorsWereTruncated
         {
@@ -95,7 +95,7 @@ extension Backend {
             throw ShmemError(
                 EPROTO,
                 "the front-end sent \(request.name) with \(payload.count) bytes of payload and"
-                    + " \(main.descriptorCount) file descriptors, which it can't have")
+                    + " \(main.descriptorCount) file descriptors, which it cannot have")
         }
         return false
     }
@@ -173,7 +173,7 @@ extension Backend {
         case .checkDeviceState: return answerStateCheck()
         // Those that the table says are not served, and which do not come here.
         case .sendRarp, .netSetMtu, .iotlbMessage, .gpuSetSocket, .getVringBaseSkipDrain:
-            return .refused(EOPNOTSUPP, "it is not served here")
+            return .refused(EOPNOTSUPP, "this library does not support it")
         }
     }
 
@@ -213,7 +213,7 @@ extension Backend {
         let aboutMessages = ProtocolFeatures.logAll | ProtocolFeatures.virtioFeature
         guard (value ^ connection.features) & ~aboutMessages == 0 || !queues.contains(where: { $0.ring != nil }) else {
             return .refused(
-                EBUSY, "queues are started with the virtio features \(hex(connection.features)), and not \(hex(value))")
+                EBUSY, "the queues run with the virtio features \(hex(connection.features)), and not \(hex(value))")
         }
         connection.features = value
         logChanged(connection)
@@ -299,6 +299,6 @@ extension Backend {
     }
 
     private func requireSent(_ code: Int32) throws(ShmemError) {
-        guard code == 0 else { throw ShmemError(code, "replying to the front-end: \(Errno.text(code)) (errno \(code))") }
+        guard code == 0 else { throw ShmemError(code, "cannot reply to the front-end: \(Errno.text(code)) (errno \(code))") }
     }
 }

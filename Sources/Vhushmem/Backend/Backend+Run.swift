@@ -61,7 +61,7 @@ extension Backend {
             return -ENOTCONN
         }
         if connection?.alarm?.wasRaised() == true {
-            drop(ShmemError(EFAULT, "the front-end has truncated the file of memory that it gave"))
+            drop(ShmemError(EFAULT, "the front-end has truncated the file of its guest memory"))
         }
         if connection == nil { accept() }
         var taken: Int32 = 0

@@ -104,7 +104,7 @@ extension Backend {
         } catch {
             queue.setup.kick = .unsaid
             throw ShmemError(
-                error.code, "the kick of queue \(queue.index) can't be waited for: \(Errno.text(error.code))")
+                error.code, "cannot wait for the kick of queue \(queue.index): \(Errno.text(error.code))")
         }
     }
 
@@ -152,7 +152,7 @@ extension Backend {
             if kick.drain() {
                 look(at: queue)
             } else {
-                breakDown(queue, VirtqueueFault("its kick can't be read"))
+                breakDown(queue, VirtqueueFault("its kick cannot be read"))
             }
         }
     }

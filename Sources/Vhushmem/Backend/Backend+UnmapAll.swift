@@ -2,15 +2,15 @@
 
 import CLinux
 
-/// Undoing all that is mapped: a guest's driver may go without a word about its mappings.
+/// Undoes all mappings: a guest's driver may go without a word about its mappings.
 extension Backend {
-    /// Asks for all mappings to be undone that the back-end has asked for and that are live, and waits for the answers.
+    /// Asks the front-end to undo all live mappings that the back-end has asked for, and waits for the answers.
     ///
-    /// What the front-end does not know any more counts as undone.
+    /// A mapping that the front-end does not know any more counts as undone.
     ///
     /// - Parameter shmid: the region; nil: all of them.
     /// - Returns: how many were undone.
-    /// - Throws: what `unmap` does. After a refusal the rest was asked for all the same.
+    /// - Throws: what `unmap` does. After a refusal it asks for the others all the same.
     @discardableResult
     public func unmapAll(shmid: UInt8? = nil) throws(ShmemError) -> Int {
         var requests: [MappingRequest] = []
@@ -20,7 +20,7 @@ extension Backend {
                 try exchange(&requests, oneAnswer: false, on: channel)
             }
         } catch {
-            throw ShmemError(error.code, .nothing, .system("undoing all mappings", error.code))
+            throw ShmemError(error.code, .nothing, .system("cannot undo all mappings", error.code))
         }
         var count = 0
         var refusal: ShmemError?
@@ -33,12 +33,12 @@ extension Backend {
         return count
     }
 
-    /// The same without waiting: `completion` is called once, from a later dispatch, with the first refusal, or nil when all is undone. Maps that
-    /// were begun before and have no answer yet are undone too.
+    /// The same without waiting: `completion` is called once, from a later dispatch, with the first refusal, or nil when all is
+    /// undone. It also undoes maps that were begun before and have no answer yet.
     ///
     /// - Parameters:
     ///   - shmid: the region; nil: all of them.
-    ///   - completion: is called as that of `map`.
+    ///   - completion: called like that of `map`.
     /// - Throws: what the form of `unmap` with a completion does.
     public func unmapAll(shmid: UInt8? = nil, completion: @escaping (ShmemError?) -> Void) throws(ShmemError) {
         guard isNegotiated, let connection else { throw .notServed(.nothing) }
@@ -56,9 +56,9 @@ extension Backend {
     func isGone(_ result: Int32) -> Bool { LiveMappings.isGone(result, anyRefusalIsGone: options.isForQemu) }
 }
 
-/// Unmaps of all that was mapped, on their way: a bounded number at a time.
+/// The unmaps of all mappings, on their way: a bounded number at a time.
 @safe private final class UnmapOfAll {
-    /// Not held: an outcome is told while somebody holds the back-end, or by its deinit.
+    /// Not retained: an outcome is reported while something holds the back-end, or by its deinit.
     private let unmanaged: Unmanaged<Backend>
     private var left: [MappingRequest]
     private var next = 0
@@ -74,7 +74,7 @@ extension Backend {
 
     private var backend: Backend { unsafe unmanaged.takeUnretainedValue() }
 
-    /// The outcome is told from a later dispatch, also where there is nothing to do.
+    /// A later dispatch reports the outcome, also if there is nothing to do.
     func begin() {
         ask()
         guard underWay == 0 else { return }
@@ -90,7 +90,7 @@ extension Backend {
                 try backend.begin(left[next &- 1], isCounted: false) { self.wasAnswered($0) }
                 underWay = underWay &+ 1
             } catch {
-                // Where the connection has ended, all others end so too.
+                // If the connection has ended, all others end in the same way.
                 left = []
                 note(error)
             }
@@ -100,7 +100,7 @@ extension Backend {
     private func wasAnswered(_ error: ShmemError?) {
         underWay = underWay &- 1
         note(error)
-        // The next front-end has nothing of this.
+        // They do not concern the next front-end.
         if error?.code == ENOTCONN { left = [] }
         ask()
         if underWay == 0 { completion(refusal) }

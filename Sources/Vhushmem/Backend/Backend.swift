@@ -98,16 +98,17 @@ public final class Backend: Pollable {
             throw ShmemError(EINVAL, "a device has 1 to 256 queues, and not \(options.queues)")
         }
         guard (options.queues...256).contains(rings) else {
-            throw ShmemError(EINVAL, "a device that answers \(options.queues) has so many queues to 256, and not \(rings)")
+            throw ShmemError(EINVAL, "a device with num_queues \(options.queues) has so many rings to 256, and not \(rings)")
         }
         guard options.features & Backend.unsupportedFeatures == 0 else {
             throw ShmemError(
-                EINVAL, "the virtio features \(hex(options.features & Backend.unsupportedFeatures)) are not served here")
+                EINVAL,
+                "this library does not support the virtio features \(hex(options.features & Backend.unsupportedFeatures))")
         }
         let notServed = (options.protocolFeatures ?? []).subtracting(Backend.served(shmemBit: options.shmemBit))
         // All bits: whatever is served.
         guard notServed.isEmpty || options.protocolFeatures?.rawValue == .max else {
-            throw ShmemError(EINVAL, "the protocol features \(notServed.sentence.text) are not served here")
+            throw ShmemError(EINVAL, "this library does not support the protocol features \(notServed.sentence.text)")
         }
         guard options.configSize <= ConfigAccess.largestSpace else {
             throw ShmemError(EINVAL, "a configuration space has at most \(ConfigAccess.largestSpace) bytes")

@@ -130,7 +130,7 @@ final class BackendChannel {
         case .closed, .nothing: ShmemError(ECONNRESET, "the back-end closed its channel")
         case .failed(let error): lost("reading", error)
         case .violation(let violation): ShmemError(violation.code, "the back-end channel brought \(violation.sentence)")
-        case .message: ShmemError(EPROTO, "the back-end channel brought a reply that nobody asked for")
+        case .message: ShmemError(EPROTO, "the back-end channel brought an unexpected reply")
         }
     }
 

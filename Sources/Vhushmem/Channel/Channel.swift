@@ -99,7 +99,7 @@ public final class ShmemChannel: DeviceSession {
         do throws(Errno) {
             loops.alarm = try device.state.useAlarm()
         } catch {
-            throw ShmemError(error.code, "no eventfd for the device's alarm: \(Errno.text(error.code))")
+            throw ShmemError(error.code, "cannot make an eventfd for the device's alarm: \(Errno.text(error.code))")
         }
         let channel = BackendChannel(
             socket: OwnedDescriptor(owning: socket), device: device, messageTimeout: options.messageTimeoutLimit.microseconds,

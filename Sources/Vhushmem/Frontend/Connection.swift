@@ -60,7 +60,7 @@ final class Connection {
     var waitingFor: String {
         guard let awaited else {
             return retryAt == nil
-                ? "the back-end takes no more requests" : "too many descriptors of this user's are on their way"
+                ? "the back-end reads no more requests" : "too many descriptors of this user's are on their way"
         }
         return "the back-end has not answered \(awaited.name)"
     }
@@ -75,7 +75,7 @@ final class Connection {
     private func passedLimit() -> ShmemError? {
         let now = Clock.now()
         if let blockedUntil, now >= blockedUntil, retryAt == nil {
-            return ShmemError(ETIMEDOUT, "the back-end took no request in \(requestTimeout.count) ms")
+            return ShmemError(ETIMEDOUT, "the back-end read no request in \(requestTimeout.count) ms")
         }
         guard let awaited, now >= awaited.deadline else { return nil }
         return ShmemError(ETIMEDOUT, "the back-end did not answer \(awaited.name) in \(requestTimeout.count) ms")
@@ -189,7 +189,7 @@ final class Connection {
 
     private func take(_ header: MessageHeader, _ payload: UnsafeRawBufferPointer) -> ShmemError? {
         guard let expected = awaited else {
-            return ShmemError(EPROTO, "the back-end sent a message with the id \(header.request) that nobody asked for")
+            return ShmemError(EPROTO, "the back-end sent an unexpected message with the id \(header.request)")
         }
         let descriptors = main.descriptorsWereTruncated ? Int.max : main.descriptorCount
         if let fault = expected.fault(header, descriptors: descriptors) { return fault }
@@ -248,7 +248,7 @@ struct AwaitedReply {
     /// What is wrong with a message that should be this reply.
     func fault(_ header: MessageHeader, descriptors: Int) -> ShmemError? {
         if header.request != call.id {
-            return ShmemError(EPROTO, "the back-end replied to request \(header.request) where \(name) was asked")
+            return ShmemError(EPROTO, "the back-end replied to request \(header.request) and not to \(name)")
         }
         // libvhost-user leaves the need_reply of the request in some of its replies: it means nothing there.
         if header.flags & ~MessageHeader.needReplyBit != MessageHeader.replyFlags {

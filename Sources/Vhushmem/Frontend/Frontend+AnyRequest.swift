@@ -30,7 +30,7 @@ struct AnyRequest {
         if let known = FrontendRequest(rawValue: id) {
             guard known.form.sender != .library else {
                 throw ShmemError(
-                    EINVAL, "request \(id) is the library's own business: it has a function for it, or the handshake does it")
+                    EINVAL, "the library sends request \(id) itself: by a function of its own, or in the handshake")
             }
             // Its reply would be one that nobody asked for.
             if case .acknowledgement = form, known.hasOwnReply {
@@ -42,7 +42,7 @@ struct AnyRequest {
         do throws(Errno) {
             for fd in fds { descriptors.append(SharedDescriptor(try OwnedDescriptor.duplicate(fd))) }
         } catch {
-            throw ShmemError(error.code, "duplicating a descriptor to send along: \(Errno.text(error.code))")
+            throw ShmemError(error.code, "cannot duplicate a descriptor to send along: \(Errno.text(error.code))")
         }
         return AnyRequest(id: id, payload: payload, descriptors: descriptors, reply: form)
     }

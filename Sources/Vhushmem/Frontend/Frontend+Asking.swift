@@ -52,7 +52,7 @@ extension Frontend {
     /// A program that asks faster than the back-end answers is told so, and costs no more memory.
     private func requireRoom() throws(ShmemError) {
         guard (connection?.waitingRequests ?? 0) < Connection.mostWaiting else {
-            throw ShmemError(ENOBUFS, "\(Connection.mostWaiting) requests wait for the back-end: no more are taken")
+            throw ShmemError(ENOBUFS, "\(Connection.mostWaiting) requests wait for the back-end already")
         }
     }
 
@@ -132,12 +132,12 @@ extension Frontend {
                     ShmemError(ETIMEDOUT, "a call was not done in \(options.callTimeoutLimit.count) ms: \(waitingFor)"))
             }
         } catch {
-            end(ShmemError(error.code, "waiting for the back-end: \(Errno.text(error.code))"))
+            end(ShmemError(error.code, "cannot wait for the back-end: \(Errno.text(error.code))"))
         }
         _ = dispatch(.both)
     }
 }
 
 extension ShmemError {
-    static var notConnected: ShmemError { ShmemError(ENOTCONN, "no back-end is connected that could be asked") }
+    static var notConnected: ShmemError { ShmemError(ENOTCONN, "no back-end is connected") }
 }

@@ -21,7 +21,7 @@ extension Frontend {
             guard let socket = try nextPeer() else { return }
             talk(through: socket)
         } catch {
-            end(ShmemError(error.code, "accepting a back-end: \(Errno.text(error.code))"))
+            end(ShmemError(error.code, "cannot accept a back-end: \(Errno.text(error.code))"))
         }
     }
 
@@ -116,13 +116,13 @@ extension Frontend {
             if try !setup.queues[index].goOnFromUsed() {
                 failure = ShmemError(
                     EILSEQ,
-                    "queue \(index) can't go on: the back-end before used requests out of order and left earlier ones; reset the device,"
+                    "queue \(index) cannot continue: the last back-end used requests out of order and left earlier ones; reset the device,"
                         + " or have the back-end track requests in flight (INFLIGHT_SHMFD)")
             }
         } catch {
             failure = ShmemError(
                 error.code,
-                "queue \(index) can't go on: its rings at \(hex(setup.queues[index].used)) can't be read:"
+                "queue \(index) cannot continue: its rings at \(hex(setup.queues[index].used)) cannot be read:"
                     + " \(Errno.text(error.code))")
         }
         if let failure, setup.inflight == nil { throw failure }

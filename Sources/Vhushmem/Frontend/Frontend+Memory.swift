@@ -98,7 +98,9 @@ extension Frontend {
         _ change: MemoryChange, _ completion: @escaping (ShmemError?) -> Void
     ) throws(ShmemError) {
         guard !hasEnded else { throw ShmemError(ENOTCONN, "the connection to the back-end is over") }
-        guard !setup.memory.isBeingTold else { throw ShmemError(EALREADY, "guest memory is being told already") }
+        guard !setup.memory.isBeingTold else {
+            throw ShmemError(EALREADY, "an earlier change of guest memory is still under way")
+        }
         try requireNotStarting()
         let before = setup.memory.wanted
         let wanted = change.applied(to: before)

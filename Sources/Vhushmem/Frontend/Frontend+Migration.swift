@@ -8,7 +8,8 @@ extension Frontend {
     func inflightQuestion(queues: UInt16, queueSize: UInt16) throws(ShmemError) -> FrontendQuestion<InflightBook> {
         guard queues > 0, UInt32(queues) <= options.queues, queueSize > 0 else {
             throw ShmemError(
-                EINVAL, "no area for \(queues) queues of \(queueSize) entries: the front-end has \(options.queues) queues")
+                EINVAL,
+                "cannot make an area for \(queues) queues of \(queueSize) entries: the front-end has \(options.queues) queues")
         }
         return .inflight(queues: queues, queueSize: queueSize)
     }
@@ -52,7 +53,7 @@ extension Frontend {
     func deviceStateQuestion(
         _ direction: DeviceStateDirection, _ pipe: SharedDescriptor
     ) throws(ShmemError) -> FrontendQuestion<FrontendReply> {
-        guard setup.run != .started else { throw ShmemError(EBUSY, "the device runs: its state changes while it is taken") }
+        guard setup.run != .started else { throw ShmemError(EBUSY, "the device runs: stop it before its state is transferred") }
         return .deviceState(direction, pipe)
     }
 
@@ -71,7 +72,7 @@ extension Frontend {
 
     /// Why the device could not be migrated now; nil: it could.
     public var migrationBlocker: ShmemError? {
-        guard isReady else { return ShmemError(ENOTCONN, "no back-end is connected that could be migrated") }
+        guard isReady else { return ShmemError(ENOTCONN, "no back-end is connected") }
         for region in device.allRegions {
             let count = region.mappingCount
             if count > 0 {
@@ -82,10 +83,10 @@ extension Frontend {
         }
         guard protocolFeatures.contains(.logSharedFd), features & ProtocolFeatures.logAll != 0 else {
             return ShmemError(
-                EOPNOTSUPP, "the back-end can't log what it writes (VHOST_F_LOG_ALL, LOG_SHMFD): guest memory can't be copied")
+                EOPNOTSUPP, "the back-end cannot log its writes (VHOST_F_LOG_ALL, LOG_SHMFD): guest memory cannot be copied")
         }
         guard protocolFeatures.contains(.deviceState) || options.isStateless else {
-            return ShmemError(EOPNOTSUPP, "the back-end has not agreed to DEVICE_STATE: nobody can take its state along")
+            return ShmemError(EOPNOTSUPP, "the back-end has not agreed to DEVICE_STATE: its state cannot be moved")
         }
         return nil
     }

@@ -69,7 +69,7 @@ extension Frontend {
     // MARK: The messages
 
     private func startSequence(features: UInt64, queues: [FrontendQueue]) throws(ShmemError) -> FrontendSequence {
-        guard isReady else { throw ShmemError(ENOTCONN, "no back-end is connected that could be started") }
+        guard isReady else { throw ShmemError(ENOTCONN, "no back-end is connected") }
         guard setup.run != .started else { throw ShmemError(EALREADY, "the device was started") }
         try requireNotStarting()
         guard features & ~self.features == 0 else {
@@ -77,7 +77,7 @@ extension Frontend {
                 EINVAL, "the back-end does not offer the virtio features \(hex(features & ~self.features))")
         }
         guard queues.count <= Int(options.queues) else {
-            throw ShmemError(EINVAL, "the front-end has \(options.queues) queues, and \(queues.count) are to be started")
+            throw ShmemError(EINVAL, "the front-end has \(options.queues) queues, and cannot start \(queues.count)")
         }
         let before = (setup.features, setup.queues)
         setup.features = features
@@ -107,7 +107,7 @@ extension Frontend {
 
     func requireNotStarting() throws(ShmemError) {
         if isResetting, !protocolFeatures.contains(.resetDevice) {
-            throw ShmemError(EALREADY, "the device is being stopped, to be reset")
+            throw ShmemError(EALREADY, "the device is being stopped for a reset")
         }
         guard setup.run != .starting else { throw ShmemError(EALREADY, "the device is being started") }
     }
@@ -162,7 +162,7 @@ extension Frontend {
             if let call = queue.call { return (call, error) }
             return (try setup.call(ofQueue: index), error)
         } catch {
-            throw ShmemError(error.code, "no eventfd for queue \(index): \(Errno.text(error.code))")
+            throw ShmemError(error.code, "cannot make an eventfd for queue \(index): \(Errno.text(error.code))")
         }
     }
 

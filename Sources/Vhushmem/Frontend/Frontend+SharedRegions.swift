@@ -147,7 +147,7 @@ extension Frontend {
             let isRefused = isOfConnection && error.code == EIO
             if isRefused {
                 share?.leaveOut(generation: generation)
-                Log.warning("a shared mapping could not be told as guest memory: \(error.message)")
+                Log.warning("the back-end could not be told of a shared mapping: \(error.message)")
             }
             done(isRefused ? nil : error)
         }

@@ -93,10 +93,10 @@ public final class Frontend {
         way.point(at: self)
         try Frontend.check(options)
         guard options.reconnectIntervalLimit.count == 0 else {
-            throw ShmemError(EINVAL, "there is no way back to the other end of a socket: reconnecting takes a path")
+            throw ShmemError(EINVAL, "a front-end on a given socket cannot reconnect: that takes a path")
         }
         guard !options.isServer else {
-            throw ShmemError(EINVAL, "a socket that is given is connected: listening takes a path")
+            throw ShmemError(EINVAL, "a front-end on a given socket cannot listen: that takes a path")
         }
         try Socket.requireConnectedStream(socket)
         address.socket = OwnedDescriptor(owning: socket)
@@ -174,7 +174,7 @@ public final class Frontend {
     ///   - size: bytes, a multiple of the page size.
     /// - Throws: EBUSY once the front-end was started, and what `ShmemDevice.addRegion` throws.
     public func addRegion(shmid: UInt8, size: UInt64) throws(ShmemError) {
-        guard case .idle = phase else { throw ShmemError(EBUSY, "regions are given before the front-end is started") }
+        guard case .idle = phase else { throw ShmemError(EBUSY, "the front-end was started: regions are given before that") }
         try device.addRegion(shmid: shmid, size: size, options: options.region)
         setup.regions.areGiven = true
     }
@@ -218,7 +218,7 @@ public final class Frontend {
                     throw Errno(ETIMEDOUT)
                 }
             } catch {
-                throw history.ending ?? ShmemError(error.code, "waiting for the back-end: \(Errno.text(error.code))")
+                throw history.ending ?? ShmemError(error.code, "cannot wait for the back-end: \(Errno.text(error.code))")
             }
             _ = dispatch(.both)
         }
@@ -239,7 +239,7 @@ public final class Frontend {
 
     var waitingFor: String {
         if case .listening = phase { return "no back-end has connected" }
-        return connection?.waitingFor ?? "the back-end takes no more requests"
+        return connection?.waitingFor ?? "the back-end reads no more requests"
     }
 
     /// The descriptor that stands for all that the front-end waits for, deadlines included: readable when there is something to dispatch,

@@ -23,7 +23,7 @@ extension Frontend {
         do throws(Errno) {
             return SharedDescriptor(try OwnedDescriptor.duplicate(fd))
         } catch {
-            throw ShmemError(error.code, "duplicating the descriptor \(fd): \(Errno.text(error.code))")
+            throw ShmemError(error.code, "cannot duplicate the descriptor \(fd): \(Errno.text(error.code))")
         }
     }
 

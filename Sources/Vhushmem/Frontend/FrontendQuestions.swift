@@ -18,11 +18,11 @@ extension FrontendQuestion where Answer == [UInt8] {
             fault: { $0.faultOfConfig(offset, count) }
         ) { reply throws(ShmemError) in
             guard !reply.payload.isEmpty else {
-                throw ShmemError(EIO, "the back-end can't read \(count) bytes at \(hex(UInt64(offset))) of its configuration")
+                throw ShmemError(EIO, "the back-end cannot read \(count) bytes at \(hex(UInt64(offset))) of its configuration")
             }
             let access = unsafe reply.payload.withUnsafeBytes { unsafe ConfigAccess($0) }
             guard let access, access.offset == offset, access.length == count else {
-                throw ShmemError(EPROTO, "the back-end's reply to GET_CONFIG is not about what was asked")
+                throw ShmemError(EPROTO, "the back-end's reply to GET_CONFIG has another range than the request")
             }
             return Array(reply.payload[ConfigAccess.size...])
         }
@@ -112,7 +112,7 @@ public struct InflightBook {
             // A back-end has made it.
             file = SharedDescriptor(try OwnedDescriptor.duplicate(fd, of: CloseAccount()))
         } catch {
-            throw ShmemError(error.code, "duplicating the file of requests in flight: \(Errno.text(error.code))")
+            throw ShmemError(error.code, "cannot duplicate the file of requests in flight: \(Errno.text(error.code))")
         }
     }
 
@@ -181,9 +181,9 @@ extension FrontendQuestion where Answer == FrontendReply {
             descriptors: [pipe]
         ) { reply throws(ShmemError) in
             let (failed, hasDescriptor) = DeviceStateTransfer.reply(reply.value)
-            if failed { throw ShmemError(EIO, "the back-end can't transfer its state (\(hex(reply.value)))") }
+            if failed { throw ShmemError(EIO, "the back-end cannot transfer its state (\(hex(reply.value)))") }
             guard hasDescriptor == (reply.fd != nil) else {
-                throw ShmemError(EPROTO, "the back-end's reply to SET_DEVICE_STATE_FD and its descriptor don't agree")
+                throw ShmemError(EPROTO, "the back-end's reply to SET_DEVICE_STATE_FD and its descriptor disagree")
             }
             return reply
         }

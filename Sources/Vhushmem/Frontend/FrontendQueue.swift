@@ -58,7 +58,7 @@ public struct FrontendQueue {
             kick = SharedDescriptor(try OwnedDescriptor.duplicate(kickFd))
             if let callFd { call = SharedDescriptor(try OwnedDescriptor.duplicate(callFd)) } else { call = nil }
         } catch {
-            throw ShmemError(error.code, "duplicating the descriptors of a queue: \(Errno.text(error.code))")
+            throw ShmemError(error.code, "cannot duplicate the descriptors of a queue: \(Errno.text(error.code))")
         }
         self.size = size
         self.descriptors = descriptors

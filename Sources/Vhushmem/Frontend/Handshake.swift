@@ -57,7 +57,7 @@ extension Frontend {
                 connection.negotiated.maximumQueues = number
                 let needed = frontend.options.leastQueueNumber ?? frontend.options.queues
                 if number >= UInt64(needed) { return nil }
-                return ShmemError(EPROTO, "the back-end can have \(number) queues, and \(needed) are needed")
+                return ShmemError(EPROTO, "the back-end can have \(number) queues, and the front-end needs \(needed)")
             },
             askIfAgreed(.init(number: .getMaxMemSlots)) { _, slots in
                 connection.negotiated.memorySlots = slots
@@ -118,7 +118,7 @@ extension Frontend {
             history.channelLoss = nil
             return FrontendQuestion(.setBackendReqFd, descriptors: [SharedDescriptor(OwnedDescriptor(owning: theirs))])
         } catch {
-            throw ShmemError(error.code, "no socket pair for the back-end channel: \(Errno.text(error.code))")
+            throw ShmemError(error.code, "cannot make a socket pair for the back-end channel: \(Errno.text(error.code))")
         }
     }
 

@@ -22,7 +22,7 @@ final class MemoryFile {
             let descriptor = SharedDescriptor(try OwnedDescriptor.duplicate(fd, of: account))
             return MemoryFile(descriptor, try FileStatus(of: fd))
         } catch {
-            throw ShmemError(error.code, "looking at the descriptor of guest memory: \(Errno.text(error.code))")
+            throw ShmemError(error.code, "cannot look at the descriptor of guest memory: \(Errno.text(error.code))")
         }
     }
 
@@ -51,7 +51,7 @@ final class MemoryFile {
         } catch {
             throw range.fault(
                 error.code == EACCES ? EACCES : EINVAL,
-                "what the descriptor stands for can't be mapped: \(Errno.text(error.code)) (errno \(error.code))")
+                "the file of the descriptor cannot be mapped: \(Errno.text(error.code)) (errno \(error.code))")
         }
     }
 }

@@ -261,7 +261,7 @@ final class RegionShare: RegionFollower {
         }
         // While the object is held, its descriptor is open.
         guard let (record, object) = found, object.fd >= 0, let pages = region.ownedPages(record) else {
-            throw ShmemError(ENOENT, "it is mapped no more, or its file was not kept")
+            throw ShmemError(ENOENT, "it is not mapped any more, or its file was not kept")
         }
         do throws(Errno) {
             let told = try unsafe MemoryTableRegion(

@@ -38,7 +38,7 @@ public final class SharedObjects {
         do throws(Errno) {
             objects.append(Object(name: name, file: SharedDescriptor(try OwnedDescriptor.duplicate(fd)), owner: nil))
         } catch {
-            throw ShmemError(error.code, "duplicating the descriptor of a shared object: \(Errno.text(error.code))")
+            throw ShmemError(error.code, "cannot duplicate the descriptor of a shared object: \(Errno.text(error.code))")
         }
     }
 

@@ -2,11 +2,11 @@
 
 import CLinux
 
-/// Slots of a VM that nothing uses.
+/// The free slots of a VM.
 private final class SlotPool {
     private let vm: OwnedDescriptor
     private let lock = Lock<SlotPool>()
-    /// The next one last.
+    /// The last one is taken next.
     private var free: Lock<SlotPool>.Guarded<[UInt32]>
 
     init(_ vm: consuming OwnedDescriptor, free: [UInt32]) {
@@ -29,31 +29,32 @@ private final class SlotPool {
             lock.withLock { held in free[held].append(slot) }
             throw ShmemError(
                 error.code,
-                "KVM takes no slot of \(hex(range.length)) bytes at the guest's \(hex(guestAddress)): \(Errno.text(error.code))"
+                "KVM denies a slot of \(hex(range.length)) bytes at the guest's \(hex(guestAddress)): \(Errno.text(error.code))"
             )
         }
     }
 
-    /// False: KVM keeps it, so what it shows must stay where it is.
+    /// False: KVM keeps the slot, so the memory that it shows must stay.
     func giveBack(_ slot: UInt32) -> Bool {
         do throws(Errno) {
             _ = try systemCall(.ioctl) { vhu_kvm_set_slot(vm.raw, slot, 0, 0, nil, false) }
             lock.withLock { held in free[held].append(slot) }
             return true
         } catch {
-            // It may still stand for something: it is not used again.
-            Log.later("KVM does not take slot \(slot) away: \(Errno.text(error.code)) (errno \(error.code))")
+            // The slot may still stand for something, so it is not used again.
+            Log.later("KVM cannot remove slot \(slot): \(Errno.text(error.code)) (errno \(error.code))")
             return false
         }
     }
 }
 
-/// Gives a KVM guest the regions of devices: one slot for each window, or (MappingStrategy.slots) one for each mapping. Safe from any thread.
+/// Gives a KVM guest the regions of devices: one slot for each window, or (MappingStrategy.slots) one for each mapping. Any
+/// thread may use it.
 ///
-/// A region's slots change under the lock of its device, which guards its mappings: the guest has at every moment what is mapped, and when a
-/// region is removed nothing of it is left. That lock is taken before `lock`.
+/// A region's slots change under the lock of its device, which guards its mappings. So the guest has at every moment what is
+/// mapped, and a removed region leaves nothing behind. That lock is taken before `lock`.
 ///
-/// Unchecked Sendable: what changes is guarded by `lock`.
+/// Unchecked Sendable: `lock` guards what changes.
 public final class KvmSlots: @unchecked Sendable {
     private let pool: SlotPool
     private let lock = Lock<KvmSlots>()
@@ -67,12 +68,12 @@ public final class KvmSlots: @unchecked Sendable {
         close()
     }
 
-    /// Slots of a VM, of which none is used yet.
+    /// Takes slots of a VM. None of them is in use yet.
     ///
     /// - Parameters:
-    ///   - vm: a VM of KVM's, which is duplicated.
-    ///   - first: the first slot that is for this alone.
-    ///   - count: how many are.
+    ///   - vm: a VM of KVM; it is duplicated.
+    ///   - first: the first slot that only this object uses.
+    ///   - count: how many there are.
     /// - Returns: the slots.
     /// - Throws: EINVAL (no slots, or more than the VM has), ENOTTY (it is no VM), EBADF, EMFILE.
     public static func make(vm: Int32, first: UInt32, count: UInt32) throws(ShmemError) -> KvmSlots {
@@ -80,7 +81,7 @@ public final class KvmSlots: @unchecked Sendable {
         do throws(Errno) {
             held = try OwnedDescriptor.duplicate(vm)
         } catch {
-            throw ShmemError(error.code, "duplicating the descriptor of the VM: \(Errno.text(error.code))")
+            throw ShmemError(error.code, "cannot duplicate the descriptor of the VM: \(Errno.text(error.code))")
         }
         let most = UInt64(clamping: vhu_kvm_slots(held.raw))
         guard most > 0 else { throw ShmemError(ENOTTY, "the descriptor \(vm) is no VM of KVM's") }
@@ -93,22 +94,22 @@ public final class KvmSlots: @unchecked Sendable {
         return KvmSlots(SlotPool(held, free: free))
     }
 
-    /// The VMM lets go of it: the guest loses every region.
+    /// Ends the use: the guest loses every region.
     public func close() {
         while let last = lock.withLock({ held in placed[held].last?.region }) { remove(last) }
     }
 
-    /// Puts a region into the guest.
+    /// Places a region in the guest.
     ///
     /// - Parameters:
     ///   - region: the region.
-    ///   - guestAddress: where; a multiple of the page size.
-    /// - Throws: EINVAL (the address), EEXIST (it has a place), ENOSPC (no slot is free), and what KVM answers: EEXIST where something else
-    ///   is there.
+    ///   - guestAddress: its guest address; a multiple of the page size.
+    /// - Throws: EINVAL (the address), EEXIST (it has a place), ENOSPC (no slot is free), and what KVM answers: EEXIST if
+    ///   something else is there.
     public func place(_ region: Region, at guestAddress: UInt64) throws(ShmemError) {
         guard guestAddress.isMultiple(ofPage: Page.size), ByteRange(start: guestAddress, length: region.size) != nil
         else {
-            throw ShmemError(EINVAL, "region \(region.shmid) can't be at the guest's \(hex(guestAddress))")
+            throw ShmemError(EINVAL, "region \(region.shmid) cannot be at the guest's \(hex(guestAddress))")
         }
         guard let placement = KvmPlacement(of: region, at: guestAddress, pool) else {
             throw ShmemError(ENOMEM, "no memory for the slots of region \(region.shmid)")
@@ -119,7 +120,7 @@ public final class KvmSlots: @unchecked Sendable {
                 placed[own].append((region, placement))
                 return true
             }
-            guard isFirst else { throw ShmemError(EEXIST, "region \(region.shmid) has a place in the guest") }
+            guard isFirst else { throw ShmemError(EEXIST, "region \(region.shmid) has a place in the guest already") }
             do throws(ShmemError) {
                 try placement.enter(region, held)
                 try region.add(placement, held)
@@ -132,16 +133,17 @@ public final class KvmSlots: @unchecked Sendable {
         }
     }
 
-    /// Has KVM fill the guest's own page tables for a part of a region that has its place, so that the guest's first touch is no exit
-    /// (KVM_PRE_FAULT_MEMORY).
+    /// Has KVM fill the guest's own page tables for a part of a region that has its place, so that the guest's first touch is
+    /// no exit (KVM_PRE_FAULT_MEMORY).
     ///
     /// - Parameters:
     ///   - region: the region.
     ///   - offset: the first byte, a whole page.
     ///   - length: bytes, whole pages.
     ///   - vcpu: one of the VM's, which does not run meanwhile: call this from the thread that runs it.
-    /// - Throws: EINVAL (the range; the kernel's KVM can't do it with this guest), ENOENT (the region has no place), ENOTTY (the kernel has
-    ///   no such thing, or it is no vCPU), EFAULT (nothing is mapped somewhere in the range; what lies before that is done), EBADF, EAGAIN.
+    /// - Throws: EINVAL (the range; the kernel's KVM cannot do it with this guest), ENOENT (the region has no place), ENOTTY
+    ///   (the kernel has no such ioctl, or it is no vCPU), EFAULT (nothing is mapped somewhere in the range; only what lies
+    ///   before that is done), EBADF, EAGAIN.
     public func preFault(_ region: Region, at offset: UInt64, length: UInt64, vcpu: Int32) throws(ShmemError) {
         guard offset.isMultiple(ofPage: Page.size), length.isMultiple(ofPage: Page.size),
             let range = ByteRange(start: offset, length: length), range.end <= region.size, length > 0
@@ -155,7 +157,7 @@ public final class KvmSlots: @unchecked Sendable {
         do throws(Errno) {
             while left > 0 {
                 let now = try systemCall(.ioctl) { vhu_kvm_pre_fault(vcpu, place &+ (range.end &- left), left) }
-                // It does a part at a time, but never nothing.
+                // KVM does a part at a time, but never nothing.
                 guard now < left else { throw Errno(EAGAIN) }
                 left = UInt64(now)
             }
@@ -180,7 +182,7 @@ public final class KvmSlots: @unchecked Sendable {
             guard let placement else { return false }
             region.remove(placement, held)
             placement.leave(held)
-            // A slot that KVM keeps still shows the window: then the window stays, for as long as the process does.
+            // A slot that KVM keeps still shows the window. So the window stays as long as the process.
             if placement.isStuck[held] { _ = unsafe Unmanaged.passRetained(region) }
             return true
         }
@@ -194,9 +196,9 @@ private final class KvmPlacement: RegionFollower {
     /// Each mapping has a slot of its own. Otherwise the window has one.
     private let isByMapping: Bool
     private var windowSlot = Region.Guarded<UInt32?>(nil)
-    /// By offset, the word being the slot.
+    /// By offset; the word is the slot.
     private let slots: Region.Guarded<MappingTable>
-    /// KVM kept a slot that was to go.
+    /// KVM kept a slot that should go.
     private(set) var isStuck = Region.Guarded(false)
 
     init?(of region: Region, at guestAddress: UInt64, _ pool: SlotPool) {
@@ -207,7 +209,7 @@ private final class KvmPlacement: RegionFollower {
         isByMapping = region.options.strategy == .slots
     }
 
-    /// Gives the window its slot, if it is to have one.
+    /// Gives the window its slot, unless each mapping has its own.
     func enter(_ region: Region, _ held: Region.Held) throws(ShmemError) {
         guard !isByMapping, let whole = ByteRange(start: 0, length: region.size) else { return }
         windowSlot[held] = unsafe try pool.use(whole, at: guestAddress, host: region.window.baseAddress, isWritable: true)
@@ -246,7 +248,7 @@ private final class KvmPlacement: RegionFollower {
         }
     }
 
-    /// The memory behind a slot may change as it likes. Whether it can be written may not: KVM wants a new slot for that.
+    /// The memory behind a slot may change freely. But if it changes between writable and read-only, KVM needs a new slot.
     func mappingIsExchanged(
         _ old: MappingRecord, for new: MappingRecord, _ pages: ByteRange, in window: RegionWindow, _ held: Region.Held
     ) throws(ShmemError) {

@@ -153,7 +153,7 @@ extension ShmemError.Reason {
         case .unalignedLength(let page): return "the length is no multiple of the page size, \(hex(page))"
         case .badAlignment(let alignment, let page):
             return "the alignment \(hex(alignment)) is no power of two, or smaller than the page size, \(hex(page))"
-        case .unknownFlags(let flags): return "the flags \(hex(flags)) have bits that mean nothing"
+        case .unknownFlags(let flags): return "the flags \(hex(flags)) have unknown bits"
         case .wrapsAround: return "the range wraps around"
         case .beyondEnd(let size): return "the region ends at \(hex(size))"
         case .overlap(let record): return "it overlaps the mapping at \(hex(record.start)) (\(hex(record.length)) bytes)"
@@ -163,27 +163,27 @@ extension ShmemError.Reason {
         case .cannotBeMoved(let pageSize):
             return "this kernel cannot put a mapping of the file, with pages of \(hex(pageSize)) bytes, into a window"
                 + " without opening a gap in it (huge pages need Linux 5.16)"
-        case .changedTooOften: return "what is mapped there changed each time while it was copied"
+        case .changedTooOften: return "the mappings there changed each time while they were copied"
         case .holeAt(let offset): return "nothing is mapped at \(hex(offset))"
-        case .readOnlyAt(let offset): return "what is mapped at \(hex(offset)) is read-only"
+        case .readOnlyAt(let offset): return "the mapping at \(hex(offset)) is read-only"
         case .lostAt(let offset): return "the file has lost the page at \(hex(offset))"
         case .notWhole(let record):
-            return "what is mapped there begins at \(hex(record.start)) and is \(hex(record.length)) bytes long,"
+            return "the mapping there begins at \(hex(record.start)) and has \(hex(record.length)) bytes,"
                 + " and only a whole mapping can be undone"
         case .fileWrapsAround(let offset): return "the range of the file, from \(hex(offset)) on, wraps around"
         case .fileTooShort(let size, let offset):
-            return "the file is only \(hex(size)) bytes long, so that from its offset \(hex(offset)) on"
+            return "the file has only \(hex(size)) bytes: from its offset \(hex(offset)) on"
                 + " whole pages lie beyond its end"
-        case .notMappable(let what): return "a \(what) can't be mapped"
+        case .notMappable(let what): return "a \(what) cannot be mapped"
         case .notOpenFor(let what): return "the file is not open for \(what)"
-        case .policy(let what): return "\(what) are kept out by the region's fd policy"
+        case .policy(let what): return "the region's fd policy excludes \(what)"
         case .sealed: return "the memfd is sealed against writing"
         case .shrinkable: return "the region's fd policy demands a memfd with F_SEAL_SHRINK"
         case .quota(.mappings(let limit), let owner): return "the \(owner) has reached its quota of \(limit) mappings"
         case .quota(.bytes(let used, let limit), let owner):
             return "the \(owner) has \(hex(used)) bytes mapped of its quota of \(hex(limit))"
         case .keptFiles(let limit):
-            return "as many descriptors are kept as may be, \(limit) (max_kept_fds, RLIMIT_NOFILE)"
+            return "the limit of \(limit) kept descriptors is reached (max_kept_fds, RLIMIT_NOFILE)"
         case .addressSpace(let limit):
             return "the device's windows may take \(hex(limit)) bytes of addresses (max_address_space)"
         case .allAddressSpace(let limit):
@@ -196,8 +196,8 @@ extension ShmemError.Reason {
         case .wrongDescriptors(let expected, let got): return "it came with \(got) file descriptors and not \(expected)"
         case .tooManyDescriptors: return "it came with more than 8 file descriptors"
         case .descriptorsLost: return "its file descriptors got lost: this process has no free ones left"
-        case .reservedFlags(let flags): return "its header has flags that mean nothing, \(hex(UInt64(flags)))"
-        case .notServed: return "nobody serves it"
+        case .reservedFlags(let flags): return "its header has unknown flags, \(hex(UInt64(flags)))"
+        case .notServed: return "no callback serves it"
         case .notNegotiated: return "SHMEM was not negotiated"
         case .duringReset: return "it was sent before the device was reset"
         case .deviceGone: return "the device of the region is gone"

@@ -83,7 +83,8 @@ extension ShmemDevice {
     func watchChanges(_ tell: ChangeWatch.Tell?) throws(ShmemError) {
         let before = try state.lock.withLock { held throws(ShmemError) -> ChangeWatch.Tell? in
             guard state.quota[held].mappings == 0 else {
-                throw ShmemError(EBUSY, "\(state.quota[held].mappings) mappings are live, of which nobody would be told")
+                throw ShmemError(
+                    EBUSY, "\(state.quota[held].mappings) mappings are live already, and the callback would not hear of them")
             }
             let before = changes[held]
             changes[held] = tell

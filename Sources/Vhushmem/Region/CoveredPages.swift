@@ -208,7 +208,7 @@ enum PageTrouble: Error {
         switch self {
         case .budget: ShmemError(ENOSPC, "the process has used up its budget of \(ProcessBudget.limit) separate mappings")
         case .tooManyPages:
-            ShmemError(ENOSPC, "the guest wrote to \(CoveredPages.maximum) pages of region \(region.shmid) that can't take it")
+            ShmemError(ENOSPC, "the guest wrote to \(CoveredPages.maximum) pages of region \(region.shmid) that cannot take it")
         case .failed(let code):
             ShmemError(code, "no memory for the page at \(hex(page)) of region \(region.shmid): \(Errno.text(code))")
         }

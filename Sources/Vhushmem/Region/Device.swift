@@ -325,7 +325,7 @@ import Synchronization
             return state.undumped[held].takeFailure()
         }
         guard let failure else { return }
-        Log.warning("the kernel won't leave mappings out of core dumps: \(Errno.text(failure.code)) (errno \(failure.code))")
+        Log.warning("the kernel cannot leave mappings out of core dumps: \(Errno.text(failure.code)) (errno \(failure.code))")
     }
 
     /// SHMEM_UNMAP likewise. Returns how many bytes the mapping had.

@@ -40,7 +40,7 @@ public enum SigbusGuard {
     /// - Throws: what pthread_sigmask does.
     public static func unblockSignals() throws(ShmemError) {
         let code = vhu_unblock_faults()
-        if code != 0 { throw ShmemError(code, "SIGBUS and SIGSEGV can't be unblocked: \(Errno.text(code))") }
+        if code != 0 { throw ShmemError(code, "cannot unblock SIGBUS and SIGSEGV: \(Errno.text(code))") }
     }
 
     /// Installs a handler of SIGBUS for the whole process that does so, and hands what is not this library's to whoever was there before.
@@ -58,7 +58,7 @@ public enum SigbusGuard {
                 return error.code
             }
         }
-        if code != 0 { throw ShmemError(code, "no handler of SIGBUS could be installed: \(Errno.text(code))") }
+        if code != 0 { throw ShmemError(code, "cannot install a handler of SIGBUS: \(Errno.text(code))") }
     }
 
     private static let lock = Lock<SigbusGuard>()

@@ -89,7 +89,7 @@ public struct MappingDescription: Sendable {
         do throws(Errno) {
             file = .init(try OwnedDescriptor.duplicate(fd, of: account))
         } catch {
-            throw ShmemError(error.code, asked.mapSubject, .system("duplicating the descriptor", error.code))
+            throw ShmemError(error.code, asked.mapSubject, .system("cannot duplicate the descriptor", error.code))
         }
     }
 

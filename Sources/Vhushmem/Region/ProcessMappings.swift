@@ -13,7 +13,7 @@ public enum ProcessMappings {
     /// - Throws: EINVAL: numbers that can't be.
     public static func limit(to most: Int, reserve: Int = 0) throws(ShmemError) {
         guard ProcessBudget.configure(most: most, reserve: reserve) else {
-            throw ShmemError(EINVAL, "a process can't have \(most) mappings of which \(reserve) are left to the program")
+            throw ShmemError(EINVAL, "a process cannot have \(most) mappings of which \(reserve) are left to the program")
         }
     }
 }

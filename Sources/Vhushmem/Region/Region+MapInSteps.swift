@@ -158,7 +158,7 @@ extension Region {
         case .deviceGone: return ShmemError(ESHUTDOWN, subject, .deviceGone)
         case .beyondEnd: return ShmemError(EINVAL, subject, .beyondEnd(size: size))
         case .processBudget: return ShmemError(ENOSPC, subject, .processBudget(limit: ProcessBudget.limit))
-        case .noMemory: return ShmemError(ENOMEM, subject, .system("recording the mapping", ENOMEM))
+        case .noMemory: return ShmemError(ENOMEM, subject, .system("cannot record the mapping", ENOMEM))
         case .overlap(let other): return ShmemError(EEXIST, subject, .overlap(other))
         case .quota(let shortage, let owner): return ShmemError(ENOSPC, subject, .quota(shortage, of: owner))
         case .kernel(let error, let isLocal, let pageSize):

@@ -110,7 +110,7 @@ import CVhushmem
             return region
         } catch {
             ProcessBudget.give(Region.ownMappings)
-            throw ShmemError(ENOMEM, subject, .system("reserving addresses", error.code))
+            throw ShmemError(ENOMEM, subject, .system("cannot reserve addresses", error.code))
         }
     }
 
@@ -144,7 +144,7 @@ import CVhushmem
     /// - Throws: EINVAL for other advice, and what the kernel answers.
     public func advise(_ advice: Int32) throws(ShmemError) {
         guard WindowAdvice.isKnown(advice) else {
-            throw ShmemError(EINVAL, "the advice \(advice) is none that a window can keep")
+            throw ShmemError(EINVAL, "a window cannot keep the advice \(advice)")
         }
         do throws(Errno) {
             try device.lock.withLock { held throws(Errno) in
@@ -153,7 +153,7 @@ import CVhushmem
             }
         } catch {
             throw ShmemError(
-                error.code, "the kernel does not take the advice \(advice) for region \(shmid): \(Errno.text(error.code))")
+                error.code, "the kernel refuses the advice \(advice) for region \(shmid): \(Errno.text(error.code))")
         }
     }
 

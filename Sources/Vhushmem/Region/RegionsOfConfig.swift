@@ -10,7 +10,7 @@ extension ShmemDevice {
                 try addRegion(shmid: shmid, size: config[shmid], options: options)
             } catch {
                 // To the caller, who asked for no region, it is the back-end's answer that can't be used.
-                throw ShmemError(EPROTO, "the back-end's GET_SHMEM_CONFIG can't be used: \(error.message)")
+                throw ShmemError(EPROTO, "the back-end's GET_SHMEM_CONFIG cannot be used: \(error.message)")
             }
         }
     }

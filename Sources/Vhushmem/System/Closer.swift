@@ -3,11 +3,11 @@
 import CLinux
 import Synchronization
 
-/// What one peer has sent that is still to be closed or unmapped. A session has one for all of its connections.
+/// Counts what one peer has sent and the library has not closed or unmapped yet. A session has one for all of its connections.
 ///
 /// Unchecked Sendable: one number is atomic, and the closer's lock guards the rest.
 final class CloseAccount: @unchecked Sendable {
-    /// So many descriptors of one peer may wait. Then nothing more is read from it.
+    /// The most descriptors of one peer that may wait. At this number the session reads nothing more from the peer.
     static let most = 64
 
     /// Descriptors that were handed over and are not closed yet.
@@ -17,7 +17,8 @@ final class CloseAccount: @unchecked Sendable {
 
     var isPending: Bool { pending.load(ordering: .relaxed) > 0 }
 
-    /// Whether the peer is to wait before it sends more. One that keeps nobody waiting is not held up for others' sake.
+    /// Whether the peer must wait before it sends more. A peer without a descriptor that waits is not held up because of
+    /// others.
     @inline(__always)
     var isFull: Bool {
         let mine = pending.load(ordering: .relaxed)
@@ -30,41 +31,42 @@ final class CloseAccount: @unchecked Sendable {
     }
 }
 
-/// Closes what peers have sent, where that may wait: close() of a socket waits as long as its linger time says, that of a file of FUSE for
-/// its server, and that of the last descriptor of a large file while the kernel frees it. No call of the kernel gives a descriptor up without.
+/// Closes what peers have sent, if that may wait. close() of a socket waits for its linger time, and close() of a FUSE file
+/// waits for its server. close() of the last descriptor of a large file waits while the kernel frees the file. No system call
+/// gives a descriptor up without these waits.
 ///
-/// So it is done in threads of the library's own, which are there only while there is something to close. One peer keeps one of them busy
-/// at most, so that it holds up nobody but itself.
+/// So threads of the library close them. The threads exist only while there is something to close. One peer keeps at most one
+/// thread busy, so it holds up nobody but itself.
 ///
 /// Unchecked Sendable: its lock guards what changes.
 final class Closer: @unchecked Sendable {
     typealias Guarded = Lock<Closer>.Guarded
 
-    /// So many descriptors may wait in the whole process before peers that have some are held up.
+    /// The most descriptors that may wait in the whole process. At this number, peers that have some must wait.
     static let most = 256
-    /// More than a few peers that keep one busy are not to be expected.
+    /// More than a few peers that keep a thread busy are not expected.
     private static let mostThreads = 8
 
     static let pending = Atomic<Int>(0)
     private static let shared = Closer()
 
-    /// The account is held by hand: a thread that only closes needs no memory, and the C library would set some aside for it.
+    /// The account is retained by hand: a thread that only closes needs no memory, and the C library would reserve some for it.
     @safe private struct Item {
         /// -1: it is a mapping.
         let fd: Int32
         let mapping: UnsafeMutableRawBufferPointer
         let account: Unmanaged<CloseAccount>
 
-        /// The number alone may be that of a later one: the kernel gives it away before a close ends.
+        /// Two items with the same number may differ: the kernel gives a number away before a close ends.
         func isSame(as other: Item) -> Bool {
             unsafe fd == other.fd && mapping.baseAddress == other.mapping.baseAddress
                 && account.toOpaque() == other.account.toOpaque()
         }
 
-        /// What may wait.
+        /// Does what may wait.
         func end() {
             if fd >= 0 { return OwnedDescriptor.close(fd) }
-            // SAFETY: nobody else has an address in it any more.
+            // SAFETY: nothing has an address in it any more.
             if let start = unsafe mapping.baseAddress { try? unsafe MemoryCalls.unmap(start, mapping.count) }
         }
     }
@@ -72,21 +74,21 @@ final class Closer: @unchecked Sendable {
     private let lock = Lock<Closer>()
     private var waiting = Guarded<[Item]>([])
     private var closing = Guarded<[Item]>([])
-    /// Closed, and the account is still held.
+    /// These are closed, and their account is still retained.
     private var closed = Guarded<[Item]>([])
     private var threads = Guarded(0)
     private var knowsForks = Guarded(false)
 
     private init() {}
 
-    /// Has a descriptor closed, which is the closer's from now on. False: no thread can be made for that now; it is tried again when there
-    /// is more to close.
+    /// Has a thread close a descriptor, which belongs to the closer from now on. False: no thread can be started now. The
+    /// closer tries again when there is more to close.
     @discardableResult
     static func hand(over fd: Int32, of account: CloseAccount) -> Bool {
         unsafe hand(over: Item(fd: fd, mapping: .init(start: nil, count: 0), account: .passRetained(account)), account)
     }
 
-    /// Has memory unmapped, with which a large file may go. Nobody has an address in it.
+    /// Has a thread unmap memory, which may free a large file. Nothing may have an address in the memory.
     static func hand(over mapping: UnsafeMutableRawBufferPointer, of account: CloseAccount) {
         unsafe hand(over: Item(fd: -1, mapping: mapping, account: .passRetained(account)), account)
     }
@@ -97,7 +99,7 @@ final class Closer: @unchecked Sendable {
         pending.wrappingAdd(1, ordering: .relaxed)
         shared.lock.withLock { held in
             shared.waiting[held].append(item)
-            // What threads append to has room for all.
+            // The list that threads append to has room for all.
             let count = shared.waiting[held].count &+ shared.closing[held].count &+ shared.closed[held].count
             shared.closing[held].reserveCapacity(count)
             shared.closed[held].reserveCapacity(count)
@@ -105,7 +107,7 @@ final class Closer: @unchecked Sendable {
         return goOn()
     }
 
-    /// Has a thread made for what waits, if it needs one. False: it can't be.
+    /// Starts a thread for what waits, if one is needed. False: none can be started.
     @discardableResult
     static func goOn() -> Bool {
         shared.releaseAccounts()
@@ -122,7 +124,7 @@ final class Closer: @unchecked Sendable {
         for item in done { unsafe item.account.release() }
     }
 
-    /// Starts a thread for what waits, if there is a peer that none has anything to do with.
+    /// Starts a thread for what waits, if a peer has something to close and no thread works for it.
     @discardableResult
     private func startThread() -> Bool {
         let isNeeded = lock.withLock { held -> Bool in
@@ -148,23 +150,23 @@ final class Closer: @unchecked Sendable {
         } catch {
             lock.withLock { held in threads[held] &-= 1 }
             Log.later(
-                "no thread to close what a peer has sent: \(Errno.text(error.code)) (errno \(error.code)); it stays open until"
-                    + " there is one")
+                "cannot start a thread that closes what a peer has sent: \(Errno.text(error.code)) (errno \(error.code));"
+                    + " it stays open until one starts")
             return false
         }
     }
 
-    /// The first one whose peer keeps no thread busy.
+    /// The first item whose peer keeps no thread busy.
     private func next(_ held: Lock<Closer>.Held) -> Int? {
         waiting[held].firstIndex { unsafe $0.account._withUnsafeGuaranteedRef { !$0.isBusy[held] } }
     }
 
-    /// What a thread does.
+    /// The body of a thread.
     private func run() {
         var done: Item?
         unsafe vhu_name_thread("vhushmem-close")
         while let item = take(after: done) {
-            // Another peer's may be waiting too.
+            // Another peer's item may be waiting too.
             startThread()
             item.end()
             unsafe item.account._withUnsafeGuaranteedRef { _ = $0.pending.wrappingSubtract(1, ordering: .relaxed) }
@@ -173,7 +175,7 @@ final class Closer: @unchecked Sendable {
         }
     }
 
-    /// The next one to close; nil: there is none, and the thread ends.
+    /// The next item to close; nil: there is none, and the thread ends.
     private func take(after done: Item?) -> Item? {
         lock.withLock { held in
             if let done {
@@ -192,7 +194,7 @@ final class Closer: @unchecked Sendable {
         }
     }
 
-    /// In a child of fork, which has the descriptors and none of the threads. The lock is held, as it was in the parent.
+    /// Runs in a child of fork, which has the descriptors and none of the threads. The lock is held, as it was in the parent.
     private func startAgain() {
         lock.letGo()
         lock.withLock { held in
@@ -203,8 +205,8 @@ final class Closer: @unchecked Sendable {
                 }
                 Closer.pending.wrappingSubtract(1, ordering: .relaxed)
             }
-            // The kernel takes a descriptor away before it waits: its number may be somebody else's by now. Should a thread not have got so
-            // far, the child keeps a descriptor too many.
+            // The kernel frees a descriptor's number before the close waits, so the number may be another file's by now. If a
+            // thread had not come so far, the child keeps one descriptor too many.
             closed[held] += closing[held]
             closing[held] = []
             threads[held] = 0
@@ -213,12 +215,11 @@ final class Closer: @unchecked Sendable {
 }
 
 extension OwnedDescriptor {
-    /// Frees no more than this takes no time worth mentioning.
+    /// The kernel frees a file of this size in almost no time.
     static let quicklyFreed: UInt64 = 16 << 20
 
-    /// Closes a descriptor that a peer sent, here if that waits for nobody. `isMapped`: this process has the file mapped, so that it is not
-    /// freed by this.
-    /// `holdsLock`: the caller holds one.
+    /// Closes a descriptor that a peer sent: in this thread, if the close waits for nobody. `isMapped`: this process has the
+    /// file mapped, so that the close does not free it. `holdsLock`: the caller holds a lock.
     static func closeReceived(_ raw: Int32, of account: CloseAccount, isMapped: Bool = false, holdsLock: Bool = false) {
         guard closeMayWait(raw, isMapped) else { return close(raw) }
         Closer.hand(over: raw, of: account)
@@ -230,36 +231,38 @@ extension OwnedDescriptor {
         if status.isAnonymous { return !isMapped && !FileStatus.isEventfd(raw) }
         if status.isFifo { return false }
         guard status.isRegular, isMapped || FileStatus.allocated(raw) ?? .max <= Int64(quicklyFreed) else { return true }
-        // Files that can have seals are in memory. Of the others, those of local disks need nobody else.
+        // Files that can have seals are in memory. Among the others, files of local disks depend on no other process.
         if case .some(.some) = try? FileStatus.seals(of: raw) { return false }
         return !status.isOnLocalDisk(raw)
     }
 
-    /// Closes a connected socket: the descriptors that the peer has sent and nobody has received go with it. `process`: as for `closeListener`.
+    /// Closes a connected socket, with the descriptors that the peer has sent and nobody has received. `process`: as for
+    /// `closeListener`.
     static func closeSocket(_ raw: Int32, of account: CloseAccount, process: Int32) {
-        // While the parent has it, nothing goes with this descriptor.
+        // While the parent has the socket, its contents stay.
         guard getpid() == process else { return close(raw) }
-        // From now on it can send no more. (A kernel before 6.16 does not know this; it leaves a peer a microsecond.)
+        // From now on the peer cannot send descriptors. (A kernel before 6.16 does not know this option; then the peer still
+        // has a microsecond.)
         _ = try? systemCall(.setsockopt) { vhu_refuse_descriptors(raw) }
         if (try? Socket.readableBytes(raw)) == 0 { return close(raw) }
-        // Behind what keeps a thread busy it may wait for long. The peer is to know at once that it is over; but as a rule the close tells it,
-        // which leaves alone who shares the socket.
+        // The close may wait long behind the item that keeps a thread busy, but the peer should learn of the end at once.
+        // Usually the close tells it. That is better, because it leaves other owners of the socket alone.
         if account.isPending { systemCallOnce(.shutdown) { vhu_shutdown(raw) } }
         if !Closer.hand(over: raw, of: account) { systemCallOnce(.shutdown) { vhu_shutdown(raw) } }
     }
 
-    /// Closes a socket that listens, and that others may have. Nothing is taken from it: its peers may be theirs. If it goes with this, so does
-    /// what waits in it.
+    /// Closes a listening socket that other processes may have too. It takes no peers out of the queue, because they may be for
+    /// another process. If this is the last descriptor, the queue goes with it.
     static func closeGivenListener(_ raw: Int32) {
         if Readiness.canRead(raw) { Closer.hand(over: raw, of: CloseAccount()) } else { close(raw) }
     }
 
-    /// Closes a socket that listens. Peers that were not accepted may have sent something all the same, and are taken out first: so the
-    /// close itself waits for nobody, and the socket's name is free after it. `process`: the one that made it. A child of fork does not end
-    /// what its parent uses.
+    /// Closes a listening socket. Peers that were not accepted may have sent descriptors, so they are taken out first. Then the
+    /// close itself waits for nobody, and the socket's name is free after it. `process`: the process that made the socket. A
+    /// child of fork does not end what its parent uses.
     static func closeListener(_ raw: Int32, process: Int32) {
         guard getpid() == process else { return close(raw) }
-        // After this nobody connects.
+        // After this no peer can connect.
         systemCallOnce(.shutdown) { vhu_shutdown(raw) }
         let account = CloseAccount()
         do throws(Errno) {

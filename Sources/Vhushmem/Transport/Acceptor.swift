@@ -49,7 +49,7 @@ final class Acceptor {
     }
 
     func rest(after error: Errno, _ peer: StaticString) {
-        if deadline == nil { Log.warning("accepting a \(peer): \(Errno.text(error.code)) (errno \(error.code))") }
+        if deadline == nil { Log.warning("cannot accept a \(peer): \(Errno.text(error.code)) (errno \(error.code))") }
         deadline = Clock.now() &+ Acceptor.rest
     }
 }

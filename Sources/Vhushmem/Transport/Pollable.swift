@@ -97,7 +97,7 @@ extension Pollable {
             watch()
             return made.fd
         } catch {
-            throw ShmemError(error.code, "no descriptor to wait on: \(Errno.text(error.code))")
+            throw ShmemError(error.code, "cannot make a descriptor to wait on: \(Errno.text(error.code))")
         }
     }
 

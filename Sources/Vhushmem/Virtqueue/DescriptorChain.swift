@@ -233,7 +233,7 @@ extension DescriptorChain {
                 throw VirtqueueFault("a buffer lies outside of guest memory", isOfChain: !memory.touches(whole))
             }
             guard !isWritable || !span.isReadOnly else {
-                throw VirtqueueFault("a buffer that is to be written lies in memory that may only be read", isOfChain: true)
+                throw VirtqueueFault("a writable buffer lies in read-only memory", isOfChain: true)
             }
             guard segments.makeRoom() else { throw VirtqueueFault("a chain has too many pieces") }
             unsafe segments.append(host, Int(clamping: count), guestAddress: at)

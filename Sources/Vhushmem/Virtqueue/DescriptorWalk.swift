@@ -99,7 +99,7 @@ struct RefusedChains {
         guard descriptor.next == nil else { throw VirtqueueFault("a chain goes on behind an indirect descriptor") }
         let (count, rest) = descriptor.length.quotientAndRemainder(dividingBy: DescriptorTable.entrySize)
         guard count > 0, rest == 0, count <= max(queueSize, indirectEntries) else {
-            throw VirtqueueFault("an indirect table has a length that it can't have")
+            throw VirtqueueFault("an indirect table has an impossible length")
         }
         guard let table = chain.indirectTable(at: descriptor.address, count: count) else {
             throw VirtqueueFault("an indirect table lies outside of guest memory")

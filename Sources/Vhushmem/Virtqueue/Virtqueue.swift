@@ -214,7 +214,7 @@ extension Virtqueue {
             if let chain { return chain }
             giveBackUnserved(head, rings)
             if refused.areEnough { return nil }
-            guard left > 0 else { throw VirtqueueFault("one chain after the other can't be served") }
+            guard left > 0 else { throw VirtqueueFault("too many chains in a row cannot be served") }
             left = left &- 1
         }
     }
@@ -264,7 +264,7 @@ extension Virtqueue {
     @inline(__always)
     func waiting(_ rings: RingMemory) throws(VirtqueueFault) -> Bool {
         let count = rings.availableIndex &- nextAvailable
-        guard count <= size else { throw VirtqueueFault("the available index has gone further than the queue is long") }
+        guard count <= size else { throw VirtqueueFault("the available index is ahead by more than the queue's size") }
         return count > 0
     }
 
