@@ -4,17 +4,17 @@ import CGLib
 import CLinux
 import CVhushmem
 
-// What the exported functions share. Each of them makes three moves: check the arguments, one call into the library, convert the
+// Shared by the exported functions. Each of them makes three moves: check the arguments, one call into the library, convert the
 // error.
 
 /// The object behind a C handle, or nil for NULL.
 @inline(__always)
 func object<Object: AnyObject>(_ handle: OpaquePointer?, _: Object.Type) -> Object? {
-    // SAFETY: a handle is made by `handle(of:)` alone, from an object of the type that its C type stands for.
+    // SAFETY: only `handle(of:)` makes a handle, from an object of the type that its C type stands for.
     unsafe handle.map { unsafe Unmanaged<Object>.fromOpaque(UnsafeRawPointer($0)).takeUnretainedValue() }
 }
 
-/// The same without a reference: the caller has one, and nothing that is called may take it away.
+/// The same without a reference: the caller has one, and no callee may take it away.
 @inline(__always)
 func borrowed<Object: AnyObject>(_ handle: OpaquePointer?, _: Object.Type) -> Unmanaged<Object>? {
     // SAFETY: as above.
@@ -47,7 +47,7 @@ extension ShmemError {
     }
 }
 
-/// Runs the one call into the library: 0, or the negative errno with the error put where the caller wants it.
+/// Runs the one call into the library: returns 0, or the negative errno with the error at the caller's place.
 @inline(__always)
 func report(to errp: ErrorPointer, _ body: () throws(ShmemError) -> Void) -> Int32 {
     do throws(ShmemError) {
@@ -68,7 +68,7 @@ func reportCount(to errp: ErrorPointer, _ body: () throws(ShmemError) -> Int32) 
     }
 }
 
-/// The same for functions that return a pointer: nil, with the error put where the caller wants it.
+/// The same for functions that return a pointer: nil, with the error at the caller's place.
 func reportNil<Result>(to errp: ErrorPointer, _ body: () throws(ShmemError) -> Result) -> Result? {
     do throws(ShmemError) {
         return try body()
@@ -78,8 +78,8 @@ func reportNil<Result>(to errp: ErrorPointer, _ body: () throws(ShmemError) -> R
     }
 }
 
-/// A growing struct of the caller's. An older, shorter one (no shorter than `least`, what its first release had) counts as zero in the
-/// fields that it lacks; a newer, longer one is accepted so long as what this library does not know is zero.
+/// Reads a growing struct of the caller. An older, shorter one (but no shorter than `least`, its length in the first release)
+/// counts as zero in the fields that it lacks. A newer, longer one is accepted if its unknown fields are zero.
 func growing<Value>(
     _ pointer: UnsafePointer<Value>, _ name: StaticString, least: Int = MemoryLayout<Value>.size
 ) throws(ShmemError) -> Value {
@@ -94,11 +94,11 @@ func growing<Value>(
     }
 }
 
-/// How long a growing struct says that it is, if this library can make sense of it.
+/// The stated length of a growing struct, if this library can handle it.
 private func statedSize(
     _ raw: UnsafeRawPointer, _ name: StaticString, known: Int, least: Int
 ) throws(ShmemError) -> Int {
-    // SAFETY: every growing struct begins with its uint32_t struct_size, and the caller says with it how far it may be read.
+    // SAFETY: every growing struct begins with its uint32_t struct_size, with which the caller says how far it may be read.
     let stated = unsafe Int(raw.load(as: UInt32.self))
     guard stated >= least, stated <= known &+ 4096 else {
         throw ShmemError(EINVAL, "\(name).struct_size is \(stated); this library's struct has \(known) bytes")
@@ -110,13 +110,13 @@ private func statedSize(
     return stated
 }
 
-/// Whether a growing struct that is to be filled has room for what this library knows.
+/// Whether a growing struct that a function fills has room for all that this library knows.
 func hasRoom<Value>(_ pointer: UnsafeMutablePointer<Value>) -> Bool {
     // SAFETY: as above.
     unsafe Int(UnsafeRawPointer(pointer).load(as: UInt32.self)) >= MemoryLayout<Value>.size
 }
 
-/// What a growing struct has beyond what this library knows is 0: nothing is said there.
+/// Zeroes the part of a growing struct that this library does not know.
 func clearBeyondKnown<Value>(_ pointer: UnsafeMutablePointer<Value>) {
     let raw = UnsafeMutableRawPointer(pointer)
     // SAFETY: the caller says with struct_size how far it may be written.
@@ -140,7 +140,7 @@ func clearBeyondKnown<Value>(_ pointer: UnsafeMutablePointer<Value>) {
 }
 
 extension MapFlags {
-    /// What an option's flags say; nil: nothing. Throws EINVAL: both.
+    /// The choice in an option's flags; nil: none. Throws EINVAL: both.
     static func chosen(_ flags: UInt32, first: UInt32, current: UInt32) throws(ShmemError) -> MapFlags? {
         switch flags & (first | current) {
         case 0: return nil

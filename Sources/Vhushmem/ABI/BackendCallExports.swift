@@ -4,17 +4,17 @@ import CGLib
 import CLinux
 import CVhushmem
 
-// vhushmem/backend.h: what is not waited for
+// vhushmem/backend-call.h: asynchronous requests
 
-/// What is called when the outcome is known.
+/// The callback for an outcome.
 @safe private struct ResultCallback {
     let fn: vhushmem_backend_result_fn
     let data: CallbackData
-    /// Not held: a completion is called while somebody holds it, or by its deinit.
+    /// Not retained: a completion is called while something holds the back-end, or by its deinit.
     private let unmanaged: Unmanaged<Backend>
     var backend: Backend { unsafe unmanaged.takeUnretainedValue() }
 
-    /// `data` is made before anything is checked: `destroy` runs on every path.
+    /// `data` is made before any check: `destroy` runs on every path.
     init(
         _ backend: OpaquePointer?, _ fn: vhushmem_backend_result_fn?, _ data: CallbackData
     ) throws(ShmemError) {
@@ -34,7 +34,7 @@ import CVhushmem
     }
 
     private func tell(_ error: ShmemError?) {
-        // A back-end tells its outcomes while somebody holds it.
+        // A back-end reports its outcomes while something holds it.
         let handle = unsafe OpaquePointer(unmanaged.toOpaque())
         guard let error else { return unsafe fn(handle, 0, nil, data.userData) }
         unsafe error.message.withCString { unsafe fn(handle, -error.code, $0, data.userData) }

@@ -4,7 +4,7 @@ import CGLib
 import CLinux
 import CVhushmem
 
-// vhushmem/backend.h
+// vhushmem/backend.h, and the blocking calls of vhushmem/backend-call.h
 
 extension BackendOptions {
     init(_ options: UnsafePointer<vhushmem_backend_options>?) throws(ShmemError) {
@@ -65,7 +65,7 @@ package func vhushmem_backend_set_callback(
     return 0
 }
 
-/// What a C handler returned: 0, or what refuses the request. The number is kept, whatever it is.
+/// The result of a C handler: 0, or the refusal of the request. The number is kept, whatever it is.
 private func check(_ result: Int32) throws(ShmemError) {
     if result != 0 { throw ShmemError(0 &- result, "the device") }
 }

@@ -23,7 +23,7 @@ extension ChannelOptions {
 }
 
 extension OtherRequest {
-    /// Calls `body` with the request as C sees it, good during the call only.
+    /// Calls `body` with the request as C sees it, valid during the call only.
     func answer(_ body: (UnsafePointer<vhushmem_other_request>) -> Int32) throws(ShmemError) -> RequestAnswer {
         var replyDescriptor: Int32 = -1
         let result = unsafe withUnsafeMutablePointer(to: &replyDescriptor) { place in
@@ -38,7 +38,7 @@ extension OtherRequest {
             return unsafe body(&request)
         }
         if result == 0 { return replyDescriptor < 0 ? .done : .descriptor(OwnedDescriptor(owning: replyDescriptor)) }
-        // A refusal goes alone, and what was handed over is ours on every path.
+        // A refusal goes alone, and the library owns the descriptor on every path.
         if replyDescriptor >= 0 { OwnedDescriptor.close(replyDescriptor) }
         throw ShmemError(result > -4096 && result < 0 ? -result : EIO, "the VMM")
     }
@@ -148,7 +148,7 @@ package func vhushmem_channel_end_reset(_ channel: OpaquePointer?) -> Int32 {
 
 // MARK: Single messages
 
-/// The payload of a message that the VMM has read, wherever it lies.
+/// The payload of a message that the VMM has read, at any address.
 private func payload(_ map: UnsafeRawPointer?) throws(ShmemError) -> UnsafeRawBufferPointer {
     guard let map = unsafe map else { throw .null("map") }
     // SAFETY: the caller says that the 40 bytes of a VhostUserMMap are there.

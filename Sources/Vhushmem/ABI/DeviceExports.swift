@@ -61,7 +61,7 @@ package func vhushmem_device_set_callback(
     return unsafe report(to: errp) { () throws(ShmemError) in
         guard let device = unsafe object(device, ShmemDevice.self) else { throw .null("device") }
         guard let fn = unsafe fn else { return try device.watchChanges(nil) }
-        // Not owned: the device owns what tells, and tells nobody of its own end.
+        // Not retained: the device owns the callback, and does not report its own end.
         let owner = unsafe OpaquePointer(Unmanaged.passUnretained(device).toOpaque())
         try device.watchChanges { region, change, record in
             var told = vhushmem_change()

@@ -50,7 +50,7 @@ extension vhushmem_event {
 }
 
 extension FrontendEvent {
-    /// Calls `body` with the event as C sees it, good during the call only.
+    /// Calls `body` with the event as C sees it, valid during the call only.
     @inline(__always)
     func withCEvent(_ body: (UnsafePointer<vhushmem_event>) -> Void) {
         var event = unsafe vhushmem_event()

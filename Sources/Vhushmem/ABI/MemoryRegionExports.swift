@@ -4,7 +4,7 @@ import CGLib
 import CLinux
 import CVhushmem
 
-// vhushmem/series.h: memory regions and listeners.
+// vhushmem/memory-region.h
 
 extension UnsafeMutablePointer<MemoryRegion> {
     fileprivate func initialise(_ state: MemoryRegionState, owner: UnsafeMutableRawPointer?, size: UInt64) {
@@ -158,7 +158,7 @@ package func memory_region_add_subregion(
     unsafe subregion.wasPlaced()
 }
 
-/// Into a region's container: that is how a mapping is added.
+/// Adds a mapping: it goes into a region's container.
 private func add(_ subregion: UnsafeMutablePointer<MemoryRegion>, at offset: UInt64, to region: Region) {
     guard let mapping = unsafe subregion.sharedMapping else {
         return Log.warning(
@@ -248,7 +248,7 @@ package func memory_listener_register(
         return Log.warning("memory_listener_register: only a container, of memory_region_init or of a region, can be watched")
     }
     unsafe listener.pointee.vhushmem_state = UnsafeMutableRawPointer(root)
-    // Until it is unregistered: the front-end, and the device with it, may go before.
+    // The reference ends with the registration: the front-end, and the device with it, may go before.
     unsafe memory_region_ref(root)
     if let region = unsafe root.sharedRegion {
         unsafe region.memoryContainer.add(listener)

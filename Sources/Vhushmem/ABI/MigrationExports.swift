@@ -7,7 +7,7 @@ import CVhushmem
 // vhushmem/migration.h
 
 extension InflightBook {
-    /// As C sees it; the descriptor is the book's own.
+    /// The area as C sees it; the ledger keeps the descriptor.
     fileprivate var cArea: vhushmem_inflight {
         vhushmem_inflight(
             size: length, offset: fileOffset, num_queues: area.queues, queue_size: area.queueSize, fd: fd)

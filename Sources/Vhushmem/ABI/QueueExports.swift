@@ -50,7 +50,7 @@ extension FrontendQueue {
         unsafe queue.size == 0 ? .unused : try FrontendQueue(queue)
     }
 
-    /// An array of growing structs: each is as long as the first one says.
+    /// Reads an array of growing structs: each is as long as the first one says.
     fileprivate static func all(_ queues: UnsafePointer<vhushmem_queue>?, _ count: UInt32) throws(ShmemError) -> [FrontendQueue]
     {
         guard count > 0 else { return [] }

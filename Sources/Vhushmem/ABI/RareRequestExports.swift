@@ -4,7 +4,7 @@ import CGLib
 import CLinux
 import CVhushmem
 
-// vhushmem/request.h: what has no descriptor or number for its answer, without waiting; and what few devices need
+// vhushmem/request.h: asynchronous requests whose answer is no descriptor or number, and requests that few devices need
 
 @_cdecl("vhushmem_frontend_set_log") @implementation
 package func vhushmem_frontend_set_log(
@@ -126,7 +126,7 @@ package func vhushmem_frontend_get_shared_object(
     unsafe reportCount(to: errp) { () throws(ShmemError) -> Int32 in
         guard let frontend = unsafe object(frontend, Frontend.self) else { throw .null("frontend") }
         let file = try unsafe frontend.ask(FrontendQuestion<SharedDescriptor>.sharedObject(name(uuid)))
-        // The caller's to close, as the file itself is not.
+        // The caller must close it, because it does not close the file itself.
         do throws(Errno) {
             return try OwnedDescriptor.duplicate(file.fd).release()
         } catch {

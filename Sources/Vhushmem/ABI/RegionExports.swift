@@ -178,7 +178,7 @@ package func vhushmem_region_add_mapping(
         guard let mapping = unsafe object(mapping, Mapping.self) else { throw .null("mapping") }
         try region.add(mapping)
     }
-    // The region holds a reference of its own: the caller's is taken over by letting it go.
+    // The region has a reference of its own, so the caller's is released.
     if result == 0 { unsafe release(mapping, Mapping.self) }
     return result
 }
@@ -221,7 +221,7 @@ package func vhushmem_region_translate(
     _ region: OpaquePointer?, _ shm_offset: UInt64, _ len: UInt64, _ write: Bool
 ) -> UnsafeMutableRawPointer? {
     guard let region = unsafe region else { return nil }
-    // SAFETY: the caller holds a reference for the length of the call; on a vCPU's path one more, which threads would contend for,
+    // SAFETY: the caller holds a reference during the call. On a vCPU's path another one, for which threads would contend,
     // costs as much as the look-up.
     return unsafe Unmanaged<Region>.fromOpaque(UnsafeRawPointer(region))._withUnsafeGuaranteedRef {
         unsafe $0.translate(shm_offset, length: len, forWriting: write)

@@ -6,15 +6,15 @@ import CVhushmem
 
 // vhushmem/request.h
 
-/// What an asynchronous request calls in the end.
+/// The callback at the end of an asynchronous request.
 @safe struct ReplyCallback {
     let fn: vhushmem_reply_fn
     let data: CallbackData
-    /// Not held: a completion is called while somebody holds it, or by its deinit.
+    /// Not retained: a completion is called while something holds the front-end, or by its deinit.
     fileprivate let unmanaged: Unmanaged<Frontend>
     var frontend: Frontend { unsafe unmanaged.takeUnretainedValue() }
 
-    /// `destroy` runs on every path, so this is made before anything is checked.
+    /// `destroy` runs on every path, so this is made before any check.
     static func make(
         _ frontend: OpaquePointer?, _ fn: vhushmem_reply_fn?, _ user_data: gpointer?, _ destroy: GDestroyNotify?
     ) throws(ShmemError) -> ReplyCallback {
@@ -45,7 +45,7 @@ import CVhushmem
         }
     }
 
-    /// For what has no answer but how it went.
+    /// For a request whose only answer is its outcome.
     func end(_ error: ShmemError?) {
         if let error { fail(error) } else { succeed() }
     }

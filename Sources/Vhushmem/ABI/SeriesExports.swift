@@ -4,10 +4,10 @@ import CGLib
 import CLinux
 import CVhushmem
 
-// vhushmem/series.h: regions, mappings and the wire. What a void function can't return is logged.
+// vhushmem/series.h: regions, mappings and the wire. A void function logs what it cannot return.
 
 extension ShmemDevice {
-    /// As in the series, where each mapping is the guest's by itself.
+    /// As in the series, the guest has each mapping by itself.
     fileprivate func addSeriesRegion(shmid: UInt8, size: UInt64) throws(ShmemError) -> Region {
         var options = RegionOptions()
         options.strategy = .slots
@@ -82,7 +82,7 @@ package func virtio_add_shmem_map(_ shmem: OpaquePointer?, _ mapping: OpaquePoin
         Log.debug("\(error.message)")
         return -error.code
     }
-    // Taken over: the region holds a reference of its own.
+    // The region has a reference of its own, so the caller's is released.
     unsafe release(mapping, Mapping.self)
     return 0
 }
@@ -107,7 +107,7 @@ package func virtio_alloc_shmem_map(
 
 @_cdecl("virtio_find_shmem_map") @implementation
 package func virtio_find_shmem_map(_ shmem: OpaquePointer?, _ offset: hwaddr, _ size: UInt64) -> OpaquePointer? {
-    // The region's record holds the mapping: it lives until it is undone.
+    // The region's record holds the mapping, which lives until it is undone.
     unsafe object(shmem, Region.self)?.mapping(at: UInt64(offset), length: size).map { unsafe handle(borrowing: $0) }
 }
 
@@ -131,7 +131,7 @@ package func vhost_get_shmem_config(
         guard let nregions = unsafe nregions else { throw .null("nregions") }
         guard let memory_sizes = unsafe memory_sizes else { throw .null("memory_sizes") }
         guard frontend.isReady else { throw ShmemError(ENOTCONN, "the handshake with the back-end is not done") }
-        // Without SHMEM, and where the program gave the regions, it was not asked.
+        // The back-end was not asked if SHMEM was not negotiated, or if the program gave the regions.
         let said = frontend.config ?? SharedMemoryConfig()
         for shmid in 0...UInt8.max { unsafe memory_sizes[Int(shmid)] = said[shmid] }
         unsafe nregions.pointee = Int32(clamping: said.regionCount)

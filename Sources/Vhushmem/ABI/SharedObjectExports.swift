@@ -6,7 +6,7 @@ import CVhushmem
 
 // vhushmem/shared-object.h
 
-/// A copy of the 16 bytes that a name has.
+/// A copy of the 16 bytes of a name.
 private func bytes(of uuid: UnsafePointer<UInt8>?) throws(ShmemError) -> [UInt8] {
     guard let uuid = unsafe uuid else { throw .null("uuid") }
     // SAFETY: the caller says that a UUID is there.

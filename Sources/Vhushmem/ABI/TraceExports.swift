@@ -12,7 +12,7 @@ package func vhushmem_set_debug(
 ) -> Int32 {
     let data = unsafe CallbackData(user_data, destroy)
     guard categories & ~Trace.all == 0 else { return -EINVAL }
-    // Behind the change: it is for devices that are there already.
+    // This comes after the change: it is for devices that exist already.
     defer { GuardedRange.followTraces() }
     guard let fn = unsafe fn else {
         Trace.set(categories, nil)

@@ -6,8 +6,8 @@ import CVhushmem
 
 // vhushmem/virtqueue.h
 
-// pop and push count no references: what they do first calls nobody, so the caller's hold the objects. The rest is done with a reference, since
-// a callback may free the back-end.
+// pop and push count no references: their first part calls nothing of the program, so the caller's references hold the objects.
+// The rest is done with a reference, because a callback may free the back-end.
 
 @_cdecl("vhushmem_backend_pop") @implementation
 @_optimize(speed)
@@ -103,7 +103,7 @@ package func vhushmem_backend_push_many(
                 return unsafe (chain, written[index])
             })
     }
-    // Only now: the same chain may be there twice.
+    // This comes last: the same chain may be there twice.
     if done > 0, let chains = unsafe chains {
         for index in 0..<Int(done) { unsafe release(chains[index], DescriptorChain.self) }
     }
@@ -145,7 +145,7 @@ package func vhushmem_backend_set_kicks(
     unsafe ask(backend, errp) { backend throws(ShmemError) in try backend.setKicks(wanted, queue: Int(queue)) }
 }
 
-/// 1 or 0 for what the library answers.
+/// 1 or 0 for the library's answer.
 private func ask(
     _ backend: OpaquePointer?, _ errp: ErrorPointer, _ body: (Backend) throws(ShmemError) -> Bool
 ) -> Int32 {

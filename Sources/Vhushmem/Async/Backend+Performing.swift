@@ -2,7 +2,7 @@
 
 import CLinux
 
-/// What becomes of mappings that are asked for together.
+/// The outcome of maps and unmaps that are sent together.
 private final class Performance {
     private struct Entry {
         var call: BackendCall?
@@ -11,7 +11,7 @@ private final class Performance {
     }
 
     private var entries: [Entry]
-    /// So many were begun, and have no outcome.
+    /// How many were begun, and have no outcome.
     private(set) var open = 0
 
     init(_ count: Int) { entries = Array(repeating: Entry(), count: count) }
@@ -28,7 +28,7 @@ private final class Performance {
 
     func wasRefused(_ index: Int, _ error: ShmemError) { entries[index].result = .failure(error) }
 
-    /// What ended the channel before all were begun and answered; nil: nothing did.
+    /// The error that ended the channel before all were begun and answered; nil: there is none.
     func loss() -> ShmemError? {
         var loss: ShmemError?
         for entry in entries where entry.call?.isLost == true {
@@ -58,15 +58,16 @@ private final class Performance {
 }
 
 extension Backend {
-    /// Asks for several mappings at once, as the form that blocks does, and returns when all are answered. Other tasks may ask meanwhile.
+    /// Sends several maps and unmaps, as the form that blocks does, and returns when all are answered. Other tasks may send
+    /// requests meanwhile.
     ///
     /// - Parameters:
-    ///   - requests: what is asked for, in this order. Each has its result afterwards. If this throws, one whose answer was not here has the
-    ///     errno of that, and -ECANCELED if the task was cancelled.
-    ///   - oneAnswer: the last one alone is answered; what became of the others is not known.
+    ///   - requests: the requests, in this order. Each has its result afterwards. If this throws, a request whose answer was
+    ///     not here has that errno, or -ECANCELED if the task was cancelled.
+    ///   - oneAnswer: only the last one is answered; the results of the others stay unknown.
     /// - Returns: how many were refused.
-    /// - Throws: what ended the channel before all were answered; with `oneAnswer` what is wrong with the last one; `CancellationError`, and
-    ///   what was sent goes on.
+    /// - Throws: the error that ended the channel before all were answered; with `oneAnswer` the fault of the last one;
+    ///   `CancellationError`, and the requests that were sent go on.
     @discardableResult
     public nonisolated(nonsending) func perform(
         _ requests: inout [MappingRequest], oneAnswer: Bool = false

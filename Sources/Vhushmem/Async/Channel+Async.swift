@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// What tasks do with a channel; see Frontend+Async.swift.
+// The async functions of a channel; see Frontend+Async.swift.
 extension ShmemChannel: TaskSession {
     var isUnconnected: Bool { hasEnded }
     var isClosed: Bool { hasEnded && loss == nil }
     var isFinished: Bool { isOver }
     var ending: ShmemError? { loss }
 
-    /// What happens, in order. It takes the place of `onEvent`. The last event is `lost`; then the sequence ends.
+    /// The events, in order. The sequence replaces `onEvent`. The last event is `lost`; then the sequence ends.
     public var events: SessionEvents<ChannelEvent> {
         makeEvents { tell in onEvent = { _, event in tell(event) } }
     }
@@ -16,7 +16,8 @@ extension ShmemChannel: TaskSession {
     ///
     /// It returns when the channel is closed.
     ///
-    /// - Throws: why it was lost, `CancellationError`, and `ShmemError` with EMFILE, ENFILE or ENOMEM (it can't be waited for).
+    /// - Throws: the reason why it was lost, `CancellationError`, and `ShmemError` with EMFILE, ENFILE or ENOMEM (it cannot be
+    ///   waited for).
     public nonisolated(nonsending) func run() async throws {
         try await serveUntilTheEnd()
     }

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-/// How a worker on any thread wakes a task that waits for a session: one of them, which then looks what there is.
+/// A worker on any thread rings it to wake a task that waits for a session. It wakes one task, which then looks for work.
 final class Doorbell: Sendable {
     private enum State {
         case silent
-        /// Rung while nobody waited.
+        /// It rang while nothing waited.
         case rung
         case waited(Waiter)
     }
@@ -20,7 +20,7 @@ final class Doorbell: Sendable {
         waiter?.wake()
     }
 
-    /// Wakes `waiter`, in the place of the one before, when it is rung; at once if it was. nil: nobody waits.
+    /// Wakes `waiter`, which replaces the last one, when it rings; at once if it rang before. nil: nothing waits.
     func arm(_ waiter: Waiter?) {
         let isRung = state.withLock { state in
             if case .rung = state, waiter == nil { return false }

@@ -2,37 +2,38 @@
 
 import CLinux
 
-// What tasks do with a front-end. All of it runs where the caller does (`nonisolated(nonsending)`): a front-end is not Sendable, so the
-// compiler sees to it that one actor, or one task, has it. While any of these waits, the session is served.
+// The async functions of a front-end. All of them run where the caller does (`nonisolated(nonsending)`): a front-end is not
+// Sendable, so the compiler makes sure that one actor, or one task, has it. While any of these waits, the session is served.
 extension Frontend: TaskSession {
     var isUnconnected: Bool { !isBegun }
     var isClosed: Bool { hasEnded && history.ending?.code == ECONNABORTED }
     var isFinished: Bool { isOver }
     var ending: ShmemError? { history.ending }
 
-    /// What happens, in order. It takes the place of `onEvent`.
+    /// The events, in order. The sequence replaces `onEvent`.
     ///
-    /// The last event is `disconnected`; then the sequence ends. Of a front-end that looks for its back-end again it goes on.
+    /// The last event is `disconnected`; then the sequence ends. If the front-end looks for its back-end again, the sequence
+    /// continues.
     public var events: SessionEvents<FrontendEvent> {
         makeEvents { tell in onEvent = { _, event in tell(event) } }
     }
 
-    /// Serves the back-end until the connection is over: for a task beside those that ask, so that requests are served also while none of
-    /// those waits.
+    /// Serves the back-end until the connection is over. Run it in a task of its own, so that requests are served also while no
+    /// other task waits for an answer.
     ///
     /// It returns when the front-end is closed.
     ///
-    /// - Throws: what ended the connection, `CancellationError`, and `ShmemError` with ENOTCONN (it was not started) or EMFILE, ENFILE, ENOMEM
-    ///   (it can't be waited for).
+    /// - Throws: the error that ended the connection, `CancellationError`, and `ShmemError` with ENOTCONN (it was not started)
+    ///   or EMFILE, ENFILE, ENOMEM (it cannot be waited for).
     public nonisolated(nonsending) func run() async throws {
         try await serveUntilTheEnd()
     }
 
-    /// Starts, and returns when the handshake is done. A path at which nobody listens is tried until the time is up.
+    /// Starts, and returns when the handshake is done. If nothing listens at the path, it tries again until the time is up.
     ///
-    /// - Parameter timeout: how long the whole may take; nil: each request's own limit alone.
-    /// - Throws: what `start` does; what ended the handshake: ETIMEDOUT, ECONNRESET (the back-end went away), EPROTO (it sent what it must
-    ///   not, or refused a request); `CancellationError`, and then the connection is over.
+    /// - Parameter timeout: the limit for the whole; nil: only each request's own limit.
+    /// - Throws: what `start` does; the error that ended the handshake: ETIMEDOUT, ECONNRESET (the back-end went away), EPROTO
+    ///   (it broke the protocol, or refused a request); `CancellationError`, and then the connection is over.
     public nonisolated(nonsending) func connect(timeout: Duration? = nil) async throws {
         let deadline = timeout.map { Clock.now() &+ $0.clampedMicroseconds }
         try await startWhenThere(until: deadline)
@@ -62,22 +63,22 @@ extension Frontend: TaskSession {
 
     // MARK: Questions
 
-    /// Asks the back-end something, and returns its answer. A task that is cancelled waits no longer; the request goes on.
+    /// Asks the back-end a question, and returns its answer. A cancelled task stops waiting; the request goes on.
     ///
-    /// - Parameter question: one of the questions that `FrontendQuestion` has.
+    /// - Parameter question: one of the questions of `FrontendQuestion`.
     /// - Returns: the answer.
     /// - Throws: what the form with a completion throws or is called with; `CancellationError`.
     public nonisolated(nonsending) func ask<Answer>(_ question: FrontendQuestion<Answer>) async throws -> Answer {
         try await ask { done throws(ShmemError) in try ask(question, completion: done) }
     }
 
-    /// Sends any request that this library has no question for, and returns its answer.
+    /// Sends a request that this library has no question for, and returns its answer.
     ///
     /// - Parameters:
     ///   - id: the request's id.
     ///   - payload: at most 4,096 bytes.
     ///   - descriptors: at most 8, which are duplicated.
-    ///   - reply: what comes back.
+    ///   - reply: the form of the reply.
     /// - Returns: the reply; an empty one if there was only an acknowledgement.
     /// - Throws: what the form with a completion throws or is called with; `CancellationError`.
     public nonisolated(nonsending) func request(
@@ -93,14 +94,14 @@ extension Frontend: TaskSession {
     /// Starts the device, and returns when the back-end knows all that it needs.
     ///
     /// - Parameters:
-    ///   - features: what the driver accepted of what the back-end offers.
+    ///   - features: the virtio features that the driver accepted, of those that the back-end offers.
     ///   - queues: the queues that the driver has set up, in order.
     /// - Throws: what the form that blocks throws; `CancellationError`.
     public nonisolated(nonsending) func startDevice(features: UInt64, queues: [FrontendQueue]) async throws {
         try await asking { done throws(ShmemError) in try startDevice(features: features, queues: queues, completion: done) }
     }
 
-    /// Stops the device, and returns where each queue stopped: the base to start it again with (0 for one that was not used).
+    /// Stops the device.
     ///
     /// - Returns: where each queue stopped: the base to start it again with (0 for one that was not used).
     /// - Throws: what the form that blocks throws; `CancellationError`.
@@ -108,10 +109,11 @@ extension Frontend: TaskSession {
         try await ask { done throws(ShmemError) in try stopDevice(completion: done) }
     }
 
-    /// Resets the device: undoes every mapping at once, and returns when the back-end has answered and no older request can land.
+    /// Resets the device: undoes every mapping at once, and returns when the back-end has answered and no older request can
+    /// take effect.
     ///
-    /// - Throws: ENOTCONN (not ready), EALREADY (a reset is under way), what ended the connection meanwhile; `CancellationError`, and the
-    ///   reset goes on.
+    /// - Throws: ENOTCONN (not ready), EALREADY (a reset is under way), the error that ended the connection meanwhile;
+    ///   `CancellationError`, and the reset goes on.
     public nonisolated(nonsending) func reset() async throws {
         try Task.checkCancellation()
         let before = history.counters.resets
@@ -125,11 +127,11 @@ extension Frontend: TaskSession {
     /// The form of `reset` that does not wait.
     private func beginResetting() throws(ShmemError) { try reset() }
 
-    /// Has the back-end serve a queue of the running device, or not.
+    /// Enables or disables a queue of the running device.
     ///
     /// - Parameters:
     ///   - queue: its number.
-    ///   - isEnabled: whether it is to be served.
+    ///   - isEnabled: whether the back-end serves it.
     /// - Throws: what the form that blocks throws; `CancellationError`.
     public nonisolated(nonsending) func setQueueEnabled(_ queue: Int, _ isEnabled: Bool) async throws {
         try await ask { done throws(ShmemError) in try setQueueEnabled(queue, isEnabled, completion: done) }
@@ -137,7 +139,7 @@ extension Frontend: TaskSession {
 
     // MARK: Memory
 
-    /// Says what the guest's memory is, all of it, and returns when the back-end knows.
+    /// Sets the guest's memory, all of it, and returns when the back-end knows it.
     ///
     /// - Parameter ranges: the guest's RAM.
     /// - Throws: what the form that blocks throws; `CancellationError`.
@@ -148,14 +150,14 @@ extension Frontend: TaskSession {
     /// Shares a mapping of another device with the back-end as a range of guest memory, until `unshare`.
     ///
     /// - Parameters:
-    ///   - mapping: a live mapping that can be written, of a region that keeps files.
-    ///   - guestAddress: where the guest has it.
+    ///   - mapping: a live, writable mapping of a region that keeps files.
+    ///   - guestAddress: its guest address.
     /// - Throws: what the form that blocks throws; `CancellationError`.
     public nonisolated(nonsending) func share(_ mapping: Mapping, at guestAddress: UInt64) async throws {
         try await asking { done throws(ShmemError) in try share(mapping, at: guestAddress, completion: done) }
     }
 
-    /// Takes a shared mapping away again.
+    /// Takes a shared mapping away from the back-end.
     ///
     /// - Parameter mapping: one that was shared.
     /// - Throws: what the form that blocks throws; `CancellationError`.
@@ -165,25 +167,25 @@ extension Frontend: TaskSession {
 
     // MARK: What outlives a back-end
 
-    /// Has the back-end make a book of requests in flight, and gives it back at each start.
+    /// Has the back-end make an area for requests in flight, and gives it back at each start.
     ///
     /// - Parameters:
-    ///   - queues: for so many queues.
-    ///   - queueSize: of so many entries each.
-    /// - Returns: the book.
+    ///   - queues: the number of queues.
+    ///   - queueSize: the number of entries of each.
+    /// - Returns: the area.
     /// - Throws: what the form that blocks throws; `CancellationError`.
     public nonisolated(nonsending) func makeInflightBook(queues: UInt16, queueSize: UInt16) async throws -> InflightBook {
         try await ask { done throws(ShmemError) in try makeInflightBook(queues: queues, queueSize: queueSize, completion: done)
         }
     }
 
-    /// Begins to transfer the state of a stopped device through a pipe, and returns when the back-end has begun. Ask `checkDeviceState`
-    /// when the pipe is at its end.
+    /// Begins to transfer the state of a stopped device through a pipe, and returns when the back-end has begun. Ask
+    /// `checkDeviceState` when the pipe is at its end.
     ///
     /// - Parameters:
     ///   - direction: whether the back-end writes its state or reads it.
-    ///   - pipe: the pipe's end for the back-end, which is closed here as soon as the back-end has it.
-    /// - Returns: the descriptor to use instead of the pipe's other end; nil: the pipe is used.
+    ///   - pipe: the pipe's end for the back-end; this closes it as soon as the back-end has it.
+    /// - Returns: the descriptor to use instead of the pipe's other end; nil: use the pipe.
     /// - Throws: what the form with a completion throws or is called with; `CancellationError`.
     public nonisolated(nonsending) func transferState(
         _ direction: DeviceStateDirection, through pipe: consuming OwnedDescriptor
@@ -201,7 +203,7 @@ extension Frontend: TaskSession {
         try await ask(FrontendQuestion<FrontendReply>.sharedObject(uuid)).requireDescriptor()
     }
 
-    /// For what ends with an error or none.
+    /// For requests that end with an error or without one.
     private nonisolated(nonsending) func asking(
         _ begin: (@escaping (ShmemError?) -> Void) throws(ShmemError) -> Void
     ) async throws {

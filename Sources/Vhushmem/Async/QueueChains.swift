@@ -11,9 +11,9 @@ public struct QueueChains: AsyncSequence {
     let backend: Backend
     let queue: Int
 
-    /// Begins to take chains. It is to be used where the back-end is.
+    /// Begins to take chains. Use it where the back-end is.
     ///
-    /// - Returns: what takes them.
+    /// - Returns: the iterator that takes them.
     public func makeAsyncIterator() -> Iterator { Iterator(backend: backend, queue: queue) }
 
     /// Takes one chain after the other.
@@ -25,7 +25,7 @@ public struct QueueChains: AsyncSequence {
         ///
         /// - Parameter actor: where the back-end is used, and this runs.
         /// - Returns: the chain; nil: there will be none.
-        /// - Throws: `CancellationError`, and `ShmemError` if the back-end can't be waited for (EMFILE, ENFILE, ENOMEM).
+        /// - Throws: `CancellationError`, and `ShmemError` if the back-end cannot be waited for (EMFILE, ENFILE, ENOMEM).
         public mutating func next(isolation actor: isolated (any Actor)?) async throws -> DescriptorChain? {
             try await backend.nextChain(of: queue)
         }
@@ -33,12 +33,12 @@ public struct QueueChains: AsyncSequence {
 }
 
 extension Backend {
-    /// The chains that the driver puts into a queue. Taking the next one drives the back-end: while a task waits for one, what the
-    /// front-end asks is served.
+    /// The chains that the driver puts into a queue. Taking the next one drives the back-end: while a task waits for one, the
+    /// back-end serves the front-end's requests.
     ///
-    /// The sequence goes on over stops and starts of the queue, and over front-ends; it ends when the back-end is closed, or its connection
-    /// ends and there is no listener. While a queue is broken there is nothing to take; the handler of queues is told of that. Give each
-    /// chain back with `push`, and tell the driver with `notify`.
+    /// The sequence continues over stops and starts of the queue, and over front-ends. It ends when the back-end is closed, or
+    /// when its connection ends and there is no listener. While a queue is broken there is nothing to take; the handler of
+    /// queues reports that. Give each chain back with `push`, and tell the driver with `notify`.
     ///
     /// - Parameter queue: its number.
     /// - Returns: the sequence.
@@ -49,19 +49,20 @@ extension Backend {
         return QueueChains(backend: self, queue: queue)
     }
 
-    /// Serves a queue with workers: each chain is handed to a task of its own, on any thread, and given back to the driver when that has
-    /// ended. While this waits, what the front-end asks is served.
+    /// Serves a queue with workers. Each chain goes to a task of its own, on any thread, and back to the driver when the task
+    /// has ended. While this waits, the back-end serves the front-end's requests.
     ///
-    /// Returns when the back-end is closed, or its connection has ended and there is no listener. A chain that a worker has while its
-    /// queue is stopped can't be given back any more. If requests in flight are tracked (INFLIGHT_SHMFD), it comes again.
+    /// It returns when the back-end is closed, or when its connection has ended and there is no listener. A chain that a worker
+    /// has while its queue is stopped cannot be given back any more. If in-flight tracking is on (INFLIGHT_SHMFD), it comes
+    /// again.
     ///
     /// - Parameters:
     ///   - queue: its number.
-    ///   - workers: so many chains are with workers at a time; at least 1.
-    ///   - body: serves a chain, and returns how many bytes it wrote. If it throws, the queue is broken: the driver put something in that
-    ///     the device does not understand. `CancellationError` breaks nothing: that chain is not given back.
-    /// - Throws: EINVAL (the device has no such queue), `CancellationError`, and EMFILE, ENFILE or ENOMEM if the back-end can't be waited
-    ///   for. Workers are cancelled then, and awaited.
+    ///   - workers: how many chains workers may have at a time; at least 1.
+    ///   - body: serves a chain, and returns how many bytes it wrote. If it throws, the queue is broken: the driver put
+    ///     something in that the device does not understand. `CancellationError` breaks nothing: that chain is not given back.
+    /// - Throws: EINVAL (the device has no such queue), `CancellationError`, and EMFILE, ENFILE or ENOMEM if the back-end
+    ///   cannot be waited for. It then cancels the workers, and waits for them.
     public nonisolated(nonsending) func serve(
         queue: Int, workers: Int = 1, _ body: @escaping @Sendable (DescriptorChain) async throws -> UInt32
     ) async throws {
@@ -71,7 +72,7 @@ extension Backend {
         let done = DoneChains(tasks.doorbell)
         // No task group: its body would be a closure, which runs in no actor, and the back-end with it.
         var working: [ObjectIdentifier: Task<Void, Never>] = [:]
-        // Chains that could not go back yet, as the front-end has taken the memory of the rings away for now.
+        // Chains that could not go back yet, because the front-end has taken the memory of the rings away for now.
         var late: [DoneChains.Done] = []
         var ending: (any Error)?
         while true {
@@ -114,7 +115,7 @@ extension Backend {
         }
     }
 
-    /// What is broken, or does not run, has nothing to take; a kick tells when it has again.
+    /// A queue that is broken, or does not run, has nothing to take; a kick tells when it has again.
     private func take(from queue: Int) -> DescriptorChain? {
         guard isRunning(queue: queue), let chain = try? pop(queue: queue) else {
             tasks.kicked.remove(queue)
@@ -123,7 +124,7 @@ extension Backend {
         return chain
     }
 
-    /// Returns those that can't go back now: a kick tells when they can.
+    /// Returns the chains that cannot go back now: a kick tells when they can.
     private func giveBack(_ chains: [DoneChains.Done], to queue: Int) -> [DoneChains.Done] {
         var late: [DoneChains.Done] = []
         for (chain, result) in chains {
@@ -133,7 +134,7 @@ extension Backend {
                 let refused = refusal { () throws(ShmemError) in try push(chain, written: count) }
                 // A queue that was stopped meanwhile takes nothing back.
                 if refused?.code == EAGAIN { late.append((chain, result)) }
-            // It goes back to nobody; the queue may serve others.
+            // It is not given back; the queue may serve others.
             case .failure(is CancellationError): break
             case .failure(let error):
                 Log.warning("queue \(queue) is broken: a worker failed: \(String(describing: error))")
@@ -159,7 +160,7 @@ extension Backend {
     }
 }
 
-/// Chains that workers have done with, on their way back.
+/// Chains that workers have finished, on their way back.
 private final class DoneChains: Sendable {
     typealias Done = (chain: DescriptorChain, result: Result<UInt32, any Error>)
 

@@ -2,19 +2,21 @@
 
 import CLinux
 import Dispatch
-/// Wakes a task when a session's descriptor is readable. No thread waits for it: Dispatch does, which Swift's tasks run on anyway.
+/// Wakes a task when a session's descriptor is readable. No thread waits for it: Dispatch does, on which Swift's tasks run
+/// anyway.
 ///
-/// The source is suspended but while somebody waits, since it would fire again and again for a descriptor that nobody dispatches.
+/// The source is suspended unless a task waits, because it would fire again and again for a descriptor that nothing dispatches.
 final class ReadableWatch: Sendable {
     private struct State {
         var waiter: Waiter?
-        /// The source runs: somebody waits.
+        /// The source runs: a task waits.
         var isArmed = false
     }
 
-    /// The source's handler has it too.
+    /// Shared with the source's handler.
     private let state = Shared(State())
-    /// Nonisolated(unsafe): a Dispatch object may be used by any thread, which the protocol does not say. It is resumed and suspended under the lock.
+    /// Nonisolated(unsafe): any thread may use a Dispatch object, which the protocol does not say. It is resumed and suspended
+    /// under the lock.
     private nonisolated(unsafe) let source: any DispatchSourceRead
 
     /// `fd` is duplicated: the source may outlive the session for a moment. Throws EMFILE.
@@ -35,7 +37,8 @@ final class ReadableWatch: Sendable {
         unsafe source.setCancelHandler { OwnedDescriptor.close(own) }
     }
 
-    /// Both handlers go with the cancellation, and with them the source's hold on itself. One that is suspended would never be cancelled.
+    /// Both handlers go with the cancellation, and with them the source's reference to itself. A suspended source would never
+    /// be cancelled.
     deinit {
         unsafe source.cancel()
         state.withLock { if !$0.isArmed { unsafe source.resume() } }
@@ -43,7 +46,7 @@ final class ReadableWatch: Sendable {
 
     private static let queue = DispatchQueue(label: "vhushmem")
 
-    /// Wakes `waiter`, in the place of the one before, as soon as there is something to read. nil: nobody.
+    /// Wakes `waiter`, which replaces the last one, as soon as there is something to read. nil: nothing waits.
     func arm(_ waiter: Waiter?) {
         state.withLock { now in
             now.waiter = waiter

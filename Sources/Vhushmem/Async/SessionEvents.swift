@@ -2,17 +2,17 @@
 
 import CLinux
 
-/// What a front-end, a back-end or a channel has to tell, as a sequence. Taking the next element drives the session: while a task waits
-/// for one, what the peer asks is served.
+/// The events of a front-end, a back-end or a channel, as a sequence. Taking the next element drives the session: while a task
+/// waits for one, the session serves its peer.
 ///
-/// The sequence ends behind the event that tells of the end of the connection, unless the session goes on to the next one, and when the
-/// session is closed. A task that is cancelled gets `CancellationError`.
+/// The sequence ends behind the event of the end of the connection, unless the session goes on to the next one, and when the
+/// session is closed. A cancelled task gets `CancellationError`.
 ///
-/// There is one order of events for a session: a second loop takes what the first one does not. The sequence takes the place of
-/// `onEvent`, and what is set there later takes the place of the sequence.
+/// A session has one order of events: two loops share them, and each event goes to one of them. The sequence replaces
+/// `onEvent`, and an `onEvent` that is set later replaces the sequence.
 ///
-/// While 1,024 events wait, nothing is served that would make more, unless a task waits for an answer. Of more than 2,048
-/// the oldest are dropped.
+/// While 1,024 events wait, the session serves nothing that would make more, unless a task waits for an answer. Of more than
+/// 2,048 the oldest are dropped.
 public struct SessionEvents<Event>: AsyncSequence {
     /// One event.
     public typealias Element = Event
@@ -22,9 +22,9 @@ public struct SessionEvents<Event>: AsyncSequence {
     let session: any TaskSession
     let buffer: EventBuffer<Event>
 
-    /// Begins to take events. It is to be used where the session is.
+    /// Begins to take events. Use it where the session is.
     ///
-    /// - Returns: what takes them.
+    /// - Returns: the iterator that takes them.
     public func makeAsyncIterator() -> Iterator {
         Iterator(session: session, buffer: buffer)
     }
@@ -38,7 +38,7 @@ public struct SessionEvents<Event>: AsyncSequence {
         ///
         /// - Parameter actor: where the session is used, and this runs.
         /// - Returns: the event; nil: there will be none.
-        /// - Throws: `CancellationError`, and `ShmemError` if the session can't be waited for (EMFILE, ENFILE, ENOMEM).
+        /// - Throws: `CancellationError`, and `ShmemError` if the session cannot be waited for (EMFILE, ENFILE, ENOMEM).
         public mutating func next(isolation actor: isolated (any Actor)?) async throws -> Event? {
             try await session.nextEvent(buffer)
         }
@@ -51,13 +51,14 @@ protocol EventBuffering: AnyObject {
 }
 
 final class EventBuffer<Event>: EventBuffering {
-    /// While so many wait, nothing is served that would make more. One dispatch makes more than one, so that there may be a few more.
+    /// While so many wait, the session serves nothing that would make more. One dispatch makes more than one, so there may be a
+    /// few more.
     static var mark: Int { 1024 }
     /// Beyond that the oldest are dropped.
     static var limit: Int { 2048 }
 
     private var events: [Event] = []
-    /// Where the order begins in `events`.
+    /// The index of the oldest in `events`.
     private var first = 0
     var count: Int { events.count - first }
     var isFull: Bool { count >= EventBuffer.mark }
@@ -90,9 +91,9 @@ protocol TaskSession: Pollable {
     var isUnconnected: Bool { get }
     /// The owner has closed it.
     var isClosed: Bool { get }
-    /// There was a connection, there will be none any more, and all of it was told.
+    /// There was a connection, there will be none any more, and all events were reported.
     var isFinished: Bool { get }
-    /// Why the last connection ended; nil: it has not, or the owner closed it.
+    /// The reason why the last connection ended; nil: it has not, or the owner closed it.
     var ending: ShmemError? { get }
 }
 

@@ -3,11 +3,11 @@
 import CLinux
 import Dispatch
 
-/// The tasks that wait for something of one session. They all run where the session is used, one at a time: nothing here is shared
-/// between threads but the waiters.
+/// The tasks that wait for one session. They all run where the session is used, one at a time: threads share only the waiters.
 ///
-/// Whoever waits drives the session: when its descriptor is readable one of the tasks is woken and dispatches. After each dispatch those
-/// are woken that find what they wait for. So there is no task of the library's own, and nothing that has to be ended.
+/// A task that waits drives the session: when its descriptor is readable, one of the tasks is woken and dispatches. After each
+/// dispatch, the tasks are woken that find what they wait for. So the library has no task of its own, and nothing that must be
+/// ended.
 final class SessionTasks: PollAttachment {
     private struct Place {
         let waiter: Waiter
@@ -17,11 +17,11 @@ final class SessionTasks: PollAttachment {
     private var places: [Place] = []
     private var watch: ReadableWatch?
     let doorbell = Doorbell()
-    /// Queues of a back-end that were kicked since somebody found them empty.
+    /// Queues of a back-end that were kicked since a task found them empty.
     var kicked: Set<Int> = []
     /// How many of them wait for an answer, which comes only if the session is dispatched.
     var asking = 0
-    /// What the program has not taken yet; nil: it has not asked for events.
+    /// Events that the program has not taken yet; nil: it has not asked for events.
     var events: (any EventBuffering)?
 
     func sessionWasFreed() {
@@ -33,8 +33,8 @@ final class SessionTasks: PollAttachment {
         for place in places where place.isDone() { place.waiter.wake() }
     }
 
-    /// Suspends the task until the descriptor is readable and it is this task's turn, `isDone` says so, the time is up (microseconds; nil:
-    /// never), or the task is cancelled.
+    /// Suspends the task until the descriptor is readable and it is this task's turn, until `isDone`, until the time is up
+    /// (microseconds; nil: never), or until the task is cancelled.
     nonisolated(nonsending) func wait(
         for fd: Int32, until deadline: UInt64?, _ isDone: @escaping () -> Bool
     ) async throws(Errno) {
@@ -49,12 +49,13 @@ final class SessionTasks: PollAttachment {
         }
         await waiter.wait()
         places.removeAll { $0.waiter === waiter }
-        // It may have been the one that was to be woken next, or a worker's bell was for another one.
+        // It may have been the next one to wake, or a worker's bell was for another one.
         look()
         arm()
     }
 
-    /// While the program takes no events, nothing is served that would make more; but an answer that somebody waits for must arrive.
+    /// While the program takes no events, the session serves nothing that would make more. But an answer that a task waits for
+    /// must arrive.
     func arm() {
         let isHeldUp = asking == 0 && events?.isFull == true
         watch?.arm(isHeldUp ? nil : places.first?.waiter)
@@ -63,7 +64,7 @@ final class SessionTasks: PollAttachment {
 }
 
 extension Pollable {
-    /// Those of this session.
+    /// The tasks of this session.
     var tasks: SessionTasks {
         for attachment in loops.attachments {
             if let tasks = attachment as? SessionTasks { return tasks }
@@ -73,8 +74,8 @@ extension Pollable {
         return tasks
     }
 
-    /// Suspends the task, and dispatches, until `isDone`. `isAsking`: for an answer. Throws CancellationError; EMFILE and the like if the
-    /// session can't be waited for; ETIMEDOUT at the `deadline` (microseconds).
+    /// Suspends the task, and dispatches, until `isDone`. `isAsking`: it waits for an answer. Throws CancellationError; EMFILE
+    /// and the like if the session cannot be waited for; ETIMEDOUT at the `deadline` (microseconds).
     nonisolated(nonsending) func drive(
         until deadline: UInt64? = nil, isAsking: Bool = false, _ isDone: @escaping () -> Bool
     ) async throws {
@@ -92,13 +93,13 @@ extension Pollable {
             } catch {
                 throw ShmemError(error.code, "cannot wait for the session: \(Errno.text(error.code))")
             }
-            // What woke this task may be there already. What it does not need is not done by a task that was cancelled.
+            // What this task needs may be there already. A cancelled task does not do what it does not need.
             if !isDone(), !Task.isCancelled { _ = dispatch(.both) }
         }
     }
 
-    /// Begins something that calls a completion in the end, and suspends the task until it has. A task that is cancelled waits no longer;
-    /// what was begun goes on.
+    /// Begins an operation that calls a completion in the end, and suspends the task until then. A cancelled task stops
+    /// waiting; the operation goes on.
     nonisolated(nonsending) func ask<Answer>(
         _ begin: (@escaping (Result<Answer, ShmemError>) -> Void) throws(ShmemError) -> Void
     ) async throws -> Answer {
@@ -115,7 +116,7 @@ extension Pollable {
     }
 }
 
-/// Where a completion puts what it was called with.
+/// Stores the value that a completion was called with.
 final class AnswerBox<Answer> {
     var result: Result<Answer, ShmemError>?
 }

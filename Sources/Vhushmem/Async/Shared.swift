@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-/// A value that threads share. Its lock is a pthread mutex: ThreadSanitizer takes the `Mutex` of Synchronization for none.
+/// A value that threads share. Its lock is a pthread mutex, because ThreadSanitizer does not know the `Mutex` of
+/// Synchronization.
 ///
-/// Unchecked Sendable: the value is reached with the lock held alone.
+/// Unchecked Sendable: the value is reached only with the lock held.
 final class Shared<Value>: @unchecked Sendable {
     private let lock = Lock<Shared>()
     private var value: Lock<Shared>.Guarded<Value>

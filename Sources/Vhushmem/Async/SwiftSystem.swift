@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// Of the package trait SwiftSystem: descriptors, paths and errors of swift-system, where the rest of the interface has numbers and strings.
+// The package trait SwiftSystem: descriptors, paths and errors of swift-system, where the rest of the interface has numbers and
+// strings.
 #if SwiftSystem
     import SystemPackage
 
@@ -9,17 +10,17 @@
     extension OwnedDescriptor {
         /// Takes over an open descriptor.
         ///
-        /// - Parameter descriptor: nobody else may close it from now on.
+        /// - Parameter descriptor: nothing else may close it from now on.
         public init(owning descriptor: SystemPackage.FileDescriptor) {
             self.init(owning: descriptor.rawValue)
         }
 
-        /// The descriptor, to be used while this is held.
+        /// The descriptor; use it while this value exists.
         public var descriptor: SystemPackage.FileDescriptor { SystemPackage.FileDescriptor(rawValue: raw) }
 
         /// Gives the descriptor up without closing it.
         ///
-        /// - Returns: the descriptor, which is the caller's to close.
+        /// - Returns: the descriptor, which the caller must close.
         public consuming func releaseDescriptor() -> SystemPackage.FileDescriptor {
             SystemPackage.FileDescriptor(rawValue: release())
         }
@@ -28,14 +29,14 @@
     // MARK: Errors
 
     extension ShmemError {
-        /// The errno as swift-system has it.
+        /// The errno in the type of swift-system.
         public var systemErrno: SystemPackage.Errno { SystemPackage.Errno(rawValue: code) }
     }
 
     extension ShmemError.Errno {
-        /// The same errno.
+        /// Makes the same errno.
         ///
-        /// - Parameter errno: as swift-system has it.
+        /// - Parameter errno: in the type of swift-system.
         public init(_ errno: SystemPackage.Errno) { self.init(rawValue: errno.rawValue) }
     }
 
@@ -46,11 +47,11 @@
     }
 
     extension Frontend {
-        /// A front-end for a back-end behind a Unix socket path. Nothing is opened yet.
+        /// Makes a front-end for a back-end behind a Unix socket path. Nothing is opened yet.
         ///
         /// - Parameters:
-        ///   - path: where the socket is; one that begins with @ names an abstract socket.
-        ///   - options: how the front-end is to be.
+        ///   - path: the path of the socket; one that begins with @ names an abstract socket.
+        ///   - options: the front-end's options.
         /// - Throws: EINVAL (an option, or the path is empty), ENAMETOOLONG.
         public convenience init(path: FilePath, options: FrontendOptions = FrontendOptions()) throws(ShmemError) {
             try self.init(path: path.socketPath, options: options)
@@ -60,23 +61,23 @@
     extension Backend {
         /// Listens for front-ends at a Unix socket path.
         ///
-        /// - Parameter path: where the socket is to be; one that begins with @ names an abstract socket.
+        /// - Parameter path: the path of the socket; one that begins with @ names an abstract socket.
         /// - Throws: what the form with a string throws.
         public func listen(at path: FilePath) throws(ShmemError) { try listen(at: path.socketPath) }
 
         /// Connects to a front-end that listens.
         ///
-        /// - Parameter path: where its socket is; one that begins with @ names an abstract socket.
+        /// - Parameter path: the path of its socket; one that begins with @ names an abstract socket.
         /// - Throws: what the form with a string throws.
         public func connect(to path: FilePath) throws(ShmemError) { try connect(to: path.socketPath) }
 
-        /// Asks for a range of a file to be mapped, and waits for the answer where the front-end gives one.
+        /// Asks the front-end to map a range of a file, and waits for the answer, if the front-end gives one.
         ///
         /// - Parameters:
         ///   - shmid: the region's id.
         ///   - fd: the file, which stays the caller's.
-        ///   - fileOffset: where the range begins in the file, in bytes.
-        ///   - offset: where it is to be in the region, in bytes.
+        ///   - fileOffset: first byte in the file.
+        ///   - offset: first byte in the region.
         ///   - length: bytes.
         ///   - writable: the guest may write to it.
         /// - Throws: what the form with a number throws.
@@ -87,13 +88,13 @@
             try map(shmid: shmid, fd: fd.rawValue, fileOffset: fileOffset, at: offset, length: length, writable: writable)
         }
 
-        /// Asks for a range of a file to be mapped, and returns when the front-end has mapped it.
+        /// Asks the front-end to map a range of a file, and returns when it has done so.
         ///
         /// - Parameters:
         ///   - shmid: the region's id.
         ///   - fd: the file, which stays the caller's.
-        ///   - fileOffset: where the range begins in the file, in bytes.
-        ///   - offset: where it is to be in the region, in bytes.
+        ///   - fileOffset: first byte in the file.
+        ///   - offset: first byte in the region.
         ///   - length: bytes.
         ///   - writable: the guest may write to it.
         /// - Throws: what the form with a number throws.
@@ -113,8 +114,8 @@
         ///
         /// - Parameters:
         ///   - fd: the file, which stays the caller's.
-        ///   - fileOffset: where the range begins in the file, in bytes.
-        ///   - offset: where it is to be in the region, in bytes.
+        ///   - fileOffset: first byte in the file.
+        ///   - offset: first byte in the region.
         ///   - length: bytes.
         ///   - writable: the guest may write to it.
         /// - Throws: what the form with a number throws.
@@ -126,14 +127,14 @@
     }
 
     extension GuestMemory {
-        /// A range of the guest's RAM.
+        /// Describes a range of the guest's RAM.
         ///
         /// - Parameters:
-        ///   - guestAddress: where the guest has it.
+        ///   - guestAddress: its guest address.
         ///   - length: bytes.
-        ///   - userAddress: where this process has it.
+        ///   - userAddress: its address in this process.
         ///   - fd: the file behind it, which is duplicated.
-        ///   - fileOffset: where the range begins in the file, in bytes.
+        ///   - fileOffset: first byte in the file.
         /// - Throws: what the form with a number throws.
         public init(
             guestAddress: UInt64, length: UInt64, userAddress: UInt64, fd: SystemPackage.FileDescriptor, fileOffset: UInt64
@@ -156,12 +157,12 @@
     }
 
     extension KvmSlots {
-        /// Slots of a VM of KVM's.
+        /// Takes slots of a VM of KVM.
         ///
         /// - Parameters:
         ///   - vm: the VM, which is duplicated.
-        ///   - first: the first slot that is for this alone.
-        ///   - count: how many are.
+        ///   - first: the first slot that only this object uses.
+        ///   - count: how many there are.
         /// - Returns: the slots, none of which is used.
         /// - Throws: what the form with a number throws.
         public static func make(

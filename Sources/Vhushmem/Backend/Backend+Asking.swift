@@ -4,13 +4,14 @@ import CLinux
 
 /// How requests of a back-end travel.
 extension Backend {
-    /// So many wait for their answers at the most, or both sides could come to wait for the other to read.
+    /// The most requests that wait for their answers. With more, each side could come to wait for the other to read.
     static let mostInFlight = 32
 
-    /// Sends requests and takes the answers, which come in the same order. `oneAnswer`: the last alone asks for one.
+    /// Sends requests and takes the answers, which come in the same order. `oneAnswer`: only the last one asks for an answer.
     ///
-    /// Throws EBUSY (requests are under way: this is one of their callbacks), EBADF and EINVAL (the one answer would be that to a request
-    /// which is not sent), and what ends the channel. Requests whose answer did not come before that have its errno for their result.
+    /// Throws EBUSY (requests are under way, and one of their callbacks makes this call), EBADF and EINVAL (the request that
+    /// asks for the one answer cannot be sent), and the errors that end the channel. Requests whose answer did not come before
+    /// that have its errno as their result.
     func exchange(_ requests: inout [MappingRequest], oneAnswer: Bool) throws(Errno) {
         // They may have been performed before.
         for index in requests.indices { requests[index].isSettled = false }
@@ -28,8 +29,8 @@ extension Backend {
         }
     }
 
-    /// Runs what sends requests and takes their answers, one such at a time. Throws EBUSY (another one is under way: this is a callback
-    /// from within it), ENOTCONN (there is no channel, or what it is for was not agreed on).
+    /// Runs code that sends requests and takes their answers; only one such code at a time. Throws EBUSY (another one is under
+    /// way, and a callback of it makes this call), ENOTCONN (there is no channel, or the feature was not agreed on).
     func whileAsking<Result>(
         if isAgreed: Bool, _ body: (MessageStream) throws(Errno) -> Result
     ) throws(Errno) -> Result {
@@ -40,15 +41,15 @@ extension Backend {
             work.remove(.asking)
             watch()
         }
-        // What was begun before is answered before.
+        // Requests that were begun before are answered before.
         try settleCalls(connection, on: channel)
         return try body(channel)
     }
 
-    /// The front-end answers what it is asked.
+    /// The front-end answers requests.
     var isAnswered: Bool { protocolFeatures.contains(.replyAck) }
 
-    /// What an answer says: 0, or a negative errno. What is no errno means failed all the same.
+    /// The meaning of an answer: 0, or a negative errno. A number that is no errno is a failure too.
     static func result(of answer: UInt64) -> Int32 {
         let answer = Int64(bitPattern: answer)
         return answer == 0 || (answer < 0 && answer >= -4095) ? Int32(answer) : -EIO
@@ -84,7 +85,7 @@ extension Backend {
         }
     }
 
-    /// Takes the answer to the next request that has one coming.
+    /// Takes the answer to the next request that will have one.
     private func settle(
         _ requests: inout [MappingRequest], _ next: inout Int, on channel: MessageStream
     ) throws(Errno) {
@@ -99,8 +100,8 @@ extension Backend {
         connection?.live.note(request, request.result, anyRefusalIsGone: options.isForQemu)
     }
 
-    /// Returns what kept a well-formed request from being sent, of which the channel has seen nothing: -EBADF (the descriptor is not open: the
-    /// caller's mistake), -ETOOMANYREFS (too many descriptors of this user's are on their way).
+    /// Returns why a well-formed request was not sent; the channel has seen nothing of it then: -EBADF (the descriptor is not
+    /// open: the caller's mistake), -ETOOMANYREFS (too many descriptors of this user are on their way).
     func transmit(
         _ request: MappingRequest, fd: Int32?, needsReply: Bool, on channel: MessageStream
     ) throws(Errno) -> Int32 {
@@ -143,7 +144,7 @@ extension Backend {
                 if error.code == EBADF { return -EBADF }
                 if error.code == ETOOMANYREFS {
                     guard Clock.now() < deadline else { return -ETOOMANYREFS }
-                    // Until somebody has received some; nothing tells when.
+                    // Waits until some have been received; nothing tells when.
                     _ = try? Readiness.wait(for: (-1, 0), until: Clock.now() &+ 1000)
                     continue
                 }
@@ -169,7 +170,7 @@ extension Backend {
         }
     }
 
-    /// The next answer; nil: there is none yet. Throws what ends the channel.
+    /// The next answer; nil: there is none yet. Throws the errors that end the channel.
     func arrivedAnswer(
         to request: UInt32, mayHaveDescriptor: Bool = false, on channel: MessageStream
     ) throws(Errno) -> UInt64? {
@@ -189,26 +190,26 @@ extension Backend {
 
     var answerDeadline: UInt64 { Clock.now() &+ options.answerTimeoutLimit.microseconds }
 
-    /// Waits for the channel, and serves the front-end meanwhile: it may be waiting for a reply of ours before it looks at what we
-    /// ask, as QEMU does. Not from within such a reply, whose turn comes first.
+    /// Waits for the channel, and serves the front-end meanwhile: it may wait for a reply before it looks at the channel, as
+    /// QEMU does. While such a reply is being made, nothing else is served: the reply comes first.
     private func wait(for channel: MessageStream, _ events: Int32, until deadline: UInt64) throws(Errno) {
         let isHeldUp = self.eventQueue.isFull || connection?.main.isHeldUp == true
         let main = work.contains(.serving) || isHeldUp ? nil : connection?.main
-        // Looked at each time: a front-end that always has something else to say gains no time by that.
+        // This is checked each time: a front-end that always sends something else gains no time by that.
         guard Clock.now() < deadline else {
-            // What became of the request is not known, and a late answer would be taken for the next one's.
+            // The outcome of the request is not known, and the next request would take a late answer for its own.
             throw lost(Errno(ETIMEDOUT))
         }
         if let main, !main.hasUnsent, main.hasBufferedMessage {
             serveOne()
         } else {
             let wanted = main?.hasUnsent == true ? POLLOUT : POLLIN
-            // One that is held up is looked at again and again.
+            // A peer that is held up is looked at again and again.
             let isHeldUp = channel.isHeldUp || connection?.main.isHeldUp == true
             let until = isHeldUp ? min(deadline, Clock.now() &+ MessageStream.pause) : deadline
             let ready = try Readiness.which(
                 (channel.isHeldUp ? -1 : channel.fd, Int16(events)), (main?.fd ?? -1, Int16(wanted)), until: until)
-            // An answer that is there counts, though the front-end may have left behind it.
+            // An answer that is here counts, even if the front-end has left after it.
             if ready.contains(.first) { return }
             if !ready.isEmpty || isHeldUp { serveOne() }
         }
@@ -216,7 +217,7 @@ extension Backend {
         guard connection?.channel === channel else { throw Errno(ECONNRESET) }
     }
 
-    /// The channel can't be used any more.
+    /// The channel cannot be used any more.
     private func lost(_ error: Errno) -> Errno {
         if let connection { closeChannel(connection, error) }
         return error.code == EPIPE ? Errno(ECONNRESET) : error

@@ -5,9 +5,9 @@ import CLinux
 // MARK: How a connection begins
 
 extension Backend {
-    /// Listens at a path; one front-end at a time is served, the next one after it has gone.
+    /// Listens at a path, and serves one front-end at a time: the next one after the last has gone.
     ///
-    /// - Parameter path: where the socket is; one that begins with @ names an abstract socket.
+    /// - Parameter path: the path of the socket; one that begins with @ names an abstract socket.
     /// - Throws: EBUSY (there is a connection or a listener), or the errno of socket, bind or listen.
     public func listen(at path: String) throws(ShmemError) { try listen(at: SocketPath(path)) }
 
@@ -21,13 +21,13 @@ extension Backend {
         watch()
     }
 
-    /// Takes front-ends from a Unix stream socket that listens already, as a service manager gives it; one at a time is served.
+    /// Takes front-ends from a Unix stream socket that listens already, as a service manager gives it. It serves one at a time.
     ///
-    /// - Parameter socket: its O_NONBLOCK is set.
+    /// - Parameter socket: the socket; its O_NONBLOCK is set.
     /// - Throws: EBUSY, EINVAL (it is another kind of descriptor, or does not listen), EBADF.
     public func listen(socket: consuming OwnedDescriptor) throws(ShmemError) {
         try listen(socket: socket.raw)
-        // It has been taken over.
+        // The listener owns the descriptor now.
         _ = socket.release()
     }
 
@@ -44,10 +44,10 @@ extension Backend {
         watch()
     }
 
-    /// Connects to a front-end that listens. The next dispatch tells `connected`, so that no callback runs inside this call.
+    /// Connects to a front-end that listens. The next dispatch reports `connected`, so that no callback runs inside this call.
     ///
-    /// - Parameter path: where the socket is; one that begins with @ names an abstract socket.
-    /// - Throws: EBUSY, EINVAL (the callbacks went with the connection before), or the errno of connect.
+    /// - Parameter path: the path of the socket; one that begins with @ names an abstract socket.
+    /// - Throws: EBUSY, EINVAL (the callbacks ended with the last connection), or the errno of connect.
     public func connect(to path: String) throws(ShmemError) { try connect(to: SocketPath(path)) }
 
     func connect(to path: SocketPath) throws(ShmemError) {
@@ -61,13 +61,13 @@ extension Backend {
         watch()
     }
 
-    /// Uses a connected Unix stream socket. The next dispatch tells `connected`.
+    /// Uses a connected Unix stream socket. The next dispatch reports `connected`.
     ///
-    /// - Parameter socket: the descriptor, which is closed with the session, and if this throws.
-    /// - Throws: EBUSY, EINVAL (it is another kind of descriptor, or the callbacks went with the connection before), EBADF.
+    /// - Parameter socket: the descriptor; it is closed with the session, and if this throws.
+    /// - Throws: EBUSY, EINVAL (it is another kind of descriptor, or the callbacks ended with the last connection), EBADF.
     public func attach(socket: consuming OwnedDescriptor) throws(ShmemError) {
         try attach(socket: socket.raw)
-        // It has been taken over.
+        // The connection owns the descriptor now.
         _ = socket.release()
     }
 
@@ -96,7 +96,7 @@ extension Backend {
             talk(through: peer)
             emit(.connected)
         } catch {
-            // There is nobody to tell: the back-end goes on listening.
+            // The program need not know: the back-end still listens.
             acceptor?.rest(after: error, "front-end")
         }
     }

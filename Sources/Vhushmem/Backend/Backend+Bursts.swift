@@ -5,11 +5,11 @@ import CLinux
 // MARK: Several chains at once
 
 extension Backend {
-    /// Takes up to `most` chains of a queue that runs, and looks at the driver's wishes once for all. Throws what `pop` does if none was taken.
+    /// Takes up to `most` chains of a running queue, and looks at the driver's wishes once for all.
     ///
     /// - Parameters:
     ///   - index: the queue's number.
-    ///   - most: how many at the most.
+    ///   - most: the most chains to take.
     /// - Returns: the chains, in their order; none: there is none now.
     /// - Throws: what `pop(queue:)` does, if none was taken.
     public func popMany(queue index: Int, most: Int) throws(ShmemError) -> [DescriptorChain] {
@@ -28,7 +28,7 @@ extension Backend {
                 take($0)
             }
         } catch {
-            // What was taken before the queue broke is the device's.
+            // The device owns the chains that were taken before the queue broke.
             let reason = broken(ring, error)
             if count == 0 { throw reason }
             return count
@@ -37,11 +37,11 @@ extension Backend {
         return count
     }
 
-    /// Gives chains of one queue back, and tells the driver once if it wants to know, as `notify` does. Stops at the first that can't be given
-    /// back.
+    /// Gives chains of one queue back, and tells the driver once if it wants to know, as `notify` does. It stops at the first
+    /// chain that cannot be given back.
     ///
     /// - Parameters:
-    ///   - chains: in the order in which the driver finds them.
+    ///   - chains: the chains, in the order in which the driver finds them.
     ///   - written: how many bytes of each were written.
     ///   - index: the queue's number.
     /// - Returns: how many were given back.
@@ -51,7 +51,7 @@ extension Backend {
         try pushMany(queue: index, count: min(chains.count, written.count)) { (chains[$0], written[$0]) }
     }
 
-    /// `next`: the chain of a number, and how much was written to it.
+    /// `next`: the chain with this number, and how much was written to it.
     func pushMany(
         queue index: Int, count: Int, _ next: (Int) throws(ShmemError) -> (DescriptorChain, UInt32)
     ) throws(ShmemError) -> Int {

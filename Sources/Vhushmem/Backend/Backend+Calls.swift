@@ -2,29 +2,30 @@
 
 import CLinux
 
-/// Requests that nobody waits for. They are sent in the order in which they were begun, a bounded number before the first answer is
-/// here. What became of each is told from `dispatch`, never inside the completion of another one.
+/// Asynchronous requests. They are sent in the order in which they were begun, a bounded number before the first answer is
+/// here. `dispatch` reports the outcome of each, never inside the completion of another one.
 extension Backend {
-    /// As many as may be begun and not told of.
+    /// The most requests without an outcome.
     private static let mostCalls = 1024
-    /// Microseconds. A socket that takes no more, or too many descriptors on their way: nothing tells when that is over.
+    /// Microseconds between attempts. The socket takes no more, or too many descriptors are on their way: nothing tells when
+    /// that is over.
     private static let retryPause: UInt64 = 10_000
-    /// Among the tags of kicks, which are the numbers of queues.
+    /// A tag among those of kicks, which are the numbers of queues.
     private static let channelTag = UInt32.max
 
-    /// Asks for a range of a file to be mapped, and does not wait.
+    /// Asks the front-end to map a range of a file, and does not wait.
     ///
     /// - Parameters:
     ///   - shmid: the region's id.
     ///   - fd: the file, which stays the caller's.
-    ///   - fileOffset: where the range begins in the file, in bytes; a multiple of the page size.
-    ///   - offset: where it is in the region, in bytes; a multiple of the page size.
+    ///   - fileOffset: first byte in the file; a multiple of the page size.
+    ///   - offset: first byte in the region; a multiple of the page size.
     ///   - length: bytes.
     ///   - writable: the guest may write to it.
-    ///   - completion: called once, from a later dispatch, with what `map` throws; with ENOTCONN when the connection ends before the
-    ///     answer.
-    /// - Throws: EINVAL (no bytes, or a range that wraps around), ENOTCONN (no front-end serves mappings), ENOBUFS (1,024 have no outcome
-    ///   yet), EBADF, EMFILE; then `completion` is not called.
+    ///   - completion: called once, from a later dispatch, with what `map` throws; with ENOTCONN when the connection ends
+    ///     before the answer.
+    /// - Throws: EINVAL (no bytes, or a range that wraps around), ENOTCONN (no front-end serves mappings), ENOBUFS (1,024 have
+    ///   no outcome yet), EBADF, EMFILE; then `completion` is not called.
     public func map(
         shmid: UInt8, fd: Int32, fileOffset: UInt64 = 0, at offset: UInt64, length: UInt64, writable: Bool = false,
         completion: @escaping (ShmemError?) -> Void
@@ -33,14 +34,14 @@ extension Backend {
             .map(shmid: shmid, fd: fd, fileOffset: fileOffset, at: offset, length: length, writable: writable), completion)
     }
 
-    /// Asks for a mapping to be undone, and does not wait.
+    /// Asks the front-end to undo a mapping, and does not wait.
     ///
     /// - Parameters:
     ///   - shmid: the region's id.
-    ///   - offset: the offset that the mapping was made with.
-    ///   - length: the length that it was made with.
-    ///   - completion: called once, from a later dispatch, with what `unmap` throws; with ENOTCONN when the connection ends before the
-    ///     answer.
+    ///   - offset: the offset of the mapping, as it was made.
+    ///   - length: the length of the mapping, as it was made.
+    ///   - completion: called once, from a later dispatch, with what `unmap` throws; with ENOTCONN when the connection ends
+    ///     before the answer.
     /// - Throws: what the form of `map` with a completion throws.
     public func unmap(
         shmid: UInt8, at offset: UInt64, length: UInt64, completion: @escaping (ShmemError?) -> Void
@@ -57,7 +58,8 @@ extension Backend {
         }
     }
 
-    /// `fd` stays the caller's. `isCounted`: among those that are bounded; its caller sees to it otherwise. Throws ENOBUFS, EBADF, EMFILE.
+    /// `fd` stays the caller's. `isCounted`: the call counts for the limit; otherwise its caller bounds it. Throws ENOBUFS,
+    /// EBADF, EMFILE.
     @discardableResult
     func begin(
         _ question: BackendCall.Question, fd: Int32?, _ connection: BackendConnection, isCounted: Bool = true,
@@ -66,7 +68,7 @@ extension Backend {
         let call = BackendCall(question, completion)
         if isCounted { try checkRoom(for: call.subject, connection) }
         do throws(Errno) {
-            // The caller may close its own before this one has gone.
+            // The caller may close its own descriptor before this one has gone.
             if let fd { call.file = SharedDescriptor(try OwnedDescriptor.duplicate(fd)) }
         } catch {
             throw ShmemError(error.code, call.subject, .system("cannot duplicate its descriptor", error.code))
@@ -83,14 +85,14 @@ extension Backend {
         return call
     }
 
-    /// Throws ENOBUFS: as many as may be begun and not told of were.
+    /// Throws ENOBUFS: the limit of calls without an outcome is reached.
     func checkRoom(for subject: ShmemError.Subject, _ connection: BackendConnection) throws(ShmemError) {
         guard connection.calls.all.count &+ eventQueue.completions < Backend.mostCalls else {
             throw ShmemError(ENOBUFS, subject, .text("1024 requests have no outcome yet"))
         }
     }
 
-    /// Looks whether a request can be asked for now.
+    /// Checks whether a request can be sent now.
     func served(_ request: MappingRequest) throws(ShmemError) -> BackendConnection {
         if let fault = request.fault { throw ShmemError(EINVAL, request.subject, fault) }
         guard isNegotiated, let connection else {
@@ -100,7 +102,7 @@ extension Backend {
         return connection
     }
 
-    /// Why a request is not to be sent now; nil: it may be.
+    /// The reason why a request must not be sent now; nil: it may be.
     func obstacle(to request: MappingRequest) -> ShmemError? {
         if let fault = request.fault { return ShmemError(EINVAL, request.subject, fault) }
         guard options.isForQemu else { return nil }
@@ -117,7 +119,7 @@ extension Backend {
 
     /// Takes the answers that are here, and sends what may follow. Returns how many there were.
     func serveCalls() -> Int32 {
-        // While somebody waits for an answer, the channel is theirs.
+        // While another call waits for an answer, the channel is that call's.
         guard let connection, connection.calls.isBusy, !work.contains(.asking) else { return 0 }
         var taken: Int32 = 0
         do throws(Errno) {
@@ -137,7 +139,7 @@ extension Backend {
         return taken
     }
 
-    /// When `dispatch` has something to do for calls though no descriptor is ready; nil: it has not.
+    /// When `dispatch` has something to do for calls even if no descriptor is ready; nil: never.
     func deadline(of calls: BackendCalls) -> UInt64? {
         guard !work.contains(.asking) else { return nil }
         if calls.unsent != nil, calls.inFlight < Backend.mostInFlight, calls.retry == nil { return 0 }
@@ -155,7 +157,7 @@ extension Backend {
         if hadUnsent { connection.calls.canSend() }
         tellOwed(connection)
         while let call = connection.calls.unsent, connection.calls.inFlight < Backend.mostInFlight {
-            // The queues may have stopped since it was begun.
+            // The queues may have stopped since the call was begun.
             if case .mapping(let request, _) = call.question, let obstacle = obstacle(to: request) {
                 told(connection.calls.takeUnsent(), obstacle)
             } else {
@@ -208,7 +210,7 @@ extension Backend {
         }
     }
 
-    /// The socket takes no more now. It is tried again, until an answer would be overdue.
+    /// The socket takes no more now. The back-end tries again, until an answer would be overdue.
     func sendSoon(_ connection: BackendConnection) {
         connection.calls.cannotSend(retry: Clock.now() &+ Backend.retryPause, deadline: answerDeadline)
     }
@@ -223,7 +225,7 @@ extension Backend {
         setWatched(connection.calls.inFlight > 0, connection)
     }
 
-    /// Has the channel be waited for, or not.
+    /// Begins or stops to wait for the channel.
     private func setWatched(_ isWatched: Bool, _ connection: BackendConnection) {
         guard isWatched != connection.calls.isWatched, let channel = connection.channel else { return }
         guard isWatched else {
@@ -235,17 +237,17 @@ extension Backend {
             try waitAlso(for: channel.fd, tag: Backend.channelTag)
             connection.calls.isWatched = true
         } catch {
-            // For want of memory or descriptors: it is looked at now and then.
+            // There was no memory or no descriptor: the back-end looks at the channel now and then.
             sendSoon(connection)
         }
     }
 
     // MARK: Before a request that is waited for, and at the end
 
-    /// Waits for the answers of all that was begun: what is asked for next comes behind them.
+    /// Waits for the answers of all calls that were begun: the next request comes behind them.
     func settleCalls(_ connection: BackendConnection, on channel: MessageStream) throws(Errno) {
         setWatched(false, connection)
-        // What is begun in a callback meanwhile comes later.
+        // Calls that a callback begins meanwhile come later.
         var left = connection.calls.all.count
         while left > 0 {
             if connection.calls.inFlight < min(left, Backend.mostInFlight), let call = connection.calls.unsent {
@@ -291,12 +293,12 @@ extension Backend {
         told(call, result < 0 ? ShmemError(-result, call.subject, .system("the front-end", -result)) : nil)
     }
 
-    /// What has become of a call waits to be told, among the events.
+    /// Puts the outcome of a call among the events that wait.
     private func told(_ call: BackendCall, _ error: ShmemError?) {
         eventQueue.keep { call.complete(error.map { .failure($0) } ?? .success(BackendReply())) }
     }
 
-    /// The channel is used no more, and no answer will come.
+    /// Ends the use of the channel: no answer will come.
     func closeChannel(_ connection: BackendConnection, _ error: Errno) {
         setWatched(false, connection)
         connection.channel = nil

@@ -5,28 +5,28 @@ import CLinux
 // MARK: What the device does with queues
 
 extension Backend {
-    /// Where this process has a range of guest memory.
+    /// Returns the address of a range of guest memory in this process.
     ///
     /// - Parameters:
-    ///   - guestAddress: where the guest has it.
+    ///   - guestAddress: guest address of its first byte.
     ///   - length: bytes.
-    /// - Returns: the first byte, good until the next dispatch; nil: it is not all in one range that the front-end has told of, or that may
-    ///   only be read.
+    /// - Returns: the first byte, valid until the next dispatch; nil: the range is not all in one range that the front-end has
+    ///   told of, or may only be read.
     public func guestMemory(at guestAddress: UInt64, length: UInt64) -> UnsafeMutableRawPointer? {
         unsafe connection?.memory.host(at: guestAddress, length: length, isWritten: true)
     }
 
-    /// The same for an address of the front-end's process, as SET_VRING_ADDR has them.
+    /// The same for an address of the front-end's process, as in SET_VRING_ADDR.
     ///
     /// - Parameters:
     ///   - address: the address there.
     ///   - length: bytes.
-    /// - Returns: where this process has it, good until the next dispatch.
+    /// - Returns: the address in this process, valid until the next dispatch.
     public func guestMemory(atUser address: UInt64, length: UInt64) -> UnsafeMutableRawPointer? {
         unsafe connection?.memory.host(atUser: address, length: length)
     }
 
-    /// Whether a queue runs: started, enabled, not broken, and the event has told so.
+    /// Tells whether a queue runs: it is started, enabled and not broken, and the event has said so.
     ///
     /// - Parameter index: the queue's number.
     /// - Returns: whether it does.
@@ -34,12 +34,12 @@ extension Backend {
         queue(index)?.isAnnounced ?? false
     }
 
-    /// Takes the next chain of a queue that runs.
+    /// Takes the next chain of a running queue.
     ///
     /// - Parameter index: the queue's number.
     /// - Returns: the chain; nil: there is none now.
-    /// - Throws: EINVAL (there is no such queue), ENOTCONN (it does not run), EPROTO (it is broken, maybe just now: then the event has
-    ///   told).
+    /// - Throws: EINVAL (there is no such queue), ENOTCONN (it does not run), EPROTO (it is broken; if this call found that,
+    ///   the event came first).
     public func pop(queue index: Int) throws(ShmemError) -> DescriptorChain? {
         var isAll = false
         let chain = take(from: index, &isAll)
@@ -47,7 +47,7 @@ extension Backend {
         return chain
     }
 
-    /// The part of `pop` that calls nobody. `isAll`: nothing is left to do; else `finishPop` does it.
+    /// The part of `pop` that calls nothing of the program. `isAll`: nothing is left to do; else `finishPop` does it.
     @inline(__always)
     func take(from index: Int, _ isAll: inout Bool) -> DescriptorChain? {
         // SAFETY: nothing here lets go of the rings.
@@ -59,7 +59,7 @@ extension Backend {
         }
     }
 
-    /// Throws what kept a chain from being taken. It may call the device.
+    /// Throws the reason why no chain was taken. It may call the device.
     @inline(never)
     func finishPop(of index: Int, hasChain: Bool) throws(ShmemError) {
         let ring = try running(index)
@@ -71,7 +71,7 @@ extension Backend {
     }
 
     func popped(_ ring: Virtqueue, _ index: Int, isEnd: Bool) {
-        // Chains went back that the device has not seen, and knows nothing to tell of.
+        // Chains went back that the device has not seen, so it cannot notify the driver of them.
         guard ring.refused.take() else { return }
         if isEnd, ring.refused.areEnough { lookLater(at: queues[index]) }
         _ = try? notify(queue: index)
@@ -81,16 +81,17 @@ extension Backend {
     ///
     /// - Parameters:
     ///   - chain: one that was popped.
-    ///   - written: so many bytes of what could be written were.
-    /// - Throws: EINVAL (more than could be), ESTALE (the queue was stopped meanwhile, or the chain was given back before), EAGAIN (the
-    ///   front-end has taken the memory of the rings away for now: the event `kicked` tells when it is back), EPROTO (the queue is broken).
+    ///   - written: how many bytes of the writable memory were written.
+    /// - Throws: EINVAL (more than could be), ESTALE (the queue was stopped meanwhile, or the chain was given back before),
+    ///   EAGAIN (the front-end has taken the memory of the rings away for now: the event `kicked` tells when it is back),
+    ///   EPROTO (the queue is broken).
     public func push(_ chain: DescriptorChain, written: UInt32) throws(ShmemError) {
         guard case .done = giveBack(chain, written: written, isGiven: false) else {
             throw refusal(of: chain, written: written)
         }
     }
 
-    /// If it could not be, `refusal` says why. It calls nobody. `isGiven`: as for `Virtqueue.push`.
+    /// If it failed, `refusal` says why. It calls nothing of the program. `isGiven`: as for `Virtqueue.push`.
     @inline(__always)
     func giveBack(_ chain: DescriptorChain, written: UInt32, isGiven: Bool) -> Virtqueue.Return {
         guard UInt64(written) <= chain.writableSize, let home = unsafe chain.queue,
@@ -100,12 +101,12 @@ extension Backend {
         let (result, hasMore) = unsafe ring._withUnsafeGuaranteedRef { ring in
             (ring.push(chain, written: written, isGiven: isGiven), ring.hasMoreToDo)
         }
-        // Where it was refused, that does no harm.
+        // If the push was refused, that does no harm.
         if hasMore { unsafe finishPush(ring.takeUnretainedValue()) }
         return result
     }
 
-    /// Why a chain can't be given back.
+    /// The reason why a chain cannot be given back.
     @inline(never)
     func refusal(of chain: DescriptorChain, written: UInt32) -> ShmemError {
         if UInt64(written) > chain.writableSize { return Backend.tooMuch }
@@ -127,7 +128,7 @@ extension Backend {
         if ring.hasRoomAgain() { lookLater(at: queues[ring.index]) }
     }
 
-    /// The device is told by a later dispatch that it was kicked.
+    /// A later dispatch tells the device that the queue was kicked.
     private func lookLater(at queue: BackendQueue) {
         look(at: queue)
         watch()
@@ -148,7 +149,7 @@ extension Backend {
     /// Tells the driver that chains were given back, if it wants to know.
     ///
     /// - Parameter index: the queue's number.
-    /// - Returns: whether it was told; what it could not be told now is made up for.
+    /// - Returns: whether the driver was told. If that is impossible now, the back-end does it later.
     /// - Throws: EINVAL (there is no such queue), ENOTCONN (it is not started), EPROTO (it is broken).
     @discardableResult
     public func notify(queue index: Int) throws(ShmemError) -> Bool {
@@ -160,12 +161,12 @@ extension Backend {
         return isTold
     }
 
-    /// Says whether the driver is to kick; it need not heed it.
+    /// Says whether the driver should kick. It need not heed it.
     ///
     /// - Parameters:
-    ///   - wanted: whether the driver is to kick.
+    ///   - wanted: whether the driver should kick.
     ///   - index: the queue's number.
-    /// - Returns: whether there is something to take already, of which no kick will tell.
+    /// - Returns: whether there is something to take already, for which no kick comes.
     /// - Throws: what `pop` does.
     @discardableResult
     public func setKicks(_ wanted: Bool, queue index: Int) throws(ShmemError) -> Bool {
@@ -177,7 +178,7 @@ extension Backend {
         }
     }
 
-    /// The device found that what the driver put into a queue can't be: the queue is broken.
+    /// Breaks a queue, because the device found that the driver put something impossible into it.
     ///
     /// - Parameter index: the queue's number.
     /// - Throws: what `pop` does.
@@ -190,7 +191,7 @@ extension Backend {
 
     static var stale: ShmemError { ShmemError(ESTALE, "the queue was stopped since the chain was taken") }
 
-    /// The rings of a queue of which the device was told that it runs.
+    /// The rings of a queue that runs, as far as the device was told.
     func running(_ index: Int) throws(ShmemError) -> Virtqueue {
         guard let queue = queue(index), queue.isAnnounced, let ring = queue.ring, ring.fault == nil else {
             throw refusal(index)
@@ -198,13 +199,13 @@ extension Backend {
         return ring
     }
 
-    /// Why a queue can't be used.
+    /// The reason why a queue cannot be used.
     func refusal(_ index: Int) -> ShmemError {
         guard let queue = queue(index) else { return ShmemError(EINVAL, "the device has no queue \(index)") }
         return queue.ring?.fault.map { $0.error(of: index) } ?? ShmemError(ENOTCONN, "queue \(index) does not run")
     }
 
-    /// Whose rings the chain was taken from, if they are still in use.
+    /// The rings that the chain was taken from, if they are still in use.
     private func holder(of chain: DescriptorChain) throws(ShmemError) -> (BackendQueue, Virtqueue) {
         guard let ring = unsafe chain.queue?.takeUnretainedValue(), let queue = queue(ring.index), queue.ring === ring else {
             throw Backend.stale
@@ -212,7 +213,7 @@ extension Backend {
         return (queue, ring)
     }
 
-    /// The queue is broken from now on. Returns what to throw.
+    /// Breaks the queue. Returns the error to throw.
     func broken(_ ring: Virtqueue, _ fault: VirtqueueFault) -> ShmemError {
         breakDown(queues[ring.index], fault)
         return fault.error(of: ring.index)

@@ -2,29 +2,30 @@
 
 import CLinux
 
-/// What a device does beside its queues. Which of these there are decides what is offered to the front-end. What each throws refuses
-/// the request.
+/// Functions of a device besides its queues. The library offers the front-end what there are handlers for. An error that a
+/// handler throws refuses the request.
 @safe public struct BackendHandlers {
-    /// What happened to a queue.
+    /// Receives the events of queues.
     public var queue: ((Backend, Int, BackendQueueEvent) -> Void)?
     /// Fills in bytes of the configuration space, from an offset on.
     public var readConfig: ((Backend, UInt32, UnsafeMutableRawBufferPointer) throws(ShmemError) -> Void)?
-    /// Takes what the driver wrote to it, or (true) what a migration restores.
+    /// Takes the bytes that the driver wrote to it, or (true) that a migration restores.
     public var writeConfig: ((Backend, UInt32, UnsafeRawBufferPointer, Bool) throws(ShmemError) -> Void)?
     /// The driver has written the device status, which may be 0: a reset.
     public var status: ((Backend, UInt8) throws(ShmemError) -> Void)?
-    /// A descriptor of the shared object with this id of 16 bytes, which the library closes when it has been sent. nil: there is none.
+    /// Returns a descriptor of the shared object with this id of 16 bytes. The library closes it when it has been sent. nil:
+    /// there is none.
     public var sharedObject: ((Backend, UnsafeRawBufferPointer) throws(ShmemError) -> OwnedDescriptor?)?
-    /// Begins to write the device's state to a descriptor, or to read it from there. The other side sees the end when the descriptor is
-    /// closed.
+    /// Begins to write the device's state to a descriptor, or to read it from there. The other side sees the end when the
+    /// descriptor is closed.
     public var transferState: ((Backend, DeviceStateDirection, consuming OwnedDescriptor) throws(ShmemError) -> Void)?
-    /// Throws if the transfer did not go well; asked when it has ended.
+    /// Called when the transfer has ended. Throws if it did not go well.
     public var checkState: ((Backend) throws(ShmemError) -> Void)?
 
     /// No handlers.
     public init() {}
 
-    /// The device does something itself.
+    /// The device has functions of its own.
     var areSet: Bool {
         unsafe queue != nil || readConfig != nil || writeConfig != nil || status != nil || sharedObject != nil
             || transferState != nil
@@ -35,7 +36,7 @@ import CLinux
 // MARK: What the front-end asks of the device
 
 extension Backend {
-    /// GET_CONFIG: what can't be read is answered with no bytes at all.
+    /// GET_CONFIG: an answer with no bytes says that the bytes cannot be read.
     func answerConfig(_ payload: UnsafeRawBufferPointer) -> BackendAnswer {
         guard let access = unsafe ConfigAccess(payload) else { return .malformed }
         guard isInConfig(access), let readConfig = unsafe handlers.readConfig else { return .bytes([]) }
@@ -73,15 +74,15 @@ extension Backend {
         access.offset <= options.configSize && access.length <= options.configSize &- access.offset
     }
 
-    /// SET_STATUS. What the device does not take changes nothing, as a driver expects of FEATURES_OK. One of 0 is how a driver resets its
-    /// device, and can't be refused: the queues stop, and the front-end drops the mappings.
+    /// SET_STATUS. A status that the device refuses changes nothing, as a driver expects of FEATURES_OK. With a status of 0 a
+    /// driver resets its device, and it cannot be refused: the queues stop, and the front-end drops the mappings.
     func takeStatus(_ value: UInt64, _ connection: BackendConnection) -> BackendAnswer {
         guard let status = UInt8(exactly: value) else { return .refused(EINVAL, "\(hex(value)) is no device status") }
         guard status != 0 else {
             stopQueues()
             connection.status = 0
-            // A device that is reset begins without. The area itself is not cleared, as RESET_DEVICE does: a front-end that only stops its
-            // device says 0 too, and gives the area again to go on from it.
+            // A device that is reset begins without it. The area itself is not cleared, unlike with RESET_DEVICE: a front-end
+            // that only stops its device sends 0 too, and gives the area again to continue from it.
             connection.inflight = nil
             _ = askDevice { () throws(ShmemError) in try handlers.status?(self, 0) }
             return .reset
@@ -89,12 +90,12 @@ extension Backend {
         let before = connection.status
         connection.status = status
         let answer = BackendAnswer(result: askDevice { () throws(ShmemError) in try handlers.status?(self, status) })
-        // What the device itself has said meanwhile stays said.
+        // Bits that the device itself has set meanwhile stay.
         if case .refusedByDevice = answer { connection.status = before | connection.status & DeviceStatus.needsReset & ~status }
         return answer
     }
 
-    /// GET_INFLIGHT_FD: an area of no bytes, without a descriptor, where there can be none.
+    /// GET_INFLIGHT_FD: if there can be no area, the reply has no bytes of it, and no descriptor.
     func makeInflight(_ payload: UnsafeRawBufferPointer, _ connection: BackendConnection) -> BackendAnswer {
         guard var area = unsafe InflightArea(payload) else { return .malformed }
         area.length = 0
@@ -141,7 +142,7 @@ extension Backend {
         return .bytes(id, descriptor: file)
     }
 
-    /// SET_DEVICE_STATE_FD: what the reply says can only be that it was begun, or not. The descriptor is always the front-end's.
+    /// SET_DEVICE_STATE_FD: the reply can say only whether the transfer was begun. The descriptor is always the front-end's.
     func transferState(_ payload: UnsafeRawBufferPointer, _ connection: BackendConnection) -> BackendAnswer {
         guard let transfer = unsafe DeviceStateTransfer(payload) else {
             return .refused(EINVAL, "the direction or the phase is unknown")

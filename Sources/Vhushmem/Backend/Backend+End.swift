@@ -13,9 +13,9 @@ extension Backend {
     func drop(_ error: ShmemError) {
         guard let connection, !work.contains(.ending) else { return }
         work.insert(.ending)
-        // Nobody answers any more what the device may ask while its queues are stopped.
+        // Requests that the device makes while its queues are stopped get no answer any more.
         closeChannel(connection, Errno(ENOTCONN))
-        // What it gives back now still reaches the driver.
+        // Chains that the device gives back now still reach the driver.
         for queue in queues { pause(queue) }
         work.remove(.ending)
         // A callback may have freed the back-end.
@@ -24,14 +24,15 @@ extension Backend {
         forgetQueues()
         move(to: .idle)
         ending = error
-        // Before the callback, which may bring a new connection under the same number.
+        // This comes before the callback, which may bring a new connection under the same number.
         watch()
         emit(.disconnected(error))
-        // Without a callback nobody is told, and the handlers go now.
+        // Without a callback nothing is reported, and the handlers go now.
         if onEvent == nil { letCallbacksGo() }
     }
 
-    /// Callbacks and handlers may hold the back-end: they go with the connection, unless another one comes by itself or has come meanwhile.
+    /// Callbacks and handlers may hold the back-end. They go with the connection, unless another one comes by itself or has
+    /// come meanwhile.
     func letCallbacksGo() {
         guard !loops.areOfC, connection == nil, acceptor == nil else { return }
         callbacksWent = callbacksWent || onEvent != nil || handlers.areSet
@@ -39,9 +40,10 @@ extension Backend {
         handlers = BackendHandlers()
     }
 
-    /// Closes everything without an event and lets every loop go. Calls that have no outcome yet end with ENOTCONN.
+    /// Closes everything without an event and stops every loop that drives it. Calls that have no outcome yet end with
+    /// ENOTCONN.
     public func close() {
-        // They go last: what is run when they do may dispatch, and must find that it is over.
+        // They go last: code that runs when they go may dispatch, and must find that the back-end is over.
         let callbacks = (onEvent, handlers)
         defer { withExtendedLifetime(callbacks) {} }
         onEvent = nil

@@ -5,7 +5,7 @@ import CLinux
 // MARK: What the front-end says about logging
 
 extension Backend {
-    /// SET_LOG_BASE: in the place of what was told before.
+    /// SET_LOG_BASE: replaces the last log.
     func takeLog(_ payload: UnsafeRawBufferPointer, _ connection: BackendConnection) -> BackendAnswer {
         guard let area = unsafe LogArea(payload) else { return .malformed }
         do throws(Errno) {
@@ -28,7 +28,7 @@ extension Backend {
         return .done
     }
 
-    /// Where the queues' writes are noted from now on.
+    /// Tells the queues the log of their writes.
     func logChanged(_ connection: BackendConnection) {
         for queue in queues { logChanged(of: queue, connection) }
     }
@@ -39,10 +39,10 @@ extension Backend {
             isTold: connection.logCall != nil)
     }
 
-    /// The device has written to guest memory by itself.
+    /// Logs a write that the device itself made to guest memory.
     ///
     /// - Parameters:
-    ///   - guestAddress: where the guest has the first byte.
+    ///   - guestAddress: guest address of the first byte.
     ///   - length: bytes.
     public func logWrite(at guestAddress: UInt64, length: UInt64) {
         guard let connection, connection.isLogging, let log = connection.log else { return }

@@ -5,7 +5,7 @@ import CLinux
 // MARK: What the front-end says about guest memory
 
 extension Backend {
-    /// SET_MEM_TABLE: all of guest memory, in the place of what was told before.
+    /// SET_MEM_TABLE: all of guest memory; it replaces the last table.
     func takeMemoryTable(_ payload: UnsafeRawBufferPointer, _ connection: BackendConnection) -> BackendAnswer {
         let main = connection.main
         guard let table = unsafe MemoryTable(payload), main.descriptorCount == table.regions.count else { return .malformed }
@@ -18,8 +18,8 @@ extension Backend {
         }
     }
 
-    /// ADD_MEM_REG. What is told again takes the place of what was told before: QEMU tells each range again for each pair of a network
-    /// device's queues, and for a device that is plugged in anew. Chains hold the memory that they were taken with.
+    /// ADD_MEM_REG. A range that is told again replaces the older one: QEMU tells each range again for each pair of a network
+    /// device's queues, and for a device that is plugged in later. Chains hold the memory that they were taken with.
     func addMemory(_ payload: UnsafeRawBufferPointer, _ connection: BackendConnection) -> BackendAnswer {
         guard let region = unsafe SingleMemoryRegion(payload)?.region else { return .malformed }
         return BackendAnswer { () throws(ShmemError) in

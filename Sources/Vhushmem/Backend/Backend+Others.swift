@@ -2,26 +2,26 @@
 
 import CLinux
 
-/// What a back-end asks of its front-end besides mappings.
+/// Requests of a back-end besides maps and unmaps.
 extension Backend {
-    /// Bytes of payload of such a request at the most.
+    /// The most bytes of payload of such a request.
     static let longestOther = 4096
 
-    /// Says that the device has changed its configuration space, and waits for the answer.
+    /// Tells the front-end that the device has changed its configuration space, and waits for the answer.
     ///
     /// - Throws: what `map` throws.
     public func configChanged() throws(ShmemError) {
         _ = try unsafe request(BackendRequest.configChange, if: protocolFeatures.contains(.config))
     }
 
-    /// Asks for anything that this library has no method for, and waits for the answer as `map` does.
+    /// Sends a request that this library has no method for, and waits for the answer as `map` does.
     ///
     /// - Parameters:
     ///   - id: the request's id.
     ///   - payload: at most 4,096 bytes.
     ///   - fd: a descriptor to send along, which stays the caller's.
-    ///   - hasReply: the request has a reply of its own, a number and maybe a descriptor (SHARED_OBJECT_LOOKUP). Else it is acknowledged
-    ///     where REPLY_ACK was agreed on, and anything but 0 is thrown.
+    ///   - hasReply: the request has a reply of its own, a number and maybe a descriptor (SHARED_OBJECT_LOOKUP). Otherwise it
+    ///     is acknowledged if REPLY_ACK was agreed on, and any answer but 0 is thrown.
     /// - Returns: the reply; an empty one if there was only an acknowledgement.
     /// - Throws: EINVAL (the payload, or a request that has a method of its own), and what `map` throws.
     public func request(
@@ -32,7 +32,7 @@ extension Backend {
         }
     }
 
-    /// The same for bytes that are reached by a pointer.
+    /// The same for bytes at a pointer.
     func request(
         _ id: UInt32, _ payload: UnsafeRawBufferPointer, fd: Int32?, hasReply: Bool
     ) throws(ShmemError) -> BackendReply {

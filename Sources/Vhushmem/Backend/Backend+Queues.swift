@@ -59,13 +59,13 @@ extension Backend {
     func takeByteOrder(_ number: UInt32, of queue: BackendQueue) -> BackendAnswer {
         guard number <= 1 else { return .refused(EINVAL, "\(number) is neither 0 nor 1") }
         guard queue.ring == nil else { return isStarted(queue) }
-        // Devices of VIRTIO 1 and later know but one byte order.
+        // Devices of VIRTIO 1 and later have only one byte order.
         return number == 0 ? .done : .refused(EOPNOTSUPP, "this library supports little-endian rings only")
     }
 
     /// VRING_KICK
     func takeKick(of queue: BackendQueue, _ connection: BackendConnection) -> BackendAnswer {
-        // A queue that was given no kick is started by the first.
+        // The first kick starts a queue that got no descriptor for kicks.
         if case .unsaid = queue.setup.kick { queue.setup.kick = .withoutDescriptor }
         look(at: queue)
         return refreshed(queue, connection)
@@ -126,7 +126,7 @@ extension Backend {
         return .done
     }
 
-    /// A queue that runs goes on with another kick. The one before may have been signalled and not read.
+    /// A running queue gets another kick. The old one may be signalled and not read.
     private func replaceKick(of queue: BackendQueue, with kick: QueueSetup.Kick) -> BackendAnswer {
         unwatchKick(of: queue)
         queue.setup.kick = kick
@@ -141,8 +141,9 @@ extension Backend {
         }
     }
 
-    /// The descriptor that came with a message; nil: none did, or it is not as harmless as an eventfd: a socket may linger, the server of a
-    /// file may not answer, a pipe raises SIGPIPE, and whoever looks at an epoll waits for the one who is inside of it.
+    /// The eventfd that came with a message; nil: none did, or it may do harm that an eventfd cannot: a socket may linger, the
+    /// server of a file may not answer, a pipe raises SIGPIPE, and a look at an epoll waits for another process that is inside
+    /// of it.
     func takeEventfd(_ main: MessageStream) -> SharedDescriptor? {
         guard let fd = main.firstDescriptor, (try? FileStatus(of: fd))?.mayBeEventfd(fd) == true,
             let descriptor = main.takeFirstDescriptor()

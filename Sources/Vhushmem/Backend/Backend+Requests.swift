@@ -2,19 +2,19 @@
 
 import CLinux
 
-/// What becomes of a request.
+/// The answer to a request.
 enum BackendAnswer {
     /// The request's own reply: a number, or bytes.
     case value(UInt64)
     case bytes([UInt8], descriptor: SharedDescriptor? = nil)
     case done
-    /// Done; and the device is told of its reset when the front-end has the answer.
+    /// Done. The device learns of its reset when the front-end has the answer.
     case reset
-    /// Refused by the library, which says why.
+    /// The library refuses, and says why.
     case refused(ShmemError)
-    /// Refused by the device, which knows why: a positive errno value.
+    /// The device refuses, and knows why: a positive errno value.
     case refusedByDevice(Int32)
-    /// It is not what a front-end that knows the protocol sends.
+    /// A front-end that knows the protocol does not send this.
     case malformed
 
     init(_ body: () throws(ShmemError) -> Void) {
@@ -34,7 +34,8 @@ enum BackendAnswer {
         }
     }
 
-    /// Of a handler: 0, or a negative errno. What is neither can't be told, and is EIO as on the back-end channel.
+    /// The result of a handler: 0, or a negative errno. Any other number cannot be sent, and counts as EIO, as on the back-end
+    /// channel.
     init(result: Int32) {
         if result == 0 {
             self = .done
@@ -47,9 +48,10 @@ enum BackendAnswer {
     static func refused(_ code: Int32, _ sentence: Sentence) -> BackendAnswer { .refused(ShmemError(code, sentence)) }
 }
 
-/// What a front-end asks on the main socket.
+/// Requests of a front-end on the main socket.
 extension Backend {
-    /// Serves one message. Returns whether the device was reset, of which it is still to be told. Throws what ends the connection.
+    /// Serves one message. Returns whether the device was reset and has yet to be told. Throws the errors that end the
+    /// connection.
     func take(
         _ header: MessageHeader, _ payload: UnsafeRawBufferPointer, _ connection: BackendConnection
     ) throws(ShmemError) -> Bool {
@@ -71,7 +73,7 @@ extension Backend {
         {
             answer = unsafe self.answer(request, payload, connection)
         }
-        // Memory that was mapped does not go with its descriptors.
+        // A mapping keeps its file, so the close of its descriptors frees nothing.
         if answer.isMapped(request) { main.releaseDescriptors(.mapped) }
         // A callback may have ended the connection meanwhile.
         guard self.connection === connection else { return false }
@@ -100,19 +102,19 @@ extension Backend {
         return false
     }
 
-    /// Whether what a request needs was negotiated.
+    /// Whether the features that a request needs were negotiated.
     private func isAgreed(on request: FrontendRequest, _ connection: BackendConnection) -> Bool {
-        // What needs bit 30 of the virtio features needs it to be offered, as it always is here: QEMU's vhost-user-net and DPDK's
-        // virtio-user enable and disable queues before they accept any features.
+        // A request that needs bit 30 of the virtio features needs only the offer, and this library always offers it. QEMU's
+        // vhost-user-net and DPDK's virtio-user enable and disable queues before they accept any features.
         connection.protocolFeatures.isSuperset(of: request.neededFeature(shmem: shmem))
     }
 
-    /// SET_LOG_BASE has none where no log can be given.
+    /// SET_LOG_BASE has no reply of its own if no log can be given.
     private func hasOwnReply(_ request: FrontendRequest, _ connection: BackendConnection) -> Bool {
         request.hasOwnReply && (request != .setLogBase || isAgreed(on: request, connection))
     }
 
-    /// Payload and descriptors have the request's form.
+    /// The payload and the descriptors have the request's form.
     private func answer(
         _ request: FrontendRequest, _ payload: UnsafeRawBufferPointer, _ connection: BackendConnection
     ) -> BackendAnswer {
@@ -131,14 +133,14 @@ extension Backend {
             unsafe bytes.withUnsafeMutableBytes(config.encode)
             return .bytes(bytes)
         case .setOwner: return takeOwner(connection)
-        // Some back-ends took it for more, so front-ends that know better do not send it: queues are disabled.
+        // Some back-ends do more here, so newer front-ends do not send it. Here it disables the queues.
         case .resetOwner:
             stopQueues()
             return .done
         case .resetDevice:
             stopQueues()
             connection.status = 0
-            // What was taken from the rings of before is nothing to the rings that come.
+            // Chains of the old rings have no meaning for the new ones.
             connection.inflight?.clear()
             connection.inflight = nil
             return .reset
@@ -171,14 +173,14 @@ extension Backend {
         case .getSharedObject: return unsafe answerSharedObject(payload)
         case .setDeviceStateFd: return unsafe transferState(payload, connection)
         case .checkDeviceState: return answerStateCheck()
-        // Those that the table says are not served, and which do not come here.
+        // These are not served, as the table says, so they do not come here.
         case .sendRarp, .netSetMtu, .iotlbMessage, .gpuSetSocket, .getVringBaseSkipDrain:
             return .refused(EOPNOTSUPP, "this library does not support it")
         }
     }
 
-    /// The second one begins a session for another device of the same front-end: QEMU unplugs a device, plugs one in, and goes on with the
-    /// connection. What SET_OWNER comes behind stays: the protocol features and the channel.
+    /// A second SET_OWNER begins a session for another device of the same front-end: QEMU unplugs a device, plugs another one
+    /// in, and keeps the connection. What came before SET_OWNER stays: the protocol features and the channel.
     private func takeOwner(_ connection: BackendConnection) -> BackendAnswer {
         guard connection.hasOwner else {
             connection.hasOwner = true
@@ -196,8 +198,8 @@ extension Backend {
             return .refused(EINVAL, "the protocol features \(unknown.sentence.text) were not offered")
         }
         connection.protocolFeatures = features
-        // The specification has these agreed on together. Without them it counts as not chosen: there is nothing to call the driver by, or
-        // kicks by message pile up without acknowledgements.
+        // The specification requires them together. Without them the feature counts as not chosen: the driver could not be
+        // called, or kicks by message would pile up without acknowledgements.
         if !features.isSuperset(of: [.backendRequests, .replyAck]), features.contains(.inbandNotifications) {
             connection.protocolFeatures.remove(.inbandNotifications)
             Log.debug("INBAND_NOTIFICATIONS was accepted without BACKEND_REQ and REPLY_ACK, and does not count")
@@ -209,7 +211,7 @@ extension Backend {
         guard value & ~offeredFeatures == 0 else {
             return .refused(EINVAL, "the virtio features \(hex(value & ~offeredFeatures)) were not offered")
         }
-        // A queue that is started is read and written by what was agreed on before. Logging and bit 30 change nothing about that.
+        // A started queue is read and written by the features of its start. Logging and bit 30 do not change that.
         let aboutMessages = ProtocolFeatures.logAll | ProtocolFeatures.virtioFeature
         guard (value ^ connection.features) & ~aboutMessages == 0 || !queues.contains(where: { $0.ring != nil }) else {
             return .refused(
@@ -217,8 +219,8 @@ extension Backend {
         }
         connection.features = value
         logChanged(connection)
-        // Without bit 30 a queue need not be enabled, as before QEMU 7.2: most of its devices agreed on protocol features, left the bit out
-        // and enabled nothing. A front-end that did say which queues are enabled is taken at its word.
+        // Without bit 30 a queue need not be enabled, as before QEMU 7.2: most of its devices agreed on protocol features, left
+        // the bit out and enabled nothing. If a front-end did say which queues are enabled, that counts.
         guard value & ProtocolFeatures.virtioFeature == 0 else { return .done }
         return BackendAnswer { () throws(ShmemError) in
             for queue in queues where !queue.setup.enableWasSaid {
@@ -230,11 +232,11 @@ extension Backend {
 
     private func takeChannel(_ connection: BackendConnection) -> BackendAnswer {
         let main = connection.main
-        // Looked at before it is taken: what is not taken is closed without lingering.
+        // It is checked before it is taken: a descriptor that is not taken is closed without lingering.
         guard let fd = main.firstDescriptor, (try? Socket.requireConnectedStream(fd)) != nil,
             let socket = main.takeFirstDescriptor()
         else { return .malformed }
-        // What the one before was asked has no answer any more.
+        // Requests on the old channel get no answer any more.
         closeChannel(connection, Errno(ENOTCONN))
         connection.channel = MessageStream(
             socket: socket, capacity: 256, timeout: options.answerTimeoutLimit.microseconds, account: closes,
@@ -244,13 +246,14 @@ extension Backend {
 
     // MARK: Answers
 
-    /// An acknowledgement, where it is owed.
+    /// Sends an acknowledgement, if the request asks for one.
     private func acknowledge(_ header: MessageHeader, _ connection: BackendConnection) throws(ShmemError) {
         if isOwedAnswer(header, connection) { try reply(header, 0, connection) }
     }
 
-    /// A refusal that can't be told ends the connection: the front-end would take it for done. The log tells the program of the others, since
-    /// few front-ends say what went wrong. Of memory it warns: a device without it looks as if it hung.
+    /// A refusal that cannot be sent ends the connection: the front-end would take silence for success. The log tells the
+    /// program of the other refusals, because few front-ends say what went wrong. It warns of those about memory: a device
+    /// without memory seems to hang.
     private func refuse(
         _ header: MessageHeader, _ error: ShmemError, _ what: Sentence, _ canTell: Bool, _ connection: BackendConnection
     ) throws(ShmemError) {
@@ -265,7 +268,7 @@ extension Backend {
         try reply(header, UInt64(bitPattern: Int64(-error.code)), connection)
     }
 
-    /// Where the reply is a number anyway, an error would be taken for one.
+    /// If the reply is a number anyway, the front-end would take an error for a number.
     private func canTellRefusal(
         of request: FrontendRequest, _ header: MessageHeader, _ connection: BackendConnection
     ) -> Bool {

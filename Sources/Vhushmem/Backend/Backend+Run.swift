@@ -5,8 +5,8 @@ import CLinux
 // MARK: What a loop does with a back-end
 
 extension Backend {
-    /// The descriptor that stands for all that the back-end waits for: readable when there is something to dispatch, and when the
-    /// connection is over and nobody can come. It stays the back-end's and the same for its life.
+    /// The descriptor that stands for all that the back-end waits for: readable when there is something to dispatch, and when
+    /// the connection is over and no other can come. The back-end owns it; it stays the same for the back-end's life.
     ///
     /// - Returns: the descriptor.
     /// - Throws: EMFILE, ENFILE, ENOMEM.
@@ -18,12 +18,12 @@ extension Backend {
         var targets = PollTargets()
         if let connection {
             let main = connection.main
-            // A loop inside a callback finds nothing to do while a message is under way, nor while too many events wait.
+            // A loop inside a callback finds nothing to do while a message is under way, or while too many events wait.
             if !work.contains(.serving), !eventQueue.isFull {
                 if main.wantsToWrite || !main.isHeldUp {
                     targets.first = .init(fd: main.fd, events: Int16(main.hasUnsent ? POLLOUT : POLLIN))
                 }
-                // While replies wait nothing is read, so nothing that waits to be read is something to do.
+                // While replies wait, the back-end reads nothing, so a buffered message is nothing to do.
                 if !main.hasUnsent {
                     targets.deadline = main.hasBufferedMessage ? 0 : main.deadline
                 } else if main.isHeldUp {
@@ -35,7 +35,7 @@ extension Backend {
             targets.first = acceptor.pollTarget
             targets.deadline = acceptor.deadline
         }
-        // What is told by callbacks waits for the one that runs.
+        // Reports by callbacks wait for the callback that runs.
         if eventQueue.isTelling { return targets }
         if let kicks { targets.second = .init(fd: kicks.fd, events: Int16(POLLIN)) }
         targets.deadline = reports == .due || eventQueue.hasDue ? 0 : earliest(targets.deadline, polling.next)
@@ -43,7 +43,7 @@ extension Backend {
         return targets
     }
 
-    /// Does what can be done without waiting.
+    /// Does all it can without waiting.
     ///
     /// - Returns: how many messages, kicks and answers were taken.
     /// - Throws: ENOTCONN: there is no connection, and no listener to bring one.
@@ -66,7 +66,7 @@ extension Backend {
         if connection == nil { accept() }
         var taken: Int32 = 0
         while taken < turn.share, !turn.isOver(after: taken), serveOne() { taken &+= 1 }
-        // After the messages: a kick is for queues as they are now.
+        // This comes after the messages: a kick is for the queues as they are now.
         if connection != nil, !eventQueue.isTelling {
             pollQueues()
             taken &+= serveKicks(ready.contains(.second))
@@ -80,7 +80,7 @@ extension Backend {
     /// Sends what waits, and serves the next message. False: there is nothing more to do now.
     @discardableResult
     func serveOne() -> Bool {
-        // From within a callback: the message that is being served lies in the buffer, and its answer comes first.
+        // A callback dispatches: the message that is being served lies in the buffer, and its answer comes first.
         guard let connection, work.isDisjoint(with: [.serving, .ending]), !eventQueue.isFull else { return false }
         if case .failed(let error) = connection.main.flush() {
             drop(lost("writing", error))
@@ -109,7 +109,7 @@ extension Backend {
         do throws(ShmemError) {
             let wasReset = try unsafe take(header, payload, connection)
             work.remove(.serving)
-            // Only after the answer: the device may ask the front-end something, which waits for it.
+            // Notify the device only after replying: it may call the front-end, which waits for the reply.
             if wasReset { emit(.reset) }
         } catch {
             work.remove(.serving)

@@ -5,12 +5,12 @@ import CLinux
 // MARK: From one state of a queue to another
 
 extension Backend {
-    /// Starts or stops working on a queue, as what is known of it demands. Throws EINVAL (its rings are not in guest memory), and what
-    /// waiting for its kick does.
+    /// Starts or stops the work on a queue, as its setup demands. Throws EINVAL (its rings are not in guest memory), and the
+    /// errors of waiting for its kick.
     func refresh(_ queue: BackendQueue, _ connection: BackendConnection) throws(ShmemError) {
         guard let addresses = queue.setup.runnableAddresses, queue.ring?.fault == nil else { return pause(queue) }
         guard !queue.isRunning else { return }
-        // First: a queue that is refused its kick has not been started.
+        // This comes first: a queue whose kick is refused has not been started.
         try watchKick(of: queue)
         if queue.ring != nil {
             queue.move(to: .starting)
@@ -26,13 +26,13 @@ extension Backend {
                 throw ShmemError.ringsOutside(queue.index)
             }
         }
-        // The device is told when the front-end has its answer, for whose sake it may ask the front-end something. By then there may be
-        // something in the queue for which no kick comes.
+        // The device is told when the front-end has its answer, because the device may ask the front-end something. By then the
+        // queue may have chains for which no kick comes.
         reports = .due
         logChanged(of: queue, connection)
     }
 
-    /// No more chains are taken. The device may give back what it holds.
+    /// Stops taking chains. The device may give back its chains.
     func pause(_ queue: BackendQueue) {
         guard queue.isRunning else { return }
         let wasAnnounced = queue.isAnnounced
@@ -41,9 +41,9 @@ extension Backend {
         if wasAnnounced { callNow { handlers.queue?(self, queue.index, .stopped) } }
     }
 
-    /// Stops a queue for good, and gives where it stopped.
+    /// Stops a queue for good, and returns where it stopped.
     func stop(_ queue: BackendQueue) -> UInt16 {
-        // The device gives back what it holds while it is told; so the ring goes after that.
+        // The device gives its chains back while it is told, so the ring goes after that.
         pause(queue)
         if let ring = queue.ring { queue.setup.base = ring.nextAvailable }
         queue.move(to: .stopped)
@@ -52,7 +52,7 @@ extension Backend {
         return queue.setup.base
     }
 
-    /// All queues stop, and are disabled.
+    /// Stops and disables all queues.
     func stopQueues() {
         for queue in queues {
             _ = stop(queue)
@@ -63,7 +63,7 @@ extension Backend {
         }
     }
 
-    /// All are as they were before a front-end has said anything. The device is not told.
+    /// Makes all queues as they were before a front-end has said anything. The device is not told.
     func forgetQueues() {
         for queue in queues {
             if queue.isRunning { unwatchKick(of: queue) }
@@ -73,7 +73,8 @@ extension Backend {
         polling.end()
     }
 
-    /// A queue that can't go on, be it paused: it is left alone, and all who may care are told.
+    /// Breaks a queue that cannot go on, even a paused one. The back-end leaves it alone, and tells the device, the driver and
+    /// the front-end.
     func breakDown(_ queue: BackendQueue, _ fault: VirtqueueFault) {
         queue.ring?.breakDown(fault)
         guard queue.isRunning || queue.state == .paused else { return }
@@ -92,14 +93,14 @@ extension Backend {
 // MARK: Kicks and reports
 
 extension Backend {
-    /// A kick that can't be waited for is forgotten: what comes next is not refused for its sake.
+    /// Forgets a kick that cannot be waited for, so that the next one is not refused because of it.
     func watchKick(of queue: BackendQueue) throws(ShmemError) {
         guard case .eventfd(let kick) = queue.setup.kick else {
             if !protocolFeatures.contains(.inbandNotifications) { polling.begin() }
             return
         }
         do throws(Errno) {
-            // Once: an eventfd that counts down by one with each read can be filled so that it is never read empty.
+            // `once`: an eventfd that counts down by one with each read can be filled so that it never becomes empty.
             try waitAlso(for: kick.fd, tag: UInt32(clamping: queue.index), once: true)
         } catch {
             queue.setup.kick = .unsaid
@@ -120,15 +121,15 @@ extension Backend {
         kicks?.remove(kick.fd)
     }
 
-    /// It is to be reported as kicked.
+    /// Reports the queue as kicked, later.
     func look(at queue: BackendQueue) {
         guard queue.isRunning else { return }
         if queue.state == .running { queue.move(to: .due) }
         reports = .due
     }
 
-    /// Reports the queues that have begun to run, those that were kicked, and those that have to be looked at unasked. Returns how many
-    /// of the latter there were.
+    /// Reports the queues that have begun to run, those that were kicked, and those that must be looked at without a kick.
+    /// Returns how many of the latter there were.
     func serveKicks(_ areReady: Bool) -> Int32 {
         if reports == .due { reportStarts() }
         if areReady { takeKicks() }
@@ -165,7 +166,7 @@ extension Backend {
                 queue.move(to: .running)
                 count = count &+ 1
                 report(queue, .kicked)
-            // One that was started in a callback is told so first, in the next turn.
+            // A queue that was started in a callback is first reported as started, in the next turn.
             case .starting: reports = .due
             default: break
             }
@@ -173,8 +174,8 @@ extension Backend {
         return count
     }
 
-    /// By the descriptor that the front-end gave for it; where it gave none, by a message, if it wants those. What can be told in neither way
-    /// now is owed. False: it was not told.
+    /// Notifies by the descriptor that the front-end gave; without one, by a message, if the front-end wants those. If neither
+    /// is possible now, the notice is owed. False: it was not sent.
     @discardableResult
     func tell(_ queue: BackendQueue, _ notice: BackendQueue.Notices) -> Bool {
         let isTold: Bool
@@ -187,7 +188,7 @@ extension Backend {
         return isTold
     }
 
-    /// Nobody waits here for a front-end that does not read: what its socket does not take is sent later.
+    /// This does not wait for a front-end that does not read: what its socket does not take is sent later.
     private func send(_ notice: BackendQueue.Notices, of queue: BackendQueue) -> Bool {
         guard let connection, connection.protocolFeatures.contains(.inbandNotifications), let channel = connection.channel
         else { return false }
@@ -199,7 +200,7 @@ extension Backend {
         let state = VringState(queue: UInt32(clamping: queue.index), number: 0)
         let sending = unsafe withUnsafeTemporaryAllocation(byteCount: VringState.size, alignment: 8) { payload in
             unsafe state.encode(into: payload)
-            // Whatever answer is awaited: this one has none.
+            // This one has no answer, whatever answer is awaited.
             return unsafe channel.send(
                 .request(notice == .call ? BackendRequest.vringCall : BackendRequest.vringErr, needsReply: false),
                 UnsafeRawBufferPointer(payload))
@@ -208,7 +209,7 @@ extension Backend {
         return sending == .done
     }
 
-    /// Tells by messages what could not be told so.
+    /// Sends the owed notices by messages.
     func tellOwed(_ connection: BackendConnection) {
         guard connection.protocolFeatures.contains(.inbandNotifications) else { return }
         for queue in queues where !queue.owed.isEmpty {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-/// What a back-end is doing, as JSON. include/vhushmem/status.h says what each key means.
+/// A back-end's state as JSON. include/vhushmem/status.h describes each key.
 extension Backend {
-    /// The connection, what was agreed on, guest memory, the channel, regions and queues.
+    /// Describes the connection, the features, guest memory, the channel, regions and queues.
     ///
     /// - Returns: one object.
     public func statusJSON() -> String { statusText().takeString() }

@@ -2,23 +2,25 @@
 
 import CLinux
 
-/// The device process's side of a vhost-user connection. One thread at a time.
+/// The side of the device process in a vhost-user connection. One thread at a time uses it.
 ///
-/// `listen`, `connect` or `attach` begins. From then on a loop waits for `pollDescriptor` to be readable and calls `dispatch`, which
-/// never waits and tells what happened through `onEvent`. When the connection is over and nobody can come, `dispatch` throws ENOTCONN. After `negotiated`, `map` and `unmap` ask the front-end and wait for its answer.
+/// `listen`, `connect` or `attach` begins. From then on a loop waits for `pollDescriptor` to be readable and calls `dispatch`,
+/// which never waits and reports events through `onEvent`. When the connection is over and no other can come, `dispatch` throws
+/// ENOTCONN. After `negotiated`, `map` and `unmap` ask the front-end and wait for its answer.
 public final class Backend: Pollable {
     private static let virtioVersion1: UInt64 = 1 << 32
-    /// Addresses behind an IOMMU, packed virtqueues, use in order, kicks with data, and queues that are reset by themselves change how memory
-    /// and messages are to be used, and here they are not. Logging of writes is offered by itself.
+    /// Addresses behind an IOMMU, packed virtqueues, use in order, kicks with data, and queues that are reset by themselves
+    /// change the use of memory and messages, and this library does not support them. It offers the logging of writes by
+    /// itself.
     private static let unsupportedFeatures: UInt64 = ProtocolFeatures.logAll | 1 << 33 | 1 << 34 | 1 << 35 | 1 << 38 | 1 << 40
 
-    /// As they were given.
+    /// The options, as they were given.
     public let options: BackendOptions
-    /// Called with no lock held; it may call anything of the back-end. Events that came before it was first set are told to it; they wait up
-    /// to a bound.
+    /// Receives the events, with no lock held. It may call any function of the back-end. It also receives the events that came
+    /// before it was first set; they wait up to a bound.
     ///
-    /// A back-end that does not listen lets it go, and its handlers, when its connection has ended and `disconnected` was told: what they
-    /// capture is kept no longer than that. Set them again before another connection.
+    /// A back-end that does not listen releases it, and its handlers, when its connection has ended and `disconnected` was
+    /// reported: what they capture is released then. Set them again before another connection.
     public var onEvent: ((Backend, BackendEvent) -> Void)? {
         didSet {
             eventQueue.callbackChanged(isSet: onEvent != nil)
@@ -27,21 +29,21 @@ public final class Backend: Pollable {
             if onEvent != nil, isOver { onEvent = nil }
         }
     }
-    /// What the device does itself; to be set before a front-end comes.
+    /// The functions of the device; set them before a front-end comes.
     public internal(set) var handlers = BackendHandlers()
-    /// Is told of each queue that was started or kicked, behind the device.
+    /// Hears of each queue that was started or kicked, after the device.
     var queueListener: ((Int) -> Void)?
     var config = SharedMemoryConfig()
     let queues: [BackendQueue]
     let rings: StartedRings
 
     private(set) var phase = Phase.idle
-    /// Why the last connection ended; nil: there was none.
+    /// The reason why the last connection ended; nil: there was none.
     var ending: ShmemError?
     var eventQueue = EventQueue<BackendEvent>()
     var work: Work = []
     var reports = Reports.none
-    /// The kicks of the queues that run, and the channel while it owes answers that nobody waits for; made for the first.
+    /// The kicks of the queues that run, and the channel while it owes asynchronous answers. Made for the first of them.
     var kicks: ReadableSet?
     var polling = QueuePolling()
     var acceptor: Acceptor?
@@ -50,42 +52,42 @@ public final class Backend: Pollable {
     /// There has been a connection.
     private(set) var wasConnected = false
     var loops = SessionLoops()
-    /// What front-ends have sent and is to be closed.
+    /// Descriptors of front-ends that are still to be closed.
     var closes: CloseAccount { given.closes }
-    /// What they have given is mapped as long as anything needs it: a chain may outlive its connection.
+    /// The mapped files of front-ends. They stay mapped as long as anything needs them: a chain may outlive its connection.
     let given = SharedFile.makeQuota()
 
-    /// Whether there is a front-end.
+    /// Whether a front-end is connected.
     enum Phase {
-        /// None; one may connect if there is a listener.
+        /// None is; one may connect if there is a listener.
         case idle
         case connected(BackendConnection)
-        /// The owner has let the back-end go.
+        /// The owner has freed the back-end.
         case freed
     }
 
-    /// What is on the stack while a callback runs; a callback may dispatch or ask from within.
+    /// What is on the stack while a callback runs. The callback may dispatch or send requests from within.
     struct Work: OptionSet {
         let rawValue: UInt8
-        /// A message of the front-end's is being served: its answer comes before that of any other.
+        /// A message of the front-end is being served: its answer comes before that of any other.
         static let serving = Work(rawValue: 1)
-        /// Requests of ours wait for their answers.
+        /// Requests of the back-end wait for their answers.
         static let asking = Work(rawValue: 2)
-        /// The connection ends: queues are being stopped, and nothing that the front-end sent is served any more.
+        /// The connection ends: the queues are being stopped, and no message of the front-end is served any more.
         static let ending = Work(rawValue: 4)
     }
 
-    /// Whether some queue has something that the device is to be told of.
+    /// Whether the device must be told something of a queue.
     enum Reports {
         case none, due
     }
 
-    /// A back-end without regions.
+    /// Makes a back-end without regions.
     ///
-    /// - Parameter options: how it is to be.
+    /// - Parameter options: its options.
     /// - Throws: EINVAL (an option).
     public init(_ options: BackendOptions = BackendOptions()) throws(ShmemError) {
-        // First: Embedded Swift leaks an object whose initialiser gives up before every property has its value.
+        // This comes first: Embedded Swift leaks an object whose initialiser gives up before every property has its value.
         self.options = options
         let rings = options.rings ?? options.queues
         let started = StartedRings(count: Int(min(rings, 256)))
@@ -106,7 +108,7 @@ public final class Backend: Pollable {
                 "this library does not support the virtio features \(hex(options.features & Backend.unsupportedFeatures))")
         }
         let notServed = (options.protocolFeatures ?? []).subtracting(Backend.served(shmemBit: options.shmemBit))
-        // All bits: whatever is served.
+        // All bits mean all that the library supports.
         guard notServed.isEmpty || options.protocolFeatures?.rawValue == .max else {
             throw ShmemError(EINVAL, "this library does not support the protocol features \(notServed.sentence.text)")
         }
@@ -115,8 +117,8 @@ public final class Backend: Pollable {
         }
     }
 
-    /// A Swift program may just drop it: then this is `close`. No callback is called, since it would be handed what goes; each completion that
-    /// was not called yet is, with ENOTCONN.
+    /// A Swift program may just drop it: then this is `close`. It calls no callback, because that would receive the object that
+    /// goes. It calls each pending completion, with ENOTCONN.
     deinit {
         stopWatching()
         if let connection { closeChannel(connection, Errno(ENOTCONN)) }
@@ -163,8 +165,8 @@ public final class Backend: Pollable {
     /// The virtio device status.
     public var status: UInt8 { connection?.status ?? 0 }
 
-    /// A front-end has its regions once it was told about them. One that does not ask has begun when it accepts features; and
-    /// before a back-end that has no regions of its own it had them from the start.
+    /// A front-end has its regions once it was told of them. If it does not ask, it has begun when it accepts features. If the
+    /// back-end has no regions of its own, the front-end had them from the start.
     public var isNegotiated: Bool {
         guard let connection, connection.channel != nil, connection.protocolFeatures.contains(shmem) else { return false }
         return connection.toldRegions || connection.features != 0 || config.regionCount == 0
@@ -174,17 +176,17 @@ public final class Backend: Pollable {
 // MARK: What is offered to a front-end
 
 extension Backend {
-    /// Says what the device does itself.
+    /// Sets the functions of the device.
     ///
-    /// - Parameter handlers: what there is.
-    /// - Throws: EBUSY (a front-end is connected: what is offered is constant for it).
+    /// - Parameter handlers: the functions.
+    /// - Throws: EBUSY (a front-end is connected: the offer is constant for it).
     public func setHandlers(_ handlers: BackendHandlers) throws(ShmemError) {
         guard connection == nil else { throw ShmemError(EBUSY, "a front-end is connected") }
         self.handlers = handlers
         callbacksWent = false
     }
 
-    /// Says that the device has a region.
+    /// Gives the device a region.
     ///
     /// - Parameters:
     ///   - shmid: the region's id.
@@ -208,7 +210,7 @@ extension Backend {
         return options.features | Backend.virtioVersion1 | ProtocolFeatures.virtioFeature | logging
     }
 
-    /// What a back-end can offer, some of it if the device has handlers for it or if it is asked for.
+    /// The features that a back-end can offer; some only if the device has handlers for them, or if the program asks for them.
     private static func served(shmemBit: UInt32) -> ProtocolFeatures {
         ProtocolFeatures.known.union(.onRequest).union(.shmem(bit: shmemBit))
             .union([.status, .inflightFd, .logSharedFd, .config, .sharedObject, .deviceState])

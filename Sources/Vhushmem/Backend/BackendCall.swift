@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-/// What a front-end sent in reply to a request of a back-end.
+/// A front-end's reply to a request of a back-end.
 public final class BackendReply {
-    /// A number of the request's own; 0 if the request was acknowledged, or nothing came back.
+    /// A number, if the request has one; 0 if the request was acknowledged, or nothing came back.
     public let value: UInt64
     private var descriptor: OwnedDescriptor?
 
@@ -19,17 +19,17 @@ public final class BackendReply {
     }
 }
 
-/// Something that a back-end asks of its front-end, and does not wait for.
+/// An asynchronous request of a back-end.
 final class BackendCall {
     enum Question {
-        /// `isQuiet`: it is not to be acknowledged.
+        /// `isQuiet`: it asks for no acknowledgement.
         case mapping(MappingRequest, isQuiet: Bool)
         /// `hasReply`: the request has a reply of its own.
         case other(id: UInt32, payload: [UInt8], hasReply: Bool)
     }
 
     let question: Question
-    /// What travels along; nil: nothing does, or it has gone.
+    /// The descriptor that travels along; nil: there is none, or it has gone.
     var file: SharedDescriptor?
     /// The channel ended before the answer came.
     private(set) var isLost = false
@@ -68,7 +68,7 @@ final class BackendCall {
         return false
     }
 
-    /// It asks for an answer. `isAnswered`: the front-end acknowledges what has no reply of its own.
+    /// It asks for an answer. `isAnswered`: the front-end acknowledges requests without a reply of their own.
     func wantsAnswer(_ isAnswered: Bool) -> Bool {
         switch question {
         case .mapping(_, let isQuiet): isAnswered && !isQuiet
@@ -85,18 +85,18 @@ final class BackendCall {
     }
 }
 
-/// Those of a connection that have no answer yet, in the order in which they were begun.
+/// The requests of a connection that have no answer yet, in the order in which they were begun.
 struct BackendCalls {
     private(set) var all: [BackendCall] = []
-    /// So many of the first were sent, and wait for their answers.
+    /// How many of the first were sent, and wait for their answers.
     private(set) var inFlight = 0
-    /// When the answer to the first must be here (microseconds).
+    /// The time at which the answer to the first must be here (microseconds).
     private(set) var deadline: UInt64?
-    /// When what could not be sent is tried again; nil: nothing has to be.
+    /// The time of the next attempt to send; nil: no attempt is needed.
     private(set) var retry: UInt64?
-    /// When it must have been sent.
+    /// The time at which it must have been sent.
     private(set) var sendDeadline: UInt64?
-    /// The set of the back-end's kicks has the channel as well.
+    /// The set of the back-end's kicks also has the channel.
     var isWatched = false
 
     /// The first that was not sent yet.
@@ -107,7 +107,7 @@ struct BackendCalls {
 
     mutating func append(_ call: BackendCall) { all.append(call) }
 
-    /// The first that was not sent has gone. `deadline`: of its answer, if it is to be the next.
+    /// The first unsent one has gone. `deadline`: of its answer, if that is the next.
     mutating func wasSent(deadline: UInt64) {
         inFlight = inFlight &+ 1
         if inFlight == 1 { self.deadline = deadline }
@@ -131,7 +131,7 @@ struct BackendCalls {
         if sendDeadline == nil { sendDeadline = deadline }
     }
 
-    /// The first that was not sent ends without an answer.
+    /// The first unsent one ends without an answer.
     mutating func takeUnsent() -> BackendCall {
         canSend()
         return all.remove(at: inFlight)

@@ -2,23 +2,25 @@
 
 import CLinux
 
-/// A front-end's connection, and all that the front-end said on it but for what is about one queue. When a connection ends, this goes.
+/// A front-end's connection, and all that the front-end said on it, except what concerns one queue. It goes when the connection
+/// ends.
 final class BackendConnection {
-    /// Longer than any message of a front-end that is understood here, memory tables included, but for a larger configuration space.
+    /// Longer than any message of a front-end that this library knows, memory tables included; only a larger configuration
+    /// space is longer.
     private static let capacity = 8192
     private static let messageTimeout: UInt64 = 5_000_000
 
     let main: MessageStream
-    /// What the back-end asks its front-end on; nil: it was not given, or is lost.
+    /// The back-end's requests go here; nil: it was not given, or is lost.
     var channel: MessageStream?
-    /// The device has asked for a mapping that can only be read. The front-end may tell of it as memory, and of nothing else that can't be
-    /// written.
+    /// The device has asked for a read-only mapping. Such a mapping is the only read-only memory that the front-end may tell
+    /// of.
     var hasMappedReadOnly = false
-    /// It has asked for any mapping: what the front-end tells of from then on may be shared memory.
+    /// The device has asked for a mapping: memory that the front-end tells of from then on may be shared memory.
     var hasMapped = false
-    /// What the device has had mapped.
+    /// The live mappings of the device.
     var live = LiveMappings()
-    /// What was asked there, by calls that nobody waits for.
+    /// The asynchronous requests on the channel.
     var calls = BackendCalls()
     /// The virtio features that the front-end accepted.
     var features: UInt64 = 0
@@ -26,19 +28,19 @@ final class BackendConnection {
     var protocolFeatures: ProtocolFeatures = []
     /// GET_SHMEM_CONFIG was answered.
     var toldRegions = false
-    /// What it has told of guest memory.
+    /// Guest memory, as the front-end has told of it.
     var memory = BackendMemory()
-    /// Where chains are tracked that were taken and not given back; nil: nowhere.
+    /// The file of in-flight tracking; nil: there is none.
     var inflight: InflightFile?
-    /// Where writes to guest memory are to be noted, and what to signal then; nil: nowhere, nothing.
+    /// The log of writes to guest memory, and the eventfd to signal then; nil: there is none.
     var log: WriteLog?
     var logCall: SharedDescriptor?
     /// The virtio device status.
     var status: UInt8 = 0
     /// SET_OWNER has come.
     var hasOwner = false
-    /// Raised when the front-end has taken memory away that it gave; made with the first memory. Chains that the device holds may raise it
-    /// when the connection has ended.
+    /// Raised when the front-end has taken away memory that it gave; made with the first memory. Chains that the device holds
+    /// may raise it after the end of the connection.
     private(set) var alarm: Alarm?
 
     init(_ socket: consuming OwnedDescriptor, configSize: UInt32, closes: CloseAccount) {
@@ -47,7 +49,7 @@ final class BackendConnection {
             socket: socket, capacity: capacity, timeout: BackendConnection.messageTimeout, account: closes)
     }
 
-    /// All that was said about the device goes; what was said about messages stays.
+    /// Forgets all that was said about the device, and keeps what was said about messages.
     func forgetDevice() {
         features = 0
         toldRegions = false

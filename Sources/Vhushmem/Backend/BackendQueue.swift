@@ -2,52 +2,52 @@
 
 import CLinux
 
-/// What happened to a virtqueue of a back-end.
+/// An event of a virtqueue of a back-end.
 public enum BackendQueueEvent {
-    /// From now on chains can be taken.
+    /// Chains can be taken from now on.
     case started
     /// The driver has put something in, or may have before the queue was started: take chains until there are no more.
     case kicked
-    /// No more chains are to be taken. Those that the device holds are given back now, or never.
+    /// No more chains can be taken. Give the chains that the device holds back now; later it is too late.
     case stopped
-    /// The driver, or the front-end, did what can't be; the queue is not touched until it is set up again. No `stopped` follows, and the
-    /// chains that the device holds can't be given back.
+    /// The driver or the front-end sent an impossible value. The library ignores the queue until it is set up again. No
+    /// `stopped` follows, and the chains that the device holds cannot be given back.
     case broken(ShmemError)
 }
 
-/// What the front-end has said about a queue, message by message.
+/// The front-end's description of a queue, message by message.
 struct QueueSetup {
-    /// Entries; 0: not said.
+    /// Entries; 0: not known yet.
     var size: UInt16 = 0
-    /// Where in the available ring to begin.
+    /// The index of the available ring to begin with.
     var base: UInt16 = 0
     var addresses: VringAddresses?
     var kick = Kick.unsaid
     var call: SharedDescriptor?
     var err: SharedDescriptor?
     var isEnabled = false
-    /// By SET_VRING_ENABLE.
+    /// SET_VRING_ENABLE has come.
     var enableWasSaid = false
 
     /// How the driver tells that it has put something in.
     enum Kick {
         case unsaid
-        /// The device looks by itself, or messages tell.
+        /// The device polls, or messages tell.
         case withoutDescriptor
         case eventfd(SharedDescriptor)
     }
 
-    /// nil: something is missing that a queue needs to run.
+    /// nil: something that a queue needs to run is missing.
     var runnableAddresses: VringAddresses? {
         if case .unsaid = kick { return nil }
         return isEnabled && size > 0 ? addresses : nil
     }
 }
 
-/// A virtqueue of a back-end: what the front-end has said about it, and what becomes of it.
+/// A virtqueue of a back-end: the front-end's description of it, and its state.
 final class BackendQueue {
     let index: Int
-    /// A front-end may set up few of the queues that a device has.
+    /// A front-end may set up only a few of the queues that a device has.
     var setup: QueueSetup {
         get { said?.setup ?? QueueSetup() }
         set {
@@ -64,13 +64,13 @@ final class BackendQueue {
     }
 
     private(set) var state = State.stopped
-    /// There in all states but `stopped`.
+    /// It exists in all states but `stopped`.
     private(set) var ring: Virtqueue?
     private let rings: StartedRings
-    /// The driver was to be told, and there was nothing to tell it by.
+    /// Notices for the driver that could not be sent.
     var owed: Notices = []
 
-    /// What a driver is told of a queue by its eventfds, or by messages.
+    /// The notices of a queue that a driver gets by its eventfds, or by messages.
     struct Notices: OptionSet {
         let rawValue: UInt8
         static let call = Notices(rawValue: 1)
@@ -82,23 +82,23 @@ final class BackendQueue {
         case stopped
         /// It was started, and is not enabled. Chains that the device holds can be given back.
         case paused
-        /// It runs, and the device is to be told so; and then that it was kicked.
+        /// It runs, and the device must be told so, and then that it was kicked.
         case starting
-        /// It runs, and the device is to be told that it was kicked: it was, or the device has to look at it all the same.
+        /// It runs, and the device must be told that it was kicked: it was, or the device must look at it all the same.
         case due
-        /// It runs, and there is nothing to tell.
+        /// It runs, and there is nothing to report.
         case running
-        /// The driver, or the front-end, did what can't be.
+        /// The driver or the front-end sent an impossible value.
         case broken
     }
 
-    /// `rings` is told which the ring of this queue is.
+    /// `rings` learns which the ring of this queue is.
     init(_ index: Int, _ rings: StartedRings) {
         self.index = index
         self.rings = rings
     }
 
-    /// It is as it was before a front-end has said anything.
+    /// Makes it as it was before a front-end has said anything.
     func forget() {
         move(to: .stopped)
         said = nil
@@ -114,8 +114,8 @@ final class BackendQueue {
 
     /// The only way from one state to another:
     /// - stopped or paused to starting, when it has all that it needs and is enabled;
-    /// - starting to due to running, as the device is told; and back to due, when it is to look at the queue again;
-    /// - from these three to paused, when it is disabled or its kick can't be waited for, and when the connection ends;
+    /// - starting to due to running, as the device is told; and back to due, when it must look at the queue again;
+    /// - from these three to paused, when it is disabled or its kick cannot be waited for, and when the connection ends;
     /// - from these three and from paused to broken;
     /// - any to stopped, when the front-end asks where it stopped, with a reset, and when the connection ends.
     func move(to next: State) {
@@ -138,7 +138,7 @@ final class BackendQueue {
         }
     }
 
-    /// It runs; its kick, if there is one, is among those that the back-end waits for.
+    /// It runs; the back-end waits for its kick, if there is one.
     var isRunning: Bool {
         switch state {
         case .starting, .due, .running: true

@@ -2,13 +2,14 @@
 
 import CLinux
 
-/// What a back-end has had mapped and not undone, as far as the front-end's answers tell. Where it gives none, what was sent counts as done.
+/// The live mappings of a back-end, as far as the front-end's answers tell. If it gives none, a request that was sent counts as
+/// done.
 struct LiveMappings {
-    /// Of each region in which something was mapped. There are at most 256, and as a rule one.
+    /// A table for each region with mappings. There are at most 256, and usually one.
     private var regions: [(shmid: UInt8, table: MappingTable)] = []
 
-    /// The outcome of a map or unmap. `anyRefusalIsGone`: the front-end has one errno for all refusals, so one of an unmap may mean that there is no
-    /// such mapping.
+    /// Notes the outcome of a map or unmap. `anyRefusalIsGone`: the front-end has one errno for all refusals, so the refusal of
+    /// an unmap may mean that there is no such mapping.
     mutating func note(_ request: MappingRequest, _ result: Int32, anyRefusalIsGone: Bool) {
         if request.isMap {
             if result == 0 { add(request.payload) }
@@ -44,7 +45,7 @@ struct LiveMappings {
     /// How many there are in a region.
     func count(in shmid: UInt8) -> UInt64 { table(of: shmid)?.count ?? 0 }
 
-    /// What undoes those of a region, or of all (nil).
+    /// The unmaps of a region's mappings, or of all (nil).
     func unmaps(of shmid: UInt8?) -> [MappingRequest] {
         var unmaps: [MappingRequest] = []
         for region in regions where shmid == nil || region.shmid == shmid {
@@ -64,7 +65,7 @@ struct LiveMappings {
     }
 
     private mutating func makeTable(of shmid: UInt8) -> MappingTable? {
-        // In bytes: which pages the front-end has is not known here.
+        // In bytes: the size of the front-end's pages is not known here.
         guard let table = MappingTable(pageSize: 1) else { return nil }
         regions.append((shmid, table))
         return table

@@ -2,7 +2,7 @@
 
 import CLinux
 
-/// Something that a back-end asks of its front-end, one of several that are sent before the first is answered.
+/// A map or unmap of a back-end, one of several that are sent before the first is answered.
 public struct MappingRequest {
     let id: UInt32
     let payload: SharedMemoryMap
@@ -10,7 +10,7 @@ public struct MappingRequest {
     let fd: Int32?
     /// Its result is known, as far as it ever will be.
     var isSettled = false
-    /// 0, or a negative errno: what it was answered with.
+    /// 0, or a negative errno: the answer.
     public internal(set) var result: Int32 = 0
 
     private init(_ id: UInt32, _ payload: SharedMemoryMap, fd: Int32? = nil) {
@@ -19,13 +19,13 @@ public struct MappingRequest {
         self.fd = fd
     }
 
-    /// A range of a file that is to be mapped.
+    /// Makes a map of a range of a file.
     ///
     /// - Parameters:
     ///   - shmid: the region's id.
-    ///   - fd: the file, which stays the caller's, and open until the request was performed.
-    ///   - fileOffset: where the range begins in the file, in bytes; a multiple of the page size.
-    ///   - offset: where it is in the region, in bytes; a multiple of the page size.
+    ///   - fd: the file, which stays the caller's, and must be open until the request was performed.
+    ///   - fileOffset: first byte in the file; a multiple of the page size.
+    ///   - offset: first byte in the region; a multiple of the page size.
     ///   - length: bytes.
     ///   - writable: the guest may write to it.
     /// - Returns: the request.
@@ -44,12 +44,12 @@ public struct MappingRequest {
         return MappingRequest(BackendRequest.shmemMap, payload, fd: fd)
     }
 
-    /// A mapping that is to be undone.
+    /// Makes an unmap of a mapping.
     ///
     /// - Parameters:
     ///   - shmid: the region's id.
-    ///   - offset: the offset that the mapping was made with.
-    ///   - length: the length that it was made with.
+    ///   - offset: the offset of the mapping, as it was made.
+    ///   - length: the length of the mapping, as it was made.
     /// - Returns: the request.
     public static func unmap(shmid: UInt8, at offset: UInt64, length: UInt64) -> MappingRequest {
         let payload = SharedMemoryMap(shmid: shmid, fileOffset: 0, offset: offset, length: length, flags: 0)
@@ -60,7 +60,7 @@ public struct MappingRequest {
 
     var isWritable: Bool { payload.flags & SharedMemoryMap.readWrite != 0 }
 
-    /// Why no front-end can grant it; nil: one may. Some front-ends never answer such a request, so it is not sent.
+    /// The reason why no front-end can grant it; nil: one may. Some front-ends never answer such a request, so it is not sent.
     var fault: ShmemError.Reason? {
         if payload.length == 0 { return .zeroLength }
         if payload.flags & ~SharedMemoryMap.readWrite != 0 { return .unknownFlags(payload.flags) }

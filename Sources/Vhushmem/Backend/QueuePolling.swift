@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-/// When a back-end looks at queues whose driver does not kick: a front-end that gives no descriptor with SET_VRING_KICK says so. One point in
-/// time for all such queues, which the loop waits for. It comes soon where something was found, and later where nothing was.
+/// Polls the queues whose driver does not kick: a front-end says so if it gives no descriptor with SET_VRING_KICK. There is one
+/// deadline for all such queues, and the loop waits for it. It comes soon after something was found, and later after nothing
+/// was.
 struct QueuePolling {
     /// Microseconds.
     private static let shortestPause: UInt64 = 1_000
     private static let longestPause: UInt64 = 16_000
 
-    /// When to look (microseconds); nil: there is no such queue.
+    /// The time of the next look (microseconds); nil: there is no such queue.
     private(set) var next: UInt64?
     private var pause = shortestPause
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-/// The rings of a back-end's started queues, by number: where `pop` and `push` look, which count no references for it. `BackendQueue.ring` holds
-/// each that is here.
+/// The rings of a back-end's started queues, by number. `pop` and `push` look here, and so count no references.
+/// `BackendQueue.ring` holds each of them.
 @safe struct StartedRings {
     private let rings: UnsafeMutableBufferPointer<Unmanaged<Virtqueue>?>
 
@@ -10,7 +10,7 @@
         unsafe rings.initialize(repeating: nil)
     }
 
-    /// To be called by the owner when it goes.
+    /// The owner calls this when it goes.
     func deallocate() {
         unsafe rings.deallocate()
     }
@@ -23,7 +23,7 @@
         return unsafe rings[index]
     }
 
-    /// `index`: a queue's.
+    /// `index`: the number of a queue.
     func set(_ index: Int, _ ring: Virtqueue?) {
         guard unsafe rings.indices.contains(index) else { return }
         unsafe rings[index] = unsafe ring.map { unsafe .passUnretained($0) }

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-/// What is told of a channel's requests where traces are on. A map that is served finds out by `isObserved`, which it asks anyway, and
-/// tells behind its answer.
+/// Traces of a channel's requests. A served map finds out about traces by `isObserved`, which it asks anyway, and is traced
+/// behind its answer.
 extension BackendChannel {
-    /// What was changed is complete, and somebody wants to know.
+    /// A change is complete, and there is an observer.
     @inline(never)
     func complete(_ request: UInt32, _ flags: UInt32, _ map: SharedMemoryMap?) {
         if let map { device.region(shmid: map.shmid)?.commit() }
@@ -16,7 +16,7 @@ extension BackendChannel {
     func refuse(_ request: UInt32, _ flags: UInt32, _ map: SharedMemoryMap?, _ error: ShmemError) -> ShmemError {
         counters.countRefused(request)
         Log.tellWaiting()
-        // A size of its own would be kept through the whole request, for this alone.
+        // A size of its own would be kept through the whole request only for this.
         var size = SharedMemoryMap.size
         if case .wrongPayload(_, let got) = error.reason { size = got }
         let header = MessageHeader(request: request, flags: flags, size: UInt32(clamping: size))

@@ -4,25 +4,25 @@ import CLinux
 
 /// The front-end's end of the back-end channel: serves SHMEM_MAP and SHMEM_UNMAP on a device.
 final class BackendChannel {
-    /// Longer than any request of a back-end, and room for a batch of them.
+    /// Longer than any request of a back-end, with room for a batch of them.
     private static let capacity = 4096
-    /// What is read at once: requests without descriptors come in batches.
+    /// Bytes to read at once: requests without descriptors come in batches.
     private static let room = 1024
 
     let stream: MessageStream
     let device: ShmemDevice
     let counters: RequestCounters
-    /// Whether SHMEM was negotiated: before, its requests are refused.
+    /// Whether SHMEM was negotiated. Without it, its requests are refused.
     var isNegotiated = false
-    /// The back-end speaks the first versions of the series, whose flags mean something else.
+    /// The back-end follows the first versions of the series, whose flags have another meaning.
     var speaksFirstFlags = false
     /// Requests that were sent before a reset are refused.
     private var fence = ResetFence.open
-    /// Set when the connection ends, which a listener may bring about in the midst of a request: nothing more is served then.
+    /// Set when the connection ends, which a listener may cause in the middle of a request. Nothing more is served then.
     var isClosed = false
-    /// A request is under way, listeners and callbacks among it: the answer has not been sent.
+    /// A request is under way, with its listeners and callbacks: the answer has not been sent.
     private(set) var isCarryingOut = false
-    /// Carries out what is not about mappings; nil: that is refused.
+    /// Performs all requests but maps and unmaps; nil: they are refused.
     var others: ((OtherRequest) -> OtherAnswer)?
     /// The id of a request whose answer comes later.
     private var unanswered: UInt32?
@@ -44,10 +44,10 @@ final class BackendChannel {
     }
 
     var pollTarget: PollTargets.Target? {
-        // While an answer is owed nothing is watched, or a closed channel would wake the loop without end. While a request is carried out
-        // nothing is watched either: a loop inside a listener could not serve it.
+        // While an answer is owed nothing is watched: a closed channel would wake the loop without end. While a request is
+        // under way nothing is watched either: a loop inside a listener could not serve it.
         if unanswered != nil || isCarryingOut || (stream.isHeldUp && !stream.wantsToWrite) { return nil }
-        // So long as an answer waits nothing is read: a back-end that reads no answers gets no further, and costs no memory.
+        // While an answer waits nothing is read: a back-end that reads no answers gets no further, and costs no memory.
         return PollTargets.Target(fd: stream.fd, events: Int16(stream.hasUnsent ? POLLOUT : POLLIN))
     }
 
@@ -58,7 +58,7 @@ final class BackendChannel {
         return hasMore ? 0 : stream.deadline
     }
 
-    /// From now on every request is refused.
+    /// Refuses every request from now on.
     func beginReset() {
         fence = .closed
     }
@@ -75,8 +75,8 @@ final class BackendChannel {
         return Readiness.canRead(stream.fd)
     }
 
-    /// Serves what is there, up to a bound. With `reports`, `report` is called after each answer; it may close the channel.
-    /// Returns how many requests were taken.
+    /// Serves the waiting requests, up to a bound. With `reports`, it calls `report` after each answer; `report` may close the
+    /// channel. Returns how many requests were taken.
     @_optimize(speed)
     func serve(
         _ turn: Turn, atMost bound: Int32, reports: Bool, report: (ServedRequest) -> Void
@@ -115,7 +115,8 @@ final class BackendChannel {
             if stream.hasUnsent { return .idle }
         }
         let arrival = stream.receiveInline()
-        // Asked for first, and by itself: a switch over all cases is a jump that the processor can't foresee.
+        // This case has a test of its own, and comes first: a switch over all cases is a jump that the processor cannot
+        // predict.
         if case .message(let header, let payload) = arrival, !header.isReply {
             return unsafe serve(header, payload, reports, report)
         }
@@ -123,7 +124,7 @@ final class BackendChannel {
         return .lost(loss(arrival))
     }
 
-    /// What ends the channel.
+    /// Ends the channel.
     @inline(never)
     private func loss(_ arrival: MessageStream.Arrival) -> ShmemError {
         switch arrival {
@@ -164,11 +165,11 @@ final class BackendChannel {
             failure = refuse(header.request, header.flags, map, error)
         }
         isCarryingOut = false
-        // A map that is done has one descriptor, an unmap none.
+        // A finished map has one descriptor, an unmap none.
         stream.releaseDescriptors(failure != nil ? .unknown : device.state.hasLocalFilesOnly ? .local : .mapped)
         var sending = MessageStream.Sending.done
         if header.needsReply, !isClosed { sending = answer(header.request, failure?.code ?? 0) }
-        // Whether the answer could be sent or not, what was changed is complete.
+        // The change is complete, whether the answer could be sent or not.
         if failure == nil, device.state.isObserved { complete(header.request, header.flags, map) }
         if case .failed(let error) = sending { return .lost(lost("answering", error)) }
         guard !isClosed else { return .stopped }
@@ -210,7 +211,7 @@ final class BackendChannel {
     private func carryOutOther(_ header: MessageHeader, _ payload: UnsafeRawBufferPointer) -> OtherAnswer {
         let subject = ShmemError.Subject.request(header.request)
         if header.reservedFlags != 0 { return .refused(ShmemError(EINVAL, subject, .reservedFlags(header.reservedFlags))) }
-        // One more than a message may carry arrives whole: nobody is handed that many.
+        // One more descriptor than a message may carry arrives whole. No callback gets that many.
         guard stream.descriptorCount <= Int(VHU_MAX_FDS) else {
             return .refused(ShmemError(EINVAL, subject, .tooManyDescriptors))
         }
@@ -220,7 +221,7 @@ final class BackendChannel {
             OtherRequest(id: header.request, flags: header.flags, payload: payload, descriptors: stream.allDescriptors))
     }
 
-    /// Answers the request that was to be answered later. Returns what was lost over it.
+    /// Answers the request whose answer was to come later. Returns the loss that this caused.
     func answerUnanswered(_ answer: Result<SharedDescriptor, ShmemError>) -> ShmemError? {
         guard let request = unanswered, !isClosed else { return nil }
         unanswered = nil
@@ -235,14 +236,14 @@ final class BackendChannel {
         return nil
     }
 
-    /// SHMEM_MAP or SHMEM_UNMAP. Checks the message first, then asks the device.
+    /// Serves a SHMEM_MAP or SHMEM_UNMAP. It checks the message first, then asks the device.
     @_optimize(speed)
     @inline(__always)
     private func carryOut(
         _ header: MessageHeader, _ map: inout SharedMemoryMap?, _ length: Int, isOlder: Bool
     ) throws(ShmemError) {
         let isMap = header.request == BackendRequest.shmemMap
-        // One condition for all faults; `refusal` finds out which it was.
+        // One condition covers all faults; `refusal` finds out which one it was.
         guard let asked = map, header.reservedFlags == 0, !stream.descriptorsWereTruncated, isNegotiated, !isOlder,
             stream.descriptorCount == (isMap ? 1 : 0)
         else { throw refusal(header, map, length, isOlder: isOlder) }
@@ -250,12 +251,12 @@ final class BackendChannel {
             try device.carryOutMap(asked, fd: fd, isBatched: mapsInDispatch > 0)
             mapsInDispatch = mapsInDispatch &+ 1
         } else {
-            // What was undone is reported, where the length was not looked at.
+            // If the length was ignored, the report has that of the mapping that was undone.
             map?.length = try device.carryOutUnmap(asked)
         }
     }
 
-    /// Why such a request is refused, whatever the device would say.
+    /// The reason why such a request is refused, whatever the device would say.
     @inline(never)
     private func refusal(_ header: MessageHeader, _ map: SharedMemoryMap?, _ length: Int, isOlder: Bool) -> ShmemError {
         guard let map else {

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-/// What a channel is doing, as JSON. include/vhushmem/status.h says what each key means.
+/// A channel's state as JSON. include/vhushmem/status.h describes each key.
 extension ShmemChannel {
-    /// One object: the channel's state, its counters and its device.
+    /// Describes the channel's state, its counters and its device in one object.
     ///
-    /// - Parameter maximumMappings: so many mappings of a region are listed.
+    /// - Parameter maximumMappings: the most mappings of each region to list.
     /// - Returns: JSON.
     public func statusJSON(maximumMappings: UInt64 = Region.mappingsInStatus) -> String {
         status(maximumMappings).takeString()
@@ -23,7 +23,7 @@ extension ShmemChannel {
 }
 
 extension JsonText {
-    /// The bits, and the names that they have today.
+    /// The bits, and today's names for them.
     func protocolFeatures(_ features: ProtocolFeatures, _ shmem: ProtocolFeatures) {
         number("protocol_features", features.rawValue)
         let today = features.withShmemToday(shmem)

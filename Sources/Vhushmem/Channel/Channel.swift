@@ -2,23 +2,23 @@
 
 import CLinux
 
-/// How a channel is to be.
+/// Options of a channel.
 public struct ChannelOptions: Sendable {
-    /// How long a message that has begun may take to arrive whole. Kept in milliseconds.
+    /// How long a message may take from its first byte to its last. Kept in milliseconds.
     public var messageTimeout: Duration {
         get { messageTimeoutLimit.duration }
         set { messageTimeoutLimit = Milliseconds(newValue) }
     }
     var messageTimeoutLimit = Milliseconds(5_000)
-    /// Leave the mappings when the channel is lost.
+    /// Keep the mappings when the channel is lost.
     public var keepsMappings = false
-    /// What the flags of a SHMEM_MAP mean on the wire.
+    /// The meaning of the flags of a SHMEM_MAP on the wire.
     public var mapFlags = MapFlags.current
 
     /// The defaults: five seconds, and mappings end with the channel.
     public init() {}
 
-    /// What is left out is as it is by default. Each argument sets the property of its name.
+    /// Makes options. An omitted argument has its default. Each argument sets the property of its name.
     public init(
         messageTimeout: Duration = .seconds(5),
         keepsMappings: Bool = false,
@@ -30,25 +30,26 @@ public struct ChannelOptions: Sendable {
     }
 }
 
-/// What a channel tells.
+/// An event of a channel.
 public enum ChannelEvent: Sendable {
-    /// A request was served or refused, and answered if an answer was owed.
+    /// A request was served or refused, and answered if the back-end asked for an answer.
     case served(ServedRequest)
-    /// A mapping's file has lost pages that were touched: zeros stand there.
+    /// A mapping's file has lost pages that were touched: they show zeros.
     case broken(MappingDescription)
-    /// The file of a mapping that was broken has its pages again, and the mapping shows them.
+    /// The file of a broken mapping has its pages again, and the mapping shows them.
     case healed(MappingDescription)
-    /// The channel is closed: the back-end went away, or sent what can't be cut into messages. The last event.
+    /// The channel is closed: the back-end went away, or its bytes could not be cut into messages. The last event.
     case lost(ShmemError)
 }
 
-/// The back-end channel alone, for a VMM that has a vhost-user front-end of its own: serves SHMEM_MAP and SHMEM_UNMAP on a device, and
-/// hands every other request to `onRequest`. One thread at a time; the device may be used from any thread.
+/// The back-end channel alone, for a VMM that has a vhost-user front-end of its own. It serves SHMEM_MAP and SHMEM_UNMAP on a
+/// device, and passes every other request to `onRequest`. One thread at a time uses it. Any thread may use the device.
 public final class ShmemChannel: DeviceSession {
-    /// Where mappings are made.
+    /// The device that gets the mappings.
     public let device: ShmemDevice
-    /// Called with no lock held; it may call anything of the channel. Events that came before it was first set are told to it; they wait up
-    /// to a bound. It goes with the channel, after the event `lost`: what it captures is kept no longer than that.
+    /// Receives the events, with no lock held. It may call any function of the channel. It also receives the events that came
+    /// before it was first set; they wait up to a bound. It goes with the channel, after the event `lost`: what it captures is
+    /// released then.
     public var onEvent: ((ShmemChannel, ChannelEvent) -> Void)? {
         didSet {
             eventQueue.callbackChanged(isSet: onEvent != nil)
@@ -56,9 +57,8 @@ public final class ShmemChannel: DeviceSession {
             if onEvent != nil, isOver { letCallbacksGo() }
         }
     }
-    /// Carries out requests that are not about mappings, before they are answered. Without it they are refused, as they
-    /// are with what it throws. It goes when
-    /// `onEvent` does.
+    /// Performs all requests but maps and unmaps, before they are answered. Without it they are refused; an error that it
+    /// throws refuses them too. It goes when `onEvent` does.
     public var onRequest: ((ShmemChannel, OtherRequest) throws(ShmemError) -> RequestAnswer)? {
         didSet { handOverOthers() }
     }
@@ -70,29 +70,30 @@ public final class ShmemChannel: DeviceSession {
     private var resets = 0
     var isResetting: Bool { resets > 0 }
     let counters = RequestCounters()
-    /// Why the channel was lost.
+    /// The reason why the channel was lost.
     private(set) var loss: ShmemError?
     var loops = SessionLoops()
     private let way = BackReference<ShmemChannel>()
 
-    /// Serves `socket`, the VMM's end of what SET_BACKEND_REQ_FD gave the back-end. SHMEM counts as negotiated.
+    /// Serves `socket`: the VMM's end of the socket pair whose other end the back-end got with SET_BACKEND_REQ_FD. SHMEM counts
+    /// as negotiated.
     ///
     /// - Parameters:
-    ///   - socket: the descriptor, which is closed with the session, and if this throws.
-    ///   - device: where mappings are made.
-    ///   - options: how it is to be.
+    ///   - socket: the descriptor; it is closed with the session, and if this throws.
+    ///   - device: the device that gets the mappings.
+    ///   - options: its options.
     /// - Throws: EINVAL (it is no Unix stream socket), EBADF.
     public convenience init(
         socket: consuming OwnedDescriptor, device: ShmemDevice, options: ChannelOptions = ChannelOptions()
     ) throws(ShmemError) {
         try self.init(socket: socket.raw, device: device, options: options)
-        // It has taken it over.
+        // The session owns the descriptor now.
         _ = socket.release()
     }
 
     /// The same for a descriptor that stays the caller's if this throws.
     init(socket: Int32, device: ShmemDevice, options: ChannelOptions = ChannelOptions()) throws(ShmemError) {
-        // First: Embedded Swift leaks an object whose initialiser gives up before every property has its value.
+        // This comes first: Embedded Swift leaks an object whose initialiser gives up before every property has its value.
         self.device = device
         self.options = options
         try Socket.requireConnectedStream(socket)
@@ -110,7 +111,7 @@ public final class ShmemChannel: DeviceSession {
         way.point(at: self)
     }
 
-    /// The device may live on; what the back-end mapped is to end with its channel all the same.
+    /// The device may live on, but the back-end's mappings must end with its channel.
     deinit {
         way.end()
         stopWatching()
@@ -152,10 +153,10 @@ public final class ShmemChannel: DeviceSession {
         return targets
     }
 
-    /// Does what can be done without waiting.
+    /// Does all it can without waiting.
     ///
     /// - Returns: how many requests were taken.
-    /// - Throws: ENOTCONN: the channel is lost, and every event was told.
+    /// - Throws: ENOTCONN: the channel is lost, and every event was reported.
     @discardableResult
     public func dispatch() throws(ShmemError) -> Int {
         try dispatchInLoop(loss?.message ?? "the channel was closed")
@@ -188,8 +189,8 @@ public final class ShmemChannel: DeviceSession {
         if !options.keepsMappings { device.unmapAll() }
     }
 
-    /// The descriptor that stands for all that the channel waits for: readable when there is something to dispatch, and when the channel is
-    /// lost. It stays the channel's and the same for its life.
+    /// The descriptor that stands for all that the channel waits for: readable when there is something to dispatch, and when
+    /// the channel is lost. The channel owns it; it stays the same for the channel's life.
     ///
     /// - Returns: the descriptor.
     /// - Throws: EMFILE, ENFILE, ENOMEM.
@@ -199,22 +200,23 @@ public final class ShmemChannel: DeviceSession {
 
     // MARK: Reset and end
 
-    /// Undoes every mapping, and refuses every request of the back-end until `endReset`: for a VMM that is about to reset the device.
+    /// Undoes every mapping, and refuses every request of the back-end until `endReset`. For a VMM that is about to reset the
+    /// device.
     public func beginReset() {
         resets = resets &+ 1
         channel?.beginReset()
         device.unmapAll()
     }
 
-    /// The back-end has answered that it is reset: what arrived before is refused, what arrives now is served again. Each `beginReset` has
-    /// its own.
+    /// The back-end has answered the reset. The channel refuses requests that have arrived before, and serves later ones again.
+    /// Each `beginReset` has its own `endReset`.
     public func endReset() {
         guard resets > 0 else { return }
         resets = resets &- 1
         guard resets == 0 else { return }
         counters.resets &+= 1
         channel?.endReset()
-        // What other threads may have mapped.
+        // Other threads may have mapped something.
         device.unmapAll()
         watch()
     }
@@ -232,9 +234,9 @@ public final class ShmemChannel: DeviceSession {
     @inline(__always)
     func callBack(_ event: ChannelEvent) { onEvent?(self, event) }
 
-    /// Closes the channel without an event and lets every loop go.
+    /// Closes the channel without an event and stops every loop that drives it.
     public func close() {
-        // They go last: what is run when they do may dispatch, and must find that it is over.
+        // They go last: code that runs when they go may dispatch, and must find that the channel is over.
         let callbacks = (onEvent, onRequest)
         defer { withExtendedLifetime(callbacks) {} }
         onEvent = nil

@@ -3,12 +3,12 @@
 /// A session that serves a back-end's channel on a device: a front-end, or a channel alone.
 protocol DeviceSession: EventTelling {
     var device: ShmemDevice { get }
-    /// The event that tells it.
+    /// The event of a piece of news.
     static func event(_ news: MappingNews) -> Event
 }
 
 extension DeviceSession {
-    /// What there is to do for mappings: to tell of those that broke or are whole again, and to give covered pages back to their files.
+    /// Does what mappings need: reports those that broke or healed, and gives covered pages back to their files.
     @inline(__always)
     func lookAfterMappings() {
         if loops.alarm?.wasRaised() == true || eventQueue.newsWait { tellNews() }
@@ -20,7 +20,7 @@ extension DeviceSession {
         if loops.alarm?.wasRaised() == true { tellNews() }
     }
 
-    /// What does not fit among the events that wait is told later.
+    /// News that does not fit among the waiting events is reported later.
     private func tellNews() {
         eventQueue.newsWait = false
         device.forEachNews { news in
@@ -30,7 +30,7 @@ extension DeviceSession {
         }
     }
 
-    /// Something waits to be told, and can be now.
+    /// Something waits and can be reported now.
     @inline(__always)
     var hasSomethingToTell: Bool { eventQueue.hasDue || (eventQueue.newsWait && !eventQueue.isFull) }
 }

@@ -2,36 +2,36 @@
 
 import CLinux
 
-/// What a request that is not about mappings is answered with, on the channel.
+/// The answer to a request besides maps and unmaps, on the channel.
 enum OtherAnswer {
     case done
     /// A positive errno value, and why, for the event.
     case refused(ShmemError)
-    /// 0 with a descriptor: a reply of the request's own, which is sent whether it was asked for or not.
+    /// 0 with a descriptor: a reply of the request's own, which is sent in any case.
     case descriptor(SharedDescriptor)
     /// A refusal that is a reply of the request's own.
     case noDescriptor(ShmemError)
-    /// `BackendChannel.answerUnanswered` comes later; until then nothing more is read.
+    /// `BackendChannel.answerUnanswered` comes later. Until then the channel reads nothing more.
     case later
 }
 
-/// What the VMM answers a request that is not about mappings with, unless it throws what it refuses the request with.
+/// The VMM's answer to a request besides maps and unmaps. To refuse the request, the VMM throws an error.
 public enum RequestAnswer: ~Copyable, Sendable {
-    /// Done: 0, where an answer is wanted.
+    /// Done: 0, if the back-end wants an answer.
     case done
-    /// Done, and this descriptor goes with the answer, which is then sent whether it was asked for or not.
+    /// Done, and this descriptor goes with the answer, which is sent in any case.
     case descriptor(OwnedDescriptor)
 }
 
 extension OtherRequest {
-    /// What the channel sends for the VMM's answer; without one the request is refused.
+    /// The channel's message for the VMM's answer. Without an answer the request is refused.
     func answered(_ answer: () throws(ShmemError) -> RequestAnswer?) -> OtherAnswer {
         do throws(ShmemError) {
             switch try answer() {
             case .done: return .done
             case .descriptor(let descriptor):
                 guard OwnedDescriptor.isOpen(descriptor.raw) else {
-                    // Its number may be somebody else's by the time it would be closed.
+                    // The number may be another file's by the time of a close.
                     _ = descriptor.release()
                     return refusal(.system("the VMM", EBADF), EBADF)
                 }
@@ -39,7 +39,7 @@ extension OtherRequest {
             case nil: return refusal(.notServed, EOPNOTSUPP)
             }
         } catch {
-            // What is no errno can't be told: the kernel's are 1 to 4095.
+            // A number that is no errno cannot be sent: the kernel's are 1 to 4095.
             let code = (1...4095).contains(error.code) ? error.code : EIO
             return refusal(.system("the VMM", code), code)
         }

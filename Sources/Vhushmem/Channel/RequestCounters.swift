@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-/// What came over back-end channels since the beginning. It is their owner's, and outlives them. Plain integers: who serves a channel
-/// is one thread at a time, and it counts on the way of every request.
+/// Counts the requests of back-end channels since the beginning. A channel's owner has it, and it outlives the channel. The
+/// numbers are plain integers: one thread at a time serves a channel, and it counts on the path of every request.
 final class RequestCounters {
     struct Count {
         var served: UInt64 = 0
@@ -11,13 +11,13 @@ final class RequestCounters {
     var maps = Count()
     var unmaps = Count()
     var others = Count()
-    /// Those that are complete.
+    /// Complete resets.
     var resets: UInt64 = 0
-    /// Of a front-end: how often there was somebody at the other end.
+    /// For a front-end: how many connections it had.
     var connections: UInt64 = 0
 
-    // Functions of their own: a few lines more in the functions that serve a request, and the compiler makes another choice of what it
-    // inlines there, at 200 instructions a request.
+    // These are functions of their own: with a few more lines in the functions that serve a request, the compiler would inline
+    // other things there, at 200 instructions a request.
 
     @inline(never)
     func countServed(_ request: UInt32) {

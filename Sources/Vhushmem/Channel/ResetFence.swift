@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-/// Holds back what a back-end asked for before it knew of a reset.
+/// Refuses requests that a back-end sent before it knew of a reset.
 enum ResetFence {
-    /// Nothing is held back.
+    /// Nothing is refused.
     case open
-    /// The back-end has not answered the reset: every request is held back.
+    /// The back-end has not answered the reset: every request is refused.
     case closed
-    /// It has answered. So many bytes had arrived by then: the requests in them are older than the reset.
+    /// It has answered. This many bytes had arrived by then: the requests in them are older than the reset.
     case opensAfter(bytes: Int)
 
     /// The back-end has answered the reset, and `bytes` have arrived that were not looked at.
@@ -14,7 +14,7 @@ enum ResetFence {
         self = bytes > 0 ? .opensAfter(bytes: bytes) : .open
     }
 
-    /// Whether a message of `length` bytes is held back. To be asked once for every message, in order.
+    /// Whether a message of `length` bytes is refused. Ask once for every message, in order.
     @inline(__always)
     mutating func holdsBack(_ length: Int) -> Bool {
         if case .open = self { return false }

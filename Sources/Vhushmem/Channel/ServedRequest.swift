@@ -4,7 +4,7 @@ import CLinux
 
 /// A request of the back-end that was served or refused.
 public struct ServedRequest: Sendable {
-    /// What was asked.
+    /// The kind of a request.
     public enum Kind: Sendable {
         /// SHMEM_MAP
         case map
@@ -17,10 +17,10 @@ public struct ServedRequest: Sendable {
     /// The request's id.
     public let request: UInt32
     private let map: SharedMemoryMap
-    /// What it was answered with: nil, it was done.
+    /// The error of the answer; nil: it was done.
     public let error: ShmemError?
 
-    /// `map`: nil for another request, or one that was too short to be read.
+    /// `map`: nil for another request, or for one that was too short to be read.
     @inline(__always)
     init(_ request: UInt32, _ map: SharedMemoryMap? = nil, error: ShmemError?) {
         self.request = request
@@ -36,10 +36,10 @@ public struct ServedRequest: Sendable {
     public var length: UInt64 { map.length }
     /// First byte in the file; 0 for an unmap.
     public var fileOffset: UInt64 { map.fileOffset }
-    /// As they came: bit 0 asks for a mapping that can be written.
+    /// The flags as they came: bit 0 asks for a mapping that can be written.
     public var flags: UInt64 { map.flags }
 
-    /// What was asked.
+    /// The kind of the request.
     public var kind: Kind {
         switch request {
         case BackendRequest.shmemMap: .map
@@ -48,19 +48,19 @@ public struct ServedRequest: Sendable {
         }
     }
 
-    /// 0, or the negative errno that was answered.
+    /// 0, or the negative errno of the answer.
     public var result: Int32 { error.map { -$0.code } ?? 0 }
 }
 
-/// A request of the back-end that is not about mappings. Good during the call that hands it over.
+/// A request of the back-end besides maps and unmaps. It is valid only during the call that receives it.
 @safe public struct OtherRequest {
     /// The request's id.
     public let id: UInt32
-    /// As they came: 8 asks for an answer.
+    /// The flags as they came: 8 asks for an answer.
     public let flags: UInt32
-    /// As it came, good during the call.
+    /// The payload as it came, valid during the call.
     public let payload: UnsafeRawBufferPointer
-    /// Closed after the call: duplicate what is to be kept.
+    /// Closed after the call: duplicate those that you keep.
     public let descriptors: UnsafeBufferPointer<Int32>
 
     /// Whether the back-end waits for an answer.

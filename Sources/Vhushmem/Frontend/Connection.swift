@@ -2,12 +2,12 @@
 
 import CLinux
 
-/// One connection to a back-end: its sockets, what was negotiated over it, and what is asked over it. The front-end's phase carries
-/// it, so it goes when the connection ends.
+/// One connection to a back-end: its sockets, its negotiated features, and its requests. The front-end's phase carries it, so
+/// it goes when the connection ends.
 ///
-/// It calls completions of requests and nothing else of the front-end: what ends it is returned.
+/// It calls completions of requests and nothing else of the front-end. It returns the error that ends it.
 final class Connection {
-    /// Requests of the program that may wait for their turn.
+    /// The most requests of the program that may wait for their turn.
     static let mostWaiting = 1024
 
     let main: MessageStream
@@ -18,13 +18,14 @@ final class Connection {
     private(set) var awaited: AwaitedReply?
     /// Those that wait for their turn.
     private var calls: [FrontendCall] = []
-    /// The socket is full, and the next request must have gone by then (microseconds). nil: no request is held up.
+    /// The socket is full, and the next request must have gone by this time (microseconds). nil: no request is held up.
     private var blockedUntil: UInt64?
-    /// The kernel takes no more descriptors of this user's, and nothing tells when it does again: when to try (microseconds).
+    /// The time of the next attempt (microseconds): the kernel takes no more descriptors of this user, and nothing tells when
+    /// it does again.
     private var retryAt: UInt64?
     private let requestTimeout: Milliseconds
 
-    /// `closes`: of the device.
+    /// `closes`: the account of the device.
     init(socket: consuming OwnedDescriptor, options: FrontendOptions, closes: CloseAccount) {
         // The longest message on the main socket is a memory table, or a large configuration space.
         let capacity = max(8192, MessageHeader.size &+ ConfigAccess.size &+ Int(options.maximumConfigSize))
@@ -48,8 +49,8 @@ final class Connection {
         return earliest(earliest(awaited?.deadline, retryAt ?? blockedUntil), main.deadline)
     }
 
-    /// `read` must be called even if the loop did not see the socket ready. An answer that came in time counts, though nobody
-    /// looked in time: a limit that has passed is a reason to read first.
+    /// `read` must be called even if the loop did not see the socket ready. An answer that came in time counts, even if the
+    /// program looks late. So it reads before it checks a limit that has passed.
     @inline(__always)
     var hasUnfinished: Bool {
         blockedUntil != nil || main.deadline != nil || main.hasBufferedMessage || lateness() != nil
@@ -83,16 +84,17 @@ final class Connection {
 
     // MARK: Send
 
-    /// Sends a request when those before it are answered. `isUrgent`: before all that waits. Returns what ends the connection.
+    /// Sends a request when those before it are answered. `isUrgent`: before all that wait. Returns the error that ends the
+    /// connection.
     func submit(_ call: FrontendCall, isUrgent: Bool = false) -> ShmemError? {
         if isUrgent { calls.insert(call, at: 0) } else { calls.append(call) }
         return sendCalls()
     }
 
-    /// Sends what waits, one after the other, as long as no reply is awaited.
+    /// Sends the waiting requests, one after the other, as long as no reply is awaited.
     private func sendCalls() -> ShmemError? {
         while awaited == nil, let call = calls.first {
-            // Where nothing is acknowledged, the socket alone tells how much the back-end reads.
+            // If nothing is acknowledged, only the socket tells how much the back-end reads.
             if case .failed(let error) = main.flush() { return lost("writing", error) }
             if main.hasUnsent { return holdUp() }
             let isAcknowledged = negotiated.repliesAreAcknowledged
@@ -123,7 +125,7 @@ final class Connection {
         return nil
     }
 
-    /// The next request waits, with a limit from the first time on.
+    /// The next request waits. Its limit counts from the first time on.
     private func holdUp() -> ShmemError? {
         blockedUntil = blockedUntil ?? answerDeadline
         return nil
@@ -164,7 +166,8 @@ final class Connection {
 
     // MARK: Receive
 
-    /// Takes what the main socket has brought, and sends what it takes. Returns how many messages came, and what ends the connection.
+    /// Takes the messages of the main socket, and sends what it can. Returns how many messages came, and the error that ends
+    /// the connection.
     func read(_ turn: Turn, while goesOn: () -> Bool) -> (taken: Int32, end: ShmemError?) {
         var taken: Int32 = 0
         var turn = turn
@@ -220,7 +223,7 @@ final class Connection {
 
     // MARK: End
 
-    /// Nothing is served, sent or taken any more. Returns the requests that will not be answered: the caller tells their completions.
+    /// Ends all service on the connection. Returns the requests that will not be answered; the caller calls their completions.
     func close() -> [FrontendCall] {
         let waiting = [awaited?.call].compactMap { $0 } + calls
         awaited = nil
@@ -245,12 +248,12 @@ struct AwaitedReply {
 
     var name: String { call.name }
 
-    /// What is wrong with a message that should be this reply.
+    /// The fault of a message that should be this reply; nil: there is none.
     func fault(_ header: MessageHeader, descriptors: Int) -> ShmemError? {
         if header.request != call.id {
             return ShmemError(EPROTO, "the back-end replied to request \(header.request) and not to \(name)")
         }
-        // libvhost-user leaves the need_reply of the request in some of its replies: it means nothing there.
+        // libvhost-user keeps the request's need_reply bit in some of its replies, where it has no meaning.
         if header.flags & ~MessageHeader.needReplyBit != MessageHeader.replyFlags {
             return ShmemError(EPROTO, "the back-end's reply to \(name) has the flags \(hex(UInt64(header.flags))) and not 0x5")
         }

@@ -2,9 +2,10 @@
 
 import CLinux
 
-/// What the VMM has set up and the guest has seen. It outlives each connection: a back-end that comes back is told all of it again.
+/// What the VMM has set up and the guest has seen. It outlives each connection: the front-end tells all of it to a back-end
+/// that comes back.
 struct DeviceSetup {
-    /// Where the back-end is.
+    /// The address of the back-end.
     let backend: BackendAddress
     var features: UInt64 = 0
     var memory = MemoryTableState()
@@ -12,20 +13,21 @@ struct DeviceSetup {
     var queues: [FrontendQueue] = []
     var inflight: InflightBook?
     var run = Run.stopped
-    /// Another number after each reset.
+    /// A number that changes with each reset.
     var life: UInt = 0
     var reset = Reset.none
     var regions = Regions()
-    /// What the back-end signals, by queue.
+    /// The eventfds that the back-end signals, by queue.
     private var calls: [SharedDescriptor?] = []
-    /// What it signals when it breaks a queue. One is enough for all of them, since the status tells.
+    /// The eventfd that the back-end signals when it breaks a queue. One is enough for all queues, because the status tells
+    /// which.
     private(set) var error: SharedDescriptor?
 
     init(of backend: BackendAddress) {
         self.backend = backend
     }
 
-    /// The eventfd that the back-end signals for a queue: made for the first who needs it, and the same from then on.
+    /// The eventfd that the back-end signals for a queue. The first call makes it, and it stays the same.
     mutating func call(ofQueue queue: Int) throws(Errno) -> SharedDescriptor {
         while calls.count <= queue { calls.append(nil) }
         if let call = calls[queue] { return call }
@@ -47,7 +49,7 @@ struct DeviceSetup {
         return made
     }
 
-    /// A reset undoes mappings still; and the back-end has answered it meanwhile.
+    /// A reset still undoes mappings; `isAnswered`: the back-end has answered it meanwhile.
     var isUndoing = false
     var isAnswered = false
 
@@ -61,40 +63,40 @@ struct DeviceSetup {
 
     /// What a reset waits for.
     enum Reset {
-        /// Nothing: there is none.
+        /// Nothing: there is no reset.
         case none
-        /// For the back-end's answer.
+        /// The back-end's answer.
         case answer
-        /// For a back-end: it was asked for without one, or the one that was told was lost before it answered.
+        /// A back-end: there was none when the program asked for the reset, or it was lost before it answered.
         case backend
     }
 
     struct Regions {
-        /// The VMM gave them, so the back-end is not asked.
+        /// The VMM gave them, so the front-end does not ask the back-end.
         var areGiven = false
-        /// What the back-end said when the front-end became ready for the first time; one that comes back must say the same.
+        /// The back-end's regions when the front-end became ready for the first time. One that comes back must have the same.
         var known: SharedMemoryConfig?
     }
 
     /// The front-end was ready before.
     var wasReady: Bool { regions.known != nil }
 
-    /// The device does not run any more: what a reset leaves.
+    /// The device does not run any more. A reset leaves this state.
     mutating func forgetRunning() {
         if run == .started { run = .stopped }
         life &+= 1
-        // Requests in flight belong to the device as it was before the reset.
+        // Requests in flight belong to the device before the reset.
         inflight = nil
     }
 }
 
-/// What is told about connections that may be over.
+/// The history of connections that may be over.
 struct ConnectionHistory {
     let counters = RequestCounters()
-    /// Why the last connection ended.
+    /// The reason why the last connection ended.
     var ending: ShmemError?
-    /// Why the channel was lost.
+    /// The reason why the channel was lost.
     var channelLoss: ShmemError?
-    /// What was agreed on over the last connection.
+    /// The features of the last connection.
     var negotiated = Negotiated()
 }

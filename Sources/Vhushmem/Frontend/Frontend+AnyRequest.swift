@@ -2,9 +2,9 @@
 
 import CLinux
 
-/// What comes back for a request that this library has no question for.
+/// The form of the reply to a request that this library has no question for.
 public enum ExpectedReply: Sendable {
-    /// An acknowledgement, where REPLY_ACK was agreed on; else nothing.
+    /// An acknowledgement, if REPLY_ACK was agreed on; else nothing.
     case acknowledgement
     /// A reply of the request's own. A longer one than `mostBytes` (of which 4,096 count) ends the connection.
     case payload(mostBytes: Int = 4096)
@@ -12,9 +12,9 @@ public enum ExpectedReply: Sendable {
     case payloadAndDescriptor(mostBytes: Int = 4096)
 }
 
-/// A request that the library does not look at.
+/// A request that the library does not interpret.
 struct AnyRequest {
-    /// The most bytes of payload that are sent, or taken without being told how many.
+    /// The most bytes of payload that are sent, or received without a stated size.
     static let mostBytes = 4096
 
     let id: UInt32
@@ -32,7 +32,7 @@ struct AnyRequest {
                 throw ShmemError(
                     EINVAL, "the library sends request \(id) itself: by a function of its own, or in the handshake")
             }
-            // Its reply would be one that nobody asked for.
+            // Its reply would be unexpected.
             if case .acknowledgement = form, known.hasOwnReply {
                 throw ShmemError(EINVAL, "\(known.name) has a reply of its own, and the flags say that there is none")
             }
@@ -66,15 +66,15 @@ extension ExpectedReply {
 }
 
 extension Frontend {
-    /// Sends any request that this library has no question for, and waits for its answer: SEND_RARP, NET_SET_MTU, IOTLB_MSG ... The caller
-    /// must have negotiated what the request needs.
+    /// Sends a request that this library has no question for (SEND_RARP, NET_SET_MTU, IOTLB_MSG ...), and waits for its answer.
+    /// The caller must negotiate any feature that the request needs.
     ///
     /// - Parameters:
-    ///   - id: the request's id. What sets something in the handshake, what is about memory and queues, and RESET_DEVICE is not to be sent in
-    ///     this way.
+    ///   - id: the request's id. EINVAL for the requests that the library sends itself: those of the handshake that set
+    ///     something, those of memory and queues, and RESET_DEVICE.
     ///   - payload: at most 4,096 bytes.
     ///   - descriptors: at most 8, which are duplicated.
-    ///   - reply: what comes back. A request that is known to have a reply of its own needs one.
+    ///   - reply: the form of the reply. A request that is known to have a reply of its own needs one.
     /// - Returns: the reply; an empty one if there was only an acknowledgement.
     /// - Throws: EINVAL (an argument), EBADF, EMFILE, and what `ask` throws.
     public func request(
@@ -89,7 +89,7 @@ extension Frontend {
     ///   - id: the request's id.
     ///   - payload: at most 4,096 bytes.
     ///   - descriptors: at most 8, which are duplicated.
-    ///   - reply: what comes back.
+    ///   - reply: the form of the reply.
     ///   - completion: called once, from dispatch or from here, unless this throws.
     /// - Throws: EINVAL (an argument), EBADF, EMFILE, ENOTCONN, ENOBUFS (1,024 requests wait already).
     public func request(

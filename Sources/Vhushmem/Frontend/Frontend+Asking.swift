@@ -2,8 +2,8 @@
 
 import CLinux
 
-/// How a back-end is asked something. There is one way: a `FrontendCall` on the connection. The handshake, the VMM's questions and its
-/// generic requests all take it.
+/// Sends requests to a back-end. There is one way: a `FrontendCall` on the connection. The handshake, the VMM's questions and
+/// its generic requests all use it.
 extension Frontend {
     /// Asks and waits for the answer; what else happens meanwhile is served.
     ///
@@ -27,13 +27,13 @@ extension Frontend {
         return try outcome.get()
     }
 
-    /// Asks and returns at once.
+    /// Asks a question and returns at once.
     ///
     /// - Parameters:
-    ///   - question: one of the questions that `FrontendQuestion` has.
+    ///   - question: one of the questions of `FrontendQuestion`.
     ///   - completion: called once, from dispatch or from here, with the answer or with what `ask` throws; not if this throws.
-    /// - Throws: ENOTCONN (not ready), EOPNOTSUPP (the back-end has not agreed to the protocol feature that this needs), ENOBUFS (1,024
-    ///   requests wait already), and what is wrong with the question.
+    /// - Throws: ENOTCONN (not ready), EOPNOTSUPP (the back-end has not agreed to the protocol feature that this needs),
+    ///   ENOBUFS (1,024 requests wait already), and the question's own fault.
     public func ask<Answer>(
         _ question: FrontendQuestion<Answer>, completion: @escaping (Result<Answer, ShmemError>) -> Void
     ) throws(ShmemError) {
@@ -49,7 +49,7 @@ extension Frontend {
         try submitAsked(question.call(completion))
     }
 
-    /// A program that asks faster than the back-end answers is told so, and costs no more memory.
+    /// A program that asks faster than the back-end answers gets an error, and costs no more memory.
     private func requireRoom() throws(ShmemError) {
         guard (connection?.waitingRequests ?? 0) < Connection.mostWaiting else {
             throw ShmemError(ENOBUFS, "\(Connection.mostWaiting) requests wait for the back-end already")
@@ -62,7 +62,7 @@ extension Frontend {
         if let fault { throw fault }
     }
 
-    /// The same of a request that the library may not know, and does not look at.
+    /// The same for a request that the library may not know, and does not interpret.
     func ask(
         _ id: UInt32, _ payload: [UInt8], descriptors: [SharedDescriptor], reply: ReplyForm,
         _ completion: @escaping (FrontendOutcome) -> Void
@@ -76,7 +76,7 @@ extension Frontend {
         guard isTalking else { throw .notConnected }
     }
 
-    /// The protocol feature that a request needs was agreed on.
+    /// Checks that the protocol feature of a request was agreed on.
     func requireAgreement(to request: FrontendRequest) throws(ShmemError) {
         let needed = request.neededFeature(shmem: shmem)
         guard protocolFeatures.isSuperset(of: needed) else {
@@ -97,8 +97,8 @@ extension Frontend {
         watch()
     }
 
-    /// Begins something that tells how it ended, and dispatches until it has. Throws EDEADLK where the loop can't go on: inside a
-    /// listener, before the back-end is answered.
+    /// Begins an operation that reports its outcome, and dispatches until then. Throws EDEADLK if the loop cannot go on: inside
+    /// a listener, before the back-end is answered.
     func waitFor<Outcome>(
         _ begin: (@escaping (Outcome) -> Void) throws(ShmemError) -> Void
     ) throws(ShmemError) -> Outcome {
@@ -112,14 +112,14 @@ extension Frontend {
         }
     }
 
-    /// Inside a listener the back-end waits for the answer to its own request, and may answer none of ours before.
+    /// Inside a listener, the back-end waits for the answer to its own request, and may answer no request before.
     private func requireNoListener() throws(ShmemError) {
         guard connection?.channel?.isCarryingOut != true else {
             throw ShmemError(EDEADLK, "the back-end waits for the answer to its own request: ask after the commit")
         }
     }
 
-    /// Each request has its own limit, so this waits for no longer.
+    /// Each request has its own limit, so this waits no longer than that.
     private func waitAndDispatch(until limit: UInt64?) {
         do throws(Errno) {
             guard try pollTargets.wait(until: limit) else {
@@ -127,7 +127,7 @@ extension Frontend {
                     if let error = connection.giveUpEarly() { end(error) }
                     return watch()
                 }
-                // What became of a request that is under way is not known.
+                // The outcome of a request that is under way is not known.
                 return end(
                     ShmemError(ETIMEDOUT, "a call was not done in \(options.callTimeoutLimit.count) ms: \(waitingFor)"))
             }

@@ -2,7 +2,7 @@
 
 import CLinux
 
-/// How connections begin and end, and what happens between one back-end and the next.
+/// The beginning and the end of connections, and the time between one back-end and the next.
 extension Frontend {
     /// Begins a connection, or listens for one.
     func open() throws(Errno) {
@@ -58,8 +58,8 @@ extension Frontend {
         stopWatching()
         let unanswered = connection?.close() ?? []
         move(to: comesBack ? .away(until: nil) : .over)
-        // The calls below may dispatch. The connection is gone by then, and `until: nil` keeps dispatch from looking for a new one before
-        // the program knows.
+        // The calls below may dispatch. The connection is gone by then, and `until: nil` keeps dispatch from looking for a new
+        // one before the program knows.
         if wasResetting { forgetRunning() }
         if !setup.wasReady, !setup.regions.areGiven {
             device.removeRegions()
@@ -82,18 +82,18 @@ extension Frontend {
 
     private var attemptAfterPause: UInt64 { Clock.now() &+ options.reconnectIntervalLimit.microseconds }
 
-    /// Looks for a back-end if it is time to.
+    /// Looks for a back-end if the time has come.
     func lookAgain(at when: UInt64) {
         guard Clock.now() >= when else { return }
         do throws(Errno) {
             try open()
         } catch {
-            // Nobody is there yet: nothing has happened that would be worth an event.
+            // Nobody is there yet, and that is no event.
             move(to: .away(until: attemptAfterPause))
         }
     }
 
-    /// Tells a back-end that came back all that a running device needs; then it is ready.
+    /// Tells a back-end that came back all that a running device needs. Then the front-end is ready.
     func restore(_ connection: Connection) {
         move(to: .restoring(connection))
         do throws(ShmemError) {
@@ -109,15 +109,15 @@ extension Frontend {
         }
     }
 
-    /// Finds where a queue goes on. With an area of requests in flight the back-end knows better.
+    /// Finds the index from which a queue continues. With an area of requests in flight the back-end knows better.
     private func resume(_ index: Int) throws(ShmemError) {
         var failure: ShmemError?
         do throws(Errno) {
             if try !setup.queues[index].goOnFromUsed() {
                 failure = ShmemError(
                     EILSEQ,
-                    "queue \(index) cannot continue: the last back-end used requests out of order and left earlier ones; reset the device,"
-                        + " or have the back-end track requests in flight (INFLIGHT_SHMFD)")
+                    "queue \(index) cannot continue: the last back-end used requests out of order and left earlier ones;"
+                        + " reset the device, or have the back-end track requests in flight (INFLIGHT_SHMFD)")
             }
         } catch {
             failure = ShmemError(
@@ -129,7 +129,7 @@ extension Frontend {
     }
 
     private func finishRestoring(_ connection: Connection) {
-        // It may have been stopped meanwhile, and guest memory may have changed.
+        // The device may have been stopped meanwhile, and guest memory may have changed.
         guard setup.run == .started else { return tell(stopSteps()) { $0.announceReady(connection) } }
         do throws(ShmemError) {
             let steps = try memorySteps()
@@ -137,7 +137,7 @@ extension Frontend {
         } catch {
             return end(error)
         }
-        // What was signalled to the one before may have been lost with it.
+        // Signals for the last back-end may have been lost with it.
         kickOnce()
         announceReady(connection)
     }

@@ -2,7 +2,7 @@
 
 import CLinux
 
-/// What a loop drives: what the front-end waits for, and what it does when that is there.
+/// The part that a loop drives: what the front-end waits for, and what it does then.
 extension Frontend {
     var pollTargets: PollTargets {
         var targets = PollTargets()
@@ -33,10 +33,10 @@ extension Frontend {
     /// The main socket is read before the channel is served: it brings the regions, or the answer to a reset.
     private var mainGoesFirst: Bool { setup.reset == .answer || isShakingHands }
 
-    /// Does what can be done without waiting.
+    /// Does all it can without waiting.
     ///
     /// - Returns: how many messages were taken.
-    /// - Throws: ENOTCONN: it was not started, or it is over and every event was told.
+    /// - Throws: ENOTCONN: it was not started, or it is over and every event was reported.
     @discardableResult
     public func dispatch() throws(ShmemError) -> Int {
         try dispatchInLoop(history.ending?.message ?? "the front-end was not started")
@@ -60,7 +60,7 @@ extension Frontend {
             {
                 taken &+= serve(channel, turn, atMost: turn.share)
             }
-            // Behind the answers to what was mapped.
+            // This comes after the answers to the maps.
             if !setup.shares.isEmpty { tellShares() }
             // A limit that has passed ends the connection.
             if let error = connection.lateness() { end(error) }
@@ -103,8 +103,8 @@ extension Frontend {
         }
     }
 
-    /// Serves one request at a time, and reads the main socket before each: what was sent there before the request has arrived too. What the
-    /// loop saw does not count, since both may have come later.
+    /// Serves one request at a time, and reads the main socket before each: messages that were sent there before the request
+    /// have arrived too. It does not rely on what the loop saw, because both may have come later.
     private func serveInOrder(_ turn: Turn) -> Int32 {
         var taken: Int32 = 0
         while mainGoesFirst, taken < turn.share, let connection, connection.channel?.isReady == true {
@@ -122,7 +122,7 @@ extension Frontend {
         channel.isClosed = true
         connection.channel = nil
         history.channelLoss = error
-        // While `channel` still holds the socket: one that is closed can't be taken out of an epoll any more.
+        // This comes while `channel` still holds the socket: a closed one cannot be taken out of an epoll any more.
         stopWatching()
         watch()
         if !options.keepsMappings { device.unmapAll() }

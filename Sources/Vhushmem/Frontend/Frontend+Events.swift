@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-/// How the program is told.
+/// Reports events to the program.
 extension Frontend: DeviceSession {
     static func event(_ news: MappingNews) -> FrontendEvent {
         news.isBroken ? .broken(news.mapping) : .healed(news.mapping)
@@ -15,8 +15,8 @@ extension Frontend: DeviceSession {
         onRequest = nil
     }
 
-    /// Tells an event of the connection. What a listener does while mappings are undone may end the connection: then its end is the last
-    /// that is told.
+    /// Reports an event of the connection. While mappings are undone, a listener may end the connection: then that end is the
+    /// last event.
     @inline(__always)
     func emit(_ event: FrontendEvent) {
         if !isConnected {
@@ -25,7 +25,8 @@ extension Frontend: DeviceSession {
         announce(event)
     }
 
-    /// A completion of the program's, called when no callback runs. It does not keep the front-end, which may go before the answer comes.
+    /// A completion of the program, called when no callback runs. It does not retain the front-end, which may go before the
+    /// answer comes.
     func outside<Outcome>(_ completion: @escaping (Outcome) -> Void) -> (Outcome) -> Void {
         { [way] outcome in
             guard let frontend = way.target else { return completion(outcome) }

@@ -2,18 +2,18 @@
 
 import CLinux
 
-/// Guest memory, and mappings of other devices that are shared as such.
+/// Guest memory, and mappings of other devices that are shared as guest memory.
 ///
-/// A back-end that runs is told at once what has changed; one that does not, when it is started. Each call has two forms: one that
-/// waits, and one that calls `completion` once. Both throw EALREADY (an earlier change is still being told), ENOSPC (more ranges than
-/// the back-end has slots for), EINVAL (ranges overlap, are no whole pages of their file, or of no file that can be mapped), EACCES (a file
-/// can't be read and written), ENOTCONN (the connection is over), and what `ask` does.
+/// A running back-end is told at once what has changed, and another one when the device is started. Each call has two forms:
+/// one that waits, and one that calls `completion` once. Both throw EALREADY (an earlier change is still under way), ENOSPC
+/// (more ranges than the back-end has slots for), EINVAL (ranges overlap, are not whole pages of their file, or of a file that
+/// cannot be mapped), EACCES (a file cannot be read and written), ENOTCONN (the connection is over), and what `ask` throws.
 extension Frontend {
-    /// Says what the guest's memory is, all of it.
+    /// Sets the guest's memory, all of it.
     ///
     /// - Parameter ranges: the guest's RAM.
-    /// - Throws: EALREADY (an earlier change is still being told), ENOSPC (more ranges than the back-end takes), EINVAL (a range overlaps a
-    ///   region that is shared), ENOTCONN, and what `ask` throws.
+    /// - Throws: EALREADY (an earlier change is still under way), ENOSPC (more ranges than the back-end takes), EINVAL (a range
+    ///   overlaps a region that is shared), ENOTCONN, and what `ask` throws.
     public func setMemory(_ ranges: [GuestMemory]) throws(ShmemError) {
         try tellMemory(.ram(ranges))
     }
@@ -33,10 +33,10 @@ extension Frontend {
     /// Shares a mapping of another device with the back-end as a range of guest memory, until `unshare`.
     ///
     /// - Parameters:
-    ///   - mapping: a live mapping that can be written, of a region that keeps files.
-    ///   - guestAddress: where the guest has it.
-    /// - Throws: EEXIST (it is shared already), ENOENT (it is not live), EACCES (it is read-only), EBADF (its region keeps no files),
-    ///   EMFILE, and what `setMemory` throws.
+    ///   - mapping: a live, writable mapping of a region that keeps files.
+    ///   - guestAddress: its guest address.
+    /// - Throws: EEXIST (it is shared already), ENOENT (it is not live), EACCES (it is read-only), EBADF (its region keeps no
+    ///   files), EMFILE, and what `setMemory` throws.
     public func share(_ mapping: Mapping, at guestAddress: UInt64) throws(ShmemError) {
         let range = try shared(mapping, at: guestAddress)
         try tellMemory(.share(range))
@@ -45,8 +45,8 @@ extension Frontend {
     /// The same without waiting.
     ///
     /// - Parameters:
-    ///   - mapping: a live mapping that can be written, of a region that keeps files.
-    ///   - guestAddress: where the guest has it.
+    ///   - mapping: a live, writable mapping of a region that keeps files.
+    ///   - guestAddress: its guest address.
     ///   - completion: called once, with the error if it failed.
     /// - Throws: what the form that waits throws before it asks; then `completion` is not called.
     public func share(
@@ -56,7 +56,7 @@ extension Frontend {
         try tellMemory(.share(range), outside(completion))
     }
 
-    /// Takes a shared mapping away again.
+    /// Takes a shared mapping away from the back-end.
     ///
     /// - Parameter mapping: one that was shared.
     /// - Throws: ENOENT (it is not shared), and what `setMemory` throws.
@@ -118,7 +118,7 @@ extension Frontend {
         }
         setup.memory.wanted = wanted
         do throws(ShmemError) {
-            // Whether it fits is found out at once, if there is a back-end to fit it to.
+            // If there is a back-end, this finds out at once whether the ranges fit.
             let steps = isReady ? try memorySteps() : []
             setup.memory.isBeingTold = true
             setup.memory.former = before
@@ -139,15 +139,16 @@ extension Frontend {
         }
     }
 
-    /// Guest memory is what it is, also if the back-end was lost over it: the next one is told. But what was not shared is not shared.
+    /// Whether a change stays although it failed. The VMM's memory does, also if the back-end was lost over it: the next one is
+    /// told. A mapping that was not shared does not.
     private func isKept(_ change: MemoryChange) -> Bool {
         guard isAway else { return false }
         if case .share = change { return false }
         return true
     }
 
-    /// What a device that starts is told. A change may be under way from before it was stopped or reset: it ends first, or its messages would
-    /// be sent twice.
+    /// The messages for a device that starts. A change may be under way from before a stop or a reset: it ends first, or its
+    /// messages would be sent twice.
     func startMemorySteps() -> [FrontendSequence.Step] {
         [
             FrontendSequence.Step { frontend, done in
@@ -162,7 +163,7 @@ extension Frontend {
         ]
     }
 
-    /// The messages that say what the back-end does not know yet.
+    /// The messages that tell what the back-end does not know yet.
     func memorySteps() throws(ShmemError) -> [FrontendSequence.Step] {
         let slots = protocolFeatures.contains(.configureMemSlots) ? negotiated.memorySlots : nil
         let steps = try setup.memory.questions(slots: slots).map { message in
@@ -171,7 +172,7 @@ extension Frontend {
                 return nil
             }
         }
-        // RAM goes first: where it takes the slots of shared mappings, they are given up.
+        // RAM goes first: if it takes the slots of shared mappings, those are given up.
         return steps.isEmpty || setup.shares.isEmpty ? steps : [FrontendSequence.act { $0.makeRoomForMemory() }] + steps
     }
 }

@@ -2,9 +2,9 @@
 
 import CLinux
 
-/// What outlives a back-end.
+/// Data that outlives a back-end.
 extension Frontend {
-    /// The question that has the back-end make a book of requests in flight. Throws EINVAL.
+    /// The question that makes an area of requests in flight. Throws EINVAL.
     func inflightQuestion(queues: UInt16, queueSize: UInt16) throws(ShmemError) -> FrontendQuestion<InflightBook> {
         guard queues > 0, UInt32(queues) <= options.queues, queueSize > 0 else {
             throw ShmemError(
@@ -14,13 +14,13 @@ extension Frontend {
         return .inflight(queues: queues, queueSize: queueSize)
     }
 
-    /// Has the back-end make a book of requests in flight, and gives it back at each start.
+    /// Has the back-end make an area for requests in flight, and gives it back at each start.
     ///
     /// - Parameters:
-    ///   - queues: for so many queues.
-    ///   - queueSize: of so many entries each.
-    /// - Returns: the book.
-    /// - Throws: EINVAL, and what `ask` does.
+    ///   - queues: the number of queues.
+    ///   - queueSize: the number of entries of each.
+    /// - Returns: the area.
+    /// - Throws: EINVAL, and what `ask` throws.
     public func makeInflightBook(queues: UInt16, queueSize: UInt16) throws(ShmemError) -> InflightBook {
         let book = try ask(inflightQuestion(queues: queues, queueSize: queueSize))
         setup.inflight = book
@@ -30,8 +30,8 @@ extension Frontend {
     /// The same without waiting.
     ///
     /// - Parameters:
-    ///   - queues: for so many queues.
-    ///   - queueSize: of so many entries each.
+    ///   - queues: the number of queues.
+    ///   - queueSize: the number of entries of each.
     ///   - completion: called once, unless this throws.
     /// - Throws: EINVAL, and what the form with a completion of `ask` throws.
     public func makeInflightBook(
@@ -43,7 +43,7 @@ extension Frontend {
         }
     }
 
-    /// A book that was made before: it is sent at each start. nil: none any more.
+    /// An area that was made before: the front-end sends it at each start. nil: none any more.
     public var inflightBook: InflightBook? {
         get { setup.inflight }
         set { setup.inflight = newValue }
@@ -61,8 +61,8 @@ extension Frontend {
     ///
     /// - Parameters:
     ///   - direction: whether the back-end writes its state or reads it.
-    ///   - pipe: the pipe's end for the back-end, which is closed here as soon as the back-end has it.
-    /// - Returns: the descriptor to use instead of the pipe's other end; nil: the pipe is used.
+    ///   - pipe: the pipe's end for the back-end; this closes it as soon as the back-end has it.
+    /// - Returns: the descriptor to use instead of the pipe's other end; nil: use the pipe.
     /// - Throws: EBUSY (the device runs), and what `ask` throws.
     public func transferState(
         _ direction: DeviceStateDirection, through pipe: consuming OwnedDescriptor
@@ -70,7 +70,7 @@ extension Frontend {
         try ask(deviceStateQuestion(direction, SharedDescriptor(pipe))).takeDescriptor()
     }
 
-    /// Why the device could not be migrated now; nil: it could.
+    /// The reason why the device could not be migrated now; nil: it could.
     public var migrationBlocker: ShmemError? {
         guard isReady else { return ShmemError(ENOTCONN, "no back-end is connected") }
         for region in device.allRegions {

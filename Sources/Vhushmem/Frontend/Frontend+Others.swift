@@ -2,9 +2,9 @@
 
 import CLinux
 
-/// What the back-end asks besides mappings.
+/// Requests of the back-end besides maps and unmaps.
 extension Frontend {
-    /// Carries out a request that is not about mappings, before it is answered.
+    /// Performs such a request, before it is answered.
     func carryOut(_ request: OtherRequest) -> OtherAnswer {
         switch request.id {
         case BackendRequest.configChange: return noteConfigChange(request)
@@ -17,7 +17,7 @@ extension Frontend {
         }
     }
 
-    /// The event comes after the answer, so that it may read the new configuration.
+    /// The event comes after the answer, so that its callback may read the new configuration.
     private func noteConfigChange(_ request: OtherRequest) -> OtherAnswer {
         guard protocolFeatures.contains(.config), eventQueue.isWanted else {
             return .refused(ShmemError(EOPNOTSUPP, .request(request.id), .notServed))

@@ -4,25 +4,25 @@ import CLinux
 
 /// The reset of a device. `setup.reset` says what it waits for.
 extension Frontend {
-    /// A reset was asked for, and the back-end has not answered it.
+    /// The reset has begun, and the back-end has not answered it.
     var isResetting: Bool { setup.reset == .answer }
 
-    /// Microseconds that mappings are undone in one turn of a loop.
+    /// The most microseconds for undoing mappings in one turn of a loop.
     private static let longestUndoing: UInt64 = 2_000
 
-    /// Undoes every mapping (many of them in the turns of the loop that follow), tells the back-end where that was negotiated, and refuses what
-    /// it asked for before. The event `reset` tells that it is complete.
+    /// Resets the device: undoes every mapping (many of them in the following turns of the loop), tells the back-end if that
+    /// was negotiated, and refuses its older requests. The event `reset` reports the end.
     ///
-    /// - Throws: ENOTCONN (not ready), EALREADY (a reset is under way; what is mapped was undone all the same).
+    /// - Throws: ENOTCONN (not ready), EALREADY (a reset is under way; the mappings were undone all the same).
     public func reset() throws(ShmemError) {
         let wasRunning = setup.run != .stopped
         try beginReset()
         if protocolFeatures.contains(.resetDevice) {
-            // Before all that waits: it was asked of the device as it is no more.
+            // This goes before all waiting requests, because those were for the device before the reset.
             try submit(
                 FrontendQuestion(.resetDevice).call { [way] in way.target?.resetWasAnswered($0.failure) }, isUrgent: true)
         } else if wasRunning {
-            // What it can be told instead: its queues stop, and the status is 0 where there is one.
+            // A back-end without RESET_DEVICE is stopped instead: its queues stop, and the status is 0 if there is one.
             let status = protocolFeatures.contains(.status) ? [FrontendSequence.ask(.setStatus(0))] : []
             FrontendSequence(stopSteps() + status).run(on: self) { $0?.resetWasAnswered($1) }
         } else {
@@ -31,10 +31,12 @@ extension Frontend {
         watch()
     }
 
-    /// Undoes what runs and is mapped. From now on the channel refuses what the back-end asks for, until `resetWasAnswered`.
+    /// Stops the device and undoes its mappings. From now on the channel refuses the back-end's requests, until
+    /// `resetWasAnswered`.
     private func beginReset() throws(ShmemError) {
         guard isReady else {
-            // Whoever comes back finds a device that was reset. It may have mapped something by then, or before it was lost.
+            // A back-end that comes back finds a device that was reset. It may have mapped something by then, or before it was
+            // lost.
             if setup.wasReady {
                 forgetRunning()
                 setup.reset = hasEnded ? .none : .backend
@@ -48,7 +50,7 @@ extension Frontend {
         connection?.channel?.beginReset()
     }
 
-    /// Sends what the program asks. A status of 0 is how a driver resets its device: it undoes what a reset undoes.
+    /// Sends a request of the program. A status of 0 is a driver's reset of its device, so it undoes what a reset undoes.
     func submitAsked(_ call: FrontendCall) throws(ShmemError) {
         if call.resetsDevice {
             try beginReset()
@@ -62,28 +64,29 @@ extension Frontend {
 
     private func resetWasAnswered(_ error: ShmemError?) {
         if let error { return end(ShmemError(EPROTO, "\(error.message)")) }
-        // Requests are refused until nothing is left.
+        // Requests are refused until no mapping is left.
         setup.isAnswered = true
         if setup.isUndoing { return watch() }
         setup.isAnswered = false
         setup.reset = .none
         history.counters.resets &+= 1
         connection?.channel?.endReset()
-        // What was served between the reset and the back-end's answer was refused: this is for what other threads may have mapped.
+        // The channel refused all requests between the reset and the back-end's answer. This is for mappings that other threads
+        // may have made.
         device.unmapAll()
         emit(.reset)
     }
 
-    /// The device does not run any more, and nothing is mapped; or nothing will be in some turns of the loop.
+    /// The device does not run any more, and nothing is mapped, or nothing will be in some turns of the loop.
     func forgetRunning() {
         setup.forgetRunning()
         if isReady { undoMappings() } else { device.unmapAll() }
     }
 
-    /// Undoes mappings for a while. Others on the loop wait meanwhile, so what is left goes in the next turn.
+    /// Undoes mappings for a while. Others on the loop wait meanwhile, so the rest goes in the next turn.
     func undoMappings() {
         setup.isUndoing = true
-        // It may call out, and the connection may end there: then nothing is left.
+        // This may call out, and the connection may end there: then nothing is left.
         guard device.unmapAll(until: Clock.now() &+ Frontend.longestUndoing), setup.isUndoing else { return }
         setup.isUndoing = false
         if setup.isAnswered { resetWasAnswered(nil) }

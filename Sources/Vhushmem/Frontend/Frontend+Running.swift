@@ -2,18 +2,18 @@
 
 import CLinux
 
-/// Start and stop, in the order in which QEMU's generic device speaks.
+/// Start and stop, in the order of QEMU's generic device.
 extension Frontend {
     /// The device was started, and neither stopped nor reset since.
     public var isStarted: Bool { isReady && setup.run == .started }
 
-    /// Starts the device: SET_FEATURES, guest memory, the queues, and the device status where that was agreed on.
+    /// Starts the device: sends SET_FEATURES, guest memory, the queues, and the device status if STATUS was agreed on.
     ///
     /// - Parameters:
-    ///   - features: what the driver accepted of what the back-end offers.
+    ///   - features: the virtio features that the driver accepted, of those that the back-end offers.
     ///   - queues: the queues that the driver has set up, in order.
-    /// - Throws: EALREADY (it was started), EINVAL (features that are not offered, or more queues than `options.queues`), ENOSPC, and what
-    ///   `ask` throws; the back-end may then have been told a part.
+    /// - Throws: EALREADY (it was started), EINVAL (features that are not offered, or more queues than `options.queues`),
+    ///   ENOSPC, and what `ask` throws. After a failure the back-end may know a part.
     public func startDevice(features: UInt64, queues: [FrontendQueue]) throws(ShmemError) {
         let failure: ShmemError? = try waitFor { done throws(ShmemError) in
             begin(try startSequence(features: features, queues: queues), done)
@@ -24,7 +24,7 @@ extension Frontend {
     /// The same without waiting.
     ///
     /// - Parameters:
-    ///   - features: what the driver accepted of what the back-end offers.
+    ///   - features: the virtio features that the driver accepted, of those that the back-end offers.
     ///   - queues: the queues that the driver has set up, in order.
     ///   - completion: called once, with the error if it failed, unless this throws.
     /// - Throws: EALREADY, EINVAL, ENOTCONN.
@@ -45,7 +45,7 @@ extension Frontend {
     /// Stops the device. The device keeps its state: nothing is reset.
     ///
     /// - Returns: where each queue stopped: the base to start it again with (0 for one that was not used).
-    /// - Throws: ENOTCONN (it was not started), and what `ask` does.
+    /// - Throws: ENOTCONN (it was not started), and what `ask` throws.
     public func stopDevice() throws(ShmemError) -> [UInt16] {
         let bases: Result<[UInt16], ShmemError> = try waitFor { done throws(ShmemError) in try stop(done) }
         return try bases.get()
@@ -83,7 +83,7 @@ extension Frontend {
         setup.features = features
         setup.queues = queues
         do throws(ShmemError) {
-            // Whether it fits is found out at once.
+            // This finds out at once whether the ranges fit.
             _ = try memorySteps()
             let steps = try startSteps()
             return FrontendSequence(
@@ -99,8 +99,8 @@ extension Frontend {
         }
     }
 
-    /// A driver may have kicked before the back-end had the descriptor, and a back-end looks at a ring only after a kick ("Ring states" of
-    /// the specification): each queue is kicked once when the back-end has all that it needs.
+    /// A driver may have kicked before the back-end had the descriptor, and a back-end looks at a ring only after a kick ("Ring
+    /// states" of the specification). So each queue is kicked once when the back-end has all that it needs.
     func kickOnce() {
         for queue in setup.queues { queue.kick?.signal() }
     }
@@ -112,7 +112,7 @@ extension Frontend {
         guard setup.run != .starting else { throw ShmemError(EALREADY, "the device is being started") }
     }
 
-    /// Everything that a back-end must be told to run, after the handshake.
+    /// All that a back-end must know to run, after the handshake.
     func startSteps() throws(ShmemError) -> [FrontendSequence.Step] {
         let hasProtocolFeatures = features & ProtocolFeatures.virtioFeature != 0
         let hasStatus = protocolFeatures.contains(.status)
@@ -131,7 +131,8 @@ extension Frontend {
         }
         if let inflight = setup.inflight { steps.append(FrontendSequence.ask(.setInflight(inflight))) }
         steps += startMemorySteps()
-        // The kick goes last: a back-end that comes back serves what waits as soon as it has that, and needs the call for it.
+        // The kick goes last: a back-end that comes back serves waiting requests as soon as it has the kick, and needs the call
+        // for it.
         for (index, queue) in setup.queues.enumerated() {
             guard let kick = queue.kick else { continue }
             steps.append(FrontendSequence.ask(.vring(.setVringNum, index, UInt32(queue.size))))
@@ -175,7 +176,8 @@ extension Frontend {
         return FrontendSequence(stopSteps(use))
     }
 
-    /// `use` gets where each queue stopped. No status 0: that would reset the device, whose state may be saved afterwards.
+    /// `use` gets where each queue stopped. No status 0 is sent: that would reset the device, whose state may be saved
+    /// afterwards.
     func stopSteps(_ use: @escaping (Int, UInt16) -> Void = { _, _ in }) -> [FrontendSequence.Step] {
         var steps: [FrontendSequence.Step] = []
         let used = setup.queues.indices.filter { setup.queues[$0].isUsed }
@@ -194,12 +196,12 @@ extension Frontend {
 
     // MARK: Single queues
 
-    /// Has the back-end serve a queue of the running device, or not.
+    /// Enables or disables a queue of the running device.
     ///
     /// - Parameters:
     ///   - queue: its number.
-    ///   - isEnabled: whether it is to be served.
-    /// - Throws: ENOTCONN (the device was not started), EINVAL (it has no such queue), and what `ask` does.
+    ///   - isEnabled: whether the back-end serves it.
+    /// - Throws: ENOTCONN (the device was not started), EINVAL (it has no such queue), and what `ask` throws.
     public func setQueueEnabled(_ queue: Int, _ isEnabled: Bool) throws(ShmemError) {
         let question = try enableQuestion(queue, isEnabled)
         try ask(question)
@@ -210,7 +212,7 @@ extension Frontend {
     ///
     /// - Parameters:
     ///   - queue: its number.
-    ///   - isEnabled: whether it is to be served.
+    ///   - isEnabled: whether the back-end serves it.
     ///   - completion: called once, unless this throws.
     /// - Throws: ENOTCONN (the device was not started), EINVAL (it has no such queue).
     public func setQueueEnabled(
@@ -230,7 +232,7 @@ extension Frontend {
         return .vring(.setVringEnable, queue, isEnabled ? 1 : 0)
     }
 
-    /// What a back-end that comes back is told.
+    /// Notes the setting for a back-end that comes back.
     private func noteEnabled(_ queue: Int, _ isEnabled: Bool) {
         if setup.queues.indices.contains(queue) { setup.queues[queue].isEnabled = isEnabled }
     }

@@ -2,21 +2,22 @@
 
 import CLinux
 
-/// Regions whose mappings the front-end's own back-end is told of, each as a range of guest memory: then a buffer of the guest may lie in one.
+/// Shares the mappings of regions with the front-end's own back-end, each as a range of guest memory, so that a buffer of the
+/// guest may lie in one.
 ///
-/// The messages are sent by the loop, behind the answer to the request that mapped something. Nobody waits for them.
+/// The loop sends the messages, behind the answer to the request that mapped something. Nothing waits for them.
 extension Frontend {
-    /// Messages about shared mappings that may be under way. Each has a descriptor of its own until it is sent.
+    /// The most messages about shared mappings that may be under way. Each has a descriptor of its own until it is sent.
     static let mostSharesUnderWay = 16
 
     /// Shares each mapping of a region, now and later, until `unshareRegion`.
     ///
     /// - Parameters:
-    ///   - region: one of another device, which keeps files.
-    ///   - guestAddress: where the guest has the region's first byte.
-    ///   - writableOnly: mappings that may only be read are left out.
-    /// - Throws: ENOTCONN (not ready yet, or over), EINVAL (a region of another device; the address; it overlaps guest memory), EBADF (the
-    ///   region keeps no files), EOPNOTSUPP (CONFIGURE_MEM_SLOTS was not agreed on), EEXIST (it is shared already).
+    ///   - region: a region of this front-end's device that keeps files.
+    ///   - guestAddress: guest address of the region's first byte.
+    ///   - writableOnly: leave out read-only mappings.
+    /// - Throws: ENOTCONN (not ready yet, or over), EINVAL (a region of another device; the address; it overlaps guest memory),
+    ///   EBADF (the region keeps no files), EOPNOTSUPP (CONFIGURE_MEM_SLOTS was not agreed on), EEXIST (it is shared already).
     public func shareRegion(_ region: Region, at guestAddress: UInt64, writableOnly: Bool = false) throws(ShmemError) {
         guard setup.wasReady, !hasEnded, let alarm = loops.alarm else {
             throw region.notShared(ENOTCONN, "the front-end is not ready yet, or its connection is over")
@@ -44,7 +45,7 @@ extension Frontend {
         watch()
     }
 
-    /// Takes all of its mappings away again.
+    /// Takes all mappings of a region away from the back-end.
     ///
     /// - Parameter region: one that was shared.
     /// - Throws: ENOENT: it is not shared.
@@ -54,7 +55,7 @@ extension Frontend {
         watch()
     }
 
-    /// How many mappings of a shared region the back-end was told of.
+    /// Counts the mappings of a shared region that the back-end was told of.
     ///
     /// - Parameter region: the region.
     /// - Returns: the number; nil: the region is not shared.
@@ -68,7 +69,7 @@ extension Frontend {
 
     // MARK: Telling
 
-    /// A change of RAM and a start go first, and so does the answer to what was mapped.
+    /// A change of RAM and a start go first, and so do the answers to maps.
     private var canTellShares: Bool {
         guard isReady, setup.reset == .none, setup.run != .starting, !setup.memory.isBeingTold,
             protocolFeatures.contains(.configureMemSlots), setup.shares.underWay < Frontend.mostSharesUnderWay
@@ -88,18 +89,18 @@ extension Frontend {
         return hasUnseen && setup.run == .started && freeSlots > 0
     }
 
-    /// Tells the back-end what has changed, as far as it goes.
+    /// Tells the back-end what has changed, as far as possible now.
     func tellShares() {
         guard canTellShares else { return }
         findShares()
         while canTellShares, !setup.shares.gone.isEmpty { removeOneShare() }
-        // What was told is not told of twice, and may be used by a device that runs alone.
+        // A mapping is not told twice, and a device that runs alone may use it.
         while canTellShares, setup.shares.gone.isEmpty, setup.run == .started, let call = nextShare() {
             try? submit(call)
         }
     }
 
-    /// Brings what is known of the regions up to date.
+    /// Updates what is known of the regions.
     private func findShares() {
         for share in setup.shares.all {
             setup.shares.gone += share.forgetGone()
@@ -107,7 +108,7 @@ extension Frontend {
         }
     }
 
-    /// Slots of the back-end that nothing takes.
+    /// Free slots of the back-end.
     private var freeSlots: Int {
         let slots = Int(clamping: negotiated.memorySlots)
         let ram = max(setup.memory.wanted.count, setup.memory.told.count)
@@ -120,7 +121,7 @@ extension Frontend {
         try? submit(sharing(FrontendQuestion(.remMemReg, payload), of: nil, generation: 0) { _ in })
     }
 
-    /// The message that tells of the next mapping; nil: there is none. A refusal leaves the mapping out, and is no failure to `done`.
+    /// The message for the next mapping; nil: there is none. A refusal leaves the mapping out, and is no failure for `done`.
     private func nextShare(_ done: @escaping (ShmemError?) -> Void = { _ in }) -> FrontendCall? {
         guard freeSlots > 0 else { return nil }
         for share in setup.shares.all {
@@ -136,7 +137,7 @@ extension Frontend {
         _ question: FrontendQuestion<Void>, of share: RegionShare?, generation: UInt64, _ done: @escaping (ShmemError?) -> Void
     ) -> FrontendCall {
         setup.shares.underWay &+= 1
-        // The connection, which the front-end owns, has the call: it holds neither.
+        // The front-end owns the connection, which has the call: the call retains neither.
         let asked = connection.map { ObjectIdentifier($0) }
         return question.call { [way, payload = question.payload] result in
             let isOfConnection = way.target?.shareWasAnswered(asked) == true
@@ -172,7 +173,7 @@ extension Frontend {
 
     // MARK: Start, and changes of RAM
 
-    /// Before the queues start the back-end knows what is mapped: a request may wait in a ring.
+    /// Before the queues start, the back-end must know the mappings: a request may wait in a ring.
     func shareSteps() -> [FrontendSequence.Step] {
         guard !setup.shares.isEmpty, protocolFeatures.contains(.configureMemSlots) else { return [] }
         for share in setup.shares.all {
@@ -189,7 +190,8 @@ extension Frontend {
         return steps
     }
 
-    /// Gives up slots that RAM needs, and takes away what is mapped no more. These messages have no descriptors, and are asked without waiting.
+    /// Gives up slots that RAM needs, and takes away mappings that are gone. These messages have no descriptors, and nothing
+    /// waits for their answers.
     func makeRoomForMemory() {
         let slots = Int(clamping: negotiated.memorySlots)
         while setup.shares.toldCount > max(0, slots &- setup.memory.wanted.count), let told = setup.shares.takeBackLast() {
@@ -199,12 +201,12 @@ extension Frontend {
     }
 }
 
-/// What a front-end shares of its own device's regions.
+/// The regions of its own device that a front-end shares.
 struct SharedRegions {
     var all: [RegionShare] = []
-    /// Told, and mapped or shared no more.
+    /// The back-end knows them, but they are not mapped or shared any more.
     var gone: [MemoryTableRegion] = []
-    /// Messages that were not answered yet.
+    /// Messages without an answer yet.
     var underWay = 0
 
     @inline(__always)

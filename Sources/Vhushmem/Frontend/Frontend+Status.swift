@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-/// What a connection is doing, as JSON. include/vhushmem/status.h says what each key means.
+/// A front-end's state as JSON. include/vhushmem/status.h describes each key.
 extension Frontend {
-    /// One object: the connection, what was agreed on, the channel, the counters, and the device (`ShmemDevice.statusJSON`).
+    /// Describes the connection, the features, the channel, the counters, and the device (`ShmemDevice.statusJSON`) in one
+    /// object.
     ///
-    /// - Parameter maximumMappings: so many mappings of a region are listed.
+    /// - Parameter maximumMappings: the most mappings of each region to list.
     /// - Returns: JSON.
     public func statusJSON(maximumMappings: UInt64 = Region.mappingsInStatus) -> String {
         status(maximumMappings).takeString()

@@ -2,21 +2,21 @@
 
 import CLinux
 
-/// The VMM's side of a vhost-user connection: a state machine that readiness drives. One thread at a time; its device and regions
-/// may be used from any thread.
+/// The VMM's side of a vhost-user connection: a state machine that readiness drives. One thread at a time uses it. Any thread
+/// may use its device and regions.
 ///
-/// `start` or `connect` begins. From then on a loop waits for `pollDescriptor` to be readable and calls `dispatch`, which never waits
-/// and tells what happened through `onEvent`. When the connection is over for good, `dispatch` throws ENOTCONN.
+/// `start` or `connect` begins. From then on a loop waits for `pollDescriptor` to be readable and calls `dispatch`, which never
+/// waits and reports events through `onEvent`. When the connection is over for good, `dispatch` throws ENOTCONN.
 public final class Frontend {
-    /// Exists from the start, and has its regions from `ready` on.
+    /// The device. It exists from the start, and has its regions from `ready` on.
     public let device: ShmemDevice
-    /// As they were given.
+    /// The options, as they were given.
     public let options: FrontendOptions
-    /// Called with no lock held; it may call anything of the front-end. Events that came before it was first set are told to it; they wait
-    /// up to a bound.
+    /// Receives the events, with no lock held. It may call any function of the front-end. It also receives the events that came
+    /// before it was first set; they wait up to a bound.
     ///
-    /// It goes with the connection, after its last event: `disconnected`, unless the front-end looks for its back-end again, or `close`. So
-    /// what it captures is kept no longer than that, the front-end among it.
+    /// It goes with the connection, after its last event: `disconnected`, unless the front-end looks for its back-end again, or
+    /// `close`. What it captures is released then, the front-end included.
     public var onEvent: ((Frontend, FrontendEvent) -> Void)? {
         didSet {
             eventQueue.callbackChanged(isSet: onEvent != nil)
@@ -25,34 +25,34 @@ public final class Frontend {
         }
     }
 
-    /// Carries out what the back-end asks besides mappings, before it is answered. Without it such requests are refused, as they
-    /// are with what it throws. IOTLB_MSG,
-    /// VRING_HOST_NOTIFIER, VRING_CALL and VRING_ERR come here, and what this library does not know. It goes when `onEvent` does.
+    /// Performs the back-end's other requests, before they are answered: IOTLB_MSG, VRING_HOST_NOTIFIER, VRING_CALL, VRING_ERR,
+    /// and those that this library does not know. Without it they are refused; an error that it throws refuses them too. It
+    /// goes when `onEvent` does.
     public var onRequest: ((Frontend, OtherRequest) throws(ShmemError) -> RequestAnswer)?
 
     /// Microseconds.
     private static let pauseBetweenStarts: UInt64 = 20_000
 
-    /// Changed by `move(to:)` alone.
+    /// Only `move(to:)` changes it.
     var phase = Phase.idle
     var eventQueue = EventQueue<FrontendEvent>()
     var setup: DeviceSetup
     var history = ConnectionHistory()
     var loops = SessionLoops()
-    /// For what it owns and what calls it: a program may drop it whatever is under way.
+    /// For objects that the front-end owns and that call it: a program may drop the front-end at any time.
     let way = BackReference<Frontend>()
 
     var address: BackendAddress { setup.backend }
     var shmem: ProtocolFeatures { .shmem(bit: options.shmemBit) }
 
-    // In both, every property has its value before anything is thrown: Embedded Swift leaks an object whose initialiser gives up
-    // earlier.
+    // In both, every property has its value before anything is thrown: Embedded Swift leaks an object whose initialiser gives
+    // up earlier.
 
-    /// A front-end for a back-end behind a Unix socket path. Nothing is opened yet.
+    /// Makes a front-end for a back-end behind a Unix socket path. Nothing is opened yet.
     ///
     /// - Parameters:
-    ///   - path: where the socket is; one that begins with @ names an abstract socket.
-    ///   - options: how it is to be.
+    ///   - path: the path of the socket; one that begins with @ names an abstract socket.
+    ///   - options: its options.
     /// - Throws: EINVAL (an option, or the path is empty), ENAMETOOLONG.
     public convenience init(path: String, options: FrontendOptions = FrontendOptions()) throws(ShmemError) {
         try self.init(path: SocketPath(path), options: options)
@@ -71,17 +71,17 @@ public final class Frontend {
         }
     }
 
-    /// A front-end on a connected Unix stream socket.
+    /// Makes a front-end on a connected Unix stream socket.
     ///
     /// - Parameters:
-    ///   - socket: the descriptor, which is closed with the session, and if this throws.
-    ///   - options: how it is to be.
+    ///   - socket: the descriptor; it is closed with the session, and if this throws.
+    ///   - options: its options.
     /// - Throws: EINVAL (an option, or it is another kind of descriptor), EBADF.
     public convenience init(
         socket: consuming OwnedDescriptor, options: FrontendOptions = FrontendOptions()
     ) throws(ShmemError) {
         try self.init(socket: socket.raw, options: options)
-        // It has taken it over.
+        // The front-end owns the descriptor now.
         _ = socket.release()
     }
 
@@ -102,8 +102,8 @@ public final class Frontend {
         address.socket = OwnedDescriptor(owning: socket)
     }
 
-    /// A Swift program may just drop it, whatever is under way: then this is `close`. No callback is called, since it would be handed what
-    /// goes; each completion that was not called yet is.
+    /// A Swift program may just drop it, whatever is under way: then this is `close`. It calls no callback, because that would
+    /// receive the object that goes. It calls each pending completion.
     deinit {
         options.sharedObjects?.removeAll(of: self)
         way.end()
@@ -112,7 +112,7 @@ public final class Frontend {
         let unanswered = connection?.close() ?? []
         if !options.keepsMappings { device.unmapAll() }
         for call in unanswered { call.complete(.failure(Frontend.freed)) }
-        // A start that waits for a change of memory.
+        // A start waits for a change of memory.
         setup.memory.whenTold.take()?()
         for completion in eventQueue.takeCompletions() { completion() }
     }
@@ -133,9 +133,9 @@ public final class Frontend {
 
     // MARK: State
 
-    /// What was agreed on over this connection, or over the last one.
+    /// The features of this connection, or of the last one.
     var negotiated: Negotiated {
-        // Until a back-end that came back has told what it offers, what the one before it offered holds.
+        // Until a back-end that came back has told its features, those of the last one count.
         if let connection, connection.negotiated.features != 0 { return connection.negotiated }
         return history.negotiated
     }
@@ -143,16 +143,16 @@ public final class Frontend {
     public var features: UInt64 { negotiated.features }
     /// The protocol features that both sides agreed on.
     public var protocolFeatures: ProtocolFeatures { negotiated.protocolFeatures }
-    /// How many queues the back-end can have; 1 where it can't tell.
+    /// How many queues the back-end can have; 1 if it cannot tell.
     public var maximumQueues: UInt64 { negotiated.maximumQueues }
     var config: SharedMemoryConfig? { isReady ? negotiated.config : nil }
 
-    /// The eventfd that the back-end signals for a queue that is started without one of its own. It is made when it is first asked for, and is
-    /// the same from then on.
+    /// The eventfd that the back-end signals for a queue that is started without one of its own. The first call makes it, and
+    /// it stays the same.
     ///
     /// - Parameter queue: its number.
-    /// - Returns: the descriptor, which stays the front-end's; nil: the front-end was not started, it has no such queue, or the process can
-    ///   have no more descriptors.
+    /// - Returns: the descriptor, which stays the front-end's; nil: the front-end was not started, it has no such queue, or the
+    ///   process can have no more descriptors.
     public func callDescriptor(queue: Int) -> Int32? {
         let made = try? makeCall(ofQueue: queue)
         return made ?? nil
@@ -167,7 +167,8 @@ public final class Frontend {
 
     // MARK: Begin
 
-    /// A region of a back-end that can't tell which it has. Once one was given, the back-end is not asked.
+    /// Gives the device a region, for a back-end that cannot tell its regions. Once the program has given one, the front-end
+    /// does not ask the back-end.
     ///
     /// - Parameters:
     ///   - shmid: the region's id.
@@ -179,9 +180,11 @@ public final class Frontend {
         setup.regions.areGiven = true
     }
 
-    /// Connects or listens, and shakes hands as `dispatch` finds the socket ready; `ready` or `disconnected` tells how it ended.
+    /// Connects or listens, and shakes hands as `dispatch` finds the socket ready; `ready` or `disconnected` reports the
+    /// outcome.
     ///
-    /// - Throws: EBUSY (it was started before), or the errno of socket, bind, listen or connect: ECONNREFUSED, ENOENT, EADDRINUSE ...
+    /// - Throws: EBUSY (it was started before), or the errno of socket, bind, listen or connect: ECONNREFUSED, ENOENT,
+    ///   EADDRINUSE ...
     public func start() throws(ShmemError) {
         guard case .idle = phase else { throw ShmemError(EBUSY, "the front-end was started before") }
         do throws(Errno) {
@@ -198,11 +201,12 @@ public final class Frontend {
         watch()
     }
 
-    /// Starts, and dispatches until the handshake is done or has failed. A path at which nobody listens is tried until the time is up.
+    /// Starts, and dispatches until the handshake is done or has failed. If nothing listens at the path, it tries again until
+    /// the time is up.
     ///
-    /// - Parameter timeout: how long the whole may take; nil: each request's own limit alone.
-    /// - Throws: what `start` throws, and what ended the handshake: ETIMEDOUT, ECONNRESET (the back-end went away), EPROTO (it sent what it
-    ///   must not, or refused a request).
+    /// - Parameter timeout: the limit for the whole; nil: only each request's own limit.
+    /// - Throws: what `start` throws, and the error that ended the handshake: ETIMEDOUT, ECONNRESET (the back-end went away),
+    ///   EPROTO (it broke the protocol, or refused a request).
     public func connectAndWait(timeout: Duration? = nil) throws(ShmemError) {
         try connect(limit: timeout.map { Milliseconds($0) })
     }
@@ -224,7 +228,8 @@ public final class Frontend {
         }
     }
 
-    /// A back-end that is started together with its VMM may listen a moment later: nobody there yet is no failure while there is time.
+    /// A back-end that starts together with its VMM may listen a moment later. So it is no failure that nothing listens yet,
+    /// while there is time.
     private func startWhenThere(until deadline: UInt64?) throws(ShmemError) {
         while true {
             do throws(ShmemError) {
@@ -242,8 +247,8 @@ public final class Frontend {
         return connection?.waitingFor ?? "the back-end reads no more requests"
     }
 
-    /// The descriptor that stands for all that the front-end waits for, deadlines included: readable when there is something to dispatch,
-    /// and from the end of the connection on. It stays the front-end's and the same for its life.
+    /// The descriptor that stands for all that the front-end waits for, deadlines included: readable when there is something to
+    /// dispatch, and from the end of the connection on. The front-end owns it; it stays the same for the front-end's life.
     ///
     /// - Returns: the descriptor.
     /// - Throws: EMFILE, ENFILE, ENOMEM.
@@ -253,25 +258,25 @@ public final class Frontend {
 
     // MARK: End
 
-    /// Ends the connection without an event and lets every loop go.
+    /// Ends the connection without an event and stops every loop that drives it.
     public func close() {
-        // They go last: what is run when they do may dispatch, and must find that it is over.
+        // They go last: code that runs when they go may dispatch, and must find that the front-end is over.
         let callbacks = (onEvent, onRequest)
         defer { withExtendedLifetime(callbacks) {} }
         onEvent = nil
         onRequest = nil
         end(Frontend.freed, forGood: true)
-        // What the program has mapped since the connection ended.
+        // The program may have mapped something since the connection ended.
         if !options.keepsMappings { device.unmapAll() }
         letLoopsGo()
     }
 }
 
-/// Where the back-end is: at a path, or at the other end of a socket.
+/// The address of the back-end: a path, or the other end of a socket.
 final class BackendAddress {
-    /// nil: a socket was given.
+    /// nil: the program gave a socket.
     let path: SocketPath?
-    /// Until the connection begins.
+    /// The given socket, until the connection begins.
     var socket: OwnedDescriptor?
 
     init(path: SocketPath?) {

@@ -2,9 +2,9 @@
 
 import CLinux
 
-/// What a back-end sent in reply to a request.
+/// A back-end's reply to a request.
 public final class FrontendReply {
-    /// Empty where the request had no reply of its own.
+    /// Empty if the request had no reply of its own.
     public let payload: [UInt8]
     private var descriptor: OwnedDescriptor?
 
@@ -21,7 +21,7 @@ public final class FrontendReply {
         }
     }
 
-    /// Gives the descriptor to the caller, who closes it.
+    /// Gives the descriptor to the caller, who must close it.
     ///
     /// - Returns: nil: none came, or it was taken before.
     public func takeDescriptor() -> OwnedDescriptor? {
@@ -40,7 +40,7 @@ public final class FrontendReply {
     }
 }
 
-/// How a request ended.
+/// The outcome of a request.
 typealias FrontendOutcome = Result<FrontendReply, ShmemError>
 
 /// A request on its way to the back-end.
@@ -100,7 +100,7 @@ final class FrontendCall {
         id == FrontendRequest.setStatus.rawValue && payload.allSatisfy { $0 == 0 }
     }
 
-    /// Has `act` called before the completion is.
+    /// Calls `act` before the completion.
     func beforeCompletion(_ act: @escaping () -> Void) {
         let completion = completion
         self.completion = { outcome in
@@ -113,7 +113,7 @@ final class FrontendCall {
         descriptors = []
     }
 
-    /// Tells how it ended, once.
+    /// Reports the outcome, once.
     func complete(_ outcome: FrontendOutcome) {
         let completion = completion
         self.completion = nil

@@ -2,16 +2,17 @@
 
 import CLinux
 
-/// Something to ask of a back-end: what is sent, and what the reply means. The table of requests (Wire/RequestForm.swift) says the rest.
+/// A question to a back-end: its payload, and the meaning of the reply. The table of requests (Wire/RequestForm.swift) has the
+/// rest.
 public struct FrontendQuestion<Answer> {
     let request: FrontendRequest
     var payload: [UInt8] = []
     var descriptors: [SharedDescriptor] = []
-    /// What is wrong with the question, for a front-end with such options.
+    /// The fault of the question, for a front-end with such options.
     var fault: (FrontendOptions) -> ShmemError? = { _ in nil }
     let decode: (FrontendReply) throws(ShmemError) -> Answer
 
-    /// The request that asks it. `completion` is called once.
+    /// The request of the question. `completion` is called once.
     func call(_ completion: @escaping (Result<Answer, ShmemError>) -> Void) -> FrontendCall {
         let decode = decode
         return FrontendCall(request, payload, descriptors) { outcome in
@@ -28,7 +29,7 @@ public struct FrontendQuestion<Answer> {
     }
 }
 
-/// Bytes of a payload, encoded where they are to be.
+/// The bytes of a payload, encoded in place.
 func encoded(_ size: Int, _ encode: (UnsafeMutableRawBufferPointer) -> Void) -> [UInt8] {
     var bytes = [UInt8](repeating: 0, count: size)
     unsafe bytes.withUnsafeMutableBytes { unsafe encode($0) }
@@ -36,7 +37,7 @@ func encoded(_ size: Int, _ encode: (UnsafeMutableRawBufferPointer) -> Void) -> 
 }
 
 extension FrontendQuestion where Answer == Void {
-    /// A request with nothing in its reply.
+    /// A request without data in its reply.
     init(_ request: FrontendRequest, _ payload: [UInt8] = [], descriptors: [SharedDescriptor] = []) {
         self.init(request: request, payload: payload, descriptors: descriptors) { _ in }
     }

@@ -5,11 +5,11 @@ import CLinux
 // MARK: Requests that few devices need, as Swift programs ask them
 
 extension FrontendQuestion where Answer == Void {
-    /// SET_LOG_BASE: where the back-end notes which pages it has written. It needs LOG_SHMFD.
+    /// SET_LOG_BASE: gives the back-end a log in which it marks the pages that it has written. It needs LOG_SHMFD.
     ///
     /// - Parameters:
     ///   - fd: a file, which is duplicated.
-    ///   - offset: where the log begins in it, in bytes.
+    ///   - offset: first byte of the log in the file.
     ///   - length: bytes; a bit for each page of guest memory.
     /// - Returns: the question.
     /// - Throws: EBADF, EMFILE.
@@ -17,7 +17,7 @@ extension FrontendQuestion where Answer == Void {
         setLog(try Frontend.shared(fd), offset: offset, length: length)
     }
 
-    /// SET_LOG_FD: the eventfd that the back-end signals when it has noted something.
+    /// SET_LOG_FD: sets the eventfd that the back-end signals when it has marked pages.
     ///
     /// - Parameter fd: duplicated.
     /// - Returns: the question.
@@ -26,13 +26,13 @@ extension FrontendQuestion where Answer == Void {
         setLogDescriptor(try Frontend.shared(fd))
     }
 
-    /// VRING_KICK: tells by message that there is something in a queue. It needs INBAND_NOTIFICATIONS.
+    /// VRING_KICK: kicks a queue by a message. It needs INBAND_NOTIFICATIONS.
     ///
     /// - Parameter queue: its number. One that the front-end does not have is refused with EINVAL.
     /// - Returns: the question.
     public static func kick(queue: Int) -> FrontendQuestion { vring(.vringKick, ofQueue: queue, 0) }
 
-    /// SET_VRING_ENDIAN: says in which order of bytes the rings of a queue are. It needs CROSS_ENDIAN.
+    /// SET_VRING_ENDIAN: sets the byte order of a queue's rings. It needs CROSS_ENDIAN.
     ///
     /// - Parameters:
     ///   - queue: its number. One that the front-end does not have is refused with EINVAL.
@@ -74,8 +74,9 @@ extension Frontend {
     ///
     /// - Parameters:
     ///   - direction: whether the back-end writes its state or reads it.
-    ///   - pipe: the pipe's end for the back-end, which is closed here as soon as the back-end has it.
-    ///   - completion: called once with the reply, unless this throws. Its descriptor, if there is one, is to be used instead of the pipe.
+    ///   - pipe: the pipe's end for the back-end; this closes it as soon as the back-end has it.
+    ///   - completion: called once with the reply, unless this throws. If the reply has a descriptor, use it instead of the
+    ///     pipe.
     /// - Throws: EBUSY (the device runs), and what `ask` throws.
     public func transferState(
         _ direction: DeviceStateDirection, through pipe: consuming OwnedDescriptor,

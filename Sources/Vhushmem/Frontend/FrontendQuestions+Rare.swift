@@ -5,20 +5,21 @@ import CLinux
 // MARK: Requests that few devices need
 
 extension FrontendQuestion where Answer == Void {
-    /// SET_LOG_BASE: where the back-end notes which pages it has written, `length` bytes of a file from `offset` on.
+    /// SET_LOG_BASE: the log in which the back-end marks the pages that it has written, `length` bytes of a file from `offset`
+    /// on.
     static func setLog(_ file: SharedDescriptor, offset: UInt64, length: UInt64) -> FrontendQuestion {
         let payload = unsafe encoded(LogArea.size, LogArea(length: length, fileOffset: offset).encode)
         return FrontendQuestion(request: .setLogBase, payload: payload, descriptors: [file]) { _ in }
     }
 
-    /// SET_LOG_FD: what the back-end signals when it has noted something.
+    /// SET_LOG_FD: the eventfd that the back-end signals when it has marked pages.
     static func setLogDescriptor(_ file: SharedDescriptor) -> FrontendQuestion {
         FrontendQuestion(.setLogFd, descriptors: [file])
     }
 }
 
 extension Frontend {
-    /// The questions of the C interface take a file that stays the caller's.
+    /// The questions of the C interface use a file that stays the caller's.
     static func shared(_ fd: Int32) throws(ShmemError) -> SharedDescriptor {
         do throws(Errno) {
             return SharedDescriptor(try OwnedDescriptor.duplicate(fd))
@@ -27,7 +28,7 @@ extension Frontend {
         }
     }
 
-    /// SET_VRING_ENDIAN (1: the rings are big-endian) or VRING_KICK (there is something in the queue). Throws EINVAL (the queue).
+    /// SET_VRING_ENDIAN (1: the rings are big-endian) or VRING_KICK (the queue has something). Throws EINVAL (the queue).
     func queueQuestion(
         _ request: FrontendRequest, _ queue: UInt32, _ number: UInt32 = 0
     ) throws(ShmemError) -> FrontendQuestion<Void> {

@@ -5,7 +5,7 @@ import CLinux
 // MARK: Configuration space and status
 
 extension FrontendQuestion where Answer == [UInt8] {
-    /// GET_CONFIG: bytes of the device's configuration space.
+    /// GET_CONFIG: reads bytes of the device's configuration space.
     ///
     /// - Parameters:
     ///   - offset: the first byte.
@@ -34,8 +34,8 @@ extension FrontendQuestion where Answer == Void {
     ///
     /// - Parameters:
     ///   - offset: the first byte.
-    ///   - bytes: what to write.
-    ///   - migrates: a migration restores them; else the driver writes them.
+    ///   - bytes: the bytes to write.
+    ///   - migrates: true: a migration restores them; false: the driver writes them.
     /// - Returns: the question.
     public static func setConfig(at offset: UInt32, _ bytes: [UInt8], migrates: Bool = false) -> FrontendQuestion {
         let access = ConfigAccess(
@@ -45,7 +45,7 @@ extension FrontendQuestion where Answer == Void {
         return question
     }
 
-    /// SET_STATUS: the virtio device status.
+    /// SET_STATUS: sets the virtio device status.
     ///
     /// - Parameter status: the bits; 0 resets the device.
     /// - Returns: the question.
@@ -55,7 +55,7 @@ extension FrontendQuestion where Answer == Void {
 }
 
 extension FrontendQuestion where Answer == UInt8 {
-    /// GET_STATUS: the virtio device status.
+    /// GET_STATUS: gets the virtio device status.
     ///
     /// - Returns: the question.
     public static func status() -> FrontendQuestion {
@@ -82,7 +82,7 @@ extension FrontendOptions {
 
 // MARK: Requests in flight, and the device's state
 
-/// Where a back-end keeps book of the requests that it has begun: an area in a file that survives it.
+/// The ledger in which a back-end tracks the requests in flight: an area in a file that survives the back-end.
 public struct InflightBook {
     let area: InflightArea
     let file: SharedDescriptor
@@ -92,14 +92,14 @@ public struct InflightBook {
         self.file = file
     }
 
-    /// An area that was made before.
+    /// Describes an area that was made before.
     ///
     /// - Parameters:
     ///   - fd: its file, which is duplicated.
-    ///   - fileOffset: where it begins in the file, in bytes.
+    ///   - fileOffset: first byte in the file.
     ///   - length: bytes.
-    ///   - queues: for so many queues.
-    ///   - queueSize: of so many entries each.
+    ///   - queues: the number of queues.
+    ///   - queueSize: the number of entries of each.
     /// - Throws: EINVAL (no bytes, or a range that wraps around), EBADF, EMFILE.
     public init(
         fd: Int32, fileOffset: UInt64, length: UInt64, queues: UInt16, queueSize: UInt16
@@ -118,7 +118,7 @@ public struct InflightBook {
 
     /// Bytes.
     public var length: UInt64 { area.length }
-    /// Where the area begins in the file.
+    /// First byte of the area in the file.
     public var fileOffset: UInt64 { area.fileOffset }
     /// The file: open as long as this value lives.
     public var fd: Int32 { file.fd }
@@ -128,8 +128,8 @@ extension FrontendQuestion where Answer == InflightBook {
     /// GET_INFLIGHT_FD: has the back-end make such an area.
     ///
     /// - Parameters:
-    ///   - queues: for so many queues.
-    ///   - queueSize: of so many entries each.
+    ///   - queues: the number of queues.
+    ///   - queueSize: the number of entries of each.
     /// - Returns: the question.
     public static func inflight(queues: UInt16, queueSize: UInt16) -> FrontendQuestion {
         let wanted = InflightArea(queues: queues, queueSize: queueSize)
@@ -151,16 +151,16 @@ extension FrontendQuestion where Answer == InflightBook {
 }
 
 extension FrontendQuestion where Answer == Void {
-    /// SET_INFLIGHT_FD: gives such an area back to a back-end that starts anew.
+    /// SET_INFLIGHT_FD: gives such an area back to a back-end that starts again.
     ///
-    /// - Parameter book: what `inflight` gave before.
+    /// - Parameter book: the answer to `inflight`.
     /// - Returns: the question.
     public static func setInflight(_ book: InflightBook) -> FrontendQuestion {
         unsafe FrontendQuestion(
             .setInflightFd, encoded(InflightArea.size, book.area.encode), descriptors: [book.file])
     }
 
-    /// CHECK_DEVICE_STATE: whether the transfer that was begun has succeeded.
+    /// CHECK_DEVICE_STATE: checks whether the transfer has succeeded.
     ///
     /// - Returns: the question.
     public static func checkDeviceState() -> FrontendQuestion {
@@ -173,8 +173,8 @@ extension FrontendQuestion where Answer == Void {
 }
 
 extension FrontendQuestion where Answer == FrontendReply {
-    /// SET_DEVICE_STATE_FD: has the back-end write its state into a pipe, or read it from there. A descriptor in the reply is to be used
-    /// instead.
+    /// SET_DEVICE_STATE_FD: has the back-end write its state into a pipe, or read it from there. If the reply has a descriptor,
+    /// that replaces the pipe.
     static func deviceState(_ direction: DeviceStateTransfer.Direction, _ pipe: SharedDescriptor) -> FrontendQuestion {
         unsafe FrontendQuestion(
             request: .setDeviceStateFd, payload: encoded(DeviceStateTransfer.size, DeviceStateTransfer(direction).encode),

@@ -2,14 +2,15 @@
 
 import CLinux
 
-/// Where a queue goes on after its back-end was lost. The rings are the driver's memory, which may be gone too: they are copied by the
-/// kernel, which answers with an error.
+/// Finds where a queue continues after its back-end was lost. The rings are the driver's memory, which may be gone too. So the
+/// kernel copies them, and answers with an error then.
 extension FrontendQueue {
-    /// A back-end that is gone can't tell where it stopped. What it has not used is to be taken again, and the used ring's index says where
-    /// that begins: if it used what it took in order. Throws the errno of reading the rings.
+    /// A back-end that is gone cannot tell where it stopped. The requests that it has not used must be taken again. The used
+    /// ring's index says where they begin, if the back-end used the requests in order. Throws the errno of reading the rings.
     ///
-    /// - Returns: false if it used requests out of order and left earlier ones: there is no index from which exactly the rest would be taken.
-    ///   That can be seen as long as no more requests were made than the queue has entries; beyond that the rings have forgotten.
+    /// - Returns: false if it used requests out of order and left earlier ones: there is no index from which exactly the rest
+    ///   would be taken. That can be seen as long as there were no more requests than the queue has entries; beyond that the
+    ///   rings have forgotten.
     mutating func goOnFromUsed() throws(Errno) -> Bool {
         let usedIndex = try FrontendQueue.word(at: used &+ 2)
         let done = usedIndex &- base
@@ -20,8 +21,8 @@ extension FrontendQueue {
         return true
     }
 
-    /// Whether what was used since `base` is what was made available first, in whichever order. Whoever was lost may have written anything
-    /// there: the time that this takes depends on the size of the queue alone.
+    /// Whether the requests that were used since `base` are those that were made available first, in whichever order. The lost
+    /// back-end may have written anything there. The time that this takes depends only on the size of the queue.
     private func usedInOrder(_ done: UInt16) throws(Errno) -> Bool {
         let entries = Int(size)
         // Both rings, each copied at once.

@@ -2,26 +2,26 @@
 
 import CLinux
 
-/// How a virtqueue is to be run by a back-end: a split ring in guest memory.
+/// The setup of a virtqueue for a back-end: a split ring in guest memory.
 public struct FrontendQueue {
     /// Entries; a power of two, at most 32768.
     public var size: UInt16
-    /// Where this process has the descriptor table.
+    /// Address of the descriptor table in this process.
     public var descriptors: UInt64
-    /// Where this process has the available ring.
+    /// Address of the available ring in this process.
     public var available: UInt64
-    /// Where this process has the used ring.
+    /// Address of the used ring in this process.
     public var used: UInt64
-    /// The index of the available ring from which on the back-end is to take buffers.
+    /// The index of the available ring from which the back-end takes buffers.
     public var base: UInt16
-    /// The back-end may serve it. It is told so at the start, and by `Frontend.setQueueEnabled` while the device runs.
+    /// The back-end may serve it. It learns this at the start, and by `Frontend.setQueueEnabled` while the device runs.
     var isEnabled = true
     /// nil: the queue is not used.
     let kick: SharedDescriptor?
     /// nil: the one that the handshake made.
     let call: SharedDescriptor?
 
-    /// A queue that the driver has not set up. It keeps its place among the others, and the back-end hears nothing of it.
+    /// A queue that the driver has not set up. It keeps its place among the others, and the back-end does not hear of it.
     public static var unused: FrontendQueue { FrontendQueue() }
 
     var isUsed: Bool { kick != nil }
@@ -36,16 +36,16 @@ public struct FrontendQueue {
         call = nil
     }
 
-    /// A queue that the driver has set up. Its rings are at addresses of this process.
+    /// Describes a queue that the driver has set up. Its rings are at addresses of this process.
     ///
     /// - Parameters:
     ///   - size: entries.
-    ///   - descriptors: where the descriptors are.
-    ///   - available: where the available ring is.
-    ///   - used: where the used ring is.
+    ///   - descriptors: address of the descriptor table.
+    ///   - available: address of the available ring.
+    ///   - used: address of the used ring.
     ///   - base: the entry of the available ring that is served next.
-    ///   - kickFd: what the guest signals, which is duplicated.
-    ///   - callFd: what the back-end signals, which is duplicated; nil: the one that `Frontend.callDescriptor` gives.
+    ///   - kickFd: the eventfd that the guest signals, which is duplicated.
+    ///   - callFd: the eventfd that the back-end signals, which is duplicated; nil: the one of `Frontend.callDescriptor`.
     /// - Throws: EINVAL (the size), EBADF, EMFILE.
     public init(
         size: UInt16, descriptors: UInt64, available: UInt64, used: UInt64, base: UInt16 = 0, kickFd: Int32,

@@ -2,37 +2,37 @@
 
 import CLinux
 
-/// Questions that are asked one after the other on one connection; the first one that fails ends the sequence. The handshake is one,
-/// as are the start and the stop of a device.
+/// Questions that are asked one after the other on one connection. The first one that fails ends the sequence. The handshake is
+/// a sequence, and so are the start and the stop of a device.
 final class FrontendSequence {
     struct Step {
         let take: (Frontend, _ done: @escaping (ShmemError?) -> Void) throws(ShmemError) -> Taken
     }
 
-    /// What becomes of a step when its turn comes.
+    /// The outcome of a step's turn.
     enum Taken {
         /// There is nothing to ask.
         case nothing
-        /// The request that is to be sent, which calls `done` in the end.
+        /// The request to send, which calls `done` in the end.
         case call(FrontendRequest, FrontendCall)
-        /// Somebody else calls `done` in the end.
+        /// Other code calls `done` in the end.
         case later
-        /// These are taken in its place.
+        /// These steps replace it.
         case steps([Step])
     }
 
     private var steps: [Step]
     private var completion: ((Frontend?, ShmemError?) -> Void)?
-    /// The connection that the front-end owns has the sequence: it does not keep the front-end.
+    /// The front-end owns the connection, which has the sequence: the sequence does not retain the front-end.
     private var way: BackReference<Frontend>?
-    /// Given up when the device is reset meanwhile.
+    /// The sequence is given up if the device is reset meanwhile.
     private let isOfOneLife: Bool
     private var life: UInt = 0
     private var connection: Connection?
     private var progress = Progress.waiting
 
-    /// Where nothing is acknowledged, a step is answered before it returns. The next step is not taken from within it, or the stack would
-    /// grow with the number of queues.
+    /// If nothing is acknowledged, a step is answered before it returns. The next step is not taken from within it, or the
+    /// stack would grow with the number of queues.
     private enum Progress {
         case waiting
         /// A step is being taken.
@@ -46,7 +46,7 @@ final class FrontendSequence {
         self.isOfOneLife = isOfOneLife
     }
 
-    /// A step that asks one question and hands the answer on.
+    /// A step that asks one question and passes the answer on.
     static func ask<Answer>(
         _ question: FrontendQuestion<Answer>, _ use: @escaping (Frontend, Answer) -> ShmemError? = { _, _ in nil }
     ) -> Step {
@@ -81,7 +81,7 @@ final class FrontendSequence {
         }
     }
 
-    /// `completion` is called once. It gets the front-end, unless that has gone: so it need not keep it.
+    /// `completion` is called once. It gets the front-end, unless that has gone, so it need not retain it.
     func run(on frontend: Frontend, _ completion: @escaping (Frontend?, ShmemError?) -> Void) {
         self.completion = completion
         way = frontend.way

@@ -19,24 +19,24 @@ public struct GuestMemory {
         }
     }
 
-    /// Where the guest has it.
+    /// Its guest address.
     public var guestAddress: UInt64 { range.region.guestAddress }
     /// Bytes.
     public var length: UInt64 { range.region.length }
-    /// Where this process has it (what the addresses of virtqueues refer to), and where it begins in the file.
+    /// Its address in this process (to which the addresses of virtqueues refer), and its first byte in the file.
     var region: MemoryTableRegion { range.region }
-    /// The shared memory that it is, if it is no RAM of the guest's.
+    /// The mapping that it shares, if it is no RAM of the guest.
     var mapping: Mapping? { range.mapping }
     var file: SharedDescriptor { range.file.descriptor }
 
-    /// A range of the guest's RAM.
+    /// Describes a range of the guest's RAM.
     ///
     /// - Parameters:
-    ///   - guestAddress: where the guest has it.
+    ///   - guestAddress: its guest address.
     ///   - length: bytes.
-    ///   - userAddress: where this process has it: the addresses of queues refer to that.
+    ///   - userAddress: its address in this process, to which the addresses of queues refer.
     ///   - fd: the file that it is mapped from, which is duplicated.
-    ///   - fileOffset: where it begins in the file, in bytes.
+    ///   - fileOffset: first byte in the file.
     /// - Throws: EINVAL (no bytes, or a range that wraps around), EBADF, EMFILE.
     public init(
         guestAddress: UInt64, length: UInt64, userAddress: UInt64, fd: Int32, fileOffset: UInt64
@@ -46,7 +46,8 @@ public struct GuestMemory {
         range = Range(region, nil, try MemoryFile.make(fd))
     }
 
-    /// Another range of the file of `other`, whose descriptor both use: a guest may have hundreds of ranges of one file. Throws EINVAL.
+    /// Another range of the file of `other`, whose descriptor both use: a guest may have hundreds of ranges of one file. Throws
+    /// EINVAL.
     init(
         guestAddress: UInt64, length: UInt64, userAddress: UInt64, fileOffset: UInt64, inFileOf other: GuestMemory
     ) throws(ShmemError) {
@@ -59,7 +60,7 @@ public struct GuestMemory {
     init(_ mapping: Mapping, at guestAddress: UInt64) throws(ShmemError) {
         let it = mapping.description
         guard let host = unsafe mapping.baseAddress else { throw it.notShared(ENOENT, "it is not live") }
-        // The table of memory knows no range that may only be read.
+        // The table of memory has no read-only ranges.
         guard it.isWritable else { throw it.notShared(EACCES, "it is read-only, and guest memory is not") }
         guard mapping.fd >= 0 else { throw it.notShared(EBADF, "its region keeps no descriptors of files") }
         guard guestAddress.isMultiple(ofPage: Page.size) else {
@@ -69,21 +70,21 @@ public struct GuestMemory {
         let region = try MemoryTableRegion.checked(
             guestAddress: guestAddress, length: pages?.length ?? it.length, userAddress: UInt64(UInt(bitPattern: host)),
             fileOffset: it.fileOffset)
-        // The file is the back-end's that had it mapped.
+        // The file belongs to the back-end that had it mapped.
         range = Range(region, mapping, try MemoryFile.make(mapping.fd, of: CloseAccount()))
     }
 
-    /// Whether a back-end could map it. Throws EINVAL, EACCES.
+    /// Checks that a back-end could map it. Throws EINVAL, EACCES.
     func check() throws(ShmemError) {
         try range.file.check(region)
     }
 
-    /// The same range of the guest, seen through the same file: nothing that a back-end would have to be told.
+    /// The same range of the guest in the same file: the back-end needs no message.
     func isSame(as other: GuestMemory) -> Bool {
         region == other.region && range.file.identity == other.range.file.identity
     }
 
-    /// Shared memory that is mapped no more.
+    /// Shared memory that is not mapped any more.
     var isGone: Bool { mapping.map { unsafe $0.baseAddress == nil } ?? false }
 
     func overlaps(_ other: GuestMemory) -> Bool {
@@ -98,20 +99,20 @@ extension MappingDescription {
     }
 }
 
-/// What a back-end is to know of the guest's memory, and what it knows.
+/// The memory that a back-end should know, and what it knows.
 struct MemoryTableState {
     /// In the order in which it was given.
     var wanted: [GuestMemory] = []
-    /// What was sent.
+    /// The ranges that were sent.
     var told: [GuestMemory] = []
     /// The messages of a change are under way.
     var isBeingTold = false
-    /// What was wanted before that, and is again if it fails.
+    /// The ranges before the change, which count again if it fails.
     var former: [GuestMemory] = []
-    /// Called when they were answered: a start waits for that.
+    /// Called when the messages were answered: a start waits for that.
     var whenTold: (() -> Void)?
 
-    /// What has to be said so that the back-end knows what it is to know. `slots`: nil, regions can't be added one by one.
+    /// The messages that the back-end needs. `slots`: nil if regions cannot be added one by one.
     func questions(slots: UInt64?) throws(ShmemError) -> [MemoryQuestion] {
         let wanted = wanted.filter { !$0.isGone }
         guard let slots else {
@@ -139,14 +140,14 @@ struct MemoryTableState {
     }
 }
 
-/// What the VMM says of guest memory.
+/// A change of guest memory by the VMM.
 enum MemoryChange {
     /// All of the guest's RAM.
     case ram([GuestMemory])
     case share(GuestMemory)
     case unshare(Mapping)
 
-    /// What the back-end is to know then. What is mapped no more is shared no more.
+    /// The ranges that the back-end should know then. A mapping that is gone is not shared any more.
     func applied(to before: [GuestMemory]) -> [GuestMemory] {
         var ranges: [GuestMemory] = []
         for range in before where !range.isGone {
@@ -177,7 +178,7 @@ enum MemoryQuestion {
         case .table(let table, let ranges):
             return unsafe FrontendQuestion(
                 .setMemTable, encoded(table.size, table.encode), descriptors: ranges.map { $0.file })
-        // Without a descriptor: some back-ends take one for a fault.
+        // No descriptor goes along: some back-ends treat one as a fault.
         case .remove(let range):
             return unsafe FrontendQuestion(
                 .remMemReg, encoded(SingleMemoryRegion.size, SingleMemoryRegion(range.region).encode))

@@ -2,32 +2,32 @@
 
 import CLinux
 
-/// What was learnt and agreed on in a handshake.
+/// The results of a handshake.
 struct Negotiated {
     var features: UInt64 = 0
     var protocolFeatures: ProtocolFeatures = []
-    /// 1 where the back-end can't tell.
+    /// 1 if the back-end cannot tell.
     var maximumQueues: UInt64 = 1
-    /// 0 where the back-end can't tell.
+    /// 0 if the back-end cannot tell.
     var memorySlots: UInt64 = 0
-    /// Set once SET_PROTOCOL_FEATURES has gone: from the next request on, every one asks for its acknowledgement.
+    /// Set once SET_PROTOCOL_FEATURES has gone: from the next request on, every request asks for its acknowledgement.
     var repliesAreAcknowledged = false
     var config: SharedMemoryConfig?
 }
 
-/// The handshake: a sequence of questions, in the order in which QEMU's generic device speaks and back-ends expect it.
+/// The handshake: a sequence of questions, in the order of QEMU's generic device, which back-ends expect.
 extension Frontend {
     func shakeHands(on connection: Connection) {
         FrontendSequence(handshakeSteps(on: connection)).run(on: self) { frontend, error in
             guard let frontend, frontend.connection === connection else { return }
             guard let error else { return frontend.becomeReady(connection) }
-            // A request of the handshake that is refused leaves nothing to go on with.
+            // If a request of the handshake is refused, the front-end cannot go on.
             frontend.end(error.code == EIO ? ShmemError(EPROTO, "\(error.message)") : error)
         }
     }
 
     private func handshakeSteps(on connection: Connection) -> [FrontendSequence.Step] {
-        /// Asked if what the request needs was agreed on.
+        /// Asks if the feature that the request needs was agreed on.
         func askIfAgreed<Answer>(
             _ question: FrontendQuestion<Answer>, _ use: @escaping (Frontend, Answer) -> ShmemError?
         ) -> FrontendSequence.Step {
@@ -65,10 +65,11 @@ extension Frontend {
             },
             FrontendSequence.step { frontend throws(ShmemError) in try frontend.openChannel(of: connection) },
             FrontendSequence.ask(.init(.setOwner)),
-            // Again, as QEMU's generic device does: what a back-end offers may depend on the protocol features.
+            // This asks again, as QEMU's generic device does: the features may depend on the protocol features.
             FrontendSequence.ask(.init(number: .getFeatures), learnFeatures),
         ]
-        // QEMU gives each queue two eventfds here, used or not. One stands for all that nobody needs before a start, which sends them again.
+        // QEMU gives each queue two eventfds here, used or not. Here one stands for all that are not needed before a start,
+        // which sends them again.
         for index in 0..<Int(options.queues) {
             guard let error = setup.error else { break }
             steps.append(FrontendSequence.ask(.vringDescriptor(.setVringCall, index, setup.madeCall(ofQueue: index) ?? error)))
@@ -89,7 +90,7 @@ extension Frontend {
         return steps
     }
 
-    /// What both sides want. Without a channel for the back-end's requests nothing can be mapped.
+    /// The features that both sides want. Without a channel for the back-end's requests nothing can be mapped.
     func agreement(on offered: ProtocolFeatures) -> ProtocolFeatures {
         let both = wantedProtocolFeatures.intersection(offered)
         return both.contains(.backendRequests) ? both : both.subtracting(shmem)
@@ -102,7 +103,7 @@ extension Frontend {
         return known.chosen(options.protocolFeatures)
     }
 
-    /// Makes the channel for the back-end's requests. Our end stays here, the other one goes with the question. Returns nil if
+    /// Makes the channel for the back-end's requests. One end stays here, the other one goes with the question. Returns nil if
     /// BACKEND_REQ was not agreed on.
     private func openChannel(of connection: Connection) throws(ShmemError) -> FrontendQuestion<Void>? {
         guard protocolFeatures.contains(.backendRequests) else { return nil }
@@ -130,7 +131,7 @@ extension Frontend {
         try device.addRegions(config, options: asOffered)
     }
 
-    /// The handshake is done. A back-end that comes back to a device that runs is told how to run before it counts as ready.
+    /// The handshake is done. A back-end that comes back to a running device is told how to run before it counts as ready.
     private func becomeReady(_ connection: Connection) {
         if !protocolFeatures.contains(shmem) {
             Log.message(

@@ -2,12 +2,12 @@
 
 import CLinux
 
-/// The file that ranges of guest memory are in, with a descriptor of our own. By reference: a guest may have hundreds of ranges of one
+/// The file of ranges of guest memory, with a descriptor of its own. By reference: a guest may have hundreds of ranges of one
 /// file.
 final class MemoryFile {
     let descriptor: SharedDescriptor
     let identity: FileIdentity
-    /// Bytes; nil: what is no regular file does not tell.
+    /// Bytes; nil: only a regular file tells its size.
     private let size: UInt64?
 
     private init(_ descriptor: SharedDescriptor, _ status: FileStatus) {
@@ -26,8 +26,8 @@ final class MemoryFile {
         }
     }
 
-    /// Whether a back-end could map the range: there are back-ends that die if not. Throws EINVAL (an odd range, one beyond the end of the
-    /// file, or no file), EACCES (it can't be written).
+    /// Checks that a back-end could map the range: some back-ends die if they cannot. Throws EINVAL (an odd range, one beyond
+    /// the end of the file, or no file), EACCES (it cannot be written).
     func check(_ range: MemoryTableRegion) throws(ShmemError) {
         guard (range.guestAddress | range.length | range.fileOffset).isMultiple(ofPage: Page.size) else {
             throw range.fault(
@@ -43,7 +43,7 @@ final class MemoryFile {
             return
         }
         do throws(Errno) {
-            // Nobody but the kernel can tell what else can be mapped.
+            // Only the kernel can tell what else can be mapped.
             let page = try unsafe MemoryCalls.map(
                 nil, Int(clamping: Page.size), protection: PROT_READ | PROT_WRITE, flags: MAP_SHARED | MAP_NORESERVE,
                 fd: descriptor.fd, offset: Int(clamping: range.fileOffset))

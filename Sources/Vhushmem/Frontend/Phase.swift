@@ -3,14 +3,14 @@
 import CLinux
 
 extension Frontend {
-    /// What a front-end is doing. A phase carries what belongs to it: leaving the phase drops it.
+    /// The phase of a front-end. A phase carries what belongs to it, and drops it in the end.
     enum Phase {
         /// Not started.
         case idle
         /// Waiting for a back-end to connect.
         case listening(Acceptor)
         case shakingHands(Connection)
-        /// A back-end that came back is told what the one before it knew.
+        /// The front-end tells a back-end that came back what the last one knew.
         case restoring(Connection)
         case ready(Connection)
         /// Without a back-end until the next attempt (microseconds; nil: the program has not been told of the loss yet).
@@ -40,7 +40,7 @@ extension Frontend {
         phase = next
     }
 
-    /// nil: there is no back-end at the other end.
+    /// nil: there is no back-end.
     @inline(__always)
     var connection: Connection? {
         switch phase {

@@ -5,17 +5,17 @@ import Synchronization
 
 /// One mapping of a region that is shared with the back-end as guest memory.
 struct SharedMapping {
-    /// Where it begins in the region, and which mapping it is: a later one may begin there too.
+    /// The first byte in the region, and the identity of the mapping: a later one may begin there too.
     let offset: UInt64
     let generation: UInt64
     var state = State.waiting
 
     enum State {
-        /// The back-end is to be told.
+        /// The back-end must be told.
         case waiting
-        /// The message was sent, or waits behind those that were sent before it.
+        /// The message was sent, or waits behind earlier ones.
         case told(MemoryTableRegion)
-        /// The back-end can't be told, or has refused it.
+        /// The back-end cannot be told, or has refused it.
         case leftOut
     }
 
@@ -32,16 +32,16 @@ struct SharedMapping {
 
 /// A region whose mappings the back-end is told of as guest memory.
 ///
-/// Any thread may map and unmap: under the lock of the device it is noted where something has changed, and the loop is woken. All else is
-/// the front-end's thread's: it looks there, and what it finds is compared with what it knows.
+/// Any thread may map and unmap. It notes under the device's lock where something has changed, and wakes the loop. The
+/// front-end's thread does the rest: it looks there, and compares what it finds with what it knows.
 final class RegionShare: RegionFollower {
-    /// As many as a back-end has use for, whatever it says of its slots.
+    /// The most mappings that are useful for a back-end, whatever it says of its slots.
     static let mostMappings = 512
-    /// Mappings that are looked at in one turn of the loop.
+    /// The most mappings that one turn of the loop looks at.
     private static let mostLookedAt = 512
 
     let region: Region
-    /// Where the guest has the region's first byte.
+    /// Guest address of the region's first byte.
     let guestAddress: UInt64
     private let isWritableOnly: Bool
     private let alarm: Alarm
@@ -50,7 +50,7 @@ final class RegionShare: RegionFollower {
 
     /// By offset.
     private(set) var mappings: [SharedMapping] = []
-    /// Mappings that are to be told and are not in `mappings` yet lie here.
+    /// Mappings that the back-end must be told of and that are not in `mappings` yet lie here.
     private var unseen = Stretch.nothing
 
     /// Offsets in the region, from one to the next.
@@ -80,7 +80,7 @@ final class RegionShare: RegionFollower {
         try region.device.lock.withLock { held throws(ShmemError) in try region.add(self, held) }
     }
 
-    /// The region knows it no more.
+    /// The region does not know it any more.
     func end() {
         region.device.lock.withLock { held in region.remove(self, held) }
     }
@@ -120,7 +120,7 @@ final class RegionShare: RegionFollower {
         return count
     }
 
-    /// Live mappings of which the back-end was not told.
+    /// Live mappings that the back-end was not told of.
     var leftOutCount: UInt64 {
         let all = region.mappingCount
         return all &- min(all, UInt64(clamping: toldCount))
@@ -152,7 +152,7 @@ final class RegionShare: RegionFollower {
         unseen = .everything
     }
 
-    /// Forgets the mappings that are mapped no more. Returns those of which the back-end was told.
+    /// Forgets the mappings that are gone. Returns those that the back-end was told of.
     func forgetGone() -> [MemoryTableRegion] {
         guard hasChanged.exchange(false, ordering: .acquiringAndReleasing) else { return [] }
         var gone: [MemoryTableRegion] = []
@@ -174,7 +174,7 @@ final class RegionShare: RegionFollower {
         return gone
     }
 
-    /// Looks for mappings that are to be told, `room` at the most.
+    /// Looks for mappings that the back-end must be told of, `room` at the most.
     func findNew(_ room: Int) {
         var room = min(room, RegionShare.mostMappings &- mappings.count)
         guard room > 0, !unseen.isEmpty else { return }
@@ -216,7 +216,7 @@ final class RegionShare: RegionFollower {
         return record
     }
 
-    /// The last mapping of which the back-end was told is one that waits again.
+    /// The last mapping that the back-end was told of waits again.
     func takeBackLast() -> MemoryTableRegion? {
         guard let index = mappings.lastIndex(where: { $0.told != nil }), let told = mappings[index].told else { return nil }
         unseen.unite(Stretch(start: mappings[index].offset, end: mappings[index].offset &+ 1))
@@ -236,7 +236,7 @@ final class RegionShare: RegionFollower {
         return true
     }
 
-    /// The next mapping that waits, with what the back-end is to be told of it; from then on it counts as told. nil: none does.
+    /// The next mapping that waits, and the range for the message. From then on it counts as told. nil: none waits.
     func takeWaiting() -> (mapping: SharedMapping, region: MemoryTableRegion, file: SharedDescriptor)? {
         while let index = mappings.firstIndex(where: { $0.isWaiting }) {
             let mapping = mappings[index]
@@ -273,7 +273,7 @@ final class RegionShare: RegionFollower {
         }
     }
 
-    /// Whole pages that the file has: a back-end may refuse what lies beyond its end, or die of it.
+    /// The whole pages that the file has: a back-end may refuse what lies beyond its end, or die of it.
     private func knownLength(_ record: MappingRecord, _ pages: ByteRange, _ fd: Int32) throws(Errno) -> UInt64 {
         let status = try FileStatus(of: fd)
         guard status.isRegular else { return pages.length }
@@ -282,8 +282,8 @@ final class RegionShare: RegionFollower {
         return min(pages.length, rest?.length ?? pages.length)
     }
 
-    /// What may only be read is sent as a descriptor that is open for reading alone. A file that some other process keeps is not opened: that
-    /// may wait.
+    /// A read-only mapping goes with a descriptor that is open for reading alone. A file that another process keeps is not
+    /// opened, because that may wait.
     private func file(of record: MappingRecord, _ fd: Int32) throws(Errno) -> SharedDescriptor {
         let closes = region.device.closes
         if MappingWord(bits: record.word).isWritable || OwnedDescriptor.isReadOnly(fd) {

@@ -2,11 +2,12 @@
 
 import CLinux
 
-/// The files that devices share with each other, by UUID: some are the VMM's own, of others it is known which back-end has them.
+/// The files that devices share with each other, by UUID. Some are the VMM's own; for the others it knows which back-end has
+/// them.
 ///
-/// One thread at a time, the one that runs the front-ends that use it.
+/// One thread at a time uses it: the one that runs the front-ends that use it.
 public final class SharedObjects {
-    /// One back-end may name so many.
+    /// The most names of one back-end.
     static let maximumForOne = 1024
 
     /// Either a file of the VMM's, or the front-end whose back-end has it.
@@ -17,7 +18,7 @@ public final class SharedObjects {
         let owner: BackReference<Frontend>?
     }
 
-    /// Few as a rule, and bounded: a search from one end to the other is all it takes.
+    /// Usually few, and bounded: a search from one end to the other is enough.
     private var objects: [Object] = []
 
     /// None yet.
@@ -26,7 +27,7 @@ public final class SharedObjects {
     /// How many there are.
     public var count: Int { objects.count }
 
-    /// Gives a file of the VMM's a name.
+    /// Gives a file of the VMM a name.
     ///
     /// - Parameters:
     ///   - uuid: 16 bytes.
@@ -42,7 +43,7 @@ public final class SharedObjects {
         }
     }
 
-    /// Takes a file of the VMM's out again.
+    /// Takes a file of the VMM out.
     ///
     /// - Parameter uuid: 16 bytes.
     /// - Throws: EINVAL, ENOENT, EPERM (a back-end has it).
@@ -92,7 +93,7 @@ public final class SharedObjects {
         objects.remove(at: index)
     }
 
-    /// The connection of a front-end has ended: nobody has its back-end's objects any more.
+    /// The connection of a front-end has ended: removes its back-end's objects.
     func removeAll(of frontend: Frontend) {
         let way = frontend.way
         objects.removeAll { $0.owner === way }
@@ -149,13 +150,14 @@ extension Frontend {
         let (file, owner) = try objects.find(name)
         if let file { return .descriptor(file) }
         guard let owner else { throw ShmemError(ENOENT, "there is no shared object with this name") }
-        // A back-end that waits for this answer can't be asked for it.
+        // A back-end that waits for this answer cannot answer itself.
         guard owner !== self else { throw ShmemError(EDEADLK, "the shared object is the back-end's own") }
-        // One that looks up an object itself may answer nothing before: it would run into the time limit, and this one too.
+        // A back-end that looks up an object itself may answer nothing before. It would run into the time limit, and this one
+        // too.
         guard owner.connection?.channel?.owesAnswer != true else {
             throw ShmemError(EDEADLK, "the back-end that has the shared object waits for one itself")
         }
-        // Whoever has the object keeps neither this front-end nor its channel while it is asked.
+        // A pending look-up retains neither this front-end nor its channel.
         let asking = history.counters.connections
         var early: Result<SharedDescriptor, ShmemError>?
         var isLater = false

@@ -2,11 +2,11 @@
 
 import CGLib
 
-/// Where an error goes that C gets to see.
+/// The place for an error that C sees.
 typealias ErrorPointer = UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
 
 extension ShmemError {
-    /// Puts the error where the caller wants it, and gives the value that the function returns.
+    /// Stores the error at the caller's place, and returns the value that the function returns.
     func report(to place: ErrorPointer) -> Int32 {
         Log.tellWaiting()
         if let place = unsafe place {
@@ -15,7 +15,7 @@ extension ShmemError {
         return -code
     }
 
-    /// The domain of every GError of the library. GLib keeps the name's pointer, which is a constant of the library's.
+    /// The domain of every GError of the library. GLib keeps the pointer to the name, which is a constant of the library.
     static let quark: GQuark = {
         let name: StaticString = "vhushmem-error-quark"
         return unsafe g_quark_from_static_string(UnsafeRawPointer(name.utf8Start).assumingMemoryBound(to: CChar.self))

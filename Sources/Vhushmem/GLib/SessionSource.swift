@@ -5,22 +5,23 @@ import CLinux
 
 /// A GSource that drives a session.
 ///
-/// A loop pays for each descriptor of each source in each turn, so a session that is idle has one: an epoll of all that it waits for. One
-/// that is busy has its requests' socket watched by GLib itself, since a request that comes through the epoll takes the kernel longer; the
-/// epoll has the rest.
+/// A loop pays for each descriptor of each source in each turn. So an idle session has one: an epoll of all that it waits for.
+/// For a busy session, GLib itself watches the socket of the requests, because a request that comes through the epoll takes the
+/// kernel longer; the epoll has the rest.
 @safe final class SessionSource: PollAttachment {
-    /// Dispatches that found something until the session counts as busy, and turns without one until it is idle again.
+    /// After so many dispatches that found something the session counts as busy; after so many turns without one it is idle
+    /// again.
     private static let busyAfter: Int32 = 16
     private static let idleAfter: Int32 = 256
 
-    /// nil once the session was freed by its owner.
+    /// nil: its owner has freed the session.
     private var session: (any Pollable)?
     private let source: UnsafeMutablePointer<GSource>
-    /// What the session waits for may have changed if this says something else than `seen`.
+    /// If this differs from `seen`, the session may wait for something else.
     private let news: PollNews
     private var seen: UInt32 = 0
     private var looked: UInt32 = 0
-    /// What the loop waits for, as it was seen last.
+    /// What the loop waits for, as of the last look.
     private var watched = PollTargets()
     /// nil: not made yet, or there was no descriptor for it. Then GLib watches everything by itself.
     private var set: TargetSet?
@@ -30,7 +31,7 @@ import CLinux
     private var firstTag: gpointer?
     private var secondTag: gpointer?
     private var alarmTag: gpointer?
-    /// Of the source.
+    /// The ready time of the source.
     private var readyTime: UInt64?
     private var isBusy = false
     /// Idle: dispatches that found something. Busy: turns without a dispatch.
@@ -46,8 +47,8 @@ import CLinux
     static func make(for session: any Pollable, name: StaticString) -> UnsafeMutablePointer<GSource>? {
         let size = unsafe UInt32(MemoryLayout<vhushmem_glib_source>.size)
         guard let source = unsafe g_source_new(functions, size) else { return nil }
-        // Sessions may be dispatched inside their callbacks. GLib would see to it that this source is not, by a system call for each
-        // descriptor before and after each dispatch.
+        // Sessions may be dispatched inside their callbacks. Otherwise GLib would prevent that for this source, by a system
+        // call for each descriptor before and after each dispatch.
         unsafe g_source_set_can_recurse(source, 1)
         let state = unsafe SessionSource(session, source)
         unsafe source.withState { unsafe $0 = unsafe Unmanaged.passRetained(state).toOpaque() }
@@ -73,12 +74,12 @@ import CLinux
 
     // MARK: What GLib calls
 
-    /// Called in each turn: an idle session of a thousand costs what this costs.
+    /// Called in each turn. With a thousand idle sessions, this function is their whole cost.
     @_optimize(speed)
     @inline(__always)
     private var isAsSeen: Bool { news.changes == seen }
 
-    /// True: the session is over, by whatever call, and the source is to be removed.
+    /// True: the session is over, by whatever call, and the source must be removed.
     @_optimize(speed)
     @inline(never)
     private func look() -> Bool {
@@ -90,7 +91,7 @@ import CLinux
         let changes = news.changes
         if changes == looked, news.dispatches == 0 { return false }
         looked = changes
-        // One that is busy counts its turns, and a loop inside a callback finds another state each time: both come here again.
+        // A busy session counts its turns, and a loop inside a callback finds another state each time: both come here again.
         seen = isBusy || news.dispatches != 0 ? changes &- 1 : changes
         let targets = session.pollTargets
         if targets != watched { wait(for: targets) }
@@ -105,7 +106,7 @@ import CLinux
         if !hasSet() {
             swap(&inSet, &byGLib)
         } else if isBusy {
-            // Where there are two, the second one brings the requests.
+            // If there are two, the second one brings the requests.
             if targets.second != nil { swap(&inSet.second, &byGLib.second) } else { swap(&inSet.first, &byGLib.first) }
         }
         if byGLib != direct {
@@ -125,7 +126,7 @@ import CLinux
         unsafe g_source_set_ready_time(source, time.map { gint64(clamping: $0) } ?? -1)
     }
 
-    /// Whether there is an epoll; it is made when it is first asked for.
+    /// Whether there is an epoll. The first call makes it.
     private func hasSet() -> Bool {
         if set != nil { return true }
         guard let made = try? TargetSet.make() else { return false }
@@ -134,7 +135,7 @@ import CLinux
         return true
     }
 
-    /// From now on the loop waits in the other way.
+    /// Switches to the other way of waiting.
     private func change(toBusy: Bool) {
         isBusy = toBusy
         count = 0
@@ -162,7 +163,7 @@ import CLinux
         return unsafe g_source_query_unix_fd(source, tag).rawValue != 0
     }
 
-    /// What GLib's poll has found; of what the epoll has found, that it may be any of the rest.
+    /// The descriptors that GLib's poll has found. The epoll tells only that any of the rest may be ready.
     @_optimize(speed)
     private var ready: ReadyTargets {
         var ready: ReadyTargets = unsafe isReady(secondTag) ? .second : []
@@ -174,13 +175,13 @@ import CLinux
         return ready
     }
 
-    /// False: the source is to be removed.
+    /// False: the source must be removed.
     @_optimize(speed)
     private func dispatch() -> Bool {
         guard let session else { return false }
         let taken = session.dispatch(ready)
         if isBusy { count = 0 } else if taken > 0 { countBusiness() }
-        // A deadline that has passed and stands again must be set again: GLib compares, and so do we.
+        // A deadline that has passed and stands again must be set again: GLib compares, and so does this.
         if readyTime != nil {
             beReady(at: nil)
             watched = PollTargets()
@@ -199,18 +200,18 @@ import CLinux
         session = nil
     }
 
-    /// GLib keeps the pointer for as long as any source lives: made once, never freed. Nonisolated: nobody changes what it
-    /// points at.
+    /// GLib keeps the pointer as long as any source lives: it is made once and never freed. Nonisolated: nothing changes what
+    /// it points at.
     nonisolated(unsafe) private static let functions: UnsafeMutablePointer<GSourceFuncs> = {
         let functions = UnsafeMutablePointer<GSourceFuncs>.allocate(capacity: 1)
         unsafe functions.initialize(to: GSourceFuncs())
         unsafe functions.pointee.prepare = { source, _ in
-            // GLib has set the time limit to none.
+            // GLib has set no time limit.
             unsafe SessionSource.with(source) { $0.isAsSeen ? false : $0.look() }
         }
-        // No check: GLib finds by itself which descriptors are ready, and that the time has come.
+        // There is no check: GLib finds by itself which descriptors are ready, and whether the time has come.
         unsafe functions.pointee.dispatch = { source, callback, userData in
-            // As GLib's own sources do: who set one wants to know.
+            // GLib's own sources do the same: they call a callback that the program has set.
             guard let callback = unsafe callback else { return unsafe SessionSource.dispatch(source) }
             let goesOn = unsafe SessionSource.dispatch(source)
             return unsafe callback(userData) != 0 ? goesOn : 0

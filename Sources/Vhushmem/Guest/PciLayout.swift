@@ -2,9 +2,9 @@
 
 import CLinux
 
-/// Where the regions of a device are in the one PCI BAR that has them all (VIRTIO 1.2, 4.1.4.7).
+/// The places of a device's regions in the one PCI BAR that has them all (VIRTIO 1.2, 4.1.4.7).
 public struct PciLayout {
-    /// Where a region lies in the BAR.
+    /// The place of a region in the BAR.
     public struct Place: Equatable {
         /// The shmid.
         public let shmid: UInt8
@@ -16,19 +16,19 @@ public struct PciLayout {
 
     /// In the order of their ids.
     public let places: [Place]
-    /// Bytes: a power of two, as BARs are; 0 where there is no region.
+    /// Bytes: a power of two, as BARs are; 0 if there is no region.
     public let barSize: UInt64
 
-    /// Each region lies at a multiple of what its window is aligned to, so that a guest can use large pages in a BAR that is aligned to its
-    /// size, as BARs are.
+    /// Lays the regions out. Each lies at a multiple of its window's alignment, so that a guest can use large pages in a BAR
+    /// that is aligned to its size, as BARs are.
     ///
-    /// - Parameter device: whose regions.
+    /// - Parameter device: the device of the regions.
     /// - Throws: EOVERFLOW: together they are larger than a BAR can be.
     public init(_ device: ShmemDevice) throws(ShmemError) {
         let regions = device.allRegions
         var places = [Place](repeating: Place(shmid: 0, offset: 0, length: 0), count: regions.count)
         var end: UInt64 = 0
-        // The most aligned come first: no room is lost between them.
+        // The most aligned regions come first, so no room is lost between them.
         var alignment: UInt64 = RegionWindow.largestAlignment
         while alignment >= Page.size {
             for (index, region) in regions.enumerated() where RegionWindow.alignment(for: region.size) == alignment {
@@ -56,7 +56,7 @@ public struct PciLayout {
     public static let capabilitySpace = 0x100 - firstCapability
     private static let firstCapability = 0x40
 
-    /// How many regions have room for a capability each.
+    /// Tells how many regions have room for a capability each.
     ///
     /// - Parameter otherBytes: what the device's other capabilities take.
     /// - Returns: the number; nil: the other ones alone are too large.
@@ -67,9 +67,9 @@ public struct PciLayout {
         return (capabilitySpace &- taken) / capabilitySize
     }
 
-    /// Whether a capability may say that the next one is at a place.
+    /// Tells whether a capability may name this place as that of the next one.
     ///
-    /// - Parameter next: where in configuration space; 0: there is no next one.
+    /// - Parameter next: the place in configuration space; 0: there is no next one.
     /// - Returns: whether it may.
     public static func isPlace(ofNextCapability next: UInt8) -> Bool {
         // The two low bits are reserved (PCI 3.0, 6.7).
@@ -79,9 +79,9 @@ public struct PciLayout {
     /// Writes the capability that tells a driver of a region: VIRTIO_PCI_CAP_SHARED_MEMORY_CFG.
     ///
     /// - Parameters:
-    ///   - place: where the layout has the region.
+    ///   - place: the region's place in the layout.
     ///   - bar: the BAR's number.
-    ///   - next: where the next capability is in configuration space; 0: it is the last.
+    ///   - next: the place of the next capability in configuration space; 0: it is the last.
     ///   - capability: `capabilitySize` bytes.
     public static func writeCapability(of place: Place, bar: UInt8, next: UInt8, to capability: UnsafeMutableRawBufferPointer) {
         unsafe capability.copyBytes(from: [vendor, next, UInt8(capabilitySize), sharedMemory, bar, place.shmid, 0, 0])
@@ -103,12 +103,12 @@ public enum MmioRegister: UInt32 {
     /// SHMBaseHigh: the upper half of the region's guest address.
     case baseHigh = 0x0bc
 
-    /// What the register reads as. What there is no region for has the length and the base -1.
+    /// The value that a driver reads from the register. If there is no such region, the length and the base are -1.
     ///
     /// - Parameters:
-    ///   - device: whose regions.
+    ///   - device: the device of the regions.
     ///   - selected: what the driver wrote to SHMSel.
-    ///   - base: where the guest has that region.
+    ///   - base: the guest address of that region.
     /// - Returns: the register's value.
     public func value(for device: ShmemDevice, selected: UInt32, base: UInt64) -> UInt32 {
         let region = UInt8(exactly: selected).flatMap { device.region(shmid: $0) }

@@ -4,21 +4,21 @@ import CLinux
 
 /// What QEMU's generic device would do with the regions of a device; pci.h has its rules.
 public struct QemuPciDevice {
-    /// What is wanted besides the regions.
+    /// What a program wants besides the regions.
     public struct Wishes: OptionSet, Sendable {
         /// The bits.
         public let rawValue: UInt32
 
-        /// Wishes of these bits.
+        /// Makes wishes of bits.
         ///
         /// - Parameter rawValue: the bits.
         public init(rawValue: UInt32) {
             self.rawValue = rawValue
         }
 
-        /// Queues are kicked by I/O ports too (modern-pio-notify).
+        /// I/O ports kick queues too (modern-pio-notify).
         public static let pioNotify = Wishes(rawValue: 1 << 0)
-        /// The device is to be migrated.
+        /// The device must be able to migrate.
         public static let migration = Wishes(rawValue: 1 << 1)
     }
 
@@ -39,10 +39,10 @@ public struct QemuPciDevice {
         barSize = sum
     }
 
-    /// Checks whether QEMU would take the wishes.
+    /// Checks whether QEMU would accept the wishes.
     ///
-    /// - Parameter wishes: what the device is to have.
-    /// - Throws: EADDRINUSE, EBUSY or EDOM where it would not.
+    /// - Parameter wishes: what the device should have.
+    /// - Throws: EADDRINUSE, EBUSY or EDOM if it would not.
     public func check(_ wishes: Wishes) throws(ShmemError) {
         if wishes.contains(.pioNotify) {
             throw ShmemError(EADDRINUSE, "modern-pio-notify takes BAR 2, where QEMU's generic device has its modern interface")

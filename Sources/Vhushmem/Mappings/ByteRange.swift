@@ -14,7 +14,7 @@ struct ByteRange: Equatable {
 
     var end: UInt64 { start &+ length }
 
-    /// The range that ends at the end of the page in which this one ends; nil: that is beyond 64 bits. `pageSize` is a power of 2.
+    /// The range with its end rounded up to the end of a page; nil: that is beyond 64 bits. `pageSize` is a power of 2.
     func roundedUp(to pageSize: UInt64) -> ByteRange? {
         let (padded, overflow) = length.addingReportingOverflow(pageSize &- 1)
         guard !overflow else { return nil }

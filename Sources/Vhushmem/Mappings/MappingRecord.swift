@@ -6,11 +6,11 @@ struct MappingRecord: Equatable, Sendable {
     var start: UInt64
     /// Bytes as asked, more than 0. The rest of the last page belongs to the mapping as well.
     var length: UInt64
-    /// Where in its file the mapping begins.
+    /// First byte of the mapping in its file.
     var fileOffset: UInt64
-    /// The owner's: flags, a handle.
+    /// For the owner: flags, a handle.
     var word: UInt64
-    /// The owner's: what tells this mapping from every other that is or was at the same place.
+    /// For the owner: a number that tells this mapping from every other one at the same place, now or earlier.
     var identity: UInt64
 
     init(start: UInt64, length: UInt64, fileOffset: UInt64, word: UInt64, identity: UInt64 = 0) {
@@ -21,8 +21,8 @@ struct MappingRecord: Equatable, Sendable {
         self.identity = identity
     }
 
-    // A mapping's end is kept as its last byte, not as one past it: a mapping that reaches to 2^64 has a last byte that a
-    // UInt64 can hold.
+    // A mapping's end is its last byte and not one past it: a mapping that reaches to 2^64 has a last byte that a UInt64 can
+    // hold.
 
     /// The first byte of the first page that the mapping touches. `pageMask` is the page size less one.
     @inline(__always)
@@ -30,8 +30,8 @@ struct MappingRecord: Equatable, Sendable {
         start & ~pageMask
     }
 
-    /// The last byte of the last page that the mapping touches. Whoever validates requests refuses one that wraps around
-    /// or is empty; should such a record come here none the less, it ends at 2^64, or counts as one byte.
+    /// The last byte of the last page that the mapping touches. Requests are checked earlier: one that wraps around or is empty
+    /// is refused. If such a record comes here all the same, it ends at 2^64, or counts as one byte.
     @inline(__always)
     func lastOwnedByte(pageMask: UInt64) -> UInt64 {
         let (last, wraps) = start.addingReportingOverflow(length == 0 ? 0 : length &- 1)

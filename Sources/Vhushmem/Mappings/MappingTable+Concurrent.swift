@@ -16,7 +16,7 @@ import CLinux
 /// * reader: reads, *acquire fence*, sequence again. The reads are done before the second look at the sequence.
 /// * one writer follows another under the owner's lock, which orders them; so a writer reads the sequence plainly.
 extension MappingTable {
-    /// What any thread may ask the table at any time, while it is there.
+    /// The queries that any thread may make at any time while the table exists.
     @safe struct Reader {
         private let table: MappingTable
 
@@ -30,7 +30,7 @@ extension MappingTable {
         }
     }
 
-    /// From here to `endChange` readers start over, so nothing in between may wait: no system call, no allocation.
+    /// From here to `endChange` readers start again, so nothing in between may wait: no system call, no allocation.
     @inline(__always)
     func beginChange() {
         // SAFETY: state is this table's; the sequence is one of its words.
@@ -51,7 +51,7 @@ extension MappingTable {
         forgetPath()
     }
 
-    /// Another number than before: something has changed, or is being changed. Any thread may ask.
+    /// A number that differs from an earlier one if something has changed, or is being changed. Any thread may ask.
     var changes: UInt64 {
         // SAFETY: as in beginChange.
         unsafe vhu_load_acquire(state + StateWord.sequence)
@@ -76,7 +76,7 @@ extension MappingTable {
     private enum Attempt {
         /// The record with the greatest start not after the offset, or the first of all.
         case read(MappingRecord?)
-        /// A change came between.
+        /// A change came in between.
         case changed
     }
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-/// Finding free ranges. A walk along the leaves, about a nanosecond a record; who allocates one range after another gives the
-/// end of the last as the hint and so rarely walks far. (Keeping the largest gap in each inner node would make it a search, and
-/// each insert and remove dearer: those are on the path of every request, this is not.)
+/// Finds free ranges by a walk along the leaves, about a nanosecond a record. A caller that allocates one range after another
+/// gives the end of the last one as the hint, and so rarely walks far. (If each inner node kept its largest gap, this would be
+/// a search. But each insert and remove would cost more: those are on the path of every request, and this is not.)
 extension MappingTable {
     /// The start of a free range of `length` bytes inside 0..<size, a multiple of `alignment`: the first one at or after `hint`,
     /// else the first of all. `length` and `alignment` are multiples of the page size; an alignment of 0 counts as one page.
@@ -11,7 +11,7 @@ extension MappingTable {
         let request = GapRequest(
             length: length, alignment: alignment == 0 ? pageMask &+ 1 : alignment, lastStart: size &- length)
         if let start = firstGap(for: request, from: hint) { return start }
-        // The ranges that start at or after the hint are known to be taken.
+        // The ranges that start at or after the hint are taken.
         guard hint > 0 else { return nil }
         return firstGap(for: request.startingNoLater(than: hint &- 1), from: 0)
     }
@@ -19,7 +19,7 @@ extension MappingTable {
     private struct GapRequest {
         let length: UInt64
         let alignment: UInt64
-        /// The greatest start that is acceptable.
+        /// The greatest acceptable start.
         let lastStart: UInt64
 
         func startingNoLater(than limit: UInt64) -> GapRequest {
@@ -48,7 +48,7 @@ extension MappingTable {
                 let last = record.lastOwnedByte(pageMask: pageMask)
                 if last >= start {
                     let first = record.firstOwnedByte(pageMask: pageMask)
-                    // start + length <= size, so this can't wrap: written as a difference it need not be argued.
+                    // start + length <= size, so this cannot wrap. Written as a difference, it needs no proof.
                     if first > start, first &- start >= request.length { return start }
                     let (end, reachesTheTop) = last.addingReportingOverflow(1)
                     guard !reachesTheTop, let next = request.firstStart(from: end) else { return nil }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-/// What must hold between two changes, for tests. Nothing else calls it, so it is stripped from what ships.
+/// Checks, for tests, what holds between two changes. Nothing else calls it, so the shipped library does not contain it.
 extension MappingTable {
     private struct Tally {
         var nodes: UInt64 = 0
@@ -17,7 +17,7 @@ extension MappingTable {
         if let root {
             guard root.level < TableNode.maximumLevels, root.count >= (root.level > 0 ? 2 : 1) else { return false }
             guard check(root, level: root.level, isRoot: true, &tally), tally.nextLeaf == 0 else { return false }
-            // Each level is one chain, as long as the level above has children.
+            // Each level is one chain, with as many nodes as the level above has children.
             var first = root
             var expected = 1
             while true {
@@ -46,7 +46,7 @@ extension MappingTable {
             && state[StateWord.sequence] & 1 == 0
     }
 
-    /// The path that is noted is one from the root to a leaf, or none.
+    /// The noted path leads from the root to a leaf, or is empty.
     private var pathIsRight: Bool {
         guard var node = unsafe TableNode(address: state[StateWord.path]) else { return true }
         guard let root, node.level == 0 else { return false }
@@ -64,7 +64,7 @@ extension MappingTable {
 
     private func check(_ node: TableNode, level: Int, isRoot: Bool, _ tally: inout Tally) -> Bool {
         let shape = TableNode.Shape(level: level)
-        // The last one of a level may have less.
+        // The last node of a level may have fewer entries.
         let minimum = isRoot || node.next == nil ? (level > 0 ? 2 : 1) : shape.minimum
         guard node.level == level, node.count <= shape.capacity, node.count >= minimum else { return false }
         tally.nodes += 1

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-/// Insert and remove. Both walk down once, noting the path; what then happens at a leaf climbs that path as far as it must.
+/// Insert and remove. Both walk down once and note the path. The change at a leaf then climbs that path as far as necessary.
 extension MappingTable {
     enum Insertion: Equatable {
         case done
@@ -10,15 +10,15 @@ extension MappingTable {
         case outOfMemory
     }
 
-    /// What is at a range, and beside it.
+    /// What is at a range and next to it.
     enum Place {
         /// This record owns a page of it.
         case taken(MappingRecord)
-        /// Nothing does. `isBeside`: of how many records the pages next to it are. `index`: for `insert(_:at:)`.
+        /// Nothing is. `isBeside`: how many records own the pages next to it. `index`: for `insert(_:at:)`.
         case free(index: Int, isBeside: Int)
     }
 
-    /// Looks where a record would go that starts at `start` and whose last page ends with the byte `last`.
+    /// Finds the place of a record that would start at `start` and whose last page ends with the byte `last`.
     @_optimize(speed)
     @inline(__always)
     func place(for start: UInt64, last: UInt64) -> Place {
@@ -51,12 +51,12 @@ extension MappingTable {
         }
     }
 
-    /// The same where `place` said that it can be, and nothing has changed since. False: no memory, and nothing changed.
+    /// The same if `place` said that it is possible, and nothing has changed since. False: no memory, and nothing changed.
     @_optimize(speed)
     func insert(_ record: MappingRecord, at index: Int) -> Bool {
         let entry = TableNode.Entry(record)
         guard let root else { return insertFirst(entry) }
-        // Each full node on the way up will split; when the root does, a new root is needed too.
+        // Each full node on the way up splits. If the root does, a new root is needed too.
         let top = root.level
         var splits = 0
         while splits <= top, pathNode(splits).count == TableNode.Shape(level: splits).capacity { splits &+= 1 }
@@ -70,7 +70,7 @@ extension MappingTable {
         return true
     }
 
-    /// The same where nothing is in the way. (With `place` for a second caller the compiler would no longer put it into the first, a map's way.)
+    /// The same if nothing is in the way. (With a second caller, the compiler would not inline `place` into the path of a map.)
     func insertFree(_ record: MappingRecord) -> Bool {
         guard let leaf = notePath(to: record.start) else { return insert(record, at: 0) }
         let index = leaf.index(of: record.start, shape: .leaf)
@@ -82,7 +82,7 @@ extension MappingTable {
         removeCounting(at: start)?.record
     }
 
-    /// The same. `isBeside`: of how many others the pages next to it are.
+    /// The same. `isBeside`: how many other records own the pages next to it.
     @_optimize(speed)
     func removeCounting(at start: UInt64) -> (record: MappingRecord, isBeside: Int)? {
         guard let root, let leaf = notePath(to: start) else { return nil }
@@ -90,7 +90,7 @@ extension MappingTable {
         guard leaf.key(index) == start else { return nil }
         let record = leaf.record(index)
         var isBeside = 0
-        // Where it is the first of its leaf, the one before it takes another search.
+        // If it is the first of its leaf, the record before it takes another search.
         let before = index > 0 ? leaf.record(index &- 1) : last(startingBefore: start)
         if let before, before.lastOwnedByte(pageMask: pageMask) &+ 1 == start & ~pageMask { isBeside = 1 }
         if let next = successorStart(of: index, in: leaf), record.lastOwnedByte(pageMask: pageMask) &+ 1 == next & ~pageMask {
@@ -106,7 +106,7 @@ extension MappingTable {
         return (record, isBeside)
     }
 
-    /// All records of a table, taken out of it: nobody finds them any more. They go back, or their nodes do.
+    /// All records of a table, taken out of it: no search finds them any more. They go back, or their nodes become free.
     struct Detached {
         fileprivate let root: TableNode
         let count: UInt64
@@ -134,7 +134,7 @@ extension MappingTable {
         return detached
     }
 
-    /// Puts them back. The table has none, and had none since.
+    /// Puts them back. The table is empty, and was empty since.
     func reattach(_ detached: Detached) {
         beginChange()
         setRoot(detached.root)
@@ -147,9 +147,9 @@ extension MappingTable {
         if let all = detachAll() { recycle(all) }
     }
 
-    /// Their nodes are free again.
+    /// Frees their nodes.
     func recycle(_ detached: Detached) {
-        // Out of the readers' sight; so this long walk, from the root's level to the leaves, makes none of them wait.
+        // Readers do not see these nodes, so this long walk, from the root's level to the leaves, makes no reader wait.
         var first = detached.root
         while true {
             let level = first.level
@@ -177,7 +177,7 @@ extension MappingTable {
         return true
     }
 
-    /// Puts `entry` into the path's leaf, splitting what is full up to the root.
+    /// Puts `entry` into the path's leaf, and splits full nodes up to the root.
     @inline(__always)
     private func add(_ entry: TableNode.Entry, at index: Int, top: Int) {
         let leaf = pathNode(0)
@@ -203,8 +203,8 @@ extension MappingTable {
                 node.insert(entry, at: index, shape: shape)
                 return
             }
-            // At the very end others will follow, in the order of their starts: the last node of a level may have less than the minimum, so
-            // that those before it are nearly full. Elsewhere both halves hold the minimum at least, with the new entry.
+            // At the very end more records will follow in order. So the last node of a level may have fewer entries than the
+            // minimum, and those before it are nearly full. Elsewhere both halves, with the new entry, have at least the minimum.
             let isLast = node.next == nil && index == shape.capacity
             let left = isLast ? shape.capacity &- shape.capacity / 8 : (shape.capacity &+ 1) / 2
             let new = takeNode(level: level)
@@ -233,7 +233,7 @@ extension MappingTable {
 
     // MARK: - Removing
 
-    /// Mends what a removal left too empty: from a sibling that can spare an entry, else by merging with one.
+    /// Repairs a node that a removal left too empty: takes an entry from a sibling that has one to spare, or merges with one.
     @inline(__always)
     private func refill(top: Int) {
         var level = 0
@@ -321,7 +321,7 @@ extension MappingTable {
         return node
     }
 
-    /// Whatever puts another node or index into a path, or may, does this.
+    /// Each function that puts another node or index into a path, or may do so, calls this.
     func forgetPath() {
         unsafe state[StateWord.path] = 0
     }
@@ -336,7 +336,7 @@ extension MappingTable {
         unsafe Int(truncatingIfNeeded: state[StateWord.path &+ level &* 2 &+ 1])
     }
 
-    /// The path's leaf has got another least key: so have all the nodes above of which it is the first.
+    /// The path's leaf has another least key now. So have all the nodes above of which it is the first.
     private func setLeastKey(_ key: UInt64, top: Int) {
         var level = 1
         while level <= top {

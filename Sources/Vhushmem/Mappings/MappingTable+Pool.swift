@@ -2,16 +2,16 @@
 
 import CLinux
 
-/// Where nodes come from. They are cut from slabs, go back to a free list and are never returned to the allocator while the table
-/// lives, for two reasons: a pair of insert and remove allocates nothing once warm, and a reader that follows a stale pointer
+/// The pool of nodes. They are cut from slabs, go back to a free list, and return to the allocator only when the table ends.
+/// There are two reasons: a pair of insert and remove allocates nothing once warm, and a reader that follows a stale pointer
 /// still reads a node.
 extension MappingTable {
     /// The words before a slab's first node: one links the slabs, the rest keeps the nodes on cache lines of their own.
     private static var slabHeaderWords: Int { 8 }
     /// 48 nodes and the header are just below 64 KiB. malloc takes such a block from its heap: no system call for each.
     private static var largestSlab: UInt64 { 48 }
-    /// From so many nodes on, slabs are large pages: a table of that size is looked at all over, and would take a page of its own, and its
-    /// place among the processor's translations, for every few nodes.
+    /// From this number of nodes on, slabs are large pages. All of such a table is in use: every few nodes would take a page of
+    /// their own, and its place in the processor's translation cache.
     private static var nodesBeforeLargePages: UInt64 { 4096 }
     private static var largePage: Int { 1 << 21 }
     private static var nodesOfLargePage: UInt64 {
@@ -23,9 +23,9 @@ extension MappingTable {
     /// How many of them are free.
     var freeNodes: UInt64 { unsafe state[StateWord.freeNodeCount] }
 
-    /// Sees to it that `needed` nodes are free; false: no memory.
+    /// Makes sure that `needed` nodes are free; false: no memory.
     ///
-    /// Called before a change begins: readers must never wait for the allocator, and a change must not fail half done.
+    /// It is called before a change begins: readers must never wait for the allocator, and a change must not fail halfway.
     @inline(__always)
     func reserveNodes(_ needed: UInt64) -> Bool {
         freeNodes >= needed || growPool(by: needed &- freeNodes)
@@ -35,7 +35,8 @@ extension MappingTable {
     private func growPool(by missing: UInt64) -> Bool {
         let allocated = allocatedNodes
         guard allocated < nodeLimit, missing <= nodeLimit &- allocated else { return false }
-        // Each slab doubles the pool until slabs are large: one record costs one node, and a large table few calls of malloc.
+        // Each slab doubles the pool until slabs are large. So one record costs one node, and a large table few calls of
+        // malloc.
         let isLarge = allocated >= Self.nodesBeforeLargePages && nodeLimit &- allocated >= Self.nodesOfLargePage
         if isLarge, addLargePage() { return true }
         let wanted = min(max(allocated, missing), Self.largestSlab, nodeLimit &- allocated)
@@ -53,7 +54,7 @@ extension MappingTable {
 
     private func addLargePage() -> Bool {
         guard let memory = unsafe aligned_alloc(Self.largePage, Self.largePage) else { return false }
-        // Where the kernel has none, it is memory like other memory.
+        // If the kernel has no large page, this is memory like other memory.
         try? unsafe MemoryCalls.advise(memory, Self.largePage, MADV_HUGEPAGE)
         unsafe add(memory, Self.largePage, Int(Self.nodesOfLargePage))
         return true
@@ -71,7 +72,7 @@ extension MappingTable {
         }
     }
 
-    /// Takes a free node; `reserveNodes` has seen to it that there is one.
+    /// Takes a free node; `reserveNodes` has made sure that there is one.
     func takeNode(level: Int) -> TableNode {
         // The list is not empty: the caller has reserved as many nodes as it takes.
         let node = unsafe TableNode(certain: state[StateWord.freeNodes])
@@ -81,8 +82,8 @@ extension MappingTable {
         return node
     }
 
-    /// Puts a node that the tree no longer reaches into the free list. Readers may still be in it; they will find that the
-    /// sequence has moved on.
+    /// Puts a node that the tree no longer reaches into the free list. A reader may still be in it. It will find that the
+    /// sequence has changed.
     func recycle(_ node: TableNode) {
         unsafe node.store(state[StateWord.freeNodes], at: 2)
         unsafe state[StateWord.freeNodes] = node.address

@@ -15,16 +15,16 @@ import CLinux
 ///
 /// Unchecked Sendable: the rule above is the owner's to keep; the table's own promise is `concurrentFind`'s.
 @safe final class MappingTable: @unchecked Sendable {
-    /// What changes is kept in raw words instead of stored properties: readers on other threads need atomic access to some,
-    /// and a class's properties would be guarded by exclusivity checks at each use.
+    /// The changing state is raw words and not stored properties. Readers on other threads need atomic access to some of them,
+    /// and exclusivity checks would guard a class's properties at each use.
     let state: UnsafeMutablePointer<UInt64>
     /// Page size less one.
     let pageMask: UInt64
-    /// At most so many nodes are ever allocated: a bound for tests and for whoever budgets memory.
+    /// The most nodes that are ever allocated: a bound for tests and for memory budgets.
     let nodeLimit: UInt64
 
-    /// The words of `state`. After these comes the path to where the writer looked last: for each level a node and an index in it. Where
-    /// the leaf is 0, it is no longer so.
+    /// The words of `state`. The path of the writer's last search follows them: for each level a node and an index in it. If
+    /// the leaf is 0, the path is not valid.
     enum StateWord {
         /// Odd while a change is under way.
         static var sequence: Int { 0 }
@@ -62,7 +62,7 @@ import CLinux
 
     // MARK: - Queries
 
-    /// The record that starts exactly there. As a rule it is about to be removed: that need not look for it again.
+    /// The record that starts exactly there. Usually it is removed next, and then the search need not be repeated.
     @_optimize(speed)
     func find(at start: UInt64) -> MappingRecord? {
         guard let leaf = notePath(to: start) else { return nil }
@@ -110,7 +110,7 @@ import CLinux
         guard let leaf = leaf(for: start) else { return false }
         let index = leaf.index(of: start, shape: .leaf)
         guard leaf.key(index) == start else { return false }
-        // One word can't be seen torn; it is a change in sequence all the same, so that a reader that sees it also sees all
+        // One word cannot be seen torn. It is a change in the sequence all the same: a reader that sees it must also see all
         // that its writer did before.
         beginChange()
         leaf.setWord(word, at: index)
@@ -118,8 +118,8 @@ import CLinux
         return true
     }
 
-    /// Puts another record in the place of the one that starts at the same offset and owns the same pages; false: there is none. No
-    /// reader sees the place empty.
+    /// Replaces the record that starts at the same offset and owns the same pages; false: there is none. No reader sees the
+    /// place empty.
     @discardableResult
     func replace(with record: MappingRecord) -> Bool {
         guard let leaf = leaf(for: record.start) else { return false }
@@ -154,7 +154,7 @@ import CLinux
         index &+ 1 < leaf.count ? leaf.record(index &+ 1) : leaf.next?.record(0)
     }
 
-    /// Where it starts.
+    /// Its start.
     @_optimize(speed)
     @inline(__always)
     func successorStart(of index: Int, in leaf: TableNode) -> UInt64? {

@@ -3,7 +3,7 @@
 import CLinux
 import Synchronization
 
-/// What has become of a range of a region.
+/// What happened to a range of a region.
 public enum RangeChange: UInt32, Sendable {
     /// A file is mapped there.
     case mapped = 0
@@ -11,15 +11,15 @@ public enum RangeChange: UInt32, Sendable {
     case unmapped = 1
     /// Another file is mapped there, in one step.
     case replaced = 2
-    /// The file has lost pages that were touched: zeros stand there.
+    /// The file has lost pages that were touched: they show zeros.
     case broken = 3
     /// The file has its pages again, and the mapping shows them.
     case healed = 4
 }
 
-/// Tells a program of every range of a region that changes, once it has changed and before the back-end is answered: who translates what a
-/// guest runs, or keeps tables of its own beside the window, must know. The region's listener, if it has one, is told as if there were no
-/// watch.
+/// Reports every changed range of a region to the program, after the change and before the back-end gets its answer. A program
+/// needs this if it translates what a guest runs, or keeps tables of its own beside the window. The region's listener, if it
+/// has one, hears the same as without the watch.
 final class ChangeWatch: RegionObserver {
     typealias Tell = (Region, RangeChange, MappingRecord) -> Void
 
@@ -58,13 +58,13 @@ final class ChangeWatch: RegionObserver {
 }
 
 extension Region {
-    /// The program knows the region by something of the series.
+    /// The program knows the region by an object of the series.
     func isListenedTo(_ held: Held) -> Bool {
         if let watch = watch[held] { return watch.listener[held] != nil }
         return observer[held] != nil
     }
 
-    /// Nothing is mapped: there is nothing that the watch would have to be told of.
+    /// Nothing is mapped, so there is nothing to report to the watch.
     func beWatched(_ tell: ChangeWatch.Tell?, _ held: Held) {
         let listener: (any RegionObserver)?
         if let watch = watch[held] { listener = watch.listener[held] } else { listener = observer[held] }
@@ -78,7 +78,7 @@ extension Region {
 }
 
 extension ShmemDevice {
-    /// Has every change of a range told, in all regions that there are and will be; nil: nobody is told any more. Throws EBUSY: something is
+    /// Reports every change of a range, in all present and future regions; nil: stop reporting. Throws EBUSY: something is
     /// mapped.
     func watchChanges(_ tell: ChangeWatch.Tell?) throws(ShmemError) {
         let before = try state.lock.withLock { held throws(ShmemError) -> ChangeWatch.Tell? in
@@ -91,12 +91,12 @@ extension ShmemDevice {
             forEachRegion(held) { $0.beWatched(tell, held) }
             return before
         }
-        // What goes with it may be the program's: it goes with no lock held.
+        // Objects of the program may go with it, so it goes with no lock held.
         withExtendedLifetime(before) {}
     }
 
-    /// Looks after what is covered for the moment, and tells the watch what has broken or healed: for a device without a front-end or a
-    /// channel, which do so.
+    /// Checks what is covered for a while, and reports to the watch what has broken or healed. For a device without a front-end
+    /// or a channel, which do this themselves.
     ///
     /// - Returns: how many mappings are broken.
     public func check() -> UInt64 {
@@ -107,7 +107,7 @@ extension ShmemDevice {
 
     // MARK: Reset, for who carries out single messages
 
-    /// From now on `handleMap` and `handleUnmap` refuse, and nothing is mapped any more.
+    /// Undoes every mapping. From now on `handleMap` and `handleUnmap` refuse.
     ///
     /// - Returns: how many mappings there were.
     /// - Throws: EALREADY: a reset is under way.
@@ -119,7 +119,7 @@ extension ShmemDevice {
         return unmapAll()
     }
 
-    /// The device has been reset, and what it asks from now on is of its new life.
+    /// Ends the reset: the device has been reset, and its requests from now on belong to its new life.
     ///
     /// - Throws: EINVAL: no reset is under way.
     public func endReset() throws(ShmemError) {

@@ -3,12 +3,15 @@
 import CLinux
 import Synchronization
 
-/// Pages of a window that show private memory in the place of what belongs there. Bounded, so that neither a guest nor a back-end can
-/// make the host allocate without end. There is room for all from the start: pages are covered in signal handlers too.
+/// Pages of a window that show private memory in the place of their own. Their number is bounded, so that neither a guest nor a
+/// back-end can make the host allocate without end. There is room for all from the start, because signal handlers cover pages
+/// too.
 @safe struct CoveredPages: ~Copyable {
-    /// Of each group. A guest that writes to all it may must not stand in the way of pages that files have lost.
+    /// The most of each group. A guest that writes to all the pages it may must not use up the room of pages that files have
+    /// lost.
     static let maximum = 64
-    /// Microseconds for which a page that its file lacks is covered at least: time enough for the instruction that touched it.
+    /// The least time, in microseconds, for which a page that its file lacks is covered: enough for the instruction that
+    /// touched it.
     static let lease: UInt64 = 10_000
 
     enum Kind {
@@ -18,7 +21,7 @@ import Synchronization
         case apart
         /// In a mapping whose file lacks the page. It ends with its lease, and then the page is the file's again.
         case lease
-        /// Nothing is covered any more. The file had lost this page, and the mapping is broken until it has it again.
+        /// Nothing is covered any more. The file had lost this page, and the mapping is broken until the file has it again.
         case watched
     }
 
@@ -33,16 +36,17 @@ import Synchronization
         var kind: Kind
         /// That of the mapping; 0 in a hole.
         let generation: UInt64
-        /// Where else in this process the page of the file is mapped; nil: nowhere.
+        /// The address of a second mapping of the file's page in this process; nil: there is none.
         var shadow: UnsafeMutableRawPointer?
         /// The file had the page when it was mapped.
         let isLoss: Bool
-        /// The page shows zeros, or what a guest made of them, since its file lacks it. Reads and writes for the program fail.
+        /// The page shows zeros, or what a guest wrote to them, because its file lacks it. Reads and writes of the program
+        /// fail.
         let hidesLoss: Bool
         /// Microseconds.
         let since: UInt64
 
-        /// How many more separate mappings one page in the middle of something else makes.
+        /// How many more separate mappings one page in the middle of a mapping or a hole makes.
         var cost: Int {
             switch kind {
             case .inHole, .apart: 2
@@ -96,7 +100,7 @@ import Synchronization
         return nil
     }
 
-    /// What covers the page at an offset.
+    /// The cover of the page at an offset.
     func cover(of offset: UInt64) -> Page? {
         firstIndex { $0.offset == offset && $0.isThere }.map { unsafe pages[$0] }
     }
@@ -112,7 +116,7 @@ import Synchronization
         return first
     }
 
-    /// There is room.
+    /// Adds a page; there must be room.
     mutating func append(_ page: Page) {
         unsafe (pages + count).initialize(to: page)
         count = count &+ 1
@@ -130,10 +134,10 @@ import Synchronization
     }
 }
 
-/// What a thread that copies bytes, and holds no lock, has to know of the pages that hide a loss: whether there are any, and whether that
-/// has changed.
+/// Tells a thread that copies bytes, and holds no lock, about the pages that hide a loss: whether there are any, and whether
+/// that has changed.
 struct CoverState: ~Copyable {
-    /// How many there are, in 16 bits, and above them how often that has changed.
+    /// Their number, in 16 bits, and above them how often that has changed.
     private let word = Atomic<UInt64>(0)
 
     struct Look: Equatable {
@@ -143,8 +147,8 @@ struct CoverState: ~Copyable {
 
     borrowing func look() -> Look { Look(word: word.load(ordering: .acquiring)) }
 
-    /// The number of such pages changes. To be called before one is put into the window, and after it has gone: who copied bytes of it
-    /// meanwhile sees that the number has changed, or that it is not 0, and waits for the lock.
+    /// Changes the number of such pages. Call it before one is put into the window, and after it has gone. A thread that copied
+    /// its bytes meanwhile sees that the number has changed, or that it is not 0, and waits for the lock.
     borrowing func count(_ change: Int64, _ held: DeviceState.Held) {
         let now = word.load(ordering: .relaxed)
         let count = UInt64(bitPattern: Int64(bitPattern: now & 0xffff) &+ change) & 0xffff
@@ -152,8 +156,8 @@ struct CoverState: ~Copyable {
     }
 }
 
-/// Answers to faults that changed nothing: the instruction was to run again as things are. A page for which that does not help is given
-/// other memory in the end.
+/// Counts the faults that were answered without a change, so that the instruction runs again as things are. A page for which
+/// that does not help gets other memory in the end.
 struct RecentAnswers {
     /// How often a page may be answered so: more often than a VM has vCPUs that fault at it together.
     static let most: UInt32 = 256
@@ -181,14 +185,14 @@ struct RecentAnswers {
             return true
         }
         let index = leastWorthKeeping(at: now)
-        // A page that takes the place of another one goes on with its count: however many pages take turns, the answers end. One more try
-        // each page has.
+        // A page that replaces another one continues with its count. So the answers end, however many pages take turns. Each
+        // page has one more try.
         let before = now &- answers[index].last > RecentAnswers.memory ? 0 : min(answers[index].count, limit &- 1)
         answers[index] = Answer(page: page, generation: generation, count: before &+ 1, last: now)
         return true
     }
 
-    /// One that is over, or the one with the lowest count.
+    /// The index of a page that is over, or else of the one with the lowest count.
     private func leastWorthKeeping(at now: UInt64) -> Int {
         var least = 0
         for index in 0..<answers.count {
@@ -199,7 +203,7 @@ struct RecentAnswers {
     }
 }
 
-/// Why the memory of a page can't be replaced. Made without allocating anything: signal handlers come here.
+/// The reason why the memory of a page cannot be replaced. It needs no allocation: signal handlers come here.
 enum PageTrouble: Error {
     case budget, tooManyPages
     case failed(Int32)

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-/// What is mapped, and how much of what may be, as JSON. include/vhushmem/status.h says what each key means.
+/// The mappings and the quotas of a device, as JSON. include/vhushmem/status.h describes each key.
 extension ShmemDevice {
-    /// One object, of which each region lists its first `maximumMappings` live mappings and says how many more there are. Each region is as
-    /// it was at one moment; what other threads do between two of them shows in the later one alone.
+    /// Describes the device in one object. Each region lists its first `maximumMappings` live mappings and says how many more
+    /// there are. Each region is as it was at one moment. If another thread maps or unmaps during the call, only the regions
+    /// that are read later show it.
     ///
-    /// - Parameter maximumMappings: so many mappings of a region are listed.
+    /// - Parameter maximumMappings: the most mappings of each region to list.
     /// - Returns: JSON.
     public func statusJSON(maximumMappings: UInt64 = Region.mappingsInStatus) -> String {
         status(maximumMappings).takeString()
@@ -32,12 +33,12 @@ extension ShmemDevice {
 }
 
 extension Region {
-    /// How many live mappings a status lists of each region unless it is told otherwise.
+    /// How many live mappings of each region a status lists by default.
     public static var mappingsInStatus: UInt64 { 256 }
 
-    /// The same of one region.
+    /// Describes one region in the same way.
     ///
-    /// - Parameter maximumMappings: so many mappings of a region are listed.
+    /// - Parameter maximumMappings: the most mappings of each region to list.
     /// - Returns: JSON.
     public func statusJSON(maximumMappings: UInt64 = Region.mappingsInStatus) -> String {
         status(maximumMappings).takeString()
@@ -49,10 +50,10 @@ extension Region {
         return json
     }
 
-    /// The window's address is left out on purpose: a status ends up in logs and bug reports, and it would tell where this process has its
-    /// memory.
+    /// The window's address is left out on purpose: a status ends up in logs and bug reports, and would reveal where this
+    /// process has its memory.
     func writeStatus(to json: JsonText, _ maximumMappings: UInt64) {
-        // The text is made after the lock was given back: nobody's map waits for it.
+        // The text is made after the lock was released: no thread's map waits for it.
         let (quota, records, count) = unsafe snapshot(maximumMappings)
         defer { unsafe records.deallocate() }
         json.beginObject()
@@ -73,11 +74,11 @@ extension Region {
         json.endObject()
     }
 
-    /// The books, and the first live mappings, as they were at one moment. The records are the caller's to deallocate.
+    /// The quota, and the first live mappings, as they were at one moment. The caller must deallocate the records.
     private func snapshot(_ maximum: UInt64) -> (Quota, UnsafeMutableBufferPointer<MappingRecord>, Int) {
         var live = mappingCount
         while true {
-            // Memory is not asked for with the lock held. Meanwhile there may be more mappings than there is room for.
+            // Memory is not allocated with the lock held. Meanwhile there may be more mappings than there is room for.
             let room = UnsafeMutableBufferPointer<MappingRecord>.allocate(
                 capacity: Int(clamping: min(maximum, live &+ live / 8)))
             let (quota, count) = device.lock.withLock { held in unsafe (self.quota[held], table[held].copyRecords(into: room)) }

@@ -4,34 +4,32 @@ import CLinux
 import CVhushmem
 import Synchronization
 
-/// A vhost-user device, as far as shared memory goes: its regions. Safe from any thread.
+/// The regions of a vhost-user device. Any thread may use it.
 ///
-/// The mappings of its regions end with it, even where somebody still holds a region. Unchecked Sendable: what changes is guarded.
+/// The mappings of its regions end with it, even if a region is still held. Unchecked Sendable: what changes is guarded.
 @safe public final class ShmemDevice: @unchecked Sendable {
     /// Must come first (`relist`).
     private var fields = unsafe vhushmem_device_fields()
     let state: DeviceState
     /// Every region that the device has.
     private var regions = DeviceState.Guarded<[Region]>([])
-    /// What is told of each change; nil: nobody wants to know.
+    /// Receives each change; nil: there is no handler.
     var changes = DeviceState.Guarded<ChangeWatch.Tell?>(nil)
-    /// What `removeRegions` took out, until it can be released.
+    /// The regions that `removeRegions` took out, until they can be released.
     private var removed = DeviceState.Guarded<[Region]>([])
-    /// The address of the object of each region that it has, by id; 0: none. Changed by `publish` alone, and read without the lock: each
-    /// request begins here.
+    /// The address of each region's object, by id; 0: there is none. Only `publish` changes it. It is read without the lock,
+    /// because each request begins here.
     private let addresses: UnsafeMutablePointer<UInt64>
     /// `oneUser` for each thread that uses a region by its address alone, and `hasRemoved` while there is something in `removed`.
-    ///
-    /// A thread adds itself before it reads an address. Whoever removes a region clears its address before the flag is set. So, in the
-    /// order of the changes of this one word: a thread that came before the flag is counted when the flag is set, and the region waits for
-    /// it; one that came later sees that the address is cleared.
+    /// A thread adds itself before it reads an address; one that removes a region clears its address before it sets the flag. So a thread
+    /// that came before the flag is counted when the flag is set, and the region waits for it. A later one sees the cleared address.
     private let users = Atomic<Int>(0)
     private static var hasRemoved: Int { 1 }
     private static var oneUser: Int { 2 }
 
-    /// A device without regions.
+    /// Makes a device without regions.
     ///
-    /// - Parameter options: how it is to be.
+    /// - Parameter options: its options.
     public init(_ options: DeviceOptions = DeviceOptions()) {
         state = DeviceState(options)
         unsafe addresses = .allocate(capacity: SharedMemoryConfig.maximumRegions)
@@ -42,7 +40,7 @@ import Synchronization
     deinit {
         let all = state.lock.withLock { held in
             state.isGone[held] = true
-            // The end of the device is told to nobody.
+            // The end of the device is not reported.
             forEachRegion(held) { $0.beWatched(nil, held) }
             return regions[held] + removed[held]
         }
@@ -55,15 +53,15 @@ import Synchronization
     /// - Parameters:
     ///   - shmid: the region's id.
     ///   - size: bytes, a multiple of the page size.
-    ///   - options: how it is to be.
+    ///   - options: its options.
     /// - Returns: the region.
-    /// - Throws: EINVAL (the size), EEXIST (there is a region with this id), ENOSPC (a quota of addresses), ENOMEM (the address space can't
-    ///   hold the window).
+    /// - Throws: EINVAL (the size), EEXIST (there is a region with this id), ENOSPC (a quota of addresses), ENOMEM (the address
+    ///   space cannot hold the window).
     @discardableResult
     public func addRegion(shmid: UInt8, size: UInt64, options: RegionOptions = RegionOptions()) throws(ShmemError) -> Region {
         if region(shmid: shmid) != nil { throw ShmemError(EEXIST, .region(shmid: shmid, size: size), .exists) }
         let region = try Region.make(shmid: shmid, size: size, options: options, device: state)
-        // Somebody else may have been quicker since the first look, which only saves reserving a window for nothing.
+        // Another thread may have been quicker since the first look, which only saves a useless window.
         let isFirst = state.lock.withLock { held in
             guard unsafe unretainedRegion(shmid: shmid) == nil else { return false }
             regions[held].append(region)
@@ -76,7 +74,8 @@ import Synchronization
         return region
     }
 
-    /// A region that a front-end made of what the back-end said, for who would have made it himself: once, and with the same size.
+    /// Returns a region that a front-end made from the back-end's answer, to a program that would have made it itself: once,
+    /// and with the same size.
     func claimRegion(shmid: UInt8, size: UInt64) -> Region? {
         guard let region = region(shmid: shmid), region.size == size else { return nil }
         return state.lock.withLock { held in
@@ -85,16 +84,16 @@ import Synchronization
         }
     }
 
-    /// The region with an id.
+    /// Finds the region with an id.
     ///
     /// - Parameter shmid: the region's id.
     /// - Returns: the region; nil: there is none.
     public func region(shmid: UInt8) -> Region? {
-        // With the lock held nothing is removed: the reference is taken in time.
+        // While the lock is held nothing is removed, so the reference is taken in time.
         state.lock.withLock { _ in unsafe unretainedRegion(shmid: shmid)?.takeUnretainedValue() }
     }
 
-    /// The same, for who holds the lock, or is counted among the users.
+    /// The same for a caller that holds the lock, or is counted among the users.
     @inline(__always)
     private func unretainedRegion(shmid: UInt8) -> Unmanaged<Region>? {
         // SAFETY: there are 256 addresses, each that of an object in `regions`.
@@ -103,7 +102,7 @@ import Synchronization
         }
     }
 
-    /// Uses a region without counting that it is used; `isMissing` throws where there is none.
+    /// Uses a region without a reference; `isMissing` throws if there is none.
     @inline(__always)
     private func withRegion(
         shmid: UInt8, isMissing: () -> ShmemError, _ use: (Region) throws(ShmemError) -> Void
@@ -114,7 +113,7 @@ import Synchronization
             if _slowPath(before == ShmemDevice.oneUser | ShmemDevice.hasRemoved) { releaseRemoved() }
         }
         guard let region = unsafe unretainedRegion(shmid: shmid) else { throw isMissing() }
-        // SAFETY: this thread is counted as a user, so nobody releases the region meanwhile.
+        // SAFETY: this thread is counted as a user, so the region is not released meanwhile.
         let result = unsafe region._withUnsafeGuaranteedRef { region in
             do throws(ShmemError) {
                 try use(region)
@@ -140,12 +139,12 @@ import Synchronization
         state.lock.withLock { _ in (0...UInt8.max).compactMap { unsafe unretainedRegion(shmid: $0)?.takeUnretainedValue() } }
     }
 
-    /// How many mappings are live in all regions together.
+    /// The number of live mappings of all regions together.
     public var mappingCount: UInt64 {
         state.lock.withLock { held in state.quota[held].mappings }
     }
 
-    /// How many bytes, in whole pages, are mapped in all regions together.
+    /// The mapped bytes, in whole pages, of all regions together.
     public var mappedBytes: UInt64 {
         state.lock.withLock { held in state.quota[held].bytes }
     }
@@ -160,7 +159,7 @@ import Synchronization
         return count
     }
 
-    /// The same, for no longer than until `limit` (microseconds). Returns whether none is left.
+    /// The same, but not longer than until `limit` (microseconds). Returns whether none is left.
     func unmapAll(until limit: UInt64) -> Bool {
         for region in allRegions {
             guard region.unmapAll(until: limit).isDone else { return false }
@@ -168,8 +167,8 @@ import Synchronization
         return true
     }
 
-    /// Takes every region out again: what a front-end does whose handshake fails half-way. The windows go with it, unless somebody holds a
-    /// region.
+    /// Takes every region out, for a front-end whose handshake fails halfway. The windows go too, unless a region is still
+    /// held.
     func removeRegions() {
         let gone = state.lock.withLock { held in
             for region in regions[held] { publish(0, shmid: region.shmid, held) }
@@ -187,7 +186,7 @@ import Synchronization
         releaseRemoved()
     }
 
-    /// Releases what was removed, unless a thread may still be using it: then the last of them does so.
+    /// Releases the removed regions, unless a thread may still use one: then the last such thread does so.
     @inline(never)
     private func releaseRemoved() {
         let gone = state.lock.withLock { held -> [Region] in
@@ -198,11 +197,11 @@ import Synchronization
             removed[held] = gone.filter { $0.container[held] != nil || $0.isListenedTo(held) }
             return gone.filter { $0.container[held] == nil && !$0.isListenedTo(held) }
         }
-        // What a thread mapped after the region was taken out. The windows go behind this, with no lock held.
+        // A thread may have mapped something after the region was taken out. The windows go after this, with no lock held.
         for region in gone { region.unmapAll() }
     }
 
-    /// Calls `tell` for each mapping that has become broken, or whole again, since this was last called, until it returns false.
+    /// Calls `tell` for each mapping that has become broken or whole since the last call, until it returns false.
     func forEachNews(_ tell: (MappingNews) -> Bool) {
         for region in allRegions {
             var from: UInt64 = 0
@@ -215,8 +214,8 @@ import Synchronization
         }
     }
 
-    /// What a loop does from time to time, at `state.careDeadline`: pages that were covered for the moment are their files' again, and
-    /// mappings whose files have what they had lost are whole. It waits for no other process.
+    /// Does what a loop must do from time to time, at `state.careDeadline`. It shows the files again in pages that were covered
+    /// for a while, and heals mappings whose files have their pages again. It waits for no other process.
     func care() {
         let now = Clock.now()
         guard let time = state.careDeadline, now >= time else { return }
@@ -226,12 +225,13 @@ import Synchronization
         if let next { state.lock.withLock { held in state.careSoon(at: next, held) } }
     }
 
-    /// Looks at all that is covered or broken, in every region: what has come back is its file's again, and mappings that have what they
-    /// had lost are whole. It may wait for whoever keeps the files.
+    /// Checks all that is covered or broken, in every region: shows the pages that their files have again, and heals mappings
+    /// whose files have all their pages. It may wait for the storage or the server of a file.
     ///
-    /// A front-end or a channel that is dispatched does so by itself, ten times a second, for files in memory and on local disks.
+    /// A front-end or a channel that is dispatched does so by itself, ten times a second, for files in memory and on local
+    /// disks.
     ///
-    /// - Returns: how many mappings are broken still.
+    /// - Returns: how many mappings are still broken.
     @discardableResult
     public func heal() -> UInt64 {
         var broken: UInt64 = 0
@@ -241,25 +241,25 @@ import Synchronization
 
     // MARK: Messages
 
-    /// Carries out a SHMEM_MAP that the caller has received: the same checks, in the same order, as a channel makes. It can be seen through
-    /// the window when the call returns; then answer the device process, and call `commit`.
+    /// Handles a SHMEM_MAP that the caller has received: with the same checks, in the same order, as a channel. The mapping
+    /// shows in the window when the call returns. Then answer the device process, and call `commit`.
     ///
     /// - Parameters:
-    ///   - payload: as it came, 40 bytes.
-    ///   - fd: what came along, which stays the caller's; negative: nothing did.
-    /// - Throws: EINVAL (another length; no descriptor), ENOENT (there is no such region), ECANCELED (a reset is under way), and what
-    ///   `Region.map` throws.
+    ///   - payload: the payload as it came, 40 bytes.
+    ///   - fd: the descriptor that came along, which stays the caller's; negative: none did.
+    /// - Throws: EINVAL (another length; no descriptor), ENOENT (there is no such region), ECANCELED (a reset is under way),
+    ///   and what `Region.map` throws.
     public func handleMap(payload: UnsafeRawBufferPointer, fd: Int32) throws(ShmemError) {
         let map = try unsafe decoded(payload, BackendRequest.shmemMap)
         if state.attention.load(ordering: .relaxed) != 0 { return try handle(map, BackendRequest.shmemMap, fd: fd) }
         try carryOutMap(map, fd: fd)
-        // A reset that has begun meanwhile has undone it, or finds nothing to undo here.
+        // A reset that has begun meanwhile has undone the mapping, or finds nothing to undo here.
         if isResetting { try undoForReset(map) }
     }
 
-    /// Carries out a SHMEM_UNMAP likewise.
+    /// Handles a SHMEM_UNMAP in the same way.
     ///
-    /// - Parameter payload: as it came, 40 bytes.
+    /// - Parameter payload: the payload as it came, 40 bytes.
     /// - Throws: EINVAL (another length), ENOENT (there is no such region), and what `Region.unmap` throws.
     public func handleUnmap(payload: UnsafeRawBufferPointer) throws(ShmemError) {
         let map = try unsafe decoded(payload, BackendRequest.shmemUnmap)
@@ -267,7 +267,7 @@ import Synchronization
         try carryOutUnmap(map)
     }
 
-    /// The same where a reset is under way, or traces are on.
+    /// The same while a reset is under way, or while traces are on.
     @inline(never)
     private func handle(_ map: SharedMemoryMap, _ request: UInt32, fd: Int32 = -1) throws(ShmemError) {
         let isMap = request == BackendRequest.shmemMap
@@ -307,7 +307,7 @@ import Synchronization
         ShmemError(EINVAL, .request(request), .wrongPayload(expected: SharedMemoryMap.size, got: count))
     }
 
-    /// SHMEM_MAP. The commit is left to the caller, who answers first. `isBatched`: so is `endBatch`.
+    /// SHMEM_MAP. The commit is left to the caller, which answers first. `isBatched`: so is `endBatch`.
     @_optimize(speed)
     func carryOutMap(_ map: SharedMemoryMap, fd: Int32, isBatched: Bool = false) throws(ShmemError) {
         guard fd >= 0 else { throw ShmemError(EINVAL, map.mapSubject, .wrongDescriptors(expected: 1, got: 0)) }
@@ -317,7 +317,7 @@ import Synchronization
         }
     }
 
-    /// What was mapped in a batch is left out of core dumps.
+    /// Leaves the mappings of a batch out of core dumps.
     @_optimize(speed)
     func endBatch() {
         let failure = state.lock.withLock { held in
@@ -328,7 +328,7 @@ import Synchronization
         Log.warning("the kernel cannot leave mappings out of core dumps: \(Errno.text(failure.code)) (errno \(failure.code))")
     }
 
-    /// SHMEM_UNMAP likewise. Returns how many bytes the mapping had.
+    /// SHMEM_UNMAP in the same way. Returns the length of the mapping in bytes.
     @_optimize(speed)
     @discardableResult
     func carryOutUnmap(_ map: SharedMemoryMap) throws(ShmemError) -> UInt64 {
@@ -342,7 +342,7 @@ import Synchronization
         return length
     }
 
-    /// Tells every region's observers that what changed is complete: after the answer to what `handleMap` and `handleUnmap` did.
+    /// Tells every region's observers that a change is complete: after the answer to what `handleMap` and `handleUnmap` did.
     public func commit() {
         guard state.isObserved else { return }
         for region in allRegions { region.commit() }

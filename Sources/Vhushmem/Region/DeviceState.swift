@@ -3,7 +3,7 @@
 import CLinux
 import Synchronization
 
-/// What a device and its regions share: one lock, one quota. Regions outlive their device where somebody holds on to them.
+/// The state that a device and its regions share: one lock, one quota. A region that is still held outlives its device.
 final class DeviceState {
     typealias Held = Lock<DeviceState>.Held
     typealias Guarded = Lock<DeviceState>.Guarded
@@ -12,35 +12,35 @@ final class DeviceState {
     let lock = Lock<DeviceState>()
     var quota: Guarded<Quota>
     var undumped = Guarded(UndumpedRanges())
-    /// What its back-end has sent and is to be closed.
+    /// What its back-end has sent and the library must close.
     let closes = CloseAccount()
-    /// Files that its mappings are of, and that are not to be freed by whoever undoes the last of these.
+    /// The files of its mappings that would take long to free: the thread that undoes the last mapping must not free them.
     var largeFiles = Guarded(LargeFiles())
-    /// Nothing is mapped any more once it is set.
+    /// Once it is set, nothing is mapped any more.
     var isGone = Guarded(false)
-    /// Raised when a mapping becomes broken. Once it is there it stays.
+    /// Raised when a mapping becomes broken. Once it exists it stays.
     private(set) var alarm = Guarded<Alarm?>(nil)
-    /// What handling a single message has to look at, or'ed. As a rule it is 0.
+    /// The flags that the handling of a single message must check, or'ed. Usually it is 0.
     let attention = Atomic<UInt8>(0)
-    /// A reset was begun by who carries out single messages.
+    /// A program that handles single messages has begun a reset.
     static var isResetting: UInt8 { 1 }
     static var isTraced: UInt8 { 2 }
-    /// What the page indexes of its regions may take.
+    /// The budget of its regions' page indexes.
     let indexBudget = IndexBudget(chunks: IndexBudget.chunksOfDevice)
-    /// The number of the last mapping that was made.
+    /// The number of the latest mapping.
     private var lastGeneration = Guarded<UInt64>(0)
-    /// When a loop should look at them next, in microseconds; 0: at no time.
+    /// The time of a loop's next look at them, in microseconds; 0: never.
     private let careTime = Atomic<UInt64>(0)
-    /// How many regions have observers, and one more where maps are traced. As a rule there is none, and who only wants to know that takes
-    /// no lock.
+    /// The number of regions with observers, plus one if maps are traced. Usually there is none, and a look at this takes no
+    /// lock.
     private let observedRegions = Atomic<Int>(0)
-    /// Some file that was mapped is neither in memory nor on a local disk: the close of such a file waits for others.
+    /// Some mapped file is neither in memory nor on a local disk: the close of such a file may wait.
     private let hasRemoteFiles = Atomic(false)
     var hasLocalFilesOnly: Bool { !hasRemoteFiles.load(ordering: .relaxed) }
     func noteRemoteFile() { hasRemoteFiles.store(true, ordering: .relaxed) }
     var isObserved: Bool { observedRegions.load(ordering: .relaxed) > 0 }
 
-    /// Descriptors that its regions keep, and addresses that they take.
+    /// The quotas of kept descriptors, and of addresses.
     let keptFiles: SharedQuota
     let addressSpace: SharedQuota
 
@@ -57,7 +57,7 @@ final class DeviceState {
         return lastGeneration[held]
     }
 
-    /// When a loop should call `ShmemDevice.care` next, in microseconds; nil: at no time.
+    /// When a loop should call `ShmemDevice.care` next, in microseconds; nil: never.
     @inline(__always)
     var careDeadline: UInt64? {
         let time = careTime.load(ordering: .relaxed)
@@ -69,7 +69,7 @@ final class DeviceState {
         let planned = careTime.load(ordering: .relaxed)
         guard planned == 0 || time < planned else { return }
         careTime.store(time, ordering: .relaxed)
-        // It may be waiting for something else.
+        // The loop may be waiting for something else.
         if planned == 0 { alarm[held]?.raise() }
     }
 
@@ -81,7 +81,7 @@ final class DeviceState {
         observedRegions.wrappingAdd(change, ordering: .relaxed)
     }
 
-    /// Has its maps told, or not, as traces are now. One thread at a time: `GuardedRange` calls it with its lock held.
+    /// Traces its maps, or not, as traces are now. One thread at a time: `GuardedRange` calls it with its lock held.
     func followTraces() {
         let isTraced = Trace.wants(Trace.all) ? DeviceState.isTraced : 0
         guard attention.load(ordering: .relaxed) & DeviceState.isTraced != isTraced else { return }
@@ -89,7 +89,7 @@ final class DeviceState {
         countObserved(isTraced != 0 ? 1 : -1)
     }
 
-    /// The alarm, made when it is first asked for.
+    /// The alarm. The first call makes it.
     func useAlarm() throws(Errno) -> Alarm {
         if let alarm = lock.withLock({ held in alarm[held] }) { return alarm }
         let made = try Alarm.make()

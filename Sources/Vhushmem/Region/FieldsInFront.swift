@@ -2,10 +2,11 @@
 
 import CVhushmem
 
-/// What C programs read in a device, a region or a mapping (vhushmem/series.h). It is the first stored property of each, so it begins behind
-/// the two words that every object has, where the C header has `vhushmem_object`; series-fields-are-true.c would see another place.
+/// The fields that C programs read in a device, a region or a mapping (vhushmem/series.h). They are the first stored property
+/// of each. So they begin behind the two words that every object has, where the C header has `vhushmem_object`.
+/// series-fields-are-true.c would notice another place.
 enum FieldsInFront {
-    /// In `MemoryRegion.reserved.0`: which object `vhushmem_state` is. 0: what a program embeds.
+    /// In `MemoryRegion.reserved.0`: the kind of the object in `vhushmem_state`. 0: a program embeds the MemoryRegion.
     static let markOfRegion: UInt64 = 1
     static let markOfMapping: UInt64 = 2
 
@@ -23,7 +24,7 @@ enum FieldsInFront {
         return unsafe region
     }
 
-    /// Where a field is. Memory behind a pointer does not move.
+    /// The address of a field. Memory behind a pointer does not move.
     fileprivate static func place<Field>(of field: inout Field) -> UnsafeMutablePointer<Field> {
         unsafe withUnsafeMutablePointer(to: &field) { unsafe $0 }
     }
@@ -63,12 +64,12 @@ extension Region {
         unsafe fields.pointee.mmaps.tqh_last = unsafe FieldsInFront.place(of: &fields.pointee.mmaps.tqh_first)
     }
 
-    /// Where `mr` is.
+    /// The address of `mr`.
     var memoryRegionInFront: UnsafeMutablePointer<MemoryRegion> { unsafe FieldsInFront.place(of: &inFront.pointee.mr) }
 }
 
 extension ShmemDevice {
-    /// Makes `shmem_list` what the device has.
+    /// Updates `shmem_list` to the device's regions.
     func relist(_ regions: [Region], _ held: DeviceState.Held) {
         // SAFETY: as above.
         let fields = unsafe FieldsInFront.address(in: Unmanaged.passUnretained(self).toOpaque())
@@ -110,11 +111,11 @@ extension ShmemDevice {
 
     private func unlink(_ mapping: Mapping) {
         let its = unsafe mapping.inFront
-        // One that is in no list has no place.
+        // A mapping that is in no list has no place.
         guard let place = unsafe its.pointee.link.tqe_prev else { return }
         unsafe place.pointee = unsafe its.pointee.link.tqe_next
         if let next = unsafe its.pointee.link.tqe_next {
-            // SAFETY: what is in the list is a live mapping, which its record retains.
+            // SAFETY: the list has only live mappings, which their records retain.
             unsafe Unmanaged<Mapping>.fromOpaque(UnsafeRawPointer(next)).takeUnretainedValue().inFront.pointee.link.tqe_prev =
                 unsafe place
         } else {

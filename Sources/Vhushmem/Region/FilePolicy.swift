@@ -2,67 +2,67 @@
 
 import CLinux
 
-/// Which files a region accepts.
+/// The policy of a region: which files it accepts.
 public struct FilePolicy: OptionSet, Sendable {
     /// The bits.
     public let rawValue: UInt32
 
-    /// A policy of these bits.
+    /// Makes a policy of these bits.
     ///
     /// - Parameter rawValue: the bits.
     public init(rawValue: UInt32) {
         self.rawValue = rawValue
     }
 
-    /// Whole pages beyond the end of a regular file; touching them raises SIGBUS.
+    /// Whole pages beyond the end of a regular file; a touch of them raises SIGBUS.
     public static let allowBeyondEnd = FilePolicy(rawValue: 1 << 0)
-    /// Only memfds that can't shrink.
+    /// Only memfds that cannot shrink.
     public static let requireSealShrink = FilePolicy(rawValue: 1 << 1)
     /// No device and no dma-buf.
     public static let filesOnly = FilePolicy(rawValue: 1 << 2)
 
-    /// Only memfds. Their mmap and close wait for nobody, which those of a FUSE or network file may.
+    /// Only memfds. Their mmap and close do not wait, while those of a FUSE or network file may.
     public static let memfdOnly = FilePolicy(rawValue: 1 << 3)
 
     static let all: FilePolicy = [.allowBeyondEnd, .requireSealShrink, .filesOnly, .memfdOnly]
 }
 
-/// How a file that was accepted is to be mapped.
+/// The plan for mapping an accepted file.
 struct FilePlan {
     let protection: Int32
     let flags: Int32
-    /// The file's offset as mmap takes it.
+    /// The file's offset for mmap.
     let fileOffset: Int
-    /// What the mapping owns: the request's range, rounded up to whole pages.
+    /// The pages that the mapping owns: the request's range, rounded up to whole pages.
     let pages: ByteRange
-    /// The file's own, in bytes.
+    /// The page size of the file, in bytes.
     let pageSize: UInt64
-    /// The file is of a kind whose own mmap refuses nothing that was let through here.
+    /// The mmap of this kind of file refuses nothing that passes the checks here.
     let canMapInPlace: Bool
-    /// And nothing of it has to be kept.
+    /// The same, and nothing of the file must be kept.
     let canMapAtOnce: Bool
-    /// What the mapping's identity says of the file; it has no number yet.
+    /// The facts about the file in the mapping's identity, without a number yet.
     let facts: MappingIdentity
 
-    /// It is in memory or on a local disk: to look at its pages waits for no other process or machine.
+    /// It is in memory or on a local disk: a look at its pages waits for no other process or machine.
     var isLocal: Bool { facts.isLocal }
 }
 
-/// What of a file decides how it is mapped.
+/// The properties of a file that decide how it is mapped.
 private struct FileKind {
-    /// 0 too where they need not be asked for.
+    /// 0 also if they need not be asked for.
     var seals: Int32 = 0
-    /// Its own, of hugetlb files.
+    /// Its own for hugetlb files.
     var pageSize = Page.size
-    /// Its own mmap refuses nothing that is let through here.
+    /// Its mmap refuses nothing that passes the checks here.
     var canMapInPlace = true
     var isLocal = true
-    /// Freeing it may take long, and it has no name: what holds it is mappings and descriptors.
+    /// It may take long to free, and it has no name: only mappings and descriptors hold it.
     var isLarge = false
 }
 
 extension FilePolicy {
-    /// Looks at the file behind `fd` and decides. `range`, of the request, is inside the region and begins at a page.
+    /// Checks the file behind `fd` and makes the plan. `range`, of the request, is inside the region and begins at a page.
     @_optimize(speed)
     @inline(__always)
     func plan(_ request: SharedMemoryMap, _ range: ByteRange, fd: Int32, populate: Bool) throws(ShmemError) -> FilePlan {
@@ -72,7 +72,7 @@ extension FilePolicy {
         } catch {
             throw ShmemError(error.code, request.mapSubject, .system("statx", error.code))
         }
-        // The kernel looks at the seals of a memfd itself: then we need not, unless we want one more.
+        // The kernel itself checks the seals of a memfd. So this need not, unless the policy wants a further seal.
         guard isPlainMemfd(status), status.size <= OwnedDescriptor.quicklyFreed else {
             return try planForOther(status, request, range, fd: fd, populate: populate)
         }
@@ -94,7 +94,7 @@ extension FilePolicy {
     ) throws(ShmemError) -> FilePlan {
         let pageSize = kind.pageSize
         let isWritable = request.flags & SharedMemoryMap.readWrite != 0
-        // One look at all; which of them it was is asked only when it matters.
+        // One test covers all faults; which one it was is found out only on failure.
         guard pageSize.isPowerOfTwo, request.fileOffset.isMultiple(ofPage: pageSize),
             pageSize == Page.size || (range.start | range.length).isMultiple(ofPage: pageSize),
             let pages = range.roundedUp(to: pageSize),
@@ -103,8 +103,8 @@ extension FilePolicy {
         else {
             throw fault(in: status, kind, fileOffset: request.fileOffset, range, for: request.mapSubject)
         }
-        // MAP_SHARED, but for a memfd that is sealed against writing: older kernels refuse that even for reading only, and since nobody
-        // can write to it any more, a private mapping shows the same bytes, on all of them alike.
+        // MAP_SHARED, except for a memfd that is sealed against writing: older kernels refuse that even for reading. Nothing
+        // can write to such a memfd any more, so a private mapping shows the same bytes, on all kernels alike.
         let sharing = kind.seals & vhu_seal_write != 0 ? MAP_PRIVATE : MAP_SHARED
         return FilePlan(
             protection: isWritable ? PROT_READ | PROT_WRITE : PROT_READ,
@@ -117,7 +117,7 @@ extension FilePolicy {
                 pagesInFile: pagesInFile(status, filePages, pageSize)))
     }
 
-    /// nil: all of them, or nobody can tell.
+    /// nil: all of them, or nothing can tell.
     @inline(__always)
     private func pagesInFile(_ status: FileStatus, _ pages: ByteRange, _ pageSize: UInt64) -> UInt64? {
         guard contains(.allowBeyondEnd), status.isRegular else { return nil }
@@ -126,7 +126,8 @@ extension FilePolicy {
         return end > pages.start ? (end &- pages.start) / Page.size : 0
     }
 
-    /// The page size of a file: its own for one of huge pages, the ordinary one for any other, and for what is no file.
+    /// The page size of a file: its own for one of huge pages, the ordinary one for any other, and for a descriptor that is no
+    /// file.
     static func pageSize(of fd: Int32) -> UInt64 {
         // Files that can have seals are in memory. No other file is asked: a FUSE server need not answer.
         guard let status = try? FileStatus(of: fd), status.isRegular, status.blockSize > Page.size,
@@ -138,14 +139,14 @@ extension FilePolicy {
 
     private static var writeSeals: Int32 { vhu_seal_write | vhu_seal_future_write }
 
-    /// A memfd of ordinary pages, whose seals nobody has to ask for.
+    /// A memfd of ordinary pages, whose seals need not be asked for.
     @inline(__always)
     private func isPlainMemfd(_ status: FileStatus) -> Bool {
         guard let device = RegionWindow.memfdDevice else { return false }
         return status.isRegular && status.identity.device == device && !contains(.requireSealShrink)
     }
 
-    /// A last page that the file fills in part is a page of the file; what lies beyond its end reads as zeros.
+    /// If the file fills its last page in part, that is a page of the file; the rest of it reads as zeros.
     @inline(__always)
     private func isWithin(_ status: FileStatus, _ pages: ByteRange, _ pageSize: UInt64) -> Bool {
         guard status.isRegular, !contains(.allowBeyondEnd) else { return true }
@@ -153,7 +154,7 @@ extension FilePolicy {
         return overflow || pages.end <= padded & ~(pageSize &- 1)
     }
 
-    /// The kind of any other file. Throws what the policy has against it.
+    /// The kind of any other file. Throws the objections of the policy.
     @inline(never)
     private func kind(of status: FileStatus, fd: Int32, for subject: ShmemError.Subject) throws(ShmemError) -> FileKind {
         if status.isDirectory { throw ShmemError(ENODEV, subject, .notMappable("directory")) }
@@ -164,8 +165,8 @@ extension FilePolicy {
         var kind = FileKind()
         let seals = try seals(status, fd: fd, for: subject)
         if seals != nil, status.blockSize > kind.pageSize {
-            // Files that can have seals are in memory: of shmem, where a large block means nothing, or of hugetlbfs, which maps in
-            // them. No other file is asked: a FUSE server need not answer.
+            // Files that can have seals are in memory: either of shmem, where a large block means nothing, or of hugetlbfs,
+            // whose pages are the blocks. No other file is asked: a FUSE server need not answer.
             do throws(Errno) {
                 kind.pageSize = try FileStatus.hugePageSize(of: fd) ?? kind.pageSize
             } catch {
@@ -174,19 +175,20 @@ extension FilePolicy {
         }
         kind.seals = seals ?? 0
         if contains(.memfdOnly) {
-            // Memfds of huge pages are on a device of their own; no file of hugetlbfs that has a name is one.
+            // Memfds of huge pages are on a device of their own; a hugetlbfs file with a name is no memfd.
             let isMemfd =
                 seals != nil && !status.hasName
                 && (kind.pageSize > Page.size || status.identity.device == RegionWindow.deviceOfMemfds)
             if !isMemfd { throw ShmemError(EACCES, subject, .policy("files that are no memfds")) }
         }
         kind.isLocal = seals != nil || status.isOnLocalDisk(fd)
-        // In place only where the kernel looks at seals before it unmaps anything: between our look and its own, they may have been set.
+        // The file is mapped in place only if the kernel checks seals before it unmaps anything: they may have been set since
+        // the check here.
         kind.canMapInPlace = kind.pageSize == Page.size && kind.isLocal && RegionWindow.memfdDevice != nil
         return kind
     }
 
-    /// What a request lacks for that file.
+    /// The objection to a request for that file.
     @inline(never)
     private func fault(
         in status: FileStatus, _ kind: FileKind, fileOffset: UInt64, _ range: ByteRange, for subject: ShmemError.Subject
@@ -212,10 +214,10 @@ extension FilePolicy {
         return ShmemError(EPERM, subject, .sealed)
     }
 
-    /// The file's seals; nil: it is of a kind that can't have any, or not one that has to be asked.
+    /// The file's seals; nil: its kind can have none, or it need not be asked.
     private func seals(_ status: FileStatus, fd: Int32, for subject: ShmemError.Subject) throws(ShmemError) -> Int32? {
-        // A memfd has no name in a file system, and a hugetlb file has large blocks. Asking every file would be a system call a
-        // mapping for nothing.
+        // A memfd has no name in a file system, and a hugetlb file has large blocks. To ask every file would cost a useless
+        // system call for each mapping.
         let mayHaveSeals = status.isRegular && (!status.hasName || status.blockSize > Page.size)
         let mustNotShrink = contains(.requireSealShrink)
         guard mayHaveSeals || mustNotShrink else { return nil }

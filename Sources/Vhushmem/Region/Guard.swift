@@ -2,24 +2,25 @@
 
 import CLinux
 
-/// Keeps a process alive whose memory others take away: a file that is truncated under a mapping raises SIGBUS in whoever touches it.
+/// Keeps a process alive when its memory is taken away: a truncated file raises SIGBUS in each thread that touches a mapping of
+/// it.
 public enum SigbusGuard {
-    /// Makes the memory whose access raised a SIGBUS one that can be touched. For signal handlers: it allocates nothing and leaves errno as
+    /// Handles a SIGBUS: makes the memory at its address usable. For signal handlers: it allocates nothing and leaves errno as
     /// it was.
     ///
-    /// - Parameter info: what the handler was given.
-    /// - Returns: true: let the instruction run again. False: the signal is not about memory of this library's.
+    /// - Parameter info: the handler's siginfo_t.
+    /// - Returns: true: let the instruction run again. False: the signal does not concern memory of this library.
     public static func handleSIGBUS(_ info: UnsafePointer<siginfo_t>) -> Bool {
         let error = vhu_errno()
         defer { vhu_set_errno(error) }
         return unsafe GuardedRange.cover(UInt(vhu_sigbus_address(info)))
     }
 
-    /// The same for SIGSEGV: the access was one to a hole of a window, or a write where the window may only be read.
+    /// Handles a SIGSEGV in the same way: the access was one to a hole of a window, or a write to a read-only part of it.
     ///
     /// - Parameters:
-    ///   - info: what the handler was given.
-    ///   - context: what the handler got besides, which tells a read from a write; nil: it is found out.
+    ///   - info: the handler's siginfo_t.
+    ///   - context: the handler's ucontext_t, which tells a read from a write; nil: the library finds it out.
     /// - Returns: as for SIGBUS.
     public static func handleSIGSEGV(_ info: UnsafePointer<siginfo_t>, _ context: UnsafeRawPointer?) -> Bool {
         let error = vhu_errno()
@@ -43,8 +44,8 @@ public enum SigbusGuard {
         if code != 0 { throw ShmemError(code, "cannot unblock SIGBUS and SIGSEGV: \(Errno.text(code))") }
     }
 
-    /// Installs a handler of SIGBUS for the whole process that does so, and hands what is not this library's to whoever was there before.
-    /// Once for the life of the process: another call does nothing.
+    /// Installs a handler of SIGBUS for the whole process, which passes every other SIGBUS to the handler that was there
+    /// before. It stays for the life of the process: another call does nothing.
     ///
     /// - Throws: what sigaction does.
     public static func install() throws(ShmemError) {
@@ -64,8 +65,8 @@ public enum SigbusGuard {
     private static let lock = Lock<SigbusGuard>()
     /// Nonisolated: `lock` guards it, which its type demands.
     nonisolated(unsafe) private static var isInstalled = Lock<SigbusGuard>.Guarded(false)
-    /// Who had the signal before; there for as long as the process is. Nonisolated: it is written once, under `lock`, before the handler that
-    /// reads it is there.
+    /// The former handler; it stays as long as the process. Nonisolated: it is written once, under `lock`, before the handler
+    /// that reads it is installed.
     nonisolated(unsafe) private static let previous: UnsafeMutablePointer<sigaction> = {
         let previous = UnsafeMutablePointer<sigaction>.allocate(capacity: 1)
         unsafe previous.initialize(to: sigaction())

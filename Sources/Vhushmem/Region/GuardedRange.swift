@@ -3,11 +3,12 @@
 import CLinux
 import Synchronization
 
-/// Addresses whose files somebody else may truncate: a region's window, or memory that a front-end has given. The guard knows them all.
+/// Addresses whose files another process may truncate: a region's window, or memory that a front-end has given. The guard knows
+/// them all.
 ///
-/// A SIGBUS is raised by the very instruction that touches such an address, so the thread that is in the handler was not in the midst of
-/// anything of this library's, which touches them without a lock or through the kernel alone: the handler may take its locks. It must
-/// not allocate, free, or log.
+/// The very instruction that touches such an address raises the SIGBUS. The library touches them without a lock or through the
+/// kernel alone, so the thread in the handler holds none of its locks: the handler may take them. It must not allocate, free,
+/// or log.
 @safe final class GuardedRange {
     private let start: UInt
     private let length: UInt
@@ -16,10 +17,10 @@ import Synchronization
     /// It was replaced.
     private let lost = Atomic(false)
     private let alarm: Alarm?
-    /// Whose region it is.
+    /// The device of the region.
     private let device: DeviceState?
     private var next = Guarded<GuardedRange?>(nil)
-    /// Not owned: who precedes it owns it.
+    /// Not retained: its predecessor is its owner.
     private var previous = unsafe Guarded<Unmanaged<GuardedRange>?>(nil)
 
     private typealias Guarded = Lock<GuardedRange>.Guarded
@@ -28,7 +29,7 @@ import Synchronization
     private static let lock = Lock<GuardedRange>()
     /// Nonisolated: `lock` guards it, which its type demands.
     nonisolated(unsafe) private static var first = Guarded<GuardedRange?>(nil)
-    /// So that a process that has none takes no lock in a handler.
+    /// With it a process without such ranges takes no lock in a handler.
     private static let count = Atomic<Int>(0)
 
     private init(
@@ -41,14 +42,14 @@ import Synchronization
         self.alarm = alarm
     }
 
-    /// The window of a region, which ends this before it goes.
+    /// Guards the window of a region, which calls `end` before it goes.
     static func begin(_ region: Region) -> GuardedRange {
         unsafe GuardedRange(
             region.window.baseAddress, UInt(clamping: region.size), Unmanaged.passUnretained(region), region.device, nil
         ).enter()
     }
 
-    /// Memory that is lost as a whole if it is lost in part; `alarm` tells that it was.
+    /// Guards memory that is lost as a whole if a part of it is lost; `alarm` tells that it was.
     static func begin(_ start: UnsafeMutableRawPointer, length: Int, alarm: Alarm?) -> GuardedRange {
         unsafe GuardedRange(start, UInt(clamping: length), nil, nil, alarm).enter()
     }
@@ -64,7 +65,7 @@ import Synchronization
         return self
     }
 
-    /// To be called before the addresses go.
+    /// Call it before the addresses go.
     func end() {
         GuardedRange.lock.withLock { held in
             if let previous = unsafe previous[held] {
@@ -79,7 +80,7 @@ import Synchronization
         _ = GuardedRange.count.wrappingSubtract(1, ordering: .relaxed)
     }
 
-    /// Has every device that has a region tell of its maps, or not, as traces are now.
+    /// Has every device with regions trace its maps, or not, as traces are now.
     static func followTraces() {
         lock.withLock { held in
             var range = unsafe first[held]
@@ -90,10 +91,10 @@ import Synchronization
         }
     }
 
-    /// Puts the windows of all regions into `windows`, by address. Allocates nothing once there was room for as many.
+    /// Puts the windows of all regions into `windows`, by address. It allocates nothing if there is room already.
     static func listWindows(in windows: inout [Range<UInt>]) {
         while true {
-            // Memory is not asked for with the lock held: a handler may want it.
+            // Memory is not allocated with the lock held: a handler may need the lock.
             windows.removeAll(keepingCapacity: true)
             let needed = count.load(ordering: .acquiring)
             if windows.capacity <= needed { windows.reserveCapacity(2 &* needed &+ 16) }
@@ -110,7 +111,7 @@ import Synchronization
             }
             if isComplete { break }
         }
-        // Sorted by insertion, in place: there are few, and most often they are in the opposite order.
+        // Sorted by insertion, in place: there are few, and usually they are in the opposite order.
         var index = 1
         while index < windows.count {
             var place = index
@@ -122,13 +123,14 @@ import Synchronization
         }
     }
 
-    /// Makes the page at an address that raised SIGBUS one that can be touched. False: that is not for this library to do, or it could
-    /// not be done. For signal handlers.
+    /// Makes the page at an address that raised SIGBUS usable. False: it is not this library's address, or nothing could be
+    /// done. For signal handlers.
     static func cover(_ address: UInt) -> Bool {
         withRegion(at: address, orMemory: { $0.replaceAll() }) { $0.coverLostPage(at: $1) }
     }
 
-    /// The same after SIGSEGV: what touches a hole, or writes where it may only read. Memory that a front-end gave has no holes.
+    /// The same after SIGSEGV: for an access to a hole, or a write to read-only memory. Memory that a front-end gave has no
+    /// holes.
     static func cover(_ address: UInt, _ access: GuestAccess) -> Bool {
         withRegion(at: address, orMemory: { _ in false }) { $0.takeAccess(at: $1, access) }
     }
@@ -138,7 +140,8 @@ import Synchronization
         at address: UInt, orMemory replace: (GuardedRange) -> Bool, _ body: (Region, UInt64) -> Bool
     ) -> Bool {
         guard address != 0, count.load(ordering: .acquiring) > 0 else { return false }
-        // The region is held for the rest of the way; whoever frees one that is being touched would have ended the process anyway.
+        // The region is retained from here on. A program that frees a region while it is being touched would have ended the
+        // process anyway.
         var region: Region?
         let isCovered = lock.withLock { held -> Bool in
             var range = unsafe first[held]

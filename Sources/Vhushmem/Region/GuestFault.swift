@@ -2,7 +2,7 @@
 
 import CLinux
 
-/// What a guest tried at an address that can't serve it.
+/// The access of a guest to an address that cannot serve it.
 public enum GuestAccess: UInt32, Sendable {
     /// A load.
     case read = 0
@@ -13,12 +13,12 @@ public enum GuestAccess: UInt32, Sendable {
 }
 
 extension Region {
-    /// Carries out an access that KVM handed over with its data (KVM_EXIT_MMIO): a hole reads as zeros, a write that is not allowed is
-    /// dropped, and what has come to be mapped meanwhile is read and written for real.
+    /// Performs an access that KVM passed on with its data (KVM_EXIT_MMIO). A hole reads as zeros, and a write that is not
+    /// allowed is dropped. If bytes were mapped meanwhile, it reads or writes them.
     ///
     /// - Parameters:
     ///   - offset: the first byte in the region.
-    ///   - data: as KVM has it: what is written, or room for what is read.
+    ///   - data: KVM's data: the bytes to write, or room for those read.
     ///   - isWrite: it is a write.
     /// - Throws: ENXIO: the access is outside the region.
     public func emulateGuestAccess(at offset: UInt64, data: UnsafeMutableRawBufferPointer, isWrite: Bool) throws(ShmemError) {
@@ -27,7 +27,7 @@ extension Region {
         }
         var done: UInt64 = 0
         while done < range.length {
-            // An access may cross from a mapping into a hole: a page at a time.
+            // An access may cross from a mapping into a hole, so this goes a page at a time.
             let at = offset &+ done
             let piece = min(range.length &- done, Page.size &- (at & (Page.size &- 1)))
             let part = unsafe UnsafeMutableRawBufferPointer(rebasing: data[Int(clamping: done)..<Int(clamping: done &+ piece)])
@@ -52,19 +52,21 @@ extension Region {
                 unsafe isWrite
                 ? try MemoryCalls.store(start, at: host, data.count) : try MemoryCalls.copy(from: host, to: start, data.count)
         } catch {
-            // EFAULT: a page that its file has lost, which is a hole to the guest. A process that may not make these calls must know.
+            // EFAULT is a page that its file has lost, which is a hole to the guest. But the program must learn if this process
+            // may not make these calls.
             if error.code != EFAULT { throw error }
         }
     }
 
-    /// Makes the memory at an address take the access that failed (KVM_RUN answered EFAULT), so that the instruction can run again.
+    /// Prepares the memory at an address for an access that failed (KVM_RUN answered EFAULT), so that the instruction works
+    /// when it runs again.
     ///
     /// - Parameters:
-    ///   - offset: the first byte in the region; nil: the exit does not tell where.
+    ///   - offset: the first byte in the region; nil: the exit does not tell.
     ///   - length: bytes.
-    ///   - access: what the guest did.
-    /// - Throws: ENXIO (the access is outside the region, or it is not a hole of the region that it failed at), ENOSPC (the guest has
-    ///   written to too many pages that it may only read), ENOMEM.
+    ///   - access: what the guest tried.
+    /// - Throws: ENXIO (the access is outside the region, or it did not fail at a hole of the region), ENOSPC (the guest has
+    ///   written to too many read-only pages), ENOMEM.
     public func resolveGuestFault(at offset: UInt64?, length: UInt64, access: GuestAccess) throws(ShmemError) {
         guard let offset else {
             let changed: Bool
@@ -90,7 +92,8 @@ extension Region {
         }
     }
 
-    /// Makes a page take an access of this process's own, which the kernel answered with SIGSEGV. False: that can't be. For signal handlers.
+    /// Prepares a page for an access of this process itself, which the kernel answered with SIGSEGV. False: that is impossible.
+    /// For signal handlers.
     func takeAccess(at page: UInt64, _ access: GuestAccess) -> Bool {
         do throws(PageTrouble) {
             try resolve(page: page, access)
@@ -123,7 +126,7 @@ extension Region {
 
     private func resolve(page: UInt64, of owner: MappingRecord, _ access: GuestAccess) throws(PageTrouble) {
         let isWritable = MappingWord(bits: owner.word).isWritable
-        // Touching the page may wait for whoever keeps the file: no lock is held meanwhile.
+        // A touch of the page may wait for the file's storage or server, so no lock is held.
         switch unsafe MemoryCalls.touch(window.baseAddress + Int(clamping: page), writing: false) {
         case .fails:
             try replaceLostPage(of: owner, at: page)
@@ -132,12 +135,12 @@ extension Region {
             if mayRunAgain(page, of: owner.facts.generation) { return }
             try replaceForGood(of: owner, at: page)
         case .works where access == .read:
-            // Mapped meanwhile, by another thread: the instruction works now.
+            // Another thread has mapped it meanwhile: the instruction works now.
             return
         case .works where isWritable:
             try keepWritesApartIfNeeded(of: owner, at: page)
         case .works:
-            // What was a read works now, so where it is not known what it was the instruction has one more try.
+            // A read works now. So if the access is unknown, the instruction has one more try.
             if access == .unknown, mayRunAgain(page, of: owner.facts.generation, atMost: 1) { return }
             try keepWritesApart(of: owner, at: page)
         }
@@ -145,8 +148,8 @@ extension Region {
 
     // MARK: With the lock held
 
-    /// All holes at once: were some to stay as they are, each unmap would leave a patch of one kind in the midst of the other, and
-    /// a guest could make the process run out of separate mappings.
+    /// All holes at once: if some stayed as they are, each unmap would leave a patch of one kind in the middle of the other,
+    /// and a guest could make the process run out of separate mappings.
     @discardableResult
     private func showZerosInHoles(_ held: Held) throws(Errno) -> Bool {
         guard window.holeProtection[held] == PROT_NONE else { return false }
@@ -164,13 +167,13 @@ extension Region {
         return true
     }
 
-    /// Pages that a guest has written to in the hole keep what they have.
+    /// Pages that a guest has written to in the hole keep their bytes.
     private func showZeros(in hole: ByteRange, _ held: Held) throws(Errno) {
         var from = hole.start
         while from < hole.end {
             let end = covers[held].firstToKeep(in: from..<hole.end) ?? hole.end
             if let piece = ByteRange(start: from, length: end &- from), piece.length > 0 {
-                // What the kernel would not undo is a file still, and must not be seen.
+                // A mapping that the kernel would not undo is still a file, and must not be seen.
                 if census[held].kept == 0 {
                     try window.showZeros(in: piece, held)
                 } else {

@@ -2,10 +2,10 @@
 
 import Synchronization
 
-/// How many chunks of 2 MiB the page indexes of a device's regions, or of all regions of the process, have words for.
+/// The budget of chunks of 2 MiB that have words in page indexes, for a device's regions or for all regions of the process.
 ///
-/// It is the back-end that says how large its regions are, and an index takes memory by that, not by what is mapped: up to 136 bytes a
-/// chunk, most of which stay until no mapping is left. What is beyond a budget has no index, and `translate` asks the table.
+/// The back-end decides how large its regions are, and an index takes memory by that, not by what is mapped: up to 136 bytes a
+/// chunk, most of which stay until no mapping is left. Regions beyond the budget have no index, and `translate` asks the table.
 struct IndexBudget: ~Copyable {
     /// 128 GiB of regions: at most 8.5 MiB.
     static var chunksOfDevice: UInt64 { 1 << 16 }
@@ -18,7 +18,7 @@ struct IndexBudget: ~Copyable {
         left = Atomic(chunks)
     }
 
-    /// Takes as many as there are, and `wanted` at the most. Returns how many.
+    /// Takes as many as are left, at most `wanted`. Returns how many.
     borrowing func take(upTo wanted: UInt64) -> UInt64 {
         var found = left.load(ordering: .relaxed)
         while true {
@@ -35,19 +35,19 @@ struct IndexBudget: ~Copyable {
 }
 
 extension PageIndex {
-    /// The index of a region of `size` bytes, as far as the budgets go.
+    /// The index of a region of `size` bytes, as far as the budgets allow.
     init(size: UInt64, of device: DeviceState) {
         let allowed = device.indexBudget.take(upTo: PageIndex.chunks(for: size))
         let taken = IndexBudget.process.take(upTo: allowed)
         self.init(chunks: taken)
-        // What they would not both give, or the kernel had no memory for.
+        // Chunks that not both budgets give, or that the kernel had no memory for, go back.
         device.indexBudget.give(allowed &- chunkCount)
         IndexBudget.process.give(taken &- chunkCount)
     }
 }
 
 extension DeviceState {
-    /// The region whose index had so many goes.
+    /// The region whose index had so many chunks goes.
     func giveBack(chunks: UInt64) {
         indexBudget.give(chunks)
         IndexBudget.process.give(chunks)

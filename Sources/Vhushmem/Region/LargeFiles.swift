@@ -2,13 +2,13 @@
 
 import CLinux
 
-/// Files in memory that the mappings of a device are of, and that take long to free. A descriptor of each is kept until the last mapping of
-/// it is gone: then the closer has it, so that the file is freed by no thread that serves requests. Of those beyond a quota a page is mapped
-/// once more while a mapping is undone (`makeTail`).
+/// Files in memory that a device has mapped and that take long to free. The device keeps a descriptor of each until its last
+/// mapping is gone. Then the closer gets the descriptor, so that no thread that serves requests frees the file. For files
+/// beyond the quota, one page is mapped once more while a mapping is undone (`makeTail`).
 ///
-/// One that grows when it is mapped already is not among them: nobody can look at a file by its mapping.
+/// A file that grows after it was mapped is not among them: a mapping does not show its file's size.
 struct LargeFiles {
-    /// What a mapping's identity says until it is known which file it is, and where no descriptor of it is kept.
+    /// In a mapping's identity: it is not known yet which file it is, or no descriptor of it is kept.
     static let unknown: UInt64 = 63
     private static let most = 62
 
@@ -19,15 +19,15 @@ struct LargeFiles {
         var mappings = 1
     }
 
-    /// By number, less one.
+    /// By number, minus one.
     private var files: [File?] = []
     private var count = 0
-    /// Mappings of large files of which there is no descriptor.
+    /// Mappings of large files without a descriptor.
     private(set) var unkept = 0
 
     var isEmpty: Bool { count == 0 && unkept == 0 }
 
-    /// One more mapping is of this file. Returns its number, or `unknown`; 0: it is no file that could be large.
+    /// Counts one more mapping of this file. Returns the file's number, or `unknown`; 0: the file cannot be large.
     mutating func hold(_ fd: Int32, _ quota: SharedQuota) -> UInt64 {
         guard let status = try? FileStatus(of: fd), status.isRegular else { return 0 }
         var free = files.count
@@ -72,14 +72,14 @@ struct LargeFiles {
 }
 
 extension Region {
-    /// What the identity of a new mapping says of its large file.
+    /// The file's number for the identity of a new mapping.
     @inline(never)
     func keepLargeFile(_ fd: Int32, hasObject: Bool, _ held: Held) -> UInt64 {
-        // Where the object keeps a descriptor, its end is the file's.
+        // If the object keeps a descriptor, the file ends with the object.
         options.keepsFiles && hasObject ? 0 : device.largeFiles[held].hold(fd, device.keptFiles)
     }
 
-    /// The memory of the mapping is gone, and so may be its file. This waits for nothing: the closer does.
+    /// The memory of the mapping is gone, and maybe its file. This does not wait: the closer does.
     @inline(__always)
     func letLargeFileGo(_ record: MappingRecord, _ held: Held) {
         let number = record.facts.largeFile
@@ -93,8 +93,8 @@ extension Region {
         }
     }
 
-    /// One more mapping of the first page of a large file of which no descriptor is kept, so that to undo this one frees nothing. nil: that
-    /// is not needed, or can't be had. For `dropTail`.
+    /// Maps the first page of a large file without a descriptor once more, so that undoing this mapping frees nothing. nil:
+    /// that is not needed, or impossible. For `dropTail`.
     @inline(__always)
     func makeTail(_ record: MappingRecord, _ held: Held) -> UnsafeMutableRawPointer? {
         record.facts.largeFile == LargeFiles.unknown ? unsafe mapFirstPage(of: record) : nil
@@ -106,7 +106,7 @@ extension Region {
         return unsafe page.flatMap { unsafe try? MemoryCalls.duplicate($0, Int(clamping: Page.size)) }
     }
 
-    /// The same of all.
+    /// The same for all.
     func makeTails(_ held: Held) -> [UnsafeMutableRawPointer] {
         var tails = unsafe [UnsafeMutableRawPointer]()
         guard device.largeFiles[held].unkept > 0 else { return unsafe tails }

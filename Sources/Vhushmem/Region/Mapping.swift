@@ -4,7 +4,7 @@ import CLinux
 import CVhushmem
 import Synchronization
 
-/// What a live mapping is.
+/// A description of a live mapping.
 public struct MappingDescription: Sendable {
     /// The region's id.
     public let shmid: UInt8
@@ -16,8 +16,8 @@ public struct MappingDescription: Sendable {
     public let fileOffset: UInt64
     /// Whether the guest may write to it.
     public let isWritable: Bool
-    /// Its file has lost pages that somebody touched, and they show zeros until it has them again; or a page takes no writes, and they stay
-    /// in this process.
+    /// Its file has lost pages that were touched, and they show zeros until it has them again; or a page takes no writes, and
+    /// they stay in this process.
     public let isBroken: Bool
 
     init(_ asked: SharedMemoryMap, isBroken: Bool) {
@@ -37,33 +37,34 @@ public struct MappingDescription: Sendable {
     }
 }
 
-/// One mapping, as an object that can be held: described first, then added to a region, in the end gone from it.
+/// One mapping, as an object that can be held: it is first described, then added to a region, and in the end gone from it.
 ///
-/// Live mappings that nobody asked about have no such object: their record in the region's table is all there is of them.
+/// A live mapping that the program did not ask for has no such object: it only has a record in the region's table.
 ///
-/// Safe from any thread. Unchecked Sendable: `file` is guarded.
+/// Any thread may use it. Unchecked Sendable: `file` is guarded.
 @safe public final class Mapping: @unchecked Sendable {
     /// Must come first (`inFront`).
     private var fields = unsafe vhushmem_mapping_fields()
     let asked: SharedMemoryMap
-    /// The file, until the mapping is added; then the kernel holds it, and this only in a region that keeps files.
+    /// The file, until the mapping is added. Then the kernel holds the file, and this holds it only in a region that keeps
+    /// files.
     private var file: Lock<Mapping>.Guarded<OwnedDescriptor?>
-    /// Guards the files of all mappings. Nothing is done with it held that may wait.
+    /// Guards the files of all mappings. Nothing that may wait is done while it is held.
     private static let files = Lock<Mapping>()
-    /// Where byte 0 is in this process while the mapping is live; 0 before and after. Read by any thread.
+    /// The address of byte 0 in this process while the mapping is live; 0 before and after. Any thread reads it.
     private let host: Atomic<UInt>
     private let wasAdded: Atomic<Bool>
     /// The descriptor counts for a quota: a region keeps it for a back-end.
     private var share: KeptFile?
     private let isBroken = Atomic(false)
 
-    /// Describes a mapping that is yet to be added. The numbers are checked when it is added.
+    /// Describes a mapping that does not exist yet. The region checks the numbers when it is added.
     ///
     /// - Parameters:
     ///   - shmid: the region's id.
     ///   - fd: the file, which is duplicated.
-    ///   - fileOffset: where the range begins in the file, in bytes; a multiple of the page size.
-    ///   - offset: where it is in the region, in bytes; a multiple of the page size.
+    ///   - fileOffset: first byte in the file; a multiple of the page size.
+    ///   - offset: first byte in the region; a multiple of the page size.
     ///   - length: bytes.
     ///   - writable: the guest may write to it.
     /// - Throws: EBADF (`fd` is not open), EMFILE.
@@ -83,7 +84,7 @@ public struct MappingDescription: Sendable {
         host = Atomic(0)
         wasAdded = Atomic(false)
         self.share = share
-        // Before anything is thrown: Embedded Swift leaks an object whose initialiser gives up earlier.
+        // This comes before anything is thrown: Embedded Swift leaks an object whose initialiser gives up earlier.
         file = .init(nil)
         fillFields()
         do throws(Errno) {
@@ -93,7 +94,7 @@ public struct MappingDescription: Sendable {
         }
     }
 
-    /// The object of a mapping of a region that is live already.
+    /// The object of a mapping that is live already.
     init(live record: MappingRecord, of shmid: UInt8, at host: UnsafeMutableRawPointer) {
         asked = record.request(of: shmid)
         isBroken.store(MappingWord(bits: record.word).isBroken, ordering: .relaxed)
@@ -103,12 +104,12 @@ public struct MappingDescription: Sendable {
         fillFields()
     }
 
-    /// What was asked for, and whether it is broken.
+    /// The numbers of the mapping, and whether it is broken.
     public var description: MappingDescription {
         MappingDescription(asked, isBroken: isBroken.load(ordering: .relaxed))
     }
 
-    /// Where byte 0 of the mapping is, while it is live.
+    /// The address of byte 0 of the mapping, while it is live.
     public var baseAddress: UnsafeMutableRawPointer? {
         unsafe UnsafeMutableRawPointer(bitPattern: host.load(ordering: .acquiring))
     }
@@ -123,8 +124,8 @@ public struct MappingDescription: Sendable {
         wasAdded.store(false, ordering: .releasing)
     }
 
-    /// The descriptor to map from; -1 when the mapping has none any more. Good for who has claimed the mapping, until it is live; after that
-    /// where the region keeps files, so long as the mapping is held.
+    /// The descriptor to map from; -1 when the mapping has none any more. Valid for the claimer of the mapping until it is
+    /// live; after that, in a region that keeps files, as long as the mapping is held.
     var fd: Int32 {
         Mapping.files.withLock { held in
             switch file[held] {
@@ -134,11 +135,11 @@ public struct MappingDescription: Sendable {
         }
     }
 
-    /// A new descriptor of the mapping's file.
+    /// Makes a new descriptor of the mapping's file.
     ///
     /// - Returns: the descriptor.
-    /// - Throws: ENOENT where none was kept: the mapping is not part of a region that keeps files (`RegionOptions.keepsFiles`), or was live
-    ///   before anybody held it; EMFILE.
+    /// - Throws: ENOENT if none was kept: the mapping is not part of a region that keeps files (`RegionOptions.keepsFiles`), or
+    ///   was live before the program held it; EMFILE.
     public func duplicateDescriptor() throws(ShmemError) -> OwnedDescriptor {
         let made = Mapping.files.withLock { held -> Result<Int32, Errno>? in
             switch file[held] {
@@ -167,7 +168,7 @@ public struct MappingDescription: Sendable {
         self.host.store(UInt(bitPattern: host), ordering: .releasing)
     }
 
-    /// Closes the file, which may wait for whoever keeps it: not with a lock held.
+    /// Closes the file. That may wait for the file's server, so no lock may be held.
     func letFileGo() {
         let gone = Mapping.files.withLock { held in file[held].take() }
         _ = consume gone
@@ -182,7 +183,8 @@ public struct MappingDescription: Sendable {
     }
 }
 
-/// The word that a region keeps with each record: whether it is writable, what became of it, and the mapping's object if there is one.
+/// The word that a region keeps with each record: whether the mapping is writable, its state, and the mapping's object if there
+/// is one.
 struct MappingWord {
     private static let writableBit: UInt64 = 1
     private static let brokenBit: UInt64 = 2
@@ -196,7 +198,7 @@ struct MappingWord {
         self.bits = bits
     }
 
-    /// The object, if any, is retained for as long as the record lives.
+    /// The object, if any, is retained as long as the record lives.
     init(writable: Bool, retaining mapping: Mapping? = nil) {
         bits = writable ? MappingWord.writableBit : 0
         if let mapping {
@@ -213,14 +215,14 @@ struct MappingWord {
     var isWritable: Bool { bits & MappingWord.writableBit != 0 }
     var readOnly: MappingWord { MappingWord(bits: bits & ~MappingWord.writableBit) }
 
-    /// Its file has lost pages that somebody touched, or a page takes no writes.
+    /// Its file has lost pages that were touched, or a page takes no writes.
     var isBroken: Bool { bits & MappingWord.brokenBit != 0 }
     var broken: MappingWord { MappingWord(bits: bits | MappingWord.brokenBit) }
     var whole: MappingWord { MappingWord(bits: bits & ~MappingWord.brokenBit) }
 
-    /// That is what the program was told last.
+    /// The program was told that last.
     var isToldBroken: Bool { bits & MappingWord.toldBrokenBit != 0 }
-    /// The same when it has been told how things are.
+    /// The same after the program was told the present state.
     var told: MappingWord {
         MappingWord(bits: bits & ~MappingWord.toldBrokenBit | (isBroken ? MappingWord.toldBrokenBit : 0))
     }
@@ -233,13 +235,14 @@ struct MappingWord {
         unsafe handle?.takeUnretainedValue()
     }
 
-    /// The record has gone: who holds the object sees so. The record's hold on it is there still.
+    /// The record has gone, and the object shows it. The record's reference to the object is still there.
     @inline(__always)
     func becomeGone() {
         unsafe handle?.takeUnretainedValue().becomeGone()
     }
 
-    /// So is the record's hold on the object. If it was the last one, a file may be closed, which may wait: not with a lock held.
+    /// Releases the record's reference to the object. If it was the last one, a file may be closed, and that may wait: no lock
+    /// may be held.
     @inline(__always)
     func release() {
         unsafe handle?.release()
@@ -252,7 +255,7 @@ struct MappingWord {
 }
 
 extension MappingRecord {
-    /// What it was made by.
+    /// The request that made it.
     func request(of shmid: UInt8) -> SharedMemoryMap {
         let flags = MappingWord(bits: word).isWritable ? SharedMemoryMap.readWrite : 0
         return SharedMemoryMap(shmid: shmid, fileOffset: fileOffset, offset: start, length: length, flags: flags)

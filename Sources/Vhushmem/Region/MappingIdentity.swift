@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-/// What a region keeps in a record's identity: a number that no later mapping of the device has, and a few facts about this one.
+/// The identity in a region's record: a number that no later mapping of the device has, and a few facts about the mapping.
 ///
-/// Who looks at a record, lets the lock go and acts compares the generation under the lock: a range that was unmapped and mapped again
-/// meanwhile is another mapping, however like it looks.
+/// Code that looks at a record, releases the lock and acts compares the generation under the lock. If the range was unmapped
+/// and mapped again meanwhile, it is another mapping, however similar.
 struct MappingIdentity {
     private static let announcedBit: UInt64 = 1 << 16
     private static let leavingBit: UInt64 = 1 << 17
@@ -29,8 +29,8 @@ struct MappingIdentity {
             | MappingIdentity.code(pagesInFile)
     }
 
-    /// The same with a number. It has 38 bits: a device that maps a million files a second uses them up in three days, and begins again
-    /// then.
+    /// The same with a number of 38 bits. A device that maps a million files a second uses them up in three days, and begins
+    /// again then.
     @inline(__always)
     func numbered(_ generation: UInt64) -> MappingIdentity {
         MappingIdentity(bits: bits | generation &<< MappingIdentity.generationShift)
@@ -43,26 +43,27 @@ struct MappingIdentity {
     var announced: MappingIdentity { MappingIdentity(bits: bits | MappingIdentity.announcedBit) }
     var unannounced: MappingIdentity { MappingIdentity(bits: bits & ~MappingIdentity.announcedBit) }
 
-    /// The listeners are being told that it goes. Nobody else tells them, or takes it for one that can be unmapped.
+    /// The listeners are being told that it goes. No other thread tells them, or may unmap it.
     var isLeaving: Bool { bits & MappingIdentity.leavingBit != 0 }
     var leaving: MappingIdentity { MappingIdentity(bits: bits | MappingIdentity.leavingBit) }
     var staying: MappingIdentity { MappingIdentity(bits: bits & ~MappingIdentity.leavingBit) }
 
-    /// Its file is in memory or on a local disk: to look at a page waits for no other process or machine.
+    /// Its file is in memory or on a local disk: a look at a page waits for no other process or machine.
     var isLocal: Bool { bits & MappingIdentity.localBit != 0 }
 
-    /// Its file is one of huge pages, which are replaced as a whole.
+    /// Its file has huge pages, which are replaced as a whole.
     var hasHugePages: Bool { bits & MappingIdentity.hugePagesBit != 0 }
 
-    /// Freeing its file may take long: which of the device's `LargeFiles` it is, or `LargeFiles.unknown` where that was not asked yet. 0: it
-    /// is none, or was not kept.
+    /// Its file may take long to free: the number in the device's `LargeFiles`, or `LargeFiles.unknown` if that was not asked
+    /// yet. 0: it is none, or was not kept.
     @inline(__always)
     var largeFile: UInt64 { (bits & MappingIdentity.largeFileMask) &>> MappingIdentity.largeFileShift }
     func withLargeFile(_ number: UInt64) -> MappingIdentity {
         MappingIdentity(bits: bits & ~MappingIdentity.largeFileMask | number &<< MappingIdentity.largeFileShift)
     }
 
-    /// How many of its first pages the file had when it was mapped; nil: all. Exact up to 4095; larger numbers are rounded down to 12 bits.
+    /// How many of its first pages the file had when it was mapped; nil: all. Exact up to 4095; larger numbers are rounded down
+    /// to 12 bits.
     var pagesInFile: UInt64? {
         let code = bits & MappingIdentity.pagesMask
         return code == MappingIdentity.pagesMask ? nil : (code & 0xfff) &<< (code >> 12)
@@ -72,7 +73,7 @@ struct MappingIdentity {
         MappingIdentity(bits: bits & ~MappingIdentity.pagesMask | MappingIdentity.code(pages))
     }
 
-    /// Twelve bits, and in the four above by how many they are shifted. All ones: every page. (As a number it is no mapping's.)
+    /// Twelve bits, and in the four bits above them the shift. All ones: every page. (No mapping has that number of pages.)
     @inline(__always)
     private static func code(_ pages: UInt64?) -> UInt64 {
         pages.map(code(ofSome:)) ?? pagesMask
@@ -92,7 +93,7 @@ struct MappingIdentity {
 extension MappingRecord {
     var facts: MappingIdentity { MappingIdentity(bits: identity) }
 
-    /// Whether this is the same mapping, not merely one at the same place.
+    /// Whether this is the same mapping, and not only one at the same place.
     @inline(__always)
     func isSame(as other: MappingRecord) -> Bool {
         facts.generation == other.facts.generation && start == other.start

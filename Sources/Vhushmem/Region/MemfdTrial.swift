@@ -2,11 +2,11 @@
 
 import CLinux
 
-/// What the kernel does with a MAP_FIXED that a sealed memfd refuses, found out with a page of our own.
+/// Finds out, with a page of its own, what the kernel does with a MAP_FIXED that a sealed memfd refuses.
 struct MemfdTrial {
-    /// The device that memfds are on; nil: none can be made.
+    /// The device of memfds; nil: none can be made.
     let device: UInt64?
-    /// What was mapped there is still there, and a sealed memfd can be mapped to be read.
+    /// The old mapping is still there, and a sealed memfd can be mapped for reading.
     let looksBeforeItUnmaps: Bool
 
     private static let length = Int(clamping: Page.size)
@@ -31,8 +31,8 @@ struct MemfdTrial {
         return true
     }
 
-    /// On an older kernel the page goes, and another thread's mmap may come to lie there. So it has a mark: what has not got it is left
-    /// alone.
+    /// On an older kernel the page goes, and another thread's mmap may land there. So the page has a mark, and memory without
+    /// the mark is left alone.
     private static func keepsWhatWasThere(_ file: borrowing OwnedDescriptor) -> Bool {
         guard let page = try? unsafe MemoryCalls.map(nil, length, protection: PROT_NONE, flags: flags) else { return false }
         guard let mark = try? unsafe MarkedPage.make(at: page) else {
@@ -42,7 +42,7 @@ struct MemfdTrial {
         let asked = try? unsafe MemoryCalls.map(
             page, length, protection: PROT_READ | PROT_WRITE, flags: MAP_SHARED | MAP_FIXED, fd: file.raw)
         if unsafe asked != nil {
-            // It was not refused: what is there now is ours all the same.
+            // The map was not refused: the memory that is there now is this function's all the same.
             try? unsafe MemoryCalls.unmap(page, length)
             return false
         }
@@ -52,12 +52,12 @@ struct MemfdTrial {
     }
 }
 
-/// A page of ours that can be told from whatever a stranger's mmap may have put in its place.
+/// A page of this library that can be told from whatever another mmap may have put in its place.
 @safe struct MarkedPage {
     private let page: UnsafeMutableRawPointer
     private let mark: UInt64
 
-    /// `page` is mapped, private, and nobody else knows of it.
+    /// `page` is mapped and private, and no other code knows of it.
     static func make(at page: UnsafeMutableRawPointer) throws(Errno) -> MarkedPage {
         try unsafe MemoryCalls.protect(page, Int(clamping: Page.size), PROT_READ | PROT_WRITE)
         let mark = UInt64(UInt(bitPattern: page)) ^ Clock.now() &* 0x9e37_79b9_7f4a_7c15
@@ -66,7 +66,7 @@ struct MemfdTrial {
         return unsafe MarkedPage(page: page, mark: mark)
     }
 
-    /// The kernel copies: whatever is there now, no signal is raised.
+    /// The kernel copies, so no signal is raised whatever is there now.
     var isThere: Bool {
         var found: UInt64 = 0
         let copied = unsafe withUnsafeMutableBytes(of: &found) { bytes in

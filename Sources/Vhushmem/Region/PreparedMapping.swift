@@ -2,10 +2,11 @@
 
 import CLinux
 
-/// A file that was mapped away from the window, and is to be moved in.
+/// A file that was mapped outside of the window, to be moved in.
 ///
-/// The kernel unmaps what is there before it asks the file. A file that may refuse, or may wait, is asked here, with no lock held: a
-/// refusal opens no gap in the window. What it agreed to is moved in, in one step. So is what takes the place of a live mapping.
+/// The kernel unmaps what is there before it asks the file. A file that may refuse, or may wait, is asked here instead, with no
+/// lock held: a refusal opens no gap in the window. An accepted file is moved in, in one step. The same is done for a map that
+/// replaces a live mapping.
 @safe struct PreparedMapping: ~Copyable {
     private var address: UnsafeMutableRawPointer?
     let length: Int
@@ -15,8 +16,8 @@ import CLinux
         self.length = length
     }
 
-    /// Maps the file as the plan has it. Throws EOPNOTSUPP where the kernel would not move it: it unmaps the target before it refuses (huge
-    /// pages before Linux 5.16; a device whose driver does not allow it).
+    /// Maps the file as planned. Throws EOPNOTSUPP if the kernel would not move it: it unmaps the target before it refuses
+    /// (huge pages before Linux 5.16; a device whose driver does not allow it).
     static func make(fd: Int32, _ plan: FilePlan) throws(Errno) -> PreparedMapping {
         guard let length = Int(exactly: plan.pages.length) else { throw Errno(ENOMEM) }
         let made = try unsafe MemoryCalls.map(
@@ -27,7 +28,7 @@ import CLinux
         return prepared
     }
 
-    /// Moves it once to addresses of our own, where a refusal harms nobody.
+    /// Moves it once to addresses of this library, where a refusal does no harm.
     private mutating func tryToMove(alignment: UInt64) throws(Errno) {
         guard let from = unsafe address else { return }
         let target = try unsafe RegionWindow.reserveAddresses(length, alignment: alignment)
@@ -41,7 +42,7 @@ import CLinux
         do throws(Errno) {
             try unsafe MemoryCalls.move(from, length, to: target)
         } catch {
-            // If the target went before the refusal, it may be a stranger's by now.
+            // If the target went before the refusal, its addresses may belong to another mmap by now.
             if mark.isThere { try? unsafe MemoryCalls.unmap(target, length) }
             throw error.code == EINVAL || error.code == EPERM ? Errno(EOPNOTSUPP) : error
         }

@@ -2,12 +2,12 @@
 
 import CLinux
 
-/// A page of private memory, made ready away from the window and then moved in, so that another vCPU that reads the page meanwhile
-/// never sees it empty.
+/// A page of private memory. It is prepared outside of the window and then moved in, so that another vCPU that reads the page
+/// meanwhile never sees it empty.
 @safe struct PrivatePage: ~Copyable {
     private var address: UnsafeMutableRawPointer?
     private static let length = Int(clamping: Page.size)
-    /// The page that it was to show could not be read, so it has zeros.
+    /// The page that it should show could not be read, so it has zeros.
     private(set) var isOfLostPage = false
 
     private init(owning address: UnsafeMutableRawPointer) {
@@ -24,7 +24,7 @@ import CLinux
         do throws(Errno) {
             _ = try unsafe MemoryCalls.copy(from: source, to: memory, length)
         } catch {
-            // A page that was lost just now is zeros; one that only this call may not read must not be.
+            // A page that was lost just now is zeros. A page that only this call may not read must not become zeros.
             if error.code != EFAULT { throw error }
             page.isOfLostPage = true
         }
@@ -35,7 +35,7 @@ import CLinux
         if let address = unsafe address { try? unsafe MemoryCalls.unmap(address, PrivatePage.length) }
     }
 
-    /// `advice`: what the window there has.
+    /// `advice`: the advice of the window there.
     consuming func move(to target: UnsafeMutableRawPointer, advice: WindowAdvice) throws(Errno) {
         guard let source = unsafe address else { return }
         if !advice.isEmpty { unsafe advice.give(source, PrivatePage.length) }

@@ -3,47 +3,47 @@
 import CLinux
 import Synchronization
 
-/// How many separate mappings all windows of the process take up, against what the kernel grants it (vm.max_map_count).
+/// How many separate mappings all windows of the process take up, compared with the kernel's limit (vm.max_map_count).
 ///
-/// Without a bound of our own a back-end that maps a page here and a page there would use up the process's, and then any mmap of
-/// the VMM, a thread's stack among them, would fail. The program's own mappings count too. They are looked at when the first region is
-/// made, each time the books have grown by a sixteenth of the kernel's limit (since the last look, or from where they have fallen to), and
-/// before a map is refused; a look takes 0.4 to 1 µs for each mapping of the process.
+/// Without a bound here a back-end that maps a page here and a page there would use up the process's limit. Then any mmap of
+/// the VMM would fail, and that of a thread's stack too. The program's own mappings count as well. They are counted when the
+/// first region is made, each time the library's count has grown by a sixteenth of the kernel's limit (since the last time, or
+/// since its lowest point), and before a map is refused. That takes 0.4 to 1 µs for each mapping of the process.
 enum ProcessBudget {
     private static let used = Atomic<Int>(0)
-    /// What the books may reach. Set by `measure`; before that, what is right for a program that has few mappings.
+    /// The limit of the library's count. `measure` sets it; before that, it has a value for a program with few mappings.
     private static let allowance = Atomic<Int>(ProcessBudget.maximum &- ProcessBudget.defaultReserve)
-    /// Up to here nothing need be looked at: a sixteenth of the kernel's limit beyond what the books said when the program's own mappings
-    /// were counted last, and no more than `allowance`.
+    /// Up to here no check is needed: a sixteenth of the kernel's limit above the library's count at the last measurement, and
+    /// no more than `allowance`.
     private static let easyLimit = Atomic<Int>(-1)
-    /// If the books fall below this, `easyLimit` comes down with them: what they grow by from there on is looked at again.
+    /// If the count falls below this, `easyLimit` comes down too: growth from there on is checked again.
     private static let easyFloor = Atomic<Int>(.min)
-    /// When that was, in microseconds.
+    /// The time of that, in microseconds.
     private static let measuredAt = Atomic<UInt64>(0)
 
-    /// What the program has set; 0: nothing.
+    /// The program's limit; 0: none.
     private static let mostByProgram = Atomic<Int>(0)
     private static let reserveByProgram = Atomic<Int>(0)
 
-    /// What the kernel grants.
+    /// The kernel's limit.
     private static let maximum = MemoryCalls.maximumMappings()
-    /// What is left to the program beyond what it has when its mappings are counted.
+    /// The number that is left to the program beyond its mappings at the time of the count.
     private static var defaultReserve: Int { maximum / 16 }
-    /// Before a refusal they are counted again, but so often at once only, and then once in so many microseconds: a back-end that is
-    /// refused asks again.
+    /// Before a refusal they are counted again, but only so often in a row, and then once in so many microseconds: a refused
+    /// back-end asks again.
     private static let refusalsAtOnce = 12
     private static let pauseBetweenRefusals: UInt64 = 1_000_000
     private static let looksLeft = Atomic<Int>(ProcessBudget.refusalsAtOnce)
 
-    /// What the books may reach at present.
+    /// The present limit of the library's count.
     static var limit: Int { allowance.load(ordering: .relaxed) }
     static var inUse: Int { used.load(ordering: .relaxed) }
 
     enum Taking {
         case taken
-        /// And the books have grown so much that the program's own mappings should be counted.
+        /// And the count has grown so much that the program's own mappings should be counted.
         case takenAndMeasureDue
-        /// They are not there, and none was taken.
+        /// There are not enough, and none was taken.
         case refused
     }
 
@@ -61,7 +61,7 @@ enum ProcessBudget {
         return .refused
     }
 
-    /// The same for who does not count the program's mappings. False: they are not there, and none was taken.
+    /// The same for a caller that does not count the program's mappings. False: there are not enough, and none was taken.
     static func takes(_ count: Int) -> Bool {
         if case .refused = take(count) { return false }
         return true
@@ -79,12 +79,12 @@ enum ProcessBudget {
         easyFloor.store(now &- maximum / 16, ordering: .relaxed)
     }
 
-    /// Takes mappings that are there already, whatever the limit says.
+    /// Takes mappings that exist already, whatever the limit is.
     static func note(_ count: Int) {
         _ = used.wrappingAdd(count, ordering: .relaxed)
     }
 
-    /// Whether the program's own mappings were never counted, or the books have grown much since.
+    /// Whether the program's own mappings were never counted, or the count has grown much since.
     static var isMeasureDue: Bool { inUse > easyLimit.load(ordering: .relaxed) }
 
     /// Whether they should be counted because something was refused.
@@ -97,8 +97,8 @@ enum ProcessBudget {
         return looksLeft.wrappingSubtract(1, ordering: .relaxed).newValue >= 0
     }
 
-    /// Counts the program's own mappings, and sets the limit by them. Returns how many mappings are inside the range of `window`; nil: /proc
-    /// cannot be read, and the limit stays. Not for signal handlers. No lock is held.
+    /// Counts the program's own mappings, and sets the limit by them. Returns how many mappings are inside the range of
+    /// `window`; nil: /proc cannot be read, and the limit stays. Not for signal handlers. No lock may be held.
     @discardableResult
     static func measure(inside window: Range<UInt>? = nil) -> Int? {
         setEasyLimit(from: inUse)
@@ -122,9 +122,9 @@ enum ProcessBudget {
         }
     }
 
-    /// One thread counts at a time, with what is kept for that: a pair of map and unmap allocates nothing.
+    /// One thread counts at a time, with memory that is kept for it: a pair of map and unmap allocates nothing.
     private static let measuring = Lock<ProcessBudget>()
-    /// Nonisolated, as the next: `measuring` guards it, which its type demands.
+    /// Nonisolated, like the next: `measuring` guards it, which its type demands.
     nonisolated(unsafe) private static var buffer = unsafe Lock<ProcessBudget>.Guarded(
         UnsafeMutableRawPointer.allocate(byteCount: ProcessMaps.bufferSize, alignment: 8))
     /// Nonisolated: as above.
@@ -135,13 +135,13 @@ enum ProcessBudget {
         var most = maximum &- program &- (reserve > 0 ? reserve : defaultReserve)
         let own = mostByProgram.load(ordering: .relaxed)
         if own > 0 { most = min(most, own) }
-        // What is in use stays granted: what goes may come again.
+        // What is in use stays granted: a mapping that goes may come again.
         allowance.store(max(inUse, most), ordering: .relaxed)
         setEasyLimit(from: inUse)
     }
 
-    /// What the program wants: at most `most` mappings for all windows, and `reserve` left to itself beyond what it has. 0: the default.
-    /// False: no kernel grants so many.
+    /// Sets the program's limits: at most `most` mappings for all windows, and `reserve` left to the program beyond what it
+    /// has. 0: the default. False: no kernel grants so many.
     static func configure(most: Int, reserve: Int) -> Bool {
         guard most >= 0, reserve >= 0, most <= Int(Int32.max), reserve <= Int(Int32.max) else { return false }
         mostByProgram.store(most, ordering: .relaxed)
@@ -151,8 +151,8 @@ enum ProcessBudget {
     }
 }
 
-/// A few separate mappings that can be given up. At its limit the kernel refuses each new mapping, even one that makes them fewer: then
-/// these go for a moment, and the one that makes them fewer is made.
+/// A few separate mappings that can be given up. At its limit the kernel refuses each new mapping, even one that makes them
+/// fewer. Then these go for a moment, so that the kernel can make that one.
 enum Ballast {
     private static let pages = 6
     private static let lock = Lock<Ballast>()
@@ -160,7 +160,7 @@ enum Ballast {
     nonisolated(unsafe) private static var memory = unsafe Lock<Ballast>.Guarded<UnsafeMutableRawPointer?>(nil)
     private static let length = Int(clamping: Page.size)
 
-    /// Has them made, if they are not there. Their number is part of what the process has, not of the books.
+    /// Makes them, if they do not exist. They count as mappings of the process, not of the windows.
     static func prepare() {
         lock.withLock { held in if unsafe memory[held] == nil { make(held) } }
     }
@@ -169,7 +169,7 @@ enum Ballast {
     static func lend<Result>(_ body: () -> Result) -> Result? {
         lock.withLock { held in
             guard let given = unsafe memory[held] else { return nil }
-            // The whole range at once splits nothing, so the kernel does it at its limit too.
+            // The whole range at once splits nothing, so the kernel unmaps it at its limit too.
             guard unsafe (try? MemoryCalls.unmap(given, length &* pages)) != nil else { return nil }
             unsafe memory[held] = nil
             defer { make(held) }

@@ -2,18 +2,18 @@
 
 import CLinux
 
-/// Two other ways in which a mapping comes: where there is room for it, and as an object that was made before.
+/// Two other ways to make a mapping: in a free range, and from an object that was made before.
 extension Region {
-    /// Finds a free range and maps there.
+    /// Finds a free range and maps a file there.
     ///
     /// - Parameters:
     ///   - fd: the file, which stays the caller's.
-    ///   - fileOffset: where the range begins in the file, in bytes; a multiple of the page size.
+    ///   - fileOffset: first byte in the file; a multiple of the page size.
     ///   - length: bytes.
     ///   - alignment: of the range's offset, a power of two and no less than the page size; 0: the file's page size.
     ///   - writable: the guest may write to it.
     /// - Returns: the range's offset in the region.
-    /// - Throws: what `map` does, and ENOSPC where no free range is large enough.
+    /// - Throws: what `map` does, and ENOSPC if no free range is large enough.
     public func allocate(
         fd: Int32, fileOffset: UInt64 = 0, length: UInt64, alignment: UInt64 = 0, writable: Bool = false
     ) throws(ShmemError) -> UInt64 {
@@ -46,7 +46,8 @@ extension Region {
                 commit()
                 return free
             } catch {
-                // The lock is not held while the file is looked at: another thread may have taken the range. Then look again.
+                // The lock is not held while the file is checked, so another thread may have taken the range. Then this looks
+                // again.
                 if case .overlap = error.reason { continue }
                 throw error
             }
@@ -56,7 +57,8 @@ extension Region {
     /// Makes a mapping live that was described before.
     ///
     /// - Parameter mapping: one that was not added before.
-    /// - Throws: what `map` throws, EINVAL for one that was made for a region with another id, and EBUSY for one that was added before.
+    /// - Throws: what `map` throws, EINVAL for one that was made for a region with another id, and EBUSY for one that was added
+    ///   before.
     public func add(_ mapping: Mapping) throws(ShmemError) {
         let asked = mapping.asked
         guard asked.shmid == shmid else {

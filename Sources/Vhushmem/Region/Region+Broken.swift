@@ -9,9 +9,9 @@ struct MappingNews {
     let isBroken: Bool
 }
 
-/// Which mappings are broken, and who was told.
+/// The broken mappings of a region, and the reports about them.
 extension Region {
-    /// Its file lacks a page that somebody touched, or takes no writes: `change` says which.
+    /// Its file lacks a page that was touched, or takes no writes: `change` says which.
     func markBroken(_ record: MappingRecord, _ held: Held, by change: (MappingWord) -> MappingWord) {
         guard let now = current(record, held) else { return }
         let before = MappingWord(bits: now.word)
@@ -24,14 +24,14 @@ extension Region {
         device.careSoon(at: Clock.now() &+ Region.pauseBetweenLooks, held)
     }
 
-    /// The mapping goes, or another takes its place.
+    /// The mapping goes, or another replaces it.
     func forgetBrokenness(of record: MappingRecord, _ held: Held) {
         let word = MappingWord(bits: record.word)
         if word.isBroken { brokenCount[held] &-= 1 }
         if word.hasZeroTail { ProcessBudget.give(1) }
     }
 
-    /// Its file has all its pages again; it is broken still where a page has memory of its own.
+    /// Its file has all its pages again. It is still broken if a page has memory of its own.
     func markWhole(_ record: MappingRecord, _ held: Held) {
         guard let now = current(record, held) else { return }
         let generation = now.facts.generation
@@ -52,7 +52,7 @@ extension Region {
         device.alarm[held]?.raise()
     }
 
-    /// The next mapping from `offset` on whose state has changed since it was given out here; nil: there is none.
+    /// The next mapping from `offset` on whose state has changed since the last report; nil: there is none.
     func takeNews(from offset: inout UInt64) -> MappingNews? {
         let record = device.lock.withLock { held -> MappingRecord? in
             guard hasNews[held] else { return nil }

@@ -2,16 +2,17 @@
 
 import CLinux
 
-/// The bytes of what is mapped in a region: where they are, copies of them, and they themselves.
+/// The bytes in a region's mappings: their addresses, copies of them, and access in place.
 extension Region {
-    /// The host address of a range that one live mapping covers and allows the access to. It takes no lock: made for vCPU threads. The
-    /// address is good until that mapping is undone, and touching a page that its file has lost raises SIGBUS.
+    /// Returns the host address of a range that one live mapping covers and allows the access to. It takes no lock, because it
+    /// is made for vCPU threads. The address is valid until that mapping is undone. A touch of a page that its file has lost
+    /// raises SIGBUS.
     ///
     /// - Parameters:
     ///   - offset: the first byte in the region.
     ///   - length: bytes.
-    ///   - forWriting: the range is to be written to.
-    /// - Returns: the address; nil: no mapping does.
+    ///   - forWriting: the range must be writable.
+    /// - Returns: the address; nil: there is no such mapping.
     @inline(__always)
     public func translate(_ offset: UInt64, length: UInt64, forWriting: Bool = false) -> UnsafeMutableRawPointer? {
         if indexReader.covers(offset, length: length, forWriting: forWriting) {
@@ -20,7 +21,7 @@ extension Region {
         return unsafe lookUp(offset, length: length, forWriting: forWriting)
     }
 
-    /// What the index does not know.
+    /// For ranges that the index does not know.
     @_optimize(speed)
     @inline(never)
     private func lookUp(_ offset: UInt64, length: UInt64, forWriting: Bool) -> UnsafeMutableRawPointer? {
@@ -32,15 +33,15 @@ extension Region {
 
     // MARK: Copies
 
-    /// A copy of mapped bytes. Safe from any thread, whatever others do meanwhile: the kernel copies, and what has been unmapped, or lost
-    /// by the file, is an error and no signal. All bytes are those of the mappings that were there.
+    /// Copies mapped bytes. Any thread may do so, whatever others do meanwhile. The kernel copies, so an unmapped page or one
+    /// that the file has lost is an error and no signal. All bytes are those of the mappings that were there.
     ///
     /// - Parameters:
     ///   - offset: the first byte in the region.
     ///   - count: bytes.
     /// - Returns: the copy.
-    /// - Throws: EINVAL (the range is not inside the region), ENOENT (not all of it is mapped), EIO (the file lacks a page of it), EAGAIN
-    ///   (what is mapped there changes all the time), EPERM (this process may not use process_vm_readv on itself).
+    /// - Throws: EINVAL (the range is not inside the region), ENOENT (not all of it is mapped), EIO (the file lacks a page of
+    ///   it), EAGAIN (the mappings there change all the time), EPERM (this process may not use process_vm_readv on itself).
     public func read(at offset: UInt64, count: Int) throws(ShmemError) -> [UInt8] {
         let length = UInt64(exactly: count)
         guard let length, let range = ByteRange(start: offset, length: length), range.end <= size else {
@@ -54,51 +55,51 @@ extension Region {
         return bytes
     }
 
-    /// Fills memory of the caller's with a copy of mapped bytes. It is safe in the same way. If it throws, a part may have been filled.
+    /// Copies mapped bytes into memory of the caller, in the same safe way. If it throws, a part may have been filled.
     ///
     /// - Parameters:
     ///   - offset: the first byte in the region.
-    ///   - bytes: what is filled.
+    ///   - bytes: is filled.
     /// - Throws: what the other one throws.
     public func read(at offset: UInt64, into bytes: inout MutableRawSpan) throws(ShmemError) {
         try unsafe bytes.withUnsafeMutableBytes { buffer throws(ShmemError) in try unsafe read(at: offset, into: buffer) }
     }
 
-    /// Fills memory of the caller's with a copy of mapped bytes. It is safe in the same way. If it throws, a part may have been filled.
+    /// Copies mapped bytes into memory of the caller, in the same safe way. If it throws, a part may have been filled.
     ///
     /// - Parameters:
     ///   - offset: the first byte in the region.
-    ///   - bytes: what is filled.
+    ///   - bytes: is filled.
     /// - Throws: what the other one throws.
     public func read(at offset: UInt64, into bytes: UnsafeMutableRawBufferPointer) throws(ShmemError) {
         try unsafe transfer(at: offset, bytes, isWrite: false)
     }
 
-    /// Copies bytes into what is mapped in the region. It is safe in the same way. If it throws, a part may have been written.
+    /// Copies bytes into the region's mappings, in the same safe way. If it throws, a part may have been written.
     ///
     /// - Parameters:
-    ///   - bytes: what is written.
+    ///   - bytes: the bytes to write.
     ///   - offset: the first byte in the region.
     /// - Throws: what `read` throws, and EACCES (not all of it is mapped read-write).
     public func write(_ bytes: [UInt8], at offset: UInt64) throws(ShmemError) {
         try unsafe write(bytes.span.bytes, at: offset)
     }
 
-    /// Copies bytes into what is mapped in the region. It is safe in the same way. If it throws, a part may have been written.
+    /// Copies bytes into the region's mappings, in the same safe way. If it throws, a part may have been written.
     ///
     /// - Parameters:
-    ///   - bytes: what is written.
+    ///   - bytes: the bytes to write.
     ///   - offset: the first byte in the region.
     /// - Throws: what `read` throws, and EACCES (not all of it is mapped read-write).
     public func write(_ bytes: RawSpan, at offset: UInt64) throws(ShmemError) {
         try unsafe bytes.withUnsafeBytes { buffer throws(ShmemError) in try unsafe write(at: offset, from: buffer) }
     }
 
-    /// The same for memory that is reached by a pointer.
+    /// The same for memory at a pointer.
     ///
     /// - Parameters:
     ///   - offset: the first byte in the region.
-    ///   - bytes: what is written.
+    ///   - bytes: the bytes to write.
     /// - Throws: what the other one throws.
     public func write(at offset: UInt64, from bytes: UnsafeRawBufferPointer) throws(ShmemError) {
         try unsafe transfer(at: offset, UnsafeMutableRawBufferPointer(mutating: bytes), isWrite: true)
@@ -135,7 +136,7 @@ extension Region {
             } catch {
                 guard error.code == EFAULT else { throw ShmemError(error.code, subject, .system("process_vm", error.code)) }
             }
-            // The copy is the mapping's only if that was there all the time, and no page of it was covered.
+            // The copy is the mapping's only if the mapping was there all the time, and no page of it was covered.
             let isUnchanged =
                 coverState.look() == state
                 && tableReader.find(containing: at, length: 1)?.isSame(as: record) == true
@@ -144,13 +145,13 @@ extension Region {
                 at = at &+ UInt64(done)
                 continue
             }
-            // Who changes the region without end must not keep us here for ever.
+            // A thread that changes the region without end must not keep this one here for ever.
             retries = retries &+ 1
             if retries == Region.mostRetries { throw ShmemError(EAGAIN, subject, .changedTooOften) }
         }
     }
 
-    /// The first page of a range of a mapping that shows something else than its file, as the file lacks it.
+    /// The first page of a range of a mapping that does not show its file, because the file lacks it.
     private func firstLost(in record: MappingRecord, _ range: Range<UInt64>, _ state: CoverState.Look) -> UInt64? {
         var first: UInt64?
         if MappingWord(bits: record.word).hasZeroTail {
@@ -175,35 +176,35 @@ extension Region {
 
     // MARK: In place
 
-    /// Calls `body` with the bytes of a range that one live mapping covers; nil, without a call: none does.
+    /// Calls `body` with the bytes of a range that one live mapping covers; nil, without a call: there is no such mapping.
     ///
-    /// Not safe by itself, from whatever thread: nothing here keeps the mapping. The caller sees to it that during the call nobody undoes
-    /// or replaces the mapping (the dispatch of a front-end or channel may do that, and the end of the device does), that nobody of this
-    /// process writes the bytes, and that the bytes are not touched afterwards. The file's other users may change them at any time. To
-    /// touch a page that the file has lost raises SIGBUS. `read` has none of these rules.
+    /// This is not safe by itself, on any thread: nothing keeps the mapping. The caller must make sure of three things. During
+    /// the call nothing undoes or replaces the mapping (the dispatch of a front-end or channel may do that, and the end of the
+    /// device does). No code of this process writes the bytes. After the call nothing touches them. The file's other users may
+    /// change them at any time. A touch of a page that the file has lost raises SIGBUS. `read` has none of these rules.
     ///
     /// - Parameters:
     ///   - offset: the first byte in the region.
     ///   - length: bytes.
-    ///   - body: what is done with the bytes.
+    ///   - body: uses the bytes.
     /// - Returns: what `body` returns; nil, without a call: no live mapping covers the range.
     /// - Throws: what `body` throws.
     public func withUnsafeBytes<Result, Failure: Error>(
         at offset: UInt64, length: UInt64, _ body: (UnsafeRawBufferPointer) throws(Failure) -> Result
     ) throws(Failure) -> Result? {
         guard let count = Int(exactly: length), let start = unsafe translate(offset, length: length) else { return nil }
-        // SAFETY: one mapping covers the range, and the caller sees to it that it stays.
+        // SAFETY: one mapping covers the range, and the caller makes sure that it stays.
         return unsafe try body(UnsafeRawBufferPointer(start: start, count: count))
     }
 
-    /// The same for a mapping that can be written, with the same rules; and nobody else of this process reads the bytes meanwhile. `write`
-    /// has none of these rules.
+    /// The same for a writable mapping, with the same rules; and no other code of this process may read the bytes meanwhile.
+    /// `write` has none of these rules.
     ///
     /// - Parameters:
     ///   - offset: the first byte in the region.
     ///   - length: bytes.
-    ///   - body: what is done with the bytes.
-    /// - Returns: what `body` returns; nil, without a call: no live mapping that can be written covers the range.
+    ///   - body: uses the bytes.
+    /// - Returns: what `body` returns; nil, without a call: no live, writable mapping covers the range.
     /// - Throws: what `body` throws.
     public func withUnsafeMutableBytes<Result, Failure: Error>(
         at offset: UInt64, length: UInt64, _ body: (UnsafeMutableRawBufferPointer) throws(Failure) -> Result

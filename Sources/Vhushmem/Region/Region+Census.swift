@@ -2,12 +2,13 @@
 
 import CLinux
 
-/// A region's books of separate mappings, and when they are compared with what the kernel has.
+/// A region's count of separate mappings, and the time of its comparison with the kernel's.
 ///
-/// They can differ. A VMM that gives the kernel advice for the window behind this library's back makes holes that no longer merge with
-/// those made later. At its limit the kernel undoes nothing, and what should be a hole stays a mapping that nobody can touch.
+/// They can differ. If a VMM gives the kernel advice for the window behind this library's back, it makes holes that do not
+/// merge with later ones. At its limit the kernel undoes nothing, so a part that should be a hole stays a mapping that nothing
+/// can touch.
 struct Census {
-    /// Changes between two looks where the last look found the books right, and where it did not.
+    /// Changes between two looks if the last look found the count right, and if it did not.
     private static let whenRight = 1 << 16
     private static let whenWrong = 1 << 13
 
@@ -16,9 +17,9 @@ struct Census {
 
     private var changes = 0
     private var pause = Census.whenWrong
-    /// So many changes are due to be looked at: `pause`, or less while some are kept.
+    /// The number of changes until the next look: `pause`, or less while some are kept.
     private var due = Census.whenWrong
-    /// Separate mappings that the books still count, since the kernel would not undo them.
+    /// Separate mappings that still count, because the kernel would not undo them.
     private(set) var kept = 0
     /// Something was mapped or undone since the whole window was last one hole.
     var hasChanged = false
@@ -29,7 +30,7 @@ struct Census {
         hasChanged = true
     }
 
-    /// The program's own mappings are to be counted as well.
+    /// The program's own mappings must be counted as well.
     mutating func makeDue() {
         changes = pause
     }
@@ -60,7 +61,7 @@ struct Census {
 }
 
 extension ShmemError {
-    /// It is the number of separate mappings that stands in the way.
+    /// The number of separate mappings is the obstacle.
     fileprivate var isAboutSeparateMappings: Bool {
         switch reason {
         case .processBudget, .kernelBudget: true
@@ -75,8 +76,8 @@ extension Region {
         error.code == ENOSPC && error.isAboutSeparateMappings && ProcessBudget.mayMeasureForRefusal()
     }
 
-    /// Compares the books with what the kernel has, for the process and for this window, and mends the window where they differ. It takes
-    /// 0.4 to 1 µs for each separate mapping of the process, with no lock held for that.
+    /// Compares the count with the kernel's, for the process and for this window, and mends the window if they differ. It takes
+    /// 0.4 to 1 µs for each separate mapping of the process, and holds no lock for that.
     @inline(never)
     func takeCensus() {
         let start = unsafe UInt(bitPattern: window.baseAddress)
@@ -90,7 +91,7 @@ extension Region {
         }
     }
 
-    /// Makes each hole one mapping of the kernel's again. What a guest wrote into holes goes. With the lock held.
+    /// Makes each hole one mapping of the kernel again. Bytes that a guest wrote into holes go. The lock must be held.
     private func mergeHoles(_ held: Held) {
         var from: UInt64 = 0
         var isDone = true

@@ -1,28 +1,29 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-/// What is mapped in a region.
+/// The mappings in a region.
 extension Region {
-    /// The live mappings, by offset. What other threads map or undo meanwhile may be missing or still be among them.
+    /// The live mappings, by offset. If other threads map or undo meanwhile, their mappings may be missing or still be among
+    /// them.
     public var mappings: [MappingDescription] {
         var all: [MappingDescription] = []
         forEachRecord { all.append(describe($0)) }
         return all
     }
 
-    /// The first live mapping that ends beyond an offset. From the end of each to the next, it finds them all.
+    /// Finds the first live mapping that ends beyond an offset. From the end of each to the next, this finds them all.
     ///
     /// - Parameter offset: in bytes.
     /// - Returns: the mapping; nil: there is none.
     public func nextMapping(from offset: UInt64) -> MappingDescription? {
         device.lock.withLock { held -> MappingRecord? in
             guard let record = table[held].first(endingAfter: offset), let pages = ownedPages(record) else { return nil }
-            // Who goes on from offset + length of a mapping that ends inside its last page has seen it already.
+            // A caller that continues from offset + length of a mapping that ends inside its last page has seen it already.
             let isPassed = record.start &+ record.length <= offset
             return isPassed ? table[held].first(endingAfter: pages.end) : record
         }.map(describe)
     }
 
-    /// The live mapping that is exactly this range, as an object that can be held.
+    /// Finds the live mapping that is exactly this range, as an object that can be held.
     ///
     /// - Parameters:
     ///   - offset: its first byte in the region.

@@ -2,16 +2,18 @@
 
 import CLinux
 
-/// Pages that a mapping's file lacks: it was truncated, it never was that long, or its storage fails. Whoever touches them gets zeros
-/// instead: a guest, and a thread of this process in the handler of its SIGBUS. So nothing here allocates.
+/// Handles pages that a mapping's file lacks: it was truncated, it never was that long, or its storage fails. A guest that
+/// touches them gets zeros, and so does a thread of this process in the handler of its SIGBUS. So nothing here allocates.
 ///
-/// A page is covered for the moment only, `CoveredPages.lease` at least. Meanwhile the page of the file is mapped a second time, away from
-/// the window; then it is moved back, and is the file's again. Whoever touches it then finds what the file has, or faults once more.
+/// A page is covered only for a while, `CoveredPages.lease` at least. Meanwhile the page of the file is mapped a second time,
+/// outside of the window. Then it is moved back, and is the file's again: the next touch finds what the file has, or faults
+/// once more.
 ///
-/// Huge pages, private mappings and the memory of devices cannot be mapped a second time. There zeros take the place of all that follows
-/// the page in its mapping, for as long as the mapping lives.
+/// Huge pages, private mappings and the memory of devices cannot be mapped a second time. There zeros replace all that follows
+/// the page in its mapping, as long as the mapping lives.
 extension Region {
-    /// Covers a page that can't be read. If something else is mapped there by now, the instruction is best run again as things are.
+    /// Covers a page that cannot be read. If something else is mapped there by now, the instruction should run again as things
+    /// are.
     func replaceLostPage(of record: MappingRecord, at page: UInt64) throws(PageTrouble) {
         try device.lock.withLock { held throws(PageTrouble) in
             guard let now = current(record, held), covers[held].cover(of: page) == nil else { return }
@@ -28,8 +30,8 @@ extension Region {
         }
     }
 
-    /// Makes a page of a live mapping one that can be touched, as far as the mapping allows it, after an access to it raised SIGBUS.
-    /// False: that can't be done. For signal handlers.
+    /// Makes a page of a live mapping usable, as far as the mapping allows, after an access to it raised SIGBUS. False: that is
+    /// impossible. For signal handlers.
     func coverLostPage(at page: UInt64) -> Bool {
         let found = device.lock.withLock { held -> MappingRecord? in
             endLeases(at: Clock.now(), held)
@@ -37,7 +39,7 @@ extension Region {
             return record
         }
         guard let found else {
-            // The mapping has gone since. Where there is a hole that can be read now, the instruction works.
+            // The mapping has gone since. If its hole can be read now, the instruction works.
             let canBeRead = device.lock.withLock { held in
                 window.holeProtection[held] & PROT_READ != 0 || covers[held].cover(of: page) != nil
             }
@@ -45,13 +47,13 @@ extension Region {
         }
         let address = unsafe window.baseAddress + Int(clamping: page)
         do throws(PageTrouble) {
-            // Touching it may wait for whoever keeps the file: no lock is held meanwhile.
+            // A touch may wait for the file's storage or server, so no lock is held.
             switch unsafe MemoryCalls.touch(address, writing: false) {
             case .fails: try replaceLostPage(of: found, at: page)
             case .unknown:
                 if !mayRunAgain(page, of: found.facts.generation) { try replaceForGood(of: found, at: page) }
             case .works:
-                // Repaired by another thread, unless it can be read and not written: a full file system.
+                // Another thread has repaired it, unless it can be read and not written: a full file system.
                 guard MappingWord(bits: found.word).isWritable else { return true }
                 try keepWritesApartIfNeeded(of: found, at: page)
             }
@@ -67,7 +69,7 @@ extension Region {
         case .works: return
         case .fails: try keepWritesApart(of: record, at: page)
         case .unknown:
-            // What covers the page is memory that takes writes.
+            // The page is covered by memory that takes writes.
             if device.lock.withLock({ held in covers[held].cover(of: page) != nil }) { return }
             if !mayRunAgain(page, of: record.facts.generation, atMost: Region.answersToAWrite) {
                 try keepWritesApart(of: record, at: page)
@@ -75,28 +77,30 @@ extension Region {
         }
     }
 
-    /// How often a write may be tried again where the kernel does not tell whether it can be done.
+    /// How often a write may be tried again if the kernel does not tell whether it is possible.
     private static var answersToAWrite: UInt32 { 4 }
 
-    /// Gives a page that takes no writes memory of its own with the same bytes, which the file does not see. If something else is
-    /// mapped there by now, the instruction is best run again as things are. Where the file should have taken them, the mapping is broken.
+    /// Gives a page that takes no writes memory of its own with the same bytes, which the file does not see. If something else
+    /// is mapped there by now, the instruction should run again as things are. If the file should have taken the writes, the
+    /// mapping is broken.
     func keepWritesApart(of record: MappingRecord, at page: UInt64) throws(PageTrouble) {
         let before = device.lock.withLock { held in covers[held].cover(of: page) }
         var copy: PrivatePage? = unsafe try privatePage(showing: window.baseAddress + Int(clamping: page))
         try device.lock.withLock { held throws(PageTrouble) in
             let cover = covers[held].cover(of: page)
-            // If zeros were lent, or given back, while the page was copied, nobody knows what the copy is.
+            // If zeros were lent, or given back, while the page was copied, the copy may be of either.
             guard let now = current(record, held), cover?.kind == before?.kind, cover?.since == before?.since,
                 cover?.kind != .apart,
                 let copy = copy.take()
             else { return }
-            // In a writable mapping the file has other bytes. What a guest writes where it may only read is its own affair.
+            // In a writable mapping the file has other bytes. The writes of a guest to a read-only mapping are no concern of
+            // the file.
             let isWritable = MappingWord(bits: now.word).isWritable
             let hidesLoss = isWritable || cover?.kind == .lease || copy.isOfLostPage
             do throws(PageTrouble) {
                 try put(copy, at: page, .apart, of: now, hidesLoss: hidesLoss, held)
             } catch {
-                // A guest is told that it wrote to too much that is read-only. Who may write must not end here.
+                // A guest is told that it wrote to too many read-only pages. But a thread that may write must not end here.
                 guard isWritable else { throw error }
                 return try replaceRest(of: now, from: page, held)
             }
@@ -104,7 +108,7 @@ extension Region {
         }
     }
 
-    /// Gives a page for which running the instruction again did not help zeros, for as long as the mapping lives.
+    /// Gives a page zeros for the rest of the mapping's life, if running the instruction again did not help.
     func replaceForGood(of record: MappingRecord, at page: UInt64) throws(PageTrouble) {
         var zeros: PrivatePage? = unsafe try privatePage(showing: nil)
         try device.lock.withLock { held throws(PageTrouble) in
@@ -127,7 +131,7 @@ extension Region {
         }
     }
 
-    /// Whether an instruction may run again though nothing has changed. That is answered a limited number of times for each page.
+    /// Whether an instruction may run again although nothing has changed. Each page allows that a limited number of times.
     func mayRunAgain(_ page: UInt64, of generation: UInt64, atMost limit: UInt32 = RecentAnswers.most) -> Bool {
         device.lock.withLock { held in answers[held].allows(page, of: generation, atMost: limit) }
     }
@@ -140,7 +144,7 @@ extension Region {
         return now
     }
 
-    /// Puts zeros in the place of a page for the moment. They take no memory until somebody writes to them, which is possible where the
+    /// Puts zeros in the place of a page for a while. They take no memory until they are written to, which is possible if the
     /// file could be written to.
     private func lend(
         zerosAt page: UInt64, of record: MappingRecord, _ shadow: UnsafeMutableRawPointer, _ held: Held
@@ -152,7 +156,7 @@ extension Region {
             since: Clock.now())
         try makeRoom(for: cover, held)
         guard let range = ByteRange(start: page, length: Page.size) else { return }
-        // First: who copies bytes beside this must not take the zeros for the file's.
+        // This comes first: a thread that copies bytes meanwhile must not take the zeros for the file's.
         coverState.count(1, held)
         do throws(Errno) {
             try window.fill(range, protection: word.isWritable ? PROT_READ | PROT_WRITE : PROT_READ, held)
@@ -181,18 +185,18 @@ extension Region {
         } catch {
             if hidesLoss { coverState.count(-1, held) }
             ProcessBudget.give(cover.cost)
-            // A huge page can't be replaced in part. (Before Linux 6.3 the kernel says ENOMEM.)
+            // A huge page cannot be replaced in part. (Before Linux 6.3 the kernel answers ENOMEM.)
             let isHuge = record?.facts.hasHugePages == true && Region.splitsAHugePage(error)
             throw .failed(isHuge ? EOPNOTSUPP : error.code)
         }
-        // A page that was lent ends here: the private one has taken its place.
+        // A page that was lent ends here: the private one has replaced it.
         if let index = covers[held].firstIndex(where: { $0.offset == page && $0.kind == .lease }) {
             dropShadow(covers[held].remove(at: index), held)
         }
         covers[held].append(cover)
     }
 
-    /// Sees to it that one more page can be covered: the oldest that may go makes room. Takes its cost.
+    /// Makes sure that one more page can be covered: the oldest that may go makes room. Takes its cost.
     private func makeRoom(for page: CoveredPages.Page, _ held: Held) throws(PageTrouble) {
         while covers[held].isFull(page.group) {
             guard endOldest(in: page.group, held) else { throw .tooManyPages }
@@ -202,8 +206,8 @@ extension Region {
         }
     }
 
-    /// Ends the cover that may go first: one that covers nothing, or else the oldest of those that last for the moment. `group`: of this
-    /// group alone.
+    /// Ends the cover that may go first: one that covers nothing, or else the oldest temporary one. `group`: of this group
+    /// alone.
     private func endOldest(in group: CoveredPages.Group? = nil, _ held: Held) -> Bool {
         let mayEnd = { (page: CoveredPages.Page) in group == nil || page.group == group }
         if let index = covers[held].firstIndex(where: { $0.kind == .watched && mayEnd($0) }) {
@@ -228,7 +232,7 @@ extension Region {
         return true
     }
 
-    /// Pages of files that are away from the window for the moment get the same advice as all that is there.
+    /// Pages of files that are outside of the window for a while get the same advice as the window.
     func adviseShadows(_ advice: Int32, _ held: Held) {
         for index in 0..<covers[held].count {
             if let shadow = unsafe covers[held][index].shadow {
@@ -237,7 +241,7 @@ extension Region {
         }
     }
 
-    /// Pages that something else has replaced.
+    /// Forgets covers that something else has replaced.
     func forgetCovers(in range: Range<UInt64>, _ held: Held) {
         var index = 0
         while index < covers[held].count {

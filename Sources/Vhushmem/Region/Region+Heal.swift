@@ -2,21 +2,21 @@
 
 import CLinux
 
-/// How pages that were covered become the file's again, and mappings whole.
+/// Gives covered pages back to their files, and heals mappings.
 ///
-/// Three things lead here: whoever touches a page that its file lacks; whoever serves the device (a front-end, a channel), which looks when
-/// it is time to; and the program itself, by `heal`.
+/// Three things lead here: a touch of a page that its file lacks; the dispatch of the device's front-end or channel, from time
+/// to time; and the program itself, by `heal`.
 extension Region {
     /// Microseconds between two looks at mappings that are broken.
     static var pauseBetweenLooks: UInt64 { 100_000 }
-    /// How many mappings are looked at, and how many records passed over, in one look that somebody's loop makes.
+    /// The most mappings to check, and the most records to pass over, in one look of a loop.
     private static var brokenInALook: Int { 64 }
     private static var recordsInALook: Int { 4096 }
 
-    /// Looks at all that is covered or broken: what has come back is the file's again. Touches pages of broken mappings, and so may wait
-    /// for whoever keeps their files.
+    /// Checks all that is covered or broken, and shows the pages that the files have again. It touches pages of broken
+    /// mappings, and so may wait for the storage or the server of their files.
     ///
-    /// - Returns: how many mappings are broken still.
+    /// - Returns: how many mappings are still broken.
     @discardableResult
     public func heal() -> UInt64 {
         device.lock.withLock { held in
@@ -32,8 +32,8 @@ extension Region {
         return device.lock.withLock { held in brokenCount[held] }
     }
 
-    /// What a loop does for the region from time to time. It waits for no other process. Returns when it wants to be called again, in
-    /// microseconds; nil: there is nothing to care for.
+    /// Does what a loop must do for the region from time to time. It waits for no other process. Returns the time of the next
+    /// call, in microseconds; nil: none is needed.
     func care(at now: UInt64) -> UInt64? {
         let (next, isBroken) = device.lock.withLock { held -> (UInt64?, Bool) in
             endLeases(at: now, held)
@@ -49,7 +49,7 @@ extension Region {
         return earliest(next, now &+ Region.pauseBetweenLooks)
     }
 
-    /// The next mapping that is broken; where there is none any more, the next call begins with the first.
+    /// The next broken mapping; if there is none any more, the next call begins with the first.
     private func nextBroken(localOnly: Bool, passing most: Int) -> MappingRecord? {
         device.lock.withLock { held -> MappingRecord? in
             guard brokenCount[held] > 0 else { return nil }
@@ -65,10 +65,10 @@ extension Region {
         }
     }
 
-    /// Whether the file has again what it had lost: the pages that were found missing, and the last one that it had.
+    /// Checks whether the file has its lost pages again: those that were found missing, and the last one that it had.
     private func look(at record: MappingRecord, evenIfUntold: Bool) {
         let word = MappingWord(bits: record.word)
-        // The program is to hear of both: it is told that the mapping is broken before anything mends it.
+        // The program should hear of both: it is told that the mapping is broken before anything mends it.
         if !evenIfUntold, !word.isToldBroken, device.lock.withLock({ held in device.alarm[held] != nil }) { return }
         guard !word.hasZeroTail, let pages = ownedPages(record) else { return }
         let had = record.facts.pagesInFile ?? pages.length / Page.size
@@ -76,7 +76,7 @@ extension Region {
         var page: UInt64? = pages.start &+ (had &- 1) &* Page.size
         var from = 0
         giveBackKeptPages(of: record)
-        // No lock is held while a page is touched. If it is another mapping's by then, that changes nothing for this one.
+        // No lock is held while a page is touched. If it belongs to another mapping by then, nothing changes for this one.
         while let offset = page {
             guard unsafe MemoryCalls.touch(window.baseAddress + Int(clamping: offset), writing: false) == .works else { return }
             page = device.lock.withLock { held -> UInt64? in
@@ -91,7 +91,7 @@ extension Region {
         device.lock.withLock { held in markWhole(record, held) }
     }
 
-    /// Pages that were kept since somebody had written to them are the file's again, if it has them.
+    /// Gives back pages that were kept because they were written to, if the file has them.
     private func giveBackKeptPages(of record: MappingRecord) {
         let generation = record.facts.generation
         var from = 0
@@ -117,7 +117,7 @@ extension Region {
 
     // MARK: Changes
 
-    /// Gives back to their files the pages whose time is up. It touches none of them.
+    /// Gives the pages whose time is up back to their files. It touches none of them.
     func endLeases(at now: UInt64, _ held: Held) {
         guard !covers[held].isEmpty else { return }
         var index = 0
@@ -131,8 +131,8 @@ extension Region {
         }
     }
 
-    /// Whether somebody has written to a page that the file had: the file system may be full, or the storage fail. What was written stays
-    /// until the file is seen to have the page.
+    /// Whether a page that the file had was written to: the file system may be full, or the storage may fail. The bytes stay
+    /// until the library sees that the file has the page.
     func mustKeep(_ page: CoveredPages.Page, _ held: Held) -> Bool {
         unsafe page.kind == .lease && page.isLoss
             && !vhu_is_zero(window.baseAddress + Int(clamping: page.offset), Int(clamping: Page.size))

@@ -2,36 +2,38 @@
 
 import CLinux
 
-/// How a mapping comes: the way of a SHMEM_MAP below the channel, in order.
+/// Makes a mapping: the way of a SHMEM_MAP below the channel, in order.
 ///
 /// 1. `ShmemDevice.carryOutMap` (Device.swift) finds the region by its id.
-/// 2. `map` checks what is asked for: the range and the flags.
-/// 3. `FilePolicy.plan` (FilePolicy.swift) looks at the file, and says how it is to be mapped and which pages the mapping owns.
-/// 4. `placeAtOnce` runs with the device's lock held. `room` finds the spot in the table (MappingTable+Mutation.swift) and asks the quotas.
+/// 2. `map` checks the range and the flags of the request.
+/// 3. `FilePolicy.plan` (FilePolicy.swift) checks the file, and decides how it is mapped and which pages the mapping owns.
+/// 4. `placeAtOnce` runs with the device's lock held. `room` finds the place in the table (MappingTable+Mutation.swift) and
+///    asks the quotas.
 /// 5. `put` asks the process's budget, then `RegionWindow.place` (Window.swift) has the kernel map the file.
-/// 6. The record goes into the table, and from then on `translate` finds it; then its pages into the index, and the books are kept.
-/// 7. `goOn`, with no lock held, as a rule has nothing to do. It does what is not done at once: a file that may wait, or refuse, is mapped
-///    elsewhere first (`placePrepared`), and so is what takes the place of a live mapping (+Replace); observers are told.
+/// 6. The record goes into the table, and from then on `translate` finds it. Then its pages go into the index, and the counts
+///    are updated.
+/// 7. `goOn`, with no lock held, usually has nothing to do. It does what is not done at once. A file that may wait or refuse is
+///    mapped elsewhere first (`placePrepared`), and so is a map that replaces a live mapping (+Replace). Observers are told.
 ///
-/// The answer, and behind it `commit`, are the caller's. +Add: other ways to come to step 2.
+/// The caller sends the answer, and calls `commit` after it. +Add has other ways to step 2.
 extension Region {
-    /// Maps a range of a file; it can be read through the window, by a guest too, when the call returns.
+    /// Maps a range of a file. The process, and a guest, can read it through the window when the call returns.
     ///
-    /// `fileOffset` and `offset` are multiples of the page size (of the huge page size for a hugetlb file); `length` need not be, but the
-    /// mapping owns all of its last page.
+    /// `fileOffset` and `offset` are multiples of the page size (of the huge page size for a hugetlb file); `length` need not
+    /// be, but the mapping owns all of its last page.
     ///
     /// When it throws, nothing has changed.
     ///
     /// - Parameters:
     ///   - fd: the file, which stays the caller's.
-    ///   - fileOffset: where the range begins in the file, in bytes; a multiple of the page size.
-    ///   - offset: where it is in the region, in bytes; a multiple of the page size.
+    ///   - fileOffset: first byte in the file; a multiple of the page size.
+    ///   - offset: first byte in the region; a multiple of the page size.
     ///   - length: bytes.
     ///   - writable: the guest may write to it.
-    /// - Throws: EINVAL (alignment, a length of 0, a range that wraps around or ends beyond the region), EEXIST (it overlaps a live
-    ///   mapping), EOVERFLOW (whole pages would lie beyond the end of the file), EBADF, EACCES (`fd` is not open for it, or kept out by the
-    ///   policy), EPERM (seals), ENODEV (not a file that can be mapped), EOPNOTSUPP (the kernel cannot put it into a window), ENOSPC (a
-    ///   quota), ENOMEM, ESHUTDOWN (the device is gone).
+    /// - Throws: EINVAL (alignment, a length of 0, a range that wraps around or ends beyond the region), EEXIST (it overlaps a
+    ///   live mapping), EOVERFLOW (whole pages would lie beyond the end of the file), EBADF, EACCES (`fd` does not allow this
+    ///   access, or the policy excludes it), EPERM (seals), ENODEV (not a file that can be mapped), EOPNOTSUPP (the kernel
+    ///   cannot put it into a window), ENOSPC (a quota), ENOMEM, ESHUTDOWN (the device is gone).
     public func map(
         fd: Int32, fileOffset: UInt64 = 0, at offset: UInt64, length: UInt64, writable: Bool = false
     ) throws(ShmemError) {
@@ -40,16 +42,16 @@ extension Region {
         try mapForProgram(request, fd: fd)
     }
 
-    /// What the caller wants besides.
+    /// Further wishes of the caller.
     struct MapOptions: OptionSet {
         let rawValue: UInt8
-        /// Advice about core dumps is given later, for several at once: the caller ends with `ShmemDevice.endBatch`.
+        /// Advice about core dumps is given later, for several mappings at once: the caller ends with `ShmemDevice.endBatch`.
         static let isBatched = MapOptions(rawValue: 1)
-        /// It takes the place of no other, though the region's options allow it.
+        /// It replaces no mapping, although the region's options allow it.
         static let replacesNothing = MapOptions(rawValue: 2)
     }
 
-    /// A map whose file and range were looked at.
+    /// A map whose file and range were checked.
     struct MapIntent {
         let request: SharedMemoryMap
         let fd: Int32
@@ -59,24 +61,25 @@ extension Region {
         var isWritable: Bool { request.flags & SharedMemoryMap.readWrite != 0 }
     }
 
-    /// What came of a map that was to be done at once.
+    /// The outcome of a map that should be done at once.
     enum Quick {
         case done
         /// The kernel's separate mappings should be counted.
         case doneAndCensusDue
-        /// Nothing was done: there is more to it than as a rule.
+        /// Nothing was done: this map needs more than usual.
         case notDone
     }
 
-    /// What is left to do when the lock has been let go.
+    /// The work that is left after the lock was released.
     enum Afterwards {
-        /// It takes the place of a live one, so it must be mapped elsewhere first. Nothing was done.
+        /// It replaces a live mapping, so it must be mapped elsewhere first. Nothing was done.
         case prepare
-        /// `old`: what it took the place of. `isWatched`: there was an observer; one that has come since is told by whoever made it one.
+        /// `old`: the replaced mapping. `isWatched`: there was an observer. An observer that has come since hears of the
+        /// mapping when it is added.
         case conclude(MappingRecord, old: MappingRecord?, isWatched: Bool, isCensusDue: Bool)
     }
 
-    /// Maps, and leaves the commit to the caller, who answers first. With an `object` the mapping is that one.
+    /// Maps, and leaves the commit to the caller, which answers first. With an `object` the mapping is that one.
     @_optimize(speed)
     @inline(never)
     func map(
@@ -99,11 +102,11 @@ extension Region {
             }
         }
         if case .done = quick { return }
-        // Made once more, since it would have to be in memory before it is needed: 30 instructions for each map.
+        // It is made once more here. Otherwise it would have to be in memory before it is needed: 30 instructions for each map.
         try goOn(MapIntent(request: request, fd: fd, plan: plan, options: how), object, quick, refusal)
     }
 
-    /// What both requests demand of their range.
+    /// The demands of both requests on their range.
     @inline(__always)
     func checkedRange(
         _ offset: UInt64, _ length: UInt64, _ subject: @autoclosure () -> ShmemError.Subject
@@ -114,7 +117,7 @@ extension Region {
         return range
     }
 
-    /// Why a request's range can't be one.
+    /// The fault of a request's range.
     @inline(never)
     private func fault(of offset: UInt64, _ length: UInt64, _ subject: ShmemError.Subject) -> ShmemError {
         if length == 0 { return ShmemError(EINVAL, subject, .zeroLength) }
@@ -125,7 +128,7 @@ extension Region {
         return ShmemError(EINVAL, subject, .beyondEnd(size: size))
     }
 
-    /// As a rule nobody is to be told of a mapping, and it takes the place of no other.
+    /// Usually there is no observer, and the mapping replaces no other.
     @inline(__always)
     private func placeAtOnce(_ intent: MapIntent, _ held: Held) throws(ShmemError) -> Quick {
         guard observer[held] == nil, case .free(let spot) = room(for: intent, held) else { return .notDone }
@@ -148,7 +151,7 @@ extension Region {
         let cost: Int
     }
 
-    /// Where the mapping goes, or what stands in the way whatever the file says.
+    /// The place of the mapping, or the obstacle, whatever the file is.
     @inline(__always)
     func room(for intent: MapIntent, _ held: Held) -> Room {
         if device.isGone[held] { return .refused(.deviceGone) }
@@ -163,7 +166,7 @@ extension Region {
         }
     }
 
-    /// Puts the mapping in. `prepared`: as it was mapped elsewhere; nil: it was not. `isAtOnce`: its plan is one for that.
+    /// Puts the mapping in. `prepared`: it was mapped elsewhere; nil: it was not. `isAtOnce`: its plan allows that.
     @_optimize(speed)
     @inline(__always)
     func put(

@@ -2,10 +2,11 @@
 
 import CLinux
 
-/// What of a map is not done at once, behind `goOn`: files that may wait or refuse, what takes the place of a live mapping, objects that
-/// hold a mapping, observers, and refusals.
+/// The part of a map that is not done at once, behind `goOn`: files that may wait or refuse, maps that replace a live mapping,
+/// objects that hold a mapping, observers, and refusals.
 extension Region {
-    /// What is done with no lock held: the close of a file may wait, and so may a file's own mmap. `refusal`: what came of doing it at once.
+    /// Does what needs no lock: the close of a file may wait, and so may a file's own mmap. `refusal`: the outcome of the
+    /// attempt at once.
     @inline(never)
     func goOn(
         _ intent: MapIntent, _ object: Mapping?, _ quick: Quick, _ refusal: ShmemError?
@@ -25,17 +26,18 @@ extension Region {
         if isCensusDue { takeCensus() }
     }
 
-    /// What is too large to be populated as it is mapped is populated in part, with no lock held. A kernel before 5.14 can't.
+    /// A file that is too large to be populated when it is mapped is populated in part, with no lock held. A kernel before 5.14
+    /// cannot do this.
     private func populateBeginning(of plan: FilePlan) {
         guard plan.flags & MAP_POPULATE == 0 else { return }
         let length = min(plan.pages.length, options.maximumPopulated) & ~(Page.size &- 1)
         guard length > 0 else { return }
-        // Should another thread have undone the mapping meanwhile, as much of what is there now is populated.
+        // If another thread has undone the mapping meanwhile, this populates as much of what is there now.
         let start = unsafe window.baseAddress + Int(clamping: plan.pages.start)
         try? unsafe MemoryCalls.advise(start, Int(clamping: length), vhu_madv_populate_read)
     }
 
-    /// The object of a mapping whose file is to be kept. That of the mapping whose place it takes gives its share back.
+    /// The object of a mapping whose file must be kept. The object of a replaced mapping gives its share back.
     private func keeper(of intent: MapIntent) throws(ShmemError) -> Mapping {
         let isExchange =
             options.replaces
@@ -62,7 +64,7 @@ extension Region {
     }
 
     private func placePrepared(_ intent: MapIntent, _ object: Mapping?) throws(ShmemError) -> Afterwards {
-        // What is refused whatever the file says is refused before the file is asked.
+        // A request that is refused whatever the file is must be refused before the file is asked.
         try device.lock.withLock { held throws(ShmemError) in _ = try claimRoom(for: intent, held) }
         var prepared: PreparedMapping?
         do throws(Errno) {
@@ -70,7 +72,7 @@ extension Region {
         } catch {
             throw self.refusal(.kernel(error, isLocal: intent.plan.isLocal, pageSize: intent.plan.pageSize), intent.request)
         }
-        // What is left of it when it is refused goes without the lock, too.
+        // The rest of a refused mapping goes without the lock, too.
         do throws(ShmemError) {
             return try device.lock.withLock { held throws(ShmemError) in try place(intent, object, &prepared, held) }
         } catch {
@@ -79,7 +81,7 @@ extension Region {
         }
     }
 
-    /// If the number of separate mappings stood in the way, they are counted before that is believed.
+    /// If the number of separate mappings is the obstacle, they are counted before the error is believed.
     private func placeAgain(
         _ intent: MapIntent, _ object: Mapping?, _ prepared: inout PreparedMapping?, after error: ShmemError
     ) throws(ShmemError) -> Afterwards {
@@ -109,7 +111,7 @@ extension Region {
         case insteadOf(MappingRecord)
     }
 
-    /// Throws what stands in the way.
+    /// Throws the obstacle.
     private func claimRoom(for intent: MapIntent, _ held: Held) throws(ShmemError) -> Claim {
         switch room(for: intent, held) {
         case .free(let spot): return .free(spot)
@@ -120,7 +122,7 @@ extension Region {
         }
     }
 
-    /// Returns the record's word, which has an object from here on if the region's mappings are listed.
+    /// Returns the record's word. It has an object from here on if the region's mappings are listed.
     @inline(never)
     func tellFollowers(
         of made: MappingRecord, _ pages: ByteRange, cost: Int, _ held: Held
@@ -135,7 +137,7 @@ extension Region {
         }
     }
 
-    /// The memory of a mapping that is not to be goes again.
+    /// Takes back the memory of a mapping that fails.
     @inline(never)
     func undo(_ record: MappingRecord, _ pages: ByteRange, cost: Int, _ held: Held) {
         MappingWord(bits: record.word).release()
@@ -143,7 +145,7 @@ extension Region {
         if (try? window.clear(pages, held)) == .isHole { ProcessBudget.give(cost) } else { census[held].keep(cost) }
     }
 
-    /// What stands in the way of a map.
+    /// The obstacle to a map.
     enum Obstacle {
         case deviceGone, beyondEnd, processBudget, noMemory
         case overlap(MappingRecord)
@@ -165,7 +167,7 @@ extension Region {
             switch error.code {
             case EACCES: return ShmemError(EACCES, subject, .notOpenFor(request.flags != 0 ? "writing" : "reading"))
             case EPERM where isLocal: return ShmemError(EPERM, subject, .sealed)
-            // A file in memory, or of a local disk, needs nothing of the kernel but one more mapping.
+            // A file in memory, or of a local disk, needs from the kernel only one more mapping.
             case ENOMEM where isLocal && pageSize == Page.size: return ShmemError(ENOSPC, subject, .kernelBudget)
             case EOPNOTSUPP: return ShmemError(EOPNOTSUPP, subject, .cannotBeMoved(pageSize: pageSize))
             default: return ShmemError(error.code, subject, .system("mmap", error.code))
@@ -175,6 +177,6 @@ extension Region {
 }
 
 extension SharedMemoryMap {
-    /// What an error says of a map.
+    /// The subject of a map's errors.
     var mapSubject: ShmemError.Subject { .map(shmid: shmid, offset: offset, length: length) }
 }

@@ -2,7 +2,7 @@
 
 import CLinux
 
-/// How a map of exactly the range of a live mapping takes its place, where the region's options allow it: in one step, so that nobody sees
+/// Replaces a live mapping by a map of exactly its range, if the region's options allow it: in one step, so that no thread sees
 /// a hole.
 extension Region {
     func canReplace(_ old: MappingRecord, by intent: MapIntent) -> Bool {
@@ -11,7 +11,7 @@ extension Region {
             && old.length == intent.request.length && ownedPages(old) == pages && !old.facts.isLeaving
     }
 
-    /// Puts a mapping in the place of one that `canReplace` allows.
+    /// Replaces a mapping that `canReplace` allows.
     @inline(never)
     func replace(
         _ old: MappingRecord, by intent: MapIntent, _ object: Mapping?, _ prepared: inout PreparedMapping?, _ held: Held
@@ -20,7 +20,7 @@ extension Region {
         guard let ready = prepared.take() else { return .prepare }
         let before = MappingWord(bits: old.word)
         let record = listed(record(of: intent, object, held), held)
-        // Whoever may write no more must not be told otherwise while the memory changes.
+        // A thread that may not write any more must not hear otherwise while the memory changes.
         index[held].remove(pages)
         let mayNoLongerWrite = before.isWritable && !intent.isWritable
         if mayNoLongerWrite { table[held].setWord(at: old.start, to: before.readOnly.bits) }

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-/// What is told of mappings where traces are on. As long as they are off nothing asks for it: `DeviceState.isObserved` and `attention`
-/// are looked at anyway, and `DeviceState.followTraces` changes them.
+/// Traces of mappings. While traces are off, they cost nothing: `DeviceState.isObserved` and `attention` are checked anyway,
+/// and `DeviceState.followTraces` changes them.
 extension Trace {
-    /// A map or unmap, and what came of it.
+    /// A map or unmap, with its result.
     @inline(never)
     static func tellMapping(_ request: UInt32, _ map: SharedMemoryMap?, _ error: ShmemError?) {
         guard wants(maps) else { return }
@@ -20,7 +20,7 @@ extension Trace {
 }
 
 extension Region {
-    /// Carries out what the program itself asks of its region, and tells what came of it.
+    /// Performs a map or unmap of the program itself, and traces its result.
     @inline(__always)
     func telling(
         _ request: UInt32, _ map: SharedMemoryMap, _ body: () throws(ShmemError) -> Void
@@ -34,7 +34,7 @@ extension Region {
         if device.isObserved { Trace.tellMapping(request, map, nil) }
     }
 
-    /// A map that the program itself asks for.
+    /// A map of the program itself.
     func mapForProgram(_ request: SharedMemoryMap, fd: Int32) throws(ShmemError) {
         try telling(BackendRequest.shmemMap, request) { () throws(ShmemError) in try map(request, fd: fd) }
         commit()

@@ -2,14 +2,14 @@
 
 import CLinux
 
-/// How a mapping goes: the record first, then the memory, so that nobody is given a dead address, and who copies bytes can tell that what
-/// was copied is no longer the mapping's.
+/// Undoes mappings: the record goes first, then the memory. So no reader gets a dead address, and a thread that copies bytes
+/// can tell that they are not the mapping's any more.
 extension Region {
-    /// Undoes one whole mapping. Where `RegionOptions.unmapsByOffset` is set, the length is not looked at.
+    /// Undoes one whole mapping. If `RegionOptions.unmapsByOffset` is set, the length is ignored.
     ///
     /// - Parameters:
-    ///   - offset: the offset that it was made with.
-    ///   - length: the length that it was made with.
+    ///   - offset: the offset of the mapping, as it was made.
+    ///   - length: the length of the mapping, as it was made.
     /// - Throws: ENOENT (nothing is mapped there) or EINVAL (something is, but not exactly this), and nothing has changed.
     public func unmap(at offset: UInt64, length: UInt64) throws(ShmemError) {
         let request = SharedMemoryMap(shmid: shmid, fileOffset: 0, offset: offset, length: length, flags: 0)
@@ -19,7 +19,7 @@ extension Region {
         commit()
     }
 
-    /// Returns how many bytes the mapping had.
+    /// Returns the length of the mapping in bytes.
     @_optimize(speed)
     @discardableResult
     func unmapLeavingCommit(at offset: UInt64, length: UInt64) throws(ShmemError) -> UInt64 {
@@ -27,7 +27,7 @@ extension Region {
         let range = options.unmapsByOffset ? try checkedOffset(offset, subject) : try checkedRange(offset, length, subject)
         let (record, isGone) = try device.lock.withLock { held throws(ShmemError) -> (MappingRecord, Bool) in
             let record = try wholeMapping(at: range, subject, held)
-            // One whose listeners were not told yet is told of by whoever mapped it.
+            // If its listeners were not told yet, the thread that mapped it tells them.
             if observer[held] == nil || !record.facts.isAnnounced {
                 try takeOut(record, subject, held)
                 return (record, true)
@@ -40,7 +40,7 @@ extension Region {
         return record.length
     }
 
-    /// The page at an offset, for an unmap that looks at the offset alone.
+    /// The page at an offset, for an unmap that uses the offset alone.
     @inline(never)
     private func checkedOffset(_ offset: UInt64, _ subject: ShmemError.Subject) throws(ShmemError) -> ByteRange {
         try checkedRange(offset, Page.size, subject)
@@ -51,7 +51,7 @@ extension Region {
         -> MappingRecord
     {
         if let record = table[held].find(at: range.start), record.length == range.length || options.unmapsByOffset {
-            // One that is on its way out is nobody's to undo any more.
+            // A mapping that is being undone cannot be undone by another thread.
             if !record.facts.isLeaving { return record }
             throw ShmemError(ENOENT, subject, .beingUndone)
         }
@@ -61,14 +61,14 @@ extension Region {
         throw ShmemError(ENOENT, subject, .nothingMapped)
     }
 
-    /// The same where somebody has to be told first.
+    /// The same if an observer must be told first.
     @inline(never)
     private func tellAndTakeOut(_ record: MappingRecord, _ subject: ShmemError.Subject) throws(ShmemError) {
         let watcher = device.lock.withLock { held in observer[held] }
         watcher?.regionWillUnmap(self, record)
         do throws(ShmemError) {
             let gone = try device.lock.withLock { held throws(ShmemError) -> MappingRecord? in
-                // Who undoes everything does not wait for those who are told: then it is gone, as it was to be.
+                // An undo of everything does not wait for observers. Then the mapping is gone, as intended.
                 guard let now = table[held].find(at: record.start), now.isSame(as: record) else { return nil }
                 try takeOut(now, subject, held)
                 return now
@@ -76,7 +76,7 @@ extension Region {
             watcher?.regionDidUnmap(self, record)
             if let gone { MappingWord(bits: gone.word).release() }
         } catch {
-            // It is still there, and they were told that it goes.
+            // The mapping is still there, and the observers were told that it goes.
             let stays = device.lock.withLock { held -> MappingRecord? in
                 guard let now = table[held].find(at: record.start), now.isSame(as: record) else { return nil }
                 table[held].replace(with: now.staying)
@@ -93,8 +93,8 @@ extension Region {
     @discardableResult
     public func unmapAll() -> UInt64 { unmapAll(until: nil).count }
 
-    /// The same, for no longer than until `limit` (microseconds) if there is one, but `leastUntilLimit` mappings at the least. What is left is as
-    /// it was.
+    /// The same, but not longer than until `limit` (microseconds) if there is one, and `leastUntilLimit` mappings at the least.
+    /// The rest stays as it was.
     func unmapAll(until limit: UInt64?) -> (count: UInt64, isDone: Bool) {
         var count: UInt64 = 0
         var from: UInt64 = 0
@@ -102,7 +102,7 @@ extension Region {
             Log.tellWaiting()
             if count > 0 { commit() }
         }
-        // The observer is told of each one that goes, and of none that stays: another thread may map meanwhile.
+        // The observer hears of each mapping that goes, and of none that stays: another thread may map meanwhile.
         if device.lock.withLock({ held in observer[held] != nil }) {
             while let record = device.lock.withLock({ held in table[held].first(endingAfter: from) }) {
                 if let limit, count >= Region.leastUntilLimit, Clock.now() >= limit { return (count, false) }
@@ -120,7 +120,7 @@ extension Region {
         return (count, true)
     }
 
-    /// Takes out what is left, and lets go of what hung on it: the close of a file may wait, so that is done with no lock held.
+    /// Takes out the rest, and releases its objects. The close of a file may wait, so no lock is held for that.
     private func takeAll() -> UInt64 {
         switch device.lock.withLock({ held in takeAllOut(held) }) {
         case .nothing: return 0
@@ -129,7 +129,7 @@ extension Region {
             device.lock.withLock { held in table[held].recycle(gone) }
             return gone.count
         case .refused:
-            // The kernel won't replace the whole window at once: each mapping by itself, as far as it goes.
+            // The kernel will not replace the whole window at once, so each mapping goes by itself, as far as possible.
             var count: UInt64 = 0
             forEachRecord { record in
                 let subject = ShmemError.Subject.unmap(shmid: shmid, offset: record.start, length: record.length)
@@ -147,13 +147,14 @@ extension Region {
 
     // MARK: Pieces
 
-    /// So many mappings go at once. The kernel lets nobody else in the process map or unmap anything as long as one call lasts, which is some
-    /// three microseconds for each mapping that goes. Their records fit on the stack: at the kernel's limit of mappings there may be no memory.
+    /// The most mappings that go at once. During one call the kernel lets no other thread of the process map or unmap, and a
+    /// call takes some three microseconds for each mapping. Their records fit on the stack: at the kernel's limit of mappings
+    /// there may be no memory.
     private static var mostAtOnce: Int { 25 }
     private static var leastUntilLimit: UInt64 { 256 }
 
-    /// Takes out as many as may go at once, from the first behind `from` on, and moves `from` behind them. nil: those that are left may all
-    /// go at once, or the kernel refuses.
+    /// Takes out as many as may go at once, from the first behind `from` on, and moves `from` behind them. nil: the rest may
+    /// all go at once, or the kernel refuses.
     private func takePiece(from: inout UInt64) -> UInt64? {
         unsafe withUnsafeTemporaryAllocation(of: MappingRecord.self, capacity: Region.mostAtOnce) { gone in
             let count = unsafe withUnsafeTemporaryAllocation(
@@ -166,8 +167,8 @@ extension Region {
         }
     }
 
-    /// Records first, then the memory, as with one; holes in between are made whole by the same call. What hangs on the records is the
-    /// caller's to release, without the lock. `tails` is room for as many.
+    /// Takes out the records first, then the memory, as with one; the same call makes the holes in between whole. The caller
+    /// must release the records' objects, without the lock. `tails` has room for as many.
     private func takePieceOut(
         from: inout UInt64, into gone: UnsafeMutableBufferPointer<MappingRecord>,
         _ tails: UnsafeMutableBufferPointer<UnsafeMutableRawPointer?>, _ held: Held
@@ -211,7 +212,7 @@ extension Region {
         return count
     }
 
-    /// What was taken out is there again, since its memory did not go.
+    /// Puts the mappings back, because their memory did not go.
     @inline(never)
     private func putBack(_ record: MappingRecord, _ held: Held) {
         guard case .done = table[held].insert(record), let pages = ownedPages(record) else { return }
@@ -221,7 +222,7 @@ extension Region {
 
     // MARK: Changes
 
-    /// Takes a record out and makes its pages a hole again. What hangs on the record is the caller's to release, without the lock.
+    /// Takes a record out and makes its pages a hole again. The caller must release the record's object, without the lock.
     @_optimize(speed)
     func takeOut(_ record: MappingRecord, _ subject: ShmemError.Subject, _ held: Held) throws(ShmemError) {
         guard let pages = ownedPages(record) else { return }
@@ -231,7 +232,7 @@ extension Region {
         let tail = unsafe makeTail(removed, held)
         defer { unsafe dropTail(tail) }
         if !device.undumped[held].isEmpty { device.undumped[held].leaveOut() }
-        // Nobody finds it any more: now the memory may go.
+        // No reader finds it any more: now the memory may go.
         let cost = separateMappings(for: pages, isBeside: isBeside)
         do throws(Errno) {
             switch try window.clear(pages, held) {
@@ -261,21 +262,22 @@ extension Region {
 
     enum TakenOut {
         case nothing
-        /// For the caller to release, and then to recycle.
+        /// The caller must release them, and then recycle them.
         case all(MappingTable.Detached)
-        /// The kernel did not do it. Nothing has changed.
+        /// The kernel refused. Nothing has changed.
         case refused
     }
 
     /// Makes the whole window a hole again.
     func takeAllOut(isEnd: Bool = false, _ held: Held) -> TakenOut {
-        // What a guest wrote into holes goes as well: a reset leaves nothing of it. And holes that have not merged do so now.
+        // Bytes that a guest wrote into holes go as well: a reset leaves nothing of them. And holes that have not merged do so
+        // now.
         guard quota[held].mappings > 0 || !covers[held].isEmpty || census[held].hasChanged else { return .nothing }
         if !followers[held].isEmpty { forgetAllByFollowers(held) }
         device.undumped[held].leaveOut()
         let tails = unsafe makeTails(held)
         defer { unsafe tails.forEach { unsafe dropTail($0) } }
-        // Nobody finds them any more; then the memory goes.
+        // No reader finds them any more; then the memory goes.
         forEachRecord(held) { record, pages in index[held].remove(pages) }
         let gone = table[held].detachAll()
         // A window that goes in a moment need not be cleared, unless files would go with it.
@@ -294,7 +296,7 @@ extension Region {
         var last: UInt64 = 0
         gone?.forEachRecord { record in
             guard let pages = ownedPages(record) else { return }
-            // As if they went from the last to the first: each is beside the one before it, if they touch.
+            // This counts as if they went from the last to the first: each is next to the one before it, if they touch.
             cost = cost &+ separateMappings(for: pages, isBeside: last > 0 && pages.start == last ? 1 : 0)
             last = pages.end
             forget(record, pages, held)
@@ -311,7 +313,7 @@ extension Region {
         return gone.map { .all($0) } ?? .nothing
     }
 
-    /// The books when a record has left the table, and its object.
+    /// Updates the counts when a record has left the table, and its object.
     @_optimize(speed)
     private func forget(_ record: MappingRecord, _ pages: ByteRange, _ held: Held) {
         let word = MappingWord(bits: record.word)

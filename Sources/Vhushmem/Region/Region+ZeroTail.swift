@@ -2,26 +2,27 @@
 
 import CLinux
 
-/// Zeros for as long as a mapping lives, from the first page on that its file lacks. So it is where a page of the file cannot be mapped a
-/// second time, or the kernel has no room for that.
+/// Zeros for the rest of a mapping's life, from the first page on that its file lacks. This is for pages of a file that cannot
+/// be mapped a second time, or for which the kernel has no room.
 extension Region {
-    /// Puts zeros in the place of all pages of a mapping from the one that was lost, for as long as the mapping lives.
+    /// Replaces all pages of a mapping by zeros, from the lost one on, for the rest of the mapping's life.
     func replaceRest(of record: MappingRecord, from page: UInt64, _ held: Held) throws(PageTrouble) {
         guard let pages = ownedPages(record) else { return }
         let word = MappingWord(bits: record.word)
         var page = page
         if !word.hasZeroTail, !ProcessBudget.takes(1) {
-            // The whole mapping takes no more of the kernel's separate mappings than it has. A back-end could use the budget up, and then
-            // shorten a file: the process must live on.
+            // The whole mapping takes no more separate mappings of the kernel than it has. A back-end could use the budget up,
+            // and then shorten a file: the process must live on.
             ProcessBudget.note(1)
             page = pages.start
         }
-        // Where the zeros begin, before there are any: who reads bytes for the program is told that they are none of the file's.
+        // This notes the zeros before they exist: a thread that reads bytes for the program learns that they are not the
+        // file's.
         noteZeros(from: record.facts.hasHugePages ? pages.start : page, in: record, held)
         coverState.count(1, held)
         defer { coverState.count(-1, held) }
         markBroken(record, held) { $0.withZeroTail }
-        // What there is from an earlier time on, a guest may have written to.
+        // A guest may have written to older zeros.
         let earlier = word.hasZeroTail ? pages.start &+ (record.facts.pagesInFile ?? 0) &* Page.size : pages.end
         let end = record.facts.hasHugePages ? pages.end : max(earlier, page &+ Page.size)
         let protection = word.isWritable ? PROT_READ | PROT_WRITE : PROT_READ
@@ -42,7 +43,7 @@ extension Region {
             }
             first = start
         }
-        // Lent pages are part of this now, those that were written to as they are.
+        // Lent pages are part of this now; those that were written to stay as they are.
         while let index = covers[held].firstIndex(where: { $0.kind == .lease && $0.offset >= first && $0.offset < end }) {
             dropShadow(covers[held].remove(at: index), held)
         }
@@ -52,7 +53,7 @@ extension Region {
         }
     }
 
-    /// The first page of a range that has memory of its own which must not be lost: a guest wrote to it.
+    /// The first page of a range with memory of its own that must not be lost: a guest wrote to it.
     private func firstToLeave(in range: Range<UInt64>, _ held: Held) -> UInt64? {
         let kept = covers[held].firstToKeep(in: range)
         var first = kept
@@ -69,11 +70,11 @@ extension Region {
         table[held].replace(with: now.withPagesInFile(min(known, (page &- now.start) / Page.size)))
     }
 
-    /// Whether the kernel may have refused because a huge page would have been split: with EINVAL, or before Linux 6.3 with ENOMEM.
+    /// Whether the kernel may have refused because a huge page would be split: with EINVAL, or before Linux 6.3 with ENOMEM.
     static func splitsAHugePage(_ error: Errno) -> Bool { error.code == EINVAL || error.code == ENOMEM }
 
-    /// Huge pages go each as a whole, and so there are no pages of the guest's own among them. What comes before the one that was lost is
-    /// the file's still; how large it is shows by what the kernel takes. Returns where the zeros begin; nil: nowhere.
+    /// Each huge page goes as a whole, so the guest has no pages of its own among them. The part before the lost page is still
+    /// the file's. The kernel's answers show the page's size. Returns the first zero page; nil: there is none.
     private func fillHugePages(_ pages: ByteRange, from page: UInt64, protection: Int32, _ held: Held) -> UInt64? {
         var size = Page.size &* 2
         while size <= RegionWindow.largestAlignment {

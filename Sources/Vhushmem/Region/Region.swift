@@ -3,13 +3,13 @@
 import CLinux
 import CVhushmem
 
-/// A VIRTIO shared memory region: a window of host addresses and the files that are mapped in it. Safe from any thread.
+/// A VIRTIO shared memory region: a window of host addresses and the files that are mapped in it. Any thread may use it.
 ///
-/// Offsets and lengths are bytes. Unchecked Sendable: what changes is guarded by the device's lock.
+/// Offsets and lengths are bytes. Unchecked Sendable: the device's lock guards what changes.
 ///
-/// This file: what a region is. `+Map`, with `+Add` and `+Replace`, and `+Unmap`: how mappings come and go. `RegionObserver`: who is told.
-/// `+Cover`, `+ZeroTail`: pages that their file lacks. `+Heal`, `+Broken`: how they come back, and who learns of it. `+Census`: the books
-/// against the kernel. `+Bytes`, `+Contents`: what is mapped.
+/// This file: what a region is. `+Map`, with `+Add` and `+Replace`, and `+Unmap`: making and undoing mappings.
+/// `RegionObserver`: observers. `+Cover`, `+ZeroTail`: pages that their file lacks. `+Heal`, `+Broken`: how they come back, and
+/// the reports of it. `+Census`: the count against the kernel's. `+Bytes`, `+Contents`: the mappings and their bytes.
 @safe public final class Region: @unchecked Sendable {
     /// Must come first (`inFront`).
     private var fields = unsafe vhushmem_region_fields()
@@ -28,7 +28,7 @@ import CVhushmem
     /// The live mappings, and those of their pages that `translate` finds without a walk through the table.
     let table: Guarded<MappingTable>
     let index: Guarded<PageIndex>
-    /// The same two for who only looks something up, and takes no lock for it.
+    /// The same two for readers, which take no lock.
     let tableReader: MappingTable.Reader
     let indexReader: PageIndex.Reader
     var covers = Guarded(CoveredPages())
@@ -37,19 +37,19 @@ import CVhushmem
     /// How many mappings are broken, and where the next look at them begins.
     var brokenCount = Guarded<UInt64>(0)
     var brokenCursor = Guarded<UInt64>(0)
-    /// Some mapping has become broken, or whole again, and nobody was told yet.
+    /// Some mapping has become broken or whole, and that was not reported yet.
     var hasNews = Guarded(false)
     var quota: Guarded<Quota>
     var census = Guarded(Census())
-    /// They change with the region.
+    /// Objects that change with the region.
     var followers = Guarded<[any RegionFollower]>([])
-    /// Is told with no lock held.
+    /// It is told with no lock held.
     var observer = Guarded<(any RegionObserver)?>(nil)
-    /// Is the observer where the program wants to know what changes, and hands on what it is told.
+    /// The observer, if the program wants to know of changes; it passes on what it hears.
     var watch = Guarded<ChangeWatch?>(nil)
-    /// What stands for the region among the series' memory regions, once a program asked for it. Series/ makes it.
+    /// The region's container among the series' memory regions, once a program asked for it. Series/ makes it.
     var container = Guarded<RegionStandIn?>(nil)
-    /// A front-end made it, and nobody has claimed it (`ShmemDevice.claimRegion`).
+    /// A front-end made it, and no program has claimed it (`ShmemDevice.claimRegion`).
     var isForClaim: Guarded<Bool>
     /// `inFront` has the list of the mappings, and each has an object.
     var isListed = Guarded(false)
@@ -116,7 +116,7 @@ import CVhushmem
 
     deinit {
         guarded?.end()
-        // Observers were told when the device went; nobody can watch a region that nobody holds.
+        // Observers were told when the device went, and a region without a holder has no observer.
         let taken = device.lock.withLock { held -> TakenOut in
             let taken = takeAllOut(isEnd: true, held)
             census[held].forgetKept()
@@ -128,17 +128,17 @@ import CVhushmem
         ProcessBudget.give(Region.ownMappings)
     }
 
-    /// How many mappings are live.
+    /// The number of live mappings.
     public var mappingCount: UInt64 {
         device.lock.withLock { held in quota[held].mappings }
     }
 
-    /// How many bytes, in whole pages, are mapped.
+    /// The mapped bytes, in whole pages.
     public var mappedBytes: UInt64 {
         device.lock.withLock { held in quota[held].bytes }
     }
 
-    /// Gives the kernel advice for the whole window, now and for all that is mapped in it later.
+    /// Gives the kernel advice for the whole window, and repeats it for everything that is mapped later.
     ///
     /// - Parameter advice: MADV_DONTFORK or MADV_DOFORK, MADV_HUGEPAGE or MADV_NOHUGEPAGE, MADV_MERGEABLE or MADV_UNMERGEABLE.
     /// - Throws: EINVAL for other advice, and what the kernel answers.

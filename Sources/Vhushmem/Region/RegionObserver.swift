@@ -1,31 +1,32 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-/// What changes with a region, while its lock is held: a guest's memory slots. So it is exact at every moment, and when it is taken away
-/// nothing is left of it.
+/// An object that changes with a region, while its lock is held: a guest's memory slots. So it is exact at every moment, and
+/// leaves nothing behind when it is taken away.
 protocol RegionFollower: AnyObject {
-    /// The memory of the mapping is there, and nobody finds the mapping yet. What this throws undoes it.
+    /// The memory of the mapping is there, and no reader finds the mapping yet. An error that this throws undoes the mapping.
     func mappingComes(_ record: MappingRecord, _ pages: ByteRange, in window: RegionWindow, _ held: Region.Held)
         throws(ShmemError)
     /// The memory of the mapping is about to go.
     func mappingGoes(_ record: MappingRecord, _ held: Region.Held)
-    /// So is that of all mappings.
+    /// The memory of all mappings is about to go.
     func allMappingsGo(_ held: Region.Held)
-    /// A mapping takes the place of another one, whose pages are the same.
+    /// A mapping replaces another one, whose pages are the same.
     func mappingIsExchanged(
         _ old: MappingRecord, for new: MappingRecord, _ pages: ByteRange, in window: RegionWindow, _ held: Region.Held
     ) throws(ShmemError)
 }
 
-/// Someone outside of the library who wants to know what a region holds: the series' listeners. Called with no lock held, so a mapping
-/// may come and go meanwhile; each is told of once when it comes and once when it goes, in this order.
+/// Observes what a region holds; the only observers are RegionContainer, which forwards to the series' listeners, and
+/// ChangeWatch. It is called with no lock held, so a mapping may come and go meanwhile. It hears of each once when it comes and
+/// once when it goes, in this order.
 protocol RegionObserver: AnyObject {
     /// The mapping can be read through the window; the back-end has not been answered yet.
     func regionDidMap(_ region: Region, _ record: MappingRecord)
     /// The memory of the mapping is about to go, unless another thread was quicker.
     func regionWillUnmap(_ region: Region, _ record: MappingRecord)
-    /// The memory of a mapping that was told to go has gone, and a hole is there.
+    /// The memory of the mapping has gone, and a hole is there.
     func regionDidUnmap(_ region: Region, _ record: MappingRecord)
-    /// A mapping has taken the place of another one in one step.
+    /// A mapping has replaced another one in one step.
     func regionDidReplace(_ region: Region, _ old: MappingRecord, by record: MappingRecord)
     /// The changes since the last commit are complete, and the back-end has been answered.
     func regionDidCommit(_ region: Region)
@@ -43,12 +44,12 @@ extension RegionObserver {
 /// An observer that stands for the region outside of this library. The region owns it.
 @safe struct RegionStandIn {
     let observer: any RegionObserver
-    /// What the program knows it by.
+    /// The address by which the program knows it.
     let address: UnsafeMutableRawPointer
 }
 
 extension Region {
-    /// From now on `observer` is told of every change. It is told at once of what there is, in `regionDidMap`.
+    /// From now on `observer` hears of every change. It hears at once of the present mappings, in `regionDidMap`.
     func observe(with observer: any RegionObserver) {
         let watch = device.lock.withLock { held -> ChangeWatch? in
             if let watch = self.watch[held] {
@@ -59,7 +60,7 @@ extension Region {
             self.observer[held] = observer
             return nil
         }
-        // The watch knows all that is there already.
+        // The watch knows the present mappings already.
         if watch != nil { forEachRecord { if $0.facts.isAnnounced { observer.regionDidMap(self, $0) } } }
         var from: UInt64 = 0
         while let (record, end) = nextUnannounced(from: from) {
@@ -69,7 +70,7 @@ extension Region {
         }
     }
 
-    /// Nobody is told of anything any more.
+    /// The observer hears of nothing any more.
     func stopObserving() {
         device.lock.withLock { held in
             if let watch = watch[held] {
@@ -78,7 +79,7 @@ extension Region {
             }
             if observer[held] != nil { device.countObserved(-1) }
             observer[held] = nil
-            // Who comes later is told of them anew.
+            // A later observer hears of them again.
             forEachRecord(held) { record, _ in
                 if record.facts.isAnnounced { table[held].replace(with: record.unannounced) }
             }
@@ -108,7 +109,7 @@ extension Region {
         confirm(record, watcher)
     }
 
-    /// Notes that the observer was told; if the mapping has gone meanwhile, it is told of that as well.
+    /// Notes that the observer was told. If the mapping has gone meanwhile, this tells it of that as well.
     private func confirm(_ record: MappingRecord, _ watcher: any RegionObserver) {
         let isThere = device.lock.withLock { held -> Bool in
             guard let now = table[held].find(at: record.start), now.isSame(as: record) else { return false }
@@ -120,7 +121,7 @@ extension Region {
         watcher.regionDidUnmap(self, record)
     }
 
-    /// Tells the observer that what changed is complete. Called after the back-end was answered.
+    /// Tells the observer that a change is complete. Called after the back-end was answered.
     @_optimize(speed)
     func commit() {
         guard device.isObserved else { return }
@@ -130,7 +131,7 @@ extension Region {
 
     // MARK: Followers
 
-    /// From now on `follower` changes with the region. Throws what it says of a mapping that is there; then it has been told that all go.
+    /// From now on `follower` changes with the region. Throws its objection to a present mapping; then it was told that all go.
     func add(_ follower: any RegionFollower, _ held: Held) throws(ShmemError) {
         var failure: ShmemError?
         forEachRecord(held) { record, pages in

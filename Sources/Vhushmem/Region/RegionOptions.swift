@@ -4,7 +4,7 @@ import CLinux
 
 /// What a guest sees at addresses of a window where nothing is mapped.
 public enum HolePolicy: UInt32, Sendable {
-    /// Nothing: any access faults.
+    /// Nothing: each access faults.
     case fault = 0
     /// Zeros, which take no memory; writes fault.
     case zero = 1
@@ -17,33 +17,34 @@ public enum HolePolicy: UInt32, Sendable {
     }
 }
 
-/// How mappings reach a guest.
+/// The way in which mappings reach a guest.
 public enum MappingStrategy: UInt32, Sendable {
-    /// The region's window is the guest's, as one; mappings come and go inside it.
+    /// The guest has the region's window as a whole; mappings come and go inside it.
     case window = 0
-    /// Each mapping is the guest's by itself, at the same place; between them there is nothing.
+    /// The guest has each mapping by itself, at the same place, and nothing between mappings.
     case slots = 1
 }
 
-/// How a region is to be.
+/// Options of a region.
 public struct RegionOptions: Sendable {
-    /// What is at addresses of the window where nothing is mapped.
+    /// What the window shows where nothing is mapped.
     public var holes: HolePolicy = .fault
-    /// How mappings reach a guest, where this library sees to that.
+    /// How mappings reach a guest, if this library arranges that.
     public var strategy: MappingStrategy = .window
     /// Which files may be mapped.
     public var filePolicy: FilePolicy = []
-    /// Fault the pages of each mapping in while it is made.
+    /// Fault in the pages of each mapping when it is made.
     public var populate = false
-    /// Of a larger mapping only so many bytes, from its beginning on: a back-end says how long that takes, and everybody on the loop waits.
+    /// The most bytes to fault in of a larger mapping, from its beginning: a back-end decides how long that takes, and all
+    /// others on the loop wait.
     public var maximumPopulated: UInt64 = 16 << 20
     /// Ask for transparent huge pages in each mapping.
     public var hugePages = false
     /// Keep a descriptor of each mapping's file, so that the mapping can be shared with another device's back-end.
     public var keepsFiles = false
-    /// A map of exactly the range of one live mapping takes its place. Otherwise it is refused with EEXIST.
+    /// A map with exactly the range of one live mapping replaces it. Otherwise it is refused with EEXIST.
     public var replaces = false
-    /// An unmap names its mapping by the offset alone: its length is not looked at.
+    /// An unmap names its mapping by the offset alone: its length is ignored.
     public var unmapsByOffset = false
     /// A child of fork gets nothing of the window.
     public var isLeftOutOfForks = false
@@ -54,7 +55,7 @@ public struct RegionOptions: Sendable {
     /// It may be claimed once (`ShmemDevice.claimRegion`).
     var isForClaim = false
 
-    /// What is left out is as it is by default. Each argument sets the property of its name.
+    /// Makes options. An omitted argument has its default. Each argument sets the property of its name.
     public init(
         holes: HolePolicy = .fault,
         strategy: MappingStrategy = .window,
@@ -83,11 +84,11 @@ public struct RegionOptions: Sendable {
         self.maximumBytes = maximumBytes
     }
 
-    /// Nothing is done for a mapping but to make it.
+    /// A mapping needs nothing but the map itself.
     var isPlain: Bool { !keepsFiles && !populate }
 
-    /// What virtiofs DAX needs: its clients map 2 MiB at a time, beyond the end of most files (`.allowBeyondEnd`), and make a range writable
-    /// by mapping it once more (`replaces`).
+    /// The options for virtiofs DAX: its clients map 2 MiB at a time, beyond the end of most files (`.allowBeyondEnd`), and
+    /// make a range writable by another map of it (`replaces`).
     public static var forDAX: RegionOptions {
         var options = RegionOptions()
         options.filePolicy = .allowBeyondEnd
@@ -96,7 +97,7 @@ public struct RegionOptions: Sendable {
     }
 }
 
-/// What a device may have mapped in all its regions together.
+/// Options of a device: limits for all its regions together.
 public struct DeviceOptions: Sendable {
     /// Live mappings; 0: no limit but the process's own.
     public var maximumMappings: UInt64 = 0
@@ -104,10 +105,10 @@ public struct DeviceOptions: Sendable {
     public var maximumBytes: UInt64 = 0
     /// Descriptors that regions keep (`RegionOptions.keepsFiles`).
     public var maximumKeptFiles: UInt64 = 256
-    /// Bytes of addresses that the windows of all regions take together. It is the back-end that says how large they are.
+    /// Bytes of addresses that the windows of all regions may take together. The back-end decides how large they are.
     public var maximumAddressSpace: UInt64 = 8 << 40
 
-    /// What is left out is as it is by default. Each argument sets the property of its name.
+    /// Makes options. An omitted argument has its default. Each argument sets the property of its name.
     public init(
         maximumMappings: UInt64 = 0,
         maximumBytes: UInt64 = 0,

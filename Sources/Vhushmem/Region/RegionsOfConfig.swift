@@ -3,24 +3,24 @@
 import CLinux
 
 extension ShmemDevice {
-    /// Makes the regions that a back-end says it has. Throws EPROTO: they can't be made.
+    /// Makes the regions of a back-end's answer. Throws EPROTO: they cannot be made.
     func addRegions(_ config: SharedMemoryConfig, options: RegionOptions) throws(ShmemError) {
         for shmid in UInt8.min...UInt8.max where config[shmid] != 0 {
             do throws(ShmemError) {
                 try addRegion(shmid: shmid, size: config[shmid], options: options)
             } catch {
-                // To the caller, who asked for no region, it is the back-end's answer that can't be used.
+                // The caller asked for no region, so the error is about the back-end's answer.
                 throw ShmemError(EPROTO, "the back-end's GET_SHMEM_CONFIG cannot be used: \(error.message)")
             }
         }
     }
 
-    /// The same from the payload of a reply to GET_SHMEM_CONFIG, which is checked as a front-end checks it. A device that has regions
-    /// already must have the same ones: they can't change, since the guest has seen them.
+    /// Makes the regions of a reply to GET_SHMEM_CONFIG. It checks the payload as a front-end does. A device that has regions
+    /// already must have the same ones: they cannot change, because the guest has seen them.
     ///
     /// - Parameters:
-    ///   - payload: of the reply, as it came.
-    ///   - options: of each region.
+    ///   - payload: the payload of the reply, as it came.
+    ///   - options: for each region.
     /// - Returns: how many regions there are.
     /// - Throws: EPROTO; a device that had no region has none then.
     public func addRegions(payload: UnsafeRawBufferPointer, options: RegionOptions) throws(ShmemError) -> Int {
@@ -47,7 +47,7 @@ extension ShmemDevice {
 }
 
 extension SharedMemoryConfig {
-    /// Whether regions can be made of it. A count that merely disagrees with the sizes is logged: the sizes decide.
+    /// Checks that regions can be made of it. If only the count disagrees with the sizes, this logs it: the sizes decide.
     func check() throws(ShmemError) {
         guard statedRegions <= UInt32(SharedMemoryConfig.maximumRegions) else {
             throw ShmemError(
@@ -65,7 +65,8 @@ extension SharedMemoryConfig {
         }
     }
 
-    /// Returns how the regions differ; nil: they are the same. They can't change, since the guest has seen them.
+    /// Returns the differences between the regions; nil: they are the same. They cannot change, because the guest has seen
+    /// them.
     func difference(from now: SharedMemoryConfig) -> ShmemError? {
         var differences = ""
         for shmid in UInt8.min...UInt8.max where self[shmid] != now[shmid] {

@@ -3,10 +3,10 @@
 import CLinux
 import Synchronization
 
-/// What a device may take of something that the process has once: a share for each device, and one for all of them.
+/// A device's share of something that the process has once: a limit for each device, and one for all of them.
 final class SharedQuota: Sendable {
     let limit: UInt64
-    /// Of the peer that takes it.
+    /// The account of the peer that uses it.
     let closes: CloseAccount
     private let used = Atomic<UInt64>(0)
 
@@ -15,13 +15,13 @@ final class SharedQuota: Sendable {
         self.closes = closes
     }
 
-    /// What stands in the way.
+    /// The limit that is reached.
     enum Shortage {
         case device(limit: UInt64)
         case process(limit: UInt64)
     }
 
-    /// nil: it was taken, from this quota and from that of the process. `more`: by so much it may exceed both.
+    /// nil: it was taken, from this quota and from that of the process. `more`: how far it may exceed both.
     func take(_ amount: UInt64, _ all: borrowing Atomic<UInt64>, most: UInt64, more: UInt64 = 0) -> Shortage? {
         guard add(amount, to: all, most, more) else { return .process(limit: most) }
         guard add(amount, to: used, limit, more) else {
@@ -44,7 +44,7 @@ final class SharedQuota: Sendable {
     }
 }
 
-/// A descriptor that a region keeps, and that is counted as long as this lives.
+/// A descriptor that a region keeps. It counts as long as this lives.
 final class KeptFile {
     private static let all = Atomic<UInt64>(0)
     private let quota: SharedQuota
@@ -67,19 +67,19 @@ final class KeptFile {
         }
     }
 
-    /// For what can do without, so half of what may be kept is left to those that can't. nil: a quota.
+    /// For a descriptor that is not essential: it leaves half of the quota to those that are. nil: a quota.
     static func takeSpare(of quota: SharedQuota) -> KeptFile? {
         shortage(quota, part: 4, 0) == nil ? KeptFile(of: quota) : nil
     }
 
-    /// Half of what the process may have open is left to the program.
+    /// Half of the descriptors that the process may have open are left to the program.
     private static func shortage(_ quota: SharedQuota, part: UInt64, _ more: UInt64) -> SharedQuota.Shortage? {
         let most = ((try? systemCall(.getrlimit) { vhu_open_files_limit() }).map { UInt64(clamping: $0) } ?? 1024) / part
         return quota.take(1, all, most: most, more: more)
     }
 }
 
-/// Addresses that windows take, and what front-ends give.
+/// Addresses that windows take, and those of files that front-ends give.
 enum AddressSpace {
     private static let all = Atomic<UInt64>(0)
     /// Half of what a process has: addresses of 47 bits.

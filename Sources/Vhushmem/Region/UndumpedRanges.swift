@@ -2,7 +2,8 @@
 
 import CLinux
 
-/// Mappings that are still to be left out of core dumps: those of one dispatch are told to the kernel at once, and each of them is live.
+/// Mappings that still must be left out of core dumps: the kernel is told of those of one dispatch at once, and each of them is
+/// live.
 @safe struct UndumpedRanges: ~Copyable {
     /// As many as a dispatch serves.
     private static let capacity = 64
@@ -10,7 +11,7 @@ import CLinux
     private let ranges: UnsafeMutablePointer<iovec>
     private var count = 0
     private var bytes = 0
-    /// What went wrong since this was last asked; whoever asks holds no lock.
+    /// The error since the last question; the asker holds no lock.
     private var failure: Errno?
 
     init() {
@@ -38,13 +39,13 @@ import CLinux
         bytes = bytes &+ length
     }
 
-    /// To be called before any of them goes.
+    /// Call it before any of them goes.
     mutating func leaveOut() {
         let given = unsafe UnsafeBufferPointer(start: ranges, count: count)
         let all = bytes
         count = 0
         bytes = 0
-        // One alone is left to the plain call, which every kernel has.
+        // A single range uses the plain call, which every kernel has.
         if given.count > 1, MemoryCalls.knowsAdviceForMany, unsafe (try? MemoryCalls.advise(given, MADV_DONTDUMP)) == all {
             return
         }

@@ -3,19 +3,19 @@
 import CLinux
 
 /// The host addresses that stand for a region: reserved once, for the region's whole life. Mappings replace parts of the
-/// reservation and are replaced by it again, so that there is never an address in it that a stranger's mmap could be given.
+/// reservation, and the reservation replaces them again. So the window never has an address that another mmap could get.
 ///
-/// Its address and size never change: they are what a VMM gives its hypervisor as a memory slot. Unchecked Sendable: what does change is
-/// guarded, and so is what is in the window.
+/// Its address and size never change: a VMM gives them to its hypervisor as a memory slot. Unchecked Sendable: what does change
+/// is guarded, and so is the content of the window.
 @safe public final class RegionWindow: @unchecked Sendable {
-    /// Where byte 0 of the region is.
+    /// The address of byte 0 of the region.
     public let baseAddress: UnsafeMutableRawPointer
     /// Bytes.
     public let size: UInt64
 
-    /// What the guest may do at addresses where nothing is mapped: PROT_NONE, or PROT_READ of zeros.
+    /// The protection of addresses where nothing is mapped: PROT_NONE, or PROT_READ of zeros.
     private(set) var holeProtection: Guarded<Int32>
-    /// What the program wants the kernel to know of all that is in the window, holes and mappings alike.
+    /// The program's advice to the kernel for all that is in the window, holes and mappings alike.
     private var advice = Guarded(WindowAdvice())
     /// Every mapping asks for huge pages.
     private let hugePages: Bool
@@ -25,7 +25,7 @@ import CLinux
     typealias Held = DeviceState.Held
     typealias Guarded = DeviceState.Guarded
 
-    /// The largest alignment worth having: KVM's largest page.
+    /// The largest useful alignment: KVM's largest page.
     static let largestAlignment: UInt64 = 1 << 30
 
     /// Private, anonymous and never written to: reads see the kernel's zero page, and core dumps leave it out.
@@ -44,7 +44,8 @@ import CLinux
         guard let length = Int(exactly: size) else { throw Errno(ENOMEM) }
         let start = try unsafe reserveAddresses(length, alignment: RegionWindow.alignment(for: size))
         do throws(Errno) {
-            // In two steps: where the process locks all that it maps (mlockall), the kernel fills what can be read as it is mapped.
+            // In two steps: if the process locks all that it maps (mlockall), the kernel fills readable memory when it is
+            // mapped.
             if holeProtection != PROT_NONE { try unsafe MemoryCalls.protect(start, length, holeProtection) }
         } catch {
             try? unsafe MemoryCalls.unmap(start, length)
@@ -53,7 +54,7 @@ import CLinux
         return unsafe RegionWindow(baseAddress: start, size: size, holeProtection: holeProtection, hugePages: hugePages)
     }
 
-    /// Addresses that begin at a multiple of `alignment`, with nothing there.
+    /// Reserves addresses that begin at a multiple of `alignment`, with nothing there.
     static func reserveAddresses(_ length: Int, alignment: UInt64) throws(Errno) -> UnsafeMutableRawPointer {
         let (padded, overflow) = UInt64(clamping: length).addingReportingOverflow(alignment &- Page.size)
         guard !overflow, let reserved = Int(exactly: padded) else { throw Errno(ENOMEM) }
@@ -63,8 +64,8 @@ import CLinux
         let aligned = (address &+ (UInt(alignment) &- 1)) & ~(UInt(alignment) &- 1)
         let before = Int(bitPattern: aligned &- address)
         let after = reserved &- before &- length
-        // SAFETY: before + length + after == reserved, all of it reserved just now and known to nobody else. What can't be cut off
-        // (the process has too many mappings to split one more) goes as a whole.
+        // SAFETY: before + length + after == reserved, all of it reserved just now and known to no other code. A part that
+        // cannot be cut off (the process has too many mappings to split one more) goes as a whole.
         do throws(Errno) {
             if after > 0 { try unsafe MemoryCalls.unmap(start + before + length, after) }
         } catch {
@@ -81,11 +82,11 @@ import CLinux
     }
 
     deinit {
-        // The kernel refuses to unmap whole mappings only where the range is not ours to unmap, which it is.
+        // The kernel refuses to unmap whole mappings only if the range belongs to other code, and this range does not.
         try? unsafe MemoryCalls.unmap(baseAddress, Int(clamping: size))
     }
 
-    /// The largest power of two that is no larger than the size, within what is worth having.
+    /// The largest power of two that is no larger than the size, up to the largest useful one.
     static func alignment(for size: UInt64) -> UInt64 {
         let bounded = max(Page.size, min(size, largestAlignment))
         return 1 << UInt64(63 &- bounded.leadingZeroBitCount)
@@ -99,7 +100,7 @@ import CLinux
     @_optimize(speed)
     @inline(__always)
     func place(fd: Int32, _ plan: FilePlan, isBatched: Bool, _ held: Held) throws(Errno) {
-        // Both are numbers of a window that there is, so they fit.
+        // Both are numbers of an existing window, so they fit.
         let length = Int(truncatingIfNeeded: plan.pages.length)
         let address = unsafe baseAddress + Int(truncatingIfNeeded: plan.pages.start)
         do throws(Errno) {
@@ -118,9 +119,9 @@ import CLinux
         if isAdvised[held] { unsafe advise(address, length, held) }
     }
 
-    /// Puts what was mapped elsewhere in the place of a part of the window, in one step: nobody sees the part empty. When it throws,
-    /// what was there is still there; but a kernel before 6.17 may have unmapped it where it is out of memory, and then that part is a
-    /// hole. `wasLost` says so.
+    /// Replaces a part of the window by a prepared mapping, in one step: no thread sees the part empty. When it throws, the old
+    /// content is still there. But a kernel before 6.17 may have unmapped it when it is out of memory, and then that part is a
+    /// hole: `wasLost` says so.
     func place(_ prepared: consuming PreparedMapping, at offset: UInt64, wasLost: inout Bool, _ held: Held) throws(Errno) {
         let address = unsafe baseAddress + Int(clamping: offset)
         let length = prepared.length
@@ -133,13 +134,13 @@ import CLinux
         if isAdvised[held] { unsafe advise(address, length, held) }
     }
 
-    /// Puts a page of private memory in the place of one of the window, in one step.
+    /// Replaces a page of the window by a page of private memory, in one step.
     func place(_ page: consuming PrivatePage, at offset: UInt64, _ held: Held) throws(Errno) {
         try unsafe page.move(to: baseAddress + Int(clamping: offset), advice: advice[held])
     }
 
-    /// What the region and the program want the kernel to know of a mapping. A kernel or file system that has no such thing says no, and the
-    /// mapping is as good as before.
+    /// Gives the kernel the region's and the program's advice for a mapping. If a kernel or file system does not support it,
+    /// the mapping is as good as before.
     @inline(never)
     private func advise(_ address: UnsafeMutableRawPointer, _ length: Int, _ held: Held) {
         if hugePages { try? unsafe MemoryCalls.advise(address, length, MADV_HUGEPAGE) }
@@ -148,18 +149,18 @@ import CLinux
 
     // MARK: Mappings go
 
-    /// What became of a part of the window that was to be a hole again.
+    /// The state of a part of the window that should be a hole again.
     enum Clearing {
         case isHole
-        /// What was there is still there, and nobody can touch it.
+        /// The old content is still there, and nothing can touch it.
         case isKept
     }
 
     /// Makes a part of the window a hole again.
     ///
-    /// Where the process has used up its separate mappings the kernel refuses every new one, even one that makes them fewer. Then a few
-    /// of this library's go for a moment. A process that locks all that it maps (mlockall) gets EAGAIN where it may lock no more. If nothing
-    /// helps, what is there is kept and nobody can touch it any more, until something else is mapped over it.
+    /// If the process has used up its separate mappings, the kernel refuses every new one, even one that makes them fewer. Then
+    /// a few of this library's go for a moment. A process that locks all that it maps (mlockall) gets EAGAIN if it may lock no
+    /// more. If nothing helps, the content is kept and nothing can touch it any more, until something else is mapped over it.
     @discardableResult
     @_optimize(speed)
     func clear(_ range: ByteRange, _ held: Held) throws(Errno) -> Clearing {
@@ -193,8 +194,8 @@ import CLinux
     func clearAll(_ held: Held) throws(Errno) -> Clearing {
         guard let everything = ByteRange(start: 0, length: size), let length = Int(exactly: size) else { throw Errno(ENOMEM) }
         guard holeProtection[held] != PROT_NONE else { return try clear(everything, held) }
-        // Zeros that can be read are made elsewhere in two steps and moved in: where the process locks all that it maps, the kernel
-        // would fill a mapping of the whole window as it is made.
+        // Readable zeros are made elsewhere in two steps and moved in: if the process locks all that it maps, the kernel would
+        // fill a mapping of the whole window when it is made.
         let made = try unsafe RegionWindow.reserveAddresses(length, alignment: Page.size)
         do throws(Errno) {
             try unsafe MemoryCalls.protect(made, length, holeProtection[held])
@@ -219,38 +220,40 @@ import CLinux
             unsafe restoreAfterFailure(address, length, held)
             throw error
         }
-        // What a guest writes there is its own.
+        // The writes of a guest there stay in this memory.
         if protection & PROT_WRITE != 0 { try? unsafe MemoryCalls.advise(address, length, MADV_DONTDUMP) }
         if !advice[held].isEmpty { unsafe advice[held].give(address, length) }
     }
 
-    /// Lets a hole, which nothing was ever mapped over, show zeros. No page is made, even where the process locks all that it maps.
+    /// Lets a hole, over which nothing was ever mapped, show zeros. No page is made, even if the process locks all that it
+    /// maps.
     func showZeros(in hole: ByteRange, _ held: Held) throws(Errno) {
         guard let length = Int(exactly: hole.length), let offset = Int(exactly: hole.start) else { throw Errno(ENOMEM) }
         try unsafe MemoryCalls.protect(baseAddress + offset, length, PROT_READ)
     }
 
-    /// From now on `clear` leaves zeros that can be read. What is a hole already is the caller's to change.
+    /// From now on `clear` leaves readable zeros. The caller must change the present holes.
     func showZerosInHoles(_ held: Held) {
         holeProtection[held] = PROT_READ
     }
 
-    /// Gives the kernel advice for the whole window, and for all that comes to be mapped or made a hole in it.
+    /// Gives the kernel advice for the whole window, and for everything that is mapped or becomes a hole in it later.
     func advise(_ new: Int32, _ held: Held) throws(Errno) {
         try unsafe MemoryCalls.advise(baseAddress, Int(clamping: size), new)
         advice[held].add(new)
         isAdvised[held] = true
     }
 
-    /// A kernel that is out of memory may have unmapped what was there before it failed: close the gap. One that has kept it answers
-    /// EEXIST, and so would a stranger's mapping that got in, which must not be replaced. Returns whether there was a gap.
+    /// Closes a gap: a kernel that is out of memory may have unmapped the old content before it failed. If it has kept the
+    /// content it answers EEXIST; so it does for another mmap's mapping that got in, which must not be replaced. Returns
+    /// whether there was a gap.
     @discardableResult
     private func restoreAfterFailure(_ address: UnsafeMutableRawPointer, _ length: Int, _ held: Held) -> Bool {
         do throws(Errno) {
             let made = try unsafe MemoryCalls.map(
                 address, length, protection: holeProtection[held],
                 flags: RegionWindow.reservationFlags | vhu_map_fixed_noreplace)
-            // A kernel before 4.17 does not know the flag, and finds another place where this one is taken.
+            // A kernel before 4.17 does not know the flag, and finds another place if this one is taken.
             if unsafe made != address {
                 try? unsafe MemoryCalls.unmap(made, length)
                 return false
@@ -265,14 +268,15 @@ import CLinux
         }
     }
 
-    /// What a trial with a sealed memfd has shown once and for all.
+    /// The result of one trial with a sealed memfd.
     private static let trial = MemfdTrial.run()
 
-    /// The device that memfds are on, where the kernel looks at their seals before it unmaps anything: a MAP_FIXED that they refuse leaves
-    /// what was mapped there, and one for reading is let through whatever they are. nil: an older kernel. There nothing is mapped in
-    /// place, since a back-end may seal its memfd between our look and the kernel's; and seals have to be asked for.
+    /// The device of memfds, if the kernel checks their seals before it unmaps anything: a MAP_FIXED that they refuse leaves
+    /// the old mapping in place, and one for reading passes whatever the seals are. nil: an older kernel. There nothing is
+    /// mapped in place, because a back-end may seal its memfd between the library's check and the kernel's; and seals must be
+    /// asked for.
     static let memfdDevice: UInt64? = trial.looksBeforeItUnmaps ? trial.device : nil
 
-    /// The device that memfds of ordinary pages are on; nil: this process can make none.
+    /// The device of memfds of ordinary pages; nil: this process can make none.
     static let deviceOfMemfds: UInt64? = trial.device
 }

@@ -2,7 +2,7 @@
 
 import CLinux
 
-/// Advice that holds for all of a window, now and later. The kernel keeps it with each mapping of its own, so it is given again wherever
+/// Advice for all of a window, now and later. The kernel keeps it with each of its mappings, so it is given again whenever
 /// something is mapped or becomes a hole: two holes with different advice would stay two mappings.
 struct WindowAdvice {
     /// Pairs of which one undoes the other.
@@ -10,7 +10,7 @@ struct WindowAdvice {
         (MADV_DONTFORK, MADV_DOFORK), (MADV_HUGEPAGE, MADV_NOHUGEPAGE), (MADV_MERGEABLE, MADV_UNMERGEABLE),
     ]
 
-    /// What was given, of each pair the one that was given last; 0: neither.
+    /// The advice that was given, of each pair the later one; 0: neither.
     private var given: (Int32, Int32, Int32) = (0, 0, 0)
     private(set) var isEmpty = true
 

@@ -2,7 +2,7 @@
 
 import CLinux
 
-/// Memory mapped from a file outside of any window: what memory_region_init_ram_from_fd makes.
+/// Memory of a file outside of any window, for memory_region_init_ram_from_fd.
 @safe final class FileMemory {
     let baseAddress: UnsafeMutableRawPointer
     let isReadOnly: Bool
@@ -18,10 +18,10 @@ import CLinux
         self.file = file
     }
 
-    /// Whether a part of a file can be mapped: what it takes to be memory of its own.
+    /// Checks that a part of a file can be mapped as memory of its own.
     static func check(fd: Int32, offset: UInt64, size: UInt64, isWritable: Bool) throws(ShmemError) {
         _ = try plan(fd: fd, offset: offset, size: size, isWritable: isWritable)
-        // The kernel would say so when it maps.
+        // The kernel makes this check only when it maps.
         let isOpenForIt =
             OwnedDescriptor.isReadableAndWritable(fd) || !isWritable && OwnedDescriptor.isReadOnly(fd)
         guard isOpenForIt else { throw ShmemError(EACCES, .memory(size: size), .system("mmap", EACCES)) }
@@ -31,7 +31,7 @@ import CLinux
         let subject = ShmemError.Subject.memory(size: size)
         guard size > 0 else { throw ShmemError(EINVAL, subject, .zeroLength) }
         guard let range = ByteRange(start: 0, length: size) else { throw ShmemError(EINVAL, subject, .wrapsAround) }
-        // The kernel would say so when it maps.
+        // The kernel makes this check only when it maps.
         guard !isWritable || seals(of: fd) & (vhu_seal_write | vhu_seal_future_write) == 0 else {
             throw ShmemError(EPERM, subject, .sealed)
         }
@@ -49,7 +49,7 @@ import CLinux
         return 0
     }
 
-    /// Takes the descriptor over when it succeeds.
+    /// Owns the descriptor if it succeeds.
     static func map(
         fd: Int32, offset: UInt64, size: UInt64, isShared: Bool, isReadOnly: Bool
     ) throws(ShmemError) -> FileMemory {
@@ -57,13 +57,13 @@ import CLinux
         MemoryCalls.lookAtPersonality()
         let plan = try plan(fd: fd, offset: offset, size: size, isWritable: isShared && !isReadOnly)
         guard let length = Int(exactly: plan.pages.length) else { throw ShmemError(ENOMEM, subject, .wrapsAround) }
-        // As in a window (FilePolicy): nobody can write to it, and older kernels share it with nobody.
+        // As in a window (FilePolicy): nothing can write to it, and older kernels do not share it.
         let isSealed = isShared && seals(of: fd) & vhu_seal_write != 0
         do throws(Errno) {
             let address = try unsafe MemoryCalls.map(
                 nil, length, protection: isReadOnly ? PROT_READ : PROT_READ | PROT_WRITE,
                 flags: isShared && !isSealed ? plan.flags : MAP_PRIVATE, fd: fd, offset: plan.fileOffset)
-            // Left out of core dumps where the kernel agrees; it is no less memory where it does not.
+            // It is left out of core dumps if the kernel can do that. Otherwise it is memory all the same.
             try? unsafe MemoryCalls.advise(address, length, MADV_DONTDUMP)
             return unsafe FileMemory(
                 baseAddress: address, length: length, isReadOnly: isReadOnly, file: OwnedDescriptor(owning: fd))

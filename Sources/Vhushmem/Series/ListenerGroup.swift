@@ -3,9 +3,9 @@
 import CLinux
 import CVhushmem
 
-/// The listeners of one container. Changes of a container that is listened to come from one thread at a time; that is the rule of
-/// series.h, as it is QEMU's. A program that breaks it gets its callbacks in another order, and no worse: a listener that was taken out is
-/// never called again.
+/// The listeners of one container. One thread at a time changes a container that has listeners: series.h has this rule, as QEMU
+/// has. If a program breaks it, its callbacks come in another order, and nothing worse: a removed listener is never called
+/// again.
 @safe final class ListenerGroup {
     private typealias Listener = UnsafeMutablePointer<MemoryListener>
 
@@ -15,7 +15,7 @@ import CVhushmem
     private let callEnded = Condition()
     /// By priority, the lowest first.
     private var listeners = unsafe Guarded<[Listener]>([])
-    /// Begin was called and commit was not yet.
+    /// begin was called, and commit was not yet.
     private var hasBegun = Guarded(false)
     /// Calls that are under way.
     private var calls = unsafe Guarded<[(listener: Listener, thread: pthread_t)]>([])
@@ -36,7 +36,7 @@ import CVhushmem
         }
     }
 
-    /// Tells a listener that what is there is gone for it, and takes it out. Waits for calls of it that other threads are in.
+    /// Tells a listener that the present sections are gone for it, and removes it. Waits for calls of it in other threads.
     func remove(_ listener: UnsafeMutablePointer<MemoryListener>, existing sections: [MemoryRegionSection]) {
         let wasThere = lock.withLock { held -> Bool in
             guard unsafe listeners[held].contains(listener) else { return false }
@@ -83,7 +83,8 @@ import CVhushmem
 
     private var all: [Listener] { unsafe lock.withLock { held in unsafe listeners[held] } }
 
-    /// Calls a listener, with no lock held, if it is still there: a callback may take listeners out and free them, and so may another thread.
+    /// Calls a listener, with no lock held, if it is still there: a callback or another thread may remove listeners and free
+    /// them.
     private func call(_ listener: Listener, _ body: (Listener) -> Void) {
         let thread = pthread_self()
         let isThere = lock.withLock { held -> Bool in

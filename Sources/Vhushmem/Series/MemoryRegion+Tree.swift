@@ -2,9 +2,9 @@
 
 import CVhushmem
 
-/// Containers in containers: a listener is told of all that is below the one that it watches, at the offsets of that one.
+/// Containers in containers: a listener hears of all that is below the container that it watches, at the offsets of that one.
 extension MemoryRegionPointer {
-    /// What there is to be told of this region to listeners of a container above it, or of its own.
+    /// The sections of this region for listeners of a container above it, or of its own.
     var sections: [MemoryRegionSection] {
         var all: [MemoryRegionSection] = unsafe []
         unsafe collect(of: self, at: 0, isReadOnly: false, into: &all)
@@ -14,7 +14,7 @@ extension MemoryRegionPointer {
     private func collect(
         of root: MemoryRegionPointer, at offset: UInt64, isReadOnly: Bool, into all: inout [MemoryRegionSection]
     ) {
-        // What is inside is disabled with it, but for those who watch it itself.
+        // What is inside is disabled with it, except for listeners of the region itself.
         if unsafe isDisabled, unsafe self != root { return }
         let isReadOnly = unsafe isReadOnly || isMarkedReadOnly
         if let region = unsafe sharedRegion {
@@ -34,8 +34,8 @@ extension MemoryRegionPointer {
         }
     }
 
-    /// Calls `body` for each container that this is part of, the innermost first, with the offset that this has in it. What is behind
-    /// something disabled is nobody's.
+    /// Calls `body` for each container that this is part of, the innermost first, with the offset in it. Nothing above a
+    /// disabled region sees what is below it.
     private func forEachAbove(_ body: (ListenerGroup, MemoryRegionPointer, UInt64, _ isReadOnly: Bool) -> Void) {
         var below = unsafe self
         var offset: UInt64 = 0
@@ -65,7 +65,7 @@ extension MemoryRegionPointer {
     }
 
     func commitAbove() {
-        // Those above something that has just been disabled have a commit due, too.
+        // Containers above a region that has just been disabled have a commit due, too.
         unsafe pointee.container?.commitUpwards()
     }
 
@@ -87,7 +87,7 @@ extension MemoryRegionPointer {
         return false
     }
 
-    /// Has become part of `container`, which can be seen in `pointee` already.
+    /// It has become part of `container`, which `pointee` already shows.
     func wasPlaced() {
         if let region = unsafe sharedRegion {
             region.memoryContainer.wasPlaced()
@@ -97,7 +97,7 @@ extension MemoryRegionPointer {
         unsafe commitAbove()
     }
 
-    /// Is about to be part of none.
+    /// It is about to leave its container.
     func willBeTaken() {
         if let region = unsafe sharedRegion {
             region.memoryContainer.willBeTaken()
@@ -106,7 +106,7 @@ extension MemoryRegionPointer {
         }
     }
 
-    /// Changes what those above see of it.
+    /// Changes what the containers above see of it.
     func change(_ body: (MemoryRegionPointer) -> Void) {
         unsafe tellAbove(removed: sections)
         unsafe body(self)

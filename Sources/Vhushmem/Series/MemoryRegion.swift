@@ -6,14 +6,14 @@ import Synchronization
 
 typealias MemoryRegionPointer = UnsafeMutablePointer<MemoryRegion>
 
-/// What stands behind a MemoryRegion that a program embeds.
+/// The library's state of a MemoryRegion that a program embeds.
 @safe final class MemoryRegionState {
     @safe enum Backing {
         case container
         case file(FileMemory)
         /// Memory of the program's own.
         case memory(UnsafeMutableRawPointer)
-        /// A part of another region, which is referenced. It is as read-only as that is.
+        /// A part of another region, which is referenced. It is read-only if that is.
         case part(of: MemoryRegionPointer, at: UnsafeMutableRawPointer)
     }
 
@@ -40,7 +40,7 @@ typealias MemoryRegionPointer = UnsafeMutablePointer<MemoryRegion>
         }
     }
 
-    /// It can't be written, whatever listeners are told besides.
+    /// It cannot be written, whatever else listeners are told.
     var isReadOnly: Bool {
         switch backing {
         case .container, .memory: false
@@ -72,7 +72,7 @@ typealias MemoryRegionPointer = UnsafeMutablePointer<MemoryRegion>
     }
 }
 
-/// What watches a region for the listeners of its MemoryRegion, and for those of the containers that it is part of. Owned by the region.
+/// Observes a region for the listeners of its MemoryRegion, and of the containers that it is part of. The region owns it.
 @safe final class RegionContainer: RegionObserver {
     let pointer: MemoryRegionPointer
     let listeners = ListenerGroup()
@@ -88,7 +88,7 @@ typealias MemoryRegionPointer = UnsafeMutablePointer<MemoryRegion>
 
     var region: Region { unsafe owner.takeUnretainedValue() }
 
-    /// A listener of a container above is told of each mapping. Otherwise the window is one section for good.
+    /// A listener of a container above hears of each mapping. Otherwise the window is one section for good.
     private var isByMapping: Bool { region.options.strategy == .slots }
 
     private var isObserving: Bool { !listeners.isEmpty || isPlaced && isByMapping }
@@ -100,14 +100,14 @@ typealias MemoryRegionPointer = UnsafeMutablePointer<MemoryRegion>
             isReadOnly: !MappingWord(bits: record.word).isWritable)
     }
 
-    /// What the listeners were told of.
+    /// The sections that the listeners were told of.
     var sections: [MemoryRegionSection] {
         var all: [MemoryRegionSection] = unsafe []
         region.forEachRecord { if $0.facts.isAnnounced { unsafe all.append(section($0)) } }
         return unsafe all
     }
 
-    /// What the region is for listeners of containers above.
+    /// The sections of the region for listeners of containers above.
     var sectionsForOthers: [MemoryRegionSection] {
         if isByMapping { return unsafe sections }
         let window = region.window
@@ -131,14 +131,14 @@ typealias MemoryRegionPointer = UnsafeMutablePointer<MemoryRegion>
         let wasObserving = isObserving
         isPlaced = true
         if isObserving, !wasObserving {
-            // It is told of what there is, and tells those above.
+            // It learns of the present mappings, and tells the containers above.
             region.observe(with: self)
         } else {
             unsafe pointer.tellAbove(added: sectionsForOthers)
         }
     }
 
-    /// It is about to be part of none.
+    /// It is about to leave its container.
     func willBeTaken() {
         unsafe pointer.tellAbove(removed: sectionsForOthers)
         let wasObserving = isObserving
@@ -201,10 +201,10 @@ extension MemoryRegionSection {
 }
 
 extension MemoryRegionPointer {
-    /// nil: the MemoryRegion was not initialised, or stands for something of the library's.
+    /// nil: the MemoryRegion was not initialised, or stands for an object of the library.
     var state: MemoryRegionState? {
         guard unsafe pointee.reserved.0 == 0 else { return nil }
-        // SAFETY: set by the functions of series.h alone, which retained the object; cleared when its last reference goes.
+        // SAFETY: only the functions of series.h set it, and they retained the object; cleared when its last reference goes.
         return unsafe pointee.vhushmem_state.map { unsafe Unmanaged<MemoryRegionState>.fromOpaque($0).takeUnretainedValue() }
     }
 
@@ -228,14 +228,14 @@ extension MemoryRegionPointer {
         return unsafe state?.baseAddress
     }
 
-    /// Listeners of containers are not told of it.
+    /// Listeners of containers do not hear of it.
     var isDisabled: Bool { unsafe pointee.reserved.1 & 1 != 0 }
 
     func setDisabled(_ isSo: Bool) {
         unsafe pointee.reserved.1 = unsafe pointee.reserved.1 & ~1 | (isSo ? 1 : 0)
     }
 
-    /// Listeners of containers are told that it is read-only, whatever its memory is.
+    /// Listeners of containers see it as read-only, whatever its memory is.
     var isMarkedReadOnly: Bool { unsafe pointee.reserved.1 & 2 != 0 }
 
     func setMarkedReadOnly(_ isSo: Bool) {

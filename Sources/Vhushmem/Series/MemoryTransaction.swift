@@ -2,7 +2,7 @@
 
 import CLinux
 
-/// What the calling thread has open: between begin and the outermost commit, listeners' commits wait.
+/// The transaction of the calling thread: between begin and the outermost commit, listeners' commits wait.
 enum MemoryTransaction {
     private final class Pending {
         var groups: [ListenerGroup] = []
@@ -24,7 +24,7 @@ enum MemoryTransaction {
         if unsafe thread.pointee.pending == nil {
             unsafe thread.pointee.pending = unsafe Unmanaged.passRetained(Pending()).toOpaque()
         }
-        // SAFETY: `pending` is nil or was retained just above, and `commit` alone releases it.
+        // SAFETY: `pending` is nil or was retained just above, and only `commit` releases it.
         guard
             let pending = unsafe thread.pointee.pending.map({ unsafe Unmanaged<Pending>.fromOpaque($0).takeUnretainedValue() })
         else {

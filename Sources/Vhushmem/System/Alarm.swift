@@ -3,7 +3,7 @@
 import CLinux
 import Synchronization
 
-/// Wakes the loop that drives a session from anywhere, signal handlers among it.
+/// Wakes the loop that drives a session. Any thread may raise it, and a signal handler too.
 final class Alarm {
     private let eventfd: OwnedDescriptor
     private let isRaised = Atomic(false)
@@ -20,20 +20,21 @@ final class Alarm {
 
     func raise() {
         var one: UInt64 = 1
-        // It does not wait. What is full is signalled.
+        // The write does not wait. A full counter is signalled already.
         _ = try? systemCall(.write) { unsafe write(eventfd.raw, &one, 8) }
-        // After the write: a readable eventfd without the flag would keep a loop awake for ever.
+        // The flag is set after the write: a readable eventfd without the flag would keep a loop awake for ever.
         isRaised.store(true, ordering: .releasing)
     }
 
-    /// Whether it was raised since it was last asked.
+    /// Whether it was raised since the last look.
     @inline(__always)
     func wasRaised() -> Bool {
         isRaised.load(ordering: .relaxed) && silence()
     }
 
     private func silence() -> Bool {
-        // Before the read: if it is raised in between, the flag stays and one more look finds nothing new.
+        // The flag is cleared before the read. If the alarm is raised in between, the flag stays, and one more look finds
+        // nothing new.
         let wasRaised = isRaised.exchange(false, ordering: .acquiringAndReleasing)
         _ = try? systemCall(.read) { vhu_read_count(eventfd.raw) }
         return wasRaised

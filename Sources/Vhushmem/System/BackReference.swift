@@ -1,26 +1,26 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-/// A way to an object that does not keep it: for what the object owns and what calls it back. Embedded Swift has neither `weak` nor
-/// `unowned`.
+/// A reference that does not keep its object: an object gives it to what it owns, which then calls the object. Embedded Swift
+/// has neither `weak` nor `unowned`.
 ///
-/// One thread at a time, as the object itself: an object that threads share has none.
+/// One thread at a time uses it, as the object itself. An object that several threads share has none.
 @safe final class BackReference<Object: AnyObject> {
     private var object: Unmanaged<Object>?
 
     init() {}
 
-    /// To be called by the object's initialiser.
+    /// The object's initialiser calls this.
     func point(at object: Object) {
         unsafe self.object = unsafe Unmanaged.passUnretained(object)
     }
 
     /// nil: the object has gone, or is about to go.
     var target: Object? {
-        // SAFETY: the object clears this first of all when it goes.
+        // SAFETY: the object's deinit clears this first.
         unsafe object?.takeUnretainedValue()
     }
 
-    /// To be called first of all in the object's `deinit`.
+    /// The object's `deinit` calls this first.
     func end() {
         unsafe object = nil
     }

@@ -2,7 +2,7 @@
 
 import CLinux
 
-/// What a system call answered when it failed: a positive errno value.
+/// The error of a failed system call: a positive errno value.
 struct Errno: Error, Equatable {
     let code: Int32
 

@@ -3,11 +3,12 @@
 import CLinux
 import Synchronization
 
-/// Signals eventfds that a peer has too. Whether a write to one waits is the peer's to say at any moment: the counter is shared, and so is
-/// O_NONBLOCK. The kernel's own signals never wait: one that can't be counted any more is one that is seen already. So it is the kernel that
-/// signals here, when a read of no bytes is done (a few microseconds' work of io_submit, and never anything that is waited for).
+/// Signals eventfds that a peer has too. The peer decides at any moment whether a write to one waits: the counter and
+/// O_NONBLOCK are shared. The kernel's own signals never wait; when the counter is full, the signal is visible already. So the
+/// kernel signals here, at the end of a read of no bytes. io_submit does that read in a few microseconds, and nothing waits for
+/// it.
 enum EventSignal {
-    /// For such reads. 0: not made yet.
+    /// The context for such reads. 0: not made yet.
     private static let context = Atomic<UInt>(0)
     private static let knowsForks = Atomic(false)
 
@@ -15,11 +16,11 @@ enum EventSignal {
         case done
         /// It is no eventfd.
         case refused
-        /// This process can't have the kernel do it now.
+        /// The kernel cannot do it for this process now.
         case unavailable
     }
 
-    /// Makes what is needed, so that a peer that uses up what there is of it in the whole system comes too late.
+    /// Makes what the signals need. Call it early: a peer that later uses up the system's limit does no harm then.
     static func prepare() {
         _ = makeContext()
     }
@@ -38,8 +39,8 @@ enum EventSignal {
         }
     }
 
-    /// Whether it is an eventfd: only to one does the kernel say that a signal would be its own affair. That counts nothing and needs no
-    /// /proc, which may be missing, or be another's. nil: this process, or its kernel, can't tell.
+    /// Whether the descriptor is an eventfd. The kernel accepts only an eventfd as a read's signal. The test counts nothing and
+    /// needs no /proc, which may be missing or belong to another namespace. nil: this process or its kernel cannot tell.
     static func isEventfd(_ fd: Int32) -> Bool? {
         guard canTell else { return nil }
         switch refusal(of: fd) {
@@ -49,7 +50,7 @@ enum EventSignal {
         }
     }
 
-    /// Linux before 4.13 refuses everything alike.
+    /// Linux before 4.13 refuses every descriptor in the same way.
     private static let canTell: Bool = {
         do throws(Errno) {
             let own = try Readiness.makeEventfd()
@@ -75,7 +76,7 @@ enum EventSignal {
             systemCallOnce(.signal) { vhu_signal_end(made) }
             return other
         }
-        // A child of fork has none.
+        // A child of fork has no context.
         if !knowsForks.exchange(true, ordering: .relaxed) {
             vhu_at_fork(nil, nil, { EventSignal.context.store(0, ordering: .releasing) })
         }

@@ -2,10 +2,10 @@
 
 import CGLib
 
-/// JSON under construction, in a GString, which is what a C caller gets in the end. Values stand in the order of the calls. Keys are
-/// constants of this library; texts may hold anything that a peer or a path can bring.
+/// JSON under construction, in a GString, which a C caller gets in the end. Values stand in the order of the calls. Keys are
+/// constants of this library. Texts may contain anything that a peer or a path can bring.
 ///
-/// `finish` is to be called exactly once: the text is nobody's before.
+/// Call `finish` exactly once: until then nothing frees the text.
 @safe struct JsonText {
     private let text: UnsafeMutablePointer<GString>
 
@@ -55,7 +55,7 @@ import CGLib
         unsafe vhushmem_glib_append_number(text, value)
     }
 
-    /// A number, or null where 0 stands for none.
+    /// A number, or null if it is 0.
     @inline(never)
     func limit(_ key: StaticString, _ value: UInt64) {
         if value == 0 { null(key) } else { number(key, value) }
@@ -87,7 +87,7 @@ import CGLib
         value.withUTF8 { unsafe quote($0) }
     }
 
-    /// A constant text in a list, put together from its pieces.
+    /// A constant text in a list, made of pieces.
     @inline(never)
     func item(_ first: StaticString, _ second: StaticString = "", _ third: StaticString = "", _ fourth: StaticString = "") {
         begin(nil)
@@ -101,10 +101,10 @@ import CGLib
 
     // MARK: Pieces
 
-    /// What stands before a value: a comma, unless it is the first one, and its key.
+    /// Writes what comes before a value: a comma, unless it is the first one, and its key.
     @inline(never)
     private func begin(_ key: StaticString?) {
-        // A text that is a value can't be taken for a bracket: it ends with its quote.
+        // A text value cannot be taken for a bracket: it ends with its quote.
         let last = unsafe UInt8(bitPattern: vhushmem_glib_last(text))
         if last != 0, last != UInt8(ascii: "{"), last != UInt8(ascii: "[") { append(UInt8(ascii: ",")) }
         guard let key else { return }
@@ -124,8 +124,8 @@ import CGLib
             text, UnsafeRawPointer(constant.utf8Start).assumingMemoryBound(to: CChar.self), constant.utf8CodeUnitCount)
     }
 
-    /// The bytes are UTF-8 already, since they come out of a Swift string. What could end the string, or move the cursor of a terminal on
-    /// which somebody looks at it, is escaped: quote, backslash, the control characters of ASCII and the 32 of Latin-1.
+    /// The bytes are UTF-8 already, because they come out of a Swift string. Escaped is what could end the string or move the
+    /// cursor of a terminal: quote, backslash, the control characters of ASCII and the 32 of Latin-1.
     private func quote(_ bytes: UnsafeBufferPointer<UInt8>) {
         append(UInt8(ascii: "\""))
         var isLatin = false

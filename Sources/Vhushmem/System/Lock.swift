@@ -3,17 +3,18 @@
 import CLinux
 import Synchronization
 
-/// A mutex that guards state of an `Owner`. Never held while calling out of the library.
+/// A mutex that guards state of an `Owner`. The library never holds it while it calls out.
 ///
-/// Who holds it has a `Held`, which only the lock hands out. State that it guards is `Guarded`, and a function that needs the lock takes
-/// `held`: so the compiler refuses whoever forgets it, or holds the lock of something else. In debug builds a token also fits the values
-/// of its own lock alone, not those of another `Owner` of the same type. In other builds all of this costs nothing.
+/// The lock's holder has a `Held`, which only the lock gives out. State that the lock guards is `Guarded`, and a function that
+/// needs the lock takes `held`. So the compiler refuses code that forgets the lock, or holds the lock of something else. In
+/// debug builds a token also fits only the values of its own lock, and not those of another `Owner` of the same type. In other
+/// builds all of this costs nothing.
 ///
-/// Unchecked Sendable: it is what threads share it for.
+/// Unchecked Sendable: threads share it by design.
 struct Lock<Owner>: ~Copyable, @unchecked Sendable {
     private let mutex = Mutex()
 
-    /// Shows that the lock is held. It cannot be kept: it does not escape the closure that it is given to.
+    /// Shows that the lock is held. It does not escape the closure that gets it, so nothing can keep it.
     struct Held: ~Escapable {
         #if DEBUG
             fileprivate let lock: UInt
@@ -28,11 +29,11 @@ struct Lock<Owner>: ~Copyable, @unchecked Sendable {
         }
     }
 
-    /// A value that only those reach who hold the lock.
+    /// A value that only a holder of the lock can reach.
     struct Guarded<Value: ~Copyable>: ~Copyable {
         private var value: Value
         #if DEBUG
-            /// The address of the mutex with which it was reached first; 0: it was not yet.
+            /// The address of the mutex with which the value was reached first; 0: it was not reached yet.
             private let lock = Atomic<UInt>(0)
         #endif
 
@@ -61,12 +62,12 @@ struct Lock<Owner>: ~Copyable, @unchecked Sendable {
         }
     }
 
-    /// Lets go of the lock until the condition is signalled; it may also return without that.
+    /// Lets go of the lock until the condition is signalled. It may also return without a signal.
     borrowing func wait(for condition: borrowing Condition, _ held: Held) {
         unsafe pthread_cond_wait(condition.pointer, mutex.pointer)
     }
 
-    /// For a fork, which copies the lock: held across it, a child finds what it guards whole.
+    /// For a fork, which copies the lock: if the lock is held across the fork, the child finds the guarded state whole.
     borrowing func hold() {
         unsafe pthread_mutex_lock(mutex.pointer)
     }
@@ -101,7 +102,7 @@ struct Lock<Owner>: ~Copyable, @unchecked Sendable {
     }
 }
 
-/// What threads that hold a lock wait for. Unchecked Sendable: it is what threads share it for.
+/// A condition that threads wait for while they hold a lock. Unchecked Sendable: threads share it by design.
 @safe struct Condition: ~Copyable, @unchecked Sendable {
     fileprivate let pointer: UnsafeMutablePointer<pthread_cond_t>
 

@@ -3,9 +3,10 @@
 import CGLib
 import Synchronization
 
-/// GLib's log, in the domain "vhushmem". What a peer can cause at will goes to `debug`, which is off unless somebody asks.
+/// GLib's log, in the domain "vhushmem". A message that a peer can cause at will goes to `debug`, which is off by default.
 enum Log {
-    /// A peer can cause warnings at will, by coming again and again: so many in a second are told, and how many were not.
+    /// A peer can cause warnings at will, by connecting again and again. So the log shows this many a second, and the number of
+    /// those it left out.
     private static let mostInASecond: UInt32 = 10
     private static let second = Atomic<UInt64>(0)
     private static let inThisSecond = Atomic<UInt32>(0)
@@ -26,7 +27,7 @@ enum Log {
         unsafe message.text.withCString { unsafe vhushmem_glib_log(VHUSHMEM_LOG_WARNING, $0) }
     }
 
-    /// What is no fault of anybody's, and worth knowing.
+    /// Logs something worth knowing that is no fault.
     static func message(_ message: Sentence) {
         unsafe message.text.withCString { unsafe vhushmem_glib_log(VHUSHMEM_LOG_MESSAGE, $0) }
     }
@@ -41,7 +42,8 @@ enum Log {
     private static let waiting = Waiting()
     private static let areWaiting = Atomic(false)
 
-    /// For who may hold a lock: the program's log writer, which may call the library, does not run under it. `tellWaiting` tells it.
+    /// For a caller that may hold a lock: the program's log writer, which may call the library, must not run under it.
+    /// `tellWaiting` logs the message later.
     @inline(never)
     static func later(_ message: Sentence, isCritical: Bool = false) {
         waiting.lock.withLock { held in
@@ -50,7 +52,7 @@ enum Log {
         areWaiting.store(true, ordering: .releasing)
     }
 
-    /// For who has let a lock go.
+    /// For a caller that has let a lock go.
     @inline(__always)
     static func tellWaiting() {
         if areWaiting.load(ordering: .relaxed) { tellAllThatWait() }

@@ -25,13 +25,13 @@ enum MemoryCalls {
         if readImpliesExec.load(ordering: .relaxed) {
             return try unsafe mapUnexecutable(address, length, protection, flags, fd, offset)
         }
-        // MAP_FAILED is the address -1, which is what the seam takes for a failure.
+        // MAP_FAILED is the address -1, which `systemCall` takes for a failure.
         let result = try systemCall(.mmap) { unsafe Int(bitPattern: mmap(address, length, protection, flags, fd, offset)) }
         guard let pointer = unsafe UnsafeMutableRawPointer(bitPattern: result) else { throw Errno(ENOMEM) }
         return unsafe pointer
     }
 
-    /// The same over whatever is at an address: MAP_FIXED.
+    /// mmap with MAP_FIXED: replaces whatever is at the address.
     @inline(__always)
     static func map(
         over address: UnsafeMutableRawPointer, _ length: Int, protection: Int32, flags: Int32, fd: Int32 = -1, offset: Int = 0
@@ -43,17 +43,17 @@ enum MemoryCalls {
         _ = try systemCall(.mmap) { unsafe Int(bitPattern: mmap(address, length, protection, flags | MAP_FIXED, fd, offset)) }
     }
 
-    /// This process has the personality READ_IMPLIES_EXEC, or had it when `lookAtPersonality` was last called: what is mapped to be read
-    /// would be executable.
+    /// This process has the personality READ_IMPLIES_EXEC, or had it when `lookAtPersonality` was last called: a readable
+    /// mapping would be executable.
     private static let readImpliesExec = Atomic(false)
 
-    /// Notes whether what is mapped to be read would be executable. To be called before the first mapping of an object, not for each.
+    /// Notes whether a readable mapping would be executable. Call it before the first mapping of an object, not before each.
     static func lookAtPersonality() {
         let now = (try? systemCall(.personality) { vhu_personality() }) ?? 0
         readImpliesExec.store(now & vhu_read_implies_exec != 0, ordering: .relaxed)
     }
 
-    /// The personality is this thread's own. It is as before when the call returns.
+    /// The personality is this thread's own, and the call restores it.
     @inline(never)
     private static func mapUnexecutable(
         _ address: UnsafeMutableRawPointer?, _ length: Int, _ protection: Int32, _ flags: Int32, _ fd: Int32, _ offset: Int
@@ -83,7 +83,7 @@ enum MemoryCalls {
         _ = try systemCall(.mprotect) { unsafe mprotect(address, length, protection) }
     }
 
-    /// Whether every page of a range is mapped, be it to be touched or not.
+    /// Whether every page of a range is mapped, with whatever protection.
     static func isMapped(_ address: UnsafeMutableRawPointer, _ length: Int) -> Bool {
         (try? systemCall(.msync) { unsafe msync(address, length, Int32(MS_ASYNC)) }) != nil
     }
@@ -93,9 +93,9 @@ enum MemoryCalls {
         _ = try systemCall(.mremap) { unsafe Int(bitPattern: vhu_mremap_over(source, length, target)) }
     }
 
-    /// Makes another mapping of what a shared mapping has there: the same pages of the same file, with the same protection, without its
-    /// descriptor and without asking whoever keeps the file. Throws EINVAL for a private mapping and for huge pages, EFAULT for the
-    /// memory of a device.
+    /// Makes another mapping of a shared mapping's pages: the same pages of the same file, with the same protection, without
+    /// its descriptor and without a question to the file's server. Throws EINVAL for a private mapping and for huge pages,
+    /// EFAULT for the memory of a device.
     static func duplicate(_ source: UnsafeMutableRawPointer, _ length: Int) throws(Errno) -> UnsafeMutableRawPointer {
         let result = try systemCall(.mremap) { unsafe Int(bitPattern: vhu_mremap_duplicate(source, length)) }
         guard let pointer = unsafe UnsafeMutableRawPointer(bitPattern: result) else { throw Errno(ENOMEM) }
@@ -112,7 +112,7 @@ enum MemoryCalls {
         try systemCall(.madvise) { unsafe vhu_advise_many(ranges.baseAddress, ranges.count, advice) }
     }
 
-    /// Whether the kernel has that (6.13, and a name for the process itself).
+    /// Whether the kernel has that call (6.13, with a name for the process itself).
     static let knowsAdviceForMany =
         unsafe withTrialPage { page, length in
             var range = unsafe iovec(iov_base: page, iov_len: length)
@@ -121,7 +121,7 @@ enum MemoryCalls {
             }
         } ?? false
 
-    /// What `ask` finds out with a page that is mapped for it; nil: there is no memory for one.
+    /// Calls `ask` with a page that is mapped for it; nil: there is no memory for one.
     private static func withTrialPage(_ ask: (UnsafeMutableRawPointer, Int) -> Bool) -> Bool? {
         let length = Int(clamping: Page.size)
         guard let page = try? unsafe map(nil, length, protection: PROT_READ, flags: MAP_PRIVATE | MAP_ANONYMOUS) else {
@@ -131,15 +131,15 @@ enum MemoryCalls {
         return unsafe ask(page, length)
     }
 
-    /// What is known of a page without touching it.
+    /// The result of a look at a page that does not touch it.
     enum Touch {
         case works, fails
         /// The kernel does not tell: memory of a device, or an access to write on a kernel before 5.14.
         case unknown
     }
 
-    /// Whether the page at an address of a mapping can be touched without a signal; its mapping allows the access. May wait for whoever
-    /// keeps the file, as touching it may.
+    /// Whether a touch of the page at an address of a mapping would raise no signal; the mapping allows the access. The call
+    /// may wait for the file's storage or server, as the touch itself may.
     static func touch(_ address: UnsafeMutableRawPointer, writing: Bool) -> Touch {
         do throws(Errno) {
             try unsafe advise(address, Int(clamping: Page.size), writing ? vhu_madv_populate_write : vhu_madv_populate_read)
@@ -166,8 +166,8 @@ enum MemoryCalls {
     private static let knowsPopulate =
         unsafe withTrialPage { unsafe (try? advise($0, $1, vhu_madv_populate_read)) != nil } ?? true
 
-    /// Copies between parts of this process by way of the kernel, which answers EFAULT where a plain copy would raise a signal
-    /// (a page beyond the end of a truncated file). Returns how many bytes were copied.
+    /// Copies between parts of this process through the kernel. It answers EFAULT where a plain copy would raise a signal (a
+    /// page beyond the end of a truncated file). Returns how many bytes were copied.
     static func copy(
         from source: UnsafeRawPointer, to destination: UnsafeMutableRawPointer, _ length: Int
     ) throws(Errno) -> Int {
@@ -176,14 +176,14 @@ enum MemoryCalls {
         return try systemCall(.processVMRead) { unsafe process_vm_readv(getpid(), &local, 1, &remote, 1, 0) }
     }
 
-    /// The same in the other direction: the destination is the memory that may not take it.
+    /// The same in the other direction: the destination may be unable to take the bytes.
     static func store(_ source: UnsafeRawPointer, at destination: UnsafeMutableRawPointer, _ length: Int) throws(Errno) -> Int {
         var local = unsafe iovec(iov_base: UnsafeMutableRawPointer(mutating: source), iov_len: length)
         var remote = unsafe iovec(iov_base: destination, iov_len: length)
         return try systemCall(.processVMWrite) { unsafe process_vm_writev(getpid(), &local, 1, &remote, 1, 0) }
     }
 
-    /// vm.max_map_count: how many separate mappings the kernel grants a process. Its default where /proc can't tell.
+    /// vm.max_map_count: how many separate mappings the kernel grants a process; its default if /proc cannot be read.
     static func maximumMappings() -> Int {
         let fallback = 65530
         guard let fd = try? systemCall(.open, { unsafe vhu_open_read_only("/proc/sys/vm/max_map_count") }) else {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-/// A time limit as it is kept: what C programs give. Swift programs see a Duration.
+/// A time limit in the unit of C programs. Swift programs use a Duration.
 struct Milliseconds: Equatable, Sendable {
     let count: UInt32
 
@@ -8,7 +8,7 @@ struct Milliseconds: Equatable, Sendable {
         self.count = count
     }
 
-    /// Rounded up, so that a limit is never shorter than it was meant; what is negative or too much is the nearest that can be kept.
+    /// Rounds up, so that a limit is never shorter than asked. A negative or too large duration becomes the nearest value.
     init(_ duration: Duration) {
         let (seconds, attoseconds) = duration.components
         guard seconds >= 0, attoseconds >= 0 else {

@@ -3,12 +3,14 @@
 import CGLib
 import CLinux
 
-/// A file descriptor that belongs to whoever has this: it is closed when this goes, on every path. A descriptor that changes hands between
-/// the program and the library does so as one. A plain number stays its owner's: the library uses it during the call, or duplicates it.
+/// A file descriptor that this value owns: it is closed when the value goes, on every path. If a descriptor changes its owner
+/// between the program and the library, it does so as an `OwnedDescriptor`. A plain number stays its owner's: the library uses
+/// it during the call, or duplicates it.
 public struct OwnedDescriptor: ~Copyable, Sendable {
-    /// The number, to be used while this is held.
+    /// The number; use it while this value exists.
     public private(set) var raw: Int32
-    /// Of the peer that it may have come from: its close may wait, and then it is another thread that closes it. nil: it is our own, or the program's.
+    /// The account of the peer that sent it. Its close may wait, so another thread closes it. nil: the descriptor is the
+    /// library's own, or the program's.
     private let account: CloseAccount?
 
     /// Takes over an open descriptor.
@@ -18,7 +20,7 @@ public struct OwnedDescriptor: ~Copyable, Sendable {
         self.init(owning: raw, of: nil)
     }
 
-    /// With an account it is one that a peer may have sent.
+    /// With an account: a peer may have sent it.
     init(owning raw: Int32, of account: CloseAccount?) {
         self.raw = raw
         self.account = account
@@ -31,9 +33,9 @@ public struct OwnedDescriptor: ~Copyable, Sendable {
 
     /// Gives the descriptor up without closing it.
     ///
-    /// - Returns: its number, which is the caller's to close.
+    /// - Returns: its number, which the caller must close.
     public consuming func release() -> Int32 {
-        // Embedded Swift has no `discard self` here: a released descriptor is one that deinit passes over.
+        // Embedded Swift has no `discard self` here: deinit skips a released descriptor.
         let released = raw
         raw = -1
         return released
@@ -44,8 +46,8 @@ public struct OwnedDescriptor: ~Copyable, Sendable {
         OwnedDescriptor(owning: try systemCall(.dup) { vhu_fcntl_dupfd_cloexec(raw) }, of: account)
     }
 
-    /// The same file, open for reading alone. It never waits for a file in memory or on a local disk. Throws EWOULDBLOCK (somebody holds a
-    /// lease on it), EACCES, ENXIO (there is no such file to open: a dma-buf's), ENOENT (there is no /proc), EMFILE.
+    /// Opens the same file for reading alone. It never waits for a file in memory or on a local disk. Throws EWOULDBLOCK (the
+    /// file has a lease), EACCES, ENXIO (there is no such file to open: a dma-buf's), ENOENT (there is no /proc), EMFILE.
     static func reopenReadOnly(_ raw: Int32, of account: CloseAccount) throws(Errno) -> OwnedDescriptor {
         OwnedDescriptor(owning: try systemCall(.open) { vhu_reopen_read_only(raw) }, of: account)
     }
@@ -66,23 +68,24 @@ public struct OwnedDescriptor: ~Copyable, Sendable {
         return flags & O_ACCMODE == O_RDONLY
     }
 
-    /// A close that fails has closed all the same (Linux), and EINTR must not be tried again: the number may be somebody else's.
+    /// A close that fails has closed all the same (Linux). It must not be tried again after EINTR: the number may be another
+    /// file's.
     static func close(_ raw: Int32) {
         systemCallOnce(.close) { CLinux.close(raw) }
     }
 }
 
-/// Which file it is.
+/// Identifies a file.
 struct FileIdentity: Equatable {
     let device: UInt64
     let inode: UInt64
 }
 
-/// The kernel's view of an open file, as far as mapping it needs.
+/// What the kernel knows of an open file, as far as a map needs it.
 struct FileStatus {
     private let status: vhu_file_status
 
-    /// What the kernel knows without asking anybody: the file may be one of a FUSE server that never answers.
+    /// Asks only the kernel: the file may be one of a FUSE server that never answers.
     init(of fd: Int32) throws(Errno) {
         var status = vhu_file_status()
         _ = try systemCall(.statx) { unsafe vhu_statx_cached(fd, &status) }
@@ -95,7 +98,7 @@ struct FileStatus {
     var isSocket: Bool { vhu_is_socket(mode) }
     var isFifo: Bool { vhu_is_fifo(mode) }
     var isPipeOrSocket: Bool { isSocket || isFifo }
-    /// An object of the kernel's that is no file: an eventfd, for one. Nobody but the kernel serves it.
+    /// An object of the kernel that is no file, such as an eventfd. Only the kernel serves it.
     var isAnonymous: Bool { vhu_is_anonymous(mode) }
     var size: UInt64 { status.size }
     /// It is in a folder.
@@ -104,23 +107,25 @@ struct FileStatus {
     var identity: FileIdentity { FileIdentity(device: status.device, inode: status.inode) }
     private var isOnBlockDevice: Bool { status.on_block_device }
 
-    /// Whether it is a regular file of ext4 or XFS: their mmap asks nobody. (A FUSE file system's asks a process, which may say no.)
+    /// Whether it is a regular file of ext4 or XFS: their mmap depends on no other process. (That of a FUSE file system asks a
+    /// process, which may refuse.)
     func isOnLocalDisk(_ fd: Int32) -> Bool {
         guard isRegular, isOnBlockDevice, let type = try? FileStatus.fileSystemType(of: fd) else { return false }
         return type == VHU_EXT4_MAGIC || type == VHU_XFS_MAGIC
     }
 
-    /// Whether it is an eventfd. Where the kernel can't be asked, /proc says its name: no file has such a one, theirs begin with a slash.
+    /// Whether it is an eventfd. If the kernel cannot tell, /proc names it: no file has such a name, because those begin with a
+    /// slash.
     static func isEventfd(_ fd: Int32) -> Bool {
         EventSignal.isEventfd(fd) ?? ((try? systemCall(.readlink) { vhu_is_eventfd(fd) }) == 1)
     }
 
-    /// The same; where nothing can tell, each object of the kernel's may be one.
+    /// The same; if nothing can tell, each object of the kernel may be an eventfd.
     func mayBeEventfd(_ fd: Int32) -> Bool {
         isAnonymous && (EventSignal.isEventfd(fd) ?? ((try? systemCall(.readlink) { vhu_is_eventfd(fd) }) != 0))
     }
 
-    /// Bytes that a file has in memory or on its disk, as far as the kernel knows without asking anybody.
+    /// The bytes that a file has in memory or on its disk, as far as the kernel alone knows.
     static func allocated(_ fd: Int32) -> Int64? {
         try? systemCall(.statx) { vhu_allocated(fd) }
     }

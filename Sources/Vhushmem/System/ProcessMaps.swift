@@ -8,8 +8,8 @@ enum ProcessMaps {
 
     /// Calls `body` with the first address of each, in ascending order. False: /proc cannot be read.
     ///
-    /// It takes 0.4 to 1 µs for each mapping. What other threads map meanwhile may be missing.
-    /// `base` has room for `bufferSize` bytes.
+    /// It takes 0.4 to 1 µs for each mapping. It may miss what other threads map meanwhile. `base` has room for `bufferSize`
+    /// bytes.
     static func forEachStart(readingInto base: UnsafeMutableRawPointer, _ body: (UInt) -> Void) -> Bool {
         guard let fd = try? systemCall(.open, { unsafe vhu_open_read_only("/proc/self/maps") }) else { return false }
         let file = OwnedDescriptor(owning: fd)

@@ -2,12 +2,12 @@
 
 import CLinux
 
-/// Many descriptors of which one wants to know which can be read: an epoll, so a descriptor to wait for itself.
+/// Many descriptors, of which any may become readable: an epoll, and so a descriptor to wait for itself.
 final class ReadableSet {
     private let epoll: OwnedDescriptor
     /// A child of fork shares the epoll, and changes nothing for its parent.
     private let process = getpid()
-    /// As many as one look tells of at the most.
+    /// The most descriptors that one look reports.
     private static let most = 64
 
     var fd: Int32 { epoll.raw }
@@ -20,12 +20,12 @@ final class ReadableSet {
         ReadableSet(OwnedDescriptor(owning: try systemCall(.epollCreate) { epoll_create1(vhu_epoll_flags) }))
     }
 
-    /// `once`: told once for each time that it is signalled, be it read or not. Throws EPERM for a file that is always ready.
+    /// `once`: report each signal once, whether it is read or not. Throws EPERM for a file that is always ready.
     func insert(_ fd: Int32, tag: UInt32, once: Bool) throws(Errno) {
         _ = try systemCall(.epollControl) { vhu_epoll_add_tagged(epoll.raw, fd, tag, once) }
     }
 
-    /// To be called before a descriptor is closed: the peer shares it, and it would stay.
+    /// Call it before a descriptor is closed: the peer shares the descriptor, so the epoll would keep it.
     func remove(_ fd: Int32) {
         guard getpid() == process else { return }
         _ = try? systemCall(.epollControl) { vhu_epoll_control(epoll.raw, EPOLL_CTL_DEL, fd, 0) }

@@ -10,13 +10,13 @@ enum Clock {
     }
 }
 
-/// The earlier of two points in time, where nil is never.
+/// The earlier of two points in time. nil means never.
 func earliest(_ one: UInt64?, _ other: UInt64?) -> UInt64? {
     guard let one, let other else { return one ?? other }
     return min(one, other)
 }
 
-/// Which of two descriptors may be ready; the others need not be tried.
+/// Which of two descriptors may be ready. The others need no attempt.
 struct ReadyTargets: OptionSet {
     let rawValue: UInt8
     static let first = ReadyTargets(rawValue: 1)
@@ -60,7 +60,7 @@ enum Readiness {
                 // SAFETY: a tuple of two equal structs is laid out as an array of them.
                 unsafe poll(bytes.baseAddress?.assumingMemoryBound(to: pollfd.self), 2, timeout)
             }
-            // After EINTR the time that is left has to be counted anew: leave the seam and let the caller do that.
+            // After EINTR the remaining time must be computed again: the caller does that.
             return result == -1 && vhu_errno() == EINTR ? 0 : result
         }
         var ready: ReadyTargets = []
@@ -69,14 +69,14 @@ enum Readiness {
         return ready
     }
 
-    /// Whether a write would not wait, and not fail either. A pipe without a reader is ready for both.
+    /// Whether a write would neither wait nor fail. A pipe without a reader is ready for both.
     static func canWrite(_ fd: Int32) throws(Errno) -> Bool {
         var target = pollfd(fd: fd, events: Int16(POLLOUT), revents: 0)
         _ = try systemCall(.poll) { unsafe poll(&target, 1, 0) }
         return target.revents == Int16(POLLOUT)
     }
 
-    /// Whether a read would not wait: there is something, or the end, or an error that reading tells.
+    /// Whether a read would not wait: there are bytes, or the end, or an error that a read reports.
     static func canRead(_ fd: Int32) -> Bool {
         var target = pollfd(fd: fd, events: Int16(POLLIN), revents: 0)
         return (try? systemCall(.poll) { unsafe poll(&target, 1, 0) }) != 0

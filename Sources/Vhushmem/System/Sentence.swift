@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-/// A sentence for people, put together from pieces and numbers.
+/// A sentence for people, made of pieces and numbers.
 ///
-/// A String would do the same, but inline, at a few hundred bytes of code for each number in it; these are calls. There are as many
-/// sentences as there are things that can go wrong, so this is a good part of the library's size.
+/// A String would do the same, but inline, with a few hundred bytes of code for each number; here these are calls. There are as
+/// many sentences as there are possible failures, so this is a good part of the library's size.
 struct Sentence: ExpressibleByStringInterpolation {
     let text: String
 
@@ -17,7 +17,7 @@ struct Sentence: ExpressibleByStringInterpolation {
         text = stringInterpolation.text
     }
 
-    /// The two pieces of a sentence that is too long for a line.
+    /// Joins the two pieces of a sentence that is too long for a line.
     static func + (left: Sentence, right: Sentence) -> Sentence {
         Sentence(stringLiteral: left.text + right.text)
     }

@@ -30,8 +30,8 @@ enum Socket {
 
     static func connect(to path: String) throws(Errno) -> OwnedDescriptor { try connect(to: SocketPath(path)) }
 
-    /// Listens at `path`. A socket file that nobody listens at is left over from a process that is gone: it is replaced. Of several processes
-    /// that begin to listen there, one does, and the others get EADDRINUSE.
+    /// Listens at `path`. A socket file at which nobody listens is left over from a process that is gone: it is replaced. If
+    /// several processes begin to listen there, one succeeds, and the others get EADDRINUSE.
     static func listen(at path: SocketPath) throws(Errno) -> Listener {
         var address = try path.makeAddress()
         let socket = OwnedDescriptor(owning: try systemCall(.socket) { vhu_unix_stream_socket() })
@@ -39,7 +39,7 @@ enum Socket {
             _ = try systemCall(.bind) { unsafe vhu_bind(socket.raw, &address.raw, address.length) }
         } catch {
             guard error.code == EADDRINUSE, isStale(path) else { throw error }
-            // Held until the socket is bound: a process that looks later finds somebody there.
+            // The lock is held until the socket is bound: a process that looks later finds a listener.
             let lock = try lockFolder(of: path)
             guard isStale(path) else { throw error }
             _ = try systemCall(.unlink) { unsafe path.withCString { unsafe unlink($0) } }
@@ -53,13 +53,13 @@ enum Socket {
 
     static func listen(at path: String) throws(Errno) -> Listener { try listen(at: SocketPath(path)) }
 
-    /// How often a folder is tried that somebody else has locked, and microseconds in between. Who replaces a socket holds it for a few calls;
-    /// anybody who may read the folder can hold it for longer, and is not waited for.
+    /// How often a locked folder is tried, and microseconds in between. A process that replaces a socket holds the lock for a
+    /// few calls. Anybody who may read the folder can hold it longer; the function does not wait for that.
     private static let lockAttempts = 100
     private static let lockPause: UInt64 = 1000
 
-    /// Nobody else of this library's replaces a socket in that folder while the descriptor is open. Throws EADDRINUSE: somebody goes on doing
-    /// so.
+    /// While the descriptor is open, no other process with this library replaces a socket in that folder. Throws EADDRINUSE:
+    /// another process still does so.
     private static func lockFolder(of path: SocketPath) throws(Errno) -> OwnedDescriptor {
         let folder = path.folder
         let lock = OwnedDescriptor(owning: try systemCall(.open) { unsafe folder.withCString { unsafe vhu_open_folder($0) } })
@@ -75,8 +75,8 @@ enum Socket {
         throw Errno(EADDRINUSE)
     }
 
-    /// Whether the path is a socket file that no socket is bound to. A datagram socket asks: a stream socket that listens there
-    /// answers it EPROTOTYPE and does not take it for a peer, as it would a stream socket that only wanted to see.
+    /// Whether the path is a socket file that no socket is bound to. A datagram socket asks. A stream socket that listens there
+    /// answers EPROTOTYPE, and does not take the asker for a peer, as it would take a stream socket.
     private static func isStale(_ path: SocketPath) -> Bool {
         guard !path.isAbstract, SocketFile(at: path) != nil else { return false }
         do throws(Errno) {
@@ -96,7 +96,7 @@ enum Socket {
     }
 }
 
-/// Which socket file a path names.
+/// Identifies the socket file at a path.
 private struct SocketFile: Equatable {
     let device: UInt64
     let inode: UInt64
@@ -112,11 +112,11 @@ private struct SocketFile: Equatable {
     }
 }
 
-/// A socket that listens: at a path, whose file goes with it, unless somebody has put another one there meanwhile; or one that was given, which
-/// others may have too.
+/// A listening socket. Either it is at a path, and its file goes with it, unless another process has put another one there
+/// meanwhile. Or the program gave it, and other processes may have it too.
 struct Listener: ~Copyable {
     let fd: Int32
-    /// nil: it was given.
+    /// nil: the program gave the socket.
     private let path: SocketPath?
     private let file: SocketFile?
     private let process = getpid()
@@ -124,11 +124,11 @@ struct Listener: ~Copyable {
     fileprivate init(_ socket: consuming OwnedDescriptor, path: SocketPath) {
         fd = socket.release()
         self.path = path
-        // An abstract name goes with the last descriptor.
+        // The last descriptor frees an abstract name.
         file = path.isAbstract ? nil : SocketFile(at: path)
     }
 
-    /// Takes over a socket that listens; on failure it stays the caller's.
+    /// Takes over a listening socket; on failure it stays the caller's.
     init(given socket: Int32) throws(Errno) {
         _ = try systemCall(.fcntl) { vhu_make_listener(socket) }
         fd = socket
@@ -138,11 +138,11 @@ struct Listener: ~Copyable {
 
     deinit {
         guard let path else { return OwnedDescriptor.closeGivenListener(fd) }
-        // A child of fork leaves its parent's where it is.
+        // A child of fork leaves its parent's file in place.
         if let file, getpid() == process, SocketFile(at: path) == file {
             _ = try? systemCall(.unlink) { unsafe path.withCString { unsafe unlink($0) } }
         }
-        // Peers that were not accepted may have sent something all the same.
+        // Peers that were not accepted may have sent descriptors all the same.
         OwnedDescriptor.closeListener(fd, process: process)
     }
 
@@ -151,7 +151,7 @@ struct Listener: ~Copyable {
         do throws(Errno) {
             return OwnedDescriptor(owning: try systemCall(.accept) { vhu_accept(fd) })
         } catch {
-            // A peer that connected and went again is no failure of the listener.
+            // A peer that connected and left is no failure of the listener.
             if error.code == EAGAIN || error.code == ECONNABORTED { return nil }
             throw error
         }

@@ -2,8 +2,8 @@
 
 import CLinux
 
-/// Where a Unix socket is: bytes, as the kernel has them, which need be no UTF-8. One that begins with @ or with a zero byte is the name of
-/// an abstract socket, which is in no folder; the rest of the bytes is the name.
+/// The address of a Unix socket: bytes, as the kernel has them, which need not be UTF-8. A path that begins with @ or with a
+/// zero byte is the name of an abstract socket, which is in no folder; the rest of the bytes is the name.
 struct SocketPath {
     let bytes: [UInt8]
 
@@ -18,14 +18,14 @@ struct SocketPath {
 
     var isAbstract: Bool { bytes.first == UInt8(ascii: "@") || bytes.first == 0 }
 
-    /// For people. What is no UTF-8 shows as U+FFFD.
+    /// For people. Bytes that are no UTF-8 show as U+FFFD.
     var text: String {
         var shown = bytes
         if shown.first == 0 { shown[0] = UInt8(ascii: "@") }
         return String(decoding: shown, as: UTF8.self)
     }
 
-    /// The folder that a path is in.
+    /// The folder of the path.
     var folder: SocketPath {
         guard let slash = bytes.lastIndex(of: UInt8(ascii: "/")) else { return SocketPath(".") }
         return SocketPath(bytes: Array(bytes[..<max(slash, 1)]))
@@ -44,7 +44,7 @@ struct SocketPath {
         }
     }
 
-    /// Throws EINVAL (it names nothing: it is empty, or has a zero byte in its midst), ENAMETOOLONG.
+    /// Throws EINVAL (it names nothing: it is empty, or has a zero byte inside), ENAMETOOLONG.
     func makeAddress() throws(Errno) -> Socket.Address {
         let isEmpty = bytes.count <= (isAbstract ? 1 : 0)
         guard !isEmpty, isAbstract || !bytes.contains(0) else { throw Errno(EINVAL) }

@@ -2,17 +2,17 @@
 
 import CLinux
 
-/// Descriptors that arrived with a message: closed unless somebody takes them.
+/// Descriptors that arrived with a message. Those that nobody takes are closed.
 @safe struct ReceivedDescriptors: ~Copyable {
-    /// As many as a message may carry, and one more, to notice when there are more. What comes beyond that is closed at once.
+    /// As many as a message may carry, and one more, to notice when there are more. Further ones are closed at once.
     static let capacity = Int(VHU_MAX_FDS) + 1
 
     private let received: UnsafeMutablePointer<vhu_fds>
     private let raw: UnsafeMutablePointer<Int32>
-    /// Whose they are.
+    /// The account of their sender.
     private let account: CloseAccount
     private(set) var count = 0
-    /// Some got lost on the way: more came than a message may carry, or this process has no free descriptors.
+    /// Some got lost on the way: there were more than a message may carry, or this process has no free descriptors.
     private(set) var wasTruncated = false
 
     init(of account: CloseAccount = CloseAccount()) {
@@ -29,16 +29,16 @@ import CLinux
 
     var isEmpty: Bool { count == 0 && !wasTruncated }
 
-    /// All of them, still owned here; good until the next change.
+    /// All of them, still owned here; valid until the next change.
     var all: UnsafeBufferPointer<Int32> { unsafe UnsafeBufferPointer(start: raw, count: count) }
 
     /// The first one, still owned here.
     var first: Int32? { unsafe count > 0 ? raw[0] : nil }
 
-    /// One of them, still owned here; nil: there are not so many.
+    /// One of them, still owned here; nil: there are fewer.
     subscript(index: Int) -> Int32? { unsafe index >= 0 && index < count ? raw[index] : nil }
 
-    /// What is known of them.
+    /// What the library knows of them.
     enum Kind {
         case unknown
         /// Each is of a file that this process has mapped.
@@ -72,7 +72,7 @@ import CLinux
         return descriptor
     }
 
-    /// One recvmsg that never waits. Returns how many bytes came (0: the peer has closed). To be called when this is empty.
+    /// Makes one recvmsg that never waits. Returns how many bytes came (0: the peer has closed). Call it when this is empty.
     @inline(__always)
     mutating func receive(from socket: Int32, into bytes: UnsafeMutableRawBufferPointer) throws(Errno) -> Int {
         var truncated = false
@@ -102,7 +102,7 @@ import CLinux
 }
 
 extension Socket {
-    /// One sendmsg that never waits. Returns how many bytes went.
+    /// Makes one sendmsg that never waits. Returns how many bytes went.
     @inline(__always)
     static func send(_ bytes: UnsafeRawBufferPointer, to socket: Int32, descriptor: Int32? = nil) throws(Errno) -> Int {
         var fd = descriptor ?? -1

@@ -2,7 +2,7 @@
 
 import CLinux
 
-/// The system calls of the library, by name: what a test names when it makes one of them fail.
+/// The system calls of the library, by name. A test names one to make it fail.
 enum SystemCall: UInt8, CaseIterable {
     case mmap, munmap, madvise, mremap, mprotect, msync, personality
     case statx, lstat, readlink, fstatfs, fcntl, dup, close, read, write, open, memfd, ftruncate, flock
@@ -13,12 +13,13 @@ enum SystemCall: UInt8, CaseIterable {
 }
 
 #if VHUSHMEM_FAULT_INJECTION
-    /// Asked before each system call: an errno to fail with instead of making the call, or 0. Nonisolated: tests alone set it,
+    /// Asked before each system call: an errno to fail with instead of making the call, or 0. Nonisolated: only tests set it,
     /// while nothing else makes system calls.
     nonisolated(unsafe) var systemCallFault: ((SystemCall) -> Int32)?
 #endif
 
-/// The one door to the kernel: makes the call, again after EINTR, and reads errno before anything can change it.
+/// All system calls go through this function. It makes the call, again after EINTR, and reads errno before anything can change
+/// it.
 @inline(__always)
 func systemCall<Result: FixedWidthInteger & SignedInteger>(_ call: SystemCall, _ body: () -> Result) throws(Errno) -> Result {
     while true {
@@ -35,7 +36,7 @@ func systemCall<Result: FixedWidthInteger & SignedInteger>(_ call: SystemCall, _
     }
 }
 
-/// One that does what it does whatever it returns, and must not be made again.
+/// For a call that has its effect whatever it returns, and must not be repeated.
 @inline(__always)
 func systemCallOnce(_ call: SystemCall, _ body: () -> Int32) {
     #if VHUSHMEM_FAULT_INJECTION

@@ -4,13 +4,13 @@ import CGLib
 import CLinux
 import Synchronization
 
-/// Tells what the library does, if VHUSHMEM_DEBUG or the program asks for it.
+/// Reports what the library does, if VHUSHMEM_DEBUG or the program asks for it.
 enum Trace {
     static let wire: UInt32 = 1
     static let maps: UInt32 = 2
     static let all = wire | maps
 
-    /// Nobody has looked at the environment yet.
+    /// The library has not looked at the environment yet.
     private static let unknown: UInt32 = 1 << 31
     private static let wanted = Atomic<UInt32>(unknown)
     private static let sink = Sink()
@@ -30,7 +30,7 @@ enum Trace {
         var length: UInt64 = 0
     }
 
-    /// Who is told instead of GLib's log.
+    /// The program's callback, which replaces GLib's log.
     @safe final class Receiver {
         let tell: (Line, UnsafePointer<CChar>) -> Void
 
@@ -50,7 +50,7 @@ enum Trace {
         let now = wanted.load(ordering: .relaxed)
         guard now == unknown else { return now & category != 0 }
         let asked = vhushmem_glib_trace_categories()
-        // Who has said something meanwhile is heard.
+        // If the program has set something meanwhile, that stays.
         _ = wanted.compareExchange(expected: unknown, desired: asked, ordering: .relaxed)
         return wanted.load(ordering: .relaxed) & category != 0
     }
@@ -62,7 +62,7 @@ enum Trace {
             return before
         }
         wanted.store(categories, ordering: .relaxed)
-        // What goes with it may be the program's: it goes with no lock held.
+        // Objects of the program may go with it, so it goes with no lock held.
         withExtendedLifetime(before) {}
     }
 

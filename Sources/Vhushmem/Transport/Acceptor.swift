@@ -2,14 +2,14 @@
 
 import CLinux
 
-/// A listener that takes one peer at a time. It rests for a moment when the process has no descriptors or no memory left: the peer
-/// would wait at the socket, and a loop would find it readable again and again.
+/// A listener that takes one peer at a time. It rests for a moment when the process has no descriptors or no memory left: the
+/// peer would still wait at the socket, and a loop would find it readable again and again.
 final class Acceptor {
     /// Microseconds.
     private static let rest: UInt64 = 100_000
 
     private let listener: Listener
-    /// When the rest ends (microseconds); nil: it does not rest.
+    /// The end of the rest (microseconds); nil: it does not rest.
     private(set) var deadline: UInt64?
 
     private init(_ listener: consuming Listener) {
@@ -18,11 +18,11 @@ final class Acceptor {
 
     /// Listens at a path. Throws the errno of socket, bind or listen.
     static func make(at path: SocketPath) throws(Errno) -> Acceptor {
-        // No initialiser that throws: Embedded Swift leaks an object whose initialiser gives up.
+        // No initialiser throws: Embedded Swift leaks an object whose initialiser gives up.
         Acceptor(try Socket.listen(at: path))
     }
 
-    /// Takes peers from a socket that was given; on failure it stays the caller's.
+    /// Takes peers from a socket that the program gave; on failure the socket stays the caller's.
     static func make(given socket: Int32) throws(Errno) -> Acceptor {
         Acceptor(try Listener(given: socket))
     }
@@ -32,7 +32,8 @@ final class Acceptor {
         deadline == nil ? PollTargets.Target(fd: listener.fd, events: Int16(POLLIN)) : nil
     }
 
-    /// The next peer; nil: there is none yet, or the acceptor rests. `peer` is for the log. Throws what a rest cannot mend.
+    /// The next peer; nil: there is none yet, or the acceptor rests. `peer` is for the log. Throws errors that a rest cannot
+    /// mend.
     func accept(_ peer: StaticString) throws(Errno) -> OwnedDescriptor? {
         if let deadline, Clock.now() < deadline { return nil }
         do throws(Errno) {

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-/// What a session has to tell its program. Callbacks never nest: what comes while one runs waits, in order, until it has returned. What
-/// comes before the program has set a callback waits too.
+/// The events and completions that a session must report to its program. Callbacks never nest: an event that comes while one
+/// runs waits, in order, until it has returned. Events also wait until the program has set a callback.
 struct EventQueue<Event> {
-    /// What waits to be told.
+    /// Something that waits to be reported.
     enum Delivery {
         case event(Event)
-        /// The end of something that the program began: calls its completion.
+        /// The end of an operation that the program began: calls its completion.
         case completion(() -> Void)
     }
 
@@ -15,14 +15,14 @@ struct EventQueue<Event> {
         case notYet, set, removed
     }
 
-    /// Events that may wait. While a callback runs and so many wait, nothing that would make another is taken from the peer. Before the first
-    /// callback is set, the oldest are dropped.
+    /// The most events that may wait. While a callback runs and so many wait, the session takes nothing from the peer that
+    /// would make another. Before the first callback is set, the oldest are dropped.
     static var limit: Int { 1024 }
-    /// What is told in one turn of a loop, besides what happens in that turn.
+    /// The most that one turn of a loop reports, besides what happens in that turn.
     static var mostInATurn: Int { 64 }
 
     private var waiting: [Delivery] = []
-    /// Where the order begins; not 0 only if events were dropped before the first callback is set.
+    /// The index of the oldest; not 0 only if events were dropped before the first callback is set.
     private var oldest = 0
     private(set) var completions = 0
     /// A callback is on the stack.
@@ -31,26 +31,26 @@ struct EventQueue<Event> {
     /// Mappings have news that did not fit.
     var newsWait = false
 
-    /// Nothing waits and no callback runs: an event can be told at once.
+    /// Nothing waits and no callback runs: an event can be reported at once.
     @inline(__always)
     var isIdle: Bool { !isTelling && waiting.isEmpty }
 
-    /// Something waits that can be told now.
+    /// Something waits and can be reported now.
     @inline(__always)
     var hasDue: Bool { waiting.isEmpty || isTelling ? false : hasWaiting }
 
-    /// Something waits that there is a callback for.
+    /// Something waits, and there is a callback for it.
     var hasWaiting: Bool { callback == .set ? !waiting.isEmpty : completions > 0 }
 
-    /// Events are wanted, now or later.
+    /// The program wants events, now or later.
     @inline(__always)
     var isWanted: Bool { callback != .removed }
 
-    /// Nothing that makes an event is to be taken from the peer.
+    /// The session must take nothing from the peer that makes an event.
     @inline(__always)
     var isFull: Bool { isTelling && waiting.count >= EventQueue.limit }
 
-    /// How many of `most` requests may be served, each of which makes an event.
+    /// How many of `most` requests may be served. Each makes an event.
     @inline(__always)
     func bound(_ most: Int32) -> Int32 {
         isTelling ? min(most, Int32(clamping: max(0, EventQueue.limit &- waiting.count))) : most
@@ -59,7 +59,7 @@ struct EventQueue<Event> {
     mutating func begin() { isTelling = true }
     mutating func end() { isTelling = false }
 
-    /// A callback was set or taken away.
+    /// The program has set or removed a callback.
     mutating func callbackChanged(isSet: Bool) {
         var inOrder: [Delivery] = []
         for index in 0..<waiting.count {
@@ -76,7 +76,8 @@ struct EventQueue<Event> {
         guard callback == .notYet, waiting.count >= EventQueue.limit, waiting[oldest].isEvent else {
             return waiting.append(.event(event))
         }
-        // In its place, so that nothing moves: a program that never sets a callback comes here with each request.
+        // The new event replaces the oldest, so that nothing moves: a program that never sets a callback comes here with each
+        // request.
         waiting[oldest] = .event(event)
         oldest = (oldest &+ 1) % waiting.count
     }
@@ -86,7 +87,7 @@ struct EventQueue<Event> {
         completions = completions &+ 1
     }
 
-    /// The completions that wait: for a session that goes. Events go with it.
+    /// The completions that wait, for a session that goes. The events are dropped.
     mutating func takeCompletions() -> [() -> Void] {
         var taken: [() -> Void] = []
         for delivery in waiting {
@@ -98,7 +99,7 @@ struct EventQueue<Event> {
         return taken
     }
 
-    /// The next one that can be told.
+    /// The next one that can be reported.
     mutating func take() -> Delivery? {
         guard hasDue, let index = waiting.firstIndex(where: { callback == .set || !$0.isEvent }) else { return nil }
         let delivery = waiting.remove(at: index)
@@ -116,7 +117,7 @@ extension EventQueue.Delivery {
     }
 }
 
-/// A session that tells its program of events. A callback is never called inside a callback.
+/// A session that reports events to its program. It never calls a callback inside a callback.
 protocol EventTelling: Pollable {
     associatedtype Event
     var eventQueue: EventQueue<Event> { get set }
@@ -124,12 +125,12 @@ protocol EventTelling: Pollable {
     func callBack(_ event: Event)
     /// There is nothing to wait for any more.
     var hasEnded: Bool { get }
-    /// Nothing will be told any more: callbacks that may hold the session go.
+    /// Nothing will be reported any more: releases callbacks that may hold the session.
     func letCallbacksGo()
 }
 
 extension EventTelling {
-    /// What Swift programs call `dispatch`: a loop ends by what it throws, as soon as there is nothing more to tell.
+    /// The `dispatch` of Swift programs: it throws, and so ends a loop, as soon as there is nothing more to report.
     func dispatchInLoop(_ reason: @autoclosure () -> String) throws(ShmemError) -> Int {
         let taken = dispatch(.both)
         guard taken < 0, !eventQueue.hasDue else { return max(0, Int(taken)) }
@@ -138,7 +139,7 @@ extension EventTelling {
 }
 
 extension EventTelling {
-    /// Tells an event, at once if no callback runs and nothing waits before it.
+    /// Reports an event: at once, if no callback runs and nothing waits before it.
     @inline(__always)
     func announce(_ event: Event) {
         guard eventQueue.isIdle, eventQueue.callback == .set else { return eventQueue.keep(event) }
@@ -147,7 +148,7 @@ extension EventTelling {
         finishTelling()
     }
 
-    /// Calls the completion of something that the program began, as soon as no callback runs.
+    /// Calls the completion of an operation that the program began, as soon as no callback runs.
     func complete(_ completion: @escaping () -> Void) {
         guard eventQueue.isIdle || (eventQueue.callback != .set && !eventQueue.isTelling) else {
             return eventQueue.keep(completion: completion)
@@ -157,7 +158,7 @@ extension EventTelling {
         finishTelling()
     }
 
-    /// Tells what waits, up to a bound.
+    /// Reports what waits, up to a bound.
     @inline(never)
     func tellWaiting() {
         var told = 0
@@ -184,19 +185,20 @@ extension EventTelling {
         if isOver { letCallbacksGo() }
     }
 
-    /// Calls the program, who may free the session meanwhile. To be called while no callback runs.
+    /// Calls the program, which may free the session meanwhile. Call it while no callback runs.
     func tell(_ body: () -> Void) {
         eventQueue.begin()
         body()
         finishTelling()
     }
 
-    /// Calls the program at once, for what can't wait: another callback may be on the stack. Events wait until it has returned.
+    /// Calls the program at once, for what cannot wait: another callback may be on the stack. Events wait until it has
+    /// returned.
     func callNow(_ body: () -> Void) {
         if eventQueue.isTelling { body() } else { tell(body) }
     }
 
-    /// The same where the program answers, or refuses.
+    /// The same if the program answers, or refuses.
     func askNow<Answer: ~Copyable>(_ body: () throws(ShmemError) -> Answer?) throws(ShmemError) -> Answer? {
         var result: Result<Answer?, ShmemError> = .success(nil)
         callNow {
@@ -209,12 +211,13 @@ extension EventTelling {
         return try result.get()
     }
 
-    /// The session was freed: the completions of what was under way are called now, or when the callback that runs has returned.
+    /// The session was freed. The completions of pending operations are called now, or when the running callback has returned.
     func tellRest() {
         if eventQueue.hasDue { tellAll() }
     }
 
-    /// A callback has returned. If it freed the session, no loop will tell what still waits: the completions of what was under way.
+    /// A callback has returned. If it freed the session, no loop will report what still waits, so this calls the completions of
+    /// pending operations.
     @inline(__always)
     private func finishTelling() {
         eventQueue.end()

@@ -3,8 +3,8 @@
 import CLinux
 
 extension Socket {
-    /// Whether `fd` is what the library can talk through. Throws EBADF, EINVAL (it is no Unix stream socket), ENOTCONN (nobody is at the
-    /// other end, and nobody was).
+    /// Checks that the library can talk through `fd`. Throws EBADF, EINVAL (it is no Unix stream socket), ENOTCONN (it never
+    /// had a peer).
     static func requireConnectedStream(_ fd: Int32) throws(ShmemError) {
         try requireStream(fd)
         guard vhu_is_connected(fd) else {
@@ -12,7 +12,7 @@ extension Socket {
         }
     }
 
-    /// Whether `fd` is a socket that peers can be taken from. Throws EBADF, EINVAL (it is no Unix stream socket, or does not listen).
+    /// Checks that peers can be taken from `fd`. Throws EBADF, EINVAL (it is no Unix stream socket, or does not listen).
     static func requireListeningStream(_ fd: Int32) throws(ShmemError) {
         try requireStream(fd)
         guard vhu_socket_option(fd, SO_ACCEPTCONN) == 1 else {

@@ -2,21 +2,23 @@
 
 import CLinux
 
-/// How messages are sent. No call waits.
+/// Sends messages. No call waits.
 extension MessageStream {
     var hasUnsent: Bool { !unsent.isEmpty }
     /// The socket tells when what waits can be sent.
     var wantsToWrite: Bool { hasUnsent && !(isHeldUp && unsentDescriptor != nil) }
 
     enum Sending: Equatable {
-        /// Gone, or kept to go as soon as the socket takes it.
+        /// The message has gone, or goes as soon as the socket takes it.
         case done
-        /// Nothing went: the socket takes no more now, and the descriptor can't wait in a queue. Try again when it is writable.
+        /// Nothing went: the socket takes no more now, and the descriptor cannot wait in a queue. Try again when it is
+        /// writable.
         case later
         case failed(Errno)
     }
 
-    /// Sends one message in one sendmsg. Bytes that the socket does not take wait in a queue; who keeps sending looks at `hasUnsent`.
+    /// Sends one message in one sendmsg. Bytes that the socket does not take wait in a queue; a caller that sends more looks at
+    /// `hasUnsent`.
     @_optimize(speed)
     func send(_ message: UnsafeRawBufferPointer, descriptor: Int32? = nil) -> Sending {
         if hasUnsent {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-/// What is told of messages where traces are on.
+/// Traces of messages.
 extension MessageStream {
     @inline(never)
     func traceSent(_ message: OutgoingMessage, _ size: Int, _ sending: Sending) {
@@ -20,7 +20,7 @@ extension MessageStream {
         if Trace.wants(Trace.wire) { trace(header, isSent: false) }
     }
 
-    /// What a front-end's channel answers.
+    /// The answer of a front-end's channel.
     @inline(never)
     func traceAnswer(to request: UInt32) {
         guard Trace.wants(Trace.wire) else { return }

@@ -2,51 +2,52 @@
 
 import CLinux
 
-/// vhost-user messages over a stream socket: cuts what arrives into messages, with their descriptors, and sends without waiting.
+/// vhost-user messages over a stream socket: cuts the stream into messages, with their descriptors, and sends without waiting.
 ///
-/// One recvmsg reads as much as fits. The kernel ends a read behind the piece that carried descriptors, so that the descriptors of a
-/// read belong to the last message that begins in it, and there is never more than one message with descriptors in the buffer.
+/// One recvmsg reads as much as fits. The kernel ends a read behind the piece that carried descriptors. So the descriptors of a
+/// read belong to the last message that begins in it, and the buffer never has more than one message with descriptors.
 @safe final class MessageStream {
     let fd: Int32
-    /// Of the peer at the other end.
+    /// The account of the peer.
     private let account: CloseAccount
-    /// As long as it must be: longer for a while, for a message that needs it.
+    /// The buffer has its normal length, and is longer for a while if a message needs it.
     private var buffer: UnsafeMutableRawBufferPointer
     private let usualLength: Int
-    /// Of the longest message.
+    /// The length of the longest message.
     private let longest: Int
-    /// What has arrived and was not handed out yet: buffer[start..<end].
+    /// buffer[start..<end] has arrived and was not handed out yet.
     private var start = 0
     private var end = 0
     /// The message that was handed out last is buffer[start - taken..<start].
     private var descriptors: ReceivedDescriptors
-    /// Where in the buffer the message begins that the descriptors came with.
+    /// The place in the buffer of the message that the descriptors came with.
     private var descriptorsBegin = -1
-    /// What could not be sent yet. +Sending alone changes it.
+    /// Bytes that could not be sent yet. Only +Sending changes it.
     var unsent: [UInt8] = []
     /// Goes with the first byte of it.
     var unsentDescriptor: SharedDescriptor?
-    /// When the message that has begun must be whole (microseconds); nil: none has begun.
+    /// The time at which the message that has begun must be whole (microseconds); nil: none has begun.
     private var partDeadline: UInt64?
     private let timeout: UInt64
     private let process = getpid()
-    /// It is a back-end channel, where ids of requests mean something else.
+    /// It is a back-end channel, where ids of requests have another meaning.
     let isChannel: Bool
     /// Nothing is read or sent for now, so nobody is to wait until that can be done: too much of what the peer sent is still to be closed, or
     /// a descriptor can't be sent.
     private(set) var isHeldUp = false
-    /// Until when at the most, and when it is looked at again (microseconds).
+    /// The latest end of that, and the time of the next look (microseconds).
     private var holdUp: (until: UInt64, retryAt: UInt64) = (0, 0)
     /// Microseconds.
     static let pause: UInt64 = 10_000
 
-    /// When there is something to do though nothing has come (microseconds); nil: at no time.
+    /// The time at which there is something to do even if nothing has come (microseconds); nil: never.
     var deadline: UInt64? {
         @inline(__always) get { isHeldUp ? holdUp.retryAt : partDeadline }
     }
 
-    /// `capacity`: the longest message, header included; `room`: what is read at once, and takes memory all the time. `timeout`: microseconds for a message that has begun to be whole, and for what
-    /// was sent to be closed. `account`: the peer's.
+    /// `capacity`: the longest message, header included; `room`: bytes to read at once, which take memory all the time.
+    /// `timeout`: microseconds within which a message that has begun must be whole, and within which sent descriptors must be
+    /// closed. `account`: the peer's.
     init(
         socket: consuming OwnedDescriptor, capacity: Int, room: Int = 512, timeout: UInt64,
         account: CloseAccount = CloseAccount(), isChannel: Bool = false
@@ -68,12 +69,12 @@ import CLinux
     }
 
     @safe enum Arrival {
-        /// The payload is good until the next call of `receive`; the descriptors until `releaseDescriptors`.
+        /// The payload is valid until the next call of `receive`; the descriptors until `releaseDescriptors`.
         case message(MessageHeader, UnsafeRawBufferPointer)
         case nothing
         case closed
         case failed(Errno)
-        /// What came can't be cut into messages.
+        /// The bytes cannot be cut into messages.
         case violation(Violation)
     }
 
@@ -111,7 +112,7 @@ import CLinux
         return arrival
     }
 
-    /// The same for the one caller whose every request counts.
+    /// The same for the one caller that cannot spare an instruction.
     @_optimize(speed)
     @inline(__always)
     func receiveInline() -> Arrival {
@@ -134,24 +135,24 @@ import CLinux
         }
     }
 
-    /// Descriptors of the message that was handed out last.
+    /// Whether the message that was handed out last has descriptors.
     var hasDescriptors: Bool { !currentDescriptorsAreOthers && !descriptors.isEmpty }
     var descriptorCount: Int { currentDescriptorsAreOthers ? 0 : descriptors.count }
     var descriptorsWereTruncated: Bool { !currentDescriptorsAreOthers && descriptors.wasTruncated }
-    /// Still owned by the stream, as are those that follow; good until the next `receive`.
+    /// The stream still owns them, and those that follow; valid until the next `receive`.
     var allDescriptors: UnsafeBufferPointer<Int32> {
         unsafe currentDescriptorsAreOthers ? UnsafeBufferPointer(start: nil, count: 0) : descriptors.all
     }
     var firstDescriptor: Int32? { currentDescriptorsAreOthers ? nil : descriptors.first }
 
-    /// The same of one of several.
+    /// One of several, likewise.
     func descriptor(at index: Int) -> Int32? { currentDescriptorsAreOthers ? nil : descriptors[index] }
 
     func takeFirstDescriptor() -> OwnedDescriptor? {
         currentDescriptorsAreOthers ? nil : descriptors.takeFirst()
     }
 
-    /// Whether a whole message is in the buffer already, which no poll would tell of.
+    /// Whether the buffer already has a whole message, which no poll would show.
     var hasBufferedMessage: Bool {
         let have = end &- start
         guard have >= MessageHeader.size, let header = header(at: start) else { return false }
@@ -172,7 +173,7 @@ import CLinux
     /// Ends the message that was handed out: its descriptors are closed unless they were taken.
     @inline(__always)
     func releaseDescriptors(_ kind: ReceivedDescriptors.Kind = .unknown) {
-        // Most often there are none any more.
+        // Usually there are none left.
         if descriptorsBegin >= 0, !currentDescriptorsAreOthers { closeDescriptors(kind) }
     }
 
@@ -238,7 +239,7 @@ import CLinux
         return nil
     }
 
-    /// What was sent is closed before more is taken.
+    /// What the peer sent must be closed before the stream reads more.
     @inline(never)
     private func waitForCloses() -> Arrival {
         let now = Clock.now()
@@ -267,7 +268,7 @@ import CLinux
         return true
     }
 
-    /// How much of the header, or with a header of the payload, of the message that has begun is still to come.
+    /// How many bytes are missing: of the header, or, if that is there, of the payload of the message that has begun.
     private var missingBytes: Int {
         let have = end &- start
         guard have >= MessageHeader.size, let header = header(at: start), let size = Int(exactly: header.size) else {
@@ -276,7 +277,7 @@ import CLinux
         return MessageHeader.size &+ size &- have
     }
 
-    /// The rest of a message that brought descriptors: it can't bring more. -1: it did.
+    /// The rest of a message that brought descriptors must not bring more. -1: it did.
     private func receiveWithoutDescriptors(into room: UnsafeMutableRawBufferPointer) throws(Errno) -> Int {
         var more = ReceivedDescriptors(of: account)
         let got = try unsafe more.receive(from: fd, into: room)
@@ -294,7 +295,7 @@ import CLinux
         return now >= partDeadline ? .violation(.late) : .nothing
     }
 
-    /// Where the last message begins that begins at or after `offset`; nil: none does.
+    /// The start of the last message that begins at or after `offset`; nil: none does.
     @_optimize(speed)
     private func lastMessageBeginning(atOrAfter offset: Int) -> Int? {
         var at = start
@@ -309,7 +310,7 @@ import CLinux
         return last
     }
 
-    /// For a message that has begun at the front, and is whole when as much has come as its header says.
+    /// Makes room for a message that has begun at the front. It is whole when as much has come as its header says.
     private func makeRoom() {
         guard let header = header(at: 0), let size = Int(exactly: header.size) else { return }
         let length = min(MessageHeader.size &+ size, longest)
@@ -334,7 +335,7 @@ import CLinux
 }
 
 extension ShmemError {
-    /// A socket can't be read or written any more. That the peer has gone is told in one way, whichever call noticed it.
+    /// The socket cannot be read or written any more. All calls report in the same way that the peer has gone.
     static func lost(_ doing: StaticString, _ what: StaticString, _ error: Vhushmem.Errno) -> ShmemError {
         ShmemError(
             error.code == EPIPE ? ECONNRESET : error.code,

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-/// A message that is to be sent. The header is put in front of its payload here and nowhere else.
+/// A message to send. Only here a header is put in front of its payload.
 struct OutgoingMessage {
     let request: UInt32
     let flags: UInt32
 
-    /// A request. `needsReply`: its acknowledgement is wanted too, if it has no reply of its own.
+    /// A request. `needsReply`: the sender wants its acknowledgement too, if it has no reply of its own.
     static func request(_ id: UInt32, needsReply: Bool) -> OutgoingMessage {
         OutgoingMessage(request: id, flags: MessageHeader.version | (needsReply ? MessageHeader.needReplyBit : 0))
     }

@@ -2,8 +2,8 @@
 
 import CLinux
 
-/// An epoll of all that a session waits for: one descriptor that stands for its sockets and its alarm. Whoever has it sees to the point in
-/// time.
+/// An epoll of all that a session waits for: one descriptor that stands for its sockets and its alarm. The owner takes care of
+/// the deadline.
 final class TargetSet {
     private let epoll: OwnedDescriptor
     /// Microseconds.
@@ -22,10 +22,10 @@ final class TargetSet {
         TargetSet(OwnedDescriptor(owning: try systemCall(.epollCreate) { epoll_create1(vhu_epoll_flags) }))
     }
 
-    /// Makes the epoll wait for `targets`. A descriptor that was closed meanwhile has left it by itself. Returns when to look again at the
-    /// latest, as `PollTargets.deadline`.
+    /// Makes the epoll wait for `targets`. A descriptor that was closed meanwhile has left it by itself. Returns the latest
+    /// time of the next look, as `PollTargets.deadline`.
     ///
-    /// A socket that can't be waited for (the kernel has no memory, the user no watches left) is tried again before long.
+    /// If a socket cannot be waited for (the kernel has no memory, the user no watches left), it is tried again soon.
     @_optimize(speed)
     func watch(_ targets: PollTargets) -> UInt64? {
         guard targets != watched, getpid() == process else { return watched.deadline }
@@ -38,7 +38,7 @@ final class TargetSet {
         return now.deadline
     }
 
-    /// Waits for one more thing for as long as the set lives.
+    /// Waits for one more descriptor as long as the set lives.
     func insert(_ fd: Int32) throws(Errno) {
         _ = try systemCall(.epollControl) { vhu_epoll_control(epoll.raw, EPOLL_CTL_ADD, fd, UInt32(POLLIN)) }
     }
@@ -72,7 +72,7 @@ final class TargetSet {
 final class PollDescriptor {
     private let targets: TargetSet
     private let timer: OwnedDescriptor
-    /// What the timer is set to.
+    /// The time to which the timer is set.
     private var deadline: UInt64?
     var onWatch: (() -> Void)?
     /// A child of fork shares the timer, and changes nothing for its parent.
@@ -100,7 +100,7 @@ final class PollDescriptor {
         let next = self.targets.watch(targets)
         guard next != deadline, getpid() == process else { return }
         deadline = next
-        // 0 disarms a timer, so "at once" is the earliest time there is.
+        // 0 disarms a timer, so "at once" is the earliest time possible.
         let when = next.map { max($0, 1) } ?? 0
         _ = try? systemCall(.timerfdSet) { vhu_timerfd_set(timer.raw, when) }
     }

@@ -2,7 +2,7 @@
 
 import CLinux
 
-/// What a session waits for: at most two sockets, an alarm, and a point in time.
+/// What a session waits for: at most two sockets, an alarm, and a deadline.
 struct PollTargets: Equatable {
     struct Target: Equatable {
         var fd: Int32
@@ -12,8 +12,8 @@ struct PollTargets: Equatable {
 
     var first: Target?
     var second: Target?
-    /// Is readable when something has happened that no socket tells of. The blocking calls need not wake for it: what they wait for comes
-    /// from the others.
+    /// Readable when something has happened that no socket shows. The blocking calls need not wake for it: they wait for what
+    /// the others bring.
     var alarm: Target?
     /// Microseconds of the monotonic clock; 0: at once; nil: none.
     var deadline: UInt64?
@@ -32,39 +32,42 @@ struct PollTargets: Equatable {
 
 /// A session that a loop drives.
 ///
-/// Its descriptor is readable from the end on, so that a loop which waits for it finds that it is over. A C program's is silent then.
+/// After the end its descriptor stays readable, so that a loop which waits for it finds that the session is over. A C program's
+/// descriptor is silent then.
 protocol Pollable: AnyObject {
     var pollTargets: PollTargets { get }
     /// There is nothing to wait for any more, and never will be.
     var isOver: Bool { get }
     /// Nothing will happen any more: a loop of a Swift program ends.
     var isAtEnd: Bool { get }
-    /// Does what can be done without waiting. Returns how many messages were taken, or a negative errno.
+    /// Does all it can without waiting. Returns how many messages were taken, or a negative errno.
     func dispatch(_ ready: ReadyTargets) -> Int32
     var loops: SessionLoops { get set }
 }
 
-/// Whether what a session waits for may have changed, for those who look at it in each turn of a loop. An object, so that a look costs no
-/// more than two loads.
+/// Tells whether a session may wait for something else now, for those that look at it in each turn of a loop. It is an object,
+/// so that a look costs only two loads.
 final class PollNews {
-    /// Another number whenever it may have.
+    /// The number changes whenever that may have changed.
     var changes: UInt32 = 1
     /// Dispatches that are under way. A loop inside a callback has to look each time.
     fileprivate(set) var dispatches: Int32 = 0
 }
 
-/// The loops that drive a session: the descriptor that stands for it, and those who have to know when its owner frees it.
+/// The loops that drive a session: the descriptor that stands for it, and those that must know when its owner frees it.
 struct SessionLoops {
     let news = PollNews()
     /// The last turn that the session had in a loop.
     private var lastTurn = Turn.numberOfLast
-    /// Tells that a mapping has become broken, or that something is covered for the moment. nil: the session has no device of its own.
+    /// Wakes the loop when a mapping has become broken, or when something is covered for a while. nil: the session has no
+    /// device of its own.
     var alarm: Alarm?
     var alarmTarget: PollTargets.Target? { alarm.map { PollTargets.Target(fd: $0.fd, events: Int16(POLLIN)) } }
     fileprivate var descriptor: PollDescriptor?
     fileprivate(set) var attachments: [any PollAttachment] = []
-    /// A C program owns the session. Its callbacks stay until it frees the session, and a session that is over has nothing to dispatch. In
-    /// Swift callbacks go with the connection, since they may hold the session; and a loop is woken to find that it is over.
+    /// A C program owns the session. Its callbacks stay until it frees the session, and a session that is over has nothing to
+    /// dispatch. In Swift, callbacks go with the connection, because they may hold the session; and a loop is woken to find
+    /// that it is over.
     fileprivate(set) var areOfC = false
 
     /// A dispatch begins. Returns the session's share of the turn.
@@ -88,7 +91,7 @@ extension Pollable {
         return self
     }
 
-    /// The descriptor that stands for all that the session waits for; made when it is first asked for.
+    /// The descriptor that stands for all that the session waits for. The first call makes it.
     func waitDescriptor() throws(ShmemError) -> Int32 {
         if let descriptor = loops.descriptor { return descriptor.fd }
         do throws(Errno) {
@@ -101,7 +104,7 @@ extension Pollable {
         }
     }
 
-    /// Has every loop wait for what the session waits for now. To be called whenever that may have changed.
+    /// Has every loop wait for what the session waits for now. Call it whenever that may have changed.
     @inline(__always)
     func watch() {
         loops.news.changes &+= 1
@@ -116,16 +119,16 @@ extension Pollable {
         descriptor.watch(targets)
     }
 
-    /// Has every loop wait for nothing. To be called before sockets are closed: the other side of a fork may share one, and
-    /// then closing it would not take it out of the epoll.
+    /// Has every loop wait for nothing. Call it before sockets are closed: the other side of a fork may share one, and then the
+    /// close would not take it out of the epoll.
     func stopWatching() {
         loops.news.changes &+= 1
         loops.descriptor?.watch(PollTargets())
         for attachment in loops.attachments { attachment.stopWatching() }
     }
 
-    /// Has `body` called whenever what the session waits for may have changed: at the end of each dispatch, too. The descriptor must have
-    /// been made.
+    /// Calls `body` whenever the session may wait for something else, also at the end of each dispatch. The descriptor must
+    /// exist.
     func whenWatched(_ body: @escaping () -> Void) {
         loops.descriptor?.onWatch = body
     }
@@ -138,7 +141,7 @@ extension Pollable {
         loops.attachments.removeAll { $0 === attachment }
     }
 
-    /// The session was freed by its owner.
+    /// The owner has freed the session.
     func letLoopsGo() {
         let attachments = loops.attachments
         loops.attachments = []
@@ -154,6 +157,6 @@ protocol PollAttachment: AnyObject {
 }
 
 extension PollAttachment {
-    /// Of who waits for the session's descriptor.
+    /// For an attachment that waits for the session's descriptor.
     func stopWatching() {}
 }

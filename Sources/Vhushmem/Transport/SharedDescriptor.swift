@@ -2,7 +2,7 @@
 
 import CLinux
 
-/// An eventfd that is shared with the other side, or another descriptor that several hold.
+/// An eventfd that the other side shares, or another descriptor with several owners.
 final class SharedDescriptor {
     let descriptor: OwnedDescriptor
     var fd: Int32 { descriptor.raw }
@@ -11,22 +11,22 @@ final class SharedDescriptor {
         self.descriptor = descriptor
     }
 
-    /// Signals it. False: that can't be done.
+    /// Signals it. False: it cannot be signalled.
     @discardableResult
     func signal() -> Bool {
-        // One that is full is signalled already.
+        // A full counter is signalled already.
         guard (try? Readiness.canWrite(fd)) == true else { return false }
         switch EventSignal.send(to: fd) {
         case .done: return true
         case .refused: return false
-        // It may be filled before it is written to, and be one that waits; here there is no other way.
+        // It may become full before the write, and the write may wait; there is no other way here.
         case .unavailable: break
         }
         var one: UInt64 = 1
         return (try? systemCall(.write) { unsafe write(fd, &one, 8) }) == 8
     }
 
-    /// Takes what was signalled; to be called when it can be read. False: it is no eventfd that could be read again.
+    /// Clears the signals; call it when it is readable. False: it is no eventfd that could be read again.
     func drain() -> Bool {
         do throws(Errno) {
             return try systemCall(.read) { vhu_read_count(fd) } == 8

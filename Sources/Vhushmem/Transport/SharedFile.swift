@@ -2,22 +2,23 @@
 
 import CLinux
 
-/// A range of a file that the front-end has given, mapped into this process for as long as the object lives. The front-end may truncate
-/// the file at any moment; then the guard puts other memory there and raises the alarm.
+/// A range of a file that the front-end has given, mapped into this process for as long as the object lives. The front-end may
+/// truncate the file at any moment. Then the guard puts other memory there and raises the alarm.
 @safe final class SharedFile {
-    /// Where this process has the first byte of the range.
+    /// The address of the range's first byte in this process.
     let start: UnsafeMutableRawPointer
     private let mapping: UnsafeMutableRawPointer
     private let mappedLength: Int
     private let guarded: GuardedRange
-    /// Has the addresses back in the end.
+    /// Gets the addresses back in the end.
     private let quota: SharedQuota
     /// A write would raise SIGSEGV.
     let isReadOnly: Bool
     /// The file is large, and the front-end may have let it go.
     private let mayBeFreedWithIt: Bool
 
-    /// What all that one front-end gives may take, with the account of what is closed and unmapped of it: of guest RAM no host has more.
+    /// The limit for all that one front-end gives, with the account of what is closed and unmapped. No host has more RAM for
+    /// guests.
     static func makeQuota() -> SharedQuota { SharedQuota(limit: 1 << 45, closes: CloseAccount()) }
 
     private init(
@@ -35,7 +36,7 @@ import CLinux
 
     deinit {
         guarded.end()
-        // SAFETY: nobody has an address in it any more; who may have one holds the object.
+        // SAFETY: nothing has an address in it any more; whoever may have one holds the object.
         if mayBeFreedWithIt {
             unsafe Closer.hand(over: UnsafeMutableRawBufferPointer(start: mapping, count: mappedLength), of: quota.closes)
         } else {
@@ -44,21 +45,21 @@ import CLinux
         AddressSpace.give(UInt64(clamping: mappedLength), of: quota)
     }
 
-    /// `isGuestMemory`: it need not be a regular file, memory is not set aside for all of it, and none of it is in a core dump. Its last page
-    /// may be one that the file fills in part: shared memory has such. `mayBeReadOnly`: what can't be mapped to be written is mapped to be
-    /// read. Throws EINVAL (no regular file), EOVERFLOW (it goes beyond the end of the file), ENOSPC (the quota is used up), ENOMEM (all
-    /// addresses that this process grants are), and what mmap does.
+    /// `isGuestMemory`: it need not be a regular file, the kernel reserves no memory for all of it, and a core dump contains
+    /// none of it. The file may fill only a part of its last page, as shared memory does. `mayBeReadOnly`: if it cannot be
+    /// mapped writable, it is mapped read-only. Throws EINVAL (no regular file), EOVERFLOW (it goes beyond the end of the
+    /// file), ENOSPC (the quota is used up), ENOMEM (this process grants no more addresses), and the errors of mmap.
     static func map(
         _ range: ByteRange, of fd: Int32, isGuestMemory: Bool = false, mayBeReadOnly: Bool = false, quota: SharedQuota,
         alarm: Alarm
     ) throws(Errno) -> SharedFile {
         let status = try FileStatus(of: fd)
         guard status.isRegular || isGuestMemory else { throw Errno(EINVAL) }
-        // Only what is in memory is asked, as FilePolicy has it. Files of hugetlbfs are mapped and unmapped in their own pages.
+        // Only files in memory are asked, as in FilePolicy. Files of hugetlbfs are mapped and unmapped in their own pages.
         let mayBeHuge = status.isRegular && status.blockSize > Page.size
         let page = mayBeHuge ? try FileStatus.hugePageSize(of: fd) ?? Page.size : Page.size
         guard page.isPowerOfTwo else { throw Errno(EINVAL) }
-        // What lies beyond the end would be a SIGBUS in the middle of a ring.
+        // A range beyond the end would raise SIGBUS in the middle of a ring.
         let (padded, overflow) = status.size.addingReportingOverflow(page &- 1)
         let end = isGuestMemory && !overflow ? padded & ~(page &- 1) : status.size
         if status.isRegular, range.end > end { throw Errno(EOVERFLOW) }
@@ -67,7 +68,7 @@ import CLinux
         guard let whole = ByteRange(start: begin, length: range.end &- begin)?.roundedUp(to: page),
             let offset = Int(exactly: begin), let length = Int(exactly: whole.length), Int(exactly: whole.end) != nil
         else { throw Errno(EOVERFLOW) }
-        // A sparse file costs whoever gives it nothing, and without addresses this process can't go on.
+        // A sparse file costs the front-end nothing, but this process cannot go on without addresses.
         switch AddressSpace.take(whole.length, of: quota) {
         case nil: break
         case .device: throw Errno(ENOSPC)
@@ -101,7 +102,7 @@ import CLinux
         }
     }
 
-    /// What an error of `map` means.
+    /// The meaning of an error of `map`.
     static func reason(_ error: Errno, _ quota: SharedQuota) -> String {
         guard error.code == ENOSPC else { return Errno.text(error.code) }
         return "all that a front-end gives may take \(hex(quota.limit)) bytes of addresses"

@@ -2,39 +2,39 @@
 
 import CLinux
 
-/// One turn of a loop, as long as it takes messages of one peer. The others on the loop wait for as long.
+/// One turn of a loop: the time in which it takes messages of one peer. The others on the loop wait as long.
 ///
-/// So the sessions of a loop share a turn: each may take as many messages as is its share, and one at least. How many they are shows in how
-/// many of them had a turn since the session had its last: those that have nothing to do get none. A turn is bounded in time besides, since
-/// what a message asks for may take the kernel long.
+/// So the sessions of a loop share a turn: each may take its share of messages, and one at least. The number of sessions shows
+/// in how many of them had a turn since this session's last turn; sessions with nothing to do have none. A turn also has a time
+/// limit, because a message may keep the kernel busy for long.
 struct Turn {
-    /// Messages of all sessions together; the share of one that is alone.
+    /// The messages of all sessions together; the share of a session that is alone.
     static let most: UInt32 = 64
     /// Microseconds, likewise.
     static let longest: UInt64 = 10_000
 
-    /// More than that are no sessions of one loop.
+    /// Greater numbers are no sessions of one loop.
     private static let mostOnLoop: UInt32 = 4096
 
-    /// Where a session begins to count that has had no turn.
+    /// A session that has had no turn begins to count here.
     static var numberOfLast: UInt32 { unsafe vhu_turns().pointee }
 
-    /// Of all sessions' turns in this thread.
+    /// The number among all sessions' turns in this thread.
     let number: UInt32
-    /// 1: it is alone.
+    /// 1: the session is alone.
     private let sessions: UInt32
-    /// When the third message was to be taken. As a rule there is but one, which is no reason to look at a clock.
+    /// The time of the third message. Usually there is only one, which needs no look at a clock.
     private var began: UInt64 = 0
 
-    /// `last`: the number of the session's turn before, in this thread. After a pause, or in another thread, it says nothing; the next turn
-    /// knows better.
+    /// `last`: the number of the session's last turn, in this thread. After a pause, or in another thread, it means nothing;
+    /// the next turn is right again.
     @inline(__always)
     init(after last: UInt32) {
         number = vhu_next_turn()
         sessions = number &- last
     }
 
-    /// How many messages it may take.
+    /// How many messages the session may take.
     @inline(__always)
     var share: Int32 { sessions == 1 ? Int32(Turn.most) : shareOfMany }
 
@@ -43,7 +43,7 @@ struct Turn {
         sessions > Turn.mostOnLoop ? 8 : Int32(max(1, Turn.most / max(1, sessions)))
     }
 
-    /// Whether no more is to be taken in this turn. To be asked before each message; every fourth time there is a look at the clock.
+    /// Whether the turn must take no more. Ask before each message; every fourth time this looks at the clock.
     @inline(__always)
     mutating func isOver(after count: Int32) -> Bool {
         count & 3 == 2 && hasLasted(count)

@@ -5,11 +5,11 @@ import CLinux
 /// A range of guest memory, mapped into this process for as long as the object lives.
 @safe final class GuestRange {
     let told: MemoryTableRegion
-    /// Where this process has its first byte.
+    /// The address of its first byte in this process.
     let host: UnsafeMutableRawPointer
     /// Holds the memory.
     private let file: SharedFile
-    /// It may be a mapping of shared memory. Beside it the guest has more, of which this process was not told.
+    /// It may be a mapping of shared memory. The guest may have more memory next to it that this process was not told of.
     let mayBeShared: Bool
 
     private init(_ told: MemoryTableRegion, _ file: SharedFile, mayBeShared: Bool) {
@@ -19,8 +19,8 @@ import CLinux
         unsafe host = unsafe file.start
     }
 
-    /// `mayBeReadOnly`: it is taken also where it can't be written. Throws EINVAL (no bytes, or a range that wraps around), EOVERFLOW (it goes
-    /// beyond the end of the file), and what mmap does.
+    /// `mayBeReadOnly`: accept it also if it cannot be written. Throws EINVAL (no bytes, or a range that wraps around),
+    /// EOVERFLOW (it goes beyond the end of the file), and the errors of mmap.
     static func map(
         _ told: MemoryTableRegion, fd: Int32, mayBeReadOnly: Bool = false, mayBeShared: Bool = false, quota: SharedQuota,
         alarm: Alarm
@@ -40,13 +40,13 @@ import CLinux
 
     var guestEnd: UInt64 { told.guestAddress &+ told.length }
 
-    /// The three that name a range; the file offset is no part of it.
+    /// The three numbers that name a range; the file offset is not among them.
     func isNamed(by other: MemoryTableRegion) -> Bool {
         told.guestAddress == other.guestAddress && told.length == other.length && told.userAddress == other.userAddress
     }
 }
 
-/// What a look-up needs of a range of guest memory. Good as long as somebody holds the range.
+/// The part of a range of guest memory that a look-up needs. Valid as long as something holds the range.
 @safe struct GuestSpan {
     let guestAddress: UInt64
     /// 0: there is none.
@@ -69,24 +69,24 @@ import CLinux
         isReadOnly = true
     }
 
-    /// Where this process has all of `count` bytes, which are not 0; nil: they are not all in it.
+    /// The address of `count` bytes, which are not 0, in this process; nil: they are not all in the span.
     @inline(__always)
     func host(at guestAddress: UInt64, _ count: UInt64) -> UnsafeMutableRawPointer? {
         let offset = guestAddress &- self.guestAddress
         guard offset < length, count <= length &- offset else { return nil }
-        // SAFETY: the offset is below the length, which is an Int's since it is mapped.
+        // SAFETY: the offset is below the length, which fits into an Int because it is mapped.
         return unsafe host.map { unsafe $0 + Int(truncatingIfNeeded: offset) }
     }
 }
 
-/// All of the guest's memory that the front-end has told of. Never changes: who holds it holds the mappings.
+/// All guest memory that the front-end has told of. It never changes: its holder holds the mappings.
 @safe final class BackendMemory {
-    /// What GET_MAX_MEM_SLOTS answers: as many as KVM guests have, and far fewer than a process may have mappings.
+    /// The answer to GET_MAX_MEM_SLOTS: as many as KVM guests have, and far fewer than a process may have mappings.
     static let maximumRanges = 509
 
     /// By guest address; none overlaps another.
     let ranges: [GuestRange]
-    /// The same, side by side: what is looked at for each buffer counts no references.
+    /// The same side by side: the look-up for each buffer counts no references.
     private let spans: UnsafeMutableBufferPointer<GuestSpan>
 
     private init(_ ranges: [GuestRange]) {
@@ -99,7 +99,7 @@ import CLinux
         unsafe spans.deallocate()
     }
 
-    /// Nothing was told yet.
+    /// No memory: the front-end has told of none yet.
     convenience init() {
         self.init([])
     }
@@ -107,7 +107,7 @@ import CLinux
     /// Bytes of all ranges together.
     var size: UInt64 { ranges.reduce(0) { $0 &+ $1.told.length } }
 
-    /// With one range more. `replaces`: it takes the place of one with the same guest address and length. Throws EEXIST (it overlaps
+    /// With one more range. `replaces`: it replaces one with the same guest address and length. Throws EEXIST (it overlaps
     /// another in the guest), ENOSPC (there are too many).
     func adding(_ range: GuestRange, replaces: Bool = false) throws(ShmemError) -> BackendMemory {
         var all: [GuestRange] = []
@@ -138,7 +138,7 @@ import CLinux
         return left.count < ranges.count ? BackendMemory(left) : nil
     }
 
-    /// The range that has an address; without bytes: none has.
+    /// The range of an address; without bytes: there is none.
     func span(at guestAddress: UInt64) -> GuestSpan {
         var low = 0
         var high = unsafe spans.count
@@ -157,18 +157,19 @@ import CLinux
         return GuestSpan()
     }
 
-    /// Where this process has `length` bytes: nil unless they lie in one range, and may be written if `isWritten`.
+    /// The address of `length` bytes in this process: nil unless they lie in one range, and may be written if `isWritten`.
     func host(at guestAddress: UInt64, length: UInt64, isWritten: Bool) -> UnsafeMutableRawPointer? {
         let span = span(at: guestAddress)
         return unsafe isWritten && span.isReadOnly ? nil : span.host(at: guestAddress, max(length, 1))
     }
 
-    /// Whether one of the ranges of RAM has a byte of this one, or one right beside it.
+    /// Whether one of the ranges of RAM has a byte of this one, or a byte right next to it.
     func touches(_ other: ByteRange) -> Bool {
         ranges.contains { !$0.mayBeShared && $0.told.guestAddress <= other.end && other.start <= $0.guestEnd }
     }
 
-    /// For addresses of the front-end's process, of memory that may be written. Rings alone have them, so a look at each will do.
+    /// The same for addresses of the front-end's process, of writable memory. Only rings have such addresses, so this looks at
+    /// each range.
     func host(atUser address: UInt64, length: UInt64) -> UnsafeMutableRawPointer? {
         for range in ranges where !range.isReadOnly {
             let (offset, underflow) = address.subtractingReportingOverflow(range.told.userAddress)
@@ -182,6 +183,6 @@ import CLinux
 }
 
 extension MemoryTableRegion {
-    /// What an error calls it.
+    /// Its name in errors.
     var sentence: Sentence { "\(hex(length)) bytes of guest memory at \(hex(guestAddress))" }
 }

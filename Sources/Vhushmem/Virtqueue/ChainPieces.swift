@@ -2,16 +2,16 @@
 
 import CLinux
 
-/// The pieces of a chain: where this process has each, in the form of readv, and where the guest has it. Room that was made stays.
+/// The pieces of a chain: the address of each in this process, in the form of readv, and in the guest. Allocated room stays.
 @safe struct ChainPieces: ~Copyable {
-    /// Each buffer of the largest queue, lying across the border between two ranges.
+    /// The most pieces: each buffer of the largest queue, across the border between two ranges.
     static let most = 1 << 16
     private static let first = 4
 
-    /// Room for as many `iovec`s as there is, and behind them for as many addresses.
+    /// Room for `iovec`s, and behind them for as many addresses.
     private(set) var start: UnsafeMutablePointer<iovec>
     private var room: Int
-    /// Where the guest has the pieces.
+    /// The guest addresses of the pieces.
     private var addresses: UnsafeMutableRawPointer
     private(set) var count = 0
 
@@ -35,21 +35,21 @@ import CLinux
     @inline(__always)
     mutating func removeAll() { count = 0 }
 
-    /// It takes more memory than a chain that is kept for another use should.
+    /// It takes more memory than a chain that is kept for another use should have.
     var isLarge: Bool { room > 128 }
 
     /// There is room for one more.
     @inline(__always)
     var hasRoom: Bool { count < room }
 
-    /// False: there are as many as there may be.
+    /// False: the most pieces are reached.
     mutating func makeRoom() -> Bool {
         guard count < ChainPieces.most else { return false }
         if !hasRoom { grow() }
         return true
     }
 
-    /// There is to be room.
+    /// There must be room.
     @inline(__always)
     mutating func append(_ host: UnsafeMutableRawPointer, _ length: Int, guestAddress: UInt64) {
         // SAFETY: there is room for one more of both.
@@ -71,7 +71,7 @@ import CLinux
         room = larger
     }
 
-    /// Where the guest has a piece.
+    /// The guest address of a piece.
     @inline(__always)
     func guestAddress(_ index: Int) -> UInt64 {
         // SAFETY: `index` is below the number of pieces.

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-/// The same as arrays.
+/// Reads and writes with arrays.
 extension DescriptorChain {
     /// Copies from the readable part.
     ///
     /// - Parameters:
-    ///   - offset: bytes from the beginning of the readable part on.
-    ///   - count: bytes at the most. What the driver offers may be far larger than what a device wants at once.
-    /// - Returns: the bytes; fewer than `count` where the readable part ends.
+    ///   - offset: first byte in the readable part.
+    ///   - count: the most bytes to copy. The driver may offer far more than a device wants at once.
+    /// - Returns: the bytes; fewer than `count` if the readable part ends.
     public func read(at offset: UInt64 = 0, count: Int) -> [UInt8] {
         let left = readableSize > offset ? readableSize &- offset : 0
         let count = min(max(0, count), Int(clamping: left))
@@ -20,9 +20,9 @@ extension DescriptorChain {
     /// Copies to the writable part.
     ///
     /// - Parameters:
-    ///   - bytes: what is to be written.
-    ///   - offset: bytes from the beginning of the writable part on.
-    /// - Returns: for how many bytes there was room.
+    ///   - bytes: the bytes to write.
+    ///   - offset: first byte in the writable part.
+    /// - Returns: how many bytes had room.
     @discardableResult
     public func write(_ bytes: [UInt8], at offset: UInt64 = 0) -> Int {
         unsafe bytes.withUnsafeBytes { unsafe write($0, at: offset) }

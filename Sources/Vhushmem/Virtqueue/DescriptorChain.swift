@@ -2,23 +2,23 @@
 
 import CLinux
 
-/// A request of the driver's, taken from a virtqueue: memory that the device may read, and memory that it may write.
+/// A request of the driver, taken from a virtqueue: memory that the device may read, and memory that it may write.
 ///
-/// The guest may change that memory at any moment, and what it holds is to be believed no more than anything of a guest's. It stays
-/// mapped for as long as the chain lives, whatever the front-end says meanwhile.
+/// The guest may change that memory at any moment; do not trust its contents. The memory stays mapped as long as the chain
+/// lives, whatever the front-end says meanwhile.
 ///
-/// Any thread may read and write what it names, and a chain may go on any thread. It is taken from its queue and given back where the
-/// back-end is used.
+/// Any thread may read and write the chain's memory, and a chain may go on any thread. The back-end's thread takes it from its
+/// queue and gives it back.
 ///
-/// Unchecked Sendable: the back-end's thread alone changes it: when it is taken and given back. A chain that was given back is used again for
-/// another one when nobody else has it.
+/// Unchecked Sendable: only the back-end's thread changes it, when it is taken and given back. A chain that was given back is
+/// used again for another one when nothing else holds it.
 @safe public final class DescriptorChain: @unchecked Sendable {
-    /// A reference of its own; nil: the device holds it no more.
+    /// A reference of its own; nil: the device does not hold it any more.
     private(set) var queue: Unmanaged<Virtqueue>?
     fileprivate let memory: BackendMemory
     /// The index of its first descriptor: the driver's name for it.
     public private(set) var head: UInt16 = 0
-    /// Which entry of the available ring it was; nil: it was begun before this life of the device.
+    /// Its entry of the available ring; nil: it was begun before this life of the device.
     private(set) var position: UInt16?
     fileprivate var segments = ChainPieces()
     fileprivate var readableSegments = 0
@@ -27,7 +27,7 @@ import CLinux
     public fileprivate(set) var readableSize: UInt64 = 0
     /// How many bytes the device may write.
     public fileprivate(set) var writableSize: UInt64 = 0
-    /// While it is kept for another use: the next such.
+    /// The next spare chain, while this one is kept for another use.
     fileprivate var nextSpare: Unmanaged<DescriptorChain>?
 
     init(_ memory: BackendMemory) {
@@ -60,14 +60,14 @@ import CLinux
         self.position = position
     }
 
-    /// The device holds it no more.
+    /// The device does not hold it any more.
     @inline(__always)
     func end() {
         unsafe queue?.release()
         unsafe queue = nil
     }
 
-    /// What the driver wrote; good as long as the chain lives.
+    /// What the driver wrote; valid as long as the chain lives.
     public var readable: UnsafeBufferPointer<iovec> {
         // SAFETY: there are as many pieces, those to be read first.
         unsafe UnsafeBufferPointer(start: segments.start, count: readableSegments)
@@ -78,13 +78,13 @@ import CLinux
         unsafe UnsafeBufferPointer(start: segments.start + readableSegments, count: segments.count &- readableSegments)
     }
 
-    /// Where this process has a part of the chain, for readv and writev: good as long as the chain lives.
+    /// Returns a part of the chain in pieces of this process's memory, for readv and writev: valid as long as the chain lives.
     ///
     /// - Parameters:
-    ///   - isWritable: of what the device may write, and else of what the driver wrote.
-    ///   - offset: bytes from the beginning of that on.
-    ///   - count: bytes at the most.
-    ///   - pieces: is filled in, as far as it goes. Where more pieces are needed, ask again behind these.
+    ///   - isWritable: true: of what the device may write; false: of what the driver wrote.
+    ///   - offset: first byte in that.
+    ///   - count: the most bytes.
+    ///   - pieces: is filled in, as far as it goes. If more pieces are needed, ask again behind these.
     /// - Returns: how many pieces were filled in; none of them is empty.
     public func pieces(
         isWritable: Bool, at offset: UInt64, count: UInt64, into pieces: UnsafeMutableBufferPointer<iovec>
@@ -108,15 +108,15 @@ import CLinux
         return found
     }
 
-    /// Copies from the readable part, `offset` bytes from its beginning on.
+    /// Copies from the readable part.
     ///
     /// - Parameters:
     ///   - offset: the first byte of the readable part.
-    ///   - bytes: what is filled.
+    ///   - bytes: is filled in.
     /// - Returns: how many bytes there were.
     public func read(at offset: UInt64, into bytes: UnsafeMutableRawBufferPointer) -> Int {
         unsafe DescriptorChain.forEachPiece(of: readable, at: offset, count: bytes.count) { piece, done in
-            // SAFETY: no more than `bytes` has room for. The guest may write meanwhile: any bytes will do.
+            // SAFETY: no more than `bytes` has room for. The guest may write meanwhile: any bytes are valid.
             unsafe UnsafeMutableRawBufferPointer(rebasing: bytes[done...]).copyMemory(from: UnsafeRawBufferPointer(piece))
         }
     }
@@ -126,7 +126,7 @@ import CLinux
     /// - Parameters:
     ///   - bytes: the bytes.
     ///   - offset: the first byte of the writable part.
-    /// - Returns: for how many bytes there was room.
+    /// - Returns: how many bytes had room.
     public func write(_ bytes: UnsafeRawBufferPointer, at offset: UInt64) -> Int {
         unsafe DescriptorChain.forEachPiece(of: writable, at: offset, count: bytes.count) { piece, done in
             // SAFETY: both have as many bytes as the piece.
@@ -134,7 +134,7 @@ import CLinux
         }
     }
 
-    /// Notes the first `written` bytes that can be written.
+    /// Logs the first `written` bytes of the writable part.
     @inline(__always)
     func noteWritten(_ written: UInt32, in log: LogBits) {
         var left = UInt64(written)
@@ -174,7 +174,7 @@ import CLinux
 // MARK: Filling it in
 
 extension DescriptorChain {
-    /// What a whole chain may come to: lengths are 32 bits in the used ring.
+    /// The most bytes of a whole chain: lengths are 32 bits in the used ring.
     private static let mostBytes: UInt64 = 1 << 32
 
     @inline(__always)
@@ -185,17 +185,17 @@ extension DescriptorChain {
         writableSize = 0
     }
 
-    /// The table that an indirect descriptor is about; nil: it lies outside of guest memory.
+    /// The table of an indirect descriptor; nil: it lies outside of guest memory.
     func indirectTable(at address: UInt64, count: UInt32) -> DescriptorTable? {
         DescriptorTable(at: address, count: count, in: memory)
     }
 
-    /// One buffer more. `span`: the range that the last one was in; the next one is there as a rule.
+    /// Adds a buffer. `span`: the range of the last buffer; usually the next one is there too.
     @inline(__always)
     func add(_ descriptor: Descriptor, _ span: inout GuestSpan) throws(VirtqueueFault) {
         let length = UInt64(descriptor.length)
         let isWritable = descriptor.isWritable
-        // What the device may write comes behind all that it may read (VIRTIO 1.2, 2.7.4.2).
+        // The writable part comes behind all of the readable part (VIRTIO 1.2, 2.7.4.2).
         guard isWritable || writableSize == 0 else {
             throw VirtqueueFault("a chain has something to read behind something to write")
         }
@@ -228,8 +228,9 @@ extension DescriptorChain {
             span = memory.span(at: at)
             let count = min(whole.end &- at, span.length &- (at &- span.guestAddress))
             guard span.length > 0, let host = unsafe span.host(at: at, count) else {
-                // The guest has more memory than this process was told of: that of other devices, and what a file is mapped to. A buffer that
-                // lies there is no fault of the driver's. One that goes over the edge of what was told, or begins there, is.
+                // The guest has more memory than this process was told of: memory of other devices, and mapped files. A buffer
+                // that lies there is no fault of the driver. A buffer that crosses the edge of known memory, or begins there,
+                // is.
                 throw VirtqueueFault("a buffer lies outside of guest memory", isOfChain: !memory.touches(whole))
             }
             guard !isWritable || !span.isReadOnly else {
@@ -244,21 +245,21 @@ extension DescriptorChain {
 
 // MARK: Using it again
 
-/// Chains that were given back, for the next ones: so neither `pop` nor `push` allocates. All are of the same memory.
+/// Chains that were given back, for the next ones: so neither `pop` nor `push` allocates. All belong to the same memory.
 @safe struct SpareChains {
-    /// As many as devices hold at a time, as a rule.
+    /// As many as devices usually hold at a time.
     private static let most = 256
 
-    /// Holds a reference, as each holds one of the next.
+    /// Holds a reference, as each chain holds one to the next.
     private var first: Unmanaged<DescriptorChain>?
     private var count = 0
 
-    /// One that nobody else has; nil: there is none.
+    /// A chain that nothing else holds; nil: there is none.
     @inline(__always)
     mutating func take() -> DescriptorChain? {
         while var chain = removeFirst() {
             if isKnownUniquelyReferenced(&chain) {
-                // Who had it may have read it in another thread.
+                // Its last holder may have read it in another thread.
                 vhu_fence_acquire()
                 return chain
             }
@@ -278,7 +279,8 @@ extension DescriptorChain {
         return unsafe top.takeRetainedValue()
     }
 
-    /// A program in Swift may still have it, and read it. `isGiven`: the caller gives its own reference up, if this returns true: it was taken.
+    /// Keeps a chain. A program in Swift may still have it, and read it. `isGiven`: the caller gives its own reference, which
+    /// is taken if this returns true.
     @inline(__always)
     @discardableResult
     mutating func keep(_ chain: DescriptorChain, isGiven: Bool = false) -> Bool {
@@ -289,7 +291,7 @@ extension DescriptorChain {
         return isGiven
     }
 
-    /// Lets go of all.
+    /// Releases all.
     mutating func removeAll() {
         while removeFirst() != nil {}
     }

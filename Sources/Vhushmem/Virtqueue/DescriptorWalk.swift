@@ -2,10 +2,10 @@
 
 import CLinux
 
-/// An impossible value in a ring or in a descriptor: the queue is not used any more. Or a chain alone can't be served.
+/// An impossible value in a ring or in a descriptor, which ends the use of the queue; or a chain that cannot be served.
 struct VirtqueueFault: Error {
     let sentence: StaticString
-    /// The driver may have done what it may: the chain goes back, and the queue goes on.
+    /// The driver may be right: the chain goes back, and the queue goes on.
     let isOfChain: Bool
 
     init(_ sentence: StaticString, isOfChain: Bool = false) {
@@ -14,20 +14,20 @@ struct VirtqueueFault: Error {
     }
 }
 
-/// Chains that were given back and that the device has not seen, since it can't be served with them.
+/// Chains that cannot be served: they were given back, and the device has not seen them.
 struct RefusedChains {
-    /// Descriptors of such chains that one `pop` follows, some milliseconds: a driver may put them in by the thousand, each as long as the
-    /// queue.
+    /// The most descriptors of such chains that one `pop` follows, some milliseconds: a driver may put such chains in by the
+    /// thousand, each as long as the queue.
     private static let most = 1 << 16
 
     private var followed = 0
     private var areAny = false
 
-    /// There were any since `take` was last called.
+    /// There were any since the last `take`.
     @inline(__always)
     var isAny: Bool { areAny }
 
-    /// No more of them are looked at in this `pop`.
+    /// This `pop` looks at no more of them.
     var areEnough: Bool { followed >= RefusedChains.most }
 
     mutating func begin() { followed = 0 }
@@ -37,27 +37,30 @@ struct RefusedChains {
         followed = followed &+ walk.followed
     }
 
-    /// Whether there were any since this was last asked.
+    /// Whether there were any since the last call.
     mutating func take() -> Bool {
         defer { areAny = false }
         return areAny
     }
 }
 
-/// Follows a chain of descriptors (VIRTIO 1.2, 2.7.5). Every index, length and address is the driver's; nothing is read twice.
+/// Follows a chain of descriptors (VIRTIO 1.2, 2.7.5). Every index, length and address comes from the driver; nothing is read
+/// twice.
 @safe struct DescriptorWalk {
-    /// Linux fills indirect tables longer than the queue, which the specification forbids; other devices take as many.
+    /// Linux fills indirect tables that are longer than the queue, which the specification forbids. Other devices accept as
+    /// many.
     private static let indirectEntries: UInt32 = 1024
 
-    /// The range that the last buffer was in.
+    /// The range of the last buffer.
     private var span = GuestSpan()
     /// Descriptors that were looked at.
     private(set) var followed = 0
 
-    /// What is known of it is no longer so.
+    /// Forgets the range of the last buffer.
     mutating func memoryChanged() { span = GuestSpan() }
 
-    /// Fills a chain in with the one that begins at `head`. `table` is the queue's own. All chains are of the same memory, until `memoryChanged`.
+    /// Fills a chain in with the one that begins at `head`. `table` is the queue's own. All chains belong to the same memory,
+    /// until `memoryChanged`.
     @_optimize(speed)
     mutating func follow(
         from head: UInt16, in table: DescriptorTable, takesIndirect: Bool, into chain: DescriptorChain
@@ -67,7 +70,7 @@ struct RefusedChains {
         defer { self.followed = followed }
         var table = table
         var index = UInt32(head)
-        // A chain has no more descriptors than its table: one that goes on is a loop.
+        // A chain has no more descriptors than its table: a longer one is a loop.
         var left = table.count
         var mayBeIndirect = takesIndirect
         while true {
@@ -80,7 +83,7 @@ struct RefusedChains {
             if descriptor.isIndirect {
                 guard mayBeIndirect else { throw VirtqueueFault("a descriptor is indirect where none may be") }
                 mayBeIndirect = false
-                // The chain goes on at the beginning of the other table, and ends there.
+                // The chain continues at the beginning of the other table, and ends there.
                 table = try DescriptorWalk.indirectTable(of: descriptor, queueSize: table.count, chain)
                 left = table.count
                 index = 0
@@ -92,7 +95,7 @@ struct RefusedChains {
         }
     }
 
-    /// The table that an indirect descriptor is about (VIRTIO 1.2, 2.7.5.3).
+    /// The table of an indirect descriptor (VIRTIO 1.2, 2.7.5.3).
     private static func indirectTable(
         of descriptor: Descriptor, queueSize: UInt32, _ chain: DescriptorChain
     ) throws(VirtqueueFault) -> DescriptorTable {

@@ -2,8 +2,8 @@
 
 import CLinux
 
-/// The file in which a back-end tracks the chains that it has taken and not given back, so that the back-end that comes after it can
-/// take them again: the specification's area for split virtqueues, one part after the other for each queue.
+/// The file in which a back-end tracks the chains that it has taken and not given back, so that the next back-end can take them
+/// again. It is the specification's area for split virtqueues, with one part after the other for each queue.
 final class InflightFile {
     let area: InflightArea
     private let file: SharedFile
@@ -13,20 +13,21 @@ final class InflightFile {
         self.file = file
     }
 
-    /// A new one, of zeros, and the descriptor to hand out.
+    /// Makes a new file of zeros. Returns it, and the descriptor for the front-end.
     static func make(queues: UInt16, queueSize: UInt16, quota: SharedQuota, alarm: Alarm) throws(Errno) -> (
         file: InflightFile, fd: SharedDescriptor
     ) {
         let length = Int(queues) &* InflightMemory.size(entries: queueSize)
         let fd = SharedDescriptor(OwnedDescriptor(owning: try systemCall(.memfd) { unsafe vhu_memfd("vhushmem-inflight") }))
         _ = try systemCall(.ftruncate) { vhu_ftruncate(fd.fd, off_t(length)) }
-        // The front-end has it too, and could take the ground from under this process.
+        // The front-end has the file too, and could truncate it under this process.
         _ = try systemCall(.fcntl) { vhu_fcntl_add_seals(fd.fd, vhu_seal_size) }
         let area = InflightArea(length: UInt64(clamping: length), queues: queues, queueSize: queueSize)
         return (try map(area, fd: fd.fd, quota: quota, alarm: alarm), fd)
     }
 
-    /// Throws EINVAL (the area is none that could have been made here), EOVERFLOW (it is not inside the file), and what mmap does.
+    /// Throws EINVAL (this library could not have made such an area), EOVERFLOW (it is not inside the file), and the errors of
+    /// mmap.
     static func map(_ area: InflightArea, fd: Int32, quota: SharedQuota, alarm: Alarm) throws(Errno) -> InflightFile {
         let needed = UInt64(Int(area.queues) &* InflightMemory.size(entries: area.queueSize))
         guard area.queues > 0, area.queueSize > 0, area.length >= needed, area.fileOffset & 7 == 0,
@@ -35,7 +36,7 @@ final class InflightFile {
         return InflightFile(area, try SharedFile.map(range, of: fd, quota: quota, alarm: alarm))
     }
 
-    /// Nothing is begun in any queue, and nothing is known of one.
+    /// Clears the file: no chain is begun in any queue, and nothing is known of one.
     func clear() {
         for queue in 0..<Int(area.queues) {
             InflightMemory(queue: queue, size: 1, of: area, in: file)?.publishVersion(0)
@@ -50,17 +51,17 @@ final class InflightFile {
     }
 }
 
-/// Which chains of one queue were taken and not given back, and in which order.
+/// The chains of one queue that were taken and not given back, and their order.
 ///
-/// The order of the stores is the point of it: at whatever moment this process ends, the next one finds out.
+/// The order of the stores matters: if this process ends, at whatever moment, the next one can tell which chains are open.
 final class InflightLedger {
     private static let version: UInt16 = 1
 
     private let memory: InflightMemory
     private let size: UInt16
-    /// How many entries the area has for each queue.
+    /// The number of the area's entries for each queue.
     private let areaSize: UInt16
-    /// What orders the chains: the next one's counter.
+    /// The counter of the next chain. Counters order the chains.
     private var nextCounter: UInt64 = 1
 
     fileprivate init(_ memory: InflightMemory, size: UInt16, areaSize: UInt16) {
@@ -71,8 +72,8 @@ final class InflightLedger {
 
     // MARK: The beginning
 
-    /// What was begun and not ended, what was begun first last; nil: nobody has used the part before. `usedIndex`: what the used ring
-    /// says.
+    /// The chains that were begun and not ended; the one that was begun first is last. nil: no back-end has used the part
+    /// before. `usedIndex`: the index of the used ring.
     func begin(usedIndex: UInt16) -> [UInt16]? {
         let isNew = memory.version != InflightLedger.version
         if isNew {
@@ -89,13 +90,13 @@ final class InflightLedger {
     private func makeNew() {
         for head in 0..<size { memory.setTaken(head, false) }
         memory.setLastBatchHead(0)
-        // Back-ends differ in what they write here: the area's number of entries, or the ring's.
+        // Back-ends differ here: they write the area's number of entries, or the ring's.
         memory.setEntries(areaSize)
         memory.publishVersion(InflightLedger.version)
     }
 
-    /// The end came between the used ring and the ledger: the `count` chains that were given back last are done. Here it is always one;
-    /// who gives several back at once links them.
+    /// The last process ended between its changes of the used ring and of the ledger: the `count` chains that were given back
+    /// last are done. This library gives back one at a time here; others may link several.
     private func finishGivingBack(_ count: UInt16) {
         var left = count
         var head = memory.lastBatchHead
@@ -106,7 +107,7 @@ final class InflightLedger {
         }
     }
 
-    /// The newest first. The next chain's counter is behind all of theirs.
+    /// The newest first. The counter of the next chain is greater than all of theirs.
     private func takenHeads() -> [UInt16] {
         var begun: [vhu_begun] = []
         for head in 0..<size where memory.isTaken(head) {
@@ -125,7 +126,7 @@ final class InflightLedger {
 
     // MARK: One chain
 
-    /// Counter, then mark: a chain that is marked has its place in the order.
+    /// The counter comes first, then the mark: so a marked chain has its place in the order.
     func wasTaken(_ head: UInt16) {
         memory.setCounter(head, nextCounter)
         nextCounter = nextCounter &+ 1
@@ -137,13 +138,14 @@ final class InflightLedger {
         memory.setTaken(head, false)
     }
 
-    /// Before the used index tells the driver: who finds the used ring ahead of the ledger knows by this which chain it was.
+    /// Call it before the used index tells the driver. If the used ring is ahead of the ledger, this says which chain it was.
     func willBeGivenBack(_ head: UInt16) {
         memory.setLastBatchHead(head)
         vhu_fence_release()
     }
 
-    /// After it. Mark, then index: as long as they differ, the chain of the last batch counts as given back.
+    /// Call it after that. The mark comes first, then the index: while they differ, the chain of the last batch counts as given
+    /// back.
     func wasGivenBack(_ head: UInt16, usedIndex: UInt16) {
         vhu_fence_release()
         memory.setTaken(head, false)

@@ -2,13 +2,14 @@
 
 import CLinux
 
-/// The three parts of a split virtqueue (VIRTIO 1.2, 2.7) in this process. Every load and store of a ring is in this file.
+/// The three parts of a split virtqueue (VIRTIO 1.2, 2.7) in this process. This file has every load and store of a ring.
 ///
-/// The driver may write all of it at any moment. So each word is read once, by an access that no compiler repeats, and no entry number
-/// leads out of a part: it is reduced to the size of the queue, as the specification has it for the rings, or compared with it.
+/// The driver may write all of it at any moment. So each word is read once, by an access that no compiler repeats. No entry
+/// number leads out of a part: it is reduced to the size of the queue, as the specification says for the rings, or compared
+/// with it.
 ///
-/// Good as long as somebody holds the guest memory that it was found in. It does not do so itself: that would count references in each
-/// `pop` and `push`.
+/// Valid as long as something holds the guest memory that it was found in. It does not hold the memory itself: that would count
+/// references in each `pop` and `push`.
 @safe struct RingMemory {
     private let descriptors: UnsafeMutableRawPointer
     private let available: UnsafeMutableRawPointer
@@ -16,7 +17,7 @@ import CLinux
     /// A power of two.
     private let size: UInt16
 
-    // Both rings: u16 flags, u16 index, the entries, and u16 for the index at which the other side wants to be told.
+    // Both rings have: u16 flags, u16 index, the entries, and u16 for the index at which the other side wants a notice.
     private static let flags = 0
     private static let index = 2
     private static let entries = 4
@@ -58,14 +59,14 @@ import CLinux
         unsafe UInt16(littleEndian: vhu_load16_acquire(available + RingMemory.index))
     }
 
-    /// What the entry of a free-running index names.
+    /// The number in the entry of a free-running index.
     @inline(__always) func availableHead(at index: UInt16) -> UInt16 {
         // SAFETY: the number is reduced to the entries that the part has; they begin at an even offset and have 2 bytes each.
         unsafe UInt16(
             littleEndian: vhu_load16_relaxed(available + RingMemory.entries + RingMemory.availableEntrySize * entry(index)))
     }
 
-    /// The used index of which the driver wants to be told.
+    /// The used index at which the driver wants a call.
     @inline(__always) var usedEvent: UInt16 {
         // SAFETY: the part has 2 bytes behind its last entry, at an even offset.
         unsafe UInt16(
@@ -79,7 +80,7 @@ import CLinux
         unsafe UInt16(littleEndian: vhu_load16_relaxed(used + RingMemory.index))
     }
 
-    /// Has everything that was written before be seen before it.
+    /// Makes everything that was written before visible before it.
     @inline(__always) func publishUsedIndex(_ index: UInt16) {
         // SAFETY: as for reading it.
         unsafe vhu_store16_release(used + RingMemory.index, index.littleEndian)
@@ -99,38 +100,38 @@ import CLinux
         unsafe vhu_store32_relaxed(place + 4, written.littleEndian)
     }
 
-    /// What the entry of a free-running index was filled in with.
+    /// The number in the used entry of a free-running index.
     @inline(__always) private func usedHead(at index: UInt16) -> UInt32 {
         // SAFETY: as for filling it in.
         unsafe UInt32(littleEndian: vhu_load32_relaxed(used + offset(of: .entry(index))))
     }
 
-    /// Where a queue goes on of which nothing is known but the rings and what the front-end says. DPDK's virtio-user says 0 to a back-end that
-    /// comes back: chains would be taken twice that were given back, or the driver would be too far ahead.
+    /// The index to continue from if only the rings and the front-end tell it. DPDK's virtio-user says 0 to a back-end that
+    /// comes back. Then chains that were given back would be taken twice, or the driver would seem too far ahead.
     func beginning(from base: UInt16) -> UInt16 {
         let used = usedIndex
         // At the used index, or ahead of it by chains that were taken and not given back.
         if base &- used <= size { return base }
         guard availableIndex &- base <= size else { return used }
-        // The used ring is believed where it has the chains from the base on, in their order.
+        // The used ring counts if it has the chains from the base on, in their order.
         let count = used &- base
         guard count <= size else { return base }
         for number in 0..<count where usedHead(at: base &+ number) != UInt32(availableHead(at: base &+ number)) { return base }
         return used
     }
 
-    /// The available index of which the device wants to be told.
+    /// The available index at which the device wants a kick.
     @inline(__always) func setAvailableEvent(_ index: UInt16) {
         // SAFETY: the part has 2 bytes behind its last entry, at an even offset.
         unsafe vhu_store16_relaxed(used + offset(of: .event), index.littleEndian)
     }
 
-    /// What of the used ring is written at once.
+    /// The part of the used ring that is written at once.
     enum UsedPart {
         case flags, index, entry(UInt16), event
     }
 
-    /// Where such a part begins in the used ring, and how many bytes it has.
+    /// The first byte of such a part in the used ring, and its length in bytes.
     typealias UsedPlace = (offset: UInt64, count: UInt64)
 
     @inline(__always) func place(of part: UsedPart) -> UsedPlace {
@@ -148,11 +149,11 @@ import CLinux
         }
     }
 
-    /// Indices run freely, modulo 65536: the entry is what is left modulo the size.
+    /// Indices run freely, modulo 65536; the entry is the index modulo the size.
     @inline(__always) private func entry(_ index: UInt16) -> Int { Int(index & (size &- 1)) }
 }
 
-/// A table of descriptors: the queue's own, or an indirect one. Good as long as the guest memory that it was found in.
+/// A table of descriptors: the queue's own, or an indirect one. Valid as long as the guest memory that it was found in.
 @safe struct DescriptorTable {
     static let entrySize: UInt32 = 16
 
@@ -165,14 +166,14 @@ import CLinux
         self.count = count
     }
 
-    /// nil: it is not all in one range of guest memory. `address`: the guest's.
+    /// nil: it is not all in one range of guest memory. `address`: a guest address.
     init?(at address: UInt64, count: UInt32, in memory: BackendMemory) {
         let length = UInt64(count) &* UInt64(DescriptorTable.entrySize)
         guard let start = unsafe memory.host(at: address, length: length, isWritten: false) else { return nil }
         unsafe self.init(start, count: count)
     }
 
-    /// A copy: what was checked is what is used. nil: there is none of this number.
+    /// A copy, so that what was checked is what is used. nil: there is none with this number.
     @inline(__always) subscript(index: UInt32) -> Descriptor? {
         guard index < count else { return nil }
         // SAFETY: the table has more entries than `index`, of 16 bytes each; the copy is made whatever the alignment is.
@@ -180,7 +181,7 @@ import CLinux
     }
 }
 
-/// A piece of memory that the driver says, and what comes behind it.
+/// A piece of memory that the driver names, and the next one.
 struct Descriptor {
     private static let hasNextFlag: UInt16 = 1
     private static let writableFlag: UInt16 = 2
@@ -198,6 +199,6 @@ struct Descriptor {
     @inline(__always) var length: UInt32 { UInt32(littleEndian: raw.length) }
     @inline(__always) var isWritable: Bool { flags & Descriptor.writableFlag != 0 }
     @inline(__always) var isIndirect: Bool { flags & Descriptor.indirectFlag != 0 }
-    /// The number of the one behind it; nil: it is the last.
+    /// The number of the next one; nil: it is the last.
     @inline(__always) var next: UInt16? { flags & Descriptor.hasNextFlag != 0 ? UInt16(littleEndian: raw.next) : nil }
 }

@@ -5,22 +5,22 @@ import CLinux
 // MARK: Who wants to be told
 
 extension Virtqueue {
-    /// Whether the driver wants to be told of what was given back since this was last asked (VIRTIO 1.2, 2.7.7.2).
+    /// Whether the driver wants a call for the chains that were given back since the last check (VIRTIO 1.2, 2.7.7.2).
     func wantsCall() -> Bool {
         guard fault == nil, unannounced > 0, let rings = findRings() else { return false }
-        // What was given back must be seen before the driver's wish is looked at: it writes that and looks again.
+        // The chains must be visible before this reads the driver's wish: the driver writes the wish and looks again.
         vhu_fence_full()
         let count = unannounced
         let isFirst = isFirstCall
         unannounced = 0
         isFirstCall = false
         guard hasEventIndex else { return rings.availableFlags & Virtqueue.noCall == 0 }
-        // The driver names a used index, and wants to know when it is passed.
+        // The driver names a used index, and wants a call when it is passed.
         return isFirst || UInt32(nextUsed &- rings.usedEvent &- 1) < count
     }
 
-    /// Says whether the driver is to kick. Returns whether there is something to take, of which no kick will tell. Who catches a fault
-    /// calls `breakDown`.
+    /// Says whether the driver should kick. Returns whether there is something to take for which no kick comes. A caller that
+    /// catches a fault calls `breakDown`.
     func setKicks(_ wanted: Bool) throws(VirtqueueFault) -> Bool {
         if let fault { throw fault }
         wantsKicks = wanted
@@ -32,13 +32,13 @@ extension Virtqueue {
             askForKick(rings)
         }
         guard wanted else { return false }
-        // The driver must see the wish before its index is looked at: it writes that and looks again.
+        // The driver must see the wish before this reads its index: the driver writes the index and looks again.
         vhu_fence_full()
         let hasNew = try waiting(rings)
         return hasNew || !begun.isEmpty
     }
 
-    /// Whether the driver has put something in since this was last asked, and it was not all taken: for a driver that does not kick.
+    /// Whether the driver has put in something since the last check that was not all taken, for a driver that does not kick.
     func hasNews() -> Bool {
         guard fault == nil, wantsKicks, let rings = findRings() else { return false }
         let index = rings.availableIndex
@@ -47,8 +47,8 @@ extension Virtqueue {
         return index != nextAvailable
     }
 
-    /// With event indices, the driver kicks when its index passes the one that the device names; one that stays behind asks for no kick
-    /// (VIRTIO 1.2, 2.7.10).
+    /// With event indices, the driver kicks when its index passes the one that the device names. An index that stays behind
+    /// asks for no kick (VIRTIO 1.2, 2.7.10).
     @inline(__always)
     func askForKick(_ rings: RingMemory) {
         guard hasEventIndex else { return }
@@ -67,7 +67,7 @@ extension Virtqueue {
         return count
     }
 
-    /// include/vhushmem/status.h says what each key means.
+    /// include/vhushmem/status.h describes each key.
     func write(to json: JsonText, _ state: StaticString) {
         json.beginObject()
         json.number("queue", UInt64(clamping: index))

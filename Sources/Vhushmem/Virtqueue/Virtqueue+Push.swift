@@ -6,26 +6,26 @@ import Synchronization
 // MARK: Giving chains back
 
 extension Virtqueue {
-    /// What became of a chain that was to be given back.
+    /// The outcome of giving a chain back.
     enum Return {
         case done, notHeld
-        /// It is done, and so is the reference that was given.
+        /// It is done, and the reference that was given is taken.
         case taken
-        /// The rings are not there.
+        /// The rings are not there now.
         case notNow
         /// `fault` says why.
         case broken
     }
 
-    /// Gives a chain back to the driver: `written` bytes of what could be written were. `isGiven`: the caller's reference goes along, if it can be
-    /// used (`taken`).
+    /// Gives a chain back to the driver, with `written` bytes of its writable part written. `isGiven`: the caller's reference
+    /// goes along, if it can be used (`taken`).
     ///
-    /// The used entry is written before the used index (VIRTIO 1.2, 2.7.8.2). The ledger notes the chain before the index and again
-    /// behind it.
+    /// The used entry is written before the used index (VIRTIO 1.2, 2.7.8.2). The ledger notes the chain before the index and
+    /// again after it.
     @_optimize(speed)
     func push(_ chain: DescriptorChain, written: UInt32, isGiven: Bool = false) -> Return {
         guard fault == nil else { return .broken }
-        // The chain itself is asked, and not its head: the driver may have offered that again meanwhile.
+        // The chain itself decides, and not its head: the driver may have offered the head again meanwhile.
         guard !chain.isGivenBack else { return .notHeld }
         guard let rings = findRings() else { return .notNow }
         giveBack(chain.head, written: written, rings)
@@ -33,10 +33,10 @@ extension Virtqueue {
         return letGo(chain, isGiven: isGiven) ? .taken : .done
     }
 
-    /// The same, and the driver finds it when `publish` is called.
+    /// The same; the driver finds it when `publish` is called.
     @inline(never)
     func pushLater(_ chain: DescriptorChain, written: UInt32) -> Return {
-        // The ledger can tell of one chain at a time that it may have been given back.
+        // The ledger can note only one chain at a time that may have been given back.
         guard ledger == nil else { return push(chain, written: written) }
         guard fault == nil else { return .broken }
         guard !chain.isGivenBack else { return .notHeld }
@@ -80,24 +80,24 @@ extension Virtqueue {
         setHeld(chain.head, false)
         forget(chain)
         chain.end()
-        // One that was taken before guest memory changed looks up, and holds, what was there.
+        // A chain that was taken before guest memory changed holds the old memory.
         return chain.isOf(memory) && spare.keep(chain, isGiven: isGiven)
     }
 
-    /// A chain that is never given back takes no memory any more.
+    /// Frees the memory of a chain that is never given back.
     func forget(_ chain: DescriptorChain) {
         pieces.wrappingSubtract(chain.pieces, ordering: .relaxed)
     }
 
-    /// Whether chains can be taken that had to wait until others were given back.
+    /// Whether chains can be taken again that had to wait until others were given back.
     func hasRoomAgain() -> Bool {
         guard misses.contains(.room), pieces.load(ordering: .relaxed) < Virtqueue.mostPieces else { return false }
         misses.remove(.room)
         return true
     }
 
-    /// Where writes are noted from now on. `usedRing`: the guest's address of the used ring, if its changes are to be noted. `isTold`: the
-    /// front-end is to be told each time.
+    /// Sets the log of writes. `usedRing`: the guest address of the used ring, if its changes must be logged. `isTold`: the
+    /// front-end wants a signal each time.
     func noteWrites(in log: WriteLog?, usedRing: UInt64?, isTold: Bool) {
         let begins = self.log == nil
         tellsOfWrites = log != nil && isTold
@@ -108,7 +108,7 @@ extension Virtqueue {
         if begins, log != nil, let rings { noteUsed(rings.place(of: .flags)) }
     }
 
-    /// A part of the used ring was written.
+    /// Logs a part of the used ring.
     @inline(never)
     func noteUsed(_ place: RingMemory.UsedPlace) {
         guard let logBits, let loggedUsedRing else { return }

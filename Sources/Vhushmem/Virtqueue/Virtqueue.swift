@@ -3,11 +3,10 @@
 import CLinux
 import Synchronization
 
-/// A split virtqueue while it is started: takes chains of descriptors, and gives them back. Knows no sockets and no descriptors of
-/// files.
+/// A started split virtqueue: it takes chains of descriptors, and gives them back. It knows no sockets and no file descriptors.
 ///
-/// All that stands in guest memory is the driver's to write, so each word is read once and checked. The first impossible value breaks
-/// the queue: it is not touched any more.
+/// The driver writes all that is in guest memory, so each word is read once and checked. The first impossible value breaks the
+/// queue: the library ignores it from then on.
 @safe final class Virtqueue {
     static let indirectFeature: UInt64 = 1 << 28
     static let eventIndexFeature: UInt64 = 1 << 29
@@ -15,35 +14,35 @@ import Synchronization
     static let noKick: UInt16 = 1
     /// VIRTQ_AVAIL_F_NO_INTERRUPT
     static let noCall: UInt16 = 1
-    /// How many pieces the chains that the device holds may come to: each takes memory of this process, and a driver can put the same
+    /// The most pieces of all chains that the device holds: each takes memory of this process, and a driver can put the same
     /// descriptors into many chains.
     static let mostPieces = 1 << 20
 
-    /// Which of the device's queues it is.
+    /// The number of the queue in its device.
     let index: Int
     let size: UInt16
     private let addresses: VringAddresses
     let hasEventIndex: Bool
     private let takesIndirect: Bool
     private(set) var memory: BackendMemory
-    /// nil: to be looked up again, because guest memory has changed.
+    /// nil: the rings must be looked up again, because guest memory has changed.
     private(set) var rings: RingMemory?
-    /// What broke it.
+    /// The fault that broke it.
     private(set) var fault: VirtqueueFault?
     /// The device was told that the queue runs.
     var isAnnounced = false
-    /// What `take` has found, and nobody has been told of.
+    /// A fault that `take` has found and that is not reported yet.
     var found: VirtqueueFault?
     var refused = RefusedChains()
-    /// The entry of the available ring that is taken next.
+    /// The index of the available ring that is taken next.
     var nextAvailable: UInt16
     var nextUsed: UInt16
-    /// How many entries the driver was given since it was last asked whether it wants to know.
+    /// How many entries the driver got since the last check of its wish.
     var unannounced: UInt32 = 0
-    /// The driver was told nothing yet in this life of the device, and may be waiting since the one before.
+    /// The driver has got no call yet in this life of the device, and may be waiting since the last one.
     var isFirstCall = true
     var wantsKicks = true
-    /// The available index when `hasNews` looked last.
+    /// The available index at the last `hasNews`.
     var looked: UInt16?
     /// One bit for each chain that the device has, by its head.
     let held: UnsafeMutablePointer<UInt64>
@@ -51,19 +50,19 @@ import Synchronization
     private var walk = DescriptorWalk()
     var spare = SpareChains()
     let ledger: InflightLedger?
-    /// Heads of chains that were begun before this life of the device, the next one last.
+    /// Heads of chains that were begun before this life of the device. The next one is last.
     var begun: [UInt16] = []
-    /// Where writes to guest memory are noted; nil: nowhere.
+    /// The log of writes to guest memory; nil: there is none.
     var log: WriteLog?
-    /// Its bits, at which a `push` looks.
+    /// Its bits, which a `push` uses.
     var logBits: LogBits?
-    /// The front-end wants to be told of each time that writes are noted.
+    /// The front-end wants a signal for each logged write.
     var tellsOfWrites = false
-    /// The used ring's place in the guest; nil: its changes are not noted.
+    /// The used ring's guest address; nil: its changes are not logged.
     var loggedUsedRing: UInt64?
     /// Atomic, because a chain that is never given back may go on any thread.
     let pieces = Atomic<Int>(0)
-    /// Something was not done for want of the rings, or of room for more pieces.
+    /// What was not done because the rings, or room for more pieces, were missing.
     var misses: Misses = []
 
     struct Misses: OptionSet {
@@ -72,7 +71,7 @@ import Synchronization
         static let room = Misses(rawValue: 2)
     }
 
-    /// Throws where the rings are not in guest memory.
+    /// Throws if the rings are not in guest memory.
     init(
         index: Int, size: UInt16, base: UInt16, features: UInt64, addresses: VringAddresses, memory: BackendMemory,
         ledger: InflightLedger?
@@ -95,7 +94,8 @@ import Synchronization
         nextAvailable = rings.beginning(from: base)
         guard let heads = ledger?.begin(usedIndex: nextUsed) else { return }
         begun = heads
-        // What was taken is what was given back and what was begun; after a back-end that died, the base knows neither.
+        // The chains that were taken are those that were given back and those that were begun. After a back-end that died, the
+        // base has neither.
         nextAvailable = nextUsed &+ UInt16(clamping: begun.count)
     }
 
@@ -104,15 +104,15 @@ import Synchronization
         unsafe held.deallocate()
     }
 
-    /// After a `push` there is something to do besides: the front-end is told of writes, or there is room again.
+    /// After a `push` there is something else to do: the front-end wants a signal, or there is room again.
     @inline(__always)
     var hasMoreToDo: Bool { tellsOfWrites || !misses.isEmpty }
 
-    /// Guest memory is another now. A queue whose rings are gone waits for them: a front-end takes a range away to put it back larger.
-    /// Returns whether they are back, and were missed.
+    /// Uses other guest memory. A queue whose rings are gone waits for them: a front-end takes a range away to put a larger one
+    /// back. Returns whether they are back, and were missed.
     func memoryChanged(to memory: BackendMemory) -> Bool {
         self.memory = memory
-        // These hold the memory of before.
+        // These hold the old memory.
         spare.removeAll()
         walk.memoryChanged()
         rings = nil
@@ -135,7 +135,7 @@ import Synchronization
         return rings
     }
 
-    /// The driver did what it must not. What is found first is what is told.
+    /// Breaks the queue. The first fault counts.
     func breakDown(_ fault: VirtqueueFault) {
         if self.fault == nil { self.fault = fault }
     }
@@ -144,7 +144,7 @@ import Synchronization
 // MARK: Taking chains
 
 extension Virtqueue {
-    /// The same as `pop`, but for a fault: that is left in `found`.
+    /// The same as `pop`, but a fault is left in `found`.
     @inline(__always)
     func take() -> DescriptorChain? {
         do throws(VirtqueueFault) {
@@ -155,7 +155,8 @@ extension Virtqueue {
         }
     }
 
-    /// The next chain; nil: there is none, or enough that can't be served were given back for now. Who catches a fault calls `breakDown`.
+    /// The next chain; nil: there is none, or enough chains that cannot be served were given back for now. A caller that
+    /// catches a fault calls `breakDown`.
     @_optimize(speed)
     func pop() throws(VirtqueueFault) -> DescriptorChain? {
         guard let rings = try ready() else { return nil }
@@ -164,8 +165,8 @@ extension Virtqueue {
         return chain
     }
 
-    /// Hands chains to `take` until there are no more, or `most` were taken. Returns how many. Those that were taken before a fault count all
-    /// the same.
+    /// Hands chains to `take` until there are no more, or `most` were taken. Returns how many. Chains that were taken before a
+    /// fault count all the same.
     @_optimize(speed)
     func pop(most: Int, _ take: (DescriptorChain) -> Void) throws(VirtqueueFault) -> Int {
         guard let rings = try ready() else { return 0 }
@@ -191,8 +192,8 @@ extension Virtqueue {
         return rings
     }
 
-    /// What the next entry of the available ring names (VIRTIO 1.2, 2.7.6 and 2.7.13). Chains of an earlier life of the device come before that.
-    /// The ledger has them, and they keep their place there.
+    /// The head in the next entry of the available ring (VIRTIO 1.2, 2.7.6 and 2.7.13). Chains of an earlier life of the device
+    /// come first. The ledger has them, and they keep their place there.
     @inline(never)
     @_optimize(speed)
     private func next(_ rings: RingMemory) throws(VirtqueueFault) -> DescriptorChain? {
@@ -225,7 +226,7 @@ extension Virtqueue {
         giveBack(head, written: 0, rings)
     }
 
-    /// nil: it can't be served, and is to be given back.
+    /// nil: the chain cannot be served, and must be given back.
     @inline(__always)
     private func chain(from head: UInt16, position: UInt16?, _ rings: RingMemory) throws(VirtqueueFault) -> DescriptorChain? {
         guard head < size else { throw VirtqueueFault("an entry of the available ring names no descriptor") }
@@ -249,12 +250,12 @@ extension Virtqueue {
     @inline(never)
     private func makeChain() -> DescriptorChain { DescriptorChain(memory) }
 
-    /// Whether the driver has put in something that was not taken. If not, it is asked to kick.
+    /// Whether the driver has put in something that was not taken. If not, this asks it to kick.
     @inline(__always)
     private func hasMore(_ rings: RingMemory) throws(VirtqueueFault) -> Bool {
         if try waiting(rings) { return true }
         guard wantsKicks, hasEventIndex else { return false }
-        // Between our look at its index and its look at ours the driver may have put something in, and found no kick wanted.
+        // The driver may have put something in between the two looks, and found no kick wanted.
         askForKick(rings)
         vhu_fence_full()
         return try waiting(rings)
@@ -268,7 +269,7 @@ extension Virtqueue {
         return count > 0
     }
 
-    /// Puts the chain that was taken last back, as if it had not been. False: it is not that one. Not of a queue that is broken.
+    /// Puts the chain that was taken last back, as if it had not been taken. False: it is not that one. Not for a broken queue.
     func putBack(_ chain: DescriptorChain) -> Bool {
         guard let position = chain.position, position == nextAvailable &- 1, !chain.isGivenBack else { return false }
         nextAvailable = position

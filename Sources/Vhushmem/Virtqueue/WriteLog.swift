@@ -2,11 +2,11 @@
 
 import CLinux
 
-/// Where a front-end that migrates its guest wants to find which pages the device has written, in a file of its own.
+/// The file in which a front-end that migrates its guest finds the pages that the device has written.
 struct WriteLog {
     /// Holds the memory.
     private let file: SharedFile
-    /// Good as long as this is held.
+    /// Valid as long as this is held.
     let bits: LogBits
 
     private init(_ file: SharedFile, length: UInt64) {
@@ -14,7 +14,8 @@ struct WriteLog {
         bits = LogBits(file, length: length)
     }
 
-    /// Throws EINVAL (no bytes, no file, or a range that wraps around), EOVERFLOW (it is not inside the file), and what mmap does.
+    /// Throws EINVAL (no bytes, no file, or a range that wraps around), EOVERFLOW (it is not inside the file), and the errors
+    /// of mmap.
     static func map(_ told: LogArea, fd: Int32, quota: SharedQuota, alarm: Alarm) throws(Errno) -> WriteLog {
         guard told.length > 0, let range = ByteRange(start: told.fileOffset, length: told.length) else { throw Errno(EINVAL) }
         return WriteLog(try SharedFile.map(range, of: fd, quota: quota, alarm: alarm), length: told.length)

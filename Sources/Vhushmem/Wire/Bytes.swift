@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-/// Reading and writing integers in host byte order at byte offsets, never outside the buffer.
+/// Reads and writes integers in host byte order at byte offsets, never outside the buffer.
 extension UnsafeRawBufferPointer {
-    /// The integer at `offset`; nil where it is not wholly inside.
+    /// The integer at `offset`; nil if it is not wholly inside.
     @inline(__always)
     func integer<Value: FixedWidthInteger & BitwiseCopyable>(at offset: Int, as type: Value.Type = Value.self) -> Value? {
         let (end, overflow) = offset.addingReportingOverflow(MemoryLayout<Value>.size)
@@ -13,7 +13,7 @@ extension UnsafeRawBufferPointer {
 }
 
 extension UnsafeMutableRawBufferPointer {
-    /// Stores an integer; false where it would not be wholly inside, and nothing is stored.
+    /// Stores an integer; false: it would not be wholly inside, and nothing is stored.
     @inline(__always)
     @discardableResult
     func store<Value: FixedWidthInteger & BitwiseCopyable>(integer value: Value, at offset: Int) -> Bool {

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-/// What stands before the bytes in GET_CONFIG and SET_CONFIG: a range of the device's configuration space. 12 bytes.
+/// The 12 bytes before the data in GET_CONFIG and SET_CONFIG: a range of the device's configuration space.
 ///
-/// GET_CONFIG carries as many bytes as it asks for, and so does the reply; one with no bytes says that the back-end failed.
+/// GET_CONFIG carries as many bytes as it asks for, and so does the reply. A reply with no bytes says that the back-end failed.
 struct ConfigAccess: Equatable {
     static let size = 12
-    /// Bytes of a configuration space, as far as this library goes.
+    /// The largest configuration space that this library supports, in bytes.
     static let largestSpace: UInt32 = 1 << 16
-    /// Bits of `flags`: nothing said is a write of the driver's.
+    /// A bit of `flags`. Without it, the driver writes.
     static let migrates: UInt32 = 1
 
     var offset: UInt32
@@ -20,7 +20,7 @@ struct ConfigAccess: Equatable {
         self.flags = flags
     }
 
-    /// nil unless the bytes that it speaks of follow it, and nothing else.
+    /// nil unless exactly the bytes that it names follow it.
     init?(_ payload: UnsafeRawBufferPointer) {
         guard let offset = unsafe payload.integer(at: 0, as: UInt32.self),
             let length = unsafe payload.integer(at: 4, as: UInt32.self),

@@ -6,6 +6,6 @@ enum DeviceStatus {
     static let driver: UInt8 = 2
     static let driverOk: UInt8 = 4
     static let featuresOk: UInt8 = 8
-    /// What the device says, and not the driver.
+    /// The device sets this bit, and not the driver.
     static let needsReset: UInt8 = 0x40
 }

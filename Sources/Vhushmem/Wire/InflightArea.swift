@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-/// The payload of GET_INFLIGHT_FD, of its reply, and of SET_INFLIGHT_FD: an area in a file, in which a back-end keeps book of the
-/// requests that it has begun. 20 bytes, which C compilers pad to 24: sent as 24, and taken as either.
+/// The payload of GET_INFLIGHT_FD, of its reply, and of SET_INFLIGHT_FD: an area in a file, in which a back-end tracks the
+/// requests in flight. 20 bytes, which C compilers pad to 24: the library sends 24, and accepts both.
 struct InflightArea: Equatable {
     static let size = 24
     private static let unpaddedSize = 20
 
     /// Bytes.
     var length: UInt64
-    /// Where it begins in the file.
+    /// First byte in the file.
     var fileOffset: UInt64
     var queues: UInt16
     var queueSize: UInt16

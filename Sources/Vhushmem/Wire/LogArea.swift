@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-/// The payload of SET_LOG_BASE: where in a file the bits are. 16 bytes.
+/// The payload of SET_LOG_BASE: the place of the bits in a file. 16 bytes.
 struct LogArea: Equatable {
     static let size = 16
 

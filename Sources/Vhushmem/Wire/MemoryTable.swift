@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-/// A range of guest memory, as it is told to a back-end. 32 bytes.
+/// A range of guest memory, as a back-end is told of it. 32 bytes.
 struct MemoryTableRegion: Equatable {
     static let size = 32
 
-    /// Where the guest has it.
+    /// Its guest address.
     var guestAddress: UInt64
     /// Bytes.
     var length: UInt64
-    /// Where the front-end's process has it: what ring addresses refer to.
+    /// Its address in the front-end's process, to which ring addresses refer.
     var userAddress: UInt64
-    /// Where it begins in the file that travels along.
+    /// First byte in the file that travels along.
     var fileOffset: UInt64
 
     init(guestAddress: UInt64, length: UInt64, userAddress: UInt64, fileOffset: UInt64) {
@@ -39,7 +39,7 @@ struct MemoryTableRegion: Equatable {
 
 /// The payload of SET_MEM_TABLE: at most 8 regions, each with a descriptor of its own.
 struct MemoryTable: Equatable {
-    /// As many as a message may carry descriptors.
+    /// The most descriptors that a message may carry.
     static let maximumRegions = 8
 
     let regions: [MemoryTableRegion]
@@ -50,7 +50,7 @@ struct MemoryTable: Equatable {
         self.regions = regions
     }
 
-    /// nil unless the payload is exactly as long as the regions that it says it has.
+    /// nil unless the payload has exactly the length of the regions that it announces.
     init?(_ payload: UnsafeRawBufferPointer) {
         guard let stated = unsafe payload.integer(at: 0, as: UInt32.self), stated <= UInt32(MemoryTable.maximumRegions),
             payload.count == MemoryTable.size(of: Int(stated))

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-/// The 12 bytes that stand before every payload.
+/// The 12 bytes before every payload.
 struct MessageHeader: Equatable {
     static let size = 12
 
@@ -38,6 +38,6 @@ struct MessageHeader: Equatable {
     var hasVersion1: Bool { flags & MessageHeader.versionMask == MessageHeader.version }
     var isReply: Bool { flags & MessageHeader.replyBit != 0 }
     var needsReply: Bool { flags & MessageHeader.needReplyBit != 0 }
-    /// Flag bits that the specification gives no meaning.
+    /// Flag bits without a meaning in the specification.
     var reservedFlags: UInt32 { flags & ~(MessageHeader.versionMask | MessageHeader.replyBit | MessageHeader.needReplyBit) }
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-/// What the protocol features are called and what each does, for people.
+/// The names and the purposes of the protocol features, for people.
 extension ProtocolFeatures {
     /// The bits that have no name.
     public var unknown: ProtocolFeatures {
@@ -16,8 +16,8 @@ extension ProtocolFeatures {
         return names
     }
 
-    /// The same features with SHMEM where it is today, for peers that have it at bit 20 or 21. Whoever agreed to that means nothing else by
-    /// the bit, so that what it is today is not meant.
+    /// The same features with SHMEM at today's bit, for peers that have it at bit 20 or 21. A peer that agreed to SHMEM there
+    /// does not mean the bit's meaning of today.
     func withShmemToday(_ shmem: ProtocolFeatures) -> ProtocolFeatures {
         isSuperset(of: shmem) ? subtracting(shmem).union(.shmem(bit: ProtocolFeatures.shmemBit)) : self
     }
@@ -32,11 +32,11 @@ extension ProtocolFeatures {
         }
     }
 
-    /// What QMP shows of a device's protocol features, as JSON: those that have a name, and the others as a number where there are any.
+    /// What QMP shows of a device's protocol features, as JSON: those that have a name, and the others, if any, as a number.
     public var json: String { description().takeString() }
 
-    /// What QMP shows of a device's protocol features (x-query-virtio-status), in QMP's form and order: the highest bit first, and the bits
-    /// that have no name as a number where there are any.
+    /// What QMP shows of a device's protocol features (x-query-virtio-status), in QMP's form and order: the highest bit first,
+    /// and the bits without a name, if any, as a number.
     func description() -> JsonText {
         let json = JsonText()
         json.beginObject()
@@ -55,8 +55,8 @@ extension ProtocolFeatures {
         return json
     }
 
-    /// The table of protocol features: the specification's name of a bit, without its prefix, and what the feature is for. nil: the bit has
-    /// no name.
+    /// The table of protocol features: the specification's name of a bit, without its prefix, and the purpose of the feature.
+    /// nil: the bit has no name.
     static func description(ofBit bit: UInt32) -> (name: StaticString, purpose: StaticString)? {
         switch bit {
         case 0: ("MQ", "the back-end tells how many queues it can have")

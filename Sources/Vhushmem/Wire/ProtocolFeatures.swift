@@ -45,32 +45,34 @@ public struct ProtocolFeatures: OptionSet, Sendable {
     /// GET_VRING_BASE_SKIP_DRAIN: a queue can be stopped without waiting for its requests.
     public static let getVringBaseSkipDrain = ProtocolFeatures(rawValue: 1 << 23)
 
-    /// What this library can do, SHMEM left out: which bit that is depends on the peer.
+    /// The features that this library supports, without SHMEM, whose bit depends on the peer.
     static let known: ProtocolFeatures = [
         .multiqueue, .replyAck, .backendRequests, .backendSendsFds, .resetDevice, .configureMemSlots,
     ]
 
-    /// What a front-end of this library speaks, SHMEM left out likewise.
+    /// The features that a front-end of this library supports, also without SHMEM.
     static let ofFrontends: ProtocolFeatures = known.union([
         .logSharedFd, .config, .inflightFd, .status, .deviceState,
     ])
-    /// What changes how queues are run: a front-end accepts it, and a back-end offers it, only when it is asked to.
+    /// Features that change how queues are run. A front-end accepts them, and a back-end offers them, only if the program asks
+    /// for it.
     static let onRequest: ProtocolFeatures = [.crossEndian, .inbandNotifications]
 
-    /// What of these, which this side knows, is to be spoken. `chosen`: what the program wants, which may be on request; nil: all of them.
+    /// The features of this set, which this side knows, that it will use. `chosen`: what the program wants, those on request
+    /// included; nil: all but those.
     func chosen(_ chosen: ProtocolFeatures?) -> ProtocolFeatures {
         guard let chosen else { return self }
         return union(.onRequest).intersection(chosen)
     }
 
-    /// SHMEM is bit 22; series older than v12 and interim trees had 20 and 21, which mean something else today. The wire can't
-    /// settle which is meant, so the caller does, and then that bit has no other meaning.
+    /// SHMEM is bit 22. Series older than v12 and interim trees used 20 and 21, which mean something else today. The wire
+    /// cannot tell which is meant, so the caller decides, and that bit has no other meaning then.
     static let shmemBit: UInt32 = 22
     static let legacyShmemBits: ClosedRange<UInt32> = 20...21
-    /// What the first versions of the series had. The flags of a map were others there too.
+    /// The first versions of the series used this bit. They also had other flags of a map.
     static let firstShmemBit: UInt32 = 20
 
-    /// The feature that says that there are shared memory regions.
+    /// The feature of shared memory regions.
     ///
     /// - Parameter bit: 22, or 20 or 21 with old peers.
     /// - Returns: the feature.
@@ -82,9 +84,9 @@ public struct ProtocolFeatures: OptionSet, Sendable {
         bit == shmemBit || legacyShmemBits.contains(bit)
     }
 
-    /// The bit of the virtio features that says that there are protocol features.
+    /// The virtio feature bit of protocol features.
     static let virtioFeature: UInt64 = 1 << 30
-    /// The one that has writes to guest memory logged: VHOST_F_LOG_ALL, which a back-end offers together with LOG_SHMFD.
+    /// The virtio feature bit of logging: VHOST_F_LOG_ALL, which a back-end offers together with LOG_SHMFD.
     static let logAll: UInt64 = 1 << 26
 
     /// The specification's name of a bit, without its prefix.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-/// What a front-end's request looks like on the wire, and what must be negotiated first: one row of the table below.
+/// The form of a front-end's request on the wire, and what must be negotiated first: one row of the table below.
 struct RequestForm {
     /// The specification's name, without its prefix.
     let name: StaticString
@@ -46,11 +46,12 @@ struct RequestForm {
     }
 }
 
-/// What comes back for a request.
+/// The form of the answer to a request.
 enum ReplyForm {
-    /// Nothing but an acknowledgement, if REPLY_ACK was negotiated.
+    /// Only an acknowledgement, if REPLY_ACK was negotiated.
     case acknowledgement
-    /// A reply of the request's own: bytes of payload, and whether a descriptor may come with it. It cannot say that the request failed.
+    /// A reply of the request's own: bytes of payload, and whether a descriptor may come with it. It carries data, so it cannot
+    /// signal refusal.
     case own(ClosedRange<Int>, mayHaveDescriptor: Bool = false)
     /// No payload (the request failed), or as many bytes as the request had.
     case likeTheRequest
@@ -72,7 +73,7 @@ extension FrontendRequest {
         case .setMemTable:
             return Row("SET_MEM_TABLE", payload: 8...Int.max, descriptors: 0...MemoryTable.maximumRegions, sender: .library)
         case .setLogBase:
-            // Back-ends differ in what they reply: a number, the payload again, or nothing.
+            // Back-ends reply in different ways: a number, the payload again, or nothing.
             return Row(
                 "SET_LOG_BASE", needs: .feature(.logSharedFd), payload: exactly(LogArea.size), descriptors: 1...1,
                 reply: .own(0...16))
@@ -118,7 +119,7 @@ extension FrontendRequest {
                 "ADD_MEM_REG", needs: .feature(.configureMemSlots), payload: exactly(SingleMemoryRegion.size),
                 descriptors: 1...1,
                 sender: .library)
-        // Some front-ends send a descriptor, which must be let pass.
+        // Some front-ends send a descriptor, which must be accepted.
         case .remMemReg:
             return Row(
                 "REM_MEM_REG", needs: .feature(.configureMemSlots), payload: exactly(SingleMemoryRegion.size),

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-/// Ids of the requests that a front-end sends. What each looks like: `form`.
+/// Ids of the requests that a front-end sends. `form` has the form of each.
 enum FrontendRequest: UInt32 {
     case getFeatures = 1
     case setFeatures = 2

@@ -5,16 +5,16 @@ struct SharedMemoryConfig: Equatable {
     static let maximumRegions = 256
     static let size = 8 + maximumRegions * 8
 
-    /// What the peer says is the number of sizes that are not zero. It need not be true.
+    /// The number of sizes that are not zero, as the peer states it. It may be false.
     var statedRegions: UInt32
-    /// As far as the last that is not 0: most devices have one region or two, and a front-end keeps this for its life.
+    /// The sizes up to the last that is not 0: most devices have one region or two, and a front-end keeps this for its life.
     private var sizes: [UInt64] = []
 
     init() {
         statedRegions = 0
     }
 
-    /// nil unless the payload is exactly as long as it has to be.
+    /// nil unless the payload has exactly the right length.
     init?(_ payload: UnsafeRawBufferPointer) {
         guard payload.count == SharedMemoryConfig.size, let stated = unsafe payload.integer(at: 0, as: UInt32.self) else {
             return nil

@@ -1,20 +1,20 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-/// What the flags of a SHMEM_MAP mean on the wire.
+/// The meaning of the flags of a SHMEM_MAP on the wire.
 public enum MapFlags: Sendable {
-    /// Bit 0 asks for writing, as the specification has it.
+    /// Bit 0 asks for writing, as in the specification.
     case current
     /// As in versions 1 to 4 of the series: bit 0 asks for reading, bit 1 for writing.
     case first
 
-    /// Those of a peer for whom SHMEM is this protocol feature's bit, if nobody has said. (Versions 5 to 11 have that bit too.)
+    /// The default for a peer whose SHMEM is this protocol feature bit. (Versions 5 to 11 have bit 20 too.)
     static func `default`(shmemBit: UInt32) -> MapFlags { shmemBit == ProtocolFeatures.firstShmemBit ? .first : .current }
 }
 
 /// The payload of SHMEM_MAP and SHMEM_UNMAP: 40 bytes.
 struct SharedMemoryMap: Equatable {
     static let size = 40
-    /// The one flag there is: the mapping can be written.
+    /// The only flag: the mapping can be written.
     static let readWrite: UInt64 = 1 << 0
     /// Versions 1 to 4 of the series have other flags: bit 0 asks for reading, bit 1 for writing.
     private static let firstRead: UInt64 = 1 << 0
@@ -34,20 +34,20 @@ struct SharedMemoryMap: Equatable {
         self.flags = flags
     }
 
-    /// Flags of the first versions become today's.
+    /// Turns flags of the first versions into today's.
     @inline(never)
     mutating func translateFirstFlags() {
         let writes = flags & SharedMemoryMap.firstWrite != 0
         flags = flags & ~(SharedMemoryMap.firstRead | SharedMemoryMap.firstWrite) | (writes ? SharedMemoryMap.readWrite : 0)
     }
 
-    /// Today's flags become those of the first versions.
+    /// Turns today's flags into those of the first versions.
     mutating func useFirstFlags() {
         let writes = flags & SharedMemoryMap.readWrite != 0
         flags = SharedMemoryMap.firstRead | (writes ? SharedMemoryMap.firstWrite : 0)
     }
 
-    /// nil unless the payload is exactly as long as it has to be. The padding is ignored, as padding is.
+    /// nil unless the payload has exactly the right length. The padding is ignored.
     @inline(__always)
     init?(_ payload: UnsafeRawBufferPointer) {
         guard payload.count == SharedMemoryMap.size, let shmid = unsafe payload.integer(at: 0, as: UInt8.self),
@@ -60,7 +60,7 @@ struct SharedMemoryMap: Equatable {
     }
 
     func encode(into payload: UnsafeMutableRawBufferPointer) {
-        // The seven bytes of padding go out as zeros: nothing of this process's memory travels by accident.
+        // The seven bytes of padding go out as zeros, so no memory of this process leaks.
         unsafe payload.store(integer: 0 as UInt64, at: 0)
         unsafe payload.store(integer: shmid, at: 0)
         unsafe payload.store(integer: fileOffset, at: 8)

@@ -13,7 +13,7 @@ struct VringDescriptor: Equatable {
         self.hasDescriptor = hasDescriptor
     }
 
-    /// nil where bits are set that the specification gives no meaning.
+    /// nil if bits without a meaning in the specification are set.
     init?(_ value: UInt64) {
         guard value & ~(VringDescriptor.indexMask | VringDescriptor.noDescriptorBit) == 0 else { return nil }
         queue = UInt8(truncatingIfNeeded: value & VringDescriptor.indexMask)
@@ -50,7 +50,7 @@ struct VringState: Equatable {
     }
 }
 
-/// The payload of SET_VRING_ADDR: where the three parts of a split virtqueue are, as addresses of the front-end's process. 40 bytes.
+/// The payload of SET_VRING_ADDR: the addresses of the three parts of a split virtqueue in the front-end's process. 40 bytes.
 struct VringAddresses: Equatable {
     static let size = 40
     /// The bit of `flags` that asks for changes of the used ring to be logged.
@@ -73,7 +73,7 @@ struct VringAddresses: Equatable {
         self.log = log
     }
 
-    /// Where the used ring is in the guest, if its changes are to be logged.
+    /// The guest address of the used ring, if its changes must be logged.
     var loggedUsedRing: UInt64? { flags & VringAddresses.logsUsedRing != 0 ? log : nil }
 
     /// Whether these are the same rings, logged or not.
