@@ -99,7 +99,7 @@ class Writer:
         return [*out, ".PP", "Link with", ".IR \\(gapkg\\-config\\ \\-\\-cflags\\ \\-\\-libs\\ vhushmem\\(ga ."]
 
     def errors(self, returns, own):
-        """RETURN VALUE and ERRORS, of what @returns says."""
+        """RETURN VALUE and ERRORS, from the text of @returns."""
         blocks = text.blocks_of(returns)
         listed = any(kind == "list" and any(term.startswith("-E") for term, _ in content) for kind, content in blocks)
         if not listed:
@@ -161,7 +161,9 @@ class Writer:
         out = []
         for code, doc in item.members:
             out += [".TP", f"\\fB{escape(code)}\\fP" if item.kind == "enum" else f"\\fB{escape(code)};\\fP"]
-            out += self.blocks(doc)[1:] if doc else ["\\&"]
+            first, *more = self.blocks(doc)[1:] if doc else ["\\&"]
+            # What follows the first paragraph is indented like it.
+            out += [first, ".RS", *more, ".RE"] if more else [first]
         return out
 
     def header(self, header):
