@@ -46,6 +46,7 @@
  * Thread rule of this header: one thread at a time for one back-end.
  */
 
+#include <vhushmem/backend-call.h>
 #include <vhushmem/backend-options.h>
 #include <vhushmem/base.h>
 #include <vhushmem/vhost-user.h>
