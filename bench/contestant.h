@@ -2,7 +2,10 @@
 #ifndef VHUSHMEM_BENCH_CONTESTANT_H
 #define VHUSHMEM_BENCH_CONTESTANT_H
 
-/* A front-end in a process of its own, the library's or the floor, and a region of it that is full: each slot has a mapping. */
+/*
+ * A front-end in a process of its own, the library's or the floor, and a region of it that is full:
+ * each slot has a mapping.
+ */
 
 #include "wire.h"
 
@@ -13,7 +16,11 @@ typedef struct contestant {
     const char *name; /* "ours" or "floor" */
     uint64_t slots;
     uint64_t slot_size;
-    int file; /* mapped into each slot, always from its beginning: neighbours never become one mapping of the kernel's */
+    /*
+     * mapped into each slot, always from its beginning: neighbours never become one mapping of the
+     * kernel's
+     */
+    int file;
     pid_t process;
     int main;
     int channel;

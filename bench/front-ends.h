@@ -31,7 +31,8 @@ static inline void *shake_hands_of(void *user_data)
     return NULL;
 }
 
-static inline void count_event(vhushmem_frontend *frontend, const vhushmem_event *event, void *user_data)
+static inline void count_event(vhushmem_frontend *frontend, const vhushmem_event *event,
+                               void *user_data)
 {
     (void)frontend;
     (void)event;

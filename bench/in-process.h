@@ -2,7 +2,10 @@
 #ifndef VHUSHMEM_BENCH_IN_PROCESS_H
 #define VHUSHMEM_BENCH_IN_PROCESS_H
 
-/* A front-end under a GMainContext, and its back-end, in one thread: what is counted is exactly what one request costs. */
+/*
+ * A front-end under a GMainContext, and its back-end, in one thread: what is counted is exactly
+ * what one request costs.
+ */
 
 #include "wire.h"
 
@@ -30,14 +33,18 @@ static inline void *shake_hands_for(void *user_data)
     return NULL;
 }
 
-static inline void ignore_event(vhushmem_frontend *frontend, const vhushmem_event *event, void *user_data)
+static inline void ignore_event(vhushmem_frontend *frontend, const vhushmem_event *event,
+                                void *user_data)
 {
     (void)frontend;
     (void)event;
     (void)user_data;
 }
 
-/* Half of the slots have a mapping: the first ones. Its GSource is shown to `adorn`, if there is such, before it is attached. */
+/*
+ * Half of the slots have a mapping: the first ones. Its GSource is shown to `adorn`, if there is
+ * such, before it is attached.
+ */
 static inline void in_process_open(in_process *p, void (*adorn)(GSource *))
 {
     int pair[2];
@@ -92,7 +99,8 @@ static inline void unmap_by_the_wire(in_process *p, uint64_t slot)
 
 static inline VhostUserMMap mapping_at(const in_process *p, uint64_t slot)
 {
-    VhostUserMMap map = {.shm_offset = slot * p->page, .len = p->page, .flags = VHOST_USER_FLAG_MAP_RW};
+    VhostUserMMap map = {
+        .shm_offset = slot * p->page, .len = p->page, .flags = VHOST_USER_FLAG_MAP_RW};
     return map;
 }
 

@@ -3,8 +3,8 @@
 #define VHUSHMEM_BENCH_MEASURE_H
 
 /*
- * What every program here stands on. A program prints a line for each sample, its name and its value; scripts/bench takes medians.
- * Include it first.
+ * What every program here stands on. A program prints a line for each sample, its name and its
+ * value; scripts/bench takes medians. Include it first.
  */
 
 #ifndef _GNU_SOURCE
@@ -23,12 +23,13 @@
 #include <unistd.h>
 
 /* What was asked for has to work: else there is nothing to measure. */
-#define MUST(condition)                                                                                                        \
-    do {                                                                                                                       \
-        if (!(condition)) {                                                                                                    \
-            fprintf(stderr, "%s:%d: not so: %s (%s)\n", __FILE__, __LINE__, #condition, strerror(errno));                      \
-            exit(1);                                                                                                           \
-        }                                                                                                                      \
+#define MUST(condition)                                                                            \
+    do {                                                                                           \
+        if (!(condition)) {                                                                        \
+            fprintf(stderr, "%s:%d: not so: %s (%s)\n", __FILE__, __LINE__, #condition,            \
+                    strerror(errno));                                                              \
+            exit(1);                                                                               \
+        }                                                                                          \
     } while (0)
 
 static inline uint64_t ns_of(clockid_t clock)
@@ -77,7 +78,10 @@ static inline int compare_numbers(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-static inline void sort_numbers(uint32_t *numbers, size_t count) { qsort(numbers, count, sizeof(*numbers), compare_numbers); }
+static inline void sort_numbers(uint32_t *numbers, size_t count)
+{
+    qsort(numbers, count, sizeof(*numbers), compare_numbers);
+}
 
 static inline uint32_t median_of(uint32_t *numbers, size_t count)
 {

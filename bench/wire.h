@@ -22,7 +22,8 @@ typedef struct __attribute__((packed)) answer {
 
 static inline request request_of(uint32_t id, bool need_reply, uint64_t shm_offset, uint64_t len)
 {
-    request r = {.header = {id, VHOST_USER_VERSION | (need_reply ? VHOST_USER_NEED_REPLY_MASK : 0), sizeof(r.map)},
+    request r = {.header = {id, VHOST_USER_VERSION | (need_reply ? VHOST_USER_NEED_REPLY_MASK : 0),
+                            sizeof(r.map)},
                  .map = {.shm_offset = shm_offset, .len = len, .flags = VHOST_USER_FLAG_MAP_RW}};
     return r;
 }
@@ -44,7 +45,8 @@ static inline void send_with_fd(int socket, const void *bytes, size_t size, int 
     MUST(sendmsg(socket, &m, MSG_NOSIGNAL) == (ssize_t)size);
 }
 
-static inline void send_map(int channel, bool need_reply, uint64_t shm_offset, uint64_t len, int file)
+static inline void send_map(int channel, bool need_reply, uint64_t shm_offset, uint64_t len,
+                            int file)
 {
     request r = request_of(VHOST_USER_BACKEND_SHMEM_MAP, need_reply, shm_offset, len);
     send_with_fd(channel, &r, sizeof(r), file);
@@ -68,30 +70,43 @@ static inline void take_answer(int channel)
 
 enum { GET_FEATURES = 1, GET_PROTOCOL_FEATURES = 15, SET_BACKEND_REQ_FD = 21 };
 
-#define PROTOCOL_FEATURES                                                                                                      \
-    (UINT64_C(1) << VHOST_USER_PROTOCOL_F_REPLY_ACK | UINT64_C(1) << VHOST_USER_PROTOCOL_F_BACKEND_REQ |                       \
-     UINT64_C(1) << VHOST_USER_PROTOCOL_F_BACKEND_SEND_FD | UINT64_C(1) << VHOST_USER_PROTOCOL_F_SHMEM)
+#define PROTOCOL_FEATURES                                                                          \
+    (UINT64_C(1) << VHOST_USER_PROTOCOL_F_REPLY_ACK |                                              \
+     UINT64_C(1) << VHOST_USER_PROTOCOL_F_BACKEND_REQ |                                            \
+     UINT64_C(1) << VHOST_USER_PROTOCOL_F_BACKEND_SEND_FD |                                        \
+     UINT64_C(1) << VHOST_USER_PROTOCOL_F_SHMEM)
 
-/* The header and the payload of the front-end's next message. Returns the descriptor that came along, or -1. */
-static inline int receive_message(int socket, VhostUserHeader *header, void *payload, size_t capacity)
+/*
+ * The header and the payload of the front-end's next message. Returns the descriptor that came
+ * along, or -1.
+ */
+static inline int receive_message(int socket, VhostUserHeader *header, void *payload,
+                                  size_t capacity)
 {
     union {
         char bytes[CMSG_SPACE(sizeof(int))];
         struct cmsghdr header;
     } control;
     struct iovec piece = {header, sizeof(*header)};
-    struct msghdr m = {.msg_iov = &piece, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)};
+    struct msghdr m = {.msg_iov = &piece,
+                       .msg_iovlen = 1,
+                       .msg_control = &control,
+                       .msg_controllen = sizeof(control)};
     int fd = -1;
     MUST(recvmsg(socket, &m, MSG_WAITALL | MSG_CMSG_CLOEXEC) == sizeof(*header));
     MUST(header->size <= capacity);
-    MUST(header->size == 0 || recv(socket, payload, header->size, MSG_WAITALL) == (ssize_t)header->size);
+    MUST(header->size == 0 ||
+         recv(socket, payload, header->size, MSG_WAITALL) == (ssize_t)header->size);
     if (CMSG_FIRSTHDR(&m) != NULL) {
         memcpy(&fd, CMSG_DATA(&control.header), sizeof(fd));
     }
     return fd;
 }
 
-/* Answers a front-end on its main socket until it has asked for the regions: there is one, 0. Returns the back-end channel. */
+/*
+ * Answers a front-end on its main socket until it has asked for the regions: there is one, 0.
+ * Returns the back-end channel.
+ */
 static inline int shake_hands(int socket, uint64_t region_size)
 {
     int channel = -1;
@@ -103,8 +118,9 @@ static inline int shake_hands(int socket, uint64_t region_size)
             struct __attribute__((packed)) {
                 VhostUserHeader header;
                 VhostUserShMemConfig config;
-            } reply = {{header.request, VHOST_USER_VERSION | VHOST_USER_REPLY_MASK, sizeof(reply.config)},
-                       {.nregions = 1, .memory_sizes = {region_size}}};
+            } reply = {
+                {header.request, VHOST_USER_VERSION | VHOST_USER_REPLY_MASK, sizeof(reply.config)},
+                {.nregions = 1, .memory_sizes = {region_size}}};
             send_with_fd(socket, &reply, sizeof(reply), -1);
             return channel;
         }
@@ -115,10 +131,13 @@ static inline int shake_hands(int socket, uint64_t region_size)
         }
         bool asks = header.request == GET_FEATURES || header.request == GET_PROTOCOL_FEATURES;
         if (asks) {
-            value = header.request == GET_FEATURES ? UINT64_C(1) << VHOST_USER_F_PROTOCOL_FEATURES : PROTOCOL_FEATURES;
+            value = header.request == GET_FEATURES ? UINT64_C(1) << VHOST_USER_F_PROTOCOL_FEATURES
+                                                   : PROTOCOL_FEATURES;
         }
         if (asks || (header.flags & VHOST_USER_NEED_REPLY_MASK) != 0) {
-            answer a = {{header.request, VHOST_USER_VERSION | VHOST_USER_REPLY_MASK, sizeof(a.value)}, value};
+            answer a = {
+                {header.request, VHOST_USER_VERSION | VHOST_USER_REPLY_MASK, sizeof(a.value)},
+                value};
             send_with_fd(socket, &a, sizeof(a), -1);
         }
     }

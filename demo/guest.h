@@ -3,9 +3,9 @@
 #define DEMO_GUEST_H
 
 /**
- * @file
- * A guest that looks at a shared memory region: a real one, with KVM, whose code is some twenty bytes; or, where there is no
- * KVM, the host playing its part through vhushmem_region_read and vhushmem_region_write.
+ * @file A guest that looks at a shared memory region: a real one, with KVM, whose code is some
+ * twenty bytes; or, where there is no KVM, the host playing its part through vhushmem_region_read
+ * and vhushmem_region_write.
  *
  * Functions that return int return 0 or a negative errno. One thread at a time, as for any vCPU.
  */
@@ -39,7 +39,10 @@ int guest_copy(struct guest *guest, uint64_t from, uint64_t to, uint32_t len);
 int guest_load(struct guest *guest, uint64_t shm_offset, uint32_t *word);
 int guest_store(struct guest *guest, uint64_t shm_offset, uint32_t word);
 
-/** How the last access that the window could not serve reached the run loop; NULL: there was none since the last call. */
+/**
+ * How the last access that the window could not serve reached the run loop; NULL: there was none
+ * since the last call.
+ */
 const char *guest_take_fault(struct guest *guest);
 
 #endif

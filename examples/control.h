@@ -3,9 +3,9 @@
 #define DEMO_CONTROL_H
 
 /**
- * @file
- * The page that the two demo programs share, beside the file: the device process maps it read-write at the beginning of its
- * region, says there what it has mapped where, and reads there what the guest made of it. A real device has virtqueues for this.
+ * @file The page that the two demo programs share, beside the file: the device process maps it
+ * read-write at the beginning of its region, says there what it has mapped where, and reads there
+ * what the guest made of it. A real device has virtqueues for this.
  */
 
 #include <stddef.h>
@@ -24,7 +24,8 @@ struct control_part {
     uint64_t shm_offset;
     uint64_t fd_offset;
     uint32_t len;
-    uint32_t sum; /**< of its 32-bit words, the last one filled up with zeros, as read(2) sees them */
+    /* of its 32-bit words, the last one filled up with zeros, as read(2) sees them */
+    uint32_t sum;
 };
 
 struct control {

@@ -3,11 +3,10 @@
 #define FILE_WINDOW_H
 
 /**
- * @file
- * What a driver and the device of file-window.c say to each other over virtqueue 0.
+ * @file What a driver and the device of file-window.c say to each other over virtqueue 0.
  *
- * A chain has one request to read and one reply to write. The device maps ranges of its files into shared memory region 0, and says
- * where. Everything is little-endian, as virtio has it.
+ * A chain has one request to read and one reply to write. The device maps ranges of its files into
+ * shared memory region 0, and says where. Everything is little-endian, as virtio has it.
  */
 
 #include <stdint.h>
@@ -17,7 +16,8 @@
 #define FILE_WINDOW_PAGE UINT64_C(4096) /* offsets and lengths are multiples of this */
 
 enum {
-    FILE_WINDOW_MAP = 1,  /* file, offset, len: reply.shm_offset says where the range of the file is */
+    /* file, offset, len: reply.shm_offset says where the range of the file is */
+    FILE_WINDOW_MAP = 1,
     FILE_WINDOW_UNMAP = 2 /* shm_offset in `offset`, len: exactly what was mapped */
 };
 

@@ -3,9 +3,9 @@
 #define DEMO_QEMU_STYLE_H
 
 /**
- * @file
- * What the device of qemu-style-device.c finds in a VMM such as QEMU, under QEMU's names: errors, the vhost device with its operations, a
- * message of the back-end and how it is answered. qemu-style.c plays that VMM. QEMU has all of this itself.
+ * @file What the device of qemu-style-device.c finds in a VMM such as QEMU, under QEMU's names:
+ * errors, the vhost device with its operations, a message of the back-end and how it is answered.
+ * qemu-style.c plays that VMM. QEMU has all of this itself.
  */
 
 #include <stdio.h>
@@ -24,7 +24,8 @@ typedef GError Error;
 struct vhost_dev;
 
 typedef struct VhostOps {
-    int (*vhost_get_shmem_config)(struct vhost_dev *dev, int *nregions, uint64_t *memory_sizes, Error **errp);
+    int (*vhost_get_shmem_config)(struct vhost_dev *dev, int *nregions, uint64_t *memory_sizes,
+                                  Error **errp);
 } VhostOps;
 
 struct vhost_dev {

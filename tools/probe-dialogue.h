@@ -20,7 +20,8 @@ struct dialogue {
 /** Start so many queues, if the device does not run yet. @returns false: error says why not. */
 bool dialogue_start(struct dialogue *dialogue, unsigned queues);
 /** A request, and its answer in `in`. @returns false: error says why there is none. */
-bool dialogue_exchange(struct dialogue *dialogue, const char *what, unsigned queue, const struct piece *pieces, unsigned count);
+bool dialogue_exchange(struct dialogue *dialogue, const char *what, unsigned queue,
+                       const struct piece *pieces, unsigned count);
 void dialogue_begin_step(struct dialogue *dialogue, struct record *record, const char *step);
 void dialogue_show_bytes(struct record *record, uint64_t offset, const uint8_t *bytes, size_t len);
 void dialogue_fs(struct dialogue *dialogue);

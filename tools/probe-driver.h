@@ -42,11 +42,13 @@ char *driver_run_kick(struct probe *probe, char **words, struct record *answer);
 /** @returns a sentence (g_free), or NULL. */
 char *driver_set_memory(struct probe *probe, uint64_t size);
 /** Begin to start `count` queues. `fn` is called when it has ended: error NULL, or a sentence. */
-char *driver_start(struct probe *probe, unsigned count, unsigned size, void (*fn)(struct probe *probe, const char *error));
-char *driver_stop(struct probe *probe, void (*fn)(struct probe *, const uint16_t *bases, unsigned count, const char *error));
+char *driver_start(struct probe *probe, unsigned count, unsigned size,
+                   void (*fn)(struct probe *probe, const char *error));
+char *driver_stop(struct probe *probe, void (*fn)(struct probe *, const uint16_t *bases,
+                                                  unsigned count, const char *error));
 /** Put a request into a queue. @returns a sentence, or NULL: `fn` is called once. */
-char *driver_push(struct probe *probe, unsigned queue, const struct piece *pieces, unsigned count, returned_fn fn,
-                  void *user_data, uint16_t *head);
+char *driver_push(struct probe *probe, unsigned queue, const struct piece *pieces, unsigned count,
+                  returned_fn fn, void *user_data, uint16_t *head);
 char *driver_kick(struct probe *probe, unsigned queue);
 /** Forget who waits for this request: it comes back as an event. */
 void driver_abandon(struct probe *probe, unsigned queue, uint16_t head);

@@ -19,24 +19,32 @@
 #define PROBE_MAX_OUTPUT (UINT64_C(8) << 20)
 
 void screen_begin(void);
-/** Have it written, in order; never waits. `line`: it is a whole line, which goes between what a person types. */
+/**
+ * Have it written, in order; never waits. `line`: it is a whole line, which goes between what a
+ * person types.
+ */
 void screen_write(const char *bytes, size_t len, bool line);
 G_GNUC_PRINTF(1, 2) void screen_printf(const char *format, ...);
-/** Wait until all is written, or nobody reads any more. @returns false: something could not be written. */
+/**
+ * Wait until all is written, or nobody reads any more. @returns false: something could not be
+ * written.
+ */
 bool screen_end(void);
 bool screen_has_colours(void);
 
 /* ---- probe-record.c: one line of output ---- */
 
 /**
- * A line under construction: a JSON object, or its fields as words for a human reader. What is put into it stands in the order
- * of the calls. Keys are constants of this program; texts may hold anything.
+ * A line under construction: a JSON object, or its fields as words for a human reader. What is put
+ * into it stands in the order of the calls. Keys are constants of this program; texts may hold
+ * anything.
  */
 struct record {
     GString *line;
     bool json;
-    bool comma;      /**< something stands before what comes next, in the same list or object */
-    unsigned indent; /**< for humans: how many lists are open; their objects stand in lines of their own, */
+    bool comma; /**< something stands before what comes next, in the same list or object */
+    /* for humans: how many lists are open; their objects stand in lines of their own, */
+    unsigned indent;
     bool below_list; /**< and so does what comes after them */
 };
 

@@ -15,9 +15,15 @@
 #define SET_BACKEND_REQ_FD 21
 #define WIRE_HEADER 12
 #define WIRE_MAX_FDS 8
-/** The kernel lets so many pass with one message; more than WIRE_MAX_FDS are for whoever receives them to refuse. */
+/**
+ * The kernel lets so many pass with one message; more than WIRE_MAX_FDS are for whoever receives
+ * them to refuse.
+ */
 #define WIRE_MAX_PASSED 253
-/** What is longer is no message that anybody understands: it is handed on, and nothing behind it is decoded. */
+/**
+ * What is longer is no message that anybody understands: it is handed on, and nothing behind it is
+ * decoded.
+ */
 #define WIRE_MAX_PAYLOAD (1 << 17)
 
 /** A message on its way. */
@@ -45,9 +51,14 @@ void socket_unlink(const char *path);
 enum { FD_OTHER, FD_EVENTFD, FD_SOCKET, FD_MEMFD, FD_FILE, FD_PIPE, FD_KINDS };
 
 /** As sendmsg, with these descriptors. */
-ssize_t send_with_fds(int socket, const struct iovec *iov, size_t count, const int *fds, unsigned nfds, int flags);
-/** As recvmsg. `fds` has room for WIRE_MAX_PASSED; lost: some descriptors were lost on the way, or had no room. */
-ssize_t receive_with_fds(int socket, void *bytes, size_t size, int *fds, unsigned *nfds, bool *lost, int flags);
+ssize_t send_with_fds(int socket, const struct iovec *iov, size_t count, const int *fds,
+                      unsigned nfds, int flags);
+/**
+ * As recvmsg. `fds` has room for WIRE_MAX_PASSED; lost: some descriptors were lost on the way, or
+ * had no room.
+ */
+ssize_t receive_with_fds(int socket, void *bytes, size_t size, int *fds, unsigned *nfds, bool *lost,
+                         int flags);
 /** Close what a peer has sent; never waits. */
 void close_received(int fd);
 bool is_stream_socket(int fd);
@@ -64,9 +75,11 @@ char *describe_fd(int fd);
  *
  * @param ended  called when the connection is over, before the sockets are closed.
  */
-void relay_start(struct probe *probe, int front, int back, bool on_channel, void (*ended)(struct probe *));
+void relay_start(struct probe *probe, int front, int back, bool on_channel,
+                 void (*ended)(struct probe *));
 /**
- * --dump-wire: connect to the back-end, or wait for it, and have everything pass between it and `front`.
+ * --dump-wire: connect to the back-end, or wait for it, and have everything pass between it and
+ * `front`.
  *
  * @returns 0 or a negative errno: no back-end, and probe_start is not called.
  */
@@ -115,7 +128,8 @@ bool request_has_reply(const struct wire_message *message);
 unsigned virtio_device_id(const char *name);
 /** @returns a constant, or NULL: "VERSION_1", and with a device's id its own bits too. */
 const char *virtio_feature_name(unsigned device_id, unsigned bit);
-void record_virtio_features(struct record *record, const char *key, unsigned device_id, uint64_t features);
+void record_virtio_features(struct record *record, const char *key, unsigned device_id,
+                            uint64_t features);
 
 /* ---- probe-capture.c: files that Wireshark opens ---- */
 
@@ -133,7 +147,10 @@ struct captured {
     uint64_t sizes[WIRE_MAX_FDS];
 };
 
-/** @returns an array of struct captured with everything in it (g_ptr_array_unref), or NULL: `error` (g_free) says why. */
+/**
+ * @returns an array of struct captured with everything in it (g_ptr_array_unref), or NULL: `error`
+ * (g_free) says why.
+ */
 GPtrArray *capture_read(const char *path, char **error);
 /** The same payload, but for addresses that another process has elsewhere. */
 bool messages_are_alike(const struct wire_message *a, const struct wire_message *b);
@@ -141,8 +158,8 @@ bool messages_are_alike(const struct wire_message *a, const struct wire_message 
 /* ---- probe-chains.c: the driver's requests to a played device ---- */
 
 char *chains_run_give(struct probe *probe, char **words, struct record *answer);
-void chains_on_queue(vhushmem_backend *backend, unsigned queue, vhushmem_queue_event event, const char *message,
-                     void *user_data);
+void chains_on_queue(vhushmem_backend *backend, unsigned queue, vhushmem_queue_event event,
+                     const char *message, void *user_data);
 /** Of a queue, or (UINT_MAX) of all. */
 void chains_drop(unsigned queue);
 

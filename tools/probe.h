@@ -3,15 +3,17 @@
 #define VHUSHMEM_PROBE_H
 
 /**
- * @file
- * The parts of vhushmem-probe. One thread runs a GMainLoop; a second one, the screen, writes to standard output.
+ * @file The parts of vhushmem-probe. One thread runs a GMainLoop; a second one, the screen, writes
+ * to standard output.
  *
- *   options    probe-options.c, probe-help.c, probe-number.c
- *   output     probe-screen.c (the writer), probe-edit.c and probe-complete.c (a person's line), probe-record.c (one line), probe-view.c (the live view)
- *   input      probe-input.c (lines), probe-commands.c (the table), probe-memory.c, probe-script.c
- *   driver     probe-driver.c (memory and rings), probe-driver-commands.c, probe-dialogue.c, probe-dialogue-fs.c
- *   sides      probe-connect.c (a front-end), probe-backend.c (a device), probe-proxy.c (in between), probe-replay.c
- *   wire       probe-relay.c, probe-descriptors.c, probe-decode.c, probe-names.c, probe-filter.c, probe-traffic.c, probe-capture.c
+ *   options    probe-options.c, probe-help.c, probe-number.c output     probe-screen.c (the
+ *   writer), probe-edit.c and probe-complete.c (a person's line), probe-record.c (one line),
+ *   probe-view.c (the live view) input      probe-input.c (lines), probe-commands.c (the table),
+ *   probe-memory.c, probe-script.c driver     probe-driver.c (memory and rings),
+ *   probe-driver-commands.c, probe-dialogue.c, probe-dialogue-fs.c sides      probe-connect.c (a
+ *   front-end), probe-backend.c (a device), probe-proxy.c (in between), probe-replay.c wire
+ *   probe-relay.c, probe-descriptors.c, probe-decode.c, probe-names.c, probe-filter.c,
+ *   probe-traffic.c, probe-capture.c
  */
 
 #include <stdbool.h>
@@ -90,7 +92,8 @@ struct probe {
     enum probe_mode mode;
     vhushmem_frontend *frontend;
     vhushmem_backend *backend;
-    vhushmem_device *device; /**< the front-end's, which outlives the connection; or the one that the proxy follows */
+    /* the front-end's, which outlives the connection; or the one that the proxy follows */
+    vhushmem_device *device;
     bool json;
     bool zero_holes; /**< what is not mapped can be read */
     unsigned shmem_bit;
@@ -121,7 +124,8 @@ struct probe {
     struct driver *driver;
     struct traffic *traffic;
     struct capture *capture;
-    int front; /**< the other end of the front-end's socket, where its messages pass through; -1: they do not */
+    /* the other end of the front-end's socket, where its messages pass through; -1: they do not */
+    int front;
     const char *path;
     const struct probe_options *options;
 };
@@ -159,20 +163,29 @@ struct probe_options {
 /** @returns -1: go on; else the exit status: help was printed, or what is wrong. */
 int probe_parse_options(struct probe_options *options, int argc, char **argv);
 void probe_free_options(struct probe_options *options);
-/** Make the front-end that the options ask for. @returns 0, or the exit status, and the reason has been printed. */
+/**
+ * Make the front-end that the options ask for. @returns 0, or the exit status, and the reason has
+ * been printed.
+ */
 int probe_make_frontend(struct probe *probe, const struct probe_options *options);
 /** Print "vhushmem-probe: ..." on standard error. @returns STATUS_USAGE. */
 int probe_usage_error(const char *format, ...) G_GNUC_PRINTF(1, 2);
 /** ID:SIZE. @returns false: it is neither. */
 bool probe_parse_region(const char *option, uint64_t *shmid, uint64_t *size);
-/** The page of `vhushmem-probe help TOPIC` (NULL: the one screen of --help). @returns NULL: there is no such topic. */
+/**
+ * The page of `vhushmem-probe help TOPIC` (NULL: the one screen of --help). @returns NULL: there is
+ * no such topic.
+ */
 const char *probe_help(const char *topic);
 /** "connect proxy ...": the topics, for a sentence. */
 const char *probe_help_topics(void);
 
 /* ---- probe-number.c ---- */
 
-/** A decimal number, or a hexadecimal one after 0x: digits only. @returns false: it is no number, or larger than max. */
+/**
+ * A decimal number, or a hexadecimal one after 0x: digits only. @returns false: it is no number, or
+ * larger than max.
+ */
 bool probe_parse_number(const char *text, uint64_t max, uint64_t *value);
 /** The same, or a decimal number with a unit: 4K, 16M, 1GiB, 2TB (each a power of 1024). */
 bool probe_parse_size(const char *text, uint64_t max, uint64_t *value);
@@ -185,9 +198,15 @@ uint8_t *probe_parse_hex(const char *hex, uint64_t *len);
 
 /* ---- probe-edit.c: a line that a person types ---- */
 
-/** Begin, if both ends are a terminal and libedit was there when this was built. @returns whether lines come from there. */
+/**
+ * Begin, if both ends are a terminal and libedit was there when this was built. @returns whether
+ * lines come from there.
+ */
 bool edit_begin(struct probe *probe);
-/** Before and after something is written: a line takes the place of what is being typed, which comes back behind it. */
+/**
+ * Before and after something is written: a line takes the place of what is being typed, which comes
+ * back behind it.
+ */
 void edit_hide(bool line);
 void edit_show(bool line);
 /** Leave the terminal as it was. */
@@ -202,7 +221,9 @@ void edit_end(void);
  * @returns words (g_ptr_array_unref), sorted.
  */
 GPtrArray *complete_line(struct probe *probe, const char *line, size_t len, size_t *begun_len);
-/** The regions are those of this device from now on; or, one by one, of the device that is played. */
+/**
+ * The regions are those of this device from now on; or, one by one, of the device that is played.
+ */
 void complete_note_regions(vhushmem_device *device);
 void complete_note_region(uint8_t shmid);
 
@@ -220,7 +241,10 @@ void probe_kvm_close(struct probe *probe);
 void probe_view_begin(struct probe *probe);
 /** Show a request among the last ones. @returns false: there is no view, so it is to be printed. */
 bool probe_view_takes(struct probe *probe, const vhushmem_event *event);
-/** Draw now. Before the number of regions changes what can be seen of it: what was printed below goes then. */
+/**
+ * Draw now. Before the number of regions changes what can be seen of it: what was printed below
+ * goes then.
+ */
 void probe_view_refresh(struct probe *probe);
 /** Leave the terminal as it was. */
 void probe_view_end(struct probe *probe);
@@ -237,7 +261,10 @@ void probe_input_begin(struct probe *probe);
 void probe_input_typed(struct probe *probe, const char *line);
 /** Take up the commands that waited, soon. */
 void probe_input_resume(struct probe *probe);
-/** End the program if there is nothing more to come from standard input and the handshake has had its outcome. */
+/**
+ * End the program if there is nothing more to come from standard input and the handshake has had
+ * its outcome.
+ */
 void probe_input_quit_if_done(struct probe *probe);
 void probe_input_free(struct probe *probe);
 
@@ -263,8 +290,8 @@ struct command {
     char *(*begin)(struct probe *probe, char **words);
 };
 
-extern const struct command memory_commands[], script_commands[], driver_commands[], dialogue_commands[], backend_commands[],
-    filter_commands[];
+extern const struct command memory_commands[], script_commands[], driver_commands[],
+    dialogue_commands[], backend_commands[], filter_commands[];
 
 /** The next command of this mode, for completion. @returns NULL at the end. `at` begins as 0. */
 const struct command *probe_next_command(enum probe_mode mode, unsigned *at);
@@ -294,8 +321,12 @@ struct range {
     uint64_t len;
 };
 
-char *probe_find_range(struct probe *probe, char **words, uint64_t len, bool write, struct range *range);
-/** Copy by way of the kernel: a file that was truncated under its mapping makes this fail, and raises no SIGBUS. */
+char *probe_find_range(struct probe *probe, char **words, uint64_t len, bool write,
+                       struct range *range);
+/**
+ * Copy by way of the kernel: a file that was truncated under its mapping makes this fail, and
+ * raises no SIGBUS.
+ */
 char *probe_copy_range(const struct range *range, uint8_t *bytes, bool write);
 
 /* ---- probe-script.c ---- */

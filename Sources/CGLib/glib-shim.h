@@ -2,14 +2,20 @@
 #ifndef VHUSHMEM_GLIB_SHIM_H
 #define VHUSHMEM_GLIB_SHIM_H
 
-/* First, so that what the C library declares (errno values, struct stat) belongs to one module, CLinux, and not to two. */
+/*
+ * This comes first, so that the declarations of the C library (errno values, struct stat) belong to
+ * one module, CLinux, and not to two.
+ */
 #include "../CLinux/linux-shim.h"
 
 #include <inttypes.h>
 
 #include <glib.h>
 
-/* GLogLevelFlags is another kind of type to Swift since GLib 2.88, with other names: these are numbers with every GLib. */
+/*
+ * Since GLib 2.88, GLogLevelFlags is another kind of type in Swift, with other names. These are
+ * numbers with every GLib.
+ */
 enum {
     VHUSHMEM_LOG_CRITICAL = G_LOG_LEVEL_CRITICAL,
     VHUSHMEM_LOG_WARNING = G_LOG_LEVEL_WARNING,
@@ -17,7 +23,9 @@ enum {
     VHUSHMEM_LOG_DEBUG = G_LOG_LEVEL_DEBUG
 };
 
-/* Swift imports no variadic function; every message of ours is complete before it gets here. */
+/*
+ * Swift imports no variadic function. Messages of the library are complete before they come here.
+ */
 static inline void vhushmem_glib_log(long level, const char *message)
 {
     g_log("vhushmem", (GLogLevelFlags)level, "%s", message);
@@ -34,19 +42,25 @@ static inline void vhushmem_glib_append_escape(GString *text, guint character)
     g_string_append_printf(text, "\\u%04x", character);
 }
 
-/* A protocol feature for people. */
+/* Describes a protocol feature for people. */
 static inline char *vhushmem_glib_describe_feature(const char *name, const char *purpose)
 {
     return g_strconcat("VHOST_USER_PROTOCOL_F_", name, ": ", purpose, NULL);
 }
 
-/* GString's fields belong to two modules in Swift, since the public headers bring in GLib as well. 0: the text is empty. */
-static inline char vhushmem_glib_last(const GString *text) { return text->len > 0 ? text->str[text->len - 1] : 0; }
+/*
+ * In Swift, GString's fields belong to two modules, because the public headers include GLib too. 0:
+ * the text is empty.
+ */
+static inline char vhushmem_glib_last(const GString *text)
+{
+    return text->len > 0 ? text->str[text->len - 1] : 0;
+}
 
 /* g_string_free is a macro in newer releases of GLib. */
 static inline char *vhushmem_glib_finish(GString *text) { return g_string_free(text, FALSE); }
 
-/* What VHUSHMEM_DEBUG asks for: 1 wire, 2 maps. */
+/* The request of VHUSHMEM_DEBUG: 1 wire, 2 maps. */
 static inline unsigned vhushmem_glib_trace_categories(void)
 {
     static const GDebugKey keys[] = {{"wire", 1}, {"maps", 2}};
@@ -54,9 +68,10 @@ static inline unsigned vhushmem_glib_trace_categories(void)
     return g_parse_debug_string(g_getenv("VHUSHMEM_DEBUG"), keys, G_N_ELEMENTS(keys));
 }
 
-/* A trace, with its structured fields; those behind the fourth are of maps alone. */
-static inline void vhushmem_glib_trace(const char *message, const char *request, unsigned category, int32_t result,
-                                       unsigned shmid, uint64_t offset, uint64_t length)
+/* Logs a trace with its structured fields; those behind the fourth are of maps alone. */
+static inline void vhushmem_glib_trace(const char *message, const char *request, unsigned category,
+                                       int32_t result, unsigned shmid, uint64_t offset,
+                                       uint64_t length)
 {
     char numbers[4][24];
     const GLogField fields[] = {

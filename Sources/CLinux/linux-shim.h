@@ -3,12 +3,13 @@
 #define VHUSHMEM_LINUX_SHIM_H
 
 #ifndef __linux__
-#error "libvhushmem supports Linux alone: it needs memfd, eventfd, epoll and the limits of Linux's mappings"
+#error "libvhushmem supports Linux alone: it needs memfd, eventfd, epoll and vm.max_map_count"
 #endif
 
 /*
- * What Swift can't import from the C library: macros that are functions (CMSG_*, S_IS*), constants that are casts (MAP_FAILED),
- * variadic functions (fcntl, prctl), names behind _GNU_SOURCE, and atomics on memory that Swift holds by pointer.
+ * The parts of the C library that Swift cannot import: macros that are functions (CMSG_*, S_IS*),
+ * constants that are casts (MAP_FAILED), variadic functions (fcntl, prctl), names behind
+ * _GNU_SOURCE, and atomics on memory that Swift holds by pointer.
  */
 
 #include <errno.h>
@@ -43,18 +44,21 @@
 #include <unistd.h>
 
 /*
- * What the C library shows only under _GNU_SOURCE. This header can't define that: the C library's structs would look different
- * here than in the module Glibc (a member of fd_set has another name), and no program could import both.
+ * The C library declares these only under _GNU_SOURCE. This header cannot define that: the C
+ * library's structs would look different here than in the module Glibc (a member of fd_set has
+ * another name), and no program could import both.
  */
 #ifndef _GNU_SOURCE
 int accept4(int fd, struct sockaddr *address, socklen_t *length, int flags);
 int memfd_create(const char *name, unsigned int flags);
 ssize_t preadv2(int fd, const struct iovec *parts, int count, off_t offset, int flags);
 void *mremap(void *address, size_t old_length, size_t new_length, int flags, ...);
-ssize_t process_vm_readv(pid_t pid, const struct iovec *local, unsigned long local_count, const struct iovec *remote,
-                         unsigned long remote_count, unsigned long flags);
-ssize_t process_vm_writev(pid_t pid, const struct iovec *local, unsigned long local_count, const struct iovec *remote,
-                          unsigned long remote_count, unsigned long flags);
+ssize_t process_vm_readv(pid_t pid, const struct iovec *local, unsigned long local_count,
+                         const struct iovec *remote, unsigned long remote_count,
+                         unsigned long flags);
+ssize_t process_vm_writev(pid_t pid, const struct iovec *local, unsigned long local_count,
+                          const struct iovec *remote, unsigned long remote_count,
+                          unsigned long flags);
 const char *strerrordesc_np(int error);
 #endif
 #ifndef F_ADD_SEALS
@@ -83,7 +87,10 @@ const char *strerrordesc_np(int error);
 #define MREMAP_FIXED 2
 #endif
 
-/* Advice for several ranges of the calling process, which newer kernels know by this number; others answer EBADF, EINVAL or ENOSYS. */
+/*
+ * Advice for several ranges of the calling process. Newer kernels know the process by this number;
+ * others answer EBADF, EINVAL or ENOSYS.
+ */
 #define VHU_THIS_PROCESS (-10001)
 static inline ssize_t vhu_advise_many(const struct iovec *ranges, size_t count, int advice)
 {
@@ -92,23 +99,56 @@ static inline ssize_t vhu_advise_many(const struct iovec *ranges, size_t count, 
 
 /* ---- atomics ---- */
 
-static inline uint64_t vhu_load_relaxed(const uint64_t *p) { return __atomic_load_n(p, __ATOMIC_RELAXED); }
+static inline uint64_t vhu_load_relaxed(const uint64_t *p)
+{
+    return __atomic_load_n(p, __ATOMIC_RELAXED);
+}
 static inline void vhu_prefetch(const uint64_t *p) { __builtin_prefetch(p); }
-static inline uint64_t vhu_load_acquire(const uint64_t *p) { return __atomic_load_n(p, __ATOMIC_ACQUIRE); }
-static inline void vhu_store_relaxed(uint64_t *p, uint64_t v) { __atomic_store_n(p, v, __ATOMIC_RELAXED); }
-static inline void vhu_store_release(uint64_t *p, uint64_t v) { __atomic_store_n(p, v, __ATOMIC_RELEASE); }
+static inline uint64_t vhu_load_acquire(const uint64_t *p)
+{
+    return __atomic_load_n(p, __ATOMIC_ACQUIRE);
+}
+static inline void vhu_store_relaxed(uint64_t *p, uint64_t v)
+{
+    __atomic_store_n(p, v, __ATOMIC_RELAXED);
+}
+static inline void vhu_store_release(uint64_t *p, uint64_t v)
+{
+    __atomic_store_n(p, v, __ATOMIC_RELEASE);
+}
 static inline void vhu_fence_acquire(void) { __atomic_thread_fence(__ATOMIC_ACQUIRE); }
 static inline void vhu_fence_release(void) { __atomic_thread_fence(__ATOMIC_RELEASE); }
 
 /* ---- virtqueues: memory that a driver changes at any moment; each word is read once ---- */
 
-static inline uint16_t vhu_load16_relaxed(const void *p) { return __atomic_load_n((const uint16_t *)p, __ATOMIC_RELAXED); }
-static inline uint32_t vhu_load32_relaxed(const void *p) { return __atomic_load_n((const uint32_t *)p, __ATOMIC_RELAXED); }
-static inline uint16_t vhu_load16_acquire(const void *p) { return __atomic_load_n((const uint16_t *)p, __ATOMIC_ACQUIRE); }
-static inline void vhu_store16_relaxed(void *p, uint16_t v) { __atomic_store_n((uint16_t *)p, v, __ATOMIC_RELAXED); }
-static inline void vhu_store16_release(void *p, uint16_t v) { __atomic_store_n((uint16_t *)p, v, __ATOMIC_RELEASE); }
-static inline void vhu_store32_relaxed(void *p, uint32_t v) { __atomic_store_n((uint32_t *)p, v, __ATOMIC_RELAXED); }
-static inline void vhu_or8(void *p, uint8_t bits) { __atomic_fetch_or((uint8_t *)p, bits, __ATOMIC_SEQ_CST); }
+static inline uint16_t vhu_load16_relaxed(const void *p)
+{
+    return __atomic_load_n((const uint16_t *)p, __ATOMIC_RELAXED);
+}
+static inline uint32_t vhu_load32_relaxed(const void *p)
+{
+    return __atomic_load_n((const uint32_t *)p, __ATOMIC_RELAXED);
+}
+static inline uint16_t vhu_load16_acquire(const void *p)
+{
+    return __atomic_load_n((const uint16_t *)p, __ATOMIC_ACQUIRE);
+}
+static inline void vhu_store16_relaxed(void *p, uint16_t v)
+{
+    __atomic_store_n((uint16_t *)p, v, __ATOMIC_RELAXED);
+}
+static inline void vhu_store16_release(void *p, uint16_t v)
+{
+    __atomic_store_n((uint16_t *)p, v, __ATOMIC_RELEASE);
+}
+static inline void vhu_store32_relaxed(void *p, uint32_t v)
+{
+    __atomic_store_n((uint32_t *)p, v, __ATOMIC_RELAXED);
+}
+static inline void vhu_or8(void *p, uint8_t bits)
+{
+    __atomic_fetch_or((uint8_t *)p, bits, __ATOMIC_SEQ_CST);
+}
 static inline void vhu_fence_full(void) { __atomic_thread_fence(__ATOMIC_SEQ_CST); }
 
 struct vhu_descriptor {
@@ -117,39 +157,41 @@ struct vhu_descriptor {
     uint16_t flags;
     uint16_t next;
 };
-/* What a back-end has begun, by the order in which it did. */
+/* The chains that a back-end has begun, with the order in which it did. */
 struct vhu_begun {
     uint64_t counter;
     uint16_t head;
 };
 static inline int vhu_compare_begun(const void *left, const void *right)
 {
-    uint64_t l = ((const struct vhu_begun *)left)->counter, r = ((const struct vhu_begun *)right)->counter;
+    uint64_t l = ((const struct vhu_begun *)left)->counter,
+             r = ((const struct vhu_begun *)right)->counter;
     return l < r ? -1 : l > r;
 }
 static inline void vhu_sort_begun(struct vhu_begun *begun, size_t count)
 {
     qsort(begun, count, sizeof(*begun), vhu_compare_begun);
 }
-/* A copy that is looked at instead: what was checked is what is used. `at` need not be aligned. */
+/* Checks and uses the same copy. `at` need not be aligned. */
 static inline struct vhu_descriptor vhu_descriptor_at(const void *at)
 {
     struct vhu_descriptor copy;
     memcpy(&copy, at, sizeof(copy));
-    __asm__ volatile("" : "+m"(copy)); /* the compiler must not go back to the original */
+    __asm__ volatile("" : "+m"(copy)); /* the compiler must not read the original again */
     return copy;
 }
 
 /*
- * Reads what an eventfd counts, all of it. The front-end has the descriptor too: it may have read it meanwhile, and may have opened
- * it as one that waits.
+ * Reads the whole count of an eventfd. The front-end has the descriptor too: it may have read it
+ * meanwhile, and may have cleared its O_NONBLOCK.
  */
 static inline ssize_t vhu_read_count(int fd)
 {
     uint64_t count;
     struct iovec all = {.iov_base = &count, .iov_len = sizeof(count)};
     ssize_t result = preadv2(fd, &all, 1, -1, RWF_NOWAIT);
-    if (result < 0 && errno == ENOSYS) { /* a filter's answer; the eventfds of Linux 5.8 and later know this */
+    /* the answer of a seccomp filter; the eventfds of Linux 5.8 and later support this */
+    if (result < 0 && errno == ENOSYS) {
         struct pollfd target = {.fd = fd, .events = POLLIN};
         if (poll(&target, 1, 0) == 1 && target.revents == POLLIN) {
             return read(fd, &count, sizeof(count));
@@ -166,11 +208,14 @@ static inline int vhu_signal_setup(unsigned long *context)
     enum { AT_ONCE = 64 };
     return (int)syscall(SYS_io_setup, AT_ONCE, context);
 }
-static inline int vhu_signal_end(unsigned long context) { return (int)syscall(SYS_io_destroy, context); }
+static inline int vhu_signal_end(unsigned long context)
+{
+    return (int)syscall(SYS_io_destroy, context);
+}
 static inline int vhu_submit(unsigned long context, struct iocb *operation)
 {
     int result = (int)syscall(SYS_io_submit, context, 1, &operation);
-    if (result < 0 && errno == EAGAIN) { /* what the reads came to is to be taken now and then */
+    if (result < 0 && errno == EAGAIN) { /* the results of the reads must be taken now and then */
         struct io_event results[64];
         struct timespec now = {0, 0};
         while (syscall(SYS_io_getevents, context, 0, 64, results, &now) == 64) {}
@@ -178,7 +223,10 @@ static inline int vhu_submit(unsigned long context, struct iocb *operation)
     }
     return result;
 }
-/* Has the kernel signal an eventfd: when a read of no bytes is done, which it is at once. EINVAL, EBADF: it is no eventfd. */
+/*
+ * Has the kernel signal an eventfd when a read of no bytes is done, which is at once. EINVAL,
+ * EBADF: it is no eventfd.
+ */
 static inline int vhu_signal(unsigned long context, int fd)
 {
     struct iocb read_nothing;
@@ -189,7 +237,10 @@ static inline int vhu_signal(unsigned long context, int fd)
     read_nothing.aio_resfd = (uint32_t)fd;
     return vhu_submit(context, &read_nothing);
 }
-/* Asks for a signal that can't be given, since the flags of its read are none: EOPNOTSUPP, it would be; EINVAL, EBADF: it is no eventfd. */
+/*
+ * Asks for a signal that is impossible, because the flags of its read are invalid. EOPNOTSUPP: it
+ * is an eventfd; EINVAL, EBADF: it is none.
+ */
 static inline int vhu_refused_signal(unsigned long context, int fd)
 {
     struct iocb no_read;
@@ -213,16 +264,20 @@ static inline const char *vhu_strerrordesc(int error)
 static inline int vhu_fcntl_get_seals(int fd) { return fcntl(fd, F_GET_SEALS); }
 static inline int vhu_fcntl_add_seals(int fd, int seals) { return fcntl(fd, F_ADD_SEALS, seals); }
 static inline int vhu_fcntl_get_flags(int fd) { return fcntl(fd, F_GETFL); }
-/* A socket that was given: no accept waits, and no program that is executed has it. */
+/* For a socket that the program gave: no accept waits, and no executed program inherits it. */
 static inline int vhu_make_listener(int fd)
 {
     int flags = fcntl(fd, F_GETFL);
-    return flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0 ? -1 : fcntl(fd, F_SETFD, FD_CLOEXEC);
+    return flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0 ? -1
+                                                                   : fcntl(fd, F_SETFD, FD_CLOEXEC);
 }
 static inline int vhu_fcntl_dupfd_cloexec(int fd) { return fcntl(fd, F_DUPFD_CLOEXEC, 0); }
 
 static inline int vhu_open_read_only(const char *path) { return open(path, O_RDONLY | O_CLOEXEC); }
-/* The file of an open descriptor once more, for reading alone. With O_NONBLOCK a lease on it (F_SETLEASE) is not waited for. */
+/*
+ * Opens the file of an open descriptor once more, for reading alone. With O_NONBLOCK this does not
+ * wait for a lease on it (F_SETLEASE).
+ */
 static inline int vhu_reopen_read_only(int fd)
 {
     char path[32];
@@ -233,7 +288,7 @@ static inline int vhu_reopen_read_only(int fd)
 static inline bool vhu_is_regular(uint32_t mode) { return S_ISREG(mode); }
 static inline bool vhu_is_directory(uint32_t mode) { return S_ISDIR(mode); }
 static inline bool vhu_is_fifo(uint32_t mode) { return S_ISFIFO(mode); }
-/* What of statx is looked at: without the rest, which nobody has to make zero first. */
+/* The used fields of statx alone, so that the rest need not be zeroed first. */
 struct vhu_file_status {
     /* device: both numbers of it, side by side. */
     uint64_t size, inode, device;
@@ -244,7 +299,8 @@ struct vhu_file_status {
 static inline int vhu_statx_cached(int fd, struct vhu_file_status *status)
 {
     struct statx all;
-    if (syscall(SYS_statx, fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_BASIC_STATS, &all) != 0) {
+    if (syscall(SYS_statx, fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_BASIC_STATS, &all) !=
+        0) {
         return -1;
     }
     status->size = all.stx_size;
@@ -273,7 +329,8 @@ static inline int vhu_is_eventfd(int fd)
     char path[32], target[sizeof(name)];
     snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
     ssize_t length = readlink(path, target, sizeof(target));
-    return length < 0 ? -1 : length == sizeof(name) - 1 && memcmp(target, name, sizeof(name) - 1) == 0;
+    return length < 0 ? -1
+                      : length == sizeof(name) - 1 && memcmp(target, name, sizeof(name) - 1) == 0;
 }
 static inline bool vhu_is_anonymous(uint32_t mode) { return (mode & S_IFMT) == 0; }
 
@@ -281,11 +338,12 @@ static inline bool vhu_is_anonymous(uint32_t mode) { return (mode & S_IFMT) == 0
 #define VHU_EXT4_MAGIC 0xef53
 #define VHU_XFS_MAGIC 0x58465342
 static const int vhu_seal_write = F_SEAL_WRITE;
-static const int vhu_seal_future_write = 0x0010; /* F_SEAL_FUTURE_WRITE, missing from older headers */
+/* F_SEAL_FUTURE_WRITE, missing from older headers */
+static const int vhu_seal_future_write = 0x0010;
 static const int vhu_seal_shrink = F_SEAL_SHRINK;
 static const int vhu_seal_size = F_SEAL_SHRINK | F_SEAL_GROW;
 
-/* It has no bytes: nobody touches what is mapped of it, and RLIMIT_FSIZE may allow none. */
+/* It has no bytes: nothing touches its mappings, and RLIMIT_FSIZE may allow none. */
 static inline int vhu_memfd_sealed_against_writing(void)
 {
     int fd = memfd_create("vhushmem-trial", MFD_CLOEXEC | MFD_ALLOW_SEALING);
@@ -298,7 +356,10 @@ static inline int vhu_memfd_sealed_against_writing(void)
     return fd;
 }
 
-static inline int vhu_memfd(const char *name) { return memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING); }
+static inline int vhu_memfd(const char *name)
+{
+    return memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+}
 
 /* ---- memory ---- */
 
@@ -317,11 +378,18 @@ static inline void *vhu_mremap_over(void *from, size_t length, void *to)
     return mremap(from, length, length, MREMAP_MAYMOVE | MREMAP_FIXED, to);
 }
 
-/* An old length of 0 leaves what is there and maps the same pages once more. */
-static inline void *vhu_mremap_duplicate(void *from, size_t length) { return mremap(from, 0, length, MREMAP_MAYMOVE); }
+/* With an old length of 0 the old mapping stays, and the same pages are mapped once more. */
+static inline void *vhu_mremap_duplicate(void *from, size_t length)
+{
+    return mremap(from, 0, length, MREMAP_MAYMOVE);
+}
 
-/* Whether private memory, which others may be writing to, holds nothing but zeros: whole words at an address that is aligned for them. */
-__attribute__((no_sanitize("thread"))) static inline bool vhu_is_zero(const void *memory, size_t length)
+/*
+ * Whether private memory, which others may be writing to, has only zeros: whole words at an aligned
+ * address.
+ */
+__attribute__((no_sanitize("thread"))) static inline bool vhu_is_zero(const void *memory,
+                                                                      size_t length)
 {
     const volatile uint64_t *words = (const volatile uint64_t *)memory;
     for (size_t i = 0; i < length / sizeof(*words); i++) {
@@ -341,17 +409,22 @@ static inline int vhu_set_personality(int persona) { return personality((unsigne
 
 #define VHU_MAX_FDS 8
 /*
- * As many as the kernel lets a message carry. What there is no room for the kernel closes at once, in the thread that receives. Besides
- * them there may be what the options SO_PASSCRED, SO_PASSPIDFD and SO_PASSSEC of a socket add, which somebody else has made.
+ * As many as the kernel lets a message carry. The kernel closes those without room at once, in the
+ * receiving thread. The socket options SO_PASSCRED, SO_PASSPIDFD and SO_PASSSEC add more, if
+ * another owner of the socket has set them.
  */
 #define VHU_MOST_FDS 253
 #define VHU_CONTROL_SPACE 2048
 
-/* What comes besides descriptors. The one of SO_PASSPIDFD is the kernel's own, or a negative errno; closing it waits for nobody. */
+/*
+ * Other control messages. That of SO_PASSPIDFD has a descriptor of the kernel, or a negative errno;
+ * its close does not wait.
+ */
 __attribute__((noinline)) static void vhu_drop_control(const struct cmsghdr *c)
 {
     int fd;
-    if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == VHU_SCM_PIDFD && c->cmsg_len >= CMSG_LEN(sizeof(fd))) {
+    if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == VHU_SCM_PIDFD &&
+        c->cmsg_len >= CMSG_LEN(sizeof(fd))) {
         memcpy(&fd, CMSG_DATA(c), sizeof(fd));
         if (fd >= 0) {
             close(fd);
@@ -359,17 +432,24 @@ __attribute__((noinline)) static void vhu_drop_control(const struct cmsghdr *c)
     }
 }
 
-/* Descriptors of a message, as far as there is room for them: as many as it may carry, and one more, to notice when there are more. */
+/*
+ * The descriptors of a message, as far as there is room: as many as it may carry, and one more, to
+ * notice when there are more.
+ */
 struct vhu_fds {
     int count;      /* of those in fds */
     int more_count; /* of those in more */
-    int *more;      /* the others, as a rule none: for the caller to close, and to free */
+    int *more;      /* the others, usually none; the caller must close them, and free this */
     int fds[VHU_MAX_FDS + 1];
 };
 static inline int *vhu_first_fd(struct vhu_fds *fds) { return fds->fds; }
 
-/* More than one, or more than one message of them. What there is no memory to remember is closed here. */
-__attribute__((noinline)) static void vhu_add_fds(struct vhu_fds *into, const struct cmsghdr *c, size_t n)
+/*
+ * Adds several descriptors, or those of several control messages. It closes those that it has no
+ * memory for.
+ */
+__attribute__((noinline)) static void vhu_add_fds(struct vhu_fds *into, const struct cmsghdr *c,
+                                                  size_t n)
 {
     for (size_t i = 0; i < n; i++) {
         int fd;
@@ -390,18 +470,21 @@ __attribute__((noinline)) static void vhu_add_fds(struct vhu_fds *into, const st
 }
 
 /*
- * One recvmsg, never waiting. Returns what recvmsg returned; *fds, which was empty, receives the descriptors that came, *truncated whether
- * some were lost.
+ * Makes one recvmsg that never waits, and returns its result. *fds, which was empty, receives the
+ * descriptors that came; *truncated tells whether some were lost.
  */
-static inline ssize_t vhu_recvmsg(int socket, void *bytes, size_t capacity, struct vhu_fds *fds, bool *truncated)
+static inline ssize_t vhu_recvmsg(int socket, void *bytes, size_t capacity, struct vhu_fds *fds,
+                                  bool *truncated)
 {
     union {
         char bytes[VHU_CONTROL_SPACE];
         struct cmsghdr align;
     } control;
     struct iovec iov = {.iov_base = bytes, .iov_len = capacity};
-    struct msghdr message = {
-        .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = sizeof(control.bytes)};
+    struct msghdr message = {.msg_iov = &iov,
+                             .msg_iovlen = 1,
+                             .msg_control = control.bytes,
+                             .msg_controllen = sizeof(control.bytes)};
     ssize_t got = recvmsg(socket, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
     *truncated = false;
     if (got < 0) {
@@ -424,8 +507,12 @@ static inline ssize_t vhu_recvmsg(int socket, void *bytes, size_t capacity, stru
     return got;
 }
 
-/* One sendmsg, never waiting, never raising SIGPIPE; the descriptors travel with the first byte. */
-static inline ssize_t vhu_sendmsg(int socket, const void *bytes, size_t length, const int *fds, int count)
+/*
+ * Makes one sendmsg that never waits and never raises SIGPIPE. The descriptors travel with the
+ * first byte.
+ */
+static inline ssize_t vhu_sendmsg(int socket, const void *bytes, size_t length, const int *fds,
+                                  int count)
 {
     union {
         char bytes[CMSG_SPACE(sizeof(int) * VHU_MAX_FDS)];
@@ -437,7 +524,7 @@ static inline ssize_t vhu_sendmsg(int socket, const void *bytes, size_t length, 
         errno = EINVAL;
         return -1;
     }
-    if (count == 0) { /* which the kernel has less to look at for */
+    if (count == 0) { /* so that the kernel has less to check */
         return send(socket, bytes, length, MSG_DONTWAIT | MSG_NOSIGNAL);
     }
     memset(&control, 0, sizeof(control));
@@ -451,9 +538,16 @@ static inline ssize_t vhu_sendmsg(int socket, const void *bytes, size_t length, 
     return sendmsg(socket, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
-/* Swift sees sun_path as a tuple; filling the address is plainer here. Returns its length, or 0: the path doesn't fit. */
-/* The first byte of an abstract name is a zero, whatever it is written as; its length alone says where it ends. 0: it is too long. */
-static inline socklen_t vhu_unix_address(struct sockaddr_un *address, const void *path, size_t length, bool is_abstract)
+/*
+ * Swift sees sun_path as a tuple, so C fills the address. Returns its length, or 0: the path does
+ * not fit.
+ */
+/*
+ * The first byte of an abstract name is a zero, however the path writes it; only the length tells
+ * where the name ends. 0: it is too long.
+ */
+static inline socklen_t vhu_unix_address(struct sockaddr_un *address, const void *path,
+                                         size_t length, bool is_abstract)
 {
     size_t room = sizeof(address->sun_path) - (is_abstract ? 0 : 1);
     if (length == 0 || length > room) {
@@ -467,7 +561,10 @@ static inline socklen_t vhu_unix_address(struct sockaddr_un *address, const void
     }
     return (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length + (is_abstract ? 0 : 1));
 }
-static inline int vhu_open_folder(const char *path) { return open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC); }
+static inline int vhu_open_folder(const char *path)
+{
+    return open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+}
 static inline int vhu_try_lock(int fd) { return flock(fd, LOCK_EX | LOCK_NB); }
 static inline int vhu_bind(int fd, const struct sockaddr_un *address, socklen_t length)
 {
@@ -477,33 +574,48 @@ static inline int vhu_connect(int fd, const struct sockaddr_un *address, socklen
 {
     return connect(fd, (const struct sockaddr *)address, length);
 }
-static inline int vhu_unix_stream_socket(void) { return socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0); }
-static inline int vhu_unix_datagram_socket(void) { return socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0); }
-static inline int vhu_socketpair(int fds[2]) { return socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds); }
-static inline int vhu_accept(int fd) { return accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK); }
-/* An enumeration in the C library, which Swift would not take for the int that it is. */
+static inline int vhu_unix_stream_socket(void)
+{
+    return socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+}
+static inline int vhu_unix_datagram_socket(void)
+{
+    return socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+}
+static inline int vhu_socketpair(int fds[2])
+{
+    return socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds);
+}
+static inline int vhu_accept(int fd)
+{
+    return accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+}
+/* An enumeration in the C library, which Swift does not accept as an int. */
 static const int vhu_sock_stream = SOCK_STREAM;
-/* The integer socket option, or a negative errno. */
+/* Returns the integer socket option, or a negative errno. */
 static inline int vhu_socket_option(int fd, int option)
 {
     int value = 0;
     socklen_t length = sizeof(value);
     return getsockopt(fd, SOL_SOCKET, option, &value, &length) == 0 ? value : -errno;
 }
-/* What is sent with MSG_OOB comes where it was sent: otherwise the kernel drops it in the thread that receives, with its descriptors. */
+/*
+ * Bytes that are sent with MSG_OOB arrive in their place. Otherwise the kernel drops them in the
+ * receiving thread, with their descriptors.
+ */
 static inline int vhu_take_out_of_band(int fd)
 {
     int on = 1;
     return setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &on, sizeof(on));
 }
-/* Somebody is at the other end of the socket, or was. */
+/* Whether the socket has a peer, or had one. */
 static inline bool vhu_is_connected(int fd)
 {
     struct sockaddr_storage address;
     socklen_t length = sizeof(address);
     return getpeername(fd, (struct sockaddr *)&address, &length) == 0;
 }
-/* Messages that bring descriptors fail at the sender. */
+/* From now on, messages with descriptors fail at the sender. */
 static inline int vhu_refuse_descriptors(int fd)
 {
     enum { PASSRIGHTS = 83 }; /* SO_PASSRIGHTS, missing from older headers */
@@ -533,7 +645,7 @@ static inline int vhu_epoll_add_tagged(int epoll, int fd, uint32_t tag, bool onc
     struct epoll_event event = {.events = EPOLLIN | (once ? EPOLLET : 0), .data = {.u32 = tag}};
     return epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event);
 }
-/* How many tags of descriptors that can be read were stored, at most 64; never waits. */
+/* Stores the tags of readable descriptors, at most 64, and returns their number. Never waits. */
 static inline int vhu_epoll_ready_tags(int epoll, uint32_t tags[64])
 {
     struct epoll_event events[64];
@@ -543,11 +655,11 @@ static inline int vhu_epoll_ready_tags(int epoll, uint32_t tags[64])
     }
     return count;
 }
-/* Arms (or, with 0, disarms) a timerfd to become readable at a time of CLOCK_MONOTONIC in microseconds. */
+/* Arms a timerfd to become readable at a time of CLOCK_MONOTONIC in microseconds; 0 disarms it. */
 static inline int vhu_timerfd_set(int fd, uint64_t deadline)
 {
-    struct itimerspec when = {
-        .it_value = {.tv_sec = (time_t)(deadline / 1000000), .tv_nsec = (long)(deadline % 1000000) * 1000}};
+    struct itimerspec when = {.it_value = {.tv_sec = (time_t)(deadline / 1000000),
+                                           .tv_nsec = (long)(deadline % 1000000) * 1000}};
     return timerfd_settime(fd, TFD_TIMER_ABSTIME, &when, NULL);
 }
 static inline uint64_t vhu_monotonic_microseconds(void)
@@ -559,7 +671,7 @@ static inline uint64_t vhu_monotonic_microseconds(void)
 
 /* ---- threads (System/Closer.swift alone uses them) ---- */
 
-/* A thread that nobody joins, with a small stack and every signal blocked. -1: errno says why not. */
+/* Starts a detached thread, with a small stack and every signal blocked. -1: errno says why not. */
 static inline int vhu_start_thread(void *(*run)(void *))
 {
     enum { STACK = 128 << 10 };

@@ -3,7 +3,8 @@
 #define VHU_SIGNAL_SHIM_H
 
 /*
- * The parts of signal handling that Swift can't import: the members of siginfo_t and struct sigaction that are macros.
+ * The parts of signal handling that Swift cannot import: the members of siginfo_t and struct
+ * sigaction that are macros.
  */
 
 #include <errno.h>
@@ -19,22 +20,24 @@
 static inline void vhu_set_errno(int error) { errno = error; }
 
 /*
- * The address whose access raised a SIGBUS, by the thread that is in the handler; 0: the signal tells of something else (somebody sent
- * it, an access was not aligned, or memory went bad that nobody has touched yet).
+ * The address whose access by the thread in the handler raised a SIGBUS; 0: the signal has another
+ * cause (a process sent it, an access was not aligned, or memory went bad that nothing has touched
+ * yet).
  */
 static inline uintptr_t vhu_sigbus_address(const siginfo_t *info)
 {
-    if (info->si_signo != SIGBUS ||
-        (info->si_code != BUS_ADRERR && info->si_code != BUS_OBJERR && info->si_code != BUS_MCEERR_AR)) {
+    if (info->si_signo != SIGBUS || (info->si_code != BUS_ADRERR && info->si_code != BUS_OBJERR &&
+                                     info->si_code != BUS_MCEERR_AR)) {
         return 0;
     }
     return (uintptr_t)info->si_addr;
 }
 
-/* The same of a SIGSEGV that no page, or one with other rights, raised. */
+/* The same for a SIGSEGV of a missing page, or of one with other rights. */
 static inline uintptr_t vhu_sigsegv_address(const siginfo_t *info)
 {
-    if (info->si_signo != SIGSEGV || (info->si_code != SEGV_MAPERR && info->si_code != SEGV_ACCERR)) {
+    if (info->si_signo != SIGSEGV ||
+        (info->si_code != SEGV_MAPERR && info->si_code != SEGV_ACCERR)) {
         return 0;
     }
     return (uintptr_t)info->si_addr;
@@ -42,17 +45,27 @@ static inline uintptr_t vhu_sigsegv_address(const siginfo_t *info)
 
 enum { VHU_READ = 0, VHU_WRITE = 1, VHU_UNKNOWN = 2, VHU_FETCH = 3 };
 
-/* What the access was that raised a fault, by the ucontext_t of the handler (NULL: it was not given). */
+/*
+ * The kind of the access that raised a fault, from the ucontext_t of the handler (NULL: there is
+ * none).
+ */
 static inline int vhu_fault_access(const void *context)
 {
 #if defined(__x86_64__)
-    /* The processor's error code (REG_ERR, which is 19): bit 1 is a write, bit 4 the fetch of an instruction. */
+    /*
+     * The processor's error code (REG_ERR, which is 19): bit 1 is a write, bit 4 the fetch of an
+     * instruction.
+     */
     if (context != NULL) {
-        unsigned long long code = (unsigned long long)((const ucontext_t *)context)->uc_mcontext.gregs[19];
+        unsigned long long code =
+            (unsigned long long)((const ucontext_t *)context)->uc_mcontext.gregs[19];
         return (code & 16) != 0 ? VHU_FETCH : (code & 2) != 0 ? VHU_WRITE : VHU_READ;
     }
 #elif defined(__aarch64__)
-    /* Records follow each other: a magic number, a size, and what they have. That of the syndrome has its class in bits 26 to 31. */
+    /*
+     * Records follow each other: a magic number, a size, and the data. The syndrome's record has
+     * its class in bits 26 to 31.
+     */
     if (context != NULL) {
         const mcontext_t *machine = &((const ucontext_t *)context)->uc_mcontext;
         const unsigned char *record = (const unsigned char *)machine->__reserved;
@@ -66,7 +79,9 @@ static inline int vhu_fault_access(const void *context)
                 unsigned long long syndrome;
                 memcpy(&syndrome, record + 8, sizeof(syndrome));
                 unsigned class = (unsigned)(syndrome >> 26) & 0x3f;
-                return class == 0x20 || class == 0x21 ? VHU_FETCH : (syndrome & 64) != 0 ? VHU_WRITE : VHU_READ;
+                return class == 0x20 || class == 0x21 ? VHU_FETCH
+                       : (syndrome & 64) != 0         ? VHU_WRITE
+                                                      : VHU_READ;
             }
         }
     }
@@ -88,8 +103,9 @@ static inline int vhu_unblock_faults(void)
 typedef void (*vhu_signal_handler)(int, siginfo_t *, void *);
 
 /*
- * `previous` receives what the signal did before, and can be used once the handler can be called. A signal that somebody sends interrupts
- * system calls as it did before: only what restarted them, or did not interrupt them, gets SA_RESTART. (What a touched page raises
+ * `previous` receives the signal's former action, and can be used as soon as the handler can be
+ * called. A signal that a process sends interrupts system calls as before: the new action has
+ * SA_RESTART only if the former one restarted them, or did not interrupt them. (A touched page
  * interrupts none.)
  */
 static inline int vhu_handle_sigbus(vhu_signal_handler handler, struct sigaction *previous)
@@ -98,7 +114,8 @@ static inline int vhu_handle_sigbus(vhu_signal_handler handler, struct sigaction
     if (sigaction(SIGBUS, NULL, previous) != 0) {
         return -1;
     }
-    if (previous->sa_handler == SIG_DFL || previous->sa_handler == SIG_IGN || (previous->sa_flags & SA_RESTART) != 0) {
+    if (previous->sa_handler == SIG_DFL || previous->sa_handler == SIG_IGN ||
+        (previous->sa_flags & SA_RESTART) != 0) {
         action.sa_flags |= SA_RESTART;
     }
     action.sa_mask = previous->sa_mask;
@@ -106,14 +123,17 @@ static inline int vhu_handle_sigbus(vhu_signal_handler handler, struct sigaction
     return sigaction(SIGBUS, &action, NULL);
 }
 
-/* Whether the kernel raised the signal because of an instruction, which it runs again. */
+/* Whether an instruction raised the signal, and so runs again. */
 static inline bool vhu_is_synchronous(const siginfo_t *info)
 {
-    /* BUS_MCEERR_AO tells of memory that went bad and that nobody has touched yet. What processes send has no code above 0. */
+    /*
+     * BUS_MCEERR_AO reports memory that went bad and that nothing has touched yet. Signals that
+     * processes send have no code above 0.
+     */
     return info->si_code > 0 && info->si_code != BUS_MCEERR_AO;
 }
 
-/* Ends the process as the default action does, with what is known of the signal: a core dump shows it. */
+/* Ends the process as the default action does. A core dump shows what is known of the signal. */
 static inline void vhu_end_by(int number, siginfo_t *info)
 {
     struct sigaction usual = {.sa_handler = SIG_DFL};
@@ -121,23 +141,37 @@ static inline void vhu_end_by(int number, siginfo_t *info)
     if (vhu_is_synchronous(info)) {
         return; /* the instruction raises it again */
     }
-    /* The signal is blocked until the handler returns. Sent to this thread, it is the first thing that happens then. */
+    /*
+     * The signal is blocked until the handler returns. Sent to this thread, it arrives first then.
+     */
     syscall(SYS_rt_tgsigqueueinfo, getpid(), syscall(SYS_gettid), number, info);
-    /* For a filter or a tool that knows no such call. Else the one above is pending, and the kernel drops this one. */
+    /*
+     * For a filter or a tool that does not know that call. Otherwise the signal above is pending,
+     * and the kernel drops this one.
+     */
     raise(number);
 }
 
-/* Hands a signal on to what it did before `vhu_handle_sigbus`, as the kernel would. */
-static inline void vhu_pass_on(struct sigaction *previous, int number, siginfo_t *info, void *context)
+/* Passes a signal on to its former action, as the kernel would. */
+static inline void vhu_pass_on(struct sigaction *previous, int number, siginfo_t *info,
+                               void *context)
 {
     int flags = previous->sa_flags;
-    /* A handler that is called once is taken by one thread alone. The members of the union are one address. */
-    void (*handler)(int) = (flags & SA_RESETHAND) != 0 ? __atomic_exchange_n(&previous->sa_handler, SIG_DFL, __ATOMIC_ACQ_REL)
-                                                       : previous->sa_handler;
+    /*
+     * Only one thread calls a handler that may be called once. The members of the union have one
+     * address.
+     */
+    void (*handler)(int) =
+        (flags & SA_RESETHAND) != 0
+            ? __atomic_exchange_n(&previous->sa_handler, SIG_DFL, __ATOMIC_ACQ_REL)
+            : previous->sa_handler;
     if (handler == SIG_DFL) {
         vhu_end_by(number, info);
     } else if (handler == SIG_IGN) {
-        /* The kernel ends a process whose instruction raised a signal that it ignores. To ignore it here would raise it for ever. */
+        /*
+         * The kernel ends a process whose instruction raised a signal that it ignores. To ignore it
+         * here would raise it for ever.
+         */
         if (vhu_is_synchronous(info)) {
             sigaction(number, previous, NULL);
         }
@@ -157,8 +191,9 @@ static inline void vhu_pass_on(struct sigaction *previous, int number, siginfo_t
 }
 
 /*
- * ftruncate beyond RLIMIT_FSIZE raises SIGXFSZ in the calling thread, which ends a program that has no handler for it. Here it only fails, with
- * EFBIG. The limit may change at any moment, so it is not looked at: the signal is blocked, and taken out if it was not waiting before.
+ * ftruncate beyond RLIMIT_FSIZE raises SIGXFSZ in the calling thread, which ends a program without
+ * a handler. Here it only fails, with EFBIG. The limit may change at any moment, so this does not
+ * look at it: it blocks the signal, and takes it out if it was not pending before.
  */
 static inline int vhu_ftruncate(int fd, off_t length)
 {

@@ -3,8 +3,9 @@
 #define VHUSHMEM_TESTS_BACKEND_RIG_H
 
 /*
- * A back-end of ours with a front-end that speaks bytes. The handshake goes message by message from the test; what the back-end
- * asks for on its channel is answered by a thread, because the back-end waits for the answer.
+ * A back-end of the library with a front-end that speaks bytes. The test sends the handshake
+ * message by message. A thread answers the back-end's requests on its channel, because the back-end
+ * waits for the answers.
  */
 
 #include "peer.h"
@@ -26,8 +27,8 @@ typedef struct backend_rig {
     int events[5];
 } backend_rig;
 
-static inline void backend_rig_event(vhushmem_backend *backend, vhushmem_backend_event event, const char *message,
-                                     void *user_data)
+static inline void backend_rig_event(vhushmem_backend *backend, vhushmem_backend_event event,
+                                     const char *message, void *user_data)
 {
     backend_rig *r = user_data;
     CHECK(backend == r->backend);
@@ -37,8 +38,8 @@ static inline void backend_rig_event(vhushmem_backend *backend, vhushmem_backend
 }
 
 /* Send a request and take the answer: one message with the same id, flags 0x5 and no descriptor. */
-static inline message backend_rig_ask(backend_rig *r, uint32_t request, const void *payload, uint32_t size, const int *fds,
-                                      int fd_count)
+static inline message backend_rig_ask(backend_rig *r, uint32_t request, const void *payload,
+                                      uint32_t size, const int *fds, int fd_count)
 {
     message m;
     send_message(r->main, request, r->need_reply ? 0x9 : 0x1, payload, size, fds, fd_count);
@@ -58,9 +59,9 @@ static inline uint64_t backend_rig_get(backend_rig *r, uint32_t request)
     return u64_of(&m);
 }
 
-/* A request that has no reply of its own; acknowledged with 0 where that was negotiated. */
-static inline void backend_rig_set(backend_rig *r, uint32_t request, const void *payload, uint32_t size, const int *fds,
-                                   int fd_count)
+/* A request without a reply of its own; acknowledged with 0 if that was negotiated. */
+static inline void backend_rig_set(backend_rig *r, uint32_t request, const void *payload,
+                                   uint32_t size, const int *fds, int fd_count)
 {
     if (r->need_reply) {
         message m = backend_rig_ask(r, request, payload, size, fds, fd_count);
@@ -72,8 +73,9 @@ static inline void backend_rig_set(backend_rig *r, uint32_t request, const void 
     }
 }
 
-/* A back-end with region 0 of so many bytes, on a socket pair; nothing was said yet. */
-static inline void backend_rig_new(backend_rig *r, uint64_t size, const vhushmem_backend_options *options)
+/* A back-end with region 0 of this many bytes, on a socket pair. Nothing was sent yet. */
+static inline void backend_rig_new(backend_rig *r, uint64_t size,
+                                   const vhushmem_backend_options *options)
 {
     int pair[2];
     memset(r, 0, sizeof(*r));
@@ -106,11 +108,12 @@ static inline void backend_rig_shake_hands(backend_rig *r, uint64_t protocol_fea
     backend_rig_set(r, SET_FEATURES, &features, 8, NULL, 0);
 }
 
-#define BACKEND_RIG_FEATURES                                                                                                   \
-    (BIT(VHOST_USER_PROTOCOL_F_REPLY_ACK) | BIT(VHOST_USER_PROTOCOL_F_BACKEND_REQ) |                                           \
+#define BACKEND_RIG_FEATURES                                                                       \
+    (BIT(VHOST_USER_PROTOCOL_F_REPLY_ACK) | BIT(VHOST_USER_PROTOCOL_F_BACKEND_REQ) |               \
      BIT(VHOST_USER_PROTOCOL_F_BACKEND_SEND_FD) | BIT(VHOST_USER_PROTOCOL_F_SHMEM))
 
-static inline void backend_rig_open(backend_rig *r, uint64_t size, const vhushmem_backend_options *options)
+static inline void backend_rig_open(backend_rig *r, uint64_t size,
+                                    const vhushmem_backend_options *options)
 {
     backend_rig_new(r, size, options);
     backend_rig_shake_hands(r, BACKEND_RIG_FEATURES);
@@ -132,7 +135,7 @@ typedef struct answerer {
     int channel;
     bool mute;        /* hear, and say nothing */
     bool hang_up;     /* hear, and close */
-    uint32_t request; /* what the answer calls itself; 0: what was asked */
+    uint32_t request; /* the request id in the answer; 0: that of the request */
     uint32_t flags;   /* 0: 0x5 */
     uint64_t value;
     message heard; /* its fds belong to the test */
@@ -146,13 +149,16 @@ static inline void *answerer_run(void *user_data)
     if (a->hang_up) {
         shutdown(a->channel, SHUT_RDWR);
     } else if (!a->mute) {
-        send_message(a->channel, a->request != 0 ? a->request : a->heard.header.request, a->flags != 0 ? a->flags : 0x5,
-                     &a->value, 8, NULL, 0);
+        send_message(a->channel, a->request != 0 ? a->request : a->heard.header.request,
+                     a->flags != 0 ? a->flags : 0x5, &a->value, 8, NULL, 0);
     }
     return NULL;
 }
 
-static inline void answerer_start(answerer *a) { CHECK(pthread_create(&a->thread, NULL, answerer_run, a) == 0); }
+static inline void answerer_start(answerer *a)
+{
+    CHECK(pthread_create(&a->thread, NULL, answerer_run, a) == 0);
+}
 
 static inline void answerer_end(answerer *a)
 {

@@ -3,8 +3,9 @@
 #define VHUSHMEM_TESTS_BARE_QUEUE_H
 
 /*
- * A back-end of ours with guest memory and a queue, both of which the test says in bytes: message by message, in one thread, so that
- * front-end, driver and device do exactly what the test wants, in the order that it wants.
+ * A back-end of the library with guest memory and a queue. The test sends both in bytes: message by
+ * message, in one thread. So front-end, driver and device do exactly what the test wants, in its
+ * order.
  */
 
 #include "backend-rig.h"
@@ -12,7 +13,7 @@
 #include <sys/eventfd.h>
 
 #define RAM 0x100000ull
-#define USER 0x7f0000000000ull /* where the front-end says that it has RAM */
+#define USER 0x7f0000000000ull /* the guest address of the front-end's RAM */
 #define RAM_SIZE (16 * PAGE)
 #define DESC 0x0000
 #define AVAIL 0x1000
@@ -20,8 +21,8 @@
 #define TABLE 0x3000
 #define BUFFERS 0x4000
 #define DROPPED 1 /* what `tell` returns when the connection has ended */
-#define BARE_FEATURES                                                                                                          \
-    (BACKEND_RIG_FEATURES | BIT(0) | BIT(12) | BIT(13) | BIT(15) | BIT(16)) /* MQ INFLIGHT RESET SLOTS STATUS */
+/* The features of the rig, and MQ INFLIGHT RESET SLOTS STATUS. */
+#define BARE_FEATURES (BACKEND_RIG_FEATURES | BIT(0) | BIT(12) | BIT(13) | BIT(15) | BIT(16))
 
 enum { NEXT = 1, WRITE = 2, INDIRECT = 4 };
 
@@ -40,7 +41,8 @@ static uint32_t bare_queue_flags __attribute__((unused));
 
 static void (*on_queue)(bare_queue *b, vhushmem_queue_event event);
 
-static inline void bare_queue_event(vhushmem_backend *backend, unsigned queue, vhushmem_queue_event event, const char *message,
+static inline void bare_queue_event(vhushmem_backend *backend, unsigned queue,
+                                    vhushmem_queue_event event, const char *message,
                                     void *user_data)
 {
     bare_queue *b = user_data;
@@ -67,7 +69,10 @@ static inline void bare_queue_init(bare_queue *b)
     b->err = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 }
 
-/* A back-end with two queues, after the handshake; SET_FEATURES is said again by who wants more of them. */
+/*
+ * A back-end with two queues, after the handshake; SET_FEATURES is said again by who wants more of
+ * them.
+ */
 static inline void bare_queue_connect(bare_queue *b, uint64_t protocol_features)
 {
     int pair[2];
@@ -76,7 +81,8 @@ static inline void bare_queue_connect(bare_queue *b, uint64_t protocol_features)
                                         .features = BIT(28) | BIT(29),
                                         .protocol_features = bare_queue_offer,
                                         .flags = bare_queue_flags};
-    vhushmem_backend_handlers handlers = {.struct_size = sizeof(handlers), .queue = bare_queue_event};
+    vhushmem_backend_handlers handlers = {.struct_size = sizeof(handlers),
+                                          .queue = bare_queue_event};
     memset(&b->r, 0, sizeof(b->r));
     b->r.channel = -1;
     CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == 0);
@@ -115,7 +121,10 @@ static inline int tell(bare_queue *b, uint32_t request, const void *payload, uin
     return (int)(int64_t)u64_of(&m);
 }
 
-static inline int tell_u64(bare_queue *b, uint32_t request, uint64_t value, int fd) { return tell(b, request, &value, 8, fd); }
+static inline int tell_u64(bare_queue *b, uint32_t request, uint64_t value, int fd)
+{
+    return tell(b, request, &value, 8, fd);
+}
 
 static inline int tell_vring(bare_queue *b, uint32_t request, uint32_t queue, uint32_t number)
 {
@@ -124,7 +133,8 @@ static inline int tell_vring(bare_queue *b, uint32_t request, uint32_t queue, ui
 }
 
 /* With the flag 1, the used ring is to be logged: at USED. */
-static inline int tell_rings(bare_queue *b, uint32_t queue, uint32_t flags, uint64_t desc, uint64_t avail, uint64_t used)
+static inline int tell_rings(bare_queue *b, uint32_t queue, uint32_t flags, uint64_t desc,
+                             uint64_t avail, uint64_t used)
 {
     struct {
         uint32_t queue, flags;
@@ -133,8 +143,8 @@ static inline int tell_rings(bare_queue *b, uint32_t queue, uint32_t flags, uint
     return tell(b, SET_VRING_ADDR, &addresses, sizeof(addresses), -1);
 }
 
-static inline int tell_region(bare_queue *b, uint32_t request, uint64_t guest, uint64_t size, uint64_t user, uint64_t offset,
-                              int fd)
+static inline int tell_region(bare_queue *b, uint32_t request, uint64_t guest, uint64_t size,
+                              uint64_t user, uint64_t offset, int fd)
 {
     uint64_t region[5] = {0, guest, size, user, offset};
     return tell(b, request, region, sizeof(region), fd);
@@ -163,7 +173,10 @@ static inline void start_queue(bare_queue *b, uint16_t base)
     EQ(tell_vring(b, SET_VRING_ENABLE, 0, 1), 0);
 }
 
-static inline void tell_ram(bare_queue *b) { EQ(tell_region(b, ADD_MEM_REG, RAM, RAM_SIZE, USER, 0, b->ram_fd), 0); }
+static inline void tell_ram(bare_queue *b)
+{
+    EQ(tell_region(b, ADD_MEM_REG, RAM, RAM_SIZE, USER, 0, b->ram_fd), 0);
+}
 
 /* All of it, with these features of the ring. */
 static inline void bare_queue_open(bare_queue *b, uint64_t features)
@@ -178,7 +191,8 @@ static inline void bare_queue_open(bare_queue *b, uint64_t features)
 
 /* ---- the driver ---- */
 
-static inline void set_descriptor_at(bare_queue *b, unsigned n, uint64_t addr, uint32_t len, uint16_t flags, uint16_t next)
+static inline void set_descriptor_at(bare_queue *b, unsigned n, uint64_t addr, uint32_t len,
+                                     uint16_t flags, uint16_t next)
 {
     struct {
         uint64_t addr;
@@ -188,7 +202,8 @@ static inline void set_descriptor_at(bare_queue *b, unsigned n, uint64_t addr, u
     memcpy(b->ram + DESC + n * sizeof(d), &d, sizeof(d));
 }
 
-static inline void set_descriptor(bare_queue *b, unsigned n, uint64_t offset, uint32_t len, uint16_t flags, uint16_t next)
+static inline void set_descriptor(bare_queue *b, unsigned n, uint64_t offset, uint32_t len,
+                                  uint16_t flags, uint16_t next)
 {
     set_descriptor_at(b, n, RAM + offset, len, flags, next);
 }

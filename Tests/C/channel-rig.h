@@ -15,7 +15,8 @@ typedef struct channel_rig {
     vhushmem_event last;
 } channel_rig;
 
-static inline void channel_rig_event(vhushmem_channel *channel, const vhushmem_event *event, void *user_data)
+static inline void channel_rig_event(vhushmem_channel *channel, const vhushmem_event *event,
+                                     void *user_data)
 {
     channel_rig *r = user_data;
     CHECK(channel == r->channel);
@@ -55,8 +56,8 @@ static inline void pump_channel(vhushmem_channel *channel)
 }
 
 /* The answer to one request with need_reply. */
-static inline int64_t channel_rig_ask(channel_rig *r, uint32_t request, const void *payload, uint32_t size, const int *fds,
-                                      int nfds)
+static inline int64_t channel_rig_ask(channel_rig *r, uint32_t request, const void *payload,
+                                      uint32_t size, const int *fds, int nfds)
 {
     message m;
     send_message(r->peer, request, 0x9, payload, size, fds, nfds);

@@ -31,22 +31,25 @@
 #include <vhushmem/vhushmem.h>
 
 /*
- * Long enough for the slowest tool on a busy machine: only a test that fails waits so long. Nothing else may depend on how fast the machine
- * is, or on which thread or process runs first: see docs/testing.md.
+ * Long enough for the slowest tool on a busy machine: only a failing test waits so long. Nothing
+ * else may depend on the speed of the machine, or on which thread or process runs first: see
+ * docs/testing.md.
  */
 #define PATIENCE_MS 120000
 
 /* ---- checks ---- */
 
-/* How a check that fails ends the program. Who wants something else defines it before. */
+/* How a failed check ends the program. A program that wants something else defines it before. */
 #ifndef END_OF_FAILURE
 #define END_OF_FAILURE() _exit(1)
 #endif
 
-/* The one GError of the tests: a call is handed &error, and the check that stands around the call looks at it. */
+/* The one GError of the tests: a call gets &error, and the check around the call looks at it. */
 static __thread GError *error __attribute__((unused));
 
-static inline __attribute__((noreturn, format(printf, 3, 4))) void fail_at(const char *file, int line, const char *format, ...)
+static inline __attribute__((noreturn, format(printf, 3, 4))) void fail_at(const char *file,
+                                                                           int line,
+                                                                           const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
@@ -60,22 +63,24 @@ static inline __attribute__((noreturn, format(printf, 3, 4))) void fail_at(const
 #define FAIL(...) fail_at(__FILE__, __LINE__, __VA_ARGS__)
 
 /* The condition holds. */
-#define CHECK(condition)                                                                                                       \
-    do {                                                                                                                       \
-        if (!(condition)) {                                                                                                    \
-            FAIL("not so: %s", #condition);                                                                                    \
-        }                                                                                                                      \
+#define CHECK(condition)                                                                           \
+    do {                                                                                           \
+        if (!(condition)) {                                                                        \
+            FAIL("not so: %s", #condition);                                                        \
+        }                                                                                          \
     } while (0)
 
 /* Both numbers are the same. */
-#define EQ(seen, wanted) eq_at(__FILE__, __LINE__, #seen, (uint64_t)(seen), #wanted, (uint64_t)(wanted))
+#define EQ(seen, wanted)                                                                           \
+    eq_at(__FILE__, __LINE__, #seen, (uint64_t)(seen), #wanted, (uint64_t)(wanted))
 
-static inline void eq_at(const char *file, int line, const char *seen_text, uint64_t seen, const char *wanted_text,
-                         uint64_t wanted)
+static inline void eq_at(const char *file, int line, const char *seen_text, uint64_t seen,
+                         const char *wanted_text, uint64_t wanted)
 {
     if (seen != wanted) {
-        fail_at(file, line, "%s is 0x%" PRIx64 " (%" PRId64 "), not %s, 0x%" PRIx64 " (%" PRId64 ")", seen_text, seen,
-                (int64_t)seen, wanted_text, wanted, (int64_t)wanted);
+        fail_at(file, line,
+                "%s is 0x%" PRIx64 " (%" PRId64 "), not %s, 0x%" PRIx64 " (%" PRId64 ")", seen_text,
+                seen, (int64_t)seen, wanted_text, wanted, (int64_t)wanted);
     }
 }
 
@@ -85,7 +90,8 @@ static inline void eq_at(const char *file, int line, const char *seen_text, uint
 static inline int64_t ok_at(const char *file, int line, const char *text, int64_t value)
 {
     if (value < 0 || error != NULL) {
-        fail_at(file, line, "%s is %" PRId64 " (%s): %s", text, value, value < 0 ? strerror((int)-value) : "",
+        fail_at(file, line, "%s is %" PRId64 " (%s): %s", text, value,
+                value < 0 ? strerror((int)-value) : "",
                 error != NULL ? error->message : "no message");
     }
     return value;
@@ -97,24 +103,29 @@ static inline int64_t ok_at(const char *file, int line, const char *text, int64_
 static inline void *some_at(const char *file, int line, const char *text, const void *pointer)
 {
     if (pointer == NULL || error != NULL) {
-        fail_at(file, line, "%s is %p: %s", text, pointer, error != NULL ? error->message : "no message");
+        fail_at(file, line, "%s is %p: %s", text, pointer,
+                error != NULL ? error->message : "no message");
     }
     return (void *)pointer;
 }
 
 /* The call returns exactly this negative errno; the GError, if it set one, agrees. */
-#define err(call, code) err_at(__FILE__, __LINE__, #call, (int64_t)(call), code, false, (const char *const[]){NULL, NULL})
+#define err(call, code)                                                                            \
+    err_at(__FILE__, __LINE__, #call, (int64_t)(call), code, false,                                \
+           (const char *const[]){NULL, NULL})
 
 /* Like err, and there must be a GError, whose message contains each of the texts that follow. */
-#define refused(call, code, ...)                                                                                               \
-    err_at(__FILE__, __LINE__, #call, (int64_t)(call), code, true, (const char *const[]){NULL, ##__VA_ARGS__, NULL})
+#define refused(call, code, ...)                                                                   \
+    err_at(__FILE__, __LINE__, #call, (int64_t)(call), code, true,                                 \
+           (const char *const[]){NULL, ##__VA_ARGS__, NULL})
 
-static inline void err_at(const char *file, int line, const char *text, int64_t value, int code, bool must_say,
-                          const char *const *words)
+static inline void err_at(const char *file, int line, const char *text, int64_t value, int code,
+                          bool must_say, const char *const *words)
 {
     if (value != code) {
-        fail_at(file, line, "%s is %" PRId64 " (%s), not %d (%s): %s", text, value, value < 0 ? strerror((int)-value) : "",
-                code, strerror(-code), error != NULL ? error->message : "no message");
+        fail_at(file, line, "%s is %" PRId64 " (%s), not %d (%s): %s", text, value,
+                value < 0 ? strerror((int)-value) : "", code, strerror(-code),
+                error != NULL ? error->message : "no message");
     }
     if (error == NULL) {
         if (must_say) {
@@ -123,23 +134,34 @@ static inline void err_at(const char *file, int line, const char *text, int64_t 
         return;
     }
     if (error->domain != VHUSHMEM_ERROR || error->code != -code) {
-        fail_at(file, line, "%s set the GError %s %d, not %s %d: %s", text, g_quark_to_string(error->domain), error->code,
-                g_quark_to_string(VHUSHMEM_ERROR), -code, error->message);
+        fail_at(file, line, "%s set the GError %s %d, not %s %d: %s", text,
+                g_quark_to_string(error->domain), error->code, g_quark_to_string(VHUSHMEM_ERROR),
+                -code, error->message);
     }
     for (words++; *words != NULL; words++) {
         if (strstr(error->message, *words) == NULL) {
-            fail_at(file, line, "%s says \"%s\", which has no \"%s\"", text, error->message, *words);
+            fail_at(file, line, "%s says \"%s\", which has no \"%s\"", text, error->message,
+                    *words);
         }
     }
     g_clear_error(&error);
 }
 
-/* For calls that return an object or a bool: what their GError says, as the int functions have it. */
-static inline int64_t errno_of_null(const void *pointer) { return pointer != NULL ? 0 : error != NULL ? -error->code : -1000; }
+/*
+ * For calls that return an object or a bool: the code of their GError, in the form of the int
+ * functions.
+ */
+static inline int64_t errno_of_null(const void *pointer)
+{
+    return pointer != NULL ? 0 : error != NULL ? -error->code : -1000;
+}
 
-static inline int64_t errno_of_false(bool value) { return value ? 0 : error != NULL ? -error->code : -1000; }
+static inline int64_t errno_of_false(bool value)
+{
+    return value ? 0 : error != NULL ? -error->code : -1000;
+}
 
-/* A number as messages have it. Good until sixteen more were asked for. */
+/* A number in the form of messages. Valid until sixteen more were asked for. */
 static inline const char *hex(uint64_t number)
 {
     static __thread char texts[16][24];
@@ -185,7 +207,10 @@ extern void __tsan_init(void) __attribute__((weak));
 /* AddressSanitizer or ThreadSanitizer. */
 static inline bool under_sanitizer(void) { return __asan_init != NULL || __tsan_init != NULL; }
 
-/* How many of `full` steps to take: VHUSHMEM_TEST_SCALE=N asks for an N-th, and valgrind gets a fiftieth. */
+/*
+ * How many of `full` steps to take: VHUSHMEM_TEST_SCALE=N asks for an N-th, and valgrind gets a
+ * fiftieth.
+ */
 static inline int steps(int full)
 {
     const char *scale = getenv("VHUSHMEM_TEST_SCALE");
@@ -223,15 +248,15 @@ static inline bool wait_readable(int fd, int timeout_ms)
 }
 
 /* Take a step again and again until something has become true. */
-#define STEP_UNTIL(condition, step)                                                                                            \
-    do {                                                                                                                       \
-        int64_t end_ = now_ms() + PATIENCE_MS;                                                                                 \
-        while (!(condition)) {                                                                                                 \
-            if (now_ms() > end_) {                                                                                             \
-                FAIL("waited in vain for: %s", #condition);                                                                    \
-            }                                                                                                                  \
-            step;                                                                                                              \
-        }                                                                                                                      \
+#define STEP_UNTIL(condition, step)                                                                \
+    do {                                                                                           \
+        int64_t end_ = now_ms() + PATIENCE_MS;                                                     \
+        while (!(condition)) {                                                                     \
+            if (now_ms() > end_) {                                                                 \
+                FAIL("waited in vain for: %s", #condition);                                        \
+            }                                                                                      \
+            step;                                                                                  \
+        }                                                                                          \
     } while (0)
 
 #endif

@@ -2,12 +2,13 @@
 #ifndef VHUSHMEM_TESTS_DAX_RIG_H
 #define VHUSHMEM_TESTS_DAX_RIG_H
 
-/* What tests of chunks that reach beyond their file's end share. */
+/* Shared by the tests of chunks that reach beyond their file's end. */
 
 #include "guard-rig.h"
 
-static const vhushmem_region_options dax_options = {
-    .struct_size = sizeof(dax_options), .fd_policy = VHUSHMEM_FD_ALLOW_BEYOND_END, .flags = VHUSHMEM_REGION_REPLACE};
+static const vhushmem_region_options dax_options = {.struct_size = sizeof(dax_options),
+                                                    .fd_policy = VHUSHMEM_FD_ALLOW_BEYOND_END,
+                                                    .flags = VHUSHMEM_REGION_REPLACE};
 
 /* Who touches a page that its file lacks. */
 enum { BY_THREAD, BY_GUEST_READ, BY_GUEST_WRITE, TOUCHERS };
@@ -27,7 +28,7 @@ static inline void touch_missing(rig *r, uint64_t at, int by)
     }
 }
 
-/* How a page that was covered becomes the file's again: something happens after its time. */
+/* How a covered page becomes the file's again: something happens after its time. */
 enum { AFTER_DISPATCH, AFTER_HEAL, AFTER_FAULT, AFTERS };
 
 static inline bool pages_show(rig *r, uint64_t first, uint64_t end, uint64_t seed)
@@ -41,10 +42,12 @@ static inline bool pages_show(rig *r, uint64_t first, uint64_t end, uint64_t see
 }
 
 /*
- * The file, which is mapped at 0, has all these pages now: goes on until they are seen. Only a dispatch and a fault wait for the pages' time
- * to be over; vhushmem_region_heal does what it does at once. `elsewhere`: a page of the region that may be touched.
+ * The file, which is mapped at 0, has all these pages now: this waits until they show. Only a
+ * dispatch and a fault wait for the end of the pages' time; vhushmem_region_heal acts at once.
+ * `elsewhere`: a page of the region that may be touched.
  */
-static inline void let_them_come_back(rig *r, uint64_t first, uint64_t end, uint64_t seed, int after, uint64_t elsewhere)
+static inline void let_them_come_back(rig *r, uint64_t first, uint64_t end, uint64_t seed,
+                                      int after, uint64_t elsewhere)
 {
     switch (after) {
     case AFTER_DISPATCH:

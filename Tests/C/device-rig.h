@@ -3,15 +3,16 @@
 #define VHUSHMEM_TESTS_DEVICE_RIG_H
 
 /*
- * A rig whose peer runs a device: it answers for its configuration space, its status and its queues, and what the front-end said
- * after the handshake can be looked at message by message.
+ * A rig whose peer runs a device: it answers for its configuration space, its status and its
+ * queues, and what the front-end said after the handshake can be looked at message by message.
  */
 
 #include "rig.h"
 
 #include <sys/eventfd.h>
 
-#define DEVICE_FEATURES (PROTOCOL_DEFAULTS | BIT(12) | BIT(16) | BIT(19)) /* and INFLIGHT_SHMFD, STATUS, DEVICE_STATE */
+/* and INFLIGHT_SHMFD, STATUS, DEVICE_STATE */
+#define DEVICE_FEATURES (PROTOCOL_DEFAULTS | BIT(12) | BIT(16) | BIT(19))
 
 static uint8_t device_config[256], device_status;
 
@@ -39,14 +40,16 @@ static inline bool device_answer(peer *p, const message *m)
         return true;
     case GET_CONFIG:
         memcpy(range, m->payload, sizeof(range));
-        CHECK(m->header.size == sizeof(range) + range[1] && range[0] + range[1] <= sizeof(device_config));
+        CHECK(m->header.size == sizeof(range) + range[1] &&
+              range[0] + range[1] <= sizeof(device_config));
         memcpy(bytes, range, sizeof(range));
         memcpy(bytes + sizeof(range), device_config + range[0], range[1]);
         reply_with(p, m, bytes, sizeof(range) + range[1], -1);
         return true;
     case SET_CONFIG:
         memcpy(range, m->payload, sizeof(range));
-        CHECK(m->header.size == sizeof(range) + range[1] && range[0] + range[1] <= sizeof(device_config));
+        CHECK(m->header.size == sizeof(range) + range[1] &&
+              range[0] + range[1] <= sizeof(device_config));
         memcpy(device_config + range[0], m->payload + sizeof(range), range[1]);
         return false;
     default:
@@ -60,7 +63,10 @@ static uint64_t device_rig_slots = 32;
 /* How its region is; NULL: by default. */
 static const vhushmem_region_options *device_rig_region __attribute__((unused));
 
-/* Ready, with `queues` queues and these protocol features offered. What was heard so far is forgotten. */
+/*
+ * Ready, with `queues` queues and these protocol features offered. What was heard so far is
+ * forgotten.
+ */
 /* What the back-end offers besides. */
 static uint64_t device_rig_features;
 
@@ -75,7 +81,8 @@ static inline void device_rig_open(rig *r, uint32_t queues, uint64_t protocol_fe
     r->peer.slots = device_rig_slots;
     r->peer.protocol_features = protocol_features;
     r->peer.answer = device_answer;
-    vhushmem_frontend_options options = {.struct_size = sizeof(options), .num_queues = queues, .region = device_rig_region};
+    vhushmem_frontend_options options = {
+        .struct_size = sizeof(options), .num_queues = queues, .region = device_rig_region};
     rig_connect(r, &options);
     pthread_mutex_lock(&r->peer.lock);
     r->peer.heard_count = 0;
@@ -89,22 +96,24 @@ static inline const char *device_rig_heard(rig *r)
     text[0] = 0;
     pthread_mutex_lock(&r->peer.lock);
     for (int i = 0; i < r->peer.heard_count; i++) {
-        snprintf(text + strlen(text), sizeof(text) - strlen(text), "%s%u", i > 0 ? " " : "", r->peer.heard[i].header.request);
+        snprintf(text + strlen(text), sizeof(text) - strlen(text), "%s%u", i > 0 ? " " : "",
+                 r->peer.heard[i].header.request);
     }
     r->peer.heard_count = 0;
     pthread_mutex_unlock(&r->peer.lock);
     return text;
 }
 
-#define HEARD(r, wanted)                                                                                                       \
-    do {                                                                                                                       \
-        const char *heard_ = device_rig_heard(r);                                                                              \
-        if (strcmp(heard_, wanted) != 0) {                                                                                     \
-            FAIL("heard %s, not %s", heard_, wanted);                                                                          \
-        }                                                                                                                      \
+#define HEARD(r, wanted)                                                                           \
+    do {                                                                                           \
+        const char *heard_ = device_rig_heard(r);                                                  \
+        if (strcmp(heard_, wanted) != 0) {                                                         \
+            FAIL("heard %s, not %s", heard_, wanted);                                              \
+        }                                                                                          \
     } while (0)
 
-static inline vhushmem_guest_memory memory_of(uint64_t guest_addr, uint64_t size, int fd, uint64_t fd_offset)
+static inline vhushmem_guest_memory memory_of(uint64_t guest_addr, uint64_t size, int fd,
+                                              uint64_t fd_offset)
 {
     vhushmem_guest_memory m = {.guest_addr = guest_addr,
                                .size = size,

@@ -6,7 +6,7 @@
 
 #include "checks.h"
 
-/* What is at an offset (a multiple of 8) of a file that `memfd_of` made. */
+/* The word at an offset (a multiple of 8) of a file that `memfd_of` made. */
 static inline uint64_t pattern(uint64_t seed, uint64_t offset) { return (seed + 1) << 40 | offset; }
 
 static inline void fill(int fd, uint64_t bytes, uint64_t seed)
@@ -22,7 +22,7 @@ static inline void fill(int fd, uint64_t bytes, uint64_t seed)
     }
 }
 
-/* A memfd of so many bytes, filled with the pattern of the seed. May be sealed. */
+/* A memfd of this many bytes, filled with the pattern of the seed. It may be sealed. */
 static inline int memfd_of(uint64_t bytes, uint64_t seed)
 {
     int fd = memfd_create("test", MFD_CLOEXEC | MFD_ALLOW_SEALING);
@@ -47,11 +47,15 @@ static inline uint64_t word_at(vhushmem_region *region, uint64_t offset)
     return *(volatile uint64_t *)((char *)vhushmem_region_window(region) + offset);
 }
 
-/* The first and the last word of each page of a range show the file's pattern. `len` in whole pages. */
-#define shows(region, offset, len, seed, fd_offset) shows_at(__FILE__, __LINE__, region, offset, len, seed, fd_offset)
+/*
+ * The first and the last word of each page of a range show the file's pattern. `len` in whole
+ * pages.
+ */
+#define shows(region, offset, len, seed, fd_offset)                                                \
+    shows_at(__FILE__, __LINE__, region, offset, len, seed, fd_offset)
 
-static inline void shows_at(const char *file, int line, vhushmem_region *region, uint64_t offset, uint64_t len, uint64_t seed,
-                            uint64_t fd_offset)
+static inline void shows_at(const char *file, int line, vhushmem_region *region, uint64_t offset,
+                            uint64_t len, uint64_t seed, uint64_t fd_offset)
 {
     uint64_t page = PAGE;
     for (uint64_t at = 0; at < len; at += page) {
@@ -59,8 +63,9 @@ static inline void shows_at(const char *file, int line, vhushmem_region *region,
         for (int i = 0; i < 2; i++) {
             uint64_t seen = word_at(region, offset + ends[i]);
             if (seen != pattern(seed, fd_offset + ends[i])) {
-                fail_at(file, line, "at 0x%" PRIx64 " of the region is 0x%" PRIx64 ", not 0x%" PRIx64, offset + ends[i], seen,
-                        pattern(seed, fd_offset + ends[i]));
+                fail_at(file, line,
+                        "at 0x%" PRIx64 " of the region is 0x%" PRIx64 ", not 0x%" PRIx64,
+                        offset + ends[i], seen, pattern(seed, fd_offset + ends[i]));
             }
         }
     }

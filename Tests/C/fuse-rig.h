@@ -3,8 +3,8 @@
 #define VHUSHMEM_TESTS_FUSE_RIG_H
 
 /*
- * A FUSE server in a child process, whose files are one page pattern each and which answers the FLUSH of one of them when the test lets it.
- * Needs the right to mount, and /dev/fuse.
+ * A FUSE server in a child process, whose files are one page pattern each and which answers the
+ * FLUSH of one of them when the test lets it. Needs the right to mount, and /dev/fuse.
  */
 
 #include "memory-rig.h"
@@ -34,9 +34,11 @@ typedef struct fuse_rig {
     pid_t server;
 } fuse_rig;
 
-static inline void fuse_reply(int device, uint64_t unique, int code, const void *payload, size_t size)
+static inline void fuse_reply(int device, uint64_t unique, int code, const void *payload,
+                              size_t size)
 {
-    struct fuse_out_header header = {.len = (uint32_t)(sizeof(header) + size), .error = code, .unique = unique};
+    struct fuse_out_header header = {
+        .len = (uint32_t)(sizeof(header) + size), .error = code, .unique = unique};
     struct iovec parts[2] = {{&header, sizeof(header)}, {(void *)payload, size}};
     /* Who asked may have gone. */
     (void)!writev(device, parts, size > 0 ? 2 : 1);
@@ -78,7 +80,8 @@ static inline __attribute__((noreturn)) void fuse_serve(int device, fuse_shared 
         switch (request->opcode) {
         case FUSE_INIT: {
             const struct fuse_init_in *in = payload;
-            struct fuse_init_out out = {.major = 7, .minor = in->minor < 38 ? in->minor : 38, .max_write = 1 << 16};
+            struct fuse_init_out out = {
+                .major = 7, .minor = in->minor < 38 ? in->minor : 38, .max_write = 1 << 16};
             out.max_readahead = 1 << 16;
             out.flags = FUSE_ASYNC_READ;
             fuse_reply(device, unique, 0, &out, sizeof(out));
@@ -98,8 +101,10 @@ static inline __attribute__((noreturn)) void fuse_serve(int device, fuse_shared 
                 fuse_reply(device, unique, -ENOENT, NULL, 0);
                 break;
             }
-            struct fuse_entry_out out = {
-                .nodeid = found, .entry_valid = 3600, .attr_valid = 3600, .attr = fuse_attributes(found)};
+            struct fuse_entry_out out = {.nodeid = found,
+                                         .entry_valid = 3600,
+                                         .attr_valid = 3600,
+                                         .attr = fuse_attributes(found)};
             fuse_reply(device, unique, 0, &out, sizeof(out));
             break;
         }
@@ -149,7 +154,8 @@ static inline void fuse_begin_or_skip(fuse_rig *f)
         skip("no file system can be mounted here");
     }
     f->directory = new_directory();
-    char *options = g_strdup_printf("fd=%d,rootmode=40000,user_id=%d,group_id=%d", device, (int)geteuid(), (int)getegid());
+    char *options = g_strdup_printf("fd=%d,rootmode=40000,user_id=%d,group_id=%d", device,
+                                    (int)geteuid(), (int)getegid());
     if (mount("test", f->directory, "fuse", MS_NOSUID | MS_NODEV, options) != 0) {
         remove_directory(f->directory);
         skip("no FUSE file system can be mounted here");
@@ -179,9 +185,15 @@ static inline int fuse_open(fuse_rig *f, int node, int flags)
     return fd;
 }
 
-static inline int fuse_held(fuse_rig *f) { return __atomic_load_n(&f->shared->held, __ATOMIC_ACQUIRE); }
+static inline int fuse_held(fuse_rig *f)
+{
+    return __atomic_load_n(&f->shared->held, __ATOMIC_ACQUIRE);
+}
 
-static inline void fuse_let_go(fuse_rig *f, bool let_go) { __atomic_store_n(&f->shared->let_go, let_go, __ATOMIC_RELEASE); }
+static inline void fuse_let_go(fuse_rig *f, bool let_go)
+{
+    __atomic_store_n(&f->shared->let_go, let_go, __ATOMIC_RELEASE);
+}
 
 /* All that waits is let go, and the server ends. */
 static inline void fuse_end(fuse_rig *f)

@@ -2,7 +2,7 @@
 #ifndef VHUSHMEM_TESTS_GUARD_RIG_H
 #define VHUSHMEM_TESTS_GUARD_RIG_H
 
-/* A handler of SIGBUS as a VMM has it: what is not the library's ends the test. */
+/* A handler of SIGBUS, as in a VMM. A signal that does not concern the library ends the test. */
 
 #include "rig.h"
 

@@ -2,7 +2,7 @@
 #ifndef VHUSHMEM_TESTS_HARNESS_H
 #define VHUSHMEM_TESTS_HARNESS_H
 
-/* What every test stands on. Include it first. */
+/* The base of every test. Include it first. */
 
 #include "checks.h"
 #include "files.h"

@@ -5,14 +5,18 @@
 
 #include "harness.h"
 
-/* Skips the test unless so many are free and can be mapped; a page of more than 64 MiB is none to test with. */
+/*
+ * Skips the test unless this many are free and can be mapped. Pages of more than 64 MiB are too
+ * large for a test.
+ */
 static inline uint64_t huge_page_or_skip(long needed, long *free_pages)
 {
     long free_now = 0, size_kb = 0;
     char line[200];
     FILE *file = fopen("/proc/meminfo", "re");
     while (file != NULL && fgets(line, sizeof(line), file) != NULL) {
-        (void)(sscanf(line, "HugePages_Free: %ld", &free_now) == 1 || sscanf(line, "Hugepagesize: %ld kB", &size_kb) == 1);
+        (void)(sscanf(line, "HugePages_Free: %ld", &free_now) == 1 ||
+               sscanf(line, "Hugepagesize: %ld kB", &size_kb) == 1);
     }
     if (file != NULL) {
         fclose(file);
@@ -21,7 +25,7 @@ static inline uint64_t huge_page_or_skip(long needed, long *free_pages)
     if (free_now < needed || huge > 64 << 20) {
         skip("there are not enough free huge pages");
     }
-    /* Counted as free, they may be promised to others, or not be this process's to use. */
+    /* Pages that count as free may be promised to others, or this process may not use them. */
     int fd = memfd_create("huge", MFD_CLOEXEC | MFD_HUGETLB);
     if (fd < 0 || ftruncate(fd, (off_t)length) != 0) {
         skip("memfd_create has no MFD_HUGETLB");
@@ -44,7 +48,8 @@ static inline uint64_t movable_huge_page_or_skip(long needed, long *free_pages)
     uint64_t huge = huge_page_or_skip(needed, free_pages);
     int fd = memfd_create("huge", MFD_CLOEXEC | MFD_HUGETLB);
     CHECK(fd >= 0 && ftruncate(fd, (off_t)huge) == 0);
-    char *room = mmap(NULL, 2 * huge, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    char *room =
+        mmap(NULL, 2 * huge, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     char *trial = mmap(NULL, huge, PROT_READ, MAP_SHARED, fd, 0);
     CHECK(room != MAP_FAILED && trial != MAP_FAILED);
     char *target = room + (huge - (uintptr_t)room % huge) % huge;

@@ -2,7 +2,10 @@
 #ifndef VHUSHMEM_TESTS_LINGER_H
 #define VHUSHMEM_TESTS_LINGER_H
 
-/* Sockets whose close waits: they have unsent bytes for a peer that reads nothing, and linger for an hour. */
+/*
+ * Sockets whose close waits: they have unsent bytes for a peer that reads nothing, and linger for
+ * an hour.
+ */
 
 #include "harness.h"
 
@@ -10,7 +13,10 @@
 
 static int linger_listener = -1;
 
-/* One such socket; a test that closes the last descriptor of it waits until the alarm ends the test, or linger_end(). */
+/*
+ * One such socket. A test that closes its last descriptor waits until the alarm ends the test, or
+ * until linger_end().
+ */
 static inline int lingering_socket(void)
 {
     static struct sockaddr_in address = {.sin_family = AF_INET};
@@ -18,7 +24,8 @@ static inline int lingering_socket(void)
     if (linger_listener < 0) {
         address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
         linger_listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-        if (bind(linger_listener, (struct sockaddr *)&address, length) != 0 || listen(linger_listener, 256) != 0) {
+        if (bind(linger_listener, (struct sockaddr *)&address, length) != 0 ||
+            listen(linger_listener, 256) != 0) {
             skip("there is no loopback network");
         }
         CHECK(getsockname(linger_listener, (struct sockaddr *)&address, &length) == 0);
@@ -39,7 +46,10 @@ static inline void *linger_close(void *user_data)
     return NULL;
 }
 
-/* Closes one that was sent to somebody who may have closed it by now: then this is the last, and waits. The thread is joined or detached. */
+/*
+ * Closes one that was sent to a process that may have closed it by now: then this close is the last
+ * one, and waits. The thread is joined or detached.
+ */
 static inline pthread_t linger_close_in_a_thread(int fd)
 {
     pthread_t thread;
@@ -47,7 +57,7 @@ static inline pthread_t linger_close_in_a_thread(int fd)
     return thread;
 }
 
-/* The other ends go: whoever closes one of the sockets waits no longer. */
+/* Closes the other ends: a close of the sockets does not wait any more. */
 static inline void linger_end(void)
 {
     close(linger_listener);

@@ -3,8 +3,8 @@
 #define VHUSHMEM_TESTS_LIVES_H
 
 /*
- * For the test in which front-ends live in random order: what each of them has, and who is at its other end. Some of those speak bytes,
- * some are back-ends of ours, and some go away and come back.
+ * For the test in which front-ends live in random order: the state of each, and its peer. Some
+ * peers speak bytes, some are back-ends of the library, and some go away and come back.
  */
 
 #include "random.h"
@@ -21,15 +21,18 @@
 
 typedef struct life life;
 
-/* What callbacks get: it outlives the front-end by as long as the library needs it, and no longer. */
+/*
+ * The data of callbacks. It outlives the front-end as long as the library needs it, and no longer.
+ */
 typedef struct token {
     life *of;
     bool is_answer, called;
 } token;
 
 struct life {
-    vhushmem_frontend *frontend;    /* NULL: freed */
-    vhushmem_backend *backend;      /* ours; or NULL, and then bytes are written to `main` and `channel` */
+    vhushmem_frontend *frontend; /* NULL: freed */
+    /* ours; or NULL, and then bytes are written to `main` and `channel` */
+    vhushmem_backend *backend;
     int main, channel, listener_fd; /* of one that comes back; else -1 */
     vhushmem_device *device;        /* referenced */
     vhushmem_region *region;        /* NULL until READY */
@@ -60,7 +63,8 @@ static inline void listen_for(life *l)
     path_of(l, address.sun_path, sizeof(address.sun_path));
     unlink(address.sun_path);
     l->listener_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    CHECK(bind(l->listener_fd, (struct sockaddr *)&address, sizeof(address)) == 0 && listen(l->listener_fd, 8) == 0);
+    CHECK(bind(l->listener_fd, (struct sockaddr *)&address, sizeof(address)) == 0 &&
+          listen(l->listener_fd, 8) == 0);
 }
 
 /* ---- the other end, where it speaks bytes ---- */
@@ -140,12 +144,14 @@ static inline void ask_on_the_channel(life *l, uint32_t request)
     VhostUserMMap m = mmap_of(0, below(2) * page, below(PAGES) * page, page, below(2));
     if (l->backend != NULL) {
         /* It agreed to no acknowledgements, and so waits for none. */
-        (void)(request == MAP ? vhushmem_backend_map(l->backend, 0, file, 0, m.shm_offset, page, 0, NULL)
-                              : vhushmem_backend_unmap(l->backend, 0, m.shm_offset, page, NULL));
+        (void)(request == MAP
+                   ? vhushmem_backend_map(l->backend, 0, file, 0, m.shm_offset, page, 0, NULL)
+                   : vhushmem_backend_unmap(l->backend, 0, m.shm_offset, page, NULL));
     } else if (l->channel >= 0) {
         uint8_t bytes[256];
         while (recv(l->channel, bytes, sizeof(bytes), MSG_DONTWAIT) > 0) {}
-        try_send_message(l->channel, request, below(2) ? 0x9 : 0x1, &m, sizeof(m), &file, request == MAP ? 1 : 0);
+        try_send_message(l->channel, request, below(2) ? 0x9 : 0x1, &m, sizeof(m), &file,
+                         request == MAP ? 1 : 0);
     }
 }
 

@@ -2,7 +2,10 @@
 #ifndef VHUSHMEM_TESTS_MEMORY_RIG_H
 #define VHUSHMEM_TESTS_MEMORY_RIG_H
 
-/* What tests of a region's memory share: how long threads race, and what the kernel and the library count. */
+/*
+ * Shared by the tests of a region's memory: the length of races between threads, and the counts of
+ * the kernel and of the library.
+ */
 
 #include "rig.h"
 
@@ -10,11 +13,17 @@
 
 /* ---- threads that race ---- */
 
-/* A test that has several races sets this: each goes on for that much less. */
+/* A test with several races sets this: each gets shorter by that factor. */
 static int races __attribute__((unused)) = 1;
 
-/* A race goes on for 3 seconds, with --long for 30. That is for how long it looks for a fault: no result depends on it. */
-static inline int race_ms(void) { return steps((getenv("VHUSHMEM_TEST_LONG") != NULL ? 30000 : 3000) / races); }
+/*
+ * A race lasts 3 seconds, with --long 30. For that time it looks for a fault: no result depends on
+ * it.
+ */
+static inline int race_ms(void)
+{
+    return steps((getenv("VHUSHMEM_TEST_LONG") != NULL ? 30000 : 3000) / races);
+}
 
 /* Set when the threads of a race are to end. */
 static int race_is_over __attribute__((unused));
@@ -23,24 +32,30 @@ static inline bool race_goes_on(void) { return !__atomic_load_n(&race_is_over, _
 
 static inline void count_up(uint64_t *counter) { __atomic_add_fetch(counter, 1, __ATOMIC_RELAXED); }
 
-static inline uint64_t counted(const uint64_t *counter) { return __atomic_load_n(counter, __ATOMIC_RELAXED); }
+static inline uint64_t counted(const uint64_t *counter)
+{
+    return __atomic_load_n(counter, __ATOMIC_RELAXED);
+}
 
 /* Lets threads race for that long, and then until `has_run` is true. */
-#define RACE(threads, count, has_run)                                                                                          \
-    do {                                                                                                                       \
-        int64_t enough_ = now_ms() + race_ms();                                                                                \
-        STEP_UNTIL(now_ms() >= enough_, usleep(1000));                                                                         \
-        STEP_UNTIL(has_run, usleep(1000));                                                                                     \
-        __atomic_store_n(&race_is_over, 1, __ATOMIC_RELEASE);                                                                  \
-        for (int i_ = 0; i_ < (count); i_++) {                                                                                 \
-            CHECK(pthread_join((threads)[i_], NULL) == 0);                                                                     \
-        }                                                                                                                      \
-        __atomic_store_n(&race_is_over, 0, __ATOMIC_RELEASE);                                                                  \
+#define RACE(threads, count, has_run)                                                              \
+    do {                                                                                           \
+        int64_t enough_ = now_ms() + race_ms();                                                    \
+        STEP_UNTIL(now_ms() >= enough_, usleep(1000));                                             \
+        STEP_UNTIL(has_run, usleep(1000));                                                         \
+        __atomic_store_n(&race_is_over, 1, __ATOMIC_RELEASE);                                      \
+        for (int i_ = 0; i_ < (count); i_++) {                                                     \
+            CHECK(pthread_join((threads)[i_], NULL) == 0);                                         \
+        }                                                                                          \
+        __atomic_store_n(&race_is_over, 0, __ATOMIC_RELEASE);                                      \
     } while (0)
 
 /* ---- separate mappings ---- */
 
-/* How many the kernel has between two addresses, each counted that it lists. It allocates nothing: tests come here at the limit. */
+/*
+ * How many mappings the kernel lists between two addresses. This allocates nothing: tests call it
+ * at the limit.
+ */
 static inline int ranges_between(uint64_t from, uint64_t to)
 {
     static char bytes[1 << 16];
@@ -57,7 +72,8 @@ static inline int ranges_between(uint64_t from, uint64_t to)
             } else if (bytes[i] == '-') {
                 in_start = false;
             } else if (in_start) {
-                start = start * 16 + (uint64_t)(bytes[i] <= '9' ? bytes[i] - '0' : bytes[i] - 'a' + 10);
+                start =
+                    start * 16 + (uint64_t)(bytes[i] <= '9' ? bytes[i] - '0' : bytes[i] - 'a' + 10);
             }
         }
     }
@@ -73,7 +89,7 @@ static inline int ranges_of_window(vhushmem_region *region)
     return ranges_between(window, window + vhushmem_region_size(region));
 }
 
-/* How many separate mappings the library's books have, and how many they may have. */
+/* How many separate mappings the library counts, and its limit. */
 static inline long budget_figure(vhushmem_device *device, const char *name)
 {
     char *status = some(vhushmem_device_status_json(device, 0));
@@ -100,10 +116,14 @@ static inline long max_map_count_or_skip(void)
     return limit;
 }
 
-/* Mappings of the program's own: `count` pages of which no two can be merged. Freed with munmap, 2 * count pages. */
+/*
+ * Mappings of the program itself: `count` pages of which no two can be merged. Freed with munmap, 2
+ * * count pages.
+ */
 static inline char *own_mappings(uint64_t count)
 {
-    char *own = mmap(NULL, 2 * count * PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    char *own =
+        mmap(NULL, 2 * count * PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     CHECK(own != MAP_FAILED);
     for (uint64_t i = 0; i < count; i++) {
         CHECK(mprotect(own + 2 * i * PAGE, PAGE, PROT_READ) == 0);
@@ -133,7 +153,7 @@ static inline bool page_is(const void *bytes, uint8_t value)
     return b[0] == value && memcmp(b, b + 1, PAGE - 1) == 0;
 }
 
-/* A memfd of so many pages, each byte of which is the same. */
+/* A memfd of this many pages, each byte of which is the same. */
 static inline int memfd_of_bytes(uint64_t pages, uint8_t value)
 {
     int fd = memfd_create("bytes", MFD_CLOEXEC | MFD_ALLOW_SEALING);

@@ -3,7 +3,8 @@
 #define VHUSHMEM_TESTS_PAIR_H
 
 /*
- * A back-end of ours in a child process: `run` is called in the child once the handshake is done, and its end is the connection's.
+ * A back-end of the library in a child process. `run` is called in the child when the handshake is
+ * done, and its end ends the connection.
  */
 
 #include "harness.h"
@@ -29,7 +30,8 @@ static inline void pump_frontend_once(vhushmem_frontend *frontend)
 #define PUMP_FRONTEND_UNTIL(frontend, condition) STEP_UNTIL(condition, pump_frontend_once(frontend))
 
 /* In a child: a back-end with region 0 of so many bytes uses the socket, and does not return. */
-static inline __attribute__((noreturn)) void run_back_end(int socket, uint64_t size, void (*run)(vhushmem_backend *))
+static inline __attribute__((noreturn)) void run_back_end(int socket, uint64_t size,
+                                                          void (*run)(vhushmem_backend *))
 {
     vhushmem_backend *backend = some(vhushmem_backend_new(NULL, &error));
     ok(vhushmem_backend_add_region(backend, 0, size, &error));
@@ -40,8 +42,12 @@ static inline __attribute__((noreturn)) void run_back_end(int socket, uint64_t s
     _exit(0);
 }
 
-/* Fork; in the child, a back-end with region 0 of so many bytes uses the socket. Returns the child's id; the socket is closed. */
-static inline pid_t back_end_process(int socket, int others, uint64_t size, void (*run)(vhushmem_backend *))
+/*
+ * Fork; in the child, a back-end with region 0 of so many bytes uses the socket. Returns the
+ * child's id; the socket is closed.
+ */
+static inline pid_t back_end_process(int socket, int others, uint64_t size,
+                                     void (*run)(vhushmem_backend *))
 {
     fflush(NULL);
     pid_t child = fork();

@@ -3,7 +3,8 @@
 #define VHUSHMEM_TESTS_PEER_H
 
 /*
- * Peers that speak bytes: messages as they travel, and a back-end that shakes hands with a front-end of ours from a thread.
+ * Peers that speak bytes: messages as they travel, and a back-end that shakes hands, in a thread,
+ * with a front-end of the library.
  */
 
 #include "harness.h"
@@ -46,11 +47,11 @@ enum {
 
 #define BIT(n) (UINT64_C(1) << (n))
 #define VIRTIO_DEFAULTS (BIT(VHOST_USER_F_PROTOCOL_FEATURES) | BIT(32))
-#define PROTOCOL_DEFAULTS                                                                                                      \
-    (BIT(VHOST_USER_PROTOCOL_F_MQ) | BIT(VHOST_USER_PROTOCOL_F_REPLY_ACK) | BIT(VHOST_USER_PROTOCOL_F_BACKEND_REQ) |           \
-     BIT(VHOST_USER_PROTOCOL_F_CONFIG) | BIT(VHOST_USER_PROTOCOL_F_BACKEND_SEND_FD) |                                          \
-     BIT(VHOST_USER_PROTOCOL_F_RESET_DEVICE) | BIT(VHOST_USER_PROTOCOL_F_CONFIGURE_MEM_SLOTS) |                                \
-     BIT(VHOST_USER_PROTOCOL_F_SHMEM))
+#define PROTOCOL_DEFAULTS                                                                          \
+    (BIT(VHOST_USER_PROTOCOL_F_MQ) | BIT(VHOST_USER_PROTOCOL_F_REPLY_ACK) |                        \
+     BIT(VHOST_USER_PROTOCOL_F_BACKEND_REQ) | BIT(VHOST_USER_PROTOCOL_F_CONFIG) |                  \
+     BIT(VHOST_USER_PROTOCOL_F_BACKEND_SEND_FD) | BIT(VHOST_USER_PROTOCOL_F_RESET_DEVICE) |        \
+     BIT(VHOST_USER_PROTOCOL_F_CONFIGURE_MEM_SLOTS) | BIT(VHOST_USER_PROTOCOL_F_SHMEM))
 
 /* ---- bytes ---- */
 
@@ -62,7 +63,8 @@ typedef struct message {
 } message;
 
 /* Bytes as they are, with descriptors on the first one. Returns what sendmsg did. */
-static inline ssize_t try_send_bytes(int socket, const void *bytes, size_t size, const int *fds, int fd_count)
+static inline ssize_t try_send_bytes(int socket, const void *bytes, size_t size, const int *fds,
+                                     int fd_count)
 {
     union {
         char bytes[CMSG_SPACE(16 * sizeof(int))];
@@ -82,7 +84,8 @@ static inline ssize_t try_send_bytes(int socket, const void *bytes, size_t size,
     return sendmsg(socket, &m, MSG_NOSIGNAL);
 }
 
-static inline void send_bytes(int socket, const void *bytes, size_t size, const int *fds, int fd_count)
+static inline void send_bytes(int socket, const void *bytes, size_t size, const int *fds,
+                              int fd_count)
 {
     ssize_t sent = try_send_bytes(socket, bytes, size, fds, fd_count);
     if (sent != (ssize_t)size) {
@@ -91,8 +94,9 @@ static inline void send_bytes(int socket, const void *bytes, size_t size, const 
 }
 
 /* Header, payload and descriptors in one sendmsg. Returns what that did. */
-static inline ssize_t try_send_message(int socket, uint32_t request, uint32_t flags, const void *payload, uint32_t size,
-                                       const int *fds, int fd_count)
+static inline ssize_t try_send_message(int socket, uint32_t request, uint32_t flags,
+                                       const void *payload, uint32_t size, const int *fds,
+                                       int fd_count)
 {
     uint8_t bytes[sizeof(VhostUserHeader) + 4096] = {0};
     VhostUserHeader header = {request, flags, size};
@@ -104,8 +108,8 @@ static inline ssize_t try_send_message(int socket, uint32_t request, uint32_t fl
     return try_send_bytes(socket, bytes, sizeof(header) + size, fds, fd_count);
 }
 
-static inline void send_message(int socket, uint32_t request, uint32_t flags, const void *payload, uint32_t size,
-                                const int *fds, int fd_count)
+static inline void send_message(int socket, uint32_t request, uint32_t flags, const void *payload,
+                                uint32_t size, const int *fds, int fd_count)
 {
     EQ(try_send_message(socket, request, flags, payload, size, fds, fd_count), 12 + (ssize_t)size);
 }
@@ -124,7 +128,8 @@ static inline int receive(int socket, message *m, int timeout_ms)
             return -1;
         }
         bool in_header = have < sizeof(m->header);
-        uint8_t *to = in_header ? (uint8_t *)&m->header + have : m->payload + (have - sizeof(m->header));
+        uint8_t *to =
+            in_header ? (uint8_t *)&m->header + have : m->payload + (have - sizeof(m->header));
         struct iovec iov = {to, (in_header ? sizeof(m->header) : want) - have};
         struct msghdr r = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.bytes};
         r.msg_controllen = sizeof(control.bytes);
@@ -157,7 +162,7 @@ static inline uint64_t u64_of(const message *m)
     return value;
 }
 
-/* Whether the other end has closed the socket; what it sent before is thrown away. */
+/* Whether the other end has closed the socket. This throws away what it sent before. */
 static inline bool hung_up(int socket, int timeout_ms)
 {
     int64_t end = now_ms() + timeout_ms;
@@ -178,16 +183,18 @@ static inline bool hung_up(int socket, int timeout_ms)
 
 typedef struct peer peer;
 struct peer {
-    /* What it says. Set by the test before peer_start. */
+    /* The answers of the peer. The test sets them before peer_start. */
     uint64_t features, protocol_features, queues, slots;
     VhostUserShMemConfig config;
-    uint32_t config_size;                           /* how much of the config it answers */
-    uint32_t refuses;                               /* the request that it acknowledges with 1 */
-    uint32_t mute;                                  /* the request that it never answers */
-    uint32_t reply_flags;                           /* what it adds to the flags of its replies */
-    uint32_t deaf_after_second;                     /* having answered the second of this request, it reads nothing more */
-    void (*before_answer)(peer *, const message *); /* from the peer's thread; the descriptors are still open */
-    bool (*answer)(peer *, const message *);        /* likewise; true: it has answered */
+    uint32_t config_size; /* how much of the config it answers */
+    uint32_t refuses;     /* the request that it acknowledges with 1 */
+    uint32_t mute;        /* the request that it never answers */
+    uint32_t reply_flags; /* what it adds to the flags of its replies */
+    /* having answered the second of this request, it reads nothing more */
+    uint32_t deaf_after_second;
+    /* from the peer's thread; the descriptors are still open */
+    void (*before_answer)(peer *, const message *);
+    bool (*answer)(peer *, const message *); /* likewise; true: it has answered */
     /* What it heard. */
     pthread_mutex_t lock;
     uint64_t accepted;
@@ -216,7 +223,10 @@ static inline void peer_add_region(peer *p, uint8_t shmid, uint64_t size)
     p->config.memory_sizes[shmid] = size;
 }
 
-/* Reply to a message as the peer is set up to, or with the acknowledgement that is owed. */
+/*
+ * Reply to a message as the peer is set up to, or with the acknowledgement that the message asks
+ * for.
+ */
 static inline void peer_reply(peer *p, const message *m)
 {
     bool ack = false;
@@ -239,7 +249,8 @@ static inline void peer_reply(peer *p, const message *m)
         value = p->slots;
         break;
     case GET_SHMEM_CONFIG:
-        try_send_message(p->main, request, 0x5 | p->reply_flags, &p->config, p->config_size, NULL, 0);
+        try_send_message(p->main, request, 0x5 | p->reply_flags, &p->config, p->config_size, NULL,
+                         0);
         return;
     default:
         ack = true;

@@ -2,7 +2,10 @@
 #ifndef VHUSHMEM_TESTS_RANDOM_H
 #define VHUSHMEM_TESTS_RANDOM_H
 
-/* For tests that take random steps: a seed that is printed and can be given again, and numbers that follow from it alone. */
+/*
+ * For tests that take random steps: a seed that is printed and can be given again, and numbers that
+ * follow from it alone.
+ */
 
 #include "harness.h"
 
@@ -31,9 +34,15 @@ static inline uint64_t random_next(uint64_t *state)
     return x ^ x >> 31;
 }
 
-static inline uint64_t random_below(uint64_t *state, uint64_t limit) { return random_next(state) % limit; }
+static inline uint64_t random_below(uint64_t *state, uint64_t limit)
+{
+    return random_next(state) % limit;
+}
 
 /* As many steps as `steps` says; ten times as many with --long. */
-static inline int many_steps(int usual) { return steps(getenv("VHUSHMEM_TEST_LONG") != NULL ? 10 * usual : usual); }
+static inline int many_steps(int usual)
+{
+    return steps(getenv("VHUSHMEM_TEST_LONG") != NULL ? 10 * usual : usual);
+}
 
 #endif

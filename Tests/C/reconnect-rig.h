@@ -2,7 +2,10 @@
 #ifndef VHUSHMEM_TESTS_RECONNECT_RIG_H
 #define VHUSHMEM_TESTS_RECONNECT_RIG_H
 
-/* A front-end with a path, whose back-ends come and go: each is a peer of its own that runs a device. */
+/*
+ * A front-end with a path, whose back-ends come and go. Each is a peer of its own that runs a
+ * device.
+ */
 
 #include "device-rig.h"
 
@@ -29,7 +32,8 @@ static inline void coming_listen(coming_rig *c)
 {
     struct sockaddr_un address = coming_address(c);
     c->listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    CHECK(bind(c->listener, (struct sockaddr *)&address, sizeof(address)) == 0 && listen(c->listener, 4) == 0);
+    CHECK(bind(c->listener, (struct sockaddr *)&address, sizeof(address)) == 0 &&
+          listen(c->listener, 4) == 0);
 }
 
 /* A started front-end without a back-end. */

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A program that defines on_allocation, and then includes this, has it called before each allocation by malloc and its family. */
+/*
+ * A program defines on_allocation, and then includes this. on_allocation is then called before each
+ * allocation by malloc and its family.
+ */
 #ifndef VHUSHMEM_TESTS_REPLACED_MALLOC_H
 #define VHUSHMEM_TESTS_REPLACED_MALLOC_H
 

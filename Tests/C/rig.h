@@ -3,8 +3,9 @@
 #define VHUSHMEM_TESTS_RIG_H
 
 /*
- * A front-end of ours with a back-end that speaks bytes: the handshake is the peer's, the channel is in the hands of the test,
- * which sends what it likes and looks at each answer. Or a region alone, so that the same facts can be shown of the C calls.
+ * A front-end of the library with a back-end that speaks bytes. The peer does the handshake; the
+ * test has the channel, sends requests and looks at each answer. Or a region alone, so that the
+ * same facts can be shown for the C calls.
  */
 
 #include "peer.h"
@@ -19,15 +20,19 @@ typedef struct rig {
     vhushmem_device *device;
     vhushmem_region *region;
     uint8_t shmid;
-    bool unmaps_by_offset; /* the region has VHUSHMEM_REGION_UNMAP_BY_OFFSET: the event has the length of what was undone */
-    bool no_spare_page;    /* the region's last page is not free for rig_still_works */
+    /*
+     * the region has VHUSHMEM_REGION_UNMAP_BY_OFFSET: the event has the length of what was undone
+     */
+    bool unmaps_by_offset;
+    bool no_spare_page; /* the region's last page is not free for rig_still_works */
     /* What the callback saw. */
     int events[VHUSHMEM_EVENT_HEALED + 1];
     vhushmem_event last;
     char said[512];
 } rig;
 
-static inline void rig_event(vhushmem_frontend *frontend, const vhushmem_event *event, void *user_data)
+static inline void rig_event(vhushmem_frontend *frontend, const vhushmem_event *event,
+                             void *user_data)
 {
     rig *r = user_data;
     CHECK(frontend == r->frontend);
@@ -41,7 +46,8 @@ static inline void rig_event(vhushmem_frontend *frontend, const vhushmem_event *
 /* Let the front-end do all it can do now. */
 static inline void pump(vhushmem_frontend *frontend)
 {
-    for (int i = 0; i < 10000 && wait_readable((int)ok(vhushmem_frontend_get_fd(frontend)), 0); i++) {
+    for (int i = 0; i < 10000 && wait_readable((int)ok(vhushmem_frontend_get_fd(frontend)), 0);
+         i++) {
         if (vhushmem_frontend_dispatch(frontend) == -ENOTCONN) {
             return;
         }
@@ -70,7 +76,8 @@ static inline void rig_new(rig *r, const vhushmem_frontend_options *options)
     r->frontend = some(vhushmem_frontend_new_fd(pair[0], options, &error));
     r->device = some(vhushmem_frontend_device(r->frontend));
     ok(vhushmem_frontend_set_callback(r->frontend, rig_event, r, NULL));
-    ok(vhushmem_frontend_get_fd(r->frontend)); /* it may be made when it is asked for: before any snapshot */
+    /* it may be made when it is asked for: before any snapshot */
+    ok(vhushmem_frontend_get_fd(r->frontend));
 }
 
 /* After the handshake: region 0, or the one with the smallest id, is r->region. */
@@ -121,24 +128,30 @@ static inline void rig_close(rig *r)
 }
 
 /* The handshake with the rig's peer fails, with these words, and DISCONNECT tells the same. */
-#define fails_to_connect(r, options, code, ...)                                                                                \
-    do {                                                                                                                       \
-        rig_new(r, options);                                                                                                   \
-        refused(vhushmem_frontend_connect((r)->frontend, PATIENCE_MS, &error), code, ##__VA_ARGS__);                           \
-        EQ((r)->events[VHUSHMEM_EVENT_READY], 0);                                                                              \
-        EQ((r)->events[VHUSHMEM_EVENT_DISCONNECT], 1);                                                                         \
-        EQ((r)->last.result, code);                                                                                            \
-        CHECK((r)->said[0] != 0);                                                                                              \
-        CHECK(!vhushmem_frontend_is_ready((r)->frontend));                                                                     \
-        EQ(vhushmem_device_region_ids((r)->device, NULL, 0), 0);                                                               \
-        rig_close(r);                                                                                                          \
+#define fails_to_connect(r, options, code, ...)                                                    \
+    do {                                                                                           \
+        rig_new(r, options);                                                                       \
+        refused(vhushmem_frontend_connect((r)->frontend, PATIENCE_MS, &error), code,               \
+                ##__VA_ARGS__);                                                                    \
+        EQ((r)->events[VHUSHMEM_EVENT_READY], 0);                                                  \
+        EQ((r)->events[VHUSHMEM_EVENT_DISCONNECT], 1);                                             \
+        EQ((r)->last.result, code);                                                                \
+        CHECK((r)->said[0] != 0);                                                                  \
+        CHECK(!vhushmem_frontend_is_ready((r)->frontend));                                         \
+        EQ(vhushmem_device_region_ids((r)->device, NULL, 0), 0);                                   \
+        rig_close(r);                                                                              \
     } while (0)
 
 /* ---- requests over the wire ---- */
 
-static inline VhostUserMMap mmap_of(uint8_t shmid, uint64_t fd_offset, uint64_t shm_offset, uint64_t len, uint64_t flags)
+static inline VhostUserMMap mmap_of(uint8_t shmid, uint64_t fd_offset, uint64_t shm_offset,
+                                    uint64_t len, uint64_t flags)
 {
-    VhostUserMMap m = {.shmid = shmid, .fd_offset = fd_offset, .shm_offset = shm_offset, .len = len, .flags = flags};
+    VhostUserMMap m = {.shmid = shmid,
+                       .fd_offset = fd_offset,
+                       .shm_offset = shm_offset,
+                       .len = len,
+                       .flags = flags};
     return m;
 }
 
@@ -167,10 +180,16 @@ static inline void rig_no_answer(rig *r)
     EQ(errno, EAGAIN);
 }
 
-/* Any request with need_reply; the event tells the same as the answer, and its message becomes the GError. */
-static inline int64_t rig_request(rig *r, uint32_t request, const void *payload, uint32_t size, const int *fds, int fd_count)
+/*
+ * Any request with need_reply; the event tells the same as the answer, and its message becomes the
+ * GError.
+ */
+static inline int64_t rig_request(rig *r, uint32_t request, const void *payload, uint32_t size,
+                                  const int *fds, int fd_count)
 {
-    int type = request == MAP ? VHUSHMEM_EVENT_MAP : request == UNMAP ? VHUSHMEM_EVENT_UNMAP : VHUSHMEM_EVENT_OTHER_REQUEST;
+    int type = request == MAP     ? VHUSHMEM_EVENT_MAP
+               : request == UNMAP ? VHUSHMEM_EVENT_UNMAP
+                                  : VHUSHMEM_EVENT_OTHER_REQUEST;
     int before = r->events[type];
     send_message(r->channel, request, 0x9, payload, size, fds, fd_count);
     int64_t value = rig_answer(r, request);
@@ -186,8 +205,8 @@ static inline int64_t rig_request(rig *r, uint32_t request, const void *payload,
     return value;
 }
 
-static inline int64_t wire_map(rig *r, uint8_t shmid, int fd, uint64_t fd_offset, uint64_t shm_offset, uint64_t len,
-                               uint64_t flags)
+static inline int64_t wire_map(rig *r, uint8_t shmid, int fd, uint64_t fd_offset,
+                               uint64_t shm_offset, uint64_t len, uint64_t flags)
 {
     VhostUserMMap m = mmap_of(shmid, fd_offset, shm_offset, len, flags);
     int64_t value = rig_request(r, MAP, &m, sizeof(m), &fd, 1);
@@ -213,7 +232,7 @@ static inline int64_t wire_unmap(rig *r, uint8_t shmid, uint64_t shm_offset, uin
 
 /* ---- one request through any door ---- */
 
-/* As a VMM does that reads messages itself: carry it out, answer, commit. */
+/* Like a VMM that reads messages itself: perform the request, answer, commit. */
 static inline int64_t handled(rig *r, int64_t value)
 {
     if (value == 0) {
@@ -222,12 +241,14 @@ static inline int64_t handled(rig *r, int64_t value)
     return value;
 }
 
-static inline int64_t rig_map(rig *r, int fd, uint64_t fd_offset, uint64_t shm_offset, uint64_t len, uint64_t flags)
+static inline int64_t rig_map(rig *r, int fd, uint64_t fd_offset, uint64_t shm_offset, uint64_t len,
+                              uint64_t flags)
 {
     VhostUserMMap m = mmap_of(r->shmid, fd_offset, shm_offset, len, flags);
-    return r->wire       ? wire_map(r, r->shmid, fd, fd_offset, shm_offset, len, flags)
-           : r->messages ? handled(r, vhushmem_handle_map(r->device, &m, fd, &error))
-                         : vhushmem_region_map(r->region, fd, fd_offset, shm_offset, len, flags, &error);
+    return r->wire ? wire_map(r, r->shmid, fd, fd_offset, shm_offset, len, flags)
+           : r->messages
+               ? handled(r, vhushmem_handle_map(r->device, &m, fd, &error))
+               : vhushmem_region_map(r->region, fd, fd_offset, shm_offset, len, flags, &error);
 }
 
 static inline int64_t rig_unmap(rig *r, uint64_t shm_offset, uint64_t len)
@@ -238,7 +259,7 @@ static inline int64_t rig_unmap(rig *r, uint64_t shm_offset, uint64_t len)
                          : vhushmem_region_unmap(r->region, shm_offset, len, &error);
 }
 
-/* What must not change when a request is refused. */
+/* The state that a refused request must not change. */
 typedef struct still {
     uint64_t mappings, bytes, device_mappings, device_bytes;
     char *window, *fds;
@@ -258,9 +279,11 @@ static inline still rig_still(rig *r)
 static inline void same_still_at(const char *file, int line, rig *r, still before)
 {
     still after = rig_still(r);
-    if (before.mappings != after.mappings || before.bytes != after.bytes || before.device_mappings != after.device_mappings ||
+    if (before.mappings != after.mappings || before.bytes != after.bytes ||
+        before.device_mappings != after.device_mappings ||
         before.device_bytes != after.device_bytes) {
-        fail_at(file, line, "a refused request has changed how much is mapped, through %s", r->door);
+        fail_at(file, line, "a refused request has changed how much is mapped, through %s",
+                r->door);
     }
     same_at(file, line, before.window, after.window);
     same_at(file, line, before.fds, after.fds);
@@ -277,19 +300,25 @@ static inline void rig_still_works(rig *r)
     close(fd);
 }
 
-/* The request is refused with this code, says these words, changes nothing, and the next one works. */
-#define rig_refuses(r, call, code, ...)                                                                                        \
-    do {                                                                                                                       \
-        still before_ = rig_still(r);                                                                                          \
-        refused(call, code, ##__VA_ARGS__);                                                                                    \
-        same_still_at(__FILE__, __LINE__, r, before_);                                                                         \
-        if (!(r)->no_spare_page) {                                                                                             \
-            rig_still_works(r);                                                                                                \
-        }                                                                                                                      \
+/*
+ * The request is refused with this code and these words, changes nothing, and the next one works.
+ */
+#define rig_refuses(r, call, code, ...)                                                            \
+    do {                                                                                           \
+        still before_ = rig_still(r);                                                              \
+        refused(call, code, ##__VA_ARGS__);                                                        \
+        same_still_at(__FILE__, __LINE__, r, before_);                                             \
+        if (!(r)->no_spare_page) {                                                                 \
+            rig_still_works(r);                                                                    \
+        }                                                                                          \
     } while (0)
 
-/* The same facts through the C calls, through single messages that the VMM has read itself, and through the wire. */
-static inline void through_every_door(void (*facts)(rig *), uint64_t size, const vhushmem_device_options *device,
+/*
+ * The same facts through the C calls, through single messages that the VMM has read itself, and
+ * through the wire.
+ */
+static inline void through_every_door(void (*facts)(rig *), uint64_t size,
+                                      const vhushmem_device_options *device,
                                       const vhushmem_region_options *region)
 {
     rig r;
@@ -301,7 +330,8 @@ static inline void through_every_door(void (*facts)(rig *), uint64_t size, const
     r.door = "single messages";
     facts(&r);
     rig_close(&r);
-    vhushmem_frontend_options options = {.struct_size = sizeof(options), .device = device, .region = region};
+    vhushmem_frontend_options options = {
+        .struct_size = sizeof(options), .device = device, .region = region};
     rig_open(&r, size, &options);
     facts(&r);
     rig_close(&r);

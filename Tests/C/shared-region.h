@@ -2,7 +2,7 @@
 #ifndef VHUSHMEM_TESTS_SHARED_REGION_H
 #define VHUSHMEM_TESTS_SHARED_REGION_H
 
-/* What a back-end that speaks bytes is told of a region that is shared with it. */
+/* The messages to a back-end that speaks bytes about a region that is shared with it. */
 
 #include "reconnect-rig.h"
 
@@ -10,9 +10,13 @@
 
 static const vhushmem_region_options shared_keeps = {.struct_size = sizeof(shared_keeps),
                                                      .fd_policy = VHUSHMEM_FD_ALLOW_BEYOND_END,
-                                                     .flags = VHUSHMEM_REGION_KEEP_FDS | VHUSHMEM_REGION_REPLACE};
+                                                     .flags = VHUSHMEM_REGION_KEEP_FDS |
+                                                              VHUSHMEM_REGION_REPLACE};
 
-/* The last range of memory that was told or taken away, and how its descriptor is open; -1: none came along. Under the peer's lock. */
+/*
+ * The last range of memory that was added or removed, and the access mode of its descriptor; -1:
+ * none came along. Under the peer's lock.
+ */
 static struct {
     uint64_t guest_addr, size, user_addr, fd_offset;
 } shared_told;
@@ -29,7 +33,10 @@ static inline void shared_look(peer *p, const message *m)
     }
 }
 
-static inline int64_t shared_count(rig *r) { return vhushmem_frontend_shared_mappings(r->frontend, r->region, NULL); }
+static inline int64_t shared_count(rig *r)
+{
+    return vhushmem_frontend_shared_mappings(r->frontend, r->region, NULL);
+}
 
 static inline void counts(rig *r, int64_t told, uint64_t left_out)
 {
@@ -38,7 +45,10 @@ static inline void counts(rig *r, int64_t told, uint64_t left_out)
     EQ(others, left_out);
 }
 
-/* All that the front-end has to say without being asked was said and answered: then this is heard. */
+/*
+ * The front-end has sent all that it sends unasked, and it was answered: then the back-end has
+ * heard this.
+ */
 static inline void shared_said(rig *r)
 {
     for (int i = 0; i < 4; i++) {
@@ -56,7 +66,8 @@ static inline void shared_heard(rig *r, const char *wanted)
     char **words = g_strsplit(device_rig_heard(r), " ", -1);
     for (char **word = words; *word != NULL; word++) {
         if (strcmp(*word, "40") != 0) {
-            snprintf(text + strlen(text), sizeof(text) - strlen(text), "%s%s", text[0] != 0 ? " " : "", *word);
+            snprintf(text + strlen(text), sizeof(text) - strlen(text), "%s%s",
+                     text[0] != 0 ? " " : "", *word);
         }
     }
     g_strfreev(words);

@@ -2,11 +2,14 @@
 #ifndef VHUSHMEM_TESTS_SNAPSHOTS_H
 #define VHUSHMEM_TESTS_SNAPSHOTS_H
 
-/* What the process has at a moment: open descriptors, mappings, memory. */
+/* The state of the process at a moment: open descriptors, mappings, memory. */
 
 #include "checks.h"
 
-/* Whether the library has a thread, which it has while it closes something that a peer sent. It is the one that takes no signals. */
+/*
+ * Whether the library has a thread, which it has while it closes what a peer sent. It is the only
+ * thread that takes no signals.
+ */
 static inline bool is_closing(void)
 {
     bool found = false;
@@ -49,7 +52,7 @@ static inline char *fds_at_once(void)
     return g_string_free(list, FALSE);
 }
 
-/* The same when all is closed that is being closed. What can't be closed is not waited for longer than this. */
+/* The same after all pending closes. This waits for a close that never ends only this long. */
 static inline void wait_for_closes(void)
 {
     for (int i = 0; i < 200 && is_closing(); i++) {
@@ -75,8 +78,9 @@ static inline int fd_count(void)
 }
 
 /*
- * The mappings between two addresses, neighbours that the kernel may or may not have merged taken together. Freed by `same`.
- * Up to UINT64_MAX, the heap, the stack and what the kernel provides are left out.
+ * The mappings between two addresses; neighbours that the kernel may or may not have merged count
+ * as one. Freed by `same`. Up to UINT64_MAX, the heap, the stack and the kernel's own mappings are
+ * left out.
  */
 static inline char *maps_between(uint64_t from, uint64_t to)
 {
@@ -93,26 +97,30 @@ static inline char *maps_between(uint64_t from, uint64_t to)
         bool more = fgets(line, sizeof(line), maps) != NULL;
         if (more) {
             int at = 0;
-            CHECK(sscanf(line, "%" SCNx64 "-%" SCNx64 " %7s %" SCNx64 " %*s %*s%n", &start, &end, perms, &offset, &at) == 4);
+            CHECK(sscanf(line, "%" SCNx64 "-%" SCNx64 " %7s %" SCNx64 " %*s %*s%n", &start, &end,
+                         perms, &offset, &at) == 4);
             snprintf(name, sizeof(name), "%s", line + at + strspn(line + at, " "));
             name[strcspn(name, "\n")] = 0;
-            bool is_kept = strstr(name, "[aio]") != NULL; /* once for the process: what eventfds are signalled with */
+            /* once for the process: what eventfds are signalled with */
+            bool is_kept = strstr(name, "[aio]") != NULL;
             if (end <= from || start >= to || (name[0] == '[' && to == UINT64_MAX) || is_kept) {
                 continue;
             }
             if (name[0] == '[') {
-                name[0] = 0; /* the kernel calls "[heap]" whatever lies behind the heap's end when that has been moved */
+                /* the kernel calls a mapping behind the moved end of the heap "[heap]" too */
+                name[0] = 0;
             }
-            if (pending && start == last_end && strcmp(perms, last_perms) == 0 && strcmp(name, last_name) == 0 &&
-                (name[0] == 0 || offset == last_offset)) {
+            if (pending && start == last_end && strcmp(perms, last_perms) == 0 &&
+                strcmp(name, last_name) == 0 && (name[0] == 0 || offset == last_offset)) {
                 last_end = end;
                 last_offset = offset + (end - start);
                 continue;
             }
         }
         if (pending) {
-            g_string_append_printf(list, "%" PRIx64 "-%" PRIx64 " %s %" PRIx64 " %s\n", first, last_end, last_perms,
-                                   last_name[0] == 0 ? 0 : last_offset - (last_end - first), last_name);
+            g_string_append_printf(
+                list, "%" PRIx64 "-%" PRIx64 " %s %" PRIx64 " %s\n", first, last_end, last_perms,
+                last_name[0] == 0 ? 0 : last_offset - (last_end - first), last_name);
         }
         if (!more) {
             break;
@@ -135,8 +143,8 @@ static inline void *meet(void *barrier)
 }
 
 /*
- * The C library keeps the stack of a thread that has ended for the next one. The threads in which the library closes what peers sent are to
- * find one, whenever they come.
+ * The C library keeps the stack of a thread that has ended for the next one. So the threads in
+ * which the library closes what peers sent find one, whenever they start.
  */
 static inline void warm_stacks_up(void)
 {
@@ -165,7 +173,7 @@ static inline void warm_stacks_up(void)
 /* All mappings of the process; under a tool, whose own come and go, the memfds only. */
 static inline char *maps_now(void)
 {
-    /* The first warning of a process has GLib load tables of character sets, which stay. */
+    /* At the first warning of a process GLib loads tables of character sets, which stay. */
     g_free(g_convert("", 0, "ASCII", "UTF-8", NULL, NULL, NULL));
     warm_stacks_up();
     char *all = maps_between(0, UINT64_MAX);
@@ -200,7 +208,10 @@ static inline void same_at(const char *file, int line, char *before, char *after
     g_free(after);
 }
 
-/* One line of /proc/self/smaps about the range that holds an address, e.g. "VmFlags"; "" if there is none. Freed with g_free. */
+/*
+ * One line of /proc/self/smaps about the range that holds an address, e.g. "VmFlags"; "" if there
+ * is none. Freed with g_free.
+ */
 static inline char *smaps_line(const void *address, const char *key)
 {
     FILE *smaps = fopen("/proc/self/smaps", "re");
@@ -230,7 +241,10 @@ static inline char *vm_flags_at(const void *address)
     return flags;
 }
 
-/* "r--s" and the like: how the range that holds an address is mapped; "" if nothing is. Good until asked again. */
+/*
+ * "r--s" and the like: how the range that holds an address is mapped; "" if nothing is. Good until
+ * asked again.
+ */
 static inline const char *perms_at(const void *address)
 {
     static __thread char perms[8];
@@ -242,7 +256,7 @@ static inline const char *perms_at(const void *address)
     return perms;
 }
 
-/* Whether a read of the byte would fault, found out without faulting. */
+/* Whether a read of the byte would fault, without faulting. */
 static inline bool readable(const void *address)
 {
     char byte;
@@ -254,7 +268,8 @@ static inline bool writable(void *address)
 {
     char byte;
     struct iovec here = {&byte, 1}, there = {address, 1};
-    return process_vm_readv(getpid(), &here, 1, &there, 1, 0) == 1 && process_vm_writev(getpid(), &here, 1, &there, 1, 0) == 1;
+    return process_vm_readv(getpid(), &here, 1, &there, 1, 0) == 1 &&
+           process_vm_writev(getpid(), &here, 1, &there, 1, 0) == 1;
 }
 
 /* The process's resident memory. */

@@ -2,7 +2,7 @@
 #ifndef VHUSHMEM_TESTS_STATUS_RIG_H
 #define VHUSHMEM_TESTS_STATUS_RIG_H
 
-/* What a status says. Whether it is JSON is Tests/json's to find out. */
+/* Checks the content of a status. Tests/json checks that it is JSON. */
 
 #include "harness.h"
 

@@ -5,14 +5,17 @@
 /*
  * A naive model of files and regions that many threads change at once.
  *
- * Every thread stamps the begin and the end of each step with a number of one clock. The model keeps the steps of each place of a region,
- * and the states of each page of a file. From the stamps of a read follows the set of mappings and states that the read may show. The
- * model never guesses an order: if two steps overlap, it allows both orders.
+ * Every thread stamps the begin and the end of each step with a number of one clock. The model
+ * keeps the steps of each place of a region, and the states of each page of a file. From the stamps
+ * of a read follows the set of mappings and states that the read may show. The model never guesses
+ * an order: if two steps overlap, it allows both orders.
  *
- * A place is 8 pages of a region. Every mapping in a place begins at the first page of the place, so at most one mapping of a place is
- * live at a time. Two rules follow:
- *  - A mapping is dead once a later step has ended that mapped or unmapped the place. "Later": it began after the map had ended.
- *  - The place is no hole while a mapping is there and no unmap or reset overlaps the time since it was mapped.
+ * A place is 8 pages of a region. Every mapping in a place begins at the first page of the place,
+ * so at most one mapping of a place is live at a time. Two rules follow:
+ *  - A mapping is dead once a later step has ended that mapped or unmapped the place. "Later": it
+ *    began after the map had ended.
+ *  - The place is no hole while a mapping is there and no unmap or reset overlaps the time since it
+ *    was mapped.
  */
 
 #include "random.h"
@@ -70,7 +73,8 @@ static inline uint64_t scribble_word(uint64_t region, uint64_t page, uint64_t nu
 
 static inline bool is_scribble(uint64_t word, uint64_t region, uint64_t page)
 {
-    return word >> 57 == SCRIBBLE_MARK && (word >> 53 & 0xf) == region && (word >> 40 & 0x1fff) == page;
+    return word >> 57 == SCRIBBLE_MARK && (word >> 53 & 0xf) == region &&
+           (word >> 40 & 0x1fff) == page;
 }
 
 static inline uint32_t next_state(uint32_t now, uint32_t kind)
@@ -101,14 +105,19 @@ static inline void state_ends(stress_file *f, uint64_t page)
     pthread_mutex_unlock(&f->history);
 }
 
-/* Whether the page may have been in a state of this kind, and of this number unless it is 0, between two stamps. */
-static inline bool state_is_possible(stress_file *f, uint64_t page, uint32_t kind, uint32_t number, uint64_t from, uint64_t to)
+/*
+ * Whether the page may have been in a state of this kind, and of this number unless it is 0,
+ * between two stamps.
+ */
+static inline bool state_is_possible(stress_file *f, uint64_t page, uint32_t kind, uint32_t number,
+                                     uint64_t from, uint64_t to)
 {
     bool possible = false;
     pthread_mutex_lock(&f->history);
     const page_state *s = f->states[page];
     for (int i = 0; i < STATES_KEPT && !possible; i++) {
-        possible = s[i].begin <= to && s[i].number % KINDS == kind && (number == 0 || s[i].number == number);
+        possible = s[i].begin <= to && s[i].number % KINDS == kind &&
+                   (number == 0 || s[i].number == number);
         if (s[i].end < from) {
             break; /* whatever came before this state had gone */
         }
@@ -132,7 +141,8 @@ static inline void write_page(stress_file *f, uint64_t page)
 }
 
 /* The file loses its pages from `first` on, and has them again after a while. */
-static inline void truncate_and_mend(stress_file *f, uint64_t first, void (*meanwhile)(void *), void *user_data)
+static inline void truncate_and_mend(stress_file *f, uint64_t first, void (*meanwhile)(void *),
+                                     void *user_data)
 {
     static const uint32_t kinds[2] = {MISSING, ZEROS};
     for (int i = 0; i < 2; i++) {
@@ -192,7 +202,8 @@ typedef struct place {
     uint64_t forgotten;    /* before this stamp the model knows nothing */
     uint64_t unmaps_end;   /* the last end of a forgotten unmap */
     uint64_t privates_end; /* the last end of a forgotten step that makes pages private */
-    bool is_ruled;         /* who uses an address holds `rule` to read; who undoes a mapping holds it to write */
+    /* who uses an address holds `rule` to read; who undoes a mapping holds it to write */
+    bool is_ruled;
     pthread_rwlock_t rule;
 } place;
 
@@ -207,14 +218,18 @@ static inline void place_new(place *p, bool is_ruled)
     p->is_ruled = is_ruled;
 }
 
-static inline bool has_succeeded(const step *s) { return s->is_there && !s->failed && s->end != NEVER; }
+static inline bool has_succeeded(const step *s)
+{
+    return s->is_there && !s->failed && s->end != NEVER;
+}
 
 /* Whether a mapping had gone for sure before a stamp. The lock is held, here and below. */
 static inline bool is_dead(const place *p, const step *map, uint64_t at)
 {
     for (int i = 0; i < STEPS_KEPT; i++) {
         const step *s = &p->steps[i];
-        if (s != map && has_succeeded(s) && (s->maps || s->unmaps) && s->begin > map->end && s->end < at) {
+        if (s != map && has_succeeded(s) && (s->maps || s->unmaps) && s->begin > map->end &&
+            s->end < at) {
             return true;
         }
     }
@@ -230,13 +245,15 @@ static inline bool may_be_hole(const place *p, uint64_t page, uint64_t from, uin
 {
     for (int i = 0; i < STEPS_KEPT; i++) {
         const step *map = &p->steps[i];
-        if (!has_succeeded(map) || !map->maps || map->pages <= page || map->end >= from || map->begin <= p->unmaps_end) {
+        if (!has_succeeded(map) || !map->maps || map->pages <= page || map->end >= from ||
+            map->begin <= p->unmaps_end) {
             continue;
         }
         bool may_have_gone = false;
         for (int j = 0; j < STEPS_KEPT && !may_have_gone; j++) {
             const step *s = &p->steps[j];
-            may_have_gone = s->is_there && s->unmaps && !s->failed && s->end >= map->begin && s->begin <= to;
+            may_have_gone =
+                s->is_there && s->unmaps && !s->failed && s->end >= map->begin && s->begin <= to;
         }
         if (!may_have_gone) {
             return false;

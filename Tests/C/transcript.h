@@ -2,7 +2,10 @@
 #ifndef VHUSHMEM_TESTS_TRANSCRIPT_H
 #define VHUSHMEM_TESTS_TRANSCRIPT_H
 
-/* Messages as hexadecimal text, the way they stand in the specification's tables: header, then payload. Spaces mean nothing. */
+/*
+ * Messages as hexadecimal text, the way they stand in the specification's tables: header, then
+ * payload. Spaces mean nothing.
+ */
 
 #include "peer.h"
 
@@ -31,12 +34,14 @@ static inline void is_line(const message *m, const char *text, int fds, const ch
     memcpy(seen, &m->header, 12);
     CHECK(12 + (size_t)m->header.size <= sizeof(seen));
     memcpy(seen + 12, m->payload, m->header.size);
-    if (size != 12 + (size_t)m->header.size || memcmp(seen, wanted, size) != 0 || m->fd_count != fds) {
+    if (size != 12 + (size_t)m->header.size || memcmp(seen, wanted, size) != 0 ||
+        m->fd_count != fds) {
         GString *hex = g_string_new(NULL);
         for (size_t i = 0; i < 12 + (size_t)m->header.size && i < 100; i++) {
             g_string_append_printf(hex, i % 4 == 0 ? " %02x" : "%02x", seen[i]);
         }
-        FAIL("%s: seen%s with %d descriptors, not %s with %d", what, hex->str, m->fd_count, text, fds);
+        FAIL("%s: seen%s with %d descriptors, not %s with %d", what, hex->str, m->fd_count, text,
+             fds);
     }
 }
 

@@ -2,7 +2,10 @@
 #ifndef VHUSHMEM_TESTS_VIRTIOFS_PROCESS_H
 #define VHUSHMEM_TESTS_VIRTIOFS_PROCESS_H
 
-/* vhushmem-virtiofs in a process of its own. The shared directory is <base>/shared; beside it lies a file that no guest may reach. */
+/*
+ * vhushmem-virtiofs in a process of its own. The shared directory is <base>/shared; next to it lies
+ * a file that no guest may reach.
+ */
 
 #include "harness.h"
 
@@ -105,12 +108,16 @@ static inline bool host_is(const char *path, const void *bytes, size_t size)
 {
     char *seen = NULL;
     gsize length = 0;
-    bool is = g_file_get_contents(path, &seen, &length, NULL) && length == size && memcmp(seen, bytes, size) == 0;
+    bool is = g_file_get_contents(path, &seen, &length, NULL) && length == size &&
+              memcmp(seen, bytes, size) == 0;
     g_free(seen);
     return is;
 }
 
-/* The sanitizer's search for leaks needs another process, and there is none to be had any more in a namespace whose first one has ended. */
+/*
+ * The sanitizer's search for leaks needs another process, and a namespace whose first process has
+ * ended cannot make one.
+ */
 static inline void look_for_no_leaks(void)
 {
     const char *options = getenv("ASAN_OPTIONS");
@@ -122,7 +129,8 @@ static inline void look_for_no_leaks(void)
 /* Starts it with these options besides; NULL ends them. */
 static inline void vfs_start(vfs *v, const char *const *options)
 {
-    const char *arguments[24] = {program_path(), "--socket-path", v->socket, "--shared-dir", v->shared};
+    const char *arguments[24] = {program_path(), "--socket-path", v->socket, "--shared-dir",
+                                 v->shared};
     int n = 5;
     for (; options != NULL && *options != NULL; options++) {
         arguments[n++] = *options;
@@ -130,7 +138,8 @@ static inline void vfs_start(vfs *v, const char *const *options)
     v->pid = fork();
     CHECK(v->pid >= 0);
     if (v->pid == 0) {
-        if (vfs_user != 0 && (setgroups(0, NULL) < 0 || setgid(vfs_user) < 0 || setuid(vfs_user) < 0)) {
+        if (vfs_user != 0 &&
+            (setgroups(0, NULL) < 0 || setgid(vfs_user) < 0 || setuid(vfs_user) < 0)) {
             _exit(126);
         }
         prctl(PR_SET_PDEATHSIG, SIGKILL); /* a test that fails leaves none behind */
@@ -138,7 +147,8 @@ static inline void vfs_start(vfs *v, const char *const *options)
         execv(arguments[0], (char *const *)arguments);
         _exit(127);
     }
-    STEP_UNTIL(access(v->socket, F_OK) == 0, usleep(1000); CHECK(waitpid(v->pid, NULL, WNOHANG) == 0));
+    STEP_UNTIL(access(v->socket, F_OK) == 0, usleep(1000);
+               CHECK(waitpid(v->pid, NULL, WNOHANG) == 0));
     v->child = child_of(v->pid);
 }
 

@@ -3,8 +3,8 @@
 #define VHUSHMEM_TESTS_VIRTIOFS_RIG_H
 
 /*
- * The process of virtiofs-process.h, a front-end of ours, and a test that is the guest's kernel: it speaks FUSE over the queues, byte by byte if
- * it likes.
+ * The process of virtiofs-process.h, a front-end of the library, and a test that acts as the
+ * guest's kernel: it speaks FUSE over the queues, byte by byte if it likes.
  */
 
 #include "virtiofs-process.h"
@@ -30,7 +30,8 @@ static inline vhushmem_region_options dax_options(void)
 static inline void vfs_connect(vfs *v)
 {
     vhushmem_region_options region = dax_options();
-    vhushmem_frontend_options options = {.struct_size = sizeof(options), .num_queues = v->queues, .region = &region};
+    vhushmem_frontend_options options = {
+        .struct_size = sizeof(options), .num_queues = v->queues, .region = &region};
     vfs_connect_with(v, &options);
 }
 
@@ -46,13 +47,23 @@ static inline void vfs_memory(vfs *v)
     }
 }
 
-static inline descriptor *desc_of(vfs *v, unsigned queue) { return (descriptor *)(v->ram + queue * RING_BYTES); }
-static inline uint16_t *avail_of(vfs *v, unsigned queue) { return (uint16_t *)(v->ram + queue * RING_BYTES + 0x1000); }
-static inline uint16_t *used_of(vfs *v, unsigned queue) { return (uint16_t *)(v->ram + queue * RING_BYTES + 0x2000); }
+static inline descriptor *desc_of(vfs *v, unsigned queue)
+{
+    return (descriptor *)(v->ram + queue * RING_BYTES);
+}
+static inline uint16_t *avail_of(vfs *v, unsigned queue)
+{
+    return (uint16_t *)(v->ram + queue * RING_BYTES + 0x1000);
+}
+static inline uint16_t *used_of(vfs *v, unsigned queue)
+{
+    return (uint16_t *)(v->ram + queue * RING_BYTES + 0x2000);
+}
 
 static inline void vfs_run(vfs *v, const uint16_t *bases)
 {
-    vhushmem_guest_memory memory = {.guest_addr = GUEST_RAM, .size = GUEST_RAM_SIZE, .host = v->ram, .fd = v->ram_fd};
+    vhushmem_guest_memory memory = {
+        .guest_addr = GUEST_RAM, .size = GUEST_RAM_SIZE, .host = v->ram, .fd = v->ram_fd};
     vhushmem_queue queues[MOST_QUEUES];
     for (unsigned i = 0; i < v->queues; i++) {
         queues[i] = (vhushmem_queue){.struct_size = sizeof(queues[i]),
@@ -69,7 +80,8 @@ static inline void vfs_run(vfs *v, const uint16_t *bases)
         }
     }
     ok(vhushmem_frontend_set_memory(v->frontend, &memory, 1, &error));
-    ok(vhushmem_frontend_start_device(v->frontend, UINT64_C(1) << 32 | UINT64_C(1) << 28, queues, v->queues, &error));
+    ok(vhushmem_frontend_start_device(v->frontend, UINT64_C(1) << 32 | UINT64_C(1) << 28, queues,
+                                      v->queues, &error));
 }
 
 /* ---- requests ---- */
@@ -95,19 +107,24 @@ static inline uint32_t vfs_take(vfs *v, unsigned queue, uint32_t *written)
     struct pollfd ready[2] = {{.fd = v->rings[queue].call, .events = POLLIN},
                               {.fd = vhushmem_frontend_get_fd(v->frontend), .events = POLLIN}};
     uint64_t count;
-    STEP_UNTIL(vfs_has_answer(v, queue), poll(ready, 2, 100); if (ready[1].revents != 0) vfs_pump(v);
-               if (ready[0].revents != 0) CHECK(read(ready[0].fd, &count, 8) == 8 || errno == EAGAIN);
+    STEP_UNTIL(vfs_has_answer(v, queue), poll(ready, 2, 100);
+               if (ready[1].revents != 0) vfs_pump(v); if (ready[0].revents != 0)
+                   CHECK(read(ready[0].fd, &count, 8) == 8 || errno == EAGAIN);
                CHECK(waitpid(v->pid, NULL, WNOHANG) == 0));
-    const uint32_t *entry = (const uint32_t *)(used_of(v, queue) + 2) + 2 * (v->rings[queue].taken++ % RING_SIZE);
+    const uint32_t *entry =
+        (const uint32_t *)(used_of(v, queue) + 2) + 2 * (v->rings[queue].taken++ % RING_SIZE);
     if (written != NULL) {
         *written = entry[1];
     }
     return entry[0];
 }
 
-/* A chain of one piece to read and one to write, at descriptor `at` and the next; of 0 bytes: there is none. */
-static inline void vfs_chain(vfs *v, unsigned queue, unsigned at, uint64_t in, uint32_t in_size, uint64_t out,
-                             uint32_t out_size)
+/*
+ * A chain of one piece to read and one to write, at descriptor `at` and the next; of 0 bytes: there
+ * is none.
+ */
+static inline void vfs_chain(vfs *v, unsigned queue, unsigned at, uint64_t in, uint32_t in_size,
+                             uint64_t out, uint32_t out_size)
 {
     descriptor *d = desc_of(v, queue) + at;
     d[0] = (descriptor){GUEST_RAM + in, in_size, out_size > 0 ? NEXT : 0, (uint16_t)(at + 1)};
@@ -130,7 +147,10 @@ static inline uint64_t vfs_header(vfs *v, uint8_t *at, uint32_t opcode, uint64_t
     return head.unique;
 }
 
-/* What came back for ask(): the header is checked, and the body is at v->body. Returns 0 or a negative errno. */
+/*
+ * What came back for ask(): the header is checked, and the body is at v->body. Returns 0 or a
+ * negative errno.
+ */
 static inline int vfs_answer(vfs *v, uint64_t unique)
 {
     memcpy(&v->head, v->ram + ANSWER_AT, sizeof(v->head));
@@ -142,9 +162,12 @@ static inline int vfs_answer(vfs *v, uint64_t unique)
     return v->head.error;
 }
 
-/* A request in two parts behind the header, and room for an answer's body. Returns 0 or a negative errno. */
-static inline int vfs_ask2(vfs *v, uint32_t opcode, uint64_t node, const void *one, size_t one_size, const void *two,
-                           size_t two_size, uint32_t room)
+/*
+ * A request in two parts behind the header, and room for an answer's body. Returns 0 or a negative
+ * errno.
+ */
+static inline int vfs_ask2(vfs *v, uint32_t opcode, uint64_t node, const void *one, size_t one_size,
+                           const void *two, size_t two_size, uint32_t room)
 {
     uint8_t *at = v->ram + REQUEST_AT;
     uint64_t unique = vfs_header(v, at, opcode, node, one_size + two_size);
@@ -155,8 +178,8 @@ static inline int vfs_ask2(vfs *v, uint32_t opcode, uint64_t node, const void *o
         memcpy(at + sizeof(struct fuse_in_header) + one_size, two, two_size);
     }
     memset(v->ram + ANSWER_AT, 0xee, sizeof(v->head) + room);
-    vfs_chain(v, 1, 0, REQUEST_AT, (uint32_t)(sizeof(struct fuse_in_header) + one_size + two_size), ANSWER_AT,
-              (uint32_t)(sizeof(v->head) + room));
+    vfs_chain(v, 1, 0, REQUEST_AT, (uint32_t)(sizeof(struct fuse_in_header) + one_size + two_size),
+              ANSWER_AT, (uint32_t)(sizeof(v->head) + room));
     vfs_offer(v, 1, 0);
     EQ(vfs_take(v, 1, &v->written), 0);
     return vfs_answer(v, unique);
@@ -164,13 +187,15 @@ static inline int vfs_ask2(vfs *v, uint32_t opcode, uint64_t node, const void *o
 
 #define BODY(v, type) ((const type *)(v)->body)
 
-static inline int vfs_ask(vfs *v, uint32_t opcode, uint64_t node, const void *in, size_t size, uint32_t room)
+static inline int vfs_ask(vfs *v, uint32_t opcode, uint64_t node, const void *in, size_t size,
+                          uint32_t room)
 {
     return vfs_ask2(v, opcode, node, in, size, NULL, 0, room);
 }
 
 /* A request of a fixed part and a name. */
-static inline int vfs_name(vfs *v, uint32_t opcode, uint64_t node, const void *in, size_t size, const char *name)
+static inline int vfs_name(vfs *v, uint32_t opcode, uint64_t node, const void *in, size_t size,
+                           const char *name)
 {
     return vfs_ask2(v, opcode, node, in, size, name, strlen(name) + 1, 512);
 }
@@ -214,7 +239,9 @@ static inline void vfs_end(vfs *v, int status)
 static inline void remove_tree(const char *path)
 {
     char *command[] = {"/bin/rm", "-rf", (char *)path, NULL};
-    ok(g_spawn_sync(NULL, command, NULL, G_SPAWN_DEFAULT, NULL, NULL, NULL, NULL, NULL, &error) ? 0 : -1);
+    ok(g_spawn_sync(NULL, command, NULL, G_SPAWN_DEFAULT, NULL, NULL, NULL, NULL, NULL, &error)
+           ? 0
+           : -1);
 }
 
 static inline void vfs_close(vfs *v)
@@ -266,11 +293,12 @@ static inline int vfs_read(vfs *v, uint64_t node, uint64_t fh, uint64_t offset, 
     return vfs_ask(v, FUSE_READ, node, &in, sizeof(in), size);
 }
 
-static inline int vfs_write(vfs *v, uint64_t node, uint64_t fh, uint64_t offset, const void *bytes, uint32_t size,
-                            uint32_t flags)
+static inline int vfs_write(vfs *v, uint64_t node, uint64_t fh, uint64_t offset, const void *bytes,
+                            uint32_t size, uint32_t flags)
 {
     struct fuse_write_in in = {.fh = fh, .offset = offset, .size = size, .flags = flags};
-    return vfs_ask2(v, FUSE_WRITE, node, &in, sizeof(in), bytes, size, sizeof(struct fuse_write_out));
+    return vfs_ask2(v, FUSE_WRITE, node, &in, sizeof(in), bytes, size,
+                    sizeof(struct fuse_write_out));
 }
 
 static inline int vfs_release(vfs *v, uint64_t node, uint64_t fh)
@@ -290,12 +318,14 @@ static inline void vfs_forget(vfs *v, uint64_t node, uint64_t count)
     EQ(vfs_take(v, 0, NULL), 0);
 }
 
-static inline int vfs_map(vfs *v, uint64_t node, uint64_t offset, uint64_t at, uint64_t len, bool writable)
+static inline int vfs_map(vfs *v, uint64_t node, uint64_t offset, uint64_t at, uint64_t len,
+                          bool writable)
 {
     struct fuse_setupmapping_in in = {.fh = UINT64_MAX,
                                       .foffset = offset,
                                       .len = len,
-                                      .flags = FUSE_SETUPMAPPING_FLAG_READ | (writable ? FUSE_SETUPMAPPING_FLAG_WRITE : 0),
+                                      .flags = FUSE_SETUPMAPPING_FLAG_READ |
+                                               (writable ? FUSE_SETUPMAPPING_FLAG_WRITE : 0),
                                       .moffset = at};
     return vfs_ask(v, FUSE_SETUPMAPPING, node, &in, sizeof(in), 0);
 }

@@ -3,7 +3,8 @@
 #define VHUSHMEM_TESTS_VIRTQUEUE_RIG_H
 
 /*
- * A back-end of ours in a thread, a front-end of ours here, and guest memory in which the test acts as the driver of a split virtqueue.
+ * A back-end of the library in a thread, a front-end here, and guest memory in which the test acts
+ * as the driver of a split virtqueue.
  */
 
 #include "device-rig.h"
@@ -42,7 +43,10 @@ static inline int seen(const int *count) { return __atomic_load_n(count, __ATOMI
 
 #define WAIT_UNTIL(condition) STEP_UNTIL(condition, usleep(200))
 
-/* The device of most tests: what can be written becomes what can be read, backwards; then the driver is told. */
+/*
+ * The device of most tests: it writes the readable bytes backwards into the writable ones, and then
+ * tells the driver.
+ */
 static inline void echo(queue_rig *q, unsigned queue)
 {
     vhushmem_chain *chain;
@@ -64,8 +68,8 @@ static inline void echo(queue_rig *q, unsigned queue)
 
 static void (*on_kick)(queue_rig *q, unsigned queue) = echo;
 
-static inline void queue_rig_event(vhushmem_backend *backend, unsigned queue, vhushmem_queue_event event, const char *message,
-                                   void *user_data)
+static inline void queue_rig_event(vhushmem_backend *backend, unsigned queue,
+                                   vhushmem_queue_event event, const char *message, void *user_data)
 {
     queue_rig *q = user_data;
     CHECK(backend == q->backend && queue == 0);
@@ -79,8 +83,8 @@ static inline void queue_rig_event(vhushmem_backend *backend, unsigned queue, vh
     __atomic_add_fetch(&q->events[event], 1, __ATOMIC_RELEASE);
 }
 
-static inline void queue_rig_backend_event(vhushmem_backend *backend, vhushmem_backend_event event, const char *message,
-                                           void *user_data)
+static inline void queue_rig_backend_event(vhushmem_backend *backend, vhushmem_backend_event event,
+                                           const char *message, void *user_data)
 {
     queue_rig *q = user_data;
     (void)backend;
@@ -102,13 +106,16 @@ static inline void *queue_rig_run(void *user_data)
 
 static inline vhushmem_guest_memory queue_rig_ram(queue_rig *q)
 {
-    vhushmem_guest_memory m = {.guest_addr = RAM, .size = RAM_SIZE, .host = q->ram, .fd = q->ram_fd};
+    vhushmem_guest_memory m = {
+        .guest_addr = RAM, .size = RAM_SIZE, .host = q->ram, .fd = q->ram_fd};
     return m;
 }
 
 /* Both ends, up to the handshake. `handlers` may be NULL, or have everything but `queue`. */
-static inline void queue_rig_open_with(queue_rig *q, const vhushmem_backend_options *backend_options,
-                                       const vhushmem_frontend_options *frontend_options, const vhushmem_backend_handlers *more)
+static inline void queue_rig_open_with(queue_rig *q,
+                                       const vhushmem_backend_options *backend_options,
+                                       const vhushmem_frontend_options *frontend_options,
+                                       const vhushmem_backend_handlers *more)
 {
     int pair[2];
     vhushmem_backend_handlers handlers = {.struct_size = sizeof(handlers)};
@@ -157,7 +164,8 @@ static inline void queue_rig_start(queue_rig *q, uint16_t size, uint16_t base, u
 
 static inline void queue_rig_open(queue_rig *q, uint64_t features)
 {
-    vhushmem_backend_options options = {.struct_size = sizeof(options), .features = BIT(28) | BIT(29)};
+    vhushmem_backend_options options = {.struct_size = sizeof(options),
+                                        .features = BIT(28) | BIT(29)};
     queue_rig_open_with(q, &options, NULL, NULL);
     queue_rig_start(q, 64, 0, features);
 }
@@ -176,8 +184,8 @@ static inline void queue_rig_close(queue_rig *q)
 
 /* ---- the driver ---- */
 
-static inline void set_descriptor(queue_rig *q, size_t table, unsigned n, uint64_t offset, uint32_t len, uint16_t flags,
-                                  uint16_t next)
+static inline void set_descriptor(queue_rig *q, size_t table, unsigned n, uint64_t offset,
+                                  uint32_t len, uint16_t flags, uint16_t next)
 {
     descriptor d = {RAM + offset, len, flags, next};
     memcpy(q->ram + table + n * sizeof(d), &d, sizeof(d));
@@ -198,7 +206,10 @@ static inline void offer(queue_rig *q, uint16_t head)
     __atomic_store_n(&avail[1], q->avail_idx, __ATOMIC_RELEASE);
 }
 
-static inline uint16_t used_index(queue_rig *q) { return __atomic_load_n((uint16_t *)(q->ram + USED) + 1, __ATOMIC_ACQUIRE); }
+static inline uint16_t used_index(queue_rig *q)
+{
+    return __atomic_load_n((uint16_t *)(q->ram + USED) + 1, __ATOMIC_ACQUIRE);
+}
 
 /* The next chain that the device has given back: its head; and how much was written. */
 static inline uint32_t taken_back(queue_rig *q, uint32_t *written)

@@ -3,8 +3,9 @@
 #define VHUSHMEM_TESTS_WATCHER_H
 
 /*
- * A listener that writes down what it hears: "b" for begin, "c" for commit, "+" and "-" for region_add and region_del with the section: its
- * first page and, if that is not 1, "x" and its pages; "r" if it is read-only. "b +4x2r c" is a read-only mapping of pages 4 and 5.
+ * A listener that writes down what it hears: "b" for begin, "c" for commit, "+" and "-" for
+ * region_add and region_del with the section: its first page and, if that is not 1, "x" and its
+ * pages; "r" if it is read-only. "b +4x2r c" is a read-only mapping of pages 4 and 5.
  */
 
 #include "harness.h"
@@ -17,7 +18,8 @@ typedef struct watcher {
     MemoryRegionSection last;
 } watcher;
 
-static inline void watcher_hear(MemoryListener *listener, const char *what, MemoryRegionSection *section)
+static inline void watcher_hear(MemoryListener *listener, const char *what,
+                                MemoryRegionSection *section)
 {
     watcher *w = (watcher *)listener;
     g_string_append_printf(w->heard, "%s%s", w->heard->len > 0 ? " " : "", what);
@@ -33,8 +35,14 @@ static inline void watcher_hear(MemoryListener *listener, const char *what, Memo
 
 static inline void watcher_begin(MemoryListener *listener) { watcher_hear(listener, "b", NULL); }
 static inline void watcher_commit(MemoryListener *listener) { watcher_hear(listener, "c", NULL); }
-static inline void watcher_add(MemoryListener *listener, MemoryRegionSection *section) { watcher_hear(listener, "+", section); }
-static inline void watcher_del(MemoryListener *listener, MemoryRegionSection *section) { watcher_hear(listener, "-", section); }
+static inline void watcher_add(MemoryListener *listener, MemoryRegionSection *section)
+{
+    watcher_hear(listener, "+", section);
+}
+static inline void watcher_del(MemoryListener *listener, MemoryRegionSection *section)
+{
+    watcher_hear(listener, "-", section);
+}
 
 static inline void watch(watcher *w, MemoryRegion *root)
 {

@@ -2,7 +2,10 @@
 #ifndef VHUSHMEM_TESTS_BACKEND_DEVICE_H
 #define VHUSHMEM_TESTS_BACKEND_DEVICE_H
 
-/* The device of the target `backend`: what it does with chains and with what its handlers are told is the input's to say. */
+/*
+ * The device of the target `backend`: what it does with chains and with what its handlers are told
+ * is the input's to say.
+ */
 
 #include "fuzz.h"
 
@@ -14,7 +17,10 @@
 static input *in;
 static bare_queue b;
 static vhushmem_chain *chains[HELD];
-/* Pieces can be read, and none goes beyond the end of the memory that it begins in. Returns how many bytes they have. */
+/*
+ * Pieces can be read, and none goes beyond the end of the memory that it begins in. Returns how
+ * many bytes they have.
+ */
 static inline size_t pieces_are_guest_memory(const struct iovec *pieces, size_t count)
 {
     size_t sum = 0;
@@ -44,7 +50,8 @@ static inline void look_at(vhushmem_chain *chain)
     CHECK(vhushmem_chain_write(chain, from, bytes, sizeof(bytes)) <= sizeof(bytes));
     struct iovec some[3];
     bool writable = (from & 1) != 0;
-    uint64_t size = writable ? vhushmem_chain_writable_size(chain) : vhushmem_chain_readable_size(chain);
+    uint64_t size =
+        writable ? vhushmem_chain_writable_size(chain) : vhushmem_chain_readable_size(chain);
     count = vhushmem_chain_iovec(chain, writable, from, UINT64_MAX, some, 3);
     CHECK(count <= 3 && (count > 0) == (from < size));
     CHECK(pieces_are_guest_memory(some, count) <= size);
@@ -89,7 +96,8 @@ static inline void act(unsigned queue)
     if (*slot != NULL && what & 8) {
         uint64_t room = vhushmem_chain_writable_size(*slot);
         int done = what & 16 ? vhushmem_backend_put_back(b.r.backend, *slot, NULL)
-                             : vhushmem_backend_push(b.r.backend, *slot, (uint32_t)(room > 64 ? 64 : room), NULL);
+                             : vhushmem_backend_push(b.r.backend, *slot,
+                                                     (uint32_t)(room > 64 ? 64 : room), NULL);
         if (done == 0) {
             *slot = NULL;
         } else if (what & 32) {
@@ -111,8 +119,8 @@ static inline void act(unsigned queue)
     vhushmem_backend_dispatch(b.r.backend); /* from within: nothing is to happen */
 }
 
-static inline void queue_event(vhushmem_backend *backend, unsigned queue, vhushmem_queue_event event, const char *message,
-                               void *user_data)
+static inline void queue_event(vhushmem_backend *backend, unsigned queue,
+                               vhushmem_queue_event event, const char *message, void *user_data)
 {
     (void)user_data;
     CHECK(backend == b.r.backend && queue < QUEUES);
@@ -122,7 +130,8 @@ static inline void queue_event(vhushmem_backend *backend, unsigned queue, vhushm
     }
 }
 
-static inline int get_config(vhushmem_backend *backend, uint32_t offset, void *buf, uint32_t len, void *user_data)
+static inline int get_config(vhushmem_backend *backend, uint32_t offset, void *buf, uint32_t len,
+                             void *user_data)
 {
     (void)backend;
     (void)user_data;
@@ -131,8 +140,8 @@ static inline int get_config(vhushmem_backend *backend, uint32_t offset, void *b
     return below(in, 4) == 3 ? -EIO : 0;
 }
 
-static inline int set_config(vhushmem_backend *backend, uint32_t offset, const void *buf, uint32_t len, unsigned flags,
-                             void *user_data)
+static inline int set_config(vhushmem_backend *backend, uint32_t offset, const void *buf,
+                             uint32_t len, unsigned flags, void *user_data)
 {
     (void)backend;
     (void)buf;

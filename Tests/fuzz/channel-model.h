@@ -3,8 +3,9 @@
 #define VHUSHMEM_TESTS_CHANNEL_MODEL_H
 
 /*
- * What two regions must answer, worked out the simplest way: each page has an owner, and each rule of vhushmem_region_map and of the
- * specification is one line. No number is looked up by a clever structure.
+ * What two regions must answer, worked out the simplest way: each page has an owner, and each rule
+ * of vhushmem_region_map and of the specification is one line. No number is looked up by a clever
+ * structure.
  */
 
 #include "fuzz.h"
@@ -32,14 +33,18 @@ typedef struct model {
     uint64_t max_mappings, max_bytes; /* of the device */
 } model;
 
-/* What the kernel says of a shared mapping of one page of each file, by way of nobody: 0 or a negative errno. */
+/*
+ * What the kernel says of a shared mapping of one page of each file, by way of nobody: 0 or a
+ * negative errno.
+ */
 static int kernel_says[KINDS][2];
 
 static inline void ask_the_kernel(void)
 {
     for (unsigned i = 0; i < KINDS; i++) {
         for (int writable = 0; writable < 2; writable++) {
-            void *p = mmap(NULL, PAGE, writable ? PROT_READ | PROT_WRITE : PROT_READ, MAP_SHARED, files[i].fd, 0);
+            void *p = mmap(NULL, PAGE, writable ? PROT_READ | PROT_WRITE : PROT_READ, MAP_SHARED,
+                           files[i].fd, 0);
             kernel_says[i][writable] = p == MAP_FAILED ? -errno : 0;
             if (p != MAP_FAILED) {
                 munmap(p, PAGE);
@@ -68,25 +73,31 @@ static inline void count_up(const region_model *r, uint64_t *mappings, uint64_t 
     }
 }
 
-static inline bool is_used_up(uint64_t max_mappings, uint64_t max_bytes, uint64_t mappings, uint64_t bytes, uint64_t more)
+static inline bool is_used_up(uint64_t max_mappings, uint64_t max_bytes, uint64_t mappings,
+                              uint64_t bytes, uint64_t more)
 {
-    return (max_mappings != 0 && mappings >= max_mappings) || (max_bytes != 0 && bytes + more > max_bytes);
+    return (max_mappings != 0 && mappings >= max_mappings) ||
+           (max_bytes != 0 && bytes + more > max_bytes);
 }
 
 static inline int wrong_range(uint64_t offset, uint64_t len)
 {
-    return len == 0 || offset % PAGE != 0 || offset > UINT64_MAX - len || offset + len > PAGES * PAGE;
+    return len == 0 || offset % PAGE != 0 || offset > UINT64_MAX - len ||
+           offset + len > PAGES * PAGE;
 }
 
-/* A newer kernel looks at a memfd's seals, and at whether it can be mapped at all, before it unmaps anything: there it is asked last. */
+/*
+ * A newer kernel looks at a memfd's seals, and at whether it can be mapped at all, before it unmaps
+ * anything: there it is asked last.
+ */
 static inline bool kernel_is_asked_last(const model *m)
 {
     static int looks_first = -1;
     if (looks_first < 0) {
         void *page = mmap(NULL, PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-        looks_first =
-            mmap(page, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, files[SEALED_WRITE].fd, 0) == MAP_FAILED &&
-            msync(page, PAGE, MS_ASYNC) == 0;
+        looks_first = mmap(page, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED,
+                           files[SEALED_WRITE].fd, 0) == MAP_FAILED &&
+                      msync(page, PAGE, MS_ASYNC) == 0;
         munmap(page, PAGE);
     }
     return looks_first && !(m->fd_policy & VHUSHMEM_FD_REQUIRE_SEAL_SHRINK);
@@ -94,7 +105,8 @@ static inline bool kernel_is_asked_last(const model *m)
 
 static inline int file_refuses(const model *m, const VhostUserMMap *map, kind k)
 {
-    bool regular = k <= EMPTY_FILE || k == PATH_ONLY, writable = map->flags & VHOST_USER_FLAG_MAP_RW;
+    bool regular = k <= EMPTY_FILE || k == PATH_ONLY,
+         writable = map->flags & VHOST_USER_FLAG_MAP_RW;
     if (k == DIRECTORY || k == PIPE || k == SOCKET || k == BROKEN_PIPE || k == BROKEN_SOCKET) {
         return -ENODEV;
     }
@@ -114,10 +126,13 @@ static inline int file_refuses(const model *m, const VhostUserMMap *map, kind k)
     if (map->fd_offset > INT64_MAX || map->fd_offset + len > INT64_MAX) {
         return -EOVERFLOW;
     }
-    if (regular && !(m->fd_policy & VHUSHMEM_FD_ALLOW_BEYOND_END) && map->fd_offset + len > pages_in(files[k].size) * PAGE) {
+    if (regular && !(m->fd_policy & VHUSHMEM_FD_ALLOW_BEYOND_END) &&
+        map->fd_offset + len > pages_in(files[k].size) * PAGE) {
         return -EOVERFLOW;
     }
-    return !kernel_is_asked_last(m) && writable && (k == SEALED_WRITE || k == SEALED_FUTURE_WRITE) ? -EPERM : 0;
+    return !kernel_is_asked_last(m) && writable && (k == SEALED_WRITE || k == SEALED_FUTURE_WRITE)
+               ? -EPERM
+               : 0;
 }
 
 static inline int model_map(model *m, const VhostUserMMap *map, kind k)
@@ -126,7 +141,8 @@ static inline int model_map(model *m, const VhostUserMMap *map, kind k)
     if (r == NULL) {
         return -ENOENT;
     }
-    if (wrong_range(map->shm_offset, map->len) || (map->flags & ~(uint64_t)VHOST_USER_FLAG_MAP_RW) != 0) {
+    if (wrong_range(map->shm_offset, map->len) ||
+        (map->flags & ~(uint64_t)VHOST_USER_FLAG_MAP_RW) != 0) {
         return -EINVAL;
     }
     int refusal = file_refuses(m, map, k);
@@ -214,7 +230,8 @@ static inline void page_is_as_modelled(const region_model *r, uint64_t page)
     const mapping *m = r->owner[page] < 0 ? NULL : &r->mappings[r->owner[page]];
     char *at = (char *)vhushmem_region_window(r->region) + offset;
     CHECK(vhushmem_region_translate(r->region, offset, PAGE, false) == (m != NULL ? at : NULL));
-    CHECK(vhushmem_region_translate(r->region, offset, PAGE, true) == (m != NULL && m->flags != 0 ? at : NULL));
+    CHECK(vhushmem_region_translate(r->region, offset, PAGE, true) ==
+          (m != NULL && m->flags != 0 ? at : NULL));
     if (m == NULL && page % 8 != 0) {
         return; /* the next line takes its time */
     }
@@ -223,7 +240,10 @@ static inline void page_is_as_modelled(const region_model *r, uint64_t page)
         return;
     }
     uint64_t in_file = m->fd_offset + (offset - m->offset);
-    /* The kernel makes a file as long as the mapping of a shared /dev/zero; what an offset moves behind its end raises SIGBUS. */
+    /*
+     * The kernel makes a file as long as the mapping of a shared /dev/zero; what an offset moves
+     * behind its end raises SIGBUS.
+     */
     uint64_t size = m->file == DEV_ZERO ? m->len : files[m->file].size;
     if (in_file >= pages_in(size) * PAGE) {
         err(vhushmem_region_read(r->region, offset, &word, sizeof(word), &error), -EIO);

@@ -2,7 +2,9 @@
 #ifndef VHUSHMEM_TESTS_CHANNEL_SESSION_H
 #define VHUSHMEM_TESTS_CHANNEL_SESSION_H
 
-/* The session of the target `channel`: what the VMM does, and which answers the back-end is owed. */
+/*
+ * The session of the target `channel`: what the VMM does, and which answers the back-end is owed.
+ */
 
 #include "channel-model.h"
 
@@ -39,9 +41,13 @@ static inline void on_event(vhushmem_channel *channel, const vhushmem_event *eve
 }
 
 /* What the VMM does with another request: the first byte of its payload says it. */
-static inline int vmm_answer(const uint8_t *payload, uint32_t size) { return size == 0 ? 0 : -(int)(payload[0] & 0x7f); }
+static inline int vmm_answer(const uint8_t *payload, uint32_t size)
+{
+    return size == 0 ? 0 : -(int)(payload[0] & 0x7f);
+}
 
-static inline int on_request(vhushmem_channel *channel, const vhushmem_other_request *request, void *user_data)
+static inline int on_request(vhushmem_channel *channel, const vhushmem_other_request *request,
+                             void *user_data)
 {
     session *s = user_data;
     CHECK(channel == s->channel && request->nfds <= 8);
@@ -90,7 +96,8 @@ static inline void serve(session *s)
     pump_channel(s->channel);
     CHECK(vhushmem_channel_is_open(s->channel) == !s->is_lost);
     EQ(s->events[VHUSHMEM_EVENT_CHANNEL_LOST], s->is_lost);
-    EQ(s->events[VHUSHMEM_EVENT_MAP] + s->events[VHUSHMEM_EVENT_UNMAP] + s->events[VHUSHMEM_EVENT_OTHER_REQUEST],
+    EQ(s->events[VHUSHMEM_EVENT_MAP] + s->events[VHUSHMEM_EVENT_UNMAP] +
+           s->events[VHUSHMEM_EVENT_OTHER_REQUEST],
        s->expected_events);
     answers_are_as_owed(s);
 }

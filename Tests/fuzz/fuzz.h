@@ -2,7 +2,10 @@
 #ifndef VHUSHMEM_TESTS_FUZZ_H
 #define VHUSHMEM_TESTS_FUZZ_H
 
-/* What the targets in C share: the input's bytes, and files of many kinds to send. Include it first. */
+/*
+ * What the targets in C share: the input's bytes, and files of many kinds to send. Include it
+ * first.
+ */
 
 #define END_OF_FAILURE() abort() /* libFuzzer keeps the input of a process that aborts */
 #include "channel-rig.h"
@@ -160,16 +163,21 @@ typedef struct held {
     int descriptors, mappings;
 } held;
 
-/* Open descriptors, and mappings of memfds. Counted from text in one piece: this is done twice for each input. */
+/*
+ * Open descriptors, and mappings of memfds. Counted from text in one piece: this is done twice for
+ * each input.
+ */
 static inline held held_now(void)
 {
     static char text[1 << 18];
     held now = {fd_count(), 0};
     int fd = open("/proc/self/maps", O_RDONLY | O_CLOEXEC);
     size_t size = 0;
-    for (ssize_t n; size < sizeof(text) && (n = read(fd, text + size, sizeof(text) - size)) > 0; size += (size_t)n) {}
+    for (ssize_t n; size < sizeof(text) && (n = read(fd, text + size, sizeof(text) - size)) > 0;
+         size += (size_t)n) {}
     close(fd);
-    for (char *at = text; (at = memmem(at, size - (size_t)(at - text), "/memfd:", 7)) != NULL; at++) {
+    for (char *at = text; (at = memmem(at, size - (size_t)(at - text), "/memfd:", 7)) != NULL;
+         at++) {
         now.mappings++;
     }
     return now;

@@ -3,11 +3,13 @@
 #define VHUSHMEM_TESTS_HOSTILE_H
 
 /*
- * Back-ends that do their worst to a process of their own: the victim, with the shipped library, runs two front-ends in one GMainLoop.
- * One of them has the hostile back-end; the other has a well-behaved one, which is served throughout.
+ * Hostile back-ends against a process of its own, the victim. The victim uses the shipped library
+ * and runs two front-ends in one GMainLoop. One of them has the hostile back-end; the other has a
+ * well-behaved one, which must be served throughout.
  *
- * A case says what it does and what comes of it. After it the victim is alive and has the descriptors and mappings that it had, and
- * it ends well. Each case is a line: `case NAME: ok (OUTCOME)`.
+ * A case says what it does and what must come of it. After the case the victim is alive, has its
+ * former descriptors and mappings, and ends well. Each case prints a line: `case NAME: ok
+ * (OUTCOME)`.
  */
 
 #include "victim.h"
@@ -20,10 +22,15 @@
 #define REGION ((uint64_t)REGION_PAGES * PAGE)
 #define FILE_SIZE ((uint64_t)FILE_PAGES * PAGE)
 #define NEED_REPLY 0x9
-/* No turn of the victim's loop takes longer than this, not counting the time in which it waits for a processor. */
+/*
+ * No turn of the victim's loop takes longer than this, not counting the time in which it waits for
+ * a processor.
+ */
 #define WORST_TURN_MS 3000
 
-/* What comes of a case: 0 is served, a negative number the errno it was refused with, or one of these. */
+/*
+ * The outcome of a case: 0 is served, a negative number is the errno of a refusal, or one of these.
+ */
 enum { CLOSED = 1, SILENT, READY, ENDED, SKIPPED };
 
 typedef struct arena arena;
@@ -36,7 +43,10 @@ typedef struct hostile_case {
     void (*prepare)(arena *a, const void *with);
 } hostile_case;
 
-/* Of the hostile back-end's front-end. Only cases that are to end by a time limit have one that can be reached. */
+/*
+ * Of the hostile back-end's front-end. Only cases that are to end by a time limit have one that can
+ * be reached.
+ */
 static unsigned request_timeout_ms = PATIENCE_MS, message_timeout_ms = PATIENCE_MS;
 
 typedef struct look {
@@ -66,8 +76,10 @@ static inline look look_at(arena *a, char how)
     look l = {0};
     uint32_t size = 0, have = 0;
     CHECK(write(a->control, &how, 1) == 1);
-    if (!wait_readable(a->control, PATIENCE_MS) || read(a->control, &size, sizeof(size)) != sizeof(size)) {
-        FAIL("the victim does not answer: %s", waitpid(a->victim, NULL, WNOHANG) == 0 ? "it hangs" : "it is dead");
+    if (!wait_readable(a->control, PATIENCE_MS) ||
+        read(a->control, &size, sizeof(size)) != sizeof(size)) {
+        FAIL("the victim does not answer: %s",
+             waitpid(a->victim, NULL, WNOHANG) == 0 ? "it hangs" : "it is dead");
     }
     l.text = g_malloc0(size + 1);
     while (have < size) {
@@ -75,8 +87,8 @@ static inline look look_at(arena *a, char how)
         CHECK(n > 0);
         have += (uint32_t)n;
     }
-    CHECK(sscanf(l.text, "%d %d %d %d %d %d %d", &l.ready, &l.good_ready, &l.over, &l.code, &l.lost, &l.worst_ms, &a->tally) ==
-          7);
+    CHECK(sscanf(l.text, "%d %d %d %d %d %d %d", &l.ready, &l.good_ready, &l.over, &l.code, &l.lost,
+                 &l.worst_ms, &a->tally) == 7);
     a->worst_ms = l.worst_ms;
     l.fds = strchr(l.text, '\n') + 1;
     l.maps = l.text + strlen(l.text) + 1;
@@ -102,7 +114,10 @@ static inline bool is_ready(arena *a)
     return l.ready;
 }
 
-/* Of a case with preparations the arena does not wait for more than the channel, unless all cases become ready all the same. */
+/*
+ * Of a case with preparations the arena does not wait for more than the channel, unless all cases
+ * become ready all the same.
+ */
 static bool becomes_ready;
 
 static inline void wait_until_ready(arena *a) { STEP_UNTIL(is_ready(a), usleep(200)); }
@@ -140,8 +155,8 @@ static inline int answer_on(int channel, uint32_t request, int timeout_ms)
     return (int)value;
 }
 
-static inline int ask(arena *a, uint32_t request, uint32_t flags, const void *payload, uint32_t size, const int *fds,
-                      int fd_count)
+static inline int ask(arena *a, uint32_t request, uint32_t flags, const void *payload,
+                      uint32_t size, const int *fds, int fd_count)
 {
     if (try_send_message(a->channel, request, flags, payload, size, fds, fd_count) < 0) {
         return CLOSED;
@@ -221,8 +236,10 @@ static inline void open_arena(arena *a, const hostile_case *c)
     peer_start(&a->hostile, hostile[0]);
     for (int64_t end = now_ms() + PATIENCE_MS;;) {
         look l = look_at(a, 'S');
-        bool is_known = l.good_ready && (l.ready || l.over ||
-                                         (!becomes_ready && c->act != NULL && c->prepare != NULL && a->hostile.channel >= 0));
+        bool is_known =
+            l.good_ready &&
+            (l.ready || l.over ||
+             (!becomes_ready && c->act != NULL && c->prepare != NULL && a->hostile.channel >= 0));
         g_free(l.text);
         if (is_known) {
             break;
@@ -274,7 +291,8 @@ static inline int run_case(const hostile_case *c, arena *a)
     }
     if (outcome <= 0 || outcome == SILENT) { /* the channel lives */
         VhostUserMMap map = {.shm_offset = REGION - PAGE, .len = PAGE};
-        int wanted = c->prepare == NULL ? 0 : outcome; /* what was not agreed on, or is not there, is so now */
+        /* what was not agreed on, or is not there, is so now */
+        int wanted = c->prepare == NULL ? 0 : outcome;
         send_message(a->channel, MAP, NEED_REPLY, &map, sizeof(map), &a->file, 1);
         EQ(answer_on(a->channel, MAP, PATIENCE_MS), wanted);
         send_message(a->channel, UNMAP, NEED_REPLY, &map, sizeof(map), NULL, 0);

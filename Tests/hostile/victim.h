@@ -2,13 +2,19 @@
 #ifndef VHUSHMEM_TESTS_VICTIM_H
 #define VHUSHMEM_TESTS_VICTIM_H
 
-/* The process that hostile back-ends work on: two front-ends in one GMainLoop, the hostile one's and another. */
+/*
+ * The process that hostile back-ends attack: two front-ends in one GMainLoop, the hostile one's and
+ * another.
+ */
 
 #include "peer.h"
 
 #include <glib-unix.h>
 
-/* Time limits of the hostile back-end's front-end, for cases that are to end by one. For all others they are beyond reach. */
+/*
+ * Time limits of the hostile back-end's front-end, for cases that a limit must end. In all other
+ * cases the limits are out of reach.
+ */
 #define MESSAGE_TIMEOUT_MS 300
 #define REQUEST_TIMEOUT_MS 5000 /* the handshake must be done within it */
 
@@ -32,7 +38,8 @@ typedef struct victim_habits {
 static victim_habits habits;
 static int victim_tally;
 
-static inline void victim_event(vhushmem_frontend *frontend, const vhushmem_event *event, void *user_data)
+static inline void victim_event(vhushmem_frontend *frontend, const vhushmem_event *event,
+                                void *user_data)
 {
     int which = (int)(intptr_t)user_data;
     if (which == 0 && habits.event != NULL) {
@@ -74,7 +81,10 @@ static inline int64_t own_us(void)
     return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000 - kept_waiting_ns() / 1000;
 }
 
-/* The loop's poll. Between two of them is a turn of the loop: a turn that sleeps, or that computes for long, keeps everybody waiting. */
+/*
+ * The loop's poll. The time between two of them is a turn of the loop: if a turn sleeps, or
+ * computes for long, all others wait.
+ */
 static inline gint victim_poll(GPollFD *fds, guint count, gint timeout_ms)
 {
     if (the_victim.woke_us != 0) {
@@ -85,7 +95,10 @@ static inline gint victim_poll(GPollFD *fds, guint count, gint timeout_ms)
     return n;
 }
 
-/* S: how things are; R: reset the hostile device; T: start and stop it; Q: the end; others are the habits'. */
+/*
+ * S: how things are; R: reset the hostile device; T: start and stop it; Q: the end; others are the
+ * habits'.
+ */
 static inline gboolean victim_control(gint control, GIOCondition condition, gpointer user_data)
 {
     char what = 'Q';
@@ -105,8 +118,9 @@ static inline gboolean victim_control(gint control, GIOCondition condition, gpoi
     }
     char *fds = fds_now(), *maps = maps_now();
     char *text =
-        g_strdup_printf("%d %d %d %d %d %d %d\n%s%c%s", the_victim.ready[0], the_victim.ready[1], the_victim.over[0],
-                        the_victim.code[0], the_victim.lost[0], (int)(the_victim.worst_us / 1000), victim_tally, fds, 0, maps);
+        g_strdup_printf("%d %d %d %d %d %d %d\n%s%c%s", the_victim.ready[0], the_victim.ready[1],
+                        the_victim.over[0], the_victim.code[0], the_victim.lost[0],
+                        (int)(the_victim.worst_us / 1000), victim_tally, fds, 0, maps);
     the_victim.woke_us = 0; /* to tell all this takes long by itself */
     uint32_t size = (uint32_t)(strlen(text) + 1 + strlen(maps));
     CHECK(write(control, &size, sizeof(size)) == sizeof(size));
@@ -121,7 +135,8 @@ static inline gboolean victim_control(gint control, GIOCondition condition, gpoi
     return G_SOURCE_CONTINUE;
 }
 
-static inline void quiet(const gchar *domain, GLogLevelFlags level, const gchar *text, gpointer user_data)
+static inline void quiet(const gchar *domain, GLogLevelFlags level, const gchar *text,
+                         gpointer user_data)
 {
     (void)domain;
     (void)level;
@@ -129,18 +144,22 @@ static inline void quiet(const gchar *domain, GLogLevelFlags level, const gchar 
     (void)user_data;
 }
 
-static inline void victim_run(int control, int hostile, int good, unsigned request_timeout, unsigned message_timeout)
+static inline void victim_run(int control, int hostile, int good, unsigned request_timeout,
+                              unsigned message_timeout)
 {
-    vhushmem_frontend_options options = {
-        .struct_size = sizeof(options), .request_timeout_ms = request_timeout, .message_timeout_ms = message_timeout};
-    vhushmem_frontend_options patient = {
-        .struct_size = sizeof(patient), .request_timeout_ms = PATIENCE_MS, .message_timeout_ms = PATIENCE_MS};
+    vhushmem_frontend_options options = {.struct_size = sizeof(options),
+                                         .request_timeout_ms = request_timeout,
+                                         .message_timeout_ms = message_timeout};
+    vhushmem_frontend_options patient = {.struct_size = sizeof(patient),
+                                         .request_timeout_ms = PATIENCE_MS,
+                                         .message_timeout_ms = PATIENCE_MS};
     int sockets[2] = {hostile, good};
     g_log_set_default_handler(quiet, NULL);
     the_victim.loop = g_main_loop_new(NULL, FALSE);
     g_main_context_set_poll_func(NULL, victim_poll);
     for (int i = 0; i < 2; i++) {
-        vhushmem_frontend *f = some(vhushmem_frontend_new_fd(sockets[i], i == 0 ? &options : &patient, &error));
+        vhushmem_frontend *f =
+            some(vhushmem_frontend_new_fd(sockets[i], i == 0 ? &options : &patient, &error));
         the_victim.frontends[i] = f;
         ok(vhushmem_frontend_set_callback(f, victim_event, (void *)(intptr_t)i, NULL));
         GSource *source = vhushmem_frontend_source_new(f);

@@ -3,8 +3,9 @@
 #define VHUSHMEM_INTEROP_DEVICE_H
 
 /*
- * What the devices here have in common: a back-end of ours that listens at a socket (or connects to it), serves one front-end after another,
- * and tells on its standard output what comes. `device-KIND SOCKET [client] [FILE]`.
+ * What the devices here have in common: a back-end of ours that listens at a socket (or connects to
+ * it), serves one front-end after another, and tells on its standard output what comes.
+ * `device-KIND SOCKET [client] [FILE]`.
  */
 
 #ifndef _GNU_SOURCE
@@ -44,8 +45,8 @@ struct device {
     bool is_gone;
 };
 
-static void device_queue(vhushmem_backend *backend, unsigned queue, vhushmem_queue_event event, const char *message,
-                         void *user_data)
+static void device_queue(vhushmem_backend *backend, unsigned queue, vhushmem_queue_event event,
+                         const char *message, void *user_data)
 {
     static const char *const names[] = {"?", "started", "kicked", "stopped", "broken"};
     struct device *device = user_data;
@@ -54,7 +55,8 @@ static void device_queue(vhushmem_backend *backend, unsigned queue, vhushmem_que
     if (event != VHUSHMEM_QUEUE_KICKED) {
         printf("device  queue %u %s %s\n", queue, names[event], message != NULL ? message : "");
         if (event == VHUSHMEM_QUEUE_STARTED) {
-            printf("device  protocol features 0x%" PRIx64 "\n", vhushmem_backend_protocol_features(backend));
+            printf("device  protocol features 0x%" PRIx64 "\n",
+                   vhushmem_backend_protocol_features(backend));
         }
         return;
     }
@@ -75,7 +77,8 @@ static void device_queue(vhushmem_backend *backend, unsigned queue, vhushmem_que
     }
 }
 
-static int device_get_config(vhushmem_backend *backend, uint32_t offset, void *buf, uint32_t len, void *user_data)
+static int device_get_config(vhushmem_backend *backend, uint32_t offset, void *buf, uint32_t len,
+                             void *user_data)
 {
     struct device *device = user_data;
     (void)backend;
@@ -83,8 +86,8 @@ static int device_get_config(vhushmem_backend *backend, uint32_t offset, void *b
     return 0;
 }
 
-static int device_set_config(vhushmem_backend *backend, uint32_t offset, const void *buf, uint32_t len, unsigned flags,
-                             void *user_data)
+static int device_set_config(vhushmem_backend *backend, uint32_t offset, const void *buf,
+                             uint32_t len, unsigned flags, void *user_data)
 {
     (void)backend;
     (void)buf;
@@ -93,7 +96,8 @@ static int device_set_config(vhushmem_backend *backend, uint32_t offset, const v
     return 0;
 }
 
-static void device_event(vhushmem_backend *backend, vhushmem_backend_event event, const char *message, void *user_data)
+static void device_event(vhushmem_backend *backend, vhushmem_backend_event event,
+                         const char *message, void *user_data)
 {
     static const char *const names[] = {"?", "connected", "negotiated", "reset", "disconnected"};
     struct device *device = user_data;
@@ -120,10 +124,11 @@ static inline int device_run(struct device *device, int argc, char **argv)
                                         .features = device->features | RING_FEATURES,
                                         .protocol_features = device->protocol_features,
                                         .config_size = device->config_size};
-    vhushmem_backend_handlers handlers = {.struct_size = sizeof(handlers),
-                                          .queue = device_queue,
-                                          .get_config = device->config_size > 0 ? device_get_config : NULL,
-                                          .set_config = device->config_size > 0 ? device_set_config : NULL};
+    vhushmem_backend_handlers handlers = {
+        .struct_size = sizeof(handlers),
+        .queue = device_queue,
+        .get_config = device->config_size > 0 ? device_get_config : NULL,
+        .set_config = device->config_size > 0 ? device_set_config : NULL};
     bool connects = argc > 2 && strcmp(argv[2], "client") == 0;
     struct pollfd ready = {.events = POLLIN};
     GError *error = NULL;
@@ -131,14 +136,16 @@ static inline int device_run(struct device *device, int argc, char **argv)
 
     setvbuf(stdout, NULL, _IOLBF, 0);
     device->backend = vhushmem_backend_new(&options, &error);
-    if (device->backend == NULL || vhushmem_backend_set_callback(device->backend, device_event, device, NULL) < 0 ||
+    if (device->backend == NULL ||
+        vhushmem_backend_set_callback(device->backend, device_event, device, NULL) < 0 ||
         vhushmem_backend_set_handlers(device->backend, &handlers, device, NULL, &error) < 0) {
         printf("device  FAILED: %s\n", error->message);
         return 1;
     }
     for (unsigned i = 0; i < DEVICE_REGIONS; i++) {
         if (device->region_sizes[i] > 0 &&
-            vhushmem_backend_add_region(device->backend, (uint8_t)i, device->region_sizes[i], &error) < 0) {
+            vhushmem_backend_add_region(device->backend, (uint8_t)i, device->region_sizes[i],
+                                        &error) < 0) {
             printf("device  FAILED: %s\n", error->message);
             return 1;
         }

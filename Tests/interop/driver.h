@@ -42,7 +42,8 @@ struct ring {
     uint16_t *avail; /* flags, index, entries */
     uint16_t *used;  /* flags, index, then pairs of uint32_t */
     int kick, call;
-    uint16_t next, seen; /* the next index of the available ring; how many of the used ring were told */
+    /* the next index of the available ring; how many of the used ring were told */
+    uint16_t next, seen;
     bool is_taken[RING_SIZE];
 };
 
@@ -125,7 +126,10 @@ static inline void vm_init(struct vm *vm, unsigned count)
     }
 }
 
-static inline uint64_t buffer_of(unsigned queue, unsigned n) { return BUFFERS_AT + (queue * RING_SIZE + n) * BUFFER; }
+static inline uint64_t buffer_of(unsigned queue, unsigned n)
+{
+    return BUFFERS_AT + (queue * RING_SIZE + n) * BUFFER;
+}
 
 static inline int free_descriptor(struct ring *ring)
 {
@@ -165,7 +169,8 @@ static inline int ring_put(struct vm *vm, unsigned queue, char **parts)
         if (is_in) {
             memset(vm->ram + at, 0xaa, size);
         }
-        ring->desc[n] = (struct descriptor){.addr = RAM_AT + at, .len = size, .flags = is_in ? 2 : 0};
+        ring->desc[n] =
+            (struct descriptor){.addr = RAM_AT + at, .len = size, .flags = is_in ? 2 : 0};
         if (last >= 0) {
             ring->desc[last].flags |= 1;
             ring->desc[last].next = (uint16_t)n;
@@ -180,7 +185,10 @@ static inline int ring_put(struct vm *vm, unsigned queue, char **parts)
     return head;
 }
 
-/* Tell what was given back: `used QUEUE HEAD WRITTEN BYTES`, where BYTES are those of the parts that the device could write. */
+/*
+ * Tell what was given back: `used QUEUE HEAD WRITTEN BYTES`, where BYTES are those of the parts
+ * that the device could write.
+ */
 static inline void ring_tell(struct vm *vm, unsigned queue)
 {
     struct ring *ring = &vm->rings[queue];
@@ -208,19 +216,25 @@ static inline void ring_tell(struct vm *vm, unsigned queue)
     }
 }
 
-/* The display's side of vhost-user-gpu: what comes is told, a request and its payload's size, and what asks is answered. */
+/*
+ * The display's side of vhost-user-gpu: what comes is told, a request and its payload's size, and
+ * what asks is answered.
+ */
 static inline void gpu_tell(struct vm *vm)
 {
     enum { GET_PROTOCOL_FEATURES = 1, GET_DISPLAY_INFO = 3, REPLY = 4, DISPLAY_INFO = 0x1101 };
     struct {
         uint32_t request, flags, size;
-        uint32_t payload[102]; /* of a display info: a header of 24 bytes, and 24 for each of 16 displays */
+        /* of a display info: a header of 24 bytes, and 24 for each of 16 displays */
+        uint32_t payload[102];
     } __attribute__((packed)) message;
     const size_t header = 12;
 
     memset(&message, 0, sizeof(message));
-    if (recv(vm->gpu, &message, header, MSG_WAITALL) != (ssize_t)header || message.size > sizeof(message.payload) ||
-        (message.size > 0 && recv(vm->gpu, message.payload, message.size, MSG_WAITALL) != (ssize_t)message.size)) {
+    if (recv(vm->gpu, &message, header, MSG_WAITALL) != (ssize_t)header ||
+        message.size > sizeof(message.payload) ||
+        (message.size > 0 &&
+         recv(vm->gpu, message.payload, message.size, MSG_WAITALL) != (ssize_t)message.size)) {
         close(vm->gpu);
         vm->gpu = -1;
         return;
@@ -265,9 +279,10 @@ static inline void lines_read(struct vm *vm, void (*run_line)(char *line))
 /* Wait for anything, and do what is to be done then. */
 static inline void vm_wait(struct vm *vm, void (*run_line)(char *line))
 {
-    struct pollfd ready[3 + MAX_QUEUES] = {{.fd = STDIN_FILENO, .events = POLLIN},
-                                           {.fd = vhushmem_frontend_get_fd(vm->frontend), .events = POLLIN},
-                                           {.fd = vm->gpu, .events = POLLIN}};
+    struct pollfd ready[3 + MAX_QUEUES] = {
+        {.fd = STDIN_FILENO, .events = POLLIN},
+        {.fd = vhushmem_frontend_get_fd(vm->frontend), .events = POLLIN},
+        {.fd = vm->gpu, .events = POLLIN}};
     eventfd_t signals;
 
     for (unsigned i = 0; i < vm->count; i++) {

@@ -3,9 +3,10 @@
 #define VHUSHMEM_TESTS_GUEST_H
 
 /*
- * A real guest, as small as it may be: one page of code at guest address 0, the region's window at WINDOW_ADDRESS as one KVM slot
- * that is made once and never touched again, and one or more vCPUs. What the window can't serve goes to
- * vhushmem_resolve_guest_fault, in the form in which this host's KVM delivers it.
+ * A real guest, as small as possible: one page of code at guest address 0, the region's window at
+ * WINDOW_ADDRESS as one KVM slot that is made once and never changed, and one or more vCPUs. An
+ * access that the window cannot serve goes to vhushmem_resolve_guest_fault, in the form in which
+ * this host's KVM delivers it.
  */
 
 #include "rig.h"
@@ -19,16 +20,17 @@
 
 #define WINDOW_ADDRESS UINT64_C(0x10000000)
 
-/* How accesses that the window could not serve have reached the run loop. */
+/* The ways in which such accesses have reached the run loop. */
 typedef enum fault_form {
-    FORM_MMIO,      /* KVM_EXIT_MMIO, with the data */
-    FORM_ADDRESS,   /* -EFAULT and KVM_EXIT_MEMORY_FAULT, which says where */
-    FORM_UNKNOWN,   /* -EFAULT alone */
-    FORM_EMULATION, /* KVM_EXIT_INTERNAL_ERROR: this KVM emulates such accesses, and none that is atomic */
+    FORM_MMIO,    /* KVM_EXIT_MMIO, with the data */
+    FORM_ADDRESS, /* -EFAULT and KVM_EXIT_MEMORY_FAULT, which says where */
+    FORM_UNKNOWN, /* -EFAULT alone */
+    /* KVM_EXIT_INTERNAL_ERROR: this KVM emulates such accesses, and none that is atomic */
+    FORM_EMULATION,
     FORMS
 } fault_form;
 
-/* What a vCPU can be told to do. Each ends with `hlt`, which comes back to `guest_call`. */
+/* The routines of a vCPU. Each ends with `hlt`, which returns to `guest_call`. */
 typedef enum routine {
     ROUTINE_LOAD,     /* ebx = [esi] */
     ROUTINE_STORE,    /* [edi] = ebx */
@@ -105,10 +107,13 @@ typedef struct memory_fault {
 
 static inline void vm_slot(vm *m, uint32_t slot, uint64_t guest_address, uint64_t size, void *host)
 {
-    struct kvm_userspace_memory_region memory = {
-        .slot = slot, .guest_phys_addr = guest_address, .memory_size = size, .userspace_addr = (uintptr_t)host};
+    struct kvm_userspace_memory_region memory = {.slot = slot,
+                                                 .guest_phys_addr = guest_address,
+                                                 .memory_size = size,
+                                                 .userspace_addr = (uintptr_t)host};
     if (ioctl(m->fd, KVM_SET_USER_MEMORY_REGION, &memory) < 0) {
-        FAIL("KVM takes no slot of 0x%" PRIx64 " bytes at 0x%" PRIx64 ": %s", size, guest_address, strerror(errno));
+        FAIL("KVM takes no slot of 0x%" PRIx64 " bytes at 0x%" PRIx64 ": %s", size, guest_address,
+             strerror(errno));
     }
 }
 
@@ -131,9 +136,15 @@ static inline void vm_open(vm *m, vhushmem_region *region)
     if (m->fd < 0) {
         no_guest("KVM makes no VM");
     }
-    /* Some processors need three pages of guest addresses for a guest without paging; any that nothing else uses will do. */
+    /*
+     * Some processors need three pages of guest addresses for a guest without paging; any that
+     * nothing else uses will do.
+     */
     CHECK(ioctl(m->fd, KVM_SET_TSS_ADDR, 0xfffbd000ul) == 0);
-    /* Where an access can't be emulated, leave the guest as it is: else it gets an exception. Not every kernel knows this. */
+    /*
+     * Where an access can't be emulated, leave the guest as it is: else it gets an exception. Not
+     * every kernel knows this.
+     */
     struct kvm_enable_cap cap = {.cap = KVM_CAP_EXIT_ON_EMULATION_FAILURE, .args = {1}};
     (void)ioctl(m->fd, KVM_ENABLE_CAP, &cap);
     m->code = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -150,7 +161,9 @@ static inline void vm_close(vm *m)
     munmap(m->code, PAGE);
 }
 
-/* Protected mode without paging, each segment 4 GiB from 0, loaded straight into the hidden parts. */
+/*
+ * Protected mode without paging, each segment 4 GiB from 0, loaded straight into the hidden parts.
+ */
 static inline void vcpu_open(vcpu *c, vm *m, int index)
 {
     memset(c, 0, sizeof(*c));
@@ -165,7 +178,8 @@ static inline void vcpu_open(vcpu *c, vm *m, int index)
     /* No vCPU waits for a start-up message: the VM has no interrupt controller. */
     struct kvm_sregs sregs;
     CHECK(ioctl(c->fd, KVM_GET_SREGS, &sregs) == 0);
-    struct kvm_segment flat = {.limit = 0xffffffff, .selector = 16, .type = 3, .present = 1, .db = 1, .s = 1, .g = 1};
+    struct kvm_segment flat = {
+        .limit = 0xffffffff, .selector = 16, .type = 3, .present = 1, .db = 1, .s = 1, .g = 1};
     sregs.ds = sregs.es = sregs.fs = sregs.gs = sregs.ss = flat;
     flat.selector = 8;
     flat.type = 11; /* code, readable */
@@ -188,8 +202,9 @@ static inline int resolve_mmio(vcpu *c)
     struct kvm_run *run = c->run;
     CHECK(run->mmio.phys_addr >= WINDOW_ADDRESS);
     c->faults[FORM_MMIO]++;
-    return vhushmem_resolve_guest_fault(c->vm->region, run->mmio.phys_addr - WINDOW_ADDRESS, run->mmio.len,
-                                        run->mmio.is_write ? VHUSHMEM_ACCESS_WRITE : VHUSHMEM_ACCESS_READ, run->mmio.data);
+    return vhushmem_resolve_guest_fault(
+        c->vm->region, run->mmio.phys_addr - WINDOW_ADDRESS, run->mmio.len,
+        run->mmio.is_write ? VHUSHMEM_ACCESS_WRITE : VHUSHMEM_ACCESS_READ, run->mmio.data);
 }
 
 /* The instruction has not run. `access` is what the test knows that its routine does. */
@@ -198,15 +213,20 @@ static inline int resolve_efault(vcpu *c, uint32_t access)
     memory_fault fault;
     if (c->run->exit_reason != EXIT_MEMORY_FAULT) {
         c->faults[FORM_UNKNOWN]++;
-        return vhushmem_resolve_guest_fault(c->vm->region, VHUSHMEM_OFFSET_UNKNOWN, 0, VHUSHMEM_ACCESS_UNKNOWN, NULL);
+        return vhushmem_resolve_guest_fault(c->vm->region, VHUSHMEM_OFFSET_UNKNOWN, 0,
+                                            VHUSHMEM_ACCESS_UNKNOWN, NULL);
     }
     memcpy(&fault, &c->run->hw, sizeof(fault));
     CHECK(fault.gpa >= WINDOW_ADDRESS);
     c->faults[FORM_ADDRESS]++;
-    return vhushmem_resolve_guest_fault(c->vm->region, fault.gpa - WINDOW_ADDRESS, fault.size, access, NULL);
+    return vhushmem_resolve_guest_fault(c->vm->region, fault.gpa - WINDOW_ADDRESS, fault.size,
+                                        access, NULL);
 }
 
-/* The run loop, until the routine is at its end. Returns 0, or what vhushmem_resolve_guest_fault refused. */
+/*
+ * The run loop, until the routine is at its end. Returns 0, or what vhushmem_resolve_guest_fault
+ * refused.
+ */
 static inline int try_call(vcpu *c, routine what)
 {
     static const uint32_t accesses[ROUTINES] = {
@@ -239,7 +259,8 @@ static inline int try_call(vcpu *c, routine what)
         } else if (c->run->exit_reason == KVM_EXIT_INTERNAL_ERROR && what == ROUTINE_EXCHANGE) {
             /* A VMM finds the address by looking at the instruction; this one knows it. */
             c->faults[FORM_EMULATION]++;
-            rc = vhushmem_resolve_guest_fault(c->vm->region, c->edi - WINDOW_ADDRESS, 4, VHUSHMEM_ACCESS_WRITE, NULL);
+            rc = vhushmem_resolve_guest_fault(c->vm->region, c->edi - WINDOW_ADDRESS, 4,
+                                              VHUSHMEM_ACCESS_WRITE, NULL);
         } else if (c->run->exit_reason == KVM_EXIT_HLT) {
             break;
         } else {
@@ -321,7 +342,10 @@ static inline uint32_t guest_sum(vcpu *c, uint64_t offset, uint32_t words)
     return c->ebx;
 }
 
-/* Reads the word again and again until it is another one, and returns that; or the same, after so many times. */
+/*
+ * Reads the word again and again until it is another one, and returns that; or the same, after so
+ * many times.
+ */
 static inline uint32_t guest_until_not(vcpu *c, uint64_t offset, uint32_t word, uint32_t times)
 {
     c->esi = at(offset);
@@ -340,22 +364,30 @@ static inline int fault_count(const vcpu *c)
     return count;
 }
 
-/* An older kernel without KVM_EXIT_MEMORY_FAULT: where a write failed can't be told, so it can't be resolved. */
+/*
+ * An older kernel without KVM_EXIT_MEMORY_FAULT: where a write failed can't be told, so it can't be
+ * resolved.
+ */
 static inline bool writes_can_be_resolved(vcpu *c, uint64_t hole)
 {
     guest_load(c, hole);
     return c->faults[FORM_UNKNOWN] == 0;
 }
 
-/* Both halves of the word of a file that `memfd_of` made: the lower tells the place, the upper the seed. */
-#define guest_shows(c, offset, seed, fd_offset) guest_shows_at(__FILE__, __LINE__, c, offset, seed, fd_offset)
+/*
+ * Both halves of the word of a file that `memfd_of` made: the lower tells the place, the upper the
+ * seed.
+ */
+#define guest_shows(c, offset, seed, fd_offset)                                                    \
+    guest_shows_at(__FILE__, __LINE__, c, offset, seed, fd_offset)
 
-static inline void guest_shows_at(const char *file, int line, vcpu *c, uint64_t offset, uint64_t seed, uint64_t fd_offset)
+static inline void guest_shows_at(const char *file, int line, vcpu *c, uint64_t offset,
+                                  uint64_t seed, uint64_t fd_offset)
 {
     uint64_t seen = guest_load(c, offset) | (uint64_t)guest_load(c, offset + 4) << 32;
     if (seen != pattern(seed, fd_offset)) {
-        fail_at(file, line, "the guest sees 0x%" PRIx64 " at 0x%" PRIx64 ", not 0x%" PRIx64, seen, offset,
-                pattern(seed, fd_offset));
+        fail_at(file, line, "the guest sees 0x%" PRIx64 " at 0x%" PRIx64 ", not 0x%" PRIx64, seen,
+                offset, pattern(seed, fd_offset));
     }
 }
 
@@ -378,8 +410,8 @@ typedef struct guest {
 } guest;
 
 /*
- * The facts, of a region without a back-end and of one whose back-end asks by the wire, each with its own VM.
- * `holes`: VHUSHMEM_HOLES_*.
+ * The facts, of a region without a back-end and of one whose back-end asks by the wire, each with
+ * its own VM. `holes`: VHUSHMEM_HOLES_*.
  */
 static inline void with_a_guest(void (*facts)(guest *), uint64_t size, uint32_t holes)
 {

@@ -2,7 +2,10 @@
 #ifndef VHUSHMEM_TESTS_SLOTS_H
 #define VHUSHMEM_TESTS_SLOTS_H
 
-/* A VM without vCPUs, in which a region with VHUSHMEM_STRATEGY_SLOTS is placed; and which of its pages the VM has a slot at. */
+/*
+ * A VM without vCPUs, in which a region with VHUSHMEM_STRATEGY_SLOTS is placed; and which of its
+ * pages the VM has a slot at.
+ */
 
 #include "guest.h"
 #include "memory-rig.h"
@@ -20,7 +23,10 @@ typedef struct slots_rig {
 
 #ifdef __x86_64__
 
-/* Whether the VM has something at the page that stands for this offset: a slot there would overlap it. */
+/*
+ * Whether the VM has something at the page that stands for this offset: a slot there would overlap
+ * it.
+ */
 static inline bool has_slot(slots_rig *s, uint64_t offset)
 {
     struct kvm_userspace_memory_region probe = {.slot = PROBE_SLOT,
@@ -57,7 +63,8 @@ static inline int slot_count(slots_rig *s)
 
 static inline void slots_begin(slots_rig *s, uint32_t slots, uint32_t flags)
 {
-    vhushmem_region_options options = {.struct_size = sizeof(options), .strategy = VHUSHMEM_STRATEGY_SLOTS, .flags = flags};
+    vhushmem_region_options options = {
+        .struct_size = sizeof(options), .strategy = VHUSHMEM_STRATEGY_SLOTS, .flags = flags};
     memset(s, 0, sizeof(*s));
     rig_open_plain(&s->rig, 16 * PAGE, NULL, &options);
     vm_open(&s->vm, s->rig.region);

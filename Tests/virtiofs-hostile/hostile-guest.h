@@ -3,13 +3,17 @@
 #define VHUSHMEM_TESTS_HOSTILE_GUEST_H
 
 /*
- * Guests that do their worst to vhushmem-virtiofs. Each case has a device of its own. After it the device lives, another front-end finds it as
- * it was at the start, with no descriptor more, and the host's files are as they were. Each case is a line: `case NAME: ok (OUTCOME)`.
+ * Guests that do their worst to vhushmem-virtiofs. Each case has a device of its own. After it the
+ * device lives, another front-end finds it as it was at the start, with no descriptor more, and the
+ * host's files are as they were. Each case is a line: `case NAME: ok (OUTCOME)`.
  */
 
 #include "virtiofs-rig.h"
 
-/* What comes of a case besides 0 and a negative errno: the chain comes back with no bytes; nothing comes back; each is answered somehow. */
+/*
+ * What comes of a case besides 0 and a negative errno: the chain comes back with no bytes; nothing
+ * comes back; each is answered somehow.
+ */
 enum { SILENT = 1, BROKEN, ANY };
 
 typedef struct guest_case {
@@ -21,7 +25,10 @@ typedef struct guest_case {
 
 #define HEAD (sizeof(struct fuse_in_header))
 
-/* What the request at REQUEST_AT is answered with, on queue 1. Its chain was laid out by the caller, from descriptor 0 on. */
+/*
+ * What the request at REQUEST_AT is answered with, on queue 1. Its chain was laid out by the
+ * caller, from descriptor 0 on.
+ */
 static inline int outcome_of_chain(vfs *v, unsigned queue)
 {
     uint32_t written;
@@ -49,7 +56,10 @@ static inline int outcome_of(vfs *v, const void *bytes, size_t size, uint32_t ro
 static inline int outcome_of_break(vfs *v, unsigned queue)
 {
     vfs_offer(v, queue, 0);
-    /* The other queue serves on. It was kicked later, so the device has looked at the broken one by then. */
+    /*
+     * The other queue serves on. It was kicked later, so the device has looked at the broken one by
+     * then.
+     */
     struct fuse_getattr_in in = {0};
     vfs_header(v, v->ram + REQUEST_AT, FUSE_GETATTR, 1, sizeof(in));
     vfs_chain(v, 2, 0, REQUEST_AT, HEAD + sizeof(in), ANSWER_AT, 200);
@@ -60,7 +70,10 @@ static inline int outcome_of_break(vfs *v, unsigned queue)
     return vfs_has_answer(v, queue) ? ANY : BROKEN;
 }
 
-static inline gint by_name(gconstpointer a, gconstpointer b) { return strcmp(*(char *const *)a, *(char *const *)b); }
+static inline gint by_name(gconstpointer a, gconstpointer b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
 
 /* The folder as a text: names, sizes, modes. */
 static inline char *folder_now(const vfs *v)
@@ -97,7 +110,8 @@ static inline void run_case(const guest_case *c)
     static vfs v;
     vfs_folders(&v);
     fill_folder(&v);
-    static const char *const options[] = {"--window", "16M", "--num-request-queues", "3", "--rlimit-nofile", "4096", NULL};
+    static const char *const options[] = {
+        "--window", "16M", "--num-request-queues", "3", "--rlimit-nofile", "4096", NULL};
     v.queues = 4;
     vfs_memory(&v);
     vfs_start(&v, options);

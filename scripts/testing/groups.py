@@ -17,21 +17,21 @@ from testing.swift import swift_tests, swift_tests_asan, swift_tests_tsan
 
 SCRIPTS = ROOT / "scripts"
 
-# Headers are read in manual pages and beside a program, so they are narrower than the rest. scripts/format has the same style.
+# Headers are read in manual pages and next to a program, so they are narrower than the rest. scripts/format has the same style.
 HEADER_WIDTH = 100
 HEADER_STYLE = f"--style={{BasedOnStyle: InheritParentConfig, ColumnLimit: {HEADER_WIDTH}}}"
 
 
 def files(*patterns):
-    """Files of the repository, not what a build made."""
+    """Files of the repository, without those of a build."""
     found = {path for pattern in patterns for path in ROOT.glob(pattern) if path.is_file()}
     return sorted(path for path in found if path.relative_to(ROOT).parts[0] not in ("build", ".build"))
 
 
 def lint():
-    folders = ("Sources", "Tests", "bench", "demo", "examples", "tools")
-    headers = files("include/**/*.h")
-    c_code = files(*(f"{folder}/**/*.{suffix}" for folder in folders for suffix in ("c", "h", "cpp")))
+    folders = ("include", "Sources", "Tests", "bench", "demo", "examples", "tools")
+    headers = files(*(f"{folder}/**/*.h" for folder in folders))
+    c_code = files(*(f"{folder}/**/*.{suffix}" for folder in folders for suffix in ("c", "cpp")))
     swift_code = files("Package.swift", *(f"{folder}/**/*.swift" for folder in ("Sources", "Tests", "bench", "examples")))
     scripts = [path for path in files("scripts/*", ".ci/*", "Tests/abi/*", "Tests/package/*", "debian/tests/*") if "bash" in path.open(errors="replace").readline()]
     return [

@@ -10,7 +10,10 @@
 #include "options.h"
 #include "window.h"
 
-/* struct virtio_fs_config of the specification: tag, number of request queues, size of notifications. */
+/*
+ * struct virtio_fs_config of the specification: tag, number of request queues, size of
+ * notifications.
+ */
 #define DEVICE_TAG_SIZE 36
 #define DEVICE_CONFIG_SIZE 44
 #define DEVICE_MOST_QUEUES 64

@@ -3,8 +3,8 @@
 #define VHUSHMEM_VIRTIOFS_FS_H
 
 /*
- * The shared directory as the guest knows it: inodes by node id, open files by handle. Every number that the guest names is looked up
- * here; none is an address or a descriptor.
+ * The shared directory as the guest knows it: inodes by node id, open files by handle. Every number
+ * that the guest names is looked up here; none is an address or a descriptor.
  */
 
 #include <stdbool.h>
@@ -30,8 +30,9 @@
 struct fs_config {
     enum cache_policy cache;
     bool read_only, xattr, announce_submounts, use_handles;
-    bool statistics;          /**< --statistics */
-    bool dax_by_chunk;        /**< only files that consist of whole chunks can be mapped: QEMU 11.1 */
+    bool statistics; /**< --statistics */
+    /* only files that consist of whole chunks can be mapped: QEMU 11.1 */
+    bool dax_by_chunk;
     uint64_t max_descriptors; /**< that inodes and open files may have together */
 };
 
@@ -71,13 +72,17 @@ struct fs {
 };
 
 /**
- * Opens the directory. `proc_fd` becomes the file system's, and so does `whole_fd`, the directory open for reading.
+ * Opens the directory. `proc_fd` becomes the file system's, and so does `whole_fd`, the directory
+ * open for reading.
  *
  * @returns 0 or a negative errno.
  */
 int fs_open(struct fs *fs, const struct fs_config *config, int whole_fd, int proc_fd);
 
-/** Forgets all inodes but the root, and closes all files: the guest has unmounted, or is another one. */
+/**
+ * Forgets all inodes but the root, and closes all files: the guest has unmounted, or is another
+ * one.
+ */
 void fs_forget_all(struct fs *fs);
 
 void fs_close(struct fs *fs);
@@ -94,9 +99,13 @@ struct inode *fs_inode(struct fs *fs, uint64_t id);
  * @param st    receives its attributes.
  * @returns 0 or a negative errno.
  */
-int fs_lookup(struct fs *fs, struct inode *parent, const char *name, struct inode **inode, struct statx *st);
+int fs_lookup(struct fs *fs, struct inode *parent, const char *name, struct inode **inode,
+              struct statx *st);
 
-/** The inode of a file that was opened just now; counts one lookup. The descriptor stays the caller's. */
+/**
+ * The inode of a file that was opened just now; counts one lookup. The descriptor stays the
+ * caller's.
+ */
 int fs_adopt(struct fs *fs, int opened, struct inode **inode, struct statx *st);
 
 /** Takes `count` lookups away; the inode goes with the last. More than there are count as all. */
@@ -105,12 +114,16 @@ void fs_forget(struct fs *fs, uint64_t id, uint64_t count);
 /**
  * An O_PATH descriptor of the inode, to be given back by fs_put_fd.
  *
- * @returns it, or a negative errno (ESTALE: the host has removed the file, which is known by its handle).
+ * @returns it, or a negative errno (ESTALE: the host has removed the file, which is known by its
+ * handle).
  */
 int fs_get_fd(struct fs *fs, const struct inode *inode);
 void fs_put_fd(const struct inode *inode, int fd);
 
-/** Opens what an inode stands for: a regular file or a directory, never a device or a FIFO. @returns a descriptor or a negative errno. */
+/**
+ * Opens what an inode stands for: a regular file or a directory, never a device or a FIFO. @returns
+ * a descriptor or a negative errno.
+ */
 int fs_reopen(struct fs *fs, const struct inode *inode, int flags);
 
 int fs_stat_fd(int fd, struct statx *st);
@@ -126,18 +139,23 @@ const char *proc_name(char *name, int fd);
 int fs_take_descriptor(struct fs *fs);
 void fs_drop_descriptor(struct fs *fs);
 
-/** Makes a handle for a descriptor, which becomes its own on success. @returns 0 or a negative errno. */
+/**
+ * Makes a handle for a descriptor, which becomes its own on success. @returns 0 or a negative
+ * errno.
+ */
 int fs_add_file(struct fs *fs, const struct inode *inode, int fd, bool is_directory, uint64_t *id);
 
-/** @returns the open file with this handle, if it is one of this inode and of this kind; or NULL. */
+/**
+ * @returns the open file with this handle, if it is one of this inode and of this kind; or NULL.
+ */
 struct open_file *fs_file(struct fs *fs, uint64_t id, uint64_t inode, bool is_directory);
 void fs_remove_file(struct fs *fs, struct open_file *file);
 
 /* ---- attributes (attributes.c) ---- */
 
 void fs_attributes(const struct fs *fs, const struct statx *st, struct fuse_attr *attr);
-void fs_entry(const struct fs *fs, const struct inode *inode, const struct inode *parent, const struct statx *st,
-              struct fuse_entry_out *entry);
+void fs_entry(const struct fs *fs, const struct inode *inode, const struct inode *parent,
+              const struct statx *st, struct fuse_entry_out *entry);
 /** How long what the guest knows is good: seconds. */
 uint64_t fs_valid_seconds(const struct fs *fs);
 

@@ -2,7 +2,10 @@
 #ifndef VHUSHMEM_VIRTIOFS_JOB_H
 #define VHUSHMEM_VIRTIOFS_JOB_H
 
-/* One request to the window on its way: what it still has to undo, then what it has to map, then its answer. */
+/*
+ * One request to the window on its way: what it still has to undo, then what it has to map, then
+ * its answer.
+ */
 
 #include "window.h"
 

@@ -8,7 +8,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Linux's client maps chunks of 2 MiB: so many are a window of 32 GiB. Each costs the VMM a range of its address space. */
+/*
+ * Linux's client maps chunks of 2 MiB: so many are a window of 32 GiB. Each costs the VMM a range
+ * of its address space.
+ */
 #define MOST_MAPPINGS 16384u
 
 struct mapping {
@@ -28,7 +31,10 @@ size_t mappings_find(const struct mappings *m, uint64_t at);
 /** How many mappings, from index `first` on, begin below `end`. */
 size_t mappings_below(const struct mappings *m, size_t first, uint64_t end);
 
-/** Adds one that overlaps none. Who asks for mappings sees to it that there are no more than MOST_MAPPINGS. */
+/**
+ * Adds one that overlaps none. Who asks for mappings sees to it that there are no more than
+ * MOST_MAPPINGS.
+ */
 void mappings_add(struct mappings *m, struct mapping mapping);
 
 /** Removes the one with exactly this range, if it is there. */

@@ -2,7 +2,10 @@
 #ifndef VHUSHMEM_VIRTIOFS_OPTIONS_H
 #define VHUSHMEM_VIRTIOFS_OPTIONS_H
 
-/* The command line. Names are those of virtiofsd where it has the option, since libvirt calls a device program with them. */
+/*
+ * The command line. Names are those of virtiofsd where it has the option, since libvirt calls a
+ * device program with them.
+ */
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -15,9 +18,13 @@ enum cache_policy {
 };
 
 enum sandbox_mode {
-    SANDBOX_NAMESPACE, /**< namespaces and a root of its own, if the kernel allows it; else a message, and as with NONE */
-    SANDBOX_REQUIRED,  /**< the same, or the program ends */
-    SANDBOX_NONE       /**< checked names, dropped capabilities and the filter of system calls alone */
+    /*
+     * namespaces and a root of its own, if the kernel allows it; else a message, and as with NONE
+     */
+    SANDBOX_NAMESPACE,
+    SANDBOX_REQUIRED, /**< the same, or the program ends */
+    /* checked names, dropped capabilities and the filter of system calls alone */
+    SANDBOX_NONE
 };
 
 enum seccomp_mode {
@@ -50,7 +57,10 @@ struct options {
 /** What options_parse returns: go on, or end with this exit status. */
 enum { OPTIONS_GO_ON = -1, OPTIONS_SUCCESS = 0, OPTIONS_USAGE = 2 };
 
-/** Fills `options` in. Prints what is wrong, or what --help, --version and --print-capabilities ask for. */
+/**
+ * Fills `options` in. Prints what is wrong, or what --help, --version and --print-capabilities ask
+ * for.
+ */
 int options_parse(struct options *options, int argc, char **argv);
 
 void options_clear(struct options *options);

@@ -3,8 +3,9 @@
 #define VHUSHMEM_VIRTIOFS_REQUEST_H
 
 /*
- * One FUSE request. Its bytes are copied out of the guest's memory once, and only the copy is looked at. The table in request.c says of
- * each operation what a request must have at least and how much room its answer takes; both are checked before anything is done.
+ * One FUSE request. Its bytes are copied out of the guest's memory once, and only the copy is
+ * looked at. The table in request.c says of each operation what a request must have at least and
+ * how much room its answer takes; both are checked before anything is done.
  */
 
 #include <limits.h>
@@ -36,14 +37,22 @@ struct request {
     const uint8_t *in;   /**< what follows the header: a copy */
     size_t in_size;
     uint64_t data_size; /**< what follows the header in the guest's memory */
-    uint8_t *out;       /**< where the answer's body is made; ANSWER_MAX bytes, zeros at first up to what the table says */
-    size_t room;        /**< for the body of the answer, in the guest's memory */
-    bool is_written;    /**< the body is in the guest's memory already */
-    const char *name, *name2; /**< the names that the table says it has: checked, unless they are targets or attributes */
+    /*
+     * where the answer's body is made; ANSWER_MAX bytes, zeros at first up to what the table says
+     */
+    uint8_t *out;
+    size_t room;     /**< for the body of the answer, in the guest's memory */
+    bool is_written; /**< the body is in the guest's memory already */
+    /* the names that the table says it has: checked, unless they are targets or attributes */
+    const char *name, *name2;
 };
 
-/** Takes a chain and carries its request out. On return the chain was given back, or is held by the window. */
-void request_serve(struct fs *fs, struct window *window, vhushmem_backend *backend, unsigned queue, vhushmem_chain *chain);
+/**
+ * Takes a chain and carries its request out. On return the chain was given back, or is held by the
+ * window.
+ */
+void request_serve(struct fs *fs, struct window *window, vhushmem_backend *backend, unsigned queue,
+                   vhushmem_chain *chain);
 
 /** Answers with an errno, or 0 and no body, and gives the chain back. */
 void request_answer(vhushmem_backend *backend, vhushmem_chain *chain, uint64_t unique, int result);

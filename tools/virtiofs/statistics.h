@@ -3,8 +3,8 @@
 #define VHUSHMEM_VIRTIOFS_STATISTICS_H
 
 /*
- * How many requests of each kind came. They are counted always; SIGUSR1 has them printed, and with --statistics they are printed when the guest
- * unmounts or the front-end goes.
+ * How many requests of each kind came. They are counted always; SIGUSR1 has them printed, and with
+ * --statistics they are printed when the guest unmounts or the front-end goes.
  */
 
 #include <stddef.h>
@@ -16,7 +16,10 @@ void statistics_count(uint32_t opcode);
 /** So many mappings are there now. */
 void statistics_mapped(size_t count);
 
-/** Prints one line to standard error: what was counted until now, and that `live` mappings are there. */
+/**
+ * Prints one line to standard error: what was counted until now, and that `live` mappings are
+ * there.
+ */
 void statistics_tell(size_t live);
 
 /** Prints one line to standard error if anything was counted, and begins anew. */

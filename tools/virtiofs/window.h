@@ -3,8 +3,9 @@
 #define VHUSHMEM_VIRTIOFS_WINDOW_H
 
 /*
- * The DAX window: SETUPMAPPING and REMOVEMAPPING become SHMEM_MAP and SHMEM_UNMAP. None of them is waited for. Requests for ranges that
- * do not touch are under way at once; one that touches a range under way waits for it, and those behind it wait too.
+ * The DAX window: SETUPMAPPING and REMOVEMAPPING become SHMEM_MAP and SHMEM_UNMAP. None of them is
+ * waited for. Requests for ranges that do not touch are under way at once; one that touches a range
+ * under way waits for it, and those behind it wait too.
  */
 
 #include <vhushmem/virtqueue.h>
@@ -32,7 +33,8 @@ struct window {
     uint64_t order;         /* how many chains were held so far */
 };
 
-void window_init(struct window *window, vhushmem_backend *backend, struct fs *fs, uint64_t size, bool for_qemu);
+void window_init(struct window *window, vhushmem_backend *backend, struct fs *fs, uint64_t size,
+                 bool for_qemu);
 
 /** Only behind vhushmem_backend_free, which tells the outcome of all that is under way. */
 void window_destroy(struct window *window);
@@ -57,7 +59,10 @@ int window_leave(struct request *r);
 /** The front-end's mappings are gone: a reset, or the end of the connection. */
 void window_lost(struct window *window);
 
-/** A queue stops: its chains are put back, or answered with EIO where they can't be; or (broken) let go of. */
+/**
+ * A queue stops: its chains are put back, or answered with EIO where they can't be; or (broken) let
+ * go of.
+ */
 void window_queue_stopped(struct window *window, unsigned queue, bool is_broken);
 
 #endif

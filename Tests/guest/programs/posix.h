@@ -3,8 +3,9 @@
 #define VHUSHMEM_GUEST_POSIX_H
 
 /*
- * What POSIX says of names and attributes, in the order of pjdfstest's folders, written from what these are about. A line tells what a call
- * returned: nothing here says what is right. The same program on a file system that is right says it.
+ * What POSIX says of names and attributes, in the order of pjdfstest's folders, written from what
+ * these are about. A line tells what a call returned: nothing here says what is right. The same
+ * program on a file system that is right says it.
  */
 
 #define _GNU_SOURCE

@@ -15,7 +15,10 @@ static inline uint64_t next_random(uint64_t *state)
 }
 
 /** A number below `limit`, which is not 0. */
-static inline uint64_t random_below(uint64_t *state, uint64_t limit) { return (next_random(state) >> 11) % limit; }
+static inline uint64_t random_below(uint64_t *state, uint64_t limit)
+{
+    return (next_random(state) >> 11) % limit;
+}
 
 static inline uint64_t seeded(uint64_t seed)
 {
