@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * VHUSHMEM_ACCESS_UNKNOWN on a page of a read-only mapping that is whole: the first answer changes nothing, since what was a read works
- * now. If the instruction fails again it is a write, and the page becomes private.
+ * VHUSHMEM_ACCESS_UNKNOWN on a page of a read-only mapping: the first answer changes nothing, because a read works now. If the
+ * instruction fails again it is a write, and the page becomes private.
  */
 #include "rig.h"
 

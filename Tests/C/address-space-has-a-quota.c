@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * What a device's regions may take of the address space is bounded: 8 TiB, or what its options say. A back-end that says that it has more is
- * refused at the handshake, and no window is left.
+ * A device's regions may take a bounded part of the address space: 8 TiB, or as many bytes as its options say. A back-end that
+ * announces more is refused at the handshake, and no window is left.
  */
 /* valgrind: no (it has no room for such windows) */
 #include "rig.h"

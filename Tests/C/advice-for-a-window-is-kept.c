@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * vhushmem_region_advise: mappings that were there, mappings that come and the holes that they leave have the advice, and the holes merge
- * with those beside them. The last of a pair holds. Advice that no window can keep is EINVAL.
+ * vhushmem_region_advise: present mappings, later mappings and the holes that they leave have the advice, and the holes merge
+ * with their neighbours. The last advice of a pair counts. Advice that no window can keep is EINVAL.
  */
 #include "memory-rig.h"
 

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The answer to a map, an unmap or an acknowledged request brings no descriptor, and a reply brings one at most. What comes is closed. */
+/*
+ * The answer to a map, an unmap or an acknowledged request has no descriptor, and a reply has at most one. Others are closed.
+ */
 #include "backend-rig.h"
 
 enum { BY_MAP, BY_UNMAP, BY_BOTH, BY_ASYNC, BY_REQUEST, BY_REPLY, BY_REPLY_OF_TWO, WAYS };

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Three front-ends and whoever is at their other ends, in random order and from inside each other's callbacks: maps, requests, resets,
- * lost connections, listeners that come and go, frees. Nothing is called that was freed, each `destroy` runs once, nothing leaks.
- * One thread, so that a seed tells the whole story but for time limits that pass.
+ * Three front-ends and their peers, in random order and from inside each other's callbacks: maps, requests, resets, lost
+ * connections, listeners that come and go, frees. The library never calls what was freed, each `destroy` runs once, nothing
+ * leaks. One thread, so that a seed tells the whole story, except for time limits that pass.
  */
 #include "lives.h"
 

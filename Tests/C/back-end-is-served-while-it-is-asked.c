@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A back-end that maps before it answers is served by the call that waits; inside a listener, where it waits itself, nothing is asked. */
+/*
+ * A back-end that maps before it answers is served by the call that waits for its answer. Inside a listener the back-end waits
+ * itself, and nothing is asked.
+ */
 #include "device-rig.h"
 
 #include <vhushmem/series.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A back-end process is killed (SIGKILL) before and after each of its answers in a full life: handshake, start, map, unmap, stop, reset.
- * The front-end lives, says what happened, keeps no mapping and no descriptor; and the next back-end is served.
+ * A back-end process is killed (SIGKILL) before and after each of its answers in a full life: handshake, start, map, unmap,
+ * stop, reset. The front-end lives, reports what happened, keeps no mapping and no descriptor, and serves the next back-end.
  */
 #include "device-rig.h"
 

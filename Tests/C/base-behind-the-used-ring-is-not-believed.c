@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A front-end that comes back says where a queue goes on. Where that lies behind what the used ring has already, as with a front-end that
- * says 0 each time, the queue goes on from the used ring's index: nothing is done twice. */
+/*
+ * A front-end that comes back says where a queue continues. If the used ring is further already, as with a front-end that says
+ * 0 each time, the queue continues from the used ring's index: no request is served twice.
+ */
 #include "bare-queue.h"
 
 /* Rings in which `done` chains were given back and `more` wait, one descriptor each. */

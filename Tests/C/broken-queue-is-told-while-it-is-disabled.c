@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A queue that is found broken while it is disabled, when its rings come back, is told as broken: once, with the error eventfd and the
- * device status. What the device holds of it can be neither given back nor put back: EPROTO.
+ * A disabled queue that is found broken when its rings come back is reported as broken: once, with the error eventfd and the
+ * device status. The device can neither give its chains back nor put them back: EPROTO.
  */
 #include "bare-queue.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A program that has thousands of mappings of its own: the windows leave it those and a sixteenth of vm.max_map_count besides. When it has
- * given its own back, maps that were refused work.
+ * A program has thousands of mappings of its own: the windows leave it those and a sixteenth of vm.max_map_count. When the
+ * program gives its own back, maps that were refused work.
  */
 /* valgrind: no (it keeps fewer segments than the kernel) */
 #include "memory-rig.h"

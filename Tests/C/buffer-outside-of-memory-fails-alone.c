@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A chain whose buffer lies where the back-end was told of no memory goes back unserved, and the queue goes on: a guest may use what a file
- * is mapped to as a buffer. When the front-end has told of it the buffer is found there. What can't be written is not written to: memory that
- * the device itself had mapped read-only may be read from, and holds no rings.
+ * A chain whose buffer lies where the back-end was told of no memory goes back unserved, and the queue goes on: a guest may use
+ * a mapped file as a buffer. When the front-end has told of it, the buffer is found there. Read-only memory is not written to:
+ * memory that the device itself had mapped read-only may be read from, and holds no rings.
  */
 #include "bare-queue.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * After a back-end that died without a word, the front-end knows only what was given back, and says that as the base. What had been taken
- * is taken again from the book, in its order; what was put in after it comes next; and nothing comes twice.
+ * After a back-end died without a word, the front-end knows only which chains were given back, and sends that as the base. The
+ * next back-end takes the open chains again from the ledger, in their order, and then the newer ones. No chain comes twice.
  */
 #include "bare-queue.h"
 

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* What looks a shared object up gets its descriptor with the answer, asked for or not, and none with a refusal; none is leaked. */
+/*
+ * A request that looks a shared object up gets its descriptor with the answer, asked for or not, and none with a refusal. No
+ * descriptor leaks.
+ */
 #include "channel-rig.h"
 
 #define LOOKUP 8

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A front-end resets its device, and while the queues are being stopped a handler finds the front-end's memory gone and dispatches: the
- * connection ends there. What was left to do for it concerns nobody any more: no RESET comes behind the DISCONNECT, and the front-end
- * that came meanwhile finds everything as it begins.
+ * A front-end resets its device. While the queues stop, a handler finds the front-end's memory gone and dispatches, and the
+ * connection ends there. Nothing is left to do for it then: no RESET comes after the DISCONNECT, and the front-end that came
+ * meanwhile finds everything at its beginning.
  */
 #include "bare-queue.h"
 #include "guard-rig.h"

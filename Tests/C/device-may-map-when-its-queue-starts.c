@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A front-end that serves the channel only when it has the answer to its own request is no trap: STARTED, KICKED and RESET come behind
- * that answer, so a device may ask for mappings in them.
+ * A front-end may serve the channel only when it has the answer to its own request. STARTED, KICKED and RESET come after that
+ * answer, so a device may ask for mappings in them.
  */
 /* tsan: yes (front-end and back-end of ours are in two threads) */
 #include "bare-queue.h"

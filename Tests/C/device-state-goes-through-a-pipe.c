@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* SET_DEVICE_STATE_FD hands the back-end its end of a pipe, or brings another one; mappings and a running device stand in the way. */
+/* SET_DEVICE_STATE_FD gives the back-end its end of a pipe, or brings another one. Mappings and a running device prevent it. */
 #include "device-rig.h"
 
 static int pipe_of_peer = -1; /* what it would rather use */

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A callback that is told of a loss may dispatch until the next back-end is ready, and ask it; what was being sent is not mixed up with that. */
+/*
+ * A callback that hears of a loss may dispatch until the next back-end is ready, and send it requests. The messages to the last
+ * back-end are not mixed up with those.
+ */
 #include "reconnect-rig.h"
 
 static coming_rig c;

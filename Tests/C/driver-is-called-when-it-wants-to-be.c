@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Event indices: the driver names a used index, and is called when it is passed, be it by several chains at once or around the end of the
- * numbers. The first call of a device's life is made whatever it names: it may have been waiting since the life before.
+ * Event indices: the driver names a used index, and is called when that is passed, also by several chains at once or around the
+ * end of the numbers. The first call of a device's life comes whatever index it names: the driver may have been waiting since
+ * the last life.
  */
 #include "bare-queue.h"
 

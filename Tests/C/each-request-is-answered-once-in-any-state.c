@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Two front-ends that look for their back-ends again, and back-ends that answer wrongly, late or not at all: each request that there is,
- * waiting or not, in any state and inside any callback. Each that was taken is answered once, with a sentence if it failed; each `destroy`
- * runs once; nothing comes of a front-end that was freed, nothing leaks.
+ * Two front-ends look for their back-ends again, and the back-ends answer wrongly, late or not at all. The test makes every
+ * request, waiting or not, in any state and inside any callback. Each accepted request is answered once, with a sentence if it
+ * failed; each `destroy` runs once; a freed front-end does nothing more, and nothing leaks.
  */
 /* tsan: yes (the back-ends are threads) */
 #include "device-rig.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Events that come before the program has set its callback are told to it, in order. Beyond a bound the oldest are dropped. A callback
- * that was taken away gets none.
+ * The program's first callback receives the events that came before it, in order. Beyond a bound the oldest are dropped. A
+ * callback that was removed gets none.
  */
 #include "rig.h"
 

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Mappers, resets, readers, truncated files, page repair, guests' faults and KVM placements, all at once: whatever a thread reads is what
- * a file had that was mapped there meanwhile, and at the end nothing is left over.
- *
- * It takes 3 seconds, or 30 with VHUSHMEM_TEST_LONG, or VHUSHMEM_STRESS_SECONDS=N. VHUSHMEM_TEST_SEED gives the seed.
+ * Mappers, resets, readers, truncated files, page repair, guests' faults and KVM placements, all at once: each thread reads
+ * only bytes of a file that was mapped there meanwhile, and nothing is left over at the end. It takes 3 seconds, or 30 with
+ * VHUSHMEM_TEST_LONG, or VHUSHMEM_STRESS_SECONDS=N. VHUSHMEM_TEST_SEED gives the seed.
  */
 /* tsan: yes (many threads use one device) */
 /* asan: scale 3 (the race has its full time without a tool) */

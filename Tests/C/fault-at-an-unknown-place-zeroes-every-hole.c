@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Where the exit does not tell the place, every hole of the region shows zeros from then on; the second time it was not this region. */
+/*
+ * If the exit does not tell the place, every hole of the region shows zeros from then on. The second time, the fault was not in
+ * this region.
+ */
 #include "rig.h"
 
 int main(void)

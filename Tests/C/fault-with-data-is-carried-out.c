@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A guest's access that came with its data is carried out: holes read zeros and swallow writes, read-only mappings swallow writes,
- * and what has come to be mapped is read and written for real. Nothing else changes.
+ * A guest's access that came with its data is performed: holes read zeros and swallow writes, read-only mappings swallow
+ * writes, and bytes that were mapped meanwhile are read and written. Nothing else changes.
  */
 #include "rig.h"
 

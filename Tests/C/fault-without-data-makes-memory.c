@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A guest's access that came without its data will run again: a hole that was read shows zeros, a page that was written takes the
- * write and keeps it from the file. Unmapping and mapping go on as if nothing had been.
+ * A guest's access that came without its data runs again: a hole that was read shows zeros, and a page that was written takes
+ * the write and keeps it from the file. Unmaps and maps work as before.
  */
 #include "rig.h"
 

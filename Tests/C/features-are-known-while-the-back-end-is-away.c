@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* While the back-end is away, and until one that came back has told, what the last one offered is what the functions and the status say; of its channel
-   nothing is left. */
+/*
+ * While the back-end is away, and until the next one has told its features, the functions and the status have the last one's.
+ * Nothing is left of its channel.
+ */
 #include "reconnect-rig.h"
 #include "status-rig.h"
 

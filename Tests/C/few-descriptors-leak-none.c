@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * With 0, 1, 2, ... descriptors left, making, starting and running a front-end and a back-end fails somewhere or works; either way
- * all is closed at the end.
+ * With 0, 1, 2, ... descriptors left, making, starting and running a front-end and a back-end fails somewhere or works. Either
+ * way all is closed at the end.
  */
 /* valgrind: no (it has limits of its own in place of RLIMIT_NOFILE) */
 #include "harness.h"

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Where RLIMIT_FSIZE is small no signal is raised for a file that the library makes: GET_INFLIGHT_FD is answered with no area, a smaller
- * one is had, and regions can be made and mapped where a file may have no bytes at all. What the program has blocked or waiting stays.
+ * With a small RLIMIT_FSIZE, no file that the library makes raises a signal. GET_INFLIGHT_FD is answered with no area, a
+ * smaller one is possible, and regions can be made and mapped even if a file may have no bytes at all. Blocked and pending
+ * signals of the program stay.
  */
 #include "backend-rig.h"
 

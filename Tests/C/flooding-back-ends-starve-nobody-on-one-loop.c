@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * 64 back-end processes on one GMainLoop, of which 8 map and unmap as fast as their channels take it and never ask for an answer: none
- * of the others waits longer than some turns of the loop.
- *
- * The kernel decides when each process runs, so time says nothing about the library. The test counts instead: how many requests of
- * others the loop has served between the moment when a request was in the channel and the moment when it was served itself.
+ * 64 back-end processes share one GMainLoop. 8 of them map and unmap as fast as their channels take it and never ask for an
+ * answer; each of the others waits only for some turns of the loop. The kernel decides when each process runs, so time says
+ * nothing about the library. The test counts instead: how many requests of others the loop has served between the moment when a
+ * request was in the channel and the moment when it was served itself.
  */
 #include "pair.h"
 #include "peer.h"

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* What is mapped in the device of a front-end goes when the front-end is freed, also what the program mapped after the connection had
-   ended; KEEP_MAPPINGS keeps both. A channel that was lost leaves alone what others mapped since. */
+/*
+ * When the front-end is freed, the mappings of its device go, also those that the program made after the connection had ended;
+ * KEEP_MAPPINGS keeps both. A lost channel leaves alone what others mapped since.
+ */
 #include "channel-rig.h"
 
 static void ended(uint32_t flags)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* valgrind: no (its limit of descriptors closes what was accepted) */
 /*
- * A front-end that listens waits where there is nothing to do but try again: when there is no descriptor for the back-end that has
- * come, and when the one that comes again and again is not the right one.
+ * A listening front-end waits if it can only try again: when there is no descriptor for the back-end that has come, and when
+ * the wrong back-end comes again and again.
  */
 #include "reconnect-rig.h"
 

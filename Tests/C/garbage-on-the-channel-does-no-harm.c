@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Whatever bytes and descriptors a back-end sends on its channel, requests with random fields among them: the process lives, nothing
- * lands beyond what it asked for, and no descriptor stays open.
+ * A back-end sends any bytes and descriptors on its channel, and requests with random fields. The process lives, no mapping
+ * lands outside of its request, and no descriptor stays open.
  */
 #include "rig.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * On one loop each of a hundred devices is served one request a turn, however many it has sent; one that is alone is served 64. So others wait
- * no longer for the greedy than for their like.
+ * On one loop, each of a hundred devices gets one request served a turn, however many it has sent. A device that is alone gets
+ * 64. So a greedy device makes the others wait no longer than any device does.
  */
 #include "rig.h"
 

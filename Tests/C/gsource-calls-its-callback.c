@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* What g_source_set_callback was given is called after each dispatch of a source of ours, and may remove it. */
+/* The function of g_source_set_callback is called after each dispatch of a source of the library, and may remove it. */
 #include "rig.h"
 
 static int calls;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Nothing is allocated or freed in the handler, whatever it has to do there; and no signal is raised for what was mended before. */
+/* The handler allocates and frees nothing, whatever it has to do. A repaired page raises no further signal. */
 /* valgrind: no (it replaces malloc itself) */
 /* asan: no (it replaces malloc itself) */
 #include "guard-rig.h"

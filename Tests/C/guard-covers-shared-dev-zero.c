@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * /dev/zero that is mapped shared is memory as long as the mapping, of which the file offset is left out: whoever touches what lies behind
- * that gets a SIGBUS. With the guard it is zeros, the mapping is broken, and its neighbours are as they were.
+ * A shared mapping of /dev/zero is memory of the mapping's length; the file offset does not count for it. A touch of the memory
+ * behind that length raises SIGBUS. With the guard it shows zeros, the mapping is broken, and its neighbours are as before.
  */
 #include "guard-rig.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A page in the midst of a mapping that its file can't give, because the file system is full, becomes memory of its own; the pages around
- * it stay the file's. Needs a file system of its own, and so the right to mount one.
+ * A page in the middle of a mapping that its file cannot provide, because the file system is full, becomes memory of its own;
+ * the pages around it stay the file's. Needs a file system of its own, and so the right to mount one.
  */
 #include "guard-rig.h"
 

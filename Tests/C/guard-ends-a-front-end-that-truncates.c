@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A front-end that truncates the memory that it gave, or the book of what is in flight, loses its device, which lives and serves the next. */
+/*
+ * A front-end that truncates the memory that it gave, or the ledger of requests in flight, loses its device, which lives and
+ * serves the next front-end.
+ */
 #include "bare-queue.h"
 #include "guard-rig.h"
 

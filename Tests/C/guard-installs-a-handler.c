@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * vhushmem_guard_install: what is the library's is mended, what is not goes to who was there before, or ends the process as it would have
- * without it. Installing again changes nothing.
+ * vhushmem_guard_install: the library repairs its own pages. Another SIGBUS goes to the former handler, or ends the process as
+ * it would have without the guard. Installing again changes nothing.
  */
 #include "guard-rig.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A full disk has no room for the pages that a thread writes, though it can read them: the thread goes on, what it wrote is there, and the
- * mapping is broken. Needs a small file system that it may fill, in the folder VHUSHMEM_TEST_DISK.
+ * A full disk has no room for the pages that a thread writes, although it can read them. The thread goes on, its bytes are
+ * there, and the mapping is broken. Needs a small file system that it may fill, in the folder VHUSHMEM_TEST_DISK.
  */
 #include "guard-rig.h"
 

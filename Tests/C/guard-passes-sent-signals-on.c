@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* valgrind: no (a queued SIGBUS does not end a process there) */
 /*
- * With the guard installed, a SIGBUS that is not the library's does what it would do without: one that a process sends, one that tells of
- * bad memory which nobody has touched (BUS_MCEERR_AO), and one of the program's own memory.
+ * With the guard installed, every other SIGBUS has its usual effect: one that a process sends, one that reports bad memory
+ * which nothing has touched (BUS_MCEERR_AO), and one of the program's own memory.
  */
 #include "guard-rig.h"
 

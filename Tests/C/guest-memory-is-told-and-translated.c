@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A back-end finds guest memory by the guest's addresses and by the front-end's, and refuses ranges that can't be. */
+/* A back-end finds guest memory by the guest's addresses and by the front-end's, and refuses impossible ranges. */
 #include "bare-queue.h"
 
 static void *guest(bare_queue *b, uint64_t addr, uint64_t len)

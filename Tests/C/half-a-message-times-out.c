@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A back-end that does not finish a message loses its channel when message_timeout_ms has passed, and blocks nobody meanwhile. */
+/*
+ * A back-end that does not finish a message loses its channel after message_timeout_ms, and blocks no other session meanwhile.
+ */
 #include "rig.h"
 
 static void times_out(size_t sent)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The area of requests in flight says how many descriptors it has room for, which some back-ends take for the ring's size and some for
- * the area's: a book that says either is read. And its file can't be made shorter under the process that has it mapped.
+ * The area of requests in flight says how many descriptors it has room for. Some back-ends write the ring's size there and some
+ * the area's: the library reads both. And its file cannot be truncated under the process that has it mapped.
  */
 #include "bare-queue.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The program itself has used up vm.max_map_count: a map is refused with ENOSPC, the window keeps its reservation, what is mapped can be
- * undone, and all works again when the program has given something back.
+ * The program itself has used up vm.max_map_count: a map is refused with ENOSPC, the window keeps its reservation, and mappings
+ * can be undone. All works again when the program has given something back.
  */
 /* valgrind: no (it keeps fewer segments than the kernel) */
 /* asan: no (its own memory needs mappings too) */

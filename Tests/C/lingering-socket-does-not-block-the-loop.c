@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A socket that would linger when it is closed, sent in place of a file: it is refused, and closing it waits for nobody. */
+/* A socket that lingers when it is closed is sent in place of a file: it is refused, and its close does not wait. */
 /* valgrind: no (it stops all threads for a call that waits) */
 #include "linger.h"
 

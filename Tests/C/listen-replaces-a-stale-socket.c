@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A socket at the path that nobody listens at is replaced; one that somebody listens at, and what is no socket, is left alone. */
+/*
+ * A socket at the path without a listener is replaced. A socket with a listener, and a file that is no socket, are left alone.
+ */
 #include "harness.h"
 
 static int bound_socket(const char *path, bool listening)

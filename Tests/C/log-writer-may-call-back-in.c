@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * What goes wrong while the library holds a device's lock is logged when it has let it go: a log writer that asks the device something gets
- * its answer. Here KVM, which this program plays, keeps a slot that is taken away.
+ * An error that occurs while the library holds a device's lock is logged after it has released the lock: a log writer that asks
+ * the device something gets its answer. Here the program acts as KVM, and keeps a slot that is removed.
  */
 #include "rig.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * STOPPED, BROKEN and the device's own answers (get_config, set_status) are callbacks as well: one that turns the loop, while another queue was
- * kicked, is told of that when it has returned.
+ * STOPPED, BROKEN and the device's own answers (get_config, set_status) are callbacks as well. If one turns the loop while
+ * another queue was kicked, the device hears of that when the callback has returned.
  */
 
 #include "bare-queue.h"

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Where this process has no room for all descriptors of a message, the kernel drops those that do not fit. Such a MAP is refused with EMFILE,
- * even if as many arrived as it should have, such an UNMAP too, and those that arrived are closed. Such a request of another kind reaches no
- * callback: it may need the descriptors that are lost.
+ * If this process has no room for all descriptors of a message, the kernel drops the rest. Such a MAP is refused with EMFILE,
+ * even if the right number arrived, and so is such an UNMAP; the descriptors that arrived are closed. Another request of this
+ * kind reaches no callback: it may need the lost descriptors.
  */
 /* valgrind: no (it has limits of its own in place of RLIMIT_NOFILE) */
 #include "rig.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Guest memory is what the VMM says that it is: when the back-end is lost over it, the next one is told the new, not the old. What was to
- * be shared with the one that is gone is not shared with the next.
+ * If the back-end is lost over a change of guest memory, the next back-end is told the new memory, not the old. A mapping that
+ * was to be shared with the lost back-end is not shared with the next.
  */
 #include "reconnect-rig.h"
 

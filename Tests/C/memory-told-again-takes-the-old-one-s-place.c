@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Guest memory that is told again, with the same address and size, takes the place of what was told before; chains keep the memory that they
- * were taken with. Any other overlap is refused, and the log says which. A second SET_OWNER begins anew, as QEMU's device_add on a chardev
- * that had a device before.
+ * Guest memory that is told again, with the same address and size, replaces the older range; chains keep the memory that they
+ * were taken with. Any other overlap is refused, and the log says which. A second SET_OWNER begins again, as QEMU's device_add
+ * on a chardev that had a device before.
  */
 #include "bare-queue.h"
 

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Whatever a driver writes into a ring that can't be, breaks the queue with a sentence and nothing else; a new start mends it. */
+/*
+ * An impossible value that a driver writes into a ring breaks the queue with a sentence, and does nothing else. A new start
+ * mends it.
+ */
 #include "virtqueue-rig.h"
 
 static queue_rig q;

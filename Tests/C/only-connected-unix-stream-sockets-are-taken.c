@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* What is no Unix stream socket is refused with EINVAL or EBADF, one that is not connected with ENOTCONN, and it stays the caller's. */
+/*
+ * A descriptor that is no Unix stream socket is refused with EINVAL or EBADF, and one that is not connected with ENOTCONN. It
+ * stays the caller's.
+ */
 #include "harness.h"
 
 int main(void)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A kick, call or error descriptor is an eventfd, or refused: what else there is could wait, or raise SIGPIPE. (Who is inside of an epoll may
- * hold it for as long as a page fault of his takes: whoever looks at it waits.) A full eventfd is no wait.
+ * A kick, call or error descriptor must be an eventfd, or it is refused: others could wait, or raise SIGPIPE. (A process inside
+ * of an epoll may hold it as long as one of its page faults takes, and a look at the epoll waits for that.) A full eventfd does
+ * not wait.
  */
 #include "bare-queue.h"
 

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* What the back-end asks besides mappings goes to a callback; a change of the configuration is an event, in which it can be read. */
+/*
+ * The back-end's other requests go to a callback. A change of the configuration is an event, in which the configuration can be
+ * read.
+ */
 #include "device-rig.h"
 
 enum { CONFIG_CHANGE = 2, VRING_HOST_NOTIFIER = 3, VRING_CALL = 4 };

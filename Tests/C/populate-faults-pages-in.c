@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* With VHUSHMEM_REGION_POPULATE the pages of a mapping are there when the map returns; without it they come as they are touched. */
+/* With VHUSHMEM_REGION_POPULATE the pages of a mapping are there when the map returns; without it, when they are touched. */
 #include "rig.h"
 
 static long resident(uint32_t flags)

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* What a front-end says about queues is refused where it can't be, or not now; unanswered, a refusal ends the connection. */
+/*
+ * The back-end refuses a message about queues that is impossible, or impossible now. If it cannot answer with a refusal, it
+ * ends the connection.
+ */
 #include "bare-queue.h"
 
 static int silent(bare_queue *b, uint32_t request, const void *payload, uint32_t size)

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The log, byte order, kicks by message and shared objects: what is said where it was agreed on, and refused where it was not. */
+/*
+ * The log, byte order, kicks by message and shared objects: the bytes of their messages if the feature was agreed on, and the
+ * refusal if it was not.
+ */
 #include "device-rig.h"
 #include "transcript.h"
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Where the caller gives the regions, GET_SHMEM_CONFIG is not sent, and what the back-end would have said does not matter. */
+/* If the caller gives the regions, GET_SHMEM_CONFIG is not sent, and the back-end's answer would not matter. */
 #include "rig.h"
 
 int main(void)

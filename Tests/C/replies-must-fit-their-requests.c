@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A reply to SET_DEVICE_STATE_FD says whether a descriptor comes with it, and one does or does not; a reply to GET_VRING_BASE is about the queue
- * that was asked for. What contradicts itself, or is about something else, is refused.
+ * A reply to SET_DEVICE_STATE_FD says whether a descriptor comes with it; a reply to GET_VRING_BASE names its queue. A reply
+ * that contradicts itself, or belongs to something else, is refused.
  */
 #include "device-rig.h"
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A back-end that tracks no requests in flight uses the third and the fourth request, and is lost. No base has the next one take the first
- * and the second alone: DISCONNECT says so until the device is reset. One that used them in another order, but all, is gone on from.
+ * A back-end that tracks no requests in flight uses the third and the fourth request, and is lost. No base makes the next one
+ * take only the first and the second: DISCONNECT says so until the device is reset. If all were used, in another order, the
+ * queue continues.
  */
 #include "reconnect-rig.h"
 

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A back-end asks for many maps and unmaps before it waits, with an answer for each or one at the end; results go where they belong. */
+/*
+ * A back-end sends many maps and unmaps before it waits, with an answer for each or one at the end. Each result goes to its
+ * request.
+ */
 #include "pair.h"
 
 #define COUNT 200

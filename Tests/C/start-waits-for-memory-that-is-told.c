@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A change of guest memory may be under way when the device is stopped or reset, and started again: the start waits for its end, and says
- * nothing of it again. A back-end would refuse it, or have it twice.
+ * A change of guest memory may be under way when the device is stopped or reset, and started again. The start waits for its
+ * end, and does not repeat it: a back-end would refuse it, or have it twice.
  */
 #include "device-rig.h"
 

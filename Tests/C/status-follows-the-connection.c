@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The status says where the connection stands, and why it is there: before it, in it, without its channel, and after it. */
+/* The status shows the state of the connection, and the reason: before it, in it, without its channel, and after it. */
 #include "reconnect-rig.h"
 #include "status-rig.h"
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Where an old bit means SHMEM the status names it so, and not what the bit means today. */
+/* If an old bit means SHMEM, the status names it so, and does not use the bit's meaning of today. */
 #include "rig.h"
 #include "status-rig.h"
 

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Whoever only polls the descriptor learns that a time limit has passed: it becomes readable then, and no earlier. */
+/*
+ * A program that only polls the descriptor learns that a time limit has passed: the descriptor becomes readable then, and no
+ * earlier.
+ */
 #include "rig.h"
 
 int main(void)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A back-end has all undone that it has had mapped and that is live: of one region or of all, waited for or not. */
+/* A back-end has all its live mappings undone: of one region or of all, waiting or not. */
 #include "backend-rig.h"
 
 #define MOST 4096

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * With VHUSHMEM_BACKEND_FOR_QEMU nothing is asked for while no queue runs, CONFIGURE_MEM_SLOTS is not offered, and a file that is open for
- * reading alone is refused; each with a sentence, and nothing is sent.
+ * With VHUSHMEM_BACKEND_FOR_QEMU the back-end sends no map while no queue runs, does not offer CONFIGURE_MEM_SLOTS, and refuses
+ * a file that is open for reading alone; each with a sentence.
  */
 #include "bare-queue.h"
 

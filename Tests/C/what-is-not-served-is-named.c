@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A request or a protocol feature of the newest specification that is not served is refused by its name, and so is each refusal's reason. */
+/*
+ * A refusal names the request or protocol feature of the newest specification that the library does not support, and has a
+ * reason.
+ */
 #include "backend-rig.h"
 
 static char why[300];

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * While maps, unmaps and maps that fail go on, other threads mmap as fast as they can, asking for addresses of the window: none of
+ * During maps, unmaps and failing maps, other threads mmap as fast as they can, asking for addresses of the window: none of
  * theirs ever lands there.
  */
 /* tsan: yes (other threads ask for addresses of the window) */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A guest that writes where it may not gets memory for VHUSHMEM_MAX_SCRATCH_PAGES pages of a region at the most: in holes the oldest
- * makes room, in read-only mappings it is the end (ENOSPC) until they are unmapped.
+ * A guest that writes where it may not gets memory for at most VHUSHMEM_MAX_SCRATCH_PAGES pages of a region. In holes the
+ * oldest makes room; in read-only mappings further writes fail (ENOSPC) until mappings are undone.
  */
 #include "rig.h"
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* With VHUSHMEM_HOLES_ZERO what is not mapped reads as zeros that take no memory, can't be written, and is no mapping. */
+/* With VHUSHMEM_HOLES_ZERO a hole reads as zeros that take no memory, cannot be written, and is no mapping. */
 #include "rig.h"
 
 static const vhushmem_region_options options = {.struct_size = sizeof(options), .holes = VHUSHMEM_HOLES_ZERO};

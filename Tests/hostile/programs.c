@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* What a back-end makes of what the victim's program does itself: callbacks that call back, calls that wait, a way back, guests. */
+/*
+ * Hostile back-ends against the actions of the victim's program itself: callbacks that call back, calls that wait,
+ * reconnection, guests.
+ */
 #include "hostile.h"
 #include "linger.h"
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* What a back-end answers in the handshake, right and wrong: the front-end becomes ready, or the connection ends; nothing else. */
+/* Right and wrong answers of a back-end in the handshake: the front-end becomes ready, or the connection ends; nothing else. */
 #include "hostile.h"
 
 typedef struct reply {

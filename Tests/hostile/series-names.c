@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A victim whose program uses the series' names: its lists and what its listener was told are true, whatever the back-end asks for. */
+/* A victim whose program uses the series' names: its lists and its listener's reports are true, whatever the back-end sends. */
 #include "hostile.h"
 #include "random.h"
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Sizes that a message says it has, and flags in every combination. */
+/* Messages of all stated sizes, with flags in every combination. */
 #include "hostile.h"
 
 /* ---- sizes ---- */

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A net device with a host behind it that answers ARP and pings, whatever its address; all else comes back with its MAC addresses exchanged:
- * device-net SOCKET [client]. */
+/*
+ * A net device with a host behind it that answers ARP and pings, whatever the address; other packets come back with their MAC
+ * addresses exchanged: device-net SOCKET [client].
+ */
 #include "device.h"
 
 enum { RECEIVE = 0, SEND = 1, HEADER = 12, MOST = 65562, ETHERNET = 14 };

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A guest that reads, writes, or does both in a hole goes on, in whichever form the host's KVM brings it to the run loop. It
- * reads zeros from a hole that nobody wrote to; where zeros are mapped, no read comes to the run loop at all.
+ * A guest that reads, writes, or does both in a hole goes on, in whichever form the host's KVM reports it to the run loop. It
+ * reads zeros from a hole without earlier writes. Where zeros are mapped, no read comes to the run loop at all.
  */
 #include "guest.h"
 

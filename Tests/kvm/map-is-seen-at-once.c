@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * What is mapped while the slot is live is seen by the guest when the call has returned, or the answer is there: where it has
- * seen a hole or another file before, too, and in the midst of a loop of its own.
+ * The guest sees a map when the call has returned, or when the answer is there: also where it has seen a hole or another file
+ * before, and in the middle of a loop of its own.
  */
 #include "guest.h"
 

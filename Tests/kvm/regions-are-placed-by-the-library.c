@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * vhushmem_kvm places a region in a guest: as one slot that is never touched again, or as a slot for each mapping, where a hole is an exit
- * and a read-only mapping can't be written by anybody's mistake.
+ * vhushmem_kvm places a region in a guest: as one slot that never changes, or as a slot for each mapping. With the latter a
+ * hole is an exit, and no mistake can write to a read-only mapping.
  */
 #include "guest.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * What vhushmem_resolve_guest_fault makes of memory for an instruction that has not run is seen by the guest under the live slot:
+ * vhushmem_resolve_guest_fault prepares memory for an instruction that has not run, and the guest sees it under the live slot:
  * zeros, or private memory with the same bytes. The guest's next access comes to no run loop, and no file sees it.
  */
 #include "guest.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* While a guest and threads of its VMM read a mapping its file is truncated to nothing: all go on, and the program is told. */
+/* A guest and threads of its VMM read a mapping, and its file is truncated to nothing: all go on, and the program is told. */
 #include "guest.h"
 
 #include "guard-rig.h"

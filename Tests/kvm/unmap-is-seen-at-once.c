@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* What is unmapped is gone for the guest when the call has returned, or the answer is there: also in the midst of a loop. */
+/* The guest sees an unmap when the call has returned, or when the answer is there: also in the middle of a loop. */
 #include "guest.h"
 
 static uint64_t place;

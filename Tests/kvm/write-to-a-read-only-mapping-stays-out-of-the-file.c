@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A guest that writes to a read-only mapping goes on; the file, and whoever else has it mapped, never sees what it wrote. */
+/* A guest that writes to a read-only mapping goes on. The file, and its other mappings, never show the bytes. */
 #include "guest.h"
 
 static void facts(guest *g)

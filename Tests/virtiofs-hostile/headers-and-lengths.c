@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Headers that say what is not so, requests and answers of every wrong size. */
+/* Headers with false statements, and requests and answers of every wrong size. */
 #include "hostile-guest.h"
 
 static struct fuse_in_header header(uint32_t len, uint32_t opcode, uint64_t node)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Attributes, extended attributes, and the size of the file system are the host's, and what the guest sets is set there. */
+/* Attributes, extended attributes, and the size of the file system are the host's, and the guest's changes reach the host. */
 #include "virtiofs-rig.h"
 
 static vfs v;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* What a guest makes, writes, reads, copies and cuts is what the host then has, and the other way round. */
+/* The host has all that a guest makes, writes, reads, copies and cuts, and the other way round. */
 #include "virtiofs-rig.h"
 
 #include <linux/falloc.h>

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* What a guest's user makes is that user's; a group's directory gives it no set-group-id program of a group that it is not in. */
+/*
+ * A file that a guest's user makes belongs to that user. A group's directory gives the user no set-group-id program of a group
+ * that the user is not in.
+ */
 #include "virtiofs-rig.h"
 
 static vfs v;

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A front-end that is gone leaves nothing behind, and the next one begins anew; sockets of --fd, connected and listening, do as well. */
+/*
+ * A front-end that is gone leaves nothing behind, and the next one begins again. Sockets of --fd, connected and listening, work
+ * as well.
+ */
 #include "virtiofs-rig.h"
 
 static vfs v;

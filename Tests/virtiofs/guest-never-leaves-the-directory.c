@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A guest that exchanges a directory and a symbolic link out of the shared directory as fast as it can, while it looks names up below and
- * makes files there, never gets at what is outside: all it can do is done by descriptors, and the host follows no link.
+ * A guest exchanges a directory and a symbolic link out of the shared directory as fast as it can, while it looks names up
+ * below and makes files there. It never reaches anything outside: all its operations use descriptors, and the host follows no
+ * link.
  */
 #include "virtiofs-rig.h"
 

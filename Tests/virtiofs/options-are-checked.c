@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Options: what is wrong is said, with status 2; what the conventions for device programs want is there; the tag reaches the guest. */
+/*
+ * Options: an error message says what is wrong, with status 2; the options of the conventions for device programs exist; the
+ * tag reaches the guest.
+ */
 #include "virtiofs-rig.h"
 
 static int run(const char *const *options, char **out, char **err_out)

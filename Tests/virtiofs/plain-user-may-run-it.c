@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Who is not root shares a directory as well: all files are that user's, whoever makes them in the guest, and what others have stays theirs. */
+/*
+ * A user other than root can share a directory as well: all files are that user's, whoever makes them in the guest, and other
+ * users' files stay theirs.
+ */
 #include "virtiofs-rig.h"
 
 static vfs v;

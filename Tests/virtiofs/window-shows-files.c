@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* What a guest sets up in the DAX window shows the file, takes its writes, changes places, and goes again. */
+/* A mapping that a guest sets up in the DAX window shows the file, takes its writes, moves, and goes again. */
 #include "virtiofs-rig.h"
 
 static vfs v;

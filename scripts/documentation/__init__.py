@@ -1,1 +1,1 @@
-"""What makes documentation out of the headers."""
+"""Makes documentation from the headers."""

@@ -107,7 +107,7 @@ def members_of(code, ends):
 
 
 def item_of(code, doc):
-    """What a statement declares, or None."""
+    """The declaration of a statement, or None."""
     code = re.sub(r"\bG_(BEGIN|END)_DECLS\b", "", code).strip()
     line = squeeze(code)
     macro = re.match(r"#\s*define\s+(\w+)(\([^)]*\))?(.*)", code, re.DOTALL)

@@ -6,7 +6,7 @@ import re
 
 @dataclasses.dataclass
 class Parts:
-    """What the comment of a function says."""
+    """The parts of a function's comment."""
 
     about: str = ""
     parameters: list = dataclasses.field(default_factory=list)  # (name, text)

@@ -1,1 +1,1 @@
-"""What scripts/run-tests is made of. docs/testing.md says how to use it."""
+"""The parts of scripts/run-tests. docs/testing.md says how to use it."""

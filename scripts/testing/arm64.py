@@ -34,7 +34,7 @@ def tests_on(kernel, guest):
 
 
 def prepare():
-    """Fetches and builds what the guest is packed from. Returns results if that can't be done."""
+    """Fetches and builds the contents of the guest. Returns results if that is impossible."""
     missing = fetch("sysroot", "fetch-arm64") or fetch("qemu", "fetch-arm64")
     if missing:
         return missing

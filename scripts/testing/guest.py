@@ -48,7 +48,7 @@ def build():
 
 
 def has_qemu(version):
-    """Builds a QEMU with the glue of integrations/qemu, unless it is there. Returns why it can't be had, or nothing."""
+    """Builds a QEMU with the glue of integrations/qemu, unless it is there. Returns why it cannot be built, or nothing."""
     script, program = ROOT / "scripts" / "build-qemu", BUILD / f"qemu-{version}" / "qemu-system-x86_64"
     with BUILDING:
         if not script.exists():
@@ -58,7 +58,7 @@ def has_qemu(version):
 
 
 def cases_of(source, qemu):
-    """A job: what came of each case of a script, with one QEMU."""
+    """A job: the result of each case of a script, with one QEMU."""
     name = f"{source.stem} ({qemu})"
     log = build()
     if log is not None:

@@ -27,7 +27,7 @@ def build():
 
 
 def cases_of(source):
-    """A job: what came of each case of a script."""
+    """A job: the result of each case of a script."""
     log = build()
     if log is not None:
         return [Result(FAIL, source.stem, detail="its programs do not build", log=log)]

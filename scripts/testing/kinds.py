@@ -33,7 +33,7 @@ class Kind:
 
     @functools.cached_property
     def environment(self):
-        """What a test finds in its environment."""
+        """The environment of a test."""
         return {
             "VHUSHMEM_PEERS": str(self.programs / "peers"),
             "VHUSHMEM_PROBE": str(self.stage / "bin" / "vhushmem-probe"),
@@ -114,7 +114,7 @@ class CrossKind(Kind):
         }
         command = ["pkg-config", "--cflags", "--libs", "glib-2.0"]
         glib = subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout.split()
-        # The sysroot is put before what its .pc file says, so our own, which is outside, can't be asked.
+        # The sysroot is put before the paths of its .pc file, so the library's own, which is outside, cannot be used.
         return ["-I", str(self.stage / "include"), "-L", str(self.stage / "lib"), "-lvhushmem", *glib]
 
 

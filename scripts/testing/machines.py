@@ -1,4 +1,4 @@
-"""Machines that are emulated to run tests in them: what is packed for them, and what they say when they ran it."""
+"""Emulated machines that run tests: their contents, and their reports."""
 
 import concurrent.futures
 import os
@@ -20,7 +20,7 @@ class Guest:
     """The initramfs that runs tests, and the names of the tests in it. It is built once, and booted on each kernel."""
 
     def __init__(self, group, kind, folder, needs=lambda: [], hostile=False, pack=()):
-        """`needs` fetches what is missing and returns results if it can't; `pack` are further arguments of scripts/initramfs."""
+        """`needs` fetches what is missing and returns results if that fails; `pack` are further arguments of scripts/initramfs."""
         self.group, self.kind, self.folder, self.needs, self.pack = group, kind, folder, needs, pack
         self.folders = ("C", "hostile") if hostile else ("C",)
         self.names = []
@@ -64,7 +64,7 @@ class Guest:
 
 
 def with_disk(machine, file):
-    """The machine with a small file system on a disk, which tests may fill, if there is what makes one. Returns (command, log)."""
+    """The machine with a small file system on a disk, which tests may fill, if the tools to make one are there. Returns (command, log)."""
     with file.open("wb") as disk:
         disk.truncate(DISK)
     status, log = run(["mkfs.ext4", "-q", file], {"PATH": f"{os.environ['PATH']}:/usr/sbin:/sbin"})
@@ -84,7 +84,7 @@ def boot(machine, environment, report, console):
 
 
 def results(version, names, said, console):
-    """Results of the tests that the guest was to run. What it says is described in Tests/kernels/init.c."""
+    """Results of the tests that the guest was to run. Tests/kernels/init.c describes its report."""
     logs, ended, current, release = {}, {}, "", ""
     for line in said.splitlines():
         if line.startswith("| "):

@@ -20,7 +20,7 @@ SKIPPED_STATUS = 77
 
 @dataclasses.dataclass
 class Result:
-    """What came of a test."""
+    """The result of a test."""
 
     outcome: str
     name: str
@@ -96,7 +96,7 @@ class Test:
 
 
 class Report:
-    """Prints what came of each test, and the sums. Who skips a test has to say why."""
+    """Prints the result of each test, and the sums. A skipped test must give a reason."""
 
     def __init__(self):
         self.count = {PASS: 0, FAIL: 0, SKIP: 0}

@@ -11,7 +11,7 @@ HEAD = 40
 
 
 def is_chosen(name):
-    """For whoever looks for the reason of a failure: VHUSHMEM_TEST_ONLY has patterns of names, to run those tests only."""
+    """To look for the reason of a failure: if VHUSHMEM_TEST_ONLY has patterns of names, only those tests run."""
     patterns = os.environ.get("VHUSHMEM_TEST_ONLY", "").split()
     return not patterns or any(fnmatch.fnmatch(name, pattern) for pattern in patterns)
 
@@ -47,6 +47,6 @@ def opts_in(source, group):
 
 
 def scale(source, group):
-    """What a test wants VHUSHMEM_TEST_SCALE to be in a group: an environment."""
+    """The VHUSHMEM_TEST_SCALE that a test wants in a group: an environment."""
     match = says(source, group, r"scale (?P<scale>\d+)")
     return {"VHUSHMEM_TEST_SCALE": match["scale"]} if match else {}

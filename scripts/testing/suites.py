@@ -42,7 +42,7 @@ def python_tests(kind, folder, environment=None, group=""):
 
 
 def cases_of(log):
-    """What a hostile program said of its cases: for each name a result."""
+    """The report of a hostile program on its cases: for each name a result."""
     cases, faults, note = {}, "", ""
     for line in log.splitlines():
         match = re.match(r"case (.*): (ok|skip|FAIL)(?: \((.*)\))?$", line)
@@ -60,7 +60,7 @@ def cases_of(log):
 
 
 def results_of(name, status, log):
-    """The results of a program that says first how many cases it has, then what came of each: a test each."""
+    """The results of a program that first prints how many cases it has, then the result of each: a test each."""
     cases = cases_of(log)
     results = list(cases.values())
     for result in results:
