@@ -6,7 +6,7 @@
 static bool ends_it(unsigned limit_ms)
 {
     rig r;
-    char *said = g_strdup_printf("took no request in %u ms", limit_ms);
+    char *said = g_strdup_printf("read no request in %u ms", limit_ms);
     vhushmem_frontend_options options = {.struct_size = sizeof(options), .num_queues = 256, .request_timeout_ms = limit_ms};
     memset(&r, 0, sizeof(r));
     peer_init(&r.peer);

@@ -31,12 +31,12 @@ static void ends(uint32_t request, uint64_t value, const char *name, const char 
 
 int main(void)
 {
-    ends(19, 0, "SEND_RARP", "not served");
-    ends(20, 0, "NET_SET_MTU", "not served");
-    ends(22, 0, "IOTLB_MSG", "not served");
-    ends(33, 0, "GPU_SET_SOCKET", "not served");
-    ends(45, 0, "GET_VRING_BASE_SKIP_DRAIN", "not served");
-    ends(4711, 0, "request 4711", "not served");
+    ends(19, 0, "SEND_RARP", "not support");
+    ends(20, 0, "NET_SET_MTU", "not support");
+    ends(22, 0, "IOTLB_MSG", "not support");
+    ends(33, 0, "GPU_SET_SOCKET", "not support");
+    ends(45, 0, "GET_VRING_BASE_SKIP_DRAIN", "not support");
+    ends(4711, 0, "request 4711", "not support");
     ends(SET_PROTOCOL_FEATURES, BIT(20), "SET_PROTOCOL_FEATURES", "GET_VRING_BASE_INFLIGHT (0x100000)");
     ends(SET_PROTOCOL_FEATURES, BIT(21) | BIT(22), "SET_PROTOCOL_FEATURES", "GPA_ADDRESSES (0x200000)");
     ends(SET_PROTOCOL_FEATURES, BIT(23) | BIT(63), "SET_PROTOCOL_FEATURES", "GET_VRING_BASE_SKIP_DRAIN (0x8000000000800000)");
