@@ -2,7 +2,8 @@
 
 /**
  * @file
- * Jobs of the window: maps and unmaps are asked for without waiting, and the outcome moves the job on.
+ * Jobs of the window: which may run, and what each does next. Maps and unmaps are asked for without waiting (job-asks.c), and the outcome moves
+ * the job on.
  */
 
 #ifndef _GNU_SOURCE
@@ -16,12 +17,6 @@
 #include <unistd.h>
 
 #include "request.h"
-#include "statistics.h"
-
-/* The library takes 1,024; the rest is for what the program asks for besides. */
-#define MOST_OUTSTANDING 512u
-
-static void job_advance(struct job *job);
 
 void job_free(struct job *job)
 {
@@ -48,168 +43,6 @@ static void job_finish(struct job *job)
     g_queue_remove(&window->active, job);
     job_free(job);
     jobs_start(window);
-}
-
-/** Whether what the job knows of the window is still so: no reset came between. */
-static bool is_current(const struct job *job) { return job->generation == job->window->generation; }
-
-static void say_why(struct window *window, int result, const char *message)
-{
-    if (!window->said_why && result != -ENOTCONN && result != -ECANCELED) {
-        window->said_why = true;
-        g_message("the front-end refuses a mapping with errno %d (%s)%s", -result, message != NULL ? message : "",
-                  result == -EOVERFLOW ? "; virtiofs needs mappings beyond the end of a file: "
-                                         "vhushmem_region_options_for_dax sets a region up for it"
-                                       : "");
-    }
-}
-
-/* ---- outcomes ---- */
-
-struct ask {
-    struct job *job;
-    struct range range;
-};
-
-static struct ask *new_ask(struct job *job, struct range range)
-{
-    struct ask *ask = g_new(struct ask, 1);
-
-    *ask = (struct ask){job, range};
-    return ask;
-}
-
-/** The job counts as advancing while several are asked for: an outcome may come at once, and must not end it. */
-static void settle(struct job *job)
-{
-    job->outstanding--;
-    job->window->outstanding--;
-    job_advance(job);
-}
-
-static void unmapped(struct job *job, struct range range, int result)
-{
-    /* A front-end that has no such mapping has what was asked for. One with QEMU's refusals, all EIO, may be such a one. */
-    bool is_gone = result == 0 || result == -ENOENT || (job->window->for_qemu && result == -EIO);
-
-    if (is_current(job) && is_gone) {
-        mappings_remove(&job->window->mappings, range.at, range.len);
-    }
-    if (!is_gone && job->result == 0) {
-        job->result = result;
-    }
-}
-
-static void on_unmapped(vhushmem_backend *backend, int result, const char *message, void *user_data)
-{
-    struct ask *ask = user_data;
-
-    (void)backend;
-    (void)message;
-    unmapped(ask->job, ask->range, result);
-    settle(ask->job);
-}
-
-static void on_all_unmapped(vhushmem_backend *backend, int result, const char *message, void *user_data)
-{
-    struct job *job = user_data;
-
-    (void)backend;
-    (void)message;
-    /* Where not all were undone it is not known which are left; to map over one of these is refused. */
-    if (is_current(job)) {
-        mappings_clear(&job->window->mappings);
-    }
-    if (result < 0 && job->result == 0) {
-        job->result = result;
-    }
-    settle(job);
-}
-
-static void mapped(struct job *job, int result, const char *message)
-{
-    struct window *window = job->window;
-
-    if (job->stage == JOB_REPLACING && (result == -EEXIST || result == -EINVAL || result == -EIO)) {
-        /* The front-end puts none in another's place, or does not say why it refuses: undo the old one first. */
-        window->never_replaces = true;
-        job->stage = JOB_UNMAPPING;
-        return;
-    }
-    job->result = result;
-    if (result == 0 && is_current(job)) {
-        if (job->stage == JOB_REPLACING) {
-            mappings_remove(&window->mappings, job->whole.at, job->whole.len);
-        }
-        mappings_add(&window->mappings,
-                     (struct mapping){job->whole.at, job->whole.len, job->inode, job->offset, job->writable});
-        statistics_mapped(window->mappings.count);
-    } else if (result != 0) {
-        say_why(window, result, message);
-    }
-    job->stage = JOB_DONE;
-}
-
-static void on_mapped(vhushmem_backend *backend, int result, const char *message, void *user_data)
-{
-    struct ask *ask = user_data;
-
-    (void)backend;
-    mapped(ask->job, result, message);
-    settle(ask->job);
-}
-
-/* ---- asking ---- */
-
-/** Asks for the job's map. False: it ended at once. */
-static bool ask_map(struct job *job)
-{
-    struct window *window = job->window;
-    GError *error = NULL;
-    int rc = vhushmem_backend_map_async(window->backend, WINDOW_SHMID, job->fd, job->offset, job->whole.at, job->whole.len,
-                                        job->writable ? VHOST_USER_FLAG_MAP_RW : 0, on_mapped, new_ask(job, job->whole), g_free,
-                                        &error);
-
-    if (rc == 0) {
-        job->outstanding++;
-        window->outstanding++;
-        return true;
-    }
-    mapped(job, rc, error != NULL ? error->message : NULL);
-    g_clear_error(&error);
-    return false;
-}
-
-static void ask_unmaps(struct job *job)
-{
-    struct window *window = job->window;
-
-    /* At least one, since its outcome moves the job on. */
-    while (job->undo_next < job->undo_count && (window->outstanding < MOST_OUTSTANDING || job->outstanding == 0)) {
-        struct range range = job->undo[job->undo_next++];
-        int rc = vhushmem_backend_unmap_async(window->backend, WINDOW_SHMID, range.at, range.len, on_unmapped,
-                                              new_ask(job, range), g_free, NULL);
-
-        if (rc == 0) {
-            job->outstanding++;
-            window->outstanding++;
-        } else {
-            unmapped(job, range, rc);
-        }
-    }
-}
-
-/** Has all that was mapped undone, whoever it was mapped for. */
-static void ask_unmap_of_all(struct job *job)
-{
-    int rc = vhushmem_backend_unmap_all_async(job->window->backend, WINDOW_SHMID, on_all_unmapped, job, NULL, NULL);
-
-    if (rc == 0) {
-        job->outstanding++;
-        job->window->outstanding++;
-    } else {
-        job->result = rc;
-    }
 }
 
 /* ---- a job's way ---- */
@@ -256,7 +89,7 @@ static void begin_map(struct job *job)
     } else if (same != NULL && !job->window->never_replaces) {
         /* In one step, so that no vCPU sees a hole: a chunk becomes writable, or is another file's. */
         job->stage = JOB_REPLACING;
-        ask_map(job);
+        job_ask_map(job);
     } else {
         job->stage = JOB_UNMAPPING;
     }
@@ -291,7 +124,7 @@ static void begin_unmaps(struct job *job)
 {
     job->stage = JOB_UNMAPPING;
     if (job->unmaps_all) {
-        ask_unmap_of_all(job);
+        job_ask_unmap_of_all(job);
         return;
     }
     merge_ranges(job);
@@ -317,20 +150,20 @@ static void job_begin(struct job *job)
     job_advance(job);
 }
 
-static void job_advance(struct job *job)
+void job_advance(struct job *job)
 {
     if (job->is_advancing) {
         return;
     }
     job->is_advancing = true;
     if (job->stage == JOB_UNMAPPING) {
-        ask_unmaps(job);
+        job_ask_unmaps(job);
         if (job->outstanding == 0 && job->undo_next == job->undo_count) {
             job->stage = job->maps && job->result == 0 ? JOB_MAPPING : JOB_DONE;
         }
     }
     if (job->stage == JOB_MAPPING && job->outstanding == 0) {
-        ask_map(job);
+        job_ask_map(job);
     }
     job->is_advancing = false;
     if (job->stage == JOB_DONE && job->outstanding == 0) {
@@ -344,7 +177,7 @@ static bool touches(struct range a, struct range b) { return a.at < b.at + b.len
 
 static bool may_begin(const struct job *job)
 {
-    if (job->window->outstanding >= MOST_OUTSTANDING) {
+    if (job->window->outstanding >= JOB_MOST_OUTSTANDING) {
         return false;
     }
     for (const GList *link = job->window->active.head; link != NULL; link = link->next) {

@@ -9,6 +9,9 @@
 
 #include "window.h"
 
+/* Maps and unmaps that may be under way. The library takes 1,024; the rest is for what the program asks for besides. */
+#define JOB_MOST_OUTSTANDING 512u
+
 enum job_stage {
     JOB_REPLACING, /* a map in the place of another is under way */
     JOB_UNMAPPING, /* ranges are undone */
@@ -49,5 +52,19 @@ void jobs_start(struct window *window);
 
 /** Frees a job that waits and has not begun. */
 void job_free(struct job *job);
+
+/* ---- between job.c and job-asks.c ---- */
+
+/** Takes the next step, if nothing is under way that it has to wait for. The job may be gone afterwards. */
+void job_advance(struct job *job);
+
+/** Asks for the job's map. False: it ended at once, and the job's stage says how. */
+bool job_ask_map(struct job *job);
+
+/** Asks for the next of the ranges that are to be undone, as many as may be under way. */
+void job_ask_unmaps(struct job *job);
+
+/** Has all that was mapped undone, whoever it was mapped for. */
+void job_ask_unmap_of_all(struct job *job);
 
 #endif
