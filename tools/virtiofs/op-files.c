@@ -49,6 +49,15 @@ static void answer_open(const struct request *r, uint64_t id, struct fuse_open_o
     *out = (struct fuse_open_out){.fh = id, .open_flags = flags[r->fs->config.cache]};
 }
 
+/** Whether an open takes set-user-id away. Without HANDLE_KILLPRIV_V2 Linux's client does so by itself, but not where an open truncates. */
+static bool kills_suid(const struct request *r, int flags, uint32_t more)
+{
+    if (r->fs->says_killpriv) {
+        return (more & FUSE_OPEN_KILL_SUIDGID) != 0;
+    }
+    return (flags & O_TRUNC) != 0 && r->header.uid != 0;
+}
+
 /** Opens a regular file and gives it a handle. */
 static int open_file(struct request *r, const struct inode *inode, uint32_t wanted, uint32_t more, uint64_t *id)
 {
@@ -60,7 +69,7 @@ static int open_file(struct request *r, const struct inode *inode, uint32_t want
     if (inode->type == S_IFDIR) {
         return -EISDIR;
     }
-    privileges_kill_suid((more & FUSE_OPEN_KILL_SUIDGID) != 0);
+    privileges_kill_suid(kills_suid(r, flags, more));
     fd = fs_reopen(r->fs, inode, flags);
     privileges_kill_suid(false);
     if (fd < 0) {

@@ -23,8 +23,8 @@ int op_init(struct request *r)
     struct fuse_init_out *out = (struct fuse_init_out *)r->out;
     struct fuse_init_in in = {0};
     uint64_t offered, wanted = FUSE_ASYNC_READ | FUSE_BIG_WRITES | FUSE_ATOMIC_O_TRUNC | FUSE_DO_READDIRPLUS |
-                               FUSE_READDIRPLUS_AUTO | FUSE_MAX_PAGES | FUSE_PARALLEL_DIROPS | FUSE_HANDLE_KILLPRIV_V2 |
-                               FUSE_INIT_EXT | FUSE_HAS_INODE_DAX;
+                               FUSE_READDIRPLUS_AUTO | FUSE_MAX_PAGES | FUSE_PARALLEL_DIROPS | FUSE_INIT_EXT |
+                               FUSE_HAS_INODE_DAX;
 
     memcpy(&in, r->in, MIN(r->in_size, sizeof(in)));
     if (in.major < FUSE_KERNEL_VERSION || (in.major == FUSE_KERNEL_VERSION && in.minor < VIRTIOFS_OLDEST_MINOR)) {
@@ -52,6 +52,10 @@ int op_init(struct request *r)
     if (r->fs->has_dax) {
         wanted |= FUSE_MAP_ALIGNMENT;
     }
+    /* A guest that has this leaves set-user-id to the device, and tells it nothing of a write by DAX. */
+    if (!r->fs->has_dax || r->fs->config.killpriv) {
+        wanted |= FUSE_HANDLE_KILLPRIV_V2;
+    }
     if (r->fs->config.cache == CACHE_AUTO) {
         wanted |= FUSE_AUTO_INVAL_DATA;
     }
@@ -61,6 +65,7 @@ int op_init(struct request *r)
     wanted &= offered;
     r->fs->says_dax = (wanted & FUSE_HAS_INODE_DAX) != 0;
     r->fs->says_submounts = (wanted & FUSE_SUBMOUNTS) != 0;
+    r->fs->says_killpriv = (wanted & FUSE_HANDLE_KILLPRIV_V2) != 0;
     r->fs->is_mounted = true;
     out->max_readahead = in.max_readahead;
     out->flags = (uint32_t)wanted;

@@ -20,7 +20,7 @@
 struct texts {
     char *fd, *window, *cache, *sandbox, *seccomp, *handles, *nofile, *threads, *log_level, *queues;
     gboolean read_only, xattr, no_xattr, submounts, no_submounts, for_qemu, statistics, capabilities, version, syslog;
-    gboolean lock_posix, lock_flock;
+    gboolean lock_posix, lock_flock, killpriv, no_killpriv;
     char **rest;
 };
 
@@ -171,6 +171,7 @@ static int finish(struct options *options, const struct texts *texts)
     options->announce_submounts = !texts->no_submounts;
     options->for_qemu = texts->for_qemu;
     options->statistics = texts->statistics;
+    options->killpriv = texts->killpriv;
     options->print_capabilities = texts->capabilities;
     options->print_version = texts->version;
     if (options->for_qemu && options->read_only && texts->window == NULL) {
@@ -215,6 +216,8 @@ int options_parse(struct options *options, int argc, char **argv)
         {"xattr", 0, G_OPTION_FLAG_HIDDEN, G_OPTION_ARG_NONE, &t.xattr, NULL, NULL},
         {"no-announce-submounts", 0, 0, G_OPTION_ARG_NONE, &t.no_submounts, "Show the directory as one file system", NULL},
         {"announce-submounts", 0, G_OPTION_FLAG_HIDDEN, G_OPTION_ARG_NONE, &t.submounts, NULL, NULL},
+        {"killpriv-v2", 0, 0, G_OPTION_ARG_NONE, &t.killpriv, "Faster writes by DAX, which leave set-user-id bits", NULL},
+        {"no-killpriv-v2", 0, G_OPTION_FLAG_HIDDEN, G_OPTION_ARG_NONE, &t.no_killpriv, NULL, NULL},
         {"for-qemu", 0, 0, G_OPTION_ARG_NONE, &t.for_qemu, "Avoid everything that ends QEMU 11.1", NULL},
         {"inode-file-handles", 0, 0, G_OPTION_ARG_STRING, &t.handles, "Find inodes by handles, not by descriptors (never)",
          "never|prefer"},

@@ -46,6 +46,7 @@ struct options {
     bool announce_submounts;
     bool for_qemu;
     bool statistics;
+    bool killpriv;
     bool file_handles;
     enum sandbox_mode sandbox;
     enum seccomp_mode seccomp;

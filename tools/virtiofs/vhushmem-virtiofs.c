@@ -142,6 +142,7 @@ static int confine(struct service *service, const struct options *options, int p
                                .announce_submounts = options->announce_submounts,
                                .use_handles = options->file_handles,
                                .statistics = options->statistics,
+                               .killpriv = options->killpriv,
                                .dax_by_chunk = options->for_qemu};
     uint64_t descriptors = privileges_raise_nofile(options->rlimit_nofile);
     int dir = -1, proc, rc = prepared;

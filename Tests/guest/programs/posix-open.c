@@ -152,6 +152,13 @@ static void check_sizes(void)
     close(fd);
     tell("s");
     become(0, 0);
+    T("give it back", chmod("s", 06777));
+    become(1001, 1001);
+    fd = open("s", O_WRONLY);
+    V("written by another, within the file", write(fd, "y", 1));
+    close(fd);
+    tell("s");
+    become(0, 0);
     section = "posix_fallocate";
     fd = open("f", O_RDWR);
     V("longer", posix_fallocate(fd, 10000, 5000));
