@@ -16,9 +16,11 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/statfs.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <linux/magic.h>
 #include <linux/openat2.h>
 
 /* No component leads out of the directory that it is looked up in, and none is a symbolic link, on the way or of /proc. */
@@ -71,6 +73,14 @@ int fs_stat(struct fs *fs, const struct inode *inode, struct statx *st)
     return rc;
 }
 
+/** Whether it is a file of /proc. One of them is this process's own memory, so a guest gets none. */
+static bool is_of_proc(int fd)
+{
+    struct statfs about;
+
+    return fstatfs(fd, &about) == 0 && about.f_type == PROC_SUPER_MAGIC;
+}
+
 /* ---- the table ---- */
 
 static void inode_free(gpointer p)
@@ -98,6 +108,9 @@ int fs_open(struct fs *fs, const struct fs_config *config, int whole_fd, int pro
         return -errno;
     }
     rc = fs_stat_fd(fs->root_fd, &st);
+    if (rc == 0 && is_of_proc(fs->root_fd)) {
+        rc = -EACCES;
+    }
     if (rc < 0) {
         close(fs->root_fd);
         return rc;
@@ -157,7 +170,7 @@ void fs_forget_all(struct fs *fs)
     g_hash_table_remove_all(fs->inodes);
     g_hash_table_insert(fs->inodes_by_key, &fs->root.key, &fs->root);
     fs->descriptors = 0;
-    fs->is_mounted = fs->says_dax = fs->says_submounts = false;
+    fs->is_mounted = fs->says_dax = fs->says_submounts = fs->says_killpriv = false;
     /* Numbers are never used twice: what the guest kept from before stands for nothing. */
 }
 
@@ -263,6 +276,7 @@ static int take_inode(struct fs *fs, int fd, const struct statx *st, struct inod
 int fs_lookup(struct fs *fs, struct inode *parent, const char *name, struct inode **inode, struct statx *st)
 {
     struct open_how how = {.flags = O_PATH | O_NOFOLLOW | O_CLOEXEC, .resolve = WITHIN};
+    struct inode_key key;
     int dir, fd, rc;
 
     if (parent->type != S_IFDIR) {
@@ -279,6 +293,10 @@ int fs_lookup(struct fs *fs, struct inode *parent, const char *name, struct inod
         return rc;
     }
     rc = fs_stat_fd(fd, st);
+    key = key_of(st);
+    if (rc == 0 && (key.dev != parent->key.dev || key.mount != parent->key.mount) && is_of_proc(fd)) {
+        rc = -EACCES;
+    }
     if (rc < 0) {
         close(fd);
         return rc;

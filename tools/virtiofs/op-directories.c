@@ -113,7 +113,8 @@ static bool add_entry(struct listing *l, const struct linux_dirent64 *d)
     if (l->plus) {
         fill_entry(l->r, d->d_name, &((struct fuse_direntplus *)at)->entry_out);
     }
-    entry->ino = d->d_ino;
+    /* What is above the shared directory is no business of the guest's. */
+    entry->ino = l->r->inode == &l->r->fs->root && strcmp(d->d_name, "..") == 0 ? l->r->inode->key.ino : d->d_ino;
     entry->off = (uint64_t)d->d_off;
     entry->namelen = (uint32_t)length;
     entry->type = d->d_type;

@@ -3,7 +3,7 @@
 /**
  * @file
  * The filter of system calls: those that libvhushmem needs of a back-end (docs/security.md), those that serve the directory, and what the C
- * library needs for both. No call makes a process, a socket, a namespace or memory that is executed.
+ * library needs for both. No call makes a process, a socket, a namespace or memory that is executed, or does something to another process.
  */
 
 #ifndef _GNU_SOURCE
@@ -13,6 +13,7 @@
 #include "privileges.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <stddef.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -61,8 +62,6 @@ static const int allowed[] = {
     SYS_ppoll,
     SYS_preadv2,
     SYS_prlimit64,
-    SYS_process_vm_readv,
-    SYS_process_vm_writev,
     SYS_read,
     SYS_readlinkat,
     SYS_recvmsg,
@@ -71,21 +70,17 @@ static const int allowed[] = {
     SYS_rt_sigprocmask,
     SYS_rt_sigreturn,
     SYS_rt_sigtimedwait,
-    SYS_rt_tgsigqueueinfo,
     SYS_sendmsg,
     SYS_sendto,
     SYS_set_robust_list,
     SYS_setsockopt,
     SYS_shutdown,
     SYS_statx,
-    SYS_tgkill,
     SYS_timerfd_create,
     SYS_timerfd_settime,
     SYS_unlinkat,
     SYS_write,
     SYS_newfstatat,
-    SYS_clone3,
-    SYS_clone,
     SYS_exit,
 #ifdef SYS_process_madvise
     SYS_process_madvise,
@@ -185,6 +180,18 @@ static size_t allow_only(struct sock_filter *at, int nr, size_t low_half, uint32
     return G_N_ELEMENTS(part);
 }
 
+/** The same: allowed if its argument has a bit. */
+static size_t allow_with(struct sock_filter *at, int nr, size_t low_half, uint32_t bit)
+{
+    const struct sock_filter part[] = {
+        IF_EQUAL(nr, 4), BPF_STMT(BPF_LD | BPF_W | BPF_ABS, (uint32_t)low_half), IF_ANY(bit, 1), RETURN(SECCOMP_RET_ALLOW),
+        REFUSE,
+    };
+
+    memcpy(at, part, sizeof(part));
+    return G_N_ELEMENTS(part);
+}
+
 #define ARGUMENT(n) (offsetof(struct seccomp_data, args) + 8 * (n))
 
 int privileges_filter(enum seccomp_mode mode)
@@ -194,7 +201,8 @@ int privileges_filter(enum seccomp_mode mode)
     const struct sock_filter begin[] = {
         LOAD(arch), IF_EQUAL(ARCHITECTURE, 1), BPF_STMT(BPF_JMP | BPF_JA, 1), RETURN(SECCOMP_RET_KILL_PROCESS), LOAD(nr),
     };
-    struct sock_filter code[2 * G_N_ELEMENTS(allowed) + 40];
+    static const int of_this_process[] = {SYS_process_vm_readv, SYS_process_vm_writev, SYS_tgkill, SYS_rt_tgsigqueueinfo};
+    struct sock_filter code[2 * G_N_ELEMENTS(allowed) + 80];
     struct sock_fprog program = {.filter = code};
     size_t at = G_N_ELEMENTS(begin);
 
@@ -210,6 +218,14 @@ int privileges_filter(enum seccomp_mode mode)
     at += allow_without(code + at, SYS_mprotect, ARGUMENT(2), PROT_EXEC);
     at += allow_only(code + at, SYS_ioctl, ARGUMENT(1), FIONREAD);
     at += allow_only(code + at, SYS_prctl, ARGUMENT(0), PR_SET_NAME);
+    for (size_t i = 0; i < G_N_ELEMENTS(of_this_process); i++) {
+        at += allow_only(code + at, of_this_process[i], ARGUMENT(0), (uint32_t)getpid());
+    }
+    /* A thread, and no process: the kernel gives a thread no namespace of processes or users. What clone3 is asked for a filter can't see: the C
+     * library then takes the other. */
+    at += allow_with(code + at, SYS_clone, ARGUMENT(0), CLONE_THREAD);
+    code[at++] = (struct sock_filter)IF_EQUAL(SYS_clone3, 1);
+    code[at++] = (struct sock_filter)RETURN(SECCOMP_RET_ERRNO | ENOSYS);
     code[at++] = (struct sock_filter)RETURN(otherwise);
     program.len = (unsigned short)at;
     return syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC, &program) != 0 ? -errno : 0;
