@@ -42,6 +42,12 @@ def emulator_of_sid():
     return Emulator("11.1 of Debian", command, {"QEMU_MODULE_DIR": str(modules)}, "vhost-user-test-device", True)
 
 
+def emulator_with_glue(version):
+    """As scripts/build-qemu leaves it: Debian's source with integrations/qemu, which gives vhost-user-fs-pci shared memory."""
+    built = ROOT / "build" / f"qemu-{version}"
+    return Emulator(f"{version} with the glue", [built / "qemu-system-x86_64", "-L", built / "pc-bios"], {}, has_window=True)
+
+
 def in_order(folder, names):
     """The files of these modules and of those that they need, each after what it needs."""
     files = {path.stem.replace("-", "_"): path for path in folder.rglob("*.ko")}
@@ -157,11 +163,25 @@ class Qemu(Process):
 class Guest(Qemu):
     """A guest that boots from the kernel and the initramfs, or by firmware if there is a `boot` of its own."""
 
-    def __init__(self, name, *devices, emulator=None, memory="160M", processors=2, machine="q35", initrd=None, boot=None, append="", incoming=None):
+    def __init__(
+        self,
+        name,
+        *devices,
+        emulator=None,
+        accelerator="tcg,thread=multi",
+        memory="160M",
+        processors=2,
+        machine="q35",
+        initrd=None,
+        boot=None,
+        append="",
+        incoming=None,
+    ):
         self.emulator = emulator or emulator_of_release()
         serial = SCRATCH / f"{name}.serial"
         command = [*self.emulator.command, "-nodefaults", "-no-user-config", "-display", "none"]
-        command += ["-machine", f"{machine},memory-backend=ram", "-accel", "tcg,thread=multi", "-cpu", "max"]
+        command += ["-machine", f"{machine},memory-backend=ram", "-accel", accelerator]
+        command += ["-cpu", "host" if accelerator == "kvm" else "max"]
         command += ["-smp", processors, "-m", memory, "-object", f"memory-backend-memfd,id=ram,size={memory},share=on"]
         command += boot or ["-kernel", kernel(), "-initrd", initrd or initramfs(), "-append", f"{COMMAND_LINE} {append}"]
         command += ["-chardev", f"socket,id=serial,path={serial},server=on,wait=off", "-serial", "chardev:serial", *devices]
@@ -171,9 +191,9 @@ class Guest(Qemu):
         super().__init__(name, *command, environment=self.emulator.environment)
         self.serial = self.connect(serial)
 
-    def wait(self, pattern):
+    def wait(self, pattern, patience=PATIENCE_S):
         """Waits for the guest to say something. Returns what it said up to there."""
-        end = time.monotonic() + PATIENCE_S
+        end = time.monotonic() + patience
         while not (match := re.search(pattern, self.said)):
             self.serial.settimeout(max(0.1, end - time.monotonic()))
             try:
@@ -185,8 +205,8 @@ class Guest(Qemu):
         said, self.said = self.said[: match.end()], self.said[match.end() :]
         return said
 
-    def up(self):
-        self.wait("GUEST IS UP")
+    def up(self, patience=PATIENCE_S):
+        self.wait("GUEST IS UP", patience)
         self.run("stty -echo; dmesg -n 1")
         return self
 

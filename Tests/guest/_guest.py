@@ -8,8 +8,8 @@ import pathlib
 import re
 import signal
 
-from common.cases import PATIENCE_S, ROOT, SCRATCH, STAGE, Process, check, equal, need, socket_path, until
-from common.machine import MODULES, Emulator, Guest, chardev, emulator_of_sid, initramfs
+from common.cases import PATIENCE_S, SCRATCH, STAGE, Process, check, equal, need, socket_path, until
+from common.machine import MODULES, Guest, chardev, emulator_of_sid, emulator_with_glue, initramfs
 
 PROGRAMS = pathlib.Path(os.environ["VHUSHMEM_GUEST_PROGRAMS"])
 IN_GUEST = ("mapped", "fsx", "fsstress", "posix")
@@ -24,10 +24,7 @@ IS_LONG = "VHUSHMEM_TEST_LONG" in os.environ
 
 
 def emulator():
-    if QEMU == "sid":
-        return emulator_of_sid()
-    built = ROOT / "build" / f"qemu-{QEMU}"
-    return Emulator(f"{QEMU} with the glue", [built / "qemu-system-x86_64", "-L", built / "pc-bios"], {}, has_window=True)
+    return emulator_of_sid() if QEMU == "sid" else emulator_with_glue(QEMU)
 
 
 need("linux", *(["sid-qemu"] if QEMU == "sid" else []))
@@ -130,11 +127,11 @@ def packed():
     return initramfs(into, MODULES, {f"/bin/{name}": PROGRAMS / name for name in IN_GUEST})
 
 
-def boot(*devices, name="qemu", more=(), **options):
-    """A guest with these devices, whose folders it does not mount yet."""
+def boot(*devices, name="qemu", before=(), more=(), **options):
+    """A guest with these devices, whose folders it does not mount yet. QEMU is given `before` before them, and `more` after."""
     options = {"memory": "256M", "initrd": packed(), "emulator": EMULATOR, **options}
     words = [word for device in devices for word in device.words()]
-    return Guest(name, *words, *more, **options).up()
+    return Guest(name, *before, *words, *more, **options).up()
 
 
 def mount(guest, device, at="/mnt", options=None):

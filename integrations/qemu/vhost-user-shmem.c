@@ -4,7 +4,7 @@
 #include "qemu/error-report.h"
 #include "migration/blocker.h"
 #include "hw/virtio/vhost-user.h"
-#include VHOST_USER_SHMEM_PCI_HEADER
+#include "hw/virtio/virtio-pci.h"
 #include <vhushmem/vhushmem.h>
 
 /* A migration is refused from before the first map until the last mapping has gone; a map, while a migration is under way. */
@@ -84,11 +84,8 @@ bool vhost_user_shmem_add_bar(VhostUserState *user, PCIDevice *pci, int bar, Err
         return true;
     }
     if (n != 1 || size != place.length || pci->io_regions[bar].size) {
-        error_setg(errp,
-                   "vhost-user: %d shared memory regions, in %" PRIu64
-                   " bytes, do not make up BAR %d: it takes one, of 2^n bytes, "
-                   "and nothing else",
-                   n, size, bar);
+        error_setg(errp, "vhost-user: BAR %d is for one shared memory region of 2^n bytes alone, not for %d of %" PRIu64 " bytes",
+                   bar, n, size);
         return false;
     }
     pos = pci_add_capability(pci, PCI_CAP_ID_VNDR, 0, sizeof(cap), errp);

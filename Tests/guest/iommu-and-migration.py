@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What a machine has besides: an IOMMU, migration, and devices whose configuration changes."""
+
+import os
+import pathlib
+import subprocess
+
+from _guest import BY_LOADS, CHUNK, EMULATOR, QEMU, Device, boot, content, equal_sums, folder, is_well, mount, right_sums, sums
+from common.cases import PATIENCE_S, Process, Skip, case, check, equal, run, socket_path, until
+from common.machine import chardev
+
+PROBE = pathlib.Path(os.environ["VHUSHMEM_PROBE"])
+shared = folder("shared")
+for n in range(4):
+    (shared / f"chunk{n}").write_bytes(content(CHUNK, n))
+device = Device("files", shared, window="16M")
+guest = None
+IOMMU = ["-device", "intel-iommu"]
+
+
+def refused():
+    """What QEMU says to a migration; nothing if it begins one."""
+    try:
+        guest.qmp("migrate", uri="exec:cat >/dev/null")
+    except AssertionError as error:
+        return str(error)
+    until(lambda: guest.qmp("query-migrate").get("status") in ("completed", "failed"), "the migration ends")
+    return ""
+
+
+@case("DAX behind an IOMMU: the guest's loads do not pass it")
+def _():
+    global guest
+    guest = boot(device, before=IOMMU, append="intel_iommu=on")
+    check(guest.run("ls /sys/class/iommu"), "the guest has no IOMMU")
+    mount(guest, device)
+    equal_sums(sums(guest, how=BY_LOADS), right_sums(shared))
+    check(device.counts()["live"] >= 4)
+
+
+@case("a migration is refused while files are mapped, with a sentence")
+def _():
+    said = refused()
+    wanted = {"7.2": "non-migratable", "10.0": "unmount the file system before a migration"}.get(QEMU, "Shared Memory")
+    check(wanted in said, said or "a migration began")
+    is_well(guest)
+
+
+@case("once all is unmounted, nobody speaks of mappings any more")
+def _():
+    guest.run("umount /mnt")
+    equal(device.counts()["live"], 0, "mappings that are live")
+    if QEMU == "sid":
+        raise Skip("QEMU 11.1 refuses a migration while there is a region, mapped or not")
+    said = refused()
+    check("mapped" not in said, said)
+    mount(guest, device)
+    equal_sums(sums(guest, how=BY_LOADS), right_sums(shared))
+    is_well(guest)
+    guest.quit()
+
+
+@case("a device whose rings an IOMMU would translate is refused with a sentence")
+def _():
+    words = [*device.words()[:-1], device.option() + ",iommu_platform=on"]
+    command = [*EMULATOR.command, "-nodefaults", "-display", "none", "-machine", "q35,memory-backend=ram", "-m", "64M"]
+    command += ["-object", "memory-backend-memfd,id=ram,size=64M,share=on", *IOMMU, *words]
+    ended = subprocess.run([str(word) for word in command], env={**os.environ, **EMULATOR.environment}, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
+    check(ended.returncode == 1 and "iommu_platform=true is not supported by the device" in ended.stderr, ended.returncode, ended.stderr)
+
+
+@case("a configuration that changes is taken by a device that has one")
+def _():
+    if QEMU == "sid":
+        raise Skip("it is no QEMU with the glue")
+    sock = socket_path("blk.sock")
+    words = ("backend", "--listen", sock, "--config-size", "60", "--queues", "1", "--json")
+    blk = Process("blk", PROBE, *words, stdin=subprocess.PIPE)
+    blk.listens(sock)
+    other = boot(name="config", more=[*chardev("blk", sock), "-device", "vhost-user-blk-pci,chardev=blk,num-queues=1"])
+    blk.process.stdin.write(b"config-changed\n")
+    blk.process.stdin.flush()
+    blk.has_said('"command": *"config-changed"')
+    line = next(line for line in blk.text().splitlines() if "config-changed" in line)
+    check("error" not in line and "message" not in line, line)
+    is_well(other)
+    other.quit()
+
+
+@case("the end of both")
+def _():
+    device.kill(15)
+
+
+run()
