@@ -7,18 +7,15 @@ Usage: scripts/guest-demo --measure. Prints a table and draws build/guest-demo/m
 
 import os
 import pathlib
-import shutil
 import statistics
-import subprocess
 import sys
-import tempfile
 
-from demo import CACHE, cached
-from guest import ROOT, Device, Guest, cpu_seconds, make_initramfs
+from common.cases import FETCHED, SCRATCH
+from demo import cached
+from guest import CACHE, Device, accelerator_of_before, start
 
 MIB = 200
 ROUNDS = 5
-FETCHED = ROOT / "build/interop"
 COLUMNS = (
     ("first read, MiB/s", "{:.0f}"),
     ("again, still open, MiB/s", "{:.0f}"),
@@ -37,7 +34,7 @@ def script(path, command):
     return path
 
 
-def peers(folder):
+def peers():
     """virtiofsd of Debian sid and of QEMU 7.2, where they could be fetched."""
     found = []
     sid = FETCHED / "sid-virtiofsd"
@@ -45,13 +42,26 @@ def peers(folder):
         libraries = sid / "usr/lib/x86_64-linux-gnu"
         command = f"{libraries}/ld-linux-x86-64.so.2 --library-path {libraries} {sid}/usr/libexec/virtiofsd --socket-path=$socket"
         command += " --shared-dir=$directory --sandbox=none --seccomp=none --inode-file-handles=never"
-        found.append(("virtiofsd 1.14", "sid", script(folder / "sid", command)))
+        found.append(("virtiofsd 1.14", "sid", script(SCRATCH / "sid", command)))
     old = FETCHED / "qemu"
     if old.exists():
         libraries = ":".join(str(path) for part in ("usr/lib", "lib") for path in (old / part).glob("*-linux-gnu"))
         command = f"env LD_LIBRARY_PATH={libraries} {old}/usr/lib/qemu/virtiofsd --socket-path=$socket -o source=$directory -o sandbox=chroot"
-        found.append(("virtiofsd of QEMU 7.2", "old", script(folder / "old", command)))
+        found.append(("virtiofsd of QEMU 7.2", "old", script(SCRATCH / "old", command)))
     return found
+
+
+def cpu_seconds(pid):
+    """What a process and those that it started have used of the host's processors: vhushmem-virtiofs and virtiofsd are two."""
+    total = 0
+    for process in pathlib.Path("/proc").glob("[0-9]*"):
+        try:
+            fields = (process / "stat").read_text().rsplit(")", 1)[1].split()
+        except OSError:
+            continue
+        if int(process.name) == pid or int(fields[1]) == pid:
+            total += int(fields[11]) + int(fields[12])
+    return total / os.sysconf("SC_CLK_TCK")
 
 
 def read_once(guest, device, tag, options):
@@ -60,9 +70,9 @@ def read_once(guest, device, tag, options):
     guest.run(f"mount -t virtiofs {options} {tag} /scratch")
     figures, times, sums, before = [], [], set(), cached(guest)
     for reads in (2, 1):
-        begin = guest.cpu_seconds() + cpu_seconds(device.process.pid)
+        begin = cpu_seconds(guest.process.pid) + cpu_seconds(device.process.pid)
         lines = [line.split() for line in guest.run(f"reader /scratch/big {reads}").splitlines()]
-        times.append(guest.cpu_seconds() + cpu_seconds(device.process.pid) - begin)
+        times.append(cpu_seconds(guest.process.pid) + cpu_seconds(device.process.pid) - begin)
         sums |= {words[1] for words in lines}
         figures += [MIB / (int(words[2]) / 1e9) for words in lines]
     kept = (cached(guest) - before) / 1024
@@ -89,43 +99,32 @@ def draw(rows, title):
 
 def main():
     version = sys.argv[1]
-    folder = pathlib.Path(tempfile.mkdtemp(prefix="vhushmem-measure-"))
-    shared = folder / "shared"
+    shared = SCRATCH / "shared"
     shared.mkdir()
     with (shared / "big").open("wb") as big:
         for _ in range(MIB):
             big.write(os.urandom(1 << 20))
-    initramfs = CACHE / "initramfs"
-    make_initramfs(initramfs, pathlib.Path(__file__).parent / "init.sh", [("/bin/reader", CACHE / "reader")])
-    ours = Device(folder, "ours", shared)
+    ours = Device("ours", shared)
     kinds = [("vhushmem-virtiofs, DAX", ours, "-o dax=always"), ("vhushmem-virtiofs, no DAX", ours, "-o dax=never")]
-    devices = [ours]
-    for title, name, program in peers(folder):
-        device = Device(folder, name, shared, program=program)
-        devices.append(device)
-        kinds.append((title, device, ""))
-    guest = Guest(folder, version, initramfs, devices, memory="1G", accelerator=(CACHE / "accelerator").read_text())
-    try:
-        guest.up()
-        results, sums = {title: [] for title, _, _ in kinds}, set()
-        for n in range(ROUNDS):
-            for title, device, options in kinds:
-                figures, seen = read_once(guest, device, device.name, options)
-                results[title].append(figures)
-                sums |= seen
-                print(f"round {n + 1}: {title}: " + ", ".join(f"{name} {form.format(f)}" for f, (name, form) in zip(figures, COLUMNS)), flush=True)
-        if len(sums) != 1:
-            sys.exit(f"what was read differs: {sums}")
-    finally:
-        guest.end()
-        for device in devices:
-            device.end()
-        shutil.rmtree(folder, ignore_errors=True)
+    kinds += [(title, Device(name, shared, program=program), "") for title, name, program in peers()]
+    devices = list(dict.fromkeys(device for _, device, _ in kinds))
+    accelerator = accelerator_of_before() or "tcg,thread=multi"
+    guest = start(version, devices, accelerator, memory="1G").up()
+    guest.run("mkdir -p /scratch")
+    results, sums = {title: [] for title, _, _ in kinds}, set()
+    for n in range(ROUNDS):
+        for title, device, options in kinds:
+            figures, seen = read_once(guest, device, device.name, options)
+            results[title].append(figures)
+            sums |= seen
+            print(f"round {n + 1}: {title}: " + ", ".join(f"{name} {form.format(f)}" for f, (name, form) in zip(figures, COLUMNS)), flush=True)
+    if len(sums) != 1:
+        sys.exit(f"what was read differs: {sums}")
     rows = [(title, [statistics.median(column) for column in zip(*results[title])]) for title, _, _ in kinds]
     print("| device | " + " | ".join(name for name, _ in COLUMNS) + " |\n|---|" + "--:|" * len(COLUMNS))
     for title, figures in rows:
         print(f"| {title} | " + " | ".join(form.format(f) for f, (_, form) in zip(figures, COLUMNS)) + " |")
-    how = "KVM" if (CACHE / "accelerator").read_text() == "kvm" else "TCG"
+    how = "KVM" if accelerator == "kvm" else "TCG"
     (CACHE / "measure.svg").write_text(draw(rows, f"{MIB} MiB read by loads in one guest (QEMU {version}, {how}; median of {ROUNDS})"))
     return 0
 
