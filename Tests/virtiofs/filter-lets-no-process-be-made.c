@@ -6,6 +6,7 @@
 #include "virtiofs-rig.h"
 
 #include <sched.h>
+#include <sys/personality.h>
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
 
@@ -102,6 +103,9 @@ int main(void)
     EQ(VERDICT(SYS_mmap, 0, 4096, PROT_READ | PROT_WRITE), SECCOMP_RET_ALLOW);
     EQ(VERDICT(SYS_mmap, 0, 4096, PROT_READ | PROT_EXEC), REFUSED(EPERM));
     EQ(VERDICT(SYS_mprotect, 0, 4096, PROT_EXEC), REFUSED(EPERM));
+    EQ(VERDICT(SYS_personality, 0xffffffff), SECCOMP_RET_ALLOW);
+    EQ(VERDICT(SYS_personality, 0), SECCOMP_RET_ALLOW);
+    EQ(VERDICT(SYS_personality, READ_IMPLIES_EXEC), REFUSED(EPERM));
     EQ(VERDICT(SYS_process_vm_readv, own), SECCOMP_RET_ALLOW);
     EQ(VERDICT(SYS_process_vm_readv, own + 1), REFUSED(EPERM));
     EQ(VERDICT(SYS_process_vm_writev, own + 1), REFUSED(EPERM));

@@ -14,6 +14,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/personality.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -144,6 +145,8 @@ int privileges_drop(bool use_handles)
     if ((permitted & BIT(CAP_SETGID)) != 0) {
         setgroups(0, NULL);
     }
+    /* Or all memory that can be read could be executed. The filter lets nobody set it again. */
+    personality((unsigned long)personality(0xffffffff) & ~(unsigned long)READ_IMPLIES_EXEC);
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0) {
         return -errno;
     }

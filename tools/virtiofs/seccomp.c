@@ -18,6 +18,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/personality.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -58,7 +59,6 @@ static const int allowed[] = {
     SYS_mremap,
     SYS_msync,
     SYS_munmap,
-    SYS_personality,
     SYS_ppoll,
     SYS_preadv2,
     SYS_prlimit64,
@@ -192,6 +192,20 @@ static size_t allow_with(struct sock_filter *at, int nr, size_t low_half, uint32
     return G_N_ELEMENTS(part);
 }
 
+/** The personality may be asked for, and set to one in which memory that can be read cannot be executed. */
+static size_t allow_personality(struct sock_filter *at, size_t low_half)
+{
+    const struct sock_filter part[] = {
+        IF_EQUAL(SYS_personality, 6), BPF_STMT(BPF_LD | BPF_W | BPF_ABS, (uint32_t)low_half),
+        IF_EQUAL(0xffffffff, 1),      RETURN(SECCOMP_RET_ALLOW),
+        IF_ANY(READ_IMPLIES_EXEC, 1), REFUSE,
+        RETURN(SECCOMP_RET_ALLOW),
+    };
+
+    memcpy(at, part, sizeof(part));
+    return G_N_ELEMENTS(part);
+}
+
 #define ARGUMENT(n) (offsetof(struct seccomp_data, args) + 8 * (n))
 
 int privileges_filter(enum seccomp_mode mode)
@@ -223,6 +237,7 @@ int privileges_filter(enum seccomp_mode mode)
     }
     /* A thread, and no process: the kernel gives a thread no namespace of processes or users. What clone3 is asked for a filter can't see: the C
      * library then takes the other. */
+    at += allow_personality(code + at, ARGUMENT(0));
     at += allow_with(code + at, SYS_clone, ARGUMENT(0), CLONE_THREAD);
     code[at++] = (struct sock_filter)IF_EQUAL(SYS_clone3, 1);
     code[at++] = (struct sock_filter)RETURN(SECCOMP_RET_ERRNO | ENOSYS);
