@@ -70,7 +70,8 @@ struct fs {
     bool has_dax;        /**< the front-end serves mappings */
     bool says_dax;       /**< the guest asks which files are for DAX */
     bool says_submounts; /**< the guest wants to know where another file system begins */
-    bool says_killpriv;  /**< each request says whether it takes set-user-id away; else the guest's kernel does so by SETATTR */
+    /** Each request says whether it takes set-user-id away; else the guest's kernel uses SETATTR. */
+    bool says_killpriv;
 };
 
 /**
