@@ -84,8 +84,7 @@ bool vhost_user_shmem_add_bar(VhostUserState *user, PCIDevice *pci, int bar, Err
         return true;
     }
     if (n != 1 || size != place.length || pci->io_regions[bar].size) {
-        error_setg(errp, "vhost-user: BAR %d is for one shared memory region of 2^n bytes alone, not for %d of %" PRIu64 " bytes",
-                   bar, n, size);
+        error_setg(errp, "vhost-user: BAR %d takes one region of 2^n bytes alone, not %d of %" PRIu64 " bytes", bar, n, size);
         return false;
     }
     pos = pci_add_capability(pci, PCI_CAP_ID_VNDR, 0, sizeof(cap), errp);

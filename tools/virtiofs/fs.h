@@ -31,7 +31,6 @@ struct fs_config {
     enum cache_policy cache;
     bool read_only, xattr, announce_submounts, use_handles;
     bool statistics; /**< --statistics */
-    bool killpriv;   /**< --killpriv-v2 */
     /* only files that consist of whole chunks can be mapped: QEMU 11.1 */
     bool dax_by_chunk;
     uint64_t max_descriptors; /**< that inodes and open files may have together */
@@ -70,8 +69,6 @@ struct fs {
     bool has_dax;        /**< the front-end serves mappings */
     bool says_dax;       /**< the guest asks which files are for DAX */
     bool says_submounts; /**< the guest wants to know where another file system begins */
-    /** Each request says whether it takes set-user-id away; else the guest's kernel uses SETATTR. */
-    bool says_killpriv;
 };
 
 /**

@@ -170,7 +170,7 @@ void fs_forget_all(struct fs *fs)
     g_hash_table_remove_all(fs->inodes);
     g_hash_table_insert(fs->inodes_by_key, &fs->root.key, &fs->root);
     fs->descriptors = 0;
-    fs->is_mounted = fs->says_dax = fs->says_submounts = fs->says_killpriv = false;
+    fs->is_mounted = fs->says_dax = fs->says_submounts = false;
     /* Numbers are never used twice: what the guest kept from before stands for nothing. */
 }
 

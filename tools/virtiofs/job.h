@@ -9,7 +9,7 @@
 
 #include "window.h"
 
-/* Maps and unmaps that may be under way. The library takes 1,024; the rest is for what the program asks for besides. */
+/* Maps and unmaps that may be under way. The library takes 1,024; the rest is for other ones. */
 #define JOB_MOST_OUTSTANDING 512u
 
 enum job_stage {
@@ -55,7 +55,7 @@ void job_free(struct job *job);
 
 /* ---- between job.c and job-asks.c ---- */
 
-/** Takes the next step, if nothing is under way that it has to wait for. The job may be gone afterwards. */
+/** Takes the next step, if nothing that it waits for is under way. It may free the job. */
 void job_advance(struct job *job);
 
 /** Asks for the job's map. False: it ended at once, and the job's stage says how. */

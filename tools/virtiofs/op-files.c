@@ -52,7 +52,7 @@ static void answer_open(const struct request *r, uint64_t id, struct fuse_open_o
 /** Whether an open takes set-user-id away. Without HANDLE_KILLPRIV_V2 Linux's client does so by itself, but not where an open truncates. */
 static bool kills_suid(const struct request *r, int flags, uint32_t more)
 {
-    if (r->fs->says_killpriv) {
+    if (killpriv.is_on) {
         return (more & FUSE_OPEN_KILL_SUIDGID) != 0;
     }
     return (flags & O_TRUNC) != 0 && r->header.uid != 0;

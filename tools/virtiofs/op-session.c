@@ -15,6 +15,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "privileges.h"
 #include "statistics.h"
 #include "window.h"
 
@@ -53,7 +54,7 @@ int op_init(struct request *r)
         wanted |= FUSE_MAP_ALIGNMENT;
     }
     /* A guest that has this leaves set-user-id to the device, and tells it nothing of a write by DAX. */
-    if (!r->fs->has_dax || r->fs->config.killpriv) {
+    if (!r->fs->has_dax || killpriv.is_forced) {
         wanted |= FUSE_HANDLE_KILLPRIV_V2;
     }
     if (r->fs->config.cache == CACHE_AUTO) {
@@ -65,7 +66,7 @@ int op_init(struct request *r)
     wanted &= offered;
     r->fs->says_dax = (wanted & FUSE_HAS_INODE_DAX) != 0;
     r->fs->says_submounts = (wanted & FUSE_SUBMOUNTS) != 0;
-    r->fs->says_killpriv = (wanted & FUSE_HANDLE_KILLPRIV_V2) != 0;
+    killpriv.is_on = (wanted & FUSE_HANDLE_KILLPRIV_V2) != 0;
     r->fs->is_mounted = true;
     out->max_readahead = in.max_readahead;
     out->flags = (uint32_t)wanted;

@@ -154,6 +154,8 @@ int privileges_drop(bool use_handles)
     return set_capabilities(effective, effective);
 }
 
+struct killpriv killpriv;
+
 void privileges_kill_suid(bool on)
 {
     static bool is_on;

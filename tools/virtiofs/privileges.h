@@ -44,4 +44,11 @@ void privileges_as_before(void);
  */
 void privileges_kill_suid(bool on);
 
+/** HANDLE_KILLPRIV_V2: who takes set-user-id bits away. */
+struct killpriv {
+    bool is_forced; /**< --killpriv-v2 */
+    bool is_on;     /**< requests say whether they take them; else the guest's kernel does */
+};
+extern struct killpriv killpriv;
+
 #endif

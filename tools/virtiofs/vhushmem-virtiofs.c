@@ -142,11 +142,11 @@ static int confine(struct service *service, const struct options *options, int p
                                .announce_submounts = options->announce_submounts,
                                .use_handles = options->file_handles,
                                .statistics = options->statistics,
-                               .killpriv = options->killpriv,
                                .dax_by_chunk = options->for_qemu};
     uint64_t descriptors = privileges_raise_nofile(options->rlimit_nofile);
     int dir = -1, proc, rc = prepared;
 
+    killpriv.is_forced = options->killpriv;
     if (descriptors < 2 * RESERVED_DESCRIPTORS) {
         g_message("only %" G_GUINT64_FORMAT " descriptors may be open: few files can be in use at once", descriptors);
     }
