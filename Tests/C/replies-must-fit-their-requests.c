@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * A reply to SET_DEVICE_STATE_FD says whether a descriptor comes with it; a reply to GET_VRING_BASE names its queue. A reply
- * that contradicts itself, or belongs to something else, is refused.
+ * that contradicts itself, or belongs to something else, is refused. A descriptor with any other reply, or with an
+ * acknowledgement, ends the connection.
  */
 #include "device-rig.h"
 
@@ -85,9 +86,42 @@ static void vring_base(uint32_t replied_queue, uint32_t replied_base, bool is_ri
     rig_close(&r);
 }
 
+static uint32_t brings;
+
+static bool bring(peer *p, const message *m)
+{
+    uint64_t value = 0;
+    if (m->header.request != brings) {
+        return device_answer(p, m);
+    }
+    reply_with(p, m, &value, sizeof(value), file);
+    return true;
+}
+
+static void descriptors(uint32_t request)
+{
+    rig r;
+    file = memfd_of(PAGE, 1);
+    char *fds = fds_now();
+    device_rig_open(&r, 1, DEVICE_FEATURES);
+    brings = request;
+    r.peer.answer = bring;
+    if (request == GET_STATUS) {
+        refused(vhushmem_frontend_get_device_status(r.frontend, &error), -EPROTO, "GET_STATUS", "1 file descriptors");
+    } else {
+        refused(vhushmem_frontend_set_device_status(r.frontend, 1, &error), -EPROTO, "SET_STATUS", "1 file descriptors");
+    }
+    EQ(r.events[VHUSHMEM_EVENT_DISCONNECT], 1);
+    rig_close(&r);
+    same(fds, fds_now());
+    close(file);
+}
+
 int main(void)
 {
     state();
+    descriptors(GET_STATUS);
+    descriptors(SET_STATUS);
     vring_base(0, 5, true);
     vring_base(1, 5, false);
     vring_base(0x80000000, 5, false);
