@@ -19,9 +19,11 @@
  *
  * If the device ran, the front-end starts it again with the features, memory, requests in flight
  * and queues that it had. Each queue continues from the index of its used ring, and each kick
- * eventfd is signalled once. If that index cannot be read, and there is no area of requests in
- * flight to replace it, DISCONNECT says so: no request is served twice. READY then reports that all
- * is as before.
+ * eventfd is signalled once. READY then reports that all is as before. With an area of requests in
+ * flight (vhushmem_frontend_get_inflight) the back-end knows what is left. Without one, DISCONNECT
+ * says so if a queue cannot continue: the index cannot be read, or the back-end before used
+ * requests out of order and left earlier ones (-EILSEQ). So no request is served twice, and none is
+ * lost in silence. The front-end looks on; a reset of the device lets the next back-end in.
  *
  * While the back-end is away, requests to it end with -ENOTCONN, and memory may be changed. After
  * stop_device or reset, the back-end comes back to a device that does not run.
