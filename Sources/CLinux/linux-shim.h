@@ -669,7 +669,7 @@ static inline uint64_t vhu_monotonic_microseconds(void)
     return (uint64_t)now.tv_sec * 1000000u + (uint64_t)now.tv_nsec / 1000u;
 }
 
-/* ---- threads (System/Closer.swift alone uses them) ---- */
+/* ---- threads (System/Closer.swift and Region/OrphanedRegions.swift alone use them) ---- */
 
 /* Starts a detached thread, with a small stack and every signal blocked. -1: errno says why not. */
 static inline int vhu_start_thread(void *(*run)(void *))

@@ -124,6 +124,38 @@ import Testing
         #expect(device.allRegions.count == 1)
     }
 
+    @Test(.shares("OrphanedRegions"))
+    func devicesWithManyMappingsGoInAllThreads() {
+        let left = Atomic<Int>(0)
+        inThreads { [file] _ in
+            for _ in 0..<5 {
+                let seen = RaceTests.fillMany(file)
+                for _ in 0..<10_000 where seen.region != nil { usleep(1000) }
+                if seen.region != nil || !seen.wasFull { left.add(1, ordering: .relaxed) }
+            }
+        }
+        #expect(left.load(ordering: .relaxed) == 0)
+    }
+
+    private final class Seen {
+        weak var region: Region?
+        var wasFull = false
+    }
+
+    /// A region whose device goes when this returns.
+    private static func fillMany(_ file: TestFile) -> Seen {
+        let seen = Seen()
+        var device: ShmemDevice? = ShmemDevice()
+        seen.region = try? device?.addRegion(shmid: 0, size: 600 * pageSize)
+        for page in 0..<UInt64(600) {
+            let (from, at) = (page % 2 * pageSize, page * pageSize)
+            _ = try? seen.region?.map(fd: file.fd, fileOffset: from, at: at, length: pageSize, writable: false)
+        }
+        seen.wasFull = device?.mappingCount == 600
+        device = nil
+        return seen
+    }
+
     @Test(.shares("CloseAccount", "Closer"))
     func descriptorsOfOnePeerAreHandedOverByAllThreads() {
         let account = CloseAccount()

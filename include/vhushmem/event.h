@@ -28,10 +28,14 @@ typedef enum vhushmem_event_type {
     VHUSHMEM_EVENT_OTHER_REQUEST = 4,
     /** a reset is complete: nothing is mapped and no older request will be served */
     VHUSHMEM_EVENT_RESET = 5,
-    /** the back-end channel is closed; nothing can be mapped or unmapped any more */
+    /**
+     * The back-end channel is closed; nothing can be mapped or unmapped any more. It comes when
+     * what was mapped is undone: more than 256 mappings go in some turns of the loop.
+     */
     VHUSHMEM_EVENT_CHANNEL_LOST = 6,
     /**
      * The connection is over, or there never was one. Without reconnect_ms this is the last event.
+     * It comes when what was mapped is undone, likewise; no back-end is looked for before.
      */
     VHUSHMEM_EVENT_DISCONNECT = 7,
     /** the device's configuration space has changed: read it again */

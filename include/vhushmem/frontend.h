@@ -93,7 +93,8 @@ VHUSHMEM_API vhushmem_frontend *vhushmem_frontend_new_fd(int fd,
 /**
  * End the connection, if there is one, and free the front-end. The function reports no event, and
  * destroys a GSource of the front-end. It drops the mappings unless VHUSHMEM_FRONTEND_KEEP_MAPPINGS
- * was set. The device goes too, unless another reference to it exists. Requests that wait end with
+ * was set. The device goes too, unless another reference to it exists; then more than 256 mappings
+ * may go after the call has returned (vhushmem_device_unref). Requests that wait end with
  * -ECONNABORTED; their callbacks run before this function returns. If a callback calls it, they run
  * after that callback has returned, and the memory is freed then.
  *
@@ -279,9 +280,9 @@ VHUSHMEM_API int vhushmem_frontend_call_fd(vhushmem_frontend *frontend, unsigned
 VHUSHMEM_API const char *vhushmem_protocol_feature_name(unsigned bit);
 
 /**
- * Reset the device. The function undoes 256 mappings of each region, and more for up to 2 ms. The
- * following turns of the loop undo the rest, so that other devices on the loop need not wait. A
- * region with at most 256 mappings has none left when the call returns.
+ * Reset the device. The function undoes 256 mappings, and more for up to 2 ms. The following turns
+ * of the loop undo the rest, so that other devices on the loop need not wait. A device with at most
+ * 256 mappings has none left when the call returns.
  *
  * The front-end sends RESET_DEVICE if it was negotiated. It refuses with -ECANCELED the requests
  * that the back-end sent before it answered, so that none takes effect afterwards. A request that

@@ -57,7 +57,7 @@ package func vhushmem_channel_new(
 
 @_cdecl("vhushmem_channel_free") @implementation
 package func vhushmem_channel_free(_ channel: OpaquePointer?) {
-    unsafe object(channel, ShmemChannel.self)?.close()
+    unsafe object(channel, ShmemChannel.self)?.close(isLast: true)
     unsafe release(channel, ShmemChannel.self)
 }
 

@@ -115,7 +115,7 @@ package func vhushmem_frontend_new_fd(
 
 @_cdecl("vhushmem_frontend_free") @implementation
 package func vhushmem_frontend_free(_ frontend: OpaquePointer?) {
-    unsafe object(frontend, Frontend.self)?.close()
+    unsafe object(frontend, Frontend.self)?.close(isLast: true)
     unsafe release(frontend, Frontend.self)
 }
 

@@ -44,7 +44,7 @@ extension Frontend: TaskSession {
             end(ShmemError(ETIMEDOUT, "the handshake was not done in time: \(waitingFor)"))
             throw history.ending ?? error
         } catch is CancellationError {
-            end(ShmemError(ECANCELED, "the task that waited for the handshake was cancelled"), forGood: true)
+            endForGood(ShmemError(ECANCELED, "the task that waited for the handshake was cancelled"))
             throw CancellationError()
         }
     }

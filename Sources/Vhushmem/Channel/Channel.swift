@@ -45,11 +45,10 @@ public enum ChannelEvent: Sendable {
 /// The back-end channel alone, for a VMM that has a vhost-user front-end of its own. It serves SHMEM_MAP and SHMEM_UNMAP on a
 /// device, and passes every other request to `onRequest`. One thread at a time uses it. Any thread may use the device.
 public final class ShmemChannel: DeviceSession {
-    /// The device that gets the mappings.
-    public let device: ShmemDevice
-    /// Receives the events, with no lock held. It may call any function of the channel. It also receives the events that came
-    /// before it was first set; they wait up to a bound. It goes with the channel, after the event `lost`: what it captures is
-    /// released then.
+    /// Where mappings are made.
+    public private(set) var device: ShmemDevice
+    /// Called with no lock held; it may call anything of the channel. Events that came before it was first set are told to it; they wait up
+    /// to a bound. It goes with the channel, after the event `lost`: what it captures is kept no longer than that.
     public var onEvent: ((ShmemChannel, ChannelEvent) -> Void)? {
         didSet {
             eventQueue.callbackChanged(isSet: onEvent != nil)
@@ -72,6 +71,10 @@ public final class ShmemChannel: DeviceSession {
     let counters = RequestCounters()
     /// The reason why the channel was lost.
     private(set) var loss: ShmemError?
+    /// It was lost, what was mapped is being undone, and the program was not told.
+    private var isEnding = false
+    /// Some are undone just now, and those who listen are told.
+    private var isCallingOut = false
     var loops = SessionLoops()
     private let way = BackReference<ShmemChannel>()
 
@@ -115,12 +118,12 @@ public final class ShmemChannel: DeviceSession {
     deinit {
         way.end()
         stopWatching()
-        if channel != nil, !options.keepsMappings { device.unmapAll() }
+        if channel != nil || isEnding { leaveMappings() }
     }
 
     /// The back-end has not gone.
     public var isOpen: Bool { channel != nil }
-    var hasEnded: Bool { channel == nil }
+    var hasEnded: Bool { channel == nil && !isEnding }
     var isAtEnd: Bool { hasEnded }
     var isOver: Bool { hasEnded && !eventQueue.hasWaiting }
 
@@ -149,7 +152,7 @@ public final class ShmemChannel: DeviceSession {
                 targets.deadline = earliest(targets.deadline, channel.deadline)
             }
         }
-        if hasSomethingToTell { targets.deadline = 0 }
+        if hasSomethingToTell || isEnding { targets.deadline = 0 }
         return targets
     }
 
@@ -167,15 +170,15 @@ public final class ShmemChannel: DeviceSession {
         defer { loops.endTurn() }
         if eventQueue.hasDue { tellWaiting() }
         if channel != nil { lookAfterMappings() }
-        guard let channel else { return -ENOTCONN }
+        guard let channel else { return dispatchEnd() }
         let (count, lost) = channel.serve(
             turn, atMost: eventQueue.bound(turn.share), reports: eventQueue.isWanted
         ) { announce(.served($0)) }
         if let lost, self.channel === channel {
             loss = lost
             drop()
-            announce(.lost(lost))
-            endWasAnnounced()
+            isEnding = true
+            undoMappings()
         }
         if eventQueue.hasDue { tellWaiting() }
         watch()
@@ -186,7 +189,33 @@ public final class ShmemChannel: DeviceSession {
         stopWatching()
         channel?.isClosed = true
         channel = nil
-        if !options.keepsMappings { device.unmapAll() }
+    }
+
+    @inline(never)
+    private func dispatchEnd() -> Int32 {
+        guard isEnding else { return -ENOTCONN }
+        undoMappings()
+        watch()
+        return 0
+    }
+
+    /// Undoes mappings for a while. Others on the loop wait meanwhile, so what is left goes in the next turn; then the program is told.
+    private func undoMappings() {
+        // It may call out. Who dispatches there finds it under way; and the channel may be closed there.
+        guard !isCallingOut else { return }
+        isCallingOut = true
+        let isDone = options.keepsMappings || device.unmapForATurn()
+        isCallingOut = false
+        guard isDone, isEnding, let loss else { return }
+        isEnding = false
+        announce(.lost(loss))
+        endWasAnnounced()
+    }
+
+    /// Nobody has the channel any more. A device that nobody else has goes with it, and undoes what is mapped without the loop.
+    private func leaveMappings() {
+        if isKnownUniquelyReferenced(&device) || options.keepsMappings { return }
+        device.unmapAll()
     }
 
     /// The descriptor that stands for all that the channel waits for: readable when there is something to dispatch, and when
@@ -234,14 +263,21 @@ public final class ShmemChannel: DeviceSession {
     @inline(__always)
     func callBack(_ event: ChannelEvent) { onEvent?(self, event) }
 
-    /// Closes the channel without an event and stops every loop that drives it.
-    public func close() {
-        // They go last: code that runs when they go may dispatch, and must find that the channel is over.
+    /// Closes the channel without an event and lets every loop go. Nothing is mapped any more when it returns, unless that was to be kept.
+    public func close() { close(isLast: false) }
+
+    /// `isLast`: the caller lets go of it.
+    func close(isLast: Bool) {
+        // They go last: what is run when they do may dispatch, and must find that it is over.
         let callbacks = (onEvent, onRequest)
         defer { withExtendedLifetime(callbacks) {} }
         onEvent = nil
         onRequest = nil
-        if channel != nil { drop() }
+        if channel != nil || isEnding {
+            drop()
+            isEnding = false
+            if isLast { leaveMappings() } else if !options.keepsMappings { device.unmapAll() }
+        }
         watch()
         letLoopsGo()
     }

@@ -49,9 +49,15 @@ struct DeviceSetup {
         return made
     }
 
-    /// A reset still undoes mappings; `isAnswered`: the back-end has answered it meanwhile.
+    /// Mappings are undone in the turns of the loop: none are made meanwhile.
     var isUndoing = false
+    /// Some are just now, and those who listen are told.
+    var isCallingOut = false
+    /// What is told when none is left: the back-end has answered a reset; the channel was lost.
     var isAnswered = false
+    var tellsChannelLoss = false
+    /// The end of the connection undoes what is mapped.
+    var undoesAtEnd = false
 
     enum Run {
         case stopped

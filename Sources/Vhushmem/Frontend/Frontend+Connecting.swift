@@ -39,42 +39,60 @@ extension Frontend {
 
     // MARK: End
 
-    /// Ends the connection. `forGood`: the front-end was freed, and looks for no other back-end.
-    func end(_ error: ShmemError, forGood: Bool = false) {
-        if hasEnded || (isAway && !forGood) { return }
-        let comesBack = setup.wasReady && options.reconnectIntervalLimit.count > 0 && !forGood
-        let wasUp = isReady
-        let wasResetting = setup.reset == .answer
-        // The back-end may have lost the connection before it heard of the reset.
-        setup.reset = comesBack && setup.reset != .none ? .backend : .none
+    /// Ends the connection. The program is told when nothing is mapped any more, which may take some turns of the loop.
+    func end(_ error: ShmemError) {
+        guard !isLost, !isAway else { return }
+        let comesBack = setup.wasReady && options.reconnectIntervalLimit.count > 0
+        endConnection(error, .ending(ConnectionEnd(error: error, comesBack: comesBack, wasUp: isReady)))
+        guard case .ending = phase else { return }
+        undoMappings()
+        watch()
+    }
+
+    /// Ends the connection, and looks for no other back-end. `unmaps`: nothing is mapped any more when this returns.
+    func endForGood(_ error: ShmemError, unmaps: Bool = true) {
+        if hasEnded { return }
+        endConnection(error, .over)
         setup.isUndoing = false
-        setup.isAnswered = false
-        setup.memory.told = []
-        setup.shares.connectionEnded(isForGood: !comesBack)
+        if unmaps, !options.keepsMappings || setup.undoesAtEnd { device.unmapAll() }
+        watch()
+        emit(.disconnected(error))
+        endWasAnnounced()
+    }
+
+    /// Drops the connection.
+    private func endConnection(_ error: ShmemError, _ next: Phase) {
+        let wasResetting = setup.reset == .answer
         history.ending = error
         history.negotiated = negotiated
         history.channelLoss = nil
         address.socket = nil
         stopWatching()
         let unanswered = connection?.close() ?? []
-        move(to: comesBack ? .away(until: nil) : .over)
-        // The calls below may dispatch. The connection is gone by then, and `until: nil` keeps dispatch from looking for a new
-        // one before the program knows.
-        if wasResetting { forgetRunning() }
-        if !setup.wasReady, !setup.regions.areGiven {
-            device.removeRegions()
-        } else if !options.keepsMappings {
-            device.unmapAll()
-        }
+        move(to: next)
+        // The back-end may have lost the connection before it heard of the reset.
+        setup.reset = isAway && setup.reset != .none ? .backend : .none
+        setup.isAnswered = false
+        setup.tellsChannelLoss = false
+        setup.memory.told = []
+        setup.shares.connectionEnded(isForGood: !isAway)
+        // The calls below may dispatch. The connection is gone by then, and until `undoMappings` dispatch does nothing about it.
+        if wasResetting { setup.forgetRunning() }
+        if !options.keepsMappings || wasResetting || setup.isUndoing { setup.undoesAtEnd = true }
+        setup.isUndoing = false
+        if !setup.wasReady, !setup.regions.areGiven { device.removeRegions() }
         options.sharedObjects?.removeAll(of: self)
         for call in unanswered { call.complete(.failure(error)) }
-        if comesBack {
-            guard isAway else { return }
-            // A server listens again at once, unless the handshake failed. A client pauses, so that the back-end can start.
-            move(to: .away(until: options.isServer && wasUp ? Clock.now() : attemptAfterPause))
-        }
+    }
+
+    /// What was mapped is undone: the program is told that the connection has ended.
+    func tellEnd(_ end: ConnectionEnd) {
+        // A server listens again at once, unless the handshake failed. A client pauses, so that the back-end can start.
+        let next = options.isServer && end.wasUp ? Clock.now() : attemptAfterPause
+        setup.undoesAtEnd = false
+        move(to: end.comesBack ? .away(until: next) : .over)
         watch()
-        emit(.disconnected(error))
+        emit(.disconnected(end.error))
         endWasAnnounced()
     }
 

@@ -20,13 +20,13 @@ extension Frontend {
         case .shakingHands(let connection), .restoring(let connection), .ready(let connection):
             targets.first = connection.pollTarget
             targets.deadline = earliest(targets.deadline, connection.deadline)
-            if setup.isUndoing || (!setup.shares.isEmpty && hasSharesToTell) { targets.deadline = 0 }
+            if !setup.shares.isEmpty && hasSharesToTell { targets.deadline = 0 }
             guard let channel = connection.channel, !eventQueue.isFull else { break }
             targets.second = channel.pollTarget
             targets.deadline = earliest(targets.deadline, channel.deadline)
-        case .idle, .over: break
+        case .idle, .ending, .over: break
         }
-        if hasSomethingToTell { targets.deadline = 0 }
+        if hasSomethingToTell || setup.isUndoing { targets.deadline = 0 }
         return targets
     }
 
@@ -49,7 +49,7 @@ extension Frontend {
         if eventQueue.hasDue { tellWaiting() }
         guard isBegun else { return -ENOTCONN }
         lookAfterMappings()
-        if setup.isUndoing { undoMappings() }
+        if setup.isUndoing, !setup.isCallingOut { undoMappings() }
         var taken: Int32 = 0
         if let connection = connection ?? connectionFound() {
             if ready.contains(.first) || mainGoesFirst || connection.hasUnfinished { taken = read(connection, turn) }
@@ -72,6 +72,8 @@ extension Frontend {
 
     @inline(never)
     private func connectionFound() -> Connection? {
+        // The next back-end finds nothing of the one before.
+        if setup.isUndoing { return nil }
         if case .away(let until?) = phase { lookAgain(at: until) }
         if case .listening = phase { accept() }
         return connection
@@ -99,7 +101,7 @@ extension Frontend {
         if served.request == BackendRequest.configChange, served.error == nil {
             emit(.configChanged)
         } else {
-            emit(.served(served))
+            emitInline(.served(served))
         }
     }
 
@@ -124,8 +126,16 @@ extension Frontend {
         history.channelLoss = error
         // This comes while `channel` still holds the socket: a closed one cannot be taken out of an epoll any more.
         stopWatching()
+        // Who listens to what is undone may turn the loop.
         watch()
-        if !options.keepsMappings { device.unmapAll() }
-        emit(.channelLost(error))
+        setup.tellsChannelLoss = true
+        if options.keepsMappings { tellChannelLoss() } else { undoMappings() }
+        watch()
+    }
+
+    /// What was mapped is undone.
+    func tellChannelLoss() {
+        setup.tellsChannelLoss = false
+        if let loss = history.channelLoss { emit(.channelLost(loss)) }
     }
 }

@@ -15,10 +15,14 @@ extension Frontend: DeviceSession {
         onRequest = nil
     }
 
-    /// Reports an event of the connection. While mappings are undone, a listener may end the connection: then that end is the
-    /// last event.
+    /// Tells an event of the connection. What a listener does while mappings are undone may end the connection: then its end is the last
+    /// that is told.
+    @inline(never)
+    func emit(_ event: FrontendEvent) { emitInline(event) }
+
+    /// The same for what comes often.
     @inline(__always)
-    func emit(_ event: FrontendEvent) {
+    func emitInline(_ event: FrontendEvent) {
         if !isConnected {
             guard case .disconnected = event else { return }
         }

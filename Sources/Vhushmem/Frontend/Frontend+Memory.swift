@@ -97,7 +97,7 @@ extension Frontend {
     private func tellMemory(
         _ change: MemoryChange, _ completion: @escaping (ShmemError?) -> Void
     ) throws(ShmemError) {
-        guard !hasEnded else { throw ShmemError(ENOTCONN, "the connection to the back-end is over") }
+        guard !isLost else { throw ShmemError(ENOTCONN, "the connection to the back-end is over") }
         guard !setup.memory.isBeingTold else {
             throw ShmemError(EALREADY, "an earlier change of guest memory is still under way")
         }

@@ -7,11 +7,8 @@ extension Frontend {
     /// The reset has begun, and the back-end has not answered it.
     var isResetting: Bool { setup.reset == .answer }
 
-    /// The most microseconds for undoing mappings in one turn of a loop.
-    private static let longestUndoing: UInt64 = 2_000
-
-    /// Resets the device: undoes every mapping (many of them in the following turns of the loop), tells the back-end if that
-    /// was negotiated, and refuses its older requests. The event `reset` reports the end.
+    /// Undoes every mapping (many of them in the turns of the loop that follow), tells the back-end where that was negotiated, and refuses what
+    /// it asked for before. The event `reset` tells that it is complete.
     ///
     /// - Throws: ENOTCONN (not ready), EALREADY (a reset is under way; the mappings were undone all the same).
     public func reset() throws(ShmemError) {
@@ -39,7 +36,7 @@ extension Frontend {
             // lost.
             if setup.wasReady {
                 forgetRunning()
-                setup.reset = hasEnded ? .none : .backend
+                setup.reset = isLost ? .none : .backend
             }
             throw ShmemError(ENOTCONN, "there is no back-end to reset")
         }
@@ -80,15 +77,32 @@ extension Frontend {
     /// The device does not run any more, and nothing is mapped, or nothing will be in some turns of the loop.
     func forgetRunning() {
         setup.forgetRunning()
-        if isReady { undoMappings() } else { device.unmapAll() }
+        switch phase {
+        case .ready, .listening, .away: undoMappings()
+        // It will, before the program is told.
+        case .ending: setup.undoesAtEnd = true
+        case .idle, .shakingHands, .restoring, .over: device.unmapAll()
+        }
     }
 
-    /// Undoes mappings for a while. Others on the loop wait meanwhile, so the rest goes in the next turn.
+    /// The connection ends, and that undoes nothing.
+    private var keepsWhatIsMapped: Bool {
+        if case .ending = phase { return !setup.undoesAtEnd }
+        return false
+    }
+
+    /// Undoes mappings for a while. Others on the loop wait meanwhile, so what is left goes in the next turn.
+    @inline(never)
     func undoMappings() {
         setup.isUndoing = true
-        // This may call out, and the connection may end there: then nothing is left.
-        guard device.unmapAll(until: Clock.now() &+ Frontend.longestUndoing), setup.isUndoing else { return }
+        // It may call out. Who dispatches there finds it under way; and the connection may end there, which sees to what is left.
+        setup.isCallingOut = true
+        let isDone = keepsWhatIsMapped || device.unmapForATurn()
+        setup.isCallingOut = false
+        guard isDone, setup.isUndoing else { return }
         setup.isUndoing = false
+        if case .ending(let end) = phase { return tellEnd(end) }
+        if setup.tellsChannelLoss { tellChannelLoss() }
         if setup.isAnswered { resetWasAnswered(nil) }
     }
 }

@@ -19,7 +19,7 @@ extension Frontend {
     /// - Throws: ENOTCONN (not ready yet, or over), EINVAL (a region of another device; the address; it overlaps guest memory),
     ///   EBADF (the region keeps no files), EOPNOTSUPP (CONFIGURE_MEM_SLOTS was not agreed on), EEXIST (it is shared already).
     public func shareRegion(_ region: Region, at guestAddress: UInt64, writableOnly: Bool = false) throws(ShmemError) {
-        guard setup.wasReady, !hasEnded, let alarm = loops.alarm else {
+        guard setup.wasReady, !isLost, let alarm = loops.alarm else {
             throw region.notShared(ENOTCONN, "the front-end is not ready yet, or its connection is over")
         }
         guard device.region(shmid: region.shmid) === region else {

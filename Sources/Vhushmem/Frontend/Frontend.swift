@@ -8,9 +8,9 @@ import CLinux
 /// `start` or `connect` begins. From then on a loop waits for `pollDescriptor` to be readable and calls `dispatch`, which never
 /// waits and reports events through `onEvent`. When the connection is over for good, `dispatch` throws ENOTCONN.
 public final class Frontend {
-    /// The device. It exists from the start, and has its regions from `ready` on.
-    public let device: ShmemDevice
-    /// The options, as they were given.
+    /// Exists from the start, and has its regions from `ready` on.
+    public private(set) var device: ShmemDevice
+    /// As they were given.
     public let options: FrontendOptions
     /// Receives the events, with no lock held. It may call any function of the front-end. It also receives the events that came
     /// before it was first set; they wait up to a bound.
@@ -110,7 +110,7 @@ public final class Frontend {
         setup.shares.connectionEnded(isForGood: true)
         stopWatching()
         let unanswered = connection?.close() ?? []
-        if !options.keepsMappings { device.unmapAll() }
+        leaveMappings()
         for call in unanswered { call.complete(.failure(Frontend.freed)) }
         // A start waits for a change of memory.
         setup.memory.whenTold.take()?()
@@ -258,17 +258,26 @@ public final class Frontend {
 
     // MARK: End
 
-    /// Ends the connection without an event and stops every loop that drives it.
-    public func close() {
-        // They go last: code that runs when they go may dispatch, and must find that the front-end is over.
+    /// Ends the connection without an event and lets every loop go. Nothing is mapped any more when it returns, unless that was to be kept.
+    public func close() { close(isLast: false) }
+
+    /// `isLast`: the caller lets go of it.
+    func close(isLast: Bool) {
+        // They go last: what is run when they do may dispatch, and must find that it is over.
         let callbacks = (onEvent, onRequest)
         defer { withExtendedLifetime(callbacks) {} }
         onEvent = nil
         onRequest = nil
-        end(Frontend.freed, forGood: true)
-        // The program may have mapped something since the connection ended.
-        if !options.keepsMappings { device.unmapAll() }
+        endForGood(Frontend.freed, unmaps: !isLast)
+        // What the program has mapped since the connection ended.
+        if isLast { leaveMappings() } else if !options.keepsMappings { device.unmapAll() }
         letLoopsGo()
+    }
+
+    /// Nobody has the front-end any more. A device that nobody else has goes with it, and undoes what is mapped without the loop.
+    private func leaveMappings() {
+        if isKnownUniquelyReferenced(&device) || (options.keepsMappings && !setup.undoesAtEnd) { return }
+        device.unmapAll()
     }
 }
 

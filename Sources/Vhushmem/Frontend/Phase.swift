@@ -13,6 +13,8 @@ extension Frontend {
         /// The front-end tells a back-end that came back what the last one knew.
         case restoring(Connection)
         case ready(Connection)
+        /// The connection has ended, what was mapped is being undone, and the program was not told.
+        case ending(ConnectionEnd)
         /// Without a back-end until the next attempt (microseconds; nil: the program has not been told of the loss yet).
         case away(until: UInt64?)
         /// `history.ending` says why.
@@ -28,9 +30,13 @@ extension Frontend {
         case (.listening, .shakingHands): break
         // The handshake is done: the back-end is new, or it came back to a device that runs.
         case (.shakingHands, .ready), (.shakingHands, .restoring), (.restoring, .ready): break
-        // The back-end was lost and will be looked for again, or an attempt failed.
-        case (.listening, .away), (.shakingHands, .away), (.restoring, .away), (.ready, .away), (.away, .away): break
-        // Lost for good, or freed.
+        // The back-end was lost, or nobody could be accepted; it will be looked for again, or not.
+        case (.idle, .ending), (.listening, .ending), (.shakingHands, .ending), (.restoring, .ending), (.ready, .ending),
+            (.ending, .away), (.ending, .over):
+            break
+        // An attempt failed.
+        case (.away, .away): break
+        // Given up before it began, or freed.
         case (.idle, .over), (.listening, .over), (.shakingHands, .over), (.restoring, .over), (.ready, .over), (.away, .over):
             break
         default:
@@ -45,7 +51,7 @@ extension Frontend {
     var connection: Connection? {
         switch phase {
         case .ready(let connection), .shakingHands(let connection), .restoring(let connection): connection
-        case .idle, .listening, .away, .over: nil
+        case .idle, .listening, .ending, .away, .over: nil
         }
     }
 
@@ -54,7 +60,7 @@ extension Frontend {
     var isConnected: Bool {
         switch phase {
         case .shakingHands, .restoring, .ready: true
-        case .idle, .listening, .away, .over: false
+        case .idle, .listening, .ending, .away, .over: false
         }
     }
 
@@ -63,7 +69,7 @@ extension Frontend {
     var isBegun: Bool {
         switch phase {
         case .idle, .over: false
-        case .listening, .shakingHands, .restoring, .ready, .away: true
+        case .listening, .shakingHands, .restoring, .ready, .ending, .away: true
         }
     }
 
@@ -78,14 +84,24 @@ extension Frontend {
         return false
     }
 
+    /// There will be no other back-end, though the program may not know yet.
+    var isLost: Bool {
+        if case .ending(let end) = phase { return !end.comesBack }
+        return hasEnded
+    }
+
     /// No loop has to look at it any more.
     var isOver: Bool { hasEnded && !eventQueue.hasWaiting }
 
     var isAtEnd: Bool { hasEnded }
 
+    /// Without a back-end until the next one.
     var isAway: Bool {
-        if case .away = phase { return true }
-        return false
+        switch phase {
+        case .away: true
+        case .ending(let end): end.comesBack
+        default: false
+        }
     }
 
     var isShakingHands: Bool {
@@ -97,7 +113,7 @@ extension Frontend {
     var isExpecting: Bool {
         switch phase {
         case .listening, .shakingHands, .restoring: true
-        case .idle, .ready, .away, .over: false
+        case .idle, .ready, .ending, .away, .over: false
         }
     }
 
@@ -110,6 +126,14 @@ extension Frontend {
     }
 }
 
+/// The end of a connection that the program was not told of.
+struct ConnectionEnd {
+    let error: ShmemError
+    /// The back-end is looked for again.
+    let comesBack: Bool
+    let wasUp: Bool
+}
+
 extension Frontend.Phase {
     var name: StaticString {
         switch self {
@@ -118,6 +142,7 @@ extension Frontend.Phase {
         case .shakingHands: "handshake"
         case .restoring: "restoring"
         case .ready: "ready"
+        case .ending(let end): end.comesBack ? "away" : "disconnected"
         case .away: "away"
         case .over: "disconnected"
         }

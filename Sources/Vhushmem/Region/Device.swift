@@ -38,13 +38,16 @@ import Synchronization
     }
 
     deinit {
-        let all = state.lock.withLock { held in
+        var all = state.lock.withLock { held in
             state.isGone[held] = true
             // The end of the device is not reported.
             forEachRegion(held) { $0.beWatched(nil, held) }
-            return regions[held] + removed[held]
+            let all = regions[held] + removed[held]
+            regions[held] = []
+            removed[held] = []
+            return all
         }
-        for region in all { region.unmapAll() }
+        OrphanedRegions.end(&all)
         unsafe addresses.deallocate()
     }
 
@@ -104,7 +107,7 @@ import Synchronization
 
     /// Uses a region without a reference; `isMissing` throws if there is none.
     @inline(__always)
-    private func withRegion(
+    func withRegion(
         shmid: UInt8, isMissing: () -> ShmemError, _ use: (Region) throws(ShmemError) -> Void
     ) throws(ShmemError) {
         users.wrappingAdd(ShmemDevice.oneUser, ordering: .acquiringAndReleasing)
@@ -159,46 +162,51 @@ import Synchronization
         return count
     }
 
-    /// The same, but not longer than until `limit` (microseconds). Returns whether none is left.
-    func unmapAll(until limit: UInt64) -> Bool {
-        for region in allRegions {
-            guard region.unmapAll(until: limit).isDone else { return false }
-        }
+    /// Undoes so many mappings as hold others on a loop up for no longer than is right. Returns whether none is left.
+    func unmapForATurn() -> Bool {
+        let limit = Clock.now() &+ Region.longestUndoing
+        var count: UInt64 = 0
+        for region in allRegions where !region.unmapAll(until: limit, count: &count) { return false }
         return true
     }
 
     /// Takes every region out, for a front-end whose handshake fails halfway. The windows go too, unless a region is still
     /// held.
     func removeRegions() {
-        let gone = state.lock.withLock { held in
+        let hasSome = state.lock.withLock { held -> Bool in
             for region in regions[held] { publish(0, shmid: region.shmid, held) }
-            let gone = regions[held]
+            removed[held] += regions[held]
+            let hasSome = !regions[held].isEmpty
             regions[held] = []
             relist([], held)
-            return gone
+            if hasSome { users.bitwiseOr(ShmemDevice.hasRemoved, ordering: .acquiringAndReleasing) }
+            return hasSome
         }
-        guard !gone.isEmpty else { return }
-        for region in gone { region.unmapAll() }
-        state.lock.withLock { held in
-            removed[held] += gone
-            users.bitwiseOr(ShmemDevice.hasRemoved, ordering: .acquiringAndReleasing)
-        }
-        releaseRemoved()
+        if hasSome { releaseRemoved() }
     }
 
     /// Releases the removed regions, unless a thread may still use one: then the last such thread does so.
     @inline(never)
     private func releaseRemoved() {
-        let gone = state.lock.withLock { held -> [Region] in
-            guard users.load(ordering: .acquiring) == ShmemDevice.hasRemoved else { return [] }
+        var (gone, kept) = state.lock.withLock { held -> ([Region], [Region]) in
+            guard users.load(ordering: .acquiring) == ShmemDevice.hasRemoved else { return ([], []) }
             users.bitwiseAnd(~ShmemDevice.hasRemoved, ordering: .acquiringAndReleasing)
-            let gone = removed[held]
             // Programs have pointers to a container, and no reference to the region. Such a region stays until the device goes.
-            removed[held] = gone.filter { $0.container[held] != nil || $0.isListenedTo(held) }
-            return gone.filter { $0.container[held] == nil && !$0.isListenedTo(held) }
+            let all = removed[held]
+            var (gone, kept): ([Region], [Region]) = ([], [])
+            for region in all {
+                if region.container[held] != nil || region.isListenedTo(held) {
+                    kept.append(region)
+                } else {
+                    gone.append(region)
+                }
+            }
+            removed[held] = kept
+            return (gone, kept)
         }
-        // A thread may have mapped something after the region was taken out. The windows go after this, with no lock held.
-        for region in gone { region.unmapAll() }
+        for region in kept { region.unmapAll() }
+        kept = []
+        OrphanedRegions.end(&gone)
     }
 
     /// Calls `tell` for each mapping that has become broken or whole since the last call, until it returns false.
@@ -237,114 +245,5 @@ import Synchronization
         var broken: UInt64 = 0
         for region in allRegions { broken &+= region.heal() }
         return broken
-    }
-
-    // MARK: Messages
-
-    /// Handles a SHMEM_MAP that the caller has received: with the same checks, in the same order, as a channel. The mapping
-    /// shows in the window when the call returns. Then answer the device process, and call `commit`.
-    ///
-    /// - Parameters:
-    ///   - payload: the payload as it came, 40 bytes.
-    ///   - fd: the descriptor that came along, which stays the caller's; negative: none did.
-    /// - Throws: EINVAL (another length; no descriptor), ENOENT (there is no such region), ECANCELED (a reset is under way),
-    ///   and what `Region.map` throws.
-    public func handleMap(payload: UnsafeRawBufferPointer, fd: Int32) throws(ShmemError) {
-        let map = try unsafe decoded(payload, BackendRequest.shmemMap)
-        if state.attention.load(ordering: .relaxed) != 0 { return try handle(map, BackendRequest.shmemMap, fd: fd) }
-        try carryOutMap(map, fd: fd)
-        // A reset that has begun meanwhile has undone the mapping, or finds nothing to undo here.
-        if isResetting { try undoForReset(map) }
-    }
-
-    /// Handles a SHMEM_UNMAP in the same way.
-    ///
-    /// - Parameter payload: the payload as it came, 40 bytes.
-    /// - Throws: EINVAL (another length), ENOENT (there is no such region), and what `Region.unmap` throws.
-    public func handleUnmap(payload: UnsafeRawBufferPointer) throws(ShmemError) {
-        let map = try unsafe decoded(payload, BackendRequest.shmemUnmap)
-        if state.attention.load(ordering: .relaxed) != 0 { return try handle(map, BackendRequest.shmemUnmap) }
-        try carryOutUnmap(map)
-    }
-
-    /// The same while a reset is under way, or while traces are on.
-    @inline(never)
-    private func handle(_ map: SharedMemoryMap, _ request: UInt32, fd: Int32 = -1) throws(ShmemError) {
-        let isMap = request == BackendRequest.shmemMap
-        do throws(ShmemError) {
-            if isResetting {
-                let unmap = ShmemError.Subject.unmap(shmid: map.shmid, offset: map.offset, length: map.length)
-                throw ShmemError(ECANCELED, isMap ? map.mapSubject : unmap, .duringReset)
-            }
-            if isMap { try carryOutMap(map, fd: fd) } else { try carryOutUnmap(map) }
-            if isMap, isResetting { try undoForReset(map) }
-        } catch {
-            Trace.tellMapping(request, map, error)
-            throw error
-        }
-        Trace.tellMapping(request, map, nil)
-    }
-
-    @inline(__always)
-    private var isResetting: Bool {
-        state.attention.load(ordering: .sequentiallyConsistent) & DeviceState.isResetting != 0
-    }
-
-    @inline(never)
-    private func undoForReset(_ map: SharedMemoryMap) throws(ShmemError) {
-        _ = try? carryOutUnmap(map)
-        throw ShmemError(ECANCELED, map.mapSubject, .duringReset)
-    }
-
-    @inline(__always)
-    private func decoded(_ payload: UnsafeRawBufferPointer, _ request: UInt32) throws(ShmemError) -> SharedMemoryMap {
-        guard let map = unsafe SharedMemoryMap(payload) else { throw wrongPayload(payload.count, request) }
-        return map
-    }
-
-    @inline(never)
-    private func wrongPayload(_ count: Int, _ request: UInt32) -> ShmemError {
-        ShmemError(EINVAL, .request(request), .wrongPayload(expected: SharedMemoryMap.size, got: count))
-    }
-
-    /// SHMEM_MAP. The commit is left to the caller, which answers first. `isBatched`: so is `endBatch`.
-    @_optimize(speed)
-    func carryOutMap(_ map: SharedMemoryMap, fd: Int32, isBatched: Bool = false) throws(ShmemError) {
-        guard fd >= 0 else { throw ShmemError(EINVAL, map.mapSubject, .wrongDescriptors(expected: 1, got: 0)) }
-        let isMissing = { ShmemError(ENOENT, map.mapSubject, .noSuchRegion) }
-        try withRegion(shmid: map.shmid, isMissing: isMissing) { region throws(ShmemError) in
-            try region.map(map, fd: fd, isBatched ? .isBatched : [])
-        }
-    }
-
-    /// Leaves the mappings of a batch out of core dumps.
-    @_optimize(speed)
-    func endBatch() {
-        let failure = state.lock.withLock { held in
-            state.undumped[held].leaveOut()
-            return state.undumped[held].takeFailure()
-        }
-        guard let failure else { return }
-        Log.warning("the kernel cannot leave mappings out of core dumps: \(Errno.text(failure.code)) (errno \(failure.code))")
-    }
-
-    /// SHMEM_UNMAP in the same way. Returns the length of the mapping in bytes.
-    @_optimize(speed)
-    @discardableResult
-    func carryOutUnmap(_ map: SharedMemoryMap) throws(ShmemError) -> UInt64 {
-        let isMissing = {
-            ShmemError(ENOENT, .unmap(shmid: map.shmid, offset: map.offset, length: map.length), .noSuchRegion)
-        }
-        var length: UInt64 = 0
-        try withRegion(shmid: map.shmid, isMissing: isMissing) { region throws(ShmemError) in
-            length = try region.unmapLeavingCommit(at: map.offset, length: map.length)
-        }
-        return length
-    }
-
-    /// Tells every region's observers that a change is complete: after the answer to what `handleMap` and `handleUnmap` did.
-    public func commit() {
-        guard state.isObserved else { return }
-        for region in allRegions { region.commit() }
     }
 }

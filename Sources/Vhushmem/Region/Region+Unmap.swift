@@ -91,21 +91,29 @@ extension Region {
     ///
     /// - Returns: how many there were.
     @discardableResult
-    public func unmapAll() -> UInt64 { unmapAll(until: nil).count }
-
-    /// The same, but not longer than until `limit` (microseconds) if there is one, and `leastUntilLimit` mappings at the least.
-    /// The rest stays as it was.
-    func unmapAll(until limit: UInt64?) -> (count: UInt64, isDone: Bool) {
+    public func unmapAll() -> UInt64 {
         var count: UInt64 = 0
+        _ = unmapAll(until: nil, count: &count)
+        return count
+    }
+
+    /// Microseconds that mappings are undone in one turn of a loop, and how many go whatever that takes.
+    static var longestUndoing: UInt64 { 2_000 }
+    static var fewEnough: UInt64 { 256 }
+
+    /// The same, for no longer than until `limit` (microseconds) if there is one, and if `count` has come to `fewEnough`. What is left is as it
+    /// was. `count`: grows by how many went. `tells`: what there is to log is told here. Returns whether none is left.
+    func unmapAll(until limit: UInt64?, count: inout UInt64, tells: Bool = true) -> Bool {
+        let before = count
         var from: UInt64 = 0
         defer {
-            Log.tellWaiting()
-            if count > 0 { commit() }
+            if tells { Log.tellWaiting() }
+            if count > before { commit() }
         }
         // The observer hears of each mapping that goes, and of none that stays: another thread may map meanwhile.
         if device.lock.withLock({ held in observer[held] != nil }) {
             while let record = device.lock.withLock({ held in table[held].first(endingAfter: from) }) {
-                if let limit, count >= Region.leastUntilLimit, Clock.now() >= limit { return (count, false) }
+                if let limit, count >= Region.fewEnough, Clock.now() >= limit { return false }
                 if (try? unmapLeavingCommit(at: record.start, length: record.length)) != nil { count = count &+ 1 }
                 guard let pages = ownedPages(record) else { break }
                 from = pages.end
@@ -114,10 +122,10 @@ extension Region {
         }
         while let gone = takePiece(from: &from) {
             count = count &+ gone
-            if let limit, count >= Region.leastUntilLimit, Clock.now() >= limit { return (count, false) }
+            if let limit, count >= Region.fewEnough, Clock.now() >= limit { return false }
         }
         count = count &+ takeAll()
-        return (count, true)
+        return true
     }
 
     /// Takes out the rest, and releases its objects. The close of a file may wait, so no lock is held for that.
@@ -151,7 +159,6 @@ extension Region {
     /// call takes some three microseconds for each mapping. Their records fit on the stack: at the kernel's limit of mappings
     /// there may be no memory.
     private static var mostAtOnce: Int { 25 }
-    private static var leastUntilLimit: UInt64 { 256 }
 
     /// Takes out as many as may go at once, from the first behind `from` on, and moves `from` behind them. nil: the rest may
     /// all go at once, or the kernel refuses.
