@@ -13,7 +13,7 @@
 #include <sys/wait.h>
 
 typedef struct contestant {
-    const char *name; /* "ours" or "floor" */
+    const char *name; /* "ours", "floor", or "rust-vmm": the program that RUST_VMM_SERVE names */
     uint64_t slots;
     uint64_t slot_size;
     /*
@@ -26,13 +26,16 @@ typedef struct contestant {
     int channel;
 } contestant;
 
-static inline void exec_front_end(bool ours, const char *folder, int socket, uint64_t region_size)
+static inline void exec_front_end(const char *name, const char *folder, int socket,
+                                  uint64_t region_size)
 {
     char program[4096], socket_text[16], size_text[24];
+    const char *other = strcmp(name, "rust-vmm") == 0 ? getenv("RUST_VMM_SERVE") : NULL;
+    bool ours = strcmp(name, "ours") == 0;
     snprintf(program, sizeof(program), "%s/%s", folder, ours ? "front-end" : "floor");
     snprintf(socket_text, sizeof(socket_text), "%d", socket);
     snprintf(size_text, sizeof(size_text), "%llu", (unsigned long long)region_size);
-    execl(program, program, socket_text, ours ? NULL : size_text, NULL);
+    execl(other != NULL ? other : program, program, socket_text, ours ? NULL : size_text, NULL);
     perror(program);
     _exit(1);
 }
@@ -51,19 +54,19 @@ static inline void unmap_slot(contestant *c, bool need_reply, uint64_t slot)
 static inline void start_contestant(contestant *c, const char *folder)
 {
     int pair[2];
-    bool ours = strcmp(c->name, "ours") == 0;
+    bool is_floor = strcmp(c->name, "floor") == 0;
     uint64_t region_size = c->slots * c->slot_size;
-    MUST(ours || strcmp(c->name, "floor") == 0);
+    MUST(is_floor || strcmp(c->name, "ours") == 0 || strcmp(c->name, "rust-vmm") == 0);
     MUST(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == 0);
     c->process = fork();
     MUST(c->process >= 0);
     if (c->process == 0) {
         /* The front-end's end, this time to be inherited. */
-        exec_front_end(ours, folder, dup(pair[0]), region_size);
+        exec_front_end(c->name, folder, dup(pair[0]), region_size);
     }
     close(pair[0]);
     c->main = pair[1];
-    c->channel = ours ? shake_hands(pair[1], region_size) : pair[1];
+    c->channel = is_floor ? pair[1] : shake_hands(pair[1], region_size);
     c->file = file_of(c->slot_size);
     for (uint64_t slot = 0; slot < c->slots; slot++) {
         map_slot(c, slot + 1 == c->slots, slot);

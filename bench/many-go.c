@@ -4,6 +4,8 @@
  *
  * reset, reset-call  the longest turn of a loop while a front-end on it resets a device; and the call of vhushmem_frontend_reset by itself
  *                    (both in processor time: the thread that runs the loop does all of it)
+ * end                the longest turn of the same loop after the back-end has gone
+ * free               the call of vhushmem_frontend_free
  * unmap-all          a map and unmap in another device, which another thread makes one after the other, while vhushmem_region_unmap_all runs
  * unmap-floor        the same beside one bare mmap over as many bare mappings
  * unmap-idle         the same with nothing beside
@@ -71,23 +73,39 @@ static void fill(vhushmem_region *region, uint64_t mappings)
     }
 }
 
-static void reset(uint64_t mappings)
+/* The longest turn until nothing is mapped. */
+static uint64_t longest_turn(GMainContext *context, front_end *f)
 {
-    GMainContext *context = g_main_context_new();
-    front_end f = open_front_end(context, 1, mappings);
-    fill(f.region, mappings);
-    uint64_t began = ns_of(CLOCK_THREAD_CPUTIME_ID), longest;
-    MUST(vhushmem_frontend_reset(f.frontend, NULL) == 0);
-    longest = ns_of(CLOCK_THREAD_CPUTIME_ID) - began;
-    printf("reset-call %llu\n", (unsigned long long)longest);
-    while (vhushmem_region_mapping_count(f.region) > 0) {
-        began = ns_of(CLOCK_THREAD_CPUTIME_ID);
+    uint64_t longest = 0;
+    while (vhushmem_region_mapping_count(f->region) > 0) {
+        uint64_t began = ns_of(CLOCK_THREAD_CPUTIME_ID);
         g_main_context_iteration(context, FALSE);
         uint64_t took = ns_of(CLOCK_THREAD_CPUTIME_ID) - began;
         longest = took > longest ? took : longest;
     }
-    printf("reset %llu\n", (unsigned long long)longest);
+    return longest;
+}
+
+static void reset_and_end(uint64_t mappings)
+{
+    GMainContext *context = g_main_context_new();
+    front_end f = open_front_end(context, 1, mappings);
+    fill(f.region, mappings);
+    uint64_t began = ns_of(CLOCK_THREAD_CPUTIME_ID);
+    MUST(vhushmem_frontend_reset(f.frontend, NULL) == 0);
+    uint64_t call = ns_of(CLOCK_THREAD_CPUTIME_ID) - began, turn = longest_turn(context, &f);
+    printf("reset-call %llu\nreset %llu\n", (unsigned long long)call, (unsigned long long)(turn > call ? turn : call));
+    fill(f.region, mappings);
+    close(f.main);
+    printf("end %llu\n", (unsigned long long)longest_turn(context, &f));
     vhushmem_frontend_free(f.frontend);
+
+    f = open_front_end(context, 1, mappings);
+    fill(f.region, mappings);
+    began = ns_of(CLOCK_THREAD_CPUTIME_ID);
+    vhushmem_frontend_free(f.frontend);
+    printf("free %llu\n", (unsigned long long)(ns_of(CLOCK_THREAD_CPUTIME_ID) - began));
+    sleep_a_while(NULL);
 }
 
 int main(int argc, char **argv)
@@ -100,7 +118,7 @@ int main(int argc, char **argv)
     vhushmem_region *region = vhushmem_region_new(device, 0, mappings * page, NULL, NULL);
     other = vhushmem_region_new(device_of_other, 0, page, NULL, NULL);
     MUST(region != NULL && other != NULL);
-    reset(mappings / 2);
+    reset_and_end(mappings / 2);
     beside("unmap-idle", sleep_a_while, NULL);
     fill(region, mappings);
     beside("unmap-all", unmap_all, region);

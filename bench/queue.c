@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * Usage: queue WAY ROUNDS, under callgrind with --collect-atstart=no. A device takes a chain and gives it back so many times, once warm, and
- * callgrind counts what vhushmem_backend_pop and vhushmem_backend_push take. WAY is DESCRIPTORS[-log][-RANGES]: how many descriptors a
+ * callgrind counts what vhushmem_backend_pop and vhushmem_backend_push take. WAY is DESCRIPTORS[-log][-RANGES], or `burst`: 32 chains of one
+ * descriptor by one call each of vhushmem_backend_pop_many and _push_many (ROUNDS bursts). It says how many descriptors a
  * chain has, whether the front-end has written pages logged, and in how many ranges guest memory was told. The last of these has the
  * buffers. Prints how many times memory was allocated for a pair.
  */
@@ -21,6 +22,7 @@ static void on_allocation(void) { allocations++; }
 #include <valgrind/callgrind.h>
 
 #define WARM_UP 100
+#define BURST 32
 #define LOG_ALL BIT(26)
 #define LOG_SHMFD BIT(1)
 #define FAR 0x40000000ull /* where the ranges besides begin */
@@ -52,12 +54,42 @@ static void log_writes(bare_queue *b, int file, uint64_t size)
     EQ(tell_u64(b, SET_FEATURES, VIRTIO_DEFAULTS | BIT(29) | LOG_ALL, -1), 0);
 }
 
+static uint64_t take_bursts(bare_queue *b, unsigned rounds)
+{
+    vhushmem_chain *chains[BURST];
+    uint32_t written[BURST];
+    uint64_t before = 0;
+    for (unsigned i = 0; i < BURST; i++) {
+        set_descriptor_at(b, i, RAM + 64 * i, 64, WRITE, 0);
+        written[i] = 64;
+    }
+    for (unsigned round = 0; round < WARM_UP + rounds; round++) {
+        if (round == WARM_UP) {
+            before = allocations;
+            counting = true;
+        }
+        for (uint16_t i = 0; i < BURST; i++) {
+            offer(b, i);
+        }
+        toggle_counting();
+        EQ(vhushmem_backend_pop_many(b->r.backend, 0, chains, BURST, NULL), BURST);
+        EQ(vhushmem_backend_push_many(b->r.backend, 0, chains, written, BURST, NULL), BURST);
+        toggle_counting();
+        for (unsigned i = 0; i < BURST; i++) {
+            EQ(taken_back(b), i);
+        }
+    }
+    return before;
+}
+
 int main(int argc, char **argv)
 {
     bare_queue b;
     char *rest;
     CHECK(argc == 3);
-    unsigned descriptors = (unsigned)strtoul(argv[1], &rest, 0), rounds = (unsigned)strtoul(argv[2], NULL, 0), ranges = 1;
+    bool bursts = strcmp(argv[1], "burst") == 0;
+    unsigned descriptors = (unsigned)strtoul(bursts ? "1" : argv[1], &rest, 0), rounds = (unsigned)strtoul(argv[2], NULL, 0),
+             ranges = 1;
     bool logs = strncmp(rest, "-log", 4) == 0;
     rest += logs ? 4 : 0;
     if (*rest == '-') {
@@ -78,8 +110,8 @@ int main(int argc, char **argv)
     for (unsigned i = 0; i < descriptors; i++) {
         set_descriptor_at(&b, i, buffers + 64 * i, 64, (uint16_t)(WRITE | (i + 1 < descriptors ? NEXT : 0)), (uint16_t)(i + 1));
     }
-    uint64_t before = 0;
-    for (unsigned i = 0; i < WARM_UP + rounds; i++) {
+    uint64_t before = bursts ? take_bursts(&b, rounds) : 0;
+    for (unsigned i = 0; !bursts && i < WARM_UP + rounds; i++) {
         if (i == WARM_UP) {
             before = allocations;
             counting = true;
