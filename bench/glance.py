@@ -18,7 +18,8 @@ GROUPS = {
     "Queues": {
         "instructions per pop + push": "instructions of a chain there and back",
         "instructions per further": "instructions of one more descriptor",
-        "pop + push with the log of written pages, 509": "the same in a migration, 509 ranges",
+        "instructions per chain of a burst": "the same in bursts of 32",
+        "pop + push with the log of written pages, 509": "a chain in a migration, 509 ranges, against without",
         "64-byte packet": "64-byte packets, against DPDK's vhost",
         "4 KiB reads, one": "4 KiB reads, one at a time",
         "4 KiB reads, 32": "4 KiB reads, 32 at a time",
@@ -29,7 +30,7 @@ GROUPS = {
         "SHMEM_MAP beside 64 busy devices, p99.9": "a map beside 64 busy devices, 1 in 1,000",
         "longest turn in a reset": "others' wait in a reset of 30,000 mappings",
         "longest turn at the end": "others' wait as a device with 30,000 ends",
-        "wait of another device's map": "another's map in an unmap of 60,000",
+        "longest call of the kernel": "others' wait in an unmap of 60,000",
     },
     "What it takes": {
         "resident memory per live": "memory of a mapping",
