@@ -26,15 +26,14 @@ typedef struct contestant {
     int channel;
 } contestant;
 
-static inline void exec_front_end(const char *name, const char *folder, int socket,
-                                  uint64_t region_size)
+static inline void exec_front_end(const char *name, const char *folder, int socket, uint64_t size)
 {
     char program[4096], socket_text[16], size_text[24];
     const char *other = strcmp(name, "rust-vmm") == 0 ? getenv("RUST_VMM_SERVE") : NULL;
     bool ours = strcmp(name, "ours") == 0;
     snprintf(program, sizeof(program), "%s/%s", folder, ours ? "front-end" : "floor");
     snprintf(socket_text, sizeof(socket_text), "%d", socket);
-    snprintf(size_text, sizeof(size_text), "%llu", (unsigned long long)region_size);
+    snprintf(size_text, sizeof(size_text), "%llu", (unsigned long long)size);
     execl(other != NULL ? other : program, program, socket_text, ours ? NULL : size_text, NULL);
     perror(program);
     _exit(1);

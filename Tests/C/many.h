@@ -17,10 +17,7 @@ static inline void map_many(vhushmem_region *region, int file)
     }
 }
 
-static inline uint64_t left_in(vhushmem_region *region)
-{
-    return vhushmem_region_mapping_count(region);
-}
+static inline uint64_t left_in(vhushmem_region *r) { return vhushmem_region_mapping_count(r); }
 
 /* As many as are said to be there can be found, from the last one down. */
 static inline void books_are_right(vhushmem_region *region)
