@@ -66,13 +66,12 @@ __attribute__((noreturn, format(printf, 1, 2))) static void fail(const char *for
 
 /* ---- the loop ---- */
 
-static void on_event(vhushmem_backend *backend, vhushmem_backend_event event, const char *message, void *user_data)
+static void on_event(vhushmem_backend *backend, const vhushmem_backend_event *event, void *user_data)
 {
     struct device *device = user_data;
 
     (void)backend;
-    (void)message;
-    if (event == VHUSHMEM_BACKEND_DISCONNECT) {
+    if (event->type == VHUSHMEM_BACKEND_DISCONNECT) {
         device->gone = true;
     }
 }

@@ -321,7 +321,7 @@ static void on_started(vhushmem_frontend *frontend, const vhushmem_reply *reply,
  */
 static void start_device(struct vmm *vmm)
 {
-    vhushmem_guest_memory memory = {.size = RAM_SIZE, .host = vmm->ram, .fd = vmm->ram_fd};
+    vhushmem_guest_memory memory = {.struct_size = sizeof(memory), .size = RAM_SIZE, .host = vmm->ram, .fd = vmm->ram_fd};
     vhushmem_queue queue = {.struct_size = sizeof(queue),
                             .size = QUEUE_SIZE,
                             .desc = vmm->ram,

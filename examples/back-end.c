@@ -8,15 +8,15 @@
 static int file = -1;
 
 /* A device for QEMU waits until a driver has started a queue (docs/with-qemu.md). This library's front-end maps as soon as it is there. */
-static void on_event(vhushmem_backend *backend, vhushmem_backend_event event, const char *message, void *loop)
+static void on_event(vhushmem_backend *backend, const vhushmem_backend_event *event, void *loop)
 {
     GError *error = NULL;
     uint64_t size = (uint64_t)lseek(file, 0, SEEK_END);
-    if (event == VHUSHMEM_BACKEND_NEGOTIATED && vhushmem_backend_map(backend, 1, file, 0, 0, size, 0, &error) == 0)
+    if (event->type == VHUSHMEM_BACKEND_NEGOTIATED && vhushmem_backend_map(backend, 1, file, 0, 0, size, 0, &error) == 0)
         vhushmem_backend_unmap(backend, 1, 0, size, &error);
-    if (error != NULL || message != NULL)
-        fprintf(stderr, "%s\n", error != NULL ? error->message : message);
-    if (event != VHUSHMEM_BACKEND_CONNECTED)
+    if (error != NULL || event->message != NULL)
+        fprintf(stderr, "%s\n", error != NULL ? error->message : event->message);
+    if (event->type != VHUSHMEM_BACKEND_CONNECTED)
         g_main_loop_quit(loop);
 }
 

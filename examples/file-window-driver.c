@@ -68,7 +68,7 @@ __attribute__((noreturn, format(printf, 1, 2))) static void fail(const char *for
 
 static void set_up(struct vmm *vmm, const char *socket_path)
 {
-    vhushmem_guest_memory memory = {.guest_addr = RAM_ADDR, .size = RAM_SIZE};
+    vhushmem_guest_memory memory = {.struct_size = sizeof(memory), .guest_addr = RAM_ADDR, .size = RAM_SIZE};
     vhushmem_queue queue = {.struct_size = sizeof(queue), .size = QUEUE_SIZE};
     GError *error = NULL;
 

@@ -180,16 +180,15 @@ static void on_queue(vhushmem_backend *backend, unsigned queue, vhushmem_queue_e
     vhushmem_backend_notify(backend, queue, NULL);
 }
 
-static void on_event(vhushmem_backend *backend, vhushmem_backend_event event, const char *message, void *user_data)
+static void on_event(vhushmem_backend *backend, const vhushmem_backend_event *event, void *user_data)
 {
     struct device *device = user_data;
 
     (void)backend;
-    (void)message;
-    if (event == VHUSHMEM_BACKEND_RESET || event == VHUSHMEM_BACKEND_DISCONNECT) {
+    if (event->type == VHUSHMEM_BACKEND_RESET || event->type == VHUSHMEM_BACKEND_DISCONNECT) {
         memset(device->parts, 0, sizeof(device->parts)); /* the front-end has undone all */
     }
-    device->gone |= event == VHUSHMEM_BACKEND_DISCONNECT;
+    device->gone |= event->type == VHUSHMEM_BACKEND_DISCONNECT;
 }
 
 static int fail(const char *what, GError *error)

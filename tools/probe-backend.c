@@ -156,37 +156,37 @@ static char *run_config_changed(struct probe *probe, char **words, struct record
 
 /* ---- events ---- */
 
-static void on_event(vhushmem_backend *backend, vhushmem_backend_event event, const char *message, void *user_data)
+static void on_event(vhushmem_backend *backend, const vhushmem_backend_event *event, void *user_data)
 {
     struct probe *probe = user_data;
     struct record record;
-    const char *name = event == VHUSHMEM_BACKEND_CONNECTED    ? "connected"
-                       : event == VHUSHMEM_BACKEND_NEGOTIATED ? "ready"
-                       : event == VHUSHMEM_BACKEND_RESET      ? "reset"
-                                                              : "disconnect";
+    const char *name = event->type == VHUSHMEM_BACKEND_CONNECTED    ? "connected"
+                       : event->type == VHUSHMEM_BACKEND_NEGOTIATED ? "ready"
+                       : event->type == VHUSHMEM_BACKEND_RESET      ? "reset"
+                                                                    : "disconnect";
 
     record_begin(&record, probe->json, name);
-    if (event == VHUSHMEM_BACKEND_NEGOTIATED) {
+    if (event->type == VHUSHMEM_BACKEND_NEGOTIATED) {
         record_hex(&record, "features", vhushmem_backend_features(backend));
         record_hex(&record, "protocol_feature_bits", vhushmem_backend_protocol_features(backend));
         probe->was_ready = true;
         probe->lost = false;
     }
-    if (message != NULL) {
-        record_text(&record, "message", message);
+    if (event->message != NULL) {
+        record_text(&record, "event->message", event->message);
     }
     record_end(&record);
-    if (event == VHUSHMEM_BACKEND_RESET) {
+    if (event->type == VHUSHMEM_BACKEND_RESET) {
         probe->counters.resets++;
     }
-    if (event == VHUSHMEM_BACKEND_DISCONNECT) {
+    if (event->type == VHUSHMEM_BACKEND_DISCONNECT) {
         chains_drop(UINT_MAX);
         probe->lost = true;
     }
     probe_note_event(probe, name);
-    if (event == VHUSHMEM_BACKEND_NEGOTIATED) {
+    if (event->type == VHUSHMEM_BACKEND_NEGOTIATED) {
         probe_input_resume(probe);
-    } else if (event == VHUSHMEM_BACKEND_DISCONNECT && probe->options->until_disconnect) {
+    } else if (event->type == VHUSHMEM_BACKEND_DISCONNECT && probe->options->until_disconnect) {
         g_main_loop_quit(probe->loop);
     }
 }

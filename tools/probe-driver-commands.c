@@ -226,7 +226,7 @@ static char *begin_device_status(struct probe *probe, char **words)
 static void on_inflight(vhushmem_frontend *frontend, const vhushmem_reply *reply, void *user_data)
 {
     struct probe *probe = user_data;
-    vhushmem_inflight area;
+    vhushmem_inflight area = {.struct_size = sizeof(area)};
     struct record answer;
 
     (void)frontend;

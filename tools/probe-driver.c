@@ -57,7 +57,7 @@ static gboolean on_call(gint fd, GIOCondition condition, gpointer user_data)
 char *driver_set_memory(struct probe *probe, uint64_t size)
 {
     struct driver *driver = driver_of(probe);
-    vhushmem_guest_memory memory = {.guest_addr = DRIVER_RAM_ADDR, .size = size};
+    vhushmem_guest_memory memory = {.struct_size = sizeof(memory), .guest_addr = DRIVER_RAM_ADDR, .size = size};
     GError *error = NULL;
 
     if (driver->started) {

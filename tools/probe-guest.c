@@ -55,6 +55,7 @@ void probe_place(struct probe *probe, struct record *record)
 {
     vhushmem_pci_region places[VHUSHMEM_MAX_REGIONS];
     uint64_t bar_size;
+    places[0].struct_size = sizeof(places[0]);
     int count = vhushmem_pci_layout(probe->device, places, G_N_ELEMENTS(places), &bar_size);
 
     if (count < 0) {
@@ -68,7 +69,7 @@ void probe_place(struct probe *probe, struct record *record)
         record_object_begin(record, NULL);
         record_number(record, "shmid", places[i].shmid);
         record_hex(record, "offset", places[i].offset);
-        record_hex(record, "len", places[i].length);
+        record_hex(record, "len", places[i].len);
         if (error != NULL) {
             record_text(record, "error", error);
             g_free(error);

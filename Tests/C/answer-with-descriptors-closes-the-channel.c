@@ -17,7 +17,8 @@ static void on_result(vhushmem_backend *backend, int result, const char *text, v
 
 static int ask(backend_rig *r, int way)
 {
-    vhushmem_shmem_request two[2] = {{.id = MAP, .fd = file, .len = PAGE}, {.id = MAP, .fd = file, .len = PAGE}};
+    vhushmem_shmem_request two[2] = {{.struct_size = sizeof(vhushmem_shmem_request), .request = MAP, .fd = file, .len = PAGE},
+                                     {.struct_size = sizeof(vhushmem_shmem_request), .request = MAP, .fd = file, .len = PAGE}};
     uint64_t reply = 0;
     int fd = -1, result = 1;
     switch (way) {

@@ -111,10 +111,10 @@ static void on_commit(MemoryListener *listener)
     l->inside_listener--;
 }
 
-static void on_backend_event(vhushmem_backend *backend, vhushmem_backend_event event, const char *message, void *user_data)
+static void on_backend_event(vhushmem_backend *backend, const vhushmem_backend_event *event, void *user_data)
 {
     CHECK(((token *)user_data)->of->backend == backend);
-    CHECK((message != NULL) == (event == VHUSHMEM_BACKEND_DISCONNECT));
+    CHECK((event->message != NULL) == (event->type == VHUSHMEM_BACKEND_DISCONNECT));
     act_inside();
 }
 
@@ -140,7 +140,8 @@ static void block(life *l)
 
 static void request(life *l)
 {
-    vhushmem_guest_memory memory = {.guest_addr = below(4) << 20, .size = 4096, .host = (void *)0x10000, .fd = file};
+    vhushmem_guest_memory memory = {
+        .struct_size = sizeof(memory), .guest_addr = below(4) << 20, .size = 4096, .host = (void *)0x10000, .fd = file};
     vhushmem_queue queue = {.struct_size = sizeof(queue), .size = 16, .kick_fd = file, .call_fd = -1};
     switch (below(6)) {
     case 0:

@@ -28,7 +28,8 @@ static void sends(unsigned answers, unsigned flags, unsigned wanted)
     int fd = memfd_of(PAGE, 1);
     backend_rig_open(&r, COUNT * PAGE, &options);
     for (unsigned i = 0; i < COUNT; i++) {
-        all[i] = (vhushmem_shmem_request){.id = MAP, .fd = fd, .shm_offset = i * PAGE, .len = PAGE};
+        all[i] = (vhushmem_shmem_request){
+            .struct_size = sizeof(vhushmem_shmem_request), .request = MAP, .fd = fd, .shm_offset = i * PAGE, .len = PAGE};
     }
     for (unsigned i = 0; i < answers; i++) {
         send_message(r.channel, MAP, 0x5, &done, 8, NULL, 0);

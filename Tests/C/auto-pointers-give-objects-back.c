@@ -17,11 +17,10 @@ static void told(vhushmem_frontend *frontend, const vhushmem_event *event, void 
     (void)user_data;
 }
 
-static void told_back(vhushmem_backend *backend, vhushmem_backend_event event, const char *message, void *user_data)
+static void told_back(vhushmem_backend *backend, const vhushmem_backend_event *event, void *user_data)
 {
     (void)backend;
     (void)event;
-    (void)message;
     (void)user_data;
 }
 

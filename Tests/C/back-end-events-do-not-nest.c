@@ -26,12 +26,11 @@ static void turn_the_loop(const int *count)
     inside = false;
 }
 
-static void on_event(vhushmem_backend *backend, vhushmem_backend_event event, const char *message, void *user_data)
+static void on_event(vhushmem_backend *backend, const vhushmem_backend_event *event, void *user_data)
 {
     (void)backend;
-    (void)message;
     (void)user_data;
-    if (event == VHUSHMEM_BACKEND_RESET) {
+    if (event->type == VHUSHMEM_BACKEND_RESET) {
         told++;
         turn_the_loop(&told);
     }
@@ -120,14 +119,13 @@ static void kicks_without_end(void)
 
 static int order[8], orders;
 
-static void in_order(vhushmem_backend *backend, vhushmem_backend_event event, const char *message, void *user_data)
+static void in_order(vhushmem_backend *backend, const vhushmem_backend_event *event, void *user_data)
 {
     (void)backend;
-    (void)message;
     (void)user_data;
     told++;
     if (orders < 8) {
-        order[orders++] = (int)event;
+        order[orders++] = (int)event->type;
     }
 }
 
@@ -170,10 +168,9 @@ static void events_wait(int resets, int told_in_the_end, int first)
     vhushmem_backend_free(backend);
 }
 
-static void frees(vhushmem_backend *backend, vhushmem_backend_event event, const char *message, void *user_data)
+static void frees(vhushmem_backend *backend, const vhushmem_backend_event *event, void *user_data)
 {
-    (void)message;
-    EQ(event, VHUSHMEM_BACKEND_CONNECTED);
+    EQ(event->type, VHUSHMEM_BACKEND_CONNECTED);
     ++*(int *)user_data;
     vhushmem_backend_free(backend);
 }

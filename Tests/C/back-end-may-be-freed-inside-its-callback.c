@@ -3,16 +3,15 @@
 #include "backend-rig.h"
 
 typedef struct witness {
-    vhushmem_backend_event at;
+    vhushmem_backend_event_type at;
     int freed, destroyed;
 } witness;
 
-static void free_it(vhushmem_backend *backend, vhushmem_backend_event event, const char *message, void *user_data)
+static void free_it(vhushmem_backend *backend, const vhushmem_backend_event *event, void *user_data)
 {
     witness *w = user_data;
-    (void)message;
     EQ(w->freed, 0);
-    if (event == w->at) {
+    if (event->type == w->at) {
         vhushmem_backend_free(backend);
         w->freed++;
     }
@@ -34,7 +33,7 @@ int main(void)
 {
     char *fds = fds_now();
     for (int at = VHUSHMEM_BACKEND_CONNECTED; at <= VHUSHMEM_BACKEND_DISCONNECT; at++) {
-        witness w = {.at = (vhushmem_backend_event)at};
+        witness w = {.at = (vhushmem_backend_event_type)at};
         int pair[2], channel[2];
         CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == 0);
         CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, channel) == 0);

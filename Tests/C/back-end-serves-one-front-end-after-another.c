@@ -3,10 +3,10 @@
 /* tsan: yes (front-end and back-end of ours are in two threads) */
 #include "pair.h"
 
-static void event(vhushmem_backend *backend, vhushmem_backend_event event, const char *message, void *user_data)
+static void event(vhushmem_backend *backend, const vhushmem_backend_event *event, void *user_data)
 {
-    (void)backend, (void)message;
-    ((int *)user_data)[event]++;
+    (void)backend;
+    ((int *)user_data)[event->type]++;
 }
 
 static void *front_end(void *path)

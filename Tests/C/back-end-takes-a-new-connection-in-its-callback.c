@@ -4,11 +4,10 @@
 
 static int next_socket;
 
-static void event(vhushmem_backend *backend, vhushmem_backend_event event, const char *message, void *user_data)
+static void event(vhushmem_backend *backend, const vhushmem_backend_event *event, void *user_data)
 {
-    (void)message;
-    ((int *)user_data)[event]++;
-    if (event == VHUSHMEM_BACKEND_DISCONNECT && next_socket >= 0) {
+    ((int *)user_data)[event->type]++;
+    if (event->type == VHUSHMEM_BACKEND_DISCONNECT && next_socket >= 0) {
         ok(vhushmem_backend_attach(backend, next_socket, &error));
         next_socket = -1;
     }

@@ -69,7 +69,7 @@ static void comes_back(bool serves)
     r->peer.heard_count = 0;
 
     /* Unless the back-end has a book of what is in flight, which tells it more than a base. */
-    vhushmem_inflight area = {.size = 4096, .num_queues = 1, .queue_size = 64, .fd = file};
+    vhushmem_inflight area = {.struct_size = sizeof(area), .size = 4096, .num_queues = 1, .queue_size = 64, .fd = file};
     ok(vhushmem_frontend_set_inflight(r->frontend, &area, &error));
     coming_ready(&c);
     CHECK(peer_heard(&r->peer, SET_INFLIGHT_FD, 0) != NULL);

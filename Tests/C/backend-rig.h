@@ -27,14 +27,14 @@ typedef struct backend_rig {
     int events[5];
 } backend_rig;
 
-static inline void backend_rig_event(vhushmem_backend *backend, vhushmem_backend_event event,
-                                     const char *message, void *user_data)
+static inline void backend_rig_event(vhushmem_backend *backend, const vhushmem_backend_event *event,
+                                     void *user_data)
 {
     backend_rig *r = user_data;
     CHECK(backend == r->backend);
-    CHECK(event >= 1 && event <= 4);
-    CHECK((message != NULL) == (event == VHUSHMEM_BACKEND_DISCONNECT));
-    r->events[event]++;
+    CHECK(event->type >= 1 && event->type <= 4);
+    CHECK((event->message != NULL) == (event->type == VHUSHMEM_BACKEND_DISCONNECT));
+    r->events[event->type]++;
 }
 
 /* Send a request and take the answer: one message with the same id, flags 0x5 and no descriptor. */

@@ -18,17 +18,16 @@ static void is_sound(vhushmem_device *device, const vhushmem_pci_region *places,
     for (unsigned i = 0; i < count; i++) {
         vhushmem_region *region = some(vhushmem_device_find_region(device, places[i].shmid));
         uint64_t window = (uintptr_t)vhushmem_region_window(region), alignment = window & -window;
-        EQ(places[i].length, vhushmem_region_size(region));
-        CHECK(places[i].length <= bar_size && places[i].offset <= bar_size - places[i].length);
+        EQ(places[i].len, vhushmem_region_size(region));
+        CHECK(places[i].len <= bar_size && places[i].offset <= bar_size - places[i].len);
         /* What the window is aligned to, as far as its size goes. */
-        while (alignment > places[i].length || alignment > UINT64_C(1) << 30) {
+        while (alignment > places[i].len || alignment > UINT64_C(1) << 30) {
             alignment /= 2;
         }
         EQ(places[i].offset % alignment, 0);
         for (unsigned k = 0; k < i; k++) {
             CHECK(places[k].shmid < places[i].shmid);
-            CHECK(places[k].offset + places[k].length <= places[i].offset ||
-                  places[i].offset + places[i].length <= places[k].offset);
+            CHECK(places[k].offset + places[k].len <= places[i].offset || places[i].offset + places[i].len <= places[k].offset);
         }
     }
 }
@@ -38,7 +37,7 @@ int main(void)
     const uint64_t page = PAGE;
     const uint64_t sizes[] = {3 * page, 16 << 20, page, UINT64_C(1) << 30, 5 * page, 48 << 20};
     const uint8_t ids[] = {9, 0, 255, 3, 4, 77};
-    vhushmem_pci_region places[8];
+    vhushmem_pci_region places[8] = {{.struct_size = sizeof(places[0])}};
     uint64_t bar_size = 7;
 
     vhushmem_device *device = with_regions(sizes, ids, 6);
@@ -47,14 +46,15 @@ int main(void)
     EQ(bar_size, UINT64_C(2) << 30);
     EQ(vhushmem_pci_layout(device, NULL, 0, NULL), 6);
     memset(places, 0xff, sizeof(places));
+    places[0].struct_size = sizeof(places[0]);
     EQ(vhushmem_pci_layout(device, places, 2, &bar_size), 6);
     EQ(places[1].shmid, 3);
     EQ(places[2].shmid, 255); /* untouched */
-    EQ(places[2].length, UINT64_MAX);
+    EQ(places[2].len, UINT64_MAX);
 
     /* The capability, byte by byte. */
     const vhushmem_pci_region place = {
-        .shmid = 0x5a, .offset = UINT64_C(0x1122334455667000), .length = UINT64_C(0x99aabbccd000)};
+        .struct_size = sizeof(place), .shmid = 0x5a, .offset = UINT64_C(0x1122334455667000), .len = UINT64_C(0x99aabbccd000)};
     const uint8_t wanted[] = {0x09, 0x40, 24,   0x08, 2,    0x5a, 0,    0,    0x00, 0x70, 0x66, 0x55,
                               0x00, 0xd0, 0xcc, 0xbb, 0x44, 0x33, 0x22, 0x11, 0xaa, 0x99, 0x00, 0x00};
     uint8_t cap[VHUSHMEM_PCI_CAP_SIZE + 1] = {[VHUSHMEM_PCI_CAP_SIZE] = 0xee};

@@ -119,7 +119,7 @@ static bool lingering_area(peer *p, const message *m)
 static void in_a_reply(void)
 {
     rig r;
-    vhushmem_inflight area;
+    vhushmem_inflight area = {.struct_size = sizeof(area)};
     memset(&r, 0, sizeof(r));
     peer_init(&r.peer);
     peer_add_region(&r.peer, 0, 16 * PAGE);

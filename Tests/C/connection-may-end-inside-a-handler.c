@@ -9,17 +9,16 @@
 
 static int next_front_end = -1, resets, disconnects;
 
-static void on_backend_event(vhushmem_backend *backend, vhushmem_backend_event event, const char *text, void *user_data)
+static void on_backend_event(vhushmem_backend *backend, const vhushmem_backend_event *event, void *user_data)
 {
-    (void)text;
     (void)user_data;
-    if (event == VHUSHMEM_BACKEND_DISCONNECT) {
+    if (event->type == VHUSHMEM_BACKEND_DISCONNECT) {
         int pair[2];
         disconnects++;
         CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == 0);
         next_front_end = pair[0];
         ok(vhushmem_backend_attach(backend, pair[1], &error));
-    } else if (event == VHUSHMEM_BACKEND_RESET) {
+    } else if (event->type == VHUSHMEM_BACKEND_RESET) {
         resets++;
     }
 }

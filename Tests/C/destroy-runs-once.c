@@ -16,9 +16,9 @@ static void front_end_event(vhushmem_frontend *frontend, const vhushmem_event *e
     called++;
 }
 
-static void back_end_event(vhushmem_backend *backend, vhushmem_backend_event event, const char *message, void *user_data)
+static void back_end_event(vhushmem_backend *backend, const vhushmem_backend_event *event, void *user_data)
 {
-    (void)backend, (void)event, (void)message, (void)user_data;
+    (void)backend, (void)event, (void)user_data;
     called++;
 }
 

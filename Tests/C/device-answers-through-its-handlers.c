@@ -157,7 +157,7 @@ int main(void)
     err(vhushmem_frontend_check_device_state(q.frontend, &error), -EOPNOTSUPP);
     queue_rig_close(&q);
     open_with(&q, WITHOUT(12));
-    vhushmem_inflight area = {.fd = -1};
+    vhushmem_inflight area = {.struct_size = sizeof(area), .fd = -1};
     err(vhushmem_frontend_get_inflight(q.frontend, 1, 64, &area, &error), -EOPNOTSUPP);
     queue_rig_close(&q);
     open_with(&q, WITHOUT(VHOST_USER_PROTOCOL_F_CONFIGURE_MEM_SLOTS));

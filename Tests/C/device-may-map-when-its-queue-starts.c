@@ -45,11 +45,10 @@ static void map_in_it(bare_queue *b, vhushmem_queue_event event)
     }
 }
 
-static void on_backend_event(vhushmem_backend *backend, vhushmem_backend_event event, const char *text, void *user_data)
+static void on_backend_event(vhushmem_backend *backend, const vhushmem_backend_event *event, void *user_data)
 {
-    (void)text;
     (void)user_data;
-    if (event == VHUSHMEM_BACKEND_RESET) {
+    if (event->type == VHUSHMEM_BACKEND_RESET) {
         resets++;
         EQ(ask(backend), 0);
     }

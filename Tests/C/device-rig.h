@@ -115,7 +115,8 @@ static inline const char *device_rig_heard(rig *r)
 static inline vhushmem_guest_memory memory_of(uint64_t guest_addr, uint64_t size, int fd,
                                               uint64_t fd_offset)
 {
-    vhushmem_guest_memory m = {.guest_addr = guest_addr,
+    vhushmem_guest_memory m = {.struct_size = sizeof(m),
+                               .guest_addr = guest_addr,
                                .size = size,
                                .host = (void *)(uintptr_t)(0x7f0000000000 + guest_addr),
                                .fd_offset = fd_offset,

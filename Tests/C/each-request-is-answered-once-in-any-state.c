@@ -401,7 +401,7 @@ static void ask_and_wait(life *l)
     size_t size = sizeof(bytes);
     vhushmem_queue queue = queue_of(64, 0, 0x10000, kick_fd);
     vhushmem_guest_memory ram = memory_of(below(3) << 20, PAGE, file, 0);
-    vhushmem_inflight area;
+    vhushmem_inflight area = {.struct_size = sizeof(area)};
     uint16_t bases[4];
     int fd = -1, given;
     switch (below(8)) {
@@ -449,8 +449,12 @@ static void change(life *l)
 {
     vhushmem_frontend *f = l->frontend;
     vhushmem_region *region = vhushmem_device_find_region(l->device, (uint8_t)below(2));
-    vhushmem_inflight area = {
-        .size = 4096 * below(2), .offset = below(3) * 4096, .num_queues = (uint16_t)below(3), .queue_size = 64, .fd = file};
+    vhushmem_inflight area = {.struct_size = sizeof(area),
+                              .size = 4096 * below(2),
+                              .offset = below(3) * 4096,
+                              .num_queues = (uint16_t)below(3),
+                              .queue_size = 64,
+                              .fd = file};
     switch (below(9)) {
     case 0:
         (void)vhushmem_frontend_set_inflight(f, below(4) ? &area : NULL, NULL);

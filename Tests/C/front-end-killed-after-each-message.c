@@ -11,13 +11,13 @@
 static int events[5], asked, steps_left;
 static char why[300];
 
-static void on_event(vhushmem_backend *backend, vhushmem_backend_event event, const char *message, void *user_data)
+static void on_event(vhushmem_backend *backend, const vhushmem_backend_event *event, void *user_data)
 {
     (void)backend;
     (void)user_data;
-    events[event]++;
-    if (message != NULL) {
-        snprintf(why, sizeof(why), "%s", message);
+    events[event->type]++;
+    if (event->message != NULL) {
+        snprintf(why, sizeof(why), "%s", event->message);
     }
 }
 

@@ -131,7 +131,7 @@ int main(void)
     uint8_t bytes[3];
     uint16_t base;
     pthread_t thread;
-    vhushmem_inflight area;
+    vhushmem_inflight area = {.struct_size = sizeof(area)};
     vhushmem_guest_memory ram = memory_of(0x100000, 0x4000, file, 0x1000);
     vhushmem_queue queue = queue_of(256, 7, 0x10000, kick);
     CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == 0 && pipe2(pipe_fds, O_CLOEXEC) == 0);

@@ -6,12 +6,11 @@
 
 static int seen[5];
 
-static void on_event(vhushmem_backend *backend, vhushmem_backend_event event, const char *message, void *user_data)
+static void on_event(vhushmem_backend *backend, const vhushmem_backend_event *event, void *user_data)
 {
     (void)backend;
-    (void)message;
     (void)user_data;
-    seen[event]++;
+    seen[event->type]++;
 }
 
 /* Listens at an abstract name that the kernel chooses. */

@@ -5,11 +5,10 @@
 
 static GMainContext *context;
 
-static void event(vhushmem_backend *backend, vhushmem_backend_event event, const char *message, void *user_data)
+static void event(vhushmem_backend *backend, const vhushmem_backend_event *event, void *user_data)
 {
-    (void)message;
-    ((int *)user_data)[event]++;
-    if (event == VHUSHMEM_BACKEND_NEGOTIATED) {
+    ((int *)user_data)[event->type]++;
+    if (event->type == VHUSHMEM_BACKEND_NEGOTIATED) {
         int fd = memfd_of(PAGE, 1);
         ok(vhushmem_backend_map(backend, 0, fd, 0, 0, PAGE, 0, &error));
         close(fd);

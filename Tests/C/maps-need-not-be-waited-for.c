@@ -38,12 +38,11 @@ static void on_result(vhushmem_backend *backend, int result, const char *message
 
 static void on_destroy(void *user_data) { ((asked *)user_data)->destroyed++; }
 
-static void on_event(vhushmem_backend *backend, vhushmem_backend_event event, const char *message, void *user_data)
+static void on_event(vhushmem_backend *backend, const vhushmem_backend_event *event, void *user_data)
 {
     (void)backend;
-    (void)message;
     (void)user_data;
-    if (event == VHUSHMEM_BACKEND_DISCONNECT) {
+    if (event->type == VHUSHMEM_BACKEND_DISCONNECT) {
         disconnected_at = ++turns;
     }
 }

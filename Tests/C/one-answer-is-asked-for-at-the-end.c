@@ -36,7 +36,8 @@ static void asks(unsigned flags, const char *wanted, int answers, int64_t value,
     x.channel = r.channel;
     CHECK(pthread_create(&thread, NULL, read_all, &x) == 0);
     for (unsigned i = 0; i < COUNT; i++) {
-        all[i].id = i % 2 == 0 ? MAP : UNMAP;
+        all[i].struct_size = sizeof(all[i]);
+        all[i].request = i % 2 == 0 ? MAP : UNMAP;
         all[i].fd = fd;
         all[i].shm_offset = i * PAGE;
         all[i].len = PAGE;
@@ -47,7 +48,7 @@ static void asks(unsigned flags, const char *wanted, int answers, int64_t value,
     for (int i = 0; i < COUNT; i++) {
         uint64_t offset;
         memcpy(&offset, x.heard[i].payload + 16, 8);
-        EQ(x.heard[i].header.request, all[i].id);
+        EQ(x.heard[i].header.request, all[i].request);
         EQ(offset, all[i].shm_offset);
         EQ(x.heard[i].fd_count, i % 2 == 0 ? 1 : 0);
         EQ(all[i].result, i >= COUNT - answers ? value : 0);
@@ -61,7 +62,7 @@ static void asks(unsigned flags, const char *wanted, int answers, int64_t value,
     }
     /* A last request that can't be sent would leave nothing to wait for. */
     all[COUNT - 1].fd = -1;
-    all[COUNT - 1].id = MAP;
+    all[COUNT - 1].request = MAP;
     err(vhushmem_backend_perform(r.backend, all, COUNT, VHUSHMEM_PERFORM_ONE_ANSWER, &error), -EBADF);
     CHECK(!wait_readable(r.channel, 0));
     backend_rig_close(&r);

@@ -10,7 +10,7 @@ static void writes_them_all(unsigned other_size, unsigned count)
     uint8_t space[256 + 1] = {[256] = 0xee};
     unsigned first = 0x40 + (other_size + 3) / 4 * 4;
     for (unsigned i = 0; i < count; i++) {
-        const vhushmem_pci_region place = {.shmid = (uint8_t)i, .offset = i * PAGE, .length = PAGE};
+        const vhushmem_pci_region place = {.struct_size = sizeof(place), .shmid = (uint8_t)i, .offset = i * PAGE, .len = PAGE};
         unsigned at = first + i * VHUSHMEM_PCI_CAP_SIZE, next = i + 1 < count ? at + VHUSHMEM_PCI_CAP_SIZE : 0;
         CHECK(at + VHUSHMEM_PCI_CAP_SIZE <= 256);
         ok(vhushmem_pci_write_cap(&place, 2, (uint8_t)next, space + at));
@@ -41,7 +41,7 @@ int main(void)
     EQ(vhushmem_pci_max_regions(193), -EINVAL);
     EQ(vhushmem_pci_max_regions(UINT_MAX), -EINVAL);
 
-    const vhushmem_pci_region place = {.length = PAGE};
+    const vhushmem_pci_region place = {.struct_size = sizeof(place), .len = PAGE};
     uint8_t cap[VHUSHMEM_PCI_CAP_SIZE], untouched[VHUSHMEM_PCI_CAP_SIZE];
     memset(untouched, 0xee, sizeof(untouched));
     for (unsigned next = 0; next <= 0xff; next++) {

@@ -45,9 +45,14 @@ static void *serve(void *user_data)
 {
     server *s = user_data;
     vhushmem_shmem_request all[3] = {
-        {.id = MAP, .fd = s->file, .len = PAGE},
-        {.id = MAP, .fd = s->file, .shm_offset = PAGE, .len = PAGE, .flags = VHOST_USER_FLAG_MAP_RW},
-        {.id = MAP, .fd = s->file, .shm_offset = 2 * PAGE, .len = PAGE}};
+        {.struct_size = sizeof(vhushmem_shmem_request), .request = MAP, .fd = s->file, .len = PAGE},
+        {.struct_size = sizeof(vhushmem_shmem_request),
+         .request = MAP,
+         .fd = s->file,
+         .shm_offset = PAGE,
+         .len = PAGE,
+         .flags = VHOST_USER_FLAG_MAP_RW},
+        {.struct_size = sizeof(vhushmem_shmem_request), .request = MAP, .fd = s->file, .shm_offset = 2 * PAGE, .len = PAGE}};
     PUMP_BACKEND_UNTIL(s->backend, vhushmem_backend_is_negotiated(s->backend));
     EQ(vhushmem_backend_perform(s->backend, all, 3, 0, &error), 0);
     __atomic_store_n(&s->done, true, __ATOMIC_RELEASE);

@@ -33,7 +33,7 @@ int main(void)
 {
     char *fds = fds_now();
     queue_rig q;
-    vhushmem_inflight area = {.fd = -1};
+    vhushmem_inflight area = {.struct_size = sizeof(area), .fd = -1};
     vhushmem_backend_options options = {.struct_size = sizeof(options)};
     on_kick = hold;
     queue_rig_open_with(&q, &options, NULL, NULL);

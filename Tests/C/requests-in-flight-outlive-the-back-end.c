@@ -3,7 +3,8 @@
 #include "device-rig.h"
 
 static int area_file;
-static vhushmem_inflight told = {.size = 0x1000, .offset = 0x2000, .num_queues = 2, .queue_size = 64};
+static vhushmem_inflight told = {
+    .struct_size = sizeof(told), .size = 0x1000, .offset = 0x2000, .num_queues = 2, .queue_size = 64};
 
 static bool make_area(peer *p, const message *m)
 {
@@ -12,7 +13,7 @@ static bool make_area(peer *p, const message *m)
     }
     EQ(m->header.size, 24);
     uint8_t bytes[24] = {0};
-    memcpy(bytes, &told, 20);
+    memcpy(bytes, &told.size, 20); /* the rest of the struct is as the wire has it */
     reply_with(p, m, bytes, told.fd >= 0 ? 24 : 20, told.fd >= 0 ? area_file : -1);
     return true;
 }
@@ -36,7 +37,7 @@ int main(void)
     uint64_t word;
     int kick = eventfd(0, EFD_CLOEXEC);
     vhushmem_queue queue = queue_of(64, 0, 0x10000, kick);
-    vhushmem_inflight area;
+    vhushmem_inflight area = {.struct_size = sizeof(area)};
     area_file = memfd_of(0x4000, 5);
     char *fds = fds_now();
     device_rig_open(&r, 2, DEVICE_FEATURES);
@@ -49,7 +50,7 @@ int main(void)
     HEARD(&r, "31");
     ok(vhushmem_frontend_start_device(r.frontend, 0, &queue, 1, &error));
     EQ(peer_heard(&r.peer, SET_INFLIGHT_FD, 0)->fd_count, 1);
-    CHECK(memcmp(peer_heard(&r.peer, SET_INFLIGHT_FD, 0)->payload, &told, 20) == 0);
+    CHECK(memcmp(peer_heard(&r.peer, SET_INFLIGHT_FD, 0)->payload, &told.size, 20) == 0);
     HEARD(&r, "2 39 40 32 8 10 9 13 14 12 18 39");
     EQ(vhushmem_frontend_stop_device(r.frontend, NULL, 0, &error), 1);
     ok(vhushmem_frontend_set_inflight(r.frontend, NULL, &error));

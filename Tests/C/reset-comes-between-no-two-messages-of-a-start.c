@@ -20,7 +20,7 @@ int main(void)
     const uint64_t done = 0;
     int kick = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), file = memfd_of(PAGE, 1);
     vhushmem_queue q = queue_of(64, 0, 0x10000, kick);
-    vhushmem_guest_memory ram = {.guest_addr = 0, .size = PAGE, .host = &r, .fd = file};
+    vhushmem_guest_memory ram = {.struct_size = sizeof(ram), .guest_addr = 0, .size = PAGE, .host = &r, .fd = file};
     device_rig_open(&r, 1, DEVICE_FEATURES);
     r.peer.mute = SET_VRING_BASE;
     ok(vhushmem_frontend_start_device_async(r.frontend, 0, &q, 1, ended, NULL, NULL, &error));

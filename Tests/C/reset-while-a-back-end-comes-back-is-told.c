@@ -12,7 +12,7 @@ int main(void)
     rig *r = &c.r;
     const uint64_t done = 0;
     int file = memfd_of(PAGE, 1);
-    vhushmem_inflight area = {.size = 4096, .num_queues = 1, .queue_size = 64, .fd = file};
+    vhushmem_inflight area = {.struct_size = sizeof(area), .size = 4096, .num_queues = 1, .queue_size = 64, .fd = file};
     coming_open(&c, false, 0);
     coming_ready(&c);
     ok(vhushmem_frontend_set_inflight(r->frontend, &area, &error));

@@ -10,7 +10,8 @@
 static void fill_in(vhushmem_shmem_request *all, uint32_t id, int fd)
 {
     for (unsigned i = 0; i < COUNT; i++) {
-        vhushmem_shmem_request one = {.id = id, .fd = fd, .shm_offset = i * PAGE, .len = PAGE, .result = 1};
+        vhushmem_shmem_request one = {
+            .struct_size = sizeof(one), .request = id, .fd = fd, .shm_offset = i * PAGE, .len = PAGE, .result = 1};
         all[i] = one;
     }
 }
@@ -43,7 +44,7 @@ static void run(vhushmem_backend *backend)
     EQ(all[0].result, -EINVAL);
     EQ(all[1].result, -EINVAL);
     all[0].result = all[1].result = 0;
-    all[1].id = 2;
+    all[1].request = 2;
     refused(vhushmem_backend_perform(backend, all, 2, 0, &error), -EINVAL, "2");
     EQ(all[0].result, -EINVAL);
     EQ(all[1].result, -EINVAL);
@@ -55,8 +56,9 @@ static void silence(void)
 {
     int pair[2];
     CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == 0);
-    vhushmem_shmem_request all[2] = {{.id = VHOST_USER_BACKEND_SHMEM_UNMAP, .len = PAGE, .result = 1},
-                                     {.id = VHOST_USER_BACKEND_SHMEM_UNMAP, .len = PAGE, .result = 1}};
+    vhushmem_shmem_request all[2] = {
+        {.struct_size = sizeof(vhushmem_shmem_request), .request = VHOST_USER_BACKEND_SHMEM_UNMAP, .len = PAGE, .result = 1},
+        {.struct_size = sizeof(vhushmem_shmem_request), .request = VHOST_USER_BACKEND_SHMEM_UNMAP, .len = PAGE, .result = 1}};
     vhushmem_backend *backend = some(vhushmem_backend_new(NULL, &error));
     ok(vhushmem_backend_attach(backend, pair[0], &error));
     err(vhushmem_backend_perform(backend, all, 2, 0, &error), -ENOTCONN);

@@ -150,8 +150,12 @@ static void unanswered_maps_count(void)
     vhushmem_shmem_request some[3];
     memset(some, 0, sizeof(some));
     for (int i = 0; i < 3; i++) {
-        some[i] = (vhushmem_shmem_request){
-            .id = MAP, .fd = file, .shm_offset = (uint64_t)i * PAGE, .len = PAGE, .flags = VHOST_USER_FLAG_MAP_RW};
+        some[i] = (vhushmem_shmem_request){.struct_size = sizeof(vhushmem_shmem_request),
+                                           .request = MAP,
+                                           .fd = file,
+                                           .shm_offset = (uint64_t)i * PAGE,
+                                           .len = PAGE,
+                                           .flags = VHOST_USER_FLAG_MAP_RW};
     }
     open_front_end(&f, BACKEND_RIG_FEATURES, NULL);
     ok(vhushmem_backend_perform(f.r.backend, some, 3, VHUSHMEM_PERFORM_ONE_ANSWER, &error));

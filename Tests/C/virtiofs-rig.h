@@ -62,8 +62,11 @@ static inline uint16_t *used_of(vfs *v, unsigned queue)
 
 static inline void vfs_run(vfs *v, const uint16_t *bases)
 {
-    vhushmem_guest_memory memory = {
-        .guest_addr = GUEST_RAM, .size = GUEST_RAM_SIZE, .host = v->ram, .fd = v->ram_fd};
+    vhushmem_guest_memory memory = {.struct_size = sizeof(memory),
+                                    .guest_addr = GUEST_RAM,
+                                    .size = GUEST_RAM_SIZE,
+                                    .host = v->ram,
+                                    .fd = v->ram_fd};
     vhushmem_queue queues[MOST_QUEUES];
     for (unsigned i = 0; i < v->queues; i++) {
         queues[i] = (vhushmem_queue){.struct_size = sizeof(queues[i]),

@@ -83,13 +83,12 @@ static inline void queue_rig_event(vhushmem_backend *backend, unsigned queue,
     __atomic_add_fetch(&q->events[event], 1, __ATOMIC_RELEASE);
 }
 
-static inline void queue_rig_backend_event(vhushmem_backend *backend, vhushmem_backend_event event,
-                                           const char *message, void *user_data)
+static inline void queue_rig_backend_event(vhushmem_backend *backend,
+                                           const vhushmem_backend_event *event, void *user_data)
 {
     queue_rig *q = user_data;
     (void)backend;
-    (void)message;
-    __atomic_add_fetch(&q->backend_events[event], 1, __ATOMIC_RELEASE);
+    __atomic_add_fetch(&q->backend_events[event->type], 1, __ATOMIC_RELEASE);
 }
 
 static inline void *queue_rig_run(void *user_data)
@@ -106,8 +105,11 @@ static inline void *queue_rig_run(void *user_data)
 
 static inline vhushmem_guest_memory queue_rig_ram(queue_rig *q)
 {
-    vhushmem_guest_memory m = {
-        .guest_addr = RAM, .size = RAM_SIZE, .host = q->ram, .fd = q->ram_fd};
+    vhushmem_guest_memory m = {.struct_size = sizeof(m),
+                               .guest_addr = RAM,
+                               .size = RAM_SIZE,
+                               .host = q->ram,
+                               .fd = q->ram_fd};
     return m;
 }
 

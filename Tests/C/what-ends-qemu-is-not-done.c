@@ -36,7 +36,8 @@ static void nothing_was_sent(void) { CHECK(!wait_readable(b.r.channel, 0)); }
 
 static void while_no_queue_runs(void)
 {
-    vhushmem_shmem_request two[2] = {{.id = MAP, .fd = file, .len = PAGE}, {.id = UNMAP, .len = PAGE}};
+    vhushmem_shmem_request two[2] = {{.struct_size = sizeof(vhushmem_shmem_request), .request = MAP, .fd = file, .len = PAGE},
+                                     {.struct_size = sizeof(vhushmem_shmem_request), .request = UNMAP, .len = PAGE}};
     CHECK(vhushmem_backend_is_negotiated(b.r.backend));
     refused(map(file), -EAGAIN, "no queue runs");
     refused(vhushmem_backend_unmap(b.r.backend, 0, 0, PAGE, &error), -EAGAIN, "no queue runs");

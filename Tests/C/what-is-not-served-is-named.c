@@ -7,12 +7,12 @@
 
 static char why[300];
 
-static void on_event(vhushmem_backend *backend, vhushmem_backend_event event, const char *message, void *user_data)
+static void on_event(vhushmem_backend *backend, const vhushmem_backend_event *event, void *user_data)
 {
     (void)backend;
     (void)user_data;
-    if (event == VHUSHMEM_BACKEND_DISCONNECT) {
-        snprintf(why, sizeof(why), "%s", message);
+    if (event->type == VHUSHMEM_BACKEND_DISCONNECT) {
+        snprintf(why, sizeof(why), "%s", event->message);
     }
 }
 

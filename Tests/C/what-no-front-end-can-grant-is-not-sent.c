@@ -16,12 +16,12 @@ static int map(uint64_t fd_offset, uint64_t shm_offset, uint64_t len, uint64_t f
 static void in_a_batch(void)
 {
     vhushmem_shmem_request all[] = {
-        {.id = MAP, .fd = file, .len = 0},
-        {.id = MAP, .fd = file, .len = PAGE, .flags = 2},
-        {.id = MAP, .fd = file, .len = 0x2000, .shm_offset = TOP},
-        {.id = UNMAP, .len = 0},
-        {.id = UNMAP, .len = 0x2000, .shm_offset = TOP},
-        {.id = UNMAP, .len = PAGE},
+        {.struct_size = sizeof(vhushmem_shmem_request), .request = MAP, .fd = file, .len = 0},
+        {.struct_size = sizeof(vhushmem_shmem_request), .request = MAP, .fd = file, .len = PAGE, .flags = 2},
+        {.struct_size = sizeof(vhushmem_shmem_request), .request = MAP, .fd = file, .len = 0x2000, .shm_offset = TOP},
+        {.struct_size = sizeof(vhushmem_shmem_request), .request = UNMAP, .len = 0},
+        {.struct_size = sizeof(vhushmem_shmem_request), .request = UNMAP, .len = 0x2000, .shm_offset = TOP},
+        {.struct_size = sizeof(vhushmem_shmem_request), .request = UNMAP, .len = PAGE},
     };
     const unsigned count = sizeof(all) / sizeof(all[0]);
     answerer a = {.channel = r.channel};

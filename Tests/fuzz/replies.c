@@ -211,8 +211,12 @@ static void began(session *s, int result)
 static void start_device(session *s)
 {
     static uint8_t ram[3 * 4096]; /* told, and not touched */
-    vhushmem_guest_memory memory = {
-        .guest_addr = 0, .size = FILE_PAGES * PAGE, .host = ram, .fd_offset = 0, .fd = files[PLAIN].fd};
+    vhushmem_guest_memory memory = {.struct_size = sizeof(memory),
+                                    .guest_addr = 0,
+                                    .size = FILE_PAGES * PAGE,
+                                    .host = ram,
+                                    .fd_offset = 0,
+                                    .fd = files[PLAIN].fd};
     vhushmem_queue queue = {.struct_size = sizeof(queue),
                             .size = 16,
                             .desc = ram,

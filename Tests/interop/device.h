@@ -96,14 +96,14 @@ static int device_set_config(vhushmem_backend *backend, uint32_t offset, const v
     return 0;
 }
 
-static void device_event(vhushmem_backend *backend, vhushmem_backend_event event,
-                         const char *message, void *user_data)
+static void device_event(vhushmem_backend *backend, const vhushmem_backend_event *event,
+                         void *user_data)
 {
     static const char *const names[] = {"?", "connected", "negotiated", "reset", "disconnected"};
     struct device *device = user_data;
     (void)backend;
-    printf("device  %s %s\n", names[event], message != NULL ? message : "");
-    device->is_gone |= event == VHUSHMEM_BACKEND_DISCONNECT;
+    printf("device  %s %s\n", names[event->type], event->message != NULL ? event->message : "");
+    device->is_gone |= event->type == VHUSHMEM_BACKEND_DISCONNECT;
 }
 
 static inline void device_open(struct device *device, const char *path)

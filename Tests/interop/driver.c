@@ -148,7 +148,7 @@ static void window(char **words)
 /* inflight: an area for requests in flight is made and given to the back-end */
 static void inflight(char **words)
 {
-    vhushmem_inflight area;
+    vhushmem_inflight area = {.struct_size = sizeof(area)};
     GError *error = NULL;
     int rc = vhushmem_frontend_get_inflight(vm.frontend, (uint16_t)vm.count, RING_SIZE, &area, &error);
 
@@ -257,7 +257,8 @@ static int connect_to(const char *path, unsigned flags, unsigned reconnect_ms)
                                          .flags = flags,
                                          .reconnect_ms = reconnect_ms,
                                          .request_timeout_ms = 120000};
-    vhushmem_guest_memory memory = {.guest_addr = RAM_AT, .size = RAM_SIZE, .host = vm.ram, .fd = vm.ram_fd};
+    vhushmem_guest_memory memory = {
+        .struct_size = sizeof(memory), .guest_addr = RAM_AT, .size = RAM_SIZE, .host = vm.ram, .fd = vm.ram_fd};
     GError *error = NULL;
     int rc = -EINVAL;
 

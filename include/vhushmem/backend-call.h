@@ -149,17 +149,21 @@ VHUSHMEM_API int vhushmem_backend_unmap_all_async(vhushmem_backend *backend, int
                                                   vhushmem_backend_result_fn fn, void *user_data,
                                                   GDestroyNotify destroy, GError **errp);
 
-/** One of several maps and unmaps of a vhushmem_backend_perform. */
+/**
+ * One of several maps and unmaps of a vhushmem_backend_perform. Set struct_size to
+ * sizeof(vhushmem_shmem_request), in each of an array.
+ */
 typedef struct vhushmem_shmem_request {
-    uint32_t id;         /**< VHOST_USER_BACKEND_SHMEM_MAP or VHOST_USER_BACKEND_SHMEM_UNMAP */
+    uint32_t struct_size;
+    uint32_t request;    /**< VHOST_USER_BACKEND_SHMEM_MAP or VHOST_USER_BACKEND_SHMEM_UNMAP */
     int32_t fd;          /**< of a map: the file, borrowed */
+    int32_t result;      /**< out: 0 or a negative errno, as vhushmem_backend_map returns it */
     uint64_t fd_offset;  /**< of a map: first byte in the file */
     uint64_t shm_offset; /**< first byte in the region */
     uint64_t len;        /**< bytes */
     uint64_t flags;      /**< of a map: VHOST_USER_FLAG_MAP_RW or 0 */
     uint8_t shmid;       /**< the region */
-    uint8_t reserved[3]; /**< 0 */
-    int32_t result;      /**< out: 0 or a negative errno, as vhushmem_backend_map returns it */
+    uint8_t reserved[7]; /**< 0 */
 } vhushmem_shmem_request;
 
 /** Flags of vhushmem_backend_perform. */
@@ -184,10 +188,11 @@ enum {
  * unmaps, and maps that the front-end is known to grant. If you need each outcome, leave it out,
  * which costs one answer each, or use vhushmem_backend_map_async.
  *
- * @param requests  `count` requests; the function sets `result` in each, also when it fails.
+ * @param requests  `count` requests; the function sets `result` in each, also when it fails, unless
+ *                  the struct_size of the first is wrong.
  * @returns how many were refused, 0 if none; or
- *          -EINVAL  an id, the flags of this call or a reserved field is wrong, or with ONE_ANSWER
- *                   the last request makes no sense: nothing was sent;
+ *          -EINVAL  struct_size, `request`, the flags of this call or a reserved field is wrong, or
+ *                   with ONE_ANSWER the last request makes no sense: nothing was sent;
  *          -EBADF       with ONE_ANSWER, the last request cannot be sent: nothing was sent. So
  *                       also -EAGAIN and -EACCES;
  *          -ENOTCONN    as for vhushmem_backend_map. The requests whose answer did not come have

@@ -54,7 +54,7 @@
 G_BEGIN_DECLS
 
 /** The type of an event. */
-typedef enum vhushmem_backend_event {
+typedef enum vhushmem_backend_event_type {
     VHUSHMEM_BACKEND_CONNECTED = 1, /**< a front-end has connected; the handshake begins */
     /** the channel is there and SHMEM was negotiated: the device can ask for maps */
     VHUSHMEM_BACKEND_NEGOTIATED = 2,
@@ -65,6 +65,18 @@ typedef enum vhushmem_backend_event {
     VHUSHMEM_BACKEND_RESET = 3,
     /** the connection is over; a listening back-end waits for the next front-end */
     VHUSHMEM_BACKEND_DISCONNECT = 4
+} vhushmem_backend_event_type;
+
+/** An event. It is valid during the callback only. */
+typedef struct vhushmem_backend_event {
+    uint32_t type; /**< vhushmem_backend_event_type */
+    /**
+     * For DISCONNECT the negative errno of the reason: -ECONNRESET (the front-end closed the
+     * connection), -EPROTO (it broke the protocol), or another one, which the message explains.
+     * For other events 0.
+     */
+    int32_t result;
+    const char *message; /**< for DISCONNECT: a sentence with the reason; else NULL */
 } vhushmem_backend_event;
 
 /**
@@ -76,10 +88,10 @@ typedef enum vhushmem_backend_event {
  * KICKED of queues. While 1,024 events wait, the back-end reads nothing from the front-end. So a
  * callback must not wait for another event. STOPPED and BROKEN of queues do not wait.
  *
- * @param message  for DISCONNECT: the reason; else NULL. It is valid during the call only.
+ * @param event  valid during the call only, and so is the message.
  */
-typedef void (*vhushmem_backend_event_fn)(vhushmem_backend *backend, vhushmem_backend_event event,
-                                          const char *message, void *user_data);
+typedef void (*vhushmem_backend_event_fn)(vhushmem_backend *backend,
+                                          const vhushmem_backend_event *event, void *user_data);
 
 /** The type of an event of a virtqueue. */
 typedef enum vhushmem_queue_event {

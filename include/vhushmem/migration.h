@@ -16,13 +16,18 @@
 
 G_BEGIN_DECLS
 
-/** An area in a file in which a back-end tracks the requests in flight. */
+/**
+ * An area in a file in which a back-end tracks the requests in flight. Set struct_size to
+ * sizeof(vhushmem_inflight), also before a function fills it.
+ */
 typedef struct vhushmem_inflight {
+    uint32_t struct_size;
+    int32_t fd;          /**< the file */
     uint64_t size;       /**< bytes */
     uint64_t offset;     /**< where it begins in the file */
     uint16_t num_queues; /**< queues that the area is made for */
     uint16_t queue_size; /**< entries of each queue */
-    int32_t fd;          /**< the file */
+    uint32_t reserved;   /**< 0 */
 } vhushmem_inflight;
 
 /**
@@ -33,8 +38,9 @@ typedef struct vhushmem_inflight {
  * @param num_queues  1 to num_queues of the options.
  * @param queue_size  entries of the largest queue, not 0.
  * @param area        receives the area, for a VMM that wants to keep it longer than the front-end;
- *                    the caller must close its fd. May be NULL.
- * @returns 0, or -EINVAL (num_queues, queue_size), -EMFILE, or what request.h says.
+ *                    the caller must close its fd. The caller sets its struct_size; the function
+ *                    zeroes what lies beyond this library's struct. May be NULL.
+ * @returns 0, or -EINVAL (num_queues, queue_size, struct_size), -EMFILE, or what request.h says.
  * Since: 0.1
  */
 VHUSHMEM_API int vhushmem_frontend_get_inflight(vhushmem_frontend *frontend, uint16_t num_queues,
@@ -43,6 +49,7 @@ VHUSHMEM_API int vhushmem_frontend_get_inflight(vhushmem_frontend *frontend, uin
 
 /**
  * The same without waiting: the reply's payload is a vhushmem_inflight, whose fd is the reply's.
+ * Its struct_size is that of this library. Copy no more than that, and no more than your own.
  * Since: 0.1
  */
 VHUSHMEM_API int vhushmem_frontend_get_inflight_async(vhushmem_frontend *frontend,
@@ -55,7 +62,8 @@ VHUSHMEM_API int vhushmem_frontend_get_inflight_async(vhushmem_frontend *fronten
  * (SET_INFLIGHT_FD) at each start, until the device is reset.
  *
  * @param area  its fd is duplicated; NULL: no area any more.
- * @returns 0, or -EINVAL (a size of 0, a range that wraps around), -EBADF, -EMFILE, -EFAULT.
+ * @returns 0, or -EINVAL (struct_size, reserved, a size of 0, a range that wraps around), -EBADF,
+ *          -EMFILE, -EFAULT.
  * Since: 0.1
  */
 VHUSHMEM_API int vhushmem_frontend_set_inflight(vhushmem_frontend *frontend,

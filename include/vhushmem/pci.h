@@ -14,12 +14,16 @@
 
 G_BEGIN_DECLS
 
-/** A region's place in the BAR. */
+/**
+ * A region's place in the BAR. Set struct_size to sizeof(vhushmem_pci_region), also before a
+ * function fills it.
+ */
 typedef struct vhushmem_pci_region {
+    uint32_t struct_size;
     uint8_t shmid;
-    uint8_t reserved[7]; /**< 0 */
+    uint8_t reserved[3]; /**< 0 */
     uint64_t offset;     /**< bytes from the beginning of the BAR */
-    uint64_t length;     /**< bytes: the region's size */
+    uint64_t len;        /**< bytes: the region's size */
 } vhushmem_pci_region;
 
 /** Bytes of a capability (struct virtio_pci_cap64). */
@@ -36,11 +40,13 @@ typedef struct vhushmem_pci_region {
  * alignment, so that KVM can use large pages if the BAR is aligned to its own size.
  *
  * @param regions   receives at most `count` places, in the order of the ids; may be NULL if count
- *                  is 0.
+ *                  is 0. The caller sets the struct_size of the first, which is that of all. The
+ *                  function sets it in the others, and zeroes what lies beyond this library's
+ *                  struct.
  * @param bar_size  receives the size of the BAR in bytes: a power of two, or 0 if there is no
  *                  region. May be NULL.
  * @returns how many regions there are; or -EOVERFLOW (together they are larger than 2^63
- *          bytes), -EFAULT.
+ *          bytes), -EINVAL (struct_size), -EFAULT.
  * Thread rule: any thread.  Since: 0.1
  */
 VHUSHMEM_API int vhushmem_pci_layout(vhushmem_device *device, vhushmem_pci_region *regions,
@@ -71,7 +77,7 @@ VHUSHMEM_API int vhushmem_pci_max_regions(unsigned other_size);
  * @param cap_next  offset of the next capability in configuration space, a multiple of 4 from 0x40
  *                  to 0xfc; 0: this is the last.
  * @param cap       receives VHUSHMEM_PCI_CAP_SIZE bytes, in the form of the configuration space.
- * @returns 0, or -EINVAL (bar; cap_next), -EFAULT (region or cap is NULL).
+ * @returns 0, or -EINVAL (bar, cap_next, struct_size or reserved), -EFAULT (region or cap is NULL).
  * Thread rule: any thread.  Since: 0.1
  */
 VHUSHMEM_API int vhushmem_pci_write_cap(const vhushmem_pci_region *region, uint8_t bar,

@@ -18,8 +18,13 @@
 
 G_BEGIN_DECLS
 
-/** A range of guest memory that the back-end shares. */
+/**
+ * A range of guest memory that the back-end shares. Set struct_size to
+ * sizeof(vhushmem_guest_memory), in each of an array.
+ */
 typedef struct vhushmem_guest_memory {
+    uint32_t struct_size;
+    int32_t fd;          /**< the file that the memory is mapped from; duplicated */
     uint64_t guest_addr; /**< its guest address */
     uint64_t size;       /**< bytes, not 0 */
     /**
@@ -28,8 +33,6 @@ typedef struct vhushmem_guest_memory {
      */
     void *host;
     uint64_t fd_offset; /**< where it begins in the file */
-    int32_t fd;         /**< the file that the memory is mapped from; duplicated */
-    uint32_t reserved;  /**< 0 */
 } vhushmem_guest_memory;
 
 /**
@@ -50,10 +53,10 @@ typedef struct vhushmem_guest_memory {
  * next back-end, and the result is 0.
  *
  * @param ranges  `count` ranges, which must not overlap in the guest.
- * @returns 0, or -EINVAL (a range is empty, is not whole pages, wraps around, overlaps another or
- *          begins beyond its file; the descriptor cannot be mapped), -EACCES (the descriptor is not
- *          open for reading and writing), -ENOSPC (more ranges than the back-end has slots
- *          for), -EALREADY (an earlier change is still under way, or the device is being
+ * @returns 0, or -EINVAL (struct_size; a range is empty, is not whole pages, wraps around, overlaps
+ *          another or begins beyond its file; the descriptor cannot be mapped), -EACCES (the
+ *          descriptor is not open for reading and writing), -ENOSPC (more ranges than the back-end
+ *          has slots for), -EALREADY (an earlier change is still under way, or the device is being
  *          started), -ENOTCONN (the connection is over), -EBADF, -EMFILE, or what request.h says.
  *          After a failure the back-end may know a part; the next call tells the rest. If the
  *          failure ended the connection and reconnect_ms is set, the next back-end gets the new
@@ -196,7 +199,10 @@ VHUSHMEM_API int vhushmem_frontend_unshare_region(vhushmem_frontend *frontend,
 VHUSHMEM_API int64_t vhushmem_frontend_shared_mappings(vhushmem_frontend *frontend,
                                                        vhushmem_region *region, uint64_t *left_out);
 
-/** A split virtqueue, as the driver has set it up. Set struct_size to sizeof(vhushmem_queue). */
+/**
+ * A split virtqueue, as the driver has set it up. Set struct_size to sizeof(vhushmem_queue), in
+ * each of an array.
+ */
 typedef struct vhushmem_queue {
     uint32_t struct_size;
     /**

@@ -146,7 +146,7 @@ VHUSHMEM_API char *vhushmem_channel_status_json(vhushmem_channel *channel,
  * @returns JSON, owned by the caller (g_free); NULL: backend is NULL.
  * Thread rule: that of the back-end (backend.h); inside its callbacks too.  Since: 0.1
  */
-VHUSHMEM_API char *vhushmem_backend_status_json(vhushmem_backend *backend);
+VHUSHMEM_API char *vhushmem_backend_status_json(vhushmem_backend *backend) VHUSHMEM_CHECK_RESULT;
 
 /**
  * Describe a device as JSON: the mappings in its regions, its quotas, its counters.

@@ -16,7 +16,7 @@ void vhost_user_shmem_add_mmio(VhostUserState *user, Object *transport)
 {
     static hwaddr next = FIRST_PLACE;
     VirtIOMMIOProxy *proxy = (VirtIOMMIOProxy *)object_dynamic_cast(transport, TYPE_VIRTIO_MMIO);
-    vhushmem_pci_region place;
+    vhushmem_pci_region place = { .struct_size = sizeof(place) };
     uint64_t size = 0;
     int n = proxy && user->shmem ? vhushmem_pci_layout(user->shmem, &place, 1, &size) : 0;
 
@@ -24,7 +24,7 @@ void vhost_user_shmem_add_mmio(VhostUserState *user, Object *transport)
         vhushmem_region *region = vhushmem_region_ref(vhushmem_device_find_region(user->shmem, place.shmid));
         MemoryRegion *memory = g_new0(MemoryRegion, 1);
 
-        memory_region_init_ram_device_ptr(memory, transport, "vhost-user-shmem", place.length, vhushmem_region_window(region));
+        memory_region_init_ram_device_ptr(memory, transport, "vhost-user-shmem", place.len, vhushmem_region_window(region));
         vhushmem_region_advise(region, MADV_HUGEPAGE);
         proxy->shmem = vhushmem_device_ref(user->shmem);
         proxy->shmem_place = next;

@@ -74,7 +74,7 @@ static void window_release(Object *owner, const char *name, void *opaque) { call
 
 bool vhost_user_shmem_add_bar(VhostUserState *user, PCIDevice *pci, int bar, Error **errp)
 {
-    vhushmem_pci_region place;
+    vhushmem_pci_region place = { .struct_size = sizeof(place) };
     uint64_t size = 0;
     uint8_t cap[VHUSHMEM_PCI_CAP_SIZE];
     int pos, n = user->shmem ? vhushmem_pci_layout(user->shmem, &place, 1, &size) : 0;
@@ -83,7 +83,7 @@ bool vhost_user_shmem_add_bar(VhostUserState *user, PCIDevice *pci, int bar, Err
     if (n == 0) {
         return true;
     }
-    if (n != 1 || size != place.length || pci->io_regions[bar].size) {
+    if (n != 1 || size != place.len || pci->io_regions[bar].size) {
         error_setg(errp, "vhost-user: BAR %d takes one region of 2^n bytes alone, not %d of %" PRIu64 " bytes", bar, n, size);
         return false;
     }

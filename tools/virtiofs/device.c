@@ -80,12 +80,12 @@ static int on_get_config(vhushmem_backend *backend, uint32_t offset, void *buf, 
     return 0;
 }
 
-static void on_event(vhushmem_backend *backend, vhushmem_backend_event event, const char *message, void *user_data)
+static void on_event(vhushmem_backend *backend, const vhushmem_backend_event *event, void *user_data)
 {
     struct device *device = user_data;
 
     (void)backend;
-    switch (event) {
+    switch (event->type) {
     case VHUSHMEM_BACKEND_CONNECTED:
         device->is_connected = true;
         break;
@@ -93,7 +93,7 @@ static void on_event(vhushmem_backend *backend, vhushmem_backend_event event, co
         break;
     case VHUSHMEM_BACKEND_DISCONNECT:
         device->is_connected = false;
-        g_message("the front-end is gone: %s", message);
+        g_message("the front-end is gone: %s", event->message);
         if (device->fs.config.statistics) {
             statistics_print();
         }

@@ -110,6 +110,18 @@ private func statedSize(
     return stated
 }
 
+/// One of an array of growing structs, in which each is as long as the first one says. Good to be given to `growing`, which looks at its own
+/// length before more of it is read, or where that has been done for the first.
+func element<Value>(of first: UnsafePointer<Value>, _ index: Int) -> UnsafePointer<Value> {
+    // SAFETY: the caller says that there are so many, with this distance from one to the next.
+    let raw = unsafe UnsafeRawPointer(first)
+    return unsafe (raw + index &* Int(raw.load(as: UInt32.self))).assumingMemoryBound(to: Value.self)
+}
+
+func mutableElement<Value>(of first: UnsafeMutablePointer<Value>, _ index: Int) -> UnsafeMutablePointer<Value> {
+    unsafe UnsafeMutablePointer(mutating: element(of: UnsafePointer(first), index))
+}
+
 /// Whether a growing struct that a function fills has room for all that this library knows.
 func hasRoom<Value>(_ pointer: UnsafeMutablePointer<Value>) -> Bool {
     // SAFETY: as above.

@@ -53,13 +53,22 @@ package func vhushmem_backend_set_callback(
         return 0
     }
     backend.onEvent = { backend, event in
-        let handle = unsafe handle(borrowing: backend)
+        let type: vhushmem_backend_event_type
         switch event {
-        case .connected: unsafe fn(handle, VHUSHMEM_BACKEND_CONNECTED, nil, data.userData)
-        case .negotiated: unsafe fn(handle, VHUSHMEM_BACKEND_NEGOTIATED, nil, data.userData)
-        case .reset: unsafe fn(handle, VHUSHMEM_BACKEND_RESET, nil, data.userData)
-        case .disconnected(let error):
-            unsafe error.message.withCString { unsafe fn(handle, VHUSHMEM_BACKEND_DISCONNECT, $0, data.userData) }
+        case .connected: type = VHUSHMEM_BACKEND_CONNECTED
+        case .negotiated: type = VHUSHMEM_BACKEND_NEGOTIATED
+        case .reset: type = VHUSHMEM_BACKEND_RESET
+        case .disconnected: type = VHUSHMEM_BACKEND_DISCONNECT
+        }
+        var told = unsafe vhushmem_backend_event(type: type.rawValue, result: 0, message: nil)
+        guard case .disconnected(let error) = event else {
+            unsafe fn(handle(borrowing: backend), &told, data.userData)
+            return
+        }
+        unsafe told.result = 0 &- error.code
+        unsafe error.message.withCString {
+            unsafe told.message = unsafe $0
+            unsafe fn(handle(borrowing: backend), &told, data.userData)
         }
     }
     return 0
@@ -271,35 +280,36 @@ package func vhushmem_backend_perform(
         guard let backend = unsafe object(backend, Backend.self) else { throw .null("backend") }
         guard unsafe requests != nil || count == 0 else { throw .null("requests") }
         guard flags & ~oneAnswer == 0 else { throw ShmemError(EINVAL, "the flags \(hex(UInt64(flags))) are unknown") }
-        let requests = unsafe UnsafeMutableBufferPointer(start: requests, count: max(count, 0))
         var all: [MappingRequest] = []
-        // swift-format-ignore
-        for unsafe request in unsafe requests { all.append(try MappingRequest(request)) }
+        for index in 0..<max(count, 0) {
+            let request = try unsafe growing(element(of: requests!, index), "vhushmem_shmem_request")
+            all.append(try MappingRequest(request))
+        }
         defer {
-            for index in all.indices { unsafe requests[index].result = all[index].result }
+            for index in all.indices { unsafe mutableElement(of: requests!, index).pointee.result = all[index].result }
             areSet = true
         }
         return Int32(clamping: try backend.perform(&all, oneAnswer: flags != 0))
     }
-    if !areSet, let requests = unsafe requests {
-        for index in 0..<max(count, 0) { unsafe requests[index].result = result }
+    if !areSet, count > 0, let requests = unsafe requests, unsafe hasRoom(requests) {
+        for index in 0..<max(count, 0) { unsafe mutableElement(of: requests, index).pointee.result = result }
     }
     return result
 }
 
 extension MappingRequest {
     fileprivate init(_ request: vhushmem_shmem_request) throws(ShmemError) {
-        guard request.reserved.0 == 0, request.reserved.1 == 0, request.reserved.2 == 0 else {
+        guard unsafe withUnsafeBytes(of: request.reserved, { unsafe $0.allSatisfy { $0 == 0 } }) else {
             throw ShmemError(EINVAL, "vhushmem_shmem_request.reserved is not 0")
         }
-        switch request.id {
+        switch request.request {
         case BackendRequest.shmemMap:
             self = .map(
                 shmid: request.shmid, fd: request.fd, fileOffset: request.fd_offset, at: request.shm_offset,
                 length: request.len, flags: request.flags)
         case BackendRequest.shmemUnmap:
             self = .unmap(shmid: request.shmid, at: request.shm_offset, length: request.len)
-        default: throw ShmemError(EINVAL, "request \(request.id) is neither a map nor an unmap")
+        default: throw ShmemError(EINVAL, "request \(request.request) is neither a map nor an unmap")
         }
     }
 }

@@ -18,12 +18,15 @@ package func vhushmem_pci_layout(
     } catch {
         return -error.code
     }
-    for (index, place) in layout.places.enumerated() where index < Int(count) {
-        var region = vhushmem_pci_region()
-        region.shmid = place.shmid
-        region.offset = place.offset
-        region.length = place.length
-        unsafe regions?[index] = region
+    if let regions = unsafe regions, count > 0 {
+        guard unsafe hasRoom(regions) else { return -EINVAL }
+        let size = unsafe regions.pointee.struct_size
+        for (index, place) in layout.places.enumerated() where index < Int(count) {
+            let region = unsafe mutableElement(of: regions, index)
+            unsafe region.pointee = vhushmem_pci_region(
+                struct_size: size, shmid: place.shmid, reserved: (0, 0, 0), offset: place.offset, len: place.length)
+            unsafe clearBeyondKnown(region)
+        }
     }
     unsafe bar_size?.pointee = layout.barSize
     return Int32(clamping: layout.places.count)
@@ -38,10 +41,11 @@ package func vhushmem_pci_max_regions(_ other_size: UInt32) -> Int32 {
 package func vhushmem_pci_write_cap(
     _ region: UnsafePointer<vhushmem_pci_region>?, _ bar: UInt8, _ cap_next: UInt8, _ cap: UnsafeMutablePointer<UInt8>?
 ) -> Int32 {
-    guard let region = unsafe region?.pointee, let cap = unsafe cap else { return -EFAULT }
+    guard let region = unsafe region, let cap = unsafe cap else { return -EFAULT }
+    guard let region = try? unsafe growing(region, "vhushmem_pci_region"), region.reserved == (0, 0, 0) else { return -EINVAL }
     guard bar <= 5, PciLayout.isPlace(ofNextCapability: cap_next) else { return -EINVAL }
     unsafe PciLayout.writeCapability(
-        of: PciLayout.Place(shmid: region.shmid, offset: region.offset, length: region.length), bar: bar, next: cap_next,
+        of: PciLayout.Place(shmid: region.shmid, offset: region.offset, length: region.len), bar: bar, next: cap_next,
         to: UnsafeMutableRawBufferPointer(start: cap, count: PciLayout.capabilitySize))
     return 0
 }

@@ -10,7 +10,8 @@ extension InflightBook {
     /// The area as C sees it; the ledger keeps the descriptor.
     fileprivate var cArea: vhushmem_inflight {
         vhushmem_inflight(
-            size: length, offset: fileOffset, num_queues: area.queues, queue_size: area.queueSize, fd: fd)
+            struct_size: UInt32(MemoryLayout<vhushmem_inflight>.size), fd: fd, size: length, offset: fileOffset,
+            num_queues: area.queues, queue_size: area.queueSize, reserved: 0)
     }
 }
 
@@ -30,6 +31,12 @@ package func vhushmem_frontend_get_inflight(
 ) -> Int32 {
     unsafe report(to: errp) { () throws(ShmemError) in
         guard let frontend = unsafe object(frontend, Frontend.self) else { throw .null("frontend") }
+        if let area = unsafe area, unsafe !hasRoom(area) {
+            throw ShmemError(
+                EINVAL,
+                "vhushmem_inflight.struct_size is \(unsafe area.pointee.struct_size), where this library's struct has "
+                    + "\(MemoryLayout<vhushmem_inflight>.size) bytes")
+        }
         let book = try frontend.makeInflightBook(queues: num_queues, queueSize: queue_size)
         guard let area = unsafe area else { return }
         var made = book.cArea
@@ -38,7 +45,9 @@ package func vhushmem_frontend_get_inflight(
         } catch {
             throw ShmemError(error.code, "cannot duplicate the file of requests in flight: \(Errno.text(error.code))")
         }
+        made.struct_size = unsafe area.pointee.struct_size
         unsafe area.pointee = made
+        unsafe clearBeyondKnown(area)
     }
 }
 
@@ -64,12 +73,14 @@ package func vhushmem_frontend_set_inflight(
 ) -> Int32 {
     unsafe report(to: errp) { () throws(ShmemError) in
         guard let frontend = unsafe object(frontend, Frontend.self) else { throw .null("frontend") }
-        guard let area = unsafe area?.pointee else {
+        guard let area = unsafe area else {
             frontend.inflightBook = nil
             return
         }
+        let given = try unsafe growing(area, "vhushmem_inflight")
+        guard given.reserved == 0 else { throw ShmemError(EINVAL, "vhushmem_inflight.reserved is not 0") }
         frontend.inflightBook = try InflightBook(
-            fd: area.fd, fileOffset: area.offset, length: area.size, queues: area.num_queues, queueSize: area.queue_size)
+            fd: given.fd, fileOffset: given.offset, length: given.size, queues: given.num_queues, queueSize: given.queue_size)
     }
 }
 

@@ -9,7 +9,6 @@ import CVhushmem
 extension GuestMemory {
     /// `other`: a range of the same file, if there is one.
     fileprivate init(_ range: vhushmem_guest_memory, inFileOf other: GuestMemory?) throws(ShmemError) {
-        guard unsafe range.reserved == 0 else { throw ShmemError(EINVAL, "vhushmem_guest_memory.reserved is not 0") }
         if let other {
             unsafe try self.init(
                 guestAddress: range.guest_addr, length: range.size, userAddress: UInt64(UInt(bitPattern: range.host)),
@@ -27,9 +26,8 @@ extension GuestMemory {
         guard unsafe ranges != nil || count == 0 else { throw .null("ranges") }
         var all: [GuestMemory] = []
         var files: [(fd: Int32, first: Int)] = []
-        // SAFETY: the caller says that there are `count` of them.
-        // swift-format-ignore
-        for unsafe range in unsafe UnsafeBufferPointer(start: ranges, count: Int(count)) {
+        for index in 0..<Int(count) {
+            let range = try unsafe growing(element(of: ranges!, index), "vhushmem_guest_memory")
             let known = files.first { unsafe $0.fd == range.fd }
             unsafe all.append(try GuestMemory(range, inFileOf: known.map { all[$0.first] }))
             if known == nil { unsafe files.append((range.fd, all.count &- 1)) }
@@ -50,18 +48,14 @@ extension FrontendQueue {
         unsafe queue.size == 0 ? .unused : try FrontendQueue(queue)
     }
 
-    /// Reads an array of growing structs: each is as long as the first one says.
     fileprivate static func all(_ queues: UnsafePointer<vhushmem_queue>?, _ count: UInt32) throws(ShmemError) -> [FrontendQueue]
     {
         guard count > 0 else { return [] }
         guard let queues = unsafe queues else { throw .null("queues") }
         guard count <= 256 else { throw ShmemError(EINVAL, "a device has at most 256 queues, and not \(count)") }
-        let stride = unsafe Int(queues.pointee.struct_size)
         var all: [FrontendQueue] = []
         for index in 0..<Int(count) {
-            // SAFETY: the caller says that there are `count` structs of this length, which `growing` checks before more is read.
-            let at = unsafe (UnsafeRawPointer(queues) + index &* stride).assumingMemoryBound(to: vhushmem_queue.self)
-            unsafe all.append(try one(growing(at, "vhushmem_queue")))
+            unsafe all.append(try one(growing(element(of: queues, index), "vhushmem_queue")))
         }
         return all
     }

@@ -231,7 +231,8 @@ static void run_driver(const char *path)
         CHECK(now_ms() < end);
         usleep(1000);
     }
-    vhushmem_guest_memory memory = {.guest_addr = 0x100000, .size = 16 * PAGE, .host = ram, .fd = ram_fd};
+    vhushmem_guest_memory memory = {
+        .struct_size = sizeof(memory), .guest_addr = 0x100000, .size = 16 * PAGE, .host = ram, .fd = ram_fd};
     vhushmem_queue queue = {.struct_size = sizeof(queue),
                             .size = 16,
                             .desc = ram,
@@ -242,7 +243,7 @@ static void run_driver(const char *path)
     *(uint64_t *)ram = 0x100000 + 4 * PAGE;
     *(uint32_t *)(ram + 8) = 16;
     ((uint16_t *)(ram + PAGE))[1] = 1;
-    vhushmem_inflight area = {.fd = -1};
+    vhushmem_inflight area = {.struct_size = sizeof(area), .fd = -1};
     ok(vhushmem_frontend_get_inflight(f, 1, 16, &area, &error));
     close(area.fd);
     ok(vhushmem_frontend_set_memory(f, &memory, 1, &error));
@@ -336,12 +337,11 @@ static void on_queue(vhushmem_backend *backend, unsigned queue, vhushmem_queue_e
     }
 }
 
-static void on_backend(vhushmem_backend *backend, vhushmem_backend_event event, const char *text, void *user_data)
+static void on_backend(vhushmem_backend *backend, const vhushmem_backend_event *event, void *user_data)
 {
     (void)backend;
-    (void)text;
     (void)user_data;
-    ended += event == VHUSHMEM_BACKEND_DISCONNECT;
+    ended += event->type == VHUSHMEM_BACKEND_DISCONNECT;
 }
 
 static void back_end_life(const char *path)
