@@ -13,7 +13,7 @@
 }:
 stdenv.mkDerivation {
   pname = "libvhushmem";
-  version = "0.1.0";
+  version = "0.9.0";
   src = lib.cleanSource ../.;
   outputs = [ "out" "dev" "man" ];
   nativeBuildInputs = [ meson ninja pkg-config python3 swift ];

@@ -48,7 +48,7 @@ G_BEGIN_DECLS
  *          -ETIMEDOUT   no answer came in time: the channel is closed, because the outcome is not
  *                       known;
  *          -EPROTO      a wrong answer: the channel is closed.
- * Since: 0.1
+ * Since: 0.9
  */
 VHUSHMEM_API int vhushmem_backend_map(vhushmem_backend *backend, uint8_t shmid, int fd,
                                       uint64_t fd_offset, uint64_t shm_offset, uint64_t len,
@@ -58,7 +58,7 @@ VHUSHMEM_API int vhushmem_backend_map(vhushmem_backend *backend, uint8_t shmid, 
  * Ask the front-end to undo a mapping, and wait for its answer.
  *
  * @returns as vhushmem_backend_map; the refusals are those of vhushmem_region_unmap.
- * Since: 0.1
+ * Since: 0.9
  */
 VHUSHMEM_API int vhushmem_backend_unmap(vhushmem_backend *backend, uint8_t shmid,
                                         uint64_t shm_offset, uint64_t len, GError **errp);
@@ -98,14 +98,14 @@ typedef void (*vhushmem_backend_result_fn)(vhushmem_backend *backend, int result
  * @returns 0: fn will report; or -EINVAL (len is 0, flags has an unknown bit, or a range wraps
  *          around), -ENOTCONN (not negotiated), -EAGAIN and -EACCES as for
  *          vhushmem_backend_map, -ENOBUFS (1,024 have no outcome yet), -EBADF, -EMFILE, -EFAULT.
- * Since: 0.1
+ * Since: 0.9
  */
 VHUSHMEM_API int vhushmem_backend_map_async(vhushmem_backend *backend, uint8_t shmid, int fd,
                                             uint64_t fd_offset, uint64_t shm_offset, uint64_t len,
                                             uint64_t flags, vhushmem_backend_result_fn fn,
                                             void *user_data, GDestroyNotify destroy, GError **errp);
 
-/** The same for vhushmem_backend_unmap. Since: 0.1 */
+/** The same for vhushmem_backend_unmap. Since: 0.9 */
 VHUSHMEM_API int vhushmem_backend_unmap_async(vhushmem_backend *backend, uint8_t shmid,
                                               uint64_t shm_offset, uint64_t len,
                                               vhushmem_backend_result_fn fn, void *user_data,
@@ -128,7 +128,7 @@ VHUSHMEM_API int vhushmem_backend_unmap_async(vhushmem_backend *backend, uint8_t
  * @returns how many were undone, 0 and more; or -EINVAL (shmid), or what vhushmem_backend_map
  *          returns. After a refusal the call asks for the others all the same, and returns the
  *          first refusal.
- * Since: 0.1
+ * Since: 0.9
  */
 VHUSHMEM_API int vhushmem_backend_unmap_all(vhushmem_backend *backend, int shmid, GError **errp);
 
@@ -143,7 +143,7 @@ VHUSHMEM_API int vhushmem_backend_unmap_all(vhushmem_backend *backend, int shmid
  *                   may be NULL.
  * @returns 0: fn will report; or -EINVAL (shmid), -ENOTCONN (not negotiated), -ENOBUFS (1,024 have
  *          no outcome yet), -EFAULT.
- * Since: 0.1
+ * Since: 0.9
  */
 VHUSHMEM_API int vhushmem_backend_unmap_all_async(vhushmem_backend *backend, int shmid,
                                                   vhushmem_backend_result_fn fn, void *user_data,
@@ -198,7 +198,7 @@ enum {
  *          -ENOTCONN    as for vhushmem_backend_map. The requests whose answer did not come have
  *                       the same result. So also -EBUSY, -ECONNRESET, -ETIMEDOUT, -EPROTO
  *                       and -EFAULT.
- * Since: 0.1
+ * Since: 0.9
  */
 VHUSHMEM_API int vhushmem_backend_perform(vhushmem_backend *backend,
                                           vhushmem_shmem_request *requests, size_t count,
@@ -210,7 +210,7 @@ VHUSHMEM_API int vhushmem_backend_perform(vhushmem_backend *backend,
  *
  * @returns 0, or -ENOTCONN (there is no channel, or CONFIG was not negotiated), or what
  *          vhushmem_backend_map returns.
- * Since: 0.1
+ * Since: 0.9
  */
 VHUSHMEM_API int vhushmem_backend_config_changed(vhushmem_backend *backend, GError **errp);
 
@@ -229,7 +229,7 @@ VHUSHMEM_API int vhushmem_backend_config_changed(vhushmem_backend *backend, GErr
  *                  or -1; may be NULL.
  * @returns 0, or -EINVAL (request or size), the front-end's refusal if the answer is an
  *          acknowledgement, or what vhushmem_backend_map returns.
- * Since: 0.1
+ * Since: 0.9
  */
 VHUSHMEM_API int vhushmem_backend_request(vhushmem_backend *backend, uint32_t request,
                                           const void *payload, size_t size, int fd, uint64_t *reply,

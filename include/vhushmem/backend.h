@@ -184,14 +184,14 @@ typedef struct vhushmem_backend_handlers {
  *          or that the library offers by itself: 26, logging, which goes with LOG_SHMFD; 33, an
  *          IOMMU; 34, packed virtqueues; 35, use in order; 38, kicks with data; 40, queues that are
  *          reset by themselves).
- * Since: 0.1
+ * Since: 0.9
  */
 VHUSHMEM_API vhushmem_backend *vhushmem_backend_new(const vhushmem_backend_options *options,
                                                     GError **errp) VHUSHMEM_CHECK_RESULT;
 
 /**
  * Close everything and free the back-end. If a callback calls it, the memory is freed after the
- * callback has returned. Since: 0.1
+ * callback has returned. Since: 0.9
  */
 VHUSHMEM_API void vhushmem_backend_free(vhushmem_backend *backend);
 
@@ -200,7 +200,7 @@ VHUSHMEM_API void vhushmem_backend_free(vhushmem_backend *backend);
  * vhushmem_frontend_set_callback. The next dispatch reports the events that came before the first
  * callback was set: the last 1,024.
  *
- * Since: 0.1
+ * Since: 0.9
  */
 VHUSHMEM_API int vhushmem_backend_set_callback(vhushmem_backend *backend,
                                                vhushmem_backend_event_fn fn, void *user_data,
@@ -216,7 +216,7 @@ VHUSHMEM_API int vhushmem_backend_set_callback(vhushmem_backend *backend,
  *                  goes, or before this call returns if it fails; may be NULL.
  * @returns 0, or -EBUSY (a front-end is connected: the offer is constant for a connection), -EINVAL
  *          (struct_size or a field of a newer library), -EFAULT.
- * Since: 0.1
+ * Since: 0.9
  */
 VHUSHMEM_API int vhushmem_backend_set_handlers(vhushmem_backend *backend,
                                                const vhushmem_backend_handlers *handlers,
@@ -229,7 +229,7 @@ VHUSHMEM_API int vhushmem_backend_set_handlers(vhushmem_backend *backend,
  * @param size  bytes; a multiple of the page size, not 0.
  * @returns 0, or -EINVAL, -EEXIST (given twice), -EBUSY (a front-end is connected: the answer is
  *          constant for a connection).
- * Since: 0.1
+ * Since: 0.9
  */
 VHUSHMEM_API int vhushmem_backend_add_region(vhushmem_backend *backend, uint8_t shmid,
                                              uint64_t size, GError **errp);
@@ -245,7 +245,7 @@ VHUSHMEM_API int vhushmem_backend_add_region(vhushmem_backend *backend, uint8_t 
  * @returns 0, or -EBUSY (there is a connection or a listener), -EINVAL (the path is
  *          empty), -ENAMETOOLONG, -EADDRINUSE (another process listens there or begins to, or the
  *          path is no socket), or the errno of bind or listen.
- * Since: 0.1
+ * Since: 0.9
  */
 VHUSHMEM_API int vhushmem_backend_listen(vhushmem_backend *backend, const char *socket_path,
                                          GError **errp);
@@ -261,7 +261,7 @@ VHUSHMEM_API int vhushmem_backend_listen(vhushmem_backend *backend, const char *
  * @param fd  consumed on success; on failure it stays the caller's.
  * @returns 0, or -EBUSY (there is a connection or a listener), -EINVAL (no Unix stream socket, or
  *          it does not listen), -EBADF.
- * Since: 0.1
+ * Since: 0.9
  */
 VHUSHMEM_API int vhushmem_backend_listen_fd(vhushmem_backend *backend, int fd, GError **errp);
 
@@ -271,7 +271,7 @@ VHUSHMEM_API int vhushmem_backend_listen_fd(vhushmem_backend *backend, int fd, G
  * @param socket_path  as for vhushmem_frontend_new.
  * @returns 0, or -EBUSY, -EINVAL (the path is empty), -ENAMETOOLONG, -ENOENT or -ECONNREFUSED (no
  *          process listens), -EAGAIN (its queue of connections is full).
- * Since: 0.1
+ * Since: 0.9
  */
 VHUSHMEM_API int vhushmem_backend_connect(vhushmem_backend *backend, const char *socket_path,
                                           GError **errp);
@@ -281,13 +281,13 @@ VHUSHMEM_API int vhushmem_backend_connect(vhushmem_backend *backend, const char 
  *
  * @param fd  consumed on success; on failure it stays the caller's.
  * @returns 0, or -EBUSY, -EINVAL (no Unix stream socket), -ENOTCONN (it is not connected), -EBADF.
- * Since: 0.1
+ * Since: 0.9
  */
 VHUSHMEM_API int vhushmem_backend_attach(vhushmem_backend *backend, int fd, GError **errp);
 
 /**
  * Return the descriptor to wait on; it is constant for the back-end's life. @returns it, or a
- * negative errno. Since: 0.1
+ * negative errno. Since: 0.9
  */
 VHUSHMEM_API int vhushmem_backend_get_fd(vhushmem_backend *backend);
 
@@ -302,7 +302,7 @@ VHUSHMEM_API int vhushmem_backend_get_events(vhushmem_backend *backend);
  *
  * @returns how many messages were taken, or -ENOTCONN (there is neither a connection nor a
  *          listener).
- * Since: 0.1
+ * Since: 0.9
  */
 VHUSHMEM_API int vhushmem_backend_dispatch(vhushmem_backend *backend);
 
@@ -314,22 +314,22 @@ VHUSHMEM_API int vhushmem_backend_dispatch(vhushmem_backend *backend);
  * G_SOURCE_REMOVE removes the source.
  *
  * @returns a source with one reference, owned by the caller; NULL: backend is NULL.
- * Since: 0.1
+ * Since: 0.9
  */
 VHUSHMEM_API GSource *vhushmem_backend_source_new(vhushmem_backend *backend) VHUSHMEM_CHECK_RESULT;
 
-/** Tell whether the device can ask for maps. Since: 0.1 */
+/** Tell whether the device can ask for maps. Since: 0.9 */
 VHUSHMEM_API bool vhushmem_backend_is_negotiated(vhushmem_backend *backend);
 
-/** Return the virtio features that the front-end accepted; 0 before it did. Since: 0.1 */
+/** Return the virtio features that the front-end accepted; 0 before it did. Since: 0.9 */
 VHUSHMEM_API uint64_t vhushmem_backend_features(vhushmem_backend *backend);
 
-/** Return the protocol features that both sides agreed on; 0 before they did. Since: 0.1 */
+/** Return the protocol features that both sides agreed on; 0 before they did. Since: 0.9 */
 VHUSHMEM_API uint64_t vhushmem_backend_protocol_features(vhushmem_backend *backend);
 
 /**
  * Return the virtio device status, 0 to 255, as the driver or the library (DEVICE_NEEDS_RESET) set
- * it; or -EFAULT. Since: 0.1
+ * it; or -EFAULT. Since: 0.9
  */
 VHUSHMEM_API int vhushmem_backend_device_status(vhushmem_backend *backend);
 

@@ -59,7 +59,7 @@ typedef struct vhushmem_channel_options {
  * @param errp     receives the error.
  * @returns a channel, owned by the caller (vhushmem_channel_free); or NULL: EINVAL (an option is
  *          wrong; the fd is no Unix stream socket), ENOTCONN (it is not connected), EBADF, EFAULT.
- * Thread rule: any thread.  Since: 0.1
+ * Thread rule: any thread.  Since: 0.9
  */
 VHUSHMEM_API vhushmem_channel *vhushmem_channel_new(int fd, vhushmem_device *device,
                                                     const vhushmem_channel_options *options,
@@ -76,7 +76,7 @@ VHUSHMEM_API vhushmem_channel *vhushmem_channel_new(int fd, vhushmem_device *dev
  * to wait for that, give the device's last reference back first, so that the device goes with the
  * channel (vhushmem_device_unref); or shut the socket down, and free the channel at CHANNEL_LOST.
  *
- * Since: 0.1
+ * Since: 0.9
  */
 VHUSHMEM_API void vhushmem_channel_free(vhushmem_channel *channel);
 
@@ -99,7 +99,7 @@ typedef void (*vhushmem_channel_event_fn)(vhushmem_channel *channel, const vhush
  * @param destroy    called once with user_data: when another callback replaces this one or the
  *                   channel goes, or at once if fn is NULL or the call fails; may be NULL.
  * @returns 0, or -EFAULT.
- * Since: 0.1
+ * Since: 0.9
  */
 VHUSHMEM_API int vhushmem_channel_set_callback(vhushmem_channel *channel,
                                                vhushmem_channel_event_fn fn, void *user_data,
@@ -125,7 +125,7 @@ typedef int (*vhushmem_channel_request_fn)(vhushmem_channel *channel,
  * @param user_data  handed to fn.
  * @param destroy    as for vhushmem_channel_set_callback.
  * @returns 0, or -EFAULT.
- * Since: 0.1
+ * Since: 0.9
  */
 VHUSHMEM_API int vhushmem_channel_set_request_callback(vhushmem_channel *channel,
                                                        vhushmem_channel_request_fn fn,
@@ -136,7 +136,7 @@ VHUSHMEM_API int vhushmem_channel_set_request_callback(vhushmem_channel *channel
  * there is something to do.
  *
  * @returns the descriptor, owned by the channel; or -EMFILE, -ENFILE, -ENOMEM, -EFAULT.
- * Since: 0.1
+ * Since: 0.9
  */
 VHUSHMEM_API int vhushmem_channel_get_fd(vhushmem_channel *channel);
 
@@ -152,7 +152,7 @@ VHUSHMEM_API int vhushmem_channel_get_events(vhushmem_channel *channel);
  *
  * @returns how many requests were taken (0: there was nothing to do), or -ENOTCONN (the channel is
  *          lost), -EFAULT.
- * Since: 0.1
+ * Since: 0.9
  */
 VHUSHMEM_API int vhushmem_channel_dispatch(vhushmem_channel *channel);
 
@@ -164,11 +164,11 @@ VHUSHMEM_API int vhushmem_channel_dispatch(vhushmem_channel *channel);
  * G_SOURCE_REMOVE removes the source.
  *
  * @returns a source with one reference, owned by the caller; NULL: channel is NULL.
- * Since: 0.1
+ * Since: 0.9
  */
 VHUSHMEM_API GSource *vhushmem_channel_source_new(vhushmem_channel *channel) VHUSHMEM_CHECK_RESULT;
 
-/** Tell whether the channel is open. @returns true until the channel is lost. Since: 0.1 */
+/** Tell whether the channel is open. @returns true until the channel is lost. Since: 0.9 */
 VHUSHMEM_API bool vhushmem_channel_is_open(vhushmem_channel *channel);
 
 /**
@@ -181,7 +181,7 @@ VHUSHMEM_API bool vhushmem_channel_is_open(vhushmem_channel *channel);
  * an answer on the channel never comes to the reset.
  *
  * @returns 0, or -EFAULT (channel is NULL).
- * Since: 0.1
+ * Since: 0.9
  */
 VHUSHMEM_API int vhushmem_channel_begin_reset(vhushmem_channel *channel);
 
@@ -191,7 +191,7 @@ VHUSHMEM_API int vhushmem_channel_begin_reset(vhushmem_channel *channel);
  * and serves those that arrive later. Each begin_reset has its end_reset; one without does nothing.
  *
  * @returns 0, or -EFAULT (channel is NULL).
- * Since: 0.1
+ * Since: 0.9
  */
 VHUSHMEM_API int vhushmem_channel_end_reset(vhushmem_channel *channel);
 
@@ -211,7 +211,7 @@ VHUSHMEM_API int vhushmem_channel_end_reset(vhushmem_channel *channel);
  * @param errp  receives the error.
  * @returns 0, or -EINVAL (no descriptor came), -ENOENT (the device has no such region), or what
  *          vhushmem_region_map returns; -EFAULT.
- * Thread rule: any thread.  Since: 0.1
+ * Thread rule: any thread.  Since: 0.9
  */
 VHUSHMEM_API int vhushmem_handle_map(vhushmem_device *device, const void *map, int fd,
                                      GError **errp) VHUSHMEM_CHECK_RESULT;
@@ -223,7 +223,7 @@ VHUSHMEM_API int vhushmem_handle_map(vhushmem_device *device, const void *map, i
  * @param errp  receives the error.
  * @returns 0, or -ENOENT (no such region, or nothing is mapped there), or what
  *          vhushmem_region_unmap returns; -EFAULT.
- * Thread rule: any thread.  Since: 0.1
+ * Thread rule: any thread.  Since: 0.9
  */
 VHUSHMEM_API int vhushmem_handle_unmap(vhushmem_device *device, const void *map,
                                        GError **errp) VHUSHMEM_CHECK_RESULT;
@@ -234,7 +234,7 @@ VHUSHMEM_API int vhushmem_handle_unmap(vhushmem_device *device, const void *map,
  * regions without a change.
  *
  * @returns 0, or -EFAULT.
- * Thread rule: any thread.  Since: 0.1
+ * Thread rule: any thread.  Since: 0.9
  */
 VHUSHMEM_API int vhushmem_device_commit(vhushmem_device *device);
 

@@ -40,12 +40,12 @@ typedef struct vhushmem_device_options {
  * @param errp     receives the error.
  * @returns a device with one reference, owned by the caller; or NULL: EINVAL (struct_size or
  *          reserved is wrong).
- * Thread rule: any thread.  Since: 0.1
+ * Thread rule: any thread.  Since: 0.9
  */
 VHUSHMEM_API vhushmem_device *vhushmem_device_new(const vhushmem_device_options *options,
                                                   GError **errp) VHUSHMEM_CHECK_RESULT;
 
-/** Take one more reference. @returns the device. Thread rule: any thread.  Since: 0.1 */
+/** Take one more reference. @returns the device. Thread rule: any thread.  Since: 0.9 */
 VHUSHMEM_API vhushmem_device *vhushmem_device_ref(vhushmem_device *device);
 
 /**
@@ -55,7 +55,7 @@ VHUSHMEM_API vhushmem_device *vhushmem_device_ref(vhushmem_device *device);
  * before. A region that has another reference, its place in a guest by kvm.h, or listeners is empty
  * when the call returns.
  *
- * Thread rule: any thread.  Since: 0.1
+ * Thread rule: any thread.  Since: 0.9
  */
 VHUSHMEM_API void vhushmem_device_unref(vhushmem_device *device);
 
@@ -76,7 +76,7 @@ struct vhushmem_region_options;
  *          size that is no multiple of the page size, or that finds no room; other regions than the
  *          device has), -EINVAL (options), -EFAULT (device or payload is NULL). After a failure a
  *          device that had no regions still has none.
- * Thread rule: one thread at a time for one device.  Since: 0.1
+ * Thread rule: one thread at a time for one device.  Since: 0.9
  */
 VHUSHMEM_API int vhushmem_device_add_config(vhushmem_device *device, const void *payload,
                                             size_t size,
@@ -128,7 +128,7 @@ typedef void (*vhushmem_change_fn)(vhushmem_device *device, const vhushmem_chang
  * @param errp       receives the error.
  * @returns 0, or -EBUSY (something is mapped: set the callback before the first mapping, so that it
  *          hears of all changes), -EFAULT.
- * Thread rule: one thread at a time for one device, while no thread maps.  Since: 0.1
+ * Thread rule: one thread at a time for one device, while no thread maps.  Since: 0.9
  */
 VHUSHMEM_API int vhushmem_device_set_callback(vhushmem_device *device, vhushmem_change_fn fn,
                                               void *user_data, GDestroyNotify destroy,
@@ -142,7 +142,7 @@ VHUSHMEM_API int vhushmem_device_set_callback(vhushmem_device *device, vhushmem_
  * or the server of a file.
  *
  * @returns how many mappings are broken, or -EFAULT (device is NULL).
- * Thread rule: any thread.  Since: 0.1
+ * Thread rule: any thread.  Since: 0.9
  */
 VHUSHMEM_API int64_t vhushmem_device_check(vhushmem_device *device);
 
@@ -154,7 +154,7 @@ VHUSHMEM_API int64_t vhushmem_device_check(vhushmem_device *device);
  *
  * @param errp  receives the error.
  * @returns how many mappings were undone, or -EALREADY (a reset is under way), -EFAULT.
- * Thread rule: any thread.  Since: 0.1
+ * Thread rule: any thread.  Since: 0.9
  */
 VHUSHMEM_API int vhushmem_device_begin_reset(vhushmem_device *device, GError **errp);
 
@@ -164,7 +164,7 @@ VHUSHMEM_API int vhushmem_device_begin_reset(vhushmem_device *device, GError **e
  *
  * @param errp  receives the error.
  * @returns 0, or -EINVAL (no reset is under way), -EFAULT.
- * Thread rule: any thread.  Since: 0.1
+ * Thread rule: any thread.  Since: 0.9
  */
 VHUSHMEM_API int vhushmem_device_end_reset(vhushmem_device *device, GError **errp);
 
@@ -174,7 +174,7 @@ VHUSHMEM_API int vhushmem_device_end_reset(vhushmem_device *device, GError **err
  * @returns the region, borrowed. It lives as long as the device. If a front-end got its regions
  *          from the back-end, it lives until a handshake fails. Take a reference to keep it longer.
  *          NULL: there is none.
- * Thread rule: any thread.  Since: 0.1
+ * Thread rule: any thread.  Since: 0.9
  */
 VHUSHMEM_API vhushmem_region *vhushmem_device_find_region(vhushmem_device *device, uint8_t shmid);
 
@@ -184,11 +184,11 @@ VHUSHMEM_API vhushmem_region *vhushmem_device_find_region(vhushmem_device *devic
  * @param ids       room for `capacity` ids; may be NULL when capacity is 0.
  * @param capacity  how many ids fit.
  * @returns how many regions there are (which may be more than capacity), or -EFAULT.
- * Thread rule: any thread.  Since: 0.1
+ * Thread rule: any thread.  Since: 0.9
  */
 VHUSHMEM_API int vhushmem_device_region_ids(vhushmem_device *device, uint8_t *ids, size_t capacity);
 
-/** Count the live mappings of all regions together. Thread rule: any thread.  Since: 0.1 */
+/** Count the live mappings of all regions together. Thread rule: any thread.  Since: 0.9 */
 VHUSHMEM_API uint64_t vhushmem_device_mapping_count(vhushmem_device *device);
 
 /**
@@ -201,7 +201,7 @@ VHUSHMEM_API uint64_t vhushmem_device_mapped_bytes(vhushmem_device *device);
  * Undo every mapping of every region, as the reset of a device demands. The regions stay.
  *
  * @returns how many mappings were undone, or -EFAULT (device is NULL).
- * Thread rule: any thread.  Since: 0.1
+ * Thread rule: any thread.  Since: 0.9
  */
 VHUSHMEM_API int vhushmem_device_unmap_all(vhushmem_device *device);
 

@@ -13,7 +13,7 @@ G_BEGIN_DECLS
  * Return the quark behind VHUSHMEM_ERROR.
  *
  * @returns the quark; the same one for the life of the process.
- * Thread rule: any thread.  Since: 0.1
+ * Thread rule: any thread.  Since: 0.9
  */
 VHUSHMEM_API GQuark vhushmem_error_quark(void);
 

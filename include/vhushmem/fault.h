@@ -76,7 +76,7 @@ enum {
  *                   seccomp filter);
  *          -ENOMEM  the kernel has no memory;
  *          -EFAULT  region is NULL.
- * Thread rule: any thread (each vCPU's own).  Since: 0.1
+ * Thread rule: any thread (each vCPU's own).  Since: 0.9
  */
 VHUSHMEM_API int vhushmem_resolve_guest_fault(vhushmem_region *region, uint64_t shm_offset,
                                               uint64_t len, uint32_t access,

@@ -71,7 +71,7 @@ typedef void (*vhushmem_event_fn)(vhushmem_frontend *frontend, const vhushmem_ev
  * @returns a front-end, owned by the caller (vhushmem_frontend_free); or NULL: EINVAL (an option is
  *          wrong, or the path is empty), ENAMETOOLONG (the path does not fit into a socket
  *          address), EFAULT.
- * Thread rule: any thread.  Since: 0.1
+ * Thread rule: any thread.  Since: 0.9
  */
 VHUSHMEM_API vhushmem_frontend *vhushmem_frontend_new(const char *socket_path,
                                                       const vhushmem_frontend_options *options,
@@ -84,7 +84,7 @@ VHUSHMEM_API vhushmem_frontend *vhushmem_frontend_new(const char *socket_path,
  * @returns a front-end, owned by the caller; or NULL: EINVAL (an option is wrong;
  *          VHUSHMEM_FRONTEND_SERVER or reconnect_ms, which need a path; the fd is no Unix stream
  *          socket), ENOTCONN (it is not connected), EBADF.
- * Thread rule: any thread.  Since: 0.1
+ * Thread rule: any thread.  Since: 0.9
  */
 VHUSHMEM_API vhushmem_frontend *vhushmem_frontend_new_fd(int fd,
                                                          const vhushmem_frontend_options *options,
@@ -98,7 +98,7 @@ VHUSHMEM_API vhushmem_frontend *vhushmem_frontend_new_fd(int fd,
  * -ECONNABORTED; their callbacks run before this function returns. If a callback calls it, they run
  * after that callback has returned, and the memory is freed then.
  *
- * Since: 0.1
+ * Since: 0.9
  */
 VHUSHMEM_API void vhushmem_frontend_free(vhushmem_frontend *frontend);
 
@@ -112,7 +112,7 @@ VHUSHMEM_API void vhushmem_frontend_free(vhushmem_frontend *frontend);
  * @param destroy    called once with user_data: when another callback replaces this one or the
  *                   front-end goes, or at once if fn is NULL or the call fails; may be NULL.
  * @returns 0, or -EFAULT.
- * Since: 0.1
+ * Since: 0.9
  */
 VHUSHMEM_API int vhushmem_frontend_set_callback(vhushmem_frontend *frontend, vhushmem_event_fn fn,
                                                 void *user_data, GDestroyNotify destroy);
@@ -138,7 +138,7 @@ typedef int (*vhushmem_request_fn)(vhushmem_frontend *frontend,
  * @param user_data  handed to fn.
  * @param destroy    as for vhushmem_frontend_set_callback.
  * @returns 0, or -EFAULT.
- * Since: 0.1
+ * Since: 0.9
  */
 VHUSHMEM_API int vhushmem_frontend_set_request_callback(vhushmem_frontend *frontend,
                                                         vhushmem_request_fn fn, void *user_data,
@@ -152,7 +152,7 @@ VHUSHMEM_API int vhushmem_frontend_set_request_callback(vhushmem_frontend *front
  * @param size   bytes; a multiple of the page size, not 0.
  * @returns 0, or -EINVAL, -EEXIST (given twice), -EBUSY (started already), -ENOMEM (the address
  *          space cannot hold it).
- * Since: 0.1
+ * Since: 0.9
  */
 VHUSHMEM_API int vhushmem_frontend_add_region(vhushmem_frontend *frontend, uint8_t shmid,
                                               uint64_t size, GError **errp);
@@ -165,7 +165,7 @@ VHUSHMEM_API int vhushmem_frontend_add_region(vhushmem_frontend *frontend, uint8
  * @returns 0, or -EBUSY (started already), or the errno of connect, bind or listen (-ENOENT
  *          and -ECONNREFUSED: no process listens at the path; -EADDRINUSE: another one does),
  *          or -EMFILE.
- * Since: 0.1
+ * Since: 0.9
  */
 VHUSHMEM_API int vhushmem_frontend_start(vhushmem_frontend *frontend, GError **errp);
 
@@ -182,7 +182,7 @@ VHUSHMEM_API int vhushmem_frontend_start(vhushmem_frontend *frontend, GError **e
  *          its answer cannot be used: the message says how), -ECONNRESET (it went
  *          away), -ETOOMANYREFS (no descriptor could be sent within request_timeout_ms: see
  *          request.h), -ECONNABORTED (a callback freed the front-end).
- * Since: 0.1
+ * Since: 0.9
  */
 VHUSHMEM_API int vhushmem_frontend_connect(vhushmem_frontend *frontend, int timeout_ms,
                                            GError **errp);
@@ -193,7 +193,7 @@ VHUSHMEM_API int vhushmem_frontend_connect(vhushmem_frontend *frontend, int time
  * a loop of the caller's own ends with that event.
  *
  * @returns the descriptor, owned by the front-end; or -EMFILE, -ENFILE, -ENOMEM, -EFAULT.
- * Since: 0.1
+ * Since: 0.9
  */
 VHUSHMEM_API int vhushmem_frontend_get_fd(vhushmem_frontend *frontend);
 
@@ -209,7 +209,7 @@ VHUSHMEM_API int vhushmem_frontend_get_events(vhushmem_frontend *frontend);
  *
  * @returns how many messages were taken (0: there was nothing to do), or -ENOTCONN (the connection
  *          is over, or not started).
- * Since: 0.1
+ * Since: 0.9
  */
 VHUSHMEM_API int vhushmem_frontend_dispatch(vhushmem_frontend *frontend);
 
@@ -221,7 +221,7 @@ VHUSHMEM_API int vhushmem_frontend_dispatch(vhushmem_frontend *frontend);
  * G_SOURCE_REMOVE removes the source.
  *
  * @returns a source with one reference, owned by the caller; NULL: frontend is NULL.
- * Since: 0.1
+ * Since: 0.9
  */
 VHUSHMEM_API GSource *vhushmem_frontend_source_new(vhushmem_frontend *frontend)
     VHUSHMEM_CHECK_RESULT;
@@ -230,7 +230,7 @@ VHUSHMEM_API GSource *vhushmem_frontend_source_new(vhushmem_frontend *frontend)
  * Return the device. It exists as long as the front-end, and has its regions from READY on.
  *
  * @returns the device, borrowed: take a reference to keep it longer than the front-end.
- * Thread rule: any thread.  Since: 0.1
+ * Thread rule: any thread.  Since: 0.9
  */
 VHUSHMEM_API vhushmem_device *vhushmem_frontend_device(vhushmem_frontend *frontend);
 
@@ -243,16 +243,16 @@ VHUSHMEM_API bool vhushmem_frontend_is_ready(vhushmem_frontend *frontend);
 /**
  * Return the virtio features that the back-end offers; 0 before it told them. While the back-end is
  * away, and until a new one has told its own, they are those of the last connection. The same holds
- * for the next two functions. Since: 0.1
+ * for the next two functions. Since: 0.9
  */
 VHUSHMEM_API uint64_t vhushmem_frontend_features(vhushmem_frontend *frontend);
 
-/** Return the protocol features that both sides agreed on; 0 before they did. Since: 0.1 */
+/** Return the protocol features that both sides agreed on; 0 before they did. Since: 0.9 */
 VHUSHMEM_API uint64_t vhushmem_frontend_protocol_features(vhushmem_frontend *frontend);
 
 /**
  * Return the back-end's answer to GET_QUEUE_NUM (1 if it cannot tell): how many queues, or pairs of
- * queues, it can have. Since: 0.1
+ * queues, it can have. Since: 0.9
  */
 VHUSHMEM_API uint64_t vhushmem_frontend_max_queues(vhushmem_frontend *frontend);
 
@@ -266,7 +266,7 @@ VHUSHMEM_API uint64_t vhushmem_frontend_max_queues(vhushmem_frontend *frontend);
  * @param queue  0 to num_queues - 1.
  * @returns the descriptor, owned by the front-end; or -EINVAL (no such queue), -ENOTCONN (the
  *          front-end was not started), -EMFILE, -ENFILE, -ENOMEM (no eventfd can be made), -EFAULT.
- * Since: 0.1
+ * Since: 0.9
  */
 VHUSHMEM_API int vhushmem_frontend_call_fd(vhushmem_frontend *frontend, unsigned queue);
 
@@ -275,7 +275,7 @@ VHUSHMEM_API int vhushmem_frontend_call_fd(vhushmem_frontend *frontend, unsigned
  * prefix. Bits 20 and 21 have today's names, even if shmem_bit makes one of them mean SHMEM.
  *
  * @returns a constant string; NULL: the bit has no name.
- * Thread rule: any thread.  Since: 0.1
+ * Thread rule: any thread.  Since: 0.9
  */
 VHUSHMEM_API const char *vhushmem_protocol_feature_name(unsigned bit);
 
@@ -299,7 +299,7 @@ VHUSHMEM_API const char *vhushmem_protocol_feature_name(unsigned bit);
  *
  * @returns 0, or -ENOTCONN (not ready; with reconnect_ms, a back-end that comes back is reset when
  *          it is ready), -EALREADY (a reset is under way; its mappings are gone).
- * Since: 0.1
+ * Since: 0.9
  */
 VHUSHMEM_API int vhushmem_frontend_reset(vhushmem_frontend *frontend, GError **errp);
 

@@ -68,7 +68,7 @@ G_BEGIN_DECLS
  * @returns true: return from the handler, and the instruction runs again; false: the signal does
  *          not concern this library (another address, or a process sent it), or nothing could be
  *          put there (no memory), or info is NULL.
- * Thread rule: any thread, in a signal handler.  Since: 0.1
+ * Thread rule: any thread, in a signal handler.  Since: 0.9
  */
 VHUSHMEM_API bool vhushmem_guard_handle_sigbus(const void *info) VHUSHMEM_CHECK_RESULT;
 
@@ -94,7 +94,7 @@ VHUSHMEM_API bool vhushmem_guard_handle_sigbus(const void *info) VHUSHMEM_CHECK_
  * @returns true: return from the handler, and the instruction runs again; false: the signal does
  *          not concern this library, or nothing could be put there (the limits; no memory), or info
  *          is NULL.
- * Thread rule: any thread, in a signal handler.  Since: 0.1
+ * Thread rule: any thread, in a signal handler.  Since: 0.9
  */
 VHUSHMEM_API bool vhushmem_guard_handle_sigsegv(const void *info,
                                                 const void *context) VHUSHMEM_CHECK_RESULT;
@@ -107,7 +107,7 @@ VHUSHMEM_API bool vhushmem_guard_handle_sigsegv(const void *info,
  * @param errp  receives the error.
  * @returns 0, or what pthread_sigmask fails with.
  * Thread rule: any thread; the call concerns that thread, and the threads that it makes later.
- * Since: 0.1
+ * Since: 0.9
  */
 VHUSHMEM_API int vhushmem_guard_unblock_signals(GError **errp);
 
@@ -122,7 +122,7 @@ VHUSHMEM_API int vhushmem_guard_unblock_signals(GError **errp);
  *
  * @param errp  receives the error.
  * @returns 0, or what sigaction fails with.
- * Thread rule: any thread.  Since: 0.1
+ * Thread rule: any thread.  Since: 0.9
  */
 VHUSHMEM_API int vhushmem_guard_install(GError **errp);
 

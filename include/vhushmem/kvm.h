@@ -42,7 +42,7 @@ typedef struct vhushmem_kvm vhushmem_kvm;
  * @param errp        receives the error.
  * @returns an object, owned by the caller (vhushmem_kvm_free); or NULL: EINVAL (no slots, or more
  *          than the VM has), ENOTTY (no VM), EBADF, EMFILE.
- * Since: 0.1
+ * Since: 0.9
  */
 VHUSHMEM_API vhushmem_kvm *vhushmem_kvm_new(int vm_fd, uint32_t first_slot, uint32_t num_slots,
                                             GError **errp) VHUSHMEM_CHECK_RESULT;
@@ -55,7 +55,7 @@ VHUSHMEM_API vhushmem_kvm *vhushmem_kvm_new(int vm_fd, uint32_t first_slot, uint
  *                    alignment (see vhushmem_pci_layout).
  * @returns 0, or -EINVAL (guest_addr), -EEXIST (the region has a place, or KVM has something else
  *          there), -ENOSPC (no slot is left), -ENOMEM, -EFAULT, or what KVM answers.
- * Since: 0.1
+ * Since: 0.9
  */
 VHUSHMEM_API int vhushmem_kvm_place(vhushmem_kvm *kvm, vhushmem_region *region, uint64_t guest_addr,
                                     GError **errp);
@@ -74,17 +74,17 @@ VHUSHMEM_API int vhushmem_kvm_place(vhushmem_kvm *kvm, vhushmem_region *region, 
  *          region has no place), -ENOTTY (the kernel is older than 6.11 and has no such ioctl; or
  *          vcpu_fd is no vCPU), -EFAULT (an argument is NULL; or nothing is mapped somewhere in the
  *          range, and only what lies before that is done), -EOPNOTSUPP, -EBADF, -EAGAIN.
- * Since: 0.1
+ * Since: 0.9
  */
 VHUSHMEM_API int vhushmem_kvm_pre_fault(vhushmem_kvm *kvm, vhushmem_region *region, int vcpu_fd,
                                         uint64_t shm_offset, uint64_t len, GError **errp);
 
 /**
- * Take a region away from the guest. @returns 0, or -ENOENT (it has no place), -EFAULT. Since: 0.1
+ * Take a region away from the guest. @returns 0, or -ENOENT (it has no place), -EFAULT. Since: 0.9
  */
 VHUSHMEM_API int vhushmem_kvm_remove(vhushmem_kvm *kvm, vhushmem_region *region);
 
-/** Take every region away from the guest, and free the object. Since: 0.1 */
+/** Take every region away from the guest, and free the object. Since: 0.9 */
 VHUSHMEM_API void vhushmem_kvm_free(vhushmem_kvm *kvm);
 
 /* g_autoptr(vhushmem_kvm) */

@@ -43,21 +43,21 @@ typedef struct vhushmem_mapping_info {
  * @returns a mapping with one reference, owned by the caller; or NULL: EBADF (fd is not open),
  *          EMFILE, ENFILE (no descriptor is left for the duplicate), EINVAL (unknown flag). The
  *          region checks whether the mapping fits when you add it.
- * Thread rule: any thread.  Since: 0.1
+ * Thread rule: any thread.  Since: 0.9
  */
 VHUSHMEM_API vhushmem_mapping *vhushmem_mapping_new(uint8_t shmid, int fd, uint64_t fd_offset,
                                                     uint64_t shm_offset, uint64_t len,
                                                     uint64_t flags,
                                                     GError **errp) VHUSHMEM_CHECK_RESULT;
 
-/** Take one more reference. @returns the mapping. Thread rule: any thread.  Since: 0.1 */
+/** Take one more reference. @returns the mapping. Thread rule: any thread.  Since: 0.9 */
 VHUSHMEM_API vhushmem_mapping *vhushmem_mapping_ref(vhushmem_mapping *mapping);
 
 /**
  * Give one reference back. A mapping that is part of a region stays part of it: the region has a
  * reference of its own.
  *
- * Thread rule: any thread.  Since: 0.1
+ * Thread rule: any thread.  Since: 0.9
  */
 VHUSHMEM_API void vhushmem_mapping_unref(vhushmem_mapping *mapping);
 
@@ -68,7 +68,7 @@ VHUSHMEM_API void vhushmem_mapping_unref(vhushmem_mapping *mapping);
  *              library's struct. `host` is NULL unless the mapping is live.
  * @returns 1: the mapping is live, 0: it is not (not added yet, or gone from its
  *          region), -EFAULT, -EINVAL (struct_size).
- * Thread rule: any thread.  Since: 0.1
+ * Thread rule: any thread.  Since: 0.9
  */
 VHUSHMEM_API int vhushmem_mapping_get_info(vhushmem_mapping *mapping, vhushmem_mapping_info *info);
 
@@ -80,7 +80,7 @@ VHUSHMEM_API int vhushmem_mapping_get_info(vhushmem_mapping *mapping, vhushmem_m
  * @returns a descriptor, owned by the caller (close), with FD_CLOEXEC; or -ENOENT (the mapping
  *          keeps no descriptor: its region has no VHUSHMEM_REGION_KEEP_FDS), -EMFILE, -ENFILE (no
  *          descriptor is left), -EFAULT (mapping is NULL).
- * Thread rule: any thread.  Since: 0.1
+ * Thread rule: any thread.  Since: 0.9
  */
 VHUSHMEM_API int vhushmem_mapping_dup_fd(vhushmem_mapping *mapping,
                                          GError **errp) VHUSHMEM_CHECK_RESULT;

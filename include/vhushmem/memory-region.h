@@ -92,7 +92,7 @@ struct MemoryListener {
  * @param owner  kept for the caller; the library does not use it.
  * @param name   copied; may be NULL.
  * @param size   bytes.
- * Since: 0.1
+ * Since: 0.9
  */
 VHUSHMEM_API void memory_region_init(MemoryRegion *mr, void *owner, const char *name,
                                      uint64_t size);
@@ -107,7 +107,7 @@ VHUSHMEM_API void memory_region_init(MemoryRegion *mr, void *owner, const char *
  * @returns true; or false with EINVAL (size, flags, offset), EOVERFLOW (the file is shorter), EPERM
  *          (the file is sealed against writing, and RAM_SHARED without RAM_READONLY asks for that),
  *          EBADF, EACCES (the fd does not allow this access), ENODEV, ENOMEM, EFAULT.
- * Since: 0.1
+ * Since: 0.9
  */
 VHUSHMEM_API bool memory_region_init_ram_from_fd(MemoryRegion *mr, void *owner, const char *name,
                                                  uint64_t size, uint32_t ram_flags, int fd,
@@ -118,12 +118,12 @@ VHUSHMEM_API bool memory_region_init_ram_from_fd(MemoryRegion *mr, void *owner, 
  * exist until the last reference is gone.
  *
  * @param ptr  its first byte. NULL: the function logs that, and leaves mr as it is.
- * Since: 0.1
+ * Since: 0.9
  */
 VHUSHMEM_API void memory_region_init_ram_ptr(MemoryRegion *mr, void *owner, const char *name,
                                              uint64_t size, void *ptr);
 /**
- * The same: this library makes no difference between a device's memory and other memory. Since: 0.1
+ * The same: this library makes no difference between a device's memory and other memory. Since: 0.9
  */
 VHUSHMEM_API void memory_region_init_ram_device_ptr(MemoryRegion *mr, void *owner, const char *name,
                                                     uint64_t size, void *ptr);
@@ -139,19 +139,19 @@ VHUSHMEM_API void memory_region_init_ram_device_ptr(MemoryRegion *mr, void *owne
  *                leaves mr as it is.
  * @param offset  first byte of the part in orig. If offset + size is more than orig's size, the
  *                function logs that, and leaves mr as it is.
- * Since: 0.1
+ * Since: 0.9
  */
 VHUSHMEM_API void memory_region_init_alias(MemoryRegion *mr, void *owner, const char *name,
                                            MemoryRegion *orig, hwaddr offset, uint64_t size);
 
 /**
  * Tell whether the region is part of a container. For the mr of a mapping: tell whether the mapping
- * is live. Since: 0.1
+ * is live. Since: 0.9
  */
 VHUSHMEM_API bool memory_region_is_mapped(MemoryRegion *mr);
 /**
  * Tell whether it is memory. @returns false for a container, also for that of a shared memory
- * region, and for NULL. Since: 0.1
+ * region, and for NULL. Since: 0.9
  */
 VHUSHMEM_API bool memory_region_is_ram(MemoryRegion *mr);
 
@@ -161,7 +161,7 @@ VHUSHMEM_API bool memory_region_is_ram(MemoryRegion *mr);
  * listeners. A new region is enabled. For the mr of a mapping the function does nothing, and
  * neither does memory_region_set_readonly: that mr is part of no container of the program.
  *
- * Since: 0.1
+ * Since: 0.9
  */
 VHUSHMEM_API void memory_region_set_enabled(MemoryRegion *mr, bool enabled);
 /**
@@ -169,23 +169,23 @@ VHUSHMEM_API void memory_region_set_enabled(MemoryRegion *mr, bool enabled);
  * memory is. They get region_del, region_add and a commit. This process can write to the memory as
  * before.
  *
- * Since: 0.1
+ * Since: 0.9
  */
 VHUSHMEM_API void memory_region_set_readonly(MemoryRegion *mr, bool readonly);
 
-/** Return the region's size in bytes. @returns 0 if mr is NULL. Since: 0.1 */
+/** Return the region's size in bytes. @returns 0 if mr is NULL. Since: 0.9 */
 VHUSHMEM_API uint64_t memory_region_size(MemoryRegion *mr);
 /**
  * Return the region's address in this process.
  *
  * @returns the address; NULL: a container that stands for no shared memory region, or a mapping
  *          that is not live.
- * Since: 0.1
+ * Since: 0.9
  */
 VHUSHMEM_API void *memory_region_get_ram_ptr(MemoryRegion *mr);
 /**
  * Return the region's fd. @returns the fd, owned by the region; -1: there is none, or a mapping
- * kept none. Since: 0.1
+ * kept none. Since: 0.9
  */
 VHUSHMEM_API int memory_region_get_fd(MemoryRegion *mr);
 
@@ -201,13 +201,13 @@ VHUSHMEM_API int memory_region_get_fd(MemoryRegion *mr);
  * The function logs a warning and changes nothing if the region does not fit, overlaps another one,
  * is in a container already (or would be in itself), or is not of the kind that the container
  * holds.
- * Since: 0.1
+ * Since: 0.9
  */
 VHUSHMEM_API void memory_region_add_subregion(MemoryRegion *mr, hwaddr offset,
                                               MemoryRegion *subregion);
 /**
  * Take a region out of its container, after telling the listeners. For a shared memory region's
- * container: undo the mapping. Since: 0.1
+ * container: undo the mapping. Since: 0.9
  */
 VHUSHMEM_API void memory_region_del_subregion(MemoryRegion *mr, MemoryRegion *subregion);
 
@@ -215,15 +215,15 @@ VHUSHMEM_API void memory_region_del_subregion(MemoryRegion *mr, MemoryRegion *su
  * Hold back the commits of listeners until the outermost commit, for changes that the calling
  * thread makes.
  *
- * Since: 0.1
+ * Since: 0.9
  */
 VHUSHMEM_API void memory_region_transaction_begin(void);
-/** End a transaction. The outermost one calls the commits that were held back. Since: 0.1 */
+/** End a transaction. The outermost one calls the commits that were held back. Since: 0.9 */
 VHUSHMEM_API void memory_region_transaction_commit(void);
 
-/** Take one more reference to a region. Since: 0.1 */
+/** Take one more reference to a region. Since: 0.9 */
 VHUSHMEM_API void memory_region_ref(MemoryRegion *mr);
-/** Give one reference back. The last one unmaps the memory and closes the fd. Since: 0.1 */
+/** Give one reference back. The last one unmaps the memory and closes the fd. Since: 0.9 */
 VHUSHMEM_API void memory_region_unref(MemoryRegion *mr);
 
 /**
@@ -243,14 +243,14 @@ VHUSHMEM_API void memory_region_unref(MemoryRegion *mr);
  *                  until memory_listener_unregister. Another region, or one that was not
  *                  initialised, has nothing to tell: the function logs that, and does not register
  *                  the listener.
- * Since: 0.1
+ * Since: 0.9
  */
 VHUSHMEM_API void memory_listener_register(MemoryListener *listener, MemoryRegion *root);
 /**
  * Unregister a listener. It gets region_del for all that the container holds. When the function
  * returns, the library never calls the listener again. The function waits for calls of the listener
  * in other threads, so no callback may wait for the thread that unregisters.
- * Since: 0.1
+ * Since: 0.9
  */
 VHUSHMEM_API void memory_listener_unregister(MemoryListener *listener);
 

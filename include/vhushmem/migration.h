@@ -41,7 +41,7 @@ typedef struct vhushmem_inflight {
  *                    the caller must close its fd. The caller sets its struct_size; the function
  *                    zeroes what lies beyond this library's struct. May be NULL.
  * @returns 0, or -EINVAL (num_queues, queue_size, struct_size), -EMFILE, or what request.h says.
- * Since: 0.1
+ * Since: 0.9
  */
 VHUSHMEM_API int vhushmem_frontend_get_inflight(vhushmem_frontend *frontend, uint16_t num_queues,
                                                 uint16_t queue_size, vhushmem_inflight *area,
@@ -50,7 +50,7 @@ VHUSHMEM_API int vhushmem_frontend_get_inflight(vhushmem_frontend *frontend, uin
 /**
  * The same without waiting: the reply's payload is a vhushmem_inflight, whose fd is the reply's.
  * Its struct_size is that of this library. Copy no more than that, and no more than your own.
- * Since: 0.1
+ * Since: 0.9
  */
 VHUSHMEM_API int vhushmem_frontend_get_inflight_async(vhushmem_frontend *frontend,
                                                       uint16_t num_queues, uint16_t queue_size,
@@ -64,7 +64,7 @@ VHUSHMEM_API int vhushmem_frontend_get_inflight_async(vhushmem_frontend *fronten
  * @param area  its fd is duplicated; NULL: no area any more.
  * @returns 0, or -EINVAL (struct_size, reserved, a size of 0, a range that wraps around), -EBADF,
  *          -EMFILE, -EFAULT.
- * Since: 0.1
+ * Since: 0.9
  */
 VHUSHMEM_API int vhushmem_frontend_set_inflight(vhushmem_frontend *frontend,
                                                 const vhushmem_inflight *area, GError **errp);
@@ -86,13 +86,13 @@ enum {
  * @param use_fd     receives a descriptor that the back-end would rather use: read from it or write
  *                   to it instead, and close it. -1: use the pipe.
  * @returns 0, or -EINVAL (direction), -EBUSY (the device runs), -EBADF, or what request.h says.
- * Since: 0.1
+ * Since: 0.9
  */
 VHUSHMEM_API int vhushmem_frontend_set_device_state_fd(vhushmem_frontend *frontend,
                                                        unsigned direction, int fd, int *use_fd,
                                                        GError **errp);
 
-/** The same without waiting: the reply's fd is use_fd (dup it to keep it). Since: 0.1 */
+/** The same without waiting: the reply's fd is use_fd (dup it to keep it). Since: 0.9 */
 VHUSHMEM_API int vhushmem_frontend_set_device_state_fd_async(vhushmem_frontend *frontend,
                                                              unsigned direction, int fd,
                                                              vhushmem_reply_fn fn, void *user_data,
@@ -103,11 +103,11 @@ VHUSHMEM_API int vhushmem_frontend_set_device_state_fd_async(vhushmem_frontend *
  * the end of the pipe was seen.
  *
  * @returns 0: it has; -EIO: it has not; or what request.h says.
- * Since: 0.1
+ * Since: 0.9
  */
 VHUSHMEM_API int vhushmem_frontend_check_device_state(vhushmem_frontend *frontend, GError **errp);
 
-/** The same without waiting. Since: 0.1 */
+/** The same without waiting. Since: 0.9 */
 VHUSHMEM_API int vhushmem_frontend_check_device_state_async(vhushmem_frontend *frontend,
                                                             vhushmem_reply_fn fn, void *user_data,
                                                             GDestroyNotify destroy, GError **errp);
@@ -126,7 +126,7 @@ VHUSHMEM_API int vhushmem_frontend_check_device_state_async(vhushmem_frontend *f
  *                       DEVICE_STATE;
  *          -ENOTCONN    the front-end is not ready;
  *          -EFAULT      frontend is NULL.
- * Since: 0.1
+ * Since: 0.9
  */
 VHUSHMEM_API int vhushmem_frontend_can_migrate(vhushmem_frontend *frontend, GError **errp);
 

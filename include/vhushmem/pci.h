@@ -47,7 +47,7 @@ typedef struct vhushmem_pci_region {
  *                  region. May be NULL.
  * @returns how many regions there are; or -EOVERFLOW (together they are larger than 2^63
  *          bytes), -EINVAL (struct_size), -EFAULT.
- * Thread rule: any thread.  Since: 0.1
+ * Thread rule: any thread.  Since: 0.9
  */
 VHUSHMEM_API int vhushmem_pci_layout(vhushmem_device *device, vhushmem_pci_region *regions,
                                      unsigned count, uint64_t *bar_size);
@@ -64,7 +64,7 @@ VHUSHMEM_API int vhushmem_pci_layout(vhushmem_device *device, vhushmem_pci_regio
  *                    multiple of 4.
  * @returns how many regions fit, 0 to 8; or -EINVAL (other_size is more than
  *          VHUSHMEM_PCI_CAPS_SPACE).
- * Thread rule: any thread.  Since: 0.1
+ * Thread rule: any thread.  Since: 0.9
  */
 VHUSHMEM_API int vhushmem_pci_max_regions(unsigned other_size);
 
@@ -78,7 +78,7 @@ VHUSHMEM_API int vhushmem_pci_max_regions(unsigned other_size);
  *                  to 0xfc; 0: this is the last.
  * @param cap       receives VHUSHMEM_PCI_CAP_SIZE bytes, in the form of the configuration space.
  * @returns 0, or -EINVAL (bar, cap_next, struct_size or reserved), -EFAULT (region or cap is NULL).
- * Thread rule: any thread.  Since: 0.1
+ * Thread rule: any thread.  Since: 0.9
  */
 VHUSHMEM_API int vhushmem_pci_write_cap(const vhushmem_pci_region *region, uint8_t bar,
                                         uint8_t cap_next, uint8_t *cap);
@@ -118,7 +118,7 @@ enum {
  *                  there is none. Also if the result is -EADDRINUSE, -EBUSY or -EDOM. May be NULL.
  * @returns 0: it would; or -EADDRINUSE (modern-pio-notify), -EBUSY (migration, and there are
  *          regions), -EDOM (the sum is no power of two), -EINVAL (flags), -EFAULT.
- * Thread rule: any thread.  Since: 0.1
+ * Thread rule: any thread.  Since: 0.9
  */
 VHUSHMEM_API int vhushmem_pci_check_qemu(vhushmem_device *device, unsigned flags,
                                          uint64_t *bar_size, GError **errp);
@@ -141,7 +141,7 @@ enum {
  * @param guest_addr  guest address of that region; ignored if there is none.
  * @param value       receives what the driver reads.
  * @returns 0, or -EINVAL (another register), -EFAULT.
- * Thread rule: any thread.  Since: 0.1
+ * Thread rule: any thread.  Since: 0.9
  */
 VHUSHMEM_API int vhushmem_mmio_read(vhushmem_device *device, uint32_t offset, uint32_t selected,
                                     uint64_t guest_addr, uint32_t *value);

@@ -61,13 +61,13 @@ typedef struct vhushmem_guest_memory {
  *          After a failure the back-end may know a part; the next call tells the rest. If the
  *          failure ended the connection and reconnect_ms is set, the next back-end gets the new
  *          ranges.
- * Since: 0.1
+ * Since: 0.9
  */
 VHUSHMEM_API int vhushmem_frontend_set_memory(vhushmem_frontend *frontend,
                                               const vhushmem_guest_memory *ranges, unsigned count,
                                               GError **errp);
 
-/** The same without waiting: the reply tells how it ended, and nothing else. Since: 0.1 */
+/** The same without waiting: the reply tells how it ended, and nothing else. Since: 0.9 */
 VHUSHMEM_API int vhushmem_frontend_set_memory_async(vhushmem_frontend *frontend,
                                                     const vhushmem_guest_memory *ranges,
                                                     unsigned count, vhushmem_reply_fn fn,
@@ -92,13 +92,13 @@ VHUSHMEM_API int vhushmem_frontend_set_memory_async(vhushmem_frontend *frontend,
  * @returns 0, or -ENOENT (the mapping is not live), -EACCES (it is read-only, which guest memory
  *          cannot be), -EBADF (its region keeps no descriptors), -EEXIST (it is shared already), or
  *          what vhushmem_frontend_set_memory returns.
- * Since: 0.1
+ * Since: 0.9
  */
 VHUSHMEM_API int vhushmem_frontend_share_mapping(vhushmem_frontend *frontend,
                                                  vhushmem_mapping *mapping, uint64_t guest_addr,
                                                  GError **errp);
 
-/** The same without waiting: the reply tells how it ended, and nothing else. Since: 0.1 */
+/** The same without waiting: the reply tells how it ended, and nothing else. Since: 0.9 */
 VHUSHMEM_API int vhushmem_frontend_share_mapping_async(vhushmem_frontend *frontend,
                                                        vhushmem_mapping *mapping,
                                                        uint64_t guest_addr, vhushmem_reply_fn fn,
@@ -110,12 +110,12 @@ VHUSHMEM_API int vhushmem_frontend_share_mapping_async(vhushmem_frontend *fronte
  * when the other front-end's event tells that it was.
  *
  * @returns 0, or -ENOENT (it is not shared), or what vhushmem_frontend_set_memory returns.
- * Since: 0.1
+ * Since: 0.9
  */
 VHUSHMEM_API int vhushmem_frontend_unshare_mapping(vhushmem_frontend *frontend,
                                                    vhushmem_mapping *mapping, GError **errp);
 
-/** The same without waiting: the reply tells how it ended, and nothing else. Since: 0.1 */
+/** The same without waiting: the reply tells how it ended, and nothing else. Since: 0.9 */
 VHUSHMEM_API int vhushmem_frontend_unshare_mapping_async(vhushmem_frontend *frontend,
                                                          vhushmem_mapping *mapping,
                                                          vhushmem_reply_fn fn, void *user_data,
@@ -172,7 +172,7 @@ VHUSHMEM_API int vhushmem_frontend_unshare_mapping_async(vhushmem_frontend *fron
  *          the region wraps around or overlaps guest memory there), -EBADF (the region keeps no
  *          descriptors), -EOPNOTSUPP (the back-end did not agree to CONFIGURE_MEM_SLOTS), -EEXIST
  *          (it is shared already).
- * Since: 0.1
+ * Since: 0.9
  */
 VHUSHMEM_API int vhushmem_frontend_share_region(vhushmem_frontend *frontend,
                                                 vhushmem_region *region, uint64_t guest_addr,
@@ -183,7 +183,7 @@ VHUSHMEM_API int vhushmem_frontend_share_region(vhushmem_frontend *frontend,
  * them until it has answered.
  *
  * @returns 0, or -ENOENT (it is not shared).
- * Since: 0.1
+ * Since: 0.9
  */
 VHUSHMEM_API int vhushmem_frontend_unshare_region(vhushmem_frontend *frontend,
                                                   vhushmem_region *region, GError **errp);
@@ -194,7 +194,7 @@ VHUSHMEM_API int vhushmem_frontend_unshare_region(vhushmem_frontend *frontend,
  *
  * @param left_out  receives how many other live mappings the region has; may be NULL.
  * @returns the number, or -ENOENT (the region is not shared), -EFAULT.
- * Since: 0.1
+ * Since: 0.9
  */
 VHUSHMEM_API int64_t vhushmem_frontend_shared_mappings(vhushmem_frontend *frontend,
                                                        vhushmem_region *region, uint64_t *left_out);
@@ -243,13 +243,13 @@ typedef struct vhushmem_queue {
  *          not offer, a queue, count), -EBADF, -EMFILE, -ENOSPC (memory, as for
  *          set_memory), -EOPNOTSUPP (the back-end does not accept the features: it took FEATURES_OK
  *          back), or what request.h says. After a failure the back-end may know a part.
- * Since: 0.1
+ * Since: 0.9
  */
 VHUSHMEM_API int vhushmem_frontend_start_device(vhushmem_frontend *frontend, uint64_t features,
                                                 const vhushmem_queue *queues, unsigned count,
                                                 GError **errp);
 
-/** The same without waiting: the reply tells how it ended, and nothing else. Since: 0.1 */
+/** The same without waiting: the reply tells how it ended, and nothing else. Since: 0.9 */
 VHUSHMEM_API int vhushmem_frontend_start_device_async(vhushmem_frontend *frontend,
                                                       uint64_t features,
                                                       const vhushmem_queue *queues, unsigned count,
@@ -266,13 +266,13 @@ VHUSHMEM_API int vhushmem_frontend_start_device_async(vhushmem_frontend *fronten
  * @returns how many queues there were, or -ENOTCONN (the device was not started, or its back-end is
  *          away), -EALREADY (it is being started), or what request.h says. After an error of
  *          request.h the device counts as stopped.
- * Since: 0.1
+ * Since: 0.9
  */
 VHUSHMEM_API int vhushmem_frontend_stop_device(vhushmem_frontend *frontend, uint16_t *bases,
                                                unsigned room, GError **errp);
 
 /**
- * The same without waiting: the reply's payload is an array of the bases, uint16_t each. Since: 0.1
+ * The same without waiting: the reply's payload is an array of the bases, uint16_t each. Since: 0.9
  */
 VHUSHMEM_API int vhushmem_frontend_stop_device_async(vhushmem_frontend *frontend,
                                                      vhushmem_reply_fn fn, void *user_data,
@@ -286,12 +286,12 @@ VHUSHMEM_API int vhushmem_frontend_stop_device_async(vhushmem_frontend *frontend
  * @returns 0, or -ENOTCONN (the device was not started, or its back-end is away), -EINVAL (it was
  *          started without this queue), -EOPNOTSUPP (the back-end has no protocol features: its
  *          queues are always enabled), or what request.h says.
- * Since: 0.1
+ * Since: 0.9
  */
 VHUSHMEM_API int vhushmem_frontend_enable_queue(vhushmem_frontend *frontend, unsigned queue,
                                                 bool enabled, GError **errp);
 
-/** The same without waiting: the reply tells how it ended, and nothing else. Since: 0.1 */
+/** The same without waiting: the reply tells how it ended, and nothing else. Since: 0.9 */
 VHUSHMEM_API int vhushmem_frontend_enable_queue_async(vhushmem_frontend *frontend, unsigned queue,
                                                       bool enabled, vhushmem_reply_fn fn,
                                                       void *user_data, GDestroyNotify destroy,
@@ -299,7 +299,7 @@ VHUSHMEM_API int vhushmem_frontend_enable_queue_async(vhushmem_frontend *fronten
 
 /**
  * Tell whether the device is started. @returns true from a successful start until a stop, a reset
- * or the end of the connection. Since: 0.1
+ * or the end of the connection. Since: 0.9
  */
 VHUSHMEM_API bool vhushmem_frontend_is_started(vhushmem_frontend *frontend);
 

@@ -107,7 +107,7 @@ typedef struct vhushmem_region_options {
  * @param options  the caller sets struct_size (0 stands for the size of this version); the function
  *                 overwrites all else.
  * @returns 0, or -EFAULT (options is NULL), -EINVAL (struct_size).
- * Thread rule: any thread.  Since: 0.1
+ * Thread rule: any thread.  Since: 0.9
  */
 VHUSHMEM_API int vhushmem_region_options_for_dax(vhushmem_region_options *options);
 

@@ -45,7 +45,7 @@ G_BEGIN_DECLS
  * @param reserve       how many the library leaves to the program beyond those that it has when
  *                      they are counted; 0: a sixteenth of the kernel's limit.
  * @returns 0, or -EINVAL (a number that no kernel grants).
- * Thread rule: any thread.  Since: 0.1
+ * Thread rule: any thread.  Since: 0.9
  */
 VHUSHMEM_API int vhushmem_process_budget_set(uint64_t max_mappings, uint64_t reserve);
 
@@ -61,29 +61,29 @@ VHUSHMEM_API int vhushmem_process_budget_set(uint64_t max_mappings, uint64_t res
  *          EINVAL (size or an option is wrong), EEXIST (the device has a region with this id),
  *          ENOSPC (the quota of addresses, vhushmem_device_options.max_address_space), ENOMEM (the
  *          address space cannot hold the window).
- * Thread rule: any thread.  Since: 0.1
+ * Thread rule: any thread.  Since: 0.9
  */
 VHUSHMEM_API vhushmem_region *vhushmem_region_new(vhushmem_device *device, uint8_t shmid,
                                                   uint64_t size,
                                                   const vhushmem_region_options *options,
                                                   GError **errp);
 
-/** Take one more reference. @returns the region. Thread rule: any thread.  Since: 0.1 */
+/** Take one more reference. @returns the region. Thread rule: any thread.  Since: 0.9 */
 VHUSHMEM_API vhushmem_region *vhushmem_region_ref(vhushmem_region *region);
 
 /**
  * Give one reference back. The window lives until the last reference to the region is gone. The
  * device undoes the mappings in it when it goes, even if the region is still referenced.
  *
- * Thread rule: any thread.  Since: 0.1
+ * Thread rule: any thread.  Since: 0.9
  */
 VHUSHMEM_API void vhushmem_region_unref(vhushmem_region *region);
 
-/** Return the region's id, or -EFAULT. Thread rule: any thread.  Since: 0.1 */
+/** Return the region's id, or -EFAULT. Thread rule: any thread.  Since: 0.9 */
 VHUSHMEM_API int vhushmem_region_id(vhushmem_region *region);
 
 /**
- * Return the region's size in bytes; 0 when region is NULL. Thread rule: any thread.  Since: 0.1
+ * Return the region's size in bytes; 0 when region is NULL. Thread rule: any thread.  Since: 0.9
  */
 VHUSHMEM_API uint64_t vhushmem_region_size(vhushmem_region *region);
 
@@ -93,7 +93,7 @@ VHUSHMEM_API uint64_t vhushmem_region_size(vhushmem_region *region);
  *
  * @returns the address; the window is vhushmem_region_size() bytes from there. NULL when region is
  *          NULL.
- * Thread rule: any thread.  Since: 0.1
+ * Thread rule: any thread.  Since: 0.9
  */
 VHUSHMEM_API void *vhushmem_region_window(vhushmem_region *region);
 
@@ -106,7 +106,7 @@ VHUSHMEM_API void *vhushmem_region_window(vhushmem_region *region);
  *                call more for a map and for an unmap.
  * @returns 0, or -EINVAL (other advice, or the kernel does not know it), -ENOMEM, -EFAULT (region
  *          is NULL).
- * Thread rule: any thread.  Since: 0.1
+ * Thread rule: any thread.  Since: 0.9
  */
 VHUSHMEM_API int vhushmem_region_advise(vhushmem_region *region, int advice);
 
@@ -124,10 +124,10 @@ VHUSHMEM_API int vhushmem_region_advise(vhushmem_region *region, int advice);
  */
 VHUSHMEM_API int vhushmem_region_heal(vhushmem_region *region);
 
-/** Count the live mappings of the region. Thread rule: any thread.  Since: 0.1 */
+/** Count the live mappings of the region. Thread rule: any thread.  Since: 0.9 */
 VHUSHMEM_API uint64_t vhushmem_region_mapping_count(vhushmem_region *region);
 
-/** Count the mapped bytes (whole pages) of the region. Thread rule: any thread.  Since: 0.1 */
+/** Count the mapped bytes (whole pages) of the region. Thread rule: any thread.  Since: 0.9 */
 VHUSHMEM_API uint64_t vhushmem_region_mapped_bytes(vhushmem_region *region);
 
 /**
@@ -170,7 +170,7 @@ VHUSHMEM_API uint64_t vhushmem_region_mapped_bytes(vhushmem_region *region);
  *          -ENOMEM     the kernel has no memory, or no free huge page, for it;
  *          -ESHUTDOWN  the region's device is gone;
  *          or another errno of the kernel's mmap.
- * Thread rule: any thread.  Since: 0.1
+ * Thread rule: any thread.  Since: 0.9
  */
 VHUSHMEM_API int vhushmem_region_map(vhushmem_region *region, int fd, uint64_t fd_offset,
                                      uint64_t shm_offset, uint64_t len, uint64_t flags,
@@ -185,7 +185,7 @@ VHUSHMEM_API int vhushmem_region_map(vhushmem_region *region, int fd, uint64_t f
  * (fd, fd_offset, len, flags and errp as for vhushmem_region_map)
  * @returns 0, or -ENOSPC (no free range is large enough), -EINVAL (align), or what
  *          vhushmem_region_map returns.
- * Thread rule: any thread.  Since: 0.1
+ * Thread rule: any thread.  Since: 0.9
  */
 VHUSHMEM_API int vhushmem_region_alloc(vhushmem_region *region, int fd, uint64_t fd_offset,
                                        uint64_t len, uint64_t align, uint64_t flags,
@@ -198,7 +198,7 @@ VHUSHMEM_API int vhushmem_region_alloc(vhushmem_region *region, int fd, uint64_t
  *                 caller's.
  * @returns 0, or what vhushmem_region_map returns, or -EINVAL (it was made for another region
  *          id), -EBUSY (it is or was part of a region).
- * Thread rule: any thread.  Since: 0.1
+ * Thread rule: any thread.  Since: 0.9
  */
 VHUSHMEM_API int vhushmem_region_add_mapping(vhushmem_region *region, vhushmem_mapping *mapping,
                                              GError **errp);
@@ -215,7 +215,7 @@ VHUSHMEM_API int vhushmem_region_add_mapping(vhushmem_region *region, vhushmem_m
  *          -EINVAL  the range is not exactly one mapping (the message says what is mapped there),
  *                   or is not inside the region;
  *          -ENOMEM  the kernel could not undo it: the mapping is still there.
- * Thread rule: any thread.  Since: 0.1
+ * Thread rule: any thread.  Since: 0.9
  */
 VHUSHMEM_API int vhushmem_region_unmap(vhushmem_region *region, uint64_t shm_offset, uint64_t len,
                                        GError **errp);
@@ -224,7 +224,7 @@ VHUSHMEM_API int vhushmem_region_unmap(vhushmem_region *region, uint64_t shm_off
  * Undo every mapping of the region.
  *
  * @returns how many mappings were undone, or -EFAULT.
- * Thread rule: any thread.  Since: 0.1
+ * Thread rule: any thread.  Since: 0.9
  */
 VHUSHMEM_API int vhushmem_region_unmap_all(vhushmem_region *region);
 
@@ -234,7 +234,7 @@ VHUSHMEM_API int vhushmem_region_unmap_all(vhushmem_region *region);
  *
  * @returns the mapping with a reference for the caller (vhushmem_mapping_unref); NULL: there is
  *          none.
- * Thread rule: any thread.  Since: 0.1
+ * Thread rule: any thread.  Since: 0.9
  */
 VHUSHMEM_API vhushmem_mapping *vhushmem_region_find_mapping(vhushmem_region *region,
                                                             uint64_t shm_offset,
@@ -248,7 +248,7 @@ VHUSHMEM_API vhushmem_mapping *vhushmem_region_find_mapping(vhushmem_region *reg
  * @param info  filled on success. The caller sets its struct_size; the function zeroes what lies
  *              beyond this library's struct.
  * @returns 0, or -ENOENT (there is none from there on), -EFAULT, -EINVAL (struct_size).
- * Thread rule: any thread.  Since: 0.1
+ * Thread rule: any thread.  Since: 0.9
  */
 VHUSHMEM_API int vhushmem_region_next_mapping(vhushmem_region *region, uint64_t from,
                                               vhushmem_mapping_info *info);
@@ -269,7 +269,7 @@ VHUSHMEM_API int vhushmem_region_next_mapping(vhushmem_region *region, uint64_t 
  *                    page belong to it.
  * @param write       true: the range must be mapped read-write.
  * @returns the address, or NULL.
- * Thread rule: any thread.  Since: 0.1
+ * Thread rule: any thread.  Since: 0.9
  */
 VHUSHMEM_API void *vhushmem_region_translate(vhushmem_region *region, uint64_t shm_offset,
                                              uint64_t len, bool write);
@@ -295,7 +295,7 @@ VHUSHMEM_API void *vhushmem_region_translate(vhushmem_region *region, uint64_t s
  *                   that the kernel cannot copy from;
  *          -EPERM   this process may not use process_vm_readv on itself (a seccomp filter);
  *          -EFAULT  region is NULL, or buf is.
- * Thread rule: any thread.  Since: 0.1
+ * Thread rule: any thread.  Since: 0.9
  */
 VHUSHMEM_API int vhushmem_region_read(vhushmem_region *region, uint64_t shm_offset, void *buf,
                                       size_t len, GError **errp);
@@ -306,7 +306,7 @@ VHUSHMEM_API int vhushmem_region_read(vhushmem_region *region, uint64_t shm_offs
  *
  * @returns 0, or -EACCES (not all of the range is mapped read-write), or what vhushmem_region_read
  *          returns.
- * Thread rule: any thread.  Since: 0.1
+ * Thread rule: any thread.  Since: 0.9
  */
 VHUSHMEM_API int vhushmem_region_write(vhushmem_region *region, uint64_t shm_offset,
                                        const void *buf, size_t len, GError **errp);

@@ -92,7 +92,7 @@ enum {
  *                      close, or -1.
  * @returns 0, or -EINVAL (id, size, nfds, flags), -EBADF, -EMFILE, or what every function of
  *          request.h may return.
- * Since: 0.1
+ * Since: 0.9
  */
 VHUSHMEM_API int vhushmem_frontend_request(vhushmem_frontend *frontend, uint32_t id,
                                            const void *payload, size_t size, const int *fds,
@@ -105,7 +105,7 @@ VHUSHMEM_API int vhushmem_frontend_request(vhushmem_frontend *frontend, uint32_t
  * @param fn       called once if the call returned 0.
  * @param destroy  called once with user_data, after fn or at once when the call fails; may be NULL.
  * @returns 0: the callback will tell; or as above.
- * Since: 0.1
+ * Since: 0.9
  */
 VHUSHMEM_API int vhushmem_frontend_request_async(vhushmem_frontend *frontend, uint32_t id,
                                                  const void *payload, size_t size, const int *fds,
@@ -120,12 +120,12 @@ VHUSHMEM_API int vhushmem_frontend_request_async(vhushmem_frontend *frontend, ui
  * @param buf     receives len bytes.
  * @param len     bytes, not 0; offset + len within max_config_size of the options.
  * @returns 0, or -EINVAL (the range), or what every function of request.h may return.
- * Since: 0.1
+ * Since: 0.9
  */
 VHUSHMEM_API int vhushmem_frontend_get_config(vhushmem_frontend *frontend, uint32_t offset,
                                               void *buf, uint32_t len, GError **errp);
 
-/** The same without waiting: the bytes are the reply's payload. Since: 0.1 */
+/** The same without waiting: the bytes are the reply's payload. Since: 0.9 */
 VHUSHMEM_API int vhushmem_frontend_get_config_async(vhushmem_frontend *frontend, uint32_t offset,
                                                     uint32_t len, vhushmem_reply_fn fn,
                                                     void *user_data, GDestroyNotify destroy,
@@ -142,13 +142,13 @@ enum {
  *
  * @param flags  VHUSHMEM_CONFIG_*, or'ed.
  * @returns 0, or -EINVAL (the range, the flags), or what every function of request.h may return.
- * Since: 0.1
+ * Since: 0.9
  */
 VHUSHMEM_API int vhushmem_frontend_set_config(vhushmem_frontend *frontend, uint32_t offset,
                                               const void *buf, uint32_t len, unsigned flags,
                                               GError **errp);
 
-/** The same without waiting: the reply tells how it ended, and nothing else. Since: 0.1 */
+/** The same without waiting: the reply tells how it ended, and nothing else. Since: 0.9 */
 VHUSHMEM_API int vhushmem_frontend_set_config_async(vhushmem_frontend *frontend, uint32_t offset,
                                                     const void *buf, uint32_t len, unsigned flags,
                                                     vhushmem_reply_fn fn, void *user_data,
@@ -156,11 +156,11 @@ VHUSHMEM_API int vhushmem_frontend_set_config_async(vhushmem_frontend *frontend,
 
 /**
  * Get the virtio device status (GET_STATUS; needs STATUS). @returns the status, 0 to 255; or what
- * every function of request.h may return. Since: 0.1
+ * every function of request.h may return. Since: 0.9
  */
 VHUSHMEM_API int vhushmem_frontend_get_device_status(vhushmem_frontend *frontend, GError **errp);
 
-/** The same without waiting: the reply's value is the status. Since: 0.1 */
+/** The same without waiting: the reply's value is the status. Since: 0.9 */
 VHUSHMEM_API int vhushmem_frontend_get_device_status_async(vhushmem_frontend *frontend,
                                                            vhushmem_reply_fn fn, void *user_data,
                                                            GDestroyNotify destroy, GError **errp);
@@ -172,12 +172,12 @@ VHUSHMEM_API int vhushmem_frontend_get_device_status_async(vhushmem_frontend *fr
  *
  * @returns 0, or -EALREADY (status is 0, and a reset is under way), or what every function of
  *          request.h may return.
- * Since: 0.1
+ * Since: 0.9
  */
 VHUSHMEM_API int vhushmem_frontend_set_device_status(vhushmem_frontend *frontend, uint8_t status,
                                                      GError **errp);
 
-/** The same without waiting: the reply tells how it ended, and nothing else. Since: 0.1 */
+/** The same without waiting: the reply tells how it ended, and nothing else. Since: 0.9 */
 VHUSHMEM_API int vhushmem_frontend_set_device_status_async(vhushmem_frontend *frontend,
                                                            uint8_t status, vhushmem_reply_fn fn,
                                                            void *user_data, GDestroyNotify destroy,
@@ -189,13 +189,13 @@ VHUSHMEM_API int vhushmem_frontend_set_device_status_async(vhushmem_frontend *fr
  * @param uuid  16 bytes.
  * @returns a descriptor, which the caller must close; or -ENOENT (the back-end shares no file with
  *          this name), or what every function of request.h may return.
- * Since: 0.1
+ * Since: 0.9
  */
 VHUSHMEM_API int vhushmem_frontend_get_shared_object(vhushmem_frontend *frontend,
                                                      const uint8_t *uuid,
                                                      GError **errp) VHUSHMEM_CHECK_RESULT;
 
-/** The same without waiting: the reply's fd is the file (dup it to keep it). Since: 0.1 */
+/** The same without waiting: the reply's fd is the file (dup it to keep it). Since: 0.9 */
 VHUSHMEM_API int vhushmem_frontend_get_shared_object_async(vhushmem_frontend *frontend,
                                                            const uint8_t *uuid,
                                                            vhushmem_reply_fn fn, void *user_data,
@@ -211,12 +211,12 @@ VHUSHMEM_API int vhushmem_frontend_get_shared_object_async(vhushmem_frontend *fr
  * @param offset  offset of the bits in the file, bytes.
  * @param size    bytes.
  * @returns 0, or -EBADF, -EMFILE, or what every function of request.h may return.
- * Since: 0.1
+ * Since: 0.9
  */
 VHUSHMEM_API int vhushmem_frontend_set_log(vhushmem_frontend *frontend, int fd, uint64_t offset,
                                            uint64_t size, GError **errp);
 
-/** The same without waiting: the reply tells how it ended, and nothing else. Since: 0.1 */
+/** The same without waiting: the reply tells how it ended, and nothing else. Since: 0.9 */
 VHUSHMEM_API int vhushmem_frontend_set_log_async(vhushmem_frontend *frontend, int fd,
                                                  uint64_t offset, uint64_t size,
                                                  vhushmem_reply_fn fn, void *user_data,
@@ -224,11 +224,11 @@ VHUSHMEM_API int vhushmem_frontend_set_log_async(vhushmem_frontend *frontend, in
 
 /**
  * Set the eventfd that the back-end signals when it has marked pages (SET_LOG_FD). @returns as
- * set_log. Since: 0.1
+ * set_log. Since: 0.9
  */
 VHUSHMEM_API int vhushmem_frontend_set_log_fd(vhushmem_frontend *frontend, int fd, GError **errp);
 
-/** The same without waiting: the reply tells how it ended, and nothing else. Since: 0.1 */
+/** The same without waiting: the reply tells how it ended, and nothing else. Since: 0.9 */
 VHUSHMEM_API int vhushmem_frontend_set_log_fd_async(vhushmem_frontend *frontend, int fd,
                                                     vhushmem_reply_fn fn, void *user_data,
                                                     GDestroyNotify destroy, GError **errp);
@@ -238,12 +238,12 @@ VHUSHMEM_API int vhushmem_frontend_set_log_fd_async(vhushmem_frontend *frontend,
  * protocol_features of the options must ask for).
  *
  * @returns 0, or -EINVAL (queue), or what every function of request.h may return.
- * Since: 0.1
+ * Since: 0.9
  */
 VHUSHMEM_API int vhushmem_frontend_set_queue_endian(vhushmem_frontend *frontend, unsigned queue,
                                                     bool big_endian, GError **errp);
 
-/** The same without waiting: the reply tells how it ended, and nothing else. Since: 0.1 */
+/** The same without waiting: the reply tells how it ended, and nothing else. Since: 0.9 */
 VHUSHMEM_API int vhushmem_frontend_set_queue_endian_async(vhushmem_frontend *frontend,
                                                           unsigned queue, bool big_endian,
                                                           vhushmem_reply_fn fn, void *user_data,
@@ -254,12 +254,12 @@ VHUSHMEM_API int vhushmem_frontend_set_queue_endian_async(vhushmem_frontend *fro
  * options must ask for).
  *
  * @returns 0, or -EINVAL (queue), or what every function of request.h may return.
- * Since: 0.1
+ * Since: 0.9
  */
 VHUSHMEM_API int vhushmem_frontend_kick_queue(vhushmem_frontend *frontend, unsigned queue,
                                               GError **errp);
 
-/** The same without waiting: the reply tells how it ended, and nothing else. Since: 0.1 */
+/** The same without waiting: the reply tells how it ended, and nothing else. Since: 0.9 */
 VHUSHMEM_API int vhushmem_frontend_kick_queue_async(vhushmem_frontend *frontend, unsigned queue,
                                                     vhushmem_reply_fn fn, void *user_data,
                                                     GDestroyNotify destroy, GError **errp);

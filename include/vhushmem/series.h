@@ -177,7 +177,7 @@ struct VHUSHMEM_FIELDS_OF(vhushmem_device) {
  * @returns the region, borrowed from the device; NULL: the size is 0 or no multiple of the page
  *          size, the id is taken, or the address space cannot hold it (virtio_add_shmem tells
  *          which).
- * Since: 0.1
+ * Since: 0.9
  */
 VHUSHMEM_API VirtioSharedMemory *virtio_new_shmem_region(VirtIODevice *vdev, uint8_t shmid,
                                                          uint64_t size);
@@ -187,13 +187,13 @@ VHUSHMEM_API VirtioSharedMemory *virtio_new_shmem_region(VirtIODevice *vdev, uin
  *
  * @returns 0, or -EEXIST (the id is taken), -EINVAL (the size is 0 or no multiple of the page
  *          size), -ENOMEM (the address space cannot hold it), -EFAULT.
- * Since: 0.1
+ * Since: 0.9
  */
 VHUSHMEM_API int virtio_add_shmem(VirtIODevice *vdev, uint8_t shmid, uint64_t size, GError **errp);
 
 /**
  * Find the region with this id. @returns the region, borrowed from the device; NULL: there is none.
- * Since: 0.1
+ * Since: 0.9
  */
 VHUSHMEM_API VirtioSharedMemory *virtio_find_shmem_region(VirtIODevice *vdev, uint8_t shmid);
 
@@ -202,7 +202,7 @@ VHUSHMEM_API VirtioSharedMemory *virtio_find_shmem_region(VirtIODevice *vdev, ui
  * it. Its pointer (memory_region_get_ram_ptr) is the region's window.
  *
  * @returns the container, borrowed: it lives as long as the region.
- * Since: 0.1
+ * Since: 0.9
  */
 VHUSHMEM_API MemoryRegion *virtio_shmem_memory_region(VirtioSharedMemory *shmem);
 
@@ -219,7 +219,7 @@ VHUSHMEM_API MemoryRegion *virtio_shmem_memory_region(VirtioSharedMemory *shmem)
  *          whole pages would lie beyond the end of the file (even if the region allows that: then
  *          use vhushmem_mapping_new); it is not a file that can be mapped; or no descriptor is
  *          left. virtio_add_shmem_map checks whether it fits into the region.
- * Since: 0.1
+ * Since: 0.9
  */
 VHUSHMEM_API VirtioSharedMemoryMapping *virtio_shared_memory_mapping_new(
     uint8_t shmid, int fd, uint64_t fd_offset, uint64_t shm_offset, uint64_t len,
@@ -230,7 +230,7 @@ VHUSHMEM_API VirtioSharedMemoryMapping *virtio_shared_memory_mapping_new(
  *
  * @param mapping  taken over on success; on failure it stays the caller's.
  * @returns 0, or the errno of vhushmem_region_add_mapping, negative.
- * Since: 0.1
+ * Since: 0.9
  */
 VHUSHMEM_API int virtio_add_shmem_map(VirtioSharedMemory *shmem,
                                       VirtioSharedMemoryMapping *mapping);
@@ -243,7 +243,7 @@ VHUSHMEM_API int virtio_add_shmem_map(VirtioSharedMemory *shmem,
  * @param shm_offset  receives the first byte in the region.
  * @returns the mapping, owned by the region and valid until it is undone; NULL with the errors of
  *          vhushmem_region_alloc (ENOSPC when no free range is large enough).
- * Since: 0.1
+ * Since: 0.9
  */
 VHUSHMEM_API VirtioSharedMemoryMapping *virtio_alloc_shmem_map(VirtioSharedMemory *shmem, int fd,
                                                                uint64_t fd_offset, uint64_t len,
@@ -254,14 +254,14 @@ VHUSHMEM_API VirtioSharedMemoryMapping *virtio_alloc_shmem_map(VirtioSharedMemor
  * Find the mapping that begins at offset and is size bytes long, exactly.
  *
  * @returns the mapping, owned by the region and valid until it is undone; NULL: there is none.
- * Since: 0.1
+ * Since: 0.9
  */
 VHUSHMEM_API VirtioSharedMemoryMapping *virtio_find_shmem_map(VirtioSharedMemory *shmem,
                                                               hwaddr offset, uint64_t size);
 
 /**
  * Undo the mapping that virtio_find_shmem_map would find. If there is none, the function logs that
- * and changes nothing. Since: 0.1
+ * and changes nothing. Since: 0.9
  */
 VHUSHMEM_API void virtio_del_shmem_map(VirtioSharedMemory *shmem, hwaddr offset, uint64_t size);
 
@@ -276,7 +276,7 @@ VHUSHMEM_API void virtio_del_shmem_map(VirtioSharedMemory *shmem, hwaddr offset,
  *                      (vhushmem_frontend_add_region).
  * @param memory_sizes  room for VIRTIO_MAX_SHMEM_REGIONS sizes, by region id; 0: no such region.
  * @returns 0, or -ENOTCONN (the handshake is not done), -EFAULT.
- * Thread rule: as frontend.h.  Since: 0.1
+ * Thread rule: as frontend.h.  Since: 0.9
  */
 VHUSHMEM_API int vhost_get_shmem_config(vhushmem_frontend *dev, int *nregions,
                                         uint64_t *memory_sizes, GError **errp);
@@ -287,7 +287,7 @@ VHUSHMEM_API int vhost_get_shmem_config(vhushmem_frontend *dev, int *nregions,
  * @param flags  VHOST_USER_FLAG_MAP_RW or 0.
  * @param fd     borrowed.
  * @returns true: it is mapped; false: it is not (the reason is logged at the level debug).
- * Thread rule: as backend.h.  Since: 0.1
+ * Thread rule: as backend.h.  Since: 0.9
  */
 VHUSHMEM_API bool vu_shmem_map(VuDev *dev, uint8_t shmid, uint64_t fd_offset, uint64_t shm_offset,
                                uint64_t len, uint64_t flags, int fd);

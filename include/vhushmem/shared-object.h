@@ -23,11 +23,11 @@ G_BEGIN_DECLS
 
 /**
  * Make an empty table. @returns the table with one reference, owned by the caller. Thread rule: any
- * thread.  Since: 0.1
+ * thread.  Since: 0.9
  */
 VHUSHMEM_API vhushmem_shared_objects *vhushmem_shared_objects_new(void) VHUSHMEM_CHECK_RESULT;
 
-/** Take one more reference. @returns the table. Thread rule: any thread.  Since: 0.1 */
+/** Take one more reference. @returns the table. Thread rule: any thread.  Since: 0.9 */
 VHUSHMEM_API vhushmem_shared_objects *vhushmem_shared_objects_ref(vhushmem_shared_objects *objects);
 
 /**
@@ -42,7 +42,7 @@ VHUSHMEM_API void vhushmem_shared_objects_unref(vhushmem_shared_objects *objects
  * @param uuid  16 bytes, copied.
  * @param fd    duplicated.
  * @returns 0, or -EEXIST (the name is taken), -EBADF, -EMFILE, -EFAULT.
- * Since: 0.1
+ * Since: 0.9
  */
 VHUSHMEM_API int vhushmem_shared_objects_add(vhushmem_shared_objects *objects, const uint8_t *uuid,
                                              int fd, GError **errp);
@@ -51,12 +51,12 @@ VHUSHMEM_API int vhushmem_shared_objects_add(vhushmem_shared_objects *objects, c
  * Stop sharing a file of the VMM. A back-end that has looked it up keeps its descriptor.
  *
  * @returns 0, or -ENOENT (there is none), -EPERM (it is a back-end's), -EFAULT.
- * Since: 0.1
+ * Since: 0.9
  */
 VHUSHMEM_API int vhushmem_shared_objects_remove(vhushmem_shared_objects *objects,
                                                 const uint8_t *uuid, GError **errp);
 
-/** Count the objects, those of back-ends included. @returns the count, or -EFAULT. Since: 0.1 */
+/** Count the objects, those of back-ends included. @returns the count, or -EFAULT. Since: 0.9 */
 VHUSHMEM_API int vhushmem_shared_objects_count(vhushmem_shared_objects *objects);
 
 /* g_autoptr(vhushmem_shared_objects) */

@@ -114,7 +114,7 @@ G_BEGIN_DECLS
  * Describe a front-end as JSON, with VHUSHMEM_STATUS_MAPPINGS mappings of each region.
  *
  * @returns JSON, owned by the caller (g_free); NULL: frontend is NULL.
- * Thread rule: that of the front-end (frontend.h); inside its callbacks too.  Since: 0.1
+ * Thread rule: that of the front-end (frontend.h); inside its callbacks too.  Since: 0.9
  */
 VHUSHMEM_API char *vhushmem_status_json(vhushmem_frontend *frontend) VHUSHMEM_CHECK_RESULT;
 
@@ -125,7 +125,7 @@ VHUSHMEM_API char *vhushmem_status_json(vhushmem_frontend *frontend) VHUSHMEM_CH
  *                      all. The function copies their records (32 bytes each) while no map or unmap
  *                      of the device goes on, and makes the text, some 90 bytes each, after that.
  * @returns JSON, owned by the caller (g_free); NULL: frontend is NULL.
- * Thread rule: as vhushmem_status_json.  Since: 0.1
+ * Thread rule: as vhushmem_status_json.  Since: 0.9
  */
 VHUSHMEM_API char *vhushmem_frontend_status_json(vhushmem_frontend *frontend,
                                                  uint64_t max_mappings) VHUSHMEM_CHECK_RESULT;
@@ -135,7 +135,7 @@ VHUSHMEM_API char *vhushmem_frontend_status_json(vhushmem_frontend *frontend,
  *
  * @param max_mappings  as for vhushmem_frontend_status_json.
  * @returns JSON, owned by the caller (g_free); NULL: channel is NULL.
- * Thread rule: that of the channel (channel.h); inside its callbacks too.  Since: 0.1
+ * Thread rule: that of the channel (channel.h); inside its callbacks too.  Since: 0.9
  */
 VHUSHMEM_API char *vhushmem_channel_status_json(vhushmem_channel *channel,
                                                 uint64_t max_mappings) VHUSHMEM_CHECK_RESULT;
@@ -144,7 +144,7 @@ VHUSHMEM_API char *vhushmem_channel_status_json(vhushmem_channel *channel,
  * Describe a back-end as JSON.
  *
  * @returns JSON, owned by the caller (g_free); NULL: backend is NULL.
- * Thread rule: that of the back-end (backend.h); inside its callbacks too.  Since: 0.1
+ * Thread rule: that of the back-end (backend.h); inside its callbacks too.  Since: 0.9
  */
 VHUSHMEM_API char *vhushmem_backend_status_json(vhushmem_backend *backend) VHUSHMEM_CHECK_RESULT;
 
@@ -154,7 +154,7 @@ VHUSHMEM_API char *vhushmem_backend_status_json(vhushmem_backend *backend) VHUSH
  * @param max_mappings  as for vhushmem_frontend_status_json.
  * @returns JSON, owned by the caller (g_free); NULL: device is NULL.
  * Thread rule: any thread. If another thread maps or unmaps during the call, only the regions that
- * are read later show it.  Since: 0.1
+ * are read later show it.  Since: 0.9
  */
 VHUSHMEM_API char *vhushmem_device_status_json(vhushmem_device *device,
                                                uint64_t max_mappings) VHUSHMEM_CHECK_RESULT;
@@ -164,7 +164,7 @@ VHUSHMEM_API char *vhushmem_device_status_json(vhushmem_device *device,
  *
  * @param max_mappings  as for vhushmem_frontend_status_json.
  * @returns JSON, owned by the caller (g_free); NULL: region is NULL.
- * Thread rule: any thread.  Since: 0.1
+ * Thread rule: any thread.  Since: 0.9
  */
 VHUSHMEM_API char *vhushmem_region_status_json(vhushmem_region *region,
                                                uint64_t max_mappings) VHUSHMEM_CHECK_RESULT;
@@ -189,7 +189,7 @@ VHUSHMEM_API char *vhushmem_region_status_json(vhushmem_region *region,
  * @param unknown   receives the bits that have no name, 0 if there are none; may be NULL.
  * @returns a list of strings that ends with NULL (and may be empty), owned by the caller
  *          (g_strfreev).
- * Thread rule: any thread.  Since: 0.1
+ * Thread rule: any thread.  Since: 0.9
  */
 VHUSHMEM_API char **vhushmem_protocol_features_to_strings(uint64_t features,
                                                           uint64_t *unknown) VHUSHMEM_CHECK_RESULT;
@@ -206,7 +206,7 @@ VHUSHMEM_API char **vhushmem_protocol_features_to_strings(uint64_t features,
  *
  * @param features  as for vhushmem_protocol_features_to_strings.
  * @returns JSON, owned by the caller (g_free).
- * Thread rule: any thread.  Since: 0.1
+ * Thread rule: any thread.  Since: 0.9
  */
 VHUSHMEM_API char *vhushmem_protocol_features_to_json(uint64_t features) VHUSHMEM_CHECK_RESULT;
 

@@ -75,7 +75,7 @@ typedef void (*vhushmem_trace_fn)(const vhushmem_trace *trace, void *user_data);
  *                    fn is under way any more, or before this call returns if it fails or fn is
  *                    NULL; may be NULL.
  * @returns 0, or -EINVAL (an unknown category).
- * Thread rule: any thread.  Since: 0.1
+ * Thread rule: any thread.  Since: 0.9
  */
 VHUSHMEM_API int vhushmem_set_debug(uint32_t categories, vhushmem_trace_fn fn, void *user_data,
                                     GDestroyNotify destroy);
@@ -85,7 +85,7 @@ VHUSHMEM_API int vhushmem_set_debug(uint32_t categories, vhushmem_trace_fn fn, v
  *
  * @param is_channel  true: a request of the back-end channel, where ids have another meaning.
  * @returns a constant string; NULL: this library knows no name.
- * Thread rule: any thread.  Since: 0.1
+ * Thread rule: any thread.  Since: 0.9
  */
 VHUSHMEM_API const char *vhushmem_request_name(bool is_channel, uint32_t request);
 

@@ -7,7 +7,7 @@
 G_BEGIN_DECLS
 
 #define VHUSHMEM_VERSION_MAJOR 0
-#define VHUSHMEM_VERSION_MINOR 1
+#define VHUSHMEM_VERSION_MINOR 9
 #define VHUSHMEM_VERSION_MICRO 0
 
 /** The version of the headers: major * 1000000 + minor * 1000 + micro. */
@@ -18,15 +18,15 @@ G_BEGIN_DECLS
  * Return the version of the loaded library, encoded like VHUSHMEM_VERSION. Compare the two to see
  * whether the headers and the library belong together.
  *
- * Thread rule: any thread.  Since: 0.1
+ * Thread rule: any thread.  Since: 0.9
  */
 VHUSHMEM_API uint32_t vhushmem_version(void);
 
 /**
- * Return the version of the loaded library as text ("0.1.0").
+ * Return the version of the loaded library as text ("0.9.0").
  *
  * @returns a constant string, never NULL.
- * Thread rule: any thread.  Since: 0.1
+ * Thread rule: any thread.  Since: 0.9
  */
 VHUSHMEM_API const char *vhushmem_version_string(void);
 

@@ -67,7 +67,7 @@ G_BEGIN_DECLS
  *          none now while the front-end has taken the rings' memory away, while the chains that are
  *          held come to more than 1,048,576 pieces, and after 65,536 descriptors of chains that
  *          cannot be served were followed in this call. KICKED tells when there may be one again.
- * Since: 0.1
+ * Since: 0.9
  */
 VHUSHMEM_API vhushmem_chain *vhushmem_backend_pop(vhushmem_backend *backend, unsigned queue,
                                                   GError **errp) VHUSHMEM_CHECK_RESULT;
@@ -83,7 +83,7 @@ VHUSHMEM_API vhushmem_chain *vhushmem_backend_pop(vhushmem_backend *backend, uns
  * @returns 0, or -EINVAL (more than can be written), -ESTALE (the queue was stopped since the chain
  *          was taken), -EPROTO (it is broken), -EAGAIN (the front-end has taken the rings' memory
  *          away for now: KICKED tells when it is back), -EFAULT.
- * Since: 0.1
+ * Since: 0.9
  */
 VHUSHMEM_API int vhushmem_backend_push(vhushmem_backend *backend, vhushmem_chain *chain,
                                        uint32_t written, GError **errp);
@@ -98,7 +98,7 @@ VHUSHMEM_API int vhushmem_backend_push(vhushmem_backend *backend, vhushmem_chain
  * @returns how many were taken; 0: there is none now; or an error of vhushmem_backend_pop,
  *          negative. If the queue breaks behind a chain that was taken, the event BROKEN and the
  *          next call tell so.
- * Since: 0.1
+ * Since: 0.9
  */
 VHUSHMEM_API int vhushmem_backend_pop_many(vhushmem_backend *backend, unsigned queue,
                                            vhushmem_chain **chains, size_t max, GError **errp);
@@ -116,7 +116,7 @@ VHUSHMEM_API int vhushmem_backend_pop_many(vhushmem_backend *backend, unsigned q
  *          be: -EINVAL (more than can be written; the device has no such queue), -ESTALE (the queue
  *          was stopped since the chain was taken, or the chain is another queue's), -ENOTCONN (the
  *          queue is not started), -EPROTO, -EAGAIN as vhushmem_backend_push, -EFAULT.
- * Since: 0.1
+ * Since: 0.9
  */
 VHUSHMEM_API int vhushmem_backend_push_many(vhushmem_backend *backend, unsigned queue,
                                             vhushmem_chain *const *chains, const uint32_t *written,
@@ -129,7 +129,7 @@ VHUSHMEM_API int vhushmem_backend_push_many(vhushmem_backend *backend, unsigned 
  * @param chain  consumed on success.
  * @returns 0, or -EINVAL (it is not the one that was taken last), -ESTALE, -EPROTO (the queue is
  *          broken), -EFAULT.
- * Since: 0.1
+ * Since: 0.9
  */
 VHUSHMEM_API int vhushmem_backend_put_back(vhushmem_backend *backend, vhushmem_chain *chain,
                                            GError **errp);
@@ -144,7 +144,7 @@ VHUSHMEM_API int vhushmem_backend_put_back(vhushmem_backend *backend, vhushmem_c
  * @returns 1: the driver was notified; 0: it does not want to know, nothing was given back, or it
  *          is notified later; or -EINVAL (the device has no such queue), -ENOTCONN (the queue is
  *          not started), -EPROTO (it is broken), -EFAULT.
- * Since: 0.1
+ * Since: 0.9
  */
 VHUSHMEM_API int vhushmem_backend_notify(vhushmem_backend *backend, unsigned queue, GError **errp);
 
@@ -154,7 +154,7 @@ VHUSHMEM_API int vhushmem_backend_notify(vhushmem_backend *backend, unsigned que
  *
  * @returns 1: chains are there already, for which no kick may come; 0: there are none; or an error
  *          of vhushmem_backend_pop, negative.
- * Since: 0.1
+ * Since: 0.9
  */
 VHUSHMEM_API int vhushmem_backend_set_kicks(vhushmem_backend *backend, unsigned queue, bool wanted,
                                             GError **errp);
@@ -165,26 +165,26 @@ VHUSHMEM_API int vhushmem_backend_set_kicks(vhushmem_backend *backend, unsigned 
  * the front-end's error eventfd.
  *
  * @returns 0, or an error of vhushmem_backend_pop, negative.
- * Since: 0.1
+ * Since: 0.9
  */
 VHUSHMEM_API int vhushmem_backend_break_queue(vhushmem_backend *backend, unsigned queue,
                                               GError **errp);
 
-/** Tell whether chains can be taken: the queue is started, enabled and not broken. Since: 0.1 */
+/** Tell whether chains can be taken: the queue is started, enabled and not broken. Since: 0.9 */
 VHUSHMEM_API bool vhushmem_backend_queue_is_running(vhushmem_backend *backend, unsigned queue);
 
 /* ---- chains ---- */
 
 /**
  * Return the index of the chain's first descriptor: the driver's name for the chain. 0 for NULL.
- * Since: 0.1
+ * Since: 0.9
  */
 VHUSHMEM_API uint16_t vhushmem_chain_head(vhushmem_chain *chain);
 
-/** Count the bytes that the driver has written for the device to read. 0 for NULL. Since: 0.1 */
+/** Count the bytes that the driver has written for the device to read. 0 for NULL. Since: 0.9 */
 VHUSHMEM_API uint64_t vhushmem_chain_readable_size(vhushmem_chain *chain);
 
-/** Count the bytes that the device may write. 0 for NULL. Since: 0.1 */
+/** Count the bytes that the device may write. 0 for NULL. Since: 0.9 */
 VHUSHMEM_API uint64_t vhushmem_chain_writable_size(vhushmem_chain *chain);
 
 /**
@@ -193,11 +193,11 @@ VHUSHMEM_API uint64_t vhushmem_chain_writable_size(vhushmem_chain *chain);
  *
  * @param count  receives how many pieces there are; it may be 0.
  * @returns the pieces; valid until the chain is given back or freed. NULL: chain or count is.
- * Since: 0.1
+ * Since: 0.9
  */
 VHUSHMEM_API const struct iovec *vhushmem_chain_readable(vhushmem_chain *chain, size_t *count);
 
-/** The same for what the device may write: for readv, say. Since: 0.1 */
+/** The same for what the device may write: for readv, say. Since: 0.9 */
 VHUSHMEM_API const struct iovec *vhushmem_chain_writable(vhushmem_chain *chain, size_t *count);
 
 /**
@@ -213,7 +213,7 @@ VHUSHMEM_API const struct iovec *vhushmem_chain_writable(vhushmem_chain *chain, 
  *                  `len` bytes: use them, and ask again behind them.
  * @returns how many pieces were filled in. 0 when a pointer is NULL, or the part begins at the end
  *          or behind it.
- * Since: 0.1
+ * Since: 0.9
  */
 VHUSHMEM_API size_t vhushmem_chain_iovec(vhushmem_chain *chain, bool writable, uint64_t offset,
                                          uint64_t len, struct iovec *iov, size_t max);
@@ -224,14 +224,14 @@ VHUSHMEM_API size_t vhushmem_chain_iovec(vhushmem_chain *chain, bool writable, u
  * @param buf  receives at most len bytes.
  * @returns how many bytes were copied: less than len when there are no more. 0 when a pointer is
  *          NULL.
- * Since: 0.1
+ * Since: 0.9
  */
 VHUSHMEM_API size_t vhushmem_chain_read(vhushmem_chain *chain, uint64_t offset, void *buf,
                                         size_t len);
 
 /**
  * Copy into the memory that the device may write, from `offset` on. @returns how many bytes had
- * room. Since: 0.1
+ * room. Since: 0.9
  */
 VHUSHMEM_API size_t vhushmem_chain_write(vhushmem_chain *chain, uint64_t offset, const void *buf,
                                          size_t len);
@@ -241,7 +241,7 @@ VHUSHMEM_API size_t vhushmem_chain_write(vhushmem_chain *chain, uint64_t offset,
  * tracking is on (INFLIGHT_SHMFD), the next back-end takes it again. If vhushmem_backend_pop gave
  * nothing because too much was held, no KICKED tells of the room that this makes.
  *
- * Since: 0.1
+ * Since: 0.9
  */
 VHUSHMEM_API void vhushmem_chain_free(vhushmem_chain *chain);
 
@@ -259,12 +259,12 @@ VHUSHMEM_API void vhushmem_chain_free(vhushmem_chain *chain);
  * @returns the address; NULL: the range is not all in one range of guest memory, or may only be
  *          read. (The front-end may tell of a mapping that the device asked for read-only; only
  *          chains have that.)
- * Since: 0.1
+ * Since: 0.9
  */
 VHUSHMEM_API void *vhushmem_backend_guest_memory(vhushmem_backend *backend, uint64_t guest_addr,
                                                  uint64_t len);
 
-/** The same for an address in the front-end's own process. Since: 0.1 */
+/** The same for an address in the front-end's own process. Since: 0.9 */
 VHUSHMEM_API void *vhushmem_backend_user_memory(vhushmem_backend *backend, uint64_t user_addr,
                                                 uint64_t len);
 
@@ -276,7 +276,7 @@ VHUSHMEM_API void *vhushmem_backend_user_memory(vhushmem_backend *backend, uint6
  *
  * @param guest_addr  guest address of the first byte.
  * @param len         bytes.
- * Since: 0.1
+ * Since: 0.9
  */
 VHUSHMEM_API void vhushmem_backend_log_write(vhushmem_backend *backend, uint64_t guest_addr,
                                              uint64_t len);

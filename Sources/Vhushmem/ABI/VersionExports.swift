@@ -12,7 +12,7 @@ package func vhushmem_version() -> UInt32 {
 
 @_cdecl("vhushmem_version_string") @implementation
 package func vhushmem_version_string() -> UnsafePointer<CChar>? {
-    let text: StaticString = "0.1.0"
+    let text: StaticString = "0.9.0"
     return unsafe constant(text)
 }
 
