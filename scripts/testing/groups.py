@@ -108,6 +108,11 @@ def package():
     return [Test(path.stem, [path], {"VHUSHMEM_SOURCE": str(ROOT)}, time_limit=3600) for path in scripts_of("package") if is_chosen(path.stem)]
 
 
+def models():
+    """What the lock-free parts claim, by every execution that the memory model of C allows."""
+    return [Test(path.stem, [SCRIPTS / "check-model", path], time_limit=900) for path in files("Tests/models/*.litmus") if is_chosen(path.stem)]
+
+
 def demo():
     command = [SCRIPTS / "demo"]
     return [Test("demo", command), Test("demo without KVM", command, {"VHUSHMEM_DEMO_NO_KVM": "1"})]
@@ -168,6 +173,7 @@ GROUPS = {
     "static": Entry("C tests, the Swift runtime linked in", lambda: suites.c_tests(STATIC, group="static"), "static", is_long=True),
     "package": Entry("packages and builds elsewhere", package, is_long=True),
     "kernels": Entry("C tests on other kernels", kernels, "release", is_long=True),
+    "models": Entry("memory models", models, is_long=True),
     "arm64": Entry("C tests and hostile back-ends on arm64", arm64, is_long=True),
     "interop": Entry("programs of other projects", interop, "release", is_long=True),
     "guest": Entry("a Linux guest", guest, "release", is_long=True),
