@@ -10,7 +10,7 @@
  * Call new, then set_callback, set_handlers and add_region if you need them, then listen (or
  * listen_fd, connect, attach). Dispatch the back-end whenever its descriptor is ready, or let a
  * GSource do that. The event NEGOTIATED says that the front-end serves mappings. From then on
- * vhushmem_backend_map and _unmap work (backend-request.h).
+ * vhushmem_backend_map and _unmap work (backend-call.h).
  *
  * Ask for mappings from VHUSHMEM_QUEUE_STARTED on. NEGOTIATED comes with the handshake, before a
  * guest's driver is there. This library's front-end grants mappings then. But the specification
