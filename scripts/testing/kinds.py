@@ -128,6 +128,14 @@ def toolchain(what):
 
 
 @functools.cache
+def needs_package():
+    """Why tests that compile the Swift package are not run; empty: they are."""
+    version = toolchain("version")
+    is_new = tuple(map(int, version.split(".")[:2])) >= (6, 3)
+    return "" if is_new else f"the Swift package takes Swift 6.3, and this one is {version}"
+
+
+@functools.cache
 def sanitized(name):
     # Swift's sanitizer runtime is that of the Clang that comes with it.
     clang = toolchain("clang")
