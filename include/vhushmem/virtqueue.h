@@ -101,7 +101,8 @@ VHUSHMEM_API int vhushmem_backend_push(vhushmem_backend *backend, vhushmem_chain
  * Since: 0.9
  */
 VHUSHMEM_API int vhushmem_backend_pop_many(vhushmem_backend *backend, unsigned queue,
-                                           vhushmem_chain **chains, size_t max, GError **errp);
+                                           vhushmem_chain **chains, size_t max,
+                                           GError **errp) VHUSHMEM_CHECK_RESULT;
 
 /**
  * Give several chains of one queue back at once, and notify the driver as vhushmem_backend_notify
