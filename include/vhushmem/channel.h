@@ -82,10 +82,10 @@ VHUSHMEM_API void vhushmem_channel_free(vhushmem_channel *channel);
 
 /**
  * Called from dispatch, with no lock held: MAP, UNMAP and OTHER_REQUEST after their answer, BROKEN
- * and HEALED, and CHANNEL_LOST at the end, when what was mapped is undone. More than 256 mappings go
- * in some turns of the loop; vhushmem_channel_is_open says false meanwhile. The callback may call
- * any function of the channel, turn the main loop, and free the channel. Callbacks never nest: an
- * event that comes while a callback runs waits until that has returned, as in frontend.h.
+ * and HEALED, and CHANNEL_LOST at the end, when what was mapped is undone. More than 256 mappings
+ * go in some turns of the loop; vhushmem_channel_is_open says false meanwhile. The callback may
+ * call any function of the channel, turn the main loop, and free the channel. Callbacks never nest:
+ * an event that comes while a callback runs waits until that has returned, as in frontend.h.
  */
 typedef void (*vhushmem_channel_event_fn)(vhushmem_channel *channel, const vhushmem_event *event,
                                           void *user_data);
