@@ -87,7 +87,7 @@ static char *begin_map(struct probe *probe, char **words)
     }
     sentence = probe_outcome(vhushmem_backend_map_async(probe->backend, (uint8_t)shmid, fd, fd_offset, offset, len,
                                                         rw ? VHOST_USER_FLAG_MAP_RW : 0, on_result, probe, NULL, &error),
-                             error);
+                             &error);
     close(fd);
     return sentence;
 }
@@ -102,7 +102,7 @@ static char *begin_unmap(struct probe *probe, char **words)
         return g_strdup("SHMID, OFFSET and LEN are numbers");
     }
     return probe_outcome(
-        vhushmem_backend_unmap_async(probe->backend, (uint8_t)shmid, offset, len, on_result, probe, NULL, &error), error);
+        vhushmem_backend_unmap_async(probe->backend, (uint8_t)shmid, offset, len, on_result, probe, NULL, &error), &error);
 }
 
 /* ---- configuration, status ---- */
@@ -151,7 +151,7 @@ static char *run_config_changed(struct probe *probe, char **words, struct record
 
     (void)words;
     (void)answer;
-    return probe_outcome(vhushmem_backend_config_changed(probe->backend, &error), error);
+    return probe_outcome(vhushmem_backend_config_changed(probe->backend, &error), &error);
 }
 
 /* ---- events ---- */

@@ -149,11 +149,11 @@ void probe_finish(struct probe *probe, char *error)
     g_free(error);
 }
 
-char *probe_outcome(int rc, GError *error)
+char *probe_outcome(int rc, GError **error)
 {
-    char *sentence = rc < 0 ? g_strdup(error->message) : NULL;
+    char *sentence = rc < 0 ? g_strdup((*error)->message) : NULL;
 
-    g_clear_error(&error);
+    g_clear_error(error);
     return sentence;
 }
 

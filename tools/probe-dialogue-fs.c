@@ -26,7 +26,7 @@ static const void *fuse(struct dialogue *dialogue, const char *name, uint32_t op
     }
     memcpy(&answer, dialogue->in->data, sizeof(answer));
     if (answer.error != 0) {
-        dialogue->error = g_strdup_printf("%s: %s (%d)", name, g_strerror(-answer.error), answer.error);
+        dialogue->error = g_strdup_printf("%s: %s (%d)", name, g_strerror(-MAX(answer.error, -INT32_MAX)), answer.error);
     } else if (answer.unique != header.unique || dialogue->in->len < sizeof(answer) + least) {
         dialogue->error = g_strdup_printf("%s: the answer is to another request, or has %u bytes", name, dialogue->in->len);
     }

@@ -21,26 +21,27 @@ static gboolean on_time(gpointer user_data)
 {
     struct dialogue *dialogue = user_data;
 
-    dialogue->over = true;
+    dialogue->timer = 0;
     return G_SOURCE_REMOVE;
 }
 
 /** Turn the main loop until something has come. @returns false: it has not; error says why. */
 static bool wait_for(struct dialogue *dialogue, const char *what)
 {
-    bool in_time = true;
-    gint64 until = g_get_monotonic_time() + ANSWER_SECONDS * G_USEC_PER_SEC;
-    guint timer = g_timeout_add_seconds(ANSWER_SECONDS, on_time, dialogue);
-
-    while (!dialogue->over && !dialogue->probe->quitting) {
+    dialogue->timer = g_timeout_add_seconds(ANSWER_SECONDS, on_time, dialogue);
+    while (!dialogue->over && dialogue->timer != 0 && !dialogue->probe->quitting) {
         g_main_context_iteration(NULL, TRUE);
-        in_time = g_get_monotonic_time() < until;
     }
-    if (in_time || dialogue->error != NULL) {
-        g_source_remove(timer);
+    if (dialogue->timer != 0) {
+        g_source_remove(dialogue->timer);
+        dialogue->timer = 0;
+    } else if (!dialogue->over) {
+        driver_reap(dialogue->probe); /* the device may have forgotten to tell */
     }
-    if (dialogue->error == NULL && (!in_time || dialogue->probe->quitting)) {
+    if (!dialogue->over && !dialogue->probe->quitting) {
         dialogue->error = g_strdup_printf("%s: no answer in %d seconds", what, ANSWER_SECONDS);
+    } else if (!dialogue->over) {
+        dialogue->error = g_strdup_printf("%s: the program ends before the answer", what);
     }
     return dialogue->error == NULL;
 }
@@ -159,7 +160,9 @@ static void talk_blk(struct dialogue *dialogue)
     dialogue_begin_step(dialogue, &record, "read");
     record_number(&record, "sector", sector);
     record_number(&record, "status", dialogue->in->data[SECTOR]);
-    dialogue_show_bytes(&record, sector * SECTOR, dialogue->in->data, SECTOR);
+    if (dialogue->in->data[SECTOR] == 0 || record.json) {
+        dialogue_show_bytes(&record, sector * SECTOR, dialogue->in->data, SECTOR);
+    }
     record_end(&record);
     if (dialogue->in->data[SECTOR] != 0) {
         dialogue->error = g_strdup_printf("the device answers status %u", dialogue->in->data[SECTOR]);

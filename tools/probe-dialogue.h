@@ -11,7 +11,8 @@
 struct dialogue {
     struct probe *probe;
     char **words;
-    bool over; /* what is awaited has come, or its time has passed */
+    bool over;   /* what is awaited has come */
+    guint timer; /* of its time; 0: it has passed */
     char *error;
     GByteArray *in; /* what the device wrote */
     uint64_t unique;

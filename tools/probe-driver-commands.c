@@ -174,7 +174,7 @@ static char *begin_config(struct probe *probe, char **words)
     } else {
         return g_strdup("the usage is: config read OFFSET LEN, or config write OFFSET HEX");
     }
-    return probe_outcome(rc, error);
+    return probe_outcome(rc, &error);
 }
 
 static void on_status(vhushmem_frontend *frontend, const vhushmem_reply *reply, void *user_data)
@@ -220,7 +220,7 @@ static char *begin_device_status(struct probe *probe, char **words)
     } else {
         return g_strdup("VALUE is no number from 0 to 255");
     }
-    return probe_outcome(rc, error);
+    return probe_outcome(rc, &error);
 }
 
 static void on_inflight(vhushmem_frontend *frontend, const vhushmem_reply *reply, void *user_data)
@@ -250,7 +250,7 @@ static char *begin_inflight(struct probe *probe, char **words)
     (void)words;
     return probe_outcome(vhushmem_frontend_get_inflight_async(probe->frontend, (uint16_t)driver_max_queues(probe),
                                                               DRIVER_QUEUE_SIZE, on_inflight, probe, NULL, &error),
-                         error);
+                         &error);
 }
 
 const struct command driver_commands[] = {

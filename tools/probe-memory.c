@@ -227,7 +227,7 @@ static char *begin_reset(struct probe *probe, char **words)
     int rc = vhushmem_frontend_reset(probe->frontend, &error);
 
     (void)words;
-    return probe_outcome(rc, error);
+    return probe_outcome(rc, &error);
 }
 
 #define LOOKS (MODE_CONNECT | MODE_PROXY)

@@ -309,8 +309,13 @@ void probe_finish(struct probe *probe, char *error);
 void probe_set_status(struct probe *probe, int status);
 /** Whether the other side is there, after the handshake. */
 bool probe_has_peer(const struct probe *probe);
-/** What a call of the library has said: a sentence (g_free), or NULL. Frees the error. */
-char *probe_outcome(int rc, GError *error);
+/**
+ * What a call of the library has said. Frees the error, which comes by its address: the call may be an argument of this one, and C evaluates
+ * arguments in any order.
+ *
+ * @returns a sentence (g_free), or NULL.
+ */
+char *probe_outcome(int rc, GError **error);
 void probe_keep_bytes(struct probe *probe, const void *bytes, size_t len);
 
 /* ---- probe-memory.c ---- */

@@ -28,14 +28,17 @@ static void on_event(vhushmem_frontend *frontend, const vhushmem_event *event, v
     say("event %s %d %s", event_name(event), event->result, event->message != NULL ? event->message : "");
 }
 
-static void answer(int rc, GError *error)
+/* The error comes by its address: the call may be an argument of this one, and C evaluates arguments in any order. */
+static void answer(int rc, GError **error)
 {
     if (rc < 0) {
-        say("err %d %s", rc, error != NULL ? error->message : "");
+        say("err %d %s", rc, error != NULL && *error != NULL ? (*error)->message : "");
     } else {
         say("ok %d", rc);
     }
-    g_clear_error(&error);
+    if (error != NULL) {
+        g_clear_error(error);
+    }
 }
 
 /* info: what the back-end offers, and what was agreed on */
@@ -69,7 +72,7 @@ static void start(char **words)
                                      .kick_fd = ring->kick,
                                      .call_fd = ring->call};
     }
-    answer(vhushmem_frontend_start_device(vm.frontend, number(words[0]), queues, vm.count, &error), error);
+    answer(vhushmem_frontend_start_device(vm.frontend, number(words[0]), queues, vm.count, &error), &error);
 }
 
 /* stop: the queues' bases are told */
@@ -82,7 +85,7 @@ static void stop(char **words)
 
     (void)words;
     if (count < 0) {
-        answer(count, error);
+        answer(count, &error);
         return;
     }
     for (int i = 0; i < count; i++) {
@@ -98,7 +101,7 @@ static void reset(char **words)
     int rc = vhushmem_frontend_reset(vm.frontend, &error);
 
     (void)words;
-    answer(rc, error);
+    answer(rc, &error);
 }
 
 /* put QUEUE [out:HEX | in:BYTES]...: a chain into the ring, whose head is told; nobody is kicked */
@@ -111,7 +114,7 @@ static void kick(char **words) { answer(eventfd_write(vm.rings[number(words[0]) 
 static void enable(char **words)
 {
     GError *error = NULL;
-    answer(vhushmem_frontend_enable_queue(vm.frontend, (unsigned)number(words[0]), number(words[1]) != 0, &error), error);
+    answer(vhushmem_frontend_enable_queue(vm.frontend, (unsigned)number(words[0]), number(words[1]) != 0, &error), &error);
 }
 
 /* config OFFSET BYTES: of configuration space, in hexadecimal digits */
@@ -123,7 +126,7 @@ static void config(char **words)
     int rc = vhushmem_frontend_get_config(vm.frontend, (uint32_t)number(words[0]), bytes, size, &error);
 
     if (rc < 0) {
-        answer(rc, error);
+        answer(rc, &error);
     } else {
         say_hex("ok", bytes, size);
     }
@@ -139,7 +142,7 @@ static void window(char **words)
     int rc = size <= sizeof(bytes) ? vhushmem_region_read(region, number(words[1]), bytes, size, &error) : -EINVAL;
 
     if (rc < 0) {
-        answer(rc, error);
+        answer(rc, &error);
     } else {
         say_hex("ok", bytes, size);
     }
@@ -157,7 +160,7 @@ static void inflight(char **words)
         rc = vhushmem_frontend_set_inflight(vm.frontend, &area, &error);
         close(area.fd);
     }
-    answer(rc, error);
+    answer(rc, &error);
 }
 
 /* migratable: whether the device may be moved */
@@ -165,7 +168,7 @@ static void migratable(char **words)
 {
     GError *error = NULL;
     (void)words;
-    answer(vhushmem_frontend_can_migrate(vm.frontend, &error), error);
+    answer(vhushmem_frontend_can_migrate(vm.frontend, &error), &error);
 }
 
 /* state save|load FILE: the device's own state */
@@ -195,7 +198,7 @@ static void state(char **words)
     if (rc >= 0) {
         rc = vhushmem_frontend_check_device_state(vm.frontend, &error);
     }
-    answer(rc, error);
+    answer(rc, &error);
 }
 
 /* gpu: GPU_SET_SOCKET, and the driver is the display at the other end */
@@ -212,7 +215,7 @@ static void gpu(char **words)
     rc = vhushmem_frontend_request(vm.frontend, 33, NULL, 0, &pair[1], 1, 0, NULL, NULL, NULL, &error);
     close(pair[1]);
     vm.gpu = pair[0];
-    answer(rc, error);
+    answer(rc, &error);
 }
 
 /* quit */
@@ -270,7 +273,7 @@ static int connect_to(const char *path, unsigned flags, unsigned reconnect_ms)
     if (rc >= 0) {
         rc = vhushmem_frontend_set_memory(vm.frontend, &memory, 1, &error);
     }
-    answer(rc, error);
+    answer(rc, &error);
     return rc;
 }
 
