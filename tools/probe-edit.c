@@ -218,6 +218,32 @@ void edit_show(bool line)
     g_mutex_unlock(&editor.lock);
 }
 
+void edit_pause(void)
+{
+    if (editor.thread == NULL) {
+        return;
+    }
+    g_mutex_lock(&editor.lock);
+    fputs("\r\n", editor.out);
+    fflush(editor.out);
+    el_set(editor.el, EL_PREP_TERM, 0);
+    g_mutex_unlock(&editor.lock);
+}
+
+void edit_resume(void)
+{
+    if (editor.thread == NULL) {
+        return;
+    }
+    g_mutex_lock(&editor.lock);
+    /* The editor takes the terminal for its own until it has given it back. */
+    el_set(editor.el, EL_PREP_TERM, 0);
+    el_set(editor.el, EL_PREP_TERM, 1);
+    el_set(editor.el, EL_REFRESH);
+    fflush(editor.out);
+    g_mutex_unlock(&editor.lock);
+}
+
 void edit_end(void)
 {
     if (editor.thread == NULL) {
@@ -246,6 +272,8 @@ bool edit_begin(struct probe *probe)
 
 void edit_hide(bool line) { (void)line; }
 void edit_show(bool line) { (void)line; }
+void edit_pause(void) {}
+void edit_resume(void) {}
 void edit_end(void) {}
 
 #endif

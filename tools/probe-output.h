@@ -25,6 +25,8 @@ void screen_begin(void);
  */
 void screen_write(const char *bytes, size_t len, bool line);
 G_GNUC_PRINTF(1, 2) void screen_printf(const char *format, ...);
+/** Wait until what was said is written; not for long. */
+void screen_flush(void);
 /**
  * Wait until all is written, or nobody reads any more. @returns false: something could not be
  * written.

@@ -14,6 +14,8 @@
 #include <string.h>
 #include <unistd.h>
 
+/* A stop of the program waits so long. */
+#define FLUSH_PATIENCE_US (G_USEC_PER_SEC / 2)
 /* The end of the program waits so long for a reader that reads nothing. */
 #define END_PATIENCE_US (2 * G_USEC_PER_SEC)
 
@@ -130,6 +132,9 @@ static gpointer run_screen(gpointer unused)
         screen.size -= piece->len;
         screen.failed = screen.failed || !written;
         g_free(piece);
+        if (screen.size == 0) {
+            g_cond_broadcast(&screen.changed);
+        }
     }
     g_cond_broadcast(&screen.changed);
     g_mutex_unlock(&screen.lock);
@@ -145,6 +150,15 @@ void screen_begin(void)
 }
 
 bool screen_has_colours(void) { return screen.colours; }
+
+void screen_flush(void)
+{
+    gint64 until = g_get_monotonic_time() + FLUSH_PATIENCE_US;
+
+    g_mutex_lock(&screen.lock);
+    while (screen.size > 0 && !screen.failed && g_cond_wait_until(&screen.changed, &screen.lock, until)) {}
+    g_mutex_unlock(&screen.lock);
+}
 
 bool screen_end(void)
 {

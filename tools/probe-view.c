@@ -248,6 +248,13 @@ bool probe_view_takes(struct probe *probe, const vhushmem_event *event)
     return true;
 }
 
+void probe_view_pause(struct probe *probe)
+{
+    if (probe->view.timer != 0) {
+        leave(&probe->view);
+    }
+}
+
 void probe_view_end(struct probe *probe)
 {
     if (probe->view.timer == 0) {

@@ -3,17 +3,20 @@
 #define VHUSHMEM_PROBE_H
 
 /**
- * @file The parts of vhushmem-probe. One thread runs a GMainLoop; a second one, the screen, writes
- * to standard output.
+ * @file
+ * The parts of vhushmem-probe. One thread runs a GMainLoop; a second one, the screen, writes to
+ * standard output.
  *
- *   options    probe-options.c, probe-help.c, probe-number.c output     probe-screen.c (the
- *   writer), probe-edit.c and probe-complete.c (a person's line), probe-record.c (one line),
- *   probe-view.c (the live view) input      probe-input.c (lines), probe-commands.c (the table),
- *   probe-memory.c, probe-script.c driver     probe-driver.c (memory and rings),
- *   probe-driver-commands.c, probe-dialogue.c, probe-dialogue-fs.c sides      probe-connect.c (a
- *   front-end), probe-backend.c (a device), probe-proxy.c (in between), probe-replay.c wire
- *   probe-relay.c, probe-descriptors.c, probe-decode.c, probe-names.c, probe-filter.c,
- *   probe-traffic.c, probe-capture.c
+ *   options    probe-options.c, probe-help.c, probe-number.c
+ *   output     probe-screen.c (the writer), probe-record.c (one line), probe-view.c (the live view)
+ *   terminal   probe-edit.c and probe-complete.c (a person's line), probe-suspend.c (Ctrl-Z)
+ *   input      probe-input.c (lines), probe-commands.c (the table), probe-memory.c, probe-script.c
+ *   driver     probe-driver.c (memory and rings), probe-driver-commands.c, probe-push.c,
+ *              probe-rings.c, probe-dialogue.c, probe-dialogue-fs.c
+ *   sides      probe-connect.c (a front-end), probe-backend.c and probe-chains.c (a device),
+ *              probe-proxy.c (in between), probe-replay.c
+ *   wire       probe-socket.c, probe-relay.c, probe-descriptors.c, probe-decode.c, probe-names.c,
+ *              probe-filter.c, probe-follow.c, probe-traffic.c, probe-capture.c
  */
 
 #include <stdbool.h>
@@ -209,8 +212,16 @@ bool edit_begin(struct probe *probe);
  */
 void edit_hide(bool line);
 void edit_show(bool line);
+/** Give the terminal to the shell, as it was; and take it again. */
+void edit_pause(void);
+void edit_resume(void);
 /** Leave the terminal as it was. */
 void edit_end(void);
+
+/* ---- probe-suspend.c: Ctrl-Z ---- */
+
+/** From now on, if standard output is a terminal, the shell finds it as it was. */
+void suspend_begin(struct probe *probe);
 
 /* ---- probe-complete.c: what may follow ---- */
 
@@ -246,6 +257,8 @@ bool probe_view_takes(struct probe *probe, const vhushmem_event *event);
  * goes then.
  */
 void probe_view_refresh(struct probe *probe);
+/** Leave the terminal as it was until the view is drawn the next time. */
+void probe_view_pause(struct probe *probe);
 /** Leave the terminal as it was. */
 void probe_view_end(struct probe *probe);
 

@@ -53,15 +53,25 @@ static int begin_capture(struct probe *probe, const struct probe_options *option
     return probe->capture != NULL ? STATUS_DONE : probe_usage_error("%s: %s", options->record, g_strerror(errno));
 }
 
+/** What may be wrong with the options, and waits: a capture that is a pipe waits for who reads it. @returns 0, or the exit status. */
+static int prepare(struct probe *probe, const struct probe_options *options)
+{
+    char *sentence;
+    int status;
+
+    if (options->device != NULL && probe->device_id == 0) {
+        return probe_usage_error("--device %s: there is no such device", options->device);
+    }
+    sentence = filter_begin(options);
+    status = sentence != NULL ? probe_usage_error("%s", sentence) : begin_capture(probe, options);
+    g_free(sentence);
+    return status;
+}
+
 static int run_mode(struct probe *probe, const struct probe_options *options)
 {
-    char *sentence = filter_begin(options);
-    int status = sentence != NULL ? probe_usage_error("%s", sentence) : begin_capture(probe, options);
+    int status;
 
-    g_free(sentence);
-    if (status != STATUS_DONE) {
-        return status;
-    }
     if (options->seconds > 0) {
         g_timeout_add((guint)(options->seconds * 1000), on_end, probe);
     }
@@ -116,6 +126,35 @@ static void free_probe(struct probe *probe)
     g_main_loop_unref(probe->loop);
 }
 
+/** All that comes after the options. @returns the exit status. */
+static int run(struct probe *probe, const struct probe_options *options)
+{
+    int status = prepare(probe, options);
+
+    if (status != STATUS_DONE) {
+        return status;
+    }
+    g_unix_signal_add(SIGINT, on_end, probe);
+    g_unix_signal_add(SIGTERM, on_end, probe);
+    suspend_begin(probe);
+    screen_begin();
+    status = run_mode(probe, options);
+    if (status == STATUS_DONE && options->summary && probe->traffic != NULL) {
+        traffic_print_summary(probe);
+    }
+    status = status == STATUS_DONE ? exit_status(probe) : status;
+    if (probe->capture != NULL && !capture_close(probe->capture) && status == STATUS_DONE) {
+        fprintf(stderr, "vhushmem-probe: cannot write to %s\n", options->record);
+        status = STATUS_UNEXPECTED;
+    }
+    /* What was not written was not said. */
+    if (!screen_end() && status == STATUS_DONE) {
+        fprintf(stderr, "vhushmem-probe: cannot write to standard output\n");
+        status = STATUS_UNEXPECTED;
+    }
+    return status;
+}
+
 int main(int argc, char **argv)
 {
     open_standard_descriptors();
@@ -134,25 +173,7 @@ int main(int argc, char **argv)
         probe.stays = options.until_disconnect || options.seconds > 0 || options.mode != MODE_CONNECT;
         probe.loss_expected = options.until_disconnect;
         probe.device_id = options.device != NULL ? virtio_device_id(options.device) : 0;
-        g_unix_signal_add(SIGINT, on_end, &probe);
-        g_unix_signal_add(SIGTERM, on_end, &probe);
-        screen_begin();
-        status = options.device != NULL && probe.device_id == 0
-                     ? probe_usage_error("--device %s: there is no such device", options.device)
-                     : run_mode(&probe, &options);
-        if (status == STATUS_DONE && options.summary && probe.traffic != NULL) {
-            traffic_print_summary(&probe);
-        }
-        status = status == STATUS_DONE ? exit_status(&probe) : status;
-        if (probe.capture != NULL && !capture_close(probe.capture) && status == STATUS_DONE) {
-            fprintf(stderr, "vhushmem-probe: cannot write to %s\n", options.record);
-            status = STATUS_UNEXPECTED;
-        }
-        /* What was not written was not said. */
-        if (!screen_end() && status == STATUS_DONE) {
-            fprintf(stderr, "vhushmem-probe: cannot write to standard output\n");
-            status = STATUS_UNEXPECTED;
-        }
+        status = run(&probe, &options);
         free_probe(&probe);
     }
     probe_free_options(&options);
