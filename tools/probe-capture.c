@@ -10,9 +10,12 @@
 
 #include <endian.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "probe-wire.h"
 
@@ -231,33 +234,59 @@ static bool read_block(const uint8_t *at, size_t left, size_t *block, GPtrArray 
     return true;
 }
 
+/** Read and not mapped: who cuts the file short meanwhile ends nothing. @returns the bytes (g_free), or NULL and a sentence. */
+static uint8_t *read_file(const char *path, size_t *len, char **error)
+{
+    int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC); /* a pipe without a writer waits for nobody */
+    struct stat status = {0};
+    uint8_t *bytes = NULL;
+    ssize_t n = 0;
+
+    *len = 0;
+    if (fd < 0 || fstat(fd, &status) < 0) {
+        *error = g_strdup_printf("%s: %s", path, g_strerror(errno));
+    } else if (!S_ISREG(status.st_mode) || (uint64_t)status.st_size > MAX_FILE) {
+        *error = g_strdup_printf("%s is no regular file of up to 1 GiB", path);
+    } else {
+        bytes = g_malloc((size_t)status.st_size + 1);
+        do {
+            *len += (size_t)n;
+            n = read(fd, bytes + *len, (size_t)status.st_size - *len);
+        } while (n > 0);
+        if (n < 0) {
+            *error = g_strdup_printf("%s: %s", path, g_strerror(errno));
+            g_clear_pointer(&bytes, g_free);
+        }
+    }
+    if (fd >= 0) {
+        close(fd);
+    }
+    return bytes;
+}
+
 GPtrArray *capture_read(const char *path, char **error)
 {
-    GPtrArray *messages = g_ptr_array_new_with_free_func(free_captured);
-    GError *failure = NULL;
-    GMappedFile *file = g_mapped_file_new(path, FALSE, &failure);
-    const uint8_t *bytes;
+    GPtrArray *messages;
     size_t len, at = 0, block;
+    uint8_t *bytes = read_file(path, &len, error);
 
-    if (file == NULL) {
-        *error = g_strdup(failure->message);
-        g_error_free(failure);
-        g_ptr_array_unref(messages);
+    if (bytes == NULL) {
         return NULL;
     }
-    bytes = (const uint8_t *)g_mapped_file_get_contents(file);
-    len = g_mapped_file_get_length(file);
-    if (len < 12 || len > MAX_FILE || get32(bytes) != BLOCK_SECTION || get32(bytes + 8) != BYTE_ORDER_MAGIC) {
-        *error = g_strdup_printf("%s is no little-endian pcapng file of up to 1 GiB", path);
+    messages = g_ptr_array_new_with_free_func(free_captured);
+    if (len < 12 || get32(bytes) != BLOCK_SECTION || get32(bytes + 8) != BYTE_ORDER_MAGIC) {
+        *error = g_strdup_printf("%s is no little-endian pcapng file", path);
     }
     while (*error == NULL && at < len) {
         if (!read_block(bytes + at, len - at, &block, messages)) {
-            *error = g_strdup_printf("%s: at byte %zu is no message that vhushmem-probe has recorded", path, at);
+            *error = g_strdup_printf(
+                "%s: at byte %zu of %zu is no message that vhushmem-probe has recorded, or one that is cut short", path, at,
+                len);
             break;
         }
         at += block;
     }
-    g_mapped_file_unref(file);
+    g_free(bytes);
     if (*error != NULL) {
         g_ptr_array_unref(messages);
         return NULL;

@@ -69,7 +69,11 @@ static int take_words(struct probe_options *options, int subcommand, int argc, c
         argc--;
         argv++;
     }
-    return argc > 1 ? probe_usage_error("there is no option %s; see --help", argv[1]) : -1;
+    if (argc > 1 && subcommand < 0) {
+        return probe_usage_error("there is no subcommand %s: there are connect, backend, proxy, record and replay; see --help",
+                                 argv[1]);
+    }
+    return argc > 1 ? probe_usage_error("there is no place for the word %s; see --help", argv[1]) : -1;
 }
 
 /** What each subcommand cannot do without. @returns -1, or the exit status. */
@@ -83,7 +87,9 @@ static int check_needs(struct probe_options *options)
         options->connect = options->listen = NULL;
     }
     if (options->mode == MODE_CONNECT && options->socket == NULL) {
-        return probe_usage_error("--socket PATH is needed; see --help");
+        return options->has_subcommand
+                   ? probe_usage_error("a SOCKET is needed: vhushmem-probe connect SOCKET; see `vhushmem-probe help connect`")
+                   : probe_usage_error("say what to do: connect, backend, proxy, record or replay; see --help");
     }
     if (options->mode == MODE_PROXY && !both) {
         return probe_usage_error("--listen PATH and --connect PATH are needed; see `vhushmem-probe help proxy`");
@@ -167,7 +173,7 @@ int probe_parse_options(struct probe_options *options, int argc, char **argv)
     } else if (options->version) {
         printf("vhushmem-probe %d.%d.%d, library %s\n", VHUSHMEM_VERSION_MAJOR, VHUSHMEM_VERSION_MINOR, VHUSHMEM_VERSION_MICRO,
                vhushmem_version_string());
-        status = STATUS_DONE;
+        status = fflush(stdout) == 0 ? STATUS_DONE : STATUS_UNEXPECTED;
     } else {
         status = take_words(options, subcommand, argc, argv);
         status = status < 0 ? check_needs(options) : status;

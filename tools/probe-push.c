@@ -5,9 +5,10 @@
 #include "probe-driver.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
-#include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #define PUSH_SECONDS 10
 
@@ -79,15 +80,24 @@ static gboolean on_time(gpointer user_data)
 static char *take_bytes(const char *word, uint8_t **bytes, uint64_t *len)
 {
     if (word[0] == '@') {
-        FILE *file = fopen(word + 1, "rbe");
-        size_t size;
+        int fd = open(word + 1, O_RDONLY | O_NONBLOCK | O_CLOEXEC); /* a pipe without a writer waits for nobody */
+        size_t size = 0;
+        ssize_t n = 0;
 
-        if (file == NULL) {
-            return g_strdup_printf("%s: %s", word + 1, g_strerror(errno));
-        }
         *bytes = g_malloc(PROBE_MAX_LEN + 1);
-        size = fread(*bytes, 1, PROBE_MAX_LEN + 1, file);
-        fclose(file);
+        do {
+            size += (size_t)n;
+            n = fd >= 0 ? read(fd, *bytes + size, PROBE_MAX_LEN + 1 - size) : -1;
+        } while (n > 0);
+        if (n < 0) {
+            char *sentence = g_strdup_printf("%s: %s", word + 1, g_strerror(errno));
+
+            if (fd >= 0) {
+                close(fd);
+            }
+            return sentence;
+        }
+        close(fd);
         *len = size;
         return size > PROBE_MAX_LEN || size == 0
                    ? g_strdup_printf("%s has no byte, or more than the 0x%" PRIx64 " that can be sent", word + 1, PROBE_MAX_LEN)
