@@ -168,6 +168,7 @@ static void on_event(vhushmem_backend *backend, const vhushmem_backend_event *ev
     record_begin(&record, probe->json, name);
     if (event->type == VHUSHMEM_BACKEND_NEGOTIATED) {
         record_hex(&record, "features", vhushmem_backend_features(backend));
+        record_protocol_features(&record, probe, vhushmem_backend_protocol_features(backend));
         record_hex(&record, "protocol_feature_bits", vhushmem_backend_protocol_features(backend));
         probe->was_ready = true;
         probe->lost = false;
@@ -219,7 +220,8 @@ static int make(struct probe *probe, const struct probe_options *options)
     if (options->shmem_bit != NULL && (!probe_parse_number(options->shmem_bit, 22, &number) || number < 20)) {
         return probe_usage_error("--shmem-bit is 20, 21 or 22, not %s", options->shmem_bit);
     }
-    o.shmem_bit = options->shmem_bit != NULL ? (uint32_t)number : 0;
+    o.shmem_bit = options->shmem_bit != NULL ? (uint32_t)number : VHOST_USER_PROTOCOL_F_SHMEM;
+    probe->shmem_bit = o.shmem_bit;
     probe->backend = vhushmem_backend_new(&o, &error);
     for (char **r = options->regions; probe->backend != NULL && error == NULL && r != NULL && *r != NULL; r++) {
         uint64_t shmid, size;

@@ -32,16 +32,7 @@ static void on_ready(struct probe *probe)
     record_begin(&record, probe->json, "ready");
     record_hex(&record, "features", vhushmem_frontend_features(probe->frontend));
     record_virtio_features(&record, "virtio_features", probe->device_id, vhushmem_frontend_features(probe->frontend));
-    record_list_begin(&record, "protocol_features");
-    for (unsigned bit = 0; bit < 64; bit++) {
-        /* Where an older bit stands for SHMEM it does not stand for what has the bit today. */
-        const char *name = bit == probe->shmem_bit ? "SHMEM" : vhushmem_protocol_feature_name(bit);
-
-        if (((protocol_features >> bit) & 1) != 0) {
-            record_list_text(&record, name != NULL ? name : "?");
-        }
-    }
-    record_list_end(&record);
+    record_protocol_features(&record, probe, protocol_features);
     record_number(&record, "max_queues", vhushmem_frontend_max_queues(probe->frontend));
     record_regions(&record, probe->device);
     probe_place(probe, &record);

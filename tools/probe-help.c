@@ -210,6 +210,33 @@ static const char *requests_page(void)
     return page->str;
 }
 
+/** The page of a command of standard input. @returns NULL: there is no such command. */
+static const char *command_page(const char *name)
+{
+    static const struct {
+        enum probe_mode mode;
+        const char *name;
+    } modes[] = {{MODE_CONNECT, "connect"}, {MODE_PROXY, "proxy"}, {MODE_BACKEND, "backend"}};
+    static GString *page;
+    unsigned at = 0;
+
+    for (const struct command *c; (c = probe_next_command(MODE_CONNECT | MODE_PROXY | MODE_BACKEND, &at)) != NULL;) {
+        if (strcmp(c->name, name) != 0) {
+            continue;
+        }
+        page = page != NULL ? g_string_truncate(page, 0) : g_string_new(NULL);
+        g_string_append_printf(page, "%s\n  %s\n\nA command of", c->usage, c->purpose);
+        for (size_t i = 0; i < G_N_ELEMENTS(modes); i++) {
+            if ((c->modes & modes[i].mode) != 0) {
+                g_string_append_printf(page, " %s", modes[i].name);
+            }
+        }
+        g_string_append(page, ", on standard input.\n");
+        return page->str;
+    }
+    return NULL;
+}
+
 const char *probe_help(const char *topic)
 {
     if (topic == NULL) {
@@ -223,5 +250,5 @@ const char *probe_help(const char *topic)
             return pages[i].page;
         }
     }
-    return NULL;
+    return command_page(topic);
 }

@@ -113,6 +113,20 @@ const char *virtio_feature_name(unsigned device_id, unsigned bit)
     return NULL;
 }
 
+void record_protocol_features(struct record *record, const struct probe *probe, uint64_t features)
+{
+    record_list_begin(record, "protocol_features");
+    for (unsigned bit = 0; bit < 64; bit++) {
+        /* Where an older bit stands for SHMEM it does not stand for what has the bit today. */
+        const char *name = bit == probe->shmem_bit ? "SHMEM" : vhushmem_protocol_feature_name(bit);
+
+        if ((features >> bit & 1) != 0) {
+            record_list_text(record, name != NULL ? name : "?");
+        }
+    }
+    record_list_end(record);
+}
+
 void record_virtio_features(struct record *record, const char *key, unsigned device_id, uint64_t features)
 {
     record_list_begin(record, key);

@@ -46,7 +46,7 @@ static int print_help(const char *topic)
     const char *page = probe_help(topic);
 
     if (page == NULL) {
-        return probe_usage_error("there is no topic %s; there are %s", topic, probe_help_topics());
+        return probe_usage_error("there is no topic and no command %s; topics are %s", topic, probe_help_topics());
     }
     fputs(page, stdout);
     return fflush(stdout) == 0 ? STATUS_DONE : STATUS_UNEXPECTED;

@@ -128,6 +128,8 @@ bool request_has_reply(const struct wire_message *message);
 unsigned virtio_device_id(const char *name);
 /** @returns a constant, or NULL: "VERSION_1", and with a device's id its own bits too. */
 const char *virtio_feature_name(unsigned device_id, unsigned bit);
+/** The list protocol_features: names. */
+void record_protocol_features(struct record *record, const struct probe *probe, uint64_t features);
 void record_virtio_features(struct record *record, const char *key, unsigned device_id,
                             uint64_t features);
 

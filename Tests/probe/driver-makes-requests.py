@@ -10,7 +10,8 @@ def until_event(probe, event):
 with Device("--region", "1:16M", "--queues", "2", "--config-size", "16", "--features", "0x10000000") as device:
     with Probe(device.path, "--queues", "2") as probe:
         has(probe.ready(), regions=[{"shmid": 1, "size": 16 << 20}])
-        device.until("ready")
+        names = device.until("ready")["protocol_features"]
+        check({"SHMEM", "REPLY_ACK", "CONFIG"} <= set(names), names)
 
         # Before the start.
         for command in ("push 0 out 00", "kick 0", "stop"):

@@ -27,6 +27,13 @@ equal((status, output), (2, ""), "help nonsense")
 check("nonsense" in errors and "scripts" in errors, errors)
 equal(run("help", "connect", "proxy")[0], 2, "two topics")
 
+# A command is a topic, too.
+for command, words in (("map", ("FILE-OFFSET", "backend")), ("status", ("regions", "connect proxy")), ("virtio-fs", ("SETUPMAPPING", "connect"))):
+    status, output, errors = run("help", command)
+    equal((status, errors), (0, ""), "help", command)
+    for word in (command, *words):
+        check(word in output, word, output)
+
 OPTION = re.compile(r"--[a-z][a-z-]*[a-z]")
 known = set(OPTION.findall(pages)) - {"--raw", "--later"}
 man = (share / "man/man1/vhushmem-probe.1").read_text().replace("\\-", "-")
