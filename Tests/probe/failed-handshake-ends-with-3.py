@@ -50,6 +50,11 @@ def a_byte_too_many(backend, request):
     send_message(backend.main, request, VERSION | REPLY, bytes(2057))
 
 
+def descriptors_too_many(backend, request):
+    with open(os.devnull, "rb") as file:
+        send_message(backend.main, request, VERSION | REPLY, U64.pack(VIRTIO_FEATURES), 200 * [file.fileno()])
+
+
 def refuse(backend, request):
     send_message(backend.main, request, VERSION | REPLY, U64.pack(1))
 
@@ -67,6 +72,7 @@ for request in (GET_FEATURES, GET_PROTOCOL_FEATURES, GET_QUEUE_NUM, SET_BACKEND_
     fails(serves(answers={request: hang_up}), "closed")
     fails(serves(answers={request: nonsense}))
 fails(serves(answers={GET_SHMEM_CONFIG: a_byte_too_many}), "2057")
+fails(serves(answers={GET_FEATURES: descriptors_too_many}), "GET_FEATURES came with too many file descriptors")
 fails(serves(answers={GET_SHMEM_CONFIG: bytes(2055)}), "2055")
 fails(serves(answers={SET_OWNER: refuse}), "SET_OWNER")
 fails(serves(answers={GET_SHMEM_CONFIG: struct.pack("=II256Q", 257, 0, *[PAGE] * 256)}), "257")

@@ -263,7 +263,8 @@ struct AwaitedReply {
             return ShmemError(EPROTO, "the back-end's reply to \(name) has \(header.size) bytes of payload and not \(wanted)")
         }
         if descriptors > (call.replyMayHaveDescriptor ? 1 : 0) {
-            return ShmemError(EPROTO, "the back-end's reply to \(name) came with \(descriptors) file descriptors")
+            let count = descriptors == .max ? "too many" : "\(descriptors)"
+            return ShmemError(EPROTO, "the back-end's reply to \(name) came with \(count) file descriptors")
         }
         return nil
     }
