@@ -18,12 +18,11 @@ enum { RECEIVE = 0, SEND = 1 };
 
 static bool is_gone, runs[2];
 
-static void note_event(vhushmem_backend *backend, vhushmem_backend_event event, const char *message, void *user_data)
+static void note_event(vhushmem_backend *backend, const vhushmem_backend_event *event, void *user_data)
 {
     (void)backend;
-    (void)message;
     (void)user_data;
-    is_gone |= event == VHUSHMEM_BACKEND_DISCONNECT;
+    is_gone |= event->type == VHUSHMEM_BACKEND_DISCONNECT;
 }
 
 static void note_queue(vhushmem_backend *backend, unsigned queue, vhushmem_queue_event event, const char *message,

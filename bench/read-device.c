@@ -20,12 +20,11 @@
 static int file;
 static bool is_gone;
 
-static void note_event(vhushmem_backend *backend, vhushmem_backend_event event, const char *message, void *user_data)
+static void note_event(vhushmem_backend *backend, const vhushmem_backend_event *event, void *user_data)
 {
     (void)backend;
-    (void)message;
     (void)user_data;
-    is_gone |= event == VHUSHMEM_BACKEND_DISCONNECT;
+    is_gone |= event->type == VHUSHMEM_BACKEND_DISCONNECT;
 }
 
 /* Returns how many bytes were written. */

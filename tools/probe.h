@@ -323,8 +323,8 @@ void probe_set_status(struct probe *probe, int status);
 /** Whether the other side is there, after the handshake. */
 bool probe_has_peer(const struct probe *probe);
 /**
- * What a call of the library has said. Frees the error, which comes by its address: the call may be an argument of this one, and C evaluates
- * arguments in any order.
+ * What a call of the library has said. Frees the error, which comes by its address: the call may be
+ * an argument of this one, and C evaluates arguments in any order.
  *
  * @returns a sentence (g_free), or NULL.
  */

@@ -63,10 +63,9 @@ static void ask(void)
     refused_count += result < 0;
 }
 
-static void on_event(vhushmem_backend *b, vhushmem_backend_event event, const char *message, void *user_data)
+static void on_event(vhushmem_backend *b, const vhushmem_backend_event *event, void *user_data)
 {
     (void)event;
-    (void)message;
     (void)user_data;
     CHECK(b == backend && !is_freed);
     CHECK(events_inside == 0);

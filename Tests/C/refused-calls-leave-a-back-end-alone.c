@@ -52,7 +52,10 @@ static void unchanged(const char *call, int64_t result, int destroys)
 static void all(const char *name)
 {
     vhushmem_backend *backend = b.r.backend;
-    vhushmem_shmem_request odd[2] = {{.id = 77, .fd = file, .len = PAGE}, {.id = MAP, .fd = file, .len = 0}};
+    vhushmem_shmem_request odd[2] = {
+        {.struct_size = sizeof *odd, .request = 77, .fd = file, .len = PAGE},
+        {.struct_size = sizeof *odd, .request = MAP, .fd = file, .len = 0},
+    };
     vhushmem_backend_handlers short_struct = {.struct_size = 4};
     vhushmem_chain *chains[1] = {NULL};
     uint32_t written[1] = {0};

@@ -11,10 +11,10 @@ static void perform_sets_every_result(void)
 {
     backend_rig r;
     int fd = memfd_of(PAGE, 1);
-    const vhushmem_shmem_request good = {.id = MAP, .fd = fd, .len = PAGE, .result = 77};
+    const vhushmem_shmem_request good = {.struct_size = sizeof good, .request = MAP, .fd = fd, .len = PAGE, .result = 77};
     vhushmem_shmem_request all[3] = {good, good, good};
     backend_rig_open(&r, 4 * PAGE, NULL);
-    all[1].id = 99;
+    all[1].request = 99;
     err(vhushmem_backend_perform(r.backend, all, 3, 0, &error), -EINVAL);
     for (int i = 0; i < 3; i++) {
         EQ(all[i].result, -EINVAL);

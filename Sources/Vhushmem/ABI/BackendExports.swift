@@ -281,12 +281,16 @@ package func vhushmem_backend_perform(
         guard unsafe requests != nil || count == 0 else { throw .null("requests") }
         guard flags & ~oneAnswer == 0 else { throw ShmemError(EINVAL, "the flags \(hex(UInt64(flags))) are unknown") }
         var all: [MappingRequest] = []
-        for index in 0..<max(count, 0) {
-            let request = try unsafe growing(element(of: requests!, index), "vhushmem_shmem_request")
-            all.append(try MappingRequest(request))
+        if let requests = unsafe requests {
+            for index in 0..<max(count, 0) {
+                let request = try unsafe growing(element(of: requests, index), "vhushmem_shmem_request")
+                all.append(try MappingRequest(request))
+            }
         }
         defer {
-            for index in all.indices { unsafe mutableElement(of: requests!, index).pointee.result = all[index].result }
+            if let requests = unsafe requests {
+                for index in all.indices { unsafe mutableElement(of: requests, index).pointee.result = all[index].result }
+            }
             areSet = true
         }
         return Int32(clamping: try backend.perform(&all, oneAnswer: flags != 0))

@@ -23,11 +23,12 @@ extension GuestMemory {
     fileprivate static func all(
         _ ranges: UnsafePointer<vhushmem_guest_memory>?, _ count: UInt32
     ) throws(ShmemError) -> [GuestMemory] {
-        guard unsafe ranges != nil || count == 0 else { throw .null("ranges") }
+        guard count > 0 else { return [] }
+        guard let ranges = unsafe ranges else { throw .null("ranges") }
         var all: [GuestMemory] = []
         var files: [(fd: Int32, first: Int)] = []
         for index in 0..<Int(count) {
-            let range = try unsafe growing(element(of: ranges!, index), "vhushmem_guest_memory")
+            let range = try unsafe growing(element(of: ranges, index), "vhushmem_guest_memory")
             let known = files.first { unsafe $0.fd == range.fd }
             unsafe all.append(try GuestMemory(range, inFileOf: known.map { all[$0.first] }))
             if known == nil { unsafe files.append((range.fd, all.count &- 1)) }
