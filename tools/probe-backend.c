@@ -174,7 +174,7 @@ static void on_event(vhushmem_backend *backend, const vhushmem_backend_event *ev
         probe->lost = false;
     }
     if (event->message != NULL) {
-        record_text(&record, "event->message", event->message);
+        record_text(&record, "message", event->message);
     }
     record_end(&record);
     if (event->type == VHUSHMEM_BACKEND_RESET) {

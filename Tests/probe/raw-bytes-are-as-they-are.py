@@ -26,7 +26,7 @@ for command in ("read", "touch"):
         check(wanted in output, "the bytes are not there")
         check(f"raw 5000".encode() in output.replace(wanted, b""), output.replace(wanted, b""))
 with Backend(answers={GET_SHMEM_CONFIG: mapped}).listen() as backend:
-    status, output = talk(backend.path, "wait map 1 60\nread 0 0 8 --raw\nexpect error JSON\nread 0 0 8 --nonsense\nexpect error --raw\n", "--json")
+    status, output = talk(backend.path, "wait map 1 60\nread 0 0 8 --raw\nexpect error json\nread 0 0 8 --nonsense\nexpect error --raw\n", "--json")
     equal(status, 0, "exit status", output)
 
 # A mapping that takes the place of one like it, and one beyond the end of its file: with --dax alone.
