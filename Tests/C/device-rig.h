@@ -18,7 +18,8 @@ static uint8_t device_config[256], device_status;
 
 static inline void reply_with(peer *p, const message *m, const void *payload, uint32_t size, int fd)
 {
-    send_message(p->main, m->header.request, 0x5, payload, size, &fd, fd >= 0 ? 1 : 0);
+    /* The front-end may have gone meanwhile: it was freed, or reset. */
+    try_send_message(p->main, m->header.request, 0x5, payload, size, &fd, fd >= 0 ? 1 : 0);
 }
 
 static inline bool device_answer(peer *p, const message *m)
