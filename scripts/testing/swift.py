@@ -51,7 +51,7 @@ def swift_tests():
 def swift_tests_asan():
     """All of them, in a build of their own."""
     options = {"ASAN_OPTIONS": "detect_leaks=1:exitcode=99:allocator_may_return_null=1"}
-    return swift_test("--sanitize=address", "--scratch-path", "build/swift-asan", environment=options)
+    return swift_test("--sanitize=address", "--scratch-path", ".build/asan", environment=options)
 
 
 def swift_tests_tsan():
@@ -59,4 +59,4 @@ def swift_tests_tsan():
     # SIGBUS is the guard's, not to be reported.
     options = {"TSAN_OPTIONS": "exitcode=99:handle_sigbus=0"}
     threads = "RaceTests|DeviceTests|MappingTableTests|PageIndexTests|Async\\w*Tests|QueueWorkerTests"
-    return swift_test("--sanitize=thread", "--scratch-path", "build/swift-tsan", "--filter", threads, environment=options)
+    return swift_test("--sanitize=thread", "--scratch-path", ".build/tsan", "--filter", threads, environment=options)
