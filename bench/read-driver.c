@@ -95,7 +95,8 @@ int main(int argc, char **argv)
     MUST(ram != MAP_FAILED);
     kick = eventfd(0, EFD_CLOEXEC);
     call = eventfd(0, EFD_CLOEXEC);
-    vhushmem_guest_memory memory = {.guest_addr = RAM_AT, .size = RAM_SIZE, .host = ram, .fd = fd};
+    vhushmem_guest_memory memory = {
+        .struct_size = sizeof memory, .guest_addr = RAM_AT, .size = RAM_SIZE, .host = ram, .fd = fd};
     vhushmem_queue queue = {.struct_size = sizeof(queue), .size = SIZE, .kick_fd = kick, .call_fd = call};
     queue.desc = ram + DESC;
     queue.avail = ram + AVAIL;
