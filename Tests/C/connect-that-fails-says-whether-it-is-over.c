@@ -54,12 +54,9 @@ static void nobody_comes(void)
 static void freed_in_ready(void)
 {
     rig r = {0};
-    int pair[2];
-    CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == 0);
     peer_init(&r.peer);
     peer_add_region(&r.peer, 0, 16 * PAGE);
-    peer_start(&r.peer, pair[1]);
-    r.frontend = some(vhushmem_frontend_new_fd(pair[0], NULL, &error));
+    rig_new(&r, NULL);
     ok(vhushmem_frontend_set_callback(r.frontend, frees, NULL, destroy));
     err(vhushmem_frontend_connect(r.frontend, PATIENCE_MS, &error), -ECONNABORTED);
     EQ(destroyed, 1);
@@ -94,15 +91,12 @@ static gboolean begins(gpointer frontend)
 static void loop_of_another_thread(void)
 {
     rig r = {0};
-    int pair[2];
     pthread_t thread;
     GMainContext *context = g_main_context_new();
     GMainLoop *loop = g_main_loop_new(context, FALSE);
-    CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == 0);
     peer_init(&r.peer);
     peer_add_region(&r.peer, 0, 16 * PAGE);
-    peer_start(&r.peer, pair[1]);
-    r.frontend = some(vhushmem_frontend_new_fd(pair[0], NULL, &error));
+    rig_new(&r, NULL);
     ok(vhushmem_frontend_set_callback(r.frontend, counts_ready, loop, NULL));
     GSource *source = some(vhushmem_frontend_source_new(r.frontend));
     g_source_attach(source, context);

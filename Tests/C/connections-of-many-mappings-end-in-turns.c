@@ -61,15 +61,22 @@ static void of_the_channel(void)
     rig_close(&r);
 }
 
+/* A channel alone, whose peer went while there were many. Returns its region, of which a part is left. */
+static vhushmem_region *open_ending(channel_rig *r)
+{
+    channel_rig_open(r, NULL);
+    vhushmem_region *region = some(vhushmem_region_new(r->device, 1, MANY * PAGE, NULL, &error));
+    map_many(region, file);
+    shutdown(r->peer, SHUT_RDWR);
+    EQ(vhushmem_channel_dispatch(r->channel), 0);
+    some_are_left(region);
+    return region;
+}
+
 static void of_a_channel_alone(void)
 {
     channel_rig r;
-    channel_rig_open(&r, NULL);
-    vhushmem_region *region = some(vhushmem_region_new(r.device, 1, MANY * PAGE, NULL, &error));
-    map_many(region, file);
-    shutdown(r.peer, SHUT_RDWR);
-    EQ(vhushmem_channel_dispatch(r.channel), 0);
-    some_are_left(region);
+    vhushmem_region *region = open_ending(&r);
     CHECK(!vhushmem_channel_is_open(r.channel));
     for (uint64_t before = left_in(region); before > 0; before = left_in(region)) {
         EQ(r.events[VHUSHMEM_EVENT_CHANNEL_LOST], 0);
@@ -100,12 +107,7 @@ static void freed_meanwhile(uint32_t flags)
     vhushmem_device_unref(device);
 
     channel_rig c;
-    channel_rig_open(&c, NULL);
-    vhushmem_region *region = some(vhushmem_region_new(c.device, 1, MANY * PAGE, NULL, &error));
-    map_many(region, file);
-    shutdown(c.peer, SHUT_RDWR);
-    EQ(vhushmem_channel_dispatch(c.channel), 0);
-    some_are_left(region);
+    vhushmem_region *region = open_ending(&c);
     vhushmem_channel_free(c.channel);
     EQ(left_in(region), 0);
     vhushmem_device_unref(c.device);

@@ -84,15 +84,21 @@ static void on_queue(vhushmem_backend *b, unsigned queue, vhushmem_queue_event e
     act();
 }
 
-static int on_status(vhushmem_backend *b, uint8_t status, void *user_data)
+/* No handler is called while another one runs. */
+static int act_inside_request(vhushmem_backend *b)
 {
-    (void)status;
-    (void)user_data;
     CHECK(b == backend && !is_freed && requests_inside == 0);
     requests_inside++;
     act();
     requests_inside--;
     return 0;
+}
+
+static int on_status(vhushmem_backend *b, uint8_t status, void *user_data)
+{
+    (void)status;
+    (void)user_data;
+    return act_inside_request(b);
 }
 
 static int on_config(vhushmem_backend *b, uint32_t offset, const void *bytes, uint32_t len, unsigned flags, void *user_data)
@@ -102,11 +108,7 @@ static int on_config(vhushmem_backend *b, uint32_t offset, const void *bytes, ui
     (void)len;
     (void)flags;
     (void)user_data;
-    CHECK(b == backend && !is_freed && requests_inside == 0);
-    requests_inside++;
-    act();
-    requests_inside--;
-    return 0;
+    return act_inside_request(b);
 }
 
 static int on_get_config(vhushmem_backend *b, uint32_t offset, void *bytes, uint32_t len, void *user_data)

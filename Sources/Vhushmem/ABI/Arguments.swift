@@ -45,6 +45,12 @@ extension ShmemError {
     static func null(_ what: StaticString) -> ShmemError {
         ShmemError(EFAULT, "\(what) is NULL")
     }
+
+    /// A struct's struct_size is no length that this library can handle.
+    @inline(never)
+    static func wrongSize(of name: StaticString, stated: Int, known: Int) -> ShmemError {
+        ShmemError(EINVAL, "\(name).struct_size is \(stated); this library's struct has \(known) bytes")
+    }
 }
 
 /// Runs the one call into the library: returns 0, or the negative errno with the error at the caller's place.
@@ -101,7 +107,7 @@ private func statedSize(
     // SAFETY: every growing struct begins with its uint32_t struct_size, with which the caller says how far it may be read.
     let stated = unsafe Int(raw.load(as: UInt32.self))
     guard stated >= least, stated <= known &+ 4096 else {
-        throw ShmemError(EINVAL, "\(name).struct_size is \(stated); this library's struct has \(known) bytes")
+        throw .wrongSize(of: name, stated: stated, known: known)
     }
     // swift-format-ignore
     for unsafe byte in unsafe UnsafeRawBufferPointer(start: raw, count: stated).dropFirst(known) where byte != 0 {

@@ -32,10 +32,9 @@ package func vhushmem_frontend_get_inflight(
     unsafe report(to: errp) { () throws(ShmemError) in
         guard let frontend = unsafe object(frontend, Frontend.self) else { throw .null("frontend") }
         if let area = unsafe area, unsafe !hasRoom(area) {
-            throw ShmemError(
-                EINVAL,
-                "vhushmem_inflight.struct_size is \(unsafe area.pointee.struct_size), where this library's struct has "
-                    + "\(MemoryLayout<vhushmem_inflight>.size) bytes")
+            throw .wrongSize(
+                of: "vhushmem_inflight", stated: unsafe Int(area.pointee.struct_size),
+                known: MemoryLayout<vhushmem_inflight>.size)
         }
         let book = try frontend.makeInflightBook(queues: num_queues, queueSize: queue_size)
         guard let area = unsafe area else { return }
