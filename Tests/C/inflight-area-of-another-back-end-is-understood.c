@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The area of requests in flight says how many descriptors it has room for. Some back-ends write the ring's size there and some
+ * The area for requests in flight says how many descriptors it has room for. Some back-ends write the ring's size there and some
  * the area's: the library reads both. And its file cannot be truncated under the process that has it mapped.
  */
 #include "bare-queue.h"

@@ -7,7 +7,7 @@ import Testing
 
 /// The area of two queues with up to five entries, 128 bytes for each.
 @Suite struct InflightMemoryTests {
-    private let area = InflightArea(length: 256, queues: 2, queueSize: 5)
+    private let area = InflightDescription(length: 256, queues: 2, queueSize: 5)
     private let file: SharedFile
 
     init() throws {

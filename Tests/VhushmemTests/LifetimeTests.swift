@@ -46,7 +46,7 @@ import Testing
 
     /// What a front-end is asked to do without waiting.
     enum Asking: CaseIterable {
-        case status, deviceReset, start, stop, memory, enable, book, reset
+        case status, deviceReset, start, stop, memory, enable, inflightArea, reset
     }
 
     /// How calls ended, each once: an errno, or 0.
@@ -74,7 +74,7 @@ import Testing
                 guestAddress: 0, length: pageSize, userAddress: pageSize, fd: pipe.fd, fileOffset: 0)
             try frontend.setMemory([range]) { outcomes.note($0) }
         case .enable: try frontend.setQueueEnabled(0, true) { outcomes.note($0) }
-        case .book: try frontend.makeInflightBook(queues: 1, queueSize: 4) { outcomes.note($0) }
+        case .inflightArea: try frontend.makeInflightArea(queues: 1, queueSize: 4) { outcomes.note($0) }
         case .reset:
             try frontend.reset()
             outcomes.note(ShmemError(ECONNABORTED, ""))

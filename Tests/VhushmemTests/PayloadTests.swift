@@ -75,13 +75,13 @@ import Testing
     }
 
     @Test func inflightAreaIsTakenPaddedAndNot() {
-        let area = InflightArea(length: 0x1_0000_0001, fileOffset: 0x2_0000_0002, queues: 0xabcd, queueSize: 0x1234)
-        let bytes = encoded(InflightArea.size, area.encode)
+        let area = InflightDescription(length: 0x1_0000_0001, fileOffset: 0x2_0000_0002, queues: 0xabcd, queueSize: 0x1234)
+        let bytes = encoded(InflightDescription.size, area.encode)
         #expect(bytes == littleEndian(0x1_0000_0001) + littleEndian(0x2_0000_0002) + [0xcd, 0xab, 0x34, 0x12, 0, 0, 0, 0])
-        #expect(withBytes(bytes) { InflightArea($0) } == area)
-        #expect(withBytes(Array(bytes[..<20])) { InflightArea($0) } == area)
+        #expect(withBytes(bytes) { InflightDescription($0) } == area)
+        #expect(withBytes(Array(bytes[..<20])) { InflightDescription($0) } == area)
         for length in [0, 19, 21, 22, 23, 25] {
-            #expect(withBytes([UInt8](repeating: 0, count: length)) { InflightArea($0) } == nil)
+            #expect(withBytes([UInt8](repeating: 0, count: length)) { InflightDescription($0) } == nil)
         }
     }
 

@@ -68,13 +68,13 @@ private func fuzzPayloads(_ payload: UnsafeRawBufferPointer) {
         }
         require(Int(access.length) + ConfigAccess.size == payload.count, "an access speaks of bytes that are not there")
     }
-    if let area = InflightArea(payload) {
+    if let area = InflightDescription(payload) {
         // 20 bytes are taken and 24 are sent.
-        withUnsafeTemporaryAllocation(byteCount: InflightArea.size, alignment: 1) { room in
+        withUnsafeTemporaryAllocation(byteCount: InflightDescription.size, alignment: 1) { room in
             area.encode(into: room)
             for index in 0..<20 { require(room[index] == payload[index], "an area is not encoded as it came") }
             for index in 20..<24 { require(room[index] == 0, "the padding of an area is not zero") }
-            require(InflightArea(UnsafeRawBufferPointer(room)) == area, "an area is not what was encoded")
+            require(InflightDescription(UnsafeRawBufferPointer(room)) == area, "an area is not what was encoded")
         }
     }
     if let name = ObjectName(payload) {

@@ -30,7 +30,7 @@
  * a warning, any other at the level debug. A request that cannot be answered with a refusal ends
  * the connection, and the message of DISCONNECT has the reason.
  *
- * What a front-end gives to be mapped (guest memory, the area of requests in flight, the log) takes
+ * What a front-end gives to be mapped (guest memory, the area for requests in flight, the log) takes
  * at most 32 TiB of addresses. More is refused with ENOSPC. All front-ends of the process together,
  * with the windows of its regions, take at most 64 TiB. More is refused with ENOMEM.
  *
@@ -60,7 +60,7 @@ typedef enum vhushmem_backend_event_type {
     VHUSHMEM_BACKEND_NEGOTIATED = 2,
     /**
      * The front-end reset the device (RESET_DEVICE, SET_STATUS of 0, or a second SET_OWNER), and
-     * has its answer. All mappings are gone, and so is the area of requests in flight.
+     * has its answer. All mappings are gone, and so is the area for requests in flight.
      */
     VHUSHMEM_BACKEND_RESET = 3,
     /** the connection is over; a listening back-end waits for the next front-end */

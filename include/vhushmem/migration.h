@@ -4,7 +4,7 @@
 
 /**
  * @file
- * Data that outlives a back-end: the ledger of requests in flight, and the device's inner state. A
+ * Data that outlives a back-end: the area for requests in flight, and the device's inner state. A
  * function tells whether a migration is possible.
  *
  * Thread rule: that of frontend.h, one thread at a time for one front-end. request.h describes the
@@ -31,7 +31,7 @@ typedef struct vhushmem_inflight {
 } vhushmem_inflight;
 
 /**
- * Have the back-end make an area of requests in flight (GET_INFLIGHT_FD; needs INFLIGHT_SHMFD).
+ * Have the back-end make an area for requests in flight (GET_INFLIGHT_FD; needs INFLIGHT_SHMFD).
  * From now on the front-end gives the area back to the back-end at each start of the device, also
  * after a reconnection, until the device is reset.
  *

@@ -6,12 +6,12 @@ import CVhushmem
 
 // vhushmem/migration.h
 
-extension InflightBook {
-    /// The area as C sees it; the ledger keeps the descriptor.
+extension InflightArea {
+    /// The area as C sees it. The descriptor still belongs to this value.
     fileprivate var cArea: vhushmem_inflight {
         vhushmem_inflight(
             struct_size: UInt32(MemoryLayout<vhushmem_inflight>.size), fd: fd, size: length, offset: fileOffset,
-            num_queues: area.queues, queue_size: area.queueSize, reserved: 0)
+            num_queues: fields.queues, queue_size: fields.queueSize, reserved: 0)
     }
 }
 
@@ -36,11 +36,11 @@ package func vhushmem_frontend_get_inflight(
                 of: "vhushmem_inflight", stated: unsafe Int(area.pointee.struct_size),
                 known: MemoryLayout<vhushmem_inflight>.size)
         }
-        let book = try frontend.makeInflightBook(queues: num_queues, queueSize: queue_size)
+        let new = try frontend.makeInflightArea(queues: num_queues, queueSize: queue_size)
         guard let area = unsafe area else { return }
-        var made = book.cArea
+        var made = new.cArea
         do throws(Errno) {
-            made.fd = try OwnedDescriptor.duplicate(book.fd).release()
+            made.fd = try OwnedDescriptor.duplicate(new.fd).release()
         } catch {
             throw ShmemError(error.code, "cannot duplicate the file of requests in flight: \(Errno.text(error.code))")
         }
@@ -57,9 +57,9 @@ package func vhushmem_frontend_get_inflight_async(
 ) -> Int32 {
     unsafe report(to: errp) { () throws(ShmemError) in
         let callback = try unsafe ReplyCallback.make(frontend, fn, user_data, destroy)
-        try callback.frontend.makeInflightBook(queues: num_queues, queueSize: queue_size) { result in
-            callback.finish(result) { book in
-                unsafe callback.succeed(payload: withUnsafeBytes(of: book.cArea) { unsafe Array($0) }, fd: book.fd)
+        try callback.frontend.makeInflightArea(queues: num_queues, queueSize: queue_size) { result in
+            callback.finish(result) { area in
+                unsafe callback.succeed(payload: withUnsafeBytes(of: area.cArea) { unsafe Array($0) }, fd: area.fd)
             }
         }
     }
@@ -73,12 +73,12 @@ package func vhushmem_frontend_set_inflight(
     unsafe report(to: errp) { () throws(ShmemError) in
         guard let frontend = unsafe object(frontend, Frontend.self) else { throw .null("frontend") }
         guard let area = unsafe area else {
-            frontend.inflightBook = nil
+            frontend.inflightArea = nil
             return
         }
         let given = try unsafe growing(area, "vhushmem_inflight")
         guard given.reserved == 0 else { throw ShmemError(EINVAL, "vhushmem_inflight.reserved is not 0") }
-        frontend.inflightBook = try InflightBook(
+        frontend.inflightArea = try InflightArea(
             fd: given.fd, fileOffset: given.offset, length: given.size, queues: given.num_queues, queueSize: given.queue_size)
     }
 }

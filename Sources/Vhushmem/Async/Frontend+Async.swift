@@ -174,8 +174,8 @@ extension Frontend: TaskSession {
     ///   - queueSize: the number of entries of each.
     /// - Returns: the area.
     /// - Throws: what the form that blocks throws; `CancellationError`.
-    public nonisolated(nonsending) func makeInflightBook(queues: UInt16, queueSize: UInt16) async throws -> InflightBook {
-        try await ask { done throws(ShmemError) in try makeInflightBook(queues: queues, queueSize: queueSize, completion: done)
+    public nonisolated(nonsending) func makeInflightArea(queues: UInt16, queueSize: UInt16) async throws -> InflightArea {
+        try await ask { done throws(ShmemError) in try makeInflightArea(queues: queues, queueSize: queueSize, completion: done)
         }
     }
 

@@ -97,7 +97,7 @@ extension Backend {
 
     /// GET_INFLIGHT_FD: if there can be no area, the reply has no bytes of it, and no descriptor.
     func makeInflight(_ payload: UnsafeRawBufferPointer, _ connection: BackendConnection) -> BackendAnswer {
-        guard var area = unsafe InflightArea(payload) else { return .malformed }
+        guard var area = unsafe InflightDescription(payload) else { return .malformed }
         area.length = 0
         var descriptor: SharedDescriptor?
         if area.queues > 0, Int(area.queues) <= queues.count, UInt64(area.queueSize).isPowerOfTwo {
@@ -112,14 +112,14 @@ extension Backend {
                     "cannot make an area for requests in flight: \(SharedFile.reason(error, given)) (errno \(error.code))")
             }
         }
-        var bytes = [UInt8](repeating: 0, count: InflightArea.size)
+        var bytes = [UInt8](repeating: 0, count: InflightDescription.size)
         unsafe bytes.withUnsafeMutableBytes(area.encode)
         return .bytes(bytes, descriptor: descriptor)
     }
 
     /// SET_INFLIGHT_FD: for queues that are started from now on.
     func takeInflight(_ payload: UnsafeRawBufferPointer, _ connection: BackendConnection) -> BackendAnswer {
-        guard let area = unsafe InflightArea(payload) else { return .malformed }
+        guard let area = unsafe InflightDescription(payload) else { return .malformed }
         do throws(Errno) {
             connection.inflight = try InflightFile.map(
                 area, fd: connection.main.firstDescriptor ?? -1, quota: given, alarm: connection.useAlarm())

@@ -7,16 +7,16 @@ import CLinux
 extension Backend {
     /// SET_LOG_BASE: replaces the last log.
     func takeLog(_ payload: UnsafeRawBufferPointer, _ connection: BackendConnection) -> BackendAnswer {
-        guard let area = unsafe LogArea(payload) else { return .malformed }
+        guard let log = unsafe LogDescription(payload) else { return .malformed }
         do throws(Errno) {
             connection.log = try WriteLog.map(
-                area, fd: connection.main.firstDescriptor ?? -1, quota: given, alarm: connection.useAlarm())
+                log, fd: connection.main.firstDescriptor ?? -1, quota: given, alarm: connection.useAlarm())
             logChanged(connection)
             return .value(0)
         } catch {
             return .refused(
                 error.code,
-                "a log of \(hex(area.length)) bytes at \(hex(area.fileOffset)) of its file: \(SharedFile.reason(error, given))")
+                "a log of \(hex(log.length)) bytes at \(hex(log.fileOffset)) of its file: \(SharedFile.reason(error, given))")
         }
     }
 

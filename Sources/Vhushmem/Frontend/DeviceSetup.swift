@@ -11,7 +11,7 @@ struct DeviceSetup {
     var memory = MemoryTableState()
     var shares = SharedRegions()
     var queues: [FrontendQueue] = []
-    var inflight: InflightBook?
+    var inflight: InflightArea?
     var run = Run.stopped
     /// A number that changes with each reset.
     var life: UInt = 0

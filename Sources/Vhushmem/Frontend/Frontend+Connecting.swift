@@ -127,7 +127,7 @@ extension Frontend {
         }
     }
 
-    /// Finds the index from which a queue continues. With an area of requests in flight the back-end knows better.
+    /// Finds the index from which a queue continues. With an area for requests in flight the back-end knows better.
     private func resume(_ index: Int) throws(ShmemError) {
         var failure: ShmemError?
         do throws(Errno) {

@@ -4,8 +4,8 @@ import CLinux
 
 /// Data that outlives a back-end.
 extension Frontend {
-    /// The question that makes an area of requests in flight. Throws EINVAL.
-    func inflightQuestion(queues: UInt16, queueSize: UInt16) throws(ShmemError) -> FrontendQuestion<InflightBook> {
+    /// The question that makes an area for requests in flight. Throws EINVAL.
+    func inflightQuestion(queues: UInt16, queueSize: UInt16) throws(ShmemError) -> FrontendQuestion<InflightArea> {
         guard queues > 0, UInt32(queues) <= options.queues, queueSize > 0 else {
             throw ShmemError(
                 EINVAL,
@@ -21,10 +21,10 @@ extension Frontend {
     ///   - queueSize: the number of entries of each.
     /// - Returns: the area.
     /// - Throws: EINVAL, and what `ask` throws.
-    public func makeInflightBook(queues: UInt16, queueSize: UInt16) throws(ShmemError) -> InflightBook {
-        let book = try ask(inflightQuestion(queues: queues, queueSize: queueSize))
-        setup.inflight = book
-        return book
+    public func makeInflightArea(queues: UInt16, queueSize: UInt16) throws(ShmemError) -> InflightArea {
+        let area = try ask(inflightQuestion(queues: queues, queueSize: queueSize))
+        setup.inflight = area
+        return area
     }
 
     /// The same without waiting.
@@ -34,17 +34,17 @@ extension Frontend {
     ///   - queueSize: the number of entries of each.
     ///   - completion: called once, unless this throws.
     /// - Throws: EINVAL, and what the form with a completion of `ask` throws.
-    public func makeInflightBook(
-        queues: UInt16, queueSize: UInt16, completion: @escaping (Result<InflightBook, ShmemError>) -> Void
+    public func makeInflightArea(
+        queues: UInt16, queueSize: UInt16, completion: @escaping (Result<InflightArea, ShmemError>) -> Void
     ) throws(ShmemError) {
         try ask(inflightQuestion(queues: queues, queueSize: queueSize)) { [way] result in
-            if case .success(let book) = result { way.target?.setup.inflight = book }
+            if case .success(let area) = result { way.target?.setup.inflight = area }
             completion(result)
         }
     }
 
-    /// An area that was made before: the front-end sends it at each start. nil: none any more.
-    public var inflightBook: InflightBook? {
+    /// The area that the front-end gives to the back-end at each start. Set it to an area that was made before, or to nil for none.
+    public var inflightArea: InflightArea? {
         get { setup.inflight }
         set { setup.inflight = newValue }
     }

@@ -8,7 +8,7 @@ extension FrontendQuestion where Answer == Void {
     /// SET_LOG_BASE: the log in which the back-end marks the pages that it has written, `length` bytes of a file from `offset`
     /// on.
     static func setLog(_ file: SharedDescriptor, offset: UInt64, length: UInt64) -> FrontendQuestion {
-        let payload = unsafe encoded(LogArea.size, LogArea(length: length, fileOffset: offset).encode)
+        let payload = unsafe encoded(LogDescription.size, LogDescription(length: length, fileOffset: offset).encode)
         return FrontendQuestion(request: .setLogBase, payload: payload, descriptors: [file]) { _ in }
     }
 

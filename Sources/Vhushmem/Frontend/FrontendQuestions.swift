@@ -82,20 +82,20 @@ extension FrontendOptions {
 
 // MARK: Requests in flight, and the device's state
 
-/// The ledger in which a back-end tracks the requests in flight: an area in a file that survives the back-end.
-public struct InflightBook {
-    let area: InflightArea
+/// An area in a file in which a back-end tracks the requests in flight. The file outlives the back-end.
+public struct InflightArea {
+    let fields: InflightDescription
     let file: SharedDescriptor
 
-    init(area: InflightArea, file: SharedDescriptor) {
-        self.area = area
+    init(_ fields: InflightDescription, file: SharedDescriptor) {
+        self.fields = fields
         self.file = file
     }
 
     /// Describes an area that was made before.
     ///
     /// - Parameters:
-    ///   - fd: its file, which is duplicated.
+    ///   - fd: its file. The area has a duplicate of the descriptor.
     ///   - fileOffset: first byte in the file.
     ///   - length: bytes.
     ///   - queues: the number of queues.
@@ -107,7 +107,7 @@ public struct InflightBook {
         guard length > 0, ByteRange(start: fileOffset, length: length) != nil else {
             throw ShmemError(EINVAL, "\(hex(length)) bytes at \(hex(fileOffset)) are no area for requests in flight")
         }
-        area = InflightArea(length: length, fileOffset: fileOffset, queues: queues, queueSize: queueSize)
+        fields = InflightDescription(length: length, fileOffset: fileOffset, queues: queues, queueSize: queueSize)
         do throws(Errno) {
             // A back-end has made it.
             file = SharedDescriptor(try OwnedDescriptor.duplicate(fd, of: CloseAccount()))
@@ -117,47 +117,47 @@ public struct InflightBook {
     }
 
     /// Bytes.
-    public var length: UInt64 { area.length }
+    public var length: UInt64 { fields.length }
     /// First byte of the area in the file.
-    public var fileOffset: UInt64 { area.fileOffset }
-    /// The file: open as long as this value lives.
+    public var fileOffset: UInt64 { fields.fileOffset }
+    /// The file. It is open as long as this value lives.
     public var fd: Int32 { file.fd }
 }
 
-extension FrontendQuestion where Answer == InflightBook {
-    /// GET_INFLIGHT_FD: has the back-end make such an area.
+extension FrontendQuestion where Answer == InflightArea {
+    /// GET_INFLIGHT_FD: has the back-end make an area for requests in flight.
     ///
     /// - Parameters:
     ///   - queues: the number of queues.
     ///   - queueSize: the number of entries of each.
     /// - Returns: the question.
     public static func inflight(queues: UInt16, queueSize: UInt16) -> FrontendQuestion {
-        let wanted = InflightArea(queues: queues, queueSize: queueSize)
+        let wanted = InflightDescription(queues: queues, queueSize: queueSize)
         return unsafe FrontendQuestion(
-            request: .getInflightFd, payload: encoded(InflightArea.size, wanted.encode)
+            request: .getInflightFd, payload: encoded(InflightDescription.size, wanted.encode)
         ) { reply throws(ShmemError) in
-            guard let area = unsafe reply.payload.withUnsafeBytes({ unsafe InflightArea($0) }),
+            guard let fields = unsafe reply.payload.withUnsafeBytes({ unsafe InflightDescription($0) }),
                 let received = reply.takeDescriptor()
             else {
                 throw ShmemError(EIO, "the back-end gives no area for requests in flight")
             }
             let file = SharedDescriptor(received)
-            guard area.length > 0, area.queues == queues, area.queueSize == queueSize,
-                ByteRange(start: area.fileOffset, length: area.length) != nil
+            guard fields.length > 0, fields.queues == queues, fields.queueSize == queueSize,
+                ByteRange(start: fields.fileOffset, length: fields.length) != nil
             else { throw ShmemError(EPROTO, "the back-end's area for requests in flight is not the one that was asked for") }
-            return InflightBook(area: area, file: file)
+            return InflightArea(fields, file: file)
         }
     }
 }
 
 extension FrontendQuestion where Answer == Void {
-    /// SET_INFLIGHT_FD: gives such an area back to a back-end that starts again.
+    /// SET_INFLIGHT_FD: gives the area to a back-end that starts again.
     ///
-    /// - Parameter book: the answer to `inflight`.
+    /// - Parameter area: the answer to `inflight`.
     /// - Returns: the question.
-    public static func setInflight(_ book: InflightBook) -> FrontendQuestion {
+    public static func setInflight(_ area: InflightArea) -> FrontendQuestion {
         unsafe FrontendQuestion(
-            .setInflightFd, encoded(InflightArea.size, book.area.encode), descriptors: [book.file])
+            .setInflightFd, encoded(InflightDescription.size, area.fields.encode), descriptors: [area.file])
     }
 
     /// CHECK_DEVICE_STATE: checks whether the transfer has succeeded.

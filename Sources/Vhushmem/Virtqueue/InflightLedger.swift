@@ -2,13 +2,13 @@
 
 import CLinux
 
-/// The file in which a back-end tracks the chains that it has taken and not given back, so that the next back-end can take them
-/// again. It is the specification's area for split virtqueues, with one part after the other for each queue.
+/// The area in which a back-end tracks the chains that it has taken and not given back, so that the next back-end can take
+/// them again. It has the specification's layout for split virtqueues: one part for each queue, one after the other.
 final class InflightFile {
-    let area: InflightArea
+    let area: InflightDescription
     private let file: SharedFile
 
-    private init(_ area: InflightArea, _ file: SharedFile) {
+    private init(_ area: InflightDescription, _ file: SharedFile) {
         self.area = area
         self.file = file
     }
@@ -22,13 +22,13 @@ final class InflightFile {
         _ = try systemCall(.ftruncate) { vhu_ftruncate(fd.fd, off_t(length)) }
         // The front-end has the file too, and could truncate it under this process.
         _ = try systemCall(.fcntl) { vhu_fcntl_add_seals(fd.fd, vhu_seal_size) }
-        let area = InflightArea(length: UInt64(clamping: length), queues: queues, queueSize: queueSize)
+        let area = InflightDescription(length: UInt64(clamping: length), queues: queues, queueSize: queueSize)
         return (try map(area, fd: fd.fd, quota: quota, alarm: alarm), fd)
     }
 
     /// Throws EINVAL (this library could not have made such an area), EOVERFLOW (it is not inside the file), and the errors of
     /// mmap.
-    static func map(_ area: InflightArea, fd: Int32, quota: SharedQuota, alarm: Alarm) throws(Errno) -> InflightFile {
+    static func map(_ area: InflightDescription, fd: Int32, quota: SharedQuota, alarm: Alarm) throws(Errno) -> InflightFile {
         let needed = UInt64(Int(area.queues) &* InflightMemory.size(entries: area.queueSize))
         guard area.queues > 0, area.queueSize > 0, area.length >= needed, area.fileOffset & 7 == 0,
             let range = ByteRange(start: area.fileOffset, length: area.length)
@@ -36,14 +36,14 @@ final class InflightFile {
         return InflightFile(area, try SharedFile.map(range, of: fd, quota: quota, alarm: alarm))
     }
 
-    /// Clears the file: no chain is begun in any queue, and nothing is known of one.
+    /// Marks each part as unused. The next device to use the area finds no chains in it.
     func clear() {
         for queue in 0..<Int(area.queues) {
             InflightMemory(queue: queue, size: 1, of: area, in: file)?.publishVersion(0)
         }
     }
 
-    /// The part of a queue; nil: the file has none for it.
+    /// Tracks the chains of one queue in its part of the area. nil: the area has no part for the queue.
     func ledger(queue: Int, size: UInt16) -> InflightLedger? {
         InflightMemory(queue: queue, size: size, of: area, in: file).map {
             InflightLedger($0, size: size, areaSize: area.queueSize)

@@ -2,9 +2,10 @@
 
 import CLinux
 
-/// The bits of a log of writes, one for each 4096 bytes of guest addresses, whatever a page is here. Every access of the log is in this file.
+/// The bits of a log of writes. Each stands for 4096 bytes of guest addresses, also if the host's pages are larger. Only this file
+/// accesses the log.
 ///
-/// Good as long as somebody holds the file. It does not do so itself: that would count references in each `push`.
+/// The owner keeps the file mapped. This struct does not: then each `push` would count references.
 @safe struct LogBits {
     private static let pageShift: UInt64 = 12
 
@@ -12,13 +13,14 @@ import CLinux
     /// Bytes.
     private let length: UInt64
 
-    /// `file` has so many bytes.
+    /// `file` has at least `length` bytes.
     init(_ file: SharedFile, length: UInt64) {
         unsafe start = unsafe file.start
         self.length = length
     }
 
-    /// Bytes of guest memory were written. What the log has no bits for is not noted: it is the front-end's to say how long it is.
+    /// Notes that `count` bytes of guest memory were written. Pages beyond the end of the log are not noted: the front-end chose
+    /// its length.
     @inline(__always)
     func note(_ guestAddress: UInt64, _ count: UInt64) {
         let (last, wraps) = guestAddress.addingReportingOverflow(count &- 1)
@@ -30,11 +32,12 @@ import CLinux
 
     @inline(__always)
     private func set(_ byte: UInt64, _ bits: UInt8) {
-        // SAFETY: the byte is inside of the file; a byte is always aligned. The front-end takes bits away while others are set.
+        // SAFETY: the byte is inside the file, and a byte is always aligned. The store is atomic because the front-end clears bits
+        // at the same time.
         unsafe vhu_or8(start + Int(truncatingIfNeeded: byte), bits)
     }
 
-    /// Pages in a row: those whose bits are in one byte at once.
+    /// Notes several pages in a row. One store sets all the bits that are in the same byte.
     @inline(never)
     private func noteRun(_ first: UInt64, _ last: UInt64) {
         var page = first

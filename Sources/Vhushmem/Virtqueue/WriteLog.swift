@@ -16,7 +16,7 @@ struct WriteLog {
 
     /// Throws EINVAL (no bytes, no file, or a range that wraps around), EOVERFLOW (it is not inside the file), and the errors
     /// of mmap.
-    static func map(_ told: LogArea, fd: Int32, quota: SharedQuota, alarm: Alarm) throws(Errno) -> WriteLog {
+    static func map(_ told: LogDescription, fd: Int32, quota: SharedQuota, alarm: Alarm) throws(Errno) -> WriteLog {
         guard told.length > 0, let range = ByteRange(start: told.fileOffset, length: told.length) else { throw Errno(EINVAL) }
         return WriteLog(try SharedFile.map(range, of: fd, quota: quota, alarm: alarm), length: told.length)
     }

@@ -75,7 +75,7 @@ extension FrontendRequest {
         case .setLogBase:
             // Back-ends reply in different ways: a number, the payload again, or nothing.
             return Row(
-                "SET_LOG_BASE", needs: .feature(.logSharedFd), payload: exactly(LogArea.size), descriptors: 1...1,
+                "SET_LOG_BASE", needs: .feature(.logSharedFd), payload: exactly(LogDescription.size), descriptors: 1...1,
                 reply: .own(0...16))
         // The payload has no meaning, and some front-ends send eight bytes of it.
         case .setLogFd: return Row("SET_LOG_FD", payload: 0...8, descriptors: 1...1)
@@ -104,11 +104,11 @@ extension FrontendRequest {
         case .setConfig: return Row("SET_CONFIG", needs: .feature(.config), payload: ConfigAccess.size...Int.max)
         case .getInflightFd:
             return Row(
-                "GET_INFLIGHT_FD", needs: .feature(.inflightFd), payload: 0...InflightArea.size,
-                reply: .own(20...InflightArea.size, mayHaveDescriptor: true))
+                "GET_INFLIGHT_FD", needs: .feature(.inflightFd), payload: 0...InflightDescription.size,
+                reply: .own(20...InflightDescription.size, mayHaveDescriptor: true))
         case .setInflightFd:
             return Row(
-                "SET_INFLIGHT_FD", needs: .feature(.inflightFd), payload: 0...InflightArea.size, descriptors: 1...1)
+                "SET_INFLIGHT_FD", needs: .feature(.inflightFd), payload: 0...InflightDescription.size, descriptors: 1...1)
         case .gpuSetSocket: return Row("GPU_SET_SOCKET", isServed: false)
         case .resetDevice: return Row("RESET_DEVICE", needs: .feature(.resetDevice), sender: .library)
         case .vringKick: return Row("VRING_KICK", needs: .feature(.inbandNotifications), payload: number)

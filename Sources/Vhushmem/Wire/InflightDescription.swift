@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-/// The payload of GET_INFLIGHT_FD, of its reply, and of SET_INFLIGHT_FD: an area in a file, in which a back-end tracks the
-/// requests in flight. 20 bytes, which C compilers pad to 24: the library sends 24, and accepts both.
-struct InflightArea: Equatable {
+/// The payload of GET_INFLIGHT_FD, of its reply, and of SET_INFLIGHT_FD. It describes an area in a file in which a back-end
+/// tracks the requests in flight. It has 20 bytes, which C compilers pad to 24. The library sends 24 and accepts both.
+struct InflightDescription: Equatable {
     static let size = 24
     private static let unpaddedSize = 20
 
@@ -21,7 +21,7 @@ struct InflightArea: Equatable {
     }
 
     init?(_ payload: UnsafeRawBufferPointer) {
-        guard payload.count == InflightArea.size || payload.count == InflightArea.unpaddedSize,
+        guard payload.count == InflightDescription.size || payload.count == InflightDescription.unpaddedSize,
             let length = unsafe payload.integer(at: 0, as: UInt64.self),
             let fileOffset = unsafe payload.integer(at: 8, as: UInt64.self),
             let queues = unsafe payload.integer(at: 16, as: UInt16.self),

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
 /// The payload of SET_LOG_BASE: the place of the bits in a file. 16 bytes.
-struct LogArea: Equatable {
+struct LogDescription: Equatable {
     static let size = 16
 
     /// Bytes.
@@ -14,7 +14,7 @@ struct LogArea: Equatable {
     }
 
     init?(_ payload: UnsafeRawBufferPointer) {
-        guard payload.count == LogArea.size, let length = unsafe payload.integer(at: 0, as: UInt64.self),
+        guard payload.count == LogDescription.size, let length = unsafe payload.integer(at: 0, as: UInt64.self),
             let fileOffset = unsafe payload.integer(at: 8, as: UInt64.self)
         else { return nil }
         self.init(length: length, fileOffset: fileOffset)
