@@ -30,9 +30,10 @@
  * a warning, any other at the level debug. A request that cannot be answered with a refusal ends
  * the connection, and the message of DISCONNECT has the reason.
  *
- * What a front-end gives to be mapped (guest memory, the area for requests in flight, the log) takes
- * at most 32 TiB of addresses. More is refused with ENOSPC. All front-ends of the process together,
- * with the windows of its regions, take at most 64 TiB. More is refused with ENOMEM.
+ * All that one front-end gives to be mapped (guest memory, the area for requests in flight, the
+ * log) takes at most 32 TiB of addresses. More is refused with ENOSPC. All front-ends of the
+ * process together, with the windows of its regions, take at most 64 TiB. More is refused with
+ * ENOMEM.
  *
  * A front-end may tell the same guest memory again. A range with the same guest address and size
  * replaces the older one. QEMU tells it again for each pair of a network device's queues, and when

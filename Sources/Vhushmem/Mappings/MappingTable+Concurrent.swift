@@ -2,19 +2,19 @@
 
 import CLinux
 
-/// The table as vCPU threads see it: a sequence lock. The writer makes the sequence odd, changes the tree, and makes it even.
-/// A reader notes an even sequence, reads, and starts again if the sequence has moved. It writes nothing, so that readers
-/// don't slow each other, and it never waits for a lock whose holder sleeps in a system call: a change is some hundreds of
-/// plain instructions.
+/// How threads read the table while another thread changes it: a sequence lock. The writer makes the sequence odd, changes the
+/// tree, and makes the sequence even. A reader notes an even sequence, reads, and starts again if the sequence has changed. It
+/// writes nothing, so readers do not slow each other. It never waits for a lock whose holder sleeps in a system call: a change is
+/// some hundreds of plain instructions.
 ///
-/// Four orderings make it right (the words themselves are read and written by relaxed atomics):
+/// Four orderings make it right (the words themselves are loaded and stored by relaxed atomics):
 ///
-/// * writer: sequence odd, *release fence*, changes. A reader that sees any of the changes and then passes its acquire fence is
-///   bound to see the odd sequence, or a later one: it can't mistake the half-done for the whole.
-/// * writer: changes, *release store* of the even sequence. reader: *acquire load* of it, then the tree. Whoever sees the number
-///   sees all changes before it, and all that the allocator did to the memory they are in.
-/// * reader: reads, *acquire fence*, sequence again. The reads are done before the second look at the sequence.
-/// * one writer follows another under the owner's lock, which orders them; so a writer reads the sequence plainly.
+/// * writer: sequence odd, *release fence*, changes. A reader that sees any of the changes and then passes its acquire fence must
+///   see the odd sequence or a later one. So it cannot take half of a change for the whole.
+/// * writer: changes, *release store* of the even sequence. reader: *acquire load* of it, then the tree. A reader that sees this
+///   sequence sees all earlier changes, and all that the allocator did to their memory.
+/// * reader: reads, *acquire fence*, sequence again. The reads are done before the second load of the sequence.
+/// * The owner's lock orders one writer after another. So a writer loads the sequence plainly.
 extension MappingTable {
     /// The queries that any thread may make at any time while the table exists.
     @safe struct Reader {
@@ -30,7 +30,7 @@ extension MappingTable {
         }
     }
 
-    /// From here to `endChange` readers start again, so nothing in between may wait: no system call, no allocation.
+    /// Until `endChange`, readers start again and again. So nothing in between may wait: no system call, no allocation.
     @inline(__always)
     func beginChange() {
         // SAFETY: state is this table's; the sequence is one of its words.
@@ -40,32 +40,32 @@ extension MappingTable {
 
     @inline(__always)
     func endChange() {
-        // SAFETY: as in beginChange.
+        // SAFETY: see beginChange.
         unsafe vhu_store_release(state + StateWord.sequence, state[StateWord.sequence] &+ 1)
     }
 
     @inline(__always)
     func setRoot(_ node: TableNode?) {
-        // SAFETY: as in beginChange; an atomic store, since readers load the root.
+        // SAFETY: see beginChange. The store is atomic because readers load the root.
         unsafe vhu_store_relaxed(state + StateWord.root, node?.address ?? 0)
         forgetPath()
     }
 
-    /// A number that differs from an earlier one if something has changed, or is being changed. Any thread may ask.
+    /// A number that differs from an earlier one if a record has changed since, or changes now. Any thread may ask.
     var changes: UInt64 {
-        // SAFETY: as in beginChange.
+        // SAFETY: see beginChange.
         unsafe vhu_load_acquire(state + StateWord.sequence)
     }
 
-    /// The record that owns all of [offset, offset + length), from its start to the end of its last page. Any thread may ask at
-    /// any time; the answer was true at one moment within the call.
+    /// The record that owns all of [offset, offset + length): a record owns from its start to the end of its last page. Any thread
+    /// may ask at any time. The answer was true at one moment within the call.
     @_optimize(speed)
     func concurrentFind(containing offset: UInt64, length: UInt64) -> MappingRecord? {
         guard length > 0 else { return nil }
         let (last, wraps) = offset.addingReportingOverflow(length &- 1)
         if wraps { return nil }
         while true {
-            // SAFETY: as in beginChange.
+            // SAFETY: see beginChange.
             let sequence = unsafe vhu_load_acquire(state + StateWord.sequence)
             guard sequence & 1 == 0, case .read(let record) = read(at: offset, sequence: sequence) else { continue }
             guard let record, record.start <= offset, last <= record.lastOwnedByte(pageMask: pageMask) else { return nil }
@@ -76,7 +76,7 @@ extension MappingTable {
     private enum Attempt {
         /// The record with the greatest start not after the offset, or the first of all.
         case read(MappingRecord?)
-        /// A change came in between.
+        /// The writer changed the table meanwhile.
         case changed
     }
 
@@ -84,10 +84,10 @@ extension MappingTable {
     @_optimize(speed)
     @inline(__always)
     private func read(at offset: UInt64, sequence: UInt64) -> Attempt {
-        // SAFETY: of all loads here: they read words of this table's state, or of nodes, which stay readable as long as the table
-        // lives. A word may hold anything while it is being changed, and a node may have become another kind of node since it
-        // was found. So an address is followed only after a look at the sequence has shown that nothing had changed when it
-        // was read; and an index, which is used before such a look, lies inside the node whatever its words are.
+        // SAFETY: for all loads here: they read words of this table's state, or of nodes, which stay readable as long as the table
+        // lives. A word may have any value during a change, and a node may have become another kind of node since it was found.
+        // So this function follows an address only after the sequence has shown that nothing had changed when it was read. It
+        // uses an index before such a check, but an index is inside the node whatever the node's words are.
         let rootAddress = unsafe vhu_load_relaxed(state + StateWord.root)
         guard isUnchanged(since: sequence) else { return .changed }
         guard var node = TableNode(address: rootAddress) else { return .read(nil) }
@@ -97,7 +97,7 @@ extension MappingTable {
         while level > 0 {
             let index = node.index(of: offset, shape: .inner)
             let address = unsafe vhu_load_relaxed(node.words + (TableNode.children &+ index))
-            // Besides the sequence, two things that always hold: a child is never 0, and the walk is short.
+            // The sequence is enough. The two other checks always hold: a child is never 0, and the walk is short.
             steps &-= 1
             guard isUnchanged(since: sequence), steps > 0, let child = TableNode(address: address) else { return .changed }
             node = child
@@ -111,9 +111,9 @@ extension MappingTable {
 
     @inline(__always)
     private func isUnchanged(since sequence: UInt64) -> Bool {
-        // Keeps the loads before it from sinking below the second look at the sequence.
+        // The loads before the fence are done before the second load of the sequence.
         vhu_fence_acquire()
-        // SAFETY: as in beginChange.
+        // SAFETY: see beginChange.
         return unsafe vhu_load_relaxed(state + StateWord.sequence) == sequence
     }
 }

@@ -4,23 +4,24 @@ import CLinux
 
 /// The live mappings of a region, ordered by start: a B+tree whose nodes hold some dozens of entries.
 ///
-/// No two records own the same page, so the order of starts is the order of ends too, and a neighbour answers every question
-/// about overlap. An inner node's key is exactly the least start below its child, so a search for an offset ends in the leaf
-/// of the last record that starts at or before it.
+/// No two records own the same page. So the order of starts is the order of ends too, and only neighbours can overlap a range. An
+/// inner node's key is exactly the least start below its child. So a search for an offset ends in the leaf of the last record that
+/// starts at or before it.
 ///
-/// One caller at a time uses the table (its owner's lock sees to that); `concurrentFind` alone may run beside it on any thread.
+/// One caller at a time uses the table: its owner holds a lock. Only `concurrentFind` and `changes` may run at the same time, on any
+/// thread.
 ///
-/// This file: the table and its queries. `+Mutation`: insert, remove. `+Pool`: where nodes come from. `+Gap`: free ranges.
-/// `+Concurrent`: the reader's side. `+Invariants`: what must hold between two changes.
+/// This file: the table and its queries. `+Mutation`: insert, remove. `+Pool`: the memory of nodes. `+Gap`: free ranges.
+/// `+Concurrent`: the reader's side. `+Invariants`: checks for tests.
 ///
-/// Unchecked Sendable: the rule above is the owner's to keep; the table's own promise is `concurrentFind`'s.
+/// Unchecked Sendable: the owner keeps the rule above, and `concurrentFind` is safe on any thread.
 @safe final class MappingTable: @unchecked Sendable {
     /// The changing state is raw words and not stored properties. Readers on other threads need atomic access to some of them,
     /// and exclusivity checks would guard a class's properties at each use.
     let state: UnsafeMutablePointer<UInt64>
     /// Page size less one.
     let pageMask: UInt64
-    /// The most nodes that are ever allocated: a bound for tests and for memory budgets.
+    /// The most nodes that the table allocates: a limit for tests and for memory budgets.
     let nodeLimit: UInt64
 
     /// The words of `state`. The path of the writer's last search follows them: for each level a node and an index in it. If
@@ -42,7 +43,7 @@ import CLinux
     init?(pageSize: UInt64, nodeLimit: UInt64 = .max) {
         guard pageSize != 0, pageSize & (pageSize &- 1) == 0 else { return nil }
         guard let memory = unsafe calloc(StateWord.total, MemoryLayout<UInt64>.stride) else { return nil }
-        // SAFETY: the block is new, of that many words, aligned for them by calloc, and all zero.
+        // SAFETY: the block is new, has that many words, is all zero, and calloc has aligned it.
         unsafe state = unsafe memory.bindMemory(to: UInt64.self, capacity: StateWord.total)
         pageMask = pageSize &- 1
         self.nodeLimit = nodeLimit
@@ -53,7 +54,7 @@ import CLinux
         unsafe free(state)
     }
 
-    // SAFETY: of the accessors below: `state` has StateWord.total words for as long as the table lives.
+    // SAFETY: for the accessors below: `state` has StateWord.total words for as long as the table lives.
 
     /// How many records there are.
     var count: UInt64 { unsafe state[StateWord.count] }
@@ -62,7 +63,7 @@ import CLinux
 
     // MARK: - Queries
 
-    /// The record that starts exactly there. Usually it is removed next, and then the search need not be repeated.
+    /// The record that starts exactly at `start`. Usually the caller removes it next, so the path is noted.
     @_optimize(speed)
     func find(at start: UInt64) -> MappingRecord? {
         guard let leaf = notePath(to: start) else { return nil }

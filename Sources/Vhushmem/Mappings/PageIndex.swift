@@ -2,59 +2,58 @@
 
 import CLinux
 
-/// Which pages of a region are mapped, for `translate`: a look at one word or two that are likely to be in a near cache, where the
-/// table of 60,000 mappings is a walk through 3 MB.
+/// Tells `translate` which pages of a region are mapped. It reads one or two words, which are likely to be in a near cache. A search
+/// in the table of 60,000 mappings walks through 3 MB.
 ///
-/// It stands beside the table and knows a part of what that knows. What it says yes to is so; all else is asked of the table: what
-/// crosses chunks, what is in none of its words, what it was never told of.
+/// The index may be incomplete. If it says yes, the range is mapped. If it does not, the caller asks the table: the range may cross
+/// chunks, its chunk may have no words, or its mapping may never have been added.
 ///
-/// The region is divided into chunks of 512 pages, which is 2 MiB, and each of them has a word:
+/// The region is divided into chunks of 512 pages, which is 2 MiB. Each chunk has a word:
 ///
 ///     0                  nothing is known
-///     bit 63 is clear    up to three runs of 20 bits. A run is what one mapping has of the chunk: bits 0-8 are 511 less its first
-///                        page, bits 10-18 its last page, bit 19 says that it may be written. 0 is no run. They are together at
-///                        the low end.
-///     bit 63 is set      there were more than three. Bits 0-9 count the mappings, and each page of the chunk has two bits, in
-///                        words of 32 pages: the low one says that it is mapped, the high one that it may be written.
+///     bit 63 is clear    up to three runs of 20 bits, at the low end of the word. A run is one mapping's part of the chunk: bits 0-8
+///                        are 511 less its first page, bits 10-18 its last page, bit 19 says that it is writable. 0 is no run.
+///     bit 63 is set      there were more than three runs. Bits 0-9 count the mappings. Each page of the chunk has two bits, in words
+///                        of 32 pages: the low bit says that the page is mapped, the high bit that it is writable.
 ///
-/// The words of the chunks, and behind them those of the pages, are one private mapping, reserved as a whole when the region is
-/// made: 136 bytes a chunk, and memory where something was written. Some chunks of a large region have no words, or all, if no
-/// memory can be had; where there are none the table is asked.
+/// The words of the chunks and, after them, the words of the pages are one private mapping. It is reserved as a whole when the region
+/// is made: 136 bytes of addresses a chunk. It takes memory only where something was written. The last chunks of a large region have
+/// no words. If memory is short, no chunk has.
 ///
-/// One thread at a time changes the index, under the lock that guards the table; any thread reads at any time, with no sequence to
-/// look at. For that three things are kept:
+/// One thread at a time changes the index, under the lock that guards the table. Any thread reads it at any time, without a sequence
+/// lock. Three rules make that right:
 ///
-/// * The index never says more than the table. A mapping's pages are added after its record was inserted, which is after its memory
-///   was mapped, and leave before its record does.
-/// * Each word is right by itself, at any moment. A run is one mapping's, in one word: a reader that finds its range in a run has
-///   found a live mapping that covers it, when it loaded the word. A page's bits are set only while a live mapping owns the page,
-///   whatever the chunk's word says just then: so they are right even if the chunk's word, which told the reader to look at them,
-///   is not what it was. They can't tell which mapping it is, and are asked only for what lies in one page: that has one owner.
-/// * Every place is fixed. No address is read that could be stale, and a place never stands for another chunk or page.
+/// * The index never says more than the table. First the memory of a mapping is mapped, then its record is inserted, and then its
+///   pages are added. The pages are removed before the record.
+/// * Each word is right by itself, at any moment. A run belongs to one mapping and is in one word. If a reader finds its range in a
+///   run, a live mapping covered the range when the reader loaded the word. The bits of a page are set only while a live mapping owns
+///   the page, whatever the word of the chunk says. So they are right even if that word has changed since the reader saw it. The
+///   bits do not say which mapping it is. So a reader uses them only for a range inside one page, which has one owner.
+/// * No place ever moves. A reader follows no address that could be stale, and a place always stands for the same chunk or page.
 ///
-/// Stores are releases and loads are acquires: who sees that a page is mapped sees what was done before, the mapping of its file
-/// first of all.
+/// Stores are releases and loads are acquires. A reader that sees that a page is mapped also sees all that was done before, above all
+/// the mapping of its file.
 ///
-/// This file: what the one writer does. `+Reader`: what any thread may ask.
+/// This file: the writer. `+Reader`: the queries of any thread.
 @safe struct PageIndex: ~Copyable {
-    /// A page here is 4096 bytes, where the kernel's pages are larger too: mappings own a multiple.
+    /// A page of the index is 4096 bytes, also if the kernel's pages are larger: then each mapping owns a multiple.
     static var pageShift: UInt64 { 12 }
     static var chunkShift: UInt64 { 21 }
     static var chunkBytes: UInt64 { 1 << chunkShift }
     /// A chunk's last page.
     private static var lastPage: UInt64 { 511 }
-    /// Words of bits for a chunk's pages: two bits a page.
+    /// Words of bits for the pages of a chunk: two bits a page.
     private static var bitWords: UInt64 { 16 }
-    /// Of larger mappings, beyond 1 GiB, nothing is noted. They are few, so the table is fast; and a map of one must not take long.
+    /// A larger mapping, over 1 GiB, is not added. There are few of them, so the table is fast. And a map of one must not take long.
     static var maximumChunks: UInt64 { 512 }
-    /// Behind the first 64 GiB of a region nothing is noted either.
+    /// Only the first 64 GiB of a region have words.
     private static var largestIndex: UInt64 { 1 << 15 }
-    /// When so many chunks have got bits and no mapping is left, the bits' memory is given back.
+    /// If at least so many chunks have had bits, the memory of the bits is given back when no mapping is left.
     private static var chunksBeforeRelease: UInt64 { 256 }
 
-    /// What any thread may ask.
+    /// The queries of any thread.
     let reader: Reader
-    /// How many chunks have got bits since their memory was last given back.
+    /// How many chunks have begun to use bits since their memory was last given back.
     private let chunksWithBits: UnsafeMutablePointer<UInt64>
 
     /// How many chunks of a region of `size` bytes should have words.
@@ -66,15 +65,15 @@ import CLinux
     init(chunks: UInt64) {
         unsafe chunksWithBits = .allocate(capacity: 1)
         unsafe chunksWithBits.initialize(to: 0)
-        // No overflow: there are no more chunks than the largest index has.
+        // This cannot overflow: there are at most `largestIndex` chunks.
         let count = Int(truncatingIfNeeded: min(chunks, PageIndex.largestIndex) &* (1 &+ PageIndex.bitWords))
         guard count > 0, let memory = unsafe PageIndex.reserve(count) else {
-            // Nobody looks at the words of no chunks.
+            // No chunk has words, so nothing reads through this pointer.
             reader = unsafe Reader(chunkCount: 0, words: chunksWithBits)
             return
         }
         reader = unsafe Reader(chunkCount: min(chunks, PageIndex.largestIndex), words: memory)
-        // Whoever translates finds the chunks' words without a page fault. Those of the pages are read only where they were written.
+        // So `translate` finds the words of the chunks without a page fault. The words of pages are read only after they were written.
         try? unsafe MemoryCalls.advise(memory, PageIndex.pages(of: chunkCount), vhu_madv_populate_read)
     }
 
@@ -87,9 +86,9 @@ import CLinux
         guard let memory = try? unsafe MemoryCalls.map(nil, bytes, protection: PROT_READ | PROT_WRITE, flags: flags) else {
             return nil
         }
-        // A large page would be 2 MiB of memory for a word, and be filled with zeros while a device waits for its answer.
+        // A large page would use 2 MiB of memory for one word, and the kernel would clear it while a device waits for its answer.
         try? unsafe MemoryCalls.advise(memory, bytes, MADV_NOHUGEPAGE)
-        // SAFETY: new, of that many words, all zero, and aligned to a page.
+        // SAFETY: the memory is new, has `count` words, is all zero, and is aligned to a page.
         return unsafe memory.bindMemory(to: UInt64.self, capacity: count)
     }
 
@@ -102,24 +101,24 @@ import CLinux
         Int(truncatingIfNeeded: chunkCount &* (1 &+ PageIndex.bitWords)) &* MemoryLayout<UInt64>.stride
     }
 
-    /// The bytes of so many words, in whole pages of the kernel's.
+    /// The bytes of `words` words, rounded up to whole pages of the kernel.
     private static func pages(of words: UInt64) -> Int {
         Int(truncatingIfNeeded: (words &* 8 &+ Page.size &- 1) & ~(Page.size &- 1))
     }
 
-    // MARK: - What the writer does
+    // MARK: - Changes by the writer
 
-    /// A mapping has become live that owns these pages, which nobody else does.
+    /// Adds the pages of a new mapping. No other mapping owns them.
     @_optimize(speed)
     @inline(__always)
     func add(_ pages: ByteRange, writable: Bool) {
-        // A page among others of its chunk: the most frequent kind where there are many.
+        // One page in a chunk that has bits. This is the most frequent case if there are many mappings.
         guard let page = PageBits(pages, of: self) else { return addRuns(pages, writable: writable) }
         self[page.place] |= (writable ? 3 : 1) &<< page.shift
         self[page.chunk] &+= 1
     }
 
-    /// The mapping that owns these pages, which were added, will go.
+    /// Removes pages that were added. Call it before their mapping goes.
     @_optimize(speed)
     @inline(__always)
     func remove(_ pages: ByteRange) {
@@ -128,7 +127,7 @@ import CLinux
         uncount(in: page.chunk)
     }
 
-    /// Where the bits are of a mapping that is one page, in a chunk that has bits.
+    /// The place of the bits of a mapping of one page, in a chunk that has bits.
     private struct PageBits {
         let chunk: UInt64
         let place: UInt64
@@ -144,8 +143,8 @@ import CLinux
         }
     }
 
-    /// No mapping is left. Where many have been, the memory of the pages' bits goes back to the kernel: all of them are 0, and so they are
-    /// for whoever looks at them meanwhile. (Where it is locked it stays.)
+    /// Call it when no mapping is left. If there were many, the memory of the pages' bits goes back to the kernel. All bits are 0
+    /// before, during and after that, so a reader sees no difference. (Memory that is locked stays.)
     @inline(__always)
     func release() {
         if unsafe chunksWithBits.pointee >= PageIndex.chunksBeforeRelease { releaseBits() }
@@ -156,13 +155,14 @@ import CLinux
         unsafe chunksWithBits.pointee = 0
         let start = PageIndex.pages(of: chunkCount)
         let length = byteCount &- start
-        // SAFETY: the pages behind that in which the last chunk's word is; who has got bits has words.
+        // SAFETY: these pages begin after the page with the last chunk's word, so they have only bits. There are words, because a
+        // chunk has had bits.
         if length > 0 {
             try? unsafe MemoryCalls.advise(UnsafeMutableRawPointer(words) + start, length, MADV_DONTNEED)
         }
     }
 
-    /// The next in frequency: all of it is in one chunk, which has few.
+    /// The second most frequent case: all pages are in one chunk, and it has few mappings.
     @_optimize(speed)
     @inline(never)
     private func addRuns(_ pages: ByteRange, writable: Bool) {
@@ -187,7 +187,7 @@ import CLinux
         return (pages.end &- 1) >> PageIndex.chunkShift == chunk && chunk < chunkCount
     }
 
-    /// Pages of one chunk.
+    /// The run of pages that are all in one chunk.
     @inline(__always)
     private func run(of pages: ByteRange, writable: Bool) -> UInt64 {
         let first = pages.start >> PageIndex.pageShift & PageIndex.lastPage
@@ -226,15 +226,15 @@ import CLinux
         }
     }
 
-    /// A mapping has gone from a chunk that counts them.
+    /// Counts one mapping less in a chunk that has bits.
     @inline(__always)
     private func uncount(in chunk: UInt64) {
         let word = self[chunk] &- 1
         self[chunk] = word == ChunkWord.isBits ? 0 : word
     }
 
-    /// Calls `body` with the word of each chunk that has some of the pages, and with the first and the last of them in the chunk; not
-    /// at all if they are not to be noted.
+    /// Calls `body` for each chunk that has some of the pages, with the first and the last of them in the chunk. If a page is beyond
+    /// the index, or the pages are too many, it does not call `body`.
     @inline(__always)
     private func forEachChunk(of pages: ByteRange, _ body: (_ chunk: UInt64, _ first: UInt64, _ last: UInt64) -> Void) {
         let first = pages.start >> PageIndex.pageShift
@@ -251,19 +251,20 @@ import CLinux
         }
     }
 
-    /// A chunk has three runs and is to have more: bits from now on.
+    /// Changes a chunk that has three runs, and will have more, from runs to bits.
     @inline(never)
     private func replaceRuns(of chunk: UInt64) {
         let runs = self[chunk]
         unsafe chunksWithBits.pointee &+= 1
-        // The bits first: once the word says so, what it has said until then must be found there.
+        // The bits come before the word. A reader that sees the new word must find in the bits all that the old word said.
         setBits(of: runs, in: chunk, to: .max)
         setBits(of: runs >> ChunkWord.runBits, in: chunk, to: .max)
         setBits(of: runs >> (2 &* ChunkWord.runBits), in: chunk, to: .max)
         self[chunk] = ChunkWord.isBits | 3
     }
 
-    /// Sets the bits of the run that is in the low bits of `run`, as far as `value` has them and the run may be written.
+    /// Sets the bits of all pages of the run in the low bits of `run`. A `value` of all ones sets them: both bits of a page if the run
+    /// is writable, else the low one. A `value` of 0 clears them.
     @_optimize(speed)
     @inline(never)
     private func setBits(of run: UInt64, in chunk: UInt64, to value: UInt64) {
@@ -280,9 +281,9 @@ import CLinux
         }
     }
 
-    /// A word, as the one writer sees it: its own loads race with nobody's stores.
+    /// A word, for the writer. Its loads can be plain: only the writer stores.
     private subscript(index: UInt64) -> UInt64 {
-        // SAFETY: who asks has a chunk, so there are words; and it names that of a chunk, or one of the chunk's pages.
+        // SAFETY: each caller has checked that the chunk has words, and names the word of the chunk or of its pages.
         @inline(__always) get { unsafe words[Int(truncatingIfNeeded: index)] }
         @inline(__always) nonmutating set {
             unsafe vhu_store_release(words + Int(truncatingIfNeeded: index), newValue)

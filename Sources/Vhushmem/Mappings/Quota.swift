@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-/// How much may be mapped, and how much is. A limit of 0 is no limit.
+/// Limits of what may be mapped, and counters of what is mapped. A limit of 0 is no limit.
 struct Quota {
     let maximumMappings: UInt64
     let maximumBytes: UInt64
     private let isLimited: Bool
-    /// Since the beginning, those that are gone included.
+    /// Counted since the beginning, with those that are gone.
     private(set) var mappingsEver: UInt64 = 0
     private(set) var bytesEver: UInt64 = 0
-    /// How many of them are gone.
+    /// Those that are gone.
     private var mappingsGone: UInt64 = 0
     private var bytesGone: UInt64 = 0
 
@@ -26,7 +26,7 @@ struct Quota {
         case bytes(used: UInt64, limit: UInt64)
     }
 
-    /// What stands in the way of one more mapping of `length` bytes.
+    /// The limit that forbids one more mapping of `length` bytes; nil: none does.
     @inline(__always)
     func shortage(for length: UInt64) -> Shortage? {
         guard isLimited else { return nil }
@@ -46,7 +46,7 @@ struct Quota {
         bytesGone &+= length
     }
 
-    /// What is used of what, and what was done since the beginning.
+    /// Writes the use of each limit, and the counters since the beginning.
     func write(to json: JsonText) {
         json.beginObject("quotas")
         json.quota("mappings", used: mappings, limit: maximumMappings)
@@ -62,7 +62,7 @@ struct Quota {
 }
 
 extension JsonText {
-    /// A limit of 0 is none.
+    /// A limit of 0 is no limit.
     func quota(_ key: StaticString, used: UInt64, limit maximum: UInt64) {
         beginObject(key)
         number("used", used)

@@ -3,14 +3,14 @@
 import CLinux
 
 extension ShmemError {
-    /// An errno value, with the names that swift-system has for them.
+    /// An errno value. The names are those of swift-system.
     public struct Errno: RawRepresentable, Hashable, Sendable {
         /// Positive.
         public let rawValue: Int32
 
-        /// Any number: one that is no errno has no name.
+        /// Makes a value of any number, also of one that has no name here.
         ///
-        /// - Parameter rawValue: positive.
+        /// - Parameter rawValue: a positive number.
         public init(rawValue: Int32) {
             self.rawValue = rawValue
         }

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-/// The one error of the library: an errno value, and a sentence that is put together only when somebody reads it, so that a peer
-/// that is refused a million times costs no million strings.
+/// The only error type of the library: an errno value and a sentence. The sentence is put together only when it is read. So a peer
+/// whose requests are refused a million times does not make the library build a million strings.
 public struct ShmemError: Error, Equatable, CustomStringConvertible {
-    /// A positive errno value; which ones a call has is said at the call.
+    /// A positive errno value. The documentation of each function lists its values.
     public let code: Int32
-    /// The same by name.
+    /// The same value with a name.
     public var errno: Errno { Errno(rawValue: code) }
-    /// Held by reference: errors pass through nearly every function, and what they say would be copied in each.
+    /// A reference, because errors pass through nearly every function: each would copy the two values.
     private let why: Why
 
     private final class Why: Sendable {
@@ -34,22 +34,22 @@ public struct ShmemError: Error, Equatable, CustomStringConvertible {
         self.init(code, .nothing, .text(sentence.text))
     }
 
-    /// For what a handler of the program's refuses.
+    /// An error that a handler of the program throws.
     ///
     /// - Parameters:
-    ///   - errno: what it is.
+    ///   - errno: the reason.
     ///   - message: a sentence for people; nil: the kernel's wording.
     public init(_ errno: Errno, _ message: String? = nil) {
         let sentence = message.map { Sentence(stringLiteral: $0) } ?? "\(Vhushmem.Errno.text(errno.rawValue))"
         self.init(errno.rawValue, sentence)
     }
 
-    /// The same errno, and the same sentence.
+    /// Whether both have the same errno and the same sentence.
     public static func == (left: ShmemError, right: ShmemError) -> Bool {
         left.code == right.code && (left.why === right.why || left.message.utf8.elementsEqual(right.message.utf8))
     }
 
-    /// What was asked for.
+    /// The request that failed.
     enum Subject {
         case nothing
         case map(shmid: UInt8, offset: UInt64, length: UInt64)
@@ -61,7 +61,7 @@ public struct ShmemError: Error, Equatable, CustomStringConvertible {
         case memory(size: UInt64)
     }
 
-    /// What stood in the way.
+    /// The reason why it failed.
     enum Reason {
         case text(String)
         case system(StaticString, Int32)
@@ -112,14 +112,14 @@ public struct ShmemError: Error, Equatable, CustomStringConvertible {
     /// The message.
     public var description: String { message }
 
-    /// What was asked and what stood in the way, with numbers in hexadecimal. For people: the wording may change.
+    /// A sentence for people: the request and the reason, with offsets and sizes in hexadecimal. The wording may change.
     public var message: String {
         if case .nothing = subject { return reason.sentence.text }
         return subject.phrase.text + ": " + reason.sentence.text
     }
 }
 
-/// A number as it stands in every message: 0x and hexadecimal digits.
+/// The form that offsets and sizes have in every message: 0x and hexadecimal digits.
 @inline(never)
 func hex(_ value: UInt64) -> String {
     "0x" + String(value, radix: 16)

@@ -2,22 +2,22 @@
 
 import CLinux
 
-/// The records of a leaf. Only their starts are kept in order. What else belongs to a record stays in the slot where it was put for as
-/// long as the record is in this leaf, so an insert or a remove moves a word and a byte for each record behind it, and not four words.
+/// The records of a leaf. Only their starts are in order. The other values of a record stay in one slot for as long as the record is
+/// in this leaf. So an insert or a remove moves one word and one byte for each record after it, and not five words.
 ///
-/// Byte i of words 3 to 6 is the slot of entry i; behind the bytes of the entries are those of the free slots. All 32 bytes together
-/// are the numbers from 0 to 31 at any time, so nothing else need tell which are free.
+/// Byte i of words 3 to 6 is the slot of entry i. After the bytes of the entries come those of the free slots. The 32 bytes are
+/// always the numbers from 0 to 31 in some order, so no other list of free slots is needed.
 ///
-/// Lengths stand apart from file offsets and words: the search for a place asks for one of them, and for nothing else.
+/// Lengths are apart from file offsets and words: the search for a place loads one length and no other value.
 extension TableNode {
-    /// Where in a leaf the bytes of slots, the lengths with the identities, and the other values begin.
+    /// The words of a leaf where the bytes of slots, the lengths with the identities, and the other values begin.
     private static var slots: Int { 3 }
     private static var lengths: Int { headerWords + leafCapacity }
     private static var values: Int { lengths + leafCapacity * 2 }
 
     // MARK: - Reading
 
-    // SAFETY: of all below: an index is less than the leaf's capacity. So is a slot, whatever the byte holds that it is read from.
+    // SAFETY: for all of them: an index is less than the leaf's capacity. A slot is too, because its byte is masked.
 
     @inline(__always)
     func record(_ index: Int) -> MappingRecord {
@@ -28,7 +28,7 @@ extension TableNode {
             start: key(index), length: length[0], fileOffset: value[0], word: value[1], identity: length[1])
     }
 
-    /// The same for a reader beside the writer: each word may be another record's, if the leaf is being changed.
+    /// The same for a reader on another thread. If the writer changes the leaf meanwhile, the words may belong to several records.
     @inline(__always)
     func loadRecord(_ index: Int) -> MappingRecord {
         let bytes = unsafe vhu_load_relaxed(words + (TableNode.slots &+ index &>> 3))
@@ -40,7 +40,7 @@ extension TableNode {
             fileOffset: vhu_load_relaxed(value), word: vhu_load_relaxed(value + 1), identity: vhu_load_relaxed(length + 1))
     }
 
-    /// Has the line with the slots brought near, so that it comes together with those of the keys.
+    /// Asks the processor to bring the line with the slots near. So it comes at the same time as the lines with the keys.
     @inline(__always)
     func prefetchSlots() {
         unsafe vhu_prefetch(words)
@@ -51,19 +51,19 @@ extension TableNode {
         unsafe TableNode.slot(index, in: words[TableNode.slots &+ index &>> 3])
     }
 
-    /// The slot of an entry, out of its line's word.
+    /// The slot of an entry. `bytes`: the word that has its byte.
     @inline(__always)
     private static func slot(_ index: Int, in bytes: UInt64) -> Int {
         Int(truncatingIfNeeded: bytes &>> shift(of: index)) & (leafCapacity &- 1)
     }
 
-    /// Where in its word the byte of an entry begins.
+    /// The bit of its word at which the byte of an entry begins.
     @inline(__always)
     private static func shift(of index: Int) -> UInt64 {
         UInt64(truncatingIfNeeded: (index & (lineKeys &- 1)) &* 8)
     }
 
-    /// What must hold of the slots between two changes.
+    /// Whether the bytes of slots are the numbers from 0 to 31, as they must be between two changes.
     var eachSlotIsNamedOnce: Bool {
         var named: UInt64 = 0
         for index in 0..<TableNode.leafCapacity {
@@ -76,7 +76,7 @@ extension TableNode {
 
     // MARK: - Changing
 
-    /// Gives each entry, if there were 32 of them, a slot.
+    /// Writes the numbers from 0 to 31 as the bytes of slots.
     func resetSlots() {
         var bytes: UInt64 = 0x0706_0504_0302_0100
         var word = TableNode.slots
@@ -92,7 +92,7 @@ extension TableNode {
         store(word, at: TableNode.values &+ slot(index) &* 2 &+ 1)
     }
 
-    /// Puts other values in the place of those of an entry, which keeps its key.
+    /// Replaces the values of an entry. Its key stays.
     @inline(__always)
     func setValues(_ entry: Entry, at index: Int) {
         setValues(entry, ofSlot: slot(index))
@@ -106,24 +106,24 @@ extension TableNode {
         store(entry.third, at: TableNode.values &+ slot &* 2 &+ 1)
     }
 
-    /// Puts a record in; the leaf is not full.
+    /// Puts a record into a leaf that is not full.
     @inline(__always)
     func insertRecord(_ entry: Entry, at index: Int) {
         let count = self.count
-        // The first free slot is where an entry behind all others has its own.
+        // An entry after all others gets the first free slot: its byte is there already.
         let slot = index == count ? slot(index) : makeRoom(at: index, count: count)
         setKey(entry.key, at: index)
         setValues(entry, ofSlot: slot)
         setCount(count &+ 1)
     }
 
-    // Keys and slots move by whole lines of eight, with those that are unused: so the only branch that can't be predicted is the one that
-    // ends the loop over lines.
+    // Keys and slots move in whole lines of eight, with the unused ones. So the processor fails to predict only one branch: the end of the
+    // loop over lines.
 
-    /// Moves up the keys and slots from `index` on, and gives it a free slot.
+    /// Moves the keys and the bytes of slots from `index` on up by one. Returns a free slot, whose byte is now at `index`.
     @inline(__always)
     private func makeRoom(at index: Int, count: Int) -> Int {
-        // The line where there is room for one more key. Its last slot is free then.
+        // The line that has room for one more key. So its last slot is free.
         var line = count &>> 3
         let slot = unsafe words[TableNode.slots &+ line] &>> 56
         while line > index &>> 3 {
@@ -160,7 +160,7 @@ extension TableNode {
         var bytes = unsafe words[TableNode.slots &+ line]
         let slot = bytes &>> shift
         let before = bytes & (1 &<< shift &- 1)
-        // The line's bytes as they will be, but for the last one.
+        // The new bytes of the line, without the last one.
         bytes = before | (bytes &>> 8) & ~(1 &<< shift &- 1)
         var keys = TableNode.headerWords &+ line &* TableNode.lineKeys
         let first = index & (TableNode.lineKeys &- 1)
@@ -181,7 +181,7 @@ extension TableNode {
             }
             keys &+= TableNode.lineKeys
         }
-        // The last line that had a key has room for one more; the slot is behind it.
+        // The last line that had a key now has room for one more. The free slot's byte is the last one there.
         store(bytes | slot &<< 56, at: TableNode.slots &+ line)
         store(TableNode.noKey, at: keys &+ TableNode.lineKeys &- 1)
         setCount(last)

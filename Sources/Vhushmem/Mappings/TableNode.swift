@@ -2,24 +2,23 @@
 
 import CLinux
 
-/// One node of a `MappingTable`: a block of words, either a leaf with records or an inner node with children.
+/// One node of a `MappingTable`: a block of words. It is a leaf with records or an inner node with children.
 ///
-///     word 0       how many entries
+///     word 0       the number of entries
 ///     word 1       level: 0 for a leaf, else its distance from the leaves
 ///     word 2       the next node of the same level; in the free list, the next free node
-///     leaf         words 3-6: a byte for each entry, the slot of its values; word 7: unused
-///                  32 keys (starts), then 32 slots' pairs of length and identity, then 32 slots' pairs of file offset and the
-///                  owner's word
-///     inner node   words 3-7: unused: the keys begin a cache line
+///     leaf         words 3-6: a byte for each entry, the number of the slot with its values; word 7: unused
+///                  32 keys (starts), then a pair of length and identity for each of 32 slots, then a pair of file offset and
+///                  owner's word for each of 32 slots
+///     inner node   words 3-7: unused, so that the keys begin a cache line
 ///                  64 keys, then 64 children; a key is the least start below its child
 ///
-/// The keys stand together, so a search reads a few cache lines and no values; unused keys are the greatest number, so that it
-/// need not ask how many are used. Leaves and inner nodes have one size, so that one pool serves both. That size is 21 cache
-/// lines: an odd number, so the nodes' lines fall into all sets of a cache.
+/// The keys are next to each other, so a search reads a few cache lines and no values. Unused keys are the greatest number, so a
+/// search need not know how many are used. Leaves and inner nodes have the same size, so one pool serves both. The size is 21
+/// cache lines: this number is odd, so the lines of all nodes use all sets of a cache.
 ///
-/// One thread writes while others read (`MappingTable+Concurrent.swift`). So each word that a reader may look at is stored by an
-/// atomic of 8 bytes, relaxed: what orders these stores is the table's sequence. The one writer's own loads are plain: they race
-/// with nobody's stores.
+/// One thread writes while others read (`MappingTable+Concurrent.swift`). So each word that a reader may load is stored by a
+/// relaxed atomic of 8 bytes. The table's sequence orders these stores. The loads of the writer are plain: only the writer stores.
 ///
 /// This file: both kinds of node. `+Leaf`: records and their slots.
 @safe struct TableNode {
@@ -29,15 +28,15 @@ import CLinux
     static var wordCount: Int { headerWords + leafCapacity * 5 }
     /// Where an inner node's children begin.
     static var children: Int { headerWords + innerCapacity }
-    /// A leaf holds 16 records at least and an inner node 32 children (fewer: a root, and the last node of a level), so 12 levels are 2^55
-    /// records or more: they can't fit in 57 bits of address space, the most a Linux process has.
+    /// A leaf has at least 16 records and an inner node at least 32 children. (A root, and the last node of a level, may have fewer.)
+    /// So 12 levels have 2^55 records or more. These do not fit in 57 bits of address space, the most that a Linux process has.
     static var maximumLevels: Int { 12 }
-    /// Keys in a cache line, of 64 bytes.
+    /// Keys in a cache line of 64 bytes.
     static var lineKeys: Int { 8 }
-    /// What stands where no key is.
+    /// The value of an unused key.
     static var noKey: UInt64 { .max }
 
-    /// What differs between leaves and inner nodes.
+    /// The differences between a leaf and an inner node.
     struct Shape {
         let isLeaf: Bool
         let capacity: Int
@@ -51,11 +50,11 @@ import CLinux
             capacity = isLeaf ? TableNode.leafCapacity : TableNode.innerCapacity
         }
 
-        /// Two nodes, one of them an entry below this, fit in one.
+        /// The entries of a node that has this number, and of one that has one less, fit into one node.
         @inline(__always) var minimum: Int { capacity / 2 }
     }
 
-    /// An entry on its way into a node. Inner nodes use `first` only: the child's address.
+    /// The values of an entry that is put into a node. An inner node has only `key` and `first`, the address of the child.
     struct Entry {
         let key: UInt64
         let first: UInt64
@@ -86,19 +85,19 @@ import CLinux
         unsafe self.words = unsafe words
     }
 
-    /// The node at an address that was read from a link or a child word; 0 is none.
+    /// The node at an address that was read from a link or a child word; nil: the address is 0.
     @inline(__always)
     init?(address: UInt64) {
-        // SAFETY: only addresses of nodes are ever stored in links, and nodes live as long as their table. A reader that may
-        // have seen half a change checks the sequence before it uses the node.
+        // SAFETY: links hold only addresses of nodes, and nodes live as long as their table. A reader may have seen half of a
+        // change, so it checks the sequence before it uses the node.
         guard let words = unsafe UnsafeMutablePointer<UInt64>(bitPattern: UInt(truncatingIfNeeded: address)) else { return nil }
         unsafe self.words = unsafe words
     }
 
-    /// The node at an address that is there for certain: a child's, one of the path, one that was reserved.
+    /// The node at an address that is never 0: of a child, of the path, or of a reserved node.
     ///
-    /// SAFETY: these words are never 0 between two changes, and the one writer sees no half change. If one is all the same, the process ends
-    /// here and not where that has led.
+    /// SAFETY: these words are not 0 between two changes, and the writer never sees half of a change. If a bug makes one 0, the process
+    /// ends here, before it uses the address.
     @inline(__always)
     init(certain address: UInt64) {
         guard let node = TableNode(address: address) else { preconditionFailure() }
@@ -107,9 +106,9 @@ import CLinux
 
     @inline(__always) var address: UInt64 { unsafe UInt64(UInt(bitPattern: words)) }
 
-    // MARK: - What the writer reads
+    // MARK: - Loads of the writer
 
-    // SAFETY: of all below: an index is less than `count`, which is at most the capacity that the node's size was made for.
+    // SAFETY: for all of them: an index is less than `count`, which is at most the capacity, and a node has words for the capacity.
 
     @inline(__always) var count: Int { unsafe Int(truncatingIfNeeded: words[0]) }
     @inline(__always) var level: Int { unsafe Int(truncatingIfNeeded: words[1]) }
@@ -130,15 +129,15 @@ import CLinux
         return Entry(record(index))
     }
 
-    /// The index of the last key that is not after `key`; 0 when all are after it. In any case, even for a reader that sees a node
-    /// while it changes, less than the capacity.
+    /// The index of the last key that is not after `key`; 0 if all are after it. The result is always less than the capacity, also for a
+    /// reader that sees a node while it changes.
     @inline(__always)
     func index(of key: UInt64, shape: Shape) -> Int {
-        // The only key that can't be told from an unused one.
+        // This key looks like an unused one.
         if key == TableNode.noKey { return lastIndex(shape: shape) }
-        // Counts, first which cache line begins at or before the key, then which keys in it. No branch depends on a key: the
-        // outcome of a comparison can't be predicted here, and one wrong guess costs more than all these comparisons, which
-        // don't wait for each other.
+        // It counts the cache lines that begin at or before the key, and then the keys in the last of these lines. No branch
+        // depends on a key. The processor cannot predict the result of a comparison here, and one wrong prediction costs more than
+        // all these comparisons, which do not wait for each other.
         let keys = unsafe words + TableNode.headerWords
         var line = 0
         var probe = TableNode.lineKeys
@@ -151,7 +150,7 @@ import CLinux
         var index = first
         var offset = 1
         while offset < TableNode.lineKeys {
-            // SAFETY: `line` has counted fewer lines than the node has, so first + lineKeys <= capacity.
+            // SAFETY: `line` is less than the number of lines of the node, so first + lineKeys <= capacity.
             unsafe index &+= vhu_load_relaxed(keys + (first &+ offset)) <= key ? 1 : 0
             offset &+= 1
         }
@@ -162,12 +161,12 @@ import CLinux
     private func lastIndex(shape: Shape) -> Int {
         // SAFETY: the node's first word.
         let count = unsafe vhu_load_relaxed(words)
-        // A reader may meet a node that has just become another kind of node, with a count that this kind can't have.
+        // A reader may see a node that has just become another kind of node. Then the count may be more than this kind's capacity.
         return Int(truncatingIfNeeded: min(max(count, 1), UInt64(truncatingIfNeeded: shape.capacity))) &- 1
     }
 
-    /// Has all cache lines of the node brought near. In a large table a leaf is in no cache: its lines come together, those that the search
-    /// looks at first, instead of one after the other.
+    /// Asks the processor to bring all cache lines of the node into a near cache. In a large table a leaf is in no cache. So its lines
+    /// come at the same time, and not one after the other.
     @inline(__always)
     func prefetch() {
         var word = 0
@@ -178,9 +177,9 @@ import CLinux
         }
     }
 
-    // MARK: - What the writer changes
+    // MARK: - Changes by the writer
 
-    /// Stores a word that readers may look at.
+    /// Stores a word that a reader may load.
     @inline(__always)
     func store(_ value: UInt64, at word: Int) {
         // SAFETY: callers name a word of this node.
@@ -202,7 +201,7 @@ import CLinux
         store(key, at: TableNode.headerWords &+ index)
     }
 
-    /// Makes the node an empty one of that level.
+    /// Makes the node an empty node of `level`.
     func reset(level: Int) {
         store(UInt64(truncatingIfNeeded: level), at: 1)
         setNext(nil)
@@ -210,7 +209,7 @@ import CLinux
         if level == 0 { resetSlots() }
     }
 
-    /// Puts an entry in; the node is not full.
+    /// Puts an entry into a node that is not full.
     func insert(_ entry: Entry, at index: Int, shape: Shape) {
         if shape.isLeaf { return insertRecord(entry, at: index) }
         let count = self.count
@@ -259,7 +258,7 @@ import CLinux
         truncate(to: 0, from: total)
     }
 
-    /// Forgets the entries from `kept` to `total`. In a leaf, their slots are where those of no entries are.
+    /// Removes the entries from `kept` to `total`. In a leaf, the bytes of their slots already are where those of free slots must be.
     private func truncate(to kept: Int, from total: Int) {
         var i = kept
         while i < total {
@@ -269,10 +268,10 @@ import CLinux
         setCount(kept)
     }
 
-    // The order keeps a word from being overwritten before it has moved. (memmove is no choice: its stores are not atomic.)
-    // SAFETY: of both: callers pass ranges inside the node, which has one more word behind them.
+    // The order of the stores matters: each word moves before its place gets another value. (memmove does not store atomically.)
+    // SAFETY: for both functions: callers pass ranges inside the node, and the node has one more word after the range.
 
-    /// Moves words by one.
+    /// Moves `count` words, from the word `first` on, up by one.
     private func moveUp(from first: Int, count: Int) {
         var word = first &+ count
         while word > first {
@@ -281,7 +280,7 @@ import CLinux
         }
     }
 
-    /// Moves words by one: those behind the word `first`, to it.
+    /// Moves the `count` words after the word `first` down by one.
     private func moveDown(to first: Int, count: Int) {
         var word = first
         while word < first &+ count {
