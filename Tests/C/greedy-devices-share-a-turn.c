@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * On one loop, each of a hundred devices gets one request served a turn, however many it has sent. A device that is alone gets
- * 64. So a greedy device makes the others wait no longer than any device does.
+ * 64, or as many as 10 ms are enough for. So a greedy device makes the others wait no longer than any device does.
  */
 #include "rig.h"
 
 #define DEVICES 100
 #define SENT 60
+#define LONGEST_MS 10 /* a turn that lasts as long takes no more */
 
 static rig rigs[DEVICES];
 
@@ -36,9 +37,19 @@ int main(void)
     send_unmaps(&rigs[0], 1);
     turn();
     EQ(served(&rigs[0]), 1);
-    send_unmaps(&rigs[0], 64);
-    turn();
-    EQ(served(&rigs[0]), 65);
+    int64_t took = LONGEST_MS;
+    for (int attempt = 0; attempt < 20 && took >= LONGEST_MS; attempt++) { /* the machine may be too busy for 64 */
+        int before = served(&rigs[0]);
+        send_unmaps(&rigs[0], 64);
+        took = now_ms();
+        turn();
+        took = now_ms() - took;
+        int alone = served(&rigs[0]) - before;
+        CHECK(alone > 1 && alone <= 64 && (alone == 64 || took >= LONGEST_MS - 1));
+        while (served(&rigs[0]) < before + 64) {
+            turn();
+        }
+    }
 
     for (int i = 0; i < DEVICES; i++) {
         send_unmaps(&rigs[i], SENT);
