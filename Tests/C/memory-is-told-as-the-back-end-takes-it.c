@@ -38,7 +38,7 @@ int main(void)
     refused(vhushmem_frontend_set_memory(r.frontend, ranges, 8, &error), -EINVAL, hex(0x60000), hex(0x50000));
     ranges[5].size = UINT64_MAX;
     refused(vhushmem_frontend_set_memory(r.frontend, ranges, 8, &error), -EINVAL);
-    ranges[5].size = 0x1000;
+    ranges[5].size = PAGE;
     ranges[5].fd = -1;
     err(vhushmem_frontend_set_memory(r.frontend, ranges, 8, &error), -EBADF);
     ranges[5].fd = file;

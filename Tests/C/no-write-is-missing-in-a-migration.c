@@ -12,19 +12,20 @@
 
 #define RAM 0x100000ull
 #define USER 0x7f0000000000ull
+#define LOG_PAGE UINT64_C(4096) /* of which a bit of the log tells, however large the pages of the kernel are */
 #define PAGES 256
-#define RAM_SIZE (PAGES * PAGE)
+#define RAM_SIZE (PAGES * LOG_PAGE)
 #define DESC 0
-#define AVAIL PAGE
-#define SEEDS (2 * PAGE)
-#define USED (3 * PAGE) /* from here on the device writes, and it alone */
-#define OWN (4 * PAGE)  /* what it writes by itself */
+#define AVAIL LOG_PAGE
+#define SEEDS (2 * LOG_PAGE)
+#define USED (3 * LOG_PAGE) /* from here on the device writes, and it alone */
+#define OWN (4 * LOG_PAGE)  /* what it writes by itself */
 #define OWN_PAGES 16
-#define BUFFERS (OWN + OWN_PAGES * PAGE)
+#define BUFFERS (OWN + OWN_PAGES * LOG_PAGE)
 #define BUFFERS_SIZE (RAM_SIZE - BUFFERS)
 #define SIZE 128
 #define CHAINS 40
-#define LOG_PAGES ((RAM + RAM_SIZE) / PAGE)
+#define LOG_PAGES ((RAM + RAM_SIZE) / LOG_PAGE)
 #define LOG_ALL BIT(26)
 
 static vhushmem_backend *backend;
@@ -56,7 +57,7 @@ static void give_back(size_t n)
 
 static void write_by_itself(void)
 {
-    uint64_t at = OWN + random_below(&device_state, OWN_PAGES * PAGE - 64), length = 1 + random_below(&device_state, 64);
+    uint64_t at = OWN + random_below(&device_state, OWN_PAGES * LOG_PAGE - 64), length = 1 + random_below(&device_state, 64);
     for (uint64_t i = 0; i < length; i++) {
         ram[at + i] = (uint8_t)random_next(&device_state);
     }
@@ -125,7 +126,7 @@ static void offer_some(void)
         if (!is_free[chain] || random_below(&driver_state, 2) == 0) {
             continue;
         }
-        uint64_t lengths[2] = {1 + random_below(&driver_state, 3 * PAGE), 1 + random_below(&driver_state, 100)};
+        uint64_t lengths[2] = {1 + random_below(&driver_state, 3 * LOG_PAGE), 1 + random_below(&driver_state, 100)};
         describe(3 * chain, SEEDS + 8 * chain, 8, 1);
         for (unsigned i = 0; i < 2; i++) {
             describe(3 * chain + 1 + i, BUFFERS + random_below(&driver_state, BUFFERS_SIZE - lengths[i]), lengths[i],
@@ -259,9 +260,9 @@ static void copy_logged(void)
         for (unsigned bit = 0; bit < 8; bit++) {
             uint64_t page = byte * 8 + bit;
             if ((bits >> bit & 1) != 0) {
-                CHECK(page >= (RAM + USED) / PAGE && page < (RAM + RAM_SIZE) / PAGE); /* it writes nothing else */
-                page -= RAM / PAGE;
-                memcpy(copy + page * PAGE, ram + page * PAGE, PAGE);
+                CHECK(page >= (RAM + USED) / LOG_PAGE && page < (RAM + RAM_SIZE) / LOG_PAGE); /* it writes nothing else */
+                page -= RAM / LOG_PAGE;
+                memcpy(copy + page * LOG_PAGE, ram + page * LOG_PAGE, LOG_PAGE);
                 copied++;
             }
         }
@@ -270,8 +271,8 @@ static void copy_logged(void)
 
 static void is_the_same(int cycle)
 {
-    for (uint64_t page = USED / PAGE; page < PAGES; page++) {
-        if (memcmp(copy + page * PAGE, ram + page * PAGE, PAGE) != 0) {
+    for (uint64_t page = USED / LOG_PAGE; page < PAGES; page++) {
+        if (memcmp(copy + page * LOG_PAGE, ram + page * LOG_PAGE, LOG_PAGE) != 0) {
             FAIL("cycle %d: page %llu was written, and not logged", cycle, (unsigned long long)page);
         }
     }
@@ -379,7 +380,6 @@ static void guest(uint64_t ring_features, int cycles)
 int main(void)
 {
     state = random_seed();
-    CHECK(PAGE == 4096);
     guest(0, many_steps(12));
     guest(BIT(29), many_steps(12));
     printf("note: %llu chains, %llu pages copied\n", (unsigned long long)chains_done, (unsigned long long)copied);

@@ -4,13 +4,14 @@
 
 #define SIZE 1024 /* entries of 8 bytes: from number 512 on they lie in the second page */
 #define BASE 600
+#define LOG_PAGE UINT64_C(4096) /* of which a bit of the log tells, however large the pages of the kernel are */
 
 int main(void)
 {
     bare_queue b;
     int log = memfd_of(PAGE, 0);
-    static uint8_t zeros[4096], bits[4096];
-    CHECK(PAGE == 4096 && pwrite(log, zeros, PAGE, 0) == (ssize_t)PAGE);
+    static uint8_t zeros[LOG_PAGE], bits[LOG_PAGE];
+    CHECK(pwrite(log, zeros, sizeof(zeros), 0) == (ssize_t)sizeof(zeros));
     uint64_t area[2] = {PAGE, 0};
     message m;
     bare_queue_init(&b);
@@ -39,13 +40,13 @@ int main(void)
     EQ(tell_vring(&b, SET_VRING_ENABLE, 0, 1), 0);
     uint64_t descriptor[2] = {RAM + 0x3000, 4};
     memcpy(b.ram + desc, descriptor, sizeof(descriptor));
-    CHECK(pwrite(log, zeros, PAGE, 0) == (ssize_t)PAGE);
+    CHECK(pwrite(log, zeros, sizeof(zeros), 0) == (ssize_t)sizeof(zeros));
     vhushmem_chain *chain = some(vhushmem_backend_pop(b.r.backend, 0, &error));
     ok(vhushmem_backend_push(b.r.backend, chain, 0, &error));
     EQ(((uint16_t *)(b.ram + used))[1], BASE + 1);
-    CHECK(pread(log, bits, PAGE, 0) == (ssize_t)PAGE);
-    for (uint64_t page = 0; page < 8 * PAGE; page++) {
-        bool is_used_ring = page == (RAM + used) / PAGE || page == (RAM + used) / PAGE + 1;
+    CHECK(pread(log, bits, sizeof(bits), 0) == (ssize_t)sizeof(bits));
+    for (uint64_t page = 0; page < 8 * sizeof(bits); page++) {
+        bool is_used_ring = page == (RAM + used) / LOG_PAGE || page == (RAM + used) / LOG_PAGE + 1;
         EQ((bits[page / 8] >> page % 8) & 1, is_used_ring);
     }
     backend_rig_close(&b.r);
