@@ -127,7 +127,7 @@ static void answers_decide(void)
     map(&f, 0, 1);
     map(&f, 0, 2);
     f.refused_at = 3 * PAGE;
-    refused(vhushmem_backend_map(f.r.backend, 0, file, 0, 3 * PAGE, PAGE, 0, &error), -EPERM, "0x3000");
+    refused(vhushmem_backend_map(f.r.backend, 0, file, 0, 3 * PAGE, PAGE, 0, &error), -EPERM, hex(3 * PAGE));
     f.live[0][1] = 0;
     EQ(ok(unmap_all(&f, 0)), 1);
     EQ(f.unmaps, 2);
