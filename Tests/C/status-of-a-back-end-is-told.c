@@ -27,8 +27,8 @@ int main(void)
     bare_queue b;
     vhushmem_backend *lonely = some(vhushmem_backend_new(NULL, &error));
     has(lonely, "{\"state\":\"new\",\"reason\":null,\"negotiated\":false,\"features\":0,\"protocol_features\":0,");
-    ok(vhushmem_backend_add_region(lonely, 7, 4 * PAGE, &error));
-    has(lonely, "\"regions\":[{\"shmid\":7,\"size\":16384,\"mappings\":0}],\"started_queues\":[]}");
+    ok(vhushmem_backend_add_region(lonely, 7, 1 << 20, &error));
+    has(lonely, "\"regions\":[{\"shmid\":7,\"size\":1048576,\"mappings\":0}],\"started_queues\":[]}");
     ok(vhushmem_backend_listen(lonely, "@vhushmem-status-of-a-back-end", &error));
     has(lonely, "{\"state\":\"listening\",");
     vhushmem_backend_free(lonely);
@@ -42,7 +42,9 @@ int main(void)
     has(b.r.backend, "\"memory\":{\"ranges\":0,\"bytes\":0},\"logging\":false,\"tracks_inflight\":false,");
     has(b.r.backend, "\"channel\":{\"state\":\"open\",\"requests_waiting\":0}");
     tell_ram(&b);
-    has(b.r.backend, "\"memory\":{\"ranges\":1,\"bytes\":65536}");
+    char *memory = g_strdup_printf("\"memory\":{\"ranges\":1,\"bytes\":%" PRIu64 "}", RAM_SIZE);
+    has(b.r.backend, memory);
+    g_free(memory);
     start_queue(&b, 0);
     set_descriptor(&b, 1, BUFFERS, 8, WRITE, 0);
     offer(&b, 1);
