@@ -133,6 +133,24 @@ int fs_stat(struct fs *fs, const struct inode *inode, struct statx *st);
 #define PROC_NAME 16
 const char *proc_name(char *name, int fd);
 
+/* ---- directories (directories.c) ---- */
+
+/**
+ * Whether the host has moved a directory, or one above it, out of the shared one. It is seen only
+ * if the process has a mount of its own (sandbox.h).
+ *
+ * @param fd  a descriptor of the directory.
+ */
+bool fs_has_left(const struct fs *fs, const struct inode *inode, int fd);
+
+/**
+ * As fs_get_fd, for a directory whose entries are looked at or changed.
+ *
+ * @returns a descriptor, to be given back by fs_put_fd, or a negative errno (ENOTDIR: it is no
+ * directory; ESTALE: the host has moved it out of the shared directory, or has removed it).
+ */
+int fs_get_directory(struct fs *fs, const struct inode *inode);
+
 /* ---- open files (files.c) ---- */
 
 /** Counts one descriptor. @returns 0 or -ENFILE. */

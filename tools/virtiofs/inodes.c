@@ -277,12 +277,8 @@ int fs_lookup(struct fs *fs, struct inode *parent, const char *name, struct inod
 {
     struct open_how how = {.flags = O_PATH | O_NOFOLLOW | O_CLOEXEC, .resolve = WITHIN};
     struct inode_key key;
-    int dir, fd, rc;
+    int dir = fs_get_directory(fs, parent), fd, rc;
 
-    if (parent->type != S_IFDIR) {
-        return -ENOTDIR;
-    }
-    dir = fs_get_fd(fs, parent);
     if (dir < 0) {
         return dir;
     }

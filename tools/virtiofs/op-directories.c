@@ -42,6 +42,10 @@ int op_opendir(struct request *r)
     if (fd < 0) {
         return fd;
     }
+    if (fs_has_left(r->fs, r->inode, fd)) {
+        close(fd);
+        return -ESTALE;
+    }
     rc = fs_add_file(r->fs, r->inode, fd, true, &id);
     if (rc < 0) {
         close(fd);
@@ -138,6 +142,9 @@ static int list(struct request *r, bool plus)
     }
     if (in.offset > INT64_MAX) {
         return -EINVAL;
+    }
+    if (fs_has_left(r->fs, r->inode, file->fd)) {
+        return -ESTALE;
     }
     l.room = MIN(MIN((size_t)in.size, r->room), ANSWER_MAX);
     if (lseek(file->fd, (off_t)in.offset, SEEK_SET) < 0) {

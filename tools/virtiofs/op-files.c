@@ -103,7 +103,7 @@ static int create_file(struct request *r, int flags, uint32_t mode)
     struct open_how how = {.flags = (uint64_t)(flags | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC | O_NOCTTY),
                            .mode = mode & 07777,
                            .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS};
-    int dir = r->inode->type == S_IFDIR ? fs_get_fd(r->fs, r->inode) : -ENOTDIR, fd, rc;
+    int dir = fs_get_directory(r->fs, r->inode), fd, rc;
 
     if (dir < 0) {
         return dir;

@@ -23,12 +23,6 @@
 
 #include "privileges.h"
 
-/** The descriptor of the directory that a request names. */
-static int directory_of(struct fs *fs, const struct inode *inode)
-{
-    return inode->type == S_IFDIR ? fs_get_fd(fs, inode) : -ENOTDIR;
-}
-
 /** The answer to a request that has made r->name. */
 static int answer_entry(struct request *r) { return op_lookup(r); }
 
@@ -37,7 +31,7 @@ typedef int (*maker)(struct request *r, int dir, const void *argument);
 
 static int make(struct request *r, maker fn, const void *argument)
 {
-    int dir = directory_of(r->fs, r->inode), rc;
+    int dir = fs_get_directory(r->fs, r->inode), rc;
 
     if (dir < 0) {
         return dir;
@@ -105,7 +99,7 @@ int op_link(struct request *r)
     if (old == NULL) {
         return -ESTALE;
     }
-    dir = directory_of(r->fs, r->inode);
+    dir = fs_get_directory(r->fs, r->inode);
     if (dir < 0) {
         return dir;
     }
@@ -118,7 +112,7 @@ int op_link(struct request *r)
 
 static int remove_entry(struct request *r, int flags)
 {
-    int dir = directory_of(r->fs, r->inode), rc;
+    int dir = fs_get_directory(r->fs, r->inode), rc;
 
     if (dir < 0) {
         return dir;
@@ -142,11 +136,11 @@ static int rename_entry(struct request *r, uint64_t new_dir, unsigned flags)
     if ((flags & ~(unsigned)(RENAME_NOREPLACE | RENAME_EXCHANGE | RENAME_WHITEOUT)) != 0) {
         return -EINVAL;
     }
-    old_fd = directory_of(r->fs, r->inode);
+    old_fd = fs_get_directory(r->fs, r->inode);
     if (old_fd < 0) {
         return old_fd;
     }
-    new_fd = directory_of(r->fs, to);
+    new_fd = fs_get_directory(r->fs, to);
     rc = new_fd < 0 ? new_fd : renameat2(old_fd, r->name, new_fd, r->name2, flags) < 0 ? -errno : 0;
     fs_put_fd(to, new_fd);
     fs_put_fd(r->inode, old_fd);
