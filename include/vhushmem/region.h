@@ -103,7 +103,7 @@ VHUSHMEM_API void *vhushmem_region_window(vhushmem_region *region);
  *
  * @param advice  MADV_DONTFORK or MADV_DOFORK, MADV_HUGEPAGE or MADV_NOHUGEPAGE, MADV_MERGEABLE or
  *                MADV_UNMERGEABLE. Of each pair the last one given counts. Each costs one system
- *                call more for a map and for an unmap.
+ *                call more for a map and for an unmap, but for MADV_DOFORK, which new mappings have.
  * @returns 0, or -EINVAL (other advice, or the kernel does not know it), -ENOMEM, -EFAULT (region
  *          is NULL).
  * Thread rule: any thread.  Since: 0.9

@@ -26,6 +26,7 @@ void vhost_user_shmem_add_mmio(VhostUserState *user, Object *transport)
 
         memory_region_init_ram_device_ptr(memory, transport, "vhost-user-shmem", place.len, vhushmem_region_window(region));
         vhushmem_region_advise(region, MADV_HUGEPAGE);
+        vhushmem_region_advise(region, MADV_DOFORK);
         proxy->shmem = vhushmem_device_ref(user->shmem);
         proxy->shmem_place = next;
         memory_region_add_subregion(get_system_memory(), next, memory);

@@ -32,8 +32,7 @@ int vhost_user_shmem_config(VhostUserState *user, const void *payload, size_t si
         vhost_user_shmem_for_tcg(user->shmem);
     }
     vhushmem_region_options_for_dax(&options);
-    options.holes = VHUSHMEM_HOLES_ZERO;       /* QEMU reads them for its monitor */
-    options.flags |= VHUSHMEM_REGION_DONTFORK; /* as all of its guest memory has it */
+    options.holes = VHUSHMEM_HOLES_ZERO; /* QEMU reads them for its monitor */
     if (vhushmem_device_add_config(user->shmem, payload, size, &options, &err) < 0) {
         error_setg(errp, "vhost-user: %s", err->message);
         return -EPROTO;
@@ -98,6 +97,7 @@ bool vhost_user_shmem_add_bar(VhostUserState *user, PCIDevice *pci, int bar, Err
     memory_region_init_ram_device_ptr(&window->memory, OBJECT(pci), "vhost-user-shmem", size,
                                       vhushmem_region_window(window->region));
     vhushmem_region_advise(window->region, MADV_HUGEPAGE); /* QEMU has just given it for the holes alone */
+    vhushmem_region_advise(window->region, MADV_DOFORK); /* undoes QEMU's: each map would have to give DONTFORK again */
     object_property_add(OBJECT(pci), "vhost-user-shmem-window", "struct", NULL, NULL, window_release, window);
     pci_register_bar(pci, bar, PCI_BASE_ADDRESS_MEM_PREFETCH | PCI_BASE_ADDRESS_MEM_TYPE_64, &window->memory);
     return true;

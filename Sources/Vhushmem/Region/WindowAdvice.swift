@@ -10,7 +10,7 @@ struct WindowAdvice {
         (MADV_DONTFORK, MADV_DOFORK), (MADV_HUGEPAGE, MADV_NOHUGEPAGE), (MADV_MERGEABLE, MADV_UNMERGEABLE),
     ]
 
-    /// The advice that was given, of each pair the later one; 0: neither.
+    /// The advice that was given, of each pair the later one; 0: neither, or what new mappings have by themselves.
     private var given: (Int32, Int32, Int32) = (0, 0, 0)
     private(set) var isEmpty = true
 
@@ -21,12 +21,13 @@ struct WindowAdvice {
 
     mutating func add(_ advice: Int32) {
         switch advice {
-        case MADV_DONTFORK, MADV_DOFORK: given.0 = advice
+        case MADV_DONTFORK: given.0 = advice
+        case MADV_DOFORK: given.0 = 0
         case MADV_HUGEPAGE, MADV_NOHUGEPAGE: given.1 = advice
         case MADV_MERGEABLE, MADV_UNMERGEABLE: given.2 = advice
         default: return
         }
-        isEmpty = false
+        isEmpty = given == (0, 0, 0)
     }
 
     /// A mapping that cannot have it is as good as before.
