@@ -11,10 +11,6 @@ from _guest import BY_LOADS, CHUNK, EMULATOR, QEMU, Device, boot, content, equal
 from common.cases import PATIENCE_S, Process, Skip, case, check, equal, run, socket_path, until
 from common.machine import Guest, chardev
 
-if QEMU == "sid":
-    print("it looks at QEMU with the glue; with QEMU 11.1 the guest does not come up behind its IOMMU")
-    sys.exit(77)
-
 shared = folder("shared")
 for n in range(4):
     (shared / f"chunk{n}").write_bytes(content(CHUNK, n))
