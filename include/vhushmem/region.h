@@ -102,8 +102,8 @@ VHUSHMEM_API void *vhushmem_region_window(vhushmem_region *region);
  * is mapped, or becomes a hole, later.
  *
  * @param advice  MADV_DONTFORK or MADV_DOFORK, MADV_HUGEPAGE or MADV_NOHUGEPAGE, MADV_MERGEABLE or
- *                MADV_UNMERGEABLE. Of each pair the last one given counts. Each costs one system
- *                call more for a map and for an unmap, but for MADV_DOFORK, which new mappings have.
+ *                MADV_UNMERGEABLE. Of each pair the last one given counts. Each but MADV_DOFORK,
+ *                which new mappings have, costs one system call more for a map and for an unmap.
  * @returns 0, or -EINVAL (other advice, or the kernel does not know it), -ENOMEM, -EFAULT (region
  *          is NULL).
  * Thread rule: any thread.  Since: 0.9
