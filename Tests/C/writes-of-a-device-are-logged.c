@@ -4,8 +4,9 @@
 
 #define LOG_ALL BIT(26)
 #define LOG_SHMFD BIT(1)
-#define LOG_AT 64 /* where the log begins in its file */
-#define LOGGED_PAGES ((RAM + RAM_SIZE) / PAGE)
+#define LOG_AT 64               /* where the log begins in its file */
+#define LOG_PAGE UINT64_C(4096) /* of which a bit of the log tells, however large the pages of the kernel are */
+#define LOGGED_PAGES ((RAM + RAM_SIZE) / LOG_PAGE)
 
 static uint8_t *log_bytes;
 static vhushmem_chain *kept;
@@ -34,8 +35,8 @@ static void noted(uint32_t pages)
     uint32_t found = 0;
     for (size_t page = 0; page < LOGGED_PAGES; page++) {
         if ((bits[page / 8] & 1 << page % 8) != 0) {
-            CHECK(page >= RAM / PAGE);
-            found |= 1u << (page - RAM / PAGE);
+            CHECK(page >= RAM / LOG_PAGE && page < RAM / LOG_PAGE + 32);
+            found |= 1u << (page - RAM / LOG_PAGE);
         }
     }
     EQ(found, pages);
