@@ -2,13 +2,18 @@
 
 /**
  * @file
- * backend SOCKET [FILE] [--no-driver]: a device process whose guest sees FILE (else this program itself) in shared memory.
+ * backend SOCKET [FILE] [--no-driver]: a device process. Its guest sees FILE in shared memory, or this program itself if
+ * there is no FILE.
  *
- * It listens at SOCKET; waits until a driver has started its queue, since some front-ends serve no mapping before, and QEMU ends over one;
- * has the front-end map FILE read-only, whole and in pieces, and a page of its own read-write (control.h); waits until the guest has read
- * the one and written to the other; checks what it wrote; undoes every mapping, and goes when the front-end does. With --no-driver it does
- * not wait for a driver: for front-ends that have none. Its loop is a plain poll(2). Nothing waits for ever; the exit status is 0 only if
- * everything held.
+ * It does this, in this order:
+ * * It listens at SOCKET.
+ * * It waits until a driver has started its queue. Some front-ends serve no mapping before that, and QEMU ends when it gets a
+ *   request. With --no-driver it does not wait, for front-ends that have no driver.
+ * * It has the front-end map FILE read-only, as a whole and in pieces, and a page of its own read-write (control.h).
+ * * It waits until the guest has read the file and written to the page, and checks what the guest wrote.
+ * * It undoes each mapping. It ends when the front-end does.
+ *
+ * Its loop is a plain poll(2). Each wait has a time limit. The exit status is 0 only if everything was right.
  */
 
 #ifndef _GNU_SOURCE
@@ -33,18 +38,18 @@
 
 #define MIB (UINT64_C(1) << 20)
 #define REGION_SIZE (16 * MIB)
-#define FILE_OFFSET (1 * MIB)     /* where in the region the whole file goes, */
-#define FILE_MAX (8 * MIB)        /* as much of it as this */
-#define PIECES_OFFSET (10 * MIB)  /* where the first piece goes, */
-#define PIECES_DISTANCE (2 * MIB) /* and how far from it the next */
+#define FILE_OFFSET (1 * MIB)     /* where in the region the whole file begins */
+#define FILE_MAX (8 * MIB)        /* the most of it that is mapped, in bytes */
+#define PIECES_OFFSET (10 * MIB)  /* where the first piece begins */
+#define PIECES_DISTANCE (2 * MIB) /* from the beginning of a piece to that of the next */
 #define PATIENCE_MS 60000
 
 struct device {
     vhushmem_backend *backend;
-    struct control *control; /* our own mapping of the page that the guest writes, too: read each word of it once */
+    struct control *control; /* this process's own mapping of the page. The guest writes to it too: read each word once */
     int control_fd;
     int file;
-    bool needs_driver; /* whose queue is to be started first */
+    bool needs_driver; /* wait until a driver has started the queue */
     bool is_started;
     size_t page;
     uint32_t nparts;
@@ -76,7 +81,7 @@ static void on_event(vhushmem_backend *backend, const vhushmem_backend_event *ev
     }
 }
 
-/** The queue is there to be started: nothing is ever put into it. */
+/** The queue exists only so that a driver can start it: no request is ever put into it. */
 static void on_queue(vhushmem_backend *backend, unsigned queue, vhushmem_queue_event event, const char *message,
                      void *user_data)
 {
@@ -102,7 +107,7 @@ static bool has_answer(struct device *device)
 
 static bool is_gone(struct device *device) { return device->gone; }
 
-/** Serve the front-end until something has come to be; looks for it every 5 ms, since memory wakes nobody. */
+/** Serve the front-end until `done` returns true. It looks every 5 ms, because a change of memory wakes no process. */
 static void serve_until(struct device *device, bool (*done)(struct device *device), const char *what)
 {
     gint64 deadline = g_get_monotonic_time() + PATIENCE_MS * (gint64)1000;
@@ -129,7 +134,7 @@ static void serve_until(struct device *device, bool (*done)(struct device *devic
 
 /* ---- the file and the page ---- */
 
-/** The sum that the guest is to find, by the other way to the same bytes. */
+/** The sum that the guest must find. This process reads the same bytes in another way. */
 static uint32_t sum_of_file(int file, uint64_t offset, uint32_t len)
 {
     uint32_t sum = 0;
@@ -160,13 +165,15 @@ static void add_part(struct device *device, uint64_t shm_offset, uint64_t fd_off
     part->sum = sum_of_file(device->file, fd_offset, part->len);
 }
 
-/** Decide what of the file is to be mapped where: all of it, then its last page, one in the middle, and its first. */
+/**
+ * Decide what part of the file is mapped where: first the whole file, then its last page, one in the middle, and its first.
+ */
 static void lay_out(struct device *device, const char *path)
 {
     struct stat status;
 
     device->page = (size_t)sysconf(_SC_PAGESIZE);
-    /* QEMU takes no file that is open for reading alone. Nothing waits, on a FIFO either. */
+    /* QEMU takes no file that is open only for reading. With O_NONBLOCK the open does not wait on a FIFO. */
     device->file = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC);
     if (device->file < 0) {
         device->file = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
@@ -208,7 +215,7 @@ static void make_control(struct device *device)
     g_snprintf(device->control->device_text, CONTROL_TEXT, "process %d greets the guest", (int)getpid());
 }
 
-/* ---- what the front-end is asked for ---- */
+/* ---- requests to the front-end ---- */
 
 static void map(struct device *device, int fd, uint64_t fd_offset, uint64_t shm_offset, uint64_t len, uint64_t flags)
 {
@@ -238,7 +245,7 @@ static void map_all(struct device *device)
     }
 }
 
-/** The page of ours would land on the file: that must not be done, and must not end the connection. */
+/** Ask for a map of the page at the place of the file. It must be refused, and the connection must go on. */
 static void map_wrongly(struct device *device)
 {
     int rc = vhushmem_backend_map(device->backend, CONTROL_SHMID, device->control_fd, 0, FILE_OFFSET, device->page,
@@ -287,7 +294,7 @@ static void make_backend(struct device *device, const char *socket_path)
     GError *error = NULL;
 
     if (device->needs_driver && (fcntl(device->file, F_GETFL) & O_ACCMODE) == O_RDWR) {
-        options.flags = VHUSHMEM_BACKEND_FOR_QEMU; /* else a device to which QEMU grants nothing */
+        options.flags = VHUSHMEM_BACKEND_FOR_QEMU; /* without these flags QEMU would grant the device nothing */
     }
     device->backend = vhushmem_backend_new(&options, &error);
     if (device->backend == NULL || vhushmem_backend_set_callback(device->backend, on_event, device, NULL) < 0 ||

@@ -27,9 +27,9 @@ struct guest {
 #endif
 };
 
-/* ---- the host in the guest's place ---- */
+/* ---- the host plays the guest ---- */
 
-/** What a vCPU's exit does, too: an access that the window can't serve is carried out as far as it may be. */
+/** Serve an access of the guest that the window cannot serve, as far as it can be served. The exit of a vCPU calls it too. */
 static int resolve_data(struct guest *guest, uint64_t shm_offset, uint32_t len, bool write, void *data, const char *form)
 {
     guest->fault = form;
@@ -47,7 +47,7 @@ static int host_load(struct guest *guest, uint64_t shm_offset, uint32_t len, voi
 
 static int host_store(struct guest *guest, uint64_t shm_offset, uint32_t len, void *data)
 {
-    /* Somebody in another process waits for a word that says "done": what was stored before it must be seen first. */
+    /* Another process waits for a word that says "done". It must see all earlier stores first. */
     __atomic_thread_fence(__ATOMIC_RELEASE);
     if (vhushmem_region_write(guest->region, shm_offset, data, len, NULL) < 0) {
         return resolve_data(guest, shm_offset, len, true, data, "not mapped");
@@ -88,11 +88,11 @@ static int host_copy(struct guest *guest, uint64_t from, uint64_t to, uint32_t l
     return 0;
 }
 
-/* ---- the guest's code: 32-bit, flat, no paging; one routine each 16 bytes of its only page, at guest address 0 ---- */
+/* ---- the guest's code: 32-bit, flat, no paging. Its only page is at guest address 0; a routine has 16 bytes ---- */
 
 enum routine { ROUTINE_SUM, ROUTINE_COPY, ROUTINE_LOAD, ROUTINE_STORE, ROUTINES };
 
-/** What a routine is given, and what it leaves. */
+/** The registers before a routine runs, and after it. */
 struct registers {
     uint32_t ebx;
     uint32_t ecx;
@@ -131,7 +131,7 @@ static const uint8_t routines[ROUTINES][ROUTINE_SIZE] = {
 
 /* ---- the VM ---- */
 
-/* Kernel headers before 6.8 lack these: exit reason 39, and its part of struct kvm_run's union. */
+/* Kernel headers before 6.8 do not have these: exit reason 39, and its part of struct kvm_run's union. */
 #define EXIT_MEMORY_FAULT 39
 struct memory_fault {
     uint64_t flags;
@@ -151,7 +151,7 @@ static int add_slot(int vm, uint32_t slot, uint64_t guest_address, uint64_t size
     return ioctl(vm, KVM_SET_USER_MEMORY_REGION, &memory);
 }
 
-/** Protected mode without paging, each segment 4 GiB from 0: loaded straight into the hidden parts, so that no GDT is needed. */
+/** Protected mode without paging. Each segment has 4 GiB from 0. The hidden parts are loaded directly, so no GDT is needed. */
 static int enter_flat_mode(int vcpu)
 {
     struct kvm_sregs sregs;
@@ -176,7 +176,7 @@ static int enter_flat_mode(int vcpu)
     return ioctl(vcpu, KVM_SET_SREGS, &sregs);
 }
 
-/** @returns NULL, or what could not be done (errno says why). */
+/** @returns NULL, or the step that failed (errno has the reason). */
 static const char *make_vm(struct guest *guest)
 {
     int size;
@@ -192,7 +192,7 @@ static const char *make_vm(struct guest *guest)
     if (guest->vm < 0) {
         return "make a VM";
     }
-    /* Some processors need three pages of guest addresses for this mode; any that nothing else uses will do. */
+    /* Some processors need three pages of guest addresses for this mode. They may be anywhere that nothing else uses. */
     if (ioctl(guest->vm, KVM_SET_TSS_ADDR, 0xfffbd000ul) < 0) {
         return "set the TSS address";
     }
@@ -204,7 +204,7 @@ static const char *make_vm(struct guest *guest)
     if (add_slot(guest->vm, 0, 0, CODE_SIZE, guest->code) < 0) {
         return "give the guest its memory";
     }
-    /* The one slot of the region, for its whole life: maps and unmaps happen inside it. */
+    /* The region has one slot for its whole life. Maps and unmaps happen inside it. */
     if (add_slot(guest->vm, 1, GUEST_WINDOW_ADDRESS, vhushmem_region_size(guest->region),
                  vhushmem_region_window(guest->region)) < 0) {
         return "give the guest the window";
@@ -239,7 +239,7 @@ static void end_vm(struct guest *guest)
     }
 }
 
-/** The form with data. An access outside the window makes an offset that the library refuses. */
+/** The exit that carries data. If the access is outside the window, the library refuses the offset. */
 static int resolve_mmio(struct guest *guest)
 {
     struct kvm_run *run = guest->run;
@@ -248,7 +248,7 @@ static int resolve_mmio(struct guest *guest)
                         "KVM_EXIT_MMIO");
 }
 
-/** The form without data: the instruction has not run, and newer kernels say where it wanted to go. */
+/** The exit without data: the instruction has not run. Newer kernels say which address it accessed. */
 static int resolve_efault(struct guest *guest)
 {
     struct memory_fault fault;
@@ -263,13 +263,13 @@ static int resolve_efault(struct guest *guest)
                                         NULL);
 }
 
-/** The run loop. Its bound is far beyond what the routines need. */
+/** Run the vCPU until the routine halts. The limit is far beyond the need of the routines. */
 static int run_to_halt(struct guest *guest)
 {
     for (int exits = 0; exits < 1000; exits++) {
         int rc;
 
-        /* The reason stays as it was when KVM_RUN fails for another one. */
+        /* If KVM_RUN fails without an exit, it does not set the reason. */
         guest->run->exit_reason = KVM_EXIT_UNKNOWN;
         if (ioctl(guest->vcpu, KVM_RUN, 0) < 0) {
             if (errno == EINTR || errno == EAGAIN) {
@@ -296,7 +296,7 @@ static int call(struct guest *guest, enum routine routine, struct registers *reg
         .rsi = registers->esi,
         .rdi = registers->edi,
         .rip = (uint64_t)routine * ROUTINE_SIZE,
-        .rflags = 2, /* the bit that is always set; string instructions go upwards */
+        .rflags = 2, /* this bit is always set. String instructions go upwards */
     };
     int rc;
 

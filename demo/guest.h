@@ -3,11 +3,12 @@
 #define DEMO_GUEST_H
 
 /**
- * @file A guest that looks at a shared memory region: a real one, with KVM, whose code is some
- * twenty bytes; or, where there is no KVM, the host playing its part through vhushmem_region_read
- * and vhushmem_region_write.
+ * @file A guest that looks at a shared memory region. With KVM it is a real guest, whose code has
+ * some twenty bytes. Without KVM the host plays the guest with vhushmem_region_read and
+ * vhushmem_region_write.
  *
- * Functions that return int return 0 or a negative errno. One thread at a time, as for any vCPU.
+ * A function that returns int returns 0 or a negative errno. Use a guest from one thread at a time,
+ * like any vCPU.
  */
 
 #include <stdbool.h>
@@ -15,7 +16,7 @@
 
 #include <vhushmem/vhushmem.h>
 
-/** Where the region's window is in the guest. */
+/** The guest address of the region's window. */
 #define GUEST_WINDOW_ADDRESS 0x10000000u
 
 struct guest;
@@ -23,13 +24,13 @@ struct guest;
 /**
  * Make a guest that has the region at GUEST_WINDOW_ADDRESS.
  *
- * @param use_kvm  false: don't try.
+ * @param use_kvm  false: do not try KVM.
  * @returns a guest, owned by the caller (guest_free).
  */
 struct guest *guest_new(vhushmem_region *region, bool use_kvm);
 void guest_free(struct guest *guest);
 
-/** Why the host plays the guest; NULL: it doesn't, the guest is real. */
+/** Why the host plays the guest; NULL: the guest is real. */
 const char *guest_why_not_kvm(const struct guest *guest);
 
 /** Add up 32-bit words; count is not 0. */
@@ -40,7 +41,7 @@ int guest_load(struct guest *guest, uint64_t shm_offset, uint32_t *word);
 int guest_store(struct guest *guest, uint64_t shm_offset, uint32_t word);
 
 /**
- * How the last access that the window could not serve reached the run loop; NULL: there was none
+ * How the run loop learned of the last access that the window could not serve; NULL: there was none
  * since the last call.
  */
 const char *guest_take_fault(struct guest *guest);

@@ -2,11 +2,11 @@
 
 /**
  * @file
- * vmm SOCKET: a VMM with one device, that of backend.c, and a guest that looks at the device's shared memory.
+ * vmm SOCKET: a VMM with one device, the one of backend.c, and a guest that looks at the device's shared memory.
  *
- * The front-end runs in a GMainLoop; the guest (guest.h) in a thread of its own, as a vCPU does, while the loop goes on serving
- * requests. With VHUSHMEM_DEMO_NO_KVM in the environment, or without /dev/kvm, the host plays the guest.
- * Nothing waits for ever; the exit status is 0 only if everything held.
+ * The front-end runs in a GMainLoop. The guest (guest.h) runs in a thread, like a vCPU, while the loop serves requests. If
+ * VHUSHMEM_DEMO_NO_KVM is in the environment, or /dev/kvm does not exist, the host plays the guest. Each wait has a time limit.
+ * The exit status is 0 only if everything was right.
  */
 
 #ifndef _GNU_SOURCE
@@ -34,10 +34,13 @@
 #define RAM_SIZE 0x4000u
 #define QUEUE_SIZE 16
 
-/* A guest under a nested hypervisor may need a microsecond for an instruction: of long parts the host adds up the rest. */
+/*
+ * In a guest of a nested hypervisor an instruction may take a microsecond. So the host adds up what a long part has beyond
+ * this.
+ */
 #define GUEST_WORDS 8192u
 
-/** What the picture shows a mapping as: upper case if it can be written. */
+/** The letter of each mapping in the picture. It is in upper case if the mapping is writable. */
 struct letter {
     uint64_t shm_offset;
     char letter;
@@ -48,19 +51,19 @@ struct vmm {
     vhushmem_frontend *frontend;
     vhushmem_region *region;
     struct guest *guest;
-    const char *who; /* does what the guest does: column 1 */
+    const char *who; /* column 1 of the output: who acts as the guest */
     GThread *vcpu;
-    uint64_t hole; /* where the whole file was */
+    uint64_t hole; /* where the whole file was mapped */
     struct letter letters[MAX_LETTERS];
     unsigned nletters;
-    uint8_t *ram; /* holds the rings of the device's queue */
+    uint8_t *ram; /* guest memory: has the rings of the device's queue */
     int ram_fd, kick, call;
     int answered; /* atomic */
     bool finished;
-    char *failure; /* atomic: the first one */
+    char *failure; /* atomic: the first failure */
 };
 
-/** From any thread. */
+/** Note a failure. Any thread may call it. */
 G_GNUC_PRINTF(2, 3) static void fail(struct vmm *vmm, const char *format, ...)
 {
     va_list args;
@@ -107,11 +110,11 @@ static void draw_window(struct vmm *vmm)
            cell / 1024, vhushmem_region_mapped_bytes(vmm->region) / 1024, size / 1024);
 }
 
-/* ---- what the guest does, in its thread ---- */
+/* ---- the guest's work, in its thread ---- */
 
 static uint64_t control_at(size_t field) { return CONTROL_OFFSET + field; }
 
-/** Add up what the guest left out. @returns false: it is not mapped. */
+/** Add up the words that the guest left out. @returns false: they are not mapped. */
 static bool add_rest(struct vmm *vmm, const struct control_part *part, uint32_t words, uint32_t *sum)
 {
     uint64_t skip = 4 * (uint64_t)GUEST_WORDS;
@@ -121,7 +124,7 @@ static bool add_rest(struct vmm *vmm, const struct control_part *part, uint32_t 
     while (left > 0) {
         uint32_t count = MIN(left, (uint32_t)G_N_ELEMENTS(chunk));
 
-        /* The device may unmap at any time: this copies or fails, where touching the window would raise a signal. */
+        /* The device may unmap at any time. This copies or fails. An access to the window itself would raise a signal. */
         if (vhushmem_region_read(vmm->region, part->shm_offset + skip, chunk, 4 * (size_t)count, NULL) < 0) {
             return false;
         }
@@ -134,7 +137,7 @@ static bool add_rest(struct vmm *vmm, const struct control_part *part, uint32_t 
     return true;
 }
 
-/** The guest reads a part of the file through the window, and tells the device what it found. */
+/** The guest reads a part of the file through the window, and tells the device the sum. */
 static bool sum_part(struct vmm *vmm, uint32_t index, const struct control_part *part)
 {
     uint32_t words = (uint32_t)(((uint64_t)part->len + 3) / 4);
@@ -159,7 +162,10 @@ static bool sum_part(struct vmm *vmm, uint32_t index, const struct control_part 
     return rc == 0;
 }
 
-/** The guest writes to a page of the file, which is also part of the whole file's mapping: nothing may be seen there. */
+/**
+ * The guest writes to a page of the file that is mapped read-only. The whole file's mapping has that page too: it must not
+ * change.
+ */
 static bool write_read_only(struct vmm *vmm, const struct control_part *whole, const struct control_part *piece)
 {
     uint64_t same = whole->shm_offset + piece->fd_offset;
@@ -171,7 +177,7 @@ static bool write_read_only(struct vmm *vmm, const struct control_part *whole, c
         rc = guest_store(vmm->guest, piece->shm_offset, ~before);
     }
     if (rc == -ENXIO) {
-        /* An old kernel that does not say where its guest failed; a VMM could take the instruction apart. */
+        /* An old kernel, which does not say where the guest's access failed. A VMM could decode the instruction. */
         outcome = "refused";
         rc = 0;
     }
@@ -200,7 +206,7 @@ static bool copy_text(struct vmm *vmm)
     return true;
 }
 
-/** From here on the device looks at what was written, and undoes the mappings. */
+/** After this the device looks at what was written, and undoes the mappings. */
 static void answer(struct vmm *vmm)
 {
     int rc;
@@ -212,7 +218,7 @@ static void answer(struct vmm *vmm)
     }
 }
 
-/** What the device says is checked like anything else from outside. */
+/** Check the device's words like all input from outside. */
 static bool read_control(struct vmm *vmm, struct control *control)
 {
     uint64_t state_at = control_at(offsetof(struct control, state));
@@ -221,7 +227,7 @@ static bool read_control(struct vmm *vmm, struct control *control)
         control->state != CONTROL_MAPPED) {
         return false;
     }
-    /* The state was set last; so what it speaks of is read after it. */
+    /* The device wrote the state last. So all that it stands for is read after it. */
     __atomic_thread_fence(__ATOMIC_ACQUIRE);
     return vhushmem_region_read(vmm->region, CONTROL_OFFSET, control, sizeof(*control), NULL) == 0;
 }
@@ -283,7 +289,7 @@ static gpointer touch_hole(gpointer user_data)
     return NULL;
 }
 
-/** What the vCPU did before is at its end: it has answered, or it did nothing. */
+/** The vCPU's earlier work is over: it has answered, or it did nothing. */
 static void run_vcpu(struct vmm *vmm, GThreadFunc what)
 {
     if (vmm->vcpu != NULL) {
@@ -292,7 +298,7 @@ static void run_vcpu(struct vmm *vmm, GThreadFunc what)
     vmm->vcpu = g_thread_new("vcpu", what, vmm);
 }
 
-/* ---- what the device does, in the loop ---- */
+/* ---- events of the device, in the loop ---- */
 
 static gboolean look_at_control(gpointer user_data)
 {
@@ -316,8 +322,8 @@ static void on_started(vhushmem_frontend *frontend, const vhushmem_reply *reply,
 }
 
 /**
- * What a guest's driver does first: it sets up a queue in its memory, and the VMM starts the device with it. From then on the device may
- * ask for mappings. This driver puts nothing into the queue.
+ * Do the first step of a guest's driver: it sets up a queue in guest memory, and the VMM starts the device with it. From then
+ * on the device may ask for mappings. This driver puts no request into the queue.
  */
 static void start_device(struct vmm *vmm)
 {
@@ -426,7 +432,7 @@ static void on_event(vhushmem_frontend *frontend, const vhushmem_event *event, v
     }
 }
 
-/** A guest that does not come to its end must not keep the program: there is nothing to be tidied up then. */
+/** End the program if the guest does not come to its end. Nothing can be freed then. */
 static gboolean on_watchdog(gpointer user_data)
 {
     (void)user_data;
@@ -483,7 +489,7 @@ int main(int argc, char **argv)
         fprintf(stderr, "vmm     FAILED: %s\n", vmm.failure);
         vmm.finished = false;
     }
-    /* The vCPU first: its slot is the window. */
+    /* The vCPU is freed first: its slot is the window. */
     guest_free(vmm.guest);
     vhushmem_frontend_free(vmm.frontend);
     munmap(vmm.ram, RAM_SIZE);

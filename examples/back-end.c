@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A device and nothing else: has one region, and maps a file there for its first front-end. Usage: back-end SOCKET FILE */
+/* Only a device: it has one region, and maps a file there for its first front-end. Usage: back-end SOCKET FILE */
 #include <fcntl.h>
 #include <stdio.h>
 #include <unistd.h>
@@ -7,7 +7,9 @@
 
 static int file = -1;
 
-/* A device for QEMU waits until a driver has started a queue (docs/with-qemu.md). This library's front-end maps as soon as it is there. */
+/*
+ * QEMU serves a map only after a driver has started a queue (docs/with-qemu.md). This library's front-end serves it at once.
+ */
 static void on_event(vhushmem_backend *backend, const vhushmem_backend_event *event, void *loop)
 {
     GError *error = NULL;

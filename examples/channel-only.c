@@ -2,11 +2,13 @@
 
 /**
  * @file
- * channel-only SOCKET: a VMM that has a vhost-user front-end of its own (own-frontend.h), and gives the library the back-end channel.
+ * channel-only SOCKET: a VMM that has its own vhost-user front-end (own-frontend.h) and gives the back-end channel to the
+ * library.
  *
- * It connects to the device of backend.c, hands its end of SET_BACKEND_REQ_FD to a vhushmem_channel, and polls that beside the
- * connection. When the device has been looked at (stand-in.h) and has undone its mappings, it is reset, in the order that keeps late
- * requests out. Nothing waits for ever; the exit status is 0 only if everything held.
+ * It connects to the device of backend.c, gives its end of SET_BACKEND_REQ_FD to a vhushmem_channel, and polls the channel
+ * together with the connection. It looks at the device's memory (stand-in.h) and waits until the device has undone its
+ * mappings. Then it resets the device in the order that refuses late requests. Each wait has a time limit. The exit status is 0
+ * only if everything was right.
  */
 
 #include <errno.h>
@@ -28,14 +30,14 @@ struct vmm {
     vhushmem_device *device;
     vhushmem_region *region;
     vhushmem_channel *channel;
-    bool answered; /* the device has what it waited for */
-    bool emptied;  /* and has undone its mappings */
+    bool answered; /* the device has the answer that it waited for */
+    bool emptied;  /* and it has undone its mappings */
     bool failed;
 };
 
 /* ---- the channel ---- */
 
-/** MAP and UNMAP are served by the library; this only hears of them. */
+/** The library serves MAP and UNMAP. This function only learns of them. */
 static void on_event(vhushmem_channel *channel, const vhushmem_event *event, void *user_data)
 {
     struct vmm *vmm = user_data;
@@ -57,20 +59,22 @@ static void on_event(vhushmem_channel *channel, const vhushmem_event *event, voi
     }
 }
 
-/** What else a back-end may ask for is the VMM's own affair, as it was before. */
+/** The VMM itself serves each other request, as it did without the library. */
 static int on_request(vhushmem_channel *channel, const vhushmem_other_request *request, void *user_data)
 {
     (void)channel;
     (void)user_data;
     switch (request->request) {
-    case CONFIG_CHANGE_MSG: /* here a VMM would interrupt its guest */
+    case CONFIG_CHANGE_MSG: /* a VMM would interrupt its guest here */
         return 0;
     default:
         return -EOPNOTSUPP;
     }
 }
 
-/** Wait for the channel, and in `revents` for what has happened on the connection; serve the channel. At most 5 ms. */
+/**
+ * Wait for the channel and for the connection, at most 5 ms, and serve the channel. `revents`: the events of the connection.
+ */
 static bool serve(struct vmm *vmm, short *revents)
 {
     struct pollfd wait[2] = {
@@ -124,7 +128,10 @@ static bool look_at_device(struct vmm *vmm)
     return true;
 }
 
-/** Between begin and end every request is refused. So is what arrived before the device said that it was reset. */
+/**
+ * Between begin and end the library refuses each request. It also refuses a request that came before the device reported its
+ * reset.
+ */
 static bool reset(struct vmm *vmm)
 {
     gint64 began = g_get_monotonic_time();
@@ -133,7 +140,7 @@ static bool reset(struct vmm *vmm)
     if (vhushmem_channel_begin_reset(vmm->channel) < 0 || own_frontend_send_reset(&vmm->frontend) < 0) {
         return false;
     }
-    /* The device may be waiting for an answer on the channel, and would never get to the reset. */
+    /* The device may wait for an answer on the channel. It would not read the reset before it has the answer. */
     while (revents == 0) {
         if (!serve(vmm, &revents) || is_late(vmm, began)) {
             return false;
@@ -144,7 +151,7 @@ static bool reset(struct vmm *vmm)
 
 /* ---- beginning and end ---- */
 
-/** A region of the library for each that the back-end told of. */
+/** Make a region of the library for each region that the back-end has. */
 static bool make_regions(struct vmm *vmm, GError **error)
 {
     vmm->device = vhushmem_device_new(NULL, error);
@@ -182,7 +189,7 @@ static bool begin(struct vmm *vmm, const char *socket_path)
         g_clear_error(&error);
         return false;
     }
-    vmm->frontend.channel = -1; /* the library's now */
+    vmm->frontend.channel = -1; /* the library owns it now */
     return vhushmem_channel_set_callback(vmm->channel, on_event, vmm, NULL) == 0 &&
            vhushmem_channel_set_request_callback(vmm->channel, on_request, vmm, NULL) == 0;
 }

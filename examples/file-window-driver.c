@@ -2,9 +2,9 @@
 
 /**
  * @file
- * file-window-driver SOCKET FILE...: a VMM without a guest. It connects to the device of file-window.c, gives it memory and a virtqueue,
- * and acts as the driver: it asks for ranges of the files, which are the same files as the device's, and compares what it sees in
- * shared memory with what they hold. The exit status is 0 only if all was as it should be.
+ * file-window-driver SOCKET FILE...: a VMM without a guest. It connects to the device of file-window.c, gives it memory and a
+ * virtqueue, and acts as the driver. The FILEs are the same as the device's. It asks for ranges of them, and compares shared
+ * memory with the files. The exit status is 0 only if everything was right.
  */
 
 #ifndef _GNU_SOURCE
@@ -29,18 +29,18 @@
 
 #include "file-window.h"
 
-#define RAM_ADDR UINT64_C(0x100000) /* where the guest would have its memory */
+#define RAM_ADDR UINT64_C(0x100000) /* the guest address of the memory */
 #define RAM_SIZE 0x10000
 #define QUEUE_SIZE 16
 #define PATIENCE_MS 60000
 
-/* Where in that memory what lies. */
+/* Offsets in that memory. */
 enum { DESC = 0, AVAIL = 0x1000, USED = 0x2000, REQUEST = 0x3000, REPLY = 0x3100 };
 
 struct descriptor {
     uint64_t addr;
     uint32_t len;
-    uint16_t flags; /* 1: another one follows; 2: the device may write */
+    uint16_t flags; /* 1: another descriptor follows; 2: the device may write */
     uint16_t next;
 };
 
@@ -93,7 +93,7 @@ static void set_up(struct vmm *vmm, const char *socket_path)
     vmm->frontend = vhushmem_frontend_new(socket_path, NULL, &error);
     if (vmm->frontend == NULL || vhushmem_frontend_connect(vmm->frontend, PATIENCE_MS, &error) < 0 ||
         vhushmem_frontend_set_memory(vmm->frontend, &memory, 1, &error) < 0 ||
-        /* VIRTIO_F_VERSION_1 alone: no indirect descriptors, no event indices */
+        /* only VIRTIO_F_VERSION_1: no indirect descriptors, no event indices */
         vhushmem_frontend_start_device(vmm->frontend, UINT64_C(1) << 32, &queue, 1, &error) < 0) {
         fail("%s", error->message);
     }
@@ -118,7 +118,7 @@ static void tear_down(struct vmm *vmm)
     close(vmm->call);
 }
 
-/** Serves the device until it has signalled the guest. */
+/** Serve the device until it has signalled the guest. */
 static void wait_for_call(struct vmm *vmm)
 {
     struct pollfd ready[2] = {{.fd = vmm->call, .events = POLLIN},
@@ -172,7 +172,7 @@ static int32_t ask(struct vmm *vmm, uint32_t op, uint32_t file, uint64_t offset,
     return (int32_t)le32toh((uint32_t)reply.result);
 }
 
-/** Asks for a range of a file, and compares. Returns where it is. */
+/** Ask for a range of a file, and compare. @returns where the range is in the region. */
 static uint64_t map_and_compare(struct vmm *vmm, int fd, uint32_t file, uint64_t offset, uint64_t len)
 {
     uint64_t at = UINT64_MAX;
@@ -186,7 +186,7 @@ static uint64_t map_and_compare(struct vmm *vmm, int fd, uint32_t file, uint64_t
     if (vhushmem_region_read(vmm->region, at, seen, len, &error) < 0) {
         fail("%s", error->message);
     }
-    /* Behind the end of the file its last page shows zeros. */
+    /* After the end of the file, its last page shows zeros. */
     if (pread(fd, expected, len, (off_t)offset) < 0 || memcmp(seen, expected, len) != 0) {
         fail("file %" PRIu32 " looks different at 0x%" PRIx64 " of shared memory", file, at);
     }

@@ -2,12 +2,13 @@
 
 /**
  * @file
- * file-window SOCKET FILE...: a device of its own. Its driver asks over a virtqueue for a range of one of the files (file-window.h), the
- * device has the front-end map it read-only into shared memory and answers with the place. No byte of a file is copied.
+ * file-window SOCKET FILE...: a whole device, to begin your own from. Its driver asks over a virtqueue for a range of one of
+ * the files (file-window.h). The device has the front-end map the range read-only into shared memory, and answers with the
+ * place. No byte of a file is copied.
  *
- * It listens at SOCKET, serves one front-end and goes when that goes. It asks for mappings when its driver does, so never before the queue
- * is started, and opens the files for writing too where it may: QEMU takes no others (docs/with-qemu.md). Nothing that the driver writes is
- * believed.
+ * It listens at SOCKET, serves one front-end, and ends when that disconnects. It asks for a mapping only if its driver asks for
+ * one, so never before the queue is started. If it may, it opens the files for writing too: QEMU takes no others
+ * (docs/with-qemu.md). It trusts nothing that the driver writes.
  */
 
 #ifndef _GNU_SOURCE
@@ -31,7 +32,7 @@
 
 #define PAGES (FILE_WINDOW_REGION_SIZE / FILE_WINDOW_PAGE)
 
-/** What is mapped from one page of the region on; len 0: nothing begins there. */
+/** The mapping that begins at one page of the region; len 0: none begins there. */
 struct window_part {
     uint64_t len;
     uint64_t fd_offset;
@@ -46,7 +47,7 @@ struct device {
     bool gone;
 };
 
-/** First fit. Returns the offset, or -1: there is no room. */
+/** First fit. @returns the offset, or -1: there is no room. */
 static int64_t find_room(const struct device *device, uint64_t len)
 {
     uint64_t wanted = len / FILE_WINDOW_PAGE, free = 0;
@@ -77,7 +78,7 @@ static int map(struct device *device, const struct file_window_request *request,
     if (room < 0) {
         return -ENOSPC;
     }
-    /* What else can be wrong, the offset in the file among it, the front-end says. */
+    /* The front-end checks all else, such as the offset in the file. */
     rc = vhushmem_backend_map(device->backend, FILE_WINDOW_REGION, device->files[request->file], request->offset,
                               (uint64_t)room, request->len, 0, NULL);
     if (rc == 0) {
@@ -108,8 +109,9 @@ static int unmap(struct device *device, const struct file_window_request *reques
 }
 
 /**
- * The queue was stopped and runs again. QEMU stops it for a pause and for a reset alike, and a reset undoes all mappings. What is left can
- * be undone and made again, before the driver has put in its next request; what can't be undone is gone.
+ * Find out what is still mapped when a stopped queue runs again. QEMU stops a queue both for a pause and for a reset, and a
+ * reset undoes all mappings. The driver has not put in its next request yet. So the device can unmap each mapping and map it
+ * again: if it cannot be unmapped, it is gone.
  */
 static void find_out_what_is_left(struct device *device)
 {
@@ -125,13 +127,13 @@ static void find_out_what_is_left(struct device *device)
     }
 }
 
-/** Returns how many bytes were written. */
+/** @returns how many bytes were written. */
 static uint32_t serve(struct device *device, vhushmem_chain *chain)
 {
     struct file_window_request request;
     struct file_window_reply reply = {.result = -EINVAL};
 
-    /* A copy is looked at, since the guest may change the original meanwhile. */
+    /* It checks a copy, because the guest may change the original meanwhile. */
     if (vhushmem_chain_read(chain, 0, &request, sizeof(request)) == sizeof(request)) {
         request.op = le32toh(request.op);
         request.file = le32toh(request.file);
@@ -186,7 +188,7 @@ static void on_event(vhushmem_backend *backend, const vhushmem_backend_event *ev
 
     (void)backend;
     if (event->type == VHUSHMEM_BACKEND_RESET || event->type == VHUSHMEM_BACKEND_DISCONNECT) {
-        memset(device->parts, 0, sizeof(device->parts)); /* the front-end has undone all */
+        memset(device->parts, 0, sizeof(device->parts)); /* the front-end has undone all mappings */
     }
     device->gone |= event->type == VHUSHMEM_BACKEND_DISCONNECT;
 }
@@ -219,7 +221,7 @@ int main(int argc, char **argv)
         device.files[i] = open(argv[2 + i], O_RDWR | O_CLOEXEC);
         if (device.files[i] < 0) {
             device.files[i] = open(argv[2 + i], O_RDONLY | O_CLOEXEC);
-            options.flags = 0; /* it would keep this file from front-ends that take it */
+            options.flags = 0; /* with the flags, the device could not give this file to any front-end */
         }
         if (device.files[i] < 0) {
             return fail(argv[2 + i], NULL);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A VMM's side and nothing else: connects to a device, and shows what the device maps. Usage: front-end SOCKET */
+/* Only a VMM's side: it connects to a device, and shows what the device maps. Usage: front-end SOCKET */
 #include <stdio.h>
 #include <string.h>
 #include <vhushmem/vhushmem.h>
@@ -8,9 +8,9 @@ static void on_event(vhushmem_frontend *frontend, const vhushmem_event *event, v
 {
     vhushmem_region *region = vhushmem_device_find_region(vhushmem_frontend_device(frontend), 1);
     char text[41] = "";
-    if (event->type == VHUSHMEM_EVENT_READY) { /* the regions are there: one KVM slot, one BAR for each window */
+    if (event->type == VHUSHMEM_EVENT_READY) { /* the regions exist: make a KVM slot or a BAR for each window */
         printf("window %p, %zu bytes\n", vhushmem_region_window(region), (size_t)vhushmem_region_size(region));
-    } else if (event->type == VHUSHMEM_EVENT_MAP && event->result == 0) { /* a guest would see it already */
+    } else if (event->type == VHUSHMEM_EVENT_MAP && event->result == 0) { /* a guest would see the mapping already */
         if (vhushmem_region_read(region, event->shm_offset, text, MIN(event->len, sizeof(text) - 1), NULL) == 0)
             printf("map at 0x%zx, %zu bytes: %.*s\n", (size_t)event->shm_offset, (size_t)event->len, (int)strcspn(text, "\n"),
                    text);

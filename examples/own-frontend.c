@@ -13,7 +13,7 @@
 #define PATIENCE_S 60
 #define BIT(n) (UINT64_C(1) << (n))
 
-/* Without these nothing can be mapped. */
+/* Without these the device cannot map. */
 #define NEEDED                                                                                                                 \
     (BIT(VHOST_USER_PROTOCOL_F_BACKEND_REQ) | BIT(VHOST_USER_PROTOCOL_F_BACKEND_SEND_FD) | BIT(VHOST_USER_PROTOCOL_F_SHMEM))
 #define WANTED (NEEDED | BIT(VHOST_USER_PROTOCOL_F_REPLY_ACK) | BIT(VHOST_USER_PROTOCOL_F_RESET_DEVICE))
@@ -33,7 +33,7 @@ static int complain(const char *what, int code)
     return -code;
 }
 
-/** Header, payload and descriptor leave in one sendmsg: some back-ends take nothing else. */
+/** Send header, payload and descriptor in one sendmsg: some back-ends accept nothing else. */
 static int send_request(int socket, uint32_t request, uint32_t flags, const void *payload, uint32_t size, int fd)
 {
     VhostUserHeader header = {.request = request, .flags = VHOST_USER_VERSION | flags, .size = size};
@@ -70,7 +70,7 @@ static int read_all(int socket, void *to, size_t size)
     return 0;
 }
 
-/** The reply to a request, of exactly this size. */
+/** Receive the reply to a request. It must have exactly `size` bytes. */
 static int receive_reply(int socket, uint32_t request, void *payload, uint32_t size)
 {
     VhostUserHeader header;

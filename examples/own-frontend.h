@@ -3,12 +3,13 @@
 #define DEMO_OWN_FRONTEND_H
 
 /**
- * @file The least of a vhost-user front-end that is the VMM's own, as QEMU and others have one: no
- * function of the library is in it. It shakes hands on the main connection and makes the back-end
- * channel; who serves the channel is what the examples are about.
+ * @file
+ * The smallest vhost-user front-end of a VMM, as QEMU and others have one. It uses no function of
+ * the library. It does the handshake on the main connection and makes the back-end channel. The
+ * examples show who can serve the channel.
  *
- * Functions that return int return 0 or a negative errno, and have printed why. They wait, but not
- * for ever.
+ * A function that returns int returns 0 or a negative errno, and has printed the reason. Each wait
+ * has a time limit.
  */
 
 #include <stdbool.h>
@@ -18,22 +19,22 @@
 
 struct own_frontend {
     int main; /**< the connection to the back-end */
-    /* our end of the back-end channel; -1: somebody has taken it over */
+    /* our end of the back-end channel; -1: another owner has it now */
     int channel;
     uint64_t protocol_features; /**< what both sides agreed on */
     VhostUserShMemConfig config;
 };
 
 /**
- * Connect, and shake hands up to GET_SHMEM_CONFIG. With its answer the device may begin to map: it
- * then waits for the answers on the channel, so nothing may be asked of it any more that it would
- * have to answer before.
+ * Connect, and do the handshake up to GET_SHMEM_CONFIG. After its answer the device may begin to
+ * map. Then it waits for answers on the channel, and it would not answer another request meanwhile:
+ * send it none that you must wait for.
  */
 int own_frontend_connect(struct own_frontend *frontend, const char *socket_path);
 
 /**
  * Send RESET_DEVICE and ask for an acknowledgement. Serve the channel until `main` is readable,
- * then call the other.
+ * then call own_frontend_receive_reset.
  */
 int own_frontend_send_reset(struct own_frontend *frontend);
 int own_frontend_receive_reset(struct own_frontend *frontend);

@@ -2,10 +2,11 @@
 
 /**
  * @file
- * poll-loop SOCKET: the whole front-end of the library in a loop of plain poll(2), with no GMainLoop.
+ * poll-loop SOCKET: the library's whole front-end in a loop of plain poll(2), without a GMainLoop.
  *
- * It connects to the device of backend.c and serves it from one descriptor, as an epoll loop would too. While the device shows its
- * file, the host looks at it in a guest's place (stand-in.h). Nothing waits for ever; the exit status is 0 only if everything held.
+ * It connects to the device of backend.c and serves it from one descriptor, which epoll could watch too. While the device shows
+ * its file, the host looks at it in the guest's place (stand-in.h). Each wait has a time limit. The exit status is 0 only if
+ * everything was right.
  */
 
 #include <errno.h>
@@ -21,9 +22,9 @@
 #define PATIENCE_MS 60000
 
 struct vmm {
-    vhushmem_region *region; /* NULL: the handshake is not done */
-    bool answered;           /* the device has what it waited for */
-    bool finished;           /* and has undone its mappings */
+    vhushmem_region *region; /* NULL: the handshake is not complete */
+    bool answered;           /* the device has the answer that it waited for */
+    bool finished;           /* and it has undone its mappings */
     bool failed;
 };
 
@@ -72,7 +73,7 @@ static void on_event(vhushmem_frontend *frontend, const vhushmem_event *event, v
 static bool run(struct vmm *vmm, vhushmem_frontend *frontend)
 {
     gint64 deadline = g_get_monotonic_time() + PATIENCE_MS * (gint64)1000;
-    /* One descriptor for the connection, the channel and every time limit; it stays the same. A VMM has others beside it. */
+    /* One descriptor for the connection, the channel and every time limit. It never changes. A VMM polls others too. */
     struct pollfd wait = {
         .fd = vhushmem_frontend_get_fd(frontend),
         .events = (short)vhushmem_frontend_get_events(frontend),
@@ -83,7 +84,7 @@ static bool run(struct vmm *vmm, vhushmem_frontend *frontend)
             fprintf(stderr, "vmm     FAILED: not done after %d seconds\n", PATIENCE_MS / 1000);
             return false;
         }
-        /* Nobody tells that memory has changed: until the device has its answer, look every 5 ms. */
+        /* A change of memory wakes no process: until the device has its answer, look every 5 ms. */
         if (poll(&wait, 1, vmm->answered ? 1000 : 5) < 0 && errno != EINTR) {
             fprintf(stderr, "vmm     FAILED: cannot poll: %s\n", g_strerror(errno));
             return false;

@@ -2,8 +2,9 @@
 
 /**
  * @file
- * A device that a QEMU developer knows at sight: realize, the handler of the back-end's requests, reset and unrealize, with the names of the
- * patch series. No word of it is this library's own but the include (Tests/C/series-device-of-the-example-is-qemu-s.c looks).
+ * A device that a QEMU developer recognises at once: realize, the handler of the back-end's requests, reset and unrealize, with
+ * the names of the patch series. Only its include is this library's own (Tests/C/series-device-of-the-example-is-qemu-s.c
+ * checks that).
  */
 
 #include <errno.h>
@@ -14,7 +15,7 @@
 
 #include "qemu-style.h"
 
-/** The regions that the back-end tells of become the device's, one after the other in one BAR. */
+/** Make the back-end's regions the device's, one after the other in one BAR. */
 bool style_device_realize(StyleDevice *style, Error **errp)
 {
     struct vhost_dev *dev = &style->vhost_dev;
@@ -75,11 +76,11 @@ static int style_device_map(VirtIODevice *vdev, const VhostUserMMap *vu_mmap, in
     mapping = virtio_shared_memory_mapping_new(vu_mmap->shmid, fd, vu_mmap->fd_offset, vu_mmap->shm_offset, vu_mmap->len,
                                                vu_mmap->flags & VHOST_USER_FLAG_MAP_RW);
     if (mapping == NULL) {
-        return -EFAULT; /* there is something about the file */
+        return -EFAULT; /* the file is the reason */
     }
     ret = virtio_add_shmem_map(shmem, mapping);
     if (ret != 0) {
-        object_unref(OBJECT(mapping)); /* it has stayed ours */
+        object_unref(OBJECT(mapping)); /* it still belongs to this function */
     }
     return ret;
 }
@@ -97,7 +98,7 @@ static int style_device_unmap(VirtIODevice *vdev, const VhostUserMMap *vu_mmap)
     return virtio_find_shmem_map(shmem, vu_mmap->shm_offset, vu_mmap->len) == NULL ? 0 : -ENOMEM;
 }
 
-/** Listeners are told of a change at once, and of its commit when the transaction ends: after the answer. */
+/** Serve a request. Listeners learn of a change at once, and of its commit when the transaction ends: after the answer. */
 bool style_device_message(StyleDevice *style, const VhostUserMsg *msg)
 {
     struct vhost_dev *dev = &style->vhost_dev;
@@ -126,7 +127,7 @@ bool style_device_message(StyleDevice *style, const VhostUserMsg *msg)
     return answered;
 }
 
-/** All mappings of all regions go. */
+/** Undo all mappings of all regions. */
 void style_device_reset(StyleDevice *style)
 {
     VirtioSharedMemory *shmem;

@@ -2,12 +2,13 @@
 
 /**
  * @file
- * qemu-style SOCKET: plays QEMU for a device that is written to the patch series (qemu-style-device.c, whose text has no word of this
- * library's own). It makes the VirtIODevice, which is the one thing that QEMU would do by itself.
+ * qemu-style SOCKET: plays QEMU for a device that is written to the patch series (qemu-style-device.c, which uses no name of
+ * this library's own). It makes the VirtIODevice: QEMU would do that itself.
  *
- * It reads the messages of the back-end channel (the connection is own-frontend.h's) and hands them to the device, and has a MemoryListener
- * in the place of KVM's: region_add and region_del come before the answer, commit after it. The back-end is backend.c, which the host looks
- * at in a guest's place (stand-in.h). Nothing waits for ever; the exit status is 0 only if everything held.
+ * It reads the messages of the back-end channel (own-frontend.h makes the connection) and gives them to the device. Its
+ * MemoryListener takes the place of KVM's: region_add and region_del come before the answer, commit after it. The back-end is
+ * backend.c. The host looks at its memory in the guest's place (stand-in.h). Each wait has a time limit. The exit status is 0
+ * only if everything was right.
  */
 
 #ifndef _GNU_SOURCE
@@ -36,7 +37,7 @@
 /* ---- in the place of KVM's listener ---- */
 
 struct slots {
-    MemoryListener listener; /* first: what a callback gets is this struct */
+    MemoryListener listener; /* must be first: a callback gets a pointer to it */
     unsigned live, added, commits;
 };
 
@@ -63,7 +64,7 @@ static void slots_commit(MemoryListener *listener) { ((struct slots *)listener)-
 /* ---- in the place of QEMU's vhost-user ---- */
 
 struct machine {
-    StyleDevice style; /* first: its vhost_dev leads back to the machine */
+    StyleDevice style; /* must be first: from its vhost_dev a callback finds the machine */
     struct own_frontend frontend;
     struct slots slots;
 };
@@ -102,7 +103,10 @@ static void take_descriptors(VhostUserMsg *msg, struct msghdr *message)
     }
 }
 
-/** The descriptors come with the first byte, so with the header. @returns false: the channel is of no more use. */
+/**
+ * Read a request. Its descriptors come with the first byte, so with the header. @returns false: the channel cannot be used any
+ * more.
+ */
 static bool read_request(int channel, VhostUserMsg *msg)
 {
     union {
@@ -119,7 +123,7 @@ static bool read_request(int channel, VhostUserMsg *msg)
         return false;
     }
     take_descriptors(msg, &message);
-    /* Only what this handler serves is as long as this. A handler of more would skip the rest, and refuse. */
+    /* Only requests that this handler serves have so many bytes. A handler of more requests would skip the rest, and refuse. */
     if (msg->hdr.size > sizeof(msg->mmap) || recv(channel, &msg->mmap, msg->hdr.size, MSG_WAITALL) != (ssize_t)msg->hdr.size) {
         if (msg->fd >= 0) {
             close(msg->fd);
@@ -160,7 +164,7 @@ static bool serve_request(struct machine *machine)
 
 /* ---- the VMM ---- */
 
-/** A page of RAM from a file, in a container of its own: what the other memory_region functions are for. */
+/** Make a page of RAM from a file, in a container of its own, to show the other memory_region functions. */
 static bool has_ram(void)
 {
     size_t page = (size_t)sysconf(_SC_PAGESIZE);
@@ -261,7 +265,7 @@ int main(int argc, char **argv)
     }
     memory_listener_unregister(&slots->listener);
     style_device_unrealize(&machine.style);
-    /* A commit for each change, and none was left over. */
+    /* Each change must have had a commit, and no change may be without one. */
     if (done && (slots->added == 0 || slots->commits != 2 * slots->added)) {
         fprintf(stderr, "vmm     FAILED: %u commits for %u mappings\n", slots->commits, slots->added);
         done = false;

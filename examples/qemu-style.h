@@ -3,9 +3,10 @@
 #define DEMO_QEMU_STYLE_H
 
 /**
- * @file What the device of qemu-style-device.c finds in a VMM such as QEMU, under QEMU's names:
- * errors, the vhost device with its operations, a message of the back-end and how it is answered.
- * qemu-style.c plays that VMM. QEMU has all of this itself.
+ * @file
+ * What the device of qemu-style-device.c uses of a VMM such as QEMU, with QEMU's names: errors, the
+ * vhost device with its operations, a message of the back-end and the answer to it. qemu-style.c
+ * plays that VMM. QEMU has all of this itself.
  */
 
 #include <stdio.h>
@@ -37,22 +38,24 @@ struct vhost_dev {
 /** A request of the back-end. */
 typedef struct VhostUserMsg {
     VhostUserHeader hdr;
-    VhostUserMMap mmap; /* as much as came of it; zeros */
-    int fd;             /* the reader's to close; -1: none came, or too many */
+    VhostUserMMap mmap; /* the bytes that came, then zeros */
+    int fd;             /* the reader closes it; -1: none came, or too many */
 } VhostUserMsg;
 
-/** Answer a request if it asks for that. @returns false: the channel is of no more use. */
+/**
+ * Answer a request if it asks for an answer. @returns false: the channel cannot be used any more.
+ */
 bool vhost_user_send_resp(struct vhost_dev *dev, const VhostUserMsg *msg, uint64_t value);
 
 /* ---- the device ---- */
 
 typedef struct StyleDevice {
     struct vhost_dev vhost_dev;
-    MemoryRegion shmembar; /* all regions */
+    MemoryRegion shmembar; /* has all regions */
 } StyleDevice;
 
 bool style_device_realize(StyleDevice *style, Error **errp);
-/** A request of the back-end came. @returns false: the channel is of no more use. */
+/** Serve a request of the back-end. @returns false: the channel cannot be used any more. */
 bool style_device_message(StyleDevice *style, const VhostUserMsg *msg);
 void style_device_reset(StyleDevice *style);
 void style_device_unrealize(StyleDevice *style);

@@ -9,7 +9,7 @@
 
 #include "control.h"
 
-/* The device may unmap at any time: these copy or fail, where touching the window would raise a signal. */
+/* The device may unmap at any time. These copy or fail. An access to the window itself would raise a signal. */
 
 static int read_at(vhushmem_region *region, uint64_t shm_offset, void *data, size_t len)
 {
@@ -43,7 +43,7 @@ static bool is_due(vhushmem_region *region)
            state == CONTROL_MAPPED;
 }
 
-/** What the device says is checked like anything else from outside. */
+/** Check the device's words like all input from outside. */
 static bool is_sane(vhushmem_region *region, const struct control *control)
 {
     uint64_t size = vhushmem_region_size(region);
@@ -110,7 +110,7 @@ int stand_in_look(vhushmem_region *region)
     if (!is_due(region)) {
         return 0;
     }
-    /* The state was set last; so what it speaks of is read after it. */
+    /* The device wrote the state last. So all that it stands for is read after it. */
     __atomic_thread_fence(__ATOMIC_ACQUIRE);
     rc = read_at(region, CONTROL_OFFSET, &control, sizeof(control));
     if (rc < 0) {
@@ -130,7 +130,7 @@ int stand_in_look(vhushmem_region *region)
     if (rc < 0) {
         return rc;
     }
-    /* The answer says that all the rest is there. */
+    /* The device must see all earlier stores before the answer. */
     __atomic_thread_fence(__ATOMIC_RELEASE);
     rc = write_control(region, offsetof(struct control, answer), &answer, sizeof(answer));
     return rc < 0 ? rc : 1;

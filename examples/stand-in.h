@@ -3,20 +3,20 @@
 #define DEMO_STAND_IN_H
 
 /**
- * @file What a guest would do with the device of backend.c, done by the host: the examples that
- * show a front-end and no guest use it.
+ * @file
+ * The host does the guest's part with the device of backend.c, for the examples that have a
+ * front-end and no guest.
  */
 
 #include <vhushmem/vhushmem.h>
 
 /**
- * See whether the device has mapped all it wants to show; if so check each part of the file, write
- * down what was found, see that a read-only part can't be written, and give the device its answer.
- * To be called again and again, since memory wakes nobody.
+ * Check whether the device has mapped all that it wants to show. If so, check each part of the
+ * file, write down what was found, check that a read-only part cannot be written, and give the
+ * device its answer. Call it again and again, because a change of memory wakes no process.
  *
- * @returns 1: the device has its answer, and will undo its mappings; 0: it is not so far; a
- * negative errno: something is not as it
- *          should be, and was printed.
+ * @returns 1: the device has its answer, and will undo its mappings; 0: it has not mapped all yet;
+ * a negative errno: something is wrong, and was printed.
  */
 int stand_in_look(vhushmem_region *region);
 
