@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* How many times malloc and its family are called for a pair of map and unmap, once warm: the larger one of the wire's and the C calls'. */
+/*
+ * Counts the calls of malloc and its family for a pair of map and unmap, once warm. It prints the larger number of two:
+ * requests on the wire, and the C functions.
+ */
 #include "in-process.h"
 
 static uint64_t allocations;
@@ -42,7 +45,7 @@ int main(void)
 {
     in_process p;
     in_process_open(&p, NULL);
-    MUST(allocations > 0); /* else they are not seen at all */
+    MUST(allocations > 0); /* else the counter does not see allocations at all */
     double wire = per_pair(&p, by_the_wire), calls = per_pair(&p, by_calls);
     printf("allocations %g\n", wire > calls ? wire : calls);
     in_process_close(&p);

@@ -3,7 +3,7 @@
 #define VHUSHMEM_BENCH_CONTESTANT_H
 
 /*
- * A front-end in a process of its own, the library's or the floor, and a region of it that is full:
+ * A front-end in its own process: the library's, the floor's, or another one. Its region is full:
  * each slot has a mapping.
  */
 
@@ -17,8 +17,8 @@ typedef struct contestant {
     uint64_t slots;
     uint64_t slot_size;
     /*
-     * mapped into each slot, always from its beginning: neighbours never become one mapping of the
-     * kernel's
+     * mapped into each slot, always from its beginning, so the kernel never joins two neighbours
+     * into one mapping
      */
     int file;
     pid_t process;
@@ -49,7 +49,7 @@ static inline void unmap_slot(contestant *c, bool need_reply, uint64_t slot)
     send_unmap(c->channel, need_reply, slot * c->slot_size, c->slot_size);
 }
 
-/* `folder`: where the programs are. */
+/* `folder`: the folder of the programs. */
 static inline void start_contestant(contestant *c, const char *folder)
 {
     int pair[2];
@@ -60,7 +60,7 @@ static inline void start_contestant(contestant *c, const char *folder)
     c->process = fork();
     MUST(c->process >= 0);
     if (c->process == 0) {
-        /* The front-end's end, this time to be inherited. */
+        /* The front-end's end. This copy is inherited. */
         exec_front_end(c->name, folder, dup(pair[0]), region_size);
     }
     close(pair[0]);

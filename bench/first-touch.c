@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Usage: first-touch ROUNDS. A file of 2 MiB that is in memory is mapped, and a guest reads a byte of each of its pages, twice: nanoseconds of the
- * map, of the first time and of the second. `off`: the region as it is by default; `on`: with VHUSHMEM_REGION_POPULATE; `kvm`: as `on`, and
- * KVM_PRE_FAULT_MEMORY after the map, where the kernel has it. Without /dev/kvm this process plays the guest.
+ * Usage: first-touch ROUNDS. Maps a file of 2 MiB that is in memory. A guest reads a byte of each of its pages, twice. Prints
+ * the nanoseconds of the map, of the first time and of the second. `off`: the region has default options. `on`: with
+ * VHUSHMEM_REGION_POPULATE. `kvm`: as `on`, and KVM_PRE_FAULT_MEMORY after the map, if the kernel has it. Without /dev/kvm this
+ * process plays the guest.
  */
 #include "measure.h"
 
@@ -34,7 +35,7 @@ typedef struct guest {
     uint8_t *code;
 } guest;
 
-/* Reads a byte of each page from esi on, ecx pages. */
+/* Reads a byte of each page, from esi on, ecx pages. */
 static const uint8_t program[] = {
     0x8a, 0x06,                         /* mov al, [esi] */
     0x81, 0xc6, 0x00, 0x10, 0x00, 0x00, /* add esi, 4096 */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Usage: floor SOCKET SIZE. The least that a VMM can do for a SHMEM_MAP: recvmsg, mmap, close, send. It checks nothing, keeps no list, and
- * has no other descriptor to look at. Before it polls it tries recvmsg once more, since the next request is often there by then.
+ * Usage: floor SOCKET SIZE. The least work that a VMM can do for a SHMEM_MAP: recvmsg, mmap, close, send. It checks nothing,
+ * keeps no list, and watches no other descriptor. Before it polls, it tries recvmsg once more, because the next request has
+ * often come by then.
  */
 #include "wire.h"
 

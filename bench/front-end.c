@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Usage: front-end SOCKET. A VMM in a GMainLoop: it serves the back-end at the other end of the descriptor until that goes away. */
+/*
+ * Usage: front-end SOCKET. A VMM in a GMainLoop. It serves the back-end at the other end of the descriptor until that
+ * disconnects.
+ */
 #include "measure.h"
 
 #include <vhushmem/vhushmem.h>

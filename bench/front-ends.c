@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Usage: front-ends COUNT. What a front-end takes that is ready, with one region and a GSource, and has nothing to do: bytes of the heap, on
- * average over so many; and descriptors of one that has 256 queues, none of them started.
+ * Usage: front-ends COUNT. Measures a front-end that is ready, has one region and a GSource, and has nothing to do. Prints its
+ * bytes of heap, the average of COUNT, and the descriptors of one with 256 queues, none of them started.
  */
 #include "front-ends.h"
 
@@ -26,7 +26,7 @@ int main(int argc, char **argv)
     uint64_t count = number_of(argv[1]);
     GMainContext *context = g_main_context_new();
     allow_descriptors();
-    for (int i = 0; i < 4; i++) { /* what the first ones leave behind */
+    for (int i = 0; i < 4; i++) { /* the first ones leave memory behind */
         open_front_end(context, 1, 16);
     }
     while (g_main_context_iteration(context, FALSE)) {}
@@ -39,6 +39,6 @@ int main(int argc, char **argv)
     int open = descriptors();
     open_front_end(context, 256, 16);
     while (g_main_context_iteration(context, FALSE)) {}
-    printf("descriptors %d\n", descriptors() - open - 2); /* the back-end's own two */
+    printf("descriptors %d\n", descriptors() - open - 2); /* without the back-end's two */
     return 0;
 }

@@ -2,7 +2,7 @@
 #ifndef VHUSHMEM_BENCH_FRONT_ENDS_H
 #define VHUSHMEM_BENCH_FRONT_ENDS_H
 
-/* Front-ends under a GMainContext, whose back-ends are in the hands of the same thread. */
+/* Front-ends under a GMainContext. The same thread plays their back-ends. */
 
 #include "wire.h"
 
@@ -41,7 +41,7 @@ static inline void count_event(vhushmem_frontend *frontend, const vhushmem_event
 
 static uint64_t uncounted;
 
-/* Ready, with one region of so many pages. */
+/* Makes a front-end that is ready and has one region of `pages` pages. */
 static inline front_end open_front_end(GMainContext *context, unsigned queues, uint64_t pages)
 {
     int pair[2];

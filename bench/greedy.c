@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Usage: greedy DEVICES ROUNDS. How long a back-end that waits for its answer waits on a loop with as many others, half of which send requests
- * as fast as their sockets take them (`beside`), and where all wait for theirs (`equals`): nanoseconds, the median of each round.
+ * Usage: greedy DEVICES ROUNDS. A back-end waits for its answer on a loop with many others. Prints how long, in nanoseconds,
+ * the median of each round. `beside`: half of the others send requests as fast as their sockets accept them. `equals`: all
+ * others wait for their answers too.
  *
- * One process plays all of them: between two turns of the loop it reads what was answered, and fills what has room again.
+ * One process plays all back-ends. Between two turns of the loop it reads the answers, and sends wherever there is room again.
  */
 #include "front-ends.h"
 
-#define IN_FLIGHT 100 /* of a greedy one */
+#define IN_FLIGHT 100 /* requests of a back-end that does not wait */
 
 typedef struct device {
     front_end end;
@@ -23,7 +24,10 @@ static void note_served(vhushmem_frontend *frontend, const vhushmem_event *event
     ((device *)user_data)->served++;
 }
 
-/* What nobody has mapped is refused, which takes the loop as long as anything else that needs no call for the memory. */
+/*
+ * Asks to undo a mapping that does not exist. The loop needs as long for the refusal as for any request without a system call
+ * for the memory.
+ */
 static void send_one(device *d, uint64_t page, bool need_reply)
 {
     send_unmap(d->end.channel, need_reply, page, page);
@@ -63,7 +67,7 @@ static void measure(GMainContext *context, device *devices, uint64_t count, uint
             uint64_t took = now_ns() - began;
             for (uint64_t i = 0; i < count; i++) {
                 if (!devices[i].is_greedy && has_answer(devices[i].end.channel)) {
-                    /* All that were sent before the turn are answered in it: each waits for the turn of the loop. */
+                    /* The turn answers all requests that were sent before it. So each has waited for one turn of the loop. */
                     waits[measured++] = (uint32_t)took;
                     devices[i].sent_at = 0;
                 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Usage: idle WHAT SOURCES TURNS. A GMainLoop with so many front-ends that have nothing to do (`ours`), or so many sources of GLib's with one
- * socket each and no function but dispatch (`floor`): nanoseconds a source takes in a turn, and under callgrind with --collect-atstart=no the
- * instructions of all turns.
+ * Usage: idle WHAT SOURCES TURNS. A GMainLoop with SOURCES front-ends that have nothing to do (`ours`), or with so many of
+ * GLib's sources that have one socket each and no function but dispatch (`floor`). Prints the nanoseconds of one source in a
+ * turn. Under callgrind with --collect-atstart=no, callgrind counts the instructions of all turns.
  */
 #include "front-ends.h"
 

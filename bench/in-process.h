@@ -3,8 +3,8 @@
 #define VHUSHMEM_BENCH_IN_PROCESS_H
 
 /*
- * A front-end under a GMainContext, and its back-end, in one thread: what is counted is exactly
- * what one request costs.
+ * A front-end under a GMainContext, and its back-end, in one thread. So all that is counted is the
+ * cost of one request.
  */
 
 #include "wire.h"
@@ -42,8 +42,8 @@ static inline void ignore_event(vhushmem_frontend *frontend, const vhushmem_even
 }
 
 /*
- * Half of the slots have a mapping: the first ones. Its GSource is shown to `adorn`, if there is
- * such, before it is attached.
+ * The first half of the slots have a mapping. `adorn`, if it is not NULL, gets the GSource before
+ * it is attached.
  */
 static inline void in_process_open(in_process *p, void (*adorn)(GSource *))
 {
@@ -82,7 +82,7 @@ static inline void in_process_close(in_process *p)
     close(p->file);
 }
 
-/* A turn of the loop, which has something to do. */
+/* One turn of the loop. There must be something to do. */
 static inline void turn(in_process *p) { g_main_context_iteration(p->context, FALSE); }
 
 static inline void map_by_the_wire(in_process *p, uint64_t slot)
@@ -104,7 +104,7 @@ static inline VhostUserMMap mapping_at(const in_process *p, uint64_t slot)
     return map;
 }
 
-/* A free slot, another one each time. */
+/* A free slot. It is another one each time. */
 static inline uint64_t free_slot(uint64_t i) { return LIVE + i % (SLOTS - LIVE); }
 
 #endif

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Usage: in-qemu SOCKET SIZE. A device before a QEMU, which obeys lines: `fill N` makes mappings of SIZE bytes until N are live; `time N` undoes N of
- * them and asks for them again, and prints what each took: nanoseconds from before the request is sent until its answer is there.
+ * Usage: in-qemu SOCKET SIZE. A device of a QEMU. It obeys lines: `fill N` makes mappings of SIZE bytes until N are live. `time
+ * N` undoes N of them and asks for them again. It prints for each request the nanoseconds from before it is sent until its
+ * answer has come.
  */
 #include "measure.h"
 

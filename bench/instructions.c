@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Usage: instructions WAY REQUESTS, under callgrind with --collect-atstart=no. Serves a SHMEM_MAP so many times, once warm, and has callgrind
- * count what that takes. WAY is what is counted: `gsource`, the dispatch of the library's GSource; `turn`, the whole turn of GLib's loop
- * in which it is dispatched; `handle`, a call of vhushmem_handle_map.
+ * Usage: instructions WAY REQUESTS, under callgrind with --collect-atstart=no. Serves a SHMEM_MAP REQUESTS times, once warm,
+ * and callgrind counts the instructions. WAY is the part that is counted. `gsource`: the dispatch of the library's GSource.
+ * `turn`: the whole turn of GLib's loop with this dispatch. `handle`: a call of vhushmem_handle_map.
  */
 #include "in-process.h"
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Usage: latency REQUESTS WHO. How long a SHMEM_MAP takes that one device sends, one at a time, while 64 others on the same GMainLoop are busy:
- * each of those sends a request, all at about the same time, and when all were answered there is a pause of a millisecond. The measured
- * device, the busy ones and the front-ends are three processes, and free to run wherever the kernel puts them. WHO serves: `ours`, or `floor`,
- * a poll of all channels and for each request the calls of floor.c.
+ * Usage: latency REQUESTS WHO. Measures a SHMEM_MAP of one device, one request at a time, while 64 others on the same GMainLoop
+ * are busy. Each of the others sends a request, all at about the same time. After all are answered there is a pause of a
+ * millisecond. The measured device, the busy ones and the front-ends are three processes, and the kernel may run them on any
+ * processor. WHO serves: `ours`, or `floor`, which polls all channels and makes the calls of floor.c for each request.
  */
 #include "wire.h"
 
@@ -34,7 +34,7 @@ static void connect_back_end(back_end *b)
     b->file = file_of(b->page);
 }
 
-/* Maps with the even ones, and unmaps what it mapped with the odd ones. */
+/* Maps if `i` is even, and unmaps that mapping if it is odd. */
 static void send_request(back_end *b, uint64_t i)
 {
     uint64_t at = i / 2 % SLOTS * b->page;
@@ -186,7 +186,7 @@ int main(int argc, char **argv)
         be_measured(&back_ends[BUSY], requests);
         _exit(0);
     }
-    for (int i = 0; i <= BUSY; i++) { /* so that an end is seen */
+    for (int i = 0; i <= BUSY; i++) { /* so that a process sees that the other has ended */
         close(back_ends[i].main);
     }
     if (is_floor) {

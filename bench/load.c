@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Usage: load LIBRARY. Nanoseconds from before dlopen until a device has its first region. This program is not linked with the library, nor
- * with GLib: the loader brings in both.
+ * Usage: load LIBRARY. Prints the nanoseconds from before dlopen until a device has its first region. This program is not
+ * linked with the library or with GLib: the loader loads both.
  */
 #include "measure.h"
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Usage: loopback SOCKET. A net device that sends each packet back, for scripts/bench to put behind testpmd's virtio-user: queue 1 is what the
- * driver sends, queue 0 where it receives. It polls and is not kicked, as DPDK's vhost does, takes bursts of 32, and copies each packet once,
- * from the driver's buffer into the driver's buffer. It ends with its front-end.
+ * Usage: loopback SOCKET. A net device that sends each packet back. scripts/bench gives it to the virtio-user driver of
+ * testpmd. The driver sends on queue 1 and receives on queue 0. Like DPDK's vhost, the device polls and gets no kicks, and
+ * takes bursts of 32. It copies each packet once, from one buffer of the driver to another. It ends with its front-end.
  */
 #include <stdbool.h>
 #include <stdio.h>
@@ -12,7 +12,7 @@
 #include <vhushmem/vhushmem.h>
 
 #define BURST 32
-#define IDLE 256 /* turns without a packet, or with, until the sockets are looked at */
+#define IDLE 256 /* the sockets are served after so many turns */
 
 enum { RECEIVE = 0, SEND = 1 };
 
@@ -38,7 +38,7 @@ static void note_queue(vhushmem_backend *backend, unsigned queue, vhushmem_queue
     }
 }
 
-/* Returns how many bytes there are; 0: it does not fit. */
+/* Returns how many bytes there are; 0: they do not fit. */
 static uint32_t copy(vhushmem_chain *from, vhushmem_chain *to)
 {
     size_t pieces, room;
@@ -73,7 +73,7 @@ static bool turn(vhushmem_backend *backend)
     if (room > 0) {
         vhushmem_backend_push_many(backend, RECEIVE, received, sizes, (size_t)room, NULL);
     }
-    /* What finds no room is lost, as on a cable. */
+    /* A packet without room is lost, as on a cable. */
     vhushmem_backend_push_many(backend, SEND, sent, none, (size_t)count, NULL);
     return true;
 }

@@ -1,16 +1,17 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Usage: many-go MAPPINGS. What others wait for while so many mappings go, in nanoseconds, the longest of each kind:
+ * Usage: many-go MAPPINGS. How long others wait while so many mappings go: the longest time of each kind, in nanoseconds.
  *
- * reset, reset-call  the longest turn of a loop while a front-end on it resets a device; and the call of vhushmem_frontend_reset by itself
- *                    (both in processor time: the thread that runs the loop does all of it)
+ * reset, reset-call  the longest turn of a loop while a front-end on it resets a device; and the call of
+ *                    vhushmem_frontend_reset alone (both in processor time: the thread that runs the loop does all of it)
  * end                the longest turn of the same loop after the back-end has gone
  * free               the call of vhushmem_frontend_free
- * unmap-all          a map and unmap in another device, which another thread makes one after the other, while vhushmem_region_unmap_all runs
- * unmap-floor        the same beside one bare mmap over as many bare mappings
- * unmap-idle         the same with nothing beside
- * call, call-floor   the longest call of the kernel in each of the two, in processor time, however busy the machine is: meanwhile nobody else in
- *                    the process maps or unmaps anything
+ * unmap-all          a map and an unmap in another device, one after the other in another thread, while
+ *                    vhushmem_region_unmap_all runs
+ * unmap-floor        the same while one bare mmap replaces as many bare mappings
+ * unmap-idle         the same while nothing else runs
+ * call, call-floor   the longest system call of unmap-all and of unmap-floor, in processor time, so it does not depend on how
+ *                    busy the machine is: no other thread of the process can map or unmap meanwhile
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
@@ -42,7 +43,7 @@ static void *map_and_unmap(void *longest)
 static __thread bool is_timed;
 static uint64_t longest_call;
 
-/* The library's calls come here. */
+/* The library's calls come to this function. */
 void *mmap(void *address, size_t length, int protection, int flags, int fd, off_t offset)
 {
     static void *(*real)(void *, size_t, int, int, int, off_t);
@@ -95,7 +96,7 @@ static void beside(const char *name, void (*work)(void *), void *user_data)
     printf("%s %llu\n", name, (unsigned long long)longest);
 }
 
-/* Every second page, so that each mapping is one for the kernel as well. */
+/* Maps every second page, so that each is also a separate mapping for the kernel. */
 static void fill(vhushmem_region *region, uint64_t mappings)
 {
     for (uint64_t i = 0; i < mappings; i++) {
@@ -103,7 +104,7 @@ static void fill(vhushmem_region *region, uint64_t mappings)
     }
 }
 
-/* The longest turn until nothing is mapped. */
+/* The longest turn of the loop until nothing is mapped. */
 static uint64_t longest_turn(GMainContext *context, front_end *f)
 {
     uint64_t longest = 0;

@@ -3,8 +3,8 @@
 #define VHUSHMEM_BENCH_MEASURE_H
 
 /*
- * What every program here stands on. A program prints a line for each sample, its name and its
- * value; scripts/bench takes medians. Include it first.
+ * Every program here uses this. A program prints a line for each sample: its name and its value.
+ * scripts/bench computes medians. Include it first.
  */
 
 #ifndef _GNU_SOURCE
@@ -22,7 +22,7 @@
 #include <time.h>
 #include <unistd.h>
 
-/* What was asked for has to work: else there is nothing to measure. */
+/* Ends the program if the condition is false: then there is nothing to measure. */
 #define MUST(condition)                                                                            \
     do {                                                                                           \
         if (!(condition)) {                                                                        \
@@ -41,7 +41,7 @@ static inline uint64_t ns_of(clockid_t clock)
 
 static inline uint64_t now_ns(void) { return ns_of(CLOCK_MONOTONIC); }
 
-/* To the last processor that the process may use; what it starts stays there too. */
+/* Moves the thread to the last processor that the process may use. Its children stay there too. */
 static inline void pin_to_one_processor(void)
 {
     cpu_set_t allowed, one;
@@ -56,7 +56,7 @@ static inline void pin_to_one_processor(void)
     MUST(sched_setaffinity(0, sizeof(one), &one) == 0);
 }
 
-/* A file of that many bytes, none of them in memory. */
+/* A file of `size` bytes. None of them is in memory. */
 static inline int file_of(uint64_t size)
 {
     int fd = memfd_create("bench", MFD_CLOEXEC);
@@ -65,7 +65,7 @@ static inline int file_of(uint64_t size)
     return fd;
 }
 
-/* The same numbers in each run. */
+/* The numbers are the same in each run. */
 static inline uint64_t next_random(uint64_t *state, uint64_t bound)
 {
     *state = *state * 6364136223846793005u + 1442695040888963407u;

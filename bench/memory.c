@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Usage: memory. Bytes that became resident for each of 60,000 mappings whose pages nobody touches: with the library, then without. They
- * are side by side; `apart` is for 30,000 with holes between them (each is two more mappings for the kernel), four in each 2 MiB.
+ * Usage: memory. Prints how many bytes became resident for each of 60,000 mappings whose pages no thread touches: with the
+ * library, then without. The mappings are next to each other. `apart` is for 30,000 with holes between them, four in each 2
+ * MiB: for the kernel each hole is one more mapping.
  */
 #include "measure.h"
 
@@ -12,7 +13,7 @@
 #define CLUSTER 4
 #define CLUSTERS_APART (UINT64_C(2) << 20)
 
-/* Exact, other than the counters in /proc/self/statm. Page tables are not part of it. */
+/* Exact, unlike the counters in /proc/self/statm. It does not count page tables. */
 static uint64_t resident_bytes(void)
 {
     FILE *file = fopen("/proc/self/smaps_rollup", "re");
@@ -53,7 +54,7 @@ static void measure(const char *name, void (*map)(vhushmem_region *, char *, int
     vhushmem_region *region = vhushmem_region_new(device, 0, place(WARM_UP + mappings), NULL, NULL);
     MUST(region != NULL);
     char *window = vhushmem_region_window(region);
-    resident_bytes(); /* what reading it takes is there from now on */
+    resident_bytes(); /* the first call itself makes memory resident */
     for (uint64_t slot = 0; slot < WARM_UP; slot++) {
         map(region, window, file, place(slot), page);
     }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Usage: pipelined ROUNDS [NAME]. As a back-end, sends 1,000 SHMEM_MAPs one after the other and wants an answer to the last. What is measured is
- * the processor time that the front-end's process took for them: ours and the floor's, or that of NAME. All processes share one processor.
+ * Usage: pipelined ROUNDS [NAME]. Acts as a back-end: it sends 1,000 SHMEM_MAPs without waiting and wants an answer to the
+ * last. Prints the processor time of the front-end's process for them: for ours and for the floor, or for NAME. All processes
+ * share one processor.
  */
 #include "contestant.h"
 

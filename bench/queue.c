@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Usage: queue WAY ROUNDS, under callgrind with --collect-atstart=no. A device takes a chain and gives it back so many times, once warm, and
- * callgrind counts what vhushmem_backend_pop and vhushmem_backend_push take. WAY is DESCRIPTORS[-log][-RANGES], or `burst`: 32 chains of one
- * descriptor by one call each of vhushmem_backend_pop_many and _push_many (ROUNDS bursts). It says how many descriptors a
- * chain has, whether the front-end has written pages logged, and in how many ranges guest memory was told. The last of these has the
- * buffers. Prints how many times memory was allocated for a pair.
+ * Usage: queue WAY ROUNDS, under callgrind with --collect-atstart=no. A device takes a chain and gives it back ROUNDS times,
+ * once warm. callgrind counts the instructions of vhushmem_backend_pop and vhushmem_backend_push. It prints the number of
+ * allocations for a pair.
+ *
+ * WAY is DESCRIPTORS[-log][-RANGES]: the number of descriptors of a chain, whether the front-end logs written pages, and the
+ * number of ranges of guest memory. The last range has the buffers. Or WAY is `burst`: one call of vhushmem_backend_pop_many
+ * and one of _push_many take and give back 32 chains of one descriptor (ROUNDS bursts).
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
@@ -25,7 +27,7 @@ static void on_allocation(void) { allocations++; }
 #define BURST 32
 #define LOG_ALL BIT(26)
 #define LOG_SHMFD BIT(1)
-#define FAR 0x40000000ull /* where the ranges besides begin */
+#define FAR 0x40000000ull /* where the other ranges begin */
 
 static bool counting;
 
@@ -36,7 +38,7 @@ static void toggle_counting(void)
     }
 }
 
-/* One range of a page after the other, with gaps. Returns where the last of all ranges begins in the guest. */
+/* Tells the back-end ranges of one page each, with gaps between them. Returns where the last range begins in the guest. */
 static uint64_t tell_ranges(bare_queue *b, unsigned ranges)
 {
     uint64_t last = RAM;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Usage: read-device-libvhost-user SOCKET FILE. What read-device.c does, on QEMU's libvhost-user: the same preadv for each chain. scripts/bench
- * compiles it against QEMU's sources where scripts/fetch-qemu has fetched them.
+ * Usage: read-device-libvhost-user SOCKET FILE. Does the same as read-device.c with QEMU's libvhost-user: the same preadv for
+ * each chain. scripts/bench compiles it with QEMU's sources if scripts/fetch-qemu has fetched them.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE

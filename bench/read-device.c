@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Usage: read-device SOCKET FILE. The least that a vhost-user-blk does for a read: each chain is a header, room for data and a status; the data
- * are read into the driver's own buffer by one preadv. It ends with its front-end. read-device-libvhost-user.c is the same on another library.
+ * Usage: read-device SOCKET FILE. The least work of a vhost-user-blk for a read. Each chain is a header, room for data and a
+ * status. One preadv reads the data into the driver's own buffer. It ends with its front-end. read-device-libvhost-user.c is
+ * the same program with another library.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Usage: read-driver SOCKET BLOCKS DEPTH READS. A driver without a guest before any vhost-user-blk: reads 4 KiB each of random blocks, DEPTH at
- * a time. Prints nanoseconds for each read: `read NS`.
+ * Usage: read-driver SOCKET BLOCKS DEPTH READS. A driver without a guest, for any vhost-user-blk. It reads random blocks of 4
+ * KiB, DEPTH at a time. It prints the nanoseconds of each read: `read NS`.
  */
 #include "measure.h"
 
@@ -63,12 +63,12 @@ static void signal_device(void)
 {
     uint64_t one = 1;
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
-    if ((__atomic_load_n((uint16_t *)(void *)(ram + USED), __ATOMIC_RELAXED) & 1) == 0) { /* it wants to be kicked */
+    if ((__atomic_load_n((uint16_t *)(void *)(ram + USED), __ATOMIC_RELAXED) & 1) == 0) { /* the device wants a kick */
         MUST(write(kick, &one, sizeof(one)) == sizeof(one));
     }
 }
 
-/* Returns how many requests are done; each is followed by another one if it goes on. */
+/* Returns how many requests are done. If `goes_on`, it puts in another request for each. */
 static unsigned take_back(uint64_t blocks, uint64_t *random, bool goes_on)
 {
     struct used *used = (struct used *)(void *)(ram + USED);
@@ -119,7 +119,7 @@ int main(int argc, char **argv)
         unsigned back = take_back(blocks, &random, done + depth < reads);
         done += back;
         if (back == 0) {
-            /* Some devices make it non-blocking for both. */
+            /* Some devices make the eventfd non-blocking for both sides. */
             struct pollfd called = {.fd = call, .events = POLLIN};
             MUST(poll(&called, 1, 30000) == 1 && read(call, &count, sizeof(count)) == sizeof(count));
         } else if (done < reads) {

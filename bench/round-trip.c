@@ -1,18 +1,19 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Usage: round-trip ROUNDS REQUESTS SIZE NAME:LIVE... As a back-end, undoes mappings of SIZE bytes and asks for them again, REQUESTS of each
- * with each front-end, waiting for each answer; ROUNDS times. NAME is `ours` or `floor`, LIVE how many mappings it has at the least. Several
- * maps follow each other, then several unmaps, and it is these that are timed, each several as a whole: what a front-end does after an
- * answer, be it after that of the last, is in the time of what comes next. All processes share one processor.
+ * Usage: round-trip ROUNDS REQUESTS SIZE NAME:LIVE... Acts as a back-end: it undoes mappings of SIZE bytes and asks for them
+ * again. It does REQUESTS of each with each front-end, and waits for each answer. It does all that ROUNDS times. NAME is `ours`
+ * or `floor`, LIVE the least number of mappings that it has. Several maps follow each other, then several unmaps. Each such
+ * group is timed as a whole. So the work of a front-end after an answer is in the time of the next request or the next group.
+ * All processes share one processor.
  */
 #include "contestant.h"
 
 #include <libgen.h>
 
-/* So many in a row, evenly over the whole region. */
+/* The number of maps or unmaps in a group. They are spread evenly over the whole region. */
 #define IN_A_ROW 16
 
-/* Nanoseconds for each of them, on average. */
+/* The average nanoseconds of each request in a group. */
 static uint32_t in_a_row(contestant *c, void (*ask)(contestant *, bool, uint64_t), uint64_t first)
 {
     uint64_t apart = c->slots / IN_A_ROW, began = now_ns();

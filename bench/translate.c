@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Usage: translate ROUNDS CALLS. What vhushmem_region_translate takes at random offsets of a region with 60,000 live mappings: for one
- * reader alone, and for one and two at once while another thread maps and unmaps without a pause. Threads may share a processor, so what
- * is told is each reader's own processor time for a call; how often a reader waited (voluntary context switches); and the longest single
- * call in which no other thread took the processor.
+ * Usage: translate ROUNDS CALLS. Measures vhushmem_region_translate at random offsets of a region with 60,000 live mappings:
+ * with one reader alone, and with one and two readers while another thread maps and unmaps without a pause. Threads may share a
+ * processor. So it prints the processor time of each reader for a call, how often a reader waited (voluntary context switches),
+ * and the longest single call in which no other thread took the processor.
  */
 #include "measure.h"
 
@@ -15,7 +15,7 @@
 #define MAPPINGS 60000
 #define COMING_AND_GOING 64
 #define OFFSETS 65536
-/* Calls that take less are not looked at: to ask the kernel about each would be most of what is measured. */
+/* It does not ask the kernel about shorter calls: that would take most of the measured time. */
 #define LONG_CALL_NS 1000
 
 static vhushmem_region *region;
@@ -59,7 +59,7 @@ static void *read_for_a_while(void *user_data)
         translate(i);
     }
     r->ns_per_call = (double)(ns_of(CLOCK_THREAD_CPUTIME_ID) - began) / (double)r->calls;
-    /* Once more, each call by itself. */
+    /* Once more, with a look at each call. */
     struct rusage last = usage_of_thread();
     for (uint64_t i = 0; i < r->calls / 4; i++) {
         uint64_t start = now_ns();

@@ -28,7 +28,7 @@ static inline request request_of(uint32_t id, bool need_reply, uint64_t shm_offs
     return r;
 }
 
-/* In one sendmsg. -1: without a descriptor. */
+/* Sends all in one sendmsg. fd -1: without a descriptor. */
 static inline void send_with_fd(int socket, const void *bytes, size_t size, int fd)
 {
     union {
@@ -58,7 +58,7 @@ static inline void send_unmap(int channel, bool need_reply, uint64_t shm_offset,
     send_with_fd(channel, &r, sizeof(r), -1);
 }
 
-/* Waits for it; it has to say that the request was carried out. */
+/* Waits for the answer. It must say that the request was served. */
 static inline void take_answer(int channel)
 {
     answer a;
@@ -77,8 +77,8 @@ enum { GET_FEATURES = 1, GET_PROTOCOL_FEATURES = 15, SET_BACKEND_REQ_FD = 21 };
      UINT64_C(1) << VHOST_USER_PROTOCOL_F_SHMEM)
 
 /*
- * The header and the payload of the front-end's next message. Returns the descriptor that came
- * along, or -1.
+ * Receives the header and the payload of the front-end's next message. Returns the descriptor that
+ * came with it, or -1.
  */
 static inline int receive_message(int socket, VhostUserHeader *header, void *payload,
                                   size_t capacity)
@@ -104,8 +104,8 @@ static inline int receive_message(int socket, VhostUserHeader *header, void *pay
 }
 
 /*
- * Answers a front-end on its main socket until it has asked for the regions: there is one, 0.
- * Returns the back-end channel.
+ * Answers a front-end on its main socket until it has asked for the regions. There is one region,
+ * 0. Returns the back-end channel.
  */
 static inline int shake_hands(int socket, uint64_t region_size)
 {

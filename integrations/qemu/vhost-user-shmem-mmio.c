@@ -8,10 +8,13 @@
 #include "hw/virtio/virtio-mmio.h"
 #include <vhushmem/vhushmem.h>
 
-/* Where no machine with virtio-mmio has anything: above its memory, below the 2^39 that every processor addresses. */
+/* No machine with virtio-mmio has anything here: it is above its memory, and below 2^39, which every processor can address. */
 #define FIRST_PLACE (256 * GiB)
 
-/* virtio-mmio has no BAR that a guest places: windows lie one after the other. The device can't be unplugged, so nothing is undone. */
+/*
+ * virtio-mmio has no BAR that the guest places. The windows are one after the other. The device cannot be unplugged, so this is
+ * never undone.
+ */
 void vhost_user_shmem_add_mmio(VhostUserState *user, Object *transport)
 {
     static hwaddr next = FIRST_PLACE;

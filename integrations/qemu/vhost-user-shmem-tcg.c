@@ -9,7 +9,7 @@
 
 enum { CHECK_MS = 100 };
 
-/* TCG keeps what it made of the code at a place in memory, and another file is there now. */
+/* TCG keeps translations of code by its place in memory. Another file is there now. */
 static void forget_translations(vhushmem_device *device, const vhushmem_change *change, void *opaque)
 {
 #ifdef CONFIG_TCG
@@ -19,12 +19,12 @@ static void forget_translations(vhushmem_device *device, const vhushmem_change *
 
     if (mr && tcg_enabled()) {
         offset += memory_region_get_ram_addr(mr);
-        tb_invalidate_phys_range(offset, offset + change->len); /* an end, or the last byte, as the version has it */
+        tb_invalidate_phys_range(offset, offset + change->len); /* an end, or the last byte: versions of QEMU differ */
     }
 #endif
 }
 
-/* Pages that a file has again after it was truncated are seen again. */
+/* Looks for pages that a truncated file has again. */
 static QEMUTimer *timer;
 static GSList *devices;
 
@@ -44,14 +44,14 @@ static void device_goes(void *device)
     }
 }
 
-/* TCG, the monitor's xp and the DMA of emulated devices touch windows from QEMU's threads. */
+/* QEMU's own threads access windows: TCG, the monitor's xp, and the DMA of emulated devices. */
 static struct sigaction sigsegv_before;
 static bool handled;
 
 static void sigsegv_handler(int n, siginfo_t *info, void *context)
 {
     if (!vhushmem_guard_handle_sigsegv(info, context)) {
-        sigaction(SIGSEGV, &sigsegv_before, NULL); /* the instruction runs again, and ends as it would have */
+        sigaction(SIGSEGV, &sigsegv_before, NULL); /* the instruction runs again, and ends as it would without this handler */
     }
 }
 
@@ -60,7 +60,7 @@ void vhost_user_shmem_for_tcg(vhushmem_device *device)
     struct sigaction action = {.sa_sigaction = sigsegv_handler, .sa_flags = SA_SIGINFO | SA_ONSTACK};
 
     vhushmem_guard_unblock_signals(NULL); /* in the main thread; see qemu_thread_create for the others */
-    vhushmem_guard_install(NULL);         /* what is not the library's goes on to QEMU's own handler */
+    vhushmem_guard_install(NULL);         /* a signal that is not the library's goes to QEMU's own handler */
     if (!handled) {
         handled = true;
         sigaction(SIGSEGV, &action, &sigsegv_before);

@@ -7,7 +7,10 @@
 #include "hw/virtio/virtio-pci.h"
 #include <vhushmem/vhushmem.h>
 
-/* A migration is refused from before the first map until the last mapping has gone; a map, while a migration is under way. */
+/*
+ * From before the first map until the last mapping has gone, a migration is refused. While a migration is under way, a map is
+ * refused.
+ */
 int vhost_user_shmem_block_migration(VhostUserState *user, bool before_map)
 {
     if (before_map && !user->shmem_blocker) {
@@ -32,7 +35,7 @@ int vhost_user_shmem_config(VhostUserState *user, const void *payload, size_t si
         vhost_user_shmem_for_tcg(user->shmem);
     }
     vhushmem_region_options_for_dax(&options);
-    options.holes = VHUSHMEM_HOLES_ZERO; /* QEMU reads them for its monitor */
+    options.holes = VHUSHMEM_HOLES_ZERO; /* QEMU's monitor reads them */
     if (vhushmem_device_add_config(user->shmem, payload, size, &options, &err) < 0) {
         error_setg(errp, "vhost-user: %s", err->message);
         return -EPROTO;
@@ -49,14 +52,17 @@ int vhost_user_shmem_request(VhostUserState *user, bool map, const void *payload
         ret = map ? vhushmem_handle_map(user->shmem, payload, fds[0], &err) : vhushmem_handle_unmap(user->shmem, payload, &err);
     }
     vhost_user_shmem_block_migration(user, false);
-    /* A back-end that was not told of a reset undoes what the reset has undone. */
+    /* A back-end that did not learn of a reset undoes mappings that the reset has already undone. */
     if (err && (map || ret != -ENOENT) && user->shmem_warnings++ < 64) {
         warn_report("vhost-user: %s", err->message);
     }
     return ret;
 }
 
-/* It lives as long as its PCI device, which everybody holds who has the BAR, and a moment longer for who reads guest memory just now. */
+/*
+ * It lives as long as its PCI device. Each owner of the BAR has a reference to the device. Then it lives a moment longer, for
+ * threads that are reading guest memory.
+ */
 typedef struct Window {
     struct rcu_head rcu;
     vhushmem_region *region;
@@ -96,8 +102,8 @@ bool vhost_user_shmem_add_bar(VhostUserState *user, PCIDevice *pci, int bar, Err
     window->region = vhushmem_region_ref(vhushmem_device_find_region(user->shmem, place.shmid));
     memory_region_init_ram_device_ptr(&window->memory, OBJECT(pci), "vhost-user-shmem", size,
                                       vhushmem_region_window(window->region));
-    vhushmem_region_advise(window->region, MADV_HUGEPAGE); /* QEMU has just given it for the holes alone */
-    vhushmem_region_advise(window->region, MADV_DOFORK); /* undoes QEMU's: each map would have to give DONTFORK again */
+    vhushmem_region_advise(window->region, MADV_HUGEPAGE); /* QEMU's own advice, a line before, has reached only the holes */
+    vhushmem_region_advise(window->region, MADV_DOFORK); /* undoes QEMU's DONTFORK: each map would have to give it again */
     object_property_add(OBJECT(pci), "vhost-user-shmem-window", "struct", NULL, NULL, window_release, window);
     pci_register_bar(pci, bar, PCI_BASE_ADDRESS_MEM_PREFETCH | PCI_BASE_ADDRESS_MEM_TYPE_64, &window->memory);
     return true;

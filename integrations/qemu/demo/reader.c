@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Reads a file by loads: maps it and adds its words up, twice or as often as is said. For each time it prints the sum and the nanoseconds.
+ * Reads a file by loads: maps it and adds up its words, TIMES times or twice. Prints the sum and the nanoseconds of each time.
  * Usage: reader FILE [TIMES]
  */
 #include <fcntl.h>
