@@ -4,15 +4,15 @@ import CLinux
 
 /// How threads read the table while another thread changes it: a sequence lock. The writer makes the sequence odd, changes the
 /// tree, and makes the sequence even. A reader notes an even sequence, reads, and starts again if the sequence has changed. It
-/// writes nothing, so readers do not slow each other. It never waits for a lock whose holder sleeps in a system call: a change is
-/// some hundreds of plain instructions.
+/// writes nothing, so readers do not slow each other. It never waits for a lock whose holder sleeps in a system call: a change
+/// is some hundreds of plain instructions.
 ///
 /// Four orderings make it right (the words themselves are loaded and stored by relaxed atomics):
 ///
-/// * writer: sequence odd, *release fence*, changes. A reader that sees any of the changes and then passes its acquire fence must
-///   see the odd sequence or a later one. So it cannot take half of a change for the whole.
-/// * writer: changes, *release store* of the even sequence. reader: *acquire load* of it, then the tree. A reader that sees this
-///   sequence sees all earlier changes, and all that the allocator did to their memory.
+/// * writer: sequence odd, *release fence*, changes. A reader that sees any of the changes and then passes its acquire fence
+///   must see the odd sequence or a later one. So it cannot take half of a change for the whole.
+/// * writer: changes, *release store* of the even sequence. reader: *acquire load* of it, then the tree. A reader that sees
+///   this sequence sees all earlier changes, and all that the allocator did to their memory.
 /// * reader: reads, *acquire fence*, sequence again. The reads are done before the second load of the sequence.
 /// * The owner's lock orders one writer after another. So a writer loads the sequence plainly.
 extension MappingTable {
@@ -57,8 +57,8 @@ extension MappingTable {
         unsafe vhu_load_acquire(state + StateWord.sequence)
     }
 
-    /// The record that owns all of [offset, offset + length): a record owns from its start to the end of its last page. Any thread
-    /// may ask at any time. The answer was true at one moment within the call.
+    /// The record that owns all of [offset, offset + length): a record owns from its start to the end of its last page. Any
+    /// thread may ask at any time. The answer was true at one moment within the call.
     @_optimize(speed)
     func concurrentFind(containing offset: UInt64, length: UInt64) -> MappingRecord? {
         guard length > 0 else { return nil }
@@ -84,10 +84,10 @@ extension MappingTable {
     @_optimize(speed)
     @inline(__always)
     private func read(at offset: UInt64, sequence: UInt64) -> Attempt {
-        // SAFETY: for all loads here: they read words of this table's state, or of nodes, which stay readable as long as the table
-        // lives. A word may have any value during a change, and a node may have become another kind of node since it was found.
-        // So this function follows an address only after the sequence has shown that nothing had changed when it was read. It
-        // uses an index before such a check, but an index is inside the node whatever the node's words are.
+        // SAFETY: for all loads here: they read words of this table's state, or of nodes, which stay readable as long as the
+        // table lives. A word may have any value during a change, and a node may have become another kind of node since it was
+        // found. So this function follows an address only after the sequence has shown that nothing had changed when it was
+        // read. It uses an index before such a check, but an index is inside the node whatever the node's words are.
         let rootAddress = unsafe vhu_load_relaxed(state + StateWord.root)
         guard isUnchanged(since: sequence) else { return .changed }
         guard var node = TableNode(address: rootAddress) else { return .read(nil) }

@@ -4,8 +4,9 @@
 /// gives the end of the last one as the hint, and so rarely walks far. (If each inner node kept its largest gap, this would be
 /// a search. But each insert and remove would cost more: those are on the path of every request, and this is not.)
 extension MappingTable {
-    /// The start of a free range of `length` bytes inside 0..<size, a multiple of `alignment`: the first one at or after `hint`,
-    /// else the first of all. `length` and `alignment` are multiples of the page size; an alignment of 0 counts as one page.
+    /// The start of a free range of `length` bytes inside 0..<size, a multiple of `alignment`: the first one at or after
+    /// `hint`, else the first of all. `length` and `alignment` are multiples of the page size; an alignment of 0 counts as one
+    /// page.
     func firstGap(of length: UInt64, alignment: UInt64, in size: UInt64, from hint: UInt64) -> UInt64? {
         guard length > 0, length <= size else { return nil }
         let request = GapRequest(

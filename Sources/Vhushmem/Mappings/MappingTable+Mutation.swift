@@ -203,8 +203,8 @@ extension MappingTable {
                 node.insert(entry, at: index, shape: shape)
                 return
             }
-            // At the very end more records will follow in order. So the last node of a level may have fewer entries than the
-            // minimum, and those before it are nearly full. Elsewhere both halves, with the new entry, have at least the minimum.
+            // Records often come in order. So at the very end the nodes before the last one are nearly full, and the last one
+            // may have fewer entries than the minimum. Elsewhere both halves, with the new entry, have at least the minimum.
             let isLast = node.next == nil && index == shape.capacity
             let left = isLast ? shape.capacity &- shape.capacity / 8 : (shape.capacity &+ 1) / 2
             let new = takeNode(level: level)
@@ -298,8 +298,8 @@ extension MappingTable {
     @inline(__always)
     func notePath(to key: UInt64) -> TableNode? {
         let path = unsafe state + StateWord.path
-        // Changes often come next to each other, and then the path is the one before. One comparison, which wraps around, tells whether the
-        // leaf has a key on either side: with two, it could not be predicted which of them fails.
+        // Two changes are often near each other. Then the path is the one before. One comparison, which wraps around, tells
+        // whether the leaf has a key on either side. The processor could not predict which of two comparisons fails.
         if let leaf = unsafe TableNode(address: path[0]) {
             let last = leaf.next == nil ? .max : leaf.key(leaf.count &- 1)
             if key &- leaf.key(0) <= last &- leaf.key(0) { return leaf }
@@ -308,7 +308,7 @@ extension MappingTable {
         var level = node.level
         let isLarge = level > 2
         while level > 0 {
-            // The level above the leaves: in a table of so many levels it is too large for a near cache. Its children come with its keys.
+            // In a table of so many levels, the level above the leaves is too large for a near cache. So all its lines come.
             if level == 1, isLarge { node.prefetch() }
             let index = node.index(of: key, shape: .inner)
             unsafe path[level &* 2] = node.address

@@ -4,12 +4,12 @@ import CLinux
 
 /// The live mappings of a region, ordered by start: a B+tree whose nodes hold some dozens of entries.
 ///
-/// No two records own the same page. So the order of starts is the order of ends too, and only neighbours can overlap a range. An
-/// inner node's key is exactly the least start below its child. So a search for an offset ends in the leaf of the last record that
-/// starts at or before it.
+/// No two records own the same page. So the order of starts is the order of ends too, and only neighbours can overlap a range.
+/// An inner node's key is exactly the least start below its child. So a search for an offset ends in the leaf of the last
+/// record that starts at or before it.
 ///
-/// One caller at a time uses the table: its owner holds a lock. Only `concurrentFind` and `changes` may run at the same time, on any
-/// thread.
+/// One caller at a time uses the table: its owner holds a lock. Only `concurrentFind` and `changes` may run at the same time,
+/// on any thread.
 ///
 /// This file: the table and its queries. `+Mutation`: insert, remove. `+Pool`: the memory of nodes. `+Gap`: free ranges.
 /// `+Concurrent`: the reader's side. `+Invariants`: checks for tests.

@@ -10,8 +10,8 @@ extension PageIndex {
         /// One word for each chunk, and after those 16 more for each chunk.
         let words: UnsafeMutablePointer<UInt64>
 
-        /// True: at one moment within the call, one live mapping covered all of [offset, offset + length) and allowed the access. False:
-        /// the caller must ask the table. All values of `offset` and `length` are allowed.
+        /// True: at one moment within the call, one live mapping covered all of [offset, offset + length) and allowed the
+        /// access. False: the caller must ask the table. All values of `offset` and `length` are allowed.
         @inline(__always)
         func covers(_ offset: UInt64, length: UInt64, forWriting: Bool) -> Bool {
             let chunk = offset >> PageIndex.chunkShift
@@ -20,7 +20,8 @@ extension PageIndex {
             guard chunk < chunkCount, length &- 1 < PageIndex.chunkBytes &- start else { return false }
             let first = start >> PageIndex.pageShift
             let last = (start &+ (length &- 1)) >> PageIndex.pageShift
-            // SAFETY: the chunk has a word, so it also has 16 words of bits, each for 2^17 bytes. The offset belongs to one of them.
+            // SAFETY: the chunk has a word, so it also has 16 words of bits, each for 2^17 bytes. The offset belongs to one of
+            // them.
             let word = unsafe vhu_load_acquire(words + Int(truncatingIfNeeded: chunk))
             if word & ChunkWord.isBits == 0 { return ChunkWord.hasRun(word, first, last, forWriting: forWriting) }
             guard first == last else { return false }
@@ -28,7 +29,8 @@ extension PageIndex {
             return bits &>> (first &* 2) & (forWriting ? 2 : 1) != 0
         }
 
-        /// The index of the word that has the bits of the page at `offset`. After the words of the chunks, there is one for 32 pages.
+        /// The index of the word that has the bits of the page at `offset`. After the words of the chunks, there is one for 32
+        /// pages.
         @inline(__always)
         func placeOfBits(_ offset: UInt64) -> UInt64 {
             chunkCount &+ offset >> (PageIndex.pageShift &+ 5)

@@ -2,11 +2,11 @@
 
 import CLinux
 
-/// Tells `translate` which pages of a region are mapped. It reads one or two words, which are likely to be in a near cache. A search
-/// in the table of 60,000 mappings walks through 3 MB.
+/// Tells `translate` which pages of a region are mapped. It reads one or two words, which are likely to be in a near cache. A
+/// search in the table of 60,000 mappings walks through 3 MB.
 ///
-/// The index may be incomplete. If it says yes, the range is mapped. If it does not, the caller asks the table: the range may cross
-/// chunks, its chunk may have no words, or its mapping may never have been added.
+/// The index may be incomplete. If it says yes, the range is mapped. If it does not, the caller asks the table: the range may
+/// cross chunks, its chunk may have no words, or its mapping may never have been added.
 ///
 /// The region is divided into chunks of 512 pages, which is 2 MiB. Each chunk has a word:
 ///
@@ -16,23 +16,25 @@ import CLinux
 ///     bit 63 is set      there were more than three runs. Bits 0-9 count the mappings. Each page of the chunk has two bits, in words
 ///                        of 32 pages: the low bit says that the page is mapped, the high bit that it is writable.
 ///
-/// The words of the chunks and, after them, the words of the pages are one private mapping. It is reserved as a whole when the region
-/// is made: 136 bytes of addresses a chunk. It takes memory only where something was written. The last chunks of a large region have
-/// no words. If memory is short, no chunk has.
+/// The words of the chunks and, after them, the words of the pages are one private mapping. It is reserved as a whole when the
+/// region is made: 136 bytes of addresses a chunk. It takes memory only where something was written. The last chunks of a large
+/// region have no words. If memory is short, no chunk has.
 ///
-/// One thread at a time changes the index, under the lock that guards the table. Any thread reads it at any time, without a sequence
-/// lock. Three rules make that right:
+/// One thread at a time changes the index, under the lock that guards the table. Any thread reads it at any time, without a
+/// sequence lock. Three rules make that right:
 ///
-/// * The index never says more than the table. First the memory of a mapping is mapped, then its record is inserted, and then its
-///   pages are added. The pages are removed before the record.
-/// * Each word is right by itself, at any moment. A run belongs to one mapping and is in one word. If a reader finds its range in a
-///   run, a live mapping covered the range when the reader loaded the word. The bits of a page are set only while a live mapping owns
-///   the page, whatever the word of the chunk says. So they are right even if that word has changed since the reader saw it. The
-///   bits do not say which mapping it is. So a reader uses them only for a range inside one page, which has one owner.
-/// * No place ever moves. A reader follows no address that could be stale, and a place always stands for the same chunk or page.
+/// * The index never says more than the table. First the memory of a mapping is mapped, then its record is inserted, and then
+///   its pages are added. The pages are removed before the record.
+/// * Each word is right by itself, at any moment. A run belongs to one mapping and is in one word. If a reader finds its range
+///   in a run, a live mapping covered the range when the reader loaded the word. The bits of a page are set only while a live
+///   mapping owns the page, whatever the word of the chunk says. So they are right even if that word has changed since the
+///   reader saw it. The bits do not say which mapping it is. So a reader uses them only for a range inside one page, which has
+///   one owner.
+/// * No place ever moves. A reader follows no address that could be stale, and a place always stands for the same chunk or
+///   page.
 ///
-/// Stores are releases and loads are acquires. A reader that sees that a page is mapped also sees all that was done before, above all
-/// the mapping of its file.
+/// Stores are releases and loads are acquires. A reader that sees that a page is mapped also sees all that was done before,
+/// above all the mapping of its file.
 ///
 /// This file: the writer. `+Reader`: the queries of any thread.
 @safe struct PageIndex: ~Copyable {
@@ -44,7 +46,8 @@ import CLinux
     private static var lastPage: UInt64 { 511 }
     /// Words of bits for the pages of a chunk: two bits a page.
     private static var bitWords: UInt64 { 16 }
-    /// A larger mapping, over 1 GiB, is not added. There are few of them, so the table is fast. And a map of one must not take long.
+    /// A larger mapping, over 1 GiB, is not added. There are few of them, so the table is fast. And a map of one must not take
+    /// long.
     static var maximumChunks: UInt64 { 512 }
     /// Only the first 64 GiB of a region have words.
     private static var largestIndex: UInt64 { 1 << 15 }
@@ -73,7 +76,8 @@ import CLinux
             return
         }
         reader = unsafe Reader(chunkCount: min(chunks, PageIndex.largestIndex), words: memory)
-        // So `translate` finds the words of the chunks without a page fault. The words of pages are read only after they were written.
+        // So `translate` finds the words of the chunks without a page fault. The words of pages are read only after they were
+        // written.
         try? unsafe MemoryCalls.advise(memory, PageIndex.pages(of: chunkCount), vhu_madv_populate_read)
     }
 
@@ -86,7 +90,8 @@ import CLinux
         guard let memory = try? unsafe MemoryCalls.map(nil, bytes, protection: PROT_READ | PROT_WRITE, flags: flags) else {
             return nil
         }
-        // A large page would use 2 MiB of memory for one word, and the kernel would clear it while a device waits for its answer.
+        // A large page would use 2 MiB of memory for one word, and the kernel would clear it while a device waits for its
+        // answer.
         try? unsafe MemoryCalls.advise(memory, bytes, MADV_NOHUGEPAGE)
         // SAFETY: the memory is new, has `count` words, is all zero, and is aligned to a page.
         return unsafe memory.bindMemory(to: UInt64.self, capacity: count)
@@ -143,8 +148,8 @@ import CLinux
         }
     }
 
-    /// Call it when no mapping is left. If there were many, the memory of the pages' bits goes back to the kernel. All bits are 0
-    /// before, during and after that, so a reader sees no difference. (Memory that is locked stays.)
+    /// Call it when no mapping is left. If there were many, the memory of the pages' bits goes back to the kernel. All bits are
+    /// 0 before, during and after that, so a reader sees no difference. (Memory that is locked stays.)
     @inline(__always)
     func release() {
         if unsafe chunksWithBits.pointee >= PageIndex.chunksBeforeRelease { releaseBits() }
@@ -155,8 +160,8 @@ import CLinux
         unsafe chunksWithBits.pointee = 0
         let start = PageIndex.pages(of: chunkCount)
         let length = byteCount &- start
-        // SAFETY: these pages begin after the page with the last chunk's word, so they have only bits. There are words, because a
-        // chunk has had bits.
+        // SAFETY: these pages begin after the page with the last chunk's word, so they have only bits. There are words, because
+        // a chunk has had bits.
         if length > 0 {
             try? unsafe MemoryCalls.advise(UnsafeMutableRawPointer(words) + start, length, MADV_DONTNEED)
         }
@@ -233,8 +238,8 @@ import CLinux
         self[chunk] = word == ChunkWord.isBits ? 0 : word
     }
 
-    /// Calls `body` for each chunk that has some of the pages, with the first and the last of them in the chunk. If a page is beyond
-    /// the index, or the pages are too many, it does not call `body`.
+    /// Calls `body` for each chunk that has some of the pages, with the first and the last of them in the chunk. If a page is
+    /// beyond the index, or the pages are too many, it does not call `body`.
     @inline(__always)
     private func forEachChunk(of pages: ByteRange, _ body: (_ chunk: UInt64, _ first: UInt64, _ last: UInt64) -> Void) {
         let first = pages.start >> PageIndex.pageShift
@@ -263,8 +268,8 @@ import CLinux
         self[chunk] = ChunkWord.isBits | 3
     }
 
-    /// Sets the bits of all pages of the run in the low bits of `run`. A `value` of all ones sets them: both bits of a page if the run
-    /// is writable, else the low one. A `value` of 0 clears them.
+    /// Sets the bits of all pages of the run in the low bits of `run`. A `value` of all ones sets them: both bits of a page if
+    /// the run is writable, else the low one. A `value` of 0 clears them.
     @_optimize(speed)
     @inline(never)
     private func setBits(of run: UInt64, in chunk: UInt64, to value: UInt64) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-/// The only error type of the library: an errno value and a sentence. The sentence is put together only when it is read. So a peer
-/// whose requests are refused a million times does not make the library build a million strings.
+/// The only error type of the library: an errno value and a sentence. The sentence is put together only when it is read. So a
+/// peer whose requests are refused a million times does not make the library build a million strings.
 public struct ShmemError: Error, Equatable, CustomStringConvertible {
     /// A positive errno value. The documentation of each function lists its values.
     public let code: Int32

@@ -2,8 +2,8 @@
 
 import CLinux
 
-/// The records of a leaf. Only their starts are in order. The other values of a record stay in one slot for as long as the record is
-/// in this leaf. So an insert or a remove moves one word and one byte for each record after it, and not five words.
+/// The records of a leaf. Only their starts are in order. The other values of a record stay in one slot for as long as the
+/// record is in this leaf. So an insert or a remove moves one word and one byte for each record after it, and not five words.
 ///
 /// Byte i of words 3 to 6 is the slot of entry i. After the bytes of the entries come those of the free slots. The 32 bytes are
 /// always the numbers from 0 to 31 in some order, so no other list of free slots is needed.
@@ -28,7 +28,8 @@ extension TableNode {
             start: key(index), length: length[0], fileOffset: value[0], word: value[1], identity: length[1])
     }
 
-    /// The same for a reader on another thread. If the writer changes the leaf meanwhile, the words may belong to several records.
+    /// The same for a reader on another thread. If the writer changes the leaf meanwhile, the words may belong to several
+    /// records.
     @inline(__always)
     func loadRecord(_ index: Int) -> MappingRecord {
         let bytes = unsafe vhu_load_relaxed(words + (TableNode.slots &+ index &>> 3))
@@ -117,8 +118,8 @@ extension TableNode {
         setCount(count &+ 1)
     }
 
-    // Keys and slots move in whole lines of eight, with the unused ones. So the processor fails to predict only one branch: the end of the
-    // loop over lines.
+    // Keys and slots move in whole lines of eight, with the unused ones. So the processor fails to predict only one branch: the
+    // end of the loop over lines.
 
     /// Moves the keys and the bytes of slots from `index` on up by one. Returns a free slot, whose byte is now at `index`.
     @inline(__always)

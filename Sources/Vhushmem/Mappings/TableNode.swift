@@ -13,12 +13,13 @@ import CLinux
 ///     inner node   words 3-7: unused, so that the keys begin a cache line
 ///                  64 keys, then 64 children; a key is the least start below its child
 ///
-/// The keys are next to each other, so a search reads a few cache lines and no values. Unused keys are the greatest number, so a
-/// search need not know how many are used. Leaves and inner nodes have the same size, so one pool serves both. The size is 21
+/// The keys are next to each other, so a search reads a few cache lines and no values. Unused keys are the greatest number, so
+/// a search need not know how many are used. Leaves and inner nodes have the same size, so one pool serves both. The size is 21
 /// cache lines: this number is odd, so the lines of all nodes use all sets of a cache.
 ///
 /// One thread writes while others read (`MappingTable+Concurrent.swift`). So each word that a reader may load is stored by a
-/// relaxed atomic of 8 bytes. The table's sequence orders these stores. The loads of the writer are plain: only the writer stores.
+/// relaxed atomic of 8 bytes. The table's sequence orders these stores. The loads of the writer are plain: only the writer
+/// stores.
 ///
 /// This file: both kinds of node. `+Leaf`: records and their slots.
 @safe struct TableNode {
@@ -28,8 +29,9 @@ import CLinux
     static var wordCount: Int { headerWords + leafCapacity * 5 }
     /// Where an inner node's children begin.
     static var children: Int { headerWords + innerCapacity }
-    /// A leaf has at least 16 records and an inner node at least 32 children. (A root, and the last node of a level, may have fewer.)
-    /// So 12 levels have 2^55 records or more. These do not fit in 57 bits of address space, the most that a Linux process has.
+    /// A leaf has at least 16 records and an inner node at least 32 children. (A root, and the last node of a level, may have
+    /// fewer.) So 12 levels have 2^55 records or more. These do not fit in 57 bits of address space, the most that a Linux
+    /// process has.
     static var maximumLevels: Int { 12 }
     /// Keys in a cache line of 64 bytes.
     static var lineKeys: Int { 8 }
@@ -96,8 +98,8 @@ import CLinux
 
     /// The node at an address that is never 0: of a child, of the path, or of a reserved node.
     ///
-    /// SAFETY: these words are not 0 between two changes, and the writer never sees half of a change. If a bug makes one 0, the process
-    /// ends here, before it uses the address.
+    /// SAFETY: these words are not 0 between two changes, and the writer never sees half of a change. If a bug makes one 0, the
+    /// process ends here, before it uses the address.
     @inline(__always)
     init(certain address: UInt64) {
         guard let node = TableNode(address: address) else { preconditionFailure() }
@@ -108,7 +110,8 @@ import CLinux
 
     // MARK: - Loads of the writer
 
-    // SAFETY: for all of them: an index is less than `count`, which is at most the capacity, and a node has words for the capacity.
+    // SAFETY: for all of them: an index is less than `count`, which is at most the capacity, and a node has words for the
+    // capacity.
 
     @inline(__always) var count: Int { unsafe Int(truncatingIfNeeded: words[0]) }
     @inline(__always) var level: Int { unsafe Int(truncatingIfNeeded: words[1]) }
@@ -129,15 +132,15 @@ import CLinux
         return Entry(record(index))
     }
 
-    /// The index of the last key that is not after `key`; 0 if all are after it. The result is always less than the capacity, also for a
-    /// reader that sees a node while it changes.
+    /// The index of the last key that is not after `key`; 0 if all are after it. The result is always less than the capacity,
+    /// also for a reader that sees a node while it changes.
     @inline(__always)
     func index(of key: UInt64, shape: Shape) -> Int {
         // This key looks like an unused one.
         if key == TableNode.noKey { return lastIndex(shape: shape) }
         // It counts the cache lines that begin at or before the key, and then the keys in the last of these lines. No branch
-        // depends on a key. The processor cannot predict the result of a comparison here, and one wrong prediction costs more than
-        // all these comparisons, which do not wait for each other.
+        // depends on a key. The processor cannot predict the result of a comparison here, and one wrong prediction costs more
+        // than all these comparisons, which do not wait for each other.
         let keys = unsafe words + TableNode.headerWords
         var line = 0
         var probe = TableNode.lineKeys
@@ -161,12 +164,13 @@ import CLinux
     private func lastIndex(shape: Shape) -> Int {
         // SAFETY: the node's first word.
         let count = unsafe vhu_load_relaxed(words)
-        // A reader may see a node that has just become another kind of node. Then the count may be more than this kind's capacity.
+        // A reader may see a node that has just become another kind of node. Then the count may be more than this kind's
+        // capacity.
         return Int(truncatingIfNeeded: min(max(count, 1), UInt64(truncatingIfNeeded: shape.capacity))) &- 1
     }
 
-    /// Asks the processor to bring all cache lines of the node into a near cache. In a large table a leaf is in no cache. So its lines
-    /// come at the same time, and not one after the other.
+    /// Asks the processor to bring all cache lines of the node into a near cache. In a large table a leaf is in no cache. So
+    /// its lines come at the same time, and not one after the other.
     @inline(__always)
     func prefetch() {
         var word = 0
@@ -258,7 +262,8 @@ import CLinux
         truncate(to: 0, from: total)
     }
 
-    /// Removes the entries from `kept` to `total`. In a leaf, the bytes of their slots already are where those of free slots must be.
+    /// Removes the entries from `kept` to `total`. In a leaf, the bytes of their slots already are where those of free slots
+    /// must be.
     private func truncate(to kept: Int, from total: Int) {
         var i = kept
         while i < total {
@@ -268,8 +273,9 @@ import CLinux
         setCount(kept)
     }
 
-    // The order of the stores matters: each word moves before its place gets another value. (memmove does not store atomically.)
-    // SAFETY: for both functions: callers pass ranges inside the node, and the node has one more word after the range.
+    // The order of the stores matters: each word moves before its place gets another value. (memmove does not store
+    // atomically.) SAFETY: for both functions: callers pass ranges inside the node, and the node has one more word after the
+    // range.
 
     /// Moves `count` words, from the word `first` on, up by one.
     private func moveUp(from first: Int, count: Int) {

@@ -4,11 +4,11 @@ import CLinux
 
 /// One queue's part of the area for requests in flight. Only this file loads from the area and stores into it.
 ///
-/// The part begins with u64 features, u16 version, desc_num, last_batch_head and used_idx. An entry for each descriptor follows:
-/// u8 inflight, 5 bytes of padding, u16 next, u64 counter. All are in the byte order of the host.
+/// The part begins with u64 features, u16 version, desc_num, last_batch_head and used_idx. An entry for each descriptor
+/// follows: u8 inflight, 5 bytes of padding, u16 next, u64 counter. All are in the byte order of the host.
 ///
-/// No number in the area is trusted: the front-end can write to the file, or another back-end may have made it. A head is reduced
-/// to the size of the queue, so it cannot lead out of the part.
+/// No number in the area is trusted: the front-end can write to the file, or another back-end may have made it. A head is
+/// reduced to the size of the queue, so it cannot lead out of the part.
 @safe struct InflightMemory {
     /// Each part begins at a multiple of this.
     private static let alignment = 64

@@ -2,8 +2,8 @@
 
 import CLinux
 
-/// The bits of a log of writes. Each stands for 4096 bytes of guest addresses, also if the host's pages are larger. Only this file
-/// accesses the log.
+/// The bits of a log of writes. Each stands for 4096 bytes of guest addresses, also if the host's pages are larger. Only this
+/// file accesses the log.
 ///
 /// The owner keeps the file mapped. This struct does not: then each `push` would count references.
 @safe struct LogBits {
@@ -19,8 +19,8 @@ import CLinux
         self.length = length
     }
 
-    /// Notes that `count` bytes of guest memory were written. Pages beyond the end of the log are not noted: the front-end chose
-    /// its length.
+    /// Notes that `count` bytes of guest memory were written. Pages beyond the end of the log are not noted: the front-end
+    /// chose its length.
     @inline(__always)
     func note(_ guestAddress: UInt64, _ count: UInt64) {
         let (last, wraps) = guestAddress.addingReportingOverflow(count &- 1)
@@ -32,8 +32,8 @@ import CLinux
 
     @inline(__always)
     private func set(_ byte: UInt64, _ bits: UInt8) {
-        // SAFETY: the byte is inside the file, and a byte is always aligned. The store is atomic because the front-end clears bits
-        // at the same time.
+        // SAFETY: the byte is inside the file, and a byte is always aligned. The store is atomic because the front-end clears
+        // bits at the same time.
         unsafe vhu_or8(start + Int(truncatingIfNeeded: byte), bits)
     }
 
