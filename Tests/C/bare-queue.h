@@ -9,6 +9,7 @@
  */
 
 #include "backend-rig.h"
+#include "descriptor.h"
 
 #include <sys/eventfd.h>
 
@@ -23,8 +24,6 @@
 #define DROPPED 1 /* what `tell` returns when the connection has ended */
 /* The features of the rig, and MQ INFLIGHT RESET SLOTS STATUS. */
 #define BARE_FEATURES (BACKEND_RIG_FEATURES | BIT(0) | BIT(12) | BIT(13) | BIT(15) | BIT(16))
-
-enum { NEXT = 1, WRITE = 2, INDIRECT = 4 };
 
 typedef struct bare_queue {
     backend_rig r;

@@ -8,6 +8,7 @@
  */
 
 #include "harness.h"
+#include "descriptor.h"
 
 #include <grp.h>
 #include <sys/eventfd.h>
@@ -28,14 +29,6 @@
 #define WINDOW_SIZE (UINT64_C(16) << 20)
 #define CHUNK (UINT64_C(2) << 20)
 #define SECRET "what no guest may read"
-
-enum { NEXT = 1, WRITE = 2, INDIRECT = 4 };
-
-typedef struct descriptor {
-    uint64_t addr;
-    uint32_t len;
-    uint16_t flags, next;
-} descriptor;
 
 typedef struct ring {
     int kick, call;

@@ -8,6 +8,7 @@
  */
 
 #include "device-rig.h"
+#include "descriptor.h"
 
 #define RAM 0x100000ull /* where the guest has its memory */
 #define RAM_SIZE (64 * PAGE)
@@ -16,14 +17,6 @@
 #define USED 0x2000
 #define TABLE 0x3000 /* of indirect descriptors */
 #define BUFFERS 0x4000
-
-enum { NEXT = 1, WRITE = 2, INDIRECT = 4 };
-
-typedef struct descriptor {
-    uint64_t addr;
-    uint32_t len;
-    uint16_t flags, next;
-} descriptor;
 
 typedef struct queue_rig {
     vhushmem_backend *backend;

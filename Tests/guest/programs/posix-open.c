@@ -96,6 +96,25 @@ static void check_append(void)
     clean();
 }
 
+/* Gives the program `s` its mode back, which the last change took away, and goes on as another user. */
+static void give_back_mode(void)
+{
+    T("give it back", chmod("s", 06777));
+    become(1001, 1001);
+}
+
+static void write_by_another(const char *what)
+{
+    int fd;
+
+    give_back_mode();
+    fd = open("s", O_WRONLY);
+    V(what, write(fd, "x", 1));
+    close(fd);
+    tell("s");
+    become(0, 0);
+}
+
 static void check_sizes(void)
 {
     char byte = 'x';
@@ -139,26 +158,13 @@ static void check_sizes(void)
     T("a set-user-id program, by another", truncate("s", 20));
     tell("s");
     become(0, 0);
-    T("give it back", chmod("s", 06777));
-    become(1001, 1001);
+    give_back_mode();
     T("O_TRUNC by another", opens("s", O_WRONLY | O_TRUNC, 0));
     tell("s");
     become(0, 0);
     section = "write";
-    T("give it back", chmod("s", 06777));
-    become(1001, 1001);
-    fd = open("s", O_WRONLY);
-    V("written by another", write(fd, "x", 1));
-    close(fd);
-    tell("s");
-    become(0, 0);
-    T("give it back", chmod("s", 06777));
-    become(1001, 1001);
-    fd = open("s", O_WRONLY);
-    V("written by another, within the file", write(fd, "y", 1));
-    close(fd);
-    tell("s");
-    become(0, 0);
+    write_by_another("written by another");
+    write_by_another("written by another, within the file");
     section = "posix_fallocate";
     fd = open("f", O_RDWR);
     V("longer", posix_fallocate(fd, 10000, 5000));
