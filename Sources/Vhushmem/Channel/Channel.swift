@@ -47,8 +47,8 @@ public enum ChannelEvent: Sendable {
 public final class ShmemChannel: DeviceSession {
     /// Where mappings are made.
     public private(set) var device: ShmemDevice
-    /// Called with no lock held; it may call anything of the channel. Events that came before it was first set are told to it; they wait up
-    /// to a bound. It goes with the channel, after the event `lost`: what it captures is kept no longer than that.
+    /// Called with no lock held; it may call anything of the channel. Events that came before it was first set are told to it;
+    /// they wait up to a bound. It goes with the channel, after the event `lost`: what it captures is kept no longer than that.
     public var onEvent: ((ShmemChannel, ChannelEvent) -> Void)? {
         didSet {
             eventQueue.callbackChanged(isSet: onEvent != nil)
@@ -71,9 +71,9 @@ public final class ShmemChannel: DeviceSession {
     let counters = RequestCounters()
     /// The reason why the channel was lost.
     private(set) var loss: ShmemError?
-    /// It was lost, what was mapped is being undone, and the program was not told.
+    /// The channel was lost. Its mappings are being undone, and the program has not had the event.
     private var isEnding = false
-    /// Some are undone just now, and those who listen are told.
+    /// A call undoes mappings just now, and it may call handlers of the program.
     private var isCallingOut = false
     var loops = SessionLoops()
     private let way = BackReference<ShmemChannel>()
@@ -118,10 +118,10 @@ public final class ShmemChannel: DeviceSession {
     deinit {
         way.end()
         stopWatching()
-        if channel != nil || isEnding { leaveMappings() }
+        if channel != nil || isEnding { ShmemDevice.leave(&device, keepsMappings: options.keepsMappings) }
     }
 
-    /// The back-end has not gone.
+    /// Whether the channel is still there: the back-end has not gone, and the program has not closed it.
     public var isOpen: Bool { channel != nil }
     var hasEnded: Bool { channel == nil && !isEnding }
     var isAtEnd: Bool { hasEnded }
@@ -199,9 +199,10 @@ public final class ShmemChannel: DeviceSession {
         return 0
     }
 
-    /// Undoes mappings for a while. Others on the loop wait meanwhile, so what is left goes in the next turn; then the program is told.
+    /// Undoes mappings for a while. Others on the loop wait meanwhile, so mappings that are left go in the next turn. After the
+    /// last one the program gets the event.
     private func undoMappings() {
-        // It may call out. Who dispatches there finds it under way; and the channel may be closed there.
+        // A handler of the program may dispatch: then this is under way already. It may also close the channel.
         guard !isCallingOut else { return }
         isCallingOut = true
         let isDone = options.keepsMappings || device.unmapForATurn()
@@ -210,12 +211,6 @@ public final class ShmemChannel: DeviceSession {
         isEnding = false
         announce(.lost(loss))
         endWasAnnounced()
-    }
-
-    /// Nobody has the channel any more. A device that nobody else has goes with it, and undoes what is mapped without the loop.
-    private func leaveMappings() {
-        if isKnownUniquelyReferenced(&device) || options.keepsMappings { return }
-        device.unmapAll()
     }
 
     /// The descriptor that stands for all that the channel waits for: readable when there is something to dispatch, and when
@@ -263,12 +258,13 @@ public final class ShmemChannel: DeviceSession {
     @inline(__always)
     func callBack(_ event: ChannelEvent) { onEvent?(self, event) }
 
-    /// Closes the channel without an event and lets every loop go. Nothing is mapped any more when it returns, unless that was to be kept.
+    /// Closes the channel without an event and leaves every loop. When it returns, nothing is mapped any more, unless the
+    /// options keep mappings.
     public func close() { close(isLast: false) }
 
-    /// `isLast`: the caller lets go of it.
+    /// `isLast`: the caller is the last owner and lets go of the channel.
     func close(isLast: Bool) {
-        // They go last: what is run when they do may dispatch, and must find that it is over.
+        // The callbacks go last. Code that runs when they go may dispatch, and must find that the channel is over.
         let callbacks = (onEvent, onRequest)
         defer { withExtendedLifetime(callbacks) {} }
         onEvent = nil
@@ -276,7 +272,11 @@ public final class ShmemChannel: DeviceSession {
         if channel != nil || isEnding {
             drop()
             isEnding = false
-            if isLast { leaveMappings() } else if !options.keepsMappings { device.unmapAll() }
+            if isLast {
+                ShmemDevice.leave(&device, keepsMappings: options.keepsMappings)
+            } else if !options.keepsMappings {
+                device.unmapAll()
+            }
         }
         watch()
         letLoopsGo()

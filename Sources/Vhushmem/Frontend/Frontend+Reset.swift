@@ -7,8 +7,8 @@ extension Frontend {
     /// The reset has begun, and the back-end has not answered it.
     var isResetting: Bool { setup.reset == .answer }
 
-    /// Undoes every mapping (many of them in the turns of the loop that follow), tells the back-end where that was negotiated, and refuses what
-    /// it asked for before. The event `reset` tells that it is complete.
+    /// Undoes every mapping (many of them in the turns of the loop that follow), tells the back-end where that was negotiated,
+    /// and refuses what it asked for before. The event `reset` tells that it is complete.
     ///
     /// - Throws: ENOTCONN (not ready), EALREADY (a reset is under way; the mappings were undone all the same).
     public func reset() throws(ShmemError) {
@@ -74,28 +74,29 @@ extension Frontend {
         emit(.reset)
     }
 
-    /// The device does not run any more, and nothing is mapped, or nothing will be in some turns of the loop.
+    /// Notes that the device does not run any more. Nothing is mapped then, now or after some turns of the loop.
     func forgetRunning() {
         setup.forgetRunning()
         switch phase {
         case .ready, .listening, .away: undoMappings()
-        // It will, before the program is told.
+        // The end of the connection undoes them, before the program gets the event.
         case .ending: setup.undoesAtEnd = true
         case .idle, .shakingHands, .restoring, .over: device.unmapAll()
         }
     }
 
-    /// The connection ends, and that undoes nothing.
+    /// Whether the connection ends and that undoes nothing.
     private var keepsWhatIsMapped: Bool {
         if case .ending = phase { return !setup.undoesAtEnd }
         return false
     }
 
-    /// Undoes mappings for a while. Others on the loop wait meanwhile, so what is left goes in the next turn.
+    /// Undoes mappings for a while. Others on the loop wait meanwhile, so mappings that are left go in the next turn.
     @inline(never)
     func undoMappings() {
         setup.isUndoing = true
-        // It may call out. Who dispatches there finds it under way; and the connection may end there, which sees to what is left.
+        // A handler of the program may dispatch: then this is under way already. It may also end the connection, which undoes
+        // the rest.
         setup.isCallingOut = true
         let isDone = keepsWhatIsMapped || device.unmapForATurn()
         setup.isCallingOut = false

@@ -110,7 +110,7 @@ public final class Frontend {
         setup.shares.connectionEnded(isForGood: true)
         stopWatching()
         let unanswered = connection?.close() ?? []
-        leaveMappings()
+        ShmemDevice.leave(&device, keepsMappings: keepsMappingsAtEnd)
         for call in unanswered { call.complete(.failure(Frontend.freed)) }
         // A start waits for a change of memory.
         setup.memory.whenTold.take()?()
@@ -261,24 +261,25 @@ public final class Frontend {
     /// Ends the connection without an event and lets every loop go. Nothing is mapped any more when it returns, unless that was to be kept.
     public func close() { close(isLast: false) }
 
-    /// `isLast`: the caller lets go of it.
+    /// `isLast`: the caller is the last owner and lets go of the front-end.
     func close(isLast: Bool) {
-        // They go last: what is run when they do may dispatch, and must find that it is over.
+        // The callbacks go last. Code that runs when they go may dispatch, and must find that the front-end is over.
         let callbacks = (onEvent, onRequest)
         defer { withExtendedLifetime(callbacks) {} }
         onEvent = nil
         onRequest = nil
         endForGood(Frontend.freed, unmaps: !isLast)
-        // What the program has mapped since the connection ended.
-        if isLast { leaveMappings() } else if !options.keepsMappings { device.unmapAll() }
+        // The program may have mapped something since the connection ended.
+        if isLast {
+            ShmemDevice.leave(&device, keepsMappings: keepsMappingsAtEnd)
+        } else if !options.keepsMappings {
+            device.unmapAll()
+        }
         letLoopsGo()
     }
 
-    /// Nobody has the front-end any more. A device that nobody else has goes with it, and undoes what is mapped without the loop.
-    private func leaveMappings() {
-        if isKnownUniquelyReferenced(&device) || (options.keepsMappings && !setup.undoesAtEnd) { return }
-        device.unmapAll()
-    }
+    /// A reset that the end of the connection has interrupted undoes mappings, even if the options keep them.
+    private var keepsMappingsAtEnd: Bool { options.keepsMappings && !setup.undoesAtEnd }
 }
 
 /// The address of the back-end: a path, or the other end of a socket.

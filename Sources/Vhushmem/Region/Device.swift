@@ -20,9 +20,10 @@ import Synchronization
     /// The address of each region's object, by id; 0: there is none. Only `publish` changes it. It is read without the lock,
     /// because each request begins here.
     private let addresses: UnsafeMutablePointer<UInt64>
-    /// `oneUser` for each thread that uses a region by its address alone, and `hasRemoved` while there is something in `removed`.
-    /// A thread adds itself before it reads an address; one that removes a region clears its address before it sets the flag. So a thread
-    /// that came before the flag is counted when the flag is set, and the region waits for it. A later one sees the cleared address.
+    /// `oneUser` for each thread that uses a region by its address alone, and `hasRemoved` while there is something in
+    /// `removed`. A thread adds itself before it reads an address; one that removes a region clears its address before it sets
+    /// the flag. So a thread that came before the flag is counted when the flag is set, and the region waits for it. A later
+    /// one sees the cleared address.
     private let users = Atomic<Int>(0)
     private static var hasRemoved: Int { 1 }
     private static var oneUser: Int { 2 }
@@ -162,12 +163,20 @@ import Synchronization
         return count
     }
 
-    /// Undoes so many mappings as hold others on a loop up for no longer than is right. Returns whether none is left.
+    /// Undoes mappings for a part of a turn, so that others on the loop do not wait for long. Returns whether none is left.
     func unmapForATurn() -> Bool {
         let limit = Clock.now() &+ Region.longestUndoing
         var count: UInt64 = 0
         for region in allRegions where !region.unmapAll(until: limit, count: &count) { return false }
         return true
+    }
+
+    /// Undoes all mappings when the last owner of a session lets go of it, unless `keepsMappings`. If only the session has the
+    /// device, the device ends with it, and `OrphanedRegions` undoes the mappings: that holds up no loop.
+    @inline(never)
+    static func leave(_ device: inout ShmemDevice, keepsMappings: Bool) {
+        if isKnownUniquelyReferenced(&device) || keepsMappings { return }
+        device.unmapAll()
     }
 
     /// Takes every region out, for a front-end whose handshake fails halfway. The windows go too, unless a region is still

@@ -2,9 +2,9 @@
 
 import CLinux
 
-/// Ends regions whose device has gone. Nobody can look at them any more, so nobody waits for their mappings to go: where these are many, a
-/// thread of the library's own undoes them, a few at a time, and then lets the window go. Until then the window is reserved, and no stranger's
-/// mapping gets into it.
+/// Ends regions whose device has gone. No other code can look at them, so no caller waits until their mappings are gone. If
+/// there are many mappings, a thread of the library undoes them, a few at a time, and then lets the window go. Until then the
+/// window stays reserved, so no other mapping of the process gets into it.
 ///
 /// Unchecked Sendable: its lock guards what changes.
 final class OrphanedRegions: @unchecked Sendable {
@@ -19,7 +19,8 @@ final class OrphanedRegions: @unchecked Sendable {
 
     private init() {}
 
-    /// What the program still holds, or has put into a guest, is empty when this returns. So are the first few, whoever holds them.
+    /// Ends the regions. A region that the program still holds, or has put into a guest, is empty when this returns. So are the
+    /// first few mappings of all regions.
     static func end(_ regions: inout [Region]) {
         var count: UInt64 = 0
         while var region = regions.popLast() {
@@ -42,7 +43,8 @@ final class OrphanedRegions: @unchecked Sendable {
             isRunning[held] = true
             if !knowsForks[held] {
                 knowsForks[held] = true
-                // A child has none of the threads. What one was busy with stays as it is there, as a region does that the parent has still.
+                // A child has none of the threads. What one was busy with stays as it is there, as a region does that the
+                // parent has still.
                 vhu_at_fork(
                     { OrphanedRegions.shared.lock.hold() }, { OrphanedRegions.shared.lock.letGo() },
                     {

@@ -142,7 +142,7 @@ extension Region {
     func undo(_ record: MappingRecord, _ pages: ByteRange, cost: Int, _ held: Held) {
         MappingWord(bits: record.word).release()
         defer { letLargeFileGo(record, held) }
-        if (try? window.clear(pages, held)) == .isHole { ProcessBudget.give(cost) } else { census[held].keep(cost) }
+        settle(cost, try? window.clear(pages, held), held)
     }
 
     /// The obstacle to a map.

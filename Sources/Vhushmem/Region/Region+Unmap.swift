@@ -101,8 +101,9 @@ extension Region {
     static var longestUndoing: UInt64 { 2_000 }
     static var fewEnough: UInt64 { 256 }
 
-    /// The same, for no longer than until `limit` (microseconds) if there is one, and if `count` has come to `fewEnough`. What is left is as it
-    /// was. `count`: grows by how many went. `tells`: what there is to log is told here. Returns whether none is left.
+    /// The same, for no longer than until `limit` (microseconds) if there is one, and if `count` has come to `fewEnough`. What
+    /// is left is as it was. `count`: grows by how many went. `tells`: what there is to log is told here. Returns whether none
+    /// is left.
     func unmapAll(until limit: UInt64?, count: inout UInt64, tells: Bool = true) -> Bool {
         let before = count
         var from: UInt64 = 0
@@ -204,10 +205,7 @@ extension Region {
             for index in 0..<count { unsafe putBack(gone[index], held) }
             return 0
         }
-        switch cleared {
-        case .isHole: ProcessBudget.give(cost)
-        case .isKept: census[held].keep(cost)
-        }
+        settle(cost, cleared, held)
         for index in 0..<count {
             let record = unsafe gone[index]
             if let pages = ownedPages(record) { forget(record, pages, held) }
@@ -242,10 +240,7 @@ extension Region {
         // No reader finds it any more: now the memory may go.
         let cost = separateMappings(for: pages, isBeside: isBeside)
         do throws(Errno) {
-            switch try window.clear(pages, held) {
-            case .isHole: ProcessBudget.give(cost)
-            case .isKept: census[held].keep(cost)
-            }
+            settle(cost, try window.clear(pages, held), held)
         } catch {
             putBack(removed, held)
             throw ShmemError(error.code, subject, .system("mmap", error.code))
@@ -318,6 +313,13 @@ extension Region {
         }
         index[held].release()
         return gone.map { .all($0) } ?? .nothing
+    }
+
+    /// Gives the budget of cleared memory back. If the window has kept the memory, or could not clear it, the census notes the
+    /// cost.
+    @inline(__always)
+    func settle(_ cost: Int, _ cleared: Window.Clearing?, _ held: Held) {
+        if cleared == .isHole { ProcessBudget.give(cost) } else { census[held].keep(cost) }
     }
 
     /// Updates the counts when a record has left the table, and its object.
