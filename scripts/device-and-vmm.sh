@@ -1,6 +1,6 @@
 # shellcheck shell=bash
-# Sourced by bash scripts that run a VMM of demo/ or examples/ against its device, both compiled from the library in build/stage, the way a user
-# would. It begins in the folder that holds the tree, and makes one for what is to go when the script ends.
+# Bash scripts source this to run a VMM of demo/ or examples/ against its device. Both are compiled against the library in build/stage, as a user
+# would do it. It changes to the folder of the tree, and makes a folder whose content goes when the script ends.
 stage=$PWD/build/stage
 folder=$(mktemp -d)
 device=
@@ -17,12 +17,12 @@ trap 'exit 143' TERM
 
 # compile NAME SOURCE...: the program is $folder/NAME.
 compile() {
-    # shellcheck disable=SC2046 # pkg-config's words are meant to be separate
+    # shellcheck disable=SC2046 # each word of pkg-config is an argument
     cc -Wall -Wextra -O2 -g -I examples "${@:2}" -o "$folder/$1" $(PKG_CONFIG_PATH=$stage/lib/pkgconfig pkg-config --cflags --libs vhushmem) \
         -pthread "-Wl,-rpath,$stage/lib"
 }
 
-# start_device PROGRAM ARGUMENT...: runs it, with the path of a socket before its arguments, and waits until it listens there.
+# start_device PROGRAM ARGUMENT...: runs PROGRAM, with the path of a socket before its arguments, and waits until it listens there.
 start_device() {
     socket=$folder/vhost-user.sock
     "$1" "$socket" "${@:2}" &
@@ -37,11 +37,11 @@ start_device() {
     exit 1
 }
 
-# run_vmm PROGRAM ARGUMENT...: the same for the VMM. Fails unless it and the device end well.
+# run_vmm PROGRAM ARGUMENT...: the same for the VMM. It fails if the VMM or the device fails.
 run_vmm() {
     local vmm_status=0 device_status=0 i
     timeout 240 "$1" "$socket" "${@:2}" || vmm_status=$?
-    # The VMM is gone, so the device has little left to do: it ends by itself, or is late and fails.
+    # The VMM has gone, so the device has little left to do. It must end by itself soon.
     for ((i = 0; i < 1200; i++)); do
         kill -0 "$device" 2>/dev/null || break
         sleep 0.1

@@ -318,7 +318,7 @@ extension Region {
     /// Gives the budget of cleared memory back. If the window has kept the memory, or could not clear it, the census notes the
     /// cost.
     @inline(__always)
-    func settle(_ cost: Int, _ cleared: Window.Clearing?, _ held: Held) {
+    func settle(_ cost: Int, _ cleared: RegionWindow.Clearing?, _ held: Held) {
         if cleared == .isHole { ProcessBudget.give(cost) } else { census[held].keep(cost) }
     }
 
