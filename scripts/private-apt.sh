@@ -1,5 +1,5 @@
-# Sourced by scripts that fetch packages into build/: apt with package lists and a cache of its own, in $folder/apt. It uses the system's
-# list of sources and changes nothing of the system's. Packages are unpacked, never installed.
+# Scripts that fetch packages into build/ source this. It runs apt with separate package lists and a separate cache, in $folder/apt. It uses the system's
+# list of sources and changes nothing in the system. Packages are unpacked, never installed.
 # shellcheck shell=bash disable=SC2154
 
 fail() {
@@ -7,8 +7,8 @@ fail() {
     exit 1
 }
 
-# A configuration of apt in which nothing of the system's is changed. Usage: configure NAME [SOURCES]
-# With SOURCES it has no package installed, so that what is asked for comes with all that it needs.
+# Makes a configuration of apt that changes nothing in the system. Usage: configure NAME [SOURCES]
+# With SOURCES no package counts as installed, so a package comes with all that it needs.
 configure() {
     local state=$folder/apt/$1
     mkdir -p "$state/lists/partial" "$state/cache/archives/partial"
@@ -18,7 +18,7 @@ configure() {
         echo 'Debug::NoLocking "true";'
         echo 'APT::Sandbox::User "root";'
         echo 'Acquire::Languages "none";'
-        # A mirror that is some weeks behind will do.
+        # A mirror may be some weeks old.
         echo 'Acquire::Check-Valid-Until "false";'
         echo '#clear APT::Update::Pre-Invoke;'
         echo '#clear APT::Update::Post-Invoke;'
@@ -39,7 +39,7 @@ apt() {
     "$command" -c "$configuration" "$@"
 }
 
-# Asks for the lists of packages as the system's sources have them, once.
+# Fetches the lists of packages from the system's sources, once.
 system_lists=
 update_system() {
     [[ -n $system_lists ]] && return
@@ -48,7 +48,7 @@ update_system() {
     system_lists=yes
 }
 
-# Lines for sources.list: one release of Debian, from where the system gets its own packages.
+# Prints lines for sources.list: one release of Debian, from the mirrors of the system.
 sources_of() {
     local release=$1 uri suite keyring=/usr/share/keyrings/debian-archive-keyring.gpg signed=
     if [[ -f $keyring ]]; then
@@ -63,23 +63,23 @@ sources_of() {
             *-updates | *-backports | *-proposed-updates) continue ;;
             *) suite=$release ;;
             esac
-            # There is no such suite.
+            # The mirror has no such suite.
             [[ $suite == sid-security ]] || echo "deb $signed$uri $suite main"
         done
 }
 
-# A configuration for another release of Debian, named after it.
+# Makes a configuration for another release of Debian, with its name.
 update_release() {
     local release=$1 sources
     update_system
     sources=$(sources_of "$release")
     [[ -n $sources ]] || fail "apt's sources name no mirror of Debian that answers: $(tail -n 1 "$folder/apt.log")"
     configure "$release" "$sources"
-    # One suite may have left the mirror while the other is still there: what matters is whether the package is found.
+    # The mirror may have lost one suite and still have the other. What counts is that the package is found.
     apt "$release" apt-get -qq update >"$folder/apt.log" 2>&1 || true
 }
 
-# The packages that an installation of these would bring: they themselves, and what they need and the configuration has not.
+# Prints these packages, and all that they need and the configuration does not have.
 closure() {
     local configuration=$1 packages
     shift

@@ -10,7 +10,7 @@ from testing.kinds import CrossKind, toolchain
 from testing.runner import BUILD, FAIL, ROOT, SKIP, Result, run
 
 FOLDER = BUILD / "arm64"
-# The folder of each kernel. The two differ in the size of a page.
+# The folder of each kernel. They differ in the size of a page.
 KERNELS = ("linux", "linux-16k")
 
 

@@ -18,7 +18,7 @@ from testing.swift import swift_tests, swift_tests_asan, swift_tests_tsan
 
 SCRIPTS = ROOT / "scripts"
 
-# Headers are read in manual pages and next to a program, so they are narrower than the rest. scripts/format has the same style.
+# People read headers in manual pages and next to a program, so headers are narrower than other files. scripts/format has the same style.
 HEADER_WIDTH = 100
 HEADER_STYLE = f"--style={{BasedOnStyle: InheritParentConfig, ColumnLimit: {HEADER_WIDTH}}}"
 
@@ -52,14 +52,14 @@ def lint():
 
 def valgrind():
     command = ["valgrind", "-q", "--error-exitcode=99", "--leak-check=full", "--show-leak-kinds=definite,indirect"]
-    # Inlined functions are not named in its reports: to read about them takes a sixth of the group's time.
+    # Its reports do not name inlined functions: to read their names takes a sixth of the group's time.
     command += ["--errors-for-leak-kinds=definite,indirect", "--num-callers=24", "--read-inline-info=no", "--vgdb=no"]
     suppressions = ROOT / "Tests" / "C" / "valgrind.supp"
     if suppressions.exists():
         command.append(f"--suppressions={suppressions}")
 
     def under(source):
-        # Where instructions raise a signal and run again, they need the registers that they had: that is slower.
+        # An instruction that raises a signal and runs again needs its registers as they were. That is slower.
         raises = re.search(r'vhushmem_guard_|"(guard|dax)-rig\.h"', source.read_text())
         return [*command, *(["--vex-iropt-register-updates=allregs-at-mem-access"] if raises else [])]
 
@@ -67,7 +67,7 @@ def valgrind():
 
 
 def asan():
-    # The program itself is told how to end, so that a report is never taken for a skipped test.
+    # The program itself sets this exit status, so that a report never looks like a skipped test.
     environment = {
         "ASAN_OPTIONS": "detect_leaks=1:exitcode=99:allocator_may_return_null=1",
         "UBSAN_OPTIONS": "halt_on_error=1:exitcode=99:print_stacktrace=1",
@@ -79,7 +79,7 @@ def asan():
 
 
 def tsan():
-    # SIGBUS is the guard's, not to be reported.
+    # The guard handles SIGBUS, so it must not be reported.
     environment = {"TSAN_OPTIONS": "exitcode=99:handle_sigbus=0"}
     kind = sanitized("tsan")
     return suites.c_tests(kind, group="tsan", environment=environment, time_limit=600, is_in=lambda source: opts_in(source, "tsan"))
@@ -96,7 +96,7 @@ def abi():
         for path in scripts_of("abi")
         if is_chosen(path.stem)
     ]
-    # Exact, and so no benchmark: a change that makes them more than they may be is seen at once.
+    # The counts are exact, so this is no benchmark: it finds each change that raises a count above its limit.
     others = "" if platform.machine() == "x86_64" else "the limits are those of x86_64"
     few = [
         Test(name, [SCRIPTS / "bench", "--only", *words, "--check"], time_limit=600, not_run=others)
@@ -125,7 +125,7 @@ def demo():
     return [Test("demo", command), Test("demo without KVM", command, {"VHUSHMEM_DEMO_NO_KVM": "1"})]
 
 
-# A package of its own, built here and not in its folder.
+# A package by itself. It is built here and not in its folder.
 SWIFT_EXAMPLE = ["swift", "run", "--quiet", "--package-path", "examples/swift-window", "--scratch-path", "build/swift-window"]
 
 
@@ -159,7 +159,7 @@ def of_package(job):
 class Entry:
     title: str
     jobs: object  # a function that returns them
-    needs: str = ""  # what is built first: "release" as scripts/build does it, or what is built for this group alone
+    needs: str = ""  # the build that comes first: "release" is that of scripts/build; others are for this group alone
     is_long: bool = False  # only with --long, or by name
 
 
@@ -177,7 +177,7 @@ GROUPS = {
     "asan": Entry("C tests with AddressSanitizer", asan, "asan"),
     "tsan": Entry("C tests with ThreadSanitizer", tsan, "tsan"),
     "swift": Entry("Swift tests", lambda: of_package(swift_tests)),
-    # Each takes minutes to build.
+    # The build of each takes minutes.
     "swift-asan": Entry("Swift tests with AddressSanitizer", lambda: of_package(swift_tests_asan), is_long=True),
     "swift-tsan": Entry("Swift tests with ThreadSanitizer", lambda: of_package(swift_tests_tsan), is_long=True),
     "example": Entry("examples", example, "release"),

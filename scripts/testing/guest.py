@@ -13,16 +13,16 @@ from testing.kinds import RELEASE
 from testing.runner import BUILD, FAIL, ROOT, SKIP, Result, run
 from testing.sources import python_tests_of
 
-# Guests are emulated, and QEMU may have to be built.
+# Long, because guests are emulated and QEMU may have to be built.
 LIMIT = 5400
 
-# QEMU as Debian's sid has it, with shared memory regions of its own. The others are built with the glue of integrations/qemu.
+# Debian sid's QEMU has its own code for shared memory regions. The others are built with the glue of integrations/qemu.
 OF_SID = "sid"
 FOLDER = ROOT / "Tests" / "guest" / "programs"
 PROGRAMS = BUILD / "tests" / "guest"
 BUILDING = threading.Lock()
 STATIC = ("-O1", "-static")
-# Each program by its sources and flags. They run in the guest, so they need no library.
+# The sources and flags of each program. The programs run in the guest, so they need no library.
 SOURCES = {
     "mapped": (["mapped.c"], STATIC),
     "fsx": (["fsx.c"], STATIC),
@@ -48,7 +48,7 @@ def build():
 
 
 def has_qemu(version):
-    """Builds a QEMU with the glue of integrations/qemu, unless it is there. Returns why it cannot be built, or nothing."""
+    """Builds a QEMU with the glue of integrations/qemu, unless it is built already. Returns the reason of a failure, or nothing."""
     script, program = ROOT / "scripts" / "build-qemu", BUILD / f"qemu-{version}" / "qemu-system-x86_64"
     with BUILDING:
         if not script.exists():
@@ -65,7 +65,7 @@ def cases_of(source, qemu):
         return [Result(FAIL, name, detail="its programs do not build", log=log)]
     why = has_qemu(qemu) if qemu != OF_SID else ""
     if why:
-        # It says `build-qemu: ...` where what was fetched does not build.
+        # The script prints `build-qemu: ...` if the fetched source cannot be built.
         return [Result(FAIL if why.startswith("build-qemu:") else SKIP, name, detail=why, log=why)]
     environment = {
         **RELEASE.environment,
@@ -82,7 +82,7 @@ def cases_of(source, qemu):
 
 
 def qemus():
-    """VHUSHMEM_GUEST_QEMU names those that are tested."""
+    """VHUSHMEM_GUEST_QEMU names the QEMUs that are tested."""
     return os.environ.get("VHUSHMEM_GUEST_QEMU", f"{OF_SID} 7.2 10.0").split()
 
 

@@ -1,4 +1,4 @@
-"""Programs of other projects, as Debian has them, against our front-end and back-end. Tests/interop/README.md has the table."""
+"""Runs Debian's programs of other projects against our front-end and back-end. Tests/interop/README.md has the table."""
 
 import functools
 import platform
@@ -11,7 +11,7 @@ from testing.kinds import RELEASE
 from testing.runner import FAIL, ROOT, SKIP, Result, run
 from testing.sources import c_sources, python_tests_of
 
-# Packages may have to be fetched, and guests are emulated.
+# Long, because packages may have to be fetched and guests are emulated.
 LIMIT = 3600
 
 

@@ -57,7 +57,7 @@ def tests_on(version, guest):
 def kernels():
     if platform.machine() != "x86_64":
         return [lambda: [Result(SKIP, "kernels", detail="they are booted on x86_64 only")]]
-    # To look for the reason of a failure: one kernel only.
+    # To find the reason of a failure, run only one kernel.
     versions = os.environ.get("VHUSHMEM_TEST_KERNELS", " ".join(VERSIONS)).split()
     guest = machines.Guest("kernels", RELEASE, FOLDER, needs=lambda: fetch("qemu"))
     return [guest.prepare, *(functools.partial(tests_on, version, guest) for version in versions)]

@@ -17,7 +17,7 @@ class Kind:
     stage: pathlib.Path
     cc: str = "cc"
     cxx: str = "c++"
-    # The environment's are for compilers that need some more (Tests/package/sid-s-compiler-builds-it).
+    # The environment adds flags for compilers that need more (Tests/package/sid-s-compiler-builds-it).
     flags: tuple = ("-O1", *os.environ.get("VHUSHMEM_TEST_CFLAGS", "").split())
     peers_lock: threading.Lock = dataclasses.field(default_factory=threading.Lock)
 
@@ -41,7 +41,7 @@ class Kind:
             "VHUSHMEM_STAGE": str(self.stage),
             "VHUSHMEM_LIBRARY": str(self.stage / "lib" / "libvhushmem.so"),
             "VHUSHMEM_SOURCE": str(ROOT),
-            # With the slices that GLib's allocator used to cut, leaks would hide.
+            # Older releases of GLib allocate in slices, which would hide leaks.
             "G_SLICE": "always-malloc",
         }
 
@@ -68,7 +68,7 @@ class Kind:
         program.parent.mkdir(parents=True, exist_ok=True)
         compiler = [*self.compiler_in_cxx, "-std=c++17"] if source.suffix == ".cpp" else [*self.compiler_in_c, "-std=gnu11"]
         command = [*compiler, "-g", "-Wall", "-Wextra", "-Werror", "-I", ROOT / "Tests" / "C", source]
-        # Made aside and moved: another group may be running what is there.
+        # It is built under another name and then moved: another group may be running the old one.
         made = program.with_name(f"{program.name}.{threading.get_ident()}")
         command += ["-o", made, *self.package, f"-Wl,-rpath,{self.stage / 'lib'}", "-pthread"]
         status, log = run(command, time_limit=120)
@@ -114,7 +114,7 @@ class CrossKind(Kind):
         }
         command = ["pkg-config", "--cflags", "--libs", "glib-2.0"]
         glib = subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout.split()
-        # The sysroot is put before the paths of its .pc file, so the library's own, which is outside, cannot be used.
+        # pkg-config puts the sysroot before the paths of a .pc file. The library is outside of it, so its .pc file cannot be used.
         return ["-I", str(self.stage / "include"), "-L", str(self.stage / "lib"), "-lvhushmem", *glib]
 
 
@@ -137,10 +137,10 @@ def needs_package():
 
 @functools.cache
 def sanitized(name):
-    # Swift's sanitizer runtime is that of the Clang that comes with it.
+    # Swift uses the sanitizer runtime of its own Clang.
     clang = toolchain("clang")
     flags = {
-        # With -O1 the compiler would take half of the time of the group.
+        # With -O1 the compiler would need half of the group's time.
         "asan": ["-O0", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"],
         "tsan": ["-O1", "-fsanitize=thread", *toolchain("tsan-link-args").split()],
     }

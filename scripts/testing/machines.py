@@ -9,7 +9,7 @@ from testing.runner import AT_ONCE, FAIL, PASS, ROOT, SKIP, Result, run, verdict
 from testing.sources import c_sources, c_tests_of, opt_out
 from testing.suites import results_of
 
-# Everything is emulated there, some thirty times slower: loops are as much shorter, time limits longer.
+# Everything is emulated there and some thirty times slower. So loops are shorter and time limits longer by that factor.
 SCALE = 20
 TEST_LIMIT = 600
 LIMIT = 7200

@@ -10,7 +10,7 @@ import tempfile
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
-# Both are set by scripts/test-build, where the library is one that meson has built elsewhere.
+# scripts/test-build sets both, if meson has built the library elsewhere.
 BUILD = pathlib.Path(os.environ.get("VHUSHMEM_BUILD_DIR", ROOT / "build"))
 STAGE = pathlib.Path(os.environ.get("VHUSHMEM_STAGE_DIR", BUILD / "stage"))
 AT_ONCE = 2
@@ -50,7 +50,7 @@ def run(command, environment=None, time_limit=300):
         log, _ = process.communicate()
         return None, f"{log}\nstopped after {time_limit} s"
     finally:
-        # What a test leaves running would disturb the next ones.
+        # A process that a test leaves would disturb the next tests.
         try:
             os.killpg(process.pid, signal.SIGKILL)
         except ProcessLookupError:
@@ -76,7 +76,7 @@ class Test:
     command: list
     environment: dict = dataclasses.field(default_factory=dict)
     time_limit: int = 300  # ends what hangs: a busy machine needs many times as long as an idle one
-    not_run: str = ""  # why it is skipped without being run
+    not_run: str = ""  # the reason to skip it without a run
     build: object = None  # a function to call first; it returns the log of a failure, or None
 
     def __call__(self):
@@ -86,7 +86,7 @@ class Test:
         if log is not None:
             return [Result(FAIL, self.name, detail="does not build", log=log)]
         began = time.monotonic()
-        # Short and private: the paths of Unix sockets have little room.
+        # The name is short and private: paths of Unix sockets must be short.
         with tempfile.TemporaryDirectory(prefix="vhu-") as folder:
             # With --long, time-boxed tests run longer.
             patience = 10 if "VHUSHMEM_TEST_LONG" in os.environ else 1
@@ -164,5 +164,5 @@ class Pool(concurrent.futures.ThreadPoolExecutor):
         super().__init__(AT_ONCE)
 
     def __exit__(self, kind, *_):
-        # Whoever interrupts the tests waits for those that run, not for those that would follow.
+        # A person who interrupts the tests waits for the running ones, and not for the others.
         self.shutdown(cancel_futures=kind is not None)

@@ -1,4 +1,4 @@
-"""The tests that are there, and what a comment near their top says about a group. docs/testing.md has the form of these comments."""
+"""Finds the tests, and reads the comments near their top that say something about a group. docs/testing.md has the form of these comments."""
 
 import fnmatch
 import os
@@ -6,12 +6,12 @@ import re
 
 from testing.runner import ROOT
 
-# Lines of a test in which such comments are looked for.
+# The number of lines of a test that may have such comments.
 HEAD = 40
 
 
 def is_chosen(name):
-    """To look for the reason of a failure: if VHUSHMEM_TEST_ONLY has patterns of names, only those tests run."""
+    """If VHUSHMEM_TEST_ONLY has patterns of names, only those tests run: to find the reason of a failure."""
     patterns = os.environ.get("VHUSHMEM_TEST_ONLY", "").split()
     return not patterns or any(fnmatch.fnmatch(name, pattern) for pattern in patterns)
 
@@ -42,7 +42,7 @@ def opt_out(source, group):
 
 
 def opts_in(source, group):
-    """Whether a test belongs to a group that takes only those which say so."""
+    """Whether a test belongs to a group that takes only tests that name it."""
     return says(source, group, "yes") is not None
 
 

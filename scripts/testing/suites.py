@@ -11,7 +11,7 @@ from testing.sources import c_tests_of, opt_out, python_tests_of, scale
 
 
 def c_tests(kind, folder="C", under=lambda _: (), group="", environment=None, time_limit=300, is_in=lambda _: True):
-    """`under` is what a source's program runs under, `is_in` whether the group has it. `group` is the name that comments in tests use."""
+    """`under` gives the program that a test runs under, `is_in` says whether the group has the test. `group` is the name in the tests' comments."""
     tests = [
         Test(
             name=source.stem,
@@ -42,7 +42,7 @@ def python_tests(kind, folder, environment=None, group=""):
 
 
 def cases_of(log):
-    """The report of a hostile program on its cases: for each name a result."""
+    """Reads the report of a hostile program: a result for each name of a case."""
     cases, faults, note = {}, "", ""
     for line in log.splitlines():
         match = re.match(r"case (.*): (ok|skip|FAIL)(?: \((.*)\))?$", line)
@@ -60,7 +60,7 @@ def cases_of(log):
 
 
 def results_of(name, status, log):
-    """The results of a program that first prints how many cases it has, then the result of each: a test each."""
+    """The results of a program that prints first the number of its cases, and then the result of each. Each case is a test."""
     cases = cases_of(log)
     results = list(cases.values())
     for result in results:
@@ -93,6 +93,6 @@ def hostile(kind=RELEASE, environment=None, folder="hostile"):
 
 
 def virtiofs(kind=RELEASE, environment=None, group=""):
-    """The device program: its tests, and guests that are hostile."""
+    """The device program: its tests, and hostile guests."""
     tests = c_tests(kind, "virtiofs", environment=environment, group=group)
     return [*tests, *hostile(kind, environment, "virtiofs-hostile")]

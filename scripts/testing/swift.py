@@ -5,7 +5,7 @@ import time
 
 from testing.runner import FAIL, PASS, SKIP, Result, run
 
-# With it the library asks the tests before each system call (Package.swift).
+# With this the library asks the tests before each system call (Package.swift).
 ENVIRONMENT = {"VHUSHMEM_FAULT_INJECTION": "1"}
 
 
@@ -31,12 +31,12 @@ def swift_test(*options, environment=None):
             ended.add(match[2])
             mine = [issue for issue in log.splitlines() if match[2] in issue and "recorded an issue" in issue]
             results.append(Result(PASS if match[1] == "✔" else FAIL, match[2], float(match[3]), log="\n".join(mine)))
-    # Lines get lost now and then where processes write at once; the report as a whole does not.
+    # Lines sometimes get lost if processes write at the same time. The whole report does not.
     all_passed = status == 0 and re.search(r"✔ Test run with \d+ tests? .*passed", log) is not None
     for name in sorted(started - ended):
         results.append(Result(PASS if all_passed else FAIL, name, detail="by the report as a whole" if all_passed else "did not end"))
     if status != 0 and not any(result.outcome == FAIL for result in results):
-        # A sanitizer's report, or no program to run. The compiler's warnings are long enough to push its errors out of the report.
+        # A sanitizer has reported something, or there is no program to run. The compiler's warnings would push its errors out of the report.
         errors = [line for line in dict.fromkeys(log.splitlines()) if re.search(r"^/\S+: error: ", line)]
         reports = re.findall(r"(?:WARNING|ERROR): \w+Sanitizer: .*?(?=\n=====|\Z)", log, re.DOTALL)
         log = "\n".join(errors or reports) or log
@@ -56,7 +56,7 @@ def swift_tests_asan():
 
 def swift_tests_tsan():
     """Those in which threads share something, or tasks a session: a test for each type of which the compiler was told to believe it."""
-    # SIGBUS is the guard's, not to be reported.
+    # The guard handles SIGBUS, so it must not be reported.
     options = {"TSAN_OPTIONS": "exitcode=99:handle_sigbus=0"}
     threads = "RaceTests|DeviceTests|MappingTableTests|PageIndexTests|Async\\w*Tests|QueueWorkerTests"
     return swift_test("--sanitize=thread", "--scratch-path", ".build/tsan", "--filter", threads, environment=options)
