@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-# UNTESTED: never evaluated. nixpkgs' own Swift may be older than 6.2; pass a toolchain of 6.2 or later as `swift`.
+# UNTESTED: nobody has evaluated it yet. nixpkgs' own Swift may be older than 6.2. Pass a toolchain of 6.2 or later as `swift`.
 {
   lib,
   stdenv,
@@ -22,7 +22,7 @@ stdenv.mkDerivation {
   propagatedBuildInputs = [ glib ];
   postPatch = "patchShebangs scripts";
   mesonFlags = [ "-Dexamples=false" ];
-  # They build the programs of Tests with the compiler in PATH.
+  # The tests compile their programs with the compiler in PATH.
   doCheck = false;
   meta = {
     description = "vhost-user shared memory for virtual machine monitors";
