@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
-/** The subcommand backend: play a device, whose mappings and answers are commands. */
+/** The subcommand backend: plays a device. Its mappings and answers are commands. */
 
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE /* memfd_create */
@@ -47,7 +47,8 @@ static int open_file(const char *name, bool rw, uint64_t len)
     int fd;
 
     if (strcmp(name, "memfd") != 0) {
-        return open(name, (rw ? O_RDWR : O_RDONLY) | O_CLOEXEC | O_NONBLOCK); /* a pipe without a writer waits for nobody */
+        /* With O_NONBLOCK, open does not wait for the writer of a pipe. */
+        return open(name, (rw ? O_RDWR : O_RDONLY) | O_CLOEXEC | O_NONBLOCK);
     }
     fd = memfd_create("vhushmem-probe", MFD_CLOEXEC);
     if (fd >= 0 && ftruncate(fd, (off_t)len) < 0) {
@@ -269,7 +270,7 @@ int probe_backend_run(struct probe *probe, const struct probe_options *options)
     probe_input_free(probe);
     chains_drop(UINT_MAX);
     g_free(device.config);
-    /* A front-end that has left is no loss to a device. */
+    /* A device loses nothing when a front-end leaves. */
     probe->loss_expected = true;
     return STATUS_DONE;
 }

@@ -34,7 +34,7 @@
 #define ADD_MEM_REG 37
 #define REM_MEM_REG 38
 #define PER_FD 16
-/* What is larger is no capture of ours. */
+/* A larger block is not from this program. */
 #define MAX_BLOCK (WIRE_MAX_PAYLOAD + 4096)
 #define MAX_FILE (UINT64_C(1) << 30)
 
@@ -82,7 +82,7 @@ static void write_interface(struct capture *capture, const char *name)
     GByteArray *body = g_byte_array_new();
 
     put32(body, LINK_TYPE_USER0);
-    put32(body, 0); /* no limit of a packet's length */
+    put32(body, 0); /* no limit for the length of a packet */
     put32(body, OPTION_NAME | (uint32_t)strlen(name) << 16);
     g_byte_array_append(body, (const guint8 *)name, (guint)strlen(name));
     pad(body);
@@ -141,7 +141,7 @@ void capture_message(struct capture *capture, const struct wire_message *message
     g_byte_array_append(body, (const guint8 *)&message->size, 4);
     g_byte_array_append(body, message->payload, message->size);
     write_block(capture, BLOCK_PACKET, body);
-    if (fflush(capture->file) != 0) { /* whoever ends this program by force keeps what has passed */
+    if (fflush(capture->file) != 0) { /* if this program is killed, the file has all messages until then */
         capture->failed = true;
     }
 }
@@ -172,7 +172,7 @@ static void free_captured(gpointer data)
     g_free(captured);
 }
 
-/** @returns NULL: it is no message. */
+/** @returns NULL: the packet is no message. */
 static struct captured *parse_packet(const uint8_t *bytes, size_t len)
 {
     struct captured *captured;
@@ -207,7 +207,7 @@ static struct captured *parse_packet(const uint8_t *bytes, size_t len)
     return captured;
 }
 
-/** @returns false: this is no block of a capture that this program wrote. */
+/** @returns false: this program does not write such blocks. */
 static bool read_block(const uint8_t *at, size_t left, size_t *block, GPtrArray *messages)
 {
     uint32_t total;
@@ -234,10 +234,13 @@ static bool read_block(const uint8_t *at, size_t left, size_t *block, GPtrArray 
     return true;
 }
 
-/** Read and not mapped: who cuts the file short meanwhile ends nothing. @returns the bytes (g_free), or NULL and a sentence. */
+/**
+ * Read a file. It is not mapped, so this program survives if the file becomes shorter meanwhile. @returns the bytes (g_free),
+ * or NULL and a sentence.
+ */
 static uint8_t *read_file(const char *path, size_t *len, char **error)
 {
-    int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC); /* a pipe without a writer waits for nobody */
+    int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC); /* with O_NONBLOCK, open does not wait for the writer of a pipe */
     struct stat status = {0};
     uint8_t *bytes = NULL;
     ssize_t n = 0;
@@ -296,7 +299,7 @@ GPtrArray *capture_read(const char *path, char **error)
 
 /* ---- comparing ---- */
 
-/** Take away what another process has at other addresses. */
+/** Remove addresses, which are different in another process. */
 static void blank_addresses(uint32_t request, uint8_t *payload, uint32_t size)
 {
     if (request == SET_VRING_ADDR && size == 40) {

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
-/** A played device's queues: the driver's requests are held until the command give. */
+/** The queues of a played device: the driver's requests are held until the command give. */
 
 #include <limits.h>
 #include <string.h>
 
 #include "probe-wire.h"
 
-/* So many requests of the driver are held; more are taken when some were given back. */
+/* The most requests of the driver that are held. More are taken after some were given back. */
 #define MAX_HELD 256
 #define MAX_SHOWN 4096
 

@@ -29,7 +29,7 @@ static const struct command *const tables[] = {memory_commands, driver_commands,
 
 const struct command *probe_next_command(enum probe_mode mode, unsigned *at)
 {
-    /* `at` counts over all tables. */
+    /* `at` counts through all tables. */
     unsigned index = 0;
 
     for (size_t t = 0; t < G_N_ELEMENTS(tables); t++) {
@@ -210,7 +210,7 @@ static void run_words(struct probe *probe, char **words, unsigned count)
     record_begin(&answer, probe->json, "answer");
     record_text(&answer, "command", command->name);
     error = command->run(probe, words, &answer);
-    if (strcmp(command->name, "expect") != 0) { /* which looks at the command before it, as may the one behind it */
+    if (strcmp(command->name, "expect") != 0) { /* expect looks at the command before it, and so may the command after expect */
         note_error(probe, error);
     }
     if (error != NULL) {
@@ -220,7 +220,7 @@ static void run_words(struct probe *probe, char **words, unsigned count)
     record_end(&answer);
 }
 
-/** @returns how many words there are, one more than fit at the most; `text` (g_free) holds them. */
+/** @returns the number of words, at most one more than PROBE_MAX_WORDS; `text` (g_free) holds them. */
 static unsigned split(const char *line, size_t len, char **text, char *words[PROBE_MAX_WORDS + 2])
 {
     unsigned count = 0;
@@ -240,7 +240,7 @@ bool probe_must_wait(struct probe *probe, const char *line, size_t len)
     const struct command *command;
     bool waits;
 
-    /* A person is told at once. Once the handshake has failed there is nothing to wait for. */
+    /* A person gets an answer at once. After the handshake has failed there is nothing to wait for. */
     if (probe->was_ready || probe->lost || probe->status != STATUS_DONE || probe->input.is_person || len > PROBE_MAX_LINE) {
         return false;
     }

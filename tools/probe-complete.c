@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
-/** What may stand where a person has begun to type: commands, what they take, region ids, names of requests and features, files. */
+/** Completion of what a person types: commands, their words, region ids, names of requests and features, files. */
 
 #include "probe.h"
 
@@ -10,7 +10,7 @@
 
 enum source { WORDS, COMMANDS, REGIONS, FEATURES, REQUESTS, FILES };
 
-/* Words `from` to `to` of a command, its name being word 0. `after`: only behind this word. */
+/* Words `from` to `to` of a command; its name is word 0. `after`: only after this word. */
 static const struct rule {
     const char *command;
     unsigned from, to;
@@ -45,7 +45,7 @@ static const struct rule {
 };
 
 static struct {
-    GMutex lock; /* a person's line is in another thread */
+    GMutex lock; /* the editor calls from another thread */
     uint8_t ids[VHUSHMEM_MAX_REGIONS];
     int count;
 } regions;
@@ -87,7 +87,10 @@ static void offer_words(GPtrArray *found, const char *begun, const char *words)
     g_strfreev(all);
 }
 
-/** Files whose path begins so; folders end with a slash. What a command could not take as one word is left out. */
+/**
+ * Offer files whose path begins with `begun`; folders end with a slash. It leaves out a path that a command could not take as
+ * one word.
+ */
 static void offer_files(GPtrArray *found, const char *begun)
 {
     const char *slash = strrchr(begun, '/');
@@ -165,7 +168,7 @@ static void offer_source(struct probe *probe, GPtrArray *found, const char *begu
 
 static gint compare(gconstpointer a, gconstpointer b) { return strcmp(*(char *const *)a, *(char *const *)b); }
 
-/** Each once, in their order. */
+/** Sort the words and remove duplicates. */
 static void sort(GPtrArray *found)
 {
     g_ptr_array_sort(found, compare);
@@ -191,7 +194,7 @@ GPtrArray *complete_line(struct probe *probe, const char *line, size_t len, size
     while (count < PROBE_MAX_WORDS && (word = strtok_r(rest, " ", &rest)) != NULL) {
         words[count++] = word;
     }
-    count -= *begun_len > 0 && count > 0 ? 1 : 0; /* words in front of the one that is begun */
+    count -= *begun_len > 0 && count > 0 ? 1 : 0; /* the words before the one that is being typed */
     if (count == 0) {
         offer_source(probe, found, last, COMMANDS);
     }
@@ -202,7 +205,7 @@ GPtrArray *complete_line(struct probe *probe, const char *line, size_t len, size
             (rule->after != NULL && strcmp(rule->after, words[count - 1]) != 0)) {
             continue;
         }
-        /* A file whose bytes go out stands behind an @. */
+        /* Before the file of a push there is an @. */
         bool is_at = rule->source == FILES && strcmp(rule->command, "push") == 0;
 
         if (is_at && last[0] == '@') {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
-/** The front-end's side: shake hands, say what was found, serve requests and say so. */
+/** The front-end's side: does the handshake, prints the device's facts, serves requests and prints them. */
 
 #include "probe.h"
 
@@ -12,7 +12,7 @@
 
 /* ---- events ---- */
 
-/** Why, for what did not go well. */
+/** Record the reason of a failure. */
 static void record_message(struct record *record, const vhushmem_event *event)
 {
     if (event->message != NULL) {
@@ -103,7 +103,7 @@ static void on_broken(struct probe *probe, const char *name, const vhushmem_even
     probe_note_event(probe, name);
 }
 
-/** What has a result and a message at the most: reset, channel_lost, disconnect. */
+/** Print an event that has at most a result and a message: reset, channel_lost, disconnect. */
 static void say(struct probe *probe, const char *name, const vhushmem_event *event)
 {
     struct record record;
@@ -209,7 +209,7 @@ static void on_event(vhushmem_frontend *frontend, const vhushmem_event *event, v
         on_disconnect(probe, event);
         break;
     default:
-        break; /* a newer library's: nothing that this program was asked to say */
+        break; /* an event of a newer library: this program prints nothing */
     }
 }
 
@@ -226,7 +226,7 @@ void probe_start(struct probe *probe)
     g_clear_error(&error);
 }
 
-/** Through a relay that shows or keeps the messages. */
+/** Start with a relay in between, which shows or records the messages. */
 static void start_with_relay(struct probe *probe, const struct probe_options *options)
 {
     traffic_begin(probe, options, false);
@@ -244,7 +244,7 @@ void probe_connect_run(struct probe *probe, const struct probe_options *options)
 {
     GSource *source;
 
-    vhushmem_guard_install(NULL); /* touch reads as a VMM's thread does */
+    vhushmem_guard_install(NULL); /* `touch` reads the window like a thread of a VMM */
     vhushmem_frontend_set_callback(probe->frontend, on_event, probe, NULL);
     source = vhushmem_frontend_source_new(probe->frontend);
     g_source_attach(source, NULL);
@@ -256,7 +256,7 @@ void probe_connect_run(struct probe *probe, const struct probe_options *options)
     } else {
         start_with_relay(probe, options);
     }
-    /* A loop can't be told to end before it runs. */
+    /* g_main_loop_quit has no effect before the loop runs. */
     if (probe->status == 0) {
         g_main_loop_run(probe->loop);
     }

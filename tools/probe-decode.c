@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
-/** What a message of vhost-user says, field by field. Nothing in it is believed: what does not fit is shown as bytes. */
+/** Shows the fields of a vhost-user message. Nothing in it is trusted: a payload with another layout is shown as bytes. */
 
 #include "probe-wire.h"
 
 #include <string.h>
 
-/** How a payload is laid out. */
+/** The layout of a payload. */
 enum layout {
     LAYOUT_NONE,
     LAYOUT_U64,
-    LAYOUT_RESULT, /* the answer to a request of the back-end's: 0 or a negative errno */
+    LAYOUT_RESULT, /* the answer to a request of the back-end: 0 or a negative errno */
     LAYOUT_VRING_STATE,
     LAYOUT_VRING_ADDR,
     LAYOUT_VRING_FD,
@@ -25,12 +25,12 @@ enum layout {
     LAYOUT_LOG,
     LAYOUT_IOTLB,
     LAYOUT_AREA,
-    LAYOUT_BYTES, /* whatever it is */
+    LAYOUT_BYTES, /* any bytes */
 };
 
 struct request {
     enum layout asked;
-    enum layout replied; /* NONE: it has no reply of its own, so what comes is an acknowledgement */
+    enum layout replied; /* NONE: it has no reply of its own, so a reply is an acknowledgement */
 };
 
 static const struct request frontend_requests[] = {
@@ -82,7 +82,7 @@ static const struct request backend_requests[] = {
     [10] = {LAYOUT_MMAP, LAYOUT_NONE},       /* SHMEM_UNMAP */
 };
 
-/** @returns NULL: nothing is known about it. */
+/** @returns NULL: the request is unknown. */
 static const struct request *find_request(const struct wire_message *message)
 {
     const struct request *table = message->on_channel ? backend_requests : frontend_requests;
@@ -95,7 +95,7 @@ static const struct request *find_request(const struct wire_message *message)
     return message->request < count ? &table[message->request] : &nothing;
 }
 
-/* ---- fields: each is read only where it is inside the payload ---- */
+/* ---- fields: each is read only if it is inside the payload ---- */
 
 struct reader {
     const uint8_t *at;
@@ -170,7 +170,7 @@ static void show_queue_and_fd(struct record *record, struct reader *reader)
     record_bool(record, "has_fd", (value & 0x100) == 0);
 }
 
-/** The least that a payload of this layout has. */
+/** The least size of a payload with this layout. */
 static size_t least_size(enum layout layout)
 {
     static const size_t sizes[] = {
@@ -184,7 +184,7 @@ static size_t least_size(enum layout layout)
     return sizes[layout];
 }
 
-/** 0 or a negative errno; what is neither is shown whole. */
+/** 0 or a negative errno; any other value is shown whole. */
 static void take_result(struct record *record, uint64_t value)
 {
     if (value == 0 || value >= (uint64_t)INT64_C(-4095)) {
@@ -194,7 +194,7 @@ static void take_result(struct record *record, uint64_t value)
     }
 }
 
-/** @returns false: the payload is not laid out like this. */
+/** @returns false: the payload has another layout. */
 static bool show_fields(struct record *record, enum layout layout, struct reader *reader)
 {
     uint64_t value;
@@ -243,7 +243,7 @@ static bool show_fields(struct record *record, enum layout layout, struct reader
         record_hex(record, "mmap_offset", take(reader, 8));
         record_number(record, "num_queues", take(reader, 2));
         record_number(record, "queue_size", take(reader, 2));
-        return true; /* some pad it */
+        return true; /* some back-ends pad it */
     case LAYOUT_DEVICE_STATE:
         record_text(record, "direction", take(reader, 4) == 0 ? "save" : "load");
         record_number(record, "phase", take(reader, 4));
@@ -267,7 +267,7 @@ static bool show_fields(struct record *record, enum layout layout, struct reader
         reader->left -= 16;
         break;
     case LAYOUT_LOG:
-        if (reader->left == 8) { /* an address, where the log is no file */
+        if (reader->left == 8) { /* an address: the log is not a file */
             record_hex(record, "value", take(reader, 8));
             break;
         }

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
 /**
- * Descriptors that go with messages. Those that a peer has sent are its own kind of input: a file of a file system that never answers, a socket
- * whose close lingers. They are looked at without asking whoever is behind them, and closed where nobody waits.
+ * Descriptors that come with messages. A descriptor of a peer may be hostile: a file of a file system that never answers, or a
+ * socket whose close waits. So this program looks at descriptors only with calls that do not ask the peer, and closes them in
+ * threads that nothing waits for.
  */
 
 #ifndef _GNU_SOURCE
@@ -18,7 +19,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* So many closes may be under way. What waits behind them is bounded by the process's limit of descriptors. */
+/* The most closes at the same time. The process's limit of descriptors limits how many wait after them. */
 #define MAX_CLOSERS 8
 
 /* ---- in messages ---- */
@@ -99,7 +100,10 @@ void close_received(int fd)
     uint64_t size;
     unsigned kind = kind_of_fd(fd, &size);
 
-    /* A socket is not among them: with it goes what is in its queue, files and other sockets among it. */
+    /*
+     * A close of these does not wait. A socket is not one of them: its queue may hold files and other sockets, which close with
+     * it.
+     */
     if (kind == FD_MEMFD || kind == FD_EVENTFD || kind == FD_PIPE) {
         close(fd);
         return;
@@ -129,7 +133,7 @@ unsigned kind_of_fd(int fd, uint64_t *size)
     struct statx status;
 
     *size = 0;
-    /* What the kernel knows already: a file system of a peer's is not asked. */
+    /* This returns only facts that the kernel has already. It does not ask a peer's file system. */
     if (statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_TYPE | STATX_SIZE, &status) < 0 ||
         !link_of(fd, link, sizeof(link))) {
         return FD_OTHER;

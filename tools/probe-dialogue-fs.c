@@ -8,7 +8,7 @@
 
 #include <linux/fuse.h>
 
-/** One request of FUSE. @returns the answer's body of at least `least` bytes, or NULL. */
+/** Make one request of FUSE. @returns the body of the answer, of at least `least` bytes, or NULL. */
 static const void *fuse(struct dialogue *dialogue, const char *name, uint32_t opcode, uint64_t node, const void *body,
                         size_t len, size_t least)
 {
@@ -38,7 +38,7 @@ static bool fuse_init(struct dialogue *dialogue)
     struct fuse_init_in in = {.major = FUSE_KERNEL_VERSION, .minor = 31, .max_readahead = 0, .flags = FUSE_MAP_ALIGNMENT};
     struct fuse_init_out out = {0};
     struct record record;
-    /* The body of protocol 7.31 has 16 bytes; later versions have more. */
+    /* In protocol 7.31 the body has 16 bytes. Later versions have more. */
     const void *body = fuse(dialogue, "INIT", FUSE_INIT, 0, &in, 16, 24);
 
     if (body == NULL) {
@@ -71,13 +71,13 @@ static bool fuse_lookup(struct dialogue *dialogue, const char *name, struct fuse
     return true;
 }
 
-/** SETUPMAPPING of a file that is open, a look through the window, and REMOVEMAPPING. */
+/** SETUPMAPPING of an open file, a read through the window, and REMOVEMAPPING. */
 static void fuse_map(struct dialogue *dialogue, const struct fuse_entry_out *entry, uint64_t handle)
 {
     uint8_t id;
     vhushmem_region *region = NULL;
     struct fuse_setupmapping_in in = {.fh = handle, .flags = FUSE_SETUPMAPPING_FLAG_READ};
-    struct __attribute__((packed)) { /* on the wire nothing stands between the two */
+    struct __attribute__((packed)) { /* the wire has no padding between the two */
         struct fuse_removemapping_in count;
         struct fuse_removemapping_one one;
     } remove = {.count = {.count = 1}};

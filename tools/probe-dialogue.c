@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
 /**
- * Ready-made dialogues with a device of a class: a few requests that say much. Each is written from top to bottom; what it waits for turns
- * the main loop meanwhile.
+ * Dialogues with a class of devices: a few requests that show much. The code of each is in the order of its requests. While it
+ * waits, the main loop runs.
  */
 
 #include "probe-dialogue.h"
@@ -25,7 +25,7 @@ static gboolean on_time(gpointer user_data)
     return G_SOURCE_REMOVE;
 }
 
-/** Turn the main loop until something has come. @returns false: it has not; error says why. */
+/** Run the main loop until the answer has come. @returns false: it has not; error has the reason. */
 static bool wait_for(struct dialogue *dialogue, const char *what)
 {
     dialogue->timer = g_timeout_add_seconds(ANSWER_SECONDS, on_time, dialogue);
@@ -36,7 +36,7 @@ static bool wait_for(struct dialogue *dialogue, const char *what)
         g_source_remove(dialogue->timer);
         dialogue->timer = 0;
     } else if (!dialogue->over) {
-        driver_reap(dialogue->probe); /* the device may have forgotten to tell */
+        driver_reap(dialogue->probe); /* the device may have forgotten to signal */
     }
     if (!dialogue->over && !dialogue->probe->quitting) {
         dialogue->error = g_strdup_printf("%s: no answer in %d seconds", what, ANSWER_SECONDS);
@@ -81,7 +81,7 @@ static void on_returned(struct probe *probe, const struct returned *returned, vo
     dialogue->over = true;
 }
 
-/** A request, and its answer in `in`. */
+/** Make a request. Its answer is in `in`. */
 bool dialogue_exchange(struct dialogue *dialogue, const char *what, unsigned queue, const struct piece *pieces, unsigned count)
 {
     uint16_t head;
@@ -197,7 +197,7 @@ static char *begin_dialogue(struct probe *probe, char **words)
 {
     struct dialogue *dialogue = g_new0(struct dialogue, 1);
 
-    /* Not here: it turns the main loop. */
+    /* It does not run here, because it runs the main loop. */
     dialogue->probe = probe;
     dialogue->words = g_strdupv(words);
     g_idle_add(run_dialogue, dialogue);

@@ -4,23 +4,23 @@
 
 #include "probe-driver.h"
 
-/* So many bytes are shown of a file, or of random ones. */
+/* The number of bytes that are shown of a file, or of random ones. */
 #define SHOWN 64
 #define MAX_ROOM 65536
 
 struct dialogue {
     struct probe *probe;
     char **words;
-    bool over;   /* what is awaited has come */
-    guint timer; /* of its time; 0: it has passed */
+    bool over;   /* the answer has come */
+    guint timer; /* the time limit; 0: it has passed */
     char *error;
-    GByteArray *in; /* what the device wrote */
+    GByteArray *in; /* the bytes that the device wrote */
     uint64_t unique;
 };
 
-/** Start so many queues, if the device does not run yet. @returns false: error says why not. */
+/** Start `queues` queues, unless the device runs already. @returns false: error has the reason. */
 bool dialogue_start(struct dialogue *dialogue, unsigned queues);
-/** A request, and its answer in `in`. @returns false: error says why there is none. */
+/** Make a request. Its answer is in `in`. @returns false: error says why there is none. */
 bool dialogue_exchange(struct dialogue *dialogue, const char *what, unsigned queue,
                        const struct piece *pieces, unsigned count);
 void dialogue_begin_step(struct dialogue *dialogue, struct record *record, const char *step);

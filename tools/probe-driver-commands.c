@@ -27,7 +27,7 @@ static char *run_memory(struct probe *probe, char **words, struct record *answer
     return error;
 }
 
-/** A bit by its name or number. @returns -1: it is neither. */
+/** Find a bit by its name or number. @returns -1: the word is neither. */
 static int find_feature(const struct probe *probe, const char *word)
 {
     uint64_t bit;
@@ -123,7 +123,7 @@ static char *begin_stop(struct probe *probe, char **words)
 
 /* ---- configuration, status, requests in flight ---- */
 
-static uint64_t config_offset; /* of the read that is under way */
+static uint64_t config_offset; /* of the read that is waiting for its answer */
 
 static void on_config(vhushmem_frontend *frontend, const vhushmem_reply *reply, void *user_data)
 {

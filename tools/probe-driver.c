@@ -42,7 +42,7 @@ static gboolean on_call(gint fd, GIOCondition condition, gpointer user_data)
     struct iovec iov = {&count, sizeof(count)};
 
     (void)condition;
-    /* The device has the eventfd too, and may have made it one that waits. */
+    /* The device has the eventfd too, and may have cleared O_NONBLOCK. */
     if (preadv2(fd, &iov, 1, -1, RWF_NOWAIT) < 0 && errno == EOPNOTSUPP) {
         eventfd_read(fd, &count);
     }
@@ -83,7 +83,7 @@ char *driver_set_memory(struct probe *probe, uint64_t size)
     driver->ram_size = size;
     memory.host = driver->ram;
     memory.fd = driver->ram_fd;
-    /* A device that does not run is told when it is started: this waits for nobody. */
+    /* If the device does not run, it learns of the memory at its start. So this does not wait. */
     if (vhushmem_frontend_set_memory(probe->frontend, &memory, 1, &error) < 0) {
         char *sentence = g_strdup(error->message);
 
@@ -110,7 +110,7 @@ void driver_set_features(struct probe *probe, uint64_t features)
     driver_of(probe)->features_set = true;
 }
 
-/** Nothing runs any more: what the device has is given back with an error. */
+/** No queue runs any more: each request that the device has comes back with an error. */
 static void drop_queues(struct probe *probe, const char *message)
 {
     struct driver *driver = probe->driver;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
 /**
- * What a person types on a terminal, with libedit: editing, history, completion. A thread waits for keys. One lock is held by whoever
- * changes the terminal; the thread lets go of it while it waits.
+ * The editor for a person at a terminal, with libedit: editing, history, completion. A thread waits for keys. A thread that
+ * changes the terminal holds a lock. The editor's thread releases it while it waits.
  */
 
 #include "probe.h"
@@ -27,7 +27,7 @@ static struct {
     GThread *thread;
     GMutex lock;
     FILE *in, *out;
-    bool waiting; /* for a key: the line can be taken off the screen */
+    bool waiting; /* it waits for a key, so the line can be removed from the screen */
     bool ending;
     int wake[2];
 } editor;
@@ -72,7 +72,7 @@ static int next_key(EditLine *el, wchar_t *key)
         size_t used = mbrtowc(key, &byte, 1, &state);
 
         if (used == (size_t)-2) {
-            continue; /* of a character that has more bytes */
+            continue; /* more bytes of the character follow */
         }
         if (used == (size_t)-1) {
             *key = L'?';
@@ -85,7 +85,7 @@ static int next_key(EditLine *el, wchar_t *key)
     return result;
 }
 
-/** How much of the beginning all of them share. */
+/** The length of the beginning that all words have in common. */
 static size_t common_beginning(const GPtrArray *found)
 {
     const char *first = found->pdata[0];
@@ -103,7 +103,7 @@ static size_t common_beginning(const GPtrArray *found)
     return common;
 }
 
-/** Below the line, which comes back behind them. */
+/** Print the words below the line. The line comes back after them. */
 static void list(const GPtrArray *found)
 {
     fputs("\r\n", editor.out);
@@ -132,7 +132,7 @@ static unsigned char complete(EditLine *el, int key)
             bool ends = found->len == 1 && !g_str_has_suffix(first, "/");
             char *text = g_strdup_printf("%.*s%s", (int)common, first, ends ? " " : "");
 
-            /* What stands there may be in other letters. */
+            /* The typed text may differ in upper and lower case. */
             el_deletestr(el, (int)begun);
             el_insertstr(el, text);
             g_free(text);
@@ -186,7 +186,7 @@ bool edit_begin(struct probe *probe)
     el_set(editor.el, EL_SIGNAL, 0);
     el_set(editor.el, EL_HIST, history, editor.history);
     el_set(editor.el, EL_GETCFN, next_key);
-    /* The wide form: the other one leaves copies of its words behind. */
+    /* This is the wide form. The other form leaks copies of its words. */
     el_wset(editor.el, EL_ADDFN, L"complete", L"Complete a command", complete);
     el_set(editor.el, EL_BIND, "^I", "complete", NULL);
     el_source(editor.el, NULL);
@@ -236,7 +236,7 @@ void edit_resume(void)
         return;
     }
     g_mutex_lock(&editor.lock);
-    /* The editor takes the terminal for its own until it has given it back. */
+    /* Until this call the editor keeps the terminal. */
     el_set(editor.el, EL_PREP_TERM, 0);
     el_set(editor.el, EL_PREP_TERM, 1);
     el_set(editor.el, EL_REFRESH);

@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
-/** Which messages are shown: by names of requests, which may have * and ?, or by socket. */
+/** Selects messages to show: by names of requests, with * and ?, or by socket. */
 
 #include "probe-wire.h"
 
 #include <string.h>
 
-/* Ids of requests end well below. */
+/* All ids of requests are below this. */
 #define MAX_REQUEST 128
 
 static struct {
-    char **only, **except; /* names in capitals; NULL: no such filter */
+    char **only, **except; /* names in upper case; NULL: there is no such filter */
 } filter;
 
 const char *next_request_name(bool *on_channel, uint32_t *id)
@@ -29,11 +29,11 @@ const char *next_request_name(bool *on_channel, uint32_t *id)
     return NULL;
 }
 
-/** Whether a name means any message at all. */
+/** Whether a pattern matches the name of any message. */
 static bool is_known(const char *pattern)
 {
     bool on_channel = false, found = strcmp(pattern, "MAIN") == 0 || strcmp(pattern, "CHANNEL") == 0 ||
-                                     g_pattern_match_simple(pattern, "?"); /* as those without a name are shown */
+                                     g_pattern_match_simple(pattern, "?"); /* requests without a name are shown so */
     uint32_t id = 0;
 
     for (const char *name; !found && (name = next_request_name(&on_channel, &id)) != NULL;) {
@@ -42,7 +42,7 @@ static bool is_known(const char *pattern)
     return found;
 }
 
-/** The names of several words, which have commas between them. @returns a sentence (g_free), or NULL. */
+/** Take the names of several words; commas may separate them. @returns a sentence (g_free), or NULL. */
 static char *take_names(char **words, char ***names)
 {
     GPtrArray *all = g_ptr_array_new();

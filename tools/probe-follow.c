@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
-/** The proxy's own picture of the device: regions and mappings as they pass through. They are mapped here too, so they can be read. */
+/**
+ * The proxy's own picture of the device: its regions and mappings, from the messages that pass through. The files are mapped
+ * here too, so that they can be read.
+ */
 
 #include "probe-wire.h"
 
@@ -22,7 +25,7 @@ void follow_map(struct probe *probe, const VhostUserMMap *map, int fd, int32_t r
         .flags = map->flags,
     };
 
-    /* What a front-end grants and this library does not is missing in the picture. */
+    /* If the front-end serves a map and this library refuses it, it is missing in the picture. */
     if (result == 0 && region != NULL && fd >= 0) {
         vhushmem_region_map(region, fd, map->fd_offset, map->shm_offset, map->len, map->flags & VHOST_USER_FLAG_MAP_RW, NULL);
     }
@@ -41,7 +44,7 @@ void follow_unmap(struct probe *probe, const VhostUserMMap *map, int32_t result)
     probe_tell_mapping(probe, &event);
 }
 
-/** A map or unmap that nobody wants an answer to; or what the front-end tells the device. */
+/** Follow a map or unmap without an acknowledgement, or a request of the front-end to the device. */
 void follow_request(struct probe *probe, const struct wire_message *message, int fd)
 {
     VhostUserMMap map;
@@ -66,7 +69,7 @@ void follow_request(struct probe *probe, const struct wire_message *message, int
     }
 }
 
-/** The regions of the device that is told about. */
+/** Follow the reply with the device's regions. */
 void follow_config(struct probe *probe, const struct wire_message *reply)
 {
     const uint8_t *sizes = reply->payload + 8;
@@ -76,7 +79,7 @@ void follow_config(struct probe *probe, const struct wire_message *reply)
     if (reply->request != VHOST_USER_GET_SHMEM_CONFIG || reply->size != sizeof(VhostUserShMemConfig)) {
         return;
     }
-    vhushmem_region_options_for_dax(&options); /* it refuses the least */
+    vhushmem_region_options_for_dax(&options); /* these options refuse the least */
     for (unsigned shmid = 0; shmid < VHUSHMEM_MAX_REGIONS; shmid++) {
         uint64_t size;
 

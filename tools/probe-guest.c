@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
-/** What a guest would see of the device: where its regions are in a PCI BAR, and, with --kvm, the regions in a guest. */
+/** The guest's view of the device: where its regions are in a PCI BAR and, with --kvm, the regions in a guest. */
 
 #include "probe.h"
 
@@ -10,9 +10,9 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-/* Above what guests have for RAM as a rule, and aligned to what any BAR below is. */
+/* Guests usually have no RAM here, and it is aligned for any smaller BAR. */
 #define BAR_ADDRESS (UINT64_C(1) << 36)
-/* As many as KVM has at the least. */
+/* Each KVM has at least so many. */
 #define SLOTS 500
 
 char *probe_kvm_open(struct probe *probe)
@@ -36,7 +36,7 @@ char *probe_kvm_open(struct probe *probe)
     return sentence;
 }
 
-/** @returns a sentence that says why not (g_free), or NULL. */
+/** @returns NULL, or a sentence with the reason (g_free). */
 static char *place_in_guest(struct probe *probe, const vhushmem_pci_region *place)
 {
     vhushmem_region *region = vhushmem_device_find_region(probe->device, place->shmid);
@@ -44,7 +44,7 @@ static char *place_in_guest(struct probe *probe, const vhushmem_pci_region *plac
     char *sentence = NULL;
     int rc = vhushmem_kvm_place(probe->kvm, region, BAR_ADDRESS + place->offset, &error);
 
-    if (rc < 0 && rc != -EEXIST) { /* a back-end that came back finds its regions where they were */
+    if (rc < 0 && rc != -EEXIST) { /* the regions of a back-end that has come back are there already */
         sentence = g_strdup(error->message);
     }
     g_clear_error(&error);
@@ -59,7 +59,7 @@ void probe_place(struct probe *probe, struct record *record)
     int count = vhushmem_pci_layout(probe->device, places, G_N_ELEMENTS(places), &bar_size);
 
     if (count < 0) {
-        return; /* too large for a BAR: regions that are in no layout say so */
+        return; /* the regions are too large for a BAR: regions without a place are printed so */
     }
     record_hex(record, "bar_size", bar_size);
     record_list_begin(record, "bar");

@@ -4,7 +4,7 @@
 
 /**
  * @file
- * What the probe says: lines, and who writes them.
+ * The output of the probe: lines, and the thread that writes them.
  */
 
 #include <stdbool.h>
@@ -15,20 +15,20 @@
 
 /* ---- probe-screen.c: standard output ---- */
 
-/** So many bytes may wait to be written. What comes beyond them is dropped and counted. */
+/** The most bytes that wait for the writer. Further output is dropped and counted. */
 #define PROBE_MAX_OUTPUT (UINT64_C(8) << 20)
 
 void screen_begin(void);
 /**
- * Have it written, in order; never waits. `line`: it is a whole line, which goes between what a
- * person types.
+ * Give bytes to the writer, in order; never waits. `line`: it is a whole line, which goes between
+ * the lines that a person types.
  */
 void screen_write(const char *bytes, size_t len, bool line);
 G_GNUC_PRINTF(1, 2) void screen_printf(const char *format, ...);
-/** Wait until what was said is written; not for long. */
+/** Wait for a short time until all output is written. */
 void screen_flush(void);
 /**
- * Wait until all is written, or nobody reads any more. @returns false: something could not be
+ * Wait until all output is written, or the reader has gone. @returns false: some could not be
  * written.
  */
 bool screen_end(void);
@@ -37,17 +37,16 @@ bool screen_has_colours(void);
 /* ---- probe-record.c: one line of output ---- */
 
 /**
- * A line under construction: a JSON object, or its fields as words for a human reader. What is put
- * into it stands in the order of the calls. Keys are constants of this program; texts may hold
- * anything.
+ * A line under construction: a JSON object, or its fields as words for a person. Fields are in the
+ * order of the calls. Keys are constants of this program. Texts may have any content.
  */
 struct record {
     GString *line;
     bool json;
-    bool comma; /**< something stands before what comes next, in the same list or object */
-    /* for humans: how many lists are open; their objects stand in lines of their own, */
+    bool comma; /**< something is before the next field or item, in the same list or object */
+    /* for a person: the number of open lists; each object in a list has its own line, */
     unsigned indent;
-    bool below_list; /**< and so does what comes after them */
+    bool below_list; /**< and so does a field after a list */
 };
 
 void record_begin(struct record *record, bool json, const char *event);
@@ -55,9 +54,9 @@ void record_begin(struct record *record, bool json, const char *event);
 void record_end(struct record *record);
 
 void record_number(struct record *record, const char *key, uint64_t value);
-/** An offset, a size or a set of bits: humans see it in hex. */
+/** An offset, a size or a set of bits. A person sees it in hex. */
 void record_hex(struct record *record, const char *key, uint64_t value);
-/** The same: humans see 16 MiB. */
+/** The same for a size. A person sees 16 MiB. */
 void record_size(struct record *record, const char *key, uint64_t value);
 void record_decimal(struct record *record, const char *key, double value);
 void record_result(struct record *record, int32_t value);
@@ -65,7 +64,7 @@ void record_bool(struct record *record, const char *key, bool value);
 void record_text(struct record *record, const char *key, const char *text);
 /** Bytes, two hex digits each. */
 void record_bytes(struct record *record, const char *key, const uint8_t *bytes, size_t len);
-/** The same for a human: rows of sixteen with their offsets and characters. */
+/** The same for a person: rows of sixteen bytes with offsets and characters. */
 void record_dump(struct record *record, uint64_t offset, const uint8_t *bytes, size_t len);
 
 void record_list_begin(struct record *record, const char *key);
@@ -75,7 +74,7 @@ void record_list_end(struct record *record);
 void record_object_begin(struct record *record, const char *key);
 void record_object_end(struct record *record);
 
-/** Every region's id and size, as a list. */
+/** A list of the id and the size of each region. */
 void record_regions(struct record *record, vhushmem_device *device);
 
 #endif

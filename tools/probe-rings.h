@@ -4,7 +4,7 @@
 
 /**
  * @file
- * The insides of the driver: probe-driver.c starts and stops it, probe-rings.c makes its requests.
+ * Internals of the driver: probe-driver.c starts and stops it, probe-rings.c makes its requests.
  */
 
 #include "probe-driver.h"
@@ -22,8 +22,8 @@ struct descriptor {
 struct request {
     returned_fn fn;
     void *user_data;
-    uint64_t at;       /* its buffers in guest memory */
-    uint64_t len, out; /* bytes of them, and of those that the device reads */
+    uint64_t at;       /* where its buffers are in guest memory */
+    uint64_t len, out; /* bytes of the buffers, and of those that the device reads */
     uint16_t count;    /* descriptors */
     bool in_use;
 };
@@ -36,14 +36,14 @@ struct queue {
     guint watch;
     struct probe *probe;
     unsigned index;
-    uint64_t rings;           /* where they begin in guest memory */
-    struct request *requests; /* by head */
+    uint64_t rings;           /* where the rings begin in guest memory */
+    struct request *requests; /* indexed by head */
     bool broken;
 };
 
 struct driver {
     uint8_t *ram;
-    uint64_t ram_size, buffers; /* bytes; where buffers begin */
+    uint64_t ram_size, buffers; /* the size of guest memory in bytes; where the buffers begin */
     int ram_fd;
     uint64_t features;
     bool features_set, started;
@@ -58,9 +58,9 @@ uint64_t rings_size(unsigned size);
 uint64_t desc_at(const struct queue *q);
 uint64_t avail_at(const struct queue *q);
 uint64_t used_at(const struct queue *q);
-/** Look at the used ring: what the device has given back goes to whom it belongs. */
+/** Look at the used ring, and give each returned request to its owner. */
 void reap_queue(struct probe *probe, struct queue *q);
-/** Everything that the device has comes back with an error. */
+/** Each request that the device has comes back with an error. */
 void fail_requests(struct probe *probe, struct queue *q, const char *message);
 
 #endif
