@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
 /**
- * Captures: pcapng, as Wireshark reads it. There is an interface for each socket. A packet is a message behind a header of our own, which
- * tools/wireshark/vhost-user.lua knows too; its numbers are little-endian:
+ * Captures: pcapng, as Wireshark reads it. There is an interface for each socket. A packet is a message behind a header of our
+ * own, which tools/wireshark/vhost-user.lua knows too; its numbers are little-endian:
  *
- *   u8 version (1), u8 flags (1: from the back-end, 2: the channel), u8 descriptors, u8 0, u32 0
- *   of each descriptor: u8 kind, 7 bytes 0, u64 size in bytes of its file
+ *   u8 version (1), u8 flags (1: from the back-end, 2: the channel), u8 descriptors, u8 0, u32 0 of each descriptor: u8 kind, 7
+ *   bytes 0, u64 size in bytes of its file
  */
 
 #include <endian.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
-/** --help, which fits one screen, and the pages of `help TOPIC`. */
+/** The text of --help, which fits one screen, and the pages of `help TOPIC`. */
 
 #include "probe.h"
 
@@ -189,7 +189,7 @@ const char *probe_help_topics(void)
     return "connect, proxy, record, replay, backend, commands, driver, scripts, requests, json and exit";
 }
 
-/** The names of all requests, which the library knows. */
+/** The page with the names of all requests that the library knows. */
 static const char *requests_page(void)
 {
     static GString *page;

@@ -10,7 +10,10 @@
 
 static gboolean on_input(int fd, GIOCondition condition, gpointer user_data);
 
-/** Whether the next line has to wait: a command is under way, there is no handshake yet, or the program ends since there will be none. */
+/**
+ * Whether the next line must wait: a command runs, the handshake is not complete, or the program ends because the handshake
+ * failed.
+ */
 static bool must_wait(struct probe *probe, const char *line, size_t len)
 {
     bool ends = probe->status == STATUS_LOST && !probe->was_ready;
@@ -18,7 +21,7 @@ static bool must_wait(struct probe *probe, const char *line, size_t len)
     return ends || probe->busy != NULL || probe->quitting || (!probe->input.skipping && probe_must_wait(probe, line, len));
 }
 
-/** Run the lines that are complete, unless they have to wait. */
+/** Run the complete lines, unless they must wait. */
 static void run_lines(struct probe *probe)
 {
     struct probe_input *input = &probe->input;
@@ -43,7 +46,7 @@ static void run_lines(struct probe *probe)
     g_string_erase(input->bytes, 0, (gssize)begin);
 }
 
-/** Of a line that can't become a command keep nothing but the knowledge of it. */
+/** Drop the bytes of a line that is too long for a command, and note that it was too long. */
 static void bound_line(struct probe_input *input)
 {
     if (input->bytes->len > PROBE_MAX_LINE && memchr(input->bytes->str, '\n', input->bytes->len) == NULL) {
@@ -72,7 +75,7 @@ void probe_input_quit_if_done(struct probe *probe)
     }
 }
 
-/** While a command waits nothing is read, so that what comes behind it does not pile up here. */
+/** While a command waits for its answer, nothing is read, so that later commands do not pile up here. */
 static bool is_reading(struct probe *probe)
 {
     bool waits = probe->busy != NULL || memchr(probe->input.bytes->str, '\n', probe->input.bytes->len) != NULL;
@@ -91,7 +94,7 @@ static gboolean on_input(int fd, GIOCondition condition, gpointer user_data)
 {
     struct probe *probe = user_data;
     char bytes[65536];
-    ssize_t n = read(fd, bytes, sizeof(bytes)); /* does not block: it is said to be readable, and nobody else reads it */
+    ssize_t n = read(fd, bytes, sizeof(bytes)); /* it does not block: there is input, and no other thread reads it */
 
     (void)condition;
     if (n > 0) {
@@ -121,7 +124,7 @@ static gboolean on_resume(gpointer user_data)
 
 void probe_input_resume(struct probe *probe)
 {
-    /* Not here: the caller may be inside a command, or inside the front-end's callback. */
+    /* It does not run here: the caller may be inside a command, or inside a callback of the front-end. */
     g_idle_add_full(G_PRIORITY_DEFAULT, on_resume, probe, NULL);
 }
 

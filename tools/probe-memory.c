@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
-/** Commands that look at shared memory. */
+/** The commands that read and write shared memory. */
 
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE /* process_vm_readv */
@@ -16,14 +16,14 @@
 
 /* ---- a range of a region ---- */
 
-/** Whether every byte is mapped, and may be written. Mappings that touch are as good as one, so this goes page by page. */
+/** Check that each byte is mapped, and writable if `write`. Mappings that touch count as one, so it checks page by page. */
 static char *check_mapped(const struct probe *probe, const struct range *range, bool write)
 {
     uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
     uint64_t end = range->offset + range->len;
 
     if (probe->zero_holes && !write) {
-        return NULL; /* what nothing is mapped at shows zeros, as to a guest */
+        return NULL; /* a hole shows zeros, as it does to a guest */
     }
     for (uint64_t at = range->offset; at < end;) {
         uint64_t piece = MIN(page - at % page, end - at);
@@ -84,7 +84,7 @@ char *probe_copy_range(const struct range *range, uint8_t *bytes, bool write)
 
 /* ---- the commands ---- */
 
-/** Show bytes: as they are (raw), in rows for a human, or as hex digits. */
+/** Show bytes: raw, in rows for a person, or as hex digits. */
 static char *show_bytes(struct probe *probe, struct record *answer, const struct range *range, uint8_t *bytes, bool raw)
 {
     probe->counters.read_bytes += range->len;
@@ -101,7 +101,10 @@ static char *show_bytes(struct probe *probe, struct record *answer, const struct
     return NULL;
 }
 
-/** SHMID OFFSET LEN [--raw]; `touch`: as a thread of a VMM reads, so what a file has lost shows zeros, and its mapping is broken. */
+/**
+ * SHMID OFFSET LEN [--raw]. `touch`: read like a thread of a VMM. Then a page that a file has lost shows zeros, and its mapping
+ * is broken.
+ */
 static char *read_bytes(struct probe *probe, char **words, struct record *answer, bool touch)
 {
     struct range range = {0};
@@ -155,7 +158,7 @@ static char *run_write(struct probe *probe, char **words, struct record *answer)
     }
     error = probe_find_range(probe, words, len, true, &range);
     if (error == NULL) {
-        /* All or nothing: a page that can't be reached shows in a read, before anything is written. */
+        /* It writes all or nothing: a read first finds a page that cannot be reached. */
         uint8_t *before = g_malloc(len);
 
         error = probe_copy_range(&range, before, false);
@@ -220,7 +223,7 @@ static char *run_status(struct probe *probe, char **words, struct record *answer
     return NULL;
 }
 
-/** Answered when the event comes, which may be while this asks for it. */
+/** Begin a reset. The answer comes with the event, which may come inside this call. */
 static char *begin_reset(struct probe *probe, char **words)
 {
     GError *error = NULL;

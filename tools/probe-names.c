@@ -12,10 +12,10 @@
 struct device {
     unsigned id;
     const char *name;
-    const char *features[40]; /* the device's own bits */
+    const char *features[40]; /* the bits of this device */
 };
 
-/* Names are those of the VIRTIO specification. */
+/* The names are those of the VIRTIO specification. */
 static const struct device devices[] = {
     {1,
      "net",
@@ -72,7 +72,7 @@ static const struct device devices[] = {
     {48, "media", {NULL}},
 };
 
-/* The ring's and the transport's, from bit 24 on. */
+/* The bits of the ring and of the transport, from bit 24 on. */
 static const char *const common_features[] = {
     [24 - 24] = "NOTIFY_ON_EMPTY",   [26 - 24] = "LOG_ALL",           [27 - 24] = "ANY_LAYOUT",
     [28 - 24] = "INDIRECT_DESC",     [29 - 24] = "EVENT_IDX",         [30 - 24] = "PROTOCOL_FEATURES",
@@ -117,7 +117,7 @@ void record_protocol_features(struct record *record, const struct probe *probe, 
 {
     record_list_begin(record, "protocol_features");
     for (unsigned bit = 0; bit < 64; bit++) {
-        /* Where an older bit stands for SHMEM it does not stand for what has the bit today. */
+        /* If an older bit stands for SHMEM, it does not have today's meaning. */
         const char *name = bit == probe->shmem_bit ? "SHMEM" : vhushmem_protocol_feature_name(bit);
 
         if ((features >> bit & 1) != 0) {

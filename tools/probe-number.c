@@ -13,7 +13,7 @@ bool probe_parse_number(const char *text, uint64_t max, uint64_t *value)
     return g_ascii_string_to_unsigned(hex ? text + 2 : text, hex ? 16 : 10, 0, max, value, NULL);
 }
 
-/** @returns how many bits a unit shifts, or -1: it is none. */
+/** @returns the number of bits that a unit shifts, or -1: it is no unit. */
 static int unit_shift(const char *unit)
 {
     static const char letters[] = "KMGTPE";
@@ -58,7 +58,7 @@ bool probe_parse_seconds(const char *text, double *seconds)
         return false;
     }
     *seconds = g_ascii_strtod(text, &end);
-    /* What a timer of milliseconds can hold. */
+    /* The most that a timer of milliseconds can hold. */
     return *end == '\0' && isfinite(*seconds) && *seconds <= 2000000;
 }
 

@@ -30,7 +30,7 @@ static const struct {
     {"replay", MODE_REPLAY, false},   {"backend", MODE_BACKEND, false},
 };
 
-/** @returns the index of the subcommand, or -1: none is named, as before there were any. */
+/** @returns the index of the subcommand, or -1: the word names none (the old form). */
 static int find_subcommand(const char *word)
 {
     for (size_t i = 0; word != NULL && i < G_N_ELEMENTS(subcommands); i++) {
@@ -52,7 +52,7 @@ static int print_help(const char *topic)
     return fflush(stdout) == 0 ? STATUS_DONE : STATUS_UNEXPECTED;
 }
 
-/** What a word that is no option means. @returns -1, or the exit status. */
+/** Take the words that are no options. @returns -1, or the exit status. */
 static int take_words(struct probe_options *options, int subcommand, int argc, char **argv)
 {
     char **place = NULL;
@@ -76,7 +76,7 @@ static int take_words(struct probe_options *options, int subcommand, int argc, c
     return argc > 1 ? probe_usage_error("there is no place for the word %s; see --help", argv[1]) : -1;
 }
 
-/** What each subcommand cannot do without. @returns -1, or the exit status. */
+/** Check the options that each subcommand needs. @returns -1, or the exit status. */
 static int check_needs(struct probe_options *options)
 {
     bool both = options->listen != NULL && options->connect != NULL;
@@ -196,7 +196,7 @@ void probe_free_options(struct probe_options *options)
     g_strfreev(options->except);
 }
 
-/** What the options say to the library. */
+/** Turn the options into options of the library. */
 static int apply_options(struct probe *probe, const struct probe_options *options, vhushmem_frontend_options *frontend,
                          vhushmem_region_options *region)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
-/** The subcommands proxy and record: stand between a VMM and a device, and leave both as they are. */
+/** The subcommands proxy and record: stand between a VMM and a device, and change nothing. */
 
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
@@ -15,7 +15,7 @@
 
 #include "probe-wire.h"
 
-/* So long until the next try where a connection could not be taken. */
+/* The time until the next try after a connection could not be taken. */
 #define RETRY_MS 1000
 
 static void say(struct probe *probe, const char *event, const char *message)
@@ -51,7 +51,7 @@ static gboolean on_retry(gpointer user_data)
     return G_SOURCE_REMOVE;
 }
 
-/** A VMM has come: connect it with the device. The next one waits until this one has left. */
+/** Connect a VMM with the device. The next VMM waits until this one has left. */
 static gboolean on_connection(gint fd, GIOCondition condition, gpointer user_data)
 {
     struct probe *probe = user_data;
@@ -61,7 +61,7 @@ static gboolean on_connection(gint fd, GIOCondition condition, gpointer user_dat
     if (front < 0 && (errno == EINTR || errno == EAGAIN || errno == ECONNABORTED)) {
         return G_SOURCE_CONTINUE;
     }
-    if (front < 0) { /* no descriptor is left, say: that may change */
+    if (front < 0) { /* perhaps no descriptor is left: that may change */
         say(probe, "error", g_strerror(errno));
         g_timeout_add(RETRY_MS, on_retry, probe);
         return G_SOURCE_REMOVE;
@@ -80,7 +80,7 @@ static gboolean on_connection(gint fd, GIOCondition condition, gpointer user_dat
         }
         return G_SOURCE_CONTINUE;
     }
-    /* Another device may be there now: its regions are not those of the last one. */
+    /* This may be another device, with other regions. */
     vhushmem_device_unref(probe->device);
     probe->device = vhushmem_device_new(NULL, NULL);
     probe->lost = false;
@@ -103,7 +103,7 @@ int probe_proxy_run(struct probe *probe, const struct probe_options *options)
         fprintf(stderr, "vhushmem-probe: %s: %s\n", options->listen, g_strerror(-listener));
         return STATUS_LOST;
     }
-    /* Where messages are only kept they are not lines. */
+    /* If messages are only recorded, they are not printed. */
     shown.dump_wire = options->dump_wire || options->record == NULL;
     probe->device = vhushmem_device_new(NULL, NULL);
     traffic_begin(probe, &shown, true);
@@ -117,7 +117,7 @@ int probe_proxy_run(struct probe *probe, const struct probe_options *options)
     probe_input_free(probe);
     close(listener);
     socket_unlink(options->listen);
-    /* A VMM that has left is no loss to a proxy. */
+    /* A proxy loses nothing when a VMM leaves. */
     probe->loss_expected = true;
     return STATUS_DONE;
 }

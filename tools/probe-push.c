@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
-/** The commands push and kick: a request of the driver, and what comes back. */
+/** The commands push and kick: a request of the driver, and its result. */
 
 #include "probe-driver.h"
 
@@ -67,7 +67,7 @@ static gboolean on_time(gpointer user_data)
     struct probe *probe = user_data;
 
     pushed.timer = 0;
-    driver_reap(probe); /* the device may have forgotten to tell */
+    driver_reap(probe); /* the device may have forgotten to signal */
     if (pushed.waits) {
         pushed.waits = false;
         driver_abandon(probe, pushed.queue, pushed.head);
@@ -80,7 +80,8 @@ static gboolean on_time(gpointer user_data)
 static char *take_bytes(const char *word, uint8_t **bytes, uint64_t *len)
 {
     if (word[0] == '@') {
-        int fd = open(word + 1, O_RDONLY | O_NONBLOCK | O_CLOEXEC); /* a pipe without a writer waits for nobody */
+        int fd = open(word + 1,
+                      O_RDONLY | O_NONBLOCK | O_CLOEXEC); /* with O_NONBLOCK, open does not wait for the writer of a pipe */
         size_t size = 0;
         ssize_t n = 0;
 

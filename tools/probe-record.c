@@ -4,7 +4,9 @@
 
 #include <inttypes.h>
 
-/** What may stand inside quotes, and on a terminal: a peer's words must not be able to end the string or to move the cursor. */
+/**
+ * Append text in a form that is safe inside quotes and on a terminal: a peer's text must not end the string or move the cursor.
+ */
 static void append_escaped(GString *line, const char *text)
 {
     char *valid = g_utf8_make_valid(text, -1);
@@ -24,7 +26,7 @@ static void append_escaped(GString *line, const char *text)
     g_free(valid);
 }
 
-/** What stands before a value: JSON's comma and key, or two spaces and the word. */
+/** Append what comes before a value: JSON's comma and key, or two spaces and the word. */
 static void append_key(struct record *record, const char *key)
 {
     if (record->json) {

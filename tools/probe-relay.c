@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
 /**
- * Everything that passes between two sockets is handed on as it is, and shown. The socket that goes with SET_BACKEND_REQ_FD is exchanged for
- * one of our own, so the back-end channel passes through here as well.
+ * Passes everything between two sockets on, unchanged, and shows it. It replaces the socket that comes with SET_BACKEND_REQ_FD
+ * by one of its own, so the back-end channel passes through here too.
  *
- * All of it runs in the main loop, and nothing waits. Each direction holds one message: it reads the next one when that is sent.
+ * All of it runs in the main loop, and nothing waits. Each direction holds one message: it reads the next one after it has sent
+ * that.
  */
 
 #ifndef _GNU_SOURCE
@@ -20,20 +21,20 @@
 
 #include <glib-unix.h>
 
-/* A direction hands on so many messages before the others have their turn. */
+/* The most messages that a direction passes on before the others have their turn. */
 #define MESSAGES_AT_ONCE 64
-/* A connection has one channel, but a front-end may hand over a new one while the old one is still open. */
+/* A connection has one channel. But a front-end may hand over a new one while the old one is still open. */
 #define MAX_CHANNELS 16
 
 struct direction {
     struct relay *relay;
     int from, to;
     bool from_backend;
-    bool sending; /* the message is whole, and goes out */
-    bool opaque;  /* what comes can't be cut into messages: it goes on as it is */
+    bool sending; /* the whole message was read; it is being sent */
+    bool opaque;  /* these bytes are no messages: they are passed on as they are */
     bool over;
     guint watch;
-    size_t have, sent, size; /* bytes of the message: received, sent, and all of them */
+    size_t have, sent, size; /* bytes of the message: received, sent, and in all */
     unsigned nfds;
     int fds[WIRE_MAX_PASSED];
     uint8_t bytes[WIRE_HEADER + WIRE_MAX_PAYLOAD];
@@ -42,7 +43,7 @@ struct direction {
 struct relay {
     struct probe *probe;
     bool on_channel;
-    unsigned connection; /* which it belongs to */
+    unsigned connection; /* the connection that the channel belongs to */
     void (*ended)(struct probe *);
     struct direction directions[2];
 };
@@ -66,7 +67,7 @@ static void say_trouble(struct probe *probe, const char *message)
     record_end(&record);
 }
 
-/** @returns as recvmsg; -1 with EMFILE: not all of the descriptors have come, so what follows from the message would be another. */
+/** @returns as recvmsg; -1 with EMFILE: some descriptors were lost, so the message would have another meaning. */
 static ssize_t receive(struct direction *d, size_t wanted)
 {
     bool lost = false;
@@ -92,13 +93,13 @@ static void on_channel_ended(struct probe *probe)
     traffic_channel_ended(probe);
 }
 
-/** The front-end hands over one end of its channel: the back-end gets one of ours instead. */
+/** The front-end hands over one end of its channel. Give the back-end an end of our own instead. */
 static void exchange_channel(struct direction *d)
 {
     int pair[2];
 
     if (!is_stream_socket(d->fds[0])) {
-        return; /* what it is then is for the back-end to find out */
+        return; /* the back-end must find out what it is */
     }
     if (open_channels == MAX_CHANNELS || socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0) {
         say_trouble(d->relay->probe, "too many back-end channels are open: messages on this one are not shown");
@@ -109,7 +110,7 @@ static void exchange_channel(struct direction *d)
     d->fds[0] = pair[1];
 }
 
-/** A whole message is there. */
+/** Show a whole message. */
 static void show(struct direction *d, const uint32_t header[3])
 {
     const struct relay *relay = d->relay;
@@ -126,14 +127,14 @@ static void show(struct direction *d, const uint32_t header[3])
     };
 
     memcpy(message.fds, d->fds, sizeof(message.fds));
-    /* Before it is handed on: what follows from it is shown behind it. */
+    /* Show the message before it is passed on: its effects are shown after it. */
     traffic_message(relay->probe, &message);
     if (!message.on_channel && !message.from_backend && message.request == SET_BACKEND_REQ_FD && d->nfds == 1) {
         exchange_channel(d);
     }
 }
 
-/** @returns whether something is ready to be sent. */
+/** @returns whether there is something to send. */
 static bool read_on(struct direction *d)
 {
     while (!d->opaque) {
@@ -163,7 +164,7 @@ static bool read_on(struct direction *d)
         }
         if (n <= 0) {
             d->over = true;
-            d->size = d->have; /* a beginning of a message goes on, too: it is for the other side to refuse */
+            d->size = d->have; /* the beginning of a message is passed on too: the other side refuses it */
             return d->have > 0;
         }
     }
@@ -176,7 +177,7 @@ static bool read_on(struct direction *d)
     return d->have > 0;
 }
 
-/** @returns false: the socket takes no more now, or it is over. */
+/** @returns false: the socket takes no more now, or the connection is over. */
 static bool send_on(struct direction *d)
 {
     while (d->sent < d->size) {
@@ -217,12 +218,12 @@ static void end(struct relay *relay)
     }
     for (int i = 0; i < 2; i++) {
         shutdown(d[i].from, SHUT_RDWR);
-        close_received(d[i].from); /* with what was not read */
+        close_received(d[i].from); /* descriptors that came and were not passed on */
     }
     g_free(relay);
 }
 
-/** What can be done now. @returns false: the relay is over, and gone. */
+/** Read and send all that is possible now. @returns false: the relay is over, and freed. */
 static bool move(struct direction *d)
 {
     for (int i = 0; i < MESSAGES_AT_ONCE; i++) {
@@ -236,7 +237,7 @@ static bool move(struct direction *d)
     if (d->over && !d->sending) {
         struct relay *relay = d->relay;
 
-        /* What the other direction still holds or can read goes out before both ends are closed. */
+        /* The other direction sends all that it holds or can read, and then both ends are closed. */
         struct direction *other = &relay->directions[d == &relay->directions[0] ? 1 : 0];
         for (int i = 0; i < MESSAGES_AT_ONCE && !other->over; i++) {
             other->sending = other->sending || read_on(other);
@@ -265,7 +266,7 @@ static gboolean on_ready(gint fd, GIOCondition condition, gpointer user_data)
     (void)fd;
     (void)condition;
     guint own = d->watch;
-    d->watch = 0; /* removed by the result of this function, should the relay end */
+    d->watch = 0; /* if the relay ends, the result of this function removes the watch */
     if (!move(d)) {
         return G_SOURCE_REMOVE;
     }
@@ -312,7 +313,7 @@ static gboolean on_connection(gint fd, GIOCondition condition, gpointer user_dat
     }
     if (back < 0) {
         g_printerr("vhushmem-probe: no back-end could be taken from %s: %s\n", waiting->path, g_strerror(errno));
-        close(waiting->front); /* the handshake finds that nobody is there */
+        close(waiting->front); /* the handshake finds that there is no peer */
     } else {
         relay_start(waiting->probe, waiting->front, back, false, NULL);
     }

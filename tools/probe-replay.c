@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
 /**
- * The subcommand replay: play one side of a capture. Its messages are sent in their order; what the other side says is compared with what was
- * said then. Descriptors are made anew by their kinds: what stood in memory and files is not in a capture.
+ * The subcommand replay: plays one side of a capture. It sends that side's messages in order, and compares the other side's
+ * messages with the recorded ones. It makes new descriptors of the same kinds: a capture has no content of memory or files.
  */
 
 #ifndef _GNU_SOURCE
@@ -22,21 +22,21 @@
 #include "probe-wire.h"
 
 #define PATIENCE_MS 10000
-/* So long is waited before the rest of the program has its turn. */
+/* The longest wait before the rest of the program has its turn. */
 #define SLICE_MS 50
 #define MAX_KEPT 64
 
 struct replay {
     struct probe *probe;
     bool plays_backend;
-    int sockets[2]; /* main, channel; -1: not there */
+    int sockets[2]; /* main, channel; -1: there is none */
     uint64_t sent, compared, differences;
-    int kept[MAX_KEPT]; /* ends of pipes and the like, which live as long as the replay */
+    int kept[MAX_KEPT]; /* the other ends of pipes and sockets, which live as long as the replay */
     unsigned nkept;
     uint8_t bytes[WIRE_HEADER + WIRE_MAX_PAYLOAD];
 };
 
-/** A message of the other side; its payload is in the replay's `bytes`. */
+/** A message of the other side. Its payload is in the replay's `bytes`. */
 struct received {
     struct wire_message message;
     unsigned nfds;
@@ -81,7 +81,7 @@ static void keep(struct replay *replay, int fd)
     }
 }
 
-/** A descriptor of this kind; the channel's socket stays here with its other end. */
+/** Make a descriptor of the recorded kind. The other end of a channel's socket stays here. */
 static int make_fd(struct replay *replay, const struct captured *recorded, unsigned i)
 {
     int pair[2], fd;
@@ -115,7 +115,10 @@ static int make_fd(struct replay *replay, const struct captured *recorded, unsig
     }
 }
 
-/** Wait until the socket is ready, or (milliseconds; -1: none) a time has passed. @returns false: it is not, or the program is to end. */
+/**
+ * Wait until the socket is ready or the time (milliseconds; -1: no limit) has passed. @returns false: it is not ready, or the
+ * program must end.
+ */
 static bool wait_for(struct replay *replay, int fd, short events, int patience_ms)
 {
     gint64 until = g_get_monotonic_time() + (gint64)patience_ms * 1000;
@@ -164,7 +167,7 @@ static bool send_recorded(struct replay *replay, const struct captured *recorded
 
 /* ---- comparing ---- */
 
-/** @returns 1: a message; 0: none in time; -1: the connection is over, or what comes is no message. */
+/** @returns 1: a message; 0: none in time; -1: the connection is over, or the bytes are no message. */
 static int receive(struct replay *replay, bool on_channel, struct received *received)
 {
     size_t have = 0, wanted = WIRE_HEADER;
@@ -216,12 +219,12 @@ static void take_descriptors(struct replay *replay, const struct received *recei
         if (!seen->on_channel && seen->request == SET_BACKEND_REQ_FD && replay->sockets[1] < 0 && is_stream_socket(fd)) {
             replay->sockets[1] = fd;
         } else {
-            keep(replay, fd); /* as whoever had it then */
+            keep(replay, fd); /* the owner in the recording kept it too */
         }
     }
 }
 
-/** What the other side said then, and says now. @returns false: it is over. */
+/** Compare a message of the other side with the recorded one. @returns false: the connection is over. */
 static bool compare(struct replay *replay, const struct captured *recorded)
 {
     const struct wire_message *then = &recorded->message;
@@ -282,7 +285,7 @@ static bool play(struct replay *replay, GPtrArray *messages)
         bool ours = recorded->message.from_backend == replay->plays_backend;
 
         if (replay->sockets[recorded->message.on_channel] < 0) {
-            continue; /* there is no channel now; that was a difference before */
+            continue; /* there is no channel now; that was reported before */
         }
         if (ours && !send_recorded(replay, recorded)) {
             say_difference(replay, recorded, "it could not be sent", NULL);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
-/** Split virtqueues from the driver's side. What the device writes into the rings is looked at like anything from outside. */
+/** Split virtqueues, from the driver's side. All that the device writes into the rings is checked like input from outside. */
 
 #include "probe-rings.h"
 
@@ -23,7 +23,7 @@ uint64_t rings_size(unsigned size)
     return round_up(16u * (uint64_t)size) + round_up(6 + 2u * (uint64_t)size) + round_up(6 + 8u * (uint64_t)size);
 }
 
-/** Give a request back to whom it belongs. */
+/** Give a returned request to its owner. */
 static void give_back(struct probe *probe, struct queue *q, uint16_t head, uint32_t written, const char *error)
 {
     struct request request = q->requests[head];
@@ -31,7 +31,7 @@ static void give_back(struct probe *probe, struct queue *q, uint16_t head, uint3
     struct returned returned = {.queue = q->index, .head = head, .written = written, .error = error};
     uint16_t at = head;
 
-    /* The device may have changed the table: the numbers are those that were put in, one after the other. */
+    /* The device may have changed the table. These are the numbers that the driver used: one after the other. */
     for (uint16_t i = 0; i < request.count; i++) {
         q->free[q->nfree++] = at;
         at = (uint16_t)(at + 1);
@@ -92,7 +92,7 @@ void reap_queue(struct probe *probe, struct queue *q)
     }
 }
 
-/** @returns where so many bytes are free, or UINT64_MAX. */
+/** @returns the place of so many free bytes, or UINT64_MAX. */
 static uint64_t find_room(struct driver *driver, uint64_t len)
 {
     uint64_t at = driver->buffers;
@@ -116,7 +116,7 @@ static uint64_t find_room(struct driver *driver, uint64_t len)
 
 /* ---- requests ---- */
 
-/** @returns the first of `count` free descriptors that follow one another, or -1. They leave the stack. */
+/** Take `count` free descriptors with consecutive numbers from the stack. @returns the first, or -1: there are not so many. */
 static int take_descriptors(struct queue *q, unsigned count)
 {
     for (unsigned first = 0; first + count <= q->size; first++) {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
 /**
- * Standard output, written by a thread of its own: who reads it slowly, or not at all, stops nothing else. What waits is bounded. Whole
- * lines that do not fit are dropped and counted; the count is a line of its own once there is room.
+ * Standard output. A thread writes it, so a slow reader stops nothing else. The bytes that wait are limited. A whole line that
+ * does not fit is dropped and counted. When there is room again, a line says how many were dropped.
  */
 
 #include "probe.h"
@@ -14,16 +14,16 @@
 #include <string.h>
 #include <unistd.h>
 
-/* A stop of the program waits so long. */
+/* The longest wait when the program is stopped. */
 #define FLUSH_PATIENCE_US (G_USEC_PER_SEC / 2)
-/* The end of the program waits so long for a reader that reads nothing. */
+/* The longest wait, at the program's end, for a reader that reads nothing. */
 #define END_PATIENCE_US (2 * G_USEC_PER_SEC)
 
 static struct {
     GMutex lock;
     GCond changed;
     GThread *thread;
-    GQueue waiting; /* struct piece */
+    GQueue waiting; /* of struct piece */
     uint64_t size;  /* bytes that wait */
     uint64_t dropped;
     uint64_t written;
@@ -47,7 +47,7 @@ static void append(const char *bytes, size_t len, bool line)
     screen.size += len;
 }
 
-/** Say how many lines are missing here. */
+/** Append a line that says how many lines are missing here. */
 static void append_dropped(void)
 {
     char *line = screen.json ? g_strdup_printf("{\"event\":\"dropped\",\"lines\":%" PRIu64 "}\n", screen.dropped)
@@ -184,7 +184,7 @@ bool screen_end(void)
     if (done) {
         g_thread_join(screen.thread);
     } else {
-        g_thread_unref(screen.thread); /* it may never come back from its write; the program ends under it */
+        g_thread_unref(screen.thread); /* the thread may never return from its write; the program ends without it */
     }
     screen.thread = NULL;
     return done;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
-/** What scripts need besides: to wait, and to say what is to be. */
+/** Commands for scripts: to wait, and to expect results. */
 
 #include "probe.h"
 
@@ -8,7 +8,7 @@
 #include <string.h>
 
 #define DEFAULT_SECONDS 30.0
-/* So many bytes are compared and shown by `expect hex`. */
+/* The most bytes that `expect hex` compares and shows. */
 #define MAX_SHOWN 64
 
 /* ---- waiting ---- */
@@ -38,7 +38,7 @@ static gboolean on_time(gpointer user_data)
     return G_SOURCE_REMOVE;
 }
 
-/** Take an event of this name that no earlier `wait event` has taken. */
+/** Take an event with this name that no earlier `wait event` has taken. */
 static bool take_event(struct probe *probe, const char *name)
 {
     gpointer count = probe->events != NULL ? g_hash_table_lookup(probe->events, name) : NULL;
@@ -220,7 +220,7 @@ static char *expect_value(struct probe *probe, char **words)
     return is_so ? NULL : g_strdup_printf("%s is %" PRIu64 ", not %s %" PRIu64, words[1], seen, words[2], wanted);
 }
 
-/** The bytes that the last command brought begin with these. */
+/** Check that the bytes of the last command begin with these. */
 static char *expect_hex(struct probe *probe, const char *hex)
 {
     uint64_t len = 0;

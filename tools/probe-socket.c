@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
-/** Unix sockets: to connect to one, or to listen as the library does. */
+/** Unix sockets: connects to one, or listens as the library does. */
 
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
@@ -18,7 +18,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-/** A path, or behind an @ the name of an abstract socket. @returns its length, or a negative errno. */
+/** Set the address: a path, or an abstract name after an @. @returns its length, or a negative errno. */
 static int set_address(const char *path, struct sockaddr_un *address)
 {
     size_t length = strlen(path);
@@ -39,18 +39,19 @@ static int set_address(const char *path, struct sockaddr_un *address)
     return (int)(offsetof(struct sockaddr_un, sun_path) + length + (is_abstract ? 0 : 1));
 }
 
-/** Whether there is a socket at which nobody listens any more. */
+/** Whether it is the file of a socket at which no process listens any more. */
 static bool is_stale(const struct sockaddr_un *address, int length)
 {
     struct stat status;
-    int visitor = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0); /* a listener takes no such visitor for a peer */
+    /* A listening socket does not take a datagram socket for a peer. */
+    int visitor = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     bool refused = connect(visitor, (const struct sockaddr *)address, (socklen_t)length) < 0 && errno == ECONNREFUSED;
 
     close(visitor);
     return address->sun_path[0] != 0 && refused && lstat(address->sun_path, &status) == 0 && S_ISSOCK(status.st_mode);
 }
 
-/** As the library does: a stale socket is replaced, by one process at a time. @returns 0 or a negative errno. */
+/** Listen as the library does: a stale socket is replaced, by one process at a time. @returns 0 or a negative errno. */
 static int listen_at(int fd, const struct sockaddr_un *address, int length)
 {
     int rc = bind(fd, (const struct sockaddr *)address, (socklen_t)length);
@@ -79,7 +80,7 @@ static int listen_at(int fd, const struct sockaddr_un *address, int length)
     return rc < 0 || listen(fd, 1) < 0 ? -errno : 0;
 }
 
-/** Never waits: who listens and takes nobody is not there. */
+/** Connect; never waits. A process that listens and accepts nothing counts as missing. */
 static int connect_to(int fd, const struct sockaddr_un *address, int length)
 {
     int flags = fcntl(fd, F_GETFL), rc;
@@ -90,7 +91,7 @@ static int connect_to(int fd, const struct sockaddr_un *address, int length)
     return rc;
 }
 
-/* A new socket, once `use` has done with it what it is for. Returns the descriptor, or a negative errno. */
+/* Make a socket and call `use` with it. @returns the descriptor, or a negative errno. */
 static int socket_for(const char *path, int (*use)(int fd, const struct sockaddr_un *address, int length))
 {
     struct sockaddr_un address;

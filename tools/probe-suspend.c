@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
-/** Ctrl-Z on a terminal: the shell gets the terminal as it was; when the program is continued it takes the terminal again. */
+/** Ctrl-Z on a terminal: the shell gets the terminal as it was. When the program is continued, it takes the terminal again. */
 
 #include "probe.h"
 
@@ -19,7 +19,7 @@ static void on_signal(int number)
     char byte = number == SIGTSTP ? 's' : 'c';
 
     if (write(wake[1], &byte, 1) < 0) {
-        errno = 0; /* the pipe is full of these: one more says nothing new */
+        errno = 0; /* the pipe is full of these; one more says nothing new */
     }
     errno = error;
 }
@@ -41,7 +41,7 @@ static gboolean on_wake(gint fd, GIOCondition condition, gpointer user_data)
         probe_view_pause(probe);
         edit_pause();
         screen_flush();
-        /* The kernel's own answer to this signal: without a shell that could continue the program there is no stop. */
+        /* This is the kernel's default action: it does not stop a program if no shell could continue it. */
         signal(SIGTSTP, SIG_DFL);
         raise(SIGTSTP);
         catch (SIGTSTP);
@@ -55,7 +55,7 @@ void suspend_begin(struct probe *probe)
 {
     struct sigaction action;
 
-    /* A shell that has no jobs lets its programs ignore the signal. */
+    /* A shell without jobs has its programs ignore the signal. */
     if (!isatty(STDOUT_FILENO) || sigaction(SIGTSTP, NULL, &action) < 0 || action.sa_handler == SIG_IGN ||
         !g_unix_open_pipe(wake, FD_CLOEXEC, NULL)) {
         return;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
-/** What passes through: shown as far as the filters let it, counted, timed, followed and recorded. */
+/** Messages that pass through: they are filtered and shown, counted, timed, followed and recorded. */
 
 #include "probe-wire.h"
 
@@ -8,17 +8,17 @@
 #include <string.h>
 #include <unistd.h>
 
-/* So many requests may be without their answer; of more, the oldest are forgotten. */
+/* The most requests without an answer. If there are more, the oldest are forgotten. */
 #define MAX_AWAITED 256
-/* Round-trip times are counted in steps of 1/16 of a power of two of microseconds. */
+/* Round-trip times are counted in buckets of 1/16 of a power of two, in microseconds. */
 #define STEPS 16
 #define BUCKETS (40 * STEPS)
 
-/** A request whose answer is awaited. */
+/** A request that waits for its answer. */
 struct awaited {
     struct wire_message message;
     VhostUserMMap map; /* of SHMEM_MAP and SHMEM_UNMAP */
-    int fd;            /* of SHMEM_MAP, where mappings are followed; -1 */
+    int fd;            /* of SHMEM_MAP, if mappings are followed; -1 */
 };
 
 struct counts {
@@ -31,7 +31,7 @@ struct counts {
 
 struct traffic {
     bool prints, follows;
-    GQueue awaited[2];  /* by socket; struct awaited */
+    GQueue awaited[2];  /* by socket; of struct awaited */
     GHashTable *counts; /* socket << 32 | request -> struct counts */
     gint64 last_us;
 };
@@ -137,7 +137,7 @@ static void await_reply(struct probe *probe, const struct wire_message *message)
         }
     }
     if (!owes) {
-        /* Nobody says what became of it: taken for done. */
+        /* No answer says whether it was served. It counts as served. */
         if (is_mapping(message) && follows) {
             follow_request(probe, message, awaited->fd);
         }
@@ -150,7 +150,7 @@ static void await_reply(struct probe *probe, const struct wire_message *message)
     }
 }
 
-/** The answer's request leaves the queue. @returns the round trip's time, or -1: nobody asked. */
+/** Take the request of an answer out of the queue. @returns the round-trip time, or -1: there is no such request. */
 static gint64 take_reply(struct probe *probe, const struct wire_message *reply)
 {
     struct traffic *traffic = probe->traffic;
@@ -270,7 +270,7 @@ void traffic_channel_ended(struct probe *probe)
 
 void traffic_ended(struct probe *probe)
 {
-    /* What was asked on the channel may still be answered there. */
+    /* A request on the channel may still get its answer there. */
     g_queue_clear_full(&probe->traffic->awaited[0], free_awaited);
 }
 

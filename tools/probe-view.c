@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 
 /**
- * The live view of a terminal: its upper part shows regions as bars, rates, counters and the last requests; below it answers to
- * commands scroll, as they do without a view. Nothing is drawn where standard output is no terminal.
+ * The live view of a terminal. Its upper part shows regions as bars, rates, counters and the last requests. Below it the
+ * answers to commands scroll, as they do without a view. If standard output is no terminal, nothing is drawn.
  */
 
 #include "probe.h"
@@ -14,15 +14,15 @@
 
 #define REDRAW_MS 200
 #define RATE_US (G_USEC_PER_SEC / 2)
-/* Rows that the view has beside one for each region, and that are left to commands at the least. */
+/* Rows of the view without those for regions, and the least number of rows for commands. */
 #define FIXED_ROWS (4 + PROBE_LAST_REQUESTS)
 #define ROWS_BELOW 6
 #define MIN_COLUMNS 50
 #define LABEL_COLUMNS 30
-/* So many mappings of one cell are looked at: what is shown there is one character. */
+/* The most mappings that are looked at for one cell, which shows one character. */
 #define LOOKS_PER_CELL 64
 
-/** What a cell of a bar shows, the more important the later. */
+/** The content of a cell of a bar. A later one is more important. */
 enum cell { CELL_HOLE, CELL_READ_ONLY, CELL_READ_WRITE, CELL_BROKEN, CELL_KINDS };
 
 static const char *cell_text(enum cell cell)
@@ -51,7 +51,7 @@ static enum cell look(vhushmem_region *region, uint64_t from, uint64_t to)
     return cell;
 }
 
-/** Ends a row: what stood there before goes. */
+/** End a row, and clear the rest of it. */
 static void end_row(GString *out) { g_string_append(out, "\033[K\n"); }
 
 static void draw_bar(GString *out, vhushmem_region *region, unsigned columns)
@@ -63,7 +63,7 @@ static void draw_bar(GString *out, vhushmem_region *region, unsigned columns)
 
     g_string_append_printf(out, "%-*.*s", LABEL_COLUMNS, LABEL_COLUMNS - 1, label);
     for (unsigned i = 0; i < cells; i++) {
-        /* In pages, so that nothing is too large to multiply. */
+        /* In pages, so that the product cannot overflow. */
         uint64_t from = size / page * i / cells * page, to = size / page * (i + 1) / cells * page;
 
         g_string_append(out, cell_text(look(region, from, to)));
@@ -127,7 +127,7 @@ static void draw(struct probe *probe)
     struct probe_view *view = &probe->view;
     const struct probe_counters *counters = &probe->counters;
     unsigned region_rows = view->rows - FIXED_ROWS - ROWS_BELOW;
-    GString *out = g_string_new("\0337\033[H"); /* remember where the cursor is; to the upper left */
+    GString *out = g_string_new("\0337\033[H"); /* save the position of the cursor, then go to the upper left */
 
     measure(view, counters);
     g_string_append_printf(out, "vhushmem-probe: %s", state(probe));
@@ -156,7 +156,7 @@ static void draw(struct probe *probe)
     g_string_free(out, TRUE);
 }
 
-/** The whole terminal scrolls again. Until the view is drawn the next time, requests are lines of their own. */
+/** Let the whole terminal scroll again. Until the next drawing, each request is a line. */
 static void leave(struct probe_view *view)
 {
     if (view->rows != 0) {
@@ -165,7 +165,7 @@ static void leave(struct probe_view *view)
     view->rows = 0;
 }
 
-/** Whether there is room; sets the part that scrolls where the terminal, or what is to be shown, has another size than before. */
+/** Check that there is room. If the size of the terminal or of the view has changed, set the part that scrolls. */
 static bool fit(struct probe *probe)
 {
     struct probe_view *view = &probe->view;
@@ -213,7 +213,7 @@ void probe_view_refresh(struct probe *probe)
     }
 }
 
-/** What fits into a row: what was asked, and what became of it. */
+/** A request and its result, short enough for a row. */
 static char *summary(const vhushmem_event *event)
 {
     char *result = event->message != NULL ? g_strescape(event->message, NULL) : g_strdup("done");
@@ -222,7 +222,7 @@ static char *summary(const vhushmem_event *event)
     if (event->type == VHUSHMEM_EVENT_OTHER_REQUEST) {
         text = g_strdup_printf("request %" PRIu32 ": %s", event->request, result);
     } else if (event->message != NULL) {
-        text = g_strdup(result); /* which names the range */
+        text = g_strdup(result); /* the result names the range */
     } else if (event->type == VHUSHMEM_EVENT_MAP) {
         text = g_strdup_printf("map    region %d  0x%" PRIx64 " bytes at 0x%" PRIx64 ", file 0x%" PRIx64 ", %s", event->shmid,
                                event->len, event->shm_offset, event->fd_offset,
@@ -260,7 +260,7 @@ void probe_view_end(struct probe *probe)
     if (probe->view.timer == 0) {
         return;
     }
-    /* Once more, so that what happened last is seen; then the terminal is as it was. */
+    /* Draw once more to show the last events. Then give the terminal back. */
     probe_view_refresh(probe);
     g_source_remove(probe->view.timer);
     probe->view.timer = 0;

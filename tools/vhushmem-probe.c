@@ -2,8 +2,8 @@
 
 /**
  * @file
- * vhushmem-probe: plays a front-end for any vhost-user back-end, plays a device, stands between the two, keeps what passes and plays it
- * again.
+ * vhushmem-probe: plays a front-end for any vhost-user back-end, plays a device, stands between the two, and records messages
+ * and plays them again.
  */
 
 #include "probe.h"
@@ -21,7 +21,7 @@
 #include "probe-driver.h"
 #include "probe-wire.h"
 
-/** A standard descriptor that is closed would become a socket's. */
+/** Open the standard descriptors that are closed. Otherwise a socket would get their number. */
 static void open_standard_descriptors(void)
 {
     int fd;
@@ -53,7 +53,10 @@ static int begin_capture(struct probe *probe, const struct probe_options *option
     return probe->capture != NULL ? STATUS_DONE : probe_usage_error("%s: %s", options->record, g_strerror(errno));
 }
 
-/** What may be wrong with the options, and waits: a capture that is a pipe waits for who reads it. @returns 0, or the exit status. */
+/**
+ * Do what may fail because of the options, or may wait: a capture that is a pipe waits for its reader. @returns 0, or the exit
+ * status.
+ */
 static int prepare(struct probe *probe, const struct probe_options *options)
 {
     char *sentence;
@@ -92,10 +95,13 @@ static int run_mode(struct probe *probe, const struct probe_options *options)
     return STATUS_USAGE;
 }
 
-/** What the program's end says of what happened. */
+/** The exit status, from all that happened. */
 static int exit_status(const struct probe *probe)
 {
-    /* Programs that know no subcommands know these: 1 without a handshake, and 0 at their own end whatever became of the back-end. */
+    /*
+     * The old form without subcommands has these: 1 if the handshake failed, and else 0 at the end, whatever happened to the
+     * back-end.
+     */
     if (!probe->options->has_subcommand && probe->handshake_failed) {
         return STATUS_UNEXPECTED;
     }
@@ -126,7 +132,7 @@ static void free_probe(struct probe *probe)
     g_main_loop_unref(probe->loop);
 }
 
-/** All that comes after the options. @returns the exit status. */
+/** Run the program after its options. @returns the exit status. */
 static int run(struct probe *probe, const struct probe_options *options)
 {
     int status = prepare(probe, options);
@@ -147,7 +153,7 @@ static int run(struct probe *probe, const struct probe_options *options)
         fprintf(stderr, "vhushmem-probe: cannot write to %s\n", options->record);
         status = STATUS_UNEXPECTED;
     }
-    /* What was not written was not said. */
+    /* A result that could not be written is a failure. */
     if (!screen_end() && status == STATUS_DONE) {
         fprintf(stderr, "vhushmem-probe: cannot write to standard output\n");
         status = STATUS_UNEXPECTED;
@@ -158,7 +164,7 @@ static int run(struct probe *probe, const struct probe_options *options)
 int main(int argc, char **argv)
 {
     open_standard_descriptors();
-    setlocale(LC_CTYPE, ""); /* what the terminal can show */
+    setlocale(LC_CTYPE, ""); /* for the characters that the terminal can show */
     signal(SIGPIPE, SIG_IGN);
 
     struct probe_options options = {0};
