@@ -80,8 +80,8 @@ static gboolean on_time(gpointer user_data)
 static char *take_bytes(const char *word, uint8_t **bytes, uint64_t *len)
 {
     if (word[0] == '@') {
-        int fd = open(word + 1,
-                      O_RDONLY | O_NONBLOCK | O_CLOEXEC); /* with O_NONBLOCK, open does not wait for the writer of a pipe */
+        /* With O_NONBLOCK, open does not wait for the writer of a pipe. */
+        int fd = open(word + 1, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
         size_t size = 0;
         ssize_t n = 0;
 
