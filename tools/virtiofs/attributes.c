@@ -2,7 +2,7 @@
 
 /**
  * @file
- * Attributes of the host's files in the form that FUSE has for them.
+ * Attributes of the host's files, in the form of FUSE.
  */
 
 #ifndef _GNU_SOURCE
@@ -36,11 +36,11 @@ void fs_attributes(const struct fs *fs, const struct statx *st, struct fuse_attr
         .nlink = st->stx_nlink,
         .uid = st->stx_uid,
         .gid = st->stx_gid,
-        /* As Linux has device numbers in 32 bits: new_encode_dev. */
+        /* Linux has device numbers in 32 bits like this: new_encode_dev. */
         .rdev = (st->stx_rdev_minor & 0xff) | st->stx_rdev_major << 8 | (st->stx_rdev_minor & ~0xffu) << 12,
         .blksize = st->stx_blksize,
     };
-    /* Without dax=always the guest uses DAX for files that say so. */
+    /* Without dax=always the guest uses DAX only for files that are marked for it. */
     if (fs->has_dax && fs->says_dax && S_ISREG(st->stx_mode) &&
         (!fs->config.dax_by_chunk || (st->stx_size > 0 && st->stx_size % DAX_CHUNK == 0))) {
         attr->flags |= FUSE_ATTR_DAX;

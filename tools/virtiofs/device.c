@@ -11,9 +11,12 @@
 #include "request.h"
 #include "statistics.h"
 
-/* A guest that fills its queue as fast as it is emptied does not keep this process from its front-end. */
+/* The most requests in a turn. A guest that fills its queue all the time does not keep this process from its front-end. */
 #define REQUESTS_A_TURN 256
-/* What is taken at once. Each is given back by itself: an answer does not wait for the disk that a later request needs. */
+/*
+ * The most requests that are taken at once. Each is given back alone: an answer does not wait for the disk that a later request
+ * needs.
+ */
 #define REQUESTS_AT_ONCE 16
 
 static void serve(struct device *device, unsigned queue)

@@ -2,7 +2,7 @@
 #ifndef VHUSHMEM_VIRTIOFS_DEVICE_H
 #define VHUSHMEM_VIRTIOFS_DEVICE_H
 
-/* The VIRTIO device: configuration space, queues, and what happens to a connection. */
+/* The VIRTIO device: its configuration space, its queues, and the events of its connection. */
 
 #include <vhushmem/virtqueue.h>
 
@@ -24,17 +24,17 @@ struct device {
     struct window window;
     uint8_t config[DEVICE_CONFIG_SIZE];
     unsigned queues;
-    uint64_t pending; /**< queues that have more than one turn takes, a bit each */
+    uint64_t pending; /**< a bit for each queue that has more requests than one turn takes */
     bool is_connected;
 };
 
-/** Makes the back-end. @returns 0, or a negative errno; `errp` says why. */
+/** Make the back-end. @returns 0, or a negative errno; `errp` has the reason. */
 int device_init(struct device *device, const struct options *options, GError **errp);
 
-/** Serves what one turn left over. */
+/** Serve requests that a turn has left. */
 void device_serve_pending(struct device *device);
 
-/** Frees the back-end, and all that the guest had. */
+/** Free the back-end, and all objects of the guest. */
 void device_close(struct device *device);
 
 #endif

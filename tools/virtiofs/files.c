@@ -2,7 +2,7 @@
 
 /**
  * @file
- * Open files: what a handle of the guest's stands for, and how many descriptors there may be.
+ * Open files: the guest's handles, and the limit of descriptors.
  */
 
 #ifndef _GNU_SOURCE

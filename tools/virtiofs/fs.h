@@ -3,8 +3,8 @@
 #define VHUSHMEM_VIRTIOFS_FS_H
 
 /*
- * The shared directory as the guest knows it: inodes by node id, open files by handle. Every number
- * that the guest names is looked up here; none is an address or a descriptor.
+ * The shared directory as the guest knows it: inodes by node id, open files by handle. Each number
+ * that the guest names is looked up here. None is an address or a descriptor.
  */
 
 #include <stdbool.h>
@@ -18,22 +18,22 @@
 #include "fuse-wire.h"
 #include "options.h"
 
-/* Inodes that a guest may have at once, whatever they take: some 150 bytes each. */
+/* The most inodes that a guest may have at once. Each takes some 150 bytes. */
 #define MAX_INODES (UINT64_C(1) << 20)
 
-/* What Linux's client maps at a time: FUSE_DAX_SZ. */
+/* Linux's client maps so much at a time: FUSE_DAX_SZ. */
 #define DAX_CHUNK (UINT64_C(2) << 20)
 
-/* One name: NAME_MAX of every local file system, and what Linux's client accepts. */
+/* The longest name: NAME_MAX of every local file system, and the limit of Linux's client. */
 #define LONGEST_NAME 255
 
 struct fs_config {
     enum cache_policy cache;
     bool read_only, xattr, announce_submounts, use_handles;
     bool statistics; /**< --statistics */
-    /* only files that consist of whole chunks can be mapped: QEMU 11.1 */
+    /* only a file that consists of whole chunks can be mapped: QEMU 11.1 */
     bool dax_by_chunk;
-    uint64_t max_descriptors; /**< that inodes and open files may have together */
+    uint64_t max_descriptors; /**< the most that inodes and open files may have together */
 };
 
 struct inode_key {
@@ -41,15 +41,15 @@ struct inode_key {
 };
 
 struct inode {
-    struct inode_key key; /* first: it is the key in inodes_by_key */
+    struct inode_key key; /* must be first: it is the key in inodes_by_key */
     uint64_t id, lookups;
     mode_t type;                /* S_IFMT */
-    int fd;                     /* O_PATH; -1: by its file handle */
-    struct file_handle *handle; /* NULL: by fd */
+    int fd;                     /* O_PATH; -1: the inode has a file handle instead */
+    struct file_handle *handle; /* NULL: the inode has fd instead */
 };
 
 struct open_file {
-    uint64_t id, inode; /* inode: the node id that it was opened by */
+    uint64_t id, inode; /* inode: the node id with which it was opened */
     int fd;
     bool is_directory;
 };
@@ -57,31 +57,31 @@ struct open_file {
 struct fs {
     struct fs_config config;
     int root_fd;  /**< the shared directory, O_PATH */
-    int whole_fd; /**< the same, open for reading: syncfs, and files by their handles */
+    int whole_fd; /**< the same, open for reading: for syncfs, and for files by their handles */
     int proc_fd;  /**< /proc/self/fd, O_PATH; also the working directory */
     uint64_t root_mount;
     struct inode root;
     GHashTable *inodes, *inodes_by_key, *files;
     uint64_t next_inode, next_file, descriptors;
-    bool said_version; /**< that the guest's protocol is too old was logged */
+    bool said_version; /**< a log message said that the guest's protocol is too old */
     /* From FUSE_INIT to FUSE_DESTROY. */
     bool is_mounted;
     bool has_dax;        /**< the front-end serves mappings */
     bool says_dax;       /**< the guest asks which files are for DAX */
-    bool says_submounts; /**< the guest wants to know where another file system begins */
+    bool says_submounts; /**< the guest asks where another file system begins */
 };
 
 /**
- * Opens the directory. `proc_fd` becomes the file system's, and so does `whole_fd`, the directory
- * open for reading.
+ * Open the directory. `proc_fd` then belongs to the file system, and so does `whole_fd`, the
+ * directory open for reading.
  *
  * @returns 0 or a negative errno.
  */
 int fs_open(struct fs *fs, const struct fs_config *config, int whole_fd, int proc_fd);
 
 /**
- * Forgets all inodes but the root, and closes all files: the guest has unmounted, or is another
- * one.
+ * Forget all inodes except the root, and close all files: the guest has unmounted, or another guest
+ * comes.
  */
 void fs_forget_all(struct fs *fs);
 
@@ -93,7 +93,7 @@ void fs_close(struct fs *fs);
 struct inode *fs_inode(struct fs *fs, uint64_t id);
 
 /**
- * Looks a name up in a directory, without following it, and counts one lookup.
+ * Look up a name in a directory without following it, and count one lookup.
  *
  * @param name  a checked name (request_name).
  * @param st    receives its attributes.
@@ -103,33 +103,33 @@ int fs_lookup(struct fs *fs, struct inode *parent, const char *name, struct inod
               struct statx *st);
 
 /**
- * The inode of a file that was opened just now; counts one lookup. The descriptor stays the
- * caller's.
+ * Find the inode of a file that was opened just now, and count one lookup. The descriptor still
+ * belongs to the caller.
  */
 int fs_adopt(struct fs *fs, int opened, struct inode **inode, struct statx *st);
 
-/** Takes `count` lookups away; the inode goes with the last. More than there are count as all. */
+/** Take away `count` lookups, or all if there are fewer. The inode goes with the last one. */
 void fs_forget(struct fs *fs, uint64_t id, uint64_t count);
 
 /**
- * An O_PATH descriptor of the inode, to be given back by fs_put_fd.
+ * Get an O_PATH descriptor of the inode. Give it back with fs_put_fd.
  *
- * @returns it, or a negative errno (ESTALE: the host has removed the file, which is known by its
- * handle).
+ * @returns it, or a negative errno (ESTALE: the inode has a file handle, and the host has removed
+ * the file).
  */
 int fs_get_fd(struct fs *fs, const struct inode *inode);
 void fs_put_fd(const struct inode *inode, int fd);
 
 /**
- * Opens what an inode stands for: a regular file or a directory, never a device or a FIFO. @returns
- * a descriptor or a negative errno.
+ * Open the file of an inode: a regular file or a directory, never a device or a FIFO. @returns a
+ * descriptor or a negative errno.
  */
 int fs_reopen(struct fs *fs, const struct inode *inode, int flags);
 
 int fs_stat_fd(int fd, struct statx *st);
 int fs_stat(struct fs *fs, const struct inode *inode, struct statx *st);
 
-/** The name of a descriptor below proc_fd. `name` has room for PROC_NAME bytes. */
+/** Write the name of a descriptor below proc_fd into `name`, which has room for PROC_NAME bytes. */
 #define PROC_NAME 16
 const char *proc_name(char *name, int fd);
 
@@ -153,18 +153,19 @@ int fs_get_directory(struct fs *fs, const struct inode *inode);
 
 /* ---- open files (files.c) ---- */
 
-/** Counts one descriptor. @returns 0 or -ENFILE. */
+/** Count one descriptor. @returns 0 or -ENFILE. */
 int fs_take_descriptor(struct fs *fs);
 void fs_drop_descriptor(struct fs *fs);
 
 /**
- * Makes a handle for a descriptor, which becomes its own on success. @returns 0 or a negative
- * errno.
+ * Make a handle for a descriptor. On success the descriptor belongs to the handle. @returns 0 or a
+ * negative errno.
  */
 int fs_add_file(struct fs *fs, const struct inode *inode, int fd, bool is_directory, uint64_t *id);
 
 /**
- * @returns the open file with this handle, if it is one of this inode and of this kind; or NULL.
+ * @returns the open file with this handle, if it belongs to this inode and is of this kind; else
+ * NULL.
  */
 struct open_file *fs_file(struct fs *fs, uint64_t id, uint64_t inode, bool is_directory);
 void fs_remove_file(struct fs *fs, struct open_file *file);
@@ -174,7 +175,7 @@ void fs_remove_file(struct fs *fs, struct open_file *file);
 void fs_attributes(const struct fs *fs, const struct statx *st, struct fuse_attr *attr);
 void fs_entry(const struct fs *fs, const struct inode *inode, const struct inode *parent,
               const struct statx *st, struct fuse_entry_out *entry);
-/** How long what the guest knows is good: seconds. */
+/** The seconds for which the guest may keep what it knows. */
 uint64_t fs_valid_seconds(const struct fs *fs);
 
 #endif

@@ -2,7 +2,10 @@
 #ifndef VHUSHMEM_VIRTIOFS_FUSE_WIRE_H
 #define VHUSHMEM_VIRTIOFS_FUSE_WIRE_H
 
-/* The messages of FUSE, as the kernel's header has them, and what headers before Linux 6.6 lack. */
+/*
+ * The messages of FUSE from the kernel's header, and those that headers before Linux 6.6 do not
+ * have.
+ */
 
 #include <stdint.h>
 
@@ -43,16 +46,16 @@ struct fuse_statx_out {
 };
 #endif
 
-/* What this device speaks: 7.39, and no less than 7.31, which brought DAX. */
+/* The protocol of this device: 7.39. The oldest that it accepts is 7.31, which brought DAX. */
 #define VIRTIOFS_FUSE_MINOR 39
 #define VIRTIOFS_OLDEST_MINOR 31
 
-/* The largest READ and WRITE, and as many pages. */
+/* The largest READ and WRITE in bytes. The most pages follow from it. */
 #define VIRTIOFS_MAX_IO (1u << 20)
 
-/* FUSE_INIT's first form; later ones are longer. */
+/* The first form of FUSE_INIT. Later forms are longer. */
 #define VIRTIOFS_INIT_IN_MIN 16
-/* FUSE_SETXATTR's form without FUSE_SETXATTR_EXT, which is not offered. */
+/* The form of FUSE_SETXATTR without FUSE_SETXATTR_EXT, which this device does not offer. */
 #define VIRTIOFS_SETXATTR_IN 8
 
 #endif

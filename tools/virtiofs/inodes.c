@@ -2,8 +2,8 @@
 
 /**
  * @file
- * Inodes: what a node id stands for. An inode is held by an O_PATH descriptor, so its number is not used for another file meanwhile; or,
- * with --inode-file-handles=prefer, by a file handle of the kernel's.
+ * Inodes: the files of node ids. An O_PATH descriptor holds the file of an inode, so no other file gets its number meanwhile.
+ * With --inode-file-handles=prefer, a file handle of the kernel takes the place of the descriptor.
  */
 
 #ifndef _GNU_SOURCE
@@ -23,7 +23,7 @@
 #include <linux/magic.h>
 #include <linux/openat2.h>
 
-/* No component leads out of the directory that it is looked up in, and none is a symbolic link, on the way or of /proc. */
+/* No component leads out of the directory of the lookup. None is a symbolic link, neither a normal one nor one of /proc. */
 #define WITHIN (RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS)
 #define LARGEST_HANDLE 128
 
@@ -52,7 +52,7 @@ static struct inode_key key_of(const struct statx *st)
                               .mount = (st->stx_mask & STATX_MNT_ID) != 0 ? st->stx_mnt_id : 0};
 }
 
-/* ---- attributes of the kernel's ---- */
+/* ---- attributes from the kernel ---- */
 
 int fs_stat_fd(int fd, struct statx *st)
 {
@@ -73,7 +73,7 @@ int fs_stat(struct fs *fs, const struct inode *inode, struct statx *st)
     return rc;
 }
 
-/** Whether it is a file of /proc. One of them is this process's own memory, so a guest gets none. */
+/** Whether it is a file of /proc. One such file is this process's own memory, so a guest gets none. */
 static bool is_of_proc(int fd)
 {
     struct statfs about;
@@ -171,7 +171,7 @@ void fs_forget_all(struct fs *fs)
     g_hash_table_insert(fs->inodes_by_key, &fs->root.key, &fs->root);
     fs->descriptors = 0;
     fs->is_mounted = fs->says_dax = fs->says_submounts = false;
-    /* Numbers are never used twice: what the guest kept from before stands for nothing. */
+    /* No number is used twice, so a number that the guest kept from before belongs to no inode. */
 }
 
 void fs_close(struct fs *fs)
@@ -187,7 +187,7 @@ void fs_close(struct fs *fs)
 
 /* ---- file handles ---- */
 
-/** The handle of a file of the root's own file system; NULL: it has none, or only its descriptor leads to it. */
+/** Get the handle of a file on the root's own file system. NULL: it has no handle, or only its descriptor leads to it. */
 static struct file_handle *handle_of(const struct fs *fs, int fd, const struct statx *st)
 {
     struct file_handle *handle;
@@ -231,7 +231,7 @@ void fs_put_fd(const struct inode *inode, int fd)
 
 /* ---- lookup ---- */
 
-/** The inode of an O_PATH descriptor, which is consumed. Counts one lookup. */
+/** Find or make the inode of an O_PATH descriptor, which it consumes. It counts one lookup. */
 static int take_inode(struct fs *fs, int fd, const struct statx *st, struct inode **found)
 {
     struct inode_key key = key_of(st);
@@ -239,7 +239,7 @@ static int take_inode(struct fs *fs, int fd, const struct statx *st, struct inod
     struct file_handle *handle = inode == NULL || inode->handle != NULL ? handle_of(fs, fd, st) : NULL;
 
     if (inode != NULL && inode->handle != NULL && (handle == NULL || !same_handle(inode->handle, handle))) {
-        /* The number is another file's by now. The guest may still have the old one, by its id. */
+        /* Another file has the number now. The guest may still have the old inode by its id. */
         g_hash_table_remove(fs->inodes_by_key, &key);
         inode = NULL;
     }
@@ -259,7 +259,7 @@ static int take_inode(struct fs *fs, int fd, const struct statx *st, struct inod
         return -ENFILE;
     }
     if (handle != NULL) {
-        /* Some bytes of it are often enough; there may be a great many. */
+        /* Often a few bytes are enough, and there may be very many handles. */
         handle = g_realloc(handle, sizeof(*handle) + handle->handle_bytes);
         close(fd);
         fd = -1;
@@ -321,7 +321,7 @@ int fs_reopen(struct fs *fs, const struct inode *inode, int flags)
     char name[PROC_NAME];
     int path, fd;
 
-    /* To open a device or a FIFO would do something on the host. The guest's kernel has its own for both. */
+    /* An open of a device or a FIFO would have an effect on the host. The guest's kernel handles both itself. */
     if (inode->type != S_IFREG && inode->type != S_IFDIR) {
         return inode->type == S_IFLNK ? -ELOOP : -ENXIO;
     }

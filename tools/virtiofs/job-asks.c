@@ -2,7 +2,7 @@
 
 /**
  * @file
- * What a job asks the front-end for, and what its answers mean for the job and for the books of the window.
+ * The requests of a job to the front-end. Their results change the job and the window's list of mappings.
  */
 
 #ifndef _GNU_SOURCE
@@ -15,7 +15,7 @@
 
 #include "statistics.h"
 
-/** Whether what the job knows of the window is still so: no reset came between. */
+/** Whether the job's view of the window is still right: there was no reset meanwhile. */
 static bool is_current(const struct job *job) { return job->generation == job->window->generation; }
 
 static void say_why(struct window *window, int result, const char *message)
@@ -44,7 +44,7 @@ static struct ask *new_ask(struct job *job, struct range range)
     return ask;
 }
 
-/** The job counts as advancing while several are asked for: an outcome may come at once, and must not end it. */
+/** Several requests are sent while the job counts as advancing: a result may come at once, and must not end it. */
 static void settle(struct job *job)
 {
     job->outstanding--;
@@ -54,7 +54,10 @@ static void settle(struct job *job)
 
 static void unmapped(struct job *job, struct range range, int result)
 {
-    /* A front-end that has no such mapping has what was asked for. One with QEMU's refusals, all EIO, may be such a one. */
+    /*
+     * If the front-end has no such mapping, the aim is reached. A front-end with QEMU's refusals always answers EIO, also for
+     * this.
+     */
     bool is_gone = result == 0 || result == -ENOENT || (job->window->for_qemu && result == -EIO);
 
     if (is_current(job) && is_gone) {
@@ -81,7 +84,7 @@ static void on_all_unmapped(vhushmem_backend *backend, int result, const char *m
 
     (void)backend;
     (void)message;
-    /* Where not all were undone it is not known which are left; to map over one of these is refused. */
+    /* If some could not be undone, it is not known which. A later map over one of these is refused. */
     if (is_current(job)) {
         mappings_clear(&job->window->mappings);
     }
@@ -96,7 +99,7 @@ static void mapped(struct job *job, int result, const char *message)
     struct window *window = job->window;
 
     if (job->stage == JOB_REPLACING && (result == -EEXIST || result == -EINVAL || result == -EIO)) {
-        /* The front-end puts none in another's place, or does not say why it refuses: undo the old one first. */
+        /* The front-end does not replace mappings, or does not say why it refuses. So undo the old mapping first. */
         window->never_replaces = true;
         job->stage = JOB_UNMAPPING;
         return;
@@ -126,7 +129,7 @@ static void on_mapped(vhushmem_backend *backend, int result, const char *message
 
 /* ---- asking ---- */
 
-/** Asks for the job's map. False: it ended at once. */
+/** Ask for the job's map. @returns false: the job ended at once. */
 bool job_ask_map(struct job *job)
 {
     struct window *window = job->window;
@@ -149,7 +152,7 @@ void job_ask_unmaps(struct job *job)
 {
     struct window *window = job->window;
 
-    /* At least one, since its outcome moves the job on. */
+    /* Ask for one at least, because its result moves the job on. */
     while (job->undo_next < job->undo_count && (window->outstanding < JOB_MOST_OUTSTANDING || job->outstanding == 0)) {
         struct range range = job->undo[job->undo_next++];
         int rc = vhushmem_backend_unmap_async(window->backend, WINDOW_SHMID, range.at, range.len, on_unmapped,
@@ -164,7 +167,7 @@ void job_ask_unmaps(struct job *job)
     }
 }
 
-/** Has all that was mapped undone, whoever it was mapped for. */
+/** Ask to undo all mappings, of all jobs. */
 void job_ask_unmap_of_all(struct job *job)
 {
     int rc = vhushmem_backend_unmap_all_async(job->window->backend, WINDOW_SHMID, on_all_unmapped, job, NULL, NULL);

@@ -2,8 +2,8 @@
 
 /**
  * @file
- * Jobs of the window: which may run, and what each does next. Maps and unmaps are asked for without waiting (job-asks.c), and the outcome moves
- * the job on.
+ * Jobs of the window: which of them may run, and the next step of each. A job asks for maps and unmaps without waiting
+ * (job-asks.c). The results move it on.
  */
 
 #ifndef _GNU_SOURCE
@@ -45,9 +45,9 @@ static void job_finish(struct job *job)
     jobs_start(window);
 }
 
-/* ---- a job's way ---- */
+/* ---- the steps of a job ---- */
 
-/** Notes what is mapped in a range. False: a mapping is in it only in part, and `strictly` so. */
+/** Note the mappings in a range. @returns false: with `strictly`, a mapping is only partly in the range. */
 static bool note(struct job *job, struct range range, bool strictly)
 {
     const struct mappings *m = &job->window->mappings;
@@ -65,7 +65,7 @@ static bool note(struct job *job, struct range range, bool strictly)
     return true;
 }
 
-/** The mapping that has exactly the job's range, or NULL. */
+/** @returns the mapping that has exactly the job's range, or NULL. */
 static const struct mapping *same_place(const struct job *job)
 {
     const struct mappings *m = &job->window->mappings;
@@ -87,7 +87,7 @@ static void begin_map(struct job *job)
         job->result = -ENOSPC;
         job->stage = JOB_DONE;
     } else if (same != NULL && !job->window->never_replaces) {
-        /* In one step, so that no vCPU sees a hole: a chunk becomes writable, or is another file's. */
+        /* One step, so that no vCPU sees a hole: a chunk becomes writable, or gets another file. */
         job->stage = JOB_REPLACING;
         job_ask_map(job);
     } else {
@@ -102,7 +102,7 @@ static int compare_ranges(const void *a, const void *b)
     return x->at < y->at ? -1 : x->at > y->at;
 }
 
-/** Makes one range of those that overlap or touch: what a guest names many times is undone once, and takes the memory of once. */
+/** Merge ranges that overlap or touch. So a range that a guest names many times is undone once, and takes the memory of one. */
 static void merge_ranges(struct job *job)
 {
     size_t last = 0;
@@ -192,7 +192,7 @@ void jobs_start(struct window *window)
 {
     struct job *job;
 
-    /* A job that ends at once comes here again: the loop goes on, and the stack does not grow. */
+    /* A job that ends at once calls this again. Then the loop below goes on, so the stack does not grow. */
     if (window->is_starting) {
         return;
     }

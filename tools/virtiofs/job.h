@@ -3,19 +3,18 @@
 #define VHUSHMEM_VIRTIOFS_JOB_H
 
 /*
- * One request to the window on its way: what it still has to undo, then what it has to map, then
- * its answer.
+ * One request to the window: first the ranges to undo, then the range to map, then the answer.
  */
 
 #include "window.h"
 
-/* Maps and unmaps that may be under way. The library takes 1,024; the rest is for other ones. */
+/* The most maps and unmaps at the same time. The library takes 1,024. The rest is for others. */
 #define JOB_MOST_OUTSTANDING 512u
 
 enum job_stage {
-    JOB_REPLACING, /* a map in the place of another is under way */
-    JOB_UNMAPPING, /* ranges are undone */
-    JOB_MAPPING,   /* the map is under way, or about to be */
+    JOB_REPLACING, /* a map that replaces another is under way */
+    JOB_UNMAPPING, /* ranges are being undone */
+    JOB_MAPPING,   /* the map is under way, or comes next */
     JOB_DONE
 };
 
@@ -25,16 +24,16 @@ struct range {
 
 struct job {
     struct window *window;
-    vhushmem_chain *chain; /* NULL: nobody waits for it any more, or ever did */
+    vhushmem_chain *chain; /* NULL: no request waits for the job */
     unsigned queue;
     uint64_t unique, order;
-    struct range whole; /* all that it touches */
+    struct range whole; /* all that the job touches */
     bool maps, writable, unmaps_all;
-    int fd; /* of the file to map; -1 */
+    int fd; /* the file to map; -1 */
     uint64_t inode, offset;
-    struct range *ranges; /* to undo, if it maps nothing and unmaps_all is false */
+    struct range *ranges; /* to undo, if the job maps nothing and unmaps_all is false */
     size_t count;
-    /* While it is under way. */
+    /* Used while the job is under way. */
     enum job_stage stage;
     struct range *undo;
     size_t undo_count, undo_next;
@@ -44,27 +43,27 @@ struct job {
     bool is_advancing;
 };
 
-/** Hands the job over: it begins when nothing that it touches is under way. */
+/** Give the job to the window. It begins when no other job touches its range. */
 void job_submit(struct job *job);
 
-/** Begins what may begin. */
+/** Begin all jobs that may begin. */
 void jobs_start(struct window *window);
 
-/** Frees a job that waits and has not begun. */
+/** Free a job that has not begun. */
 void job_free(struct job *job);
 
 /* ---- between job.c and job-asks.c ---- */
 
-/** Takes the next step, if nothing that it waits for is under way. It may free the job. */
+/** Take the next step, unless the job waits for a result. It may free the job. */
 void job_advance(struct job *job);
 
-/** Asks for the job's map. False: it ended at once, and the job's stage says how. */
+/** Ask for the job's map. @returns false: it ended at once, and the job's stage says how. */
 bool job_ask_map(struct job *job);
 
-/** Asks for the next of the ranges that are to be undone, as many as may be under way. */
+/** Ask to undo the next ranges, as many as may be under way. */
 void job_ask_unmaps(struct job *job);
 
-/** Has all that was mapped undone, whoever it was mapped for. */
+/** Ask to undo all mappings, of all jobs. */
 void job_ask_unmap_of_all(struct job *job);
 
 #endif

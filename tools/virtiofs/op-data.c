@@ -2,7 +2,7 @@
 
 /**
  * @file
- * READ and WRITE: between the file and the guest's memory, without a copy of ours.
+ * READ and WRITE: between the file and the guest's memory. This process makes no copy.
  */
 
 #ifndef _GNU_SOURCE
@@ -21,7 +21,7 @@
 
 #define MOST_PIECES 256
 
-/** Reads until the range is full or the file ends. @returns how many bytes, or a negative errno if there were none. */
+/** Read until the range is full or the file ends. @returns the number of bytes, or a negative errno if there are none. */
 static int read_into(const struct request *r, int fd, uint64_t offset, uint64_t len)
 {
     size_t done = 0;
@@ -101,8 +101,10 @@ int op_write(struct request *r)
     if (in.size > VIRTIOFS_MAX_IO || in.size > r->data_size - sizeof(in) || in.offset > INT64_MAX - VIRTIOFS_MAX_IO) {
         return -EINVAL;
     }
-    /* A program's write to a file opened with O_APPEND goes to the end, wherever that is by now. Pages that the guest's kernel writes
-     * back have their place. */
+    /*
+     * A program's write to a file opened with O_APPEND goes to the present end. Pages that the guest's kernel writes back have
+     * their own place.
+     */
     if ((in.flags & O_APPEND) != 0 && (in.write_flags & FUSE_WRITE_CACHE) == 0) {
         flags = RWF_APPEND;
     }

@@ -2,7 +2,8 @@
 
 /**
  * @file
- * Operations on open directories. The offset of an entry is the kernel's own (d_off), so a guest may go on from any that it was told.
+ * Operations on open directories. The offset of an entry is the kernel's own (d_off), so a guest may go on from any offset that
+ * it has got.
  */
 
 #ifndef _GNU_SOURCE
@@ -18,7 +19,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* As the kernel fills it. */
+/* The kernel fills in this struct. */
 struct linux_dirent64 {
     uint64_t d_ino;
     int64_t d_off;
@@ -91,7 +92,9 @@ struct listing {
     size_t room, used;
 };
 
-/** The attributes of an entry, with one lookup of it; nothing if it can't be looked up, and for . and .. */
+/**
+ * Fill in the attributes of an entry, and count one lookup of it. For . and .., and if it cannot be looked up, fill in nothing.
+ */
 static void fill_entry(struct request *r, const char *name, struct fuse_entry_out *entry)
 {
     struct inode *inode;
@@ -102,7 +105,7 @@ static void fill_entry(struct request *r, const char *name, struct fuse_entry_ou
     }
 }
 
-/** Adds an entry. False: there is no room for it. */
+/** Add an entry. @returns false: there is no room for it. */
 static bool add_entry(struct listing *l, const struct linux_dirent64 *d)
 {
     size_t length = strlen(d->d_name), head = l->plus ? FUSE_NAME_OFFSET_DIRENTPLUS : FUSE_NAME_OFFSET;
@@ -117,7 +120,7 @@ static bool add_entry(struct listing *l, const struct linux_dirent64 *d)
     if (l->plus) {
         fill_entry(l->r, d->d_name, &((struct fuse_direntplus *)at)->entry_out);
     }
-    /* What is above the shared directory is no business of the guest's. */
+    /* The guest must not learn what is above the shared directory. */
     entry->ino = l->r->inode == &l->r->fs->root && strcmp(d->d_name, "..") == 0 ? l->r->inode->key.ino : d->d_ino;
     entry->off = (uint64_t)d->d_off;
     entry->namelen = (uint32_t)length;
@@ -153,7 +156,7 @@ static int list(struct request *r, bool plus)
     while ((size = syscall(SYS_getdents64, file->fd, entries, sizeof(entries))) > 0) {
         for (long at = 0; at < size; at += ((struct linux_dirent64 *)(entries + at))->d_reclen) {
             if (!add_entry(&l, (const struct linux_dirent64 *)(entries + at))) {
-                /* Not one: the guest would take an empty answer for the end. */
+                /* No entry fits. An empty answer would tell the guest that the directory ends here. */
                 return l.used > 0 ? (int)l.used : -EINVAL;
             }
         }

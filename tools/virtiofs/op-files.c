@@ -2,7 +2,8 @@
 
 /**
  * @file
- * Operations on open files but for their data: OPEN, CREATE, RELEASE, FLUSH, FSYNC, LSEEK, FALLOCATE, COPY_FILE_RANGE, SYNCFS.
+ * Operations on open files, without READ and WRITE: OPEN, CREATE, RELEASE, FLUSH, FSYNC, LSEEK, FALLOCATE, COPY_FILE_RANGE,
+ * SYNCFS.
  */
 
 #ifndef _GNU_SOURCE
@@ -22,15 +23,17 @@
 
 #include "privileges.h"
 
-/* What the host's open is told of the guest's flags. O_APPEND is the guest's to carry out, with each write; O_DIRECT would ask for buffers
- * that are aligned as the host's disk wants it. */
+/*
+ * The guest's flags that the host's open gets. O_APPEND is handled at each write. O_DIRECT would need buffers with the
+ * alignment of the host's disk.
+ */
 #define OPEN_FLAGS (O_ACCMODE | O_TRUNC | O_SYNC | O_DSYNC)
-/* A copy takes the only thread; the guest asks for the rest. */
+/* A copy keeps the only thread busy. The guest asks for the rest. */
 #define LARGEST_COPY (UINT64_C(16) << 20)
 
 static struct open_file *file_of(struct request *r, uint64_t id) { return fs_file(r->fs, id, r->header.nodeid, false); }
 
-/** The flags for the host, or a negative errno. */
+/** @returns the flags for the host, or a negative errno. */
 static int open_flags(const struct request *r, uint32_t flags)
 {
     if ((flags & O_ACCMODE) == O_ACCMODE) {
@@ -49,7 +52,10 @@ static void answer_open(const struct request *r, uint64_t id, struct fuse_open_o
     *out = (struct fuse_open_out){.fh = id, .open_flags = flags[r->fs->config.cache]};
 }
 
-/** Whether an open takes set-user-id away. Without HANDLE_KILLPRIV_V2 Linux's client does so by itself, but not where an open truncates. */
+/**
+ * Whether an open removes the set-user-id bit. Without HANDLE_KILLPRIV_V2 Linux's client does that itself, except for an open
+ * that truncates.
+ */
 static bool kills_suid(const struct request *r, int flags, uint32_t more)
 {
     if (killpriv.is_on) {
@@ -58,7 +64,7 @@ static bool kills_suid(const struct request *r, int flags, uint32_t more)
     return (flags & O_TRUNC) != 0 && r->header.uid != 0;
 }
 
-/** Opens a regular file and gives it a handle. */
+/** Open a regular file and make a handle for it. */
 static int open_file(struct request *r, const struct inode *inode, uint32_t wanted, uint32_t more, uint64_t *id)
 {
     int flags = open_flags(r, wanted), fd, rc;
@@ -97,7 +103,7 @@ int op_open(struct request *r)
     return sizeof(struct fuse_open_out);
 }
 
-/** Makes a new file in the name of the guest's user. @returns a descriptor or a negative errno. */
+/** Make a new file as the guest's user. @returns a descriptor or a negative errno. */
 static int create_file(struct request *r, int flags, uint32_t mode)
 {
     struct open_how how = {.flags = (uint64_t)(flags | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC | O_NOCTTY),
@@ -186,7 +192,7 @@ int op_flush(struct request *r)
     if (file == NULL) {
         return -EBADF;
     }
-    /* A file system that writes at close says here what went wrong. */
+    /* If a file system writes at close, it reports its errors here. */
     fd = fcntl(file->fd, F_DUPFD_CLOEXEC, 0);
     return fd < 0 || close(fd) < 0 ? -errno : 0;
 }

@@ -102,12 +102,15 @@ static struct timespec time_of(uint32_t valid, uint32_t given, uint32_t now, uin
     if ((valid & now) != 0) {
         return (struct timespec){.tv_nsec = UTIME_NOW};
     }
-    /* Numbers above a second stand for something else in utimensat. */
+    /* For utimensat, numbers of a second and more have another meaning. */
     return (valid & given) != 0 && nanoseconds < 1000000000 ? (struct timespec){(time_t)seconds, (long)nanoseconds}
                                                             : (struct timespec){.tv_nsec = UTIME_OMIT};
 }
 
-/** Changes all but the size, by the inode's O_PATH descriptor. A symbolic link is changed itself: the name in /proc leads to it and no further. */
+/**
+ * Change all attributes except the size, by the inode's O_PATH descriptor. For a symbolic link it changes the link itself: the
+ * name in /proc leads only to it.
+ */
 static int set_rest(struct request *r, const struct fuse_setattr_in *in, int path)
 {
     char text[PROC_NAME];

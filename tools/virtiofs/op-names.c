@@ -2,8 +2,8 @@
 
 /**
  * @file
- * Operations that make, remove and rename entries of a directory. Each names its entry by one checked name below the descriptor of the
- * directory, and the kernel's calls used here follow no symbolic link of that name.
+ * Operations that make, remove and rename entries of a directory. Each entry is one checked name below the descriptor of a
+ * directory. The calls of the kernel that are used here do not follow a symbolic link of that name.
  */
 
 #ifndef _GNU_SOURCE
@@ -23,10 +23,10 @@
 
 #include "privileges.h"
 
-/** The answer to a request that has made r->name. */
+/** Answer a request that has made r->name. */
 static int answer_entry(struct request *r) { return op_lookup(r); }
 
-/* What makes an entry, in the name of the guest's user. */
+/* Makes an entry as the guest's user. */
 typedef int (*maker)(struct request *r, int dir, const void *argument);
 
 static int make(struct request *r, maker fn, const void *argument)
@@ -51,14 +51,14 @@ int op_symlink(struct request *r)
 {
     const char *target = r->name2;
 
-    /* Linux's client does not ask for an empty one. The host never follows it, so it may lead anywhere. */
+    /* Linux's client does not ask for an empty target. The host never follows the link, so any other target is harmless. */
     return target[0] == 0 ? -ENOENT : strlen(target) >= 4096 ? -ENAMETOOLONG : make(r, make_symlink, target);
 }
 
 static int make_node(struct request *r, int dir, const void *argument)
 {
     const struct fuse_mknod_in *in = argument;
-    /* As Linux has device numbers in 32 bits: new_decode_dev. */
+    /* Linux has device numbers in 32 bits like this: new_decode_dev. */
     dev_t device = makedev((in->rdev & 0xfff00) >> 8, (in->rdev & 0xff) | (in->rdev >> 12 & 0xfff00));
 
     return mknodat(dir, r->name, in->mode & (S_IFMT | 07777), device);

@@ -30,7 +30,7 @@ int op_init(struct request *r)
     memcpy(&in, r->in, MIN(r->in_size, sizeof(in)));
     if (in.major < FUSE_KERNEL_VERSION || (in.major == FUSE_KERNEL_VERSION && in.minor < VIRTIOFS_OLDEST_MINOR)) {
         if (!r->fs->said_version) {
-            /* Once: a guest must not fill the host's log. */
+            /* It is logged once: a guest must not fill the host's log. */
             r->fs->said_version = true;
             g_message("the guest speaks FUSE %u.%u; this device needs %d.%d", in.major, in.minor, FUSE_KERNEL_VERSION,
                       VIRTIOFS_OLDEST_MINOR);
@@ -40,10 +40,10 @@ int op_init(struct request *r)
     out->major = FUSE_KERNEL_VERSION;
     out->minor = VIRTIOFS_FUSE_MINOR;
     if (in.major > FUSE_KERNEL_VERSION) {
-        /* It asks again with the version that it is told. */
+        /* The guest asks again with the version in this answer. */
         return sizeof(*out);
     }
-    /* Behind ours, every guest is new: nothing that an earlier one has is known any more. */
+    /* Each mount begins without the inodes of an earlier guest. */
     fs_forget_all(r->fs);
     if (r->window != NULL) {
         window_clear(r->window);
@@ -53,7 +53,7 @@ int op_init(struct request *r)
     if (r->fs->has_dax) {
         wanted |= FUSE_MAP_ALIGNMENT;
     }
-    /* A guest that has this leaves set-user-id to the device, and tells it nothing of a write by DAX. */
+    /* With this feature the guest leaves set-user-id to the device, but does not report a write by DAX. */
     if (!r->fs->has_dax || killpriv.is_forced) {
         wanted |= FUSE_HANDLE_KILLPRIV_V2;
     }
@@ -86,6 +86,6 @@ int op_destroy(struct request *r)
     if (r->fs->config.statistics) {
         statistics_print();
     }
-    /* Who unmounts may unplug the device next. QEMU 11.1 is to have no unmap before it then: that can end it. */
+    /* A guest that unmounts may unplug the device next. Then no unmap may be under way: it can end QEMU 11.1. */
     return window_leave(r);
 }

@@ -2,7 +2,8 @@
 
 /**
  * @file
- * Extended attributes, of the class `user` alone: the others mean something to the host (capabilities of programs, labels, access lists).
+ * Extended attributes, only of the class `user`. The other classes have a meaning for the host (capabilities of programs,
+ * labels, access lists).
  */
 
 #ifndef _GNU_SOURCE
@@ -19,7 +20,7 @@
 #define LONGEST_XATTR_NAME 255
 #define LARGEST_VALUE 65536u
 
-/** Looks at the name, and gets the inode's name below /proc/self/fd, which is the working directory. */
+/** Check the name, and get the inode's name below /proc/self/fd, which is the working directory. */
 static int begin(struct request *r, char *name, int *fd)
 {
     if (!r->fs->config.xattr) {
@@ -31,7 +32,7 @@ static int begin(struct request *r, char *name, int *fd)
     if (r->name != NULL && strncmp(r->name, CLASS, strlen(CLASS)) != 0) {
         return -EOPNOTSUPP;
     }
-    /* The kernel has none of this class for what is neither a file nor a directory. */
+    /* The kernel has attributes of this class only for files and directories. */
     if (r->inode->type != S_IFREG && r->inode->type != S_IFDIR) {
         return r->name != NULL ? -EPERM : -EOPNOTSUPP;
     }
@@ -70,7 +71,7 @@ int op_setxattr(struct request *r)
     return rc;
 }
 
-/** What a size is answered with: the guest asks with size 0 how much there is. */
+/** Answer with a size: a guest asks with size 0 how much there is. */
 static int answer_size(struct request *r, size_t size)
 {
     struct fuse_getxattr_out out = {.size = (uint32_t)size};
@@ -100,7 +101,7 @@ int op_getxattr(struct request *r)
     return size >= 0 && in.size == 0 ? answer_size(r, (size_t)size) : (int)size;
 }
 
-/** Leaves those of the class `user` in a list of names. @returns its new size. */
+/** Keep only the names of the class `user` in a list. @returns its new size. */
 static size_t only_user(char *names, size_t size)
 {
     size_t kept = 0;

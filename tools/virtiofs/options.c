@@ -16,7 +16,7 @@
 #define LONGEST_TAG 36
 #define MOST_REQUEST_QUEUES 63
 
-/* What is parsed as text, and options that are taken for the sake of those who call virtiofsd. */
+/* Options that are parsed from text, and options that are accepted only because callers of virtiofsd use them. */
 struct texts {
     char *fd, *window, *cache, *sandbox, *seccomp, *handles, *nofile, *threads, *log_level, *queues;
     gboolean read_only, xattr, no_xattr, submounts, no_submounts, for_qemu, statistics, capabilities, version, syslog;
@@ -36,7 +36,10 @@ G_GNUC_PRINTF(1, 2) static int usage_error(const char *format, ...)
     return OPTIONS_USAGE;
 }
 
-/** A number of bytes: decimal, or hex after 0x, with K, M, G or T behind it. False: it is none, or larger than `largest`. */
+/**
+ * Parse a number of bytes: decimal, or hex after 0x, with K, M, G or T after it. @returns false: it is no number, or larger
+ * than `largest`.
+ */
 static bool parse_size(const char *text, uint64_t largest, uint64_t *value)
 {
     static const char units[] = "KMGT";
@@ -66,7 +69,7 @@ static bool parse_size(const char *text, uint64_t largest, uint64_t *value)
     return true;
 }
 
-/** The place of a word in a list that NULL ends; -1: it is not there. */
+/** @returns the index of a word in a list that ends with NULL; -1: it is not in the list. */
 static int word_of(const char *text, const char *const *words)
 {
     for (int i = 0; words[i] != NULL; i++) {
@@ -182,7 +185,7 @@ static int finish(struct options *options, const struct texts *texts)
 
 static void print_capabilities(void)
 {
-    /* Of docs/interop/vhost-user.json: options of their own, not grouped behind -o. */
+    /* From docs/interop/vhost-user.json: these are separate options, not grouped after -o. */
     puts("{\n  \"type\": \"fs\",\n  \"features\": [\n    \"separate-options\"\n  ]\n}");
 }
 

@@ -3,8 +3,8 @@
 #define VHUSHMEM_VIRTIOFS_OPTIONS_H
 
 /*
- * The command line. Names are those of virtiofsd where it has the option, since libvirt calls a
- * device program with them.
+ * The command line. Options that virtiofsd has too have the same names, because libvirt calls
+ * device programs with them.
  */
 
 #include <stdbool.h>
@@ -13,23 +13,23 @@
 /** How long the guest may keep names, attributes and data before it asks again. */
 enum cache_policy {
     CACHE_AUTO,   /**< one second */
-    CACHE_ALWAYS, /**< a day: nobody but the guest changes the directory */
+    CACHE_ALWAYS, /**< a day: only the guest changes the directory */
     CACHE_NEVER   /**< not at all */
 };
 
 enum sandbox_mode {
     /*
-     * namespaces and a root of its own, if the kernel allows it; else a message, and as with NONE
+     * namespaces and an empty root, if the kernel allows it; else a message, and the same as NONE
      */
     SANDBOX_NAMESPACE,
-    SANDBOX_REQUIRED, /**< the same, or the program ends */
-    /* checked names, dropped capabilities and the filter of system calls alone */
+    SANDBOX_REQUIRED, /**< the same, but if the kernel does not allow it, the program ends */
+    /* only checked names, dropped capabilities and the filter of system calls */
     SANDBOX_NONE
 };
 
 enum seccomp_mode {
     SECCOMP_KILL, /**< a system call that is not in the list ends the process */
-    SECCOMP_LOG,  /**< it is logged by the kernel, and made */
+    SECCOMP_LOG,  /**< the kernel logs it and serves it */
     SECCOMP_NONE  /**< there is no list */
 };
 
@@ -55,12 +55,11 @@ struct options {
     bool print_version;
 };
 
-/** What options_parse returns: go on, or end with this exit status. */
+/** options_parse returns: go on, or end with this exit status. */
 enum { OPTIONS_GO_ON = -1, OPTIONS_SUCCESS = 0, OPTIONS_USAGE = 2 };
 
 /**
- * Fills `options` in. Prints what is wrong, or what --help, --version and --print-capabilities ask
- * for.
+ * Fill in `options`. It prints errors, and the text of --help, --version and --print-capabilities.
  */
 int options_parse(struct options *options, int argc, char **argv);
 

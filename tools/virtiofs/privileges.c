@@ -2,7 +2,7 @@
 
 /**
  * @file
- * Limits and capabilities, by the kernel's own calls.
+ * Limits and capabilities, by system calls.
  */
 
 #ifndef _GNU_SOURCE
@@ -27,14 +27,16 @@
 #define USUAL_NOFILE UINT64_C(1000000)
 
 #define BIT(capability) (UINT64_C(1) << (capability))
-/* What serves a directory of many users. CAP_MKNOD, CAP_SETFCAP and CAP_SYS_ADMIN are not among them: a guest makes no device nodes, no
- * programs with capabilities and no attributes of the class `trusted`. */
+/*
+ * The capabilities that serve a directory of many users. CAP_MKNOD, CAP_SETFCAP and CAP_SYS_ADMIN are missing: a guest makes no
+ * device nodes, no programs with capabilities and no attributes of the class `trusted`.
+ */
 #define KEPT (BIT(CAP_CHOWN) | BIT(CAP_DAC_OVERRIDE) | BIT(CAP_FOWNER) | BIT(CAP_FSETID) | BIT(CAP_SETUID) | BIT(CAP_SETGID))
 #define KEPT_BITS                                                                                                              \
     (SECBIT_NO_SETUID_FIXUP | SECBIT_NO_SETUID_FIXUP_LOCKED | SECBIT_NOROOT | SECBIT_NOROOT_LOCKED | SECBIT_KEEP_CAPS_LOCKED | \
      SECBIT_NO_CAP_AMBIENT_RAISE | SECBIT_NO_CAP_AMBIENT_RAISE_LOCKED)
 
-/* What is effective as a rule. */
+/* The capabilities that are usually effective. */
 static uint64_t effective;
 static bool acts_for_others;
 
@@ -68,7 +70,7 @@ uint64_t privileges_raise_nofile(uint64_t wanted)
         struct rlimit raised = {.rlim_cur = target, .rlim_max = target > limit.rlim_max ? target : limit.rlim_max};
 
         if (setrlimit(RLIMIT_NOFILE, &raised) < 0) {
-            /* Only root raises what is above the hard limit. */
+            /* Only root may raise a limit above the hard limit. */
             raised = (struct rlimit){.rlim_cur = target < limit.rlim_max ? target : limit.rlim_max, .rlim_max = limit.rlim_max};
             setrlimit(RLIMIT_NOFILE, &raised);
         }
@@ -96,7 +98,7 @@ static int set_capabilities(uint64_t permitted, uint64_t now)
     return syscall(SYS_capset, &header, data) < 0 ? -errno : 0;
 }
 
-/* The calls of glibc tell no error; the kernel's return what was before. */
+/* glibc's calls report no error. The kernel's calls return the value from before. */
 static bool set_group(gid_t gid)
 {
     syscall(SYS_setfsgid, gid);
@@ -109,7 +111,10 @@ static bool set_user(uid_t uid)
     return (uid_t)syscall(SYS_setfsuid, (uid_t)-1) == uid;
 }
 
-/** Whether there are others: the namespace of users that a plain user gets has that user alone. Then all files are that user's. */
+/**
+ * Whether the process can act for other users. A namespace of users that a plain user gets has only that user. Then all files
+ * belong to that user.
+ */
 static bool can_act_for_others(uint64_t permitted)
 {
     uid_t own = geteuid(), other = own == 0;
@@ -130,7 +135,7 @@ int privileges_drop(bool use_handles)
     }
     permitted = data[0].permitted | (uint64_t)data[1].permitted << 32;
     if ((permitted & BIT(CAP_SETPCAP)) != 0) {
-        /* A change of the user for files then leaves the capabilities alone: see privileges_as. */
+        /* With these bits, a change of the user for files does not change the capabilities: see privileges_as. */
         if (prctl(PR_SET_SECUREBITS, KEPT_BITS, 0, 0, 0) < 0) {
             return -errno;
         }
@@ -141,11 +146,14 @@ int privileges_drop(bool use_handles)
         }
     }
     acts_for_others = can_act_for_others(permitted);
-    /* Groups of who started it are no business of the guest's. Without the right to drop them they are the process's own. */
+    /*
+     * The groups of the user who started the process must have no effect for the guest. Without the right to drop them, they
+     * stay.
+     */
     if ((permitted & BIT(CAP_SETGID)) != 0) {
         setgroups(0, NULL);
     }
-    /* Or all memory that can be read could be executed. The filter lets nobody set it again. */
+    /* Without this, all readable memory could be executed. The filter forbids to set it again. */
     personality((unsigned long)personality(0xffffffff) & ~(unsigned long)READ_IMPLIES_EXEC);
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0) {
         return -errno;
@@ -166,7 +174,7 @@ void privileges_kill_suid(bool on)
     }
 }
 
-/* ---- whose files ---- */
+/* ---- the owner of new files ---- */
 
 int privileges_as(uid_t uid, gid_t gid)
 {

@@ -2,7 +2,7 @@
 
 /**
  * @file
- * From a chain to an operation and back: all lengths and names of a request are checked here.
+ * Serves a request: from a chain to an operation and back. All lengths and names of a request are checked here.
  */
 
 #ifndef _GNU_SOURCE
@@ -17,22 +17,22 @@
 #include "statistics.h"
 #include "window.h"
 
-/* What a request has behind its fixed part. */
+/* The text after the fixed part of a request. */
 enum names { NONE, NAME, TWO_NAMES, NAME_AND_TARGET, ATTRIBUTE };
 
 /* Flags of an operation. */
 enum {
-    CHANGES = 1 << 0,   /* refused when the directory is read-only */
-    NO_ANSWER = 1 << 1, /* the guest waits for nothing */
-    NO_INODE = 1 << 2,  /* the header's node id says nothing */
+    CHANGES = 1 << 0,   /* refused if the directory is read-only */
+    NO_ANSWER = 1 << 1, /* the guest expects no answer */
+    NO_INODE = 1 << 2,  /* the node id in the header has no meaning */
     ANY_TIME = 1 << 3,  /* also before FUSE_INIT */
-    IS_DATA = 1 << 4    /* what follows the fixed part is not copied */
+    IS_DATA = 1 << 4    /* the bytes after the fixed part are not copied */
 };
 
 struct operation {
     int (*carry_out)(struct request *r);
-    uint16_t fixed;  /* bytes that follow the header at least, before any name */
-    uint16_t answer; /* bytes of room that the answer's body needs at least */
+    uint16_t fixed;  /* the least number of bytes after the header, before any name */
+    uint16_t answer; /* the least room in bytes for the answer's body */
     uint8_t names, flags;
 };
 
@@ -82,13 +82,13 @@ static const struct operation operations[] = {
     [FUSE_STATX] = {op_statx, sizeof(struct fuse_statx_in), sizeof(struct fuse_statx_out), NONE, 0},
 };
 
-/* One thread serves: a request is copied and answered before the next one is taken. */
+/* One thread serves. It copies and answers a request before it takes the next one. */
 static uint8_t request_bytes[sizeof(struct fuse_in_header) + REQUEST_MAX];
 static _Alignas(8) uint8_t answer_bytes[sizeof(struct fuse_out_header) + ANSWER_MAX];
 
 /* ---- names ---- */
 
-/** The text at `*at`, which ends inside the request. NULL: it does not. */
+/** The text at `*at`. NULL: it does not end inside the request. */
 static const char *text_at(const struct request *r, size_t *at)
 {
     const uint8_t *text = r->in + *at, *end = memchr(text, 0, r->in_size - *at);
@@ -100,7 +100,7 @@ static const char *text_at(const struct request *r, size_t *at)
     return (const char *)text;
 }
 
-/** Whether a text is the name of one entry of a directory: it leads nowhere else. */
+/** Whether a text is the name of one entry of a directory, and leads to no other place. */
 static int check_name(const char *name)
 {
     size_t length = strlen(name);
@@ -151,7 +151,7 @@ void request_answer(vhushmem_backend *backend, vhushmem_chain *chain, uint64_t u
     give_back(backend, chain, vhushmem_chain_write(chain, 0, &header, sizeof(header)));
 }
 
-/** What the guest's kernel takes for an error: others than these end its connection. */
+/** The guest's kernel accepts only these as an errno. With any other number it ends the connection. */
 static int errno_for_guest(int result) { return result < 0 && result > -512 ? result : -EIO; }
 
 static void finish(vhushmem_backend *backend, const struct request *r, int result)
@@ -174,7 +174,7 @@ static void finish(vhushmem_backend *backend, const struct request *r, int resul
 
 /* ---- requests ---- */
 
-/** Copies the request and looks at its lengths. */
+/** Copy the request and check its lengths. */
 static int take_request(struct request *r, const struct operation *operation)
 {
     uint64_t size = r->header.len - sizeof(r->header);
@@ -233,7 +233,7 @@ void request_serve(struct fs *fs, struct window *window, vhushmem_backend *backe
 
     r.out = answer_bytes + sizeof(struct fuse_out_header);
     if (vhushmem_chain_read(chain, 0, &r.header, sizeof(r.header)) != sizeof(r.header)) {
-        /* There is nobody to answer: the request's number is not known. */
+        /* No answer is possible: the number of the request is not known. */
         give_back(backend, chain, 0);
         return;
     }

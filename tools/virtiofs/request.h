@@ -3,9 +3,9 @@
 #define VHUSHMEM_VIRTIOFS_REQUEST_H
 
 /*
- * One FUSE request. Its bytes are copied out of the guest's memory once, and only the copy is
- * looked at. The table in request.c says of each operation what a request must have at least and
- * how much room its answer takes; both are checked before anything is done.
+ * One FUSE request. Its bytes are copied out of the guest's memory once, and only the copy is used.
+ * The table in request.c has the least size of each request and the room that its answer takes.
+ * Both are checked first.
  */
 
 #include <limits.h>
@@ -14,15 +14,18 @@
 
 #include "fs.h"
 
-/* What an operation returns if it is not the size of its answer's body or a negative errno. */
+/* An operation returns the size of its answer's body, a negative errno, or this. */
 enum {
-    REQUEST_HELD = INT_MIN /**< the answer comes later; the chain is kept by whoever gives it */
+    REQUEST_HELD = INT_MIN /**< the answer comes later, and its sender has the chain */
 
 };
 
-/* What is copied of a request. Only WRITE may be longer, and its data is not copied. */
+/*
+ * The most bytes of a request that are copied. Only WRITE may be longer, and its data is not
+ * copied.
+ */
 #define REQUEST_MAX (128u << 10)
-/* The largest body of an answer but for READ's. */
+/* The largest body of an answer, without READ's. */
 #define ANSWER_MAX (64u << 10)
 
 struct window;
@@ -33,28 +36,28 @@ struct request {
     vhushmem_chain *chain;
     unsigned queue;
     struct fuse_in_header header;
-    struct inode *inode; /**< that the header names */
-    const uint8_t *in;   /**< what follows the header: a copy */
+    struct inode *inode; /**< the inode that the header names */
+    const uint8_t *in;   /**< the bytes after the header: a copy */
     size_t in_size;
-    uint64_t data_size; /**< what follows the header in the guest's memory */
+    uint64_t data_size; /**< bytes after the header in the guest's memory */
     /*
-     * where the answer's body is made; ANSWER_MAX bytes, zeros at first up to what the table says
+     * the answer's body is made here: ANSWER_MAX bytes. The first ones, up to the size in the
+     * table, are zeros
      */
     uint8_t *out;
-    size_t room;     /**< for the body of the answer, in the guest's memory */
+    size_t room;     /**< for the answer's body, in the guest's memory */
     bool is_written; /**< the body is in the guest's memory already */
-    /* the names that the table says it has: checked, unless they are targets or attributes */
+    /* the names that the table gives the request: checked, unless they are targets or attributes */
     const char *name, *name2;
 };
 
 /**
- * Takes a chain and carries its request out. On return the chain was given back, or is held by the
- * window.
+ * Take a chain and serve its request. On return the chain was given back, or the window has it.
  */
 void request_serve(struct fs *fs, struct window *window, vhushmem_backend *backend, unsigned queue,
                    vhushmem_chain *chain);
 
-/** Answers with an errno, or 0 and no body, and gives the chain back. */
+/** Answer with an errno, or with 0 and no body, and give the chain back. */
 void request_answer(vhushmem_backend *backend, vhushmem_chain *chain, uint64_t unique, int result);
 
 /* ---- operations, by file ---- */

@@ -2,9 +2,9 @@
 
 /**
  * @file
- * A root of its own: an empty file system in memory, with the shared directory at /dir and this process's descriptors at /proc/self/fd.
- * The shared directory itself is not the root. The C library and libvhushmem look names up in /proc/self/fd, and what they find there must
- * not be the guest's to say.
+ * An empty root file system in memory. It has the shared directory at /dir and this process's descriptors at /proc/self/fd. The
+ * shared directory itself is not the root: the C library and libvhushmem look up names in /proc/self/fd, and the guest must not
+ * decide what they find there.
  */
 
 #ifndef _GNU_SOURCE
@@ -25,14 +25,14 @@
 
 #include <linux/mount.h>
 
-/* Linux 5.12; the C library of an older distribution has no name for it. */
+/* From Linux 5.12. The C library of an older distribution has no name for it. */
 #ifndef SYS_mount_setattr
 #define SYS_mount_setattr 442
 #endif
 
 #define DESCRIPTORS "/proc/self/fd"
 
-/* Linux 5.9. */
+/* From Linux 5.9. */
 #ifndef SYS_close_range
 #define SYS_close_range 436
 #endif
@@ -66,7 +66,7 @@ static int write_text(const char *path, const char *text)
     return rc;
 }
 
-/** A namespace of users in which this process's user and group are themselves: the way for who is not root. */
+/** Make a namespace of users in which this process keeps its user and group. A process that is not root needs it. */
 static int own_users(uid_t uid, gid_t gid)
 {
     char map[64];
@@ -101,7 +101,7 @@ int sandbox_prepare(void)
 
 /* ---- mounts ---- */
 
-/** A copy of what is mounted at a place, which is nowhere yet. */
+/** Copy the mounts at a place. The copy is not mounted anywhere yet. */
 static int copy_of(int fd, const char *path, bool with_what_is_below)
 {
     unsigned flags = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH | (with_what_is_below ? AT_RECURSIVE : 0);
@@ -114,7 +114,10 @@ static int put(int tree, const char *path)
     return (int)syscall(SYS_move_mount, tree, "", AT_FDCWD, path, MOVE_MOUNT_F_EMPTY_PATH);
 }
 
-/** No devices and no set-user-id there for this process, and no changes if the guest may make none: the kernel sees to it as well. */
+/**
+ * Forbid devices and set-user-id in it for this process, and changes if the guest may make none: so the kernel forbids them
+ * too.
+ */
 static int restrict_tree(int tree, bool read_only)
 {
     struct mount_attr attr = {.attr_set = MOUNT_ATTR_NODEV | MOUNT_ATTR_NOSUID | (read_only ? MOUNT_ATTR_RDONLY : 0)};
@@ -125,7 +128,7 @@ static int restrict_tree(int tree, bool read_only)
     return -errno;
 }
 
-/** In the new, empty file system, which is the working directory. */
+/** Fill the new, empty file system, which is the working directory. */
 static int furnish(int dir_tree, int fd_tree)
 {
     if (mkdir("dir", 0500) < 0 || mkdir("proc", 0500) < 0 || mkdir("proc/self", 0500) < 0 || mkdir("proc/self/fd", 0500) < 0) {
@@ -134,7 +137,7 @@ static int furnish(int dir_tree, int fd_tree)
     return put(dir_tree, "dir") < 0 || put(fd_tree, "proc/self/fd") < 0 ? -errno : 0;
 }
 
-/** Back to where the process was, before the empty root was there. */
+/** Go back to the root from before the empty one. */
 static void leave_empty_root(void)
 {
     if (chdir("/") == 0) {
@@ -146,11 +149,11 @@ static int change_root(int dir_tree, int fd_tree)
 {
     int rc;
 
-    /* What happens to mounts here is not told to the host. What is mounted in the directory on the host later is seen here. */
+    /* The host does not see changes of mounts here. Later mounts of the host in the directory are seen here. */
     if (mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) < 0) {
         return -errno;
     }
-    /* A place that every Linux has, and that is not needed any more. */
+    /* Every Linux has this place, and this process does not need it any more. */
     if (mount("vhushmem-virtiofs", "/proc", "tmpfs", MS_NODEV | MS_NOSUID | MS_NOEXEC, "size=64k,mode=0500") < 0 ||
         chdir("/proc") < 0) {
         return -errno;
@@ -176,7 +179,7 @@ int sandbox_enter(const char *path, int *dir, bool read_only)
 {
     int dir_tree, fd_tree = -1, inside, rc;
 
-    /* Here and not before the fork: the root of every process of the namespace changes. */
+    /* Here and not before the fork, because it changes the root of every process of the namespace. */
     if (unshare(CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC) < 0) {
         return -errno;
     }

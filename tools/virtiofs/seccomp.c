@@ -2,8 +2,9 @@
 
 /**
  * @file
- * The filter of system calls: those that libvhushmem needs of a back-end (docs/security.md), those that serve the directory, and what the C
- * library needs for both. No call makes a process, a socket, a namespace or memory that is executed, or does something to another process.
+ * The filter of system calls. It allows the calls that libvhushmem needs for a back-end (docs/security.md), the calls that
+ * serve the directory, and those that the C library needs for both. No allowed call makes a process, a socket, a namespace or
+ * executable memory, or has an effect on another process.
  */
 
 #ifndef _GNU_SOURCE
@@ -140,7 +141,7 @@ static const int allowed[] = {
     SYS_getgid,
     SYS_set_tid_address,
     SYS_sysinfo,
-/* what newer kernels have only under other names */
+/* newer kernels have these only under other names */
 #ifdef __x86_64__
     SYS_epoll_wait,
     SYS_poll,
@@ -156,7 +157,7 @@ static const int allowed[] = {
 #define RETURN(value) BPF_STMT(BPF_RET | BPF_K, (uint32_t)(value))
 #define REFUSE RETURN(SECCOMP_RET_ERRNO | EPERM)
 
-/** At `at`, if the call is `nr`: allowed if its argument has none of the bits, else refused. 5 instructions. */
+/** Write 5 instructions at `at`. The call `nr` is allowed if its argument has none of the bits, else refused. */
 static size_t allow_without(struct sock_filter *at, int nr, size_t low_half, uint32_t bits)
 {
     const struct sock_filter part[] = {
@@ -168,7 +169,7 @@ static size_t allow_without(struct sock_filter *at, int nr, size_t low_half, uin
     return G_N_ELEMENTS(part);
 }
 
-/** The same: allowed if its argument is `value`. */
+/** The same. It is allowed if its argument is `value`. */
 static size_t allow_only(struct sock_filter *at, int nr, size_t low_half, uint32_t value)
 {
     const struct sock_filter part[] = {
@@ -180,7 +181,7 @@ static size_t allow_only(struct sock_filter *at, int nr, size_t low_half, uint32
     return G_N_ELEMENTS(part);
 }
 
-/** The same: allowed if its argument has a bit. */
+/** The same. It is allowed if its argument has a bit. */
 static size_t allow_with(struct sock_filter *at, int nr, size_t low_half, uint32_t bit)
 {
     const struct sock_filter part[] = {
@@ -192,7 +193,7 @@ static size_t allow_with(struct sock_filter *at, int nr, size_t low_half, uint32
     return G_N_ELEMENTS(part);
 }
 
-/** The personality may be asked for, and set to one in which memory that can be read cannot be executed. */
+/** A process may ask for its personality. It may set one in which readable memory cannot be executed. */
 static size_t allow_personality(struct sock_filter *at, size_t low_half)
 {
     const struct sock_filter part[] = {
@@ -235,8 +236,10 @@ int privileges_filter(enum seccomp_mode mode)
     for (size_t i = 0; i < G_N_ELEMENTS(of_this_process); i++) {
         at += allow_only(code + at, of_this_process[i], ARGUMENT(0), (uint32_t)getpid());
     }
-    /* A thread, and no process: the kernel gives a thread no namespace of processes or users. What clone3 is asked for a filter can't see: the C
-     * library then takes the other. */
+    /*
+     * A thread, and no process: the kernel gives a thread no namespace of processes or users. A filter cannot see the flags of
+     * clone3, so that is refused, and the C library uses clone.
+     */
     at += allow_personality(code + at, ARGUMENT(0));
     at += allow_with(code + at, SYS_clone, ARGUMENT(0), CLONE_THREAD);
     code[at++] = (struct sock_filter)IF_EQUAL(SYS_clone3, 1);

@@ -3,26 +3,25 @@
 #define VHUSHMEM_VIRTIOFS_STATISTICS_H
 
 /*
- * How many requests of each kind came. They are counted always; SIGUSR1 has them printed, and with
- * --statistics they are printed when the guest unmounts or the front-end goes.
+ * The number of requests of each kind. They are always counted. SIGUSR1 prints them. With
+ * --statistics they are also printed when the guest unmounts or the front-end goes.
  */
 
 #include <stddef.h>
 #include <stdint.h>
 
-/** One more request. An opcode that has no name counts as `other`. */
+/** Count a request. An opcode without a name counts as `other`. */
 void statistics_count(uint32_t opcode);
 
-/** So many mappings are there now. */
+/** Note the number of mappings. */
 void statistics_mapped(size_t count);
 
 /**
- * Prints one line to standard error: what was counted until now, and that `live` mappings are
- * there.
+ * Print one line to standard error: all counts, and `live`, the number of mappings.
  */
 void statistics_tell(size_t live);
 
-/** Prints one line to standard error if anything was counted, and begins anew. */
+/** If anything was counted, print one line to standard error and begin again. */
 void statistics_print(void);
 
 #endif

@@ -2,8 +2,8 @@
 
 /**
  * @file
- * vhushmem-virtiofs: shares a directory with a guest. Two processes: the first one waits, and removes the socket at the end; the second one
- * serves, and gives up all that it does not need before it reads a byte of the front-end's.
+ * vhushmem-virtiofs: shares a directory with a guest. It has two processes. The first one waits, and removes the socket at the
+ * end. The second one serves. Before it reads a byte of the front-end, it gives up all rights that it does not need.
  */
 
 #ifndef _GNU_SOURCE
@@ -31,8 +31,10 @@
 #include "sandbox.h"
 #include "statistics.h"
 
-/* Of the limit of descriptors, what inodes and open files leave to connections, queues and guest memory: 512 slots of memory, 64 queues
- * with three descriptors each, and what is under way. */
+/*
+ * The descriptors that inodes and open files leave to connections, queues and guest memory: 512 slots of memory, 64 queues with
+ * three descriptors each, and those of requests under way.
+ */
 #define RESERVED_DESCRIPTORS 1100u
 
 G_GNUC_PRINTF(1, 2) static int failure(const char *format, ...)
@@ -60,11 +62,11 @@ static void on_log(const gchar *domain, GLogLevelFlags level, const gchar *messa
 
 struct service {
     struct device device;
-    int signals, parent; /* parent: readable when the process that waits is gone */
-    bool listens;        /* there may be another front-end */
+    int signals, parent; /* parent: readable when the process that waits has gone */
+    bool listens;        /* another front-end may come */
 };
 
-/** Takes a signal. SIGUSR1 asks for the statistics; the others end the program. */
+/** Take a signal. @returns whether it ends the program. SIGUSR1 only prints the statistics. */
 static bool is_to_end(const struct service *service)
 {
     struct signalfd_siginfo signal;
@@ -107,7 +109,7 @@ static int serve(struct service *service)
 
 /* ---- the process that serves ---- */
 
-/** Where the front-end comes from. */
+/** Open the socket for the front-end. */
 static int open_socket(struct service *service, const struct options *options)
 {
     GError *error = NULL;
@@ -133,7 +135,7 @@ static int open_socket(struct service *service, const struct options *options)
     return 0;
 }
 
-/** Opens the directory and gives up everything else. */
+/** Open the directory and give up all other rights. */
 static int confine(struct service *service, const struct options *options, int prepared)
 {
     struct fs_config config = {.cache = options->cache,
@@ -198,7 +200,7 @@ static int run_child(const struct options *options, int prepared, int ready, int
     if (service.signals < 0) {
         return failure("signalfd: %s", strerror(errno));
     }
-    /* Guest memory whose file the front-end makes shorter then ends the connection, and not the process. */
+    /* If the front-end truncates the file of guest memory, that ends the connection, and not the process. */
     if (vhushmem_guard_install(&error) < 0 || device_init(&service.device, options, &error) < 0) {
         failure("%s", error != NULL ? error->message : "the device cannot be made");
         g_clear_error(&error);
@@ -221,7 +223,7 @@ static int run_child(const struct options *options, int prepared, int ready, int
 
 /* ---- the process that waits ---- */
 
-/** Removes the socket that the child made, if it is still that one. */
+/** Remove the socket that the child made, unless another one is there now. */
 static void remove_socket(const char *path, const struct stat *made)
 {
     struct stat now;
@@ -258,7 +260,7 @@ static int run_parent(const struct options *options, pid_t child, int ready, con
     char byte;
     int status;
 
-    /* One byte: it listens. None: it ended. */
+    /* One byte: the child listens. No byte: it has ended. */
     if (options->socket_path != NULL && options->socket_path[0] != '@' && read(ready, &byte, 1) == 1) {
         is_made = lstat(options->socket_path, &made) == 0;
     }
@@ -271,7 +273,7 @@ static int run_parent(const struct options *options, pid_t child, int ready, con
 
 static int run(const struct options *options)
 {
-    /* The parent's end of `alive` closes with it. (PR_SET_PDEATHSIG does not outlive a change of the user for files.) */
+    /* When the parent ends, its end of `alive` closes. (A change of the user for files clears PR_SET_PDEATHSIG.) */
     int ready[2], alive[2], prepared, status;
     sigset_t signals, ended;
     pid_t child;

@@ -2,7 +2,7 @@
 
 /**
  * @file
- * The window's side towards the guest: its two requests are checked and become jobs (job.c).
+ * The guest's side of the window: its two requests are checked and become jobs (job.c).
  */
 
 #ifndef _GNU_SOURCE
@@ -65,7 +65,7 @@ static struct job *new_job(struct window *window, struct request *r)
     return job;
 }
 
-/** Opens the file as the mapping needs it: for writing if the guest is to write, or if QEMU 11.1 is to take it at all. */
+/** Open the file as the mapping needs it: for writing if the guest wants to write, or if QEMU 11.1 must accept the file. */
 static int open_for(struct window *window, const struct inode *inode, bool writable)
 {
     int fd;
@@ -137,7 +137,7 @@ int window_remove(struct request *r)
     ranges = g_new(struct range, in.count + 1);
     for (uint32_t i = 0; i < in.count; i++) {
         memcpy(&one, r->in + sizeof(in) + i * sizeof(one), sizeof(one));
-        /* Linux's client says so when it gives up a whole file system. */
+        /* Linux's client sends this when it gives up a whole file system. */
         is_all = is_all || (in.count == 1 && one.len == UINT64_MAX);
         if (!is_all && !is_range(window, one.moffset, one.len)) {
             g_free(ranges);
@@ -165,7 +165,7 @@ static bool is_empty(const struct window *window)
     return window->mappings.count == 0 && window->active.length == 0 && window->waiting.length == 0;
 }
 
-/** Undoes everything; `r`, if there is one, is answered when it is done. */
+/** Undo all mappings. If `r` is not NULL, it is answered after that. */
 static void clear(struct window *window, struct request *r)
 {
     struct job *job = new_job(window, r);
@@ -208,7 +208,7 @@ static gint later_first(gconstpointer a, gconstpointer b)
     return x->order < y->order ? 1 : x->order > y->order ? -1 : 0;
 }
 
-/** Adds the jobs of a list that hold a chain of the queue. */
+/** Add the jobs of a list that have a chain of the queue. */
 static void collect(const GQueue *jobs, unsigned queue, GPtrArray *found)
 {
     for (GList *link = jobs->head; link != NULL; link = link->next) {
@@ -227,8 +227,10 @@ void window_queue_stopped(struct window *window, unsigned queue, bool is_broken)
 
     collect(&window->active, queue, held);
     collect(&window->waiting, queue, held);
-    /* The last that was taken first: so each can be put back, if no later chain was answered meanwhile. The guest's request is then taken
-     * again when the queue goes on, and to map the same once more changes nothing. */
+    /*
+     * The last one that was taken comes first. So each can be put back, if no later chain was answered meanwhile. When the
+     * queue goes on, the request is taken again. To map the same again changes nothing.
+     */
     g_ptr_array_sort(held, later_first);
     for (guint i = 0; i < held->len; i++) {
         struct job *job = held->pdata[i];
