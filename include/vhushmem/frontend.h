@@ -288,7 +288,7 @@ VHUSHMEM_API const char *vhushmem_protocol_feature_name(unsigned bit);
  * that the back-end sent before it answered, so that none takes effect afterwards. A request that
  * the back-end sends right after its answer may count among those, if it is here when the front-end
  * reads the answer: a back-end that gets -ECANCELED asks again. The event RESET reports the end of
- * all this. The device then does not run, and the front-end has forgotten the area of requests in
+ * all this. The device then does not run, and the front-end has forgotten the area for requests in
  * flight: a driver that begins again has none (vhushmem_frontend_get_inflight makes another area).
  *
  * If the back-end does not know RESET_DEVICE, the front-end stops it instead, as
