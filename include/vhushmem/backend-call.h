@@ -169,7 +169,7 @@ typedef struct vhushmem_shmem_request {
 /** Flags of vhushmem_backend_perform. */
 enum {
     /**
-     * the front-end answers the last request alone: cheapest, but the other outcomes stay unknown
+     * The front-end answers only the last request: cheapest, but the other results stay unknown.
      */
     VHUSHMEM_PERFORM_ONE_ANSWER = 1 << 0
 };
@@ -183,7 +183,7 @@ enum {
  * there, undoes nothing.
  *
  * With ONE_ANSWER the front-end has dealt with all of them when this function returns, because it
- * works in their order. But `result` tells of the last alone. 0 in the others says that they were
+ * works in their order. But `result` is only that of the last. 0 in the others says that they were
  * sent. Nothing reports a refusal of one of them, not even the answer to the last. The flag suits
  * unmaps, and maps that the front-end is known to grant. If you need each outcome, leave it out,
  * which costs one answer each, or use vhushmem_backend_map_async.

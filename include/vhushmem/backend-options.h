@@ -67,7 +67,7 @@ enum {
      *  - it refuses a map or unmap while no queue runs with -EAGAIN, and does not send it;
      *  - it does not offer CONFIGURE_MEM_SLOTS (15): with it, a mapping that is live over a reset
      *    ends QEMU at the next start.
-     * It also refuses what QEMU never grants: a map of a file that is open for reading alone
+     * It also refuses what QEMU never grants: a map of a file that is open only for reading
      * (-EACCES).
      */
     VHUSHMEM_BACKEND_FOR_QEMU = 1 << 0,

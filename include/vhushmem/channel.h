@@ -4,8 +4,8 @@
 
 /**
  * @file
- * The back-end channel alone, or single messages, for a VMM that has a vhost-user front-end of its
- * own.
+ * The back-end channel, or single messages, for a VMM that already has its own vhost-user
+ * front-end.
  *
  * The VMM makes a socket pair and sends one end to the back-end with SET_BACKEND_REQ_FD. Give the
  * other end to a channel, with a device that has the regions. The channel serves SHMEM_MAP and

@@ -62,8 +62,8 @@ typedef struct vhushmem_frontend_options {
     uint32_t reconnect_ms;
     /**
      * How long a blocking call may take as a whole, however many requests it makes. A call that
-     * takes longer ends the connection with -ETIMEDOUT. (If a descriptor cannot be sent, the call
-     * alone fails, with -ETOOMANYREFS: see request.h.) 0: as long as its requests may take.
+     * takes longer ends the connection with -ETIMEDOUT. (If a descriptor cannot be sent, only the
+     * call fails, with -ETOOMANYREFS: see request.h.) 0: as long as its requests may take.
      */
     uint32_t call_timeout_ms;
     /**

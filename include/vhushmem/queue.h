@@ -148,7 +148,7 @@ VHUSHMEM_API int vhushmem_frontend_unshare_mapping_async(vhushmem_frontend *fron
  *    sent as described below. It is left out until its range is mapped again or the back-end comes
  *    back.
  *
- * A read-only mapping goes with a descriptor that is open for reading alone, so that no request
+ * A read-only mapping goes with a descriptor that is open only for reading, so that no request
  * writes to it. If the back-end sent a descriptor that is open for writing, the front-end opens the
  * file once more, through /proc/self/fd. It does so for files in memory and on local disks that
  * have no lease; it leaves out the others. Not every back-end accepts such memory:

@@ -26,7 +26,7 @@
  *                       back-end waits (blocking form only);
  *          -EIO         the back-end refused;
  *          -EPROTO      the answer makes no sense;
- *          -ENOBUFS     1,024 requests wait already (the `_async` functions alone);
+ *          -ENOBUFS     1,024 requests wait already (only the `_async` functions);
  *          -ETIMEDOUT   no answer came in time, and the connection is over;
  *          -ETOOMANYREFS  a descriptor could not be sent within request_timeout_ms: processes of
  *                       this user have more descriptors on their way than RLIMIT_NOFILE. The
@@ -50,7 +50,7 @@ typedef struct vhushmem_reply {
     int32_t fd;
     const char *message; /**< a sentence that says what went wrong; NULL when nothing did */
     uint64_t value;      /**< the number, if the reply is a number */
-    const void *payload; /**< the reply's payload; of get_config: the bytes alone */
+    const void *payload; /**< the reply's payload; of get_config: only the bytes */
     size_t payload_size; /**< bytes */
 } vhushmem_reply;
 

@@ -98,7 +98,7 @@
  *                          of the available and the used ring; chains that the device has; false:
  *                          its rings' memory was taken away; what broke it, or null
  *
- * A channel alone: "resetting", "channel", "requests", "resets", "device".
+ * A channel without a front-end: "resetting", "channel", "requests", "resets", "device".
  */
 
 #include <vhushmem/backend.h>
@@ -131,7 +131,7 @@ VHUSHMEM_API char *vhushmem_frontend_status_json(vhushmem_frontend *frontend,
                                                  uint64_t max_mappings) VHUSHMEM_CHECK_RESULT;
 
 /**
- * Describe a channel alone as JSON.
+ * Describe a channel as JSON.
  *
  * @param max_mappings  as for vhushmem_frontend_status_json.
  * @returns JSON, owned by the caller (g_free); NULL: channel is NULL.
