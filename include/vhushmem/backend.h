@@ -294,7 +294,7 @@ VHUSHMEM_API int vhushmem_backend_get_fd(vhushmem_backend *backend);
 
 /**
  * Return the poll(2) events to wait for at the descriptor of get_fd (POLLIN), or -EFAULT. Since:
- * 0.1
+ * 0.9
  */
 VHUSHMEM_API int vhushmem_backend_get_events(vhushmem_backend *backend);
 

@@ -11,16 +11,18 @@
  *  - An `int` function returns 0 or a positive value on success, and a negative errno value on
  *    failure. After a failure nothing has changed.
  *  - A `GError **errp` may be NULL. If it is not NULL, a failure stores an error there. Its message
- *    is a sentence that says what was asked and what stood in the way. Its domain is
+ *    is a sentence with the request and the reason of the failure. Its domain is
  *    VHUSHMEM_ERROR, and its code is the (positive) errno value.
- *  - A function writes its out-parameters on success only.
+ *  - A function writes its out-parameters only on success.
  *  - If a pointer must not be NULL and is NULL, the function returns -EFAULT (or NULL, or false).
  *    It never crashes.
  *  - `_free` and `_unref` of NULL do nothing.
  *  - Offsets and lengths are in bytes.
- *  - An object belongs to the process that made it. A child of fork may call _free and _unref for
- *    it, and no other function. Its parent is not disturbed.
- *  - No function installs a signal handler, starts a thread, or raises SIGPIPE.
+ *  - An object belongs to the process that made it. A child of fork may call only _free and _unref
+ *    for it. That has no effect on the parent.
+ *  - No function raises SIGPIPE. Only vhushmem_guard_install installs a signal handler.
+ *  - The library starts a thread only to close a descriptor of a peer if the close may wait, and to
+ *    undo many mappings of a device that has gone.
  */
 
 #include <stdbool.h>
@@ -34,7 +36,7 @@
 
 /**
  * Marks a function whose result must not be ignored: the result is the only owner of an object, or
- * the only word about a failure.
+ * the only report of a failure.
  */
 #define VHUSHMEM_CHECK_RESULT __attribute__((warn_unused_result))
 

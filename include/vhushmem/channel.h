@@ -142,7 +142,7 @@ VHUSHMEM_API int vhushmem_channel_get_fd(vhushmem_channel *channel);
 
 /**
  * Return the poll(2) events to wait for at the descriptor of get_fd (POLLIN), or -EFAULT. Since:
- * 0.1
+ * 0.9
  */
 VHUSHMEM_API int vhushmem_channel_get_events(vhushmem_channel *channel);
 

@@ -193,7 +193,7 @@ VHUSHMEM_API uint64_t vhushmem_device_mapping_count(vhushmem_device *device);
 
 /**
  * Count the mapped bytes (whole pages) of all regions together. Thread rule: any thread.  Since:
- * 0.1
+ * 0.9
  */
 VHUSHMEM_API uint64_t vhushmem_device_mapped_bytes(vhushmem_device *device);
 

@@ -199,7 +199,7 @@ VHUSHMEM_API int vhushmem_frontend_get_fd(vhushmem_frontend *frontend);
 
 /**
  * Return the poll(2) events to wait for at the descriptor of get_fd (POLLIN), or -EFAULT. Since:
- * 0.1
+ * 0.9
  */
 VHUSHMEM_API int vhushmem_frontend_get_events(vhushmem_frontend *frontend);
 
@@ -236,7 +236,7 @@ VHUSHMEM_API vhushmem_device *vhushmem_frontend_device(vhushmem_frontend *fronte
 
 /**
  * Tell whether the front-end is ready. @returns true from READY until the connection ends. Since:
- * 0.1
+ * 0.9
  */
 VHUSHMEM_API bool vhushmem_frontend_is_ready(vhushmem_frontend *frontend);
 

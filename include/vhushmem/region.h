@@ -4,12 +4,12 @@
 
 /**
  * @file
- * A VIRTIO shared memory region: a window of host addresses, reserved once and for all, into which
- * files are mapped.
+ * A VIRTIO shared memory region: a window of host addresses into which files are mapped. The window
+ * is reserved once and never moves.
  *
- * The VMM gives the window to its guest (one KVM memory slot, one BAR). The guest sees each mapping
- * at once, and so its end. Addresses of the window without a mapping stay reserved: no other mmap
- * of the process lands there.
+ * The VMM gives the window to its guest (one KVM memory slot, one BAR). When a mapping is made or
+ * undone, the guest sees it at once. Addresses of the window without a mapping stay reserved: no
+ * other mmap of the process gets them.
  *
  * Process-wide budget: the kernel limits how many separate ranges one process may have mapped
  * (vm.max_map_count). The regions of the process together leave room for the program's own mappings
@@ -18,12 +18,12 @@
  *
  * Never give the kernel advice (madvise) for a part of a window yourself: holes with different
  * advice do not merge, and each costs a range of that budget. Call vhushmem_region_advise, which
- * repeats the advice for everything that is mapped later. (If a program calls madvise all the same,
- * the library notices after some thousand maps and makes the holes plain again.)
+ * repeats the advice for everything that is mapped later. (If a program still calls madvise, the
+ * library notices after some thousand maps and makes the holes plain again.)
  *
  * The library maps nothing executable. In a process with the personality READ_IMPLIES_EXEC each map
- * needs two more system calls. Set that personality before the first region is made; the library
- * does not notice it later.
+ * needs two more system calls. Set that personality before the first region is made: the library
+ * does not notice a later change.
  */
 
 #include <vhushmem/base.h>
@@ -39,11 +39,11 @@ G_BEGIN_DECLS
  * The library counts the program's own mappings when the first region is made, each time its
  * windows' mappings have grown by a sixteenth of the kernel's limit, and before it refuses a map
  * (twelve times at once, then once a second). A count takes 0.4 to 1 microsecond for each mapping
- * of the process. A count takes back nothing that the windows use already.
+ * of the process. After a count the windows keep all mappings that they have.
  *
  * @param max_mappings  the most mappings of all windows; 0: no limit but the kernel's.
- * @param reserve       how many the library leaves to the program beyond those that it has when
- *                      they are counted; 0: a sixteenth of the kernel's limit.
+ * @param reserve       how many mappings the library leaves to the program besides the counted
+ *                      ones; 0: a sixteenth of the kernel's limit.
  * @returns 0, or -EINVAL (a number that no kernel grants).
  * Thread rule: any thread.  Since: 0.9
  */
@@ -120,7 +120,7 @@ VHUSHMEM_API int vhushmem_region_advise(vhushmem_region *region, int advice);
  *
  * @returns how many mappings are still broken, or -EFAULT.
  * Thread rule: any thread, while no thread that must not wait uses a page of the window.  Since:
- * 0.1
+ * 0.9
  */
 VHUSHMEM_API int vhushmem_region_heal(vhushmem_region *region);
 
@@ -138,9 +138,9 @@ VHUSHMEM_API uint64_t vhushmem_region_mapped_bytes(vhushmem_region *region);
  * that a front-end serves: from the end of its dispatch on). The library maps a memfd that is
  * sealed against writing as read-only and private, which shows the same bytes.
  *
- * The kernel decides how long the call takes, and the owner of the file has a part in it. Each
- * other mapping of the file costs time (600 ms for 720,000 of them, of a file into which holes are
- * punched), and so do pages that are populated. docs/security.md says what bounds it.
+ * The time of the call depends on the kernel and on the owner of the file. Each other mapping of
+ * the file costs time (600 ms for 720,000 of them, while a process punches holes into the file).
+ * Pages that are populated cost time too. docs/security.md lists the limits.
  *
  * @param fd          borrowed during the call; the mapping needs no descriptor afterwards.
  * @param fd_offset   first byte in the file; a multiple of the page size (of the huge page size for
@@ -204,13 +204,13 @@ VHUSHMEM_API int vhushmem_region_add_mapping(vhushmem_region *region, vhushmem_m
                                              GError **errp);
 
 /**
- * Undo one whole mapping. When the call returns, the guest sees what the region's holes show.
+ * Undo one whole mapping. When the call returns, the guest sees a hole there.
  *
  * @param shm_offset  first byte of the mapping in the region.
  * @param len         its length in bytes, as it was mapped; ignored with
  *                    VHUSHMEM_REGION_UNMAP_BY_OFFSET.
  * @returns 0, or
- *          -ENOENT  nothing is mapped there, or another call is undoing it (and tells its
+ *          -ENOENT  nothing is mapped there, or another call is undoing it (and calls its
  *                   listeners);
  *          -EINVAL  the range is not exactly one mapping (the message says what is mapped there),
  *                   or is not inside the region;

@@ -293,7 +293,7 @@ VHUSHMEM_API bool vu_shmem_map(VuDev *dev, uint8_t shmid, uint64_t fd_offset, ui
                                uint64_t len, uint64_t flags, int fd);
 /**
  * Ask the front-end to undo a mapping, and wait for its answer. @returns as vu_shmem_map. Since:
- * 0.1
+ * 0.9
  */
 VHUSHMEM_API bool vu_shmem_unmap(VuDev *dev, uint8_t shmid, uint64_t shm_offset, uint64_t len);
 

@@ -32,7 +32,7 @@ VHUSHMEM_API vhushmem_shared_objects *vhushmem_shared_objects_ref(vhushmem_share
 
 /**
  * Give one reference back. Each front-end of the table has one. Thread rule: any thread.  Since:
- * 0.1
+ * 0.9
  */
 VHUSHMEM_API void vhushmem_shared_objects_unref(vhushmem_shared_objects *objects);
 
