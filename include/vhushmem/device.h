@@ -114,9 +114,9 @@ typedef void (*vhushmem_change_fn)(vhushmem_device *device, const vhushmem_chang
 
 /**
  * Report every change of a mapping to a callback, in all present and future regions of the device.
- * A VMM that translates guest code, or that keeps page tables of its own, needs this: it must
- * forget what it made of a changed range. The callback hears of every change, whether a front-end,
- * a channel, vhushmem_handle_map or a reset makes it. It does not hear of the end of the device.
+ * A VMM that translates guest code, or has its own page tables, needs this: it must forget its
+ * translations of a changed range. The callback gets every change, whether a front-end, a channel,
+ * vhushmem_handle_map or a reset makes it. It does not get the end of the device.
  *
  * The library reports BROKEN and HEALED when it dispatches a front-end or a channel of the device,
  * and in vhushmem_device_check.
@@ -127,7 +127,7 @@ typedef void (*vhushmem_change_fn)(vhushmem_device *device, const vhushmem_chang
  *                   device goes, or at once if fn is NULL or the call fails; may be NULL.
  * @param errp       receives the error.
  * @returns 0, or -EBUSY (something is mapped: set the callback before the first mapping, so that it
- *          hears of all changes), -EFAULT.
+ *          gets all changes), -EFAULT.
  * Thread rule: one thread at a time for one device, while no thread maps.  Since: 0.9
  */
 VHUSHMEM_API int vhushmem_device_set_callback(vhushmem_device *device, vhushmem_change_fn fn,
@@ -136,13 +136,13 @@ VHUSHMEM_API int vhushmem_device_set_callback(vhushmem_device *device, vhushmem_
 
 /**
  * Check the mappings whose files lack pages. The function shows pages that the file has again (as
- * vhushmem_region_heal does, in all regions), and reports what has broken or healed to the callback
- * of vhushmem_device_set_callback. It is for a VMM that handles single messages (channel.h). A
- * front-end and a channel do the same when they are dispatched. The call may wait for the storage
- * or the server of a file.
+ * vhushmem_region_heal does, in all regions), and reports each broken or healed mapping to the
+ * callback of vhushmem_device_set_callback. It is for a VMM that handles single messages
+ * (channel.h). A front-end and a channel do the same when they are dispatched. The call may wait
+ * for the storage or the server of a file.
  *
- * @returns how many mappings are broken, or -EFAULT (device is NULL).
- * Thread rule: any thread.  Since: 0.9
+ * @returns how many mappings are broken, or -EFAULT (device is NULL). Thread rule: any thread.
+ * Since: 0.9
  */
 VHUSHMEM_API int64_t vhushmem_device_check(vhushmem_device *device);
 

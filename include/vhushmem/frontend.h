@@ -13,25 +13,26 @@
  *
  * With reconnect_ms a front-end that was ready once looks for its back-end again when it loses it.
  * It connects again, or (SERVER) listens again at its path. DISCONNECT reports the loss, and the
- * front-end drops the mappings (or keeps them: KEEP_MAPPINGS). The regions stay where they are. A
+ * front-end undoes the mappings (or keeps them: KEEP_MAPPINGS). The regions stay where they are. A
  * back-end that returns must offer the same regions; otherwise DISCONNECT reports the difference
  * and retries continue.
  *
  * If the device ran, the front-end starts it again with the features, memory, requests in flight
  * and queues that it had. Each queue continues from the index of its used ring, and each kick
- * eventfd is signalled once. READY then reports that all is as before. With an area of requests in
- * flight (vhushmem_frontend_get_inflight) the back-end knows what is left. Without one, DISCONNECT
- * says so if a queue cannot continue: the index cannot be read, or the back-end before used
- * requests out of order and left earlier ones (-EILSEQ). So no request is served twice, and none is
- * lost in silence. The front-end looks on; a reset of the device lets the next back-end in.
+ * eventfd is signalled once. READY then reports that all is as before. With an area for requests in
+ * flight (vhushmem_frontend_get_inflight) the back-end knows which requests are left. Without one,
+ * a queue may be unable to continue: its index cannot be read, or the earlier back-end used
+ * requests out of order and left earlier ones (-EILSEQ). Then DISCONNECT says so. So no request is
+ * served twice, and none is lost without a report. The front-end keeps looking; after a reset of
+ * the device the next back-end can connect.
  *
  * While the back-end is away, requests to it end with -ENOTCONN, and memory may be changed. After
  * stop_device or reset, the back-end comes back to a device that does not run.
  *
  * Thread rule of this header, unless a function says otherwise: one thread at a time for one
- * front-end, as a rule the one that runs the loop. While a GSource of the front-end is attached,
- * that is the thread that runs the source's context. From another thread use g_main_context_invoke:
- * a direct call would race with the loop, and would not wake it. Any thread may use its device, its
+ * front-end, usually the one that runs the loop. While a GSource of the front-end is attached, that
+ * is the thread that runs the source's context. From another thread use g_main_context_invoke: a
+ * direct call would race with the loop, and would not wake it. Any thread may use its device, its
  * regions and their mappings.
  */
 
@@ -45,14 +46,14 @@ G_BEGIN_DECLS
 
 /**
  * Called from dispatch, and from any call that causes an event, with no lock held. The callback may
- * call any function of the front-end, turn the main loop, and free the front-end. A blocking call
- * under which a callback freed the front-end returns -ECONNABORTED. The pointer `event` and what it
- * points to are valid during the call only.
+ * call any function of the front-end, run the main loop, and free the front-end. If a callback
+ * frees the front-end during a blocking call, that call returns -ECONNABORTED. The pointer `event`
+ * and all that it points to are valid only during the call.
  *
  * Callbacks of a front-end never nest. While one runs (this one, or that of a request), events and
  * replies wait, in order, until it has returned. While 1,024 events wait, the front-end reads
  * nothing more from the back-end. So a callback must not wait for another event. It may wait for
- * what a function tells: vhushmem_frontend_is_ready, the number of mappings.
+ * the result of a function: vhushmem_frontend_is_ready, the number of mappings.
  */
 typedef void (*vhushmem_event_fn)(vhushmem_frontend *frontend, const vhushmem_event *event,
                                   void *user_data);
@@ -92,11 +93,12 @@ VHUSHMEM_API vhushmem_frontend *vhushmem_frontend_new_fd(int fd,
 
 /**
  * End the connection, if there is one, and free the front-end. The function reports no event, and
- * destroys a GSource of the front-end. It drops the mappings unless VHUSHMEM_FRONTEND_KEEP_MAPPINGS
- * was set. The device goes too, unless another reference to it exists; then more than 256 mappings
- * may go after the call has returned (vhushmem_device_unref). Requests that wait end with
- * -ECONNABORTED; their callbacks run before this function returns. If a callback calls it, they run
- * after that callback has returned, and the memory is freed then.
+ * destroys a GSource of the front-end. It undoes the mappings unless
+ * VHUSHMEM_FRONTEND_KEEP_MAPPINGS was set. The device goes too, unless another reference to it
+ * exists. If the device goes with more than 256 mappings, they may go after the call has returned
+ * (vhushmem_device_unref). Requests that wait end with -ECONNABORTED; their callbacks run before
+ * this function returns. If a callback calls this function, they run after that callback has
+ * returned, and the memory is freed then.
  *
  * Since: 0.9
  */
@@ -104,8 +106,8 @@ VHUSHMEM_API void vhushmem_frontend_free(vhushmem_frontend *frontend);
 
 /**
  * Report events to a callback. It also receives the events that came before the first callback was
- * set. Of more than 1,024 of them the oldest are dropped; vhushmem_region_next_mapping lists what
- * is mapped.
+ * set. If there are more than 1,024, the oldest are dropped; vhushmem_region_next_mapping lists all
+ * mappings.
  *
  * @param fn         NULL: stop reporting.
  * @param user_data  handed to fn.
@@ -158,9 +160,9 @@ VHUSHMEM_API int vhushmem_frontend_add_region(vhushmem_frontend *frontend, uint8
                                               uint64_t size, GError **errp);
 
 /**
- * Begin to connect or listen, and shake hands as readiness allows. The call returns at once; READY
- * or DISCONNECT tells the outcome. If the call itself fails, there is no event, and it may be
- * called again.
+ * Begin to connect or listen. The call returns at once. The handshake goes on in the loop, and
+ * READY or DISCONNECT reports its outcome. If the call itself fails, there is no event, and it may
+ * be called again.
  *
  * @returns 0, or -EBUSY (started already), or the errno of connect, bind or listen (-ENOENT
  *          and -ECONNREFUSED: no process listens at the path; -EADDRINUSE: another one does),
@@ -173,9 +175,9 @@ VHUSHMEM_API int vhushmem_frontend_start(vhushmem_frontend *frontend, GError **e
  * Start, and dispatch until the handshake is done or has failed. While no process listens at the
  * path, the function tries again: the device process may start a moment later.
  *
- * A handshake that has begun and fails, or that no back-end came to (SERVER), sends DISCONNECT as
- * well, and the front-end is over: another call is -EBUSY. After a failure to begin (an error of
- * start) the function may be called again.
+ * If the handshake fails, or no back-end connects (SERVER), DISCONNECT comes too, and the front-end
+ * is over: another call returns -EBUSY. After a failure to begin (an error of start) the function
+ * may be called again.
  *
  * @param timeout_ms  the longest time to wait; negative: no limit (each request still has its own).
  * @returns 0, or what start returns, or -ETIMEDOUT, -EPROTO (the back-end broke the protocol, or
@@ -190,7 +192,7 @@ VHUSHMEM_API int vhushmem_frontend_connect(vhushmem_frontend *frontend, int time
 /**
  * Return the descriptor to wait on. It stays the same for the front-end's life. It is readable when
  * there is something to do, also when a time limit has passed. After DISCONNECT it never is again:
- * a loop of the caller's own ends with that event.
+ * the caller's own loop ends with that event.
  *
  * @returns the descriptor, owned by the front-end; or -EMFILE, -ENFILE, -ENOMEM, -EFAULT.
  * Since: 0.9
@@ -204,7 +206,7 @@ VHUSHMEM_API int vhushmem_frontend_get_fd(vhushmem_frontend *frontend);
 VHUSHMEM_API int vhushmem_frontend_get_events(vhushmem_frontend *frontend);
 
 /**
- * Do what can be done now, without waiting: read, serve, answer. One call does a bounded amount of
+ * Read, serve and answer all that is possible without waiting. One call does a limited amount of
  * work. If more is left, the descriptor is readable again.
  *
  * @returns how many messages were taken (0: there was nothing to do), or -ENOTCONN (the connection
@@ -241,9 +243,9 @@ VHUSHMEM_API vhushmem_device *vhushmem_frontend_device(vhushmem_frontend *fronte
 VHUSHMEM_API bool vhushmem_frontend_is_ready(vhushmem_frontend *frontend);
 
 /**
- * Return the virtio features that the back-end offers; 0 before it told them. While the back-end is
- * away, and until a new one has told its own, they are those of the last connection. The same holds
- * for the next two functions. Since: 0.9
+ * Return the virtio features that the back-end offers; 0 before the front-end has them. While the
+ * back-end is away, and until a new one has sent its own, they are those of the last connection.
+ * The same holds for the next two functions. Since: 0.9
  */
 VHUSHMEM_API uint64_t vhushmem_frontend_features(vhushmem_frontend *frontend);
 
@@ -261,7 +263,7 @@ VHUSHMEM_API uint64_t vhushmem_frontend_max_queues(vhushmem_frontend *frontend);
  * (SET_VRING_CALL), for a queue that is started without a call_fd of its own. The first call for
  * the queue makes it, or the start of the queue; it stays the same from then on. The back-end has
  * it too: it may read it, and may clear its O_NONBLOCK. So a program that must not wait reads it by
- * preadv2 with RWF_NOWAIT, or hands it to KVM.
+ * preadv2 with RWF_NOWAIT, or gives it to KVM.
  *
  * @param queue  0 to num_queues - 1.
  * @returns the descriptor, owned by the front-end; or -EINVAL (no such queue), -ENOTCONN (the
@@ -285,11 +287,12 @@ VHUSHMEM_API const char *vhushmem_protocol_feature_name(unsigned bit);
  * 256 mappings has none left when the call returns.
  *
  * The front-end sends RESET_DEVICE if it was negotiated. It refuses with -ECANCELED the requests
- * that the back-end sent before it answered, so that none takes effect afterwards. A request that
- * the back-end sends right after its answer may count among those, if it is here when the front-end
- * reads the answer: a back-end that gets -ECANCELED asks again. The event RESET reports the end of
- * all this. The device then does not run, and the front-end has forgotten the area for requests in
- * flight: a driver that begins again has none (vhushmem_frontend_get_inflight makes another area).
+ * that the back-end sent before it answered, so that none takes effect afterwards. If the back-end
+ * sends a request right after its answer, and the request has come when the front-end reads the
+ * answer, it may be refused too: a back-end that gets -ECANCELED asks again. The event RESET
+ * reports the end of all this. The device then does not run, and the front-end has forgotten the
+ * area for requests in flight: a driver that begins again has none (vhushmem_frontend_get_inflight
+ * makes another area).
  *
  * If the back-end does not know RESET_DEVICE, the front-end stops it instead, as
  * vhushmem_frontend_stop_device does. This call waits for neither. Until the event RESET the

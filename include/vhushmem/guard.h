@@ -4,7 +4,7 @@
 
 /**
  * @file
- * The guard keeps a process alive when memory that it was given is taken away again.
+ * The guard keeps a process alive when a peer takes away memory that it gave to the process.
  *
  * The owner of a file may truncate it while other processes have it mapped. The kernel then raises
  * SIGBUS in each thread that touches a lost page, and that ends the process. So a back-end can end
@@ -12,8 +12,9 @@
  * guest's own access comes as a fault of its vCPU: vhushmem_resolve_guest_fault.)
  *
  * With the guard the page shows zeros, and the instruction runs again. In a window the zeros stay
- * for ten milliseconds at least. Then the page is the file's again: a thread that touches it finds
- * what the file has, or gets zeros once more. The library shows the file again on these occasions:
+ * for at least ten milliseconds. Then the window shows the file again: a thread that touches the
+ * page finds the file's bytes, or gets zeros once more. The library shows the file again on these
+ * occasions:
  *
  *  - a thread touches the next page that its file lacks;
  *  - the program calls vhushmem_region_read, vhushmem_region_write or vhushmem_region_heal;
@@ -77,8 +78,8 @@ VHUSHMEM_API bool vhushmem_guard_handle_sigbus(const void *info) VHUSHMEM_CHECK_
  * the VMM touches windows with plain loads and stores of its own: a translator of guest code, or a
  * device that copies from guest memory.
  *
- * A guest under KVM meets a hole or a read-only mapping by an exit (fault.h); such a thread meets
- * it by this signal. After a read of a hole, all holes of the region show zeros from then on. A
+ * If a guest under KVM touches a hole or a read-only mapping, there is an exit (fault.h). Such a
+ * thread gets this signal instead. After a read of a hole, all holes of the region show zeros. A
  * write, to a hole or to a read-only mapping, goes to a scratch page, which neither the file nor
  * the back-end sees. The limits are those of vhushmem_resolve_guest_fault. Instructions are not
  * fetched from windows.

@@ -7,7 +7,7 @@
  * Requests of a ready front-end to its back-end: configuration space, device status, requests in
  * flight, the device's state, and by one generic call everything else in the specification.
  *
- * Each request has two forms. The blocking form dispatches the front-end until the answer is there:
+ * Each request has two forms. The blocking form dispatches the front-end until the answer has come:
  * the front-end serves maps and reports events meanwhile. The asynchronous form (`_async`) returns
  * at once. Its callback runs from a later dispatch, or from the call itself when there is nothing
  * to wait for. If the back-end does not answer in time (request_timeout_ms), the connection ends,
@@ -42,13 +42,13 @@ G_BEGIN_DECLS
 
 /** The outcome of an `_async` call. It is valid during the callback only. */
 typedef struct vhushmem_reply {
-    int32_t result; /**< 0, or -errno: then only the message is set besides */
+    int32_t result; /**< 0, or -errno: then, of the other fields, only message is set */
     /**
      * The descriptor that came with the reply; -1: none. The library closes it after the callback
      * (dup it to keep it).
      */
     int32_t fd;
-    const char *message; /**< a sentence that says what went wrong; NULL when nothing did */
+    const char *message; /**< a sentence with the reason of a failure; NULL: there was none */
     uint64_t value;      /**< the number, if the reply is a number */
     const void *payload; /**< the reply's payload; of get_config: only the bytes */
     size_t payload_size; /**< bytes */
@@ -167,7 +167,7 @@ VHUSHMEM_API int vhushmem_frontend_get_device_status_async(vhushmem_frontend *fr
 
 /**
  * Set the virtio device status (SET_STATUS; needs STATUS). start_device sets it by itself. A status
- * of 0 is a reset: the device stops, the front-end drops its mappings, and the event RESET tells
+ * of 0 is a reset: the device stops, the front-end undoes its mappings, and the event RESET comes
  * when the back-end has answered.
  *
  * @returns 0, or -EALREADY (status is 0, and a reset is under way), or what every function of
