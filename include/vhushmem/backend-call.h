@@ -70,7 +70,7 @@ VHUSHMEM_API int vhushmem_backend_unmap(vhushmem_backend *backend, uint8_t shmid
  * @param result   what vhushmem_backend_map would have returned: 0, the front-end's
  *                 refusal, -ETOOMANYREFS, -ETIMEDOUT or -EPROTO; or -ENOTCONN: the connection
  *                 ended before the answer.
- * @param message  a sentence that says what went wrong, valid during the call only; NULL when
+ * @param message  a sentence that says what went wrong, valid only during the call; NULL when
  *                 nothing did.
  */
 typedef void (*vhushmem_backend_result_fn)(vhushmem_backend *backend, int result,

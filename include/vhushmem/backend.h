@@ -35,10 +35,10 @@
  * process together, with the windows of its regions, take at most 64 TiB. More is refused with
  * ENOMEM.
  *
- * A front-end may tell the same guest memory again. A range with the same guest address and size
- * replaces the older one. QEMU tells it again for each pair of a network device's queues, and when
- * a device is plugged in behind a chardev that had one. Chains that the device holds keep the
- * memory that they were taken with. Every other overlap is refused with EEXIST.
+ * A front-end may announce the same guest memory again. A range with the same guest address and
+ * size replaces the older one. QEMU does that for each pair of a network device's queues, and when
+ * a chardev gets another device. Chains that the device holds keep the memory that they were taken
+ * with. Every other overlap is refused with EEXIST.
  *
  * A second SET_OWNER on a connection begins a session for another device of the same front-end. The
  * queues stop, the back-end forgets everything but the protocol features and the channel, and RESET
@@ -68,7 +68,7 @@ typedef enum vhushmem_backend_event_type {
     VHUSHMEM_BACKEND_DISCONNECT = 4
 } vhushmem_backend_event_type;
 
-/** An event. It is valid during the callback only. */
+/** An event. It is valid only during the callback. */
 typedef struct vhushmem_backend_event {
     uint32_t type; /**< vhushmem_backend_event_type */
     /**
@@ -82,14 +82,14 @@ typedef struct vhushmem_backend_event {
 
 /**
  * Called from dispatch, and from calls that wait for the front-end (vhushmem_backend_map), with no
- * lock held. The callback may call any function of the back-end, turn the main loop, and free the
+ * lock held. The callback may call any function of the back-end, run the main loop, and free the
  * back-end.
  *
  * Callbacks of a back-end never nest. While one runs, events wait, in order, and so do STARTED and
  * KICKED of queues. While 1,024 events wait, the back-end reads nothing from the front-end. So a
  * callback must not wait for another event. STOPPED and BROKEN of queues do not wait.
  *
- * @param event  valid during the call only, and so is the message.
+ * @param event  valid only during the call, and so is the message.
  */
 typedef void (*vhushmem_backend_event_fn)(vhushmem_backend *backend,
                                           const vhushmem_backend_event *event, void *user_data);
@@ -100,8 +100,8 @@ typedef enum vhushmem_queue_event {
     /** the driver may have put something in: take chains until there are no more */
     VHUSHMEM_QUEUE_KICKED = 2,
     /**
-     * No chains can be taken any more. Give the chains that you hold back during this call; later
-     * it is too late.
+     * No chains can be taken any more. Give back the chains that you hold during this call: later
+     * calls are refused.
      */
     VHUSHMEM_QUEUE_STOPPED = 3,
     /**
@@ -114,13 +114,13 @@ typedef enum vhushmem_queue_event {
 } vhushmem_queue_event;
 
 /**
- * Functions of the device. Each may be NULL; the library offers the front-end what there are
- * handlers for. It calls them from dispatch, and from calls that wait for the front-end
+ * Functions of the device. Each may be NULL. The library offers the front-end only features that
+ * have a handler. It calls the handlers from dispatch, and from calls that wait for the front-end
  * (vhushmem_backend_map), with no lock held. They may call any function of the back-end, and may
  * free it.
  *
- * A handler may wait for an answer of the front-end only if the front-end serves its back-end while
- * it waits itself. This library's front-end does so, QEMU does not. With QEMU, ask from `queue`
+ * A handler may wait for an answer of the front-end only if the front-end also serves its back-end
+ * while it waits. This library's front-end does that, QEMU does not. With QEMU, ask from `queue`
  * with STARTED or KICKED, from an event, or from outside of dispatch.
  *
  * A handler with a result returns 0, or a negative errno, which refuses the front-end's request.
@@ -151,8 +151,8 @@ typedef struct vhushmem_backend_handlers {
 
     /**
      * SET_STATUS: the driver set the device status. A refusal leaves the status as it was. A status
-     * of 0 is a reset of the device, which cannot be refused. The library has stopped the queues
-     * before and ignores the result, and RESET follows when the front-end has its answer.
+     * of 0 is a reset of the device, which cannot be refused. The library has already stopped the
+     * queues, and ignores the result. RESET follows when the front-end has its answer.
      */
     int (*set_status)(vhushmem_backend *backend, uint8_t status, void *user_data);
 
@@ -178,7 +178,7 @@ typedef struct vhushmem_backend_handlers {
 /**
  * Make a back-end without regions and without a connection.
  *
- * @param options  NULL for the defaults; read during the call only.
+ * @param options  NULL for the defaults; read only during the call.
  * @param errp     receives the error.
  * @returns a back-end, owned by the caller (vhushmem_backend_free); or NULL: EINVAL (an option is
  *          wrong; or it asks for a feature or protocol feature that this library does not support,
@@ -299,7 +299,7 @@ VHUSHMEM_API int vhushmem_backend_get_fd(vhushmem_backend *backend);
 VHUSHMEM_API int vhushmem_backend_get_events(vhushmem_backend *backend);
 
 /**
- * Do what can be done now, without waiting.
+ * Read, serve and answer all that is possible without waiting.
  *
  * @returns how many messages were taken, or -ENOTCONN (there is neither a connection nor a
  *          listener).

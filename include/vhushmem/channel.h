@@ -55,7 +55,7 @@ typedef struct vhushmem_channel_options {
  *
  * @param fd       a connected Unix stream socket; consumed on success, else it stays the caller's.
  * @param device   gets the mappings; referenced.
- * @param options  NULL for the defaults; read during the call only.
+ * @param options  NULL for the defaults; read only during the call.
  * @param errp     receives the error.
  * @returns a channel, owned by the caller (vhushmem_channel_free); or NULL: EINVAL (an option is
  *          wrong; the fd is no Unix stream socket), ENOTCONN (it is not connected), EBADF, EFAULT.
@@ -84,7 +84,7 @@ VHUSHMEM_API void vhushmem_channel_free(vhushmem_channel *channel);
  * Called from dispatch, with no lock held: MAP, UNMAP and OTHER_REQUEST after their answer, BROKEN
  * and HEALED, and CHANNEL_LOST at the end, when what was mapped is undone. More than 256 mappings
  * go in some turns of the loop; vhushmem_channel_is_open says false meanwhile. The callback may
- * call any function of the channel, turn the main loop, and free the channel. Callbacks never nest:
+ * call any function of the channel, run the main loop, and free the channel. Callbacks never nest:
  * an event that comes while a callback runs waits until that has returned, as in frontend.h.
  */
 typedef void (*vhushmem_channel_event_fn)(vhushmem_channel *channel, const vhushmem_event *event,

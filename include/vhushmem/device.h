@@ -36,7 +36,7 @@ typedef struct vhushmem_device_options {
 /**
  * Make a device without regions.
  *
- * @param options  NULL for the defaults; read during the call only.
+ * @param options  NULL for the defaults; read only during the call.
  * @param errp     receives the error.
  * @returns a device with one reference, owned by the caller; or NULL: EINVAL (struct_size or
  *          reserved is wrong).
@@ -68,7 +68,7 @@ struct vhushmem_region_options;
  * name the same ones, because the guest has seen them.
  *
  * @param payload  the payload as it came, 2056 bytes: a count, and the size of each of 256 regions;
- *                 read during the call only.
+ *                 read only during the call.
  * @param size     how many bytes came.
  * @param options  for each region; NULL for the defaults.
  * @param errp     receives the error.

@@ -50,7 +50,7 @@ typedef enum vhushmem_event_type {
     VHUSHMEM_EVENT_HEALED = 10
 } vhushmem_event_type;
 
-/** An event. It is valid during the callback only. */
+/** An event. It is valid only during the callback. */
 typedef struct vhushmem_event {
     uint32_t type; /**< vhushmem_event_type */
     /** 0, or -errno: the answer to a request; the reason why the channel or the connection ended */
@@ -66,7 +66,7 @@ typedef struct vhushmem_event {
     const char *message; /**< a sentence that says what went wrong; NULL when nothing did */
 } vhushmem_event;
 
-/** A request of the back-end besides maps and unmaps. It is valid during the callback only. */
+/** A request of the back-end besides maps and unmaps. It is valid only during the callback. */
 typedef struct vhushmem_other_request {
     uint32_t request;    /**< its id */
     uint32_t flags;      /**< flags of its header: 8 asks for an answer */

@@ -67,7 +67,7 @@ typedef void (*vhushmem_event_fn)(vhushmem_frontend *frontend, const vhushmem_ev
  *                     QEMU, without its first byte; for a file of such a name write ./@name. A
  *                     server replaces a stale socket at its path, at which no process listens. If
  *                     several processes begin to listen there, one succeeds.
- * @param options      NULL for the defaults; read during the call only.
+ * @param options      NULL for the defaults; read only during the call.
  * @param errp         receives the error.
  * @returns a front-end, owned by the caller (vhushmem_frontend_free); or NULL: EINVAL (an option is
  *          wrong, or the path is empty), ENAMETOOLONG (the path does not fit into a socket

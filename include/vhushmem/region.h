@@ -55,7 +55,7 @@ VHUSHMEM_API int vhushmem_process_budget_set(uint64_t max_mappings, uint64_t res
  * @param device   gets the region.
  * @param shmid    the region's id.
  * @param size     bytes; a multiple of the page size, not 0.
- * @param options  NULL for the defaults; read during the call only.
+ * @param options  NULL for the defaults; read only during the call.
  * @param errp     receives the error.
  * @returns the region, borrowed: the device owns it (take a reference to keep it longer); or NULL:
  *          EINVAL (size or an option is wrong), EEXIST (the device has a region with this id),

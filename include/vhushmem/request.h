@@ -40,7 +40,7 @@
 
 G_BEGIN_DECLS
 
-/** The outcome of an `_async` call. It is valid during the callback only. */
+/** The outcome of an `_async` call. It is valid only during the callback. */
 typedef struct vhushmem_reply {
     int32_t result; /**< 0, or -errno: then, of the other fields, only message is set */
     /**

@@ -40,7 +40,7 @@ enum {
     VHUSHMEM_TRACE_ALL = VHUSHMEM_TRACE_WIRE | VHUSHMEM_TRACE_MAPS
 };
 
-/** One trace. It is valid during the callback only. */
+/** One trace. It is valid only during the callback. */
 typedef struct vhushmem_trace {
     uint32_t category;   /**< VHUSHMEM_TRACE_WIRE or VHUSHMEM_TRACE_MAPS */
     uint32_t request;    /**< the request's id */
