@@ -16,8 +16,8 @@
  * mappings are exits with KVM_EXIT_MMIO. A map is refused with ENOSPC if no slot is left. When KVM
  * loses a slot it forgets its tables for all of the guest's memory, and that takes time.
  *
- * Slots change together with the mappings, under the lock of the device. So the guest has at every
- * moment what is mapped, whichever threads map, place and remove. When vhushmem_kvm_remove or
+ * Slots change together with the mappings, under the lock of the device. So the guest always has
+ * exactly the live mappings, whichever threads map, place and remove. When vhushmem_kvm_remove or
  * vhushmem_kvm_free returns, the VM has no slot of the region left. Both may be called while
  * another thread maps, and in a listener.
  *
@@ -62,8 +62,8 @@ VHUSHMEM_API int vhushmem_kvm_place(vhushmem_kvm *kvm, vhushmem_region *region, 
 
 /**
  * Have KVM fill the guest's own page tables for a part of a region (KVM_PRE_FAULT_MEMORY), so that
- * the guest's first touch is no exit. Use it for a range that the event MAP has told of, or for a
- * window before the guest runs. It needs the process's page tables to be filled, as
+ * the guest's first touch is no exit. Use it for a range of the event MAP, or for a window before
+ * the guest runs. It needs the process's page tables to be filled, as
  * VHUSHMEM_REGION_POPULATE does. docs/performance.md says what each of the two costs and saves.
  *
  * @param vcpu_fd     a vCPU of the VM. KVM waits until the vCPU is not in KVM_RUN: call from the

@@ -28,16 +28,16 @@ typedef struct vhushmem_guest_memory {
     uint64_t guest_addr; /**< its guest address */
     uint64_t size;       /**< bytes, not 0 */
     /**
-     * Its address in this process, to which the addresses of queues refer. The library tells it to
-     * the back-end and never touches the memory.
+     * Its address in this process. The addresses of queues refer to it. The library sends it to the
+     * back-end and never touches the memory.
      */
     void *host;
     uint64_t fd_offset; /**< where it begins in the file */
 } vhushmem_guest_memory;
 
 /**
- * Set the guest's memory: all of it, each time. The front-end tells a running back-end at once what
- * has changed, and another one when the device is started. If the back-end agreed to
+ * Set the guest's memory: all of it, each time. A running back-end gets the changes at once, and
+ * another one gets all memory when the device is started. If the back-end agreed to
  * CONFIGURE_MEM_SLOTS, the front-end adds and removes the ranges one by one, up to the back-end's
  * number of slots. Otherwise it sends them as one table of at most 8.
  *
@@ -58,7 +58,7 @@ typedef struct vhushmem_guest_memory {
  *          descriptor is not open for reading and writing), -ENOSPC (more ranges than the back-end
  *          has slots for), -EALREADY (an earlier change is still under way, or the device is being
  *          started), -ENOTCONN (the connection is over), -EBADF, -EMFILE, or what request.h says.
- *          After a failure the back-end may know a part; the next call tells the rest. If the
+ *          After a failure the back-end may know a part; the next call sends the rest. If the
  *          failure ended the connection and reconnect_ms is set, the next back-end gets the new
  *          ranges.
  * Since: 0.9
@@ -67,7 +67,7 @@ VHUSHMEM_API int vhushmem_frontend_set_memory(vhushmem_frontend *frontend,
                                               const vhushmem_guest_memory *ranges, unsigned count,
                                               GError **errp);
 
-/** The same without waiting: the reply tells how it ended, and nothing else. Since: 0.9 */
+/** The same without waiting: the reply has only the result. Since: 0.9 */
 VHUSHMEM_API int vhushmem_frontend_set_memory_async(vhushmem_frontend *frontend,
                                                     const vhushmem_guest_memory *ranges,
                                                     unsigned count, vhushmem_reply_fn fn,
@@ -81,8 +81,8 @@ VHUSHMEM_API int vhushmem_frontend_set_memory_async(vhushmem_frontend *frontend,
  *
  * The range stays shared until vhushmem_frontend_unshare_mapping, also when
  * vhushmem_frontend_set_memory is called or the device is started again. If the mapping is undone,
- * the front-end leaves its range out the next time it tells the back-end anything about memory.
- * Until then the back-end keeps the pages that it has, and nothing of this process.
+ * the front-end removes its range the next time it tells the back-end about memory. Until then the
+ * back-end keeps the file's pages, and nothing of this process.
  *
  * @param mapping     a live, writable mapping of a region with VHUSHMEM_REGION_KEEP_FDS
  *                    (vhushmem_region_find_mapping); the front-end keeps a reference to it and a
@@ -98,7 +98,7 @@ VHUSHMEM_API int vhushmem_frontend_share_mapping(vhushmem_frontend *frontend,
                                                  vhushmem_mapping *mapping, uint64_t guest_addr,
                                                  GError **errp);
 
-/** The same without waiting: the reply tells how it ended, and nothing else. Since: 0.9 */
+/** The same without waiting: the reply has only the result. Since: 0.9 */
 VHUSHMEM_API int vhushmem_frontend_share_mapping_async(vhushmem_frontend *frontend,
                                                        vhushmem_mapping *mapping,
                                                        uint64_t guest_addr, vhushmem_reply_fn fn,
@@ -107,7 +107,7 @@ VHUSHMEM_API int vhushmem_frontend_share_mapping_async(vhushmem_frontend *fronte
 
 /**
  * Take a shared mapping away from the back-end. Call this function before the mapping is undone, or
- * when the other front-end's event tells that it was.
+ * when the other front-end's event reports that it was undone.
  *
  * @returns 0, or -ENOENT (it is not shared), or what vhushmem_frontend_set_memory returns.
  * Since: 0.9
@@ -115,7 +115,7 @@ VHUSHMEM_API int vhushmem_frontend_share_mapping_async(vhushmem_frontend *fronte
 VHUSHMEM_API int vhushmem_frontend_unshare_mapping(vhushmem_frontend *frontend,
                                                    vhushmem_mapping *mapping, GError **errp);
 
-/** The same without waiting: the reply tells how it ended, and nothing else. Since: 0.9 */
+/** The same without waiting: the reply has only the result. Since: 0.9 */
 VHUSHMEM_API int vhushmem_frontend_unshare_mapping_async(vhushmem_frontend *frontend,
                                                          vhushmem_mapping *mapping,
                                                          vhushmem_reply_fn fn, void *user_data,
@@ -125,28 +125,28 @@ VHUSHMEM_API int vhushmem_frontend_unshare_mapping_async(vhushmem_frontend *fron
 #define VHUSHMEM_SHARE_WRITABLE_ONLY 1u
 
 /**
- * Share each mapping of a region with the front-end's own back-end, as a range of guest memory of
- * its own. A guest may then use a piece of the region as the buffer of a request. (A program that
- * writes from a file which it has mapped with DAX does so.) Otherwise the back-end does not know
- * the region's addresses, and cannot serve such a request.
+ * Share each mapping of a region with the front-end's own back-end, as a separate range of guest
+ * memory. A guest may then use a part of the region as the buffer of a request. (For example, a
+ * program writes bytes out of a file that it has mapped with DAX.) Otherwise the back-end does not
+ * know the region's addresses, and cannot serve such a request.
  *
  * From now on the front-end tells the back-end of each mapping with ADD_MEM_REG, and of its end
  * with REM_MEM_REG. This concerns the live mappings and all future ones, from any source. A mapping
- * that replaces another (VHUSHMEM_REGION_REPLACE) causes both messages. Dispatch sends them behind
+ * that replaces another (VHUSHMEM_REGION_REPLACE) causes both messages. Dispatch sends them after
  * the answer to the request that made the change, and nothing waits for them: a request that a
- * guest offers between the two may fail. A device that is started learns of the mappings before its
- * queues start; a stopped one when it is started; one that comes back (reconnect_ms) likewise. A
- * reset undoes the mappings, so the front-end removes their ranges. Sharing ends with
- * vhushmem_frontend_unshare_region, or when the connection is over for good.
+ * guest offers between the answer and the message may fail. A device that is started, also after a
+ * reconnection, learns of the mappings before its queues start. A stopped device learns of them
+ * when it is started. A reset undoes the mappings, so the front-end removes their ranges. Sharing
+ * ends with vhushmem_frontend_unshare_region, or when the connection is over for good.
  *
  * The front-end leaves these out:
  *
  *  - mappings that the back-end has no slot for, and those beyond 512 of a region, until there is
- *    room. Guest RAM goes first, and takes the slot of a shared mapping if it must;
- *  - pages that the file did not have when the range was told;
+ *    room. Guest RAM comes first, and takes the slot of a shared mapping if no other is left;
+ *  - pages that the file did not have when the range was announced;
  *  - a mapping that the back-end refused (a warning in the log says so), or whose file cannot be
- *    sent as described below. It is left out until its range is mapped again or the back-end comes
- *    back.
+ *    sent as described below. It is left out until its range is mapped again or the back-end
+ *    connects again.
  *
  * A read-only mapping goes with a descriptor that is open only for reading, so that no request
  * writes to it. If the back-end sent a descriptor that is open for writing, the front-end opens the
@@ -179,7 +179,7 @@ VHUSHMEM_API int vhushmem_frontend_share_region(vhushmem_frontend *frontend,
                                                 uint32_t flags, GError **errp);
 
 /**
- * Stop sharing the mappings of a region. Dispatch tells the back-end, which may still work with
+ * Stop sharing the mappings of a region. Dispatch tells the back-end. The back-end may still use
  * them until it has answered.
  *
  * @returns 0, or -ENOENT (it is not shared).
@@ -189,8 +189,8 @@ VHUSHMEM_API int vhushmem_frontend_unshare_region(vhushmem_frontend *frontend,
                                                   vhushmem_region *region, GError **errp);
 
 /**
- * Count the mappings of a shared region that the back-end was told of, those included whose message
- * is under way.
+ * Count the mappings of a shared region that were announced to the back-end, with those whose
+ * message is under way.
  *
  * @param left_out  receives how many other live mappings the region has; may be NULL.
  * @returns the number, or -ENOENT (the region is not shared), -EFAULT.
@@ -213,7 +213,7 @@ typedef struct vhushmem_queue {
     /** index of the available ring to continue from: 0, or what stop_device returned */
     uint16_t base;
     /**
-     * Address of the descriptor table in this process. The library tells it to the back-end and
+     * Address of the descriptor table in this process. The library sends it to the back-end and
      * never touches the table.
      */
     void *desc;
@@ -229,7 +229,7 @@ typedef struct vhushmem_queue {
 
 /**
  * Start the device: send SET_FEATURES, guest memory, the queues, and the device status if STATUS
- * was agreed on. Then signal each kick eventfd once, so that a request that is in a ring already is
+ * was agreed on. Then signal each kick eventfd once, so that a request that is already in a ring is
  * served. If a change of guest memory from before a stop or a reset is still under way, it ends
  * first.
  *
@@ -249,7 +249,7 @@ VHUSHMEM_API int vhushmem_frontend_start_device(vhushmem_frontend *frontend, uin
                                                 const vhushmem_queue *queues, unsigned count,
                                                 GError **errp);
 
-/** The same without waiting: the reply tells how it ended, and nothing else. Since: 0.9 */
+/** The same without waiting: the reply has only the result. Since: 0.9 */
 VHUSHMEM_API int vhushmem_frontend_start_device_async(vhushmem_frontend *frontend,
                                                       uint64_t features,
                                                       const vhushmem_queue *queues, unsigned count,
@@ -259,7 +259,7 @@ VHUSHMEM_API int vhushmem_frontend_start_device_async(vhushmem_frontend *fronten
 /**
  * Stop the device: disable the queues, and ask each where it stopped. Nothing is reset: the
  * device's state can be saved, its status stays, and mappings stay. vhushmem_frontend_reset and a
- * status of 0 drop them.
+ * status of 0 undo them.
  *
  * @param bases  receives the base of each queue that was started (0 for one of size 0), `room` at
  *               the most; may be NULL.
@@ -291,7 +291,7 @@ VHUSHMEM_API int vhushmem_frontend_stop_device_async(vhushmem_frontend *frontend
 VHUSHMEM_API int vhushmem_frontend_enable_queue(vhushmem_frontend *frontend, unsigned queue,
                                                 bool enabled, GError **errp);
 
-/** The same without waiting: the reply tells how it ended, and nothing else. Since: 0.9 */
+/** The same without waiting: the reply has only the result. Since: 0.9 */
 VHUSHMEM_API int vhushmem_frontend_enable_queue_async(vhushmem_frontend *frontend, unsigned queue,
                                                       bool enabled, vhushmem_reply_fn fn,
                                                       void *user_data, GDestroyNotify destroy,

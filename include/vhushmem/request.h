@@ -148,7 +148,7 @@ VHUSHMEM_API int vhushmem_frontend_set_config(vhushmem_frontend *frontend, uint3
                                               const void *buf, uint32_t len, unsigned flags,
                                               GError **errp);
 
-/** The same without waiting: the reply tells how it ended, and nothing else. Since: 0.9 */
+/** The same without waiting: the reply has only the result. Since: 0.9 */
 VHUSHMEM_API int vhushmem_frontend_set_config_async(vhushmem_frontend *frontend, uint32_t offset,
                                                     const void *buf, uint32_t len, unsigned flags,
                                                     vhushmem_reply_fn fn, void *user_data,
@@ -177,7 +177,7 @@ VHUSHMEM_API int vhushmem_frontend_get_device_status_async(vhushmem_frontend *fr
 VHUSHMEM_API int vhushmem_frontend_set_device_status(vhushmem_frontend *frontend, uint8_t status,
                                                      GError **errp);
 
-/** The same without waiting: the reply tells how it ended, and nothing else. Since: 0.9 */
+/** The same without waiting: the reply has only the result. Since: 0.9 */
 VHUSHMEM_API int vhushmem_frontend_set_device_status_async(vhushmem_frontend *frontend,
                                                            uint8_t status, vhushmem_reply_fn fn,
                                                            void *user_data, GDestroyNotify destroy,
@@ -216,7 +216,7 @@ VHUSHMEM_API int vhushmem_frontend_get_shared_object_async(vhushmem_frontend *fr
 VHUSHMEM_API int vhushmem_frontend_set_log(vhushmem_frontend *frontend, int fd, uint64_t offset,
                                            uint64_t size, GError **errp);
 
-/** The same without waiting: the reply tells how it ended, and nothing else. Since: 0.9 */
+/** The same without waiting: the reply has only the result. Since: 0.9 */
 VHUSHMEM_API int vhushmem_frontend_set_log_async(vhushmem_frontend *frontend, int fd,
                                                  uint64_t offset, uint64_t size,
                                                  vhushmem_reply_fn fn, void *user_data,
@@ -228,7 +228,7 @@ VHUSHMEM_API int vhushmem_frontend_set_log_async(vhushmem_frontend *frontend, in
  */
 VHUSHMEM_API int vhushmem_frontend_set_log_fd(vhushmem_frontend *frontend, int fd, GError **errp);
 
-/** The same without waiting: the reply tells how it ended, and nothing else. Since: 0.9 */
+/** The same without waiting: the reply has only the result. Since: 0.9 */
 VHUSHMEM_API int vhushmem_frontend_set_log_fd_async(vhushmem_frontend *frontend, int fd,
                                                     vhushmem_reply_fn fn, void *user_data,
                                                     GDestroyNotify destroy, GError **errp);
@@ -243,7 +243,7 @@ VHUSHMEM_API int vhushmem_frontend_set_log_fd_async(vhushmem_frontend *frontend,
 VHUSHMEM_API int vhushmem_frontend_set_queue_endian(vhushmem_frontend *frontend, unsigned queue,
                                                     bool big_endian, GError **errp);
 
-/** The same without waiting: the reply tells how it ended, and nothing else. Since: 0.9 */
+/** The same without waiting: the reply has only the result. Since: 0.9 */
 VHUSHMEM_API int vhushmem_frontend_set_queue_endian_async(vhushmem_frontend *frontend,
                                                           unsigned queue, bool big_endian,
                                                           vhushmem_reply_fn fn, void *user_data,
@@ -259,7 +259,7 @@ VHUSHMEM_API int vhushmem_frontend_set_queue_endian_async(vhushmem_frontend *fro
 VHUSHMEM_API int vhushmem_frontend_kick_queue(vhushmem_frontend *frontend, unsigned queue,
                                               GError **errp);
 
-/** The same without waiting: the reply tells how it ended, and nothing else. Since: 0.9 */
+/** The same without waiting: the reply has only the result. Since: 0.9 */
 VHUSHMEM_API int vhushmem_frontend_kick_queue_async(vhushmem_frontend *frontend, unsigned queue,
                                                     vhushmem_reply_fn fn, void *user_data,
                                                     GDestroyNotify destroy, GError **errp);

@@ -189,8 +189,8 @@ VHUSHMEM_API uint64_t vhushmem_chain_readable_size(vhushmem_chain *chain);
 VHUSHMEM_API uint64_t vhushmem_chain_writable_size(vhushmem_chain *chain);
 
 /**
- * Return what the driver has written, as pieces of this process's memory: for writev, say. The
- * guest may change it meanwhile.
+ * Return the bytes that the driver has written, as pieces of this process's memory, for example for
+ * writev. The guest may change them meanwhile.
  *
  * @param count  receives how many pieces there are; it may be 0.
  * @returns the pieces; valid until the chain is given back or freed. NULL: chain or count is.
@@ -198,29 +198,29 @@ VHUSHMEM_API uint64_t vhushmem_chain_writable_size(vhushmem_chain *chain);
  */
 VHUSHMEM_API const struct iovec *vhushmem_chain_readable(vhushmem_chain *chain, size_t *count);
 
-/** The same for what the device may write: for readv, say. Since: 0.9 */
+/** The same for the bytes that the device may write, for example for readv. Since: 0.9 */
 VHUSHMEM_API const struct iovec *vhushmem_chain_writable(vhushmem_chain *chain, size_t *count);
 
 /**
- * Return a part of a chain, as pieces of this process's memory. With it preadv and pwritev work on
- * guest memory itself, behind a header of the request.
+ * Return a part of a chain, as pieces of this process's memory. So preadv and pwritev can work on
+ * guest memory itself, after a header of the request.
  *
- * @param writable  true: of what the device may write; false: of what the driver has written.
- * @param offset    bytes from the beginning of that.
+ * @param writable  true: the part is for the device to write; false: the driver has written it.
+ * @param offset    bytes from the beginning of these bytes.
  * @param len       bytes at the most; UINT64_MAX: up to the end.
  * @param iov       receives the pieces, none of them empty; valid until the chain is given back or
  *                  freed.
  * @param max       how many pieces there is room for. If more are needed, these hold less than
- *                  `len` bytes: use them, and ask again behind them.
+ *                  `len` bytes: use them, and ask again for the rest.
  * @returns how many pieces were filled in. 0 when a pointer is NULL, or the part begins at the end
- *          or behind it.
+ *          or after it.
  * Since: 0.9
  */
 VHUSHMEM_API size_t vhushmem_chain_iovec(vhushmem_chain *chain, bool writable, uint64_t offset,
                                          uint64_t len, struct iovec *iov, size_t max);
 
 /**
- * Copy what the driver has written, from `offset` on.
+ * Copy the bytes that the driver has written, from `offset` on.
  *
  * @param buf  receives at most len bytes.
  * @returns how many bytes were copied: less than len when there are no more. 0 when a pointer is
@@ -251,15 +251,15 @@ VHUSHMEM_API void vhushmem_chain_free(vhushmem_chain *chain);
 /**
  * Return the address of a range of guest memory in this process.
  *
- * The address is valid until the back-end is dispatched or asks its front-end something
- * (vhushmem_backend_map), because the front-end may take memory away then. A device that needs
- * memory for longer uses a chain's.
+ * The address is valid until the back-end is dispatched or sends a request to its front-end
+ * (vhushmem_backend_map), because the front-end may take memory away then. If a device needs memory
+ * for longer, it uses the memory of a chain.
  *
  * @param guest_addr  guest address of its first byte.
  * @param len         bytes.
  * @returns the address; NULL: the range is not all in one range of guest memory, or may only be
- *          read. (The front-end may tell of a mapping that the device asked for read-only; only
- *          chains have that.)
+ *          read. (The front-end may announce a mapping that the device asked for read-only; only
+ *          chains can use it.)
  * Since: 0.9
  */
 VHUSHMEM_API void *vhushmem_backend_guest_memory(vhushmem_backend *backend, uint64_t guest_addr,
