@@ -283,7 +283,7 @@ extension Backend {
         try unsafe requireSent(withUnsafeBytes(of: value) { unsafe sendReply(header, $0, nil, connection) })
     }
 
-    /// Returns 0 or a positive errno value. What can't be sent now waits, and nothing is read until it has gone.
+    /// Returns 0 or a positive errno value. If it cannot be sent now, it waits, and nothing is read until it is sent.
     private func sendReply(
         _ header: MessageHeader, _ payload: UnsafeRawBufferPointer, _ file: SharedDescriptor?, _ connection: BackendConnection
     ) -> Int32 {

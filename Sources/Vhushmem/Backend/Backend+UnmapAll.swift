@@ -10,7 +10,7 @@ extension Backend {
     ///
     /// - Parameter shmid: the region; nil: all of them.
     /// - Returns: how many were undone.
-    /// - Throws: what `unmap` does. After a refusal it asks for the others all the same.
+    /// - Throws: what `unmap` throws. After a refusal it still asks for the others.
     @discardableResult
     public func unmapAll(shmid: UInt8? = nil) throws(ShmemError) -> Int {
         var requests: [MappingRequest] = []

@@ -33,7 +33,7 @@ final class BackendCall {
     var file: SharedDescriptor?
     /// The channel ended before the answer came.
     private(set) var isLost = false
-    /// nil: it was called. What it holds goes then, though somebody keeps the call.
+    /// nil: it was called. The objects that it captures go then, even if other code keeps the call.
     private var completion: ((Result<BackendReply, ShmemError>) -> Void)?
 
     init(

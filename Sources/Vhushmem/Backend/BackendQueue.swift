@@ -84,7 +84,7 @@ final class BackendQueue {
         case paused
         /// It runs, and the device must be told so, and then that it was kicked.
         case starting
-        /// It runs, and the device must be told that it was kicked: it was, or the device must look at it all the same.
+        /// It runs, and the device must get KICKED: the queue was kicked, or the device must look at it without a kick.
         case due
         /// It runs, and there is nothing to report.
         case running
@@ -114,7 +114,7 @@ final class BackendQueue {
 
     /// The only way from one state to another:
     /// - stopped or paused to starting, when it has all that it needs and is enabled;
-    /// - starting to due to running, as the device is told; and back to due, when it must look at the queue again;
+    /// - starting to due to running, as the device gets the events; and back to due, when it must look at the queue again;
     /// - from these three to paused, when it is disabled or its kick cannot be waited for, and when the connection ends;
     /// - from these three and from paused to broken;
     /// - any to stopped, when the front-end asks where it stopped, with a reset, and when the connection ends.

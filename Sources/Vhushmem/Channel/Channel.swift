@@ -47,8 +47,8 @@ public enum ChannelEvent: Sendable {
 public final class ShmemChannel: DeviceSession {
     /// Where mappings are made.
     public private(set) var device: ShmemDevice
-    /// Called with no lock held; it may call anything of the channel. Events that came before it was first set are told to it;
-    /// they wait up to a bound. It goes with the channel, after the event `lost`: what it captures is kept no longer than that.
+    /// Called with no lock held. It may call any function of the channel. It also gets the events that came before it was first
+    /// set, up to a limit. It goes with the channel, after the event `lost`, and so do the objects that it captures.
     public var onEvent: ((ShmemChannel, ChannelEvent) -> Void)? {
         didSet {
             eventQueue.callbackChanged(isSet: onEvent != nil)

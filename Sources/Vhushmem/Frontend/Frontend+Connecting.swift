@@ -76,7 +76,8 @@ extension Frontend {
         setup.tellsChannelLoss = false
         setup.memory.told = []
         setup.shares.connectionEnded(isForGood: !isAway)
-        // The calls below may dispatch. The connection is gone by then, and until `undoMappings` dispatch does nothing about it.
+        // The calls below may dispatch. The connection is gone by then, and until `undoMappings` dispatch does nothing about
+        // it.
         if wasResetting { setup.forgetRunning() }
         if !options.keepsMappings || wasResetting || setup.isUndoing { setup.undoesAtEnd = true }
         setup.isUndoing = false
@@ -106,7 +107,7 @@ extension Frontend {
         do throws(Errno) {
             try open()
         } catch {
-            // Nobody is there yet, and that is no event.
+            // There is no back-end yet. This is no event.
             move(to: .away(until: attemptAfterPause))
         }
     }

@@ -30,7 +30,7 @@ extension Frontend {
         case (.listening, .shakingHands): break
         // The handshake is done: the back-end is new, or it came back to a device that runs.
         case (.shakingHands, .ready), (.shakingHands, .restoring), (.restoring, .ready): break
-        // The back-end was lost, or nobody could be accepted; it will be looked for again, or not.
+        // The back-end was lost, or accept failed. The front-end looks for a back-end again, or it does not.
         case (.idle, .ending), (.listening, .ending), (.shakingHands, .ending), (.restoring, .ending), (.ready, .ending),
             (.ending, .away), (.ending, .over):
             break

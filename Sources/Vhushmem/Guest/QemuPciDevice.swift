@@ -2,9 +2,9 @@
 
 import CLinux
 
-/// What QEMU's generic device would do with the regions of a device; pci.h has its rules.
+/// Checks whether QEMU's generic device would accept the regions of a device. pci.h has its rules.
 public struct QemuPciDevice {
-    /// What a program wants besides the regions.
+    /// Properties that a program wants besides the regions.
     public struct Wishes: OptionSet, Sendable {
         /// The bits.
         public let rawValue: UInt32

@@ -31,7 +31,7 @@ struct MappingRecord: Equatable, Sendable {
     }
 
     /// The last byte of the last page that the mapping touches. Requests are checked earlier: one that wraps around or is empty
-    /// is refused. If such a record comes here all the same, it ends at 2^64, or counts as one byte.
+    /// is refused. If such a record still comes here, it ends at 2^64, or counts as one byte.
     @inline(__always)
     func lastOwnedByte(pageMask: UInt64) -> UInt64 {
         let (last, wraps) = start.addingReportingOverflow(length == 0 ? 0 : length &- 1)

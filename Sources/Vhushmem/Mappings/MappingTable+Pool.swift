@@ -90,7 +90,7 @@ extension MappingTable {
         unsafe state[StateWord.freeNodeCount] &+= 1
     }
 
-    /// For deinit: nobody uses the table any more.
+    /// For deinit: no thread uses the table any more.
     func releaseSlabs() {
         var address = unsafe UInt(truncatingIfNeeded: state[StateWord.slabs])
         // SAFETY: each slab was linked by addSlab and is freed once, after its link was read.

@@ -111,7 +111,7 @@ import CLinux
         guard let leaf = leaf(for: start) else { return false }
         let index = leaf.index(of: start, shape: .leaf)
         guard leaf.key(index) == start else { return false }
-        // One word cannot be seen torn. It is a change in the sequence all the same: a reader that sees it must also see all
+        // One word cannot be seen torn. But the sequence must change: a reader that sees the word must also see all
         // that its writer did before.
         beginChange()
         leaf.setWord(word, at: index)

@@ -3,7 +3,7 @@
 import CLinux
 import Synchronization
 
-/// What happened to a range of a region.
+/// A change of a range of a region.
 public enum RangeChange: UInt32, Sendable {
     /// A file is mapped there.
     case mapped = 0

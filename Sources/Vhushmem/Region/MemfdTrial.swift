@@ -42,7 +42,7 @@ struct MemfdTrial {
         let asked = try? unsafe MemoryCalls.map(
             page, length, protection: PROT_READ | PROT_WRITE, flags: MAP_SHARED | MAP_FIXED, fd: file.raw)
         if unsafe asked != nil {
-            // The map was not refused: the memory that is there now is this function's all the same.
+            // The map was not refused. The memory at the page now still belongs to this function.
             try? unsafe MemoryCalls.unmap(page, length)
             return false
         }

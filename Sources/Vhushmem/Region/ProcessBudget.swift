@@ -135,7 +135,7 @@ enum ProcessBudget {
         var most = maximum &- program &- (reserve > 0 ? reserve : defaultReserve)
         let own = mostByProgram.load(ordering: .relaxed)
         if own > 0 { most = min(most, own) }
-        // What is in use stays granted: a mapping that goes may come again.
+        // Mappings in use stay granted: a mapping that goes may come again.
         allowance.store(max(inUse, most), ordering: .relaxed)
         setEasyLimit(from: inUse)
     }

@@ -97,13 +97,13 @@ extension Region {
         return count
     }
 
-    /// Microseconds that mappings are undone in one turn of a loop, and how many go whatever that takes.
+    /// One turn of a loop undoes this number of mappings, and more for so many microseconds.
     static var longestUndoing: UInt64 { 2_000 }
     static var fewEnough: UInt64 { 256 }
 
-    /// The same, for no longer than until `limit` (microseconds) if there is one, and if `count` has come to `fewEnough`. What
-    /// is left is as it was. `count`: grows by how many went. `tells`: what there is to log is told here. Returns whether none
-    /// is left.
+    /// The same, but it stops at the time `limit` (microseconds; nil: never), after `count` has come to `fewEnough`. The other
+    /// mappings stay. `count` grows by the number of mappings that went. `tells`: log messages that wait are logged here.
+    /// Returns whether none is left.
     func unmapAll(until limit: UInt64?, count: inout UInt64, tells: Bool = true) -> Bool {
         let before = count
         var from: UInt64 = 0

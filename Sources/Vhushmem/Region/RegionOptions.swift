@@ -2,7 +2,7 @@
 
 import CLinux
 
-/// What a guest sees at addresses of a window where nothing is mapped.
+/// The content of holes: addresses of a window where nothing is mapped.
 public enum HolePolicy: UInt32, Sendable {
     /// Nothing: each access faults.
     case fault = 0
@@ -27,7 +27,7 @@ public enum MappingStrategy: UInt32, Sendable {
 
 /// Options of a region.
 public struct RegionOptions: Sendable {
-    /// What the window shows where nothing is mapped.
+    /// The content of the window where nothing is mapped.
     public var holes: HolePolicy = .fault
     /// How mappings reach a guest, if this library arranges that.
     public var strategy: MappingStrategy = .window

@@ -63,7 +63,7 @@ import CLinux
             let address = try unsafe MemoryCalls.map(
                 nil, length, protection: isReadOnly ? PROT_READ : PROT_READ | PROT_WRITE,
                 flags: isShared && !isSealed ? plan.flags : MAP_PRIVATE, fd: fd, offset: plan.fileOffset)
-            // It is left out of core dumps if the kernel can do that. Otherwise it is memory all the same.
+            // The kernel leaves it out of core dumps if it can. If it cannot, the memory works without that.
             try? unsafe MemoryCalls.advise(address, length, MADV_DONTDUMP)
             return unsafe FileMemory(
                 baseAddress: address, length: length, isReadOnly: isReadOnly, file: OwnedDescriptor(owning: fd))

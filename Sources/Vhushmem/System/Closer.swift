@@ -36,7 +36,7 @@ final class CloseAccount: @unchecked Sendable {
 /// gives a descriptor up without these waits.
 ///
 /// So threads of the library close them. The threads exist only while there is something to close. One peer keeps at most one
-/// thread busy, so it holds up nobody but itself.
+/// thread busy, so it holds up only itself.
 ///
 /// Unchecked Sendable: its lock guards what changes.
 final class Closer: @unchecked Sendable {

@@ -144,7 +144,7 @@ struct FileStatus {
         return UInt64(clamping: status.f_bsize)
     }
 
-    /// The seals of a memfd; nil for a file that can't have any.
+    /// The seals of a memfd; nil: the file cannot have seals.
     static func seals(of fd: Int32) throws(Errno) -> Int32? {
         do throws(Errno) {
             return try systemCall(.fcntl) { vhu_fcntl_get_seals(fd) }

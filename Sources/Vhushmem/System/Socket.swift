@@ -142,7 +142,7 @@ struct Listener: ~Copyable {
         if let file, getpid() == process, SocketFile(at: path) == file {
             _ = try? systemCall(.unlink) { unsafe path.withCString { unsafe unlink($0) } }
         }
-        // Peers that were not accepted may have sent descriptors all the same.
+        // Peers that were not accepted may already have sent descriptors.
         OwnedDescriptor.closeListener(fd, process: process)
     }
 

@@ -2,7 +2,7 @@
 
 import CLinux
 
-/// Descriptors that arrived with a message. Those that nobody takes are closed.
+/// Descriptors that arrived with a message. Those that no code takes are closed.
 @safe struct ReceivedDescriptors: ~Copyable {
     /// As many as a message may carry, and one more, to notice when there are more. Further ones are closed at once.
     static let capacity = Int(VHU_MAX_FDS) + 1

@@ -32,8 +32,8 @@ import CLinux
     private let process = getpid()
     /// It is a back-end channel, where ids of requests have another meaning.
     let isChannel: Bool
-    /// Nothing is read or sent for now, so nobody is to wait until that can be done: too much of what the peer sent is still to be closed, or
-    /// a descriptor can't be sent.
+    /// Nothing is read or sent for now, so no loop may wait for that: too many descriptors of the peer are still to be closed,
+    /// or a descriptor cannot be sent.
     private(set) var isHeldUp = false
     /// The latest end of that, and the time of the next look (microseconds).
     private var holdUp: (until: UInt64, retryAt: UInt64) = (0, 0)

@@ -36,7 +36,7 @@ import CLinux
 
     deinit {
         guarded.end()
-        // SAFETY: nothing has an address in it any more; whoever may have one holds the object.
+        // SAFETY: no address in it is in use any more: code that uses one holds the object.
         if mayBeFreedWithIt {
             unsafe Closer.hand(over: UnsafeMutableRawBufferPointer(start: mapping, count: mappedLength), of: quota.closes)
         } else {
