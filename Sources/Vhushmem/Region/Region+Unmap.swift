@@ -97,7 +97,7 @@ extension Region {
         return count
     }
 
-    /// One turn of a loop undoes this number of mappings, and more for so many microseconds.
+    /// One turn of a loop undoes `fewEnough` mappings, and more for `longestUndoing` microseconds.
     static var longestUndoing: UInt64 { 2_000 }
     static var fewEnough: UInt64 { 256 }
 
