@@ -10,9 +10,9 @@
  * The JSON is one object without line breaks, in UTF-8. Numbers are decimal integers, up to 64
  * bits, as in QMP. A reader whose numbers are doubles (JavaScript) loses the last digits of those
  * above 2^53. In practice only sets of feature bits are so large, and names show each of those too.
- * Text from outside is escaped, with its control characters and what a terminal would take for
- * such. Bytes of a path that are no UTF-8 show as U+FFFD. Later releases may add keys; those that
- * are here stay. The text contains no address of this process.
+ * Text from outside is escaped, with its control characters and with characters that a terminal
+ * would take for them. Bytes of a path that are no UTF-8 show as U+FFFD. Later releases may add
+ * keys; the keys below stay. The text contains no address of this process.
  *
  * A region:
  *     "shmid", "size"      id; bytes
@@ -48,7 +48,7 @@
  *     "server"             it listens there (true), or connects
  *     "reconnect_ms"       as in the options; null: never
  *     "connections"        how many were made
- *     "features"           virtio features that the back-end offers; 0 before it told them, like
+ *     "features"           virtio features that the back-end offers; 0 before they are known, like
  *                          the next three; while it is away, those of the last connection
  *     "protocol_features"  the bits that both sides agreed on, as they went over the wire
  *     "protocol_feature_names"     the same as a list of names (vhushmem_protocol_feature_name);
@@ -61,8 +61,8 @@
  *     "requests_waiting"   requests of the VMM that have no answer yet
  *     "shared_regions"     a list of {"shmid", "guest_addr", "mappings", "left_out"}, in the order
  *                          in which they were shared (vhushmem_frontend_share_region): how many
- *                          mappings the back-end was told of, and how many other live ones there
- *                          are
+ *                          mappings were announced to the back-end, and how many other live ones
+ *                          there are
  *     "channel"            {"state": "none" (not made yet, or gone with its connection), "open" or
  *                          "lost"; "reason": why it was lost, or null; "answers_unread": the
  *                          back-end does not read its answers, and is not served until it does;
@@ -84,7 +84,7 @@
  *                                                                                  front-end
  *     "shmem_bit", "device_status"   the bit that means SHMEM; the virtio device status
  *     "queues", "rings"    the answer to GET_QUEUE_NUM; queues that the device has
- *     "memory"             {"ranges", "bytes"}: guest memory that the front-end has told of
+ *     "memory"             {"ranges", "bytes"}: guest memory that the front-end has announced
  *     "logging"            the back-end logs writes to guest memory for the front-end
  *     "tracks_inflight"    the back-end tracks chains that were taken and not given back, for the
  *                          next back-end
