@@ -7,9 +7,7 @@
 
 static int file = -1;
 
-/*
- * QEMU serves a map only after a driver has started a queue (docs/with-qemu.md). This library's front-end serves it at once.
- */
+/* QEMU serves maps only after a driver has started a queue (docs/with-qemu.md). This library's front-end serves them at once. */
 static void on_event(vhushmem_backend *backend, const vhushmem_backend_event *event, void *loop)
 {
     GError *error = NULL;
