@@ -62,6 +62,7 @@ int main(void)
     pump_backend(b.r.backend);
     int kicked = b.seen[VHUSHMEM_QUEUE_KICKED];
     EQ(vhushmem_backend_push(b.r.backend, chains[0], 0, &error), 0);
+    STEP_UNTIL(b.seen[VHUSHMEM_QUEUE_KICKED] > kicked, pump_backend(b.r.backend));
     pump_backend(b.r.backend);
     EQ(b.seen[VHUSHMEM_QUEUE_KICKED], kicked + 1);
     chains[0] = some(vhushmem_backend_pop(b.r.backend, 0, &error));

@@ -11,8 +11,8 @@ from testing.suites import results_of
 
 # Everything is emulated there and some thirty times slower. So loops are shorter and time limits longer by that factor.
 SCALE = 20
-TEST_LIMIT = 600
-LIMIT = 7200
+TEST_LIMIT = 1800
+LIMIT = 6 * 3600
 DISK = 32 << 20
 
 
