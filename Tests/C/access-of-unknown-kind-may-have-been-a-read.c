@@ -20,7 +20,7 @@ int main(void)
     EQ(word_at(r.region, PAGE), 7);
     EQ(word_at(r.region, 2 * PAGE), 7);
 
-    /* It fails once more. */
+    /* The instruction fails again. */
     ok(vhushmem_resolve_guest_fault(r.region, PAGE, 4, VHUSHMEM_ACCESS_UNKNOWN, NULL));
     CHECK(writable((char *)vhushmem_region_window(r.region) + PAGE));
     CHECK(!writable((char *)vhushmem_region_window(r.region) + 2 * PAGE));

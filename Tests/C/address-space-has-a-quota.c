@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A device's regions may take a bounded part of the address space: 8 TiB, or as many bytes as its options say. A back-end that
- * announces more is refused at the handshake, and no window is left.
+ * A device's regions may take a bounded part of the address space: 8 TiB, or as many bytes as its options say. The handshake
+ * refuses a back-end that announces more, and no window is left.
  */
 /* valgrind: no (it has no room for such windows) */
 #include "rig.h"
@@ -36,7 +36,7 @@ int main(void)
     by_the_back_end(2 * PAGE, 2, 3 * PAGE, quota);
     g_free(quota);
 
-    /* Regions of the program's count as well, and what goes is given back. */
+    /* Regions that the program makes count too. A region that goes gives its part back. */
     vhushmem_device_options options = {.struct_size = sizeof(options), .max_address_space = 4 * PAGE};
     for (int i = 0; i < 3; i++) {
         vhushmem_device *device = some(vhushmem_device_new(&options, &error));
@@ -47,7 +47,7 @@ int main(void)
         some(vhushmem_region_new(device, 1, PAGE, NULL, &error));
         vhushmem_device_unref(device);
     }
-    /* All devices together have half of it. */
+    /* All devices together may have half of the address space. */
     vhushmem_device_options large = {.struct_size = sizeof(large), .max_address_space = 1024 * TIB};
     vhushmem_device *device = some(vhushmem_device_new(&large, &error));
     CHECK(vhushmem_region_new(device, 0, 65 * TIB, NULL, &error) == NULL);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * vhushmem_region_advise: present mappings, later mappings and the holes that they leave have the advice, and the holes merge
- * with their neighbours. The last advice of a pair counts. Advice that no window can keep is EINVAL.
+ * vhushmem_region_advise: present mappings, later mappings and the holes that they leave have the advice, and the holes
+ * merge with their neighbours. The last advice of a pair counts. Advice that no window can keep is refused with EINVAL.
  */
 #include "memory-rig.h"
 
@@ -41,7 +41,7 @@ static void facts(rig *r)
     EQ(ranges_of_window(r->region), 1);
     all_have(r->region, " dc", true);
 
-    /* Another kind besides, and the first one taken back. */
+    /* Advice of another kind is added, and the first advice is taken back. */
     int has_huge_pages = vhushmem_region_advise(r->region, MADV_NOHUGEPAGE);
     CHECK(has_huge_pages == 0 || has_huge_pages == -EINVAL);
     ok(rig_map(r, file, 0, 2 * PAGE, 2 * PAGE, VHOST_USER_FLAG_MAP_RW));

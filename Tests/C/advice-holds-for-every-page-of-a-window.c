@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Advice for a window holds for the pages that the library puts there as well, and for those of files that are away for the moment. */
+/* Advice for a window also holds for the pages that the library puts there, and for pages that their files lack for the
+   moment. */
 /* valgrind: no (its mremap makes no second mapping of a page) */
 #include "rig.h"
 

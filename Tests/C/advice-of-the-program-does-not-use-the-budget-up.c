@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A VMM that gives the kernel advice for a window by itself, as QEMU does to all memory of a guest, makes holes that no longer merge. The
- * library notices: far more pairs of map and unmap than the kernel has mappings all succeed, and the process never has many.
+ * A VMM may advise the kernel on a window itself, as QEMU does for all memory of a guest. Then holes no longer merge. The
+ * library notices that: far more pairs of map and unmap than the kernel has mappings all succeed, and the process never has
+ * many.
  */
 /* valgrind: no (it keeps fewer segments than the kernel) */
 #include "memory-rig.h"
@@ -27,7 +28,7 @@ static void facts(uint32_t holes, long limit)
     if (most > (uint64_t)limit / 3) {
         FAIL("the process had %" PRIu64 " mappings", most);
     }
-    /* What is left of it goes with a reset, though nothing is mapped. */
+    /* A reset removes what is left of it, though nothing is mapped. */
     vhushmem_region_unmap_all(r.region);
     EQ(ranges_of_window(r.region), 1);
     CHECK(ranges_of_process() <= before + 8);

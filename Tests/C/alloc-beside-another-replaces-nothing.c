@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Two threads call vhushmem_region_alloc in a region whose maps may replace: each gets ranges of its own, though both look for the first
- * free one at the same time.
+ * Two threads call vhushmem_region_alloc in a region whose maps may replace. Each gets ranges of its own, though both look
+ * for the first free one at the same time.
  */
 /* tsan: yes (two threads use one region) */
-/* asan: scale 3 (the race has its full time without a tool) */
+/* asan: scale 3 (without a tool, the race runs for its full time) */
 #include "memory-rig.h"
 
 #define EACH 16
@@ -48,7 +48,7 @@ int main(void)
     do {
         pthread_barrier_wait(&barrier);
         pthread_barrier_wait(&barrier);
-        EQ(vhushmem_region_mapping_count(region), 2 * EACH); /* exactly as many as there is room for */
+        EQ(vhushmem_region_mapping_count(region), 2 * EACH); /* exactly as many as fit */
         EQ(vhushmem_region_unmap_all(region), 2 * EACH);
     } while (++rounds < 20 || now_ms() < end);
     is_over = true;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * As soon as a back-end has its answer, the window shows the file; as soon as it has the answer to an UNMAP, it does not any more.
- * The back-end is a thread, so that it looks while the front-end may still be at work.
+ * When a back-end has its answer to a MAP, the window shows the file. When it has the answer to an UNMAP, the window no
+ * longer shows it. The back-end is a thread, so that it looks while the front-end may still be at work.
  */
 /* tsan: yes (the back-end's thread reads the window) */
 #include "rig.h"

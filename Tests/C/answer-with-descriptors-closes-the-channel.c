@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The answer to a map, an unmap or an acknowledged request has no descriptor, and a reply has at most one. Others are closed.
+ * The answer to a map, an unmap or an acknowledged request has no descriptor, and a reply has at most one. A back-end closes
+ * its channel on any other answer.
  */
 #include "backend-rig.h"
 
@@ -54,7 +55,7 @@ int main(void)
         backend_rig_open(&r, 16 * PAGE, NULL);
         uint32_t request = way == BY_UNMAP ? UNMAP : way >= BY_REQUEST ? 7 : MAP;
         int with[2] = {file, file};
-        /* It is here before it is asked for, so that nobody waits. */
+        /* The answer arrives before the request is made, so that nobody waits. */
         send_message(r.channel, request, 0x5, &done, 8, with, way == BY_REPLY_OF_TWO ? 2 : 1);
         EQ(ask(&r, way), way == BY_REPLY ? 0 : -EPROTO);
         EQ(vhushmem_backend_is_negotiated(r.backend), way == BY_REPLY);

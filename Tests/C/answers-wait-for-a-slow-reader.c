@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A back-end that asks and does not read its answers neither blocks the loop nor loses one: they come, whole and in order, when it
- * reads again. (Or the channel is closed, when it goes too far.)
+ * A back-end that asks and does not read its answers neither blocks the loop nor loses an answer: they come, whole and in
+ * order, when it reads again. If it goes too far, its channel is closed instead.
  */
 #include "rig.h"
 
@@ -27,7 +27,7 @@ int main(void)
         } else if (!wait_readable((int)ok(vhushmem_frontend_get_fd(r.frontend)), 0)) {
             break; /* both directions are full, and the front-end waits for neither */
         }
-        alarm(PATIENCE_MS / 1000); /* a dispatch that waits for this thread waits for ever */
+        alarm(PATIENCE_MS / 1000); /* a dispatch that waits for this thread would wait for ever */
         if (wait_readable((int)ok(vhushmem_frontend_get_fd(r.frontend)), 0)) {
             vhushmem_frontend_dispatch(r.frontend);
         }

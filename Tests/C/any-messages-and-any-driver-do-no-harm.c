@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A front-end that says anything in any order, and a driver that writes anything into its rings: a back-end answers, or ends the
- * connection and takes the next. Its device does what it may meanwhile. Nothing crashes, hangs or leaks.
+ * A front-end says anything in any order, and a driver writes anything into its rings. The back-end answers, or ends the
+ * connection and takes the next. Meanwhile its device does anything that it may. Nothing crashes, hangs or leaks.
  */
 #include "bare-queue.h"
 #include "random.h"
@@ -49,7 +49,7 @@ static void act(unsigned queue)
     uint8_t *memory = vhushmem_backend_guest_memory(b.r.backend, RAM + below(RAM_SIZE), 1 + below(RAM_SIZE));
     CHECK(memory == NULL || *memory == *memory);
     vhushmem_backend_user_memory(b.r.backend, below(2) ? USER + below(RAM_SIZE) : random_next(&state), below(RAM_SIZE));
-    vhushmem_backend_dispatch(b.r.backend); /* from within: nothing is to happen */
+    vhushmem_backend_dispatch(b.r.backend); /* a nested dispatch must do nothing */
 }
 
 static void on_event(vhushmem_backend *backend, unsigned queue, vhushmem_queue_event event, const char *message,
@@ -176,7 +176,7 @@ static int some_fd(uint32_t request)
 
 static uint64_t some_queue(void) { return below(8) == 0; }
 
-/* What makes sense, as a rule; a word of it may be anything. */
+/* The payload makes sense as a rule, but any word of it may be anything. */
 static uint32_t some_payload(uint32_t request, uint64_t words[8])
 {
     uint32_t size = 8;
@@ -274,7 +274,7 @@ static void say(uint32_t request, uint32_t flags)
     try_send_message(b.r.main, request, flags, words, size, &fd, fd >= 0 ? 1 : 0);
 }
 
-/* The beginning that most of them have; what becomes of it is not looked at. */
+/* Most lives begin like this. The test ignores the results. */
 static void begin(void)
 {
     static const uint32_t start[] = {SET_PROTOCOL_FEATURES, SET_FEATURES,   ADD_MEM_REG,    SET_VRING_NUM,   SET_VRING_BASE,
@@ -294,7 +294,7 @@ static void step(void)
     scribble();
     say((uint32_t)below(46), below(8) == 0 ? 0x1 : 0x9);
     pump_backend(b.r.backend);
-    /* What it answers is read, or it would stop. */
+    /* The test reads the answers; otherwise the back-end would stop. */
     uint8_t bytes[4096] = {0};
     union {
         char bytes[CMSG_SPACE(16 * sizeof(int))];
@@ -343,7 +343,7 @@ int main(void)
     for (int n = many_steps(30000); n > 0; n--) {
         step();
     }
-    printf("%" PRIu64 " connections, %" PRIu64 " chains taken, %" PRIu64 " given or put back, %" PRIu64 " refusals\n",
+    printf("note: %" PRIu64 " connections, %" PRIu64 " chains taken, %" PRIu64 " given or put back, %" PRIu64 " refusals\n",
            connections, taken, given_back, refusals);
     if (steps(100) == 100) {
         CHECK(connections > 10 && given_back > 100 && refusals > 100);

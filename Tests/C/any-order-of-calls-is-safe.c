@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * Three front-ends and their peers, in random order and from inside each other's callbacks: maps, requests, resets, lost
- * connections, listeners that come and go, frees. The library never calls what was freed, each `destroy` runs once, nothing
- * leaks. One thread, so that a seed tells the whole story, except for time limits that pass.
+ * connections, listeners that come and go, frees. The library never calls what was freed, each `destroy` runs once, and
+ * nothing leaks. There is one thread, so that a seed reproduces everything except time limits that pass.
  */
 #include "lives.h"
 
@@ -41,13 +41,13 @@ static void destroyed(void *user_data)
     act_inside();
 }
 
-/* A VMM that can't do anything without its device. */
+/* A VMM that cannot do anything without its device. */
 static void wait_for_the_next(life *l)
 {
     for (int i = 0; i < 100 && depth == 0 && l->frontend != NULL && l->listener_fd >= 0; i++) {
         bool was_ready = vhushmem_frontend_is_ready(l->frontend);
         wait_readable((int)ok(vhushmem_frontend_get_fd(l->frontend)), 1);
-        depth = DEEPEST; /* nobody else has the word meanwhile */
+        depth = DEEPEST; /* no callback acts meanwhile */
         listen_and_answer(l);
         (void)vhushmem_frontend_dispatch(l->frontend);
         depth = 0;
@@ -68,7 +68,7 @@ static void on_event(vhushmem_frontend *frontend, const vhushmem_event *event, v
     if (event->type == VHUSHMEM_EVENT_READY) {
         l->region = some(vhushmem_device_find_region(l->device, 0));
     }
-    /* One that comes back goes on once it was there. */
+    /* A front-end that reconnects goes on if it was ready before. */
     l->is_over = event->type == VHUSHMEM_EVENT_DISCONNECT && (l->listener_fd < 0 || l->region == NULL);
     act_inside();
     if (event->type == VHUSHMEM_EVENT_DISCONNECT && below(2) == 0) {
@@ -128,7 +128,7 @@ static void free_front_end(life *l)
     vhushmem_frontend_free(frontend);
 }
 
-/* Blocking; half of the time somebody has answered beforehand, else it ends in a time-out and with it the connection. */
+/* A blocking call. Half of the time, the answer was sent before; otherwise the call times out, and the connection ends. */
 static void block(life *l)
 {
     uint64_t status = 0;
@@ -157,7 +157,7 @@ static void request(life *l)
         (void)vhushmem_frontend_stop_device_async(l->frontend, on_reply, token_for(l, true), destroyed, NULL);
         break;
     case 4:
-        if (!vhushmem_frontend_is_started(l->frontend)) { /* of a device that runs it would wait for an answer */
+        if (!vhushmem_frontend_is_started(l->frontend)) { /* if the device runs, the call waits for an answer */
             (void)vhushmem_frontend_set_memory(l->frontend, &memory, 1, NULL);
         }
         break;
@@ -266,7 +266,7 @@ static void begin(life *l)
 {
     int pair[2];
     vhushmem_frontend_options options = {.struct_size = sizeof(options), .request_timeout_ms = 5, .message_timeout_ms = 5};
-    if (below(2) == 0) { /* on a busy machine 5 ms may be too little for any handshake */
+    if (below(2) == 0) { /* on a busy machine, 5 ms may be too little for any handshake */
         options.request_timeout_ms = 500;
     }
     options.flags = below(4) == 0 ? VHUSHMEM_FRONTEND_KEEP_MAPPINGS : 0;
@@ -325,7 +325,7 @@ static void end(life *l)
 
 static void run(int count)
 {
-    depth = DEEPEST; /* nobody uses what is not there yet */
+    depth = DEEPEST; /* no callback uses what does not exist yet */
     for (int i = 0; i < LIVES; i++) {
         begin(&lives[i]);
     }
@@ -333,7 +333,7 @@ static void run(int count)
     for (int i = 0; i < count; i++) {
         life *l = &lives[below(LIVES)];
         if ((l->frontend == NULL || l->is_over) && below(10) == 0) {
-            depth = DEEPEST; /* while its parts go nobody uses them */
+            depth = DEEPEST; /* no callback uses parts that are being freed */
             end(l);
             begin(l);
             depth = 0;
@@ -359,10 +359,10 @@ int main(void)
     state = random_seed();
     file = memfd_of(4 * PAGE, 1);
     directory = new_directory();
-    run(steps(20000)); /* what the first use leaves behind for good is there now */
+    run(steps(20000)); /* the first run makes what then stays for good */
     char *fds = fds_now(), *maps = maps_now();
     run(many_steps(100000));
-    /* A short run may miss what happens seldom: then it goes on. */
+    /* A short run may miss rare events, so it goes on. */
     for (int more = 0; more < 100 && !under_valgrind() && !all_was_seen(); more++) {
         run(steps(20000));
     }

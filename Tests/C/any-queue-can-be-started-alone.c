@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A firmware's driver starts queue 1 alone. The back-end hears nothing of a queue of size 0, the bases keep their places, and each queue
- * that is used is kicked once when the back-end has all that it needs. Queues are enabled and disabled while the device runs.
+ * A firmware's driver starts queue 1 alone. The back-end hears nothing of a queue of size 0, the bases keep their places,
+ * and each queue in use is kicked once when the back-end has all that it needs. Queues are enabled and disabled while the
+ * device runs.
  */
 #include "device-rig.h"
 

@@ -68,7 +68,7 @@ int main(void)
     for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++) {
         refused(vhushmem_frontend_request(r.frontend, own[i], NULL, 0, NULL, 0, 0, NULL, NULL, NULL, &error), -EINVAL);
     }
-    /* A reply that nobody waits for would end the connection. */
+    /* An unexpected reply would end the connection. */
     static const uint32_t replied[] = {1, 15, 17, 24, 31, 36, 40, 41, 42, 43, 44};
     for (size_t i = 0; i < sizeof(replied) / sizeof(replied[0]); i++) {
         refused(vhushmem_frontend_request(r.frontend, replied[i], NULL, 0, NULL, 0, 0, NULL, NULL, NULL, &error), -EINVAL,
@@ -85,7 +85,7 @@ int main(void)
     refused(vhushmem_frontend_request(r.frontend, UNKNOWN, NULL, 0, fds, 1, 0, NULL, NULL, NULL, &error), -EBADF);
     HEARD(&r, "");
 
-    /* A descriptor that nobody asked for breaks the protocol, and so does a reply that is too long. */
+    /* An unexpected descriptor breaks the protocol, and so does a reply that is too long. */
     same(before, fds_now());
     fds[0] = 0;
     size = sizeof(reply);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A struct that may stand in an array, or outlive a release, says how long it is. One that is longer than the library's is taken with that
-   distance to the next if the rest is zero, and the rest of one that is filled is zeroed; a shorter one is refused with EINVAL. */
+/* A struct that may stand in an array, or outlive a release, says how long it is. The library takes a longer struct than its
+   own if the rest is zero, and finds the next one at that distance. In a struct that it fills, it zeroes the rest. It
+   refuses a shorter struct with EINVAL. */
 #include "backend-rig.h"
 #include "device-rig.h"
 
@@ -31,7 +32,7 @@ static void memory(vhushmem_frontend *frontend)
         two[i].it.struct_size = sizeof(two[i]);
     }
     ok(vhushmem_frontend_set_memory(frontend, &two[0].it, 2, &error));
-    two[1].it.guest_addr = 0; /* it is the second that overlaps: it was read where it stands */
+    two[1].it.guest_addr = 0; /* the second overlaps, so the library found it at its place */
     refused(vhushmem_frontend_set_memory(frontend, &two[0].it, 2, &error), -EINVAL, "overlap");
     two[1].it.guest_addr = 16 * PAGE;
     two[1].more[MORE - 1] = 1;
@@ -59,7 +60,7 @@ static void in_flight(vhushmem_frontend *frontend)
     area.it.reserved = 0;
     area.it.struct_size = 4;
     refused(vhushmem_frontend_set_inflight(frontend, &area.it, &error), -EINVAL, "struct_size");
-    /* Looked at before anything is asked: this front-end has no connection. */
+    /* The library checks this before it asks: this front-end has no connection. */
     refused(vhushmem_frontend_get_inflight(frontend, 1, 64, &area.it, &error), -EINVAL, "struct_size");
     area.it.struct_size = sizeof(area.it);
     refused(vhushmem_frontend_get_inflight(frontend, 1, 64, &area.it, &error), -ENOTCONN);
@@ -89,7 +90,7 @@ static void requests(void)
     two[0].it.struct_size = sizeof(two[0].it) - 8;
     two[0].it.result = 7;
     refused(vhushmem_backend_perform(r.backend, &two[0].it, 2, 0, &error), -EINVAL, "struct_size");
-    EQ(two[0].it.result, 7); /* nobody knows where it would be */
+    EQ(two[0].it.result, 7); /* its place in a shorter struct is unknown */
     backend_rig_close(&r);
     close(file);
 }

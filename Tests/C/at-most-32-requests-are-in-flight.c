@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A back-end that asks for many maps at once sends 32 before the first answer is here, and the next one for each answer. */
+/* A back-end that asks for many maps at once sends 32 before the first answer arrives, and then one more for each answer. */
 #include "backend-rig.h"
 
 #define COUNT 100
@@ -18,7 +18,8 @@ static unsigned heard(int channel)
     return count;
 }
 
-/* So many answers are here before anything is asked, and no more come: what was sent until then is what is sent without them. */
+/* This many answers are there before the back-end asks, and no more come. So the test sees how many requests it sends
+   without further answers. */
 static void sends(unsigned answers, unsigned flags, unsigned wanted)
 {
     vhushmem_backend_options options = {.struct_size = sizeof(options), .answer_timeout_ms = 100};
@@ -48,6 +49,6 @@ int main(void)
     sends(0, 0, IN_FLIGHT);
     sends(1, 0, IN_FLIGHT + 1);
     sends(20, 0, IN_FLIGHT + 20);
-    sends(0, VHUSHMEM_PERFORM_ONE_ANSWER, COUNT); /* one answer can't fill anything */
+    sends(0, VHUSHMEM_PERFORM_ONE_ANSWER, COUNT); /* one answer cannot fill anything */
     return 0;
 }

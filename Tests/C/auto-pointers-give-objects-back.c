@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Each type has a g_autoptr: the object is given back at the end of its scope, and NULL is fine. */
+/* Each type has a g_autoptr: it gives the object back at the end of its scope, and NULL is fine. */
 #include "harness.h"
 
 static int destroyed;

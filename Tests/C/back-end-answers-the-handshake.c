@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A back-end of ours answers each request of the handshake with one message of the right size, and tells its regions. */
+/* The library's back-end answers each request of the handshake with one message of the right size, and tells its regions. */
 #include "backend-rig.h"
 
 #include <sys/eventfd.h>
@@ -12,7 +12,7 @@ int main(void)
     backend_rig_new(&r, 16 * page, &options);
     CHECK(!vhushmem_backend_is_negotiated(r.backend));
     EQ(vhushmem_backend_features(r.backend), 0);
-    refused(vhushmem_backend_add_region(r.backend, 9, page, &error), -EBUSY); /* constant for a connection */
+    refused(vhushmem_backend_add_region(r.backend, 9, page, &error), -EBUSY); /* the regions are constant for a connection */
 
     EQ(backend_rig_get(&r, GET_FEATURES), VIRTIO_DEFAULTS | BIT(5) | BIT(26));
     uint64_t offered = backend_rig_get(&r, GET_PROTOCOL_FEATURES);

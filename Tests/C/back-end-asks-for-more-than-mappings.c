@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A back-end of ours asks a front-end of ours for every other request, with descriptors in both directions. */
+/* The library's back-end makes every other request of the library's front-end, with descriptors in both directions. */
 #include "pair.h"
 
 static int taken, config_changes;
@@ -27,7 +27,7 @@ static void run(vhushmem_backend *backend)
     ok(vhushmem_backend_request(backend, 1, area, sizeof(area), -1, NULL, NULL, &error));
     ok(vhushmem_backend_request(backend, 2, NULL, 0, -1, NULL, NULL, &error));
     ok(vhushmem_backend_config_changed(backend, &error));
-    /* What is wrong. */
+    /* Wrong requests. */
     err(vhushmem_backend_request(backend, VHOST_USER_BACKEND_SHMEM_MAP, area, 40, file, NULL, NULL, &error), -EINVAL);
     err(vhushmem_backend_request(backend, 1, area, 4097, -1, NULL, NULL, &error), -EINVAL);
     err(vhushmem_backend_request(backend, 1, NULL, 4, -1, NULL, NULL, &error), -EFAULT);

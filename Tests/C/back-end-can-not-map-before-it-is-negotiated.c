@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Without a connection, a handshake, SHMEM or a channel a back-end's map is ENOTCONN; with a closed fd it is EBADF. */
+/* A back-end's map returns ENOTCONN without a connection, a handshake, SHMEM or a channel, and EBADF with a closed fd. */
 #include "backend-rig.h"
 
 int main(void)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* No answer in time, a wrong answer, or a front-end that hangs up: the back-end says which, closes the channel, and asks no more. */
+/* A back-end that gets no answer in time, a wrong answer, or a hang-up reports which, closes the channel, and asks no more. */
 #include "backend-rig.h"
 
 static void loses_the_channel(answerer how, int code)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Callbacks of a back-end never nest. One that turns a main loop, while the front-end resets the device and the driver kicks without end,
- * has events, STARTED and KICKED wait until it has returned, in order and bounded. Events from before the first callback are told to it.
+ * Callbacks of a back-end never nest. If a callback turns a main loop, while the front-end resets the device and the driver
+ * kicks without end, then events, STARTED and KICKED wait until it has returned, in order and bounded. The first callback is
+ * told of events from before it was set.
  */
 #include "bare-queue.h"
 
@@ -13,7 +14,7 @@ static bare_queue b;
 static bool inside;
 static int told, kicked;
 
-/* What a callback does that turns a loop: others must not be called meanwhile. */
+/* A callback turns a loop. No other callback may run meanwhile. */
 static void turn_the_loop(const int *count)
 {
     CHECK(!inside);
@@ -36,7 +37,7 @@ static void on_event(vhushmem_backend *backend, const vhushmem_backend_event *ev
     }
 }
 
-/* So many that the socket takes, without need_reply; returns how many have gone. */
+/* As many as the socket takes, without need_reply. Returns how many were sent. */
 static int send_resets(int sent, int count)
 {
     while (sent < count) {
@@ -97,7 +98,7 @@ static void kicks(bare_queue *queue, vhushmem_queue_event event)
     }
 }
 
-/* A kick that comes while KICKED is told is told behind it; so is a reset, whose STOPPED is told at once. */
+/* A kick that comes during KICKED is told after it. So is a reset, but its STOPPED is told at once. */
 static void kicks_without_end(void)
 {
     bare_queue_open(&b, 0);
@@ -160,7 +161,7 @@ static void events_wait(int resets, int told_in_the_end, int first)
     EQ(order[1], VHUSHMEM_BACKEND_RESET);
     pump_backend(backend);
     EQ(told, told_in_the_end);
-    /* And what comes at the end, without a connection. */
+    /* And the events at the end, without a connection. */
     close(b.r.main);
     pump_backend(backend);
     EQ(told, told_in_the_end + 1);
@@ -174,7 +175,7 @@ static void frees(vhushmem_backend *backend, const vhushmem_backend_event *event
     vhushmem_backend_free(backend);
 }
 
-/* No callback inside attach: one that frees would leave its caller with a back-end that is gone. */
+/* attach calls no callback: one that frees the back-end would leave the caller of attach with a dangling pointer. */
 static void connected_comes_by_dispatch(void)
 {
     int pair[2], calls = 0;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A back-end that maps before it answers is served by the call that waits for its answer. Inside a listener the back-end waits
- * itself, and nothing is asked.
+ * A call that waits for a back-end's answer also serves the maps that the back-end sends first. Inside a listener the
+ * back-end itself waits, so the call asks nothing there.
  */
 #include "device-rig.h"
 

@@ -114,13 +114,13 @@ static bool one_life(int steps)
     }
     if (rc == 0) {
         UNTIL(told.events[VHUSHMEM_EVENT_RESET] == 1);
-        /* Nothing more is said; and whoever dies behind the last answer is noticed, too. */
+        /* Nothing else is sent. This request also notices a back-end that died after its last answer. */
         rc = vhushmem_frontend_get_device_status(frontend, &error);
         rc = rc < 0 ? rc : 0;
     }
     bool lived = !is_over() && rc == 0;
     if (!lived) {
-        /* What failed has a sentence, and the end has been told, or is now. */
+        /* A call that failed has a message, and the end was told, or is told now. */
         CHECK(rc >= 0 || (error != NULL && strlen(error->message) > 10));
         UNTIL(false);
         EQ(told.events[VHUSHMEM_EVENT_DISCONNECT], 1);
@@ -132,7 +132,7 @@ static bool one_life(int steps)
     vhushmem_frontend_free(frontend);
     vhushmem_device_unref(device);
     CHECK(waitpid(child, &status, 0) == child);
-    /* It may have died of its last step, behind its last answer, which nobody had to notice. */
+    /* It may have died in its last step, after its last answer. Nobody had to notice that. */
     bool ended = WIFEXITED(status) && WEXITSTATUS(status) == 0;
     CHECK(ended ? lived : WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
     close(file);
@@ -144,14 +144,14 @@ int main(void)
 {
     char *fds = fds_now(), *maps = maps_now();
     int step = 0, every = under_valgrind() ? 7 : 1;
-    CHECK(one_life(1000)); /* an uneventful one, and the first: what a process gets once, it gets here */
+    CHECK(one_life(1000)); /* the first life is undisturbed: it makes what the process makes once */
     g_free(maps);
     maps = maps_now();
     while (!one_life(step)) {
         step += every;
         CHECK(step < 200);
     }
-    CHECK(step > 50); /* so many messages and answers there are */
+    CHECK(step > 50); /* a full life has at least as many messages and answers */
     same(fds, fds_now());
     same(maps, maps_now());
     return 0;

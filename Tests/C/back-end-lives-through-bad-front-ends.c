@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Input that is no message ends a back-end's connection with DISCONNECT and a reason; the process lives on and takes another. */
+/* Input that is no message ends a back-end's connection with DISCONNECT and a reason. The process lives on and takes
+   another. */
 #include "backend-rig.h"
 
 static void disconnects(uint32_t request, uint32_t flags, uint32_t size)

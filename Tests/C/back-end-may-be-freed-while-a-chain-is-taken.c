@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The call that takes a chain may find the queue broken, and tell so; the device may free its back-end then, inside of that call. */
+/* The call that takes a chain may find the queue broken, and report that. The device may then free its back-end inside that
+   call. */
 #include "bare-queue.h"
 
 static bool frees;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A back-end that takes FEATURES_OK back has start_device fail with -EOPNOTSUPP. The connection lives, no queue was told of, and the device can
- * be started with other features.
+ * If a back-end clears FEATURES_OK, start_device fails with -EOPNOTSUPP. The connection lives, the back-end has heard of no
+ * queue, and the device can be started with other features.
  */
 #include "device-rig.h"
 

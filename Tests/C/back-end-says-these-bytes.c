@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A whole session of the back-end against a transcript that was written by hand from the protocol's tables: what is sent to it, and every
- * byte that it answers. Each request that needs a protocol feature is also sent where that was not agreed on, and refused.
+ * A whole session of the back-end against a transcript that was written by hand from the protocol's tables: the bytes that
+ * it receives, and every byte that it answers. Each request that needs a protocol feature is also sent where that was not
+ * negotiated, and refused.
  */
 #include "backend-rig.h"
 #include "transcript.h"
@@ -13,7 +14,7 @@ enum { NO_FD, RAM_FD, EVENT_FD, SOCKET_FD, PIPE_FD };
 static const struct line {
     const char *said;
     int fd;
-    const char *replied; /* "": nothing */
+    const char *replied; /* "": no reply */
     int reply_fds;
     int needs; /* the bit of the protocol feature that it needs; -1: none */
 } transcript[] = {
@@ -51,7 +52,7 @@ static const struct line {
     {"07000000 09000000 00000000", EVENT_FD, "07000000 05000000 08000000 0000000000000000", 0, -1},
     {"17000000 09000000 08000000 01000000 00000000", NO_FD, "17000000 05000000 08000000 0000000000000000", 0, 6},
     {"17000000 09000000 08000000 01000000 01000000", NO_FD, "17000000 05000000 08000000 a1ffffffffffffff", 0, 6},
-    /* SET_VRING_NUM 8 of queue 1, of queue 2, which there is not: -EINVAL; _BASE 7, _ADDR, _CALL, _ERR, _KICK; _ENABLE */
+    /* SET_VRING_NUM 8 of queue 1, of queue 2, which does not exist: -EINVAL; _BASE 7, _ADDR, _CALL, _ERR, _KICK; _ENABLE */
     {"08000000 09000000 08000000 01000000 08000000", NO_FD, "08000000 05000000 08000000 0000000000000000", 0, -1},
     {"08000000 09000000 08000000 02000000 08000000", NO_FD, "08000000 05000000 08000000 eaffffffffffffff", 0, -1},
     {"0a000000 09000000 08000000 01000000 07000000", NO_FD, "0a000000 05000000 08000000 0000000000000000", 0, -1},
@@ -83,7 +84,7 @@ static const struct line {
     {"2b000000 09000000 00000000", NO_FD, "2b000000 05000000 08000000 0000000000000000", 0, 19},
     {"27000000 09000000 08000000 0000000000000000", NO_FD, "27000000 05000000 08000000 0000000000000000", 0, 16},
     {"22000000 09000000 00000000", NO_FD, "22000000 05000000 08000000 0000000000000000", 0, 13},
-    /* What is not served: SEND_RARP, and one that nobody knows: -EOPNOTSUPP */
+    /* Requests that are not served: SEND_RARP, and an unknown one: -EOPNOTSUPP */
     {"13000000 09000000 08000000 0000000000000000", NO_FD, "13000000 05000000 08000000 a1ffffffffffffff", 0, -1},
     {"e8030000 09000000 00000000", NO_FD, "e8030000 05000000 08000000 a1ffffffffffffff", 0, -1},
 };
@@ -154,7 +155,7 @@ static void open_rig(backend_rig *r)
     ok(vhushmem_backend_attach(r->backend, pair[1], &error));
 }
 
-/* A descriptor of this kind, which is the caller's; -1: none. */
+/* A descriptor of this kind, which the caller owns; -1: none. */
 static int make_fd(int kind, int *other)
 {
     int pair[2];
@@ -177,7 +178,7 @@ static int make_fd(int kind, int *other)
     return pair[1];
 }
 
-/* Says a line, and takes what comes; it stays open what a socket or pipe was joined to. */
+/* Sends a line and checks the reply. The other end of a socket or pipe stays open. */
 static void say(backend_rig *r, const struct line *line, const char *replied, int reply_fds, int *other)
 {
     message m;
@@ -210,14 +211,14 @@ static void regions_are_told(backend_rig *r)
     CHECK(memcmp(m.payload, wanted, 2056) == 0);
 }
 
-/* Where the reply is a value, no value says "no": the connection ends. */
+/* Where the reply is a value, no value means "no", so the connection ends. */
 static bool replies_itself(uint32_t request)
 {
     static const uint8_t ids[] = {1, 11, 15, 17, 24, 31, 36, 40, 41, 42, 43, 44};
     return memchr(ids, (int)request, sizeof(ids)) != NULL;
 }
 
-/* The transcript up to here, with every protocol feature but this one. */
+/* The transcript up to here, with all protocol features except the one that this line needs. */
 static void is_refused_without(const struct line *needy)
 {
     backend_rig r;
@@ -266,7 +267,7 @@ int main(void)
             regions_are_told(&r);
         }
     }
-    EQ(r.events[VHUSHMEM_BACKEND_RESET], 2); /* SET_STATUS 0 is one too */
+    EQ(r.events[VHUSHMEM_BACKEND_RESET], 2); /* SET_STATUS 0 is a reset too */
     EQ(r.events[VHUSHMEM_BACKEND_DISCONNECT], 0);
     backend_rig_close(&r);
     for (size_t i = 0; i < G_N_ELEMENTS(transcript); i++) {

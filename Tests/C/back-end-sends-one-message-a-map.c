@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A map or unmap of a back-end of ours is one message of 52 bytes with zero padding; a MAP brings one descriptor, an UNMAP none. */
+/* A map or unmap of the library's back-end is one message of 52 bytes with zero padding; a MAP brings one descriptor, an
+   UNMAP none. */
 #include "backend-rig.h"
 
 int main(void)
@@ -23,7 +24,7 @@ int main(void)
     CHECK(fstat(fd, &mine) == 0 && fstat(map.heard.fds[0], &sent) == 0);
     CHECK(mine.st_ino == sent.st_ino && mine.st_dev == sent.st_dev);
     close(map.heard.fds[0]);
-    CHECK(fcntl(fd, F_GETFD) >= 0); /* borrowed */
+    CHECK(fcntl(fd, F_GETFD) >= 0); /* the call only borrowed it */
 
     answerer unmap = {.channel = r.channel};
     answerer_start(&unmap);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A back-end takes what a driver puts into a split virtqueue, gives it back and tells: with and without indirect tables and event indices. */
+/* A back-end takes a driver's requests from a split virtqueue, gives them back and calls the driver: with and without
+   indirect tables and event indices. */
 #include "virtqueue-rig.h"
 
 static void put_text(queue_rig *q, size_t offset, const char *text) { memcpy(q->ram + BUFFERS + offset, text, strlen(text)); }
@@ -15,10 +16,10 @@ static void serves(uint64_t features)
     uint32_t written;
     queue_rig_open(&q, features);
     CHECK(vhushmem_frontend_is_started(q.frontend));
-    /* Otherwise the driver asks for calls by its index: always, here. */
+    /* Otherwise the driver asks for calls by its index: here, always. */
     uint16_t *used_event = (uint16_t *)(q.ram + AVAIL + 4) + q.size;
 
-    /* One to read, one to write. */
+    /* One buffer to read, one to write. */
     put_text(&q, 0, "backwards");
     set_descriptor(&q, DESC, 5, BUFFERS, 9, NEXT, 6);
     set_descriptor(&q, DESC, 6, BUFFERS + 0x100, 64, WRITE, 0);
@@ -38,7 +39,7 @@ static void serves(uint64_t features)
     set_descriptor(&q, DESC, 63, BUFFERS + 0x200, 2, NEXT | WRITE, 4);
     set_descriptor(&q, DESC, 4, BUFFERS + 0x300, 4, WRITE, 0);
     set_descriptor(&q, DESC, 20, BUFFERS, 3, 0, 0);
-    *used_event = q.used_idx; /* only the first of the two is waited for: telling of both tells of it */
+    *used_event = q.used_idx; /* the driver waits for the first only: its notification covers both */
     offer(&q, 0);
     offer(&q, 20);
     kick(&q);
@@ -79,7 +80,7 @@ static void serves(uint64_t features)
     WAIT_UNTIL(seen(&q.events[VHUSHMEM_QUEUE_KICKED]) > kicked);
     CHECK(!was_called(&q, 0));
 
-    /* Where it stopped is where it goes on; what was put in meanwhile is seen without a kick. */
+    /* The queue goes on where it stopped. It finds what the driver added meanwhile without a kick. */
     uint16_t base;
     EQ(vhushmem_frontend_stop_device(q.frontend, &base, 1, &error), 1);
     EQ(base, q.avail_idx);

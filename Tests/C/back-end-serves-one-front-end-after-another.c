@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A back-end that listens serves a front-end, notices that it has gone, and serves the next; nothing stays open in between. */
-/* tsan: yes (front-end and back-end of ours are in two threads) */
+/* A back-end that listens serves a front-end, notices that it has gone, and serves the next. Nothing stays open in between. */
+/* tsan: yes (the library's front-end and back-end are in two threads) */
 #include "pair.h"
 
 static void event(vhushmem_backend *backend, const vhushmem_backend_event *event, void *user_data)

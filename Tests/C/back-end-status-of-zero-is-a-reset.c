@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A device status of 0 resets the device: queues stop, the handler is asked, the front-end gets its answer, RESET is told. The handler can
- * refuse every other status, which then stays as it was, and not this one. A positive result of a handler is no success: EIO.
+ * A device status of 0 resets the device: queues stop, the handler is asked, the front-end gets its answer, RESET is told.
+ * The handler cannot refuse this status. It can refuse every other one, and then the status stays as it was. A positive
+ * result of a handler is an error: EIO.
  */
 #include "bare-queue.h"
 
@@ -13,7 +14,7 @@ static int set_status(vhushmem_backend *backend, uint8_t status, void *user_data
     bare_queue *b = user_data;
     asked[status]++;
     if (status == 0) {
-        /* Stopped before the device is asked, and told behind the answer. */
+        /* The queue stops before the device is asked; the event comes after the answer. */
         CHECK(!vhushmem_backend_queue_is_running(backend, 0));
         EQ(b->seen[VHUSHMEM_QUEUE_STOPPED], 1);
         EQ(vhushmem_backend_device_status(backend), 0);
@@ -105,7 +106,7 @@ static void a_reset(int refusal)
     EQ(b.r.events[VHUSHMEM_BACKEND_DISCONNECT], 0);
     CHECK(!vhushmem_backend_queue_is_running(b.r.backend, 0));
     EQ(backend_rig_get(&b.r, GET_STATUS), 0);
-    /* And it can be started again. */
+    /* The device can start again. */
     result = 0;
     EQ(tell_u64(&b, SET_FEATURES, VIRTIO_DEFAULTS, -1), 0);
     start_queue(&b, 0);

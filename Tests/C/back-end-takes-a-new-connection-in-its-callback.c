@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A back-end may be given its next connection inside the callback that tells the end of the last one, and serves it. */
+/* A callback that hears of a connection's end may give the back-end its next connection, and the back-end serves it. */
 #include "backend-rig.h"
 
 static int next_socket;
@@ -13,7 +13,7 @@ static void event(vhushmem_backend *backend, const vhushmem_backend_event *event
     }
 }
 
-/* The answer comes when only the descriptor is waited on. */
+/* The answer comes though the loop waits on the descriptor only. */
 static void answers(backend_rig *r)
 {
     message m;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A back-end of ours returns the errno that the front-end answered, and EIO for an answer that is none. */
+/* The library's back-end returns the errno of the front-end's answer, and EIO for an answer that is no errno. */
 #include "backend-rig.h"
 
 int main(void)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The DISCONNECT of a back-end has a negative errno beside its sentence, so that a program can tell a front-end that went away from one
-   that spoke nonsense. Every other event has 0. */
+/* The DISCONNECT of a back-end has a negative errno besides its sentence, so that a program can distinguish a front-end that
+   went away from one that spoke nonsense. Every other event has 0. */
 #include "backend-rig.h"
 
 static int ended, result;
@@ -54,7 +54,7 @@ int main(void)
     closed_with(&r, -EPROTO);
 
     open_rig(&r, false);
-    send_message(r.main, 4711, 0x1, NULL, 0, NULL, 0); /* a request that can't be refused, since no answer is asked for */
+    send_message(r.main, 4711, 0x1, NULL, 0, NULL, 0); /* a request that cannot be refused, since it asks for no answer */
     closed_with(&r, -EOPNOTSUPP);
 
     open_rig(&r, true);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A back-end goes and another comes, on either side of the socket: it is told in order all that the first one knew, and serves on. */
+/* A back-end goes and another comes, on either side of the socket. The front-end tells it, in order, all that the first one
+   knew, and it serves on. */
 #include "reconnect-rig.h"
 
 #define HANDSHAKE "1 15 16 17 36 21 3 1 13 14 44"
@@ -20,7 +21,7 @@ static void comes_back(bool serves)
     HEARD(r, "2 39 40 37 8 10 9 13 14 12 18 39");
     EQ(wire_map(r, 0, file, 0, PAGE, PAGE, 0), 0);
 
-    c.used[1] = 0xabcd; /* how far the first one came */
+    c.used[1] = 0xabcd; /* how far the first back-end came */
     coming_leave(&c);
     EQ(r->last.result, -ECONNRESET);
     CHECK(!vhushmem_frontend_is_ready(r->frontend));
@@ -28,7 +29,7 @@ static void comes_back(bool serves)
     EQ(vhushmem_region_mapping_count(r->region), 0);
     err(vhushmem_frontend_set_config(r->frontend, 0, "x", 1, 0, &error), -ENOTCONN);
 
-    /* What is changed while nobody is there is told to the next. */
+    /* The next back-end is told of changes that were made while none was there. */
     ram.size = 3 * PAGE;
     ok(vhushmem_frontend_set_memory(r->frontend, &ram, 1, &error));
     coming_ready(&c);
@@ -42,7 +43,7 @@ static void comes_back(bool serves)
     EQ(size, 3 * PAGE);
     HEARD(r, HANDSHAKE " 2 39 40 37 8 10 9 13 14 12 18 39");
     EQ(device_status, 15);
-    /* A signal that the first one took with it is not missing. */
+    /* The next back-end also gets a signal that the first one consumed. */
     EQ(read(c.queue.kick_fd, &kicks, 8), 8);
     EQ(wire_map(r, 0, file, 0, PAGE, PAGE, 0), 0);
     EQ(wire_unmap(r, 0, PAGE, PAGE), 0);
@@ -50,11 +51,12 @@ static void comes_back(bool serves)
     HEARD(r, "18 11");
     coming_leave(&c);
 
-    /* One that does not run comes back to nothing but a handshake. */
+    /* If the device does not run, a back-end that comes back gets a handshake only. */
     coming_ready(&c);
     HEARD(r, HANDSHAKE);
 
-    /* A used ring that can't be read does not tell where to go on: to begin where the queue began would be to do all again. */
+    /* A used ring that cannot be read does not say where to go on. To begin at the queue's beginning would repeat every
+       request. */
     c.queue.used = (void *)0x10000;
     ok(vhushmem_frontend_start_device(r->frontend, 0, &c.queue, 1, &error));
     coming_leave(&c);
@@ -68,7 +70,7 @@ static void comes_back(bool serves)
     peer_end(&r->peer);
     r->peer.heard_count = 0;
 
-    /* Unless the back-end has a book of what is in flight, which tells it more than a base. */
+    /* If the back-end has an area for requests in flight, it knows more than a base says. */
     vhushmem_inflight area = {.struct_size = sizeof(area), .size = 4096, .num_queues = 1, .queue_size = 64, .fd = file};
     ok(vhushmem_frontend_set_inflight(r->frontend, &area, &error));
     coming_ready(&c);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A back-end that closes the connection in the middle of the handshake fails it with ECONNRESET. */
+/* A back-end that closes the connection in the middle of the handshake makes it fail with ECONNRESET. */
 #include "rig.h"
 
 static uint32_t at;

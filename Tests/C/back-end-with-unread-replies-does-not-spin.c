@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A front-end that asks and asks and reads no reply: the back-end waits, takes nothing in, and goes on when it reads. */
+/* A front-end asks again and again and reads no reply. The back-end waits, reads no more requests, and goes on when the
+   front-end reads. */
 #include "backend-rig.h"
 
 int main(void)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A back-end that has no descriptor left to accept with waits a little between its tries, says so once, and accepts in the end. */
+/* A back-end without a free descriptor to accept with waits a little between its tries, reports that once, and accepts in
+   the end. */
 #include "backend-rig.h"
 
 #include <sys/resource.h>
@@ -18,7 +19,7 @@ static GLogWriterOutput count_warnings(GLogLevelFlags level, const GLogField *fi
 int main(void)
 {
     if (under_valgrind()) {
-        skip("it has limits of its own in place of RLIMIT_NOFILE");
+        skip("valgrind has its own limit in place of RLIMIT_NOFILE");
     }
     char *directory = new_directory();
     struct sockaddr_un address = {.sun_family = AF_UNIX};
@@ -38,7 +39,7 @@ int main(void)
     int wakeups = 0;
     for (int64_t end = now_ms() + 300; now_ms() < end;) {
         struct pollfd p = {.fd = fd, .events = POLLIN};
-        /* poll(2) takes no more entries than RLIMIT_NOFILE, and this is one. */
+        /* poll(2) takes at most RLIMIT_NOFILE entries, and this is one. */
         if (poll(&p, 1, 20) > 0) {
             wakeups++;
             ok(vhushmem_backend_dispatch(backend));

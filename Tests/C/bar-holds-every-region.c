@@ -11,7 +11,7 @@ static vhushmem_device *with_regions(const uint64_t *sizes, const uint8_t *ids, 
     return device;
 }
 
-/* Nothing overlaps, everything is aligned and inside. */
+/* Nothing overlaps; everything is aligned and inside the BAR. */
 static void is_sound(vhushmem_device *device, const vhushmem_pci_region *places, unsigned count, uint64_t bar_size)
 {
     CHECK(bar_size != 0 && (bar_size & (bar_size - 1)) == 0);
@@ -20,7 +20,7 @@ static void is_sound(vhushmem_device *device, const vhushmem_pci_region *places,
         uint64_t window = (uintptr_t)vhushmem_region_window(region), alignment = window & -window;
         EQ(places[i].len, vhushmem_region_size(region));
         CHECK(places[i].len <= bar_size && places[i].offset <= bar_size - places[i].len);
-        /* What the window is aligned to, as far as its size goes. */
+        /* The window has the same alignment, as far as the region's size allows. */
         while (alignment > places[i].len || alignment > UINT64_C(1) << 30) {
             alignment /= 2;
         }

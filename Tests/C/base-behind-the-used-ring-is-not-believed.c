@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A front-end that comes back says where a queue continues. If the used ring is further already, as with a front-end that says
- * 0 each time, the queue continues from the used ring's index: no request is served twice.
+ * A front-end that comes back says where a queue continues. If the used ring is further already, for example because the
+ * front-end says 0 each time, the queue continues from the used ring's index: no request is served twice.
  */
 #include "bare-queue.h"
 
-/* Rings in which `done` chains were given back and `more` wait, one descriptor each. */
+/* Rings in which `done` chains were given back and `more` chains wait, one descriptor each. */
 static void starts(uint16_t done, uint16_t more, uint16_t base, int taken)
 {
     bare_queue b;
@@ -41,8 +41,8 @@ static void starts(uint16_t done, uint16_t more, uint16_t base, int taken)
 int main(void)
 {
     starts(40, 3, 0, 3);      /* further than the queue is long */
-    starts(10, 3, 0, 3);      /* not so far: ten would be done twice */
-    starts(0xfffe, 5, 40, 5); /* indices go round */
-    starts(10, 3, 10, 3);     /* as it should be */
+    starts(10, 3, 0, 3);      /* not so far: ten would be served twice */
+    starts(0xfffe, 5, 40, 5); /* the indices wrap around */
+    starts(10, 3, 10, 3);     /* a correct base */
     return 0;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* tsan: yes (a peer in a thread of its own) */
-/* A start is many requests; a back-end that takes its time for each stays within each one's limit, but not within that of the call. */
+/* A start makes many requests. A back-end that is slow for each one stays within each request's limit, but not within the
+   call's limit. */
 #include "device-rig.h"
 
 static bool slow_answer(peer *p, const message *m)

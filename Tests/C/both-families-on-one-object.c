@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The series' names and the library's own are names for the same objects: what one does the other sees. */
+/* The series' names and the library's own are names for the same objects: what one family does, the other sees. */
 #include "rig.h"
 
 #include <vhushmem/series.h>

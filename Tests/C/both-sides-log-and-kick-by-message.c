@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Front-end and back-end of ours: the log of writes, kicks by message and the byte order, where agreed on and where not. */
+/* The library's front-end and back-end: the log of writes, kicks by message and the byte order, where negotiated and where
+   not. */
 #include "virtqueue-rig.h"
 
 static void round_trip(queue_rig *q, bool by_message)
@@ -44,14 +45,14 @@ int main(void)
     for (size_t i = 0; i < PAGE; i++) {
         EQ(bits[i], 0);
     }
-    /* Started to be migrated: what it writes is noted, and said. */
+    /* A device that starts during a migration logs its writes, and the front-end sees them. */
     ok(vhushmem_frontend_stop_device(q.frontend, NULL, 0, &error));
     queue_rig_start(&q, 64, 0, BIT(26));
     round_trip(&q, false);
     round_trip(&q, true);
     CHECK(wait_readable(told, PATIENCE_MS));
     EQ(pread(log, bits, PAGE, 0), PAGE);
-    /* A bit stands for 4 KiB, whatever a page is. */
+    /* A bit stands for 4 KiB, whatever the page size is. */
     size_t page = (RAM + BUFFERS + PAGE) / 4096;
     for (size_t i = 0; i < PAGE; i++) {
         EQ(bits[i], i == page / 8 ? 1 << page % 8 : 0);

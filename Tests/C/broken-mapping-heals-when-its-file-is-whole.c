@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A mapping whose file has lost pages is broken once they are touched: BROKEN comes once, and HEALED once when the file has them all
- * again, from a front-end and from a channel. The flag in vhushmem_mapping_info says the same throughout.
+ * A mapping whose file has lost pages is broken once somebody touches them. BROKEN comes once, and HEALED once when the file
+ * has them all again, from a front-end and from a channel. The flag in vhushmem_mapping_info agrees throughout.
  */
 /* valgrind: no (its mremap makes no second mapping of a page) */
 #include "channel-rig.h"
@@ -33,7 +33,7 @@ static void by_front_end(void)
         EQ(r.last.shm_offset, 0);
         EQ(r.last.len, 8 * PAGE);
 
-        /* Half of it comes back: not whole. */
+        /* Half of it comes back: the mapping stays broken. */
         fill(file, 5 * PAGE, 1);
         EQ(vhushmem_region_heal(r.region), 1);
         EQ(word_at(r.region, 3 * PAGE), pattern(1, 3 * PAGE));

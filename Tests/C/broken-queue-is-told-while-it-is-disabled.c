@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A disabled queue that is found broken when its rings come back is reported as broken: once, with the error eventfd and the
- * device status. The device can neither give its chains back nor put them back: EPROTO.
+ * If a disabled queue is found broken when its rings come back, the library reports that once, with the error eventfd and
+ * the device status. The device can neither give its chains back nor put them back: EPROTO.
  */
 #include "bare-queue.h"
 
@@ -32,7 +32,7 @@ static void facts(bool is_disabled)
     EQ(vhushmem_backend_notify(b.r.backend, 0, NULL), -EPROTO);
     vhushmem_chain_free(chain);
 
-    /* Enabling it changes nothing; setting it up anew does. */
+    /* Enabling it changes nothing. Setting it up again does. */
     EQ(tell_vring(&b, SET_VRING_ENABLE, 0, 0), 0);
     EQ(tell_vring(&b, SET_VRING_ENABLE, 0, 1), 0);
     CHECK(!vhushmem_backend_queue_is_running(b.r.backend, 0));

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A program has thousands of mappings of its own: the windows leave it those and a sixteenth of vm.max_map_count. When the
+ * A program has thousands of mappings of its own. The windows leave it those and a sixteenth of vm.max_map_count. When the
  * program gives its own back, maps that were refused work.
  */
 /* valgrind: no (it keeps fewer segments than the kernel) */
@@ -8,7 +8,7 @@
 
 static vhushmem_region *region;
 
-/* Maps until it is refused; returns how many there are. */
+/* Maps until a map is refused. Returns how many succeeded. */
 static uint64_t map_all(int file, uint64_t from, uint64_t limit)
 {
     int64_t done = 0;
@@ -23,7 +23,7 @@ static uint64_t map_all(int file, uint64_t from, uint64_t limit)
 
 static void *nothing(void *user_data) { return user_data; }
 
-/* As many more as a sixteenth of the limit, less what tools and the measuring itself may take. */
+/* The program can make a sixteenth of the limit more, less what tools and the measurement itself may take. */
 static void is_left_room(uint64_t limit)
 {
     uint64_t pages = limit / 16 - limit / 64;
@@ -44,20 +44,20 @@ int main(void)
     int file = memfd_of(PAGE, 1);
     vhushmem_device *device = some(vhushmem_device_new(NULL, &error));
 
-    /* Those that it has already. */
+    /* Mappings that the program has from the beginning. */
     char *own = own_mappings(many);
     region = some(vhushmem_region_new(device, 0, 4 * limit * PAGE, NULL, &error));
     uint64_t count = map_all(file, 0, limit);
     CHECK(count > limit / 4);
     is_left_room(limit);
 
-    /* It gives them back: so many more are granted. */
+    /* The program gives them back, so the windows get as many more. */
     CHECK(munmap(own, 2 * many * PAGE) == 0);
     uint64_t more = map_all(file, count, limit);
-    CHECK(more >= count + many * 3 / 4); /* two for each mapping, of the program's and of the window's */
+    CHECK(more >= count + many * 3 / 4); /* two for each mapping, for the program's and for the window's */
     is_left_room(limit);
 
-    /* Those that come later are counted as the windows grow. */
+    /* The library also counts mappings that the program makes later, as the windows grow. */
     EQ(vhushmem_region_unmap_all(region), more);
     for (count = 0; count < limit / 16; count++) {
         ok(vhushmem_region_map(region, file, 0, (2 * count + 1) * PAGE, PAGE, 0, &error));
@@ -67,7 +67,7 @@ int main(void)
     is_left_room(limit);
     CHECK(munmap(own, 2 * many * PAGE) == 0);
 
-    /* What was refused works now, and what goes may come again. */
+    /* A map that was refused works now. What goes may come again. */
     ok(vhushmem_region_map(region, file, 0, (2 * count + 1) * PAGE, PAGE, 0, &error));
     ok(vhushmem_region_unmap(region, PAGE, PAGE, &error));
     ok(vhushmem_region_map(region, file, 0, PAGE, PAGE, 0, &error));

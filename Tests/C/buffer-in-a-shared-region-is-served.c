@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A guest hands the device a buffer that lies in the device's own shared memory region. When the region is shared with the back-end, the
- * buffer is found there: read and written. What was mapped read-only is read, and a request that would write to it fails alone; so does one
- * over the edge of a mapping, and one where nothing is mapped any more.
+ * A guest hands the device a buffer that lies in the device's own shared memory region. If the region is shared with the
+ * back-end, the back-end finds the buffer there, and reads and writes it. A read-only mapping can be read. A request that
+ * would write to it fails alone. So does a request that crosses the edge of a mapping, and one where nothing is mapped any
+ * more.
  */
 /* tsan: yes (a back-end in a thread of its own) */
 #include "virtqueue-rig.h"
@@ -25,7 +26,7 @@ static void on_result(vhushmem_backend *backend, int outcome, const char *text, 
     __atomic_store_n(&result, outcome, __ATOMIC_RELEASE);
 }
 
-/* The device asks from its own thread. */
+/* The device makes the request from its own thread. */
 static void ask_or_echo(queue_rig *rig, unsigned queue)
 {
     if (!__atomic_exchange_n(&todo, false, __ATOMIC_ACQ_REL)) {
@@ -42,7 +43,7 @@ static void settle(int64_t shared)
 {
     vhushmem_region *region = some(vhushmem_device_find_region(vhushmem_frontend_device(q.frontend), 0));
     PUMP_UNTIL(q.frontend, vhushmem_frontend_shared_mappings(q.frontend, region, NULL) == shared);
-    /* It is answered behind what was told. */
+    /* The answer follows the messages that tell of memory. */
     for (int i = 0; i < 4; i++) {
         ok(vhushmem_frontend_get_device_status(q.frontend, &error));
     }
@@ -62,7 +63,8 @@ static void device(bool unmaps, uint64_t offset, uint64_t len, uint64_t flags, i
     settle(shared);
 }
 
-/* A request that reads from one guest address and writes what it has read, backwards, to another. Returns how much was written. */
+/* A request that reads from one guest address and writes the bytes, backwards, to another. Returns how many bytes were
+   written. */
 static uint32_t request(uint64_t from, uint64_t to, uint32_t len)
 {
     uint32_t written;
@@ -114,7 +116,7 @@ int main(void)
     EQ(request(ram, only_read, 6), 0);
     CHECK(file_has(4 * PAGE, "ghijkl"));
 
-    /* Over the edge of a mapping, and right beside one: a guest may have been too early or too late. */
+    /* Across the edge of a mapping, and right next to one: a guest may have been too early or too late. */
     EQ(request(written + 2 * PAGE - 3, ram, 6), 0);
     EQ(request(written + 2 * PAGE, ram, 6), 0);
     EQ(request(only_read - 6, ram, 6), 0);
@@ -128,7 +130,7 @@ int main(void)
     EQ(vhushmem_frontend_stop_device(q.frontend, NULL, 0, &error), 1);
     queue_rig_start(&q, 64, 0, 0);
     EQ(request(only_read, ram, 6), 6);
-    /* A reset takes all. */
+    /* A reset takes all mappings. */
     ok(vhushmem_frontend_reset(q.frontend, &error));
     settle(0);
     queue_rig_start(&q, 64, 0, 0);

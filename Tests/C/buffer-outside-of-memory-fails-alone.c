@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A chain whose buffer lies where the back-end was told of no memory goes back unserved, and the queue goes on: a guest may use
- * a mapped file as a buffer. When the front-end has told of it, the buffer is found there. Read-only memory is not written to:
- * memory that the device itself had mapped read-only may be read from, and holds no rings.
+ * If a chain's buffer lies where the back-end knows no memory, the chain goes back unserved and the queue goes on: a guest
+ * may use a mapped file as a buffer. After the front-end has told of it, the buffer is found there. Read-only memory is not
+ * written to. Memory that the device itself mapped read-only may be read, and holds no rings.
  */
 #include "bare-queue.h"
 
@@ -35,7 +35,7 @@ static void was_called(void)
     calls++;
 }
 
-/* Returns the next used entry's length; the chain's head is 0. */
+/* Returns the length of the next used entry. The chain's head is 0. */
 static uint32_t given_back(void)
 {
     uint16_t *index = (uint16_t *)(b.ram + USED) + 1;
@@ -110,7 +110,7 @@ int main(void)
     bare_queue_open(&b, 0);
     ok_again();
 
-    /* Told of nothing: it goes back with no bytes written, alone, and the device has not seen it. */
+    /* Unknown memory: the chain goes back with no bytes written, alone, and the device has not seen it. */
     int before = taken;
     read_from(WINDOW, 15);
     EQ(run(), 0);
@@ -119,7 +119,7 @@ int main(void)
     EQ(taken, before);
     ok_again();
 
-    /* Several at once, one of them good. */
+    /* Several at once; one of them is good. */
     write_to(WINDOW, PAGE);
     for (int i = 0; i < 5; i++) {
         offer(&b, 0);
@@ -131,7 +131,7 @@ int main(void)
     was_called();
     ok_again();
 
-    /* Told of: it is found, and the rest of its last page too, which its file lacks. */
+    /* Known memory: the buffer is found, and also the rest of its last page, which its file lacks. */
     EQ(tell_region(&b, ADD_MEM_REG, WINDOW, PAGE, WINDOW_USER, 0, file), 0);
     read_from(WINDOW, 15);
     EQ(run(), 6);
@@ -145,7 +145,7 @@ int main(void)
     CHECK(pread(file, seen, 6, 0x20) == 6 && memcmp(seen, "answer", 6) == 0);
     EQ(tell_region(&b, REM_MEM_REG, WINDOW, PAGE, WINDOW_USER, 0, -1), 0);
 
-    /* Read-only: taken of a device that has mapped something so, and never written. */
+    /* Read-only: accepted for memory that the device itself mapped, and never written. */
     EQ(tell_region(&b, ADD_MEM_REG, WINDOW, PAGE, WINDOW_USER, 0, only_read), -EACCES);
     map_read_only(file);
     EQ(tell_region(&b, ADD_MEM_REG, WINDOW, PAGE, WINDOW_USER, 0, only_read), 0);
@@ -163,7 +163,7 @@ int main(void)
     EQ(tell_rings(&b, 1, 0, WINDOW_USER, WINDOW_USER + 0x200, WINDOW_USER + 0x300), -EINVAL);
     ok_again();
 
-    /* Over the edge of what was told: that is nonsense, and breaks the queue. */
+    /* Across the edge of known memory: that is nonsense, and breaks the queue. */
     read_from(RAM + RAM_SIZE - 1, 2);
     offer(&b, 0);
     kick(&b);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A start or a stop that is refused because a listener made it leaves the device as it was: it can be stopped and started afterwards. */
+/* A start or a stop that is refused because a listener called it leaves the device unchanged. It can be stopped and started
+   afterwards. */
 #include "device-rig.h"
 
 #include <vhushmem/series.h>

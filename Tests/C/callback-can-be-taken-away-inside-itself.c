@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A callback may replace itself or take itself away; its user_data is destroyed after it has returned, and once. */
+/* A callback may replace or remove itself. Its user_data is destroyed once, after it has returned. */
 #include "rig.h"
 
 static int called, destroyed;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A callback may map, unmap, look and reset: nothing is locked while it runs. */
+/* A callback may map, unmap, look and reset: no lock is held while it runs. */
 #include "rig.h"
 
 static int fd;

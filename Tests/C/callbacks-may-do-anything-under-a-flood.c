@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Two front-ends on one loop, whose back-ends send requests and maps without end, with and without acknowledgements. Each callback does what a
- * program may do: it asks and waits, asks without waiting, turns the loop, dispatches either front-end, resets, starts, stops, takes its own
- * callback away or frees its front-end, in random order. No callback of a front-end is inside another one of it, none comes after it was freed,
- * and each request that was taken ends once.
+ * Two front-ends on one loop, whose back-ends send requests and maps without end, with and without acknowledgements. Each
+ * callback does what a program may do: it asks and waits, asks without waiting, turns the loop, dispatches either front-end,
+ * resets, starts, stops, takes its own callback away or frees its front-end, in random order. Callbacks of one front-end never
+ * nest, none comes after the front-end was freed, and each accepted request ends once.
  */
 #include "device-rig.h"
 #include "random.h"
@@ -64,7 +64,7 @@ static void on_reply(vhushmem_frontend *frontend, const vhushmem_reply *reply, v
     side *s = user_data;
     CHECK(frontend == s->r.frontend);
     (void)reply;
-    /* The end of a front-end tells the replies that are left; nothing can be done with it any more. */
+    /* The end of a front-end tells the remaining replies. They may not use it any more. */
     if (s->is_freed) {
         s->replied++;
         return;
@@ -108,7 +108,7 @@ static void free_it(side *s)
     vhushmem_frontend_free(s->r.frontend);
 }
 
-/* Something that a program may do; a front-end that is gone is not touched. */
+/* Something that a program may do. A front-end that is gone is not touched. */
 static void act(side *s)
 {
     uint8_t byte;
@@ -164,7 +164,7 @@ static void act(side *s)
     g_clear_error(&error);
 }
 
-/* What the back-end sends, as much as the socket takes. */
+/* The back-end sends as much as the socket takes. */
 static void flood(side *s)
 {
     for (int i = 0; i < 64; i++) {
@@ -227,7 +227,7 @@ int main(void)
             close_side(&sides[i]);
         }
     }
-    printf("note: %ld actions, at most %d callbacks on the stack\n", actions, deepest);
+    printf("note: %ld actions, at most %d callbacks deep\n", actions, deepest);
     g_main_context_unref(context);
     return 0;
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* What a device may do with chains: hold them, give them back in any order, put the last one back, say that it polls, give a queue up. */
+/* What a device may do with chains: hold them, give them back in any order, put the last one back, say that it polls, give a
+   queue up. */
 #include "bare-queue.h"
 
 static vhushmem_chain *pop(bare_queue *b) { return some(vhushmem_backend_pop(b->r.backend, 0, &error)); }
@@ -33,7 +34,7 @@ static void held(void)
     EQ(vhushmem_chain_head(second), 1);
     EQ(vhushmem_chain_head(third), 2);
     CHECK(is_empty(&b));
-    /* In any order; never twice, and never more than there is room for. */
+    /* In any order, but never twice, and never with more bytes than the chain has room for. */
     refused(vhushmem_backend_push(b.r.backend, third, 65, &error), -EINVAL, "room");
     ok(vhushmem_backend_push(b.r.backend, third, 64, &error));
     EQ(taken_back(&b), 2);
@@ -43,7 +44,7 @@ static void held(void)
     EQ(vhushmem_backend_notify(b.r.backend, 0, &error), 0); /* nothing new */
     ok(vhushmem_backend_push(b.r.backend, first, 0, &error));
     EQ(taken_back(&b), 0);
-    /* The driver has the first again, and the device still has the second: it may not come a second time. */
+    /* The driver has the first again, and the device still has the second: the second may not be offered again. */
     offer(&b, 0);
     ok(vhushmem_backend_push(b.r.backend, pop(&b), 0, &error));
     EQ(taken_back(&b), 0);
@@ -53,7 +54,7 @@ static void held(void)
     CHECK(vhushmem_backend_pop(b.r.backend, 0, &error) == NULL);
     err(errno_of_null(NULL), -ENOTCONN);
     start_queue(&b, 4);
-    refused(vhushmem_backend_push(b.r.backend, second, 0, &error), -ESTALE); /* another life of the queue */
+    refused(vhushmem_backend_push(b.r.backend, second, 0, &error), -ESTALE); /* it is of an earlier life of the queue */
     vhushmem_chain_free(second);
     CHECK(vhushmem_backend_pop(b.r.backend, 2, &error) == NULL);
     err(errno_of_null(NULL), -EINVAL);
@@ -81,7 +82,7 @@ static void twice(void)
     vhushmem_chain_free(chain);
     EQ(vhushmem_backend_device_status(b.r.backend), 0x40);
     stop_queue(&b);
-    EQ(b.seen[VHUSHMEM_QUEUE_STOPPED], 0); /* BROKEN was its last */
+    EQ(b.seen[VHUSHMEM_QUEUE_STOPPED], 0); /* BROKEN was its last event */
 
     /* The device itself may find that the driver makes no sense. */
     start_queue(&b, 2);
@@ -94,7 +95,7 @@ static void twice(void)
     bare_queue_close(&b);
 }
 
-/* A device that polls. Without event indices it says so in the used ring; with them by an index that stays behind. */
+/* A device that polls. Without event indices it says so in the used ring; with them, by an index that stays behind. */
 static void polls(uint64_t features)
 {
     bare_queue b;
@@ -111,7 +112,7 @@ static void polls(uint64_t features)
     }
     CHECK(is_empty(&b));
     EQ(*event, 0);
-    /* What was put in before kicks were wanted again is told of here. */
+    /* KICKED comes here for chains from before kicks were wanted again. */
     offer(&b, 0);
     EQ(vhushmem_backend_set_kicks(b.r.backend, 0, true, &error), 1);
     EQ(*flags, 0);
@@ -135,7 +136,7 @@ static void give_back_when_stopped(bare_queue *b, vhushmem_queue_event event)
     }
 }
 
-/* While it is told that the queue stops, the device can still give back; also when the front-end has just gone. */
+/* While it is told that the queue stops, the device can still give chains back, even if the front-end has just gone. */
 static void stopped(bool leaves)
 {
     bare_queue b;
@@ -158,27 +159,27 @@ static void stopped(bool leaves)
     bare_queue_close(&b);
 }
 
-/* Kicks and calls may be other eventfds from one moment to the next, and nothing is lost by that. */
+/* Kicks and calls may become other eventfds at any moment, and no signal is lost. */
 static void other_eventfds(void)
 {
     bare_queue b;
     int other = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     bare_queue_open(&b, 0);
-    EQ(b.seen[VHUSHMEM_QUEUE_KICKED], 1); /* unasked: something may have been there */
+    EQ(b.seen[VHUSHMEM_QUEUE_KICKED], 1); /* unasked: there may have been a kick */
     EQ(tell_u64(&b, SET_VRING_KICK, 0, other), 0);
     EQ(b.seen[VHUSHMEM_QUEUE_KICKED], 2);
-    kick(&b); /* nobody listens there any more */
+    kick(&b); /* nobody listens to that one any more */
     EQ(b.seen[VHUSHMEM_QUEUE_KICKED], 2);
     CHECK(write(other, &(uint64_t){1}, 8) == 8);
     pump_backend(b.r.backend);
     EQ(b.seen[VHUSHMEM_QUEUE_KICKED], 3);
-    EQ(tell_u64(&b, SET_VRING_CALL, 0x100, -1), 0); /* none, for now */
+    EQ(tell_u64(&b, SET_VRING_CALL, 0x100, -1), 0); /* no eventfd for now */
     set_descriptor(&b, 0, BUFFERS, 64, WRITE, 0);
     offer(&b, 0);
     ok(vhushmem_backend_push(b.r.backend, pop(&b), 0, &error));
     EQ(vhushmem_backend_notify(b.r.backend, 0, &error), 0);
     EQ(tell_u64(&b, SET_VRING_CALL, 0, b.call), 0);
-    CHECK(signalled(b.call)); /* made up for */
+    CHECK(signalled(b.call)); /* the missed call is made up for */
     backend_rig_close(&b.r);
     bare_queue_close(&b);
     close(other);

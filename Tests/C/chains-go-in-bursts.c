@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Several chains are taken and given back at once: the driver is asked for one kick, finds all with one look, and is called once. */
+/* Several chains are taken and given back at once: the device asks the driver for one kick, finds all with one look, and
+   calls it once. */
 #include "bare-queue.h"
 
 #define EVENT_IDX BIT(29)
@@ -15,7 +16,7 @@ static void offer_all(bare_queue *b, unsigned from, unsigned to)
 
 static uint16_t used_index(bare_queue *b) { return __atomic_load_n((uint16_t *)(b->ram + USED) + 1, __ATOMIC_ACQUIRE); }
 
-/* The index of which the device wants to be told. */
+/* The index at which the device wants a kick. */
 static uint16_t available_event(bare_queue *b) { return *(uint16_t *)(b->ram + USED + 4 + 8 * b->size); }
 
 static int pop_many(bare_queue *b, vhushmem_chain **chains, size_t max)
@@ -66,7 +67,7 @@ static void all_at_once(uint64_t features)
     bare_queue_close(&b);
 }
 
-/* It ends at the first that can't be given back, which stays the caller's as do those behind it. */
+/* The call ends at the first chain that cannot be given back. The caller keeps it and those after it. */
 static void stops_at_the_first(void)
 {
     bare_queue b;
@@ -103,7 +104,7 @@ static void stops_at_the_first(void)
     bare_queue_close(&b);
 }
 
-/* What was taken before the queue broke is there; the next call tells. */
+/* The chains that were taken before the queue broke are there. The next call reports it. */
 static void queue_may_break_behind_them(void)
 {
     bare_queue b;

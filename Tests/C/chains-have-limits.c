@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * How much a chain may come to: 4 GiB, to be read and to be written together. How long an indirect table may be: as the queue is, or 1,024
- * entries where that is more; whole entries, and not none.
+ * A chain's buffers may have 4 GiB, to be read and to be written together. An indirect table may be as long as the queue, or
+ * 1,024 entries if that is more. It has whole entries, and at least one.
  */
 #include "bare-queue.h"
 
-#define LARGE 0x40000000ull /* where the guest has much memory, of which nothing is touched */
+#define LARGE 0x40000000ull /* where the guest has much memory, which nobody touches */
 #define GIB 0x40000000ull
 
 static bare_queue b;
 
-/* Takes the one chain that is there: its bytes; or what broke the queue, in b.broken. */
+/* Takes the one chain that is there, or returns NULL; then b.broken has the reason. */
 static vhushmem_chain *take(void)
 {
     offer(&b, 0);
@@ -35,7 +35,7 @@ static void close_queue(void)
     bare_queue_close(&b);
 }
 
-/* Four pieces of 1 GiB, of which so many are to be written, and one of `more` bytes; all of it is the same memory. */
+/* Four pieces of 1 GiB, `written` of which are to be written, and one of `more` bytes. All are the same memory. */
 static void bytes(int written, uint32_t more, bool is_good)
 {
     int large = memfd_of(PAGE, 0);
@@ -61,10 +61,10 @@ static void bytes(int written, uint32_t more, bool is_good)
     close(large);
 }
 
-/* An indirect table that is said to have so many bytes; its first entry is the whole chain. */
+/* An indirect table that claims `length` bytes. Its first entry is the whole chain. */
 static void table(uint16_t size, uint32_t length, bool is_good)
 {
-    const uint64_t entries = 0x10000, rings = 0x20000; /* in a file of its own, which is large enough for the longest */
+    const uint64_t entries = 0x10000, rings = 0x20000; /* in a file of its own, large enough for the longest */
     int file = memfd_of(64 * PAGE, 0);
     open_queue(size, BIT(28));
     EQ(tell_region(&b, ADD_MEM_REG, LARGE, 64 * PAGE, USER + GIB, 0, file), 0);

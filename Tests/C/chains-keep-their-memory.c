@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A chain may lie in several ranges of guest memory, and has them for as long as it lives; rings that are taken away break the queue. */
+/* A chain may lie in several ranges of guest memory, and keeps them for as long as it lives. If the front-end takes the
+   rings away, the queue breaks. */
 #include "bare-queue.h"
 
 int main(void)
@@ -28,7 +29,7 @@ int main(void)
     EQ(count, 3);
     EQ(pieces[0].iov_len + pieces[1].iov_len + pieces[2].iov_len, PAGE + 60);
 
-    /* The front-end takes the second range away; the chain has it still. */
+    /* The front-end takes the second range away. The chain still has it. */
     EQ(tell_region(&b, REM_MEM_REG, RAM + RAM_SIZE, 4 * PAGE, USER + 512 * PAGE, 0, -1), 0);
     CHECK(vhushmem_backend_guest_memory(b.r.backend, RAM + RAM_SIZE, 1) == NULL);
     EQ(vhushmem_chain_read(chain, 96, bytes, 12), 12);
@@ -44,14 +45,14 @@ int main(void)
     ok(vhushmem_backend_push(b.r.backend, chain, (uint32_t)PAGE + 60, &error));
     EQ(taken_back(&b), 0);
 
-    /* All of memory goes and comes back, as when a guest is given more: the queue goes on. */
+    /* All memory goes and comes back, as when a guest gets more memory: the queue goes on. */
     EQ(tell_region(&b, REM_MEM_REG, RAM, RAM_SIZE, USER, 0, -1), 0);
     EQ(b.seen[VHUSHMEM_QUEUE_BROKEN], 0);
     tell_ram(&b);
     set_descriptor(&b, 3, BUFFERS, 8, WRITE, 0);
     offer(&b, 3);
     chain = some(vhushmem_backend_pop(b.r.backend, 0, &error));
-    /* It goes and stays away: the queue waits for it, and the chain still has it. */
+    /* The memory goes and stays away: the queue waits for it, and the chain still has it. */
     EQ(tell_region(&b, REM_MEM_REG, RAM, RAM_SIZE, USER, 0, -1), 0);
     EQ(vhushmem_chain_write(chain, 0, "stays", 5), 5);
     CHECK(memcmp(b.ram + BUFFERS, "stays", 5) == 0);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * After a back-end died without a word, the front-end knows only which chains were given back, and sends that as the base. The
- * next back-end takes the open chains again from the ledger, in their order, and then the newer ones. No chain comes twice.
+ * next back-end takes the open chains again from the area for requests in flight, in their order, and then the newer ones. No
+ * chain comes twice.
  */
 #include "bare-queue.h"
 
@@ -22,7 +23,7 @@ static int take(bare_queue *b, bool give_back)
 }
 
 /* The area travels as 24 bytes: u64 size, u64 offset, u16 queues, u16 queue size, padding. */
-static int get_book(bare_queue *b, uint8_t area[24])
+static int get_area(bare_queue *b, uint8_t area[24])
 {
     message m;
     uint16_t counts[2] = {2, b->size};
@@ -45,8 +46,8 @@ int main(void)
     bare_queue_init(&b);
     bare_queue_connect(&b, BARE_FEATURES);
     tell_ram(&b);
-    int book = get_book(&b, area);
-    EQ(tell(&b, SET_INFLIGHT_FD, area, 24, book), 0);
+    int file = get_area(&b, area);
+    EQ(tell(&b, SET_INFLIGHT_FD, area, 24, file), 0);
     start_queue(&b, 0);
     for (uint16_t head = 0; head < 8; head++) {
         set_descriptor(&b, head, BUFFERS, 8, WRITE, 0);
@@ -64,10 +65,10 @@ int main(void)
     backend_rig_close(&b.r);
     offer(&b, 5);
 
-    /* Twice: the second one dies too, before it has given back all. */
+    /* Twice: the second back-end dies too, before it has given all back. */
     bare_queue_connect(&b, BARE_FEATURES);
     tell_ram(&b);
-    EQ(tell(&b, SET_INFLIGHT_FD, area, 24, book), 0);
+    EQ(tell(&b, SET_INFLIGHT_FD, area, 24, file), 0);
     start_queue(&b, b.used_idx);
     EQ(take(&b, true), 0);
     EQ(take(&b, false), 2);
@@ -76,7 +77,7 @@ int main(void)
 
     bare_queue_connect(&b, BARE_FEATURES);
     tell_ram(&b);
-    EQ(tell(&b, SET_INFLIGHT_FD, area, 24, book), 0);
+    EQ(tell(&b, SET_INFLIGHT_FD, area, 24, file), 0);
     start_queue(&b, b.used_idx);
     const int order[] = {2, 4, 5};
     for (int i = 0; i < 3; i++) {
@@ -86,17 +87,17 @@ int main(void)
     EQ(take(&b, true), -1);
     EQ(stop_queue(&b), 6);
 
-    /* A book in a file that is too short, of no queue, for more queues than fit: refused. */
+    /* An area in a file that is too short, without queues, or with more queues than fit: refused. */
     uint8_t odd[24];
     int shorter = memfd_of(PAGE, 1);
     memset(odd, 0, sizeof(odd));
-    EQ(tell(&b, SET_INFLIGHT_FD, odd, 24, book), -EINVAL);
+    EQ(tell(&b, SET_INFLIGHT_FD, odd, 24, file), -EINVAL);
     memcpy(odd, area, 24);
     memset(odd + 16, 0xff, 4);
-    EQ(tell(&b, SET_INFLIGHT_FD, odd, 24, book), -EINVAL);
+    EQ(tell(&b, SET_INFLIGHT_FD, odd, 24, file), -EINVAL);
     memcpy(odd, area, 24);
     memset(odd + 8, 0xf8, 8);
-    CHECK(tell(&b, SET_INFLIGHT_FD, odd, 24, book) < 0);
+    CHECK(tell(&b, SET_INFLIGHT_FD, odd, 24, file) < 0);
     memcpy(odd, area, 24);
     *(uint64_t *)odd = 2 * PAGE;
     EQ(tell(&b, SET_INFLIGHT_FD, odd, 24, shorter), -EOVERFLOW);
@@ -108,20 +109,20 @@ int main(void)
         EQ(none.header.size, 24);
         EQ(u64_of(&none), 0); /* an area of no bytes, and no descriptor */
     }
-    /* A book full of nonsense is as good as an empty one, or breaks the queue; it does no harm. */
+    /* An area full of nonsense counts as empty, or breaks the queue. It does no harm. */
     uint8_t junk[512];
     memset(junk, 0xff, sizeof(junk));
-    const uint16_t head[2] = {1, 16}; /* version, size: so that it is believed */
+    const uint16_t head[2] = {1, 16}; /* version and size are right, so that the rest is read */
     memcpy(junk + 8, head, sizeof(head));
-    CHECK(pwrite(book, junk, sizeof(junk), 0) == sizeof(junk));
-    EQ(tell(&b, SET_INFLIGHT_FD, area, 24, book), 0);
+    CHECK(pwrite(file, junk, sizeof(junk), 0) == sizeof(junk));
+    EQ(tell(&b, SET_INFLIGHT_FD, area, 24, file), 0);
     start_queue(&b, 6);
     for (int i = 0; i < 40 && vhushmem_backend_queue_is_running(b.r.backend, 0); i++) {
         vhushmem_chain_free(vhushmem_backend_pop(b.r.backend, 0, NULL));
     }
     backend_rig_close(&b.r);
     bare_queue_close(&b);
-    close(book);
+    close(file);
     close(shorter);
     same(fds, fds_now());
     return 0;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * However often a driver puts the same indirect table into a queue: the pieces that a device holds are bounded. What there is no room
- * for waits until chains are given back.
+ * A driver may put the same indirect table into a queue any number of times. The pieces that a device holds are bounded.
+ * Further chains wait until chains are given back.
  */
 #include "bare-queue.h"
 
@@ -58,7 +58,7 @@ int main(void)
     CHECK(error == NULL);
     EQ(count, MOST / PIECES);
 
-    /* One goes back, and there is room for one more, of which the device is told. */
+    /* One goes back, so there is room for one more, and the device is told. */
     pump_backend(b.r.backend);
     int kicked = b.seen[VHUSHMEM_QUEUE_KICKED];
     EQ(vhushmem_backend_push(b.r.backend, chains[0], 0, &error), 0);
@@ -69,7 +69,7 @@ int main(void)
     EQ(vhushmem_chain_head(chains[0]), MOST / PIECES);
     CHECK(vhushmem_backend_pop(b.r.backend, 0, &error) == NULL && error == NULL);
 
-    /* One that is let go without being given back takes no room any more. */
+    /* A chain that is freed without being given back no longer takes room. */
     vhushmem_chain_free(chains[1]);
     vhushmem_chain *more = some(vhushmem_backend_pop(b.r.backend, 0, &error));
     EQ(vhushmem_chain_head(more), MOST / PIECES + 1);

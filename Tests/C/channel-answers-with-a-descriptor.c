@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A request that looks a shared object up gets its descriptor with the answer, asked for or not, and none with a refusal. No
- * descriptor leaks.
+ * A request that looks a shared object up gets its descriptor with the answer, with or without need_reply. A refusal has
+ * none. No descriptor leaks.
  */
 #include "channel-rig.h"
 
@@ -49,7 +49,7 @@ int main(void)
     channel_rig r;
     int fd = memfd_of(PAGE, 1);
     channel_rig_open(&r, NULL);
-    ok(vhushmem_channel_get_fd(r.channel)); /* made when it is asked for */
+    ok(vhushmem_channel_get_fd(r.channel)); /* get_fd makes it */
     char *fds = fds_now();
     ok(vhushmem_channel_set_request_callback(r.channel, look_up, &fd, NULL));
     EQ(look(&r, 0x9, 1), 0);
@@ -62,7 +62,7 @@ int main(void)
     EQ(look(&r, 0x9, 0), -EBADF);
     wrong_fd = 0;
 
-    /* Answers that nobody reads wait with their descriptors. */
+    /* Unread answers wait with their descriptors. */
     int sent = 0;
     for (int before = -1; before != served;) {
         before = served;

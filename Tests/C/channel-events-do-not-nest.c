@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A callback of a channel turns a main loop while the back-end sends requests without end: their events wait until it has returned, in
- * order. Events from before the callback was set are told to it.
+ * A callback of a channel turns a main loop while the back-end sends requests without end. Their events wait until it has
+ * returned, in order. The callback is also told of events from before it was set.
  */
 #include "channel-rig.h"
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Both callbacks of a channel may free it; what waits behind is not served. */
+/* Both callbacks of a channel may free it. Requests that wait behind are not served. */
 #include "channel-rig.h"
 
 static int calls, destroyed;
@@ -42,7 +42,7 @@ int main(void)
             if (round == 1) {
                 send_message(r.peer, MAP, 0x9, &m, sizeof(m), &fd, 1);
             } else {
-                send_message(r.peer, 2, 0x2, NULL, 0, NULL, 0); /* a version that there is not: CHANNEL_LOST */
+                send_message(r.peer, 2, 0x2, NULL, 0, NULL, 0); /* a version that does not exist: CHANNEL_LOST */
             }
         }
         send_message(r.peer, MAP, 0x9, &m, sizeof(m), &fd, 1);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* What is not about mappings goes to a callback with its payload and descriptors; what it returns is the answer, if one is owed. */
+/* A callback gets every request that is not about mappings, with its payload and descriptors. Its result is the answer, if
+   one is owed. */
 #include "channel-rig.h"
 
 static int calls, answer, destroyed;
@@ -15,7 +16,7 @@ static int take(vhushmem_channel *channel, const vhushmem_other_request *request
     CHECK(memcmp(request->payload, "hello", 5) == 0);
     EQ(request->nfds, 2);
     EQ(pread(request->fds[1], &word, 8, 8), 8);
-    /* Nothing is served inside: this request is still under way. */
+    /* A nested dispatch serves nothing: this request is still under way. */
     EQ(vhushmem_channel_dispatch(channel), 0);
     return answer;
 }
@@ -30,7 +31,7 @@ int main(void)
 {
     channel_rig r;
     channel_rig_open(&r, NULL);
-    ok(vhushmem_channel_get_fd(r.channel)); /* made when it is asked for */
+    ok(vhushmem_channel_get_fd(r.channel)); /* get_fd makes it */
     char *fds = fds_now();
     int two[2] = {memfd_of(PAGE, 1), memfd_of(PAGE, 2)};
 
@@ -44,10 +45,10 @@ int main(void)
     EQ(channel_rig_ask(&r, 3, "hello", 5, two, 2), -EBUSY);
     EQ(r.events[VHUSHMEM_EVENT_OTHER_REQUEST], 3);
     EQ(r.last.result, -EBUSY);
-    answer = 5; /* no errno: some failure */
+    answer = 5; /* no errno: it becomes some failure */
     EQ(channel_rig_ask(&r, 3, "hello", 5, two, 2), -EIO);
 
-    /* Without need_reply nothing is answered. */
+    /* Without need_reply there is no answer. */
     send_message(r.peer, 3, 0x1, "hello", 5, two, 2);
     pump_channel(r.channel);
     CHECK(!wait_readable(r.peer, 0));

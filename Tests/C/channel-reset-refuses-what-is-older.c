@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Between begin_reset and end_reset, and for what has arrived by then, requests are refused; later ones are served again. */
+/* Between begin_reset and end_reset, requests are refused, and so are those that have arrived by then. Later ones are served
+   again. */
 #include "channel-rig.h"
 
 int main(void)
@@ -20,7 +21,7 @@ int main(void)
     EQ((int64_t)u64_of(&m), -ECANCELED);
     EQ(channel_rig_map(&r, fd, 0, PAGE), 0);
 
-    /* Each begin has its end; an end too many is none. */
+    /* Each begin has its end. An extra end does nothing. */
     ok(vhushmem_channel_begin_reset(r.channel));
     ok(vhushmem_channel_begin_reset(r.channel));
     ok(vhushmem_channel_end_reset(r.channel));

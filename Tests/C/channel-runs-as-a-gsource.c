@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A GSource drives a channel, and goes with it. */
+/* A GSource drives a channel, and ends with it. */
 #include "channel-rig.h"
 
 int main(void)

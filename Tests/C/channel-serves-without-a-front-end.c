@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A VMM with a front-end of its own hands over its end of the back-end channel: mappings are served, their end is told. */
+/* A VMM with its own front-end hands over its end of the back-end channel. The library serves mappings, and tells the
+   channel's end. */
 #include "channel-rig.h"
 
 int main(void)

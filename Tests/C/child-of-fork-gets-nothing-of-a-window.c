@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * With VHUSHMEM_REGION_DONTFORK a child of fork has nothing at the window's addresses, mapped before or after; without it the child shares
- * the guest's memory. The same can be had later with vhushmem_region_advise, and taken back.
+ * With VHUSHMEM_REGION_DONTFORK a child of fork has nothing at the window's addresses, whether mapped before or after.
+ * Without it the child shares the guest's memory. vhushmem_region_advise can set this later, and take it back.
  */
 #include "rig.h"
 
-/* What a child sees of a window: how many of its pages are there at all. */
+/* How many pages of a window a child has. */
 static int pages_in_a_child(vhushmem_region *region)
 {
     char *window = vhushmem_region_window(region);

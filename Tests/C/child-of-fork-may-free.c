@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A child of fork has the descriptors of its parent: sockets, epolls, socket files. It may free what the parent made, as a destructor at its end
- * does, and the parent goes on: its connections work, its descriptors become readable, its sockets can be found.
+ * A child of fork has the descriptors of its parent: sockets, epolls, socket files. It may free what the parent made, as a
+ * destructor at its end does. The parent goes on: its connections work, its descriptors become readable, its sockets can be
+ * found.
  */
 #include "rig.h"
 
@@ -62,7 +63,7 @@ static void channel(void)
     close(file);
 }
 
-/* With a queue that runs: its kick is waited for. */
+/* With a queue that runs, so that the back-end waits for its kick. */
 static void back_end(void)
 {
     bare_queue b;

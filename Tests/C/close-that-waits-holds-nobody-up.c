@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A peer sends sockets whose close waits for an hour, in every way in which a descriptor can come: no call of the library waits for one. What
- * is to be closed is closed by a thread of the library, which takes no signals.
+ * A peer sends sockets whose close waits for an hour, in every way in which a descriptor can come. No call of the library
+ * waits for a close. A thread of the library closes them, and that thread takes no signals.
  */
 /* valgrind: no (it stops all threads for a call that waits) */
 #include "linger.h"
@@ -21,7 +21,7 @@ static void send_with(rig *r, uint32_t request, const int *others, int count)
     close(fds[count]);
 }
 
-/* In a message that may have one; as the tenth of ten, and the last of sixteen, of which a message may carry none. */
+/* In a message that may have one; as the tenth of ten; and as the last of sixteen in a message that may have none. */
 static void in_a_message(void)
 {
     int memfd = memfd_of(PAGE, 1);
@@ -36,7 +36,7 @@ static void in_a_message(void)
     close(memfd);
 }
 
-/* What was not read when the channel ends, or the front-end is freed. */
+/* Unread when the channel ends, or when the front-end is freed. */
 static void unread(bool violation)
 {
     rig r;
@@ -55,7 +55,7 @@ static void unread(bool violation)
     rig_close(&r);
 }
 
-/* In the queue of a socket that is sent itself. */
+/* In the queue of a socket that is itself sent. */
 static void inside_a_socket(void)
 {
     rig r;
@@ -105,7 +105,7 @@ static bool lingering_area(peer *p, const message *m)
         uint64_t size, offset;
         uint16_t queues, entries;
         uint32_t padding;
-    } area = {4096, 0, 1, 7, 0}; /* 7: not what was asked for */
+    } area = {4096, 0, 1, 7, 0}; /* 7: not the queue count that was asked for */
     if (m->header.request != GET_INFLIGHT_FD) {
         return false;
     }
@@ -115,7 +115,7 @@ static bool lingering_area(peer *p, const message *m)
     return true;
 }
 
-/* With a reply, which is not the right one. */
+/* With a wrong reply. */
 static void in_a_reply(void)
 {
     rig r;
@@ -130,7 +130,7 @@ static void in_a_reply(void)
     rig_close(&r);
 }
 
-/* Sent to a listener that has a back-end, and takes no other. */
+/* To a listener that has a back-end, and takes no other. */
 static void to_a_listener(void)
 {
     char *path = g_strdup_printf("%s/vhushmem-%d.sock", g_get_tmp_dir(), (int)getpid());
@@ -169,7 +169,7 @@ static void to_a_back_end(void)
     bare_queue_close(&b);
 }
 
-/* A child of fork goes on, and closes for itself. */
+/* A child of fork goes on, and does its own closes. */
 static void in_a_child(void)
 {
     rig r;
@@ -184,7 +184,7 @@ static void in_a_child(void)
         CHECK(!is_closing());
         send_with(&r, MAP, NULL, 0);
         pump(r.frontend);
-        STEP_UNTIL(is_closing(), usleep(1000)); /* the thread takes its name when it runs */
+        STEP_UNTIL(is_closing(), usleep(1000)); /* the thread gets its name when it runs */
         _exit(0);
     }
     CHECK(waitpid(child, &status, 0) == child);
@@ -204,5 +204,5 @@ int main(void)
     in_a_reply();
     to_a_listener();
     to_a_back_end();
-    return 0; /* though threads are still closing */
+    return 0; /* threads are still closing */
 }

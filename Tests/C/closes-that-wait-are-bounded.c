@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A back-end sends one socket after the other whose close waits. A bounded number of them waits to be closed; then nothing more is read from
- * it, and in the end its channel is lost, or its connection: neither of its sockets is read. What another back-end sends is closed meanwhile.
+ * A back-end sends one socket after the other whose close waits. A bounded number of them waits to be closed. Then the
+ * library reads nothing more from that back-end: neither of its sockets is read. In the end its channel or its connection is
+ * lost. Meanwhile the library closes what another back-end sends.
  */
 /* valgrind: no (it stops all threads for a call that waits) */
 #include "linger.h"
@@ -32,7 +33,7 @@ int main(void)
     for (int i = 0; i < MANY; i++) {
         int fd = lingering_socket();
         if (try_send_message(hostile.channel, MAP, 0x1, &m, sizeof(m), &fd, 1) < 0) {
-            break; /* the channel is lost already; and this one goes with the process */
+            break; /* the channel is lost already, and this one goes with the process */
         }
         close(fd);
         vhushmem_frontend_dispatch(hostile.frontend);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A back-end that closes its channel before the answer: what listeners were told of is committed all the same. */
+/* A back-end closes its channel before the answer. Listeners still get the commit of what they were told. */
 #include "rig.h"
 
 #include <vhushmem/series.h>

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* GET_CONFIG and SET_CONFIG carry the bytes that were asked for; a range outside the configuration space is refused here. */
+/* GET_CONFIG and SET_CONFIG carry the requested bytes. The library refuses a range outside the configuration space. */
 #include "device-rig.h"
 
 static bool wrong_answer(peer *p, const message *m)
 {
-    static const uint32_t other[4] = {1, 4, 0, 0}; /* another offset than what is asked for below */
+    static const uint32_t other[4] = {1, 4, 0, 0}; /* another offset than the request below has */
     if (m->header.request != GET_CONFIG) {
         return device_answer(p, m);
     }
@@ -39,7 +39,7 @@ int main(void)
     refused(vhushmem_frontend_set_config(r.frontend, 0, seen, 1, 2, &error), -EINVAL);
     HEARD(&r, "");
 
-    /* A back-end that fails says so with no payload; one that answers something else breaks the protocol. */
+    /* A back-end that fails sends no payload. One that answers something else breaks the protocol. */
     r.peer.answer = wrong_answer;
     refused(vhushmem_frontend_get_config(r.frontend, 0xff, seen, 1, &error), -EIO, "0xff");
     refused(vhushmem_frontend_get_config(r.frontend, 0, seen, 4, &error), -EPROTO);
@@ -49,7 +49,7 @@ int main(void)
     err(vhushmem_frontend_get_config(r.frontend, 0, seen, 3, &error), -ENOTCONN);
     rig_close(&r);
 
-    /* A larger one, where the options say so. */
+    /* A larger space, where the options allow it. */
     memset(&r, 0, sizeof(r));
     peer_init(&r.peer);
     r.peer.answer = device_answer;

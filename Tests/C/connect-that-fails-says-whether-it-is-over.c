@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * connect that could not begin may be called again. One whose handshake failed, or to which no back-end came, has sent DISCONNECT and is
- * over (-EBUSY). A callback that frees the front-end makes it -ECONNABORTED. A program whose loop runs in another thread starts it there.
+ * A connect that could not begin may be called again. If the handshake failed, or no back-end came, DISCONNECT was sent and
+ * the front-end is over (-EBUSY). If a callback frees the front-end, connect returns -ECONNABORTED. A program whose loop
+ * runs in another thread starts it there.
  */
 /* tsan: yes (a loop in another thread) */
 #include "rig.h"

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Connecting where nobody listens fails with ENOENT or ECONNREFUSED and the path in the message; a path that is too long, with ENAMETOOLONG. */
+/* Connecting where nobody listens fails with ENOENT or ECONNREFUSED, and the message has the path. A path that is too long
+   fails with ENAMETOOLONG. */
 #include "harness.h"
 
 static void start(const char *path, int code)

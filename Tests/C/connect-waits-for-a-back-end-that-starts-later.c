@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* tsan: yes (a peer in a thread of its own) */
-/* The device process listens a moment after the VMM has begun to connect: that is no failure while there is time. */
+/* The device process listens a moment after the VMM has begun to connect. That is no failure while there is time. */
 #include "device-rig.h"
 
 #include <sys/un.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * A front-end resets its device. While the queues stop, a handler finds the front-end's memory gone and dispatches, and the
- * connection ends there. Nothing is left to do for it then: no RESET comes after the DISCONNECT, and the front-end that came
- * meanwhile finds everything at its beginning.
+ * connection ends there. The reset then has nothing left to do: no RESET comes after the DISCONNECT, and the front-end that
+ * came meanwhile starts from the beginning.
  */
 #include "bare-queue.h"
 #include "guard-rig.h"
@@ -30,7 +30,7 @@ static void end_it(bare_queue *b, vhushmem_queue_event event)
         CHECK(ftruncate(b->ram_fd, 0) == 0);
         EQ(*ram, 0);
         CHECK(vhushmem_backend_dispatch(b->r.backend) >= 0);
-        EQ(disconnects, 0); /* it is told when this has returned */
+        EQ(disconnects, 0); /* it is told after this returns */
     }
 }
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A connection, or a channel, that ends with many mappings undoes some at once and the rest in the turns that follow. The event tells when all is
- * gone, and a back-end that comes back finds nothing of the one before. Who looks meanwhile finds the books right and the connection over.
+ * A connection, or a channel, that ends with many mappings undoes some at once and the rest in the following turns. The event
+ * comes when all are gone, and a back-end that comes back finds nothing of the one before. Calls in between see correct counts
+ * and the end of the connection.
  */
 #include "many.h"
 
@@ -17,7 +18,7 @@ static void open_full(rig *r, uint32_t flags)
     map_many(r->region, file);
 }
 
-/* Dispatches until none is left; each time some go, and nobody is told before. */
+/* Dispatches until no mapping is left. Each time some go, and no event comes before the end. */
 static void goes_in_turns(rig *r, int event)
 {
     for (uint64_t before = left_in(r->region); before > 0; before = left_in(r->region)) {
@@ -47,7 +48,7 @@ static void of_the_back_end(void)
     rig_close(&r);
 }
 
-/* The back-end's own end of the channel goes; the connection lives. */
+/* The back-end closes its end of the channel. The connection lives. */
 static void of_the_channel(void)
 {
     rig r;
@@ -61,7 +62,7 @@ static void of_the_channel(void)
     rig_close(&r);
 }
 
-/* A channel alone, whose peer went while there were many. Returns its region, of which a part is left. */
+/* A channel alone, whose peer went while there were many mappings. Returns its region, some of which is left. */
 static vhushmem_region *open_ending(channel_rig *r)
 {
     channel_rig_open(r, NULL);
@@ -90,13 +91,13 @@ static void of_a_channel_alone(void)
     channel_rig_close(&r);
 }
 
-/* Freed in the midst: what is left goes at once, since the device is held. */
+/* Freed in the middle: the rest goes at once, since the device is held. */
 static void freed_meanwhile(uint32_t flags)
 {
     rig r;
     open_full(&r, flags);
     vhushmem_device *device = vhushmem_device_ref(r.device);
-    if (flags != 0) { /* a reset undoes them all the same */
+    if (flags != 0) { /* a reset undoes them all nevertheless */
         ok(vhushmem_frontend_reset(r.frontend, &error));
     }
     peer_hang_up(&r.peer);
@@ -120,7 +121,7 @@ static void turn(coming_rig *c)
     vhushmem_frontend_dispatch(c->r.frontend);
 }
 
-/* 16 regions of 16 pages are what this back-end has: with one of the program's, they are many. */
+/* This back-end has 16 regions of 16 pages. Together with one of the program's regions, they are many mappings. */
 static void before_the_next_one(void)
 {
     coming_rig c;
@@ -141,7 +142,7 @@ static void before_the_next_one(void)
     coming_ready(&c);
     EQ(rig_map(&c.r, file, 0, 0, PAGE, 0), 0);
     EQ(vhushmem_device_mapping_count(c.r.device), 1);
-    /* A reset while nobody is there goes in turns too. */
+    /* A reset while no back-end is there goes in turns too. */
     coming_leave(&c);
     map_many(region, file);
     refused(vhushmem_frontend_reset(c.r.frontend, &error), -ENOTCONN);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* vhushmem_region_options_for_dax: maps beyond the end are taken, a chunk becomes writable by one more map, and all else is the default. */
+/* vhushmem_region_options_for_dax: maps beyond the end are accepted, one more map makes a chunk writable, and all else is
+   the default. */
 #include "rig.h"
 
 static vhushmem_region_options options;
@@ -31,7 +32,7 @@ int main(void)
     ok(vhushmem_region_options_for_dax(&options));
     CHECK(memcmp(&options, &wanted, sizeof(options)) == 0);
 
-    /* A struct of a later version: what is new in it is 0. One of no version is refused. */
+    /* In a struct of a later version, the new fields are 0. A struct without a size is refused. */
     struct {
         vhushmem_region_options known;
         uint64_t later;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Without a free descriptor a MAP over the wire is refused or ends the channel; it leaks nothing, and nothing crashes. */
+/* Without a free descriptor a MAP over the wire is refused or ends the channel. Nothing leaks, and nothing crashes. */
 /* valgrind: no (it has limits of its own in place of RLIMIT_NOFILE) */
 #include "rig.h"
 

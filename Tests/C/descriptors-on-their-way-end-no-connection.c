@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The kernel lets a user have so many descriptors on their way and no more (ETOOMANYREFS), whoever sent them: a hostile process can use that up
- * for all devices of its user. What is to be sent with a descriptor is tried again; in the end the request fails, and no connection ends.
+ * The kernel limits the descriptors that a user has on their way (ETOOMANYREFS), whoever sent them. A hostile process can
+ * use that up for all devices of its user. The library retries a message with a descriptor. In the end the request fails,
+ * and no connection ends.
  */
 #include "backend-rig.h"
 #include "shared-region.h"
@@ -13,7 +14,7 @@ static atomic_bool used_up;
 static atomic_int refusals;
 static int spared = -1; /* the test's own socket */
 
-/* In the place of the C library's. */
+/* Takes the place of the C library's function. */
 ssize_t sendmsg(int socket, const struct msghdr *message, int flags)
 {
     if (message->msg_controllen > 0 && socket != spared && atomic_load(&used_up)) {
@@ -36,7 +37,7 @@ static void end(vhushmem_frontend *frontend, const vhushmem_reply *reply, void *
     result = reply->result;
 }
 
-/* Long enough for a handshake on a machine that has much to do. */
+/* Long enough for a handshake on a busy machine. */
 #define LIMIT_MS 2000
 
 static void front_end_lives(uint32_t call_timeout_ms)
@@ -61,12 +62,12 @@ static void front_end_lives(uint32_t call_timeout_ms)
     CHECK(vhushmem_frontend_is_ready(r.frontend) && !vhushmem_frontend_is_started(r.frontend));
     EQ(r.events[VHUSHMEM_EVENT_DISCONNECT], 0);
 
-    /* What has no descriptor goes on, also behind one that waits. */
+    /* Messages without a descriptor go on, even after one that waits. */
     ok(vhushmem_frontend_get_device_status(r.frontend, &error));
     ended = 0;
     atomic_store(&refusals, 0);
     ok(vhushmem_frontend_start_device_async(r.frontend, 0, &queue, 1, end, NULL, NULL, &error));
-    PUMP_UNTIL(r.frontend, atomic_load(&refusals) > 0); /* it has come to what has a descriptor */
+    PUMP_UNTIL(r.frontend, atomic_load(&refusals) > 0); /* it has come to the message with a descriptor */
     if (call_timeout_ms == 0) {
         ok(vhushmem_frontend_get_device_status(r.frontend, &error));
         EQ(ended, 1);
@@ -75,14 +76,14 @@ static void front_end_lives(uint32_t call_timeout_ms)
         ok(vhushmem_frontend_start_device_async(r.frontend, 0, &queue, 1, end, NULL, NULL, &error));
     }
 
-    /* As soon as there is room for it, it is sent. */
+    /* When there is room for it, it is sent. */
     atomic_store(&used_up, false);
     PUMP_UNTIL(r.frontend, ended != 0);
     EQ(result, 0);
     CHECK(vhushmem_frontend_is_started(r.frontend));
     CHECK(vhushmem_frontend_is_ready(r.frontend));
 
-    /* A change of memory that was not told is not made. */
+    /* A change of memory that could not be told is not made. */
     vhushmem_guest_memory more[2] = {ram, memory_of(PAGE, PAGE, memory, PAGE)};
     atomic_store(&used_up, true);
     refused(vhushmem_frontend_set_memory(r.frontend, more, 2, &error), -ETOOMANYREFS, "ADD_MEM_REG");
@@ -93,7 +94,7 @@ static void front_end_lives(uint32_t call_timeout_ms)
     close(queue.kick_fd);
 }
 
-/* A mapping of a shared region that could not be told of is told later, and not taken away if it has gone meanwhile. */
+/* If a mapping of a shared region could not be told, it is told later, and not taken away if it has gone meanwhile. */
 static void shared_mapping_is_told_later(void)
 {
     rig r;
@@ -121,7 +122,7 @@ static void shared_mapping_is_told_later(void)
     PUMP_UNTIL(r.frontend, atomic_load(&refusals) > 0);
     EQ(rig_unmap(&r, 0, PAGE), 0); /* REM_MEM_REG waits behind ADD_MEM_REG */
     pump(r.frontend);
-    ok(vhushmem_frontend_get_device_status(r.frontend, &error)); /* behind them too: they were given up */
+    ok(vhushmem_frontend_get_device_status(r.frontend, &error)); /* after them too: they were given up */
     atomic_store(&used_up, false);
     shared_heard(&r, "37");
     EQ(shared_told.guest_addr, AT + PAGE);
@@ -132,7 +133,7 @@ static void shared_mapping_is_told_later(void)
     close(queue.kick_fd);
 }
 
-/* The front-end's answer to a look-up waits, and takes no processor meanwhile. */
+/* The front-end's answer to a look-up waits, and uses no processor time meanwhile. */
 static void answer_of_a_front_end_waits(void)
 {
     static const uint8_t uuid[16] = {1, 2, 3};
@@ -163,7 +164,7 @@ static void answer_of_a_front_end_waits(void)
     EQ(m.fd_count, 1);
     close(m.fds[0]);
     EQ(r.events[VHUSHMEM_EVENT_CHANNEL_LOST], 0);
-    /* And the next one. */
+    /* And the next answer. */
     send_message(r.channel, 8, 0x9, uuid, sizeof(uuid), NULL, 0);
     PUMP_UNTIL(r.frontend, wait_readable(r.channel, 0));
     EQ(receive(r.channel, &m, PATIENCE_MS), 1);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* destroy runs exactly once: when the callback is replaced, when it is taken away, and when its object is freed. */
+/* destroy runs exactly once: when the callback is replaced, when it is removed, or when its object is freed. */
 #include "harness.h"
 
 static int destroyed, called;
@@ -49,7 +49,7 @@ static void front_end(void)
     vhushmem_frontend_free(frontend);
     EQ(destroyed, 3);
 
-    /* Without an object there is nothing that could call it later. */
+    /* Without an object, nothing could call it later. */
     err(vhushmem_frontend_set_callback(NULL, front_end_event, &destroyed, destroy), -EFAULT);
     EQ(destroyed, 4);
 }

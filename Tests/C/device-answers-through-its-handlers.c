@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Our front-end asks our back-end for all that a device does beside its queues; each is refused where it was not agreed on. */
+/* The library's front-end asks the library's back-end for all that a device does besides its queues. Each request is refused
+   where it was not negotiated. */
 #include "virtqueue-rig.h"
 
 #define ALL UINT64_MAX
@@ -168,7 +169,7 @@ int main(void)
     EQ(taken_back(&q, NULL), 0);
     queue_rig_close(&q);
     open_with(&q, WITHOUT(VHOST_USER_PROTOCOL_F_RESET_DEVICE));
-    ok(vhushmem_frontend_reset(q.frontend, &error)); /* nothing is said, and the mappings are gone */
+    ok(vhushmem_frontend_reset(q.frontend, &error)); /* nothing is sent, and the mappings are gone */
     EQ(seen(&q.backend_events[VHUSHMEM_BACKEND_RESET]), 0);
     queue_rig_close(&q);
     same(fds, fds_now());

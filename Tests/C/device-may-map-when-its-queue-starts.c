@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A front-end may serve the channel only when it has the answer to its own request. STARTED, KICKED and RESET come after that
- * answer, so a device may ask for mappings in them.
+ * A front-end may serve the channel only when it has the answer to its own request. STARTED, KICKED and RESET come after
+ * that answer, so a device may ask for mappings in them.
  */
-/* tsan: yes (front-end and back-end of ours are in two threads) */
+/* tsan: yes (the library's front-end and back-end are in two threads) */
 #include "bare-queue.h"
 
 typedef struct slow_front_end {
     bare_queue *b;
-    uint32_t request; /* of which it waits for the acknowledgement first */
+    uint32_t request; /* it first waits for the acknowledgement of this */
     pthread_t thread;
 } slow_front_end;
 
@@ -82,7 +82,7 @@ int main(void)
     EQ(resets, 1);
     EQ(b.seen[VHUSHMEM_QUEUE_STOPPED], 2);
 
-    /* What was started and stopped before anybody was told is not told of. */
+    /* A start and stop before a callback was set are not told. */
     on_queue = NULL;
     start_queue(&b, 0);
     EQ(tell_vring(&b, SET_VRING_ENABLE, 0, 0), 0);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A device's quota of mappings and bytes counts those of all its regions together. A map beyond it is refused with ENOSPC. */
+/* A device's quota of mappings and bytes counts all its regions together. A map beyond it is refused with ENOSPC. */
 #include "rig.h"
 
 int main(void)

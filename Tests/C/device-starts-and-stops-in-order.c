@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Start and stop say what back-ends expect, in the order in which they expect it, byte for byte. */
+/* Start and stop send what back-ends expect, in the order in which they expect it, byte for byte. */
 #include "device-rig.h"
 
 static void expect(rig *r, uint32_t request, int n, const char *hex, int fds)
@@ -10,7 +10,7 @@ static void expect(rig *r, uint32_t request, int n, const char *hex, int fds)
         snprintf(seen + 2 * i, sizeof(seen) - 2 * i, "%02x", m->payload[i]);
     }
     if (strcmp(seen, hex) != 0 || m->fd_count != fds) {
-        FAIL("message %u has the payload %s and %d fds, not %s and %d", request, seen, m->fd_count, hex, fds);
+        FAIL("message %u has payload %s and %d fds, not %s and %d", request, seen, m->fd_count, hex, fds);
     }
 }
 
@@ -24,13 +24,13 @@ int main(void)
     vhushmem_queue queues[2] = {queue_of(256, 0, 0x10000, kick), queue_of(128, 7, 0x20000, kick)};
     char *fds = fds_now();
 
-    /* Without acknowledgements, and with none of what is optional. */
+    /* Without acknowledgements, and without any optional feature. */
     device_rig_open(&r, 2, PROTOCOL_DEFAULTS & ~(BIT(3) | BIT(15)));
     ok(vhushmem_frontend_set_memory(r.frontend, &range, 1, &error));
     HEARD(&r, "");
     ok(vhushmem_frontend_start_device(r.frontend, BIT(32), queues, 2, &error));
     CHECK(vhushmem_frontend_is_started(r.frontend));
-    /* Something that is answered: so all before it was heard. */
+    /* A request with an answer: when it has come, all before it was heard. */
     uint8_t byte;
     ok(vhushmem_frontend_get_config(r.frontend, 0, &byte, 1, &error));
     expect(&r, SET_FEATURES, 0, "0000004001000000", 0);
@@ -61,7 +61,7 @@ int main(void)
     HEARD(&r, "");
     rig_close(&r);
 
-    /* With everything. */
+    /* With every feature. */
     device_rig_open(&r, 2, DEVICE_FEATURES);
     ok(vhushmem_frontend_set_memory(r.frontend, &range, 1, &error));
     ok(vhushmem_frontend_start_device(r.frontend, BIT(32), queues, 1, &error));
@@ -71,7 +71,7 @@ int main(void)
     HEARD(&r, "40 18 11");
     EQ(device_status, 15); /* nothing is reset */
     ok(vhushmem_frontend_start_device(r.frontend, BIT(32), queues, 1, &error));
-    HEARD(&r, "2 39 40 8 10 9 13 14 12 18 39"); /* its memory it knows */
+    HEARD(&r, "2 39 40 8 10 9 13 14 12 18 39"); /* it knows its memory already */
     ok(vhushmem_frontend_reset(r.frontend, &error));
     PUMP_UNTIL(r.frontend, r.events[VHUSHMEM_EVENT_RESET] == 1);
     CHECK(!vhushmem_frontend_is_started(r.frontend));

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* SET_DEVICE_STATE_FD gives the back-end its end of a pipe, or brings another one. Mappings and a running device prevent it. */
+/* SET_DEVICE_STATE_FD gives the back-end its end of a pipe, or the back-end brings another pipe. Mappings and a running
+   device prevent it. */
 #include "device-rig.h"
 
-static int pipe_of_peer = -1; /* what it would rather use */
+static int pipe_of_peer = -1; /* the one that the back-end prefers */
 static uint64_t check_value;
 static bool fails;
 
@@ -35,7 +36,7 @@ static void take(vhushmem_frontend *frontend, const vhushmem_reply *reply, void 
     last_fd = reply->fd;
 }
 
-/* A pipe's end that goes to the peer; the other one is closed. */
+/* An end of a pipe for the peer. The other end is closed. */
 static int end_of_pipe(void)
 {
     int ends[2];
@@ -88,7 +89,7 @@ int main(void)
     ok(vhushmem_frontend_start_device(r.frontend, 0, &queue, 1, &error));
     refused(vhushmem_frontend_set_device_state_fd(r.frontend, 0, pipe, &use, &error), -EBUSY);
     EQ(vhushmem_frontend_stop_device(r.frontend, NULL, 0, &error), 1);
-    close(pipe); /* what failed has left it */
+    close(pipe); /* the failed call did not close it */
 
     ok(wire_map(&r, 0, file, 0, 0, PAGE, 0));
     refused(vhushmem_frontend_can_migrate(r.frontend, &error), -EBUSY, "region 0", "1 mapping");

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Every change of a mapping is told once it is there and before the call that made it returns: what a translator of guest code needs. */
+/* Every change of a mapping is told after it is in place and before the call that made it returns. A translator of guest
+   code needs this. */
 /* valgrind: no (it runs handlers between instructions, not in their midst) */
 #include "rig.h"
 
@@ -65,7 +66,7 @@ static void section_goes(MemoryListener *listener, MemoryRegionSection *section)
     sections--;
 }
 
-/* A listener of the series beside the callback, whichever comes first: both are told of all. */
+/* A listener of the series next to the callback, in either order: both are told of everything. */
 static void beside_a_listener(bool first)
 {
     vhushmem_device *device = some(vhushmem_device_new(NULL, &error));
@@ -80,7 +81,7 @@ static void beside_a_listener(bool first)
     ok(vhushmem_device_set_callback(device, on_change, &told, NULL, &error));
     EQ(map_at(device, file, 0, 0, 0), 0);
     if (!first) {
-        memory_listener_register(&listener, container); /* is told of what there is */
+        memory_listener_register(&listener, container); /* it is told of present mappings */
     }
     EQ(sections, 1);
     EQ(map_at(device, file, 8 * PAGE, 0, 0), 0);
@@ -126,7 +127,7 @@ int main(void)
     expect(VHUSHMEM_CHANGE_MAPPED, 8 * PAGE, 2 * PAGE, 1);
     EQ(told.seen, first);
     EQ(told.last.flags, 0);
-    /* Who is to know of all must be there from the beginning; and the old one stays. */
+    /* A callback that must know of every change is there from the beginning. The old one stays. */
     err(vhushmem_device_set_callback(device, on_change, &told, gone, &error), -EBUSY);
     EQ(told.destroyed, 1);
     EQ(map_at(device, file, 8 * PAGE, 4 * PAGE, VHOST_USER_FLAG_MAP_RW), 0);
@@ -140,7 +141,7 @@ int main(void)
     expect(VHUSHMEM_CHANGE_UNMAPPED, 8 * PAGE, 2 * PAGE, 1);
     EQ(told.seen, 0);
 
-    /* What breaks and heals. */
+    /* Breaking and healing. */
     uint8_t byte;
     EQ(map_at(device, file, 0, 0, VHOST_USER_FLAG_MAP_RW), 0);
     CHECK(ftruncate(file, 0) == 0);
@@ -154,7 +155,7 @@ int main(void)
     expect(VHUSHMEM_CHANGE_HEALED, 0, 2 * PAGE, 1);
     EQ(vhushmem_region_read(told.region, 0, &byte, 1, NULL), 0);
 
-    /* A reset for who carries out single messages. */
+    /* A reset, for a program that carries out single messages. */
     EQ(map_at(device, file, 16 * PAGE, 0, 0), 0);
     EQ(vhushmem_device_begin_reset(device, &error), 2);
     EQ(told.count[VHUSHMEM_CHANGE_UNMAPPED], 3);
@@ -169,7 +170,7 @@ int main(void)
     EQ(vhushmem_device_unmap_all(device), 1);
     int unmapped = told.count[VHUSHMEM_CHANGE_UNMAPPED];
 
-    /* Another takes over; and nobody. */
+    /* Another callback takes over; then none. */
     ok(vhushmem_device_set_callback(device, on_change, &told, gone, &error));
     EQ(told.destroyed, 2);
     ok(vhushmem_device_set_callback(device, NULL, NULL, NULL, &error));
@@ -177,7 +178,7 @@ int main(void)
     EQ(map_at(device, file, 0, 0, 0), 0);
     EQ(vhushmem_device_unmap_all(device), 1);
     EQ(told.count[VHUSHMEM_CHANGE_UNMAPPED], unmapped);
-    /* The end of the device is told to nobody. */
+    /* The end of the device is not told. */
     ok(vhushmem_device_set_callback(device, on_change, &told, gone, &error));
     EQ(map_at(device, file, 0, 0, 0), 0);
     told.device = NULL;

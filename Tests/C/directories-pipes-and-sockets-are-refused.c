@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* What can't be mapped is refused with ENODEV: directories, pipes, sockets, eventfds. */
+/* Files that cannot be mapped are refused with ENODEV: directories, pipes, sockets, eventfds. */
 #include "rig.h"
 
 #include <sys/eventfd.h>

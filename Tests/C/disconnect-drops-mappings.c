@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* When the back-end goes away its mappings are dropped, DISCONNECT is the last event, and the front-end can only be freed. */
+/* When the back-end goes away, its mappings are dropped, DISCONNECT is the last event, and the front-end can only be freed. */
 #include "rig.h"
 
 int main(void)
@@ -21,7 +21,7 @@ int main(void)
     CHECK(hung_up(r.channel, PATIENCE_MS));
     EQ(r.events[VHUSHMEM_EVENT_DISCONNECT], 1);
 
-    /* The window is there as long as the device is. */
+    /* The window lives as long as the device. */
     ok(vhushmem_region_map(r.region, fd, 0, 0, page, 0, &error));
     shows(r.region, 0, page, 1, 0);
     close(fd);

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Event indices: the driver names a used index, and is called when that is passed, also by several chains at once or around the
- * end of the numbers. The first call of a device's life comes whatever index it names: the driver may have been waiting since
- * the last life.
+ * Event indices: the driver names a used index, and is called when the queue passes it, also by several chains at once or
+ * around the end of the numbers. The first call of a device's life comes whatever index the driver names, because it may
+ * have been waiting since the last life.
  */
 #include "bare-queue.h"
 
 static bare_queue b;
 
-/* Take and give back so many chains, with this wish of the driver's. Returns whether it was called. */
+/* Takes and gives back so many chains, with this wish of the driver. Returns whether it was called. */
 static bool called(uint16_t used_event, int count)
 {
     *(uint16_t *)(b.ram + AVAIL + 4 + 2 * b.size) = used_event;
@@ -34,14 +34,14 @@ static void facts(uint16_t base)
     ((uint16_t *)(b.ram + AVAIL))[1] = ((uint16_t *)(b.ram + USED))[1] = base;
     start_queue(&b, base);
     uint16_t used = base;
-    /* Nothing was given back: nothing is told, and that was no call. */
+    /* Nothing was given back, so nothing is told, and that was no call. */
     EQ(vhushmem_backend_notify(b.r.backend, 0, &error), 0);
-    /* It wants to be called much later; the first call comes all the same, and no other. */
+    /* It wants to be called much later. The first call comes nevertheless, and no other. */
     CHECK(called((uint16_t)(used + 100), 1));
     used++;
     CHECK(!called((uint16_t)(used + 100), 1));
     used++;
-    /* When the one it names is given back: behind it, at it, before it. */
+    /* The queue passes the named index: after it, at it, before it. */
     CHECK(!called((uint16_t)(used - 1), 1));
     used++;
     CHECK(called(used, 1));

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * Two front-ends look for their back-ends again, and the back-ends answer wrongly, late or not at all. The test makes every
- * request, waiting or not, in any state and inside any callback. Each accepted request is answered once, with a sentence if it
- * failed; each `destroy` runs once; a freed front-end does nothing more, and nothing leaks.
+ * request, with and without waiting, in any state and inside any callback. Each accepted request is answered once, with a
+ * sentence if it failed. Each `destroy` runs once. A freed front-end does nothing more, and nothing leaks.
  */
 /* tsan: yes (the back-ends are threads) */
 #include "device-rig.h"
@@ -27,7 +27,7 @@ typedef struct life {
     vhushmem_frontend *frontend;
     vhushmem_device *device;
     GSource *source;
-    uint64_t number; /* of this life: a freed one has another */
+    uint64_t number; /* of this life: after a free the next one has another */
     bool in_callback, in_request;
     back_end peer;
 } life;
@@ -78,7 +78,7 @@ static void destroyed(void *user_data)
     act_inside();
 }
 
-/* Not inside another one of the same front-end. */
+/* This callback is not inside another one of the same front-end. */
 static void inside_callback(const token *t, const vhushmem_frontend *frontend)
 {
     life *l = t->of;
@@ -279,7 +279,7 @@ static void *run_back_end(void *user_data)
     return NULL;
 }
 
-/* The back-end asks for something, and reads what it was answered. */
+/* The back-end asks for something, and reads the answers. */
 static void ask_on_the_channel(life *l)
 {
     uint8_t answers[4096];
@@ -599,7 +599,7 @@ static void end(life *l)
 
 static void run(int count)
 {
-    depth = DEEPEST; /* nothing more is done inside of callbacks */
+    depth = DEEPEST; /* no callback does more */
     for (int i = 0; i < LIVES; i++) {
         begin(&lives[i]);
     }
@@ -640,7 +640,7 @@ int main(void)
     vhushmem_device *device = some(vhushmem_device_new(NULL, &error));
     some(vhushmem_region_new(device, 0, PAGE, NULL, &error));
     vhushmem_device_unref(device);
-    run(500); /* what is made once is there when it is counted */
+    run(500); /* things that are made once exist before the test counts */
     char *fds = fds_now(), *maps = maps_now();
     run(many_steps(5000));
     same(fds, fds_now());

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Whether a kick or call is an eventfd is known without /proc, which may be missing, or be whatever the owner of the process's root likes:
- * there each descriptor is said to be an eventfd.
+ * The library recognises an eventfd without /proc, which may be missing. The owner of the process's root may also replace it:
+ * here it says that each descriptor is an eventfd.
  */
 /* valgrind: no (it reads /proc for itself) */
 /* asan: no (it takes /proc away, which LeakSanitizer needs) */
@@ -29,7 +29,7 @@ static void lose_proc(void)
     gid_t group = getgid();
     if (unshare(CLONE_NEWNS) != 0) {
         if (unshare(CLONE_NEWUSER | CLONE_NEWNS) != 0) {
-            skip("no mount namespace can be had");
+            skip("this process may not make a mount namespace");
         }
         write_all("/proc/self/setgroups", "deny");
         snprintf(map, sizeof(map), "0 %u 1", user);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A callback makes a blocking call or turns a main loop while the back-end sends requests without end. Their events wait until it has
- * returned, in order, and no more of them than a bound: the stack does not grow, and nothing is lost.
+ * A callback makes a blocking call or turns a main loop while the back-end sends requests without end. Their events wait
+ * until it has returned, in order and bounded: the stack does not grow, and nothing is lost.
  */
 #include "device-rig.h"
 
@@ -35,7 +35,7 @@ static void on_event(vhushmem_frontend *frontend, const vhushmem_event *event, v
     inside = false;
 }
 
-/* Sends all that the socket takes, and says how many have gone. */
+/* Sends as many as the socket takes. Returns how many were sent. */
 static int send_some(int sent, int count)
 {
     while (sent < count) {

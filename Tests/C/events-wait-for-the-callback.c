@@ -30,7 +30,7 @@ static void ask(uint32_t request, int fd)
     EQ(u64_of(&answer), 0);
 }
 
-/* A front-end that was never given a callback, and a back-end that asked for so many mappings. */
+/* A front-end that was never given a callback, and a back-end that asked for this many mappings. */
 static void open_without_callback(int requests)
 {
     int pair[2];
@@ -72,7 +72,7 @@ int main(void)
     EQ(first, VHUSHMEM_EVENT_MAP);
     rig_close(&r);
 
-    /* One that is taken away is told nothing, and what came meanwhile is not kept for the next. */
+    /* A callback that was removed hears nothing, and the events of that time are not kept for the next. */
     told = 0;
     open_without_callback(1);
     ok(vhushmem_frontend_set_callback(r.frontend, NULL, NULL, NULL));

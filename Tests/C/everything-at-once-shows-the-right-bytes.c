@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Mappers, resets, readers, truncated files, page repair, guests' faults and KVM placements, all at once: each thread reads
- * only bytes of a file that was mapped there meanwhile, and nothing is left over at the end. It takes 3 seconds, or 30 with
+ * Mappers, resets, readers, truncated files, page repair, guests' faults and KVM placements, all at once. Each thread reads
+ * only bytes of a file that was mapped there meanwhile, and nothing is left over at the end. The test takes 3 seconds, 30 with
  * VHUSHMEM_TEST_LONG, or VHUSHMEM_STRESS_SECONDS=N. VHUSHMEM_TEST_SEED gives the seed.
  */
 /* tsan: yes (many threads use one device) */
-/* asan: scale 3 (the race has its full time without a tool) */
+/* asan: scale 3 (without a tool, the race runs for its full time) */
 #include "stress-model.h"
 
 #include <linux/kvm.h>
@@ -13,7 +13,7 @@
 
 #include <vhushmem/series.h>
 
-/* The regions: one as QEMU has it; one for DAX, whose mappings have a slot each; one with zeros in its holes; one that is listened to. */
+/* The regions: one like QEMU's; one for DAX, with a slot for each mapping; one with zeros in its holes; one with a listener. */
 enum { PLAIN, DAX, ZERO_HOLES, LISTENED, REGIONS };
 
 #define GUEST_ADDRESS 0x100000000ull
@@ -33,7 +33,7 @@ static stress_region regions[REGIONS];
 static stress_file files[FILES];
 static bool stop;
 
-/* What a thread has, and what it has done. */
+/* A thread's state, and what it has done. */
 enum {
     MAPS,
     UNMAPS,
@@ -71,20 +71,20 @@ static bool one_in(worker *w, uint64_t n) { return below(w, n) == 0; }
 
 static void meanwhile(void *user_data)
 {
-    /* Others take some hundreds of steps, or none. */
+    /* Some of these steps run hundreds of times, others never. */
     worker *w = user_data;
     for (uint64_t i = one_in(w, 4) ? below(w, 20000) : below(w, 200); i > 0; i--) {
         (void)stamp();
     }
 }
 
-/* DAX less often than the others: KVM takes milliseconds to change a slot, and who looks at that region waits for it. */
+/* DAX is chosen less often: KVM takes milliseconds to change a slot, and whoever looks at that region waits for it. */
 static stress_region *any_region(worker *w)
 {
     return one_in(w, 12) ? &regions[DAX] : one_in(w, 4) ? &regions[LISTENED] : &regions[one_in(w, 2) ? PLAIN : ZERO_HOLES];
 }
 
-/* One that several threads change. */
+/* A region that several threads change. */
 static stress_region *shared_region(worker *w)
 {
     return one_in(w, 12) ? &regions[DAX] : &regions[one_in(w, 2) ? PLAIN : ZERO_HOLES];
@@ -100,7 +100,7 @@ typedef struct look {
 } look;
 
 typedef struct verdict {
-    uint64_t checked; /* of the word, all but its number in the page */
+    uint64_t checked; /* the word, all but its number in the page */
     bool is_known;
 } verdict;
 
@@ -117,7 +117,7 @@ static bool word_is_allowed(const look *l, place *p, uint64_t page_in_place, uin
         }
         stress_file *f = map->file;
         uint64_t file_page = map->file_page + page_in_place;
-        /* A private page keeps what the file had at any time since the map. */
+        /* A private page keeps a content that the file had at any time since the map. */
         bool is_private = may_be_private(p, map, l->to);
         uint64_t from = is_private ? map->begin : l->from;
         if (word == 0) {
@@ -156,7 +156,7 @@ complain(const look *l, place *p, uint64_t page, uint64_t word, uint64_t number,
                     s->pages, s->writable ? " rw" : "", is_possible(p, s, l->from, l->to) ? " *" : "");
         }
     }
-    FAIL("%s saw what nobody had there", who);
+    FAIL("%s read a word that nobody had put there", who);
 }
 
 /* Words that were read from a part of one page. */
@@ -172,7 +172,7 @@ static void check_words(worker *w, const look *l, uint64_t offset, const uint64_
     }
     for (uint64_t i = 0; i < count; i++) {
         uint64_t number = first + i, word = words[i];
-        /* Most words of a page differ in their number alone. */
+        /* Most words of a page differ only in their number. */
         bool is_of_file = word >> 57 == FILE_MARK && (word & 511) == number;
         verdict *v = &known[is_of_file];
         if (v->is_known && (is_of_file || word == 0) && v->checked == (is_of_file ? word & ~511ull : word)) {
@@ -195,7 +195,7 @@ static void check_bytes(worker *w, const look *l, uint64_t offset, const uint64_
     }
 }
 
-/* Whether any page of a range may be so; also when the model has forgotten. */
+/* Whether the fact may hold for any page of a range. It may if the model has forgotten. */
 typedef bool page_fact(const look *l, place *p, uint64_t page_in_place);
 
 static bool some_page(const look *l, uint64_t offset, uint64_t bytes, page_fact *fact)
@@ -300,7 +300,7 @@ static void map_something(worker *w, stress_region *r, place *p)
 {
     step m = any_map(w);
     uint64_t offset = (uint64_t)(p - r->places) * PLACE_PAGES * PAGE;
-    /* A read-only mapping in the place of a read-write one undoes that for who writes. */
+    /* A read-only mapping in place of a read-write one breaks the rule for writers. */
     bool is_exclusive = r->replaces && !m.writable;
     if (is_exclusive) {
         hold_rule(p, true);
@@ -425,7 +425,7 @@ static void read_bytes(worker *w)
     }
 }
 
-/* The one mapping that may have been there all the time, if no other may have been. */
+/* The one mapping that may have been there all the time, if no other may have been there. */
 static bool only_mapping(const look *l, place *p, uint64_t page, step *only)
 {
     int count = 0;
@@ -469,7 +469,7 @@ static void write_bytes(worker *w)
         CHECK(rc == -EAGAIN);
         return;
     }
-    /* If the file's page has not changed otherwise, it has the word. */
+    /* If nothing else changed the file's page, the file has the word. */
     if (!only_mapping(&l, p, page % PLACE_PAGES, &only) || only.file->shrinks) {
         return;
     }
@@ -487,7 +487,7 @@ static void write_bytes(worker *w)
     }
 }
 
-/* Addresses, under the rule for readers where there is one. */
+/* By addresses, under the readers' rule where there is one. */
 static void touch(worker *w)
 {
     stress_region *r = shared_region(w);
@@ -548,7 +548,7 @@ static void list(worker *w)
     }
 }
 
-/* A mapping that is held stays what it was, and its file can be had again. */
+/* A held mapping stays what it was, and gives its file out again. */
 static void hold(worker *w)
 {
     stress_region *r = any_region(w);
@@ -645,7 +645,7 @@ static void guest_without_data(worker *w, stress_region *r, uint64_t page)
     if (mine != NULL) {
         uint64_t word = scribble_word(r->number, page, ++w->scribbles);
         struct iovec here = {&word, 8}, there = {r->window + page * PAGE + (SCRIBBLES + w->number) * 8, 8};
-        /* The guest's instruction, which runs again. It may fail, since another thread may have undone everything. */
+        /* The guest's instruction runs again. It may fail, since another thread may have undone everything. */
         (void)!process_vm_writev(getpid(), &here, 1, &there, 1, 0);
         step_ends(p, mine, true);
     }
@@ -668,7 +668,7 @@ static void guest(worker *w)
 static int kvm_fd = -1, vm_fd = -1;
 static vhushmem_kvm *kvm;
 
-/* Whether the VM has no slot in a range of the guest's addresses. */
+/* Whether the VM has no slot in a range of guest addresses. */
 static bool is_free(worker *w, uint64_t guest_address, uint64_t bytes)
 {
     static char *own;
@@ -699,7 +699,7 @@ static void placer(worker *w)
     }
     ok(vhushmem_kvm_place(kvm, r->region, at, &error));
     if (r->number == DAX) {
-        hold_rule(p, true); /* no reset comes between, and nobody uses an address */
+        hold_rule(p, true); /* no reset comes in between, and nobody uses an address */
         CHECK(is_free(w, at + offset, PAGE));
         step m = any_map(w), *mine = step_begins(p, m);
         int rc = map_by(w, r, &m, offset);
@@ -728,7 +728,7 @@ static void placer(worker *w)
 
 static bool open_kvm(void)
 {
-    if (under_valgrind()) { /* it does not know what the ioctls read */
+    if (under_valgrind()) { /* valgrind does not know what the ioctls read */
         return false;
     }
     kvm_fd = open("/dev/kvm", O_RDWR | O_CLOEXEC);
@@ -806,7 +806,7 @@ static void region_new(int number, const vhushmem_region_options *options)
     r->keeps_files = options->flags & VHUSHMEM_REGION_KEEP_FDS;
     r->beyond_end = options->fd_policy & VHUSHMEM_FD_ALLOW_BEYOND_END;
     for (int i = 0; i < PLACES; i++) {
-        /* Every other place, and the one where slots are looked for. */
+        /* Every other place, and the one where the test looks for slots. */
         place_new(&r->places[i], i % 2 == 0 || i == KVM_PLACE);
     }
 }
@@ -862,13 +862,13 @@ static void check_all_at_rest(worker *w)
                 check_words(w, &l, page * PAGE, words, WORDS);
             } else if (rc == -ENOENT) {
                 CHECK(some_page(&l, page * PAGE, 1, is_hole));
-            } else { /* the sealed file's pages are lost for good, as nobody can write them again */
+            } else { /* the sealed file's pages are lost for good: nobody can write them again */
                 EQ(rc, -EIO);
                 CHECK(some_page(&l, page * PAGE, 1, can_shrink));
             }
         }
     }
-    /* What was private may have kept such words; a file that nobody may write has none. */
+    /* Private pages may have kept such words. A file that nobody may write has none. */
     for (int i = 0; i < FILES; i++) {
         for (uint64_t page = 0; page < FILE_PAGES; page++) {
             uint64_t words[WORDS];
@@ -947,7 +947,8 @@ int main(void)
         }
     }
     check_all_at_rest(&workers[0]);
-    /* The kernel may merge neighbours; the books may not say less than there is. The window of each region is in `at_rest`. */
+    /* The kernel may merge neighbours, so the budget must say at least as many as there are. `at_rest` has the window of
+       each region. */
     uint64_t used = budget_in_use() - at_rest, lines = lines_in_windows() - REGIONS;
     if (lines > used || used > lines + 2 * REGIONS * PLACES) {
         fprintf(stderr, "the budget counts %" PRIu64 " mappings, and there are %" PRIu64 "; %" PRIu64 " were counted at rest\n",

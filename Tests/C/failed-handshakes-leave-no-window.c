@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A back-end whose handshake fails after GET_SHMEM_CONFIG leaves no window and takes nothing of the process's budget, however often it
- * comes, and although the program keeps the front-end and its device.
+ * A back-end whose handshake fails after GET_SHMEM_CONFIG leaves no window and takes nothing of the process's budget,
+ * however often it comes, even if the program keeps the front-end and its device.
  */
 #include "reconnect-rig.h"
 
@@ -44,7 +44,7 @@ static vhushmem_frontend *fails_once(vhushmem_frontend_options *options)
     return r.frontend;
 }
 
-/* Each of its own front-end. */
+/* Each with its own front-end. */
 static void first_handshakes(void)
 {
     vhushmem_frontend *frontends[TIMES] = {NULL};
@@ -66,7 +66,7 @@ static void first_handshakes(void)
     }
 }
 
-/* One front-end that looks for its back-end again, and finds those that have other regions. */
+/* One front-end looks for its back-end again, and finds some with other regions. */
 static void later_handshakes(void)
 {
     coming_rig c;
@@ -87,7 +87,7 @@ static void later_handshakes(void)
     EQ(vhushmem_device_region_ids(c.r.device, NULL, 0), 1);
     EQ(budget_used(c.r.device), used);
     CHECK(address_space() < space + SIZE * (uint64_t)times / 2);
-    coming_ready(&c); /* the right one is taken */
+    coming_ready(&c); /* the front-end takes the right one */
     coming_leave(&c);
     coming_close(&c);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * If the exit does not tell the place, every hole of the region shows zeros from then on. The second time, the fault was not in
- * this region.
+ * If the exit does not tell the place, every hole of the region shows zeros from then on. At a second such fault, the cause
+ * was not in this region.
  */
 #include "rig.h"
 
@@ -27,7 +27,7 @@ int main(void)
     close(fd);
     rig_close(&r);
 
-    /* A region that shows zeros anyway. */
+    /* A region that shows zeros from the beginning. */
     vhushmem_region_options options = {.struct_size = sizeof(options), .holes = VHUSHMEM_HOLES_ZERO};
     rig_open_plain(&r, 16 * page, NULL, &options);
     EQ(vhushmem_resolve_guest_fault(r.region, VHUSHMEM_OFFSET_UNKNOWN, 8, VHUSHMEM_ACCESS_UNKNOWN, NULL), -ENXIO);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A guest's access that came with its data is performed: holes read zeros and swallow writes, read-only mappings swallow
- * writes, and bytes that were mapped meanwhile are read and written. Nothing else changes.
+ * The library performs a guest's access that comes with its data. Holes read zeros and swallow writes, read-only mappings
+ * swallow writes, and bytes that were mapped meanwhile are read and written. Nothing else changes.
  */
 #include "rig.h"
 

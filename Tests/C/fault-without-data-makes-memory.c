@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A guest's access that came without its data runs again: a hole that was read shows zeros, and a page that was written takes
+ * A guest's access that comes without its data runs again. A hole that was read shows zeros. A page that was written takes
  * the write and keeps it from the file. Unmaps and maps work as before.
  */
 #include "rig.h"
@@ -14,19 +14,19 @@ int main(void)
     int fd = memfd_of(8 * page, 1);
     ok(vhushmem_region_map(r.region, fd, 0, 4 * page, 2 * page, 0, &error));
 
-    /* A hole that is read. */
+    /* The guest reads a hole. */
     CHECK(!readable(window));
     ok(vhushmem_resolve_guest_fault(r.region, 8, 8, VHUSHMEM_ACCESS_READ, NULL));
     EQ(word_at(r.region, 8), 0);
     CHECK(vhushmem_region_translate(r.region, 8, 8, false) == NULL);
 
-    /* A hole that is written. */
+    /* The guest writes to a hole. */
     ok(vhushmem_resolve_guest_fault(r.region, 2 * page + 8, 8, VHUSHMEM_ACCESS_WRITE, NULL));
     *(volatile uint64_t *)(window + 2 * page + 8) = 7;
     EQ(word_at(r.region, 2 * page), 0);
     EQ(word_at(r.region, 2 * page + 8), 7);
 
-    /* A read-only mapping that is written. */
+    /* The guest writes to a read-only mapping. */
     ok(vhushmem_resolve_guest_fault(r.region, 5 * page + 8, 8, VHUSHMEM_ACCESS_WRITE, NULL));
     shows(r.region, 4 * page, 2 * page, 1, 0);
     *(volatile uint64_t *)(window + 5 * page + 8) = 7;
@@ -36,7 +36,7 @@ int main(void)
     CHECK(!writable(window + 4 * page));
     EQ(vhushmem_region_mapping_count(r.region), 1);
 
-    /* An access over the end of a page makes memory of both. */
+    /* An access across the end of a page makes memory of both pages. */
     ok(vhushmem_resolve_guest_fault(r.region, 11 * page - 4, 8, VHUSHMEM_ACCESS_WRITE, NULL));
     CHECK(writable(window + 10 * page) && writable(window + 11 * page));
 
@@ -44,7 +44,7 @@ int main(void)
     ok(vhushmem_resolve_guest_fault(r.region, 13 * page, 0, VHUSHMEM_ACCESS_WRITE, NULL));
     CHECK(writable(window + 13 * page));
 
-    /* Memory in a hole makes room for a mapping, memory in a mapping goes with it. */
+    /* Memory in a hole makes room for a mapping. Memory in a mapping goes with it. */
     ok(vhushmem_region_map(r.region, fd, 0, 2 * page, page, 0, &error));
     shows(r.region, 2 * page, page, 1, 0);
     ok(vhushmem_region_unmap(r.region, 2 * page, page, &error));

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * While the back-end is away, and until the next one has told its features, the functions and the status have the last one's.
- * Nothing is left of its channel.
+ * While the back-end is away, and until the next one has told its features, the functions and the status report the last
+ * one's. Nothing is left of its channel.
  */
 #include "reconnect-rig.h"
 #include "status-rig.h"
@@ -34,7 +34,7 @@ int main(void)
     knows(&c, features, protocol_features);
     says(vhushmem_status_json(c.r.frontend), "\"channel\":{\"state\":\"none\",\"reason\":null");
 
-    /* One comes that tells nothing. */
+    /* A back-end comes and tells nothing. */
     coming_prepare(&c);
     c.r.peer.mute = GET_FEATURES;
     coming_arrive(&c);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * With 0, 1, 2, ... descriptors left, making, starting and running a front-end and a back-end fails somewhere or works. Either
- * way all is closed at the end.
+ * With 0, 1, 2, ... free descriptors, a test makes, starts and runs a front-end and a back-end. That fails somewhere or
+ * works; either way all is closed at the end.
  */
 /* valgrind: no (it has limits of its own in place of RLIMIT_NOFILE) */
 #include "harness.h"
@@ -16,7 +16,7 @@ static bool with_descriptors(int left)
     int lowest = dup(0), fd = memfd_of(PAGE, 1);
     CHECK(lowest >= 0);
     close(lowest);
-    CHECK(dup3(fd, lowest, O_CLOEXEC) == lowest); /* now all above it are free, but for what the test was started with */
+    CHECK(dup3(fd, lowest, O_CLOEXEC) == lowest); /* now all above it are free, except those that the test was started with */
     close(fd);
     fd = lowest;
     CHECK(getrlimit(RLIMIT_NOFILE, &limit) == 0);
@@ -59,7 +59,7 @@ int main(void)
         char *before = g_strdup(fds);
         same(before, fds_now());
     }
-    CHECK(ready); /* with so many it works */
+    CHECK(ready); /* with this many it works */
     g_free(fds);
     return 0;
 }

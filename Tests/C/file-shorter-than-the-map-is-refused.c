@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A map with a whole page beyond the end of its file is refused with EOVERFLOW; a last page that is there in part is accepted. */
+/* A map with a whole page beyond the end of its file is refused with EOVERFLOW. A partial last page is accepted. */
 #include "rig.h"
 
 static void facts(rig *r)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * With a small RLIMIT_FSIZE, no file that the library makes raises a signal. GET_INFLIGHT_FD is answered with no area, a
- * smaller one is possible, and regions can be made and mapped even if a file may have no bytes at all. Blocked and pending
+ * With a small RLIMIT_FSIZE, no file that the library makes raises a signal. GET_INFLIGHT_FD is answered with no area, but a
+ * smaller area is possible. Regions can be made and mapped even if a file may have no bytes at all. Blocked and pending
  * signals of the program stay.
  */
 #include "backend-rig.h"
@@ -64,7 +64,7 @@ static void areas(void)
     CHECK(ask_for_area(&r, 1, 64) > 0);
     CHECK(!is_blocked() && !is_waiting());
 
-    /* A signal of the program's that it has put off stays for it. */
+    /* A signal that the program has pending stays pending. */
     sigemptyset(&xfsz);
     sigaddset(&xfsz, SIGXFSZ);
     CHECK(pthread_sigmask(SIG_BLOCK, &xfsz, &before) == 0);

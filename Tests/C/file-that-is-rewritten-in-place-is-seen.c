@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A host truncates a file that is mapped and writes it again, and in between somebody touches pages of it: afterwards the new bytes are
- * seen, writes reach the file, and the mapping, which was broken, is whole.
+ * A host truncates a mapped file and writes it again, and in between somebody touches pages of it. Afterwards the window
+ * shows the new bytes, writes reach the file, and the mapping, which was broken, is whole.
  */
 /* valgrind: no (its mremap makes no second mapping of a page) */
 #include "dax-rig.h"
@@ -31,7 +31,7 @@ static void facts(bool named, int by, int after, uint64_t flags)
         PUMP_UNTIL(r.frontend, !is_broken(r.region, 0));
         shows(r.region, 0, 8 * PAGE, round, 0);
     }
-    /* Pages that it never had: no loss. */
+    /* Pages that the file never had: no loss. */
     touch_missing(&r, 12 * PAGE, BY_GUEST_READ);
     CHECK(!is_broken(r.region, 0));
     ok(rig_unmap(&r, 0, 16 * PAGE));

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A thread is in a call of the library that waits for a FUSE server that does not answer: vhushmem_region_add_mapping closes such a file,
- * an unmap of a region that keeps descriptors does, so does a reset, and so does a replacement. Meanwhile another thread maps, unmaps,
- * translates and resolves a guest's fault in the same device.
+ * A thread is in a call of the library that waits for a FUSE server that does not answer. Four calls can close such a file:
+ * vhushmem_region_add_mapping, an unmap in a region that keeps descriptors, a reset, and a replacement. Meanwhile another
+ * thread maps, unmaps, translates and resolves a guest's fault in the same device.
  */
 /* valgrind: no (it stops all threads for a call that waits) */
 #include "fuse-rig.h"
@@ -15,7 +15,7 @@ typedef struct waiter {
     int has_ended;
 } waiter;
 
-/* What is to wait. The descriptor is this thread's alone where its close is to be the library's. */
+/* The call that is to wait. Where the library is to close the descriptor, this thread holds the only copy. */
 static void *wait_in_the_library(void *user_data)
 {
     waiter *w = user_data;
@@ -46,7 +46,7 @@ static void *wait_in_the_library(void *user_data)
     return NULL;
 }
 
-/* The other thread's, which would never come to an end if a lock were held. */
+/* The other thread's calls, which would never return if a lock were held. */
 static void others_go_on(rig *r)
 {
     int file = memfd_of(2 * PAGE, 1);
@@ -101,7 +101,7 @@ int main(void)
     for (int way = 0; way < WAYS; way++) {
         facts(&f, way);
     }
-    /* None of this file system is let in by who wants memfds only. */
+    /* A region that takes memfds only refuses every file of this file system. */
     rig r;
     vhushmem_region_options options = {.struct_size = sizeof(options), .fd_policy = VHUSHMEM_FD_MEMFD_ONLY};
     rig_open_plain(&r, 16 * PAGE, NULL, &options);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* With VHUSHMEM_FD_ALLOW_BEYOND_END, pages beyond the end of a file are mapped, and appear when the file grows. */
+/* With VHUSHMEM_FD_ALLOW_BEYOND_END, pages beyond the end of a file can be mapped. They appear when the file grows. */
 #include "rig.h"
 
 static const vhushmem_region_options options = {.struct_size = sizeof(options), .fd_policy = VHUSHMEM_FD_ALLOW_BEYOND_END};
@@ -14,7 +14,7 @@ static void facts(rig *r)
     fill(fd, 4 * page, 1);
     shows(r->region, 0, 4 * page, 1, 0);
 
-    /* Wrapping around is not "beyond the end". */
+    /* A wrap-around is not "beyond the end". */
     rig_refuses(r, rig_map(r, fd, 0 - page, 4 * page, 2 * page, 0), -EOVERFLOW);
     close(fd);
 }

@@ -47,7 +47,7 @@ int main(void)
     CHECK(can_write(0) && !can_write(1));
     rig_close(&r);
 
-    /* Today's say nothing else than before. */
+    /* Today's back-ends say the same as before. */
     rig_open(&r, 16 * PAGE, NULL);
     EQ(map_with(0, 1), 0);
     EQ(map_with(1, 0), 0);
@@ -56,7 +56,7 @@ int main(void)
     CHECK(can_write(0) && !can_write(1));
     rig_close(&r);
 
-    /* A channel alone has no bit to go by. */
+    /* A channel alone has no feature bit that tells the version. */
     vhushmem_channel_options alone = {.struct_size = sizeof(alone), .flags = VHUSHMEM_CHANNEL_FIRST_MAP_FLAGS};
     channel_rig c;
     int fd = memfd_of(PAGE, 1);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * 64 back-end processes share one GMainLoop. 8 of them map and unmap as fast as their channels take it and never ask for an
- * answer; each of the others waits only for some turns of the loop. The kernel decides when each process runs, so time says
- * nothing about the library. The test counts instead: how many requests of others the loop has served between the moment when a
- * request was in the channel and the moment when it was served itself.
+ * 64 back-end processes share one GMainLoop. 8 of them map and unmap as fast as their channels allow and never ask for an
+ * answer. Each of the others waits only for some turns of the loop. The kernel decides when each process runs, so time says
+ * nothing about the library. The test counts instead: how many requests of others the loop served between the moment when a
+ * request was in the channel and the moment when it was served.
  */
 #include "pair.h"
 #include "peer.h"
@@ -13,15 +13,15 @@
 
 #define BACK_ENDS 64
 #define FLOODING 8   /* every eighth */
-#define AT_A_TIME 64 /* requests that a front-end takes at most, before it is another one's turn */
-#define ENOUGH 20    /* requests of each polite back-end that are served, before the test looks at what it has counted */
-#define ENTRIES 4096 /* of a polite back-end's ledger: what goes beyond is not looked at */
+#define AT_A_TIME 64 /* a front-end takes at most this many requests before it is another one's turn */
+#define ENOUGH 20    /* each polite back-end has this many requests served before the test judges */
+#define ENTRIES 4096 /* of a polite back-end's ledger; the test ignores further requests */
 #define NOT_YET UINT64_MAX
 
 /*
- * How many requests the loop had served in all, for each request of a polite back-end: when it had been sent, and when it was served.
- * The back-end writes sent_at, after it has sent the request: if the kernel lets it wait in between, the difference becomes smaller,
- * never larger. The front-end writes served_at.
+ * For each request of a polite back-end, how many requests the loop had served in all: when it had been sent, and when it
+ * was served. The back-end writes sent_at after it has sent the request. If the kernel lets it wait in between, the
+ * difference becomes smaller, never larger. The front-end writes served_at.
  */
 typedef struct ledger {
     uint64_t sent_at[ENTRIES];
@@ -49,7 +49,7 @@ static bool is_flooding(int i) { return i % (BACK_ENDS / FLOODING) == 0; }
 
 /* ---- in the children ---- */
 
-/* The handshake is done, and the front-end has all others as well. Returns the channel. */
+/* The handshake is done, and all other front-ends are there as well. Returns the channel. */
 static int start_peer(peer *p, int socket)
 {
     peer_init(p);
@@ -86,7 +86,7 @@ static void ask_and_wait(int socket)
     _exit(0);
 }
 
-/* One that never stops to listen. Killed by the test. */
+/* A back-end that never listens. The test kills it. */
 static void flood(int socket)
 {
     peer p;
@@ -167,7 +167,7 @@ static void run_for(GMainContext *context, unsigned ms)
     g_source_unref(timer);
 }
 
-/* Everybody was served often enough, and the flood was large enough for somebody to drown in. */
+/* Each back-end was served often enough, and the flood was large enough. */
 static bool is_enough(void)
 {
     uint64_t flooded = 0;
@@ -180,7 +180,7 @@ static bool is_enough(void)
     return flooded > 4 * BACK_ENDS * AT_A_TIME;
 }
 
-/* Nobody stood in the queue for long. */
+/* No request waited for long. */
 static void judge(void)
 {
     uint64_t most = 0, polite = 0, looked_at = 0;
@@ -205,7 +205,8 @@ static void judge(void)
            polite, shared->served);
     fflush(stdout);
     CHECK(looked_at >= (BACK_ENDS - FLOODING) * ENOUGH);
-    /* A turn of a fair loop serves BACK_ENDS * AT_A_TIME at most, and a request waits for two turns at most: the one under way, and the next. */
+    /* A turn of a fair loop serves BACK_ENDS * AT_A_TIME at most, and a request waits for two turns at most: the one under
+       way, and the next. */
     CHECK(most <= 3 * BACK_ENDS * AT_A_TIME);
 }
 
@@ -240,7 +241,7 @@ int main(void)
     int64_t limit = now_ms() + PATIENCE_MS * slower;
     do {
         run_for(context, is_long ? 20000 : 1000);
-        CHECK(now_ms() < limit); /* somebody is never served */
+        CHECK(now_ms() < limit); /* some back-end is never served */
     } while (!is_enough());
     judge();
     __atomic_store_n(&shared->stop, 1, __ATOMIC_RELEASE);
@@ -255,7 +256,7 @@ int main(void)
         g_source_unref(ends[i].source);
         ends[i].frontend = NULL;
     }
-    /* The last answers are still owed; the others end by themselves then. */
+    /* The last answers are still owed. The others end by themselves then. */
     for (int i = 0; i < BACK_ENDS; i++) {
         struct front_end *f = &ends[i];
         if (f->frontend == NULL) {

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Four threads map, unmap, translate, look and undo everything in one device, in any order, while its back-end maps too and the loop's
- * thread resets: nothing races, what is found is right or gone, and at the end the numbers agree. Meant for ThreadSanitizer most of all.
+ * Four threads map, unmap, translate, look and undo everything in one device, in any order, while its back-end maps too and the
+ * loop's thread resets. Nothing races, a result is right or says that the mapping is gone, and at the end the numbers agree.
+ * This is a test for ThreadSanitizer above all.
  */
 /* tsan: yes (four threads use one device) */
 #include "random.h"
@@ -34,7 +35,7 @@ static void look(uint64_t *state)
     g_free(status);
 }
 
-/* What is read is the file's word, or was undone meanwhile: the address alone may not be followed here. */
+/* The word is the file's, or the mapping was undone meanwhile. The test may not follow the address here. */
 static void translate(uint64_t at)
 {
     uint64_t word = 0;
@@ -77,7 +78,7 @@ static void *work(void *user_data)
     return NULL;
 }
 
-/* The back-end's part: no answers are asked for, so that nothing has to be read. */
+/* The back-end asks for no answers, so that it need not read any. */
 static void *flood(void *user_data)
 {
     rig *r = user_data;
@@ -131,7 +132,7 @@ int main(void)
         CHECK(done[what] > 0);
     }
     CHECK(resets > 0);
-    printf("resets %" PRIu64 ", served %d\n", resets, r.events[VHUSHMEM_EVENT_MAP] + r.events[VHUSHMEM_EVENT_UNMAP]);
+    printf("note: resets %" PRIu64 ", served %d\n", resets, r.events[VHUSHMEM_EVENT_MAP] + r.events[VHUSHMEM_EVENT_UNMAP]);
     rig_close(&r);
     close(file);
     return 0;

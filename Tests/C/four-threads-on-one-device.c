@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Four threads map, look, unmap and enumerate in the regions of one device at once: nothing is lost, and nobody sees the other's. */
+/* Four threads map, look, unmap and enumerate in the regions of one device at once. Nothing is lost, and no thread sees
+   another's mappings. */
 /* tsan: yes (four threads use one device) */
 #include "harness.h"
 
@@ -29,7 +30,7 @@ static void *work(void *user_data)
         }
         live[in][at] = !live[in][at];
 
-        /* One page that all of them want. */
+        /* One page that all threads want. */
         uint64_t contended = THREADS * PAGES * page;
         int done = vhushmem_region_map(regions[0], fd, 0, contended, page, 0, NULL);
         CHECK(done == 0 || done == -EEXIST);

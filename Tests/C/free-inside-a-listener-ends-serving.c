@@ -39,7 +39,7 @@ static void freed_in(bool add)
     free_in_add = add;
     adds = 0;
     vhushmem_device_ref(r.device);
-    /* With a callback it would be the callback that the library looks after. */
+    /* With a callback, the library would watch for that callback to free it. */
     ok(vhushmem_frontend_set_callback(r.frontend, NULL, NULL, NULL));
     MemoryListener listener = {.region_add = region_add, .commit = commit, .name = "test"};
     memory_listener_register(&listener, some(virtio_shmem_memory_region(r.region)));

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A front-end may be freed inside its callback, at any event; no further event comes, and destroy runs once. */
+/* A front-end may be freed inside its callback, at any event. No further event comes, and destroy runs once. */
 #include "peer.h"
 
 typedef struct witness {
@@ -14,7 +14,7 @@ static void free_it(vhushmem_frontend *frontend, const vhushmem_event *event, vo
     if (event->type == w->at) {
         vhushmem_frontend_free(frontend);
         w->freed++;
-        CHECK(event->type == w->at); /* what the event points to is good until the callback returns */
+        CHECK(event->type == w->at); /* the event's pointers are valid until the callback returns */
     }
 }
 

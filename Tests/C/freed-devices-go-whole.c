@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* tsan: yes (a thread of the library undoes what freed devices have) */
 /*
- * Devices that are freed with many mappings, several at once, leave nothing behind: neither memory nor a window. The program may make new
- * ones meanwhile.
+ * Devices that are freed with many mappings, several at once, leave neither memory nor a window behind. The program may make
+ * new ones meanwhile.
  */
 #include "many.h"
 

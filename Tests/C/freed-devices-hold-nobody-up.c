@@ -2,9 +2,10 @@
 /* valgrind: no (it replaces mmap) */
 /* asan: no (it replaces mmap) */
 /*
- * A device that goes with many mappings, by itself, with its front-end or with its channel, has a thread undo them, a few at a time: the caller
- * undoes no more than go at once, and the window is reserved until the last of them is gone. What the program still holds, a device or a
- * region, is empty when the call returns. Where no thread can be made, the caller undoes them all.
+ * A device may go with many mappings, by itself, with its front-end or with its channel. A thread then undoes them, a few at
+ * a time: the caller undoes only a bounded number, and the window stays reserved until the last mapping is gone. A device or
+ * a region that the program still holds is empty when the call returns. If no thread can be made, the caller undoes them
+ * all.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>

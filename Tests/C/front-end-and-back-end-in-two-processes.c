@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A back-end of ours in one process maps and unmaps, with the series' calls, into the region of a front-end of ours in another: what
- * one writes the other reads, and refusals come back.
+ * A back-end of the library in one process maps and unmaps, with the series' calls, into the region of a front-end of the
+ * library in another. Each reads what the other writes, and refusals come back.
  */
 #include "pair.h"
 
@@ -51,7 +51,7 @@ static void event(vhushmem_frontend *frontend, const vhushmem_event *event, void
 int main(void)
 {
     int pair[2], events[8] = {0};
-    static char *fds; /* not on the stack: to the child, which leaves main, it would be a leak */
+    static char *fds; /* not on the stack: the child leaves main, so there it would be a leak */
     fds = fds_now();
     CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == 0);
     pid_t child = back_end_process(pair[1], pair[0], 16 * PAGE, device);

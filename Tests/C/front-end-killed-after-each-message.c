@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A front-end process is killed (SIGKILL) after each message of a full life. The back-end lives, says what happened, keeps no descriptor
- * and no guest memory; and the next front-end is served from the beginning.
+ * A front-end process is killed (SIGKILL) after each message of a full life. The back-end lives, says what happened, and
+ * keeps no descriptor and no guest memory. It serves the next front-end from the beginning.
  */
 #include "backend-rig.h"
 
@@ -21,7 +21,7 @@ static void on_event(vhushmem_backend *backend, const vhushmem_backend_event *ev
     }
 }
 
-/* A kick has the device ask for a mapping, and take it back. */
+/* On a kick the device asks for a mapping, and takes it back. */
 static void on_queue(vhushmem_backend *backend, unsigned queue, vhushmem_queue_event event, const char *message,
                      void *user_data)
 {
@@ -91,7 +91,7 @@ static void live(int main)
     say(main, SET_VRING_ADDR, addr, sizeof(addr), -1);
     say(main, SET_VRING_CALL, &zero, 8, call);
     say(main, SET_VRING_KICK, &zero, 8, kick);
-    say(main, SET_VRING_ENABLE, one, 8, -1); /* it looks into the queue unasked, and finds reason to map */
+    say(main, SET_VRING_ENABLE, one, 8, -1); /* the device looks into the queue unasked, and finds a reason to map */
     serve(pair[0], MAP);
     serve(pair[0], UNMAP);
     say(main, SET_STATUS, &status, 8, -1);

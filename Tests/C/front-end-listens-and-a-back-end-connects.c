@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A front-end in server mode listens at its path and takes the first back-end that connects; the path is gone afterwards. */
-/* tsan: yes (front-end and back-end of ours are in two threads) */
+/* A front-end in server mode listens at its path and takes the first back-end that connects. The path is gone afterwards. */
+/* tsan: yes (the library's front-end and back-end are in two threads) */
 #include "pair.h"
 
 typedef struct job {
@@ -44,7 +44,7 @@ int main(void)
     CHECK(access(j.path, F_OK) != 0); /* nothing is opened before start */
     ok(vhushmem_frontend_start(frontend, &error));
 
-    /* The path is taken. */
+    /* The path is in use. */
     vhushmem_frontend *other = some(vhushmem_frontend_new(j.path, &options, &error));
     refused(vhushmem_frontend_start(other, &error), -EADDRINUSE, j.path);
     vhushmem_frontend_free(other);

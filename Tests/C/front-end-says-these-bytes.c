@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A whole session of the front-end against a transcript that was written by hand from the protocol's tables: every byte that it says, in
- * its order, and the number of descriptors; and it understands the replies that stand there.
+ * A whole session of the front-end against a transcript that was written by hand from the protocol's tables: every byte that
+ * it sends, in order, and the number of descriptors. It understands the replies in the transcript.
  */
 /* tsan: yes (another thread listens to the front-end) */
 #include "device-rig.h"
@@ -10,7 +10,7 @@
 static const struct {
     const char *said;
     int fds;
-    const char *replied; /* NULL: nothing */
+    const char *replied; /* NULL: no reply */
     int reply_fds;
 } transcript[] = {
     /* GET_FEATURES: bits 30 and 32 */
@@ -57,7 +57,7 @@ static const struct {
     /* Stop: SET_VRING_ENABLE 0, GET_VRING_BASE, which was 42 */
     {"12000000 09000000 08000000 00000000 00000000", 0, "12000000 05000000 08000000 0000000000000000", 0},
     {"0b000000 09000000 08000000 00000000 00000000", 0, "0b000000 05000000 08000000 00000000 2a000000", 0},
-    /* SET_DEVICE_STATE_FD: save, stopped; the reply says that the descriptor is to be used as it is. CHECK_DEVICE_STATE */
+    /* SET_DEVICE_STATE_FD: save, stopped; the reply says to use the descriptor as it is. CHECK_DEVICE_STATE */
     {"2a000000 09000000 08000000 00000000 00000000", 1, "2a000000 05000000 08000000 0001000000000000", 0},
     {"2b000000 09000000 00000000", 0, "2b000000 05000000 08000000 0000000000000000", 0},
     /* A generic request: SEND_RARP */
@@ -66,7 +66,7 @@ static const struct {
     {"22000000 09000000 00000000", 0, "22000000 05000000 08000000 0000000000000000", 0},
 };
 
-/* On the channel, from the back-end; and what is answered. */
+/* The back-end's requests on the channel, and the answers. */
 static const struct {
     const char *asked;
     int fds;
@@ -81,7 +81,7 @@ static const struct {
      "09000000 05000000 08000000 efffffffffffffff"},
     {"0a000000 09000000 28000000 0000000000000000 0000000000000000 0020000000000000 0010000000000000 0000000000000000", 0,
      "0a000000 05000000 08000000 0000000000000000"},
-    /* VRING_CALL, which nobody here serves: -EOPNOTSUPP */
+    /* VRING_CALL, which is not served here: -EOPNOTSUPP */
     {"04000000 09000000 08000000 00000000 00000000", 0, "04000000 05000000 08000000 a1ffffffffffffff"},
 };
 

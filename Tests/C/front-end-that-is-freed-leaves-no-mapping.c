@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * When the front-end is freed, the mappings of its device go, also those that the program made after the connection had ended;
- * KEEP_MAPPINGS keeps both. A lost channel leaves alone what others mapped since.
+ * When the front-end is freed, the mappings of its device go, even those that the program made after the connection ended.
+ * KEEP_MAPPINGS keeps both. A lost channel leaves later mappings of others alone.
  */
 #include "channel-rig.h"
 

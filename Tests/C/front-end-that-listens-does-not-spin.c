@@ -19,7 +19,8 @@ static int dial(coming_rig *c)
     return fd;
 }
 
-/* Lets a front-end find something to do so many times, and for so long. Returns how often it found something in each `every_ms`. */
+/* Lets a front-end find something to do so many times, and for so long. Returns how often it found something in each
+   `every_ms`. */
 static double turns(coming_rig *c, int least, int least_ms, int every_ms)
 {
     int count = 0, fd = (int)ok(vhushmem_frontend_get_fd(c->r.frontend));
@@ -52,10 +53,10 @@ static void wants_descriptors(coming_rig *c, bool ready_before)
     CHECK(setrlimit(RLIMIT_NOFILE, &none) == 0);
     double rate = turns(c, 3, 350, 100);
     CHECK(setrlimit(RLIMIT_NOFILE, &before) == 0);
-    CHECK(rate <= 2); /* ten a second, and a busy machine makes it fewer */
+    CHECK(rate <= 2); /* ten a second, and fewer on a busy machine */
     EQ(c->r.events[VHUSHMEM_EVENT_DISCONNECT], ended);
 
-    /* It is let in when there is one. */
+    /* It is let in when there is a descriptor. */
     int ready = c->r.events[VHUSHMEM_EVENT_READY];
     coming_prepare(c);
     peer_start(&c->r.peer, fd);
@@ -74,7 +75,8 @@ int main(void)
         coming_close(&c);
     }
 
-    /* One that is no back-end, and comes back as soon as it is thrown out: it is let in once in reconnect_ms, which is 20. */
+    /* A peer that is no back-end comes back as soon as it is thrown out. The front-end lets it in once in reconnect_ms,
+       which is 20. */
     coming_open(&c, true, 0);
     coming_ready(&c);
     coming_leave(&c);
@@ -101,8 +103,8 @@ int main(void)
     if (fd >= 0) {
         close(fd);
     }
-    CHECK(calls <= 2 + took / 20); /* the last has called, and need not have been let in */
-    printf("note: let in %d times in %d ms\n", calls, (int)took);
+    CHECK(calls <= 2 + took / 20); /* the last one has connected, but need not have been let in */
+    printf("note: the front-end let %d peers in within %d ms\n", calls, (int)took);
     coming_ready(&c);
     coming_leave(&c);
     coming_close(&c);

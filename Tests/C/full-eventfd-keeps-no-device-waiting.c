@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A front-end gives an eventfd whose write waits when it is full, and fills it again and again, also between the device's look
- * and its signal. If the device waited, it would wait until the front-end reads the eventfd, and here the front-end waits for
- * the device.
+ * A front-end gives an eventfd whose write waits when it is full, and fills it again and again, also between the device's
+ * look and its signal. A device that waited would wait until the front-end reads the eventfd, and here the front-end waits
+ * for the device.
  */
 /* valgrind: no (it runs one thread at a time) */
 #include "bare-queue.h"

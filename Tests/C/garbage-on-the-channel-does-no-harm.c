@@ -13,7 +13,7 @@ static uint64_t next_random(void)
     return state >> 16;
 }
 
-/* Mostly what is meant to be there, and now and then what is not. */
+/* Mostly the usual number, and now and then another one. */
 static uint64_t a_number(uint64_t usual)
 {
     static const uint64_t odd[] = {0, 1, 7, 4095, 4096, 65536, INT32_MAX, UINT32_MAX, INT64_MAX, UINT64_MAX, UINT64_MAX - 4095};
@@ -64,7 +64,7 @@ int main(void)
             send_garbage(r.channel, fds + next_random() % 6);
             if (i % 4 == 0) {
                 pump(r.frontend);
-                hung_up(r.channel, 0); /* reads the answers */
+                hung_up(r.channel, 0); /* it reads the answers */
             }
             CHECK(vhushmem_region_mapped_bytes(r.region) <= 16 * page);
             served += r.events[VHUSHMEM_EVENT_MAP] > 0;

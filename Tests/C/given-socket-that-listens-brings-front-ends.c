@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A device program is started with a socket that listens already. Front-ends come from it one after the other, and it may be shared. */
+/* A device program is started with a socket that listens already. Front-ends come from it one after the other, and the
+   socket may be shared. */
 #include "backend-rig.h"
 
 #include <sys/un.h>
@@ -57,7 +58,7 @@ static void one_after_the_other(void)
     CHECK(fcntl(fd, F_GETFD) < 0);
 }
 
-/* Who has the socket too goes on with it: peers that wait are theirs. */
+/* A process that shares the socket goes on using it: waiting peers are its own. */
 static void others_keep_it(void)
 {
     struct sockaddr_un address;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * On one loop, each of a hundred devices gets one request served a turn, however many it has sent. A device that is alone gets
- * 64, or as many as 10 ms are enough for. So a greedy device makes the others wait no longer than any device does.
+ * On one loop, each of a hundred devices has one request served a turn, however many it has sent. A device that is alone has
+ * 64 served, or as many as 10 ms are enough for. So a greedy device makes the others wait no longer than any device does.
  */
 #include "rig.h"
 
@@ -33,7 +33,7 @@ int main(void)
     }
     while (g_main_context_iteration(NULL, FALSE)) {}
 
-    /* Alone: after a first turn, which may take it for one of many. */
+    /* Alone: after a first turn, in which it may count as one of many. */
     send_unmaps(&rigs[0], 1);
     turn();
     EQ(served(&rigs[0]), 1);
@@ -54,7 +54,7 @@ int main(void)
     for (int i = 0; i < DEVICES; i++) {
         send_unmaps(&rigs[i], SENT);
     }
-    turn(); /* now each knows how many there are */
+    turn(); /* now each device knows how many there are */
     for (int round = 0; round < 20; round++) {
         int before[DEVICES];
         for (int i = 0; i < DEVICES; i++) {

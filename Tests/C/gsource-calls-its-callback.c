@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The function of g_source_set_callback is called after each dispatch of a source of the library, and may remove it. */
+/* A source of the library calls the function of g_source_set_callback after each dispatch. The function may remove the
+   source. */
 #include "rig.h"
 
 static int calls;
@@ -42,7 +43,7 @@ int main(void)
     maps_once(&r, fd, 2 * PAGE);
     CHECK(g_source_is_destroyed(source));
     g_source_unref(source);
-    ok(wire_map(&r, 0, fd, 0, 3 * PAGE, PAGE, 0)); /* the front-end is as it was */
+    ok(wire_map(&r, 0, fd, 0, 3 * PAGE, PAGE, 0)); /* the front-end still works */
     close(fd);
     rig_close(&r);
     return 0;

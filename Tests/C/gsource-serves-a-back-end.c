@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A GSource serves a back-end through the handshake in a context of the caller's, and stays until the back-end is freed. */
-/* tsan: yes (front-end and back-end of ours are in two threads) */
+/* A GSource serves a back-end through the handshake in a context of the caller's choice, and stays until the back-end is
+   freed. */
+/* tsan: yes (the library's front-end and back-end are in two threads) */
 #include "pair.h"
 
 static GMainContext *context;

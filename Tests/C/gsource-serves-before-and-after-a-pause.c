@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A GSource watches a busy session's sockets in another way than an idle one's. In both, and when it goes from one to the other, requests are
- * served, the main socket is read, what lies before it is told, and the end is seen; and a loop with nothing to do finds nothing.
+ * A GSource watches a busy session's sockets in another way than an idle one's. In both ways, and when it changes between
+ * them, requests are served, the main socket is read, earlier events are told, and the end is seen. A loop with nothing to
+ * do finds nothing.
  */
 #include "device-rig.h"
 
@@ -23,7 +24,7 @@ static void turn_until_answered(rig *r, uint32_t request, const VhostUserMMap *m
     message answer;
     send_message(r->channel, request, 0x9, map, sizeof(*map), &file, request == MAP ? 1 : 0);
     for (int i = 0; !wait_readable(r->channel, 0); i++) {
-        CHECK(i < 100); /* it is there: one turn is enough, and another one if that finds something else to do */
+        CHECK(i < 100); /* the answer is there: one turn is enough, and another one if that finds something else to do */
         g_main_context_iteration(NULL, FALSE);
     }
     EQ(receive(r->channel, &answer, PATIENCE_MS), 1);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A GSource serves a front-end from start to disconnect in a context of the caller's, and removes itself at the end. */
+/* A GSource serves a front-end from start to disconnect in a context of the caller's choice, and removes itself at the end. */
 /* tsan: yes (another thread speaks to the front-end) */
 #include "rig.h"
 
@@ -72,7 +72,7 @@ int main(void)
     serves(false);
     serves(true);
 
-    /* A front-end that is freed takes its source along; a source that is destroyed leaves the front-end alone. */
+    /* A freed front-end takes its source along. A destroyed source leaves the front-end alone. */
     rig r;
     GMainContext *context = g_main_context_new();
     rig_open(&r, 16 * PAGE, NULL);

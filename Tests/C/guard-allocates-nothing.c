@@ -39,7 +39,7 @@ int main(void)
     struct sigaction action = {.sa_sigaction = watched, .sa_flags = SA_SIGINFO};
     rig_open(&r, 1024 * page, NULL);
     CHECK(sigaction(SIGBUS, &action, NULL) == 0);
-    /* From the back to the front, then in the order of the pages: each page is covered by itself, and for the moment only. */
+    /* From back to front, then in the order of the pages: each page is covered on its own, and temporarily. */
     for (int up = 0; up < 2; up++) {
         int fd = memfd_of(100 * page, 1);
         ok(rig_map(&r, fd, 0, 0, 100 * page, 0));

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Threads touch what is truncated again and again while another maps and unmaps around it: every signal is mended, no mapping of others is
- * hurt, and nothing is used up.
+ * Threads touch truncated pages again and again while another one maps and unmaps around them. The guard repairs each page,
+ * hurts no other mapping, and uses nothing up.
  */
 /* tsan: yes (threads touch pages that another one maps) */
 #include "guard-rig.h"
@@ -17,7 +17,7 @@ static void *toucher(void *user_data)
     const char *window = vhushmem_region_window(region);
     (void)user_data;
     while (!__atomic_load_n(&stop, __ATOMIC_ACQUIRE)) {
-        for (uint64_t i = 0; i < SLOTS; i += 2) { /* these are always mapped */
+        for (uint64_t i = 0; i < SLOTS; i += 2) { /* these are mapped all the time */
             uint64_t seen = *(const volatile uint64_t *)(window + i * 2 * PAGE + PAGE);
             CHECK(seen == 0 || seen == pattern(1, PAGE));
         }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A guest that wrote to all the pages it may leaves room for the guard: a shrinking file ends no process. */
+/* A guest that wrote to as many pages as it may leaves room for the guard: a shrinking file ends no process. */
 /* valgrind: no (its mremap makes no second mapping of a page) */
 #include "guard-rig.h"
 

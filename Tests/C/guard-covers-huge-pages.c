@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A back-end truncates a hugetlb file while threads read it through the window: all live and get zeros, the mapping is broken, what is left of
- * the file is still the file's, and the window is whole.
+ * A back-end truncates a hugetlb file while threads read it through the window. All threads live and get zeros, the mapping
+ * is broken, the remaining pages are still the file's, and the window is whole.
  */
 /* tsan: yes (threads read what is truncated) */
 #include "guard-rig.h"
@@ -17,7 +17,7 @@ static uint64_t at(uint64_t offset)
     return __atomic_load_n((const uint64_t *)(window + offset), __ATOMIC_RELAXED);
 }
 
-/* Each looks at all of the mapping, and never at the start of a huge page alone. */
+/* Each thread reads all of the mapping, and never just the start of a huge page. */
 static void *reader(void *user_data)
 {
     int *turn = user_data;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A shared mapping of /dev/zero is memory of the mapping's length; the file offset does not count for it. A touch of the memory
- * behind that length raises SIGBUS. With the guard it shows zeros, the mapping is broken, and its neighbours are as before.
+ * A shared mapping of /dev/zero is memory of the mapping's length; the file offset does not count for it. A touch behind
+ * that length raises SIGBUS. With the guard that memory shows zeros, the mapping is broken, and its neighbours are as
+ * before.
  */
 #include "guard-rig.h"
 
@@ -44,7 +45,7 @@ int main(void)
     for (uint64_t flags = 0; flags <= VHOST_USER_FLAG_MAP_RW; flags += VHOST_USER_FLAG_MAP_RW) {
         facts(&r, flags, 0, false);
         facts(&r, flags, PAGE, true);     /* the last page is behind the end */
-        facts(&r, flags, 4 * PAGE, true); /* all are */
+        facts(&r, flags, 4 * PAGE, true); /* all pages are */
         facts(&r, flags, (uint64_t)1 << 40, true);
     }
     printf("note: %d signals\n", sigbus_count);

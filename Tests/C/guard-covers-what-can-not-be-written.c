@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A page in the middle of a mapping that its file cannot provide, because the file system is full, becomes memory of its own;
- * the pages around it stay the file's. Needs a file system of its own, and so the right to mount one.
+ * The file cannot provide a page in the middle of a mapping, because the file system is full. The page becomes memory of its
+ * own, and the pages around it stay the file's. Needs its own file system, and so the right to mount one.
  */
 #include "guard-rig.h"
 

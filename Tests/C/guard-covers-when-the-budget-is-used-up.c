@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A back-end that has used up the process's budget of mappings, and then shortens a file, ends neither guest nor VMM: zeros take the place
- * of the whole mapping, which takes no more of the budget.
+ * A back-end uses up the process's budget of mappings, and then shortens a file. Neither guest nor VMM ends: zeros take the
+ * place of the whole mapping, which takes no more of the budget.
  */
 #include "guard-rig.h"
 
@@ -31,7 +31,7 @@ int main(void)
     }
     shows(region, page, page, 1, 0);
 
-    /* The books are right again when all has gone. */
+    /* The counts are right again when all has gone. */
     ok(vhushmem_region_unmap_all(region));
     char *status = some(vhushmem_device_status_json(device, 0));
     CHECK(strstr(status, "\"process\":{\"mappings\":{\"used\":2,") != NULL); /* the window and its index */

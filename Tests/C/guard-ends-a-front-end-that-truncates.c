@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A front-end that truncates the memory that it gave, or the ledger of requests in flight, loses its device, which lives and
- * serves the next front-end.
+ * A front-end that truncates the memory that it gave, or the area for requests in flight, loses its device. The device lives
+ * and serves the next front-end.
  */
 #include "bare-queue.h"
 #include "guard-rig.h"
 
-static void loses_it(bool book)
+static void loses_it(bool of_inflight)
 {
     bare_queue b;
     bare_queue_open(&b, 0);
     int fd = memfd_of(PAGE, 0);
-    if (book) {
+    if (of_inflight) {
         const uint64_t area[3] = {512, 0, 1 | (uint64_t)16 << 16};
         EQ(stop_queue(&b), 0);
         EQ(tell(&b, SET_INFLIGHT_FD, area, sizeof(area), fd), 0);
@@ -19,7 +19,7 @@ static void loses_it(bool book)
     }
     set_descriptor(&b, 0, BUFFERS, 8, 0, 0);
     offer(&b, 0);
-    CHECK(ftruncate(book ? fd : b.ram_fd, 0) == 0);
+    CHECK(ftruncate(of_inflight ? fd : b.ram_fd, 0) == 0);
     uint64_t one = 1;
     CHECK(write(b.kick, &one, 8) == 8);
     pump_backend(b.r.backend);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * vhushmem_guard_install: the library repairs its own pages. Another SIGBUS goes to the former handler, or ends the process as
- * it would have without the guard. Installing again changes nothing.
+ * vhushmem_guard_install: the library repairs its own pages. Another SIGBUS goes to the former handler, or ends the process
+ * as it would without the guard. A second install changes nothing.
  */
 #include "guard-rig.h"
 
@@ -10,7 +10,7 @@
 static char *mine;
 static volatile int mine_count;
 
-/* The program's own: a page of its own that it has truncated itself. */
+/* The program's own handler, for a page that the program itself truncated. */
 static void on_mine(int number, siginfo_t *info, void *context)
 {
     (void)context;
@@ -41,7 +41,7 @@ enum what { TOUCH_MINE, TOUCH_THE_WINDOW, SEND };
 
 static volatile char seen;
 
-/* How a process ends that had this handler before, installed the guard, and does something. */
+/* How a process ends that had this handler before, installed the guard, and then does `what`. */
 static int ends(void (*handler)(int), enum what what)
 {
     pid_t child = fork();

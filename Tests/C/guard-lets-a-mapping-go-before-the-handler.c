@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A mapping goes between the SIGBUS that it raised and the handler. Where the hole that it leaves shows zeros, the guard lets the
- * instruction run again, and it reads zeros. So it does where something else is mapped there by then.
+ * A mapping goes between the SIGBUS that it raised and the handler. If its hole shows zeros, or if something else is mapped
+ * there by then, the guard lets the instruction run again.
  */
 #include "guard-rig.h"
 
 static vhushmem_region *region;
 static int next_file = -1;
 
-/* What another thread may do before the handler has got the lock. */
+/* What another thread may do before the handler has the lock. */
 static void go_then_handle(int number, siginfo_t *info, void *context)
 {
     (void)number;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A back-end truncates files while threads read and write them through the window: all live and get zeros, the mappings are broken and
- * the program is told once of each, what else is in the window is as it was, and mapping again works.
+ * A back-end truncates files while threads read and write them through the window. All threads live and get zeros, the
+ * mappings are broken, and the program is told once of each. The rest of the window is unchanged, and mapping again works.
  */
 /* tsan: yes (threads read and write what is truncated) */
 #include "guard-rig.h"
@@ -78,7 +78,7 @@ int main(void)
     CHECK(strstr(status, "\"broken\":true") != NULL && strstr(status, "\"broken\":false") != NULL);
     g_free(status);
     uint64_t word;
-    CHECK(pread(written, &word, 8, 16) == 8 && word == PAGES); /* what the file still has is the file's */
+    CHECK(pread(written, &word, 8, 16) == 8 && word == PAGES); /* the part that the file still has is the file's */
     all_turn_twice();
     __atomic_store_n(&stop, 1, __ATOMIC_RELEASE);
     for (int i = 0; i < 4; i++) {
@@ -87,7 +87,7 @@ int main(void)
     pump(r.frontend);
     EQ(r.events[VHUSHMEM_EVENT_BROKEN], 2);
 
-    /* Where it was, a whole file can be mapped again, and is not broken. */
+    /* A whole file can be mapped again in the same place, and is not broken. */
     ok(rig_unmap(&r, 0, len));
     ok(rig_unmap(&r, len, len));
     ok(rig_map(&r, other, 0, len, len, 0));
@@ -97,7 +97,7 @@ int main(void)
     ok(rig_map(&r, read, 0, 0, len, 0));
     shows(r.region, 0, len, 1, 0);
 
-    /* It can be lost again, which is told again. */
+    /* It can be lost again, and the program is told again. */
     CHECK(ftruncate(read, 0) == 0);
     EQ(word_at(r.region, 5 * page), 0);
     PUMP_UNTIL(r.frontend, r.events[VHUSHMEM_EVENT_BROKEN] == 3);

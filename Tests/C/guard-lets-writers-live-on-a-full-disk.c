@@ -5,7 +5,7 @@
  */
 #include "guard-rig.h"
 
-#define PAGES 100 /* more than the library keeps apart one by one */
+#define PAGES 100 /* more than the library distinguishes one by one */
 
 static void fill_disk(const char *path)
 {
@@ -26,7 +26,7 @@ int main(void)
     if (disk == NULL) {
         skip("VHUSHMEM_TEST_DISK names no small file system");
     }
-    alarm(30); /* a handler that mends nothing is called for ever */
+    alarm(30); /* a handler that repairs nothing would run for ever */
     char *file = g_strdup_printf("%s/file", disk), *rest = g_strdup_printf("%s/rest", disk);
     rig_open(&r, 128 * page, NULL);
     guard_begin();

@@ -34,7 +34,7 @@ static void note(int number)
     if (++depth > deepest) {
         deepest = depth;
         if (depth == 1) {
-            raise(SIGBUS); /* blocked until this call ends, unless SA_NODEFER says otherwise */
+            raise(SIGBUS); /* blocked until this call ends, unless SA_NODEFER is set */
         }
     }
     depth--;
@@ -103,7 +103,7 @@ static void happens(int time)
     }
 }
 
-/* A page of a window is still mended. */
+/* The guard still repairs a page of a window. */
 static void guard_works(void)
 {
     vhushmem_device *device = some(vhushmem_device_new(NULL, &error));
@@ -117,7 +117,7 @@ static void guard_works(void)
     close(fd);
 }
 
-/* How a process ends to which it happens twice: what its handler has seen, or the signal that ended it. */
+/* How a process ends that gets the signal twice: what its handler has seen, or the signal that ended it. */
 static int ends(const struct before *b, bool guarded)
 {
     fflush(NULL);
@@ -177,7 +177,7 @@ static void *interrupt(void *user_data)
     return NULL;
 }
 
-/* Whether a read goes on behind a handler. */
+/* Whether a read goes on after a handler. */
 static int read_under_way(int flags, bool guarded)
 {
     fflush(NULL);
@@ -209,14 +209,14 @@ int main(void)
         for (size_t i = 0; i < G_N_ELEMENTS(befores); i++) {
             int wanted = ends(&befores[i], false), seen = ends(&befores[i], true);
             if (seen != wanted) {
-                FAIL("%s, where %s was before: %d with the guard, %d without", way_names[way], befores[i].name, seen, wanted);
+                FAIL("%s after %s: %d with the guard, %d without", way_names[way], befores[i].name, seen, wanted);
             }
             if (befores[i].handler == SIG_DFL) {
                 EQ(wanted, -SIGBUS);
             }
         }
     }
-    if (!under_valgrind()) { /* whose threads sleep when others run */
+    if (!under_valgrind()) { /* its threads sleep when others run */
         for (int guarded = 0; guarded < 2; guarded++) {
             EQ(read_under_way(SA_RESTART, guarded), 1);
             EQ(read_under_way(0, guarded), 2);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A channel without a front-end also reports broken mappings, whether a thread or a guest found them; each once. */
+/* A channel without a front-end also reports each broken mapping once, whether a thread or a guest found it. */
 #include "channel-rig.h"
 #include "guard-rig.h"
 

@@ -25,14 +25,14 @@ static void one_by_one(void)
     bare_queue_connect(&b, BARE_FEATURES);
     CHECK(guest(&b, RAM, 1) == NULL && guest(&b, 0, 0) == NULL && user(&b, 0, 1) == NULL);
     EQ(tell_region(&b, ADD_MEM_REG, RAM, 4 * PAGE, USER, 2 * PAGE, first), 0);
-    EQ(tell_region(&b, ADD_MEM_REG, RAM + 4 * PAGE, 4 * PAGE, USER + 64 * PAGE, 8, second), 0); /* any offset will do */
+    EQ(tell_region(&b, ADD_MEM_REG, RAM + 4 * PAGE, 4 * PAGE, USER + 64 * PAGE, 8, second), 0); /* any offset is accepted */
     has(guest(&b, RAM, 4 * PAGE), 1, 2 * PAGE);
     has(guest(&b, RAM + 4 * PAGE - 8, 8), 1, 6 * PAGE - 8);
     has(guest(&b, RAM + 4 * PAGE, 4 * PAGE), 2, 8);
     has(user(&b, USER + 8, 8), 1, 2 * PAGE + 8);
     has(user(&b, USER + 68 * PAGE - 16, 16), 2, 4 * PAGE - 8);
     CHECK(guest(&b, RAM, 0) != NULL);
-    /* Beside, behind, across the border of two ranges, around the end of all. */
+    /* Next to it, after it, across the border of two ranges, around the end of the address space. */
     CHECK(guest(&b, RAM - 1, 1) == NULL && guest(&b, RAM + 8 * PAGE, 1) == NULL && guest(&b, RAM, 4 * PAGE + 1) == NULL);
     CHECK(guest(&b, RAM + 8, UINT64_MAX) == NULL && guest(&b, UINT64_MAX, 1) == NULL);
     CHECK(user(&b, USER - 1, 1) == NULL && user(&b, USER + 4 * PAGE, 1) == NULL && user(&b, USER, 4 * PAGE + 1) == NULL);
@@ -61,7 +61,7 @@ static void one_by_one(void)
     has(guest(&b, RAM + 4 * PAGE, 8), 2, 8);
     EQ(tell_region(&b, REM_MEM_REG, RAM, 4 * PAGE, USER, 0, -1), -ENOENT);
 
-    /* As many as were said, and not one more. */
+    /* As many ranges as the back-end has slots, and not one more. */
     uint64_t slots = backend_rig_get(&b.r, GET_MAX_MEM_SLOTS);
     for (uint64_t i = 1; i < slots; i++) {
         EQ(tell_region(&b, ADD_MEM_REG, 2 * RAM + (slots - i) * 2 * PAGE, PAGE, USER, 0, first), 0);
@@ -119,9 +119,9 @@ static void as_a_table(void)
     for (unsigned i = 0; i < 8; i++) {
         has(guest(&b, (8 - i) * RAM, PAGE), i, 0);
     }
-    CHECK(guest(&b, RAM + PAGE, 1) == NULL); /* what was there before is gone */
+    CHECK(guest(&b, RAM + PAGE, 1) == NULL); /* the earlier memory is gone */
 
-    /* One that is refused changes nothing. */
+    /* A refused table changes nothing. */
     t.regions[7][0] = 8 * RAM;
     send_table(&b, &t, 8 + 8 * 32, fds, 8);
     EQ(answer(&b), -EEXIST);
@@ -132,7 +132,7 @@ static void as_a_table(void)
     CHECK(guest(&b, RAM, 1) == NULL);
     backend_rig_close(&b.r);
 
-    /* What makes no sense ends the connection. */
+    /* Nonsense ends the connection. */
     const struct {
         uint32_t count, size;
         int nfds;

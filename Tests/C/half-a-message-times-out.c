@@ -21,7 +21,7 @@ static void times_out(size_t sent)
     send_bytes(r.channel, bytes, sent, &fd, 1);
     pump(r.frontend);
     if (r.events[VHUSHMEM_EVENT_CHANNEL_LOST] ==
-        0) { /* else the machine is slow: the limit has passed already, as is checked below */
+        0) { /* otherwise the machine is slow: the limit has passed already, as is checked below */
         shows(r.region, 0, page, 1, 0);
     }
     PUMP_UNTIL(r.frontend, r.events[VHUSHMEM_EVENT_CHANNEL_LOST] > 0);

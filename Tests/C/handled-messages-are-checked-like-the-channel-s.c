@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* One decoded message and a descriptor: carried out or refused as on a channel; listeners hear the commit when the VMM has answered. */
+/* A single decoded message and its descriptor are carried out or refused as on a channel. Listeners hear the commit when the
+   VMM has answered. */
 #include "rig.h"
 
 #include <vhushmem/series.h>

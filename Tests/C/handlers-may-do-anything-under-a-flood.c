@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A front-end in a thread starts, stops and resets a device, writes its status and configuration, kicks, and leaves, without end. Each handler and
- * callback of the back-end does what a device may do: it maps and waits, maps without waiting, undoes all, turns the loop, dispatches, takes and gives
- * back chains, tells of changes, breaks its queue, takes its callback away, frees the back-end. None is inside another one but for what answers a
- * request of the front-end while the device waits; none comes after the back-end was freed; each outcome is told once.
+ * A front-end in a thread starts, stops and resets a device, writes its status and configuration, kicks, and leaves, without
+ * end. Each handler and callback of the back-end does what a device may do: it maps and waits, maps without waiting, undoes
+ * all, turns the loop, dispatches, takes and gives back chains, tells of changes, breaks its queue, takes its callback away,
+ * frees the back-end. Callbacks nest in one case only: while the device waits, the library answers the front-end's requests.
+ * None comes after the back-end was freed, and each outcome is told once.
  */
 /* tsan: yes (front-end and back-end in two threads) */
 #include "random.h"

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A back-end with fewer features is asked for less: no GET_QUEUE_NUM without MQ, no channel without BACKEND_REQ, and so on. */
+/* A front-end asks less of a back-end with fewer features: no GET_QUEUE_NUM without MQ, no channel without BACKEND_REQ, and
+   so on. */
 #include "rig.h"
 
 static void hears(uint64_t features, uint64_t protocol_features, const uint32_t *requests, int count)
@@ -16,7 +17,7 @@ static void hears(uint64_t features, uint64_t protocol_features, const uint32_t 
     EQ(vhushmem_frontend_protocol_features(r.frontend), protocol_features);
     EQ(vhushmem_frontend_max_queues(r.frontend), protocol_features & BIT(VHOST_USER_PROTOCOL_F_MQ) ? 2 : 1);
     vhushmem_frontend_free(r.frontend);
-    pthread_join(r.peer.thread, NULL); /* it has heard everything now */
+    pthread_join(r.peer.thread, NULL); /* the peer has heard everything now */
     EQ(r.peer.heard_count, count);
     for (int i = 0; i < count; i++) {
         EQ(r.peer.heard[i].header.request, requests[i]);

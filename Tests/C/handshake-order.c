@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The front-end speaks in the order that back-ends expect, message by message; need_reply is on every request that has no reply of
- * its own, once REPLY_ACK was negotiated.
+ * The front-end speaks in the order that back-ends expect, message by message. After REPLY_ACK was negotiated, each request
+ * without a reply of its own has need_reply.
  */
 #include "rig.h"
 
@@ -62,7 +62,7 @@ int main(void)
     EQ(vhushmem_frontend_max_queues(r.frontend), 2);
     EQ(vhushmem_frontend_features(r.frontend), r.peer.features);
 
-    /* Only what was offered, and nothing that nobody knows, is accepted. */
+    /* It accepts only offered features, and no unknown ones. */
     uint64_t wanted = BIT(VHOST_USER_PROTOCOL_F_MQ) | BIT(VHOST_USER_PROTOCOL_F_REPLY_ACK) |
                       BIT(VHOST_USER_PROTOCOL_F_BACKEND_REQ) | BIT(VHOST_USER_PROTOCOL_F_BACKEND_SEND_FD) |
                       BIT(VHOST_USER_PROTOCOL_F_RESET_DEVICE) | BIT(VHOST_USER_PROTOCOL_F_SHMEM);

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * While huge pages are mapped and unmapped, another thread asks for addresses of the window as fast as it can, and never gets one; whether
- * the kernel can move a mapping of huge pages or not.
+ * While huge pages are mapped and unmapped, another thread asks for addresses of the window as fast as it can, and never
+ * gets one, whether or not the kernel can move a mapping of huge pages.
  */
 /* valgrind: scale 1000 (a pair takes it 30 ms) */
-/* asan: scale 10 (a pair takes it four times as long, for its shadow of the page) */
+/* asan: scale 10 (a pair takes four times as long, for the shadow of the page) */
 #include "huge-pages.h"
 
 #define HUGE_PAGES 8

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* vhushmem_region_alloc with an alignment of 0 takes that of the file: the huge page, for a hugetlb file. */
+/* vhushmem_region_alloc with an alignment of 0 takes the file's alignment: the huge page, for a hugetlb file. */
 #include "huge-pages.h"
 
 int main(void)
@@ -15,7 +15,7 @@ int main(void)
     EQ(word_at(region, huge), 0);
     ok(vhushmem_region_alloc(region, file, huge, huge, 2 * huge, 0, &at, &error));
     EQ(at, 2 * huge);
-    /* An ordinary file goes behind the first page. */
+    /* An ordinary file goes after the first page. */
     ok(vhushmem_region_alloc(region, small, 0, PAGE, 0, 0, &at, &error));
     EQ(at, PAGE);
     close(file);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A hugetlb file is mapped by its own page size: offsets and lengths that are no multiple of it are refused with EINVAL, and a map
- * for which there is no huge page left, with ENOMEM.
+ * A hugetlb file is mapped by its own page size. Offsets and lengths that are no multiple of it are refused with EINVAL. A
+ * map for which no huge page is left is refused with ENOMEM.
  */
 #include "huge-pages.h"
 #include "rig.h"
@@ -30,7 +30,7 @@ static void facts(rig *r)
 
 static void too_many(rig *r)
 {
-    /* More than the pool has: whatever the answer, nothing is lost. */
+    /* More than the pool has: nothing is lost, whatever the answer is. */
     int fd = memfd_create("huge", MFD_CLOEXEC | MFD_HUGETLB);
     CHECK(fd >= 0 && ftruncate(fd, (off_t)(1024 * huge)) == 0);
     rig_refuses(r, rig_map(r, fd, 0, 0, 1024 * huge, VHOST_USER_FLAG_MAP_RW), -ENOMEM);

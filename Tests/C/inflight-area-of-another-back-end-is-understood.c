@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The area for requests in flight says how many descriptors it has room for. Some back-ends write the ring's size there and some
- * the area's: the library reads both. And its file cannot be truncated under the process that has it mapped.
+ * The area for requests in flight says how many descriptors it has room for. Some back-ends write the ring's size there and
+ * some the area's: the library reads both. Nobody can truncate its file under the process that has it mapped.
  */
 #include "bare-queue.h"
 
 #define AREA 256  /* entries; the ring has 16 */
 #define PART 4160 /* 16 bytes, and 16 for each, up to a multiple of 64 */
 
-/* Starts a queue from the book in `fd`, and takes what it says was begun. */
+/* Starts a queue from the area in `fd`, and takes the chains that it has as begun. */
 static int taken(bare_queue *b, int fd)
 {
     int count = 0;
@@ -32,25 +32,26 @@ int main(void)
     for (uint16_t head = 0; head < 16; head++) {
         set_descriptor(&b, head, BUFFERS, 8, 0, 0);
     }
-    ((uint16_t *)(b.ram + AVAIL))[1] = 3; /* all that was offered was taken */
+    ((uint16_t *)(b.ram + AVAIL))[1] = 3; /* all offered chains were taken */
     const struct {
         uint16_t version, desc_num;
         int taken;
-    } books[] = {{1, 16, 3}, {1, AREA, 3}, {1, 0, 3}, {0, 16, 0}, {0, 0, 0}};
+    } areas[] = {{1, 16, 3}, {1, AREA, 3}, {1, 0, 3}, {0, 16, 0}, {0, 0, 0}};
     for (size_t i = 0; i < 5; i++) {
         uint8_t part[PART] = {0};
-        memcpy(part + 8, &books[i].version, 2);
-        memcpy(part + 10, &books[i].desc_num, 2);
+        memcpy(part + 8, &areas[i].version, 2);
+        memcpy(part + 10, &areas[i].desc_num, 2);
         for (int head = 2; head < 11; head += 4) {
             part[16 + 16 * head] = 1;
         }
         int fd = memfd_of(PART, 0);
         CHECK(pwrite(fd, part, PART, 0) == PART);
-        EQ(taken(&b, fd), books[i].taken);
+        EQ(taken(&b, fd), areas[i].taken);
         close(fd);
     }
 
-    /* It ended when the driver had been told of two chains, 6 and then 2, and the book of neither: they were given back in one go. */
+    /* The back-end ended after it had told the driver of chains 6 and then 2, and before it had recorded that in the area:
+       it had given both back in one go. */
     uint8_t part[PART] = {0};
     const uint16_t version = 1, size = 16, last = 6, linked = 2;
     memcpy(part + 8, &version, 2);
@@ -61,22 +62,22 @@ int main(void)
     }
     memcpy(part + 16 + 16 * 6 + 6, &linked, 2);
     ((uint16_t *)(b.ram + USED))[1] = 2;
-    int book = memfd_of(PART, 0);
-    CHECK(pwrite(book, part, PART, 0) == PART);
-    EQ(taken(&b, book), 1);
-    CHECK(pread(book, part, PART, 0) == PART);
+    int file = memfd_of(PART, 0);
+    CHECK(pwrite(file, part, PART, 0) == PART);
+    EQ(taken(&b, file), 1);
+    CHECK(pread(file, part, PART, 0) == PART);
     EQ(part[16 + 16 * 6], 0);
     EQ(part[16 + 16 * 2], 0);
     EQ(part[16 + 16 * 10], 1);
-    close(book);
-    /* A book that links in a circle ends nothing but itself. */
+    close(file);
+    /* An area that links in a circle is not read to the end. Nothing else is harmed. */
     part[16 + 16 * 2] = 1;
     memcpy(part + 14, &(uint16_t){3}, 2);
     memcpy(part + 16 + 16 * 2 + 6, &last, 2);
-    book = memfd_of(PART, 0);
-    CHECK(pwrite(book, part, PART, 0) == PART);
-    EQ(taken(&b, book), 1);
-    close(book);
+    file = memfd_of(PART, 0);
+    CHECK(pwrite(file, part, PART, 0) == PART);
+    EQ(taken(&b, file), 1);
+    close(file);
     ((uint16_t *)(b.ram + USED))[1] = 0;
 
     const uint64_t wanted[3] = {0, 0, 1 | (uint64_t)AREA << 16};

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A mapping_info without its size is refused with EINVAL and not touched; one that is larger is filled as far as it is known, and
-   the rest of it is zeroed. */
+/* A mapping_info without its size is refused with EINVAL and not touched. A larger one is filled as far as the library knows
+   it, and the rest is zeroed. */
 #include "harness.h"
 
 int main(void)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A region that keeps descriptors keeps a bounded number: 256 for a device, or as many as its options say, and half of what the process may
- * have open for all devices together. Then a map is refused with ENOSPC; after an unmap the next one works. One in the place of another works
- * at once: it gives the other's descriptor back.
+ * A region that keeps descriptors keeps a bounded number: 256 for a device, or as many as its options say. All devices
+ * together keep at most half of what the process may have open. Beyond that a map is refused with ENOSPC; after an unmap the
+ * next one works. A map in the place of another works at once, because it gives the other's descriptor back.
  */
 #include "rig.h"
 
@@ -16,7 +16,7 @@ static void quota(uint64_t asked, uint64_t granted, const char *words)
     vhushmem_device_options device = {.struct_size = sizeof(device), .max_kept_fds = asked};
     vhushmem_frontend_options options = {.struct_size = sizeof(options), .device = &device, .region = &keeps};
     rig_open(&r, 1024 * PAGE, &options);
-    r.no_spare_page = true; /* nothing more can be kept */
+    r.no_spare_page = true; /* no further descriptor can be kept */
     int fd = memfd_of(PAGE, 1);
     for (uint64_t i = 0; i < granted; i++) {
         EQ(rig_map(&r, fd, 0, i * PAGE, PAGE, 0), 0);
@@ -46,7 +46,8 @@ static void in_place(void)
     }
     rig_refuses(&r, rig_map(&r, fd, 0, PAGE, PAGE, 0), -ENOSPC, "3");
     rig_refuses(&r, rig_map(&r, fd, 0, 0, 2 * PAGE, 0), -ENOSPC, "3");
-    /* Who holds the other has its descriptor still: one more is kept for that, and no second one. */
+    /* A program that holds the other mapping still has its descriptor. The region keeps one more for that, and no second
+       one. */
     vhushmem_mapping *held = some(vhushmem_region_find_mapping(r.region, 0, PAGE));
     EQ(rig_map(&r, fd, 0, 0, PAGE, 0), 0);
     rig_refuses(&r, rig_map(&r, fd, PAGE, 0, PAGE, 0), -ENOSPC, "3");

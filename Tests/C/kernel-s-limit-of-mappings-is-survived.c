@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The program itself has used up vm.max_map_count: a map is refused with ENOSPC, the window keeps its reservation, and mappings
- * can be undone. All works again when the program has given something back.
+ * The program itself has used up vm.max_map_count. A map is refused with ENOSPC, the window keeps its reservation, and
+ * mappings can be undone. All works again when the program has given something back.
  */
 /* valgrind: no (it keeps fewer segments than the kernel) */
 /* asan: no (its own memory needs mappings too) */
@@ -11,7 +11,7 @@ static void facts(rig *r)
 {
     uint64_t page = PAGE, count = 0, limit = (uint64_t)max_map_count_or_skip();
     int fd = memfd_of(2 * page, 1);
-    /* A page of its own each, which the kernel can't merge with its neighbours. */
+    /* Single pages, which the kernel cannot merge with their neighbours. */
     char *own = mmap(NULL, 2 * limit * page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     CHECK(own != MAP_FAILED);
     ok(rig_map(r, fd, 0, 0, page, 0));
@@ -27,7 +27,7 @@ static void facts(rig *r)
     g_clear_error(&error);
     same(before, window_now(r->region));
 
-    /* What is mapped can go, and come again in its place. */
+    /* A mapping can go, and come again in its place. */
     ok(rig_unmap(r, 0, page));
     ok(rig_map(r, fd, 0, 0, page, 0));
     shows(r->region, 0, page, 1, 0);

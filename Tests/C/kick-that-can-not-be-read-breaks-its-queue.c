@@ -13,7 +13,7 @@
 #include <sys/epoll.h>
 #include <sys/syscall.h>
 
-/* In the place of the C library's: this system has no asynchronous I/O. */
+/* Takes the place of the C library's function. This system has no asynchronous I/O. */
 long syscall(long number, ...)
 {
     static long (*real)(long, ...);
@@ -54,7 +54,7 @@ int main(void)
         skip("chroot is not allowed here");
     }
     EQ(tell_u64(&b, SET_VRING_KICK, 1, odd), 0);
-    CHECK(fchdir(root) == 0 && chroot(".") == 0); /* whoever looks for leaks at the end needs /proc */
+    CHECK(fchdir(root) == 0 && chroot(".") == 0); /* the check for leaks at the end needs /proc */
     close(root);
     EQ(tell_vring(&b, SET_VRING_ENABLE, 1, 1), 0);
     CHECK(vhushmem_backend_queue_is_running(b.r.backend, 1));
@@ -65,7 +65,7 @@ int main(void)
     CHECK(strstr(b.broken, "queue 1") != NULL && strstr(b.broken, "cannot be read") != NULL);
     CHECK(signalled(b.err));
     EQ(b.seen[VHUSHMEM_QUEUE_KICKED], 2);
-    /* It is not looked at any more. */
+    /* The back-end no longer waits on it. */
     CHECK(!wait_readable((int)ok(vhushmem_backend_get_fd(b.r.backend)), 0));
     CHECK(vhushmem_backend_queue_is_running(b.r.backend, 0));
     kick(&b);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A kick that counts down by one with each read (EFD_SEMAPHORE) is signalled once with the largest number there is: it can be read for ever. The
- * queue is told of one kick, and of one more for each further signal.
+ * A kick that counts down by one with each read (EFD_SEMAPHORE) is signalled once with the largest number: it could be read
+ * for ever. The queue is told of one kick, and of one more for each further signal.
  */
 
 #include "bare-queue.h"
@@ -20,7 +20,7 @@ int main(void)
         EQ(b.seen[VHUSHMEM_QUEUE_KICKED], before + 1);
         CHECK(!wait_readable((int)ok(vhushmem_backend_get_fd(b.r.backend)), 0));
     }
-    /* One that is given when it is signalled already, and a queue that is disabled meanwhile. */
+    /* A kick that is signalled before it is given, and a queue that is disabled meanwhile. */
     EQ(tell_vring(&b, SET_VRING_ENABLE, 0, 0), 0);
     CHECK(write(kick, &one, 8) == 8);
     int before = b.seen[VHUSHMEM_QUEUE_KICKED];

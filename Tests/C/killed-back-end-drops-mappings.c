@@ -15,7 +15,7 @@ int main(void)
 {
     const char *peers = getenv("VHUSHMEM_PEERS");
     if (peers == NULL) {
-        skip("VHUSHMEM_PEERS does not say where the peers are");
+        skip("VHUSHMEM_PEERS does not name the folder of the peers");
     }
     char *directory = new_directory(), *path = g_strdup_printf("%s/socket", directory);
     char *program = g_strdup_printf("%s/map-and-wait", peers);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The last descriptor of a large memfd comes with a request that is refused: the thread that dispatches does not free the file. */
+/* The last descriptor of a large memfd comes with a request that is refused. The thread that dispatches does not free the
+   file. */
 /* valgrind: no (it counts processor time of its own) */
 #include "rig.h"
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A mapping is the last reference to a large memfd. It is undone by an UNMAP, by a map in its place, by a reset, with the channel, with the
- * front-end; and a back-end lets guest memory go. The thread that does so does not free the file, and soon it is freed.
+ * A mapping is the last reference to a large memfd. It is undone by an UNMAP, by a map in its place, by a reset, with the
+ * channel, with the front-end; and a back-end lets guest memory go. The calling thread does not free the file, and soon it
+ * is freed.
  */
 /* valgrind: no (it counts processor time of its own) */
 #include "rig.h"
@@ -40,7 +41,7 @@ static void is_not_freed_since(int64_t began, const char *what)
     wait_for_closes();
 }
 
-/* The only mapping, of so many bytes of a large file, which nobody else has. */
+/* The only mapping of a large file, which nobody else has. It has this length. */
 static void map_large(rig *r, uint64_t at, uint64_t length)
 {
     int fd = large_memfd();
@@ -59,7 +60,7 @@ static void unmapped(void)
         ok(rig_unmap(&r, 0, length));
         is_not_freed_since(began, "unmap");
     }
-    /* Several mappings, of which the last goes. */
+    /* Several mappings, the last of which goes. */
     int fd = large_memfd();
     for (uint64_t i = 0; i < 100; i++) {
         ok(rig_map(&r, fd, i * PAGE, 2 * i * PAGE, PAGE, 0));
@@ -115,7 +116,7 @@ static void replaced(void)
     vhushmem_region_unref(r.region);
 }
 
-/* So many files have been mapped that no descriptor of one more is kept. */
+/* Too many files have been mapped: the library keeps no descriptor of one more. */
 static void beyond_the_quota(void)
 {
     rig r;
@@ -137,7 +138,7 @@ static void beyond_the_quota(void)
     vhushmem_device_unref(r.device);
 }
 
-/* More files than are kept, and one that is mapped again: all is well, and nothing is left open. */
+/* More files than the library keeps, and one that is mapped again: all works, and nothing stays open. */
 static void many(void)
 {
     rig r;
@@ -165,7 +166,7 @@ static void many(void)
     vhushmem_device_unref(r.device);
 }
 
-/* A back-end's guest memory, which its front-end replaces, or which goes with the connection. */
+/* A back-end's guest memory: its front-end replaces it, or it goes with the connection. */
 static void of_a_guest(void)
 {
     for (int way = 0; way < 2; way++) {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A socket that lingers when it is closed is sent in place of a file: it is refused, and its close does not wait. */
+/* A socket whose close lingers is sent in place of a file. The library refuses it, and its close does not wait. */
 /* valgrind: no (it stops all threads for a call that waits) */
 #include "linger.h"
 
@@ -12,7 +12,7 @@ int main(void)
     rig_open(&r, 16 * PAGE, NULL);
     VhostUserMMap m = mmap_of(0, 0, 0, PAGE, 0);
     send_message(r.channel, MAP, 0x9, &m, sizeof(m), &sender, 1);
-    close(sender); /* the last one is the library's */
+    close(sender); /* the library has the last one */
     linger_begin();
     EQ(rig_answer(&r, MAP), -ENODEV);
     rig_close(&r);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A socket at the path without a listener is replaced. A socket with a listener, and a file that is no socket, are left alone.
+ * listen replaces a socket at the path that has no listener. It leaves a socket with a listener, and a file that is no
+ * socket, alone.
  */
 #include "harness.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A connection ends in the middle of a reset, and with it go the mappings: a listener that dispatches meanwhile finds that nobody is there,
- * and no other back-end is looked for before the end was told.
+ * A connection ends in the middle of a reset, and its mappings go with it. A listener that dispatches meanwhile finds no
+ * back-end, and the front-end looks for no other one before the end was told.
  */
 #include "reconnect-rig.h"
 
@@ -14,7 +14,7 @@ static int dels, dispatched;
 static void dispatch(MemoryListener *listener)
 {
     (void)listener;
-    while (ends && dispatched < 50) { /* longer than it takes until a back-end is looked for */
+    while (ends && dispatched < 50) { /* longer than the front-end takes to look for a back-end */
         dispatched++;
         EQ(vhushmem_frontend_dispatch(c.r.frontend), 0);
         EQ(c.r.events[VHUSHMEM_EVENT_DISCONNECT], 0);
@@ -41,14 +41,14 @@ int main(void)
     c.r.peer.mute = RESET_DEVICE;
     ok(vhushmem_frontend_reset(c.r.frontend, &error));
     PUMP_UNTIL(c.r.frontend, peer_heard(&c.r.peer, RESET_DEVICE, 0) != NULL);
-    /* What the VMM maps meanwhile goes with the connection. */
+    /* A mapping that the VMM makes meanwhile goes with the connection. */
     ok(vhushmem_region_map(c.r.region, file, 0, 0, PAGE, 0, &error));
     ends = true;
     coming_leave(&c);
     EQ(dels, 1);
     EQ(dispatched, 50);
     ends = false;
-    /* The next one hears of the reset, and all goes on. */
+    /* The next back-end hears of the reset, and all goes on. */
     coming_ready(&c);
     PUMP_UNTIL(c.r.frontend, c.r.events[VHUSHMEM_EVENT_RESET] == 1);
     CHECK(peer_heard(&c.r.peer, RESET_DEVICE, 0) != NULL);

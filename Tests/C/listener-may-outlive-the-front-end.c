@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A listener that is unregistered after the front-end, and its device with it, was freed touches nothing that is gone. */
+/* A listener may be unregistered after the front-end was freed, and its device with it. That touches nothing that is gone. */
 #include "rig.h"
 
 #include <vhushmem/series.h>

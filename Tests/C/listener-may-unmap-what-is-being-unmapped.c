@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A listener that, told by region_del that a mapping goes, unmaps it itself is told of it once; its own unmap finds nothing (ENOENT), and
- * the one that told it succeeds. So does one whose listener undoes everything.
+ * region_del tells a listener that a mapping goes, and the listener unmaps it itself. It is told once. Its own unmap finds
+ * nothing (ENOENT), and the call that told it succeeds. The same holds for a listener that undoes everything.
  */
 #include "rig.h"
 
@@ -49,14 +49,14 @@ int main(void)
         EQ(vhushmem_region_mapping_count(r.region), 0);
         CHECK(vhushmem_region_translate(r.region, 4 * PAGE, 1, false) == NULL);
 
-        /* From the back-end. */
+        /* The back-end unmaps. */
         undo_all = all;
         ok(wire_map(&r, 0, file, 0, 4 * PAGE, 2 * PAGE, 0));
         ok(wire_unmap(&r, 0, 4 * PAGE, 2 * PAGE));
         EQ(added, 2);
         EQ(deleted, 2);
 
-        /* All at once. */
+        /* All mappings at once. */
         undo_all = false;
         ok(vhushmem_region_map(r.region, file, 0, 0, PAGE, 0, &error));
         ok(vhushmem_region_map(r.region, file, 0, 4 * PAGE, 2 * PAGE, 0, &error));

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A listener that takes another one out in a callback, and frees it: the other one is not called any more. */
+/* A listener unregisters another one in a callback, and frees it. The other one is not called any more. */
 #include "rig.h"
 
 #include <vhushmem/series.h>

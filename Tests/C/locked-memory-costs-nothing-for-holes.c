@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * In a process that locks all memory that it will have (mlockall), holes that show zeros take none and no page tables: neither when a
- * guest first reads a hole of a large region, nor when a large region with such holes is made, reset and mapped into.
+ * In a process that locks all its future memory (mlockall), holes that show zeros take neither memory nor page tables. This is
+ * so when a guest first reads a hole of a large region, and when a large region with such holes is made, reset and mapped into.
  */
 /* valgrind: no (it has no room for such windows) */
 /* asan: no (its own memory cannot all be locked) */
@@ -11,12 +11,12 @@
 
 static long rss, tables;
 
-/* Locked addresses may be many; what counts is memory. */
+/* Many addresses may be locked; only memory counts. */
 static void takes_no_memory(void)
 {
     long more = memory_kib("VmRSS:") - rss, more_tables = memory_kib("VmPTE:") - tables;
     if (more > 16 << 10 || more_tables > 4 << 10) {
-        FAIL("%ld KiB of memory more, %ld KiB of page tables more", more, more_tables);
+        FAIL("%ld KiB more memory, %ld KiB more page tables", more, more_tables);
     }
 }
 
@@ -35,7 +35,7 @@ int main(void)
     }
     void *trial = mmap(NULL, 128 * GIB, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (trial == MAP_FAILED) {
-        skip("RLIMIT_MEMLOCK does not allow that much to be locked");
+        skip("RLIMIT_MEMLOCK is too low for this test");
     }
     CHECK(munmap(trial, 128 * GIB) == 0);
     rss = memory_kib("VmRSS:");
@@ -61,7 +61,7 @@ int main(void)
     EQ(word_at(zeros, 20 * GIB), 0);
     takes_no_memory();
 
-    /* And once more with a hole that was filled as an unknown fault asks for it. */
+    /* And with a hole that was filled because of an unknown fault. */
     vhushmem_region *unknown = region_of(device, 2, 16 * GIB, VHUSHMEM_HOLES_FAULT);
     ok(vhushmem_resolve_guest_fault(unknown, VHUSHMEM_OFFSET_UNKNOWN, 0, VHUSHMEM_ACCESS_UNKNOWN, NULL));
     ok(vhushmem_region_map(unknown, file, 0, 0, 4 * PAGE, 0, &error));

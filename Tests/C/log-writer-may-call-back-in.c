@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * An error that occurs while the library holds a device's lock is logged after it has released the lock: a log writer that asks
- * the device something gets its answer. Here the program acts as KVM, and keeps a slot that is removed.
+ * The library logs an error that occurs under a device's lock after it has released the lock. So a log writer that asks the
+ * device something gets its answer. Here the program acts as KVM, and keeps a slot that is removed.
  */
 #include "rig.h"
 
@@ -12,7 +12,7 @@ static vhushmem_device *device;
 static int vm_fd, warnings;
 static bool keeps_slots;
 
-/* In the place of the C library's. */
+/* Takes the place of the C library's function. */
 int ioctl(int fd, unsigned long request, ...)
 {
     va_list arguments;

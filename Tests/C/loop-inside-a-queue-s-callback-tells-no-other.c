@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * STOPPED, BROKEN and the device's own answers (get_config, set_status) are callbacks as well. If one turns the loop while
+ * STOPPED, BROKEN and the device's own answers (get_config, set_status) are callbacks as well. If one turns the loop after
  * another queue was kicked, the device hears of that when the callback has returned.
  */
 
@@ -81,7 +81,7 @@ static void open_both(void)
     turns = true;
 }
 
-/* A message that has the device called back, while a kick waits. */
+/* A message that calls the device back while a kick waits. */
 static void message_with_a_kick(uint32_t request, const void *payload, uint32_t size)
 {
     uint64_t one = 1;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* When the back-end closes its channel the mappings end, and the connection goes on. */
+/* When the back-end closes its channel, the mappings end, and the connection goes on. */
 #include "rig.h"
 
 int main(void)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A page of a read-only mapping that its file has lost, and that a guest then writes to, is the guest's own. For vhushmem_region_read it is
- * an error as before: no file has those bytes. A page that is written before the file loses it keeps what the file had.
+ * A page of a read-only mapping that its file has lost, and that a guest then writes to, is the guest's own.
+ * vhushmem_region_read fails as before: no file has those bytes. A page that is written before the file loses it keeps the
+ * file's content.
  */
 /* valgrind: no (its mremap makes no second mapping of a page) */
 #include "rig.h"
@@ -35,7 +36,7 @@ int main(void)
     ok(vhushmem_region_map(region, fd, 0, 0, 4 * page, 0, &error));
     shows(region, 0, 4 * page, 1, 0);
 
-    /* Where the guest may write to no more pages, one that was lent zeros goes back to its file in the end. */
+    /* Where the guest may write to no more pages, a page that shows zeros for a while goes back to its file in the end. */
     ok(vhushmem_region_map(region, large, 0, 128 * page, 100 * page, 0, &error));
     for (uint64_t i = 0; i < VHUSHMEM_MAX_SCRATCH_PAGES; i++) {
         ok(vhushmem_resolve_guest_fault(region, (128 + i) * page, 8, VHUSHMEM_ACCESS_WRITE, NULL));

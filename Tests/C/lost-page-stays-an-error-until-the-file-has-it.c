@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * vhushmem_region_read and vhushmem_region_write of a page that the file has lost are -EIO, and stay so after a guest or a thread has
- * touched the page. Once the file has it again they work, and the bytes are the file's.
+ * vhushmem_region_read and vhushmem_region_write of a page that the file has lost return -EIO, even after a guest or a
+ * thread has touched the page. Once the file has it again they work, and the bytes are the file's.
  */
 /* valgrind: no (its mremap makes no second mapping of a page) */
 #include "guard-rig.h"
@@ -20,7 +20,7 @@ static void facts(bool by_guest)
     } else {
         EQ(word_at(r.region, 2 * PAGE), 0);
     }
-    /* Zeros may stand there now, or not any more: no answer may say that they are the file's. */
+    /* Zeros may stand there now, or not any more. No answer may claim that they are the file's. */
     for (int i = 0; i < 100; i++) {
         refused(vhushmem_region_read(r.region, 2 * PAGE, bytes, 8, &error), -EIO, hex(2 * PAGE));
         refused(vhushmem_region_read(r.region, 2 * PAGE - 8, bytes, 16, &error), -EIO, hex(2 * PAGE));

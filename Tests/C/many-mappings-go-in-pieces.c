@@ -2,8 +2,8 @@
 /* valgrind: no (it replaces mmap) */
 /* asan: no (it replaces mmap) */
 /*
- * However many mappings go at once, by unmap_all or with their device, no call has the kernel undo more than 256 of them: as long as one lasts
- * no other thread of the process can map anything.
+ * However many mappings go at once, by unmap_all or with their device, the kernel never undoes more than 256 of them in one
+ * call. During such a call no other thread of the process can map anything.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -49,10 +49,10 @@ int main(void)
     looking = true;
     EQ(vhushmem_region_unmap_all(region), MANY);
     looking = false;
-    /* The last of them replaces the whole window, with what is left in it. */
+    /* The last call replaces the whole window, with what is left in it. */
     EQ(wholes, 1);
     CHECK(longest <= 2 * 256 * PAGE);
-    CHECK(in_pieces >= 2 * (MANY - 256 - 10) * PAGE); /* the hole behind each piece is not in it */
+    CHECK(in_pieces >= 2 * (MANY - 256 - 10) * PAGE); /* the hole after each piece is not in it */
     EQ(vhushmem_region_mapping_count(region), 0);
     for (uint64_t i = 0; i < 2 * MANY; i++) {
         CHECK(!readable((char *)vhushmem_region_window(region) + i * PAGE));

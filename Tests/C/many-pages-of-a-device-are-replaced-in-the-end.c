@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * More vCPUs than the library counts answers for, each at a page of its own of a device's memory: "run again" ends for them too. The ring of
- * perf stands in for such memory.
+ * More vCPUs fault than the library counts answers for, each at its own page of a device's memory. "Run again" ends for them
+ * too. The ring of perf stands in for such memory.
  */
 #include "guard-rig.h"
 
@@ -30,7 +30,7 @@ int main(void)
         skip("the ring of perf is no VM_PFNMAP here");
     }
     g_free(flags);
-    /* The count begins again when nothing was answered for a second; a busy machine may need more rounds for that. */
+    /* The count begins again after a second without an answer, so a busy machine may need more rounds. */
     int rounds = 0;
     STEP_UNTIL(is_broken(r.region, 0), {
         for (uint64_t i = 0; i < PAGES; i++) {

@@ -6,7 +6,7 @@
 static void *run(void *user_data)
 {
     static vhushmem_queue queues[256];
-    static rig r; /* which is large itself */
+    static rig r; /* the rig itself is large */
     int kick = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     (void)user_data;
     device_rig_open(&r, 256, DEVICE_FEATURES & ~BIT(VHOST_USER_PROTOCOL_F_REPLY_ACK));

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A back-end has the answer to its MAP before ADD_MEM_REG tells it of the same mapping: it may not look at its main socket before. So it is for
- * many maps at once, where a listener dispatches while a map is carried out, and where the answer does not fit into the channel.
+ * A back-end has the answer to its MAP before ADD_MEM_REG tells it of the same mapping, because it need not look at its main
+ * socket before. This holds for many maps at once, where a listener dispatches during a map, and where the answer does not
+ * fit into the channel.
  */
 #include "shared-region.h"
 

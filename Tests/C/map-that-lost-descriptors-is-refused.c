@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * If this process has no room for all descriptors of a message, the kernel drops the rest. Such a MAP is refused with EMFILE,
- * even if the right number arrived, and so is such an UNMAP; the descriptors that arrived are closed. Another request of this
- * kind reaches no callback: it may need the lost descriptors.
+ * If this process has no room for all descriptors of a message, the kernel drops the rest. The library refuses such a MAP or
+ * UNMAP with EMFILE, even if the right number arrived, and closes the descriptors that arrived. Another request of this kind
+ * reaches no callback: it may need the lost descriptors.
  */
 /* valgrind: no (it has limits of its own in place of RLIMIT_NOFILE) */
 #include "rig.h"
@@ -13,7 +13,7 @@ enum { VRING_HOST_NOTIFIER = 3 };
 
 static rig r;
 
-/* Sends `sent` descriptors of which there is room for `room`. */
+/* Sends `sent` descriptors, with room for only `room` of them. */
 static void facts(uint32_t request, const VhostUserMMap *m, int sent, int room, int64_t answer)
 {
     struct rlimit limit, tight;
@@ -23,7 +23,7 @@ static void facts(uint32_t request, const VhostUserMMap *m, int sent, int room, 
         fds[i] = fd;
     }
     send_message(r.channel, request, 0x9, m, sizeof(*m), fds, sent);
-    /* Descriptors below the limit are used up but for so many. */
+    /* Uses up the descriptors below the limit, except this many. */
     int fill[64], filled = 0, highest = dup(fd) + 16;
     CHECK(getrlimit(RLIMIT_NOFILE, &limit) == 0);
     tight = limit;

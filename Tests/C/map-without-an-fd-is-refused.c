@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A MAP that comes without a descriptor is refused with EINVAL; the C call with a closed one, with EBADF. */
+/* A MAP that comes without a descriptor is refused with EINVAL. The C call with a closed one fails with EBADF. */
 #include "rig.h"
 
 int main(void)

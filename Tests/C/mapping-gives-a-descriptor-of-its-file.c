@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* vhushmem_mapping_dup_fd gives a new descriptor of a mapping's file where the region keeps them; elsewhere there is none: ENOENT. */
+/* vhushmem_mapping_dup_fd gives a new descriptor of a mapping's file if the region keeps descriptors. Otherwise it fails
+   with ENOENT. */
 #include "rig.h"
 
 static const vhushmem_region_options keeping = {.struct_size = sizeof(keeping), .flags = VHUSHMEM_REGION_KEEP_FDS};
@@ -25,7 +26,7 @@ static void with_descriptors(rig *r)
     is_same_file(second, file);
     close(first);
 
-    /* It outlives the mapping, and can be mapped again as it was. */
+    /* It outlives the mapping, and can be mapped again in the same way. */
     ok(rig_unmap(r, 4 * PAGE, 2 * PAGE));
     vhushmem_mapping_info info = {.struct_size = sizeof(info)};
     EQ(vhushmem_mapping_get_info(mapping, &info), 0);
@@ -45,7 +46,7 @@ static void without(rig *r)
     vhushmem_mapping *mapping = some(vhushmem_region_find_mapping(r->region, 4 * PAGE, 2 * PAGE));
     refused(vhushmem_mapping_dup_fd(mapping, &error), -ENOENT, hex(4 * PAGE));
     vhushmem_mapping_unref(mapping);
-    /* One that was described before has its file until it is added. */
+    /* A described mapping has its file until it is added. */
     mapping = some(vhushmem_mapping_new(0, file, 0, 8 * PAGE, PAGE, 0, &error));
     int fd = (int)ok(vhushmem_mapping_dup_fd(mapping, &error));
     is_same_file(fd, file);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* vhushmem_region_next_mapping steps through the live mappings by offset, beginning with the first that ends beyond `from`. */
+/* vhushmem_region_next_mapping steps through the live mappings by offset. It begins with the first that ends beyond `from`. */
 #include "harness.h"
 
 int main(void)
@@ -28,7 +28,7 @@ int main(void)
     }
     EQ(vhushmem_region_next_mapping(region, from, &info), -ENOENT);
     EQ(vhushmem_region_next_mapping(region, UINT64_MAX, &info), -ENOENT);
-    ok(vhushmem_region_next_mapping(region, 6 * page, &info)); /* inside one */
+    ok(vhushmem_region_next_mapping(region, 6 * page, &info)); /* `from` is inside one */
     EQ(info.shm_offset, 5 * page);
     ok(vhushmem_region_next_mapping(region, 8 * page - 1, &info));
     EQ(info.shm_offset, 5 * page);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Nothing in a window can be executed, not even in a process with the personality READ_IMPLIES_EXEC: files of each kind of map, holes that
- * show zeros, pages that a guest has written, and zeros in the place of what a file has lost.
+ * Nothing in a window can be executed, even in a process with the personality READ_IMPLIES_EXEC: files of each kind of map,
+ * holes that show zeros, pages that a guest has written, and zeros for lost pages of a file.
  */
 #include "guard-rig.h"
 
@@ -62,7 +62,7 @@ static void facts(uint32_t holes)
     rig_close(&r);
 }
 
-/* Before a region is made: nothing else has looked at the personality then. */
+/* Before a region is made, nothing else has looked at the personality. */
 static void ram_is_not_executable(void)
 {
     MemoryRegion ram = {0};
@@ -74,7 +74,7 @@ static void ram_is_not_executable(void)
 int main(void)
 {
     guard_begin();
-    /* Set before the first region is made, and in a process that was not started so. */
+    /* READ_IMPLIES_EXEC is set before the first region, in a process that did not start with it. */
     if (personality(READ_IMPLIES_EXEC | (unsigned long)personality(0xffffffff)) == -1) {
         skip("this process may not set its personality");
     }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A mapping of one device is guest memory to another device's back-end: both see the same bytes, until it is taken away or gone. */
+/* A mapping of one device is guest memory to another device's back-end. Both see the same bytes, until the mapping is taken
+   away or gone. */
 #include "device-rig.h"
 
 #define AT 0x40000000ull /* where the guest has the region of the first device */
@@ -42,7 +43,7 @@ int main(void)
     ok(vhushmem_frontend_start_device(b.frontend, 0, &queue, 1, &error));
     (void)device_rig_heard(&b);
 
-    /* By the wire: the descriptor is closed here, and the library has kept one. */
+    /* By the wire: the test closes the descriptor here, and the library has kept one. */
     EQ(wire_map(&a, 0, file, PAGE, 2 * PAGE, 2 * PAGE - 5, VHOST_USER_FLAG_MAP_RW), 0);
     vhushmem_mapping *mapping = some(vhushmem_region_find_mapping(a.region, 2 * PAGE, 2 * PAGE - 5));
     ok(vhushmem_frontend_share_mapping(b.frontend, mapping, AT + 2 * PAGE, &error));
@@ -54,7 +55,7 @@ int main(void)
     ok(vhushmem_region_read(a.region, 2 * PAGE + 1, seen, 6, &error));
     CHECK(memcmp(seen, "shared", 6) == 0);
 
-    /* It stays when the RAM is said anew, and can neither be shared twice nor overlapped. */
+    /* It stays when the RAM is told again. It cannot be shared twice or overlapped. */
     refused(vhushmem_frontend_share_mapping(b.frontend, mapping, AT, &error), -EEXIST);
     refused(vhushmem_frontend_set_memory(b.frontend, &over, 1, &error), -EINVAL, hex(AT + 2 * PAGE));
     ok(vhushmem_frontend_set_memory(b.frontend, NULL, 0, &error));
@@ -72,14 +73,14 @@ int main(void)
     PUMP_UNTIL(b.frontend, done == 3);
     HEARD(&b, "37");
 
-    /* What is unmapped is forgotten when next there is something to say. */
+    /* An unmapped range is forgotten with the next message about memory. */
     EQ(wire_unmap(&a, 0, 2 * PAGE, 2 * PAGE - 5), 0);
     ok(vhushmem_frontend_set_memory(b.frontend, &ram, 1, &error));
     HEARD(&b, "38");
     refused(vhushmem_frontend_share_mapping(b.frontend, mapping, AT, &error), -ENOENT, "live");
     vhushmem_mapping_unref(mapping);
 
-    /* What can't be shared. */
+    /* Mappings that cannot be shared. */
     ok(vhushmem_region_map(a.region, file, 0, 0, PAGE, 0, &error));
     mapping = some(vhushmem_region_find_mapping(a.region, 0, PAGE));
     refused(vhushmem_frontend_share_mapping(b.frontend, mapping, AT, &error), -EACCES, "read-only");

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* With VHUSHMEM_FRONTEND_KEEP_MAPPINGS the mappings stay when the back-end goes, and when the front-end goes while somebody holds its device. */
+/* With VHUSHMEM_FRONTEND_KEEP_MAPPINGS the mappings stay when the back-end goes. They also stay when the front-end goes
+   while somebody holds its device. */
 #include "rig.h"
 
 int main(void)
@@ -21,7 +22,7 @@ int main(void)
     shows(r.region, 0, page, 1, 0);
     vhushmem_device_unref(device);
 
-    /* Without the flag they go with the front-end, whoever holds the device. */
+    /* Without the flag they go with the front-end, even if somebody holds the device. */
     rig_open(&r, 16 * page, NULL);
     fd = memfd_of(page, 1);
     ok(wire_map(&r, 0, fd, 0, 0, page, 0));

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A process that locks all that it maps (mlockall) and may lock no more can still undo mappings: nobody reads the file any more. The kernel
- * answers EAGAIN to the mmap that would make the hole.
+ * A process that locks all its mappings (mlockall) and may lock no more can still undo mappings: afterwards nobody can read
+ * the file there. The kernel answers EAGAIN to the mmap that would make the hole.
  */
 /* valgrind: no (it knows nothing of locked memory) */
 /* asan: no (its shadow memory is beyond any limit of locked memory) */
@@ -38,7 +38,7 @@ static void facts(bool is_reset)
 
 int main(void)
 {
-    /* Each in a process of its own, since the limits stay. */
+    /* Each in its own process, since the limits stay. */
     for (int is_reset = 0; is_reset < 2; is_reset++) {
         int status;
         pid_t child = fork();

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A back-end asks for maps and unmaps without waiting. Each one's outcome is told once, in order and never inside another's callback,
- * whatever ends it: an answer, a wrong one, none in time, the connection's end, the back-end's end.
+ * A back-end asks for maps and unmaps without waiting. Each outcome is told once, in order and never inside another's
+ * callback, whatever ends the request: an answer, a wrong answer, a time-out, the connection's end, the back-end's end.
  */
 /* tsan: yes (another thread answers the back-end) */
 #include "backend-rig.h"
@@ -78,7 +78,7 @@ static void each_was_told(unsigned from, unsigned to, int result)
     }
 }
 
-/* The front-end's side: take one request, and its offset. */
+/* The front-end's side: takes one request, and its offset. */
 static bool hear(uint32_t request, uint64_t *offset)
 {
     message m;
@@ -126,7 +126,7 @@ static void each_has_its_outcome(void)
     EQ(turns, count);
 }
 
-/* Begun inside a callback, which dispatches as well: told later, and not inside it. */
+/* Begun inside a callback, which dispatches as well: told later, not inside the callback. */
 static void ask_again(asked *a)
 {
     unsigned i = (unsigned)(a - all);
@@ -170,7 +170,7 @@ static void *answer_all(void *user_data)
     return NULL;
 }
 
-/* What is waited for comes behind what was begun before, and gets its own answer. */
+/* A call that waits comes after those begun before it, and gets its own answer. */
 static void order_is_kept(void)
 {
     unsigned count = 53;
@@ -181,7 +181,7 @@ static void order_is_kept(void)
     ok(vhushmem_backend_unmap_async(r.backend, 0, 50 * PAGE, PAGE, on_result, &all[50], on_destroy, &error));
     ok(ask(51));
     err(vhushmem_backend_unmap(r.backend, 0, 52 * PAGE, PAGE, &error), -ENOENT);
-    EQ(turns, 0); /* they are told from dispatch */
+    EQ(turns, 0); /* dispatch tells them */
     pthread_join(thread, NULL);
     pump_backend(r.backend);
     EQ(turns, 52);
@@ -210,7 +210,7 @@ static void ends_of_all_kinds(void)
     EQ(disconnected_at, 41);
     backend_rig_close(&r);
 
-    begin(BACKEND_RIG_FEATURES, NULL); /* the channel's */
+    begin(BACKEND_RIG_FEATURES, NULL); /* the channel's end */
     ask_for(40);
     shutdown(r.channel, SHUT_RDWR);
     pump_backend(r.backend);
@@ -219,7 +219,7 @@ static void ends_of_all_kinds(void)
     err(ask(41), -ENOTCONN);
     backend_rig_close(&r);
 
-    begin(BACKEND_RIG_FEATURES, NULL); /* the back-end's */
+    begin(BACKEND_RIG_FEATURES, NULL); /* the back-end's end */
     ask_for(40);
     backend_rig_close(&r);
     each_was_told(0, 40, -ENOTCONN);
@@ -244,7 +244,7 @@ static void ends_of_all_kinds(void)
     CHECK(!vhushmem_backend_is_negotiated(r.backend));
     backend_rig_close(&r);
 
-    begin(BACKEND_RIG_FEATURES, &hasty); /* none in time */
+    begin(BACKEND_RIG_FEATURES, &hasty); /* no answer in time */
     ask_for(3);
     while (turns < 3) {
         CHECK(wait_readable((int)ok(vhushmem_backend_get_fd(r.backend)), PATIENCE_MS)); /* the limit wakes the loop */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* With VHUSHMEM_FD_MEMFD_ONLY memfds are taken, sealed ones and those of huge pages too, and every other file is EACCES. */
+/* With VHUSHMEM_FD_MEMFD_ONLY a region takes memfds, sealed ones and those of huge pages too, and refuses every other file
+   with EACCES. */
 #include "rig.h"
 
 #include <sched.h>
@@ -45,7 +46,7 @@ static void facts(rig *r)
     char *directory = new_directory();
     for (int deleted = 0; deleted < 2; deleted++) {
         keeps_out(r, new_file(directory, deleted));
-        keeps_out(r, new_file("/dev/shm", true)); /* in memory, and no memfd */
+        keeps_out(r, new_file("/dev/shm", true)); /* in memory, but no memfd */
     }
     int temporary = open(directory, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
     if (temporary >= 0) {
@@ -62,7 +63,7 @@ static void facts(rig *r)
     remove_directory(directory);
 }
 
-/* Where this process may mount. */
+/* For a process that may mount. */
 static void in_a_tmpfs(rig *r, const char *directory)
 {
     if (mount("none", directory, "tmpfs", 0, "size=64k") != 0) {
@@ -81,7 +82,7 @@ static void huge(rig *r)
         return;
     }
     int64_t result = rig_map(r, file, 0, 0, size, VHOST_USER_FLAG_MAP_RW);
-    /* None is free, or the kernel can't put it into a window. */
+    /* None is free, or the kernel cannot put it into a window. */
     CHECK(result == 0 || result == -ENOMEM || result == -EOPNOTSUPP || result == -EINVAL);
     g_clear_error(&error);
     if (result == 0) {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Guest memory goes as one table, or range by range where slots were agreed on: only what has changed, and no more than fits. */
+/* Guest memory goes as one table, or range by range if slots were negotiated: only the changes, and no more than fits. */
 #include "device-rig.h"
 
 int main(void)
@@ -31,7 +31,7 @@ int main(void)
     ok(vhushmem_frontend_set_memory(r.frontend, NULL, 0, &error));
     HEARD(&r, "38 38 38");
 
-    /* What is wrong changes nothing. */
+    /* Wrong ranges change nothing. */
     ranges[5].size = 0;
     refused(vhushmem_frontend_set_memory(r.frontend, ranges, 8, &error), -EINVAL, hex(0x50000));
     ranges[5].size = 0x10001;
@@ -44,7 +44,7 @@ int main(void)
     ranges[5].fd = file;
     HEARD(&r, "");
 
-    /* One that is refused is known to be missing. */
+    /* A range that the back-end refuses is known to be missing there. */
     r.peer.refuses = ADD_MEM_REG;
     refused(vhushmem_frontend_set_memory(r.frontend, ranges, 1, &error), -EIO, "ADD_MEM_REG");
     r.peer.refuses = 0;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A back-end keeps no descriptor of the guest memory that it was told of, be it in hundreds of ranges; and queues that nobody uses take little. */
+/* A back-end keeps no descriptor of the guest memory that it was told of, even for hundreds of ranges. Queues that nobody
+   uses take little memory. */
 /* valgrind: no (it looks at what malloc has handed out) */
 /* asan: no (it looks at what malloc has handed out) */
 #include "bare-queue.h"
@@ -37,7 +38,7 @@ static void ranges(void)
     close(other);
 }
 
-/* Bytes that a back-end of 256 queues takes once a front-end has shaken hands, and set one of them up. */
+/* Bytes that a back-end of 256 queues takes after a handshake and the set-up of one queue. */
 static void queues(void)
 {
     backend_rig r;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Memory of a device (VM_PFNMAP), whose pages the kernel does not let the library look at: a fault there is answered with "run again" a
- * limited number of times, after that the page is private memory and the mapping broken. The ring of perf stands in for such memory.
+ * The kernel does not let the library look at the pages of a device's memory (VM_PFNMAP). A fault there is answered with
+ * "run again" a limited number of times. After that the page is private memory, and the mapping is broken. The ring of perf
+ * stands in for such memory.
  */
 #include "guard-rig.h"
 
@@ -75,7 +76,7 @@ static void for_a_thread(void)
 {
     rig r;
     int ring = open_or_skip(&r), answers = 0;
-    /* What the kernel says of a page whose exporter has gone. */
+    /* The kernel's report of a page whose exporter has gone. */
     siginfo_t info = {.si_signo = SIGBUS, .si_code = BUS_ADRERR};
     info.si_addr = (char *)vhushmem_region_window(r.region) + 5 * PAGE;
     while (!is_broken(r.region, 4 * PAGE)) {

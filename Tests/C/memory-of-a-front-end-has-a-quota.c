@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A sparse file costs a front-end nothing, and mapped as guest memory it takes addresses of the back-end's process, which can't go on without:
- * what one front-end gives takes 32 TiB at the most, and all of them together, with the windows of the process, 64 TiB.
+ * A sparse file costs a front-end nothing, but mapped as guest memory it takes addresses of the back-end's process. So the
+ * memory of one front-end takes at most 32 TiB, and that of all, together with the windows of the process, at most 64 TiB.
  */
 /* valgrind: no (it keeps most of the addresses for itself) */
 #include "backend-rig.h"
@@ -45,12 +45,12 @@ int main(void)
     EQ(tell_memory(&one, ADD_MEM_REG, 40 * TIB, TIB), 0);
     EQ(tell_memory(&one, ADD_MEM_REG, 50 * TIB, PAGE), -ENOSPC);
     EQ(tell(&one, SET_INFLIGHT_FD, inflight, sizeof(inflight)), -ENOSPC);
-    /* What is taken away makes room. */
+    /* Memory that is taken away makes room. */
     EQ(tell_memory(&one, REM_MEM_REG, 40 * TIB, TIB), 0);
     EQ(tell_memory(&one, ADD_MEM_REG, 50 * TIB, TIB - PAGE), 0);
     EQ(tell_memory(&one, ADD_MEM_REG, 60 * TIB, PAGE), 0);
 
-    /* Half of what a process has is left to the program. */
+    /* Half of the process's addresses is left to the program. */
     open_one(&two);
     open_one(&three);
     EQ(tell_memory(&two, ADD_MEM_REG, 0, 31 * TIB), 0);
@@ -58,7 +58,7 @@ int main(void)
     EQ(tell_memory(&three, ADD_MEM_REG, 40 * TIB, PAGE), -ENOMEM);
     void *own = mmap(NULL, 4 * TIB, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     CHECK(own != MAP_FAILED && munmap(own, 4 * TIB) == 0);
-    /* SET_LOG_BASE has no reply that could refuse it. The connection ends, and what it had is free. */
+    /* SET_LOG_BASE has no reply that could refuse it. The connection ends, and its addresses are free. */
     send_message(one.main, SET_LOG_BASE, 0x9, log, sizeof(log), &file, 1);
     pump_backend(one.backend);
     EQ(one.events[VHUSHMEM_BACKEND_DISCONNECT], 1);

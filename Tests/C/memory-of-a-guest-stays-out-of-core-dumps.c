@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Whatever a guest may have written is left out of core dumps (MADV_DONTDUMP): guest memory that a back-end was told of, pages of a window
- * that stand for no file, and memory that a VMM made from a file.
+ * All memory that a guest may have written stays out of core dumps (MADV_DONTDUMP): guest memory that a back-end was told
+ * of, pages of a window that stand for no file, and memory that a VMM made from a file.
  */
 #include "bare-queue.h"
 #include "rig.h"
@@ -19,7 +19,7 @@ static void is_left_out_at(const char *file, int line, const void *address)
     g_free(flags);
 }
 
-/* Every page of guest memory, by its one table or by one range at a time. */
+/* Every page of guest memory, told as one table or range by range. */
 static void of_a_back_end(bool as_a_table)
 {
     bare_queue b;
@@ -56,7 +56,7 @@ static void of_a_window(uint32_t holes)
     is_left_out(window + 4 * page);
     is_left_out(window + 7 * page);
 
-    /* What a guest writes to a hole, and to a mapping that it may only read. */
+    /* A guest writes to a hole, and to a mapping that it may only read. */
     ok(vhushmem_resolve_guest_fault(r.region, 10 * page, 8, VHUSHMEM_ACCESS_WRITE, NULL));
     CHECK(writable(window + 10 * page));
     is_left_out(window + 10 * page);
@@ -65,7 +65,7 @@ static void of_a_window(uint32_t holes)
     is_left_out(window + page);
     is_left_out(window);
 
-    /* What takes the place of pages that a file has lost. */
+    /* Pages in the place of those that a file has lost. */
     CHECK(ftruncate(fd, (off_t)page) == 0);
     ok(vhushmem_resolve_guest_fault(r.region, 6 * page, 8, VHUSHMEM_ACCESS_WRITE, NULL));
     CHECK(writable(window + 6 * page));

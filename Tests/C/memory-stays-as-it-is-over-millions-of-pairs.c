@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * However many maps and unmaps there were, the process is as large as before: with --long ten million pairs, through the wire and by the
- * C calls.
+ * After any number of maps and unmaps the process is as large as before. With --long the test makes ten million pairs, over
+ * the wire and by the C calls.
  */
 #include "rig.h"
 
@@ -28,7 +28,7 @@ int main(void)
     if (!under_valgrind() && !under_sanitizer()) {
         CHECK(after <= before + 256);
     }
-    /* And by the wire, one after the other. */
+    /* And over the wire, one after the other. */
     VhostUserMMap map = {.shm_offset = 4 * PAGE, .len = PAGE};
     for (long i = 0; i < steps(20000); i++) {
         send_message(r.channel, MAP, 0x1, &map, sizeof(map), &fd, 1);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A guest with hundreds of ranges of one file costs one descriptor, not hundreds. */
+/* A guest with hundreds of ranges of one file takes one descriptor, not hundreds. */
 #include "device-rig.h"
 
 #define RANGES 260

@@ -23,7 +23,7 @@ int main(void)
     refused(given(memory_of(0x100000, PAGE, event, 0)), -EINVAL, "cannot be mapped");
     refused(given(memory_of(0x100000, PAGE, pair[0], 0)), -EINVAL, "cannot be mapped");
 
-    /* Each range of a file is looked at, also where the file was seen before. */
+    /* Each range of a file is checked, even if the file was seen before. */
     vhushmem_guest_memory two[] = {memory_of(0x100000, PAGE, file, 0), memory_of(0x200000, PAGE, file, 5 * PAGE)};
     refused(vhushmem_frontend_set_memory(frontend, two, 2, &error), -EINVAL, hex(5 * PAGE));
 

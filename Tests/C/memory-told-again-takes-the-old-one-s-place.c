@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Guest memory that is told again, with the same address and size, replaces the older range; chains keep the memory that they
- * were taken with. Any other overlap is refused, and the log says which. A second SET_OWNER begins again, as QEMU's device_add
- * on a chardev that had a device before.
+ * Guest memory that is told again, with the same address and size, replaces the older range. Chains keep the memory that
+ * they were taken with. Any other overlap is refused, and the log says which. A second SET_OWNER begins again, as QEMU's
+ * device_add does on a chardev that had a device before.
  */
 #include "bare-queue.h"
 
@@ -18,7 +18,7 @@ static void on_warning(const char *domain, GLogLevelFlags level, const char *mes
 
 static vhushmem_chain *take(bare_queue *b) { return some(vhushmem_backend_pop(b->r.backend, 0, &error)); }
 
-/* The same memory as another file: what was written before is there too, as QEMU's is. */
+/* The same memory in another file. It has the bytes that were written before, as QEMU's has. */
 static int copy_of(bare_queue *b)
 {
     int fd = memfd_of(RAM_SIZE, 0);
@@ -46,7 +46,7 @@ static void told_again(void)
     CHECK(memcmp(some(vhushmem_backend_guest_memory(b.r.backend, RAM + BUFFERS, 7)), "behind", 7) == 0);
     EQ(vhushmem_chain_read(chain, 0, text, sizeof(text)), 7);
     CHECK(strcmp(text, "before") == 0);
-    /* It is given back where the rings are now. */
+    /* The chain is given back where the rings are now. */
     EQ(vhushmem_backend_push(b.r.backend, chain, 0, &error), 0);
     EQ(((uint16_t *)(b.ram + USED))[1], 0);
     EQ(((uint16_t *)(ram + USED))[1], 1);
@@ -59,7 +59,7 @@ static void told_again(void)
     CHECK(strcmp(text, "behind") == 0);
     vhushmem_chain_free(chain);
 
-    /* Every other overlap: smaller, larger, beside. Nothing has changed, and the log says what is in the way. */
+    /* Every other overlap: smaller, larger, shifted. Nothing has changed, and the log says what is in the way. */
     guint handler = g_log_set_handler("vhushmem", G_LOG_LEVEL_WARNING, on_warning, NULL);
     const struct {
         uint64_t guest, size;
@@ -70,7 +70,7 @@ static void told_again(void)
         EQ(tell_region(&b, ADD_MEM_REG, others[i].guest, others[i].size, USER, 0, large), -EEXIST);
         CHECK(strstr(warned, "ADD_MEM_REG") != NULL && strstr(warned, "overlap") != NULL && strstr(warned, "0x100000") != NULL);
     }
-    /* Nor does a table have the same range twice. */
+    /* A table may not have the same range twice either. */
     struct {
         uint32_t count, padding;
         uint64_t regions[2][4];
@@ -111,7 +111,7 @@ static void plugged_in_anew(void)
     EQ(vhushmem_backend_device_status(b.r.backend), 0);
     EQ(vhushmem_backend_protocol_features(b.r.backend), BARE_FEATURES);
 
-    /* Memory lies elsewhere now, over what there was. */
+    /* Memory lies elsewhere now, over the old ranges. */
     EQ(tell_u64(&b, SET_FEATURES, VIRTIO_DEFAULTS, -1), 0);
     EQ(b.r.events[VHUSHMEM_BACKEND_NEGOTIATED], 2);
     int large = memfd_of(RAM_SIZE + PAGE, 0);

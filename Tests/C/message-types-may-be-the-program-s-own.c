@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A program that has VhostUserMMap from elsewhere, a struct without a tag as in QEMU and anywhere in memory, has its messages handled. */
+/* A program may have its own VhostUserMMap: a struct without a tag as in QEMU, at any place in memory. The library handles
+   its messages. */
 #define VHUSHMEM_NO_WIRE_NAMES 1
 #include "harness.h"
 
@@ -28,7 +29,7 @@ int main(void)
     CHECK(writable((char *)vhushmem_region_window(region) + page));
     ok(vhushmem_handle_unmap(device, &m, &error));
 
-    /* As it came: behind a header of 12 bytes, and odd in memory. */
+    /* As it came: after a header of 12 bytes, and not aligned in memory. */
     char bytes[64];
     memcpy(bytes + 13, &m, sizeof(m));
     ok(vhushmem_handle_map(device, bytes + 13, fd, &error));

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A message with more than 8 descriptors, refused or the channel's end, leaves none of them open. */
+/* A message with more than 8 descriptors is refused or ends the channel. None of them stays open. */
 #include "rig.h"
 
 int main(void)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A callback runs a main loop of its own. In one that comes after the answer the device is served there, and its events wait until the
- * callback has returned; in a listener, whose request is under way, nothing more is served, and the loop sleeps.
+ * A callback runs its own main loop. If the callback comes after the answer, the loop serves the device, and its events wait
+ * until the callback has returned. In a listener, whose request is under way, the loop serves nothing more and sleeps.
  */
 #include "rig.h"
 

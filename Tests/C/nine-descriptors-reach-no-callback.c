@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A request with eight descriptors is handed to the VMM; one with nine, or more, is refused with EINVAL and leaks none. */
+/* A request with eight descriptors is handed to the VMM. A request with nine or more is refused with EINVAL and leaks none. */
 #include "channel-rig.h"
 
 static int calls;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A request without need_reply is served or refused, and nothing is answered; with it an answer comes, whatever was negotiated. */
+/* A request without need_reply is served or refused without an answer. With need_reply an answer comes, whatever was
+   negotiated. */
 #include "rig.h"
 
 static void facts(uint64_t protocol_features)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A connection that ends while a reset undoes mappings, or while a lost channel does, is over: nothing is told behind that. */
+/* A connection may end while a reset, or a lost channel, undoes mappings. It is over then: no event comes after the end. */
 #include "rig.h"
 
 #include <vhushmem/series.h>

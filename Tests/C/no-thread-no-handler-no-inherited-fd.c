@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The library starts no thread until a peer sends what may wait, installs no signal handler, and no descriptor of its own survives an exec. */
+/* The library starts no thread until a peer sends a descriptor whose close may wait. It installs no signal handler, and none
+   of its descriptors survives an exec. */
 #include "rig.h"
 
 #include <signal.h>
@@ -36,8 +37,8 @@ int main(void)
     ok(vhushmem_backend_get_fd(backend));
     rig_still_works(&r);
 
-    EQ(thread_count(), threads + 1); /* the peer's */
-    /* The close of a socket may wait: a thread does it, and is gone again. */
+    EQ(thread_count(), threads + 1); /* the peer's thread */
+    /* The close of a socket may wait, so a thread does it, and ends. */
     int pair[2];
     CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == 0);
     refused(wire_map(&r, 0, pair[0], 0, 0, PAGE, 0), -ENODEV);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A guest is migrated while its device works hard. The front-end has the writes logged, copies all memory, then again and again what was
- * logged meanwhile, sometimes into another log, and sometimes it gives up in between. When the queue has stopped, the copy is the memory:
- * buffers, the used ring, and what the device wrote by itself.
+ * A guest is migrated while its device works hard. The front-end turns the log of writes on and copies all memory. Then it
+ * copies again and again the pages that were logged meanwhile, sometimes into another log, and sometimes it gives up in
+ * between. When the queue has stopped, the copy equals the memory: buffers, the used ring, and the device's own writes.
  */
 /* valgrind: no (three threads share guest memory) */
 #include "backend-rig.h"
@@ -12,14 +12,14 @@
 
 #define RAM 0x100000ull
 #define USER 0x7f0000000000ull
-#define LOG_PAGE UINT64_C(4096) /* of which a bit of the log tells, however large the pages of the kernel are */
+#define LOG_PAGE UINT64_C(4096) /* a bit of the log stands for it, whatever the kernel's page size is */
 #define PAGES 256
 #define RAM_SIZE (PAGES * LOG_PAGE)
 #define DESC 0
 #define AVAIL LOG_PAGE
 #define SEEDS (2 * LOG_PAGE)
-#define USED (3 * LOG_PAGE) /* from here on the device writes, and it alone */
-#define OWN (4 * LOG_PAGE)  /* what it writes by itself */
+#define USED (3 * LOG_PAGE) /* only the device writes from here on */
+#define OWN (4 * LOG_PAGE)  /* the device writes here by itself */
 #define OWN_PAGES 16
 #define BUFFERS (OWN + OWN_PAGES * LOG_PAGE)
 #define BUFFERS_SIZE (RAM_SIZE - BUFFERS)
@@ -228,7 +228,7 @@ static uint16_t stop_queue(void)
     return (uint16_t)words[1];
 }
 
-/* A log of its own; what the one before it had is not lost. */
+/* A new log. The records of the one before are not lost. */
 static void copy_logged(void);
 static void another_log(void)
 {
@@ -260,7 +260,8 @@ static void copy_logged(void)
         for (unsigned bit = 0; bit < 8; bit++) {
             uint64_t page = byte * 8 + bit;
             if ((bits >> bit & 1) != 0) {
-                CHECK(page >= (RAM + USED) / LOG_PAGE && page < (RAM + RAM_SIZE) / LOG_PAGE); /* it writes nothing else */
+                CHECK(page >= (RAM + USED) / LOG_PAGE &&
+                      page < (RAM + RAM_SIZE) / LOG_PAGE); /* the device writes nothing else */
                 page -= RAM / LOG_PAGE;
                 memcpy(copy + page * LOG_PAGE, ram + page * LOG_PAGE, LOG_PAGE);
                 copied++;
@@ -291,7 +292,7 @@ static void migrate(int cycle)
         if (random_below(&state, 4) == 0) {
             another_log();
         }
-        if (random_below(&state, 8) == 0) { /* given up, and begun once more */
+        if (random_below(&state, 8) == 0) { /* given up, and begun again */
             say_features(false);
             say_rings(false);
             usleep((useconds_t)random_below(&state, 1000));
@@ -306,7 +307,7 @@ static void migrate(int cycle)
     uint16_t base = stop_queue();
     copy_logged();
     is_the_same(cycle);
-    /* It goes on, logged or not: a queue that begins writes into its ring as well. */
+    /* It goes on, logged or not. A queue that begins writes into its ring as well. */
     bool logs = random_below(&state, 2) == 0;
     if (!logs) {
         say_features(false);

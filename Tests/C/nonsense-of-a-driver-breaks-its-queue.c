@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * An impossible value that a driver writes into a ring breaks the queue with a sentence, and does nothing else. A new start
- * mends it.
+ * repairs it.
  */
 #include "virtqueue-rig.h"
 
@@ -41,7 +41,7 @@ static void write_nonsense(int n)
     case 5: /* next that is no descriptor */
         set_descriptor(&q, DESC, 0, BUFFERS, 1, NEXT, 64);
         break;
-    case 6: /* memory that is none: before, behind, across the end, around the end of all */
+    case 6: /* unknown memory: before, after, across the end, around the end of the address space */
         at_once(RAM - 1, 1);
         break;
     case 7:
@@ -56,7 +56,7 @@ static void write_nonsense(int n)
     case 10:
         at_once(UINT64_MAX - 0xfff, 0xffffffff);
         break;
-    case 11: /* something to read behind something to write */
+    case 11: /* something to read after something to write */
         set_descriptor(&q, DESC, 0, BUFFERS, 1, NEXT | WRITE, 1);
         set_descriptor(&q, DESC, 1, BUFFERS, 1, 0, 0);
         break;
@@ -94,7 +94,7 @@ static void write_nonsense(int n)
         __atomic_store_n((uint16_t *)(q.ram + AVAIL) + 1, (uint16_t)(q.avail_idx - 1), __ATOMIC_RELEASE);
         return;
     default:
-        FAIL("%d", n);
+        FAIL("there is no case %d", n);
     }
     offer(&q, 0);
 }

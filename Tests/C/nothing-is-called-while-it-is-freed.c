@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* While a front-end is freed, the `destroy` of a callback may dispatch it: no other callback is called any more. */
+/* While a front-end is freed, the `destroy` of a callback may dispatch it. That calls no other callback. */
 #include "rig.h"
 
 static rig r;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* While queues are stopped because the front-end broke the rules, nothing that it sent behind that is served. */
+/* Queues stop because the front-end broke the rules. Meanwhile nothing that it sent afterwards is served. */
 #include "bare-queue.h"
 
 static int result = 1;
@@ -23,7 +23,7 @@ int main(void)
     char *fds = fds_now();
     bare_queue_open(&b, 0);
     on_queue = look;
-    send_message(b.r.main, SET_VRING_NUM, 0x1, &status, 3, NULL, 0); /* three bytes that can't be */
+    send_message(b.r.main, SET_VRING_NUM, 0x1, &status, 3, NULL, 0); /* three bytes are impossible */
     send_message(b.r.main, SET_STATUS, 0x1, &status, 8, NULL, 0);
     pump_backend(b.r.backend);
     EQ(result, -ENOTCONN);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A pointer that must not be NULL and is: -EFAULT, NULL, 0 or false. Never a crash. */
+/* A pointer that must not be NULL is NULL: the call returns -EFAULT, NULL, 0 or false, and never crashes. */
 #include "harness.h"
 
 #include <vhushmem/series.h>

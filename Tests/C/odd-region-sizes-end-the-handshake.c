@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A region whose size is no page multiple, or that no address space can hold, ends the handshake, with the size in the message. */
+/* A region whose size is no multiple of the page, or that no address space can hold, ends the handshake. The message has the
+   size. */
 #include "rig.h"
 
 int main(void)

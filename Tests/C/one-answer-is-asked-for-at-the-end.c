@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* With ONE_ANSWER the last request alone says need_reply; without it each does. All are sent before the first answer is awaited. */
+/* With ONE_ANSWER only the last request has need_reply; without it each has. All are sent before the first answer is
+   awaited. */
 /* tsan: yes (another thread listens to the back-end) */
 #include "backend-rig.h"
 
@@ -7,7 +8,7 @@
 
 typedef struct reader {
     int channel;
-    int answers; /* how many to send, once all have come */
+    int answers; /* how many answers to send after all requests have come */
     int64_t value;
     message heard[COUNT];
 } reader;
@@ -58,9 +59,9 @@ static void asks(unsigned flags, const char *wanted, int answers, int64_t value,
         }
     }
     if (strcmp(seen, wanted) != 0) {
-        FAIL("answers were wanted so: %s, not %s", seen, wanted);
+        FAIL("the requests with need_reply: %s, not %s", seen, wanted);
     }
-    /* A last request that can't be sent would leave nothing to wait for. */
+    /* If the last request could not be sent, there would be nothing to wait for. */
     all[COUNT - 1].fd = -1;
     all[COUNT - 1].request = MAP;
     err(vhushmem_backend_perform(r.backend, all, COUNT, VHUSHMEM_PERFORM_ONE_ANSWER, &error), -EBADF);

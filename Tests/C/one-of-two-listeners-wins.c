@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Three processes begin to listen over one stale socket, round after round: one does, the others get EADDRINUSE, and who connects then is
- * taken by the one. Somebody who holds the folder's lock makes nobody wait for ever.
+ * Three processes begin to listen over one stale socket, round after round. One succeeds, the others get EADDRINUSE, and a
+ * peer that connects then reaches that one. A process that holds the folder's lock makes nobody wait for ever.
  */
 #include "harness.h"
 
@@ -27,7 +27,7 @@ static bool byte_from(int fd)
     return read(fd, &byte, 1) == 1;
 }
 
-/* A process: at each byte it begins, says how that went, and at the next it stops. The odd ones are front-ends. */
+/* A process that begins at a byte and reports the result, and stops at the next byte. The odd ones are front-ends. */
 static __attribute__((noreturn)) void listen_again_and_again(int in, int out, int number)
 {
     while (byte_from(in)) {
@@ -60,13 +60,13 @@ static bool someone_listens(void)
     return is_taken;
 }
 
-/* Anybody who may read the folder can lock it. */
+/* Anyone who may read the folder can lock it. */
 static void held_up(const char *directory)
 {
     int lock = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     CHECK(lock >= 0 && flock(lock, LOCK_EX) == 0);
     vhushmem_backend *backend = some(vhushmem_backend_new(NULL, &error));
-    ok(vhushmem_backend_listen(backend, address.sun_path, &error)); /* nothing is there to be replaced */
+    ok(vhushmem_backend_listen(backend, address.sun_path, &error)); /* there is nothing to replace */
     vhushmem_backend_free(backend);
     leave_stale_socket();
     backend = some(vhushmem_backend_new(NULL, &error));

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Where what a peer asks for takes long, a dispatch ends before it has taken all the messages that are there: the others on the loop wait. Here
- * callbacks take long; what the kernel does for a request may, too. On the channel, on a front-end's main socket, and in a back-end.
+ * If a peer's requests take long, a dispatch ends before it has taken all messages, because others on the loop wait. Here
+ * callbacks take long; the kernel's work for a request may take long too. On the channel, on a front-end's main socket, and
+ * in a back-end.
  */
 #include "bare-queue.h"
 #include "channel-rig.h"
@@ -80,14 +81,14 @@ static void ask_again(vhushmem_frontend *frontend, const vhushmem_reply *reply, 
 {
     (void)user_data;
     if (reply->result < 0) {
-        return; /* the end */
+        return; /* end of file */
     }
     usleep(PAUSE_US);
     answered++;
     ok(vhushmem_frontend_get_device_status_async(frontend, ask_again, NULL, NULL, &error));
 }
 
-/* A reply is there before it was asked for, each time. */
+/* Each reply arrives before its request is made. */
 static void on_the_main_socket(void)
 {
     rig r;

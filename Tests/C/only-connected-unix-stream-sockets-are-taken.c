@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A descriptor that is no Unix stream socket is refused with EINVAL or EBADF, and one that is not connected with ENOTCONN. It
- * stays the caller's.
+ * A descriptor that is no Unix stream socket is refused with EINVAL or EBADF, and one that is not connected with ENOTCONN.
+ * The caller keeps it.
  */
 #include "harness.h"
 
@@ -23,7 +23,7 @@ int main(void)
     refused(vhushmem_backend_attach(backend, -1, &error), -EBADF);
     refused(vhushmem_backend_attach(backend, 9999, &error), -EBADF);
 
-    /* Nobody is at the other end; nobody can be. A peer that has left is another thing: DISCONNECT tells of it. */
+    /* Nobody is at the other end, and nobody can be. If a peer has left, DISCONNECT tells that instead. */
     vhushmem_device *device = some(vhushmem_device_new(NULL, &error));
     refused(errno_of_null(vhushmem_channel_new(fds[0], device, NULL, &error)), -EBADF);
     struct sockaddr_un address = {.sun_family = AF_UNIX};
@@ -43,7 +43,7 @@ int main(void)
     vhushmem_channel_free(channel);
     vhushmem_device_unref(device);
 
-    /* A wrong option leaves a right socket with the caller, too. */
+    /* With a wrong option, the caller keeps a right socket, too. */
     int pair[2];
     CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == 0);
     vhushmem_frontend_options options = {.struct_size = 3};

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A kick, call or error descriptor must be an eventfd, or it is refused: others could wait, or raise SIGPIPE. (A process inside
- * of an epoll may hold it as long as one of its page faults takes, and a look at the epoll waits for that.) A full eventfd does
+ * A kick, call or error descriptor must be an eventfd; others could wait, or raise SIGPIPE. (A process inside an epoll call
+ * may hold the epoll as long as one of its page faults takes, and a look at the epoll waits for that.) A full eventfd does
  * not wait.
  */
 #include "bare-queue.h"
@@ -13,7 +13,7 @@ int main(void)
 {
     const uint32_t requests[] = {SET_VRING_KICK, SET_VRING_CALL, SET_VRING_ERR};
     bare_queue b;
-    int pipe_ends[2], sockets[2], full = eventfd(0, EFD_CLOEXEC); /* one that waits */
+    int pipe_ends[2], sockets[2], full = eventfd(0, EFD_CLOEXEC); /* full: a write to it waits */
     uint64_t most = UINT64_MAX - 1;
     CHECK(write(full, &most, 8) == 8);
     bare_queue_open(&b, 0);
@@ -35,7 +35,8 @@ int main(void)
     same(before, fds_now());
     CHECK(vhushmem_backend_queue_is_running(b.r.backend, 0));
 
-    /* What was refused has changed nothing. The writing end's reader is gone now: a write to it would end this process. */
+    /* The refused descriptors have changed nothing. The writing end's reader is gone now: a write to it would end this
+       process. */
     close(pipe_ends[0]);
     EQ(tell_u64(&b, SET_VRING_CALL, 0, pipe_ends[1]), -EINVAL);
     set_descriptor(&b, 0, BUFFERS, 8, 0, 0);
@@ -45,13 +46,13 @@ int main(void)
     EQ(vhushmem_backend_notify(b.r.backend, 0, &error), 1);
     CHECK(signalled(b.call));
 
-    /* Nobody takes what it counts: there is no room for one more, and nothing to wait for. */
+    /* Nobody reads its count: there is no room for one more, and the device does not wait. */
     EQ(tell_u64(&b, SET_VRING_CALL, 0, full), 0);
     offer(&b, 0);
     kick(&b);
     EQ(vhushmem_backend_push(b.r.backend, some(vhushmem_backend_pop(b.r.backend, 0, &error)), 0, &error), 0);
     EQ(vhushmem_backend_notify(b.r.backend, 0, &error), 0);
-    EQ(fcntl(full, F_GETFL) & O_NONBLOCK, 0); /* it is the front-end's, and as it was */
+    EQ(fcntl(full, F_GETFL) & O_NONBLOCK, 0); /* the front-end owns it, and it is unchanged */
 
     backend_rig_close(&b.r);
     bare_queue_close(&b);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* An option struct of an unknown size, or with a field that means nothing, is refused with EINVAL; a larger one that ends in zeros is taken. */
+/* An option struct of an unknown size, or with an unknown value in a field, is refused with EINVAL. A larger struct that
+   ends in zeros is accepted. */
 #include "harness.h"
 
-/* Each kind of options, embedded in something larger, and what takes them. */
+/* Each kind of options, embedded in something larger, and the function that takes them. */
 typedef union options {
     uint32_t struct_size;
     vhushmem_device_options device;
@@ -81,7 +82,7 @@ static void sizes(int64_t (*take)(const options *), uint32_t size)
     ok(take(&o));
     const uint32_t wrong[] = {0, 1, 4, size - 8, size - 1, UINT32_MAX};
     for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
-        if (wrong[i] < sizeof(o)) { /* more is not there to be read */
+        if (wrong[i] < sizeof(o)) { /* more does not exist to be read */
             o.struct_size = wrong[i];
             refused(take(&o), -EINVAL, "struct_size");
         }
@@ -94,7 +95,7 @@ static void sizes(int64_t (*take)(const options *), uint32_t size)
         o.bytes[size + more - 1] = 0;
     }
     o.struct_size = size;
-    o.bytes[size] = 1; /* beyond what it says it is */
+    o.bytes[size] = 1; /* beyond the size that it claims */
     ok(take(&o));
 }
 
@@ -128,11 +129,12 @@ int main(void)
     REFUSES(backend, backend, shmem_bit, 5);
     REFUSES(backend, backend, flags, 1u << 31);
     REFUSES(backend, backend, flags, VHUSHMEM_BACKEND_FIRST_MAP_FLAGS | VHUSHMEM_BACKEND_CURRENT_MAP_FLAGS);
-    static const unsigned features[] = {26, 33, 34, 35, 38, 40}; /* of the ring, and not served */
+    static const unsigned features[] = {26, 33, 34, 35, 38, 40}; /* features of the ring that are not served */
     for (size_t i = 0; i < G_N_ELEMENTS(features); i++) {
         REFUSES(backend, backend, features, UINT64_C(1) << features[i]);
     }
-    /* Of the protocol: RARP, XEN_MMAP, GET_VRING_BASE_INFLIGHT and _SKIP_DRAIN, GPA_ADDRESSES, and what has no name. All bits: what is served. */
+    /* Protocol features: RARP, XEN_MMAP, GET_VRING_BASE_INFLIGHT and _SKIP_DRAIN, GPA_ADDRESSES, and bits without a name.
+       All bits: those that are served. */
     static const unsigned protocol_features[] = {2, 4, 7, 8, 11, 17, 20, 21, 23, 24, 63};
     for (size_t i = 0; i < G_N_ELEMENTS(protocol_features); i++) {
         REFUSES(backend, backend, protocol_features, UINT64_C(1) << protocol_features[i] | UINT64_C(8));

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A socket that was given has SO_PASSCRED, SO_PASSPIDFD or both: descriptors arrive all the same, and what the kernel adds is closed. */
+/* The caller gives a socket with SO_PASSCRED, SO_PASSPIDFD or both. Descriptors arrive nevertheless, and the library closes
+   what the kernel adds. */
 #include "backend-rig.h"
 #include "channel-rig.h"
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A back-end request that nobody serves is refused with an error, reported, its descriptors closed; the channel lives. */
+/* A back-end request that nobody serves is refused with an error and reported, and its descriptors are closed. The channel
+   lives. */
 #include "rig.h"
 
 int main(void)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The back-end's other requests go to a callback. A change of the configuration is an event, in which the configuration can be
- * read.
+ * The back-end's other requests go to a callback. A change of the configuration is an event, and its callback can read the
+ * configuration.
  */
 #include "device-rig.h"
 
@@ -61,7 +61,7 @@ int main(void)
     EQ(ask(CONFIG_CHANGE, NULL, 0, &fd, 1), -EINVAL);
     EQ(calls, 2);
     EQ(config_changes, 1);
-    /* Who hears no events has not heard of it. */
+    /* A program that hears no events has not heard of it. */
     ok(vhushmem_frontend_set_callback(r.frontend, NULL, NULL, NULL));
     EQ(ask(CONFIG_CHANGE, NULL, 0, NULL, 0), -EOPNOTSUPP);
     rig_close(&r);

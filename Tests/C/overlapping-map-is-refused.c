@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A map that overlaps a live mapping by as little as one page is refused with EEXIST, and the message says what is there. */
+/* A map that overlaps a live mapping by as little as one page is refused with EEXIST. The message says what is there. */
 #include "rig.h"
 
 static void facts(rig *r)
@@ -16,7 +16,7 @@ static void facts(rig *r)
     rig_refuses(r, rig_map(r, fd, 0, 0, 8 * page, 0), -EEXIST, hex(8 * page));
     shows(r->region, 4 * page, 2 * page, 1, page);
 
-    /* Neighbours are no overlap. */
+    /* Neighbours do not overlap. */
     ok(rig_map(r, fd, 0, 3 * page, page, 0));
     ok(rig_map(r, fd, 0, 6 * page, page, 0));
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A back-end that asks and closes its channel before the answer loses the channel; the process gets no SIGPIPE. */
+/* A back-end that asks and closes its channel before the answer loses the channel. The process gets no SIGPIPE. */
 #include "rig.h"
 
 int main(void)

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A page of a mapping is being repaired, for a guest or for a thread, while the mapping is unmapped and another file is mapped at the same
- * range and from the same file offset: the new mapping shows its file and nothing else, and is not broken.
+ * While a page of a mapping is being repaired, for a guest or for a thread, the mapping is unmapped. Another file is mapped
+ * at the same range and from the same file offset. The new mapping shows its own file only, and is not broken.
  */
 /* tsan: yes (several threads use one region) */
-/* asan: scale 3 (the race has its full time without a tool) */
+/* asan: scale 3 (without a tool, the race runs for its full time) */
 #include "guard-rig.h"
 #include "memory-rig.h"
 
@@ -16,7 +16,7 @@ static vhushmem_region *region;
 static int first, second, way;
 static uint64_t rounds, repairs;
 
-/* The first file, which has lost pages or can't be written, then the second one. */
+/* Maps the first file, which has lost pages or cannot be written, then the second one. */
 static void *mapper(void *user_data)
 {
     (void)user_data;
@@ -31,7 +31,7 @@ static void *mapper(void *user_data)
         for (volatile uint64_t i = 0; i < (random >> 33 & 0xfff); i++) {}
         ok(vhushmem_region_unmap(region, 0, PAGES * PAGE, &error));
         ok(vhushmem_region_map(region, second, 0, 0, PAGES * PAGE, 0, &error));
-        /* A guest's write to it makes pages private, rightly. They have its bytes all the same. */
+        /* A guest's write to it makes pages private, as it should. They still have the file's bytes. */
         for (uint64_t page = 0; page < PAGES; page++) {
             uint8_t seen = *(const volatile uint8_t *)(window + page * PAGE + 5);
             if (seen != 0xbb) {

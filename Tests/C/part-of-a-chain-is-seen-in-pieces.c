@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Where a part of a chain is, from any offset on: as readv and writev take it, in as many pieces as there is room for. */
+/* A part of a chain, from any offset on, comes as an array for readv and writev, with as many pieces as there is room for. */
 #include "bare-queue.h"
 
 static bool looked;
 
-/* The pieces of a part hold exactly its bytes, in their order, and are not empty. */
+/* The pieces of a part hold exactly its bytes, in order, and are not empty. */
 static void part_is(vhushmem_chain *chain, bool writable, uint64_t offset, uint64_t len, size_t max)
 {
     size_t count, found, begin = 0;
@@ -18,7 +18,7 @@ static void part_is(vhushmem_chain *chain, bool writable, uint64_t offset, uint6
     for (size_t i = 0; i < found; i++) {
         uint64_t at = offset + seen;
         CHECK(some[i].iov_len > 0);
-        while (at - begin >= all[0].iov_len) { /* the piece of the whole that has it */
+        while (at - begin >= all[0].iov_len) { /* the piece of the whole chain that has it */
             begin += all[0].iov_len;
             all++;
             count--;
@@ -29,7 +29,7 @@ static void part_is(vhushmem_chain *chain, bool writable, uint64_t offset, uint6
         seen += some[i].iov_len;
     }
     CHECK(seen == expected || (seen < expected && found == max));
-    for (size_t i = found; i < 8; i++) { /* what lies behind was not written */
+    for (size_t i = found; i < 8; i++) { /* nothing was written behind them */
         CHECK(some[i].iov_len == (size_t)0xeeeeeeeeeeeeeeee);
     }
 }
@@ -54,7 +54,7 @@ static void look(bare_queue *b, vhushmem_queue_event event)
         EQ(vhushmem_chain_iovec(chain, true, 0, 8, &one, 0), 0);
         EQ(vhushmem_chain_iovec(chain, true, 0, 8, NULL, 1), 0);
         EQ(vhushmem_chain_iovec(NULL, true, 0, 8, &one, 1), 0);
-        /* As it is meant: the bytes behind a header come from a file. */
+        /* The intended use: the bytes after a header come from a file. */
         struct iovec pieces[4];
         int file = memfd_of(16, 0);
         CHECK(pwrite(file, "0123456789abcdef", 16, 0) == 16);
@@ -71,7 +71,7 @@ int main(void)
     bare_queue b;
     on_queue = look;
     bare_queue_open(&b, 0);
-    /* 3 pieces of 8 bytes to read, one of them of no bytes besides; 3 to write. */
+    /* 3 pieces of 8 bytes to read, and one of no bytes; 3 to write. */
     set_descriptor(&b, 0, BUFFERS, 8, NEXT, 1);
     set_descriptor(&b, 1, BUFFERS + 0x100, 0, NEXT, 2);
     set_descriptor(&b, 2, BUFFERS + 0x200, 8, NEXT, 3);

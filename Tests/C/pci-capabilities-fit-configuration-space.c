@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* How many regions' capabilities fit into PCI configuration space can be asked, and a capability names no impossible place for the next. */
+/* A call tells how many regions' capabilities fit into PCI configuration space. No capability names an impossible place for
+   the next. */
 #include "harness.h"
 
 #include <limits.h>
 
-/* As a VMM does: all capabilities one after the other, from the first place behind the device's others. */
+/* As a VMM does: all capabilities one after the other, from the first place after the device's others. */
 static void writes_them_all(unsigned other_size, unsigned count)
 {
     uint8_t space[256 + 1] = {[256] = 0xee};
@@ -24,7 +25,7 @@ static void writes_them_all(unsigned other_size, unsigned count)
         found++;
     }
     EQ(found, count);
-    CHECK(first + (count + 1) * VHUSHMEM_PCI_CAP_SIZE > 256); /* there is no room for another one */
+    CHECK(first + (count + 1) * VHUSHMEM_PCI_CAP_SIZE > 256); /* there is no room for one more */
 }
 
 int main(void)

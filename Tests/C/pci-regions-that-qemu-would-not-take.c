@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * vhushmem_pci_check_qemu follows the rules that pci.h states of QEMU's generic device. That QEMU has these rules is shown by
- * Tests/interop/qemu-sid-pci.py.
+ * vhushmem_pci_check_qemu follows the rules that pci.h states of QEMU's generic device. Tests/interop/qemu-sid-pci.py shows
+ * that QEMU has these rules.
  */
 #include "harness.h"
 
@@ -40,7 +40,7 @@ int main(void)
     EQ(VHUSHMEM_PCI_QEMU_SHMEM_BAR, 4);
     EQ(VHUSHMEM_PCI_QEMU_MODERN_BAR, 2);
 
-    /* Without a region there is no BAR of them, but the modern interface is where it is. */
+    /* Without regions there is no BAR for them, and the modern interface stays in its place. */
     vhushmem_device *none = with_regions(0, NULL);
     is_taken(none, 0, 0);
     is_taken(none, VHUSHMEM_PCI_QEMU_MIGRATION, 0);
@@ -61,7 +61,7 @@ int main(void)
     is_refused(device, both, -EADDRINUSE, mib, "modern-pio-notify");
     vhushmem_device_unref(device);
 
-    /* The sum counts, not the sizes; this library's own layout has room for either. */
+    /* The sum of the sizes counts, not each size. The library's own layout has room for either. */
     device = with_regions(2, good);
     is_refused(device, 0, -EDOM, 3 * mib, "0x300000");
     EQ(vhushmem_pci_layout(device, NULL, 0, &bar_size), 2);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A back-end that stops reading in the midst of the handshake, and owes no answer: the time limit of requests ends it. */
+/* A back-end stops reading in the middle of the handshake, and owes no answer. The time limit of requests ends it. */
 #include "rig.h"
 
-/* Whether the limit ended it; else the peer's thread did not run in time to answer what it does answer. */
+/* Whether the limit ended it. Otherwise the peer's thread did not run in time to give its first answers. */
 static bool ends_it(unsigned limit_ms)
 {
     rig r;
@@ -10,7 +10,7 @@ static bool ends_it(unsigned limit_ms)
     vhushmem_frontend_options options = {.struct_size = sizeof(options), .num_queues = 256, .request_timeout_ms = limit_ms};
     memset(&r, 0, sizeof(r));
     peer_init(&r.peer);
-    /* Each queue costs two messages with a descriptor, none is acknowledged: more than the kernel lets be under way. */
+    /* Each queue takes two messages with a descriptor, and none is acknowledged: more than the kernel allows on their way. */
     r.peer.queues = 256;
     r.peer.protocol_features &= ~BIT(VHOST_USER_PROTOCOL_F_REPLY_ACK);
     r.peer.deaf_after_second = GET_FEATURES;

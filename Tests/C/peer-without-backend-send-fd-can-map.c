@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A back-end that never negotiates BACKEND_SEND_FD, as some do, maps all the same. */
+/* A back-end that never negotiates BACKEND_SEND_FD, as some do, can map nevertheless. */
 #include "rig.h"
 
 int main(void)

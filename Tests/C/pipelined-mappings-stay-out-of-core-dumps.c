@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Many maps that are served in one dispatch are all left out of core dumps when it returns, whatever was undone in between by the back-end or
- * by the VMM's callback, and what was undone is a hole like any other.
+ * Many maps that are served in one dispatch all stay out of core dumps when it returns. The back-end or the VMM's callback
+ * may undo some in between: those are holes like any other.
  */
 #include "rig.h"
 
@@ -41,7 +41,7 @@ static void send_unmap(uint64_t at)
     send_message(r.channel, UNMAP, 0x1, &m, sizeof(m), NULL, 0);
 }
 
-/* Slots are `apart` pages from each other, so they are one range or as many as there are slots; the back-end undoes some. */
+/* Slots are `apart` pages from each other, so they are one range or as many as there are slots. The back-end undoes some. */
 static void round_of(int fd, uint64_t apart, uint64_t undo)
 {
     int undone = 0, expected = 0;

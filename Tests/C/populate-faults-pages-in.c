@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* With VHUSHMEM_REGION_POPULATE the pages of a mapping are there when the map returns; without it, when they are touched. */
+/* With VHUSHMEM_REGION_POPULATE the pages of a mapping are there when the map returns. Without it they come when they are
+   touched. */
 #include "rig.h"
 
 static long resident(uint32_t flags)
@@ -27,6 +28,6 @@ int main(void)
     EQ(resident(VHUSHMEM_REGION_POPULATE), all);
     CHECK(resident(0) < all);
     EQ(resident(VHUSHMEM_REGION_POPULATE | VHUSHMEM_REGION_HUGEPAGE), all);
-    resident(VHUSHMEM_REGION_HUGEPAGE); /* there may be no huge pages; it works all the same */
+    resident(VHUSHMEM_REGION_HUGEPAGE); /* it works even if there are no huge pages */
     return 0;
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* VHUSHMEM_REGION_POPULATE faults in the beginning of a large mapping, 16 MiB or as much as populate_max says. The rest comes when it is used. */
+/* VHUSHMEM_REGION_POPULATE faults in the beginning of a large mapping: 16 MiB, or as much as populate_max says. The rest
+   comes when it is used. */
 #include "rig.h"
 
 #define MIB (UINT64_C(1) << 20)
@@ -16,7 +17,7 @@ static uint64_t populated(uint64_t populate_max, uint64_t length)
     rig_open_plain(&r, 128 * MIB, NULL, &options);
     ok(vhushmem_region_map(r.region, fd, 0, 0, length, VHOST_USER_FLAG_MAP_RW, &error));
     CHECK(fstat(fd, &status) == 0);
-    *((volatile char *)vhushmem_region_window(r.region) + length - 1) = 1; /* what was not populated can be used all the same */
+    *((volatile char *)vhushmem_region_window(r.region) + length - 1) = 1; /* the rest can be used nevertheless */
     rig_close(&r);
     close(fd);
     return (uint64_t)status.st_blocks * 512;

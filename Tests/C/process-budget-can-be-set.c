@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * vhushmem_process_budget_set limits what all windows may use together, and says how much is left to the program. What is in use stays
- * granted; 0 is the default again; a number that no kernel grants is EINVAL.
+ * vhushmem_process_budget_set limits what all windows may use together, and says how much is left to the program. Mappings
+ * in use stay granted; 0 restores the default; a number that no kernel grants is EINVAL.
  */
 /* valgrind: no (it keeps fewer segments than the kernel) */
 #include "memory-rig.h"
@@ -10,7 +10,7 @@ static vhushmem_device *device;
 static vhushmem_region *regions[2];
 static int file;
 
-/* Maps alternately in both regions until it is refused. */
+/* Maps alternately in both regions until a map is refused. */
 static uint64_t map_all(uint64_t most)
 {
     int64_t done = 0;
@@ -33,14 +33,14 @@ int main(void)
     }
     long base = budget_figure(device, "used");
 
-    /* Two for each mapping. */
+    /* Each mapping counts as two. */
     ok(vhushmem_process_budget_set(1000, 0));
     EQ(budget_figure(device, "limit"), 1000);
     uint64_t count = map_all(limit);
     EQ(count, (1000 - (uint64_t)base) / 2);
     EQ(budget_figure(device, "used"), base + 2 * (long)count);
 
-    /* Less than there is: what there is stays, and nothing more comes. */
+    /* Less than is in use: present mappings stay, and no more are granted. */
     ok(vhushmem_process_budget_set(100, 0));
     EQ(vhushmem_device_mapping_count(device), count);
     EQ(vhushmem_region_map(regions[0], file, 0, (4 * limit - 2) * PAGE, PAGE, 0, NULL), -ENOSPC);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * All regions together leave the process a part of vm.max_map_count: what goes beyond is refused with ENOSPC, the program's own
- * mmap still works, and all of it is given back.
+ * All regions together leave a part of vm.max_map_count to the process. A map beyond that is refused with ENOSPC, the
+ * program's own mmap still works, and everything is given back.
  */
 /* valgrind: no (it keeps fewer segments than the kernel) */
 #include "memory-rig.h"
@@ -26,7 +26,7 @@ int main(void)
         CHECK(count > (uint64_t)limit / 4);
         shows(region, 2 * (count - 1) * page, page, 1, 0);
 
-        /* There is room for the rest of the program. */
+        /* The rest of the program has room. */
         char *own[100];
         for (int i = 0; i < 100; i++) {
             own[i] = mmap(NULL, 2 * page, i % 2 ? PROT_READ : PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);

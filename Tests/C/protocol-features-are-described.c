@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Each protocol feature with a name is described, in the order of the bits; the others come back as a number. */
+/* Each protocol feature with a name has a description, in the order of the bits. The others come back as a number. */
 #include "harness.h"
 
 static void describes(uint64_t features)
@@ -36,7 +36,7 @@ int main(void)
         describes(UINT64_C(1) << bit);
         describes(~(UINT64_C(1) << bit));
     }
-    /* Every one says something else. */
+    /* Each description differs from the others. */
     char **all = some(vhushmem_protocol_features_to_strings(UINT64_MAX, NULL));
     for (int i = 0; all[i] != NULL; i++) {
         for (int j = 0; j < i; j++) {

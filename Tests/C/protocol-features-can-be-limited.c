@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The protocol features that the caller leaves out are not accepted, though offered. */
+/* The front-end does not accept the protocol features that the caller leaves out, even if they are offered. */
 #include "rig.h"
 
 int main(void)

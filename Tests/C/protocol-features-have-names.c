@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Each bit of the protocol features that the specification names has its name; others have none. */
+/* Each protocol feature's bit that the specification names has its name. Other bits have none. */
 #include "harness.h"
 
 int main(void)

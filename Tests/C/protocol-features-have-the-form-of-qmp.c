@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The JSON of protocol features has the keys and the order that QMP has, with the library's own texts, byte for byte. That QMP has these keys
- * and this order is not shown here: Tests/interop/qemu-sid-status.py asks a QEMU.
+ * The JSON of protocol features has QMP's keys in QMP's order, with the library's own texts, byte for byte.
+ * Tests/interop/qemu-sid-status.py asks a QEMU whether QMP has these keys and this order.
  */
 #include "harness.h"
 

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Requests in flight: a chain that is put back leaves the area, and the back-end that comes next takes it once, from the available ring. A
- * chain that was begun in an earlier life can't be put back: the available ring has it no more.
+ * Requests in flight: a chain that is put back leaves the area, and the next back-end takes it once, from the available
+ * ring. A chain that was begun in an earlier life cannot be put back: the available ring no longer has it.
  */
 #include "bare-queue.h"
 
 static int area_fd = -1;
 static uint8_t *entries; /* of queue 0 in the area: 16 bytes each, the first says whether the chain is in flight */
 
-/* A back-end with memory and the area, which the first one makes. */
+/* A back-end with memory and the area. The first call makes the area. */
 static void connect_with_area(bare_queue *b)
 {
     struct {
@@ -60,7 +60,7 @@ int main(void)
     ok(vhushmem_backend_put_back(b.r.backend, second, &error));
     EQ(entries[0], 1);
     EQ(entries[16], 0);
-    /* The device process ends here, with the first in its hands. */
+    /* The device process ends here, and the first chain is still in its hands. */
     vhushmem_chain_free(first);
     backend_rig_close(&b.r);
 

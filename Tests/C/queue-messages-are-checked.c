@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The back-end refuses a message about queues that is impossible, or impossible now. If it cannot answer with a refusal, it
- * ends the connection.
+ * The back-end refuses a message about queues that is impossible in general, or impossible now. If it cannot answer with a
+ * refusal, it ends the connection.
  */
 #include "bare-queue.h"
 
@@ -20,7 +20,7 @@ static void refusals(void)
     bare_queue_connect(&b, BARE_FEATURES);
     CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == 0);
     tell_ram(&b);
-    /* Numbers: 0, the most, one more, and what is no power of two; and queues that there are not. */
+    /* Sizes: 0, the maximum, one more, and numbers that are no power of two; and queues that do not exist. */
     const uint32_t sizes[] = {0, 3, 32769, 65536, UINT32_MAX};
     for (size_t i = 0; i < 5; i++) {
         EQ(tell_vring(&b, SET_VRING_NUM, 0, sizes[i]), -EINVAL);
@@ -37,7 +37,7 @@ static void refusals(void)
         EQ(tell_rings(&b, queues[i], 0, USER, USER + AVAIL, USER + USED), -EINVAL);
     }
     EQ(tell_u64(&b, SET_VRING_KICK, 2, b.kick), -EINVAL);
-    /* Rings that do not fit, are not aligned, are in no memory, are to be logged. */
+    /* Rings that do not fit, are not aligned, are in unknown memory, or are to be logged. */
     EQ(tell_rings(&b, 0, 0, USER, USER + AVAIL, USER + USED), -EINVAL);
     EQ(tell_vring(&b, SET_VRING_NUM, 0, 16), 0);
     EQ(tell_rings(&b, 0, 2, USER, USER + AVAIL, USER + USED), -EINVAL);
@@ -48,7 +48,7 @@ static void refusals(void)
     EQ(tell_rings(&b, 0, 0, UINT64_MAX - 15, USER + AVAIL, USER + USED), -EINVAL);
     EQ(tell_rings(&b, 0, 0, USER, USER + RAM_SIZE - 6 - 2 * 16 + 2, USER + USED), -EINVAL);
     EQ(tell_rings(&b, 0, 0, USER, USER + AVAIL, USER + RAM_SIZE - 6 - 8 * 16 + 2), -EINVAL);
-    /* A socket might linger. A file that is always ready would be looked at without end, so the queue does not start. */
+    /* A socket might linger. A file that is always ready would wake the loop without end, so the queue does not start. */
     EQ(tell_u64(&b, SET_VRING_KICK, 0, pair[0]), -EINVAL);
     EQ(tell_u64(&b, SET_VRING_CALL, 0, pair[0]), -EINVAL);
     EQ(tell_rings(&b, 0, 0, USER, USER + AVAIL, USER + USED), 0);
@@ -59,7 +59,7 @@ static void refusals(void)
     EQ(b.seen[VHUSHMEM_QUEUE_STARTED], 0);
     EQ(tell_vring(&b, SET_VRING_BASE, 0, 0), 0);
 
-    /* While it runs, it is what it is. */
+    /* While the queue runs, it cannot be changed. */
     EQ(tell_u64(&b, SET_VRING_KICK, 0, b.kick), 0);
     CHECK(vhushmem_backend_queue_is_running(b.r.backend, 0));
     EQ(tell_vring(&b, SET_VRING_NUM, 0, 32), -EBUSY);
@@ -75,7 +75,8 @@ static void refusals(void)
     EQ(stop_queue(&b), 0);
     EQ(b.seen[VHUSHMEM_QUEUE_STOPPED], 1);
     EQ(tell_u64(&b, SET_STATUS, 256, -1), -EINVAL);
-    /* What is not served: an announcement, an MTU, an IOMMU, a GPU's socket; nor, unless agreed on, a log, byte orders, kicks by message. */
+    /* Requests that are not served: an announcement, an MTU, an IOMMU, a GPU's socket; and, unless negotiated, a log, byte
+       orders, kicks by message. */
     const uint32_t others[] = {6, 19, 20, 22, 23, 33, 35, 0, 45, UINT32_MAX};
     for (size_t i = 0; i < sizeof(others) / sizeof(*others); i++) {
         EQ(tell_u64(&b, others[i], 0, -1), -EOPNOTSUPP);
@@ -99,10 +100,10 @@ static void endings(void)
         bare_queue_connect(&b, n == 12 ? BARE_FEATURES & ~BIT(3) : BARE_FEATURES);
         int result = 0;
         switch (n) {
-        case 0: /* bits that mean nothing */
+        case 0: /* bits without a meaning */
             result = tell_u64(&b, SET_VRING_KICK, 0x200, b.kick);
             break;
-        case 1: /* a descriptor that is said to be missing, and one that is */
+        case 1: /* a descriptor that is said to be missing, and one that is missing */
             result = tell_u64(&b, SET_VRING_CALL, 0x100, b.call);
             break;
         case 2:
@@ -123,7 +124,7 @@ static void endings(void)
         case 7: /* no channel: not a socket */
             result = tell(&b, SET_BACKEND_REQ_FD, NULL, 0, b.ram_fd);
             break;
-        case 8: /* refused, and nobody wants to know */
+        case 8: /* refused, and nobody asked for an answer */
             result = silent(&b, SET_VRING_NUM, state, 8);
             break;
         case 9:
@@ -133,16 +134,16 @@ static void endings(void)
         case 10:
             result = silent(&b, 20, &value, 8);
             break;
-        case 11: /* CONFIG was not agreed on */
+        case 11: /* CONFIG was not negotiated */
             result = silent(&b, GET_CONFIG, NULL, 0);
             break;
-        case 12: /* nor acknowledgements here: asking for one changes nothing */
+        case 12: /* REPLY_ACK was not negotiated either: need_reply changes nothing */
             result = tell_vring(&b, SET_VRING_NUM, 0, 3);
             break;
-        case 13: /* where the reply is a number anyway, none says that it is not served */
+        case 13: /* the reply is a number anyway, and no number says that it is not served */
             result = tell_vring(&b, GET_VRING_BASE, 2, 0);
             break;
-        case 14: /* nor where it has a form of its own */
+        case 14: /* nor does a reply with its own form */
             result = tell_u64(&b, GET_SHARED_OBJECT, 0, -1);
             break;
         case 15:

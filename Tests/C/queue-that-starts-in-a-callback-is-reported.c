@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A device asks for a mapping when it is told that a queue has started, and the front-end enables another queue before it answers. The
- * device is told of that one too, though nothing else happens: no kick comes, and no message.
+ * A device asks for a mapping when it is told that a queue has started. The front-end enables another queue before it
+ * answers. The device is told of that one too, though nothing else happens: no kick comes, and no message.
  */
 #include "bare-queue.h"
 
-/* The front-end: hears the request, enables queue 0, and only then answers. */
+/* The front-end hears the request, enables queue 0, and only then answers. */
 static void *enable_and_answer(void *user_data)
 {
     bare_queue *b = user_data;

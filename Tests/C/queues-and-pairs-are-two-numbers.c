@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A network device answers GET_QUEUE_NUM with pairs of queues and has more queues than that: num_rings. A front-end is told by min_queue_num
- * what the answer must be at the least.
+ * A network device answers GET_QUEUE_NUM with pairs of queues and has more queues than that: num_rings. The option
+ * min_queue_num tells a front-end the least answer that it accepts.
  */
 /* tsan: yes (the back-end runs in a thread of its own) */
 #include "backend-rig.h"
@@ -9,7 +9,7 @@
 #define PAIRS 2
 #define RINGS 5
 
-/* Only what the number of queues may be. */
+/* Checks only which numbers of queues are possible. */
 static void numbers(void)
 {
     const struct {
@@ -49,7 +49,7 @@ static void back_end(void)
     }
     EQ(say(&r, SET_VRING_NUM, RINGS, 8), (uint64_t)-EINVAL);
     EQ(say(&r, SET_VRING_ENABLE, RINGS, 0), (uint64_t)-EINVAL);
-    /* Requests in flight are those of rings. */
+    /* The area for requests in flight has a part for each ring. */
     for (uint16_t queues = RINGS; queues <= RINGS + 1; queues++) {
         struct {
             uint64_t size, offset;
@@ -78,7 +78,7 @@ static void *run(void *backend)
     return NULL;
 }
 
-/* A front-end of ours and a back-end that counts pairs. Returns what connect does. */
+/* A front-end of the library and a back-end that counts pairs. Returns what connect returns. */
 static int connect_with(uint32_t queues, uint32_t least)
 {
     int pair[2];

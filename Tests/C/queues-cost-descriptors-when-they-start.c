@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A front-end of 256 queues has no descriptor for a queue before it is started, or before the program asks for the one that is signalled. */
+/* A front-end of 256 queues has no descriptor for a queue before the queue is started, or before the program asks for the
+   one that is signalled. */
 #include "device-rig.h"
 
 static int rig_costs(rig *r, uint32_t queues)
@@ -23,12 +24,12 @@ int main(void)
     EQ(fd_count(), open + 1);
     EQ(vhushmem_frontend_call_fd(r.frontend, 256), -EINVAL);
 
-    /* Two queues: one has a call of its own, the other gets one. What errors are told by is the same for both. */
+    /* Two queues: one has a call of its own, the other gets one. Both share the descriptor for errors. */
     vhushmem_queue queues[2] = {queue_of(256, 0, 0x10000, kick), queue_of(256, 0, 0x20000, kick)};
     queues[1].call_fd = call;
     open = fd_count();
     ok(vhushmem_frontend_start_device(r.frontend, BIT(32), queues, 2, &error));
-    EQ(fd_count(), open + 2 + 1 + 1); /* the two kicks, the call that was given, and the one that was not */
+    EQ(fd_count(), open + 2 + 1 + 1); /* the two kicks, the given call, and the one that was not given */
     ok(vhushmem_frontend_stop_device(r.frontend, NULL, 0, &error));
     ok(vhushmem_frontend_start_device(r.frontend, BIT(32), queues, 2, &error));
     EQ(fd_count(), open + 4);

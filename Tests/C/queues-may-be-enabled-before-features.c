@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * SET_VRING_ENABLE may come before SET_FEATURES, as QEMU's vhost-user-net sends it. A front-end that leaves bit 30 out of its features has
- * all queues enabled, but for those of which it said something else.
+ * SET_VRING_ENABLE may come before SET_FEATURES, as QEMU's vhost-user-net sends it. If a front-end leaves bit 30 out of its
+ * features, all queues are enabled, except those for which it said something else.
  */
 #include "bare-queue.h"
 
@@ -32,7 +32,7 @@ static void close_all(bare_queue *b)
     bare_queue_close(b);
 }
 
-/* No answer can be told: only the connection says whether it was taken. */
+/* There is no answer: only the connection tells whether the message was accepted. */
 static void as_qemu_s_network_does(void)
 {
     bare_queue b;
@@ -47,7 +47,7 @@ static void as_qemu_s_network_does(void)
     close_all(&b);
 }
 
-/* Everything but enabling it. */
+/* Everything except enabling it. */
 static void set_up(bare_queue *b, uint32_t queue)
 {
     EQ(tell_vring(b, SET_VRING_NUM, queue, b->size), 0);
@@ -68,13 +68,13 @@ static void without_bit_30(void)
     CHECK(vhushmem_backend_queue_is_running(b.r.backend, 1));
     EQ(tell_vring(&b, SET_VRING_ENABLE, 0, 1), 0);
     CHECK(vhushmem_backend_queue_is_running(b.r.backend, 0));
-    /* Bit 30 is about messages: a queue that is started minds it as little as it minds the log. */
+    /* Bit 30 is about messages. It affects a started queue as little as the log does. */
     EQ(tell_u64(&b, SET_FEATURES, BIT(32) | BIT(30), -1), 0);
     EQ(tell_u64(&b, SET_FEATURES, BIT(30), -1), -EBUSY);
     close_all(&b);
 }
 
-/* What was said before features came counts when they come. */
+/* Messages from before SET_FEATURES count after it. */
 static void enabled_first(void)
 {
     bare_queue b;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* INBAND_NOTIFICATIONS: a queue is kicked, called and reported as broken by messages; and CROSS_ENDIAN: one byte order is taken. */
+/* INBAND_NOTIFICATIONS: messages kick and call a queue and report it as broken. CROSS_ENDIAN: one byte order is accepted. */
 #include "bare-queue.h"
 
 #define INBAND BIT(14)
@@ -21,7 +21,7 @@ static void echoes(bare_queue *b, vhushmem_queue_event event)
     was_told = vhushmem_backend_notify(b->r.backend, 0, NULL) == 1;
 }
 
-/* The next message on the channel: of queue 0, and no answer is wanted. */
+/* The next message on the channel: of queue 0, without need_reply. */
 static void heard(bare_queue *b, uint32_t request)
 {
     message m;
@@ -70,14 +70,14 @@ static void by_messages(void)
     heard(&b, VRING_CALL);
     EQ(tell_vring(&b, 35, 2, 0), -EINVAL);
     EQ(tell_vring(&b, 35, UINT32_MAX, 0), -EINVAL);
-    /* A descriptor goes before messages. */
+    /* A descriptor takes precedence over messages. */
     EQ(tell_u64(&b, SET_VRING_CALL, 0, b.call), 0);
     offer(&b, 3);
     EQ(tell_vring(&b, 35, 0, 0), 0);
     EQ(taken_back(&b), 3);
     CHECK(signalled(b.call));
     CHECK(!wait_readable(b.r.channel, 0));
-    /* Broken: said by a message too. A kick of such a queue does nothing. */
+    /* Broken: a message reports it too. A kick of such a queue does nothing. */
     offer(&b, 99);
     EQ(tell_vring(&b, 35, 0, 0), 0);
     EQ(b.seen[VHUSHMEM_QUEUE_BROKEN], 1);
@@ -87,7 +87,7 @@ static void by_messages(void)
     close_all(&b);
 }
 
-/* A front-end that does not read its channel holds nobody up. What it was not told then, it is told when it reads. */
+/* A front-end that does not read its channel holds nobody up. It hears later, when it reads. */
 static void by_messages_that_nobody_reads(void)
 {
     bare_queue b;
@@ -103,13 +103,13 @@ static void by_messages_that_nobody_reads(void)
         EQ(taken_back(&b), 3);
         later += was_told ? 0 : 1;
     }
-    /* All that it was not told comes as one, and the channel is as good as before. */
+    /* All missed calls come as one, and the channel works as before. */
     for (int i = 0; i < calls - later + 1; i++) {
         STEP_UNTIL(wait_readable(b.r.channel, 0), pump_backend(b.r.backend));
         heard(&b, VRING_CALL);
     }
     pump_backend(b.r.backend);
-    CHECK(!wait_readable(b.r.channel, 20)); /* twice the pause after which it is tried again */
+    CHECK(!wait_readable(b.r.channel, 20)); /* twice the pause before the next try */
     offer(&b, 3);
     EQ(tell_vring(&b, 35, 0, 0), 0);
     EQ(taken_back(&b), 3);
@@ -124,7 +124,7 @@ static void not_agreed_on(void)
     EQ(tell_vring(&b, 35, 0, 0), -EOPNOTSUPP);
     EQ(tell_vring(&b, 23, 0, 0), -EOPNOTSUPP);
     CHECK(!vhushmem_backend_queue_is_running(b.r.backend, 0));
-    /* Then the driver is told when it can be. */
+    /* The driver is told as soon as it can be. */
     EQ(tell_u64(&b, SET_VRING_KICK, 0, b.kick), 0);
     set_descriptor(&b, 3, BUFFERS, 4, 0, 0);
     offer(&b, 3);
@@ -155,7 +155,7 @@ int main(void)
     char *fds = fds_now(), *maps = maps_now();
     bare_queue b;
     on_queue = echoes;
-    /* Offered to nobody unless the device says so. */
+    /* The feature is offered only if the device asks for it. */
     bare_queue_init(&b);
     bare_queue_connect(&b, BARE_FEATURES);
     EQ(backend_rig_get(&b.r, GET_PROTOCOL_FEATURES) & (INBAND | CROSS_ENDIAN), 0);

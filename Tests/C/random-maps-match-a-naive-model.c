@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * 100 slots of different sizes, mapped and unmapped at random 10,000 times, match a model that knows the owner of each page and
- * nothing else; what the window shows is read after each step; at the end no descriptor and no mapping is left.
+ * 100 slots of different sizes are mapped and unmapped at random 10,000 times. They match a model that knows only the owner
+ * of each page. The test reads the window after each step. At the end no descriptor and no mapping is left.
  */
 #include "harness.h"
 
 #define SLOTS 100
-#define PAGES 8000 /* of the region: the slots together have 5,050, so that many maps collide */
+#define PAGES 8000 /* of the region: the slots together have 5,050, so many maps collide */
 #define FILES 4
 #define FILE_PAGES 160
 
 typedef struct slot {
     bool live;
-    uint64_t at, len, fd_offset, flags; /* bytes; len is no page multiple, half of the time */
+    uint64_t at, len, fd_offset, flags; /* bytes; half of the time, len is no multiple of the page */
     unsigned file;
 } slot;
 
@@ -81,7 +81,7 @@ static void step(vhushmem_region *region, const int *files)
     shows(region, s->at, pages_of(s->len) * page, s->file, s->fd_offset);
 }
 
-/* The region says of itself what the model says, and its window shows the ends of each mapping. */
+/* The region reports what the model has, and its window shows the ends of each mapping. */
 static void compare(vhushmem_region *region)
 {
     uint64_t from = 0, seen = 0;
@@ -142,7 +142,7 @@ static void run(int count)
 int main(void)
 {
     page = PAGE;
-    run(10); /* what the first use leaves behind for good is there now */
+    run(10); /* the first run makes what then stays for good */
     char *fds = fds_now(), *maps = maps_now();
     run(steps(10000));
     same(fds, fds_now());

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The log, byte order, kicks by message and shared objects: the bytes of their messages if the feature was agreed on, and the
- * refusal if it was not.
+ * The log, byte order, kicks by message and shared objects: the bytes of their messages if the feature was negotiated, and
+ * the refusal if it was not.
  */
 #include "device-rig.h"
 #include "transcript.h"
@@ -11,7 +11,7 @@ static int shared = -1;
 static bool answer(peer *p, const message *m)
 {
     switch (m->header.request) {
-    case 6: /* SET_LOG_BASE: as libvhost-user does, with eight bytes */
+    case 6: /* SET_LOG_BASE: the peer replies with eight bytes, as libvhost-user does */
         send_line(p->main, "06000000 05000000 08000000 0000000000000000", NULL, 0);
         return true;
     case 41:
@@ -96,7 +96,7 @@ int main(void)
     ok(vhushmem_frontend_set_device_status_async(r.frontend, 7, ended, &done, NULL, &error));
     PUMP_UNTIL(r.frontend, done == 1);
     said(&r, 39, 0, "27000000 09000000 08000000 0700000000000000", 0);
-    /* RESET_OWNER, which nobody should need, goes the general way. */
+    /* RESET_OWNER, which nobody should need, goes as a generic request. */
     ok(vhushmem_frontend_request(r.frontend, 4, NULL, 0, NULL, 0, 0, NULL, NULL, NULL, &error));
     said(&r, 4, 0, "04000000 09000000 00000000", 0);
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A read-only request on a file that is open for writing gives no write access to the guest. */
+/* A read-only request on a file that is open for writing gives the guest no write access. */
 #include "rig.h"
 
 static void facts(rig *r)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * What a back-end of ours asks for read-only is read-only, and what it asks for read-write can be written: towards a front-end of ours and
- * one that speaks bytes, where SHMEM is bit 22 and where it is bit 20, whose flags are others (1 to read, 2 to write) unless the options say
- * which they are.
+ * A read-only map of the library's back-end is read-only, and a read-write map can be written. The front-ends are one of the
+ * library and one that speaks bytes. SHMEM is bit 22, or bit 20 with other flags (1 to read, 2 to write), unless the options
+ * say which flags hold.
  */
 /* tsan: yes (another thread listens to the back-end) */
 #include "backend-rig.h"
@@ -28,7 +28,7 @@ static void on_the_wire(uint32_t bit, uint32_t flags, uint64_t read_only, uint64
         memcpy(&heard, a.heard.payload, sizeof(heard));
         EQ(heard.flags, i == 0 ? read_only : i == 1 ? read_write : 0);
     }
-    /* The caller says it in today's words. */
+    /* The caller always uses today's flags. */
     err(vhushmem_backend_map(r.backend, 0, file, 0, 0, PAGE, 2, &error), -EINVAL);
     close(file);
     backend_rig_close(&r);
@@ -84,7 +84,7 @@ static void with_our_front_end(uint32_t bit, uint32_t back_flags, uint32_t front
     close(s.file);
 }
 
-/* Where the two do not mean the same bit nothing is mapped at all. */
+/* If the two sides do not use the same bit, nothing is mapped at all. */
 static void disagreeing(uint32_t front_bit, uint32_t back_bit)
 {
     vhushmem_backend_options options = {.struct_size = sizeof(options), .shmem_bit = back_bit};

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* valgrind: no (it has an allocator of its own) */
 /* asan: no (it has an allocator of its own) */
-/* A front-end that is ready, with one region and a GSource, takes at most 16 KiB of the heap, be it the fifth or the thousandth. */
+/* A ready front-end, with one region and a GSource, takes at most 16 KiB of the heap. This holds for the fifth and for the
+   thousandth. */
 #include "rig.h"
 
 #include <malloc.h>

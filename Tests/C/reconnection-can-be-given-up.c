@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* While its back-end is away a device can be stopped, reset or freed, and one on its way back can be lost again. */
+/* While its back-end is away, a device can be stopped, reset or freed. A back-end on its way back can be lost again. */
 #include "reconnect-rig.h"
 
 static void running(coming_rig *c, bool serves)
@@ -33,7 +33,7 @@ int main(void)
     err(vhushmem_frontend_reset(c.r.frontend, &error), -ENOTCONN);
     comes_back_stopped(&c);
 
-    /* A reset that the back-end did not live to answer is done. */
+    /* A reset whose back-end died before the answer is done. */
     running(&c, false);
     c.r.peer.mute = RESET_DEVICE;
     ok(vhushmem_frontend_reset(c.r.frontend, &error));
@@ -53,7 +53,7 @@ int main(void)
         CHECK(!vhushmem_frontend_is_ready(c.r.frontend));
         coming_leave(&c);
     }
-    /* Stopped while it is told how to run. */
+    /* Stopped while the back-end is told how to run. */
     coming_prepare(&c);
     c.r.peer.mute = SET_VRING_BASE;
     coming_arrive(&c);
@@ -66,9 +66,9 @@ int main(void)
     EQ(device_status, 15); /* as it was: nothing is reset */
     CHECK(peer_heard(&c.r.peer, GET_VRING_BASE, 0) != NULL);
     coming_leave(&c);
-    coming_close(&c); /* while it looks for another */
+    coming_close(&c); /* freed while it looks for another back-end */
 
-    /* Memory that changes while it is told how to run is told before it is ready. */
+    /* Memory that changes while the back-end is told how to run is told before it is ready. */
     int file = memfd_of(PAGE, 1);
     vhushmem_guest_memory ram = memory_of(0x100000, PAGE, file, 0);
     running(&c, false);
@@ -86,7 +86,7 @@ int main(void)
     coming_close(&c);
     close(file);
 
-    /* There is no way back to a socket. */
+    /* A front-end on a given socket cannot reconnect. */
     int pair[2];
     CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == 0);
     vhushmem_frontend_options options = {.struct_size = sizeof(options), .reconnect_ms = 1};
@@ -94,7 +94,7 @@ int main(void)
     close(pair[0]);
     close(pair[1]);
 
-    /* What fails at first has failed. */
+    /* If the first connect fails, the front-end has failed. */
     vhushmem_frontend *frontend = some(vhushmem_frontend_new("/nowhere/at/all", &options, &error));
     err(vhushmem_frontend_connect(frontend, 1000, &error), -ENOENT);
     vhushmem_frontend_free(frontend);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Messages recorded between two programs of another implementation are served byte for byte as they were there. */
+/* Messages recorded between two programs of another implementation are served, byte for byte as in the recording. */
 #include "rig.h"
 #include "transcript.h"
 
-/* Each line is one message on the channel and what was answered. */
+/* Each line is one message on the channel and its answer. */
 static const struct {
     const char *request, *answer;
     int fds;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A region that is referenced keeps its window when its device goes, and takes no more maps; a mapping tells that it is gone. */
+/* A referenced region keeps its window when its device goes, and takes no more maps. A mapping tells that it is gone. */
 #include "harness.h"
 
 int main(void)

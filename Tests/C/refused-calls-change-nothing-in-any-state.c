@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Whatever a front-end is doing, a call whose arguments are refused changes nothing: the status is as before, no descriptor is open that was not,
- * no event comes, the back-end hears nothing, and `destroy` has run once. Before a start, while it listens, when it is ready, while its
- * device runs, without its channel, stopped again, and when it is over.
+ * Whatever a front-end is doing, a call whose arguments are refused changes nothing: the status stays, no descriptor is opened,
+ * no event comes, the back-end hears nothing, and `destroy` has run once. The states: before a start, while it listens, ready,
+ * while its device runs, without its channel, stopped again, and over.
  */
 #include "device-rig.h"
 
@@ -51,18 +51,18 @@ static void unchanged(const char *call, int64_t result, int destroys)
     g_clear_error(&error);
     char *after = vhushmem_frontend_status_json(r.frontend, 100);
     if (strcmp(before, after) != 0) {
-        FAIL("%s: %s has changed\n%s\nto\n%s", state, call, before, after);
+        FAIL("%s: %s has changed the status\n%s\nto\n%s", state, call, before, after);
     }
     char *fds_after = fds_at_once();
     if (strcmp(fds, fds_after) != 0) {
-        FAIL("%s: %s has left\n%sand not\n%s", state, call, fds_after, fds);
+        FAIL("%s: after %s these descriptors are open:\n%sbefore it were:\n%s", state, call, fds_after, fds);
     }
     free(after);
     free(fds_after);
     EQ(events(), events_before);
     EQ(replies, 0);
     if (destroyed != destroys) {
-        FAIL("%s: %s has run destroy %d times", state, call, destroyed);
+        FAIL("%s: %s has called destroy %d times", state, call, destroyed);
     }
     destroyed = 0;
 }

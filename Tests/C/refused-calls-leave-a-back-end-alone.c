@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Whatever a back-end is doing, a call whose arguments are refused leaves its status, its descriptors, its queues and its chains as they were. Before
- * a front-end comes, when one has, while a queue runs, when it is broken, and when the front-end has gone.
+ * Whatever a back-end is doing, a call whose arguments are refused leaves its status, its descriptors, its queues and its
+ * chains unchanged. The states: before a front-end comes, with one, while a queue runs, with a broken queue, and after the
+ * front-end has gone.
  */
 #include "bare-queue.h"
 
@@ -33,10 +34,10 @@ static void unchanged(const char *call, int64_t result, int destroys)
     g_clear_error(&error);
     char *after = vhushmem_backend_status_json(b.r.backend), *fds_after = fds_at_once();
     if (strcmp(before, after) != 0) {
-        FAIL("%s: %s has changed\n%s\nto\n%s", state, call, before, after);
+        FAIL("%s: %s has changed the status\n%s\nto\n%s", state, call, before, after);
     }
     if (strcmp(fds, fds_after) != 0) {
-        FAIL("%s: %s has left\n%sand not\n%s", state, call, fds_after, fds);
+        FAIL("%s: after %s these descriptors are open:\n%sbefore it were:\n%s", state, call, fds_after, fds);
     }
     free(after);
     free(fds_after);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A driver may put in as many chains that can't be served as its queue is long, each as long as the queue: the product of both is minutes of
- * work. One pop gives back a few, and KICKED comes again until none is left.
+ * A driver may fill its queue with chains that cannot be served, each as long as the queue. The product of both is minutes
+ * of work. One pop gives back a few, and KICKED comes again until none is left.
  */
 #include "bare-queue.h"
 
@@ -45,7 +45,7 @@ int main(void)
     bare_queue_connect(&b, BARE_FEATURES);
     EQ(tell_u64(&b, SET_FEATURES, VIRTIO_DEFAULTS, -1), 0);
     EQ(tell_region(&b, ADD_MEM_REG, RAM, LARGE, USER, 0, b.ram_fd), 0);
-    /* The chain from 0 goes through the whole table, and ends far from all memory. */
+    /* The chain from 0 goes through the whole table, and ends far outside memory. */
     for (unsigned i = 0; i < COUNT - 1; i++) {
         set_descriptor(&b, i, AVAIL_AT, 1, NEXT, (uint16_t)(i + 1));
     }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A back-end that acknowledges a request of the handshake with anything but 0 ends it: EPROTO, and nothing stays open. */
+/* A back-end that acknowledges a request of the handshake with anything except 0 ends it: EPROTO, and nothing stays open. */
 #include "rig.h"
 
 int main(void)

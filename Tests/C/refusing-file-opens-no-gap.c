@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A file whose own mmap refuses (a hugetlb memfd for which there are not enough huge pages, which a back-end can send at will) is
- * refused without the window being open for a moment: a thread that asks for the window's addresses all the while never gets one.
+ * Some files refuse their own mmap, for example a hugetlb memfd with too few huge pages, which a back-end can send at will.
+ * The library refuses such a map, and the window is not open for a moment: a thread that asks for the window's addresses all
+ * the while never gets one.
  */
 /* tsan: yes (another thread asks for addresses of the window) */
 #include "harness.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * vhushmem_region_read and vhushmem_region_write copy mapped bytes; a hole, a page that its file has lost, and a mapping that is undone
- * while they run are errors and no signal.
+ * vhushmem_region_read and vhushmem_region_write copy mapped bytes. A hole, a page that its file has lost, and a mapping
+ * that is undone meanwhile give an error, and no signal.
  */
 /* tsan: yes (a thread copies what another one unmaps) */
 #include "rig.h"
@@ -28,7 +28,7 @@ int main(void)
     ok(vhushmem_region_map(r.region, fd, 0, page, 2 * page, VHOST_USER_FLAG_MAP_RW, &error));
     ok(vhushmem_region_map(r.region, second, 0, 3 * page, page, 0, &error));
 
-    /* Over the border of two mappings. */
+    /* Across the border of two mappings. */
     ok(vhushmem_region_read(r.region, 3 * page - 8, words, 16, &error));
     EQ(words[0], pattern(1, 2 * page - 8));
     EQ(words[1], pattern(2, 0));
@@ -55,7 +55,7 @@ int main(void)
     pthread_t thread;
     int seen = 0, missed = 0;
     CHECK(pthread_create(&thread, NULL, come_and_go, &fd) == 0);
-    /* Valgrind runs one thread at a time, and not in turn: there it may see but one of the two. */
+    /* Valgrind runs one thread at a time, and not in turn, so it may see only one of the two. */
     int64_t end = now_ms() + (under_valgrind() ? 1000 : PATIENCE_MS);
     while ((seen < 500 || missed < 500) && now_ms() < end) {
         int rc = vhushmem_region_read(r.region, 9 * page, words, 16, NULL);

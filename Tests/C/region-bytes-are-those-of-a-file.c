@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * vhushmem_region_read that answers 0 has given bytes of the files that were mapped, and vhushmem_region_write that answers 0 has written to
- * one of them, whatever happens to the mapping meanwhile: unmapped, undone with all others, replaced in place, truncated.
+ * If vhushmem_region_read returns 0, its bytes are of files that were mapped. If vhushmem_region_write returns 0, it has
+ * written to one of them. This holds whatever happens to the mapping meanwhile: unmapped, undone with all others, replaced in
+ * place, truncated.
  */
 /* tsan: yes (several threads use one region) */
-/* asan: scale 3 (the race has its full time without a tool) */
+/* asan: scale 3 (without a tool, the race runs for its full time) */
 #include "memory-rig.h"
 
 #define PAGES 16
@@ -30,7 +31,7 @@ static void *mapper(void *user_data)
         case BY_UNMAP_ALL:
             EQ(vhushmem_region_unmap_all(region), 1);
             break;
-        case BY_TRUNCATE: /* a page that is not looked at, and what is done about it comes and goes */
+        case BY_TRUNCATE: /* no thread reads this page; its loss and its repair come and go */
             CHECK(ftruncate(files[i], 4 * (off_t)PAGE) == 0);
             ok(vhushmem_resolve_guest_fault(region, 5 * PAGE, 8, VHUSHMEM_ACCESS_READ, NULL));
             ok(vhushmem_region_unmap(region, 0, PAGES * PAGE, &error));
@@ -54,12 +55,12 @@ static void *reader(void *user_data)
         CHECK(result == 0 || result == -ENOENT || result == -EAGAIN || (result == -EIO && way == BY_TRUNCATE));
         if (result == 0) {
             if (!page_is(bytes, FIRST) && !page_is(bytes, SECOND)) {
-                FAIL("read answered 0 with bytes that no file had: 0x%02x", bytes[0] & 0xff);
+                FAIL("read returned 0 with a byte that no file had: 0x%02x", bytes[0] & 0xff);
             }
             count_up(&good_reads);
         }
         if (way == BY_TRUNCATE) {
-            /* The page that the files lose: there zeros may be the file's, once it is as long again. */
+            /* The page that the files lose. Zeros there may be the file's, once it is as long again. */
             result = vhushmem_region_read(region, 5 * PAGE, bytes, 8, NULL);
             CHECK(result == 0 || result == -ENOENT || result == -EAGAIN || result == -EIO);
         }
@@ -80,7 +81,7 @@ static void *writer(void *user_data)
                 CHECK(pread(files[i], &seen[i], 8, 2 * (off_t)PAGE) == 8);
             }
             if (seen[0] != token && seen[1] != token) {
-                FAIL("write answered 0, and no file has got it");
+                FAIL("write returned 0, but no file has the byte");
             }
             count_up(&good_writes);
         }
@@ -102,7 +103,7 @@ static void facts(uint32_t holes)
     CHECK(pthread_create(&threads[0], NULL, mapper, NULL) == 0);
     CHECK(pthread_create(&threads[1], NULL, reader, NULL) == 0);
     CHECK(pthread_create(&threads[2], NULL, writer, NULL) == 0);
-    /* Valgrind runs one thread at a time, and not in turn: there it may never find something mapped. */
+    /* Valgrind runs one thread at a time, and not in turn, so it may never find something mapped. */
     RACE(threads, 3, counted(&rounds) > 20 && (under_valgrind() || (counted(&good_reads) > 20 && counted(&good_writes) > 20)));
     close(files[0]);
     close(files[1]);

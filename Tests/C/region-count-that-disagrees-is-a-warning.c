@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A back-end whose nregions differs from the number of its sizes is warned about, and works. */
+/* If a back-end's nregions differs from the number of its sizes, the library warns, and the back-end works. */
 #include "rig.h"
 
 static int warnings;

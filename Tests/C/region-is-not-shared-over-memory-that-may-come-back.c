@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* While a change of guest memory is under way the ranges that it gives up may come back: no region is shared at their addresses before. */
+/* While a change of guest memory is under way, the ranges that it gives up may come back. Until then no region is shared at
+   their addresses. */
 #include "shared-region.h"
 
 static rig r;
@@ -25,7 +26,7 @@ int main(void)
     ok(vhushmem_frontend_start_device(r.frontend, 0, &queue, 1, &error));
     refused(vhushmem_frontend_share_region(r.frontend, r.region, AT, 0, &error), -EINVAL, "overlaps");
 
-    /* Given up, and the back-end refuses what comes instead: it is there again. */
+    /* Given up, and the back-end refuses the replacement: the range is there again. */
     r.peer.refuses = ADD_MEM_REG;
     ok(vhushmem_frontend_set_memory_async(r.frontend, &other, 1, on_reply, NULL, NULL, &error));
     refused(vhushmem_frontend_share_region(r.frontend, r.region, AT, 0, &error), -EINVAL, "overlaps");
@@ -33,7 +34,7 @@ int main(void)
     CHECK(result < 0);
     refused(vhushmem_frontend_share_region(r.frontend, r.region, AT, 0, &error), -EINVAL, "overlaps");
 
-    /* Given up, and gone when that was answered. */
+    /* Given up, and gone after the answer. */
     r.peer.refuses = 0;
     ok(vhushmem_frontend_set_memory_async(r.frontend, &other, 1, on_reply, NULL, NULL, &error));
     refused(vhushmem_frontend_share_region(r.frontend, r.region, AT, 0, &error), -EINVAL, "overlaps");

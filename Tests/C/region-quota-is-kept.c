@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A region takes as many mappings and bytes as its quota says; the next is refused with ENOSPC, and fits once one is gone. */
+/* A region takes as many mappings and bytes as its quota says. The next map is refused with ENOSPC, and fits after one has
+   gone. */
 #include "rig.h"
 
 static vhushmem_region_options options = {.struct_size = sizeof(options), .max_mappings = 3};
@@ -19,7 +20,7 @@ static void facts(rig *r)
     ok(rig_unmap(r, 8 * page, page));
     ok(rig_unmap(r, page, page));
 
-    /* One mapping of two pages is left: bytes. */
+    /* One mapping of two pages is left: now the bytes. */
     uint64_t rest = options.max_bytes - 2 * page;
     rig_refuses(r, rig_map(r, fd, 0, 8 * page, rest + 1, 0), -ENOSPC, hex(rest + 1), hex(options.max_bytes));
     ok(rig_map(r, fd, 0, 8 * page, rest, 0));

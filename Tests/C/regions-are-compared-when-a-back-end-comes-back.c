@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A back-end that comes back with other regions is turned away with a sentence that says how they differ; the right one is taken. */
+/* A back-end that comes back with other regions is turned away with a sentence that says how they differ. The right one is
+   accepted. */
 #include "reconnect-rig.h"
 
 static bool __attribute__((format(printf, 2, 3))) has_said(const rig *r, const char *format, ...)
@@ -38,10 +39,10 @@ int main(void)
     CHECK(has_said(r, "region 9 of 0x%" PRIx64 " bytes is new", 4 * PAGE));
     EQ(vhushmem_device_region_ids(r->device, NULL, 0), 2);
     EQ(vhushmem_region_size(r->region), 16 * PAGE);
-    EQ(vhushmem_region_mapping_count(r->region), 1); /* as the caller chose */
+    EQ(vhushmem_region_mapping_count(r->region), 1); /* as the caller's flag says */
     peer_end(&r->peer);
 
-    /* One that can't map at all has other regions, too. */
+    /* A back-end that cannot map at all has other regions, too. */
     coming_prepare(&c);
     r->peer.protocol_features &= ~BIT(22);
     coming_arrive(&c);
@@ -56,7 +57,7 @@ int main(void)
     rig_connected(r);
     EQ(wire_unmap(r, 0, PAGE, PAGE), 0);
 
-    /* Features that are in use must be there. */
+    /* A back-end must have the features that are in use. */
     ok(vhushmem_frontend_start_device(r->frontend, BIT(32), &c.queue, 1, &error));
     coming_leave(&c);
     coming_prepare(&c);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A VMM that speaks vhost-user itself has its regions made of the reply to GET_SHMEM_CONFIG, which is checked as a front-end checks it. */
+/* A VMM that speaks vhost-user itself can make its regions from the reply to GET_SHMEM_CONFIG. The library checks the reply
+   as a front-end does. */
 #include "rig.h"
 
 static struct {
@@ -25,7 +26,7 @@ int main(void)
     config.count = 2;
     config.sizes[7] = PAGE + 1;
     err(vhushmem_device_add_config(device, &config, sizeof(config), NULL, &error), -EPROTO);
-    config.sizes[7] = UINT64_MAX / PAGE * PAGE; /* no room: and of the others nothing stays */
+    config.sizes[7] = UINT64_MAX / PAGE * PAGE; /* no room for one: none of the others stays either */
     err(vhushmem_device_add_config(device, &config, sizeof(config), NULL, &error), -EPROTO);
     char *before = maps_now();
     err(vhushmem_device_add_config(device, &config, sizeof(config), NULL, &error), -EPROTO);
@@ -39,10 +40,10 @@ int main(void)
     EQ(vhushmem_device_add_config(device, &config, sizeof(config), &options, &error), 2);
     EQ(vhushmem_region_size(some(vhushmem_device_find_region(device, 0))), 16 * PAGE);
     EQ(vhushmem_region_size(some(vhushmem_device_find_region(device, 255))), 4 * PAGE);
-    VhostUserMMap map = {.shmid = 255, .len = 2 * PAGE}; /* beyond the end: the options are for all */
+    VhostUserMMap map = {.shmid = 255, .len = 2 * PAGE}; /* beyond the end: the options hold for all regions */
     EQ(vhushmem_handle_map(device, &map, file, &error), 0);
 
-    /* A back-end that comes back says the same, or the device can't be its. */
+    /* A back-end that comes back must say the same; otherwise the device cannot be its own. */
     EQ(vhushmem_device_add_config(device, &config, sizeof(config), NULL, &error), 2);
     config.sizes[1] = PAGE;
     err(vhushmem_device_add_config(device, &config, sizeof(config), NULL, &error), -EPROTO);
@@ -52,7 +53,7 @@ int main(void)
     EQ(vhushmem_device_mapping_count(device), 1);
     vhushmem_device_unref(device);
 
-    /* None is a configuration, too. */
+    /* No region is a configuration, too. */
     memset(&config, 0, sizeof(config));
     device = some(vhushmem_device_new(NULL, &error));
     EQ(vhushmem_device_add_config(device, &config, sizeof(config), NULL, &error), 0);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* If the caller gives the regions, GET_SHMEM_CONFIG is not sent, and the back-end's answer would not matter. */
+/* If the caller gives the regions, the front-end does not send GET_SHMEM_CONFIG, and the back-end's answer would not matter. */
 #include "rig.h"
 
 int main(void)
@@ -11,7 +11,7 @@ int main(void)
     rig_new(&r, NULL);
     refused(vhushmem_frontend_add_region(r.frontend, 7, PAGE + 1, &error), -EINVAL, hex(PAGE + 1));
     refused(vhushmem_frontend_add_region(r.frontend, 7, 0, &error), -EINVAL);
-    if (!under_valgrind()) { /* which has an errno of its own for that */
+    if (!under_valgrind()) { /* valgrind has its own errno for that */
         refused(vhushmem_frontend_add_region(r.frontend, 7, BIT(60), &error), -ENOMEM, hex(BIT(60)));
     }
     ok(vhushmem_frontend_add_region(r.frontend, 7, 16 * PAGE, &error));

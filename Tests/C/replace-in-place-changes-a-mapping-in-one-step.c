@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * With VHUSHMEM_REGION_REPLACE a map of exactly the range of a live mapping takes its place, from read-only to read-write and back, to
- * another file and another offset; any other overlap is EEXIST. vhushmem_region_alloc never replaces.
+ * With VHUSHMEM_REGION_REPLACE a map of exactly the range of a live mapping takes its place: from read-only to read-write
+ * and back, to another file and another offset. Any other overlap is EEXIST. vhushmem_region_alloc never replaces.
  */
 #include "rig.h"
 
@@ -40,13 +40,13 @@ static void facts(rig *r)
     is_mapped(r, 2, PAGE, false);
     ok(rig_map(r, first, 2 * PAGE, at, len, VHOST_USER_FLAG_MAP_RW));
     is_mapped(r, 1, 2 * PAGE, true);
-    /* A write reaches the file that is there now. */
+    /* A write reaches the new file. */
     uint64_t word = 0;
     *(volatile uint64_t *)((char *)vhushmem_region_window(r->region) + at + 8) = 77;
     CHECK(pread(first, &word, 8, (off_t)(2 * PAGE + 8)) == 8);
     EQ(word, 77);
 
-    /* Not exactly its range. */
+    /* Other ranges than exactly its own. */
     static const int64_t others[][2] = {{4, 2}, {4, 4}, {3, 3}, {5, 3}, {3, 5}, {5, 1}};
     for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
         rig_refuses(r, rig_map(r, second, 0, (uint64_t)others[i][0] * PAGE, (uint64_t)others[i][1] * PAGE, 0), -EEXIST,
@@ -66,7 +66,7 @@ static void facts(rig *r)
     close(second);
 }
 
-/* The region is full of one mapping: alloc finds no room, rather than to take its place. */
+/* One mapping fills the region: alloc finds no room, and does not take the mapping's place. */
 static void full(void)
 {
     rig r;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * When a mapping is replaced in place, listeners hear region_del of the old one and region_add of the new one; the old one's object is no
- * longer live, and the new one has an object of its own. A replacement that is refused is not heard of.
+ * When a mapping is replaced in place, listeners hear region_del of the old one and region_add of the new one. The old
+ * object is no longer live, and the new mapping has its own object. Listeners do not hear of a refused replacement.
  */
 #include "rig.h"
 

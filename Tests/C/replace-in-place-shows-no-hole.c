@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * While a mapping is replaced in place again and again, read-only by read-write and one file by another, threads that read and translate
- * it never see a hole or zeros, and where it is read-write a write works.
+ * A mapping is replaced in place again and again, read-only by read-write and one file by another. Threads that read and
+ * translate it never see a hole or zeros. While it is read-write, a write works.
  */
 /* tsan: yes (several threads use one region) */
-/* asan: scale 3 (the race has its full time without a tool) */
+/* asan: scale 3 (without a tool, the race runs for its full time) */
 #include "memory-rig.h"
 
 static vhushmem_region *region;
@@ -16,7 +16,7 @@ static void *reader(void *user_data)
     const volatile uint64_t *window = vhushmem_region_window(region);
     while (race_goes_on()) {
         for (uint64_t at = 0; at < 4 * PAGE; at += PAGE) {
-            uint64_t seen = window[at / 8]; /* a hole would be the end of this process, or zeros */
+            uint64_t seen = window[at / 8]; /* a hole would end this process, or show zeros */
             if (seen != pattern(1, at) && seen != pattern(2, at)) {
                 FAIL("a reader sees 0x%" PRIx64 " at 0x%" PRIx64, seen, at);
             }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A map that would replace a live mapping and is refused leaves that as it was: its bytes, its protection, its object, the counters. A
- * quota that is used up to the last mapping and byte does not stand in the way of one that replaces.
+ * A refused map that would replace a live mapping leaves that mapping unchanged: its bytes, its protection, its object, the
+ * counters. A quota that is used up to the last mapping and byte does not prevent a replacement.
  */
 #include "rig.h"
 
@@ -18,7 +18,7 @@ static void is_as_it_was(rig *r, vhushmem_mapping *mapping, int file, uint64_t f
     CHECK(vhushmem_region_translate(r->region, 4 * PAGE, 2 * PAGE, true) == (flags ? window : NULL));
     CHECK(vhushmem_region_translate(r->region, 4 * PAGE, 2 * PAGE, false) == window);
     shows(r->region, 4 * PAGE, 2 * PAGE, 1, 0);
-    /* It is the file still, and no copy. */
+    /* It is still the file, and no copy. */
     uint64_t word = pattern(1, PAGE), other = 5;
     CHECK(pwrite(file, &other, 8, (off_t)PAGE) == 8);
     EQ(word_at(r->region, 5 * PAGE), 5);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Some back-ends leave the need_reply of a request in their reply (flags 0xd): it means nothing there. */
+/* Some back-ends leave the need_reply of a request in their reply (flags 0xd). It means nothing there. */
 #include "rig.h"
 
 int main(void)

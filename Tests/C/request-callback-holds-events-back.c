@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * While the callback of a request runs, no event and no reply is told: not by its dispatch, nor when it frees the front-end. They come when it
- * has returned.
+ * While the callback of a request runs, no event and no reply is told: neither when it dispatches, nor when it frees the
+ * front-end. They come when it has returned.
  */
 #include "device-rig.h"
 
@@ -32,7 +32,7 @@ static int on_request(vhushmem_frontend *frontend, const vhushmem_other_request 
     if (frees) {
         vhushmem_frontend_free(frontend);
     } else {
-        /* The answers to what was asked are there, and are taken. */
+        /* The answers to its requests are there, and the dispatch reads them. */
         for (int i = 0; i < 5; i++) {
             usleep(20000);
             vhushmem_frontend_dispatch(frontend);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A request that is under way when the connection ends is told why it ended; one that comes later, and memory too, that there is none. */
+/* A request that is under way when the connection ends is told why it ended. A later request, or a change of memory, is told
+   that there is no connection. */
 #include "device-rig.h"
 
 static int told[2], calls;
@@ -12,7 +13,7 @@ static void answered(vhushmem_frontend *frontend, const vhushmem_reply *reply, v
     told[calls++] = reply->result;
 }
 
-/* Two requests, of which the peer answers none. */
+/* Two requests. The peer answers neither. */
 static void ask(rig *r)
 {
     calls = 0;
@@ -52,7 +53,7 @@ int main(void)
     refused(vhushmem_frontend_set_memory(r.frontend, NULL, 0, &error), -ENOTCONN);
     rig_close(&r);
 
-    /* The front-end is freed: each is told before that call is over. */
+    /* The front-end is freed: each request is told before that call returns. */
     silent_open(&r);
     ask(&r);
     vhushmem_frontend_free(r.frontend);

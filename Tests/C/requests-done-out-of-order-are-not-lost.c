@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A back-end that tracks no requests in flight uses the third and the fourth request, and is lost. No base makes the next one
- * take only the first and the second: DISCONNECT says so until the device is reset. If all were used, in another order, the
- * queue continues.
+ * A back-end that tracks no requests in flight uses the third and the fourth request, and is lost. No base makes the next
+ * one take only the first and the second: DISCONNECT says so until the device is reset. If all were used, in another order,
+ * the queue continues.
  */
 #include "reconnect-rig.h"
 
@@ -67,7 +67,7 @@ int main(void)
         close(c.r.peer.main);
         close(c.r.peer.channel);
     }
-    EQ(c.r.events[VHUSHMEM_EVENT_DISCONNECT], 4); /* the loss, and three times that it can't go on */
+    EQ(c.r.events[VHUSHMEM_EVENT_DISCONNECT], 4); /* the loss, and three refusals to go on */
     CHECK(strstr(c.r.said, "out of order") != NULL);
     err(vhushmem_frontend_reset(c.r.frontend, &error), -ENOTCONN);
     coming_ready(&c);

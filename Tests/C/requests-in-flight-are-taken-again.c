@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Chains that a back-end had taken when it ended are taken again, in their order, by the one that comes after it. */
+/* A back-end ends with chains that it had taken. The next back-end takes them again, in their order. */
 #include "virtqueue-rig.h"
 
 static vhushmem_chain *held[3];
@@ -48,7 +48,7 @@ int main(void)
     kick(&q);
     EQ(taken_back(&q, NULL), 6);
 
-    /* It ends without a word. Another one gets the same memory and the same book. */
+    /* It ends without a word. Another one gets the same memory and the same area. */
     vhushmem_frontend_free(q.frontend);
     __atomic_store_n(&q.stop, true, __ATOMIC_RELEASE);
     pthread_join(q.thread, NULL);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The area that a back-end makes for its requests in flight is kept, and given back to it at each start before the queues. */
+/* The front-end keeps the area that a back-end makes for its requests in flight, and gives it back at each start before the
+   queues. */
 #include "device-rig.h"
 
 static int area_file;
@@ -13,7 +14,7 @@ static bool make_area(peer *p, const message *m)
     }
     EQ(m->header.size, 24);
     uint8_t bytes[24] = {0};
-    memcpy(bytes, &told.size, 20); /* the rest of the struct is as the wire has it */
+    memcpy(bytes, &told.size, 20); /* the rest of the struct has the form of the wire */
     reply_with(p, m, bytes, told.fd >= 0 ? 24 : 20, told.fd >= 0 ? area_file : -1);
     return true;
 }
@@ -77,7 +78,7 @@ int main(void)
     area.fd = -1;
     refused(vhushmem_frontend_set_inflight(r.frontend, &area, &error), -EBADF);
 
-    /* What makes no sense is no area. */
+    /* Nonsense is no area. */
     told.fd = -1;
     refused(vhushmem_frontend_get_inflight(r.frontend, 2, 64, &area, &error), -EIO);
     told.fd = 0;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The asynchronous form: the answers come in the order of the questions, each callback and each destroy runs once, whatever happens. */
+/* The asynchronous form: the answers come in the order of the requests. Each callback and each destroy runs once, whatever
+   happens. */
 #include "device-rig.h"
 
 static int replies, destroyed, last_result;
@@ -48,7 +49,7 @@ int main(void)
     ok(vhushmem_frontend_get_config_async(r.frontend, 1, 2, CALLBACK));
     PUMP_UNTIL(r.frontend, replies == 3);
     CHECK(vhushmem_frontend_is_started(r.frontend));
-    /* One that waits goes behind those that don't. */
+    /* A request that waits goes after those that do not. */
     ok(vhushmem_frontend_get_device_status_async(r.frontend, CALLBACK));
     EQ(vhushmem_frontend_get_device_status(r.frontend, &error), 0xf);
     EQ(replies, 4);
@@ -60,14 +61,14 @@ int main(void)
     PUMP_UNTIL(r.frontend, replies == 6);
     EQ(destroyed, 6);
 
-    /* What can't be asked calls nothing, but lets go of the data. */
+    /* A request that cannot be made calls nothing, but destroys the data. */
     refused(vhushmem_frontend_get_config_async(r.frontend, 256, 1, CALLBACK), -EINVAL);
     err(vhushmem_frontend_get_config_async(NULL, 0, 1, CALLBACK), -EFAULT);
     err(vhushmem_frontend_get_config_async(r.frontend, 0, 1, NULL, &replies, destroy, &error), -EFAULT);
     EQ(replies, 6);
     EQ(destroyed, 9);
 
-    /* The connection ends: each is told. */
+    /* The connection ends: each request is told. */
     r.peer.mute = GET_STATUS;
     for (int i = 0; i < 3; i++) {
         ok(vhushmem_frontend_get_device_status_async(r.frontend, CALLBACK));
@@ -80,7 +81,7 @@ int main(void)
     EQ(destroyed, 13);
     rig_close(&r);
 
-    /* Freed inside the callback, with others waiting behind it. */
+    /* Freed inside the callback, with other requests waiting. */
     replies = destroyed = 0;
     device_rig_open(&r, 1, DEVICE_FEATURES);
     r.peer.mute = GET_CONFIG;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A request whose protocol feature the back-end has not agreed to is not sent; the error names the feature. */
+/* The front-end does not send a request whose protocol feature was not negotiated. The error names the feature. */
 #include "device-rig.h"
 
 int main(void)

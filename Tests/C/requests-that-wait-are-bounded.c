@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A back-end that answers nothing, or reads nothing and acknowledges nothing, costs a bounded amount of memory: requests that do not
- * wait for it are refused at some point, and the connection ends in time.
+ * A back-end that answers nothing, or reads nothing and acknowledges nothing, costs a bounded amount of memory. Requests
+ * that do not wait for it are refused at some point, and the connection ends in time.
  */
 #include "device-rig.h"
 
@@ -15,7 +15,7 @@ static void ended(vhushmem_frontend *frontend, const vhushmem_reply *reply, void
 {
     (void)frontend;
     (void)user_data;
-    CHECK(reply->result < 0 || !acknowledges); /* without acknowledgements, what the socket takes has succeeded */
+    CHECK(reply->result < 0 || !acknowledges); /* without acknowledgements, a request that the socket takes has succeeded */
     ended_count++;
 }
 
@@ -25,7 +25,8 @@ static void destroy(void *user_data)
     destroyed++;
 }
 
-/* With a limit that no machine is too slow for, the requests are counted; with a short one, the connection ends by itself. */
+/* With a limit that no machine is too slow for, the test counts the requests. With a short limit, the connection ends by
+   itself. */
 static void run(uint64_t protocol_features, bool ends)
 {
     ended_count = destroyed = 0;

@@ -1,19 +1,19 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The process is at vm.max_map_count when a region with very many mappings is reset: nothing of it can be seen any more, and the library's
- * books say afterwards what the kernel says, at the limit and when the program has given something back.
+ * The process is at vm.max_map_count when a region with very many mappings is reset. Nothing of it can be seen any more.
+ * Afterwards the library's counts agree with the kernel's, at the limit and after the program has given something back.
  */
 /* valgrind: no (it keeps fewer segments than the kernel) */
 /* asan: no (its own memory needs mappings too) */
 #include "memory-rig.h"
 
-/* The books count each window's mappings and the index of each region, of which the kernel has the first inside the window. */
-static void books_are_right(vhushmem_device *device, vhushmem_region *const regions[2])
+/* The library counts each window's mappings and the index of each region. Only the mappings lie inside the window. */
+static void counts_are_right(vhushmem_device *device, vhushmem_region *const regions[2])
 {
     long used = budget_figure(device, "used"), real = ranges_of_window(regions[0]) + ranges_of_window(regions[1]);
-    /* The page index takes one for each region whether it is there or not. */
+    /* The page index counts as one for each region, whether it exists or not. */
     if (used < real || used > real + 4) {
-        FAIL("the books say %ld, and the kernel %ld", used, real);
+        FAIL("the library counts %ld mappings, the kernel %ld", used, real);
     }
 }
 
@@ -31,7 +31,7 @@ static void facts(uint32_t holes)
     while (vhushmem_region_map(regions[0], file, 0, (2 * count + 1) * PAGE, PAGE, 0, NULL) == 0) {
         CHECK(count++ < limit);
     }
-    books_are_right(device, regions);
+    counts_are_right(device, regions);
 
     /* All that the kernel has left. */
     char *own = mmap(NULL, 2 * limit * PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -53,28 +53,28 @@ static void facts(uint32_t holes)
         uint64_t word = 0;
         EQ(vhushmem_region_read(regions[0], (2 * i + 1) * PAGE, &word, 8, NULL), -ENOENT);
     }
-    books_are_right(device, regions);
+    counts_are_right(device, regions);
 
     CHECK(munmap(own, 2 * limit * PAGE) == 0);
     for (int i = 0; i < lasts; i++) {
         munmap(last[i], PAGE);
     }
-    books_are_right(device, regions);
+    counts_are_right(device, regions);
 
-    /* The other region may have all of them now, and no more: the program's own mmap works. */
+    /* The other region may have all of them now, but no more: the program's own mmap works. */
     uint64_t others = 0;
     while (vhushmem_region_map(regions[1], file, 0, (2 * others + 1) * PAGE, PAGE, 0, NULL) == 0) {
         CHECK(others++ < limit);
     }
     CHECK(others + others / 50 >= count);
-    books_are_right(device, regions);
+    counts_are_right(device, regions);
     CHECK(ranges_of_process() < (int)limit);
     own = own_mappings(100);
     CHECK(munmap(own, 200 * PAGE) == 0);
     EQ(vhushmem_device_unmap_all(device), others);
     EQ(ranges_of_window(regions[0]), 1);
     EQ(ranges_of_window(regions[1]), 1);
-    books_are_right(device, regions);
+    counts_are_right(device, regions);
     close(file);
     vhushmem_device_unref(device);
 }

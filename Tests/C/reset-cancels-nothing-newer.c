@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Whatever the back-end sent before it answered RESET_DEVICE, even what is no MAP, the first MAP that it sends after the reset is served. */
+/* Whatever the back-end sent before it answered RESET_DEVICE, even requests other than MAP, the first MAP after the reset is
+   served. */
 #include "rig.h"
 
 static int fd;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A reset while the device is being started ends the start, and the device does not run; after a reset it can be started at once. While
- * it is being started it can be neither started again nor stopped, and guest memory is what it was when it began.
+ * A reset while the device is being started ends the start, and the device does not run. After a reset it can be started at
+ * once. While it is being started it can be neither started again nor stopped. Guest memory is as it was when the start
+ * began.
  */
 #include "device-rig.h"
 
@@ -35,7 +36,7 @@ int main(void)
     CHECK(!vhushmem_frontend_is_started(r.frontend));
     CHECK(peer_heard(&r.peer, SET_VRING_KICK, 0) == NULL);
 
-    /* Right after a reset, whose answer has not come: it does not run, and can be started. */
+    /* Right after a reset whose answer has not come, the device does not run, and can be started. */
     r.peer.mute = 0;
     ok(vhushmem_frontend_set_memory(r.frontend, &ram, 1, &error));
     ok(vhushmem_frontend_start_device(r.frontend, 0, &q, 1, &error));

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A reset undoes every mapping before the call returns, tells the back-end where that was negotiated, and new maps work after it. */
+/* A reset undoes every mapping before the call returns, tells the back-end where that was negotiated, and new maps work
+   afterwards. */
 #include "rig.h"
 
 static void facts(uint64_t protocol_features)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A reset of the device makes what was in flight undone for good: rings that are set up anew are not served from the old book. */
+/* A reset of the device drops the requests in flight for good. Rings that are set up again are not served from the old area. */
 #include "bare-queue.h"
 
 static void begin(bare_queue *b)
@@ -25,7 +25,7 @@ static int get_area(bare_queue *b, uint64_t *area)
     return m.fds[0];
 }
 
-/* Three that are offered, of which the device takes two and gives none back. */
+/* The driver offers three chains. The device takes two and gives none back. */
 static void leave_two_in_flight(bare_queue *b)
 {
     for (uint16_t head = 0; head < 2; head++) {
@@ -60,7 +60,7 @@ int main(void)
     CHECK(vhushmem_backend_pop(b.r.backend, 0, &error) == NULL && error == NULL);
     EQ(b.seen[VHUSHMEM_QUEUE_BROKEN], 0);
 
-    /* Nor does the area remember, when the front-end hands it in again, to this back-end or to another. */
+    /* The area does not remember either, if the front-end hands it in again, to this back-end or to another. */
     EQ(tell(&b, RESET_DEVICE, NULL, 0, -1), 0);
     EQ(tell(&b, SET_INFLIGHT_FD, area, sizeof(area), fd), 0);
     set_up_anew(&b);
@@ -69,7 +69,7 @@ int main(void)
     leave_two_in_flight(&b);
     backend_rig_close(&b.r);
 
-    /* A device status of 0 is a reset too: the book is closed, and read again by who is given it. */
+    /* A device status of 0 is a reset too. The area is closed, and a back-end that gets it again reads it again. */
     memset(b.seen, 0, sizeof(b.seen));
     begin(&b);
     EQ(tell(&b, SET_INFLIGHT_FD, area, sizeof(area), fd), 0);

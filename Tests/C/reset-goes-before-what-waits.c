@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* RESET_DEVICE is the next message that the back-end gets, though requests of the program have waited for their turn before it. */
+/* RESET_DEVICE is the next message that the back-end gets, even if other requests of the program wait before it. */
 #include "device-rig.h"
 
 static int answers;

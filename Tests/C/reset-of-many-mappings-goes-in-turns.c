@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A reset of a device with many mappings undoes some at once and the rest in the turns that follow. In between the books are right, nothing
- * is mapped and no second reset begins; RESET tells when all is gone. The connection may end meanwhile, and the front-end be freed.
+ * A reset of a device with many mappings undoes some at once and the rest in the following turns. In between the counts are
+ * right, nothing can be mapped and no second reset begins. RESET comes when all are gone. The connection may end meanwhile, and
+ * the front-end may be freed.
  */
 #include "many.h"
 

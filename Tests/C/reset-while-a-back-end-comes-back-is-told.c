@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A reset while a back-end that came back is told how to run: it hears of the reset when it is ready, since it may have mapped something
- * before; and what was in flight before a reset is not given to it.
+ * A reset comes while a back-end that came back is told how to run. The back-end hears of the reset when it is ready, since
+ * it may have mapped something before. It does not get the requests that were in flight before the reset.
  */
 #include "reconnect-rig.h"
 
@@ -31,14 +31,14 @@ int main(void)
     CHECK(peer_heard(&r->peer, RESET_DEVICE, 0) != NULL);
     CHECK(!vhushmem_frontend_is_started(r->frontend));
 
-    /* The device begins anew, without what was in flight. */
+    /* The device begins again, without the requests in flight. */
     r->peer.heard_count = 0;
     r->peer.mute = 0;
     ok(vhushmem_frontend_start_device(r->frontend, 0, &c.queue, 1, &error));
     CHECK(peer_heard(&r->peer, SET_VRING_BASE, 0) != NULL);
     CHECK(peer_heard(&r->peer, SET_INFLIGHT_FD, 0) == NULL);
 
-    /* So it is after an ordinary reset. */
+    /* The same after an ordinary reset. */
     ok(vhushmem_frontend_set_inflight(r->frontend, &area, &error));
     ok(vhushmem_frontend_reset(r->frontend, &error));
     PUMP_UNTIL(r->frontend, r->events[VHUSHMEM_EVENT_RESET] == 2);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A back-end that knows no RESET_DEVICE is stopped instead: its queues run no more, and the device can be started anew. */
+/* A back-end that does not know RESET_DEVICE is stopped instead: its queues stop, and the device can be started again. */
 #include "virtqueue-rig.h"
 
 static int resets;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A front-end that takes a range of guest memory away to put it back larger takes the rings away for a moment. What a driver or a device
- * does meanwhile is done when they are back; nothing breaks.
+ * A front-end takes a range of guest memory away to put it back larger. The rings in it are away for a moment. The work of a
+ * driver or a device in that time is done when they are back, and nothing breaks.
  */
 #include "bare-queue.h"
 
@@ -38,14 +38,14 @@ static void with_features(uint64_t features)
     EQ(vhushmem_chain_head(chain), 1);
     EQ(taken_back(&b), 0);
 
-    /* What was given back and not told of before they went is told of when they come. */
+    /* Chains that were given back, but not told before the rings went, are told when they come. */
     CHECK(!signalled(b.call));
     rings_go(&b);
     EQ(vhushmem_backend_notify(b.r.backend, 0, &error), 0);
     tell_ram(&b);
     CHECK(signalled(b.call));
 
-    /* A driver is kicked for again: it was told so in the rings. */
+    /* The driver is asked for kicks again, in the rings. */
     EQ(vhushmem_backend_push(b.r.backend, chain, 0, &error), 0);
     rings_go(&b);
     EQ(vhushmem_backend_set_kicks(b.r.backend, 0, false, &error), 0);
@@ -54,7 +54,7 @@ static void with_features(uint64_t features)
         EQ(*(uint16_t *)(b.ram + USED), 1);
     }
 
-    /* A queue that is stopped without its rings still knows where it was. */
+    /* A queue that stops without its rings still knows where it was. */
     rings_go(&b);
     EQ(stop_queue(&b), 2);
     EQ(b.seen[VHUSHMEM_QUEUE_BROKEN], 0);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A program that has functions of the series' names itself, as QEMU has, and uses the vhushmem_* family: the library never calls the
- * program's, and the library's own, reached by dlsym, work beside them.
+ * A program has its own functions with the series' names, as QEMU has, and uses the vhushmem_* family. The library never
+ * calls the program's functions. Its own, reached by dlsym, work next to them.
  */
 #include "rig.h"
 
@@ -89,7 +89,7 @@ int main(void)
     EQ(vhushmem_region_mapping_count(region), 0);
     EQ(calls, 0);
 
-    /* The program's own are still the program's. */
+    /* The program's own names still mean the program's functions. */
     CHECK(virtio_new_shmem_region() == NULL);
     memory_region_transaction_begin();
     EQ(calls, 2);

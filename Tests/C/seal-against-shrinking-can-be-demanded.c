@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* With VHUSHMEM_FD_REQUIRE_SEAL_SHRINK only memfds that can't shrink are mapped; all else is refused with EPERM. */
+/* With VHUSHMEM_FD_REQUIRE_SEAL_SHRINK only memfds that cannot shrink are mapped. All other files are refused with EPERM. */
 #include "rig.h"
 
 static void facts(rig *r)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A memfd that is sealed against writing shows its content through a read-only map; a read-write map is refused with EPERM. */
+/* A memfd that is sealed against writing shows its content through a read-only map. A read-write map is refused with EPERM. */
 #include "rig.h"
 
 static void facts(rig *r)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* An alias of memory that can't be written is told as read-only, and so is an alias of that; a listener would give it to a guest else. */
+/* Listeners are told of an alias of read-only memory as read-only, and so of an alias of that. Otherwise a listener would
+   give it to a guest for writing. */
 #include "harness.h"
 
 #include <vhushmem/series.h>
@@ -39,7 +40,7 @@ int main(void)
     memory_region_unref(&alias);
     memory_region_unref(&rom);
 
-    /* One of memory that can is not, unless its original is marked. */
+    /* An alias of writable memory is not read-only, unless its original is marked. */
     memory_region_init_ram_ptr(&ram, NULL, "ram", sizeof(own), own);
     memory_region_init_alias(&alias, NULL, "alias", &ram, 0, 32);
     memory_region_add_subregion(&bar, 0, &alias);

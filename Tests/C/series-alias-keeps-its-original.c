@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The memory that an alias shows is there as long as the alias, and no longer. There is none of a mapping, which may go at any time. */
+/* The memory that an alias shows lives exactly as long as the alias. A mapping cannot have an alias, because it may go at
+   any time. */
 #include "harness.h"
 
 #include <vhushmem/series.h>

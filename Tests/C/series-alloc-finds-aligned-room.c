@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* virtio_alloc_shmem_map finds a free range with the alignment that was asked for, and says ENOSPC when there is none. */
+/* virtio_alloc_shmem_map finds a free range with the requested alignment, and fails with ENOSPC if there is none. */
 #include "harness.h"
 
 #include <vhushmem/series.h>
@@ -28,7 +28,7 @@ int main(void)
     }
     EQ(vhushmem_region_mapping_count(shmem), 5);
 
-    /* Fill it; every page is found. */
+    /* Fill the region: every page is found. */
     while (virtio_alloc_shmem_map(shmem, fd, 0, page, 0, false, &at, &error) != NULL) {}
     refused(errno_of_null(NULL), -ENOSPC);
     EQ(vhushmem_region_mapped_bytes(shmem), 16 * page);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A device in the manner of the series: realize, a handler of both requests, reset and unrealize. It has no include but series.h before
- * its code, reads the fields and uses the macros, and what it does is right.
+ * A device in the manner of the series: realize, a handler of both requests, reset and unrealize. It includes only series.h
+ * before its code, reads the fields, uses the macros, and gets right results.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE /* for the harness */
@@ -185,7 +185,7 @@ int main(void)
     EQ(demo_handle_map(&demo, &map, fd), 0);
     EQ(demo.added, 1);
     EQ(demo.commits, 1);
-    EQ(demo.last_offset, memory_region_size(&first->mr) + 3 * page); /* that of the BAR */
+    EQ(demo.last_offset, memory_region_size(&first->mr) + 3 * page); /* the offset of the BAR */
     shows(second, 3 * page, 2 * page, 1, page);
     EQ(demo_handle_map(&demo, &map, fd), -EEXIST);
     map.shm_offset = 0;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* vhost_get_shmem_config tells what the back-end said and nothing else; its regions can be made once with virtio_new_shmem_region. */
+/* vhost_get_shmem_config tells exactly what the back-end said. Its regions can be made once with virtio_new_shmem_region. */
 #include "rig.h"
 
 #include <vhushmem/series.h>
@@ -28,7 +28,7 @@ int main(void)
     uint64_t page = PAGE;
     rig r;
 
-    /* The back-end's own; the program's stay out. */
+    /* The back-end's own regions only, not the program's. */
     memset(&r, 0, sizeof(r));
     peer_init(&r.peer);
     peer_add_region(&r.peer, 5, 4 * page);
@@ -44,7 +44,7 @@ int main(void)
     CHECK(virtio_new_shmem_region(r.device, 200, page) == NULL);
     rig_close(&r);
 
-    /* The program gave them: the back-end was not asked. */
+    /* The program gave the regions, so the back-end was not asked. */
     memset(&r, 0, sizeof(r));
     peer_init(&r.peer);
     peer_add_region(&r.peer, 5, 4 * page);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A container is not put into itself, on any level; nothing is put into memory, and nothing taken out of where it is not. A container that
- * goes lets go of what it holds.
+ * A container cannot be put into itself, on any level. Nothing can be put into memory, or taken out of a place where it is
+ * not. A container that goes releases its contents.
  */
 #include "watcher.h"
 
@@ -52,7 +52,7 @@ int main(void)
     CHECK(a.vhushmem_state == NULL && b.container == NULL && c.container == &b);
     memory_region_unref(&b);
     CHECK(b.vhushmem_state == NULL && c.container == NULL && small.container == &c);
-    memory_region_unref(&small); /* c has one */
+    memory_region_unref(&small); /* c has a reference */
     CHECK(memory_region_get_ram_ptr(&small) == own);
     memory_region_unref(&c);
     CHECK(small.vhushmem_state == NULL && small.container == NULL && memory_region_get_ram_ptr(&small) == NULL);

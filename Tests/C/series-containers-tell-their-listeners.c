@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A container tells its listeners, in the order of their priority, what is put into it and taken out; what does not fit is refused. */
+/* A container tells its listeners, in the order of their priority, what is put into it and taken out. A subregion that does
+   not fit is refused. */
 #include "harness.h"
 
 #include <vhushmem/series.h>
@@ -62,7 +63,7 @@ int main(void)
     memory_region_add_subregion(&container, 5 * page, &second);  /* overlaps */
     memory_region_add_subregion(&container, 16 * page, &second); /* does not fit */
     memory_region_add_subregion(&container, 0 - page, &second);
-    memory_region_add_subregion(&container, 8 * page, &first); /* is in a container */
+    memory_region_add_subregion(&container, 8 * page, &first); /* is in a container already */
     EQ(warnings, 4);
     g_log_remove_handler("vhushmem", handler);
     hears("");
@@ -77,7 +78,7 @@ int main(void)
     memory_listener_unregister(&low);
     hears("d1");
 
-    /* The container keeps what it holds alive. */
+    /* The container keeps its subregions alive. */
     uint64_t *ram = memory_region_get_ram_ptr(&second);
     memory_region_unref(&second);
     EQ(ram[0], pattern(2, 0));

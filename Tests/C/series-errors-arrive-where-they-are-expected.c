@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * What is wrong with the file is told when a mapping is described (NULL), as the series does, which maps then; what is wrong with its
- * place when it is added.
+ * A fault of the file is told when a mapping is described (NULL): the series maps at that moment. A fault of the place is
+ * told when the mapping is added.
  */
 #include "harness.h"
 
@@ -42,7 +42,7 @@ int main(void)
         VirtioSharedMemoryMapping *mapping = some(
             virtio_shared_memory_mapping_new(places[i].shmid, fd, 0, places[i].offset * page, places[i].pages * page, true));
         EQ(virtio_add_shmem_map(shmem, mapping), places[i].code);
-        object_unref(OBJECT(mapping)); /* it stayed ours */
+        object_unref(OBJECT(mapping)); /* the caller still owns it */
     }
     VirtioSharedMemoryMapping *unaligned = some(virtio_shared_memory_mapping_new(3, fd, 0, 8, page, true));
     EQ(virtio_add_shmem_map(shmem, unaligned), -EINVAL);

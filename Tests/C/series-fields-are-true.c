@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* What the series' code reads in a device, a region and a mapping is true at every moment: ids, sizes, offsets and lists. */
+/* The fields of a device, a region and a mapping that the series' code reads are true at every moment: ids, sizes, offsets
+   and lists. */
 #include "rig.h"
 
 #include <vhushmem/series.h>
@@ -60,7 +61,7 @@ static void the_list_of_mappings(void)
     rig_open(&r, 16 * page, &options);
     int fd = memfd_of(4 * page, 1);
 
-    /* What was mapped before anybody asked is in it, too, by offset. */
+    /* The list also has the mappings from before the first call, by offset. */
     ok(wire_map(&r, 0, fd, 0, 8 * page, page, 0));
     ok(wire_map(&r, 0, fd, 0, 4 * page, page + 1, VHOST_USER_FLAG_MAP_RW));
     CHECK(QTAILQ_EMPTY(&r.region->mmaps));
@@ -75,7 +76,7 @@ static void the_list_of_mappings(void)
     CHECK(memory_region_get_ram_ptr(now[0]->mr) == (char *)vhushmem_region_window(shmem) + 4 * page);
     CHECK(memory_region_is_ram(now[0]->mr));
 
-    /* Whoever maps, it is at the end. */
+    /* A new mapping is at the end, whoever made it. */
     ok(wire_map(&r, 0, fd, 0, 0, page, 0));
     now[2] = at(shmem, 0, page);
     lists(shmem, 3, now);
@@ -87,7 +88,7 @@ static void the_list_of_mappings(void)
     err(wire_map(&r, 0, fd, 0, page, 2 * page, 0), -EEXIST);
     lists(shmem, 4, now);
 
-    /* One in the place of another is another one. */
+    /* A mapping in the place of another is a new one. */
     replaced = now[0];
     object_ref(OBJECT(replaced));
     ok(wire_map(&r, 0, fd, page, 4 * page, page + 1, 0));

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A listener that comes when a container is full hears of all that is below it, at the container's offsets, but for what is disabled, and
- * read-only where something on the way is; and when it goes, of the same in the reverse order.
+ * A listener that registers with a full container hears of all that is below it, at the container's offsets. Disabled
+ * regions are left out, and a section is read-only if any region on its way is. When the listener goes, it hears the same in
+ * the reverse order.
  */
 #include "watcher.h"
 
@@ -41,7 +42,7 @@ int main(void)
     watch(&of_bar, &empty);
     unwatch(&of_bar, ""); /* nothing to tell, nothing to commit */
 
-    /* One who is there already is not told again when the region gets into something more. */
+    /* A present listener hears nothing again when the region is put into a larger one. */
     MemoryRegion other = {0};
     memory_region_init(&other, NULL, "other", 64 * page);
     watch(&of_bar, &other);
@@ -57,7 +58,7 @@ int main(void)
     hears(&of_region, "");
     unwatch(&of_region, "b -5r -2x2 c");
 
-    /* Read-only and disabled count on the whole way up, for what comes now. */
+    /* For new sections, read-only and disabled count on the whole way up. */
     memory_region_set_readonly(&bar, true);
     hears(&w, "b -115r -112x2 -150r -130x8 +130x8r +150r +112x2r +115r c");
     memory_region_set_readonly(&bar, true);
@@ -78,14 +79,14 @@ int main(void)
     EQ(vhushmem_region_unmap_all(shmem), 4);
     hears(&w, "");
 
-    /* Its own listeners see what is in a region that is disabled. */
+    /* A disabled region's own listeners see what is in it. */
     watch(&of_bar, &bar);
     hears(&of_bar, "b +30x8 +50r c");
     unwatch(&of_bar, "b -50r -30x8 c");
     memory_region_set_enabled(&bar, true);
     hears(&w, "b +130x8 +150r c");
 
-    /* What is in a window is nobody's but its own container's. */
+    /* Only the window's own container has the mappings in it. */
     ok(vhushmem_region_unmap(windowed, 0, page, &error));
     hears(&w, "");
     ok(vhushmem_region_map(windowed, fd, 0, 3 * page, page, 0, &error));

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A listener of a BAR sees what comes and goes on every level below it, at the BAR's offsets: each mapping of a region with the strategy
- * SLOTS, the window of one with the strategy WINDOW; and nothing of what is disabled.
+ * A listener of a BAR sees changes on every level below it, at the BAR's offsets: each mapping of a region with the strategy
+ * SLOTS, and the window of a region with the strategy WINDOW. It sees nothing of disabled regions.
  */
 #include "harness.h"
 
@@ -75,7 +75,7 @@ int main(void)
     memory_listener_register(&of_bar.listener, &bar);
     hears(&of_system, "");
 
-    /* What is mapped when the region comes is told then, and what comes and goes later at once. */
+    /* Present mappings are told when the region is added. Later changes are told at once. */
     ok(vhushmem_region_map(shmem, fd, 0, 0, page, 0, &error));
     memory_region_add_subregion(&bar, 16 * page, &shmem->mr);
     CHECK(memory_region_is_mapped(&shmem->mr));
@@ -98,7 +98,7 @@ int main(void)
     memory_listener_unregister(&of_region.listener);
     hears(&of_region, "bdc");
 
-    /* The series' own way to add a mapping and to take it away. */
+    /* The series' own way to add a mapping and to remove it. */
     mapping = some(virtio_shared_memory_mapping_new(1, fd, 0, 8 * page, page, false));
     memory_region_transaction_begin();
     memory_region_add_subregion(&shmem->mr, mapping->offset, mapping->mr);
@@ -107,13 +107,13 @@ int main(void)
     memory_region_del_subregion(&shmem->mr, mapping->mr);
     hears(&of_system, "d");
     CHECK(!memory_region_is_mapped(mapping->mr));
-    object_unref(OBJECT(mapping)); /* it was the caller's all the time */
+    object_unref(OBJECT(mapping)); /* the caller owned it all the time */
     memory_region_transaction_commit();
     hears(&of_system, "c");
     hears(&of_bar, "badc");
     EQ(vhushmem_region_mapping_count(shmem), 1);
 
-    /* What is disabled is nobody's, and comes back as it is then. Read-only is told. */
+    /* A disabled region is not seen, and comes back in its state at that time. Read-only is told. */
     memory_region_set_enabled(&shmem->mr, false);
     hears(&of_bar, "bdc");
     hears(&of_system, "bdc");
@@ -137,7 +137,7 @@ int main(void)
     hears(&of_system, "bddaac");
     of_bar.heard[0] = 0;
 
-    /* A window is one section for good; its own container has its mappings. */
+    /* A window is one section for good. Its own container has its mappings. */
     memory_region_add_subregion(&bar, 40 * page, &windowed->mr);
     hears(&of_bar, "bac");
     hears(&of_system, "bac");
@@ -149,7 +149,7 @@ int main(void)
     memory_listener_unregister(&of_region.listener);
     hears(&of_region, "bdc");
 
-    /* Other memory on the way, an alias, and who comes late. */
+    /* Other memory on the way, an alias, and a listener that comes late. */
     char own[64], *at = memory_region_get_ram_ptr(&windowed->mr);
     memory_region_init_ram_device_ptr(&ram, NULL, "ram", sizeof(own), own);
     CHECK(memory_region_is_ram(&ram) && !memory_region_is_mapped(&ram) && memory_region_get_ram_ptr(&ram) == own);
@@ -170,7 +170,7 @@ int main(void)
 
     guint handler = g_log_set_handler("vhushmem", G_LOG_LEVEL_WARNING, count_warning, NULL);
     MemoryRegion nothing = {0};
-    memory_region_add_subregion(&bar, 0, &late_root);         /* would be in itself */
+    memory_region_add_subregion(&bar, 0, &late_root);         /* it would be in itself */
     memory_region_add_subregion(&shmem->mr, 10 * page, &ram); /* no mapping */
     mapping = some(virtio_shared_memory_mapping_new(1, fd, 0, 8 * page, page, false));
     memory_region_add_subregion(&shmem->mr, 9 * page, mapping->mr);    /* not its place */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A listener hears region_add when the mapping can be read and before the back-end is answered, region_del before the memory goes,
- * and commit after the answer.
+ * A listener hears region_add when the mapping can be read and before the back-end gets its answer, region_del before the
+ * memory goes, and commit after the answer.
  */
 #include "rig.h"
 
@@ -77,7 +77,7 @@ int main(void)
     hears("dc");
     EQ(last.offset_within_region, 4 * page);
 
-    listener.commit = NULL; /* what follows has no answer */
+    listener.commit = NULL; /* the following calls have no answer */
     ok(vhushmem_region_map(r.region, fd, 0, 8 * page, page, 0, &error));
     hears("a");
     VirtioSharedMemoryMapping *mapping = some(virtio_shared_memory_mapping_new(0, fd, 0, 9 * page, page, false));
@@ -96,7 +96,7 @@ int main(void)
     ok(vhushmem_region_map(r.region, fd, 0, 0, page, 0, &error));
     hears("");
 
-    /* One that comes late hears what is there. */
+    /* A listener that comes late hears of present mappings. */
     memory_listener_register(&listener, container);
     hears("a");
     close(fd);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* mmaps is kept from the first call under the series' names on that makes, finds or uses the region, whichever that is. */
+/* The list mmaps is kept from the first call under the series' names that makes, finds or uses the region. Any such call
+   begins it. */
 #include "rig.h"
 
 #include <vhushmem/series.h>
@@ -51,7 +52,7 @@ int main(void)
     lists_from_now_on(shmem, 2);
     vhushmem_device_unref(vdev);
 
-    /* One that the back-end told of. */
+    /* A region that the back-end told of. */
     rig r;
     rig_open(&r, 8 * PAGE, NULL);
     vdev = r.device;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* memory_region_init_ram_from_fd maps a file: shared or private, read-only or not; it takes the fd over on success, and only then. */
+/* memory_region_init_ram_from_fd maps a file: shared or private, read-only or not. It takes the fd over if it succeeds, and
+   only then. */
 #include "harness.h"
 
 #include <vhushmem/series.h>
@@ -42,7 +43,7 @@ int main(void)
     memory_region_unref(&ro);
     CHECK(fcntl(reader, F_GETFD) < 0);
 
-    /* Without RAM_SHARED writes are private. */
+    /* Without RAM_SHARED, writes are private. */
     MemoryRegion copy = {0};
     CHECK(memory_region_init_ram_from_fd(&copy, NULL, "copy", page, 0, dup(other), 0, &error));
     *(volatile uint64_t *)memory_region_get_ram_ptr(&copy) = 7;
@@ -54,7 +55,7 @@ int main(void)
     *(volatile uint64_t *)memory_region_get_ram_ptr(&copy) = 7; /* a file that is open for reading is enough */
     memory_region_unref(&copy);
 
-    /* A file that is sealed against writing can be shared to be read, and is not made private in secret. */
+    /* A file that is sealed against writing can be shared for reading. It is not made private in secret. */
     int sealed = memfd_of(page, 3);
     CHECK(fcntl(sealed, F_ADD_SEALS, F_SEAL_WRITE) == 0);
     refused(errno_of_false(memory_region_init_ram_from_fd(&none, NULL, "x", page, RAM_SHARED, sealed, 0, &error)), -EPERM,
@@ -64,11 +65,11 @@ int main(void)
     memory_region_unref(&ro);
     sealed = memfd_of(page, 3);
     CHECK(fcntl(sealed, F_ADD_SEALS, F_SEAL_WRITE) == 0);
-    CHECK(memory_region_init_ram_from_fd(&copy, NULL, "copy", page, 0, sealed, 0, &error)); /* a copy can be written */
+    CHECK(memory_region_init_ram_from_fd(&copy, NULL, "copy", page, 0, sealed, 0, &error)); /* a private copy can be written */
     *(volatile uint64_t *)memory_region_get_ram_ptr(&copy) = 7;
     memory_region_unref(&copy);
 
-    /* No other flags of QEMU's: RAM_PMEM, RAM_NORESERVE, RAM_PROTECTED, RAM_NAMED_FILE. */
+    /* No other flags of QEMU: RAM_PMEM, RAM_NORESERVE, RAM_PROTECTED, RAM_NAMED_FILE. */
     for (unsigned bit = 5; bit <= 9; bit++) {
         if (bit != 6) {
             refused(errno_of_false(

@@ -28,7 +28,7 @@ int main(void)
     refused(virtio_add_shmem(vdev, 4, page, &error), -EEXIST, "4");
     refused(virtio_add_shmem(vdev, 5, page + 1, &error), -EINVAL, hex(page + 1));
     refused(virtio_add_shmem(vdev, 5, 0, &error), -EINVAL);
-    if (!under_valgrind()) { /* which has an errno of its own for that */
+    if (!under_valgrind()) { /* valgrind has its own errno for that */
         refused(virtio_add_shmem(vdev, 5, UINT64_C(1) << 60, &error), -ENOMEM, hex(UINT64_C(1) << 60));
     }
 
@@ -38,7 +38,7 @@ int main(void)
     VirtioSharedMemoryMapping *elsewhere = some(virtio_shared_memory_mapping_new(4, fd, 0, 0, page, false));
     CHECK(virtio_shared_memory_mapping_new(3, -1, 0, 0, page, false) == NULL);
     CHECK(virtio_shared_memory_mapping_new(3, fd, 0, 0, 0, false) == NULL);
-    close(fd); /* duplicated */
+    close(fd); /* the library has a duplicate */
     CHECK(virtio_find_shmem_map(shmem, 4 * page, 2 * page) == NULL);
     ok(virtio_add_shmem_map(shmem, mapping));
     shows(shmem, 4 * page, 2 * page, 1, page);
@@ -48,14 +48,14 @@ int main(void)
     CHECK(virtio_find_shmem_map(shmem, 5 * page, page) == NULL);
     CHECK(virtio_find_shmem_map(shmem, 0, 16 * page) == NULL);
 
-    /* A mapping that could not be added stays the caller's. */
+    /* The caller keeps a mapping that could not be added. */
     EQ(virtio_add_shmem_map(shmem, overlapping), -EEXIST);
     EQ(virtio_add_shmem_map(shmem, elsewhere), -EINVAL);
     EQ(virtio_add_shmem_map(shmem, mapping), -EBUSY);
     vhushmem_mapping_unref(overlapping);
     vhushmem_mapping_unref(elsewhere);
 
-    /* Deleting what is not there is logged, and changes nothing. */
+    /* To delete what does not exist is logged, and changes nothing. */
     guint handler = g_log_set_handler("vhushmem", G_LOG_LEVEL_MASK, count_message, NULL);
     virtio_del_shmem_map(shmem, 4 * page, page);
     EQ(warnings, 1);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Each function of series.h keeps its type: a pointer of that type, typed out here with the library's own names and with those that series.h
- * gives them, takes it. That the types are those that the series' code expects is shown by series-code-compiles-as-it-stands.c.
+ * Each function of series.h keeps its type: a pointer of that type takes it, written once with the library's own names and
+ * once with those that series.h gives them. series-code-compiles-as-it-stands.c shows that these are the types that the
+ * series' code expects.
  */
 #include "harness.h"
 
@@ -39,7 +40,7 @@ static int (*add_shmem_2)(VirtIODevice *, uint8_t, uint64_t, GError **) = virtio
 static VirtioSharedMemoryMapping *(*alloc_map_2)(VirtioSharedMemory *, int, uint64_t, uint64_t, uint64_t, bool, uint64_t *,
                                                  GError **) = virtio_alloc_shmem_map;
 
-/* The small family around them. */
+/* The related functions of memory regions. */
 static void (*init)(MemoryRegion *, void *, const char *, uint64_t) = memory_region_init;
 static uint64_t (*size)(MemoryRegion *) = memory_region_size;
 static void *(*get_ram_ptr)(MemoryRegion *) = memory_region_get_ram_ptr;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* memory_region_del_subregion undoes the mapping that it is given, and no other one that is there now with the same offset and length. */
+/* memory_region_del_subregion undoes the mapping that it is given. It leaves a later one with the same offset and length
+   alone. */
 #include "harness.h"
 
 #include <vhushmem/series.h>

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Inside memory_region_transaction_begin and _commit, which nest, commits wait for the outermost end; region_add does not. */
+/* Inside memory_region_transaction_begin and _commit, which nest, commits wait for the outermost end. region_add does not
+   wait. */
 #include "harness.h"
 
 #include <vhushmem/series.h>
@@ -56,7 +57,7 @@ int main(void)
     memory_region_transaction_commit();
     EQ(commits, 2);
 
-    /* A transaction without a change has nothing to commit; one end too many is harmless. */
+    /* A transaction without a change has nothing to commit. One end too many is harmless. */
     memory_region_transaction_begin();
     memory_region_transaction_commit();
     EQ(commits, 2);

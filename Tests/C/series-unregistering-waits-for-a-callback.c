@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * memory_listener_unregister returns when no other thread is in a callback of the listener any more, so that its memory may go then; a
- * callback may take its own listener out.
+ * memory_listener_unregister returns when no other thread is in a callback of the listener any more, so the listener's
+ * memory may go then. A callback may unregister its own listener.
  */
-/* tsan: yes (a thread takes out a listener that another one is in) */
+/* tsan: yes (a thread unregisters a listener while another thread is in its callback) */
 #include "harness.h"
 
 #include <vhushmem/series.h>
@@ -13,12 +13,12 @@
 
 #define EVENTUALLY(condition) STEP_UNTIL(condition, usleep(200))
 
-static int unregistering_thread; /* its id, from when it is about to unregister on */
+static int unregistering_thread; /* its id, set right before it unregisters */
 static bool has_returned;
 static int calls;
 static MemoryListener listener;
 
-/* It waits in a system call, or has returned. */
+/* Whether the thread waits in a system call, or has returned. */
 static bool is_asleep(int thread)
 {
     char path[64], text[512] = "";

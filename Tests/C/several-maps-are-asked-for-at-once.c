@@ -30,7 +30,7 @@ static void run(vhushmem_backend *backend)
     }
     fill_in(all, VHOST_USER_BACKEND_SHMEM_UNMAP, -1);
     EQ(vhushmem_backend_perform(backend, all, COUNT, VHUSHMEM_PERFORM_ONE_ANSWER, &error), 0);
-    /* All of them are done by then: what was refused was what was not mapped. */
+    /* All of them are done by then. The refused ones were not mapped. */
     fill_in(all, VHOST_USER_BACKEND_SHMEM_MAP, fd);
     EQ(vhushmem_backend_perform(backend, all, COUNT, VHUSHMEM_PERFORM_ONE_ANSWER, &error), 0);
     fill_in(all, VHOST_USER_BACKEND_SHMEM_UNMAP, -1);
@@ -51,7 +51,7 @@ static void run(vhushmem_backend *backend)
     close(fd);
 }
 
-/* Nobody answers: those that did not come know it. */
+/* Nobody answers: each request without an answer reports that. */
 static void silence(void)
 {
     int pair[2];

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A back-end names an object, another one looks it up and gets the first one's file; the VMM has objects of its own. */
+/* A back-end names an object. Another one looks it up and gets the first one's file. The VMM has objects of its own. */
 /* tsan: yes (several peers use one table of objects) */
 #include "device-rig.h"
 
@@ -31,7 +31,7 @@ static void open_rig(rig *r)
     rig_connect(r, &options);
 }
 
-/* Ask on one channel, with both front-ends running. Returns the answer, or the file's first word but one. */
+/* Asks on one channel, with both front-ends running. Returns the answer, or the file's second word. */
 static int64_t ask(rig *asker, rig *other, uint32_t request, const uint8_t *uuid, uint32_t size, bool wants_reply)
 {
     message m;
@@ -72,7 +72,7 @@ int main(void)
     err(vhushmem_shared_objects_remove(objects, theirs, &error), -EPERM);
     err(vhushmem_shared_objects_remove(objects, none, &error), -ENOENT);
 
-    /* A look-up is answered also where it was not said that an answer is wanted: the descriptor is one. */
+    /* A look-up is answered even without need_reply: the descriptor is an answer. */
     EQ(ask(&b, &a, LOOKUP, mine, 16, true), pattern(1, 8));
     EQ(ask(&b, &a, LOOKUP, mine, 16, false), pattern(1, 8));
     EQ(ask(&b, &a, LOOKUP, theirs, 16, false), pattern(2, 8));
@@ -83,21 +83,21 @@ int main(void)
     EQ(ask(&b, &a, LOOKUP, theirs, 16, false), -ENOENT);
     gives_none = false;
 
-    /* Whose it is, may take it out. */
+    /* Only the owner may remove it. */
     EQ(ask(&b, &a, ADD, theirs, 16, true), -EEXIST);
     EQ(ask(&b, &a, REMOVE, theirs, 16, true), -EPERM);
     EQ(ask(&b, &a, REMOVE, none, 16, true), -ENOENT);
     EQ(ask(&a, &b, REMOVE, theirs, 16, true), 0);
     EQ(ask(&b, &a, LOOKUP, theirs, 16, false), -ENOENT);
 
-    /* The one that has it goes while it is asked; what it had goes with it. */
+    /* The owner goes while it is asked. Its objects go with it. */
     EQ(ask(&a, &b, ADD, theirs, 16, true), 0);
     EQ(ask(&b, &a, ADD, none, 16, true), 0);
     a.peer.mute = GET_SHARED_OBJECT;
     send_message(b.channel, LOOKUP, 0x1, theirs, 16, NULL, 0);
     pump(b.frontend);
     CHECK(!wait_readable(b.channel, 20));
-    EQ(ask(&a, &b, LOOKUP, none, 16, false), -EDEADLK); /* who waits himself is not asked */
+    EQ(ask(&a, &b, LOOKUP, none, 16, false), -EDEADLK); /* a back-end that waits itself is not asked */
     peer_hang_up(&a.peer);
     PUMP_UNTIL(a.frontend, wait_readable(b.channel, 0));
     message m;
@@ -106,7 +106,7 @@ int main(void)
     EQ(vhushmem_shared_objects_count(objects), 2);
     EQ(ask(&b, &a, LOOKUP, theirs, 16, false), -ENOENT);
 
-    /* A back-end names so many and no more. */
+    /* A back-end may name a bounded number. */
     for (uint32_t i = 1; i <= 1024; i++) {
         uint8_t uuid[16] = {0};
         memcpy(uuid, &i, sizeof(i));

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Threads map and undo while the region is shared: in the end the back-end knows exactly what is mapped. */
+/* Threads map and undo while the region is shared. In the end the back-end knows exactly what is mapped. */
 /* tsan: yes (threads map in a region that a front-end shares) */
 #include "virtqueue-rig.h"
 
@@ -45,7 +45,7 @@ int main(void)
         pthread_join(threads[i], NULL);
     }
     PUMP_UNTIL(q.frontend, vhushmem_frontend_shared_mappings(q.frontend, region, &others) == 3 && others == 0);
-    ok(vhushmem_frontend_stop_device(q.frontend, NULL, 0, &error)); /* answered behind all that was told */
+    ok(vhushmem_frontend_stop_device(q.frontend, NULL, 0, &error)); /* the answer comes after all that was told */
     queue_rig_start(&q, 64, 0, 0);
     for (unsigned i = 0; i < 3; i++) {
         set_descriptor(&q, DESC, 0, WINDOW - RAM + (i * 4 + (ROUNDS - 1) % 4) * PAGE, 8, NEXT, 1);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A region stays shared when its back-end is lost and comes back: the next one is told what is mapped, before its queues, and what it maps
- * itself. The mappings of the one before are gone with it, or kept and told again.
+ * A region stays shared when its back-end is lost and comes back. Before its queues, the next back-end is told what is
+ * mapped, and later what it maps itself. The mappings of the one before are gone with it, or kept and told again.
  */
 #include "shared-region.h"
 
@@ -27,7 +27,7 @@ static void comes_back(bool keeps)
     EQ(wire_map(r, 0, file, 0, 3 * PAGE, PAGE, 0), 0);
     shared_heard(r, "37");
 
-    /* Lost with the message under way. */
+    /* The back-end is lost with the message under way. */
     r->peer.mute = ADD_MEM_REG;
     EQ(wire_map(r, 0, file, 0, 4 * PAGE, PAGE, 0), 0);
     EQ(wire_map(r, 0, file, 0, 5 * PAGE, PAGE, 0), 0);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* After the end of a connection whose socket somebody else holds too, the descriptor to wait on is quiet, whatever the peer sends. */
+/* A connection has ended, and another process still holds its socket. The descriptor to wait on stays quiet, whatever the
+   peer sends. */
 #include "rig.h"
 
 #include "backend-rig.h"
@@ -40,7 +41,7 @@ static void back_end(void)
     ok(vhushmem_backend_set_callback(r.backend, backend_rig_event, &r, NULL));
     ok(vhushmem_backend_attach(r.backend, pair[1], &error));
     int fd = (int)ok(vhushmem_backend_get_fd(r.backend));
-    send_message(pair[0], GET_FEATURES, 0x2, NULL, 0, NULL, 0); /* of another version */
+    send_message(pair[0], GET_FEATURES, 0x2, NULL, 0, NULL, 0); /* a message of another version */
     pump_backend(r.backend);
     EQ(r.events[VHUSHMEM_BACKEND_DISCONNECT], 1);
     send_message(pair[0], GET_FEATURES, 0x1, NULL, 0, NULL, 0);

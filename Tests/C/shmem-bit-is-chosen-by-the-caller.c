@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* SHMEM is bit 22 unless the caller says 20 or 21; 20 and 21 of a newer back-end are never taken for it. */
+/* SHMEM is bit 22 unless the caller says 20 or 21. Bits 20 and 21 of a newer back-end are never mistaken for it. */
 #include "rig.h"
 
 static void asks_for_regions(uint32_t chosen, uint64_t offered, bool asks)
@@ -16,7 +16,7 @@ static void asks_for_regions(uint32_t chosen, uint64_t offered, bool asks)
     CHECK((peer_heard(&r.peer, GET_SHMEM_CONFIG, 0) != NULL) == asks);
     EQ(vhushmem_device_region_ids(r.device, NULL, 0), asks ? 1 : 0);
     EQ(r.peer.accepted & (BIT(20) | BIT(21) | BIT(22)), asks ? BIT(bit) : 0);
-    if (asks && bit != 20) { /* whose flags are others: flags-of-the-first-series-are-translated */
+    if (asks && bit != 20) { /* bit 20 has other flags: flags-of-the-first-series-are-translated */
         rig_still_works(&r);
     }
     rig_close(&r);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A VMM that touches windows with loads and stores of its own: a hole reads as zeros, and what is written where nothing may be written goes to
- * private memory. A signal that is none of the window's is handed on; so is one that an instruction fetch raised.
+ * A VMM touches windows with its own loads and stores. A hole reads as zeros. A write where writing is not allowed goes to
+ * private memory. A signal from elsewhere is passed on, and so is one that an instruction fetch raised.
  */
 /* valgrind: no (it runs handlers between instructions, not in their midst) */
 #include "rig.h"
@@ -50,22 +50,22 @@ static void accesses(uint32_t holes)
     EQ(window[200 * PAGE + 9], 0);
     EQ(refused, 0);
     CHECK(!gives_context ||
-          answered == (holes == VHUSHMEM_HOLES_FAULT ? 1 : 0)); /* all holes show zeros from the first read on */
+          answered == (holes == VHUSHMEM_HOLES_FAULT ? 1 : 0)); /* after the first read all holes show zeros */
 
-    /* Into holes, more of them than may stay: the newest has what was written. */
+    /* Writes to more holes than may stay: the newest has its bytes. */
     for (unsigned i = 64; i < 64 + 3 * VHUSHMEM_MAX_SCRATCH_PAGES; i++) {
         window[i * PAGE + 1] = 7;
         EQ(window[i * PAGE + 1], 7);
     }
     EQ(refused, 0);
 
-    /* Into what may only be read: the file has none of it. */
+    /* Writes to read-only mappings: the file gets none of them. */
     CHECK(pread(file, &before, 1, PAGE) == 1);
     window[17 * PAGE] = (uint8_t)(before + 1);
     EQ(window[17 * PAGE], (uint8_t)(before + 1));
     CHECK(pread(file, &after, 1, PAGE) == 1);
     EQ(after, before);
-    /* What may be written is written as ever. */
+    /* A writable mapping is written as usual. */
     answered = 0;
     window[33 * PAGE] = (uint8_t)(before + 2);
     CHECK(pread(file, &after, 1, PAGE) == 1);
@@ -73,17 +73,17 @@ static void accesses(uint32_t holes)
     EQ(answered, 0);
     EQ(refused, 0);
 
-    /* Nothing of it outlives a reset. */
+    /* A reset removes all of it. */
     EQ(vhushmem_device_unmap_all(device), 2);
     EQ(window[17 * PAGE], 0);
     EQ(window[66 * PAGE + 1], 0);
 
-    /* Code in a window is nobody's to run. */
+    /* Nobody may run code in a window. */
     if (gives_context && sigsetjmp(way_out, 1) == 0) {
         ((void (*)(void))(uintptr_t)(window + 18 * PAGE))();
     }
     EQ(refused, gives_context ? 1 : 0);
-    /* Nor is any other address answered for, nor what somebody sends. */
+    /* The library answers neither for other addresses, nor for signals that somebody sends. */
     if (sigsetjmp(way_out, 1) == 0) {
         *(volatile uint8_t *)(uintptr_t)16 = 1;
     }

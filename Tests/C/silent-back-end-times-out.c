@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A back-end that does not answer a request of the handshake fails it with ETIMEDOUT, after request_timeout_ms or the caller's own limit. */
+/* If a back-end does not answer a request of the handshake, the handshake fails with ETIMEDOUT, after request_timeout_ms or
+   the caller's own limit. */
 #include "rig.h"
 
 int main(void)
@@ -17,7 +18,7 @@ int main(void)
         CHECK(now_ms() - begin >= 190);
     }
 
-    /* The caller is less patient than the request. */
+    /* The caller's limit is shorter than the request's. */
     rig r;
     memset(&r, 0, sizeof(r));
     peer_init(&r.peer);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* 60,000 live mappings in one device: each is found, shows its bytes, and can be undone; the next ones are as quick as the first. */
+/* 60,000 live mappings in one device: each is found, shows its bytes, and can be undone. The last ones are as quick as the
+   first. */
 /* valgrind: no (it keeps fewer segments than the kernel) */
 #include "harness.h"
 
@@ -12,7 +13,7 @@ int main(void)
     int fd = memfd_of(FILE_PAGES * page, 1);
     vhushmem_device *device = some(vhushmem_device_new(NULL, &error));
     vhushmem_region *region = some(vhushmem_region_new(device, 0, MAPPINGS * page, NULL, &error));
-    /* Backwards through the file, so that no two neighbours are one to the kernel. */
+    /* Backwards through the file, so that the kernel cannot merge neighbours. */
     for (uint64_t i = 0; i < MAPPINGS; i++) {
         int64_t result = vhushmem_region_map(region, fd, (FILE_PAGES - 1 - i % FILE_PAGES) * page, i * page, page, 0, &error);
         if (result == -ENOSPC && i > 0) {

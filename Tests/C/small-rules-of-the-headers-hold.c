@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Rules that stand in one sentence of a header: a perform that fails sets every result; a back-end offers no protocol feature that it does not
- * serve; a
- * handler with a positive result has its peer told EIO; a region is read to nowhere only if nothing is read.
+ * Rules that a header states in one sentence. A failing perform sets every result. A back-end offers no protocol feature
+ * that it does not serve. If a handler returns a positive result, its peer is told EIO. A read of a region to nowhere works
+ * only for 0 bytes.
  */
 #include "backend-rig.h"
 #include "channel-rig.h"

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A socket path that is no UTF-8 is used as it is; one that begins with @ is the name of an abstract socket; the empty one is EINVAL. The
- * status shows all of them as JSON that a reader takes.
+ * A socket path that is no UTF-8 is used as it is. One that begins with @ is the name of an abstract socket. The empty one is
+ * EINVAL. The status shows all of them as valid JSON.
  */
-/* tsan: yes (front-end and back-end of ours are in two threads) */
+/* tsan: yes (the library's front-end and back-end are in two threads) */
 #include "pair.h"
 
 #define UNREADABLE "so\xff\xfe\"cket\n"
@@ -37,7 +37,7 @@ static void meets_at(const char *path, bool front_end_listens, const char *shown
     char *json = vhushmem_status_json(frontend);
     CHECK(g_utf8_validate(json, -1, NULL));
     if (strstr(json, shown) == NULL) {
-        FAIL("%s is not in %s", shown, json);
+        FAIL("the status lacks %s: %s", shown, json);
     }
     g_free(json);
     vhushmem_frontend_free(frontend);
@@ -73,14 +73,14 @@ int main(void)
     CHECK(chdir(directory) == 0);
     for (int front_end_listens = 0; front_end_listens < 2; front_end_listens++) {
         meets_at(path, front_end_listens, "/so\xef\xbf\xbd\xef\xbf\xbd\\\"cket\\u000a\"");
-        CHECK(stat(path, &status) < 0 && errno == ENOENT); /* its file went with it */
+        CHECK(stat(path, &status) < 0 && errno == ENOENT); /* its file has gone with it */
         meets_at(abstract, front_end_listens, abstract);
         CHECK(stat(abstract, &status) < 0 && errno == ENOENT);
         meets_at("@\xff\x01", front_end_listens, "\"@\xef\xbf\xbd\\u0001\"");
         meets_at("./@file", front_end_listens, "\"./@file\"");
     }
 
-    /* The file of a path is exactly these bytes, and the abstract name exactly those behind the @. */
+    /* The file of a path has exactly these bytes, and the abstract name exactly those after the @. */
     vhushmem_backend *backend = some(vhushmem_backend_new(NULL, &error));
     ok(vhushmem_backend_listen(backend, path, &error));
     CHECK(lstat(path, &status) == 0 && S_ISSOCK(status.st_mode));
@@ -95,7 +95,7 @@ int main(void)
     vhushmem_backend_free(backend);
     CHECK(!abstract_is_there(abstract + 1));
 
-    /* What names nothing, and what is too long: a path needs a last 0, an abstract name does not. */
+    /* Paths that name nothing, and too long ones: a path needs a last 0, an abstract name does not. */
     backend = some(vhushmem_backend_new(NULL, &error));
     refused(vhushmem_backend_listen(backend, "", &error), -EINVAL);
     refused(vhushmem_backend_connect(backend, "", &error), -EINVAL);
@@ -113,7 +113,7 @@ int main(void)
     longest[109] = 0;
     refused(new_frontend(longest), -ENAMETOOLONG);
 
-    /* A socket that is given has no path to listen at. */
+    /* A given socket has no path to listen at. */
     int pair[2];
     vhushmem_frontend_options server = {.struct_size = sizeof(server), .flags = VHUSHMEM_FRONTEND_SERVER};
     CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == 0);

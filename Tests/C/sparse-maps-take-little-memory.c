@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A back-end says how large its regions are, and where in them it maps. However far apart that is, the library's own memory stays small,
- * and what it took for mappings that are gone it gives back.
+ * A back-end chooses the size of its regions, and where in them it maps. However far apart the mappings are, the library's
+ * own memory stays small. The library frees its memory for mappings that are gone.
  */
 /* valgrind: no (it has no room for a region of 1 TiB) */
 #include "rig.h"
@@ -9,7 +9,7 @@
 #define REGION (UINT64_C(1) << 40)
 #define APART (UINT64_C(64) << 20)
 #define AT_A_PLACE 4
-/* What 64 GiB of a region may take for its index, and some for the table. */
+/* What the index for 64 GiB of a region may take, and some for the table. */
 #define MAY_TAKE_KIB (6 * 1024)
 #define MAY_KEEP_KIB 1536
 
@@ -39,7 +39,7 @@ int main(void)
     vhushmem_region *region = some(vhushmem_region_new(device, 0, REGION, NULL, &error));
     long before = resident_kib();
 
-    /* All over the region, and few at a time. */
+    /* All over the region, a few at a time. */
     for (long place = 0; place < steps((long)(REGION / APART)); place++) {
         map_there(region, fd, place);
         for (int i = 0; i < AT_A_PLACE; i++) {

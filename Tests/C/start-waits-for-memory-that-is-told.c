@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * A change of guest memory may be under way when the device is stopped or reset, and started again. The start waits for its
- * end, and does not repeat it: a back-end would refuse it, or have it twice.
+ * end and does not repeat it: a back-end would refuse the repetition, or have the memory twice.
  */
 #include "device-rig.h"
 
@@ -35,7 +35,7 @@ static void on_start(vhushmem_frontend *frontend, const vhushmem_reply *reply, v
     *(int *)user_data = reply->result;
 }
 
-/* Three ranges from there on; the messages are under way when this returns. */
+/* Tells three ranges from there on. The messages are under way when this returns. */
 static void change(unsigned first)
 {
     vhushmem_guest_memory ram[3];
@@ -82,7 +82,7 @@ int main(void)
     EQ(replies, 3);
     knows(2);
 
-    /* The same without waiting; nothing else is begun meanwhile. */
+    /* The same without waiting. Nothing else can begin meanwhile. */
     change(3);
     ok(vhushmem_frontend_reset(r.frontend, &error));
     ok(vhushmem_frontend_start_device_async(r.frontend, 0, &queue, 1, on_start, &result, NULL, &error));

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Requests of the back-end are counted by kind, served and refused apart, with a front-end and with a channel alone, and past its loss. */
+/* The status counts the back-end's requests by kind, served and refused ones separately, with a front-end and with a channel
+   alone, and beyond the channel's loss. */
 #include "channel-rig.h"
 #include "status-rig.h"
 
@@ -37,7 +38,7 @@ static void on_a_front_end(void)
 static int accept_it(vhushmem_channel *channel, const vhushmem_other_request *request, void *user_data)
 {
     (void)request, (void)user_data;
-    /* Its callbacks may ask; the request is not done yet. */
+    /* Its callbacks may ask for the status. The request is not done yet. */
     says(vhushmem_channel_status_json(channel, 0), "\"other\":{\"served\":0,\"refused\":0}");
     return 0;
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The status names each region that is shared with its back-end: where the guest has it, and how many mappings were told and left out. */
+/* The status names each region that is shared with its back-end: its guest address, and how many mappings were told and left
+   out. */
 #include "shared-region.h"
 #include "status-rig.h"
 
@@ -9,7 +10,7 @@ int main(void)
     vhushmem_queue queue;
     int file = memfd_of(0x10000, 1), kick_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     vhushmem_guest_memory ram = memory_of(0, 0x10000, file, 0);
-    device_rig_slots = 3; /* one is RAM's */
+    device_rig_slots = 3; /* RAM has one of them */
     device_rig_region = &shared_keeps;
     device_rig_open(&r, 1, DEVICE_FEATURES);
     queue = queue_of(64, 0, 0x1000, kick_fd);

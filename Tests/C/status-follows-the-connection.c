@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The status shows the state of the connection, and the reason: before it, in it, without its channel, and after it. */
+/* The status shows the state of the connection, and the reason: before the connection, during it, without its channel, and
+   after it. */
 #include "reconnect-rig.h"
 #include "status-rig.h"
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* While one thread maps and unmaps, another one's status of the device is whole: what is listed, left out and counted agree. */
+/* While one thread maps and unmaps, another one's status of the device is consistent: the listed, left out and counted
+   mappings agree. */
 /* tsan: yes (two threads use one device) */
 #include "status-rig.h"
 

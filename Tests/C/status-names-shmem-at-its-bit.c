@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* If an old bit means SHMEM, the status names it so, and does not use the bit's meaning of today. */
+/* If an old bit means SHMEM, the status gives it that name, and does not use the bit's meaning of today. */
 #include "rig.h"
 #include "status-rig.h"
 

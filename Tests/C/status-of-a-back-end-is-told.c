@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A back-end says as JSON how it is doing: its connection, what was agreed on, memory, regions and queues. */
+/* A back-end reports its state as JSON: its connection, what was negotiated, memory, regions and queues. */
 #include "bare-queue.h"
 
 static vhushmem_chain *held;
@@ -17,7 +17,7 @@ static void has(vhushmem_backend *backend, const char *piece)
     CHECK(json != NULL);
     CHECK(json[0] == '{' && json[strlen(json) - 1] == '}');
     if (strstr(json, piece) == NULL) {
-        FAIL("%s is not in %s", piece, json);
+        FAIL("the status lacks %s: %s", piece, json);
     }
     g_free(json);
 }

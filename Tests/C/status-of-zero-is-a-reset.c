@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The driver resets its device by writing 0 to its status: mappings go, the device does not run, and RESET tells when the back-end has
- * answered. A stop resets nothing.
+ * The driver resets its device by writing 0 to its status: mappings go, the device does not run, and RESET comes when the
+ * back-end has answered. A stop resets nothing.
  */
 #include "device-rig.h"
 
@@ -41,7 +41,7 @@ int main(void)
     CHECK(!vhushmem_frontend_is_started(r.frontend));
     EQ(r.events[VHUSHMEM_EVENT_RESET], 1);
 
-    /* What is asked for until the back-end has answered was asked before it knew. */
+    /* A request that the back-end makes before its answer was made before it knew of the reset. */
     ok(vhushmem_frontend_start_device(r.frontend, BIT(32), &queue, 1, &error));
     map_one();
     ok(vhushmem_frontend_set_device_status_async(r.frontend, 0, ended, NULL, NULL, &error));
@@ -52,7 +52,7 @@ int main(void)
     PUMP_UNTIL(r.frontend, r.events[VHUSHMEM_EVENT_RESET] == 2);
     map_one();
 
-    /* Another status is none. */
+    /* Another status is no reset. */
     ok(vhushmem_frontend_set_device_status(r.frontend, 1, &error));
     EQ(vhushmem_region_mapping_count(r.region), 1);
     EQ(r.events[VHUSHMEM_EVENT_RESET], 2);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Of more mappings than are wanted the first ones are listed, and the others counted. */
+/* If there are more mappings than wanted, the first ones are listed, and the others counted. */
 #include "status-rig.h"
 
 enum { MANY = 1000 };
@@ -31,13 +31,13 @@ int main(void)
     }
     lists(some(vhushmem_device_status_json(device, UINT64_MAX)), MANY, 0);
 
-    /* The first ones, in their order. */
+    /* The first ones, in order. */
     snprintf(text, sizeof(text), "{\"shm_offset\":%" PRIu64 ",\"len\":%" PRIu64 ",", 4 * page, page);
     char *json = some(vhushmem_region_status_json(region, 3));
     CHECK(g_str_has_prefix(strrchr(json, '{'), text));
     g_free(json);
 
-    /* What vhushmem_status_json lists. */
+    /* The number that vhushmem_status_json lists. */
     vhushmem_frontend *frontend = some(vhushmem_frontend_new("/nowhere", NULL, &error));
     ok(vhushmem_frontend_add_region(frontend, 0, 2 * MANY * page, &error));
     region = some(vhushmem_device_find_region(vhushmem_frontend_device(frontend), 0));

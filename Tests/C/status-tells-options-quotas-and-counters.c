@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A device's status has each region's options and quotas, and what was done since the beginning, what is gone included. */
+/* A device's status has each region's options and quotas, and counts everything since the beginning, including mappings that
+   are gone. */
 #include "rig.h"
 #include "status-rig.h"
 
@@ -38,7 +39,7 @@ int main(void)
          "\"counters\":{\"maps\":3,\"unmaps\":1,");
     g_free(text);
 
-    /* What a reset undoes counts as unmapped. A mapping whose file has lost what a guest looks for is broken. */
+    /* Mappings that a reset undoes count as unmapped. A mapping is broken if a guest looks for pages that its file has lost. */
     EQ(vhushmem_device_unmap_all(device), 2);
     says(vhushmem_device_status_json(device, 8), "\"counters\":{\"maps\":3,\"unmaps\":3,");
     ok(vhushmem_region_map(plain, fd, 0, 0, 2 * page, 0, &error));

@@ -43,7 +43,7 @@ static void round_of(int i)
 
 int main(void)
 {
-    for (int i = 0; i < 60; i++) { /* what the first use leaves behind for good is there now */
+    for (int i = 0; i < 60; i++) { /* the first lives make what then stays for good */
         round_of(i);
     }
     char *fds = fds_now(), *maps = maps_now();

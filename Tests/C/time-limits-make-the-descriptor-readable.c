@@ -16,7 +16,7 @@ int main(void)
     int64_t begin = now_ms();
     int turns = 0;
     ok(vhushmem_frontend_start(r.frontend, &error));
-    /* What it does before is to send: it may be readable for that, and dispatching does not end anything then. */
+    /* Before that it may be readable because the front-end has to send. A dispatch ends nothing then. */
     int fd = (int)ok(vhushmem_frontend_get_fd(r.frontend));
     while (r.events[VHUSHMEM_EVENT_DISCONNECT] == 0) {
         CHECK(wait_readable(fd, PATIENCE_MS));

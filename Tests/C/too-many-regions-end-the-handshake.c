@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A back-end that says it has more than 256 regions is refused with EPROTO, and the message says how many. */
+/* A back-end that claims more than 256 regions is refused with EPROTO, and the message says how many. */
 #include "rig.h"
 
 int main(void)

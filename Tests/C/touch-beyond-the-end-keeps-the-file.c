@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A page that lies beyond the end of its file is touched by a thread or a guest, and the file grows then: its bytes are seen and writes
- * reach it, once the page's time is over and something came after it. The mapping was never broken, since the file has lost nothing.
+ * A thread or a guest touches a page beyond the end of its file, and then the file grows. Its bytes are seen and writes
+ * reach it, once the page's time is over and something came after it. The mapping was never broken, since the file has lost
+ * nothing.
  */
 /* valgrind: no (its mremap makes no second mapping of a page) */
 #include "dax-rig.h"
@@ -17,17 +18,17 @@ static void facts(bool named, int by, int after)
     for (uint64_t page = 2; page < 16; page += 3) {
         touch_missing(&r, page * PAGE, by);
     }
-    /* The rest of the last page that it has is its own. */
+    /* The rest of the file's last page belongs to the file. */
     EQ(word_at(r.region, PAGE + 208), 0);
     CHECK(!is_broken(r.region, 0));
 
-    fill(file, 12 * PAGE, 1); /* an append, by whoever it may be */
+    fill(file, 12 * PAGE, 1); /* an append, by anybody */
     let_them_come_back(&r, 0, 12, 1, after, 32 * PAGE);
     for (uint64_t page = 2; page < 12; page++) {
         writes_reach(&r, file, page * PAGE, page * PAGE);
     }
     CHECK(!is_broken(r.region, 0));
-    /* What is beyond the end still, and then no more. */
+    /* A page that is still beyond the end, and later is not. */
     touch_missing(&r, 14 * PAGE, by);
     touch_missing(&r, 13 * PAGE, by);
     fill(file, 16 * PAGE, 2);

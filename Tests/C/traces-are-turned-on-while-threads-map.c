@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* tsan: yes (threads map, make devices and turn traces on and off at once) */
-/* Traces may be turned on and off at any time: in the end every device tells of its maps where they are on, and of none where they are off. */
+/* Traces may be turned on and off at any time. In the end every device reports its maps if traces are on, and none if they
+   are off. */
 #include "harness.h"
 
 static volatile bool enough;
@@ -41,7 +42,7 @@ static gpointer make_devices(gpointer unused)
     return unused;
 }
 
-/* What is told of one map and one unmap. */
+/* The number of traces for one map and one unmap. */
 static unsigned told_of(vhushmem_region *region, int file)
 {
     unsigned before = __atomic_load_n(&told, __ATOMIC_RELAXED);

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Traces that are turned on tell of front-ends and devices that were there before, until they are turned off: each message of a front-end's end
- * of the channel with its header, and each map with what came of it, in this order.
+ * After traces were turned on, they report existing front-ends and devices, until they are turned off: each message at a
+ * front-end's end of the channel with its header, and each map with its result, in this order.
  */
 #include "pair.h"
 
 static struct {
     unsigned wire, maps;
-    char order[64]; /* r: a request is received, m: a map is told, s: an answer is sent */
+    char order[64]; /* r: a request is received, m: a map is reported, s: an answer is sent */
 } seen;
 
 static void on_trace(const vhushmem_trace *trace, void *user_data)
@@ -31,7 +31,7 @@ static void on_trace(const vhushmem_trace *trace, void *user_data)
     seen.order[at] = what;
 }
 
-static int turns[2]; /* a pipe: a byte for each turn of the back-end */
+static int turns[2]; /* a pipe: one byte for each turn of the back-end */
 
 static void ask(vhushmem_backend *backend)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * vhushmem_set_debug tells each message and each map with its answer, in this process alone; VHUSHMEM_DEBUG has GLib's log tell the same, with
- * structured fields; off, nothing is told. vhushmem_request_name has the names.
+ * vhushmem_set_debug reports each message and each map with its answer, in this process alone. With VHUSHMEM_DEBUG, GLib's
+ * log reports the same, with structured fields. If off, nothing is reported. vhushmem_request_name has the names.
  */
 #include "pair.h"
 
@@ -17,7 +17,7 @@ static void on_trace(const vhushmem_trace *trace, void *user_data)
     CHECK(user_data == &seen);
     CHECK(trace->name != NULL && trace->message != NULL && strlen(trace->message) > 5);
     EQ(trace->reserved, 0);
-    if (trace->category == VHUSHMEM_TRACE_WIRE) { /* in the child, which is a device, of the channel too */
+    if (trace->category == VHUSHMEM_TRACE_WIRE) { /* in the child, which is a device, also of the channel */
         seen.wire++;
         seen.saw_config |= trace->request == VHOST_USER_GET_SHMEM_CONFIG && !trace->is_sent && trace->size == 2056 &&
                            strcmp(trace->name, "GET_SHMEM_CONFIG") == 0;
@@ -112,7 +112,7 @@ static void the_callback_is_told(void)
     EQ(seen.maps, maps);
     EQ(seen.logged, 0);
 
-    /* What is refused changes nothing. */
+    /* A refused call changes nothing. */
     EQ(vhushmem_set_debug(4, on_trace, &seen, on_destroy), -EINVAL);
     EQ(seen.destroyed, 3);
     ok(vhushmem_set_debug(VHUSHMEM_TRACE_ALL, NULL, &seen, on_destroy));

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Traces tell of the maps and unmaps that a program asks its regions for, by each way there is, and of messages that it handles one by one. */
+/* Traces report the maps and unmaps that a program makes in its regions, in each possible way, and the messages that it
+   handles one by one. */
 #include "harness.h"
 
 static struct {
@@ -90,7 +91,7 @@ int main(void)
     vhushmem_region *region = some(vhushmem_region_new(device, 3, 16 * PAGE, NULL, &error));
     int file = memfd_of(PAGE, 1);
 
-    /* What was there before traces were turned on, and what comes then. */
+    /* A region from before traces were turned on, and a later one. */
     ok(vhushmem_set_debug(VHUSHMEM_TRACE_MAPS, on_trace, NULL, NULL));
     all_ways(device, region);
     vhushmem_device *other = some(vhushmem_device_new(NULL, &error));

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * What the region lists is what it translates, to the byte, and nothing else, after maps and unmaps at random: of single pages side by side,
- * of a few in each 2 MiB, of some that cross a multiple of 2 MiB or are several of them, and of all that together; read-only and not.
+ * A region translates exactly the bytes that it lists, after maps and unmaps at random: single pages side by side, a few in
+ * each 2 MiB, some that cross a multiple of 2 MiB or are several of them, and all of that together; read-only and writable.
  */
 #include "harness.h"
 #include "random.h"
@@ -12,7 +12,7 @@ static vhushmem_region *region;
 static char *window;
 static uint64_t page, size, state;
 
-/* `at` is in what one mapping has, from `start` to `end`; both of these may be ends of a hole, where `flags` is -1. */
+/* `at` lies in one mapping, which reaches from `start` to `end`. Or both are the ends of a hole; then `flags` is -1. */
 static void asks(uint64_t at, uint64_t len, uint64_t start, uint64_t end, int64_t flags)
 {
     bool covered = flags >= 0 && len > 0 && at >= start && at < end && len <= end - at;
@@ -21,7 +21,7 @@ static void asks(uint64_t at, uint64_t len, uint64_t start, uint64_t end, int64_
     CHECK((char *)vhushmem_region_translate(region, at, len, true) == (flags == VHOST_USER_FLAG_MAP_RW ? wanted : NULL));
 }
 
-/* Everything about a mapping or a hole that may be different at its ends, at each multiple of 2 MiB, and anywhere. */
+/* Checks a mapping or a hole wherever it may behave differently: at its ends, at each multiple of 2 MiB, and anywhere. */
 static void translates(uint64_t start, uint64_t end, int64_t flags)
 {
     if (start == end) {
@@ -66,7 +66,7 @@ static void compare(void)
     asks(UINT64_MAX, 1, 0, 0, -1);
 }
 
-/* Mappings of up to `most` pages; every eighth is `large` pages and begins at a multiple of 2 MiB. */
+/* Mappings of up to `most` pages. Every eighth has `large` pages and begins at a multiple of 2 MiB. */
 static void run(uint64_t pages, uint64_t most, uint64_t large, int fd)
 {
     size = pages * page;
@@ -80,7 +80,7 @@ static void run(uint64_t pages, uint64_t most, uint64_t large, int fd)
             at = at / MIB2 * MIB2;
             len = large * page;
         }
-        /* What is in the way goes, in most cases; and more goes than comes, every other while. */
+        /* In most cases the mappings in the way go. In every other period, more go than come. */
         vhushmem_mapping_info info = {.struct_size = sizeof(info)};
         bool goes = random_below(&state, 8) < (i / 100 % 2 == 0 ? 2u : 6u);
         if (goes && vhushmem_region_next_mapping(region, at, &info) == 0) {
@@ -109,7 +109,7 @@ int main(void)
     run(64, 1, 0, fd);                 /* side by side */
     run(chunk + 1, 3, 0, fd);          /* some hundred in 2 MiB */
     run(100 * chunk, 2, 0, fd);        /* a few in each 2 MiB, or one */
-    run(20 * chunk, 10, chunk, fd);    /* and all of 2 MiB */
+    run(20 * chunk, 10, chunk, fd);    /* and whole 2 MiB */
     run(8 * chunk, chunk, 0, fd);      /* across multiples of 2 MiB */
     run(30 * chunk, 4, 2 * chunk, fd); /* two of them, and many small ones */
     run(40 * chunk - 7, 2 * chunk, 3 * chunk, fd);

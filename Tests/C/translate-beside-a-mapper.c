@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* While one thread maps and unmaps, others translate: what stays mapped is always found, what comes and goes is found right or not at all. */
+/* While one thread maps and unmaps, others translate. A mapping that stays is always found. One that comes and goes is found
+   right or not at all. */
 /* tsan: yes (several threads use one region) */
 #include "harness.h"
 
 /*
- * The library looks differently at 2 MiB with many mappings and at 2 MiB with up to three. So there are 2 MiB with many, 2 MiB with up to
- * three, of which one stays, and 2 MiB with sometimes none and sometimes up to five.
+ * The library has one way to look at 2 MiB with many mappings, and another at 2 MiB with up to three. So there are 2 MiB
+ * with many, 2 MiB with up to three, one of which stays, and 2 MiB with sometimes none and sometimes up to five.
  */
 #define PAGES_OF_2_MIB (0x200000 / PAGE)
 #define MANY PAGES_OF_2_MIB

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* An offset becomes a pointer if one live mapping covers the whole range and allows the access; else NULL. */
+/* An offset becomes a pointer if one live mapping covers the whole range and allows the access; otherwise NULL. */
 #include "harness.h"
 
 int main(void)
@@ -21,7 +21,7 @@ int main(void)
     CHECK(AT(6 * page, page, false) == window + 6 * page);
     CHECK(AT(6 * page, page, true) == window + 6 * page);
 
-    /* The rest of a mapping's last page is its own. */
+    /* The rest of a mapping's last page belongs to the mapping. */
     CHECK(AT(7 * page, 10, true) == window + 7 * page);
     CHECK(AT(7 * page + 10, page - 10, true) == window + 7 * page + 10);
     CHECK(AT(7 * page, page + 1, true) == NULL);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A guest that goes on touching a mapping whose file was truncated gets zeros, however large it is; the mapping says that it is broken. */
+/* A guest goes on touching a mapping whose file was truncated. It gets zeros, however large the mapping is, and the mapping
+   says that it is broken. */
 #include "rig.h"
 
 int main(void)

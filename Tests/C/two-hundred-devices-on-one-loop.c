@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* 200 devices with back-ends that all map and unmap at once, on one GMainLoop: all are served, and nothing is left. */
+/* 200 devices with back-ends that all map and unmap at once, on one GMainLoop. All are served, and nothing is left. */
 /* tsan: yes (a thread for each device) */
 #include "peer.h"
 
@@ -95,7 +95,7 @@ int main(void)
     while (g_main_context_iteration(NULL, FALSE)) {}
     int left = 0;
     for (char *a = fds_now(), *line = strtok(a, "\n"); line != NULL; line = strtok(NULL, "\n")) {
-        left += strstr(fds, line) == NULL && strstr(line, "eventfd") == NULL; /* GLib's own stays */
+        left += strstr(fds, line) == NULL && strstr(line, "eventfd") == NULL; /* an eventfd of GLib stays */
     }
     EQ(left, 0);
     g_free(fds);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A map whose shm_offset or fd_offset is no page multiple is refused with EINVAL; its length may be any. */
+/* A map whose shm_offset or fd_offset is no multiple of the page is refused with EINVAL. Its length may be any. */
 #include "rig.h"
 
 static void facts(rig *r)

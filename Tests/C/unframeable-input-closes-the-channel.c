@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Input that is no message (another version, a reply where a request belongs, a size that no request has) closes the channel and
- * drops the mappings; the connection and the process live on.
+ * Input that is no message (another version, a reply where a request belongs, a size that no request has) closes the channel
+ * and drops the mappings. The connection and the process live on.
  */
 #include "rig.h"
 
@@ -26,7 +26,7 @@ static void closes_the_channel(uint32_t request, uint32_t flags, uint32_t size)
     EQ(r.events[VHUSHMEM_EVENT_DISCONNECT], 0);
     CHECK(vhushmem_frontend_is_ready(r.frontend));
 
-    /* The front-end's end of the channel is closed, and the fd that came along. */
+    /* The front-end has closed its end of the channel, and the fd that came along. */
     char *after = fds_now();
     CHECK(strlen(after) < strlen(fds));
     g_free(fds);

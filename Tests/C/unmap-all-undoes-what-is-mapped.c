@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A back-end has all its live mappings undone: of one region or of all, waiting or not. */
+/* A back-end undoes all its live mappings: of one region or of all, with or without waiting. */
 #include "backend-rig.h"
 
 #define MOST 4096
@@ -119,7 +119,8 @@ static void one_region_or_all(void)
     close_front_end(&f);
 }
 
-/* A map that was refused is not live. What the front-end has lost is undone; what it does not undo stays known. */
+/* A refused map is not live. A mapping that the front-end has lost counts as undone. A mapping that it does not undo stays
+   known. */
 static void answers_decide(void)
 {
     front_end f;
@@ -142,7 +143,7 @@ static void answers_decide(void)
     close_front_end(&f);
 }
 
-/* Several at once count too, and those that nothing is answered to. */
+/* Several at once count too, and those without an answer. */
 static void unanswered_maps_count(void)
 {
     front_end f;
@@ -212,7 +213,7 @@ static void one_outcome_for_all(void)
     for (unsigned i = 0; i < 300; i++) {
         map(&f, 0, i);
     }
-    /* Those that have no answer yet are undone too. */
+    /* Maps whose answer has not come are undone too. */
     memset(maps, 0, sizeof(maps));
     for (unsigned i = 0; i < 40; i++) {
         ok(vhushmem_backend_map_async(f.r.backend, 0, file, 0, (1000 + i) * PAGE, PAGE, 0, on_result, &maps[i], on_destroy,
@@ -235,7 +236,7 @@ static void one_outcome_for_all(void)
     close_front_end(&f);
 }
 
-/* It is told once, and its data goes, whatever ends it. */
+/* The callback runs once, and its data is destroyed, whatever ends the call. */
 static void ends_with_the_back_end(void)
 {
     front_end f;

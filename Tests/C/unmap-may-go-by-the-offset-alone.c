@@ -24,7 +24,7 @@ static void facts(rig *r)
         same(before, window_now(r->region));
     }
 
-    /* It must begin there all the same. */
+    /* The mapping must begin there nevertheless. */
     ok(rig_map(r, file, 0, 4 * PAGE, 3 * PAGE, 0));
     rig_refuses(r, rig_unmap(r, 5 * PAGE, 0), -EINVAL);
     rig_refuses(r, rig_unmap(r, 5 * PAGE, 2 * PAGE), -EINVAL);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* An unmap where nothing is mapped is refused with ENOENT; one that is not inside the region, with EINVAL. */
+/* An unmap where nothing is mapped is refused with ENOENT. One that is not inside the region is refused with EINVAL. */
 #include "rig.h"
 
 static void facts(rig *r)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* An unmap of less, more or another range than one mapping is refused with EINVAL, and the message says what is mapped there. */
+/* An unmap of less than one mapping, of more, or of another range is refused with EINVAL. The message says what is mapped
+   there. */
 #include "rig.h"
 
 static void facts(rig *r)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The log of written pages has the page of the used index as well as that of the used entry: in a large ring these are two. */
+/* The log of written pages has the page of the used index as well as that of the used entry. In a large ring these are two
+   pages. */
 #include "bare-queue.h"
 
 #define SIZE 1024 /* entries of 8 bytes: from number 512 on they lie in the second page */
@@ -23,7 +24,7 @@ int main(void)
     EQ(receive(b.r.main, &m, PATIENCE_MS), 1);
     EQ(tell_u64(&b, SET_FEATURES, VIRTIO_DEFAULTS | BIT(26), -1), 0);
     tell_ram(&b);
-    /* The rings of so large a queue need more room: descriptors at page 4 on, available at 12, used at 13 and 14. */
+    /* The rings of such a large queue need more room: descriptors from page 4 on, available at 12, used at 13 and 14. */
     const uint64_t desc = 0x4000, avail = 0xc000, used = 0xd000;
     struct {
         uint32_t queue, flags;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The library that is loaded says the version of the headers, as a number and as text. */
+/* The loaded library reports the version of the headers, as a number and as text. */
 #include "harness.h"
 
 int main(void)

@@ -57,7 +57,7 @@ static void in_bursts(bare_queue *b, unsigned descriptors)
     EQ(vhushmem_backend_push_many(b->r.backend, 0, chains, written, count, NULL), (int)count);
 }
 
-/* A chain that was let go of takes nothing along, nor does one that was put back. */
+/* A chain that was freed without being given back leaks nothing, and neither does one that was put back. */
 static void let_go_and_put_back(bare_queue *b)
 {
     offer(b, 0);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* valgrind: no (it replaces malloc itself) */
 /* asan: no (it replaces malloc itself) */
-/* Once warm, serving a SHMEM_MAP and a SHMEM_UNMAP allocates no memory, whether it comes by the wire or by the C calls. */
+/* Once warm, a SHMEM_MAP and a SHMEM_UNMAP allocate no memory, whether they come over the wire or by the C calls. */
 #include "rig.h"
 
 static __thread unsigned long allocations;

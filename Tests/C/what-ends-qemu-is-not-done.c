@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * With VHUSHMEM_BACKEND_FOR_QEMU the back-end sends no map while no queue runs, does not offer CONFIGURE_MEM_SLOTS, and refuses
- * a file that is open for reading alone; each with a sentence.
+ * With VHUSHMEM_BACKEND_FOR_QEMU the back-end sends no map while no queue runs, does not offer CONFIGURE_MEM_SLOTS, and
+ * refuses a file that is open for reading only. Each refusal has a sentence.
  */
 #include "bare-queue.h"
 
@@ -92,7 +92,7 @@ int main(void)
     err(map(-1), -EBADF);
     nothing_was_sent();
 
-    /* What waits to be sent when the queue stops is not sent any more. */
+    /* Requests that wait to be sent when the queue stops are no longer sent. */
     for (int i = 0; i < 32; i++) {
         EQ(begin(file, &outcomes[0]), 0);
     }
@@ -107,7 +107,7 @@ int main(void)
     while_no_queue_runs();
     backend_rig_close(&b.r);
 
-    /* Without it both are as they were. */
+    /* Without the flag, all are as before. */
     bare_queue_flags = 0;
     on_queue = NULL;
     bare_queue_connect(&b, BARE_FEATURES);

@@ -16,7 +16,7 @@ static void on_event(vhushmem_backend *backend, const vhushmem_backend_event *ev
     }
 }
 
-/* What ends a connection that has said only this. */
+/* A connection that sends only this ends. */
 static void ends(uint32_t request, uint64_t value, const char *name, const char *reason)
 {
     backend_rig r;

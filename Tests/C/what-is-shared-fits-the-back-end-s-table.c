@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Two regions and a mapping of another device are shared with a back-end that keeps a table of what it is told, while they are mapped,
- * unmapped and replaced by the back-end and the program, and RAM, starts, stops and resets change the rest, in random order. Nothing is told
- * twice or taken away unknown, nothing overlaps, no slot too many is used; and when all is quiet the table has what there is.
+ * Two regions and a mapping of another device are shared with a back-end that keeps a table of what it is told. The back-end
+ * and the program map, unmap and replace. RAM, starts, stops and resets change the rest, in random order. Nothing is told twice
+ * or taken away unknown, nothing overlaps, and no slot too many is used. When all is quiet, the table agrees with the mappings.
  */
 #include "device-rig.h"
 #include "random.h"
@@ -19,14 +19,14 @@ static rig r;
 static uint64_t state;
 static int file, kick_fd;
 
-/* The back-end's. */
+/* The back-end's data. */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static range table[512];
 static size_t told, slots;
 static uint64_t refuses, peer_state;
 static char fault[200];
 
-/* The front-end's. */
+/* The front-end's data. */
 static vhushmem_region *regions[REGIONS];
 static const uint64_t at[REGIONS] = {0x40000000, 0x80000000};
 static bool is_shared[REGIONS], other_is_shared;
@@ -59,7 +59,7 @@ static bool take_away(const range *old)
         }
     }
     if (refuses == 0) {
-        snprintf(fault, sizeof(fault), "0x%" PRIx64 " was taken away, and is not there", old->guest_addr);
+        snprintf(fault, sizeof(fault), "0x%" PRIx64 " was taken away, but was not there", old->guest_addr);
     }
     return false;
 }
@@ -116,7 +116,7 @@ static void no_fault(void)
     }
 }
 
-/* All that was to be told has been answered. */
+/* Everything that was told has been answered. */
 static void come_to_rest(void)
 {
     for (int i = 0; i < 40; i++) {
@@ -312,7 +312,7 @@ int main(void)
     vhushmem_region *region = some(vhushmem_region_new(device, 0, REGION_PAGES * PAGE, &keeps, &error));
     ok(vhushmem_region_map(region, file, 0, 0, PAGE, VHOST_USER_FLAG_MAP_RW, &error));
     other = some(vhushmem_region_find_mapping(region, 0, PAGE));
-    live(100, 8, 0); /* what is made once is there when it is counted */
+    live(100, 8, 0); /* the first life makes what then stays for good */
     char *fds = fds_now(), *maps = maps_now();
     static const size_t slots_of_peers[] = {32, 6, 509, 1, 5};
     for (size_t i = 0; i < G_N_ELEMENTS(slots_of_peers); i++) {

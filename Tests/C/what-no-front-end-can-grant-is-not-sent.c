@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A map or unmap that makes no sense is refused in the back-end, with a sentence: some front-ends never answer one. */
+/* The back-end itself refuses an impossible map or unmap, with a sentence: some front-ends never answer one. */
 /* tsan: yes (another thread listens to the back-end) */
 #include "backend-rig.h"
 
@@ -32,7 +32,7 @@ static void in_a_batch(void)
     for (unsigned i = 0; i < count; i++) {
         EQ(all[i].result, i == count - 1 ? 0 : -EINVAL);
     }
-    /* One answer for all, and the last is not sent: nothing is. */
+    /* One answer for all, and the last request cannot be sent, so none is. */
     all[count - 1].len = 0;
     err(vhushmem_backend_perform(r.backend, all, count, VHUSHMEM_PERFORM_ONE_ANSWER, &error), -EINVAL);
     EQ(all[count - 1].result, -EINVAL);
@@ -55,7 +55,7 @@ int main(void)
     CHECK(!wait_readable(r.channel, 0));
     in_a_batch();
 
-    /* Nothing was lost: what makes sense is asked for as before. */
+    /* Nothing was lost: possible requests are sent as before. */
     answerer a = {.channel = r.channel};
     answerer_start(&a);
     ok(map(0, 0, PAGE, 1));

@@ -29,7 +29,7 @@ int main(void)
         CHECK(start <= window && end >= window + sizes[i] && strcmp(perms, "---p") == 0);
         g_free(maps);
     }
-    if (!under_valgrind()) { /* which has an errno of its own for that */
+    if (!under_valgrind()) { /* valgrind has its own errno for that */
         refused(errno_of_null(vhushmem_region_new(device, 200, UINT64_C(1) << 60, NULL, &error)), -ENOMEM,
                 hex(UINT64_C(1) << 60));
         refused(errno_of_null(vhushmem_region_new(device, 200, 0 - PAGE, NULL, &error)), -ENOMEM);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * During maps, unmaps and failing maps, other threads mmap as fast as they can, asking for addresses of the window: none of
- * theirs ever lands there.
+ * During maps, unmaps and failing maps, other threads mmap as fast as they can, asking for addresses of the window. None of
+ * their mappings ever lands there.
  */
 /* tsan: yes (other threads ask for addresses of the window) */
 #include "harness.h"
@@ -41,7 +41,7 @@ static void storm(uint32_t holes)
     window = vhushmem_region_window(region);
     done = 0;
 
-    /* Files that the kernel itself refuses to map one way or another, and one that works. */
+    /* Files that the kernel itself refuses to map in some way, and one that works. */
     int sealed = memfd_of(4 * page, 1), works = memfd_of(4 * page, 2), odd = open("/proc/self/status", O_RDONLY | O_CLOEXEC);
     int huge = memfd_create("huge", MFD_CLOEXEC | MFD_HUGETLB);
     CHECK(fcntl(sealed, F_ADD_SEALS, F_SEAL_WRITE) == 0 && odd >= 0);

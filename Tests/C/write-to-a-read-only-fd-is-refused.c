@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A read-write map of a file that is open for reading only is refused with EACCES; a read-only one works. */
+/* A read-write map of a file that is open for reading only is refused with EACCES. A read-only map works. */
 #include "rig.h"
 
 static void facts(rig *r)
@@ -12,7 +12,7 @@ static void facts(rig *r)
     ok(rig_unmap(r, 0, page));
     close(reader);
 
-    /* And one that is open for writing only can't be mapped at all. */
+    /* A file that is open for writing only cannot be mapped at all. */
     char path[64];
     snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
     int writer = open(path, O_WRONLY | O_CLOEXEC);

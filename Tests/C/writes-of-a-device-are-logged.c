@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* While the front-end wants to know (VHOST_F_LOG_ALL), its log has a bit for each page of the guest that the device has written. */
+/* While the front-end wants it (VHOST_F_LOG_ALL), its log has a bit for each page of the guest that the device has written. */
 #include "bare-queue.h"
 
 #define LOG_ALL BIT(26)
@@ -28,7 +28,7 @@ static void writes(bare_queue *b, vhushmem_queue_event event)
     }
 }
 
-/* Exactly these pages of RAM were noted, and nothing outside of it; then all is forgotten. */
+/* The log has exactly these pages of RAM, and nothing outside of it. Clears it. */
 static void noted(uint32_t pages)
 {
     uint8_t *bits = log_bytes + LOG_AT;
@@ -70,7 +70,7 @@ static void logs(void)
     EQ(tell_log(&b, LOGGED_PAGES / 8, LOG_AT, file), 0);
     EQ(tell(&b, 7, NULL, 0, told), 0);
 
-    /* Nobody wants to know yet. */
+    /* The front-end does not want it yet. */
     set_descriptor(&b, 0, BUFFERS, 4, WRITE, 0);
     offer(&b, 0);
     kick(&b);
@@ -79,7 +79,7 @@ static void logs(void)
     noted(0);
     CHECK(!signalled(told));
 
-    /* The running device is told to: other features stay what they are. */
+    /* The running device is told to log. Its other features stay the same. */
     EQ(features_are(&b, LOG_ALL | BIT(28)), -EBUSY);
     EQ(features_are(&b, LOG_ALL), 0);
     offer(&b, 0);
@@ -88,7 +88,7 @@ static void logs(void)
     noted(1u << 4);
     CHECK(signalled(told));
 
-    /* As much as was written, over the border of a page, in two pieces; what is read only is not noted. */
+    /* As much as was written, across the border of a page, in two pieces. A buffer that is only read is not logged. */
     set_descriptor(&b, 1, BUFFERS + 0x3000, 16, NEXT, 2);
     set_descriptor(&b, 2, BUFFERS + 0x5ff8, 16, NEXT | WRITE, 3);
     set_descriptor(&b, 3, BUFFERS + 0x8000, 0x3000, WRITE, 0);
@@ -97,7 +97,7 @@ static void logs(void)
     EQ(taken_back(&b), 1);
     noted(1u << 9 | 1u << 10 | 1u << 12 | 1u << 13);
 
-    /* The used ring too, where that is wanted; while the queue runs, other rings are not. */
+    /* The used ring too, if the front-end wants it. Rings cannot change while the queue runs. */
     EQ(tell_rings(&b, 0, 1, USER + DESC, USER + AVAIL, USER + USED + 0x100), -EBUSY);
     EQ(tell_rings(&b, 0, 1, USER + DESC, USER + AVAIL, USER + USED), 0);
     offer(&b, 0);
@@ -108,7 +108,7 @@ static void logs(void)
     noted(1u << 2);
     EQ(tell_rings(&b, 0, 0, USER + DESC, USER + AVAIL, USER + USED), 0);
 
-    /* What the device wrote by itself; what has no bit is passed over. */
+    /* The device's own writes. A page without a bit is skipped. */
     vhushmem_backend_log_write(b.r.backend, RAM + 0x1fff, 2);
     vhushmem_backend_log_write(b.r.backend, RAM + RAM_SIZE, PAGE);
     vhushmem_backend_log_write(b.r.backend, UINT64_MAX - 1, 1);
@@ -116,7 +116,7 @@ static void logs(void)
     vhushmem_backend_log_write(b.r.backend, RAM, 0);
     noted(1u << 1 | 1u << 2);
 
-    /* A chain that is given back when the queue stops is noted as well. */
+    /* A chain that is given back when the queue stops is logged as well. */
     set_descriptor(&b, 5, BUFFERS, 1, WRITE, 0);
     offer(&b, 5);
     kick(&b);
@@ -125,7 +125,7 @@ static void logs(void)
     EQ(vhushmem_backend_push(b.r.backend, kept, 1, NULL), 0);
     noted(1u << 4);
 
-    /* A queue that starts writes its flags: this one wanted no kicks before it stopped. */
+    /* A queue that starts writes its flags, because this one wanted no kicks before it stopped. */
     EQ(tell_vring(&b, SET_VRING_ENABLE, 0, 1), 0);
     EQ(vhushmem_backend_set_kicks(b.r.backend, 0, false, NULL), 0);
     EQ(tell_vring(&b, SET_VRING_BASE, 0, stop_queue(&b)), 0);
@@ -137,7 +137,7 @@ static void logs(void)
     EQ(((uint16_t *)(b.ram + USED))[0], 0);
     noted(1u << 2);
 
-    /* The end of it. */
+    /* The end of logging. */
     EQ(features_are(&b, 0), 0);
     offer(&b, 0);
     kick(&b);
@@ -149,7 +149,7 @@ static void logs(void)
     close(told);
 }
 
-/* A log that can't be ends the connection: its reply could not say no. */
+/* An impossible log ends the connection: its reply could not refuse. */
 static void refusals(void)
 {
     int file = memfd_of(PAGE, 0), null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);

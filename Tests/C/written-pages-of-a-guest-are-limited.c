@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * A guest that writes where it may not gets memory for at most VHUSHMEM_MAX_SCRATCH_PAGES pages of a region. In holes the
- * oldest makes room; in read-only mappings further writes fail (ENOSPC) until mappings are undone.
+ * oldest page makes room. In read-only mappings further writes fail (ENOSPC) until mappings are undone.
  */
 #include "rig.h"
 
@@ -38,7 +38,7 @@ int main(void)
     CHECK(!writable((char *)vhushmem_region_window(r.region) + 3 * LIMIT * page));
     shows(r.region, 2 * LIMIT * page, 2 * LIMIT * page, 1, 0);
 
-    /* With data nothing is needed. */
+    /* An access with its data needs no page. */
     uint64_t word = 7;
     ok(vhushmem_resolve_guest_fault(r.region, 3 * LIMIT * page, 8, VHUSHMEM_ACCESS_WRITE, &word));
     ok(vhushmem_region_unmap(r.region, 2 * LIMIT * page, 2 * LIMIT * page, &error));

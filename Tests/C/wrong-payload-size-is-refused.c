@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A MAP or UNMAP whose payload is not exactly 40 bytes is refused with EINVAL, and the channel lives on. */
+/* A MAP or UNMAP whose payload is not exactly 40 bytes is refused with EINVAL. The channel lives on. */
 #include "rig.h"
 
 int main(void)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A back-end that connects to the socket of its argument, maps one page at the region's first, and waits to be killed. */
+/* A back-end that connects to the socket of its argument, maps one page at the region's first page, and waits to be killed. */
 #include "../pair.h"
 
 int main(int argc, char **argv)

@@ -157,7 +157,8 @@ static void ask(int channel, uint32_t request, VhostUserMMap map, int fd)
     EQ(u64_of(&m), 0);
 }
 
-/* Written to by the peer when it has sent a batch, whose first map the front-end waits at: so it finds the others in the same dispatch. */
+/* The peer writes to this after it has sent a batch. The front-end waits at the batch's first map, so it finds the others in
+   the same dispatch. */
 static int batch_is_there, loss_is_seen;
 
 static void ask_for_a_batch(int channel, int fd)
@@ -175,7 +176,7 @@ static void ask_for_a_batch(int channel, int fd)
     }
 }
 
-/* Who plays for this process ends with it. */
+/* A peer of this process ends with it. */
 static pid_t fork_peer(void)
 {
     pid_t pid = fork();
@@ -295,7 +296,7 @@ static void front_end_life(vhushmem_frontend *f)
     vhushmem_region *region = some(vhushmem_device_find_region(vhushmem_frontend_device(f), 0));
     ok(vhushmem_resolve_guest_fault(region, 20 * PAGE, 8, VHUSHMEM_ACCESS_WRITE, NULL)); /* a hole */
     ok(vhushmem_resolve_guest_fault(region, 24 * PAGE, 8, VHUSHMEM_ACCESS_READ, bytes));
-    /* What the file loses, a thread finds. */
+    /* A thread finds the pages that the file has lost. */
     while (events[VHUSHMEM_EVENT_BROKEN] == 0) {
         CHECK(*(volatile uint64_t *)vhushmem_region_window(region) != 1);
         g_main_context_iteration(NULL, FALSE);
@@ -369,7 +370,7 @@ int main(int argc, char **argv)
     struct sockaddr_un address = address_of(first), other = address_of(second);
     int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), go[2], status;
     CHECK(bind(listener, (struct sockaddr *)&address, sizeof(address)) == 0 && listen(listener, 4) == 0);
-    /* What a back-end that was killed has left: it is looked at, and replaced. */
+    /* A killed back-end has left its socket: the library looks at it, and replaces it. */
     int stale = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     CHECK(bind(stale, (struct sockaddr *)&other, sizeof(other)) == 0);
     close(stale);
@@ -391,7 +392,7 @@ int main(int argc, char **argv)
     close(listener);
     to_map = memfd_of(PAGE, 1);
     vhushmem_frontend_options options = {.struct_size = sizeof(options), .reconnect_ms = 10};
-    /* What every process has done once by then. */
+    /* Every process has made these calls once by then. */
     g_main_context_default();
     g_free(g_strdup_printf("%d %s", 1, strerror(EIO)));
     if (argc > 1) {
@@ -404,7 +405,7 @@ int main(int argc, char **argv)
     CHECK(write(go[1], "x", 1) == 1);
     back_end_life(second);
     CHECK(write(-1, "end", 3) < 0);
-    if (argc == 1) { /* the filter knows nothing of children */
+    if (argc == 1) { /* the filter does not allow children */
         CHECK(waitpid(peer_pid, &status, 0) == peer_pid && status == 0);
         CHECK(waitpid(driver_pid, &status, 0) == driver_pid && status == 0);
         rmdir(directory);
