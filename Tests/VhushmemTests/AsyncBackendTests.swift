@@ -7,7 +7,7 @@ import Testing
 @testable import Vhushmem
 
 extension TestVmm {
-    /// Answers what its back-end asks besides mappings: 100 with a file, 101 with a refusal.
+    /// Answers its back-end's requests besides mappings: 100 with a file, 101 with a refusal.
     func answerOthers(with file: TestFile) {
         let fd = file.fd
         frontend.onRequest = { _, request throws(ShmemError) in
@@ -27,7 +27,7 @@ extension TestVmm {
 }
 
 extension TestDevice {
-    /// The number of the reply, and how long the file is that came along.
+    /// The number in the reply, and the length of the file that came along.
     func ask(_ id: UInt32, _ payload: [UInt8] = [], hasReply: Bool = false) async throws -> (value: UInt64, size: UInt64?) {
         let reply = try await backend.request(id, payload, hasReply: hasReply)
         guard let descriptor = reply.takeDescriptor() else { return (reply.value, nil) }
@@ -36,14 +36,14 @@ extension TestDevice {
 
     func tellOfConfig() async throws { try await backend.configChanged() }
 
-    /// Single pages of `file`; gives the results, and how many were refused.
+    /// Maps single pages of `file`. Returns the results, and how many were refused.
     func mapPages(_ file: TestFile, at pages: [UInt64], oneAnswer: Bool = false) async throws -> ([Int32], Int) {
         var requests = pages.map { MappingRequest.map(shmid: 1, fd: file.fd, at: $0 * pageSize, length: pageSize) }
         let refused = try await backend.perform(&requests, oneAnswer: oneAnswer)
         return (requests.map(\.result), refused)
     }
 
-    /// Undoes them, and gives the results and what was thrown.
+    /// Undoes them. Returns the results and the thrown error.
     func unmapPages(_ pages: [UInt64]) async -> ([Int32], (any Error)?) {
         var requests = pages.map { MappingRequest.unmap(shmid: 1, at: $0 * pageSize, length: pageSize) }
         do {
@@ -55,7 +55,7 @@ extension TestDevice {
     }
 }
 
-/// What a device asks of its front-end and awaits.
+/// A device's requests of its front-end that it awaits.
 @Suite struct AsyncBackendTests {
     private let vmm: TestVmm
     private let device: TestDevice
@@ -168,7 +168,8 @@ extension TestDevice {
     @Test func endOfTheConnectionIsTheResultOfMapsWithoutAnAnswer() async throws {
         let (device, peer, channel) = try await makeUnanswered()
         let asking = Task { await device.unmapPages(Array(0..<50)) }
-        // It answers the first of the 32 that are on their way. When the next one comes, that answer has arrived, and it goes.
+        // It answers the first of the 32 that are on their way. When the next request comes, that answer has arrived, and that
+        // request is sent.
         try await receive(32, through: channel)
         channel.send(message(10, flags: 5, littleEndian(0 as UInt64)))
         try await receive(1, through: channel)

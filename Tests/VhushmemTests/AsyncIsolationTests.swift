@@ -25,7 +25,7 @@ private final class KnownExecutor: SerialExecutor {
     func asUnownedSerialExecutor() -> UnownedSerialExecutor { UnownedSerialExecutor(ordinary: self) }
 }
 
-/// How often callbacks came, there and elsewhere.
+/// How often callbacks came there, and elsewhere.
 private final class Places: Sendable {
     private let counts = Mutex((right: 0, wrong: 0))
 
@@ -59,7 +59,7 @@ private actor KnownDevice {
     func close() { backend.close() }
 }
 
-/// Whatever waits for a session runs where the session is used, and its callbacks with it.
+/// Code that waits for a session runs where the session is used, and so do its callbacks.
 @Suite struct AsyncIsolationTests {
     enum Way: CaseIterable { case serve, take, run, follow }
 

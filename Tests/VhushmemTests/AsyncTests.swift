@@ -7,7 +7,7 @@ import Testing
 
 @testable import Vhushmem
 
-/// A device in an actor of its own: it serves in one task, and asks in others.
+/// A device in its own actor: it serves in one task, and makes requests in others.
 actor TestDevice {
     let backend: Backend
     var held: DescriptorChain?
@@ -29,7 +29,7 @@ actor TestDevice {
         try backend.attach(socket: socket)
     }
 
-    /// Serves until the end, and gives the error that was the end.
+    /// Serves until the end. Returns the error that ended it.
     func serve() async -> ShmemError? {
         do {
             try await backend.run()
@@ -39,7 +39,7 @@ actor TestDevice {
         }
     }
 
-    /// Waits until maps can be asked for.
+    /// Waits until the device may ask for maps.
     func waitUntilNegotiated() async throws {
         for try await event in backend.events {
             if case .negotiated = event { return }
@@ -74,7 +74,7 @@ func socketPair() throws -> (Int32, Int32) {
     return (sockets[0], sockets[1])
 }
 
-/// A VMM in an actor of its own.
+/// A VMM in its own actor.
 actor TestVmm {
     let frontend: Frontend
     private(set) var told: [String] = []
@@ -94,7 +94,7 @@ actor TestVmm {
     }
     var mappings: UInt64 { frontend.device.mappingCount }
 
-    /// All events until the sequence ends.
+    /// Collects all events until the sequence ends.
     func collectEvents() async throws {
         for try await event in frontend.events {
             switch event {
@@ -107,7 +107,7 @@ actor TestVmm {
         }
     }
 
-    /// Takes one event and no more.
+    /// Takes exactly one event.
     func nextEvent() async throws -> FrontendEvent? {
         var iterator = frontend.events.makeAsyncIterator()
         return try await iterator.next(isolation: self)
@@ -213,14 +213,14 @@ actor TestVmm {
         waiting.cancel()
         await #expect(throws: CancellationError.self) { try await running.value }
         await #expect(throws: CancellationError.self) { try await waiting.value }
-        // What was cancelled was the waiting, not the connection.
+        // The cancellation ended the wait, not the connection.
         #expect(try await vmm.config(at: 2, count: 2) == [2, 3])
         await vmm.close()
         _ = await deviceEnd
     }
 
     @Test func cancelledHandshakeIsOver() async throws {
-        // The device is not served: nobody answers.
+        // Nobody serves the device, so nobody answers.
         let connecting = Task { try await vmm.connect() }
         await Task.yield()
         connecting.cancel()
@@ -248,7 +248,7 @@ actor TestVmm {
         _ = await deviceEnd
     }
 
-    /// The sequence is bounded: what nobody takes holds the back-end up, and nothing is lost.
+    /// The sequence is bounded: events that nobody takes hold the back-end up, and nothing is lost.
     @Test func backEndWaitsForEventsToBeTaken() async throws {
         async let deviceEnd = device.serve()
         try await vmm.connect()
@@ -268,7 +268,7 @@ actor TestVmm {
             try await Task.sleep(for: .milliseconds(1))
             #expect(await vmm.waitingEvents < EventBuffer<FrontendEvent>.mark + 64)
         }
-        // What somebody waits for arrives all the same.
+        // An awaited answer arrives nevertheless.
         #expect(try await vmm.config(at: 3, count: 1) == [3])
         for index in 0..<rounds {
             guard case .served(let request) = try await vmm.nextEvent() else {
@@ -290,7 +290,7 @@ actor TestVmm {
         let waiter = Waiter()
         bell.arm(waiter)
         await waiter.wait()
-        // Once.
+        // Only once.
         let second = Waiter()
         bell.arm(second)
         bell.ring()
@@ -331,11 +331,11 @@ actor TestVmm {
         patience.cancel()
     }
 
-    /// In a process of its own, where nobody else opens descriptors.
+    /// In a process of its own, where nothing else opens descriptors.
     @Test func nothingIsLeftOfASessionThatIsDropped() async {
         await #expect(processExitsWith: .success) {
             try await useAndDropSessions()
-            // Dispatch keeps some of its own, and closes a duplicate of ours a moment later.
+            // Dispatch keeps some of its own, and closes a duplicate of the session's a moment later.
             let before = openDescriptors().count + 4
             for _ in 0..<8 { try await useAndDropSessions() }
             let deadline = Clock.now() + taskPatience

@@ -6,7 +6,7 @@ import Testing
 @testable import Vhushmem
 
 extension BackendChannel {
-    /// In a turn of one that is alone on its loop.
+    /// Serves in a turn of a session that is alone on its loop.
     fileprivate func serve(reports: Bool, report: (ServedRequest) -> Void) -> (count: Int32, lost: ShmemError?) {
         serve(Turn(after: Turn.numberOfLast), atMost: Int32(Turn.most), reports: reports, report: report)
     }
@@ -36,7 +36,7 @@ extension BackendChannel {
         return served
     }
 
-    /// Sends a request, serves it, and gives the answer.
+    /// Sends a request, serves it, and returns the answer.
     private func ask(_ bytes: [UInt8], descriptors: [Int32] = [], request: UInt32 = 9) -> Int64? {
         peer.send(bytes, descriptors: descriptors)
         serve()
@@ -123,7 +123,7 @@ extension BackendChannel {
         for index in 0..<100 as Range<UInt64> {
             peer.send(mapMessage(offset: index * pageSize, length: pageSize), descriptors: [file.fd])
         }
-        // A turn ends at 64, or earlier when it has lasted long.
+        // A turn ends at 64, or earlier if it has taken long.
         var counts: [Int] = []
         while counts.reduce(0, +) < 100, counts.last != 0 { counts.append(serve().count) }
         #expect(counts.reduce(0, +) == 100 && counts.allSatisfy { $0 <= 64 }, "\(counts)")

@@ -27,7 +27,7 @@ import Testing
         file = try makeMemfd(pages: 2)
     }
 
-    /// Sends a request and gives the payload of its reply.
+    /// Sends a request and returns the payload of its reply.
     private func ask(_ request: UInt32, _ payload: [UInt8] = [], flags: UInt32 = 1, descriptors: [Int32] = []) -> [UInt8]? {
         peer.send(message(request, flags: flags, payload), descriptors: descriptors)
         backend.turn()
@@ -39,7 +39,7 @@ import Testing
         reply.flatMap { withBytes($0) { $0.integer(at: 0, as: UInt64.self) } }
     }
 
-    /// Shakes hands as far as maps need it, and gives the front-end's end of the channel.
+    /// Shakes hands as far as maps need it, and returns the front-end's end of the channel.
     private func negotiate(replyAck: Bool = true) throws -> Peer {
         let features = shmem | 1 << 5 | (replyAck ? 1 << 3 : 0)
         #expect(ask(16, littleEndian(features)) == nil)
@@ -83,7 +83,7 @@ import Testing
             try backend.attach(socket: socket)
             var end: ShmemError?
             backend.onEvent = { if case .disconnected(let error) = $1 { end = error } }
-            // What they need was agreed on: it is their form that is wrong.
+            // The features that they need were negotiated; only their form is wrong.
             peer.send(message(16, littleEndian(shmem | 1 << 0 | 1 << 5 | 1 << 13)))
             peer.send(message(request, payload), descriptors: descriptors)
             backend.turn()
@@ -101,7 +101,7 @@ import Testing
         #expect(isDropped())
     }
 
-    /// A program may ask again for what it has asked for before: each time the answers are taken.
+    /// A program may repeat its requests: each time it gets the answers.
     @Test func mapsAreAskedForAgain() throws {
         let channel = try negotiate()
         var requests = (0..<3).map { MappingRequest.map(shmid: 3, fd: file.fd, at: UInt64($0) * pageSize, length: pageSize) }

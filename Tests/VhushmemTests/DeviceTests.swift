@@ -5,12 +5,12 @@ import Testing
 
 @testable import Vhushmem
 
-/// A thread that maps and unmaps a page of region 3, which may be there or not.
+/// A thread that maps and unmaps a page of region 3, which may exist or not.
 private final class Mapper {
     private let device: ShmemDevice
     private let file: TestFile
     private let payload: [UInt8]
-    /// To stop; how often the region was there; how often it was not. Atomics.
+    /// A flag to stop; how often the region existed; how often it did not. Atomics.
     private let words = UnsafeMutablePointer<UInt64>.allocate(capacity: 3)
     private var errors = 0
     private var thread = pthread_t()
@@ -154,7 +154,7 @@ private final class Mapper {
         #expect(region == nil)
     }
 
-    /// The device's regions are removed while one of them is being mapped in: it goes when that is done.
+    /// The device's regions are removed during a map into one of them: that region goes when the map is done.
     @Test func regionThatIsRemovedInsideItsOwnMapOutlivesTheMap() throws {
         final class Remover: RegionObserver {
             weak var device: ShmemDevice?

@@ -5,7 +5,7 @@ import Testing
 
 @testable import Vhushmem
 
-/// What few devices need, in its Swift form.
+/// Requests that few devices need, in their Swift form.
 @Suite struct FrontendQuestionTests {
     private let frontend: Frontend
     private let backend: ScriptedBackend
@@ -81,7 +81,7 @@ import Testing
         takeTurns({ outcome != nil }, backend.step, { frontend.turn() })
         #expect(try #require(outcome).get().fd == nil)
         #expect(backend.asked.last == 42)
-        // The back-end closes its own when it is done: then the pipe is at its end, since none was kept here.
+        // The back-end closes its end when it is done. Then the pipe is at its end, since the front-end kept none.
         var byte: UInt8 = 0
         #expect(read(ends[0], &byte, 1) == 0)
     }

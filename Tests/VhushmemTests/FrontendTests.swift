@@ -17,7 +17,7 @@ import Testing
         file = try makeMemfd(pages: 4)
     }
 
-    /// The names of events, and the error that ended it.
+    /// The names of the events, and the error that ended the connection.
     private final class Events {
         var told: [String] = []
         var end: ShmemError?
@@ -78,7 +78,8 @@ import Testing
         let frontend = try Frontend(socket: socket)
         try frontend.start()
         takeTurns({ backend.asked.last == 44 }, backend.step, { frontend.turn() })
-        // The loop saw the channel readable; before it dispatches, the regions are told and a map behind them is asked for.
+        // The loop saw the channel readable. Before it dispatches, the regions are told and the back-end asks for a map after
+        // them.
         backend.channel?.send(unmapMessage(offset: 0, length: pageSize))
         backend.main.send(message(44, flags: 5, backend.configReply))
         backend.channel?.send(mapMessage(offset: 0, length: pageSize), descriptors: [file.fd])
@@ -133,7 +134,7 @@ import Testing
                 frontend.onEvent = { events.note($1) }
                 try frontend.start()
                 takeTurns({ events.end != nil || frontend.isReady }, backend.step, { frontend.turn() })
-                // 16 is the last request that is not acknowledged: its answer comes where another reply is expected.
+                // 16 is the last request without an acknowledgement: its answer comes where another reply is expected.
                 #expect(events.told == ["disconnected"] && events.end?.code == EPROTO, "\(request): \(reply.count) bytes")
                 #expect(frontend.device.allRegions.isEmpty && peer.reachesItsEnd())
                 #expect(frontend.turn() == -ENOTCONN)
@@ -208,7 +209,7 @@ import Testing
 
     @Test func requestThatGetsNoAnswerEndsTheConnectionInTime() throws {
         close(socket)
-        // On a busy machine a short limit may pass before the requests that are answered: then a longer one is tried.
+        // On a busy machine a short limit may pass before the requests are answered. Then the test tries a longer one.
         for limit in [20, 200, 2000, 20000] as [UInt32] {
             let (peer, socket) = try Peer.pair()
             let backend = ScriptedBackend(peer)

@@ -26,7 +26,7 @@ import Testing
         try bytes.withUnsafeMutableBytes { try region.emulateGuestAccess(at: offset, data: $0, isWrite: true) }
     }
 
-    /// A byte of the window as a guest that may touch it sees it.
+    /// A byte of the window as a guest sees it that may touch it.
     private func seen(at offset: UInt64) -> UInt8 {
         (region.window.baseAddress + Int(offset)).load(as: UInt8.self)
     }
@@ -156,7 +156,7 @@ import Testing
         try region.resolveGuestFault(at: 2 * pageSize, length: 8, access: .write)
         (region.window.baseAddress + Int(2 * pageSize)).storeBytes(of: 7, as: UInt8.self)
         try #require(ftruncate(file.fd, 0) == 0)
-        // A page that is covered for the moment is looked at before another call can end that.
+        // A temporarily covered page is read before another call can end that.
         for page in [0, 1, 3] as [UInt64] {
             try region.resolveGuestFault(at: page * pageSize, length: 8, access: .read)
             #expect(seen(at: page * pageSize) == 0)

@@ -5,7 +5,7 @@ import Testing
 
 @testable import Vhushmem
 
-/// Both faces in one process: what C sees of a Swift object, and Swift of a handle.
+/// Both interfaces in one process: C's view of a Swift object, and Swift's view of a handle.
 @Suite struct HandleTests {
     @Test func functionsInCSeeTheSwiftObject() throws {
         let device = ShmemDevice()

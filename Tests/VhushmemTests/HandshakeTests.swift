@@ -33,7 +33,7 @@ import Testing
             backend.step()
             frontend.turn()
         }
-        // Where nothing is acknowledged the front-end is done before the last requests are read.
+        // Without acknowledgements the front-end is done before the back-end has read the last requests.
         backend.step()
         #expect(isDone)
         return (frontend, backend, end)
@@ -105,7 +105,7 @@ import Testing
         #expect(fault(17, 5, 8, 0) == nil)
         #expect(fault(16, 5, 8, 0) == EPROTO)
         #expect(fault(17, 1, 8, 0) == EPROTO)
-        // Seen from libvhost-user, which leaves the request's need_reply where it was.
+        // Observed with libvhost-user, which leaves the request's need_reply in the reply.
         #expect(fault(17, 0xd, 8, 0) == nil)
         for flags in [4, 6, 7, 9, 0xc, 0x15, 0x8000_0005] as [UInt32] { #expect(fault(17, flags, 8, 0) == EPROTO) }
         for size in [0, 4, 7, 9, .max] as [UInt32] { #expect(fault(17, 5, size, 0) == EPROTO) }

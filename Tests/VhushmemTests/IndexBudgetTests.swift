@@ -15,7 +15,7 @@ import Testing
         #expect(budget.take(upTo: 4) == 3)
     }
 
-    /// The first regions of a device take all that it may; what the others have mapped is translated too.
+    /// The first regions of a device take all of its budget. Mappings of the other regions are translated too.
     @Test func regionsBeyondTheBudgetHaveNoIndex() throws {
         let size: UInt64 = 1 << 40
         let chunks = PageIndex.chunks(for: size)
@@ -38,7 +38,7 @@ import Testing
         }
     }
 
-    /// A region that goes gives back what it took: another of the process can have it.
+    /// A region that goes gives its part back, and another region of the process can have it.
     @Test func whatARegionTookIsGivenBack() throws {
         for _ in 0..<64 {
             let device = ShmemDevice()

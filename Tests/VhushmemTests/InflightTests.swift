@@ -48,7 +48,8 @@ import Testing
     }
 }
 
-/// A back-end may end between any two steps of the ledger: the next one takes again what the driver did not get back, and nothing else.
+/// A back-end may end between any two steps of the ledger. The next one takes exactly the chains again that the driver did not
+/// get back.
 @Suite struct InflightLedgerTests {
     private let file: InflightFile
 
@@ -88,7 +89,7 @@ import Testing
         if steps >= 2 { usedIndex = 0 }
         if steps >= 3 { first.wasGivenBack(5, usedIndex: usedIndex) }
         #expect(try ledger().begin(usedIndex: usedIndex) == (steps >= 2 ? [2] : [2, 5]))
-        // What was done then is done once.
+        // A chain that was done then is done once.
         #expect(try ledger().begin(usedIndex: usedIndex) == (steps >= 2 ? [2] : [2, 5]))
     }
 }

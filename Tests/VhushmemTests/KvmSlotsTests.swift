@@ -7,7 +7,7 @@
 
     @testable import Vhushmem
 
-    /// A guest of one page of code, which stores a byte where a region may be.
+    /// A guest of one page of code, which stores a byte at a region's possible place.
     private final class Guest {
         static let windowAddress: UInt64 = 0x8000
         static let byte: UInt8 = 0x5a
@@ -49,7 +49,7 @@
             munmap(memory, Int(pageSize))
         }
 
-        /// Runs the store. False: no memory was there, and the byte went nowhere.
+        /// Runs the store. Returns false if no memory was there, and the byte went nowhere.
         func stores() throws -> Bool {
             var registers = [UInt64](repeating: 0, count: 18)
             registers[17] = 2
@@ -101,12 +101,12 @@
                 try region.map(fd: file.fd, at: 0, length: pageSize, writable: true)
                 try slots.place(region, at: Guest.windowAddress)
                 #expect(try guest.stores() && firstByte == Guest.byte)
-                // Without another use of it Swift would let it go before the guest has run.
+                // Without another use of it, Swift would release it before the guest has run.
                 withExtendedLifetime(slots) {}
             }
             pwrite(file.fd, [0 as UInt8], 1, 0)
             #expect(try !guest.stores() && firstByte == 0)
-            // The region knows nothing of them any more.
+            // The region no longer knows them.
             try region.map(fd: file.fd, fileOffset: pageSize, at: pageSize, length: pageSize)
             #expect(try !guest.stores())
             #expect(device.unmapAll() == 2)
@@ -126,7 +126,7 @@
                 #expect(try guest.stores() && firstByte == Guest.byte)
                 withExtendedLifetime(device) {}
             }
-            // Its mappings went with the device, its window has not: no other memory can come to lie there.
+            // Its mappings went with the device, its window did not: no other memory can come to that place.
             #expect(seen != nil)
             slots.close()
             #expect(seen == nil)

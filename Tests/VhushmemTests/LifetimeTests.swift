@@ -5,9 +5,9 @@ import Testing
 
 @testable import Vhushmem
 
-/// What a program drops goes, whatever is under way; and a loop learns that there is nothing to wait for any more.
+/// An object that a program drops goes, whatever is under way. A loop learns that there is nothing left to wait for.
 @Suite struct LifetimeTests {
-    /// Drops an object and says whether anything keeps it.
+    /// Drops an object and tells whether anything keeps it.
     private struct Watched<Object: AnyObject> {
         weak var object: Object?
         var isGone: Bool { object == nil }
@@ -44,7 +44,7 @@ import Testing
         #expect(peer.reachesItsEnd())
     }
 
-    /// What a front-end is asked to do without waiting.
+    /// A front-end's requests that do not wait.
     enum Asking: CaseIterable {
         case status, deviceReset, start, stop, memory, enable, inflightArea, reset
     }
@@ -106,7 +106,7 @@ import Testing
         let outcomes = Outcomes()
         do {
             let frontend = try makeFrontend(backend, socket)
-            // As it is while an earlier change is still being told.
+            // The state while an earlier change is still being told.
             frontend.setup.memory.whenTold = { outcomes.note(.notConnected) }
         }
         #expect(outcomes.codes == [ENOTCONN])
@@ -131,7 +131,7 @@ import Testing
         let outcomes = Outcomes()
         do {
             let frontend = try makeFrontend(backend, socket)
-            // As it is while a callback runs, which the program never left: the answer has to wait.
+            // The state while a callback runs that has not returned: the answer has to wait.
             try frontend.ask(FrontendQuestion<Void>.setStatus(1)) { outcomes.note($0) }
             frontend.eventQueue.begin()
             takeTurns({ frontend.eventQueue.completions > 0 }, backend.step, { frontend.turn() })
@@ -348,7 +348,7 @@ import Testing
 
     // MARK: The end of a loop
 
-    /// What a program writes without a second thought.
+    /// A loop as a program would naturally write it.
     private func loop(_ descriptor: Int32, _ dispatch: () throws(ShmemError) -> Int) -> (code: Int32, turns: Int) {
         for turns in 1...100 {
             var target = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
@@ -395,7 +395,8 @@ import Testing
         #expect(try backend.dispatch() == 0)
     }
 
-    /// The other side of a fork keeps the socket open, and a loop keeps the descriptor: closing takes the one out of the other.
+    /// A child of fork keeps the socket open, and a loop keeps the descriptor. Closing the session removes the socket from the
+    /// descriptor.
     @Test func descriptorThatALoopKeepsIsSilentWhenItsSessionIsDropped() throws {
         var pairs: [(peer: Peer, socket: Int32, copies: [Int32])] = []
         func pair() throws -> Int32 {
@@ -440,7 +441,7 @@ import Testing
         #expect(told == 201)
     }
 
-    /// Its header says that a descriptor is silent when the session is over, and that callbacks stay until it is freed.
+    /// The C header says that a descriptor is silent when the session is over, and that callbacks stay until it is freed.
     @Test func sessionOfACProgramIsAsItWas() throws {
         let (peer, socket) = try Peer.pair()
         let channel = try ShmemChannel(socket: socket, device: ShmemDevice()).forC()

@@ -4,7 +4,7 @@ import Testing
 
 @testable import Vhushmem
 
-/// What the compiler refuses is in Tests/abi/forgotten-lock-does-not-compile.
+/// Tests/abi/forgotten-lock-does-not-compile has the code that the compiler refuses.
 @Suite struct LockTests {
     #if DEBUG
         @Test func tokenOfAnotherDeviceEndsTheProcess() async {

@@ -5,7 +5,7 @@ import Testing
 
 @testable import Vhushmem
 
-/// The same map as a sorted array; ends are inclusive and kept beside the records.
+/// The same map as a sorted array. Ends are inclusive and kept in a second array.
 private struct Model {
     let pageSize: UInt64
     var records: [MappingRecord] = []
@@ -72,7 +72,7 @@ private struct Model {
     }
 }
 
-/// Names a record's other fields after its start, so that a torn record shows.
+/// Derives a record's other fields from its start, so that a torn record shows.
 private func record(at start: UInt64, length: UInt64 = page) -> MappingRecord {
     MappingRecord(start: start, length: length, fileOffset: ~start, word: start &* 0x9E37_79B9_7F4A_7C15)
 }
@@ -125,7 +125,7 @@ private let page: UInt64 = 4096
                     if inserted != model.insert(new) { mismatches += 1 }
                 }
             } else {
-                // Mostly one that is there.
+                // Mostly a record that is there.
                 let victim = random.next(below: 8) == 0 ? start : model.first(endingAfter: start)?.start ?? start
                 let counted = table.removeCounting(at: victim)
                 if counted?.record != model.remove(at: victim) { mismatches += 1 }
@@ -171,7 +171,8 @@ private let page: UInt64 = 4096
         var place: UInt64 = 0
         var highest = 0
         for step in 0..<200_000 {
-            // A few changes here, then some elsewhere: leaves are split, merged and lent from while the changes go on in them.
+            // Some changes here, then some elsewhere: leaves are split, merged and filled from neighbours while the changes go
+            // on in them.
             if random.next(below: 24) == 0 { place = random.next(below: pages) }
             let start = (place + random.next(below: 40)) * page
             let grows = step / 25_000 % 2 == 0
@@ -330,7 +331,7 @@ private let page: UInt64 = 4096
         let warm = table.allocatedNodes
         for _ in 0..<20_000 { pair() }
         #expect(table.allocatedNodes == warm)
-        // The same for a table that is empty between.
+        // The same for a table that is empty in between.
         let small = try #require(MappingTable(pageSize: page))
         for _ in 0..<10 {
             #expect(small.insert(record(at: 0)) == .done)
@@ -402,7 +403,7 @@ private let page: UInt64 = 4096
     }
 }
 
-/// Threads that ask one table for records until they are told to stop.
+/// Threads that look records up in one table until they are told to stop.
 private final class Readers {
     private final class Reader {
         let table: MappingTable
@@ -441,7 +442,7 @@ private final class Readers {
         }
     }
 
-    /// The first tells all to stop; then comes one for each reader, where it counts.
+    /// The first word tells all to stop. Then comes one for each reader, in which it counts.
     private let words: UnsafeMutablePointer<UInt64>
     private var readers: [Reader] = []
     private var threads: [pthread_t] = []
@@ -467,7 +468,7 @@ private final class Readers {
 
     deinit { words.deallocate() }
 
-    /// Whether each has found enough to prove something. A busy machine may start them late: the writer goes on till then.
+    /// Whether each has found enough to prove something. A busy machine may start them late; the writer goes on until then.
     var haveSeenEnough: Bool {
         readers.allSatisfy { vhu_load_relaxed($0.passing) >= 1_000 }
     }
@@ -486,7 +487,7 @@ private final class Readers {
         let table = try #require(MappingTable(pageSize: page))
         for index in stride(from: 0, to: records, by: 4) { #expect(table.insert(record(at: index * page)) == .done) }
         let readers = Readers(3, of: table, records: records, lasting: 4)
-        // Waves of growth and decline: splits, merges, new roots and recycled nodes pass under the readers.
+        // Waves of growth and decline: readers meet splits, merges, new roots and recycled nodes.
         var random = Random(state: 99)
         var removed = 0
         for wave in 0..<10_000 where wave < 12 || !readers.haveSeenEnough {
@@ -513,7 +514,7 @@ private final class Readers {
         let records: UInt64 = 3_000
         let table = try #require(MappingTable(pageSize: page))
         let readers = Readers(2, of: table, records: records, lasting: 0)
-        // A node is now a leaf, now an inner node: a reader that took values for children would crash.
+        // A node is sometimes a leaf and sometimes an inner node: a reader that took values for children would crash.
         var failures = 0
         for round in 0..<100_000 as Range<UInt64> where round < 40 || !readers.haveSeenEnough {
             let count = records - round % 3 * 700

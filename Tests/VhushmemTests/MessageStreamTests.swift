@@ -18,7 +18,7 @@ import Testing
         file = try makeMemfd(pages: 1)
     }
 
-    /// What `receive` gave, in a form that outlives the next call.
+    /// The result of `receive`, in a form that outlives the next call.
     private enum Got: Equatable {
         case message(UInt32, [UInt8], descriptors: Int)
         case nothing, closed
@@ -38,7 +38,7 @@ import Testing
         }
     }
 
-    /// Takes the first descriptor; it is closed at once.
+    /// Takes the first descriptor, which is closed at once.
     private var takesDescriptor: Bool { stream.takeFirstDescriptor() != nil }
 
     @Test func messageIsHandedOutWhole() {
@@ -94,7 +94,7 @@ import Testing
     }
 
     @Test func descriptorsBehindThreeMessagesInOneReadStayWithTheirs() {
-        // One read brings them all: 12 + 12 + 12 bytes, the descriptors with the last.
+        // One read brings them all: 12 + 12 + 12 bytes, and the descriptors of the last.
         peer.send(message(1) + message(2))
         peer.send(message(3), descriptors: [file.fd])
         #expect(receive() == .message(1, [], descriptors: 0))
@@ -128,7 +128,7 @@ import Testing
     }
 
     @Test func messageThatTheBufferCutsDoesNotMixItsDescriptorsWithTheNextOnes() {
-        // 100 bytes of room: one read ends in the midst of the second message, whose descriptors it brings.
+        // 100 bytes of room: one read ends in the middle of the second message, and brings its descriptors.
         peer.send(message(1, [UInt8](repeating: 0, count: 60)))
         for request in 2...4 as ClosedRange<UInt32> {
             peer.send(message(request, [UInt8](repeating: 0, count: 40)), descriptors: [file.fd])

@@ -5,7 +5,7 @@ import Testing
 
 @testable import Vhushmem
 
-/// The Swift interface as Swift people expect it.
+/// The Swift interface has the forms that Swift programmers expect.
 @Suite struct NaturalTests {
     @Test func timesAreDurationsAndAreNeverShorterThanMeant() {
         for (duration, count) in [
@@ -25,7 +25,7 @@ import Testing
         #expect(BackendOptions().answerTimeout == .seconds(10) && ChannelOptions().messageTimeout == .seconds(5))
     }
 
-    /// `FrontendOptions()` and the initialiser with all of its arguments left out give the same.
+    /// `FrontendOptions()` and the initialiser without any argument give the same.
     @Test func optionsThatAreLeftOutAreAsByDefault() {
         #expect("\(FrontendOptions())" == "\(FrontendOptions(isServer: false))")
         #expect("\(BackendOptions())" == "\(BackendOptions(configSize: 0))")

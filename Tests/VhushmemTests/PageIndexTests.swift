@@ -17,10 +17,10 @@ private struct Pages: Equatable {
     var range: ByteRange? { ByteRange(start: first * page, length: count * page) }
 }
 
-/// The owner of each page, and nothing else.
+/// Only the owner of each page.
 private struct Model {
     var owners: [Pages?]
-    /// For each chunk: how many mappings have a part in it, and whether they were more than three since there was none.
+    /// For each chunk: how many mappings have a part in it, and whether there have been more than three since it was empty.
     var counts: [Int]
     var hasBits: [Bool]
 
@@ -50,7 +50,7 @@ private struct Model {
         return owner.last >= last / page && (owner.isWritable || !forWriting)
     }
 
-    /// Whether that is one of those questions which the index answers itself.
+    /// Whether the index itself answers this question.
     func isKnown(_ offset: UInt64, _ length: UInt64) -> Bool {
         let (last, wraps) = offset.addingReportingOverflow(length &- 1)
         guard !wraps, offset / chunk == last / chunk, offset / chunk < hasBits.count else { return false }
@@ -58,7 +58,7 @@ private struct Model {
     }
 }
 
-/// An index that #expect can ask: what it asks must be copied.
+/// An index for #expect, which needs a copyable value.
 private final class Index {
     private let index: PageIndex
 
@@ -117,7 +117,7 @@ private final class Index {
         #expect(!index.covers(page - 1, length: 2, forWriting: false))
         #expect(index.covers(page, length: chunk - page, forWriting: false))
         #expect(!index.covers(page, length: chunk - page, forWriting: true))
-        // Two chunks: for the table to say.
+        // Two chunks: the table must answer.
         #expect(!index.covers(page, length: chunk - page + 1, forWriting: false))
         #expect(index.covers(chunk, length: chunk, forWriting: false))
         #expect(index.covers(2 * chunk + page - 1, length: 1, forWriting: false))
@@ -141,7 +141,7 @@ private final class Index {
         for pages in all { index.add(pages, writable: true) }
         for pages in all { #expect(index.covers(pages.start, length: page, forWriting: true)) }
         for pages in all.reversed() { index.remove(pages) }
-        // A run again, which knows of more than one page; and no bit has stayed for when it becomes bits.
+        // A run again, which knows more than one page. No old bit may appear when it becomes bits.
         index.add(try #require(ByteRange(start: page, length: 2 * page)), writable: false)
         #expect(index.covers(page, length: 2 * page, forWriting: false))
         for number in [10, 20, 30] { index.add(all[number], writable: false) }
@@ -175,7 +175,7 @@ private final class Index {
         let most = PageIndex.maximumChunks * chunk
         let size = most + 3 * chunk
         let index = Index(size: size)
-        // As many chunks as are noted, in part.
+        // Parts of as many chunks as the index notes.
         let noted = try #require(ByteRange(start: page, length: most - 2 * page))
         index.add(noted, writable: true)
         #expect(index.covers(page, length: page, forWriting: true))
@@ -201,7 +201,7 @@ private final class Index {
         for neighbour in [before, after] { #expect(!index.covers(neighbour.start, length: 1, forWriting: false)) }
     }
 
-    /// Mostly single pages, mostly runs, runs that cross chunks, whole chunks; regions that end within a chunk.
+    /// Mostly single pages; mostly runs; runs that cross chunks; whole chunks; regions that end within a chunk.
     @Test(
         arguments: [
             (1, 512, 1), (2, 512, 64), (3, 1500, 4), (4, 2600, 300), (5, 4096, 2000), (6, 5000, 1), (7, 100, 20), (8, 513, 513),
@@ -212,7 +212,7 @@ private final class Index {
         var model = Model(pages: regionPages)
         var live: [Pages] = []
         for step in 0..<3000 {
-            // For a while it fills, for a while it empties.
+            // It fills for a while, then empties for a while.
             if !live.isEmpty, random.next(below: 8) < (step / 300 % 2 == 0 ? 2 : 6) {
                 let pages = live.remove(at: Int(random.next(below: UInt64(live.count))))
                 index.remove(try #require(pages.range))
@@ -244,7 +244,7 @@ private final class Index {
         compareEachPage(index, model)
     }
 
-    /// A yes is a yes of the model; and a no is one where the index can know.
+    /// If the index says yes, the model says yes. It may say no only where it knows.
     private func compare(_ index: Index, _ model: Model, _ offset: UInt64, _ length: UInt64) {
         for forWriting in [false, true] {
             let isCovered = index.covers(offset, length: length, forWriting: forWriting)

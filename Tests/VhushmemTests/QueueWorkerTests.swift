@@ -7,7 +7,8 @@ import Testing
 
 @testable import Vhushmem
 
-/// A driver with one queue in guest memory of its own: 16 chains of a piece that it writes and a piece that it reads.
+/// A driver with one queue in its own guest memory: 16 chains, each with a piece that the driver writes and a piece that it
+/// reads.
 final class TestDriver: @unchecked Sendable {
     static let chains = 16
     static let guest: UInt64 = 0x10_0000
@@ -56,7 +57,7 @@ final class TestDriver: @unchecked Sendable {
         }
     }
 
-    /// Puts a chain in, whose first piece has `value`.
+    /// Puts a chain in. Its first piece has `value`.
     func offer(_ chain: Int, _ value: UInt64) {
         memory.storeBytes(of: value, toByteOffset: 0x1000 + 64 * chain, as: UInt64.self)
         memory.storeBytes(of: UInt16(2 * chain), toByteOffset: 0x304 + 2 * Int(offered % TestDriver.entries), as: UInt16.self)
@@ -73,7 +74,7 @@ final class TestDriver: @unchecked Sendable {
         return memory.load(fromByteOffset: 0x402, as: UInt16.self)
     }
 
-    /// What a device has written for a chain.
+    /// The value that a device has written for a chain.
     func answer(_ chain: Int) -> UInt64 { memory.load(fromByteOffset: 0x2000 + 64 * chain, as: UInt64.self) }
 
     func waitUntilUsed(_ count: UInt16) async throws {
@@ -91,7 +92,7 @@ extension TestVmm {
 
     func useMemory(of driver: TestDriver?) async throws { try await frontend.setMemory(driver?.ranges ?? []) }
 
-    /// Whether the driver was told of chains that came back, once more or for the first time.
+    /// Whether the driver was told of returned chains since the last check.
     func wasCalled() throws -> Bool {
         let fd = try #require(frontend.callDescriptor(queue: 0))
         var target = pollfd(fd: fd, events: Int16(POLLIN), revents: 0)
@@ -106,7 +107,7 @@ extension TestDevice {
         try await backend.serve(queue: 0, workers: workers, body)
     }
 
-    /// Serves chain after chain. The work itself is done elsewhere.
+    /// Serves chain after chain. Another function does the work itself.
     func serveChains() async throws {
         for try await chain in try backend.chains(of: 0) {
             let written = await negate(chain)
@@ -117,7 +118,7 @@ extension TestDevice {
 
     var isRunning: Bool { backend.isRunning(queue: 0) }
 
-    /// Takes one and keeps it.
+    /// Takes one chain and keeps it.
     func takeChain() async throws {
         for try await chain in try backend.chains(of: 0) {
             held = chain
@@ -125,7 +126,7 @@ extension TestDevice {
         }
     }
 
-    /// The errno that refuses it.
+    /// Returns the errno of the refusal.
     func giveBack() -> Int32? {
         guard let held else { return nil }
         return refusal { () throws(ShmemError) in try backend.push(held, written: 0) }?.code
@@ -134,7 +135,7 @@ extension TestDevice {
     func readChain() -> [UInt8]? { held?.read(count: 8) }
 }
 
-/// On whatever thread: the chain is sent there, and back.
+/// Runs on any thread: the chain is sent there, and back.
 @concurrent private func negate(_ chain: DescriptorChain) async -> UInt32 {
     UInt32(chain.write(chain.read(count: 8).map { ~$0 }))
 }
@@ -156,7 +157,7 @@ extension TestDevice {
         let serving = Task {
             try await device.serveQueue(workers: 4) { chain in
                 let number = begun.add()
-                // The first four go on when all of them have begun.
+                // The first four go on after all of them have begun.
                 while number <= 4, begun.value < 4 { try await Task.sleep(for: .milliseconds(1)) }
                 return await negate(chain)
             }
@@ -260,7 +261,7 @@ extension TestDevice {
         #expect(driver.answer(3) == 0x0101_0101_0101_0101)
     }
 
-    /// Its driver has given up on it, or will put it in again.
+    /// The driver has given up on the chain, or will put it in again.
     @Test func chainOfAQueueThatWasStoppedCanNotBeGivenBack() async throws {
         let taking = Task { try await device.takeChain() }
         let events = Task { try await device.collectEvents() }
@@ -270,7 +271,7 @@ extension TestDevice {
         try await taking.value
         #expect(try await vmm.stop() == [1])
         #expect(await device.giveBack() == ESTALE)
-        // Its memory stays, though the front-end has another one now.
+        // The chain's memory stays, though the front-end has another one now.
         let other = try TestDriver()
         try await vmm.start(other)
         #expect(await device.readChain() == littleEndian(7 as UInt64))
@@ -300,7 +301,7 @@ extension TestDevice {
         try await vmm.useMemory(of: nil)
         _ = gate.add()
         while ended.value == 0 { try await Task.sleep(for: .milliseconds(1)) }
-        // The device is awake for each, and tries to give the chain back.
+        // Each request wakes the device, which tries to give the chain back.
         for _ in 0..<20 { _ = try await vmm.config(at: 0, count: 1) }
         #expect(driver.used == 0)
         try await vmm.useMemory(of: driver)

@@ -8,8 +8,8 @@ import Testing
 
 @testable import Vhushmem
 
-/// What the compiler was told to believe, `@unchecked Sendable` and `nonisolated(unsafe)`: threads that share it, for ThreadSanitizer.
-/// `scripts/check-layers` compares the arguments of `.shares` with the sources.
+/// The code whose safety the compiler takes on trust, `@unchecked Sendable` and `nonisolated(unsafe)`: threads share it here,
+/// for ThreadSanitizer. `scripts/check-layers` compares the arguments of `.shares` with the sources.
 @Suite(.serialized) struct RaceTests {
     private let device = ShmemDevice()
     private let region: Region
@@ -22,7 +22,7 @@ import Testing
         region = try device.addRegion(shmid: 0, size: RaceTests.pages * pageSize)
     }
 
-    /// What a thread runs.
+    /// The work of a thread.
     private final class Work: Sendable {
         let thread: Int
         let body: @Sendable (Int) -> Void
@@ -33,7 +33,8 @@ import Testing
         }
     }
 
-    /// Runs `body` in four threads at once, with the number of each. They are threads and no tasks: one may wait for another.
+    /// Runs `body` in four threads at once, with the number of each. They are threads and not tasks, because one may wait for
+    /// another.
     private func inThreads(_ body: @escaping @Sendable (Int) -> Void) {
         let threads = (0..<4).map { number -> pthread_t in
             var thread = pthread_t()
@@ -82,7 +83,7 @@ import Testing
         #expect(device.mappingCount == 0 && region.hasSoundTable)
     }
 
-    /// Every page of the file has bytes of one value: what is read is one mapping's, or an error.
+    /// Every page of the file has bytes of one value. A read returns those of one mapping, or an error.
     @Test func copiesAreRightBesideThreadsThatMap() {
         let wrong = Atomic<Int>(0)
         let done = Atomic<Int>(0)
@@ -170,7 +171,7 @@ import Testing
         #expect(!account.isPending)
     }
 
-    /// The other tests that run in the process may trace as well.
+    /// Other tests of the process may trace as well.
     @Test(.shares("Sink")) func tracesAreToldWhileTheirReceiverChanges() {
         let told = Atomic<Int>(0)
         inThreads { thread in
@@ -189,7 +190,7 @@ import Testing
         #expect(told.load(ordering: .relaxed) > before && !Trace.wants(Trace.maps))
     }
 
-    /// They are told by any thread that has let a lock go; a warning too many in a second is left out.
+    /// Any thread that has released a lock tells the waiting lines. One warning too many in a second is left out.
     @Test(.shares("Waiting")) func linesOfTheLogWaitInOneThreadAndAreToldInAnother() {
         inThreads { thread in
             for _ in 0..<50 {
@@ -263,14 +264,14 @@ import Testing
     }
 }
 
-/// Whether guests can be made here.
+/// Whether this process can make guests.
 let canUseKvm: Bool = {
     let kvm = openFile("/dev/kvm", O_RDWR)
     defer { close(kvm) }
     return kvm >= 0
 }()
 
-/// The types whose sharing a test shows.
+/// The types whose sharing a test covers.
 struct SharedTypes: TestTrait {}
 
 extension Trait where Self == SharedTypes {

@@ -15,7 +15,7 @@ import Testing
         file = try makeMemfd(pages: 16)
     }
 
-    /// What a refusal must leave as it was.
+    /// The state that a refusal must not change.
     private struct Picture: Equatable {
         let mappings: [String]
         let count: UInt64
@@ -266,7 +266,7 @@ import Testing
         #expect(byte(at: 0) == 77)
     }
 
-    /// Notes what it is told, and looks at the region meanwhile.
+    /// Records what it is told, and looks at the region meanwhile.
     private final class Watcher: RegionObserver {
         var told: [String] = []
 

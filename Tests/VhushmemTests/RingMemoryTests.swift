@@ -96,7 +96,7 @@ import Testing
 
     @Test func indirectTableLiesInGuestMemory() throws {
         let guest = RingMemoryTests.guest
-        // Nothing says that it has to be aligned.
+        // It need not be aligned.
         let table = try #require(DescriptorTable(at: guest + 1, count: 2, in: memory))
         put(5 as UInt16, at: 1 + 16 + 12)
         #expect(table[1]?.isIndirect == true && table[1]?.next == 0 && table[2] == nil)

@@ -4,7 +4,7 @@ import CLinux
 
 @testable import Vhushmem
 
-/// A back-end that answers a front-end by the book, as far as the test does not tell it otherwise.
+/// A back-end that answers a front-end as the specification says, unless the test tells it otherwise.
 final class ScriptedBackend {
     let main: Peer
     private(set) var channel: Peer?
@@ -13,7 +13,7 @@ final class ScriptedBackend {
     var sizes: [Int: UInt64] = [0: 64 * pageSize]
     /// A request that is not answered.
     var ignores: UInt32?
-    /// What stands in the place of a reply's payload.
+    /// Payloads that replace those of replies.
     var replies: [UInt32: [UInt8]] = [:]
     /// The ids of the requests that came, in order.
     private(set) var asked: [UInt32] = []
@@ -22,7 +22,7 @@ final class ScriptedBackend {
         self.main = main
     }
 
-    /// Answers what has come.
+    /// Answers the messages that have come.
     func step() {
         while let (request, flags, payload, descriptors) = main.receiveMessage() {
             asked.append(request)
@@ -60,7 +60,7 @@ final class ScriptedBackend {
     }
 }
 
-/// Lets two sides work in turns, in one thread, until `isDone` or nothing more can come of it.
+/// Lets two sides work in turns, in one thread, until `isDone` or until neither has more to do.
 @discardableResult
 func takeTurns(_ isDone: () -> Bool, _ sides: (() -> Void)...) -> Bool {
     for _ in 0..<64 {

@@ -10,7 +10,7 @@ import Testing
         try frontend.addRegion(shmid: 3, size: 16 * Page.size)
         let region = try #require(frontend.device.region(shmid: 3))
         #expect(frontend.statusJSON().hasPrefix(#"{"state":"new","reason":null"#))
-        // Other tests map at the same time, and the process's count is in the text: it is the same once at least.
+        // Other tests map at the same time, and the text has the count of the process. It is equal at least once.
         #expect((0..<10_000).contains { _ in frontend.statusJSON().contains(frontend.device.statusJSON()) })
         #expect(frontend.device.statusJSON().contains(region.statusJSON()))
         #expect(region.statusJSON().hasPrefix(#"{"shmid":3,"#))

@@ -9,7 +9,7 @@ import Testing
     @Test func socketThatNobodyListensAtIsReplaced() throws {
         let folder = try TestFolder()
         let path = folder.file("socket")
-        // What a process that was killed leaves: a socket file without a socket.
+        // A killed process leaves a socket file without a socket.
         var address = try SocketPath(path).makeAddress()
         let dead = socket(AF_UNIX, vhu_sock_stream, 0)
         try #require(vhu_bind(dead, &address.raw, address.length) == 0)

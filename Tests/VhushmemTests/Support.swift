@@ -9,9 +9,9 @@ import Testing
 
 let pageSize = Page.size
 
-/// Long enough for a busy machine: only a test that fails waits so long. Microseconds.
+/// Long enough for a busy machine: only a failing test waits so long. Microseconds.
 let patience: UInt64 = 120_000_000
-/// The same for what tasks do. Those of all tests share two threads, where other tests may wait.
+/// The same for the work of tasks. The tasks of all tests share two threads, in which other tests may wait.
 let taskPatience: UInt64 = 5 * patience
 
 /// A memfd whose page n is filled with the byte n + `first`.
@@ -26,7 +26,7 @@ func makeMemfd(pages: UInt64, first: UInt8 = 1, sealing: Bool = false) throws ->
     return file
 }
 
-/// A descriptor of a test's.
+/// A descriptor that belongs to a test.
 final class TestFile: Sendable {
     let fd: Int32
 
@@ -39,7 +39,7 @@ final class TestFile: Sendable {
     }
 }
 
-/// Opens a file, to be closed on exec.
+/// Opens a file with close-on-exec.
 func openFile(_ path: String, _ flags: Int32, _ mode: mode_t = 0) -> Int32 {
     open(path, flags | O_CLOEXEC, mode)
 }
@@ -49,7 +49,7 @@ func addSeals(_ fd: Int32, _ seals: Int32) -> Int32 {
     vhu_fcntl_add_seals(fd, seals)
 }
 
-/// Waits until what peers have sent is closed: the library does that in a thread where it may wait.
+/// Waits until everything that peers have sent is closed: the library does that in a thread that may wait.
 func waitForCloses() {
     for _ in 0..<10_000 where Closer.pending.load(ordering: .relaxed) > 0 {
         Closer.goOn()
@@ -61,7 +61,7 @@ func isClosedOnExec(_ fd: Int32) -> Bool {
     fcntl(fd, F_GETFD) & FD_CLOEXEC != 0
 }
 
-/// A folder that goes with everything in it.
+/// A folder that is removed with everything in it.
 final class TestFolder {
     let path: String
 
@@ -74,13 +74,13 @@ final class TestFolder {
     func file(_ name: String) -> String { "\(path)/\(name)" }
 
     deinit {
-        // Sockets are all that tests leave.
+        // Tests leave nothing except sockets.
         for name in ["socket", "other", "file"] { unlink(file(name)) }
         rmdir(path)
     }
 }
 
-/// Runs something that must be refused, and gives the refusal.
+/// Runs something that must be refused, and returns the refusal.
 func refusal<Success>(_ body: () throws(ShmemError) -> Success) -> ShmemError? {
     do throws(ShmemError) {
         _ = try body()
@@ -90,7 +90,7 @@ func refusal<Success>(_ body: () throws(ShmemError) -> Success) -> ShmemError? {
     }
 }
 
-/// The same for what is told by an errno alone.
+/// The same for calls that report an errno only.
 func errno<Success: ~Copyable>(_ body: () throws(Errno) -> Success) -> Int32? {
     do throws(Errno) {
         _ = try body()
@@ -105,7 +105,7 @@ func withBytes<Result>(_ bytes: [UInt8], _ body: (UnsafeRawBufferPointer) throws
     try bytes.withUnsafeBytes(body)
 }
 
-/// What `encode` writes into `size` bytes that were 0xaa.
+/// The bytes that `encode` writes into `size` bytes that were 0xaa.
 func encoded(_ size: Int, _ encode: (UnsafeMutableRawBufferPointer) -> Void) -> [UInt8] {
     var bytes = [UInt8](repeating: 0xaa, count: size)
     bytes.withUnsafeMutableBytes(encode)
@@ -136,8 +136,8 @@ func unmapMessage(shmid: UInt8 = 0, offset: UInt64, length: UInt64) -> [UInt8] {
     mapMessage(shmid: shmid, offset: offset, length: length, request: 10)
 }
 
-/// The other end of a socket: a peer that does as the test says. It goes around the library's own way to the kernel, so that a fault
-/// of that can't meet it.
+/// The other end of a socket: a peer that does as the test says. It makes system calls without the library, so that the
+/// library's faults cannot affect it.
 final class Peer {
     let fd: Int32
 
@@ -161,7 +161,7 @@ final class Peer {
         vhu_sendmsg(fd, bytes, bytes.count, descriptors, Int32(descriptors.count)) == bytes.count
     }
 
-    /// What has come, up to `most` bytes; nil: nothing. Empty: the library has closed its end.
+    /// The bytes that have come, up to `most`; nil: nothing. Empty: the library has closed its end.
     func receive(most: Int = 8192) -> (bytes: [UInt8], descriptors: [Int32])? {
         var bytes = [UInt8](repeating: 0, count: most)
         var received = vhu_fds()
@@ -173,7 +173,7 @@ final class Peer {
         return (Array(bytes.prefix(got)), descriptors)
     }
 
-    /// One message, read without what follows it; nil: there is none.
+    /// One message, without the bytes after it; nil: there is none.
     func receiveMessage() -> (request: UInt32, flags: UInt32, payload: [UInt8], descriptors: [Int32])? {
         guard let (head, descriptors) = receive(most: MessageHeader.size),
             let header = withBytes(head, { MessageHeader($0) })
@@ -182,7 +182,7 @@ final class Peer {
         return (header.request, header.flags, payload, descriptors)
     }
 
-    /// The value of the answer that has come; nil: none has. Negative: an errno.
+    /// The value of the answer that has come; nil: no answer. Negative: an errno.
     func answer(to request: UInt32) -> Int64? {
         guard let (bytes, descriptors) = receive(), descriptors.isEmpty, bytes.count == 20,
             Array(bytes.prefix(12)) == littleEndian(request) + littleEndian(5 as UInt32) + littleEndian(8 as UInt32)
@@ -190,24 +190,24 @@ final class Peer {
         return withBytes(bytes) { $0.integer(at: 12, as: Int64.self) }
     }
 
-    /// A descriptor that another test looks at, in the midst of a system call, is really closed only when that call is over: so this
-    /// waits before it says no.
+    /// If another test is in a system call on this descriptor, the kernel closes it only after that call. So this waits before
+    /// it says no.
     var isClosed: Bool {
         waitUntilReadable(milliseconds: Int32(patience / 1000))
         return receive(most: 1).map { $0.bytes.isEmpty } ?? false
     }
 
-    /// From now on the library finds that the peer has gone.
+    /// After this the library finds that the peer has gone.
     func shutDown() {
         shutdown(fd, Int32(SHUT_WR))
     }
 
-    /// Nobody has closed the other end, and nothing came from it.
+    /// The other end is open, and nothing came from it.
     var isOpen: Bool {
         receive(most: 1) == nil
     }
 
-    /// Whether the end comes, behind whatever else there is to read.
+    /// Whether the end comes, after whatever else there is to read.
     func reachesItsEnd() -> Bool {
         while true {
             waitUntilReadable(milliseconds: Int32(patience / 1000))
@@ -227,7 +227,7 @@ final class Peer {
 
 /// Which descriptors are open.
 func openDescriptors() -> Set<Int32> {
-    // Asked of the kernel one by one: a folder that is read in /proc is a descriptor itself.
+    // It asks the kernel one by one: reading a folder in /proc takes a descriptor itself.
     Set((0..<1024).filter { fcntl($0, F_GETFD) != -1 })
 }
 
@@ -293,7 +293,7 @@ extension Region {
 }
 
 extension Pollable {
-    /// One turn of a loop, as C programs have it: a negative errno where there is nothing to dispatch any more.
+    /// One turn of a loop, as C programs have it: a negative errno if there is nothing left to dispatch.
     @discardableResult
     func turn() -> Int32 { dispatch(.both) }
 }

@@ -36,7 +36,8 @@
             }
         }
 
-        /// What was there when the copy began is not what it is told of: nothing is there any more, rather than a page that its file lacks.
+        /// The mapping that was there when the copy began is gone. The copy must report that, and not a page that the file
+        /// lacks.
         @Test(arguments: [false, true]) func copyOfAMappingThatGoesInItsMidstFindsAHole(isWrite: Bool) async {
             await #expect(processExitsWith: .success) { [isWrite] in
                 let device = ShmemDevice()
@@ -56,8 +57,8 @@
             }
         }
 
-        /// The main socket has been looked at, nothing was there, and then the back-end tells its regions and asks for a map: that is in the
-        /// order in which it did so.
+        /// A look at the main socket found nothing. Then the back-end tells its regions and asks for a map. The front-end keeps
+        /// that order.
         @Test func mapRightBehindTheRegionsFindsThem() async {
             await #expect(processExitsWith: .success) {
                 let (peer, socket) = try Peer.pair()
@@ -93,7 +94,7 @@
                 for (failing, isToldOf) in [(0..<0, false), (0..<1, !knows), (0..<9, true)] {
                     var calls = 0
                     var ranges = UndumpedRanges()
-                    // Two that touch are one.
+                    // Two ranges that touch become one.
                     for index in [0, 1, 3, 5] { ranges.append(pages + index * Int(pageSize), Int(pageSize)) }
                     systemCallFault = { call in
                         calls += call == .madvise ? 1 : 0
@@ -114,7 +115,7 @@
                 let region = try device.addRegion(shmid: 0, size: 16 * pageSize)
                 let file = try makeMemfd(pages: 4)
                 try region.map(fd: file.fd, at: 0, length: 4 * pageSize, writable: true)
-                // The first look finds that the page can be read, the second that it can't be written.
+                // The first look finds that the page can be read, the second that it cannot be written.
                 systemCallFault = Fault(.madvise, EFAULT, occurrence: 1, isLasting: false).strike
                 try region.resolveGuestFault(at: pageSize, length: 1, access: .write)
                 systemCallFault = nil
@@ -135,7 +136,7 @@
                 let witness = Witness()
                 region.observe(with: witness)
                 let fault = Fault(.mmap, ENOMEM, occurrence: 0, isLasting: true)
-                // Nor can what is there be made untouchable.
+                // Nor can mprotect make the present page untouchable.
                 systemCallFault = { $0 == .mprotect ? ENOMEM : fault.strike($0) }
                 let refused = refusal { () throws(ShmemError) in try region.unmap(at: 0, length: pageSize) }
                 systemCallFault = nil
@@ -149,7 +150,7 @@
             await #expect(processExitsWith: .success) {
                 let device = ShmemDevice()
                 let file = try makeMemfd(pages: 4)
-                // The first is the window.
+                // The first mmap is the window's.
                 let fault = Fault(.mmap, ENOMEM, occurrence: 1, isLasting: false)
                 systemCallFault = fault.strike
                 let region = try device.addRegion(shmid: 0, size: 16 * pageSize)
@@ -174,7 +175,7 @@
                 poll.watch(targets)
                 systemCallFault = nil
                 #expect(write(far, "x", 1) == 1)
-                // The timer wakes the loop, which then asks again.
+                // The timer wakes the loop, which then tries again.
                 #expect(try Readiness.wait(for: (poll.fd, Int16(POLLIN)), until: Clock.now() + patience))
                 poll.watch(targets)
                 #expect(try Readiness.wait(for: (poll.fd, Int16(POLLIN)), until: Clock.now() + patience))
@@ -219,7 +220,8 @@
                     return 0
                 }
                 for life in Life.allCases { #expect(life.run(), "\(life)") }
-                // What is not there is made by no session: files opened by path, hugetlb, sizes of sockets, closes that wait, an alarm.
+                // Calls that no session makes here: files opened by path, hugetlb, sizes of sockets, closes that wait, an
+                // alarm.
                 let others: Set<SystemCall> = [
                     .fstatfs, .getsockopt, .timerfdSet, .dup, .sigaction, .msync, .readlink, .shutdown, .signal, .thread,
                     .getrlimit, .write,
@@ -236,7 +238,7 @@
         func regionDidCommit(_ region: Region) { seen.append("commit") }
     }
 
-    /// What is made to fail.
+    /// A system call that fails.
     private final class Fault {
         let call: SystemCall
         let code: Int32
@@ -272,7 +274,7 @@
             self.call = call
         }
 
-        /// What a descriptor stands for, for messages.
+        /// The target of a descriptor, for messages.
         static func name(of fd: Int32) -> String {
             var text = [CChar](repeating: 0, count: 200)
             let length = readlink("/proc/self/fd/\(fd)", &text, text.count - 1)
@@ -288,7 +290,7 @@
             for life in Life.allCases {
                 for code in codes {
                     strikeEach(of: life, code, isLasting: false)
-                    // For ever interrupted, or for ever told to try again: that is no failure but a wait.
+                    // An endless EINTR or EAGAIN is no failure but a wait.
                     if code != EINTR, code != EAGAIN { strikeEach(of: life, code, isLasting: true) }
                 }
             }
@@ -297,7 +299,7 @@
         private func strikeEach(of life: Life, _ code: Int32, isLasting: Bool) {
             for occurrence in 0..<1000 {
                 let fault = Fault(call, code, occurrence: occurrence, isLasting: isLasting)
-                // The test's own runtime opens something now and then, once; a descriptor that is lost is lost again.
+                // The test's own runtime opens something now and then, once. A real leak repeats.
                 if !strike(life, fault).isEmpty {
                     let left = strike(life, Fault(call, code, occurrence: occurrence, isLasting: isLasting))
                     #expect(left.isEmpty, "\(life), \(fault.name): \(left.map(FaultSurvey.name))")
@@ -316,7 +318,7 @@
             let isWhole = life.run(fault.name, isToSucceed: fault.code == EINTR)
             systemCallFault = nil
             waitForCloses()
-            // The call was made again, and nobody has noticed anything.
+            // The library repeated the call, and nobody noticed anything.
             if fault.code == EINTR { #expect(isWhole, "\(life), \(fault.name)") }
             #expect(ProcessBudget.inUse == budget, "\(life), \(fault.name): budget")
             return openDescriptors().subtracting(descriptors)

@@ -11,7 +11,7 @@
     enum Life: CaseIterable {
         case frontEnd, frontEndThatWaits, frontEndThatListens, frontEndThatConnects, backEnd, backEndWithAQueue, regionAlone
 
-        /// False: it did not come to its natural end, which is all right while something fails, unless it `isToSucceed`.
+        /// Returns false if it did not come to its natural end. It may do that while something fails, unless it `isToSucceed`.
         func run(_ fault: String = "no fault", isToSucceed: Bool = true) -> Bool {
             do {
                 switch self {
@@ -28,7 +28,7 @@
             }
         }
 
-        /// connect, which waits by itself; the back-end's answers are there before they are asked for.
+        /// A connect that waits by itself. The back-end's answers are there before its requests.
         private func runWaiting(timeout: UInt32) throws -> Bool {
             let (peer, socket) = try Peer.pair()
             let script = ScriptedBackend(peer)
@@ -80,7 +80,7 @@
             defer { backend.close() }
             try backend.addRegion(shmid: 0, size: pageSize)
             _ = try backend.pollDescriptor()
-            // What a process that was killed has left.
+            // The socket that a killed process has left.
             _ = try leftOver(folder)
             try backend.listen(at: folder.file("socket"))
             let peer = try connectedPeer(folder)
@@ -101,14 +101,14 @@
             return true
         }
 
-        /// A queue with one chain in it, and a book of what was taken.
+        /// A queue with one chain in it, and an area for requests in flight.
         private func runQueue() throws -> Bool {
             let (peer, socket) = try Peer.pair()
             defer { drain(peer) }
             let ram = try makeMemfd(pages: 4)
             let kick = TestFile(eventfd(0, vhu_eventfd_flags))
             let call = TestFile(eventfd(0, vhu_eventfd_flags))
-            // A descriptor of four bytes to read; the available ring has it.
+            // A descriptor of four bytes to read. The available ring has it.
             let descriptor = littleEndian(3 * pageSize) + littleEndian(4 as UInt32) + littleEndian(0 as UInt32)
             _ = pwrite(ram.fd, descriptor, descriptor.count, 0)
             _ = pwrite(ram.fd, [0, 0, 1, 0, 0, 0] as [UInt8], 6, off_t(pageSize))
@@ -192,22 +192,22 @@
         }
     }
 
-    /// What holds whatever fails.
+    /// Facts that hold whatever fails.
     private func check(_ region: Region, _ fault: String) {
         #expect(region.hasSoundTable, "\(fault): table")
         #expect(region.mappings.count == Int(region.mappingCount), "\(fault): count")
         for mapping in region.mappings {
             let byte = region.withUnsafeBytes(at: mapping.offset, length: 1) { $0[0] }
-            // To the guest, a page that answers EFAULT is one that its file has lost.
+            // For the guest, a page that gives EFAULT is one that its file has lost.
             if fault.hasPrefix("processVM"), fault.hasSuffix(Errno.text(EFAULT)), byte == 0 { continue }
             #expect(byte == UInt8(truncatingIfNeeded: mapping.fileOffset / pageSize) + 1, "\(fault): \(mapping)")
         }
-        // Answers ENOMEM where a page of the range is nobody's.
+        // Gives ENOMEM if a page of the range is unmapped.
         var residency = [UInt8](repeating: 0, count: Int(region.size / pageSize))
         #expect(mincore(region.window.baseAddress, Int(region.size), &residency) == 0, "\(fault): a hole in the window")
     }
 
-    /// A front-end that is asked for everything it can do.
+    /// A front-end that gets every possible request.
     private final class FrontendLife {
         private let fault: String
         private let script: ScriptedBackend

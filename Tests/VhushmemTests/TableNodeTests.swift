@@ -4,7 +4,7 @@ import Testing
 
 @testable import Vhushmem
 
-/// A node of a test's own, with a word on either side that must stay as it is.
+/// A single node for a test, with a word on either side that must not change.
 private final class LoneNode {
     static let edge: UInt64 = 0x5555_aaaa_5555_aaaa
     private let block: UnsafeMutablePointer<UInt64>
@@ -22,14 +22,14 @@ private final class LoneNode {
     var hasItsEdges: Bool { block[0] == Self.edge && block[TableNode.wordCount + 1] == Self.edge }
 }
 
-/// Each value of an entry follows from its key, so that one which is found beside another key shows.
+/// Each value of an entry follows from its key, so that a value next to the wrong key shows.
 private func entry(_ key: UInt64, _ shape: TableNode.Shape) -> TableNode.Entry {
     guard shape.isLeaf else { return TableNode.Entry(key: key, first: key << 4 | 8) }
     let word = key &* 0x9E37_79B9_7F4A_7C15
     return TableNode.Entry(MappingRecord(start: key, length: key &* 3 | 1, fileOffset: ~key, word: word, identity: key ^ word))
 }
 
-/// Whether the node has entries with these keys, each with its values, and nothing else.
+/// Whether the node has exactly the entries with these keys, each with its values.
 private func has(_ keys: [UInt64], _ lone: LoneNode, _ shape: TableNode.Shape) -> Bool {
     let node = lone.node
     guard lone.hasItsEdges, node.count == keys.count, !shape.isLeaf || node.eachSlotIsNamedOnce else { return false }
@@ -55,7 +55,7 @@ private func has(_ keys: [UInt64], _ lone: LoneNode, _ shape: TableNode.Shape) -
         var random = Random(state: 11)
         var keys: [UInt64] = []
         for step in 0..<20_000 {
-            // Mostly growing, then mostly shrinking: it is full at times, and empty at times.
+            // Mostly growing, then mostly shrinking: sometimes it is full, and sometimes empty.
             let grows = random.next(below: 4) < (step / 200 % 2 == 0 ? 3 : 1)
             if keys.isEmpty || grows && keys.count < shape.capacity {
                 let key = random.next(below: 1 << 40)
@@ -101,7 +101,7 @@ private func has(_ keys: [UInt64], _ lone: LoneNode, _ shape: TableNode.Shape) -
         var random = Random(state: 12)
         for round in 0..<2_000 {
             let (left, right) = (LoneNode(level: level), LoneNode(level: level))
-            // Inserted in any order, so that the slots are in none.
+            // Inserted in any order, so that the slots have no order.
             func fill(_ lone: LoneNode, _ count: Int, from first: UInt64) -> [UInt64] {
                 var keys: [UInt64] = []
                 for key in (0..<UInt64(count)).map({ first + $0 }).shuffled(using: &random) {

@@ -5,8 +5,8 @@ import Testing
 
 @testable import Vhushmem
 
-/// A queue of four entries in guest memory that is one page: descriptors at its beginning, the available ring at 0x100, the used ring at
-/// 0x200. The test is the driver.
+/// A queue of four entries in guest memory of one page: descriptors at its beginning, the available ring at 0x100, the used
+/// ring at 0x200. The test is the driver.
 @Suite struct VirtqueueTests {
     private static let guest: UInt64 = 0x10_0000
     private static let user: UInt64 = 0x7f00_0000_0000
@@ -30,7 +30,7 @@ import Testing
         }
     }
 
-    /// The driver's available index goes on by one, behind a head.
+    /// Puts a head into the available ring, and adds one to the index.
     private func offer(_ head: UInt16) {
         let index = page.load(fromByteOffset: 0x102, as: UInt16.self)
         page.storeBytes(of: head, toByteOffset: 0x104 + 2 * Int(index % 4), as: UInt16.self)
@@ -55,7 +55,7 @@ import Testing
         #expect(isNotHeld(queue.push(chain, written: 0)))
         #expect(!queue.putBack(chain))
         #expect(usedIndex == 1)
-        // Nor when the driver has offered its descriptors again, and the device holds another chain of the same head.
+        // The same if the driver has offered its descriptors again, and the device holds another chain with the same head.
         offer(2)
         let again = try #require(try queue.pop())
         #expect(again.head == chain.head)
@@ -83,7 +83,7 @@ import Testing
         offer(0)
         offer(1)
         #expect(queue.hasNews())
-        // Once for what was put in; again for what is new, while some of it was not taken.
+        // Once for present chains; again for new ones, while some were not taken.
         #expect(!queue.hasNews())
         _ = try queue.pop()
         offer(2)

@@ -31,7 +31,7 @@ import Testing
     @Test func partsAreFilledAndClearedWithoutAGap() throws {
         let window = try RegionWindow.reserve(size: 16 * pageSize, holeProtection: PROT_NONE)
         let part = try #require(ByteRange(start: 4 * pageSize, length: 2 * pageSize))
-        // What is in a window is guarded.
+        // The lock guards what is in a window.
         let lock = Lock<DeviceState>()
         try lock.withLock { held throws(Errno) in try window.fill(part, protection: PROT_READ | PROT_WRITE, held) }
         (window.baseAddress + Int(part.start)).storeBytes(of: 7, as: UInt8.self)
@@ -53,7 +53,7 @@ import Testing
     }
 
     #if VHUSHMEM_FAULT_INJECTION
-        /// A kernel that is out of memory may have unmapped what was there before it says so.
+        /// A kernel that is out of memory may have unmapped the old mapping before it reports that.
         @Test func kernelThatUnmapsAndThenFailsLeavesNoGap() async {
             await #expect(processExitsWith: .success) {
                 let device = ShmemDevice()
@@ -61,7 +61,7 @@ import Testing
                 let window = region.window
                 let file = try makeMemfd(pages: 2)
                 let part = try #require(ByteRange(start: 4 * pageSize, length: 2 * pageSize))
-                // Strikes once, at a call that would have replaced that part; what was done returns its errno.
+                // Strikes once, at a call that would have replaced that part. `what` returns its errno.
                 func losing(_ lost: SystemCall, _ what: () -> Int32?) -> Int32? {
                     var hasStruck = false
                     systemCallFault = { call in
@@ -82,7 +82,7 @@ import Testing
                     refusal { () throws(ShmemError) in try region.unmap(at: part.start, length: part.length) }?.code
                 }
                 if RegionWindow.memfdDevice != nil {
-                    // What the kernel refused for want of separate mappings is tried again, once they were counted.
+                    // If the kernel refused for want of separate mappings, the library counts them and tries again.
                     #expect(losing(.mmap, map) == nil && unmap() == nil)
                 }
                 let plan = FilePlan(
