@@ -1,4 +1,5 @@
-/* Two copies of the library in one process, as where one is linked and another is loaded: each has its own budget and its own guard. */
+/* Two copies of the library in one process, for example one that is linked and one that is loaded. Each has its own budget
+   and its own guard. */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE /* memfd_create */
 #endif
@@ -46,7 +47,7 @@ static struct copy make(const char *path)
     return copy;
 }
 
-/* Maps a page every other page, so that each takes mappings of its own. Returns how many went. */
+/* Maps every second page, so that each takes its own mappings. Returns how many maps succeeded. */
 static int fill(struct copy *copy, int fd)
 {
     int done = 0;
@@ -66,7 +67,7 @@ static void touch_what_is_lost(struct copy *copy)
     CHECK(CALL(copy, vhushmem_region_map)(copy->region, fd, 0, 0, 4096, 0, NULL) == 0);
     CHECK(ftruncate(fd, 0) == 0);
     byte = CALL(copy, vhushmem_region_window)(copy->region);
-    CHECK(*byte == 0); /* the guard of this copy has put a page of zeros there */
+    CHECK(*byte == 0); /* this copy's guard has put a page of zeros there */
     close(fd);
 }
 
@@ -82,7 +83,7 @@ int main(int argc, char **argv)
     CHECK(fill(&one, fd) < 8);
     CHECK(fill(&other, fd) == 32);
     CHECK(CALL(&one, vhushmem_process_budget_set)(0, 0) == 0);
-    /* Each has a handler, and passes on what is not its own. */
+    /* Each has a handler, and passes on signals that are not its own. */
     CHECK(CALL(&one, vhushmem_guard_install)(NULL) == 0 && CALL(&other, vhushmem_guard_install)(NULL) == 0);
     touch_what_is_lost(&one);
     touch_what_is_lost(&other);

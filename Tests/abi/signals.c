@@ -11,11 +11,11 @@ static void actions(struct sigaction all[NSIG])
 {
     memset(all, 0, NSIG * sizeof(*all));
     for (int i = 1; i < NSIG; i++) {
-        sigaction(i, NULL, &all[i]); /* fails for those that the C library keeps for itself */
+        sigaction(i, NULL, &all[i]); /* fails for signals that the C library keeps for itself */
     }
 }
 
-/* Field by field: the C library leaves rubbish in what is padding to it. */
+/* Field by field: the C library leaves garbage in its padding. */
 static int same(const struct sigaction *a, const struct sigaction *b)
 {
     for (int i = 1; i < NSIG; i++) {
@@ -65,7 +65,7 @@ int main(int argc, char **argv)
         }
     }
     if (threads() != threads_before) {
-        printf("there is a thread more\n");
+        printf("there is one more thread\n");
         status = 1;
     }
     return status;

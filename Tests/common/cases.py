@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What scripts that run other programs stand on: cases, what they need fetched, and programs that run beside them.
+"""The base of scripts that run other programs: cases, the packages that they need, and programs that run along with them.
 
-A script says what it needs, defines its cases and calls `run`. A case is a test: a function with a name that says a fact. They run in their
-order in one process and may share what an earlier one started. A script that can't have what it needs ends with status 77, and the last line
-that it printed is the reason.
+A script says what it needs, defines its cases and calls `run`. A case is a test: a function whose name says a fact. They run in order in
+one process and may share what an earlier one started. A script that cannot have what it needs ends with status 77. The last line that it
+printed is the reason.
 """
 
 import array
@@ -21,12 +21,12 @@ ROOT = pathlib.Path(os.environ["VHUSHMEM_SOURCE"])
 STAGE = pathlib.Path(os.environ["VHUSHMEM_STAGE"])
 FETCHED = ROOT / "build" / "interop"
 SCRATCH = pathlib.Path(os.environ["TMPDIR"])
-# Reached only by a test that fails: emulated guests are slow, and the machine may be busy.
+# Only a failing test waits so long: emulated guests are slow, and the machine may be busy.
 PATIENCE_S = int(os.environ.get("VHUSHMEM_INTEROP_PATIENCE_S", "400"))
 
 
 class Skip(Exception):
-    """The case can't be run here; the text says why."""
+    """The case cannot run here; the text says why."""
 
 
 # ---- checks ----
@@ -43,7 +43,7 @@ def equal(seen, wanted, *what):
 
 
 def until(condition, what, patience=PATIENCE_S):
-    """Waits for a fact that no descriptor tells of."""
+    """Waits for a fact that no descriptor reports."""
     end = time.monotonic() + patience
     while not (value := condition()):
         if time.monotonic() > end:
@@ -66,7 +66,7 @@ def case(name):
 
 
 def run():
-    """Runs the cases. Once a case has failed, what those after it need may be gone: they are tried all the same."""
+    """Runs the cases. After a failure, those that follow may lack what they need. They run nevertheless."""
     print(f"cases {len(CASES)}", flush=True)
     failed = False
     for name, function in CASES:
@@ -88,7 +88,7 @@ def run():
 
 
 def fetch(*things):
-    """Has packages fetched; `scripts/fetch-interop` knows their names. Raises Skip."""
+    """Fetches packages; `scripts/fetch-interop` knows their names. Raises Skip."""
     done = subprocess.run([ROOT / "scripts" / "fetch-interop", *things], capture_output=True, text=True, check=False)
     if done.returncode != 0:
         lines = (done.stdout + done.stderr).strip().splitlines()
@@ -96,7 +96,7 @@ def fetch(*things):
 
 
 def need(*things):
-    """The same for what a script is nothing without."""
+    """The same, for packages without which the whole script cannot run."""
     try:
         fetch(*things)
     except Skip as reason:
@@ -110,7 +110,7 @@ def libraries(thing):
 
 
 def with_own_loader(thing, program, *more):
-    """A command that runs a program of another release of Debian with the C library that it was built for."""
+    """A command that runs a program of another Debian release with the C library for which it was built."""
     root = FETCHED / thing
     folder = root / "usr/lib/x86_64-linux-gnu"
     path = ":".join(str(part) for part in (folder, *(folder / name for name in more)))
@@ -121,7 +121,7 @@ def with_own_loader(thing, program, *more):
 
 
 class Process:
-    """A program that runs beside the script. It is killed at the end."""
+    """A program that runs along with the script. It is killed at the end."""
 
     all = []
 
@@ -150,7 +150,7 @@ class Process:
         print("\n".join(self.text().splitlines()[-25:]))
 
     def has_said(self, pattern, count=1):
-        """Waits until its output has the pattern."""
+        """Waits until its output matches the pattern."""
 
         def seen():
             if len(re.findall(pattern, self.text())) >= count:
@@ -182,7 +182,7 @@ def socket_path(name):
 
 
 def file_of(name, size, seed=1):
-    """A file with a content that is different in each sector."""
+    """A file whose sectors all differ."""
     path = SCRATCH / name
     words = array.array("I", range(seed, seed + size // 4))
     path.write_bytes(words.tobytes())

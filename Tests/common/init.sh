@@ -1,6 +1,6 @@
 #!/bin/busybox sh
-# The first program of a guest: loads the modules that were packed, goes on from the root of a disk if the kernel's command line names one
-# (root=/dev/vda), and has a shell on the serial line.
+# The first program of a guest. It loads the packed modules. If the kernel's command line names a disk (root=/dev/vda), it goes on from the
+# root of that disk. Then it starts a shell on the serial line.
 /bin/busybox --install -s /bin
 export PATH=/bin
 mkdir -p /proc /sys /dev /mnt /tmp
@@ -11,7 +11,7 @@ if [ -e /modules/order ]; then
     for module in $(cat /modules/order); do
         insmod "/modules/$module" || echo "init: $module is not loaded"
     done
-    # A disk that is to be the root has this program as its /init.
+    # A disk for the root has this program as its /init.
     root=$(sed -n 's/.*root=\([^ ]*\).*/\1/p' /proc/cmdline)
     if [ -n "$root" ]; then
         mount "$root" /mnt && umount /proc /sys /dev && exec switch_root /mnt /init

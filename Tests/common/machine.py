@@ -22,7 +22,7 @@ class Emulator:
     name: str
     command: list
     environment: dict
-    # The device for virtiofs: its parameters but for the chardev and the tag. Its -pci form has a PCI function.
+    # The device for virtiofs: its parameters, except the chardev and the tag. Its -pci form has a PCI function.
     filesystem: str = "vhost-user-fs"
     has_window: bool = False
 
@@ -34,7 +34,7 @@ def emulator_of_release():
 
 
 def emulator_of_sid():
-    """It has shared memory regions, by the device that it has for tests of back-ends."""
+    """It has shared memory regions, in the device that it has for tests of back-ends."""
     share = FETCHED / "sid-qemu/usr/share"
     command = with_own_loader("sid-qemu", "usr/bin/qemu-system-x86_64", "pulseaudio")
     command += ["-L", share / "qemu", "-L", share / "seabios"]
@@ -43,13 +43,13 @@ def emulator_of_sid():
 
 
 def emulator_with_glue(version):
-    """As scripts/build-qemu leaves it: Debian's source with integrations/qemu, which gives vhost-user-fs-pci shared memory."""
+    """Built by scripts/build-qemu: Debian's source with integrations/qemu, which gives vhost-user-fs-pci shared memory."""
     built = ROOT / "build" / f"qemu-{version}"
     return Emulator(f"{version} with the glue", [built / "qemu-system-x86_64", "-L", built / "pc-bios"], {}, has_window=True)
 
 
 def in_order(folder, names):
-    """The files of these modules and of those that they need, each after what it needs."""
+    """The files of these modules and of those that they need. Each comes after those that it needs."""
     files = {path.stem.replace("-", "_"): path for path in folder.rglob("*.ko")}
     found = {}
 
@@ -68,7 +68,7 @@ def in_order(folder, names):
 
 
 def initramfs(packed=FETCHED / "initramfs", modules=MODULES, programs=None):
-    """Packed once, and again when something in it is newer. `programs` are files by their paths in it."""
+    """Packed once, and again when something in it is newer. `programs` maps paths in it to files."""
     init = ROOT / "Tests/common/init.sh"
     newest = max(path.stat().st_mtime for path in (init, pathlib.Path(__file__), *(programs or {}).values()))
     with packed.with_suffix(".lock").open("w") as lock:
@@ -94,7 +94,7 @@ COMMAND_LINE = "console=ttyS0 quiet panic=-1 tsc=reliable no_timer_check"
 
 
 class Qemu(Process):
-    """A QEMU whose monitor obeys."""
+    """A QEMU that obeys its monitor."""
 
     def __init__(self, name, *command, environment=None):
         self.events = []
@@ -131,7 +131,7 @@ class Qemu(Process):
         return self.ask(command, {name.replace("_", "-"): value for name, value in arguments.items()})
 
     def ask(self, command, arguments):
-        """As qmp, with the arguments' names as they are."""
+        """The same as qmp, with the arguments' names unchanged."""
         self.socket.sendall(json.dumps({"execute": command, "arguments": arguments}).encode())
         while True:
             said = self.line()
@@ -142,7 +142,7 @@ class Qemu(Process):
                 return said["return"]
 
     def event(self, name, **data):
-        """Waits for an event with this among what it tells, and takes it."""
+        """Waits for an event whose data includes this, and takes it."""
         while True:
             for event in self.events:
                 if event["event"] == name and data.items() <= event.get("data", {}).items():
@@ -161,7 +161,7 @@ class Qemu(Process):
 
 
 class Guest(Qemu):
-    """A guest that boots from the kernel and the initramfs, or by firmware if there is a `boot` of its own."""
+    """A guest that boots from the kernel and the initramfs, or by firmware if it has its own `boot`."""
 
     def __init__(
         self,
@@ -192,7 +192,7 @@ class Guest(Qemu):
         self.serial = self.connect(serial)
 
     def wait(self, pattern, patience=PATIENCE_S):
-        """Waits for the guest to say something. Returns what it said up to there."""
+        """Waits until the guest prints something. Returns the output up to there."""
         end = time.monotonic() + patience
         while not (match := re.search(pattern, self.said)):
             self.serial.settimeout(max(0.1, end - time.monotonic()))
@@ -212,7 +212,7 @@ class Guest(Qemu):
 
     def send(self, command):
         self.count += 1
-        # The shell joins the two words, so that an echo of the command is not what is waited for.
+        # The shell joins the two words, so an echo of the command does not match.
         self.serial.sendall(f'{command}; echo "DO""NE{self.count}=$?="\n'.encode())
         return self.count
 
@@ -225,7 +225,7 @@ class Guest(Qemu):
         return text
 
     def run(self, command, status=0):
-        """A command of the guest's shell. Returns what it printed."""
+        """Runs a command in the guest's shell. Returns what it printed."""
         return self.finish(self.send(command), status)
 
 

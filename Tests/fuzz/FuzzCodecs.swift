@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-/// Target `codecs`: the whole input is a payload, for every decoder of Wire/. What decodes is encoded to the same bytes, but for padding.
+/// Target `codecs`: the whole input is a payload, for every decoder of Wire/. A decoded payload encodes to the same bytes,
+/// except for padding.
 @_cdecl("fuzz_codecs")
 func fuzzCodecs(_ data: UnsafePointer<UInt8>?, _ size: Int) -> Int32 {
     let payload = UnsafeRawBufferPointer(start: data, count: size)
@@ -10,7 +11,7 @@ func fuzzCodecs(_ data: UnsafePointer<UInt8>?, _ size: Int) -> Int32 {
     return 0
 }
 
-/// `encode` writes what `payload` began with, except within `padding`, where it writes zeros; and no byte behind `length`.
+/// `encode` writes the bytes with which `payload` begins, zeros within `padding`, and no byte after `length`.
 private func sameBytes(
     _ payload: UnsafeRawBufferPointer, length: Int, padding: Range<Int> = 0..<0, _ sentence: StaticString,
     encode: (UnsafeMutableRawBufferPointer) -> Void
@@ -42,7 +43,7 @@ private func fuzzPayloads(_ payload: UnsafeRawBufferPointer) {
         require(payload.count != SharedMemoryMap.size, "a map of 40 bytes was refused")
     }
     if let config = SharedMemoryConfig(payload) {
-        // The count that is encoded is the true one, whatever the peer stated.
+        // The encoded count is the true one, whatever the peer stated.
         sameBytes(payload, length: payload.count, padding: 4..<8, "a region list is not encoded as it came") { room in
             config.encode(into: room)
             require(room.count >= 4, "a region list has no room for its count")
@@ -104,13 +105,13 @@ private func fuzzVrings(_ payload: UnsafeRawBufferPointer) {
     }
 }
 
-/// What is asked of single numbers that a peer says.
+/// The questions about single numbers from a peer.
 private func fuzzNumbers(_ payload: UnsafeRawBufferPointer) {
     var input = FuzzInput(payload)
     let first = input.word()
     let second = input.word()
 
-    // Not a byte is read outside, wherever the offset is.
+    // The decoder reads no byte outside, wherever the offset is.
     let offset = Int(truncatingIfNeeded: first)
     let isInside = offset >= 0 && offset <= payload.count - 8
     require((payload.integer(at: offset, as: UInt64.self) != nil) == isInside, "an integer was read outside, or not inside")

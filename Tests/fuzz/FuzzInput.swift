@@ -2,7 +2,7 @@
 
 import CLinux
 
-/// The bytes of one input, taken from the front. Behind the end come zeros.
+/// The bytes of one input, taken from the front. Zeros follow the end.
 struct FuzzInput {
     private let bytes: UnsafeRawBufferPointer
     private var at = 0

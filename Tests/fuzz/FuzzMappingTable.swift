@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-/// Target `mapping-table`: the input is a list of operations on a MappingTable and on an array that is searched from end to end. Both must
-/// say the same, and the table's invariants must hold after each.
+/// Target `mapping-table`: the input is a list of operations on a MappingTable and on an array that is searched from end to
+/// end. Both must agree, and the table's invariants must hold after each operation.
 @_cdecl("fuzz_mapping_table")
 func fuzzMappingTable(_ data: UnsafePointer<UInt8>?, _ size: Int) -> Int32 {
     var input = FuzzInput(UnsafeRawBufferPointer(start: data, count: size))
@@ -14,7 +14,7 @@ func fuzzMappingTable(_ data: UnsafePointer<UInt8>?, _ size: Int) -> Int32 {
     while !input.isEmpty, operations < 128 {
         run.step(&input)
         operations += 1
-        // A look at a large table takes long: at some moments then.
+        // A look at a large table takes long, so it happens only sometimes.
         guard run.model.records.count < 100 || operations % 8 == 0 else { continue }
         require(table.checkInvariants(), "the table's invariants do not hold")
     }
@@ -23,7 +23,7 @@ func fuzzMappingTable(_ data: UnsafePointer<UInt8>?, _ size: Int) -> Int32 {
     return 0
 }
 
-/// The records in the order of their starts; every question is answered by looking at each.
+/// The records in the order of their starts. Each answer looks at every record.
 private struct NaiveTable {
     let pageMask: UInt64
     var records: [MappingRecord] = []
@@ -58,7 +58,7 @@ private struct NaiveTable {
     }
 
     func firstGap(_ length: UInt64, _ alignment: UInt64, _ size: UInt64, from hint: UInt64) -> UInt64? {
-        // A gap begins at the hint, at the start of all, or behind a record; rounded up to the alignment.
+        // A gap begins at the hint, at 0, or after a record; rounded up to the alignment.
         var candidates: [UInt64] = [hint, 0]
         for record in records where last(record) < .max { candidates.append(last(record) + 1) }
         let starts = candidates.compactMap { candidate -> UInt64? in
@@ -79,7 +79,7 @@ private struct TableRun {
 
     private var pageSize: UInt64 { model.pageMask + 1 }
 
-    /// A number near which something is: a small multiple of the page size, the end of all numbers, a record, or any.
+    /// A number near something: a small multiple of the page size, the largest number, a record. Or any number.
     private func number(_ input: inout FuzzInput) -> UInt64 {
         let kind = input.byte()
         let small = UInt64(input.byte())
@@ -126,13 +126,13 @@ private struct TableRun {
                 model.records.contains(other) && model.overlap(other, record),
                 "a record was refused for one that does not overlap it")
         case .outOfMemory:
-            // The model can't tell how many nodes there are; but where it has room, it takes.
+            // The model does not count nodes. But where it has room, it inserts.
             require(isFree && limit != .max, "a record was refused for want of memory")
         }
     }
 
     private mutating func insertMany(_ start: UInt64, _ count: Int, stride: UInt64) {
-        // Enough for three levels, and no more: the model's answers take a time that grows with it.
+        // Enough for three levels, but no more: the model's time grows with it.
         for index in 0..<count where model.records.count < 1500 {
             insert(start: start &+ UInt64(index) &* (stride + 1) &* pageSize, length: pageSize)
         }
@@ -177,7 +177,7 @@ private struct TableRun {
     }
 
     private func findGap(_ length: UInt64, alignment: UInt64, size: UInt64, from hint: UInt64) {
-        // As its callers have it: whole pages, of an alignment that is a power of two.
+        // In the form that callers use: whole pages, with an alignment that is a power of two.
         let length = length & ~model.pageMask
         let size = size & ~model.pageMask
         let alignment = max(pageSize, 1 << UInt64(63 - max(alignment, 1).leadingZeroBitCount))

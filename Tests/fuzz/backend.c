@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Target `backend`: the input is a front-end and a driver before a back-end of ours: messages with their descriptors, guest memory, what
- * is in the rings and in the tables of descriptors, and kicks. It also says what the device does with what it takes. The back-end answers
- * each request or ends the connection, reads and writes inside of guest memory alone, and leaves nothing open or mapped.
+ * Target `backend`: the input is a front-end and a driver for a back-end of the library: messages with their descriptors,
+ * guest memory, the content of the rings and of the tables of descriptors, and kicks. It also decides what the device does
+ * with the chains that it takes. The back-end answers each request or ends the connection, reads and writes only inside of
+ * guest memory, and leaves nothing open or mapped.
  */
 #include "backend-device.h"
 
-static int channel; /* the front-end's end of the pair that SET_BACKEND_REQ_FD brings; -1: none was sent */
+static int channel; /* the front-end's end of the pair that SET_BACKEND_REQ_FD sends; -1: none was sent */
 
 /* ---- the driver ---- */
 
@@ -44,7 +45,7 @@ static void ring(void)
 
 /* ---- the front-end ---- */
 
-/* What a request of this kind is as a rule. Returns the size. */
+/* The usual payload of a request of this kind. Returns the size. */
 static uint32_t usual_payload(uint32_t request, uint64_t words[8], int *fd)
 {
     memset(words, 0, 64);
@@ -124,7 +125,7 @@ static void read_answers(void)
     }
 }
 
-/* Any, but a /dev/zero: whoever maps one at an offset has SIGBUS for memory, as with a file that is truncated later. */
+/* Any file except a /dev/zero: mapped at an offset, it raises SIGBUS, like a file that is truncated later. */
 static int some_file(unsigned kind) { return files[kind % DEV_ZERO].fd; }
 
 static void tell_anything(uint32_t request, uint8_t how)
@@ -149,7 +150,7 @@ static void tell_anything(uint32_t request, uint8_t how)
     switch (how) {
     default:
         break;
-    case 128 ... 191: /* one number is another */
+    case 128 ... 191: /* one number is changed */
         words[how % 8] = take_size(in, PAGE);
         break;
     case 192 ... 203:
@@ -191,7 +192,7 @@ static void tell_anything(uint32_t request, uint8_t how)
     }
 }
 
-/* The beginning that most of them have; what becomes of it is not looked at. */
+/* Most lives begin like this. The target ignores the results. */
 static void begin(void)
 {
     static const uint32_t start[] = {SET_PROTOCOL_FEATURES, SET_FEATURES,   ADD_MEM_REG,    SET_VRING_NUM,   SET_VRING_BASE,
@@ -233,7 +234,7 @@ static void step(void)
         break;
     default: {
         uint16_t at = (uint16_t)take_word(in, 2);
-        b.ram[at % BUFFERS] = take(in); /* of the rings and tables, any byte */
+        b.ram[at % BUFFERS] = take(in); /* any byte of the rings and tables */
         ring();
     }
     }

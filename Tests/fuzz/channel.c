@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Target `channel`: the input is a back-end. It chooses the options of two regions and of the channel, the messages with their
- * descriptors, the pieces in which they are sent, and what the VMM does in between. Each answer, each mapping and each word of the
- * windows must be what the model says.
+ * Target `channel`: the input is a back-end. It chooses the options of two regions and of the channel, the messages with
+ * their descriptors, the pieces in which they are sent, and the VMM's actions in between. Each answer, each mapping and each
+ * word of the windows must agree with the model.
  */
 #include "channel-session.h"
 
@@ -50,7 +50,7 @@ static void expect_other(session *s, const sending *m)
     }
 }
 
-/* In one piece, or in some: the descriptors are on the first byte. */
+/* In one piece, or in several: the descriptors are on the first byte. */
 static void transmit(session *s, const sending *m, uint32_t size)
 {
     uint8_t bytes[12 + LONGEST_PAYLOAD];
@@ -64,11 +64,11 @@ static void transmit(session *s, const sending *m, uint32_t size)
         send_bytes(s->peer, bytes + at, piece, m->fds, at == 0 ? m->fd_count : 0);
         s->sent += piece;
         at += piece;
-        if ((pieces & 1 || unread % 64 == 0) && at < total) { /* the socket does not take any number of pieces */
+        if ((pieces & 1 || unread % 64 == 0) && at < total) { /* a socket holds a limited number of pieces */
             serve(s);
         }
         if (pieces == 255 && s->resets == 1 && at < total) {
-            /* A reset ends in the middle of a message, which is older. */
+            /* A reset ends in the middle of a message. The message counts as older. */
             serve(s);
             ok(vhushmem_channel_end_reset(s->channel));
             s->resets = 0;
@@ -117,7 +117,7 @@ static void take_message(session *s, sending *m, uint8_t operation)
     VhostUserMMap map = {0};
     m->header.flags = 0x9;
     switch (operation) {
-    case 0 ... 3: /* as it should be */
+    case 0 ... 3: /* a right request */
         m->header.request = MAP;
         m->header.size = sizeof(map);
         take_descriptors(s, m, 1);
@@ -127,7 +127,7 @@ static void take_message(session *s, sending *m, uint8_t operation)
         map.fd_offset = take_size(in, PAGE);
         map.flags = below(in, 3) & 1;
         break;
-    case 4: { /* what is mapped, or nearly that */
+    case 4: { /* a live mapping, or nearly one */
         region_model *r = &s->model.regions[below(in, REGIONS)];
         mapping *it = &r->mappings[below(in, PAGES)];
         m->header.request = UNMAP;
@@ -195,7 +195,7 @@ static void step(session *s)
             s->older = s->sent;
         }
         break;
-    case 12: /* descriptors where no message begins */
+    case 12: /* descriptors in the middle of a message */
         if (operation == 0xfc) {
             VhostUserHeader header = {MAP, 0x9, 40};
             serve(s);
@@ -271,7 +271,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         step(&s);
     }
     if (s.is_lost && s.events[VHUSHMEM_EVENT_CHANNEL_LOST] == 0) {
-        pump_channel(s.channel); /* it hung up: answers can't be looked at any more */
+        pump_channel(s.channel); /* it hung up: its answers can no longer be read */
         EQ(s.events[VHUSHMEM_EVENT_CHANNEL_LOST], 1);
         if (!s.keeps) {
             model_forget_all(&s.model);

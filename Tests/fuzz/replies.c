@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Target `replies`: the input is a back-end that answers a front-end's requests, in the handshake and after it: rightly, nearly so, or
- * with anything, or not at all. The front-end is served as a loop would. It waits no longer than it was told to, each request that was
- * begun ends exactly once, and the end is told exactly once.
+ * Target `replies`: the input is a back-end that answers a front-end's requests, in the handshake and after it: rightly,
+ * nearly so, with anything, or not at all. The target serves the front-end as a loop would. The front-end waits no longer
+ * than its limits, each begun request ends exactly once, and the connection's end is told exactly once.
  */
 #include "right-answers.h"
 
@@ -23,7 +23,7 @@ static void on_event(vhushmem_frontend *frontend, const vhushmem_event *event, v
     session *s = user_data;
     CHECK(frontend == s->frontend);
     CHECK(event->type >= 1 && event->type <= VHUSHMEM_EVENT_CONFIG_CHANGE);
-    CHECK(s->events[VHUSHMEM_EVENT_DISCONNECT] == 0); /* it is the last */
+    CHECK(s->events[VHUSHMEM_EVENT_DISCONNECT] == 0); /* DISCONNECT is the last event */
     s->events[event->type]++;
     if (event->type == VHUSHMEM_EVENT_DISCONNECT) {
         CHECK(event->result < 0 && event->message != NULL);
@@ -83,17 +83,17 @@ static void answer(session *s, const message *m)
     uint32_t length = reply.header.size;
     uint16_t at = (uint16_t)(how >= 160 ? take_word(s->in, 2) : 0);
     switch (how) {
-    default: /* as it should be */
+    default: /* a right answer */
         if (!right) {
             return;
         }
         break;
-    case 160 ... 189: { /* a byte or a word is another */
+    case 160 ... 189: { /* a byte or a word is changed */
         uint64_t word = take_size(s->in, PAGE);
         memcpy(reply.payload + at % (sizeof(reply.payload) - 8), &word, 8);
         break;
     }
-    case 190 ... 199: { /* the first word is another */
+    case 190 ... 199: { /* the first word is changed */
         uint64_t word = take_word(s->in, 8);
         memcpy(reply.payload, &word, 8);
         break;
@@ -101,10 +101,10 @@ static void answer(session *s, const message *m)
     case 200 ... 204:
         reply.header.flags = (uint32_t)take_word(s->in, 4);
         break;
-    case 205 ... 214: /* shorter or longer, and says so */
+    case 205 ... 214: /* shorter or longer, and the header says so */
         length = reply.header.size = at % (sizeof(reply.payload) + 1);
         break;
-    case 215 ... 219: /* and does not say so */
+    case 215 ... 219: /* and the header does not say so */
         length = at % (sizeof(reply.payload) + 1);
         break;
     case 220 ... 224:
@@ -131,7 +131,7 @@ static void answer(session *s, const message *m)
         shutdown(s->peer, SHUT_RDWR);
         s->has_hung_up = true;
         return;
-    case 254: /* anything in front */
+    case 254: /* arbitrary bytes in front */
         for (uint32_t i = 0; i < below(s->in, 64); i++) {
             reply.payload[i] = take(s->in);
         }
@@ -141,7 +141,7 @@ static void answer(session *s, const message *m)
     say(s, &reply, 12 + length, fds, fd_count);
 }
 
-/* The back-end's own requests; their answers are thrown away. */
+/* The back-end's own requests. Their answers are discarded. */
 static void ask_on_the_channel(session *s)
 {
     uint8_t bytes[256];
@@ -162,7 +162,7 @@ static void ask_on_the_channel(session *s)
     }
 }
 
-/* Hear what the front-end says, and answer it, until neither has more to say. */
+/* Reads what the front-end says, and answers it, until neither has more to say. */
 static void converse(session *s)
 {
     message m;
@@ -182,8 +182,10 @@ static void converse(session *s)
     }
 }
 
-/* Nobody waits for ever for an answer that does not come. An end is told when it has been read: what came before it may have descriptors that
- * are being closed, and while many are, nothing is read. */
+/*
+ * A missing answer is not awaited for ever. An end is told after it was read: earlier messages may have descriptors that are
+ * being closed, and while there are many, nothing is read.
+ */
 static void let_time_pass(session *s)
 {
     if (s->has_hung_up) {
@@ -210,7 +212,7 @@ static void began(session *s, int result)
 
 static void start_device(session *s)
 {
-    static uint8_t ram[3 * 4096]; /* told, and not touched */
+    static uint8_t ram[3 * 4096]; /* the back-end is told of it; nobody touches it */
     vhushmem_guest_memory memory = {.struct_size = sizeof(memory),
                                     .guest_addr = 0,
                                     .size = FILE_PAGES * PAGE,
@@ -233,7 +235,7 @@ static void transfer_state(session *s, unsigned direction)
     int fd = dup(files[PIPE].fd);
     int result = vhushmem_frontend_set_device_state_fd_async(s->frontend, direction, fd, BACK);
     if (result != 0) {
-        close(fd); /* else it is the library's */
+        close(fd); /* otherwise the library owns it */
     }
     began(s, result);
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A guest's kernel against the device of tools/virtiofs, in this process: requests of every kind in chains of every form, and a front-end that
- * answers maps as it likes, late or never. What must hold: no harm, answers that are well formed, no descriptor left, and nothing outside of
- * the shared directory changed.
+ * A guest's kernel against the device of tools/virtiofs, in this process: requests of every kind in chains of every form,
+ * and a front-end that answers maps in any way, late or never. The device must do no harm, give well-formed answers, leave
+ * no descriptor, and change nothing outside of the shared directory.
  */
 #include "fuzz.h"
 
@@ -96,7 +96,7 @@ static void host_is_whole(void)
 
 /* ---- the guest ---- */
 
-/* A number of a request: of an inode, of a handle, an offset of the window, or any. */
+/* A number in a request: of an inode, of a handle, an offset of the window, or any. */
 static uint64_t take_number(void)
 {
     uint8_t kind = take(in);
@@ -116,7 +116,7 @@ static uint64_t take_number(void)
     }
 }
 
-/* Puts a word of a dictionary, and as a rule its end. */
+/* Puts a word of a dictionary, and as a rule its terminating 0. */
 static size_t put_name(uint8_t *at)
 {
     static const char *const names[] = {"a",  "b",  "d", "e",         "l",      "new", "other",
@@ -129,7 +129,7 @@ static size_t put_name(uint8_t *at)
     return length + (which < 240);
 }
 
-/* What a fixed part is made of: 4 bytes or 8 each. */
+/* The words of a fixed part: 4 bytes or 8 each. */
 static size_t put_fixed(uint8_t *at, uint8_t words)
 {
     size_t size = 0;
@@ -196,7 +196,7 @@ static void put_request(void)
     kick(&b);
 }
 
-/* What was given back is either an answer or nothing. */
+/* A chain that was given back has an answer or nothing. */
 static void look_at_answers(void)
 {
     uint32_t *used = (uint32_t *)(b.ram + USED + 4);
@@ -257,7 +257,7 @@ static void begin_queue(void)
     start_queue(&b, 0);
 }
 
-/* A request as Linux's client makes it: most inputs get further from a mounted directory. */
+/* A request in the form of Linux's client. With it, most inputs get further than the mount. */
 static void ask(uint32_t opcode, uint64_t node, const void *bytes, size_t size)
 {
     struct fuse_in_header head = {.len = (uint32_t)(sizeof(head) + size), .opcode = opcode, .unique = ++unique, .nodeid = node};
@@ -325,7 +325,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     in = &bytes;
     if (!is_ready) {
         struct rlimit most = {1 << 20, 1 << 20};
-        /* Nothing fills the memory of the host's. */
+        /* No file may fill the host's memory. */
         signal(SIGXFSZ, SIG_IGN);
         files_open();
         host_new();
@@ -349,7 +349,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     int cwd = opened(".", O_PATH | O_DIRECTORY), proc = opened("/proc/self/fd", O_PATH | O_DIRECTORY);
     CHECK(fchdir(proc) == 0);
     EQ(device_init(&device, &options, &error), 0);
-    device.window.for_qemu = device.window.never_replaces = (setup & 3) == 3; /* the library's part of it is not the target */
+    device.window.for_qemu = device.window.never_replaces = (setup & 3) == 3; /* the library's own checks are not the target */
     EQ(fs_open(&device.fs, &config, opened(shared, O_RDONLY | O_DIRECTORY), proc), 0);
     memset(&b.r, 0, sizeof(b.r));
     b.r.backend = device.backend;

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A block device without a disk, for its configuration space. Usage: _blk.py SOCKET. At SIGUSR1 the device grows by a sector, and tells so."""
+"""A block device without a disk, for its configuration space. Usage: _blk.py SOCKET. On SIGUSR1 the device grows by a sector, and
+reports that."""
 
 import ctypes
 import os

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What the scripts here stand on: the QEMU that is tested, devices that share a folder, and the guest that mounts them."""
+"""The base of the scripts here: the tested QEMU, devices that share a folder, and the guest that mounts them."""
 
 import collections
 import hashlib
@@ -15,9 +15,9 @@ PROGRAMS = pathlib.Path(os.environ["VHUSHMEM_GUEST_PROGRAMS"])
 IN_GUEST = ("mapped", "fsx", "fsstress", "posix")
 CHUNK = 2 << 20
 QEMU = os.environ.get("VHUSHMEM_GUEST_QEMU", "sid")
-# QEMU 11.1 maps no range beyond the end of its file, so there the device offers DAX for files of whole chunks alone.
+# QEMU 11.1 maps no range beyond the end of its file. So there the device offers DAX only for files of whole chunks.
 BY_CHUNK = QEMU == "sid"
-# Whether the QEMU lives on when it touches a page that its file has lost.
+# Whether the QEMU survives when it touches a page that its file has lost.
 SURVIVES = QEMU != "sid"
 DAX = "-o dax=inode" if BY_CHUNK else "-o dax=always"
 IS_LONG = "VHUSHMEM_TEST_LONG" in os.environ
@@ -55,7 +55,7 @@ def folder(name):
 
 
 def programs(into, count):
-    """Programs of a chunk each; number N prints SAYS00N. There is more than one page of them, and in each the same code."""
+    """Programs of a chunk each; number N prints SAYS00N. Each has more than one page, with the same code in each page."""
     plain = (PROGRAMS / "says").read_bytes()
     equal(plain.count(b"SAYS000"), 1, "places of the number")
     for n in range(count):
@@ -93,7 +93,7 @@ class Device(Process):
         return [self.process.pid, *(int(child) for child in children)]
 
     def counts(self):
-        """How often the guest has asked for each operation, and how many mappings are live."""
+        """How often the guest asked for each operation, and how many mappings are live."""
         told = len(re.findall(" now\n", self.text()))
         self.process.send_signal(signal.SIGUSR1)
         self.has_said(" now\n", told + 1)
@@ -103,7 +103,7 @@ class Device(Process):
         return counts
 
     def crash(self):
-        """Both of its processes are killed."""
+        """Kills both of its processes."""
         for pid in reversed(self.pids()):
             os.kill(pid, signal.SIGKILL)
         self.process.wait(PATIENCE_S)
@@ -122,13 +122,13 @@ def driver_of_mmio():
 
 
 def packed():
-    """The guest's initramfs, with our programs."""
+    """The guest's initramfs, with the programs of this folder."""
     into = PROGRAMS / "initramfs"
     return initramfs(into, MODULES, {f"/bin/{name}": PROGRAMS / name for name in IN_GUEST})
 
 
 def boot(*devices, name="qemu", before=(), more=(), **options):
-    """A guest with these devices, whose folders it does not mount yet. QEMU is given `before` before them, and `more` after."""
+    """A guest with these devices. It has not mounted their folders yet. QEMU gets `before` before them, and `more` after them."""
     options = {"memory": "256M", "initrd": packed(), "emulator": EMULATOR, **options}
     words = [word for device in devices for word in device.words()]
     return Guest(name, *before, *words, *more, **options).up()
@@ -139,7 +139,7 @@ def mount(guest, device, at="/mnt", options=None):
 
 
 def sums(guest, at="/mnt", how="sha256sum {}"):
-    """What the guest reads of each file below a folder."""
+    """What the guest reads from each file below a folder."""
     lines = guest.run(f"cd {at} && find . -type f -exec sh -c 'echo $({how.format('$0')}) = $0' {{}} \\; ; cd /").splitlines()
     return {line.split(" = ./")[1]: line.split()[0] for line in lines}
 
@@ -160,7 +160,7 @@ def equal_sums(seen, wanted):
 
 
 def tree_of(pid):
-    """What a process has: descriptors, mappings, and its own memory in KiB."""
+    """The resources of a process: descriptors, mappings, and its own memory in KiB."""
     status = pathlib.Path(f"/proc/{pid}/status").read_text()
     maps = pathlib.Path(f"/proc/{pid}/maps").read_text().splitlines()
     return {

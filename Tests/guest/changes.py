@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The host truncates, rewrites and replaces files while the guest reads and maps them; the monitor looks at what is there and what is not."""
+"""The host truncates, rewrites and replaces files while the guest reads and maps them. The monitor looks at mapped memory and at holes."""
 
 import os
 import re
@@ -19,7 +19,7 @@ def start():
 
 
 def window():
-    """Where the guest sees the window: the base of a BAR of 16 MiB."""
+    """The window's address in the guest: the base of a BAR of 16 MiB."""
     said = guest.run("cat /sys/bus/pci/devices/*/resource")
     for line in said.splitlines():
         first, last, _ = (int(word, 16) for word in line.split())
@@ -33,7 +33,7 @@ def monitor(line):
 
 
 def xp(at):
-    """The first 8 bytes at an address of the guest's; none where nothing is."""
+    """The first 8 bytes at an address of the guest; none if nothing is there."""
     return bytes(int(word, 16) for word in re.findall(r"0x([0-9a-f]{2})\b", monitor(f"xp /8xb {at:#x}").split(":", 1)[-1]))
 
 
@@ -56,7 +56,7 @@ def _():
     base = window()
     seen = [xp(base + n * CHUNK + 4096) for n in range(8)]
     equal(seen.count((77).to_bytes(8, "little")), 1, "chunks that show the file")
-    # QEMU 11.1 has no memory in a hole, and says so; a window that shows zeros is memory everywhere.
+    # QEMU 11.1 has no memory in a hole, and says so. A window that shows zeros is memory everywhere.
     check(all(not any(each) for each in seen if each[:1] != b"M"), seen)
     is_well(guest)
 
@@ -83,7 +83,7 @@ def _():
     (shared / "other").write_bytes(stamped(512, 6))
     os.rename(shared / "other", shared / "replaced")
     until(lambda: guest.run("mapped pages /mnt/replaced 2097152").endswith("values 6"), "the guest opens the new one")
-    equal(watched(), (0, 0, [5]), "who has the old one open keeps it")
+    equal(watched(), (0, 0, [5]), "a program that has the old one open keeps it")
 
 
 @case("the host rewrites a file in place while the guest loads it")
@@ -121,7 +121,7 @@ def _():
     is_well(guest)
 
 
-@case("the host truncates a file and writes it anew while the guest loads it")
+@case("the host truncates a file and writes it again while the guest loads it")
 def _():
     if not SURVIVES:
         raise Skip("a page that its file has lost ends QEMU 11.1: the next case")
@@ -155,7 +155,7 @@ def _():
     is_well(guest)
 
 
-@case("what a lost page does to QEMU 11.1")
+@case("the effect of a lost page on QEMU 11.1")
 def _():
     if SURVIVES:
         raise Skip(f"QEMU {QEMU} survives it: the cases before")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Every file is the host's, by read() and by mmap, and no byte is read by a request where there is DAX. What either side writes, both have."""
+"""Every file is the host's, by read() and by mmap. With DAX no request reads a byte. Both sides have what either side writes."""
 
 import hashlib
 import pathlib
@@ -35,7 +35,7 @@ def _():
     equal_sums(sums(guest, how=BY_LOADS), right_sums(shared))
 
 
-@case("no byte was read by a request where there is DAX")
+@case("with DAX no request has read a byte")
 def _():
     counts = device.counts()
     check(counts["SETUPMAPPING"] >= 12, counts)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What a machine has besides: an IOMMU, migration, and devices whose configuration changes."""
+"""Other features of a machine: an IOMMU, migration, and devices whose configuration changes."""
 
 import os
 import pathlib
@@ -20,7 +20,7 @@ IOMMU = ["-device", "intel-iommu"]
 
 
 def refused():
-    """What QEMU says to a migration; nothing if it begins one."""
+    """QEMU's answer to a migration; nothing if it begins one."""
     try:
         guest.qmp("migrate", uri="exec:cat >/dev/null")
     except AssertionError as error:
@@ -47,7 +47,7 @@ def _():
     is_well(guest)
 
 
-@case("once all is unmounted, nobody speaks of mappings any more")
+@case("after the unmount nobody has mappings any more")
 def _():
     guest.run("umount /mnt")
     equal(device.counts()["live"], 0, "mappings that are live")
@@ -78,7 +78,7 @@ def _():
     blk = Process("blk", sys.executable, "-B", pathlib.Path(__file__).parent / "_blk.py", sock)
     blk.listens(sock)
     other = Guest("config", *chardev("blk", sock), "-device", "vhost-user-blk-pci,chardev=blk,num-queues=1", emulator=EMULATOR)
-    blk.has_said("started")  # by the firmware, whose requests nobody answers: no guest boots
+    blk.has_said("started")  # the firmware has made requests that nobody answers: no guest boots
     blk.process.send_signal(signal.SIGUSR1)
     blk.has_said("told 0, asked 1")
     equal(other.qmp("query-status")["status"], "running")

@@ -44,7 +44,7 @@ def _():
     is_well(guest)
 
 
-@case("a reset in the midst of maps")
+@case("a reset in the middle of maps")
 def _():
     guest.send("cd /mnt; while true; do for f in chunk*; do mapped cat $f; done; echo 3 > /proc/sys/vm/drop_caches; done > /dev/null")
     before = device.counts()["SETUPMAPPING"]

@@ -15,9 +15,9 @@ guest = None
 def _():
     global guest
     more = ["-global", "virtio-mmio.force-legacy=false", *device.words(place="mmio")]
-    # There is no timer that the kernel could measure an emulated processor with.
+    # The kernel has no timer with which it could measure an emulated processor.
     guest = boot(machine="microvm", more=more, append="tsc_early_khz=2000000 lpj=4000000")
-    # Files are for DAX if the QEMU has shared memory regions at virtio-mmio: with the glue it has, 11.1 has not. The guest finds out.
+    # DAX needs a QEMU with shared memory regions at virtio-mmio: one with the glue has them, 11.1 does not. The guest finds out.
     mount(guest, device, options="")
     equal_sums(sums(guest), right_sums(shared))
     equal_sums(sums(guest, how=BY_LOADS), right_sums(shared))
@@ -27,7 +27,7 @@ def _():
     print(f"note: {'with' if counts['SETUPMAPPING'] else 'without'} DAX")
 
 
-@case("what either side writes, the other reads")
+@case("each side reads what the other writes")
 def _():
     guest.run("echo of the guest > /mnt/new; mapped write /mnt/file4 4096 STORED; sync")
     equal((shared / "new").read_text(), "of the guest\n")

@@ -13,9 +13,11 @@ device = Device("files", shared, window="16M")
 other = Device("other", shared, window="16M")
 guest = None
 WANTED = right_sums(shared)
-# vhost-user-test-device of QEMU 11.1 looks for its back-end again, if the chardev is connected when the device is made: so it is plugged in.
+# vhost-user-test-device of QEMU 11.1 looks for its back-end again if the chardev is connected when the device is made. So the device is
+# plugged in.
 RECONNECTS = BY_CHUNK
-# A port for each device: they can be unplugged. Unless it keeps room for it, the guest has no place for the window of one that is plugged in.
+# A port for each device, so that it can be unplugged. The port reserves room; otherwise the guest has no place for the window of a device
+# that is plugged in.
 PORTS = [word for n in (1, 2, 3) for word in ("-device", f"pcie-root-port,id=port{n},chassis={n},slot={n},bus=pcie.0,pref64-reserve=64M")]
 
 
@@ -28,7 +30,7 @@ def mappings():
 
 
 def plug(new, port, at, more=None):
-    """Gives the guest a device, which it mounts when its driver has found it."""
+    """Plugs a device into the guest, and mounts it when the driver has found it."""
     address = {"type": "unix", "data": {"path": str(new.socket)}}
     guest.qmp("chardev-add", id=new.tag, backend={"type": "socket", "data": {"addr": address, "server": False, **(more or {})}})
     until(lambda: not any("disconnected" in each["filename"] for each in guest.qmp("query-chardev") if each["label"] == new.tag), "it is connected")
@@ -72,7 +74,7 @@ def _():
     plug(other, "port2", "/other")
     reads_all()
     unplug(device)
-    # /mnt stays: Linux 6.1 fails when such a mount is undone, since the pages of the window that it has notes of are gone.
+    # /mnt stays: Linux 6.1 fails when such a mount is undone, since it still has records of the window's pages, which are gone.
     reads_all("/other")
     is_well(guest)
     guest.run("umount /other")
@@ -111,7 +113,7 @@ def _():
     if not RECONNECTS:
         raise Skip("QEMU's vhost-user-fs does not connect again: a new device, as before, is what there is")
     device.begin_again()
-    # Whatever the device, QEMU 11.1 ends itself by an assertion when a chardev with reconnect-ms has its back-end back.
+    # QEMU 11.1 ends by an assertion when a back-end returns to a chardev with reconnect-ms, whatever the device.
     equal(has_ended(guest), signal.SIGABRT, "the signal that ended it")
     check("vhost_dev_start" in guest.text(), guest.text()[-300:])
 

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What a file system is to do, as the host's own does it: the same programs run on the host and in the guest, with DAX and without."""
+"""The duties of a file system, as the host's own performs them: the same programs run on the host and in the guest, with DAX and
+without."""
 
 import os
 import subprocess
@@ -15,7 +16,7 @@ MOUNTS = {"with DAX": "/mnt", "without DAX": "/plain"}
 SEEDS = range(1, 11 if IS_LONG else 3)
 STEPS = 3000 if IS_LONG else 600
 
-# What differs: the host's line, and the guest's. The device makes no device nodes, and Linux 6.1 has no nameless files over FUSE.
+# The differences: the host's line, and the guest's. The device makes no device nodes, and Linux 6.1 has no nameless files over FUSE.
 KNOWN = {
     "mknod: a device: OK": "mknod: a device: EPERM",
     "open: O_TMPFILE: OK": "open: O_TMPFILE: EOPNOTSUPP",

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""More data than the window: readers at once, programs that run from it, and a writer. Nobody gets another's bytes."""
+"""More data than the window: readers at once, programs that run from it, and a writer. Nobody gets another file's bytes."""
 
 from _guest import BY_LOADS, CHUNK, Device, boot, content, equal_sums, folder, is_well, mount, programs, right_sums, sums
 from common.cases import case, check, equal, run
@@ -11,7 +11,7 @@ for n in range(FILES):
 (shared / "large").write_bytes(content(8 * CHUNK, "large") * 3)
 bin_folder = folder("programs")
 programs(bin_folder, PROGRAM_FILES)
-# Eight chunks, and four for the programs: a guest's kernel reclaims them all the time.
+# Eight chunks, and four for the programs: the guest's kernel reclaims them all the time.
 device = Device("files", shared, window="16M")
 program_device = Device("programs", bin_folder, window="8M")
 guest = None

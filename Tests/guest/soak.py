@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Readers, programs, a writer and a host that changes files, in windows of a few chunks, for a while: nobody is wrong, and nothing is left.
+"""Readers, programs, a writer and a host that changes files, in windows of a few chunks, for a while: no read is wrong, and nothing is
+left.
 
-VHUSHMEM_GUEST_SOAK_S says how long: 600 by default with --long, else 60.
+VHUSHMEM_GUEST_SOAK_S gives the seconds: 600 by default with --long, otherwise 60.
 """
 
 import os
@@ -23,7 +24,7 @@ device = Device("files", shared, window="8M")
 program_device = Device("programs", bin_folder, window="8M")
 guest = None
 
-# Each goes on until /tmp/over is there, and says what was wrong.
+# Each goes on until /tmp/over exists, and reports faults.
 SCRIPT = f"""
 loads() {{ n=0; cd /mnt; while [ ! -f /tmp/over ]; do for f in chunk? small?; do
     [ "$(mapped cat $f | sha256sum)" = "$(cat /tmp/sum.$f)" ] || echo WRONG load $f; done; n=$((n+1)); done; echo loads-done $n; }}
@@ -41,7 +42,7 @@ loads & reads & execs & writes & looks & wait
 
 
 def everything():
-    """What QEMU and the two processes of each device have."""
+    """The resources of QEMU and of the two processes of each device."""
     pids = {"qemu": guest.process.pid}
     for each in (device, program_device):
         pids |= {f"{each.tag} {n}": pid for n, pid in enumerate(each.pids())}
@@ -74,7 +75,7 @@ def _():
     equal_sums(sums(guest, how=BY_LOADS), right_sums(shared))
     (shared / "script").write_text(SCRIPT)
     guest.run("cp /mnt/script /tmp/soak")
-    # The first seconds make what stays: stacks, caches, translated code.
+    # The first seconds make what then stays: stacks, caches, translated code.
     guest.run("(sh /tmp/soak > /tmp/warm) & sleep 5; touch /tmp/over; wait; rm /tmp/over")
     quiet()
     before = everything()
@@ -97,7 +98,7 @@ def _():
         has = after[name]
         print(name, "before", had, "after", has)
         check(has["descriptors"] <= had["descriptors"], f"{name}: descriptors {had['descriptors']}, then {has['descriptors']}")
-        # malloc may map an arena more; a leak would be one for each of many maps.
+        # malloc may map some more arenas; a leak would be one mapping for each of many maps.
         check(has["mappings"] <= had["mappings"] + 12, f"{name}: mappings {had['mappings']}, then {has['mappings']}")
         slack = 48 << 10 if name == "qemu" else 1 << 10
         check(has["memory"] <= had["memory"] + slack, f"{name}: {had['memory']} KiB, then {has['memory']}")

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* How many descriptors, on which message, and what they are. */
+/* How many descriptors, on which message, and of which kind. */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
@@ -67,7 +67,7 @@ static int refused_kind(arena *a, const void *with, uint64_t flags)
 {
     int fd = ((maker)(uintptr_t)with)(a);
     if (fd < 0) {
-        snprintf(a->why, sizeof(a->why), "there is none here: %s", strerror(errno));
+        snprintf(a->why, sizeof(a->why), "this machine has none: %s", strerror(errno));
         return SKIPPED;
     }
     VhostUserMMap map = usual_map();
@@ -122,7 +122,7 @@ static int make_mem(arena *a) { return (void)a, open("/proc/self/mem", O_RDWR | 
 static int make_proc(arena *a) { return (void)a, open("/proc/self/maps", O_RDONLY | O_CLOEXEC); }
 static int make_sys(arena *a) { return (void)a, open("/sys/kernel/mm/transparent_hugepage/enabled", O_RDONLY | O_CLOEXEC); }
 
-/* The victim's memory file again, opened otherwise. */
+/* The victim's memory file again, opened in another way. */
 static int reopened(arena *a, int flags)
 {
     char path[64];
@@ -200,7 +200,7 @@ static int make_udmabuf(arena *a)
     return fd;
 }
 
-/* The whole of what a file can be, of which a page at the very end is asked for. */
+/* A sparse file of the maximum size. The request is for a page at the very end. */
 static int sparse(arena *a, const void *with)
 {
     uint64_t size = INT64_MAX & ~(PAGE - 1), back = (uint64_t)(uintptr_t)with;
@@ -211,7 +211,7 @@ static int sparse(arena *a, const void *with)
     return result;
 }
 
-/* Another thread takes the file away and gives it back while it is mapped again and again. */
+/* Another thread takes the file's pages away and gives them back, while the file is mapped again and again. */
 static void *shake(void *user_data)
 {
     arena *a = user_data;
@@ -242,7 +242,7 @@ static int shaken(arena *a, const void *with)
     return 0;
 }
 
-/* A number that stands for nothing can't be sent: the kernel refuses it, and the victim sees no message. */
+/* A closed descriptor cannot be sent: the kernel refuses it, and the victim sees no message. */
 static int closed_fd(arena *a, const void *with)
 {
     VhostUserMMap map = usual_map();

@@ -25,7 +25,7 @@ static int map_it(arena *a, const void *with)
     return ask_map(a, &map, a->file);
 }
 
-/* The usual one is there. */
+/* The usual mapping is there. */
 static int unmap_it(arena *a, const void *with)
 {
     VhostUserMMap there = usual_map(), map = of(with);
@@ -50,7 +50,7 @@ static int unmap_it(arena *a, const void *with)
 
 int main(void)
 {
-    /* Not static: what a page has is known when it runs. */
+    /* Not static: the size of a page is known at run time only. */
     const hostile_case cases[] = {
         MAPS("as it should be", 0, USUAL),
         MAPS("shmid 1", -ENOENT, 1, 0, P, 4 * P, 2 * P, 0),

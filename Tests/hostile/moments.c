@@ -4,7 +4,7 @@
 
 /* ---- before, after, in between ---- */
 
-/* The handshake stops before this request is answered; the channel is there. */
+/* The handshake stops before this request is answered. The channel exists. */
 static void stops_before(arena *a, const void *with) { a->hostile.mute = (uint32_t)(uintptr_t)with; }
 
 static void without_shmem(arena *a, const void *with)
@@ -26,7 +26,7 @@ static int after_a_reset(arena *a, const void *with)
     (void)with;
     EQ(ask_map(a, &map, a->file), 0);
     g_free(look_at(a, 'R').text);
-    /* The mapping went with the reset; a map may still be taken for one from before it, once. */
+    /* The mapping went with the reset. A map may still count once as older than the reset. */
     int result = ask(a, UNMAP, NEED_REPLY, &map, sizeof(map), NULL, 0);
     CHECK(result == -ENOENT || result == -ECANCELED);
     while ((result = ask_map(a, &map, a->file)) == -ECANCELED) {}
@@ -49,7 +49,7 @@ static int during_a_reset(arena *a, const void *with)
     g_free(look_at(a, 'R').text);
     EQ(ask_map(a, &map, a->file), -ECANCELED);
     EQ(ask(a, UNMAP, NEED_REPLY, &map, sizeof(map), NULL, 0), -ECANCELED);
-    /* It is never answered: the connection ends. */
+    /* No answer ever comes: the connection ends. */
     return hung_up(a->channel, PATIENCE_MS) ? ENDED : SILENT;
 }
 
@@ -59,7 +59,7 @@ static int after_a_stop(arena *a, const void *with)
     (void)with;
     EQ(ask_map(a, &map, a->file), 0);
     g_free(look_at(a, 'T').text);
-    /* Mappings are no part of what a stop ends. */
+    /* A stop does not end mappings. */
     EQ(ask_map(a, &map, a->file), -EEXIST);
     EQ(ask(a, UNMAP, NEED_REPLY, &map, sizeof(map), NULL, 0), 0);
     return ask_map(a, &map, a->file);
@@ -133,7 +133,7 @@ static int part_and_the_end(arena *a, const void *with)
     return answer_on(a->channel, MAP, PATIENCE_MS);
 }
 
-/* Byte by byte, with so many microseconds between them. */
+/* Byte by byte, with so many microseconds in between. */
 static int slowly(arena *a, const void *with)
 {
     uint8_t bytes[64];
@@ -151,7 +151,7 @@ static int slowly(arena *a, const void *with)
 
 /* ---- floods ---- */
 
-/* As many as will go, and at the most a million: the victim reads no more once its answers are not read. */
+/* As many as the socket takes, and at most a million: the victim stops reading if nobody reads its answers. */
 static int answers_unread(arena *a, const void *with)
 {
     VhostUserMMap map = usual_map();
@@ -168,7 +168,7 @@ static int answers_unread(arena *a, const void *with)
         }
     }
     long grown = victim_kib(a) - before;
-    if (grown > 4096 && !under_sanitizer()) { /* which keeps what was freed for a while */
+    if (grown > 4096 && !under_sanitizer()) { /* a sanitizer keeps freed memory for a while */
         FAIL("the victim has grown by %ld KiB", grown);
     }
     CHECK(fcntl(a->channel, F_SETFL, fcntl(a->channel, F_GETFL) & ~O_NONBLOCK) == 0);
@@ -185,7 +185,7 @@ static int answers_unread(arena *a, const void *with)
     return 0;
 }
 
-/* Nobody asks for an answer, so all are served; the others on the loop are not kept waiting. */
+/* Nobody asks for an answer, so all are served. The others on the loop do not wait long. */
 static int no_answers(arena *a, const void *with)
 {
     VhostUserMMap map = usual_map();
@@ -200,7 +200,7 @@ static int no_answers(arena *a, const void *with)
     }
     EQ(ask(a, UNMAP, NEED_REPLY, &map, sizeof(map), NULL, 0), -ENOENT);
     long grown = victim_kib(a) - before;
-    if (grown > 4096 && !under_sanitizer()) { /* which keeps what was freed for a while */
+    if (grown > 4096 && !under_sanitizer()) { /* a sanitizer keeps freed memory for a while */
         FAIL("the victim has grown by %ld KiB", grown);
     }
     g_free(look_at(a, 'S').text);
@@ -208,7 +208,7 @@ static int no_answers(arena *a, const void *with)
     return 0;
 }
 
-/* The main socket's turn: what a back-end says there while nothing was asked. */
+/* The main socket's turn: a back-end sends something unasked. */
 static int flood_of_main(arena *a, const void *with)
 {
     uint8_t junk[4096];
@@ -253,7 +253,7 @@ static const hostile_case cases[] = {
     {"more junk on the channel", CLOSED, junk, (void *)3, NULL},
 };
 
-/* These end by the time limit of messages. */
+/* The time limit of messages ends these. */
 static const hostile_case late_messages[] = {
     {"one byte, then silence", CLOSED, part_and_silence, (void *)1, NULL},
     {"half a header, then silence", CLOSED, part_and_silence, (void *)6, NULL},
@@ -262,7 +262,7 @@ static const hostile_case late_messages[] = {
     {"byte by byte, too slowly", CLOSED, slowly, (void *)20000, NULL},
 };
 
-/* By that of requests. */
+/* The time limit of requests ends these. */
 static const hostile_case late_answers[] = {
     {"during a reset that is never answered", ENDED, during_a_reset, NULL, never_resets},
 };

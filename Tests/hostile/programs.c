@@ -71,7 +71,7 @@ static void calls_back(vhushmem_frontend *f, const vhushmem_event *event)
 
 static const victim_habits calling_back = {.event = calls_back};
 
-/* What waited to be told takes no memory any more. */
+/* Events that waited no longer take memory. */
 static bool has_told_all(arena *a)
 {
     look now = look_at(a, 'S');
@@ -91,9 +91,9 @@ static int flooded_while_it_calls(arena *a, const void *with)
             usleep(200);
         }
     }
-    if (with != NULL) { /* and leaves in the middle of it */
+    if (with != NULL) { /* it leaves in the middle of the flood */
         peer_hang_up(&a->hostile);
-        STEP_UNTIL(is_over(a), usleep(200)); /* what it did before is told first */
+        STEP_UNTIL(is_over(a), usleep(200)); /* its earlier events come first */
     } else {
         int result = ask(a, UNMAP, NEED_REPLY, &map, sizeof(map), NULL, 0);
         CHECK(result == 0 || result == -ENOENT);
@@ -118,7 +118,7 @@ static void replied(vhushmem_frontend *f, const vhushmem_reply *reply, void *use
     victim_tally = under_way;
 }
 
-/* So many calls without waiting. The tally is how many have not ended. */
+/* Makes so many calls without waiting. The tally is how many have not ended. */
 static void asks(vhushmem_frontend *f, char what)
 {
     int count = what == 'A' ? 10 : 20000;
@@ -183,7 +183,7 @@ static bool answers_wrongly(peer *p, const message *m)
         shutdown(p->main, SHUT_WR);
         break;
     case 7:
-        break; /* never */
+        break; /* this call is never answered */
     default:
         peer_hang_up(p);
     }
@@ -197,7 +197,7 @@ static void answers_so(arena *a, const void *with)
     a->hostile.answer = answers_wrongly;
 }
 
-/* Ten calls wait. All of them are told, once, and that is all. */
+/* Ten calls wait. Each is told exactly once. */
 static int while_calls_wait(arena *a, const void *with)
 {
     CHECK(tally_of(a, 'A') <= 10);
@@ -229,7 +229,7 @@ static void no_acknowledgements(arena *a, const void *with)
     a->hostile.answer = reads_no_more;
 }
 
-/* What can't be sent waits up to a bound, and the program is told beyond it. */
+/* Calls that cannot be sent wait, up to a bound. Beyond it the program gets an error. */
 static int calls_without_end(arena *a, const void *with)
 {
     (void)with;
@@ -290,7 +290,8 @@ static int comes(void)
     return fd;
 }
 
-/* Once whole, so that it is looked for again; then it comes and leaves at each request of the handshake, with and without an answer. */
+/* The first handshake succeeds, so that the front-end looks for the back-end again. Then the back-end comes and leaves at
+   each request of the handshake, with and without an answer. */
 static int leaves_everywhere(arena *a, const void *with)
 {
     static const uint32_t moments[] = {GET_FEATURES, GET_PROTOCOL_FEATURES, SET_PROTOCOL_FEATURES, GET_QUEUE_NUM,
@@ -301,7 +302,7 @@ static int leaves_everywhere(arena *a, const void *with)
     long before = 0;
     for (int round = 0; round < (int)(20 * G_N_ELEMENTS(moments)); round++) {
         peer_init(&p);
-        peer_add_region(&p, 0, round % 3 == 2 ? 2 * REGION : REGION); /* another device than the one before */
+        peer_add_region(&p, 0, round % 3 == 2 ? 2 * REGION : REGION); /* a different device than the last one */
         int fd = comes();
         if (round > 0) {
             p.mute = moments[(unsigned)round % G_N_ELEMENTS(moments)];
@@ -353,7 +354,7 @@ static pthread_t guest;
 static int guest_stops;
 static vhushmem_region *guest_region;
 
-/* Copies all of the region in and out, and touches the page that stays mapped, whose file comes and goes. */
+/* Copies all of the region in and out, and touches the page that stays mapped. The pages of its file come and go. */
 static void *guest_runs(void *user_data)
 {
     uint8_t bytes[65536];
@@ -381,7 +382,7 @@ static void *allocates(void *user_data)
     return NULL;
 }
 
-/* What a first thread makes for good (a stack, an arena) is there before anybody looks. */
+/* Things that a first thread makes for good (a stack, an arena) exist before the first look. */
 static void guest_warms_up(vhushmem_frontend *f)
 {
     (void)f;

@@ -1,16 +1,17 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Right and wrong answers of a back-end in the handshake: the front-end becomes ready, or the connection ends; nothing else. */
+/* Right and wrong answers of a back-end in the handshake. The front-end becomes ready, or the connection ends. Nothing else
+   happens. */
 #include "hostile.h"
 
 typedef struct reply {
-    uint32_t to, id, flags, size; /* id 0: what was asked; flags 0: 0x5 */
+    uint32_t to, id, flags, size; /* id 0: the request's own; flags 0: 0x5 */
     uint64_t value;
     int fds, times;
 } reply;
 
 static const reply *the_reply;
 
-/* In the place of the peer's own. */
+/* In place of the peer's own answer. */
 static bool says(peer *p, const message *m)
 {
     const reply *r = the_reply;
@@ -70,7 +71,7 @@ static void with_config(arena *a, const void *with)
 
 int main(void)
 {
-    /* Not static: what a page has is known when it runs. */
+    /* Not static: the size of a page is known at run time only. */
     const hostile_case cases[] = {
         CONFIG("no region", READY, .nregions = 0),
         CONFIG("one region", READY, .nregions = 1, .sizes = {P}),

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A victim whose program uses the series' names: its lists and its listener's reports are true, whatever the back-end sends. */
+/* A victim whose program uses the series' names. Its lists and its listener's reports are true, whatever the back-end sends. */
 #include "hostile.h"
 #include "random.h"
 
@@ -44,7 +44,7 @@ static void slots_del(MemoryListener *listener, MemoryRegionSection *section)
     CHECK(slots.live-- > 0);
 }
 
-/* The tally is how often all was looked at. */
+/* The tally is how often this checked everything. */
 static void all_is_true(vhushmem_frontend *f, const vhushmem_event *event)
 {
     VirtIODevice *vdev = vhushmem_frontend_device(f);
@@ -102,7 +102,7 @@ static void let_go(void)
 
 /* ---- the back-end ---- */
 
-/* Mostly in reach, at times far from it. */
+/* Mostly within reach, sometimes far from it. */
 static uint64_t some_number(uint64_t *state, uint64_t pages)
 {
     const uint64_t far[] = {1, 4095, REGION - 1, REGION, REGION + 1, UINT64_C(1) << 63, 0 - (uint64_t)4096, UINT64_MAX};

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Messages of all stated sizes, with flags in every combination. */
+/* Messages that state any size, with flags in every combination. */
 #include "hostile.h"
 
 /* ---- sizes ---- */
@@ -43,7 +43,8 @@ static int flagged(arena *a, const void *with)
     if (wants_answer) {
         return ask(a, MAP, flags, &map, sizeof(map), &a->file, 1);
     }
-    /* Nobody asked for an answer: it is done or refused, or the channel ends. The next thing that is said must be the next answer. */
+    /* Nobody asked for an answer: the request is done or refused, or the channel ends. The next message from the victim must
+       be the next answer. */
     send_message(a->channel, MAP, flags, &map, sizeof(map), &a->file, 1);
     int result = ask(a, UNMAP, NEED_REPLY, &map, sizeof(map), NULL, 0);
     if (result == CLOSED) {
@@ -111,7 +112,7 @@ static const hostile_case sizes[] = {
     REPLY("a reply of 4096 bytes", ENDED, GET_CONFIG, 0x5, 4096, 0),
 };
 
-/* This one ends by the time limit of messages. */
+/* The time limit of messages ends this one. */
 static const hostile_case cut_short[] = {
     SHAPE("a map that says 41 bytes and sends 40", CLOSED, MAP, 41, 40, 1),
 };

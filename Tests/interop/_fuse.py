@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The driver of a virtio-fs device, as far as it takes to read a file; and the cases that every virtiofsd is to pass."""
+"""The driver of a virtio-fs device, as far as reading a file needs it, and the cases that every virtiofsd must pass."""
 
 import errno
 import signal
@@ -8,7 +8,7 @@ import struct
 from _interop import F_EVENT_IDX, F_INDIRECT, VERSION_1, Driver, blk_read, case, check, equal, until
 
 LOOKUP, GETATTR, OPEN, READ, RELEASE, INIT = 1, 3, 14, 15, 18, 26
-REQUESTS = 1  # the queue; 0 is for what is urgent
+REQUESTS = 1  # the queue; 0 is for urgent requests
 ROOT_NODE = 1
 
 
@@ -24,7 +24,7 @@ class FileSystem:
         return self.driver.put(REQUESTS, self.header(opcode, node, len(data)), data, 16, size, kick=kick)
 
     def answer(self, chain, unique):
-        """Returns an error and what came."""
+        """Returns an error and the data."""
         written, data = self.driver.wait(chain)
         length, error, of = struct.unpack("<IiQ", data[:16])
         equal((length, of), (written, unique), "length and identity of an answer")
@@ -88,7 +88,7 @@ def virtiofsd_cases(daemon, sock, file):
             reads(offset)
         reads(8192, 32768)
 
-    @case("what is not there is an error")
+    @case("a missing file is an error")
     def _():
         equal(fs.ask(LOOKUP, ROOT_NODE, b"nothing\0", 128)[0], -errno.ENOENT)
         reads(0)
@@ -110,7 +110,7 @@ def virtiofsd_cases(daemon, sock, file):
             driver.ask("start", VERSION_1)
             equal(fs.answer(chain, fs.unique), (0, content[n * 4096 : n * 4096 + 512]))
 
-    @case("the queue of requests alone is started, as firmware does it")
+    @case("only the queue of requests is started, as firmware does")
     def _():
         driver.ask("reset")
         driver.event("reset")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What the scripts here stand on besides Tests/common/cases.py: devices of ours, and the driver, a front-end of ours that obeys lines."""
+"""The base of the scripts here, besides Tests/common/cases.py: devices of this project, and the driver, a front-end that obeys lines."""
 
 import json
 import os
@@ -38,7 +38,7 @@ F_INDIRECT, F_EVENT_IDX, F_PROTOCOL = 1 << 28, 1 << 29, 1 << 30
 
 
 def device(kind, sock, *words, name=None):
-    """A back-end of ours: device-KIND.c."""
+    """A back-end of the library: device-KIND.c."""
     running = Process(name or f"device-{kind}", PROGRAMS / f"device-{kind}-c", sock, *words)
     running.has_said("device  listens")
     return running
@@ -48,7 +48,7 @@ def device(kind, sock, *words, name=None):
 
 
 class Proxy(Process):
-    """vhushmem-probe between a front-end, which connects to `path`, and the device at `sock`. It tells each message, and keeps it."""
+    """vhushmem-probe between a front-end, which connects to `path`, and the device at `sock`. It reports each message, and records it."""
 
     def __init__(self, sock, name="proxy"):
         self.path, self.capture = socket_path(f"{name}.sock"), SCRATCH / f"{name}.pcapng"
@@ -57,13 +57,13 @@ class Proxy(Process):
         self.listens(self.path)
 
     def finish(self):
-        """Ends it. Returns what it told."""
+        """Ends it. Returns what it reported."""
         equal(self.kill(signal.SIGTERM), 0, "exit status of the proxy")
         return [json.loads(line) for line in self.text().splitlines()]
 
 
 def front(sock):
-    """Where a front-end connects to. When a script runs again behind a proxy (_proxy.py), that is the proxy."""
+    """The socket to which a front-end connects. When a script runs again behind a proxy (_proxy.py), that is the proxy's."""
     return sock
 
 
@@ -71,7 +71,7 @@ def front(sock):
 
 
 class Driver(Process):
-    """driver.c: see there what commands take."""
+    """driver.c, which describes the commands."""
 
     def __init__(self, sock, queues, *words, name="driver"):
         super().__init__(name, PROGRAMS / "driver-c", front(sock), queues, *words, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
@@ -148,7 +148,7 @@ class Driver(Process):
         return self.wait(self.put(queue_, *parts))
 
     def event(self, name, count=1):
-        """Waits until an event has come so often."""
+        """Waits until an event has come this often."""
 
         def came():
             return sum(event.split()[0] == name for event in self.events) >= count

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""vhushmem-probe's proxy between programs of others: scripts that run again behind it, and what it has told in the end."""
+"""vhushmem-probe's proxy between other projects' programs: scripts that run again behind it, and a check of its report at the end."""
 
 import os
 import pathlib
@@ -11,15 +11,15 @@ from _tshark import fields
 
 
 def has_told_all(proxy):
-    """The proxy ends well, knows every message that has passed, and tshark names every field of its capture."""
+    """The proxy ends well, knows every message that passed, and tshark names every field of its capture."""
     told = proxy.finish()
     wires = [line for line in told if line["event"] == "wire"]
     check(len(wires) > 20, wires)
     equal([line for line in wires if line["name"] == "?" or "payload" in line], [], "messages that it can't decode")
     equal([line for line in told if line["event"] == "dropped"], [], "lines that were dropped")
-    # Each request that wants an answer has one, but for those that were under way when a peer was ended.
+    # Each request that wants an answer has one, except those that were under way when a peer was ended.
     late = [line for line in wires if line["reply"] and "round_trip_us" not in line]
-    equal(late, [], "answers that nobody has asked for")
+    equal(late, [], "unexpected answers")
     summary = told[-1]
     equal(summary["event"], "summary", "the last line")
     equal(sum(request["count"] + request["replies"] for request in summary["requests"]), len(wires), "messages of the summary")
@@ -35,13 +35,13 @@ def again(name):
 
     def front(sock):
         if sock not in proxies:
-            # A front-end waits for a device that is about to listen. Here the proxy listens at once, and the device's turn comes first.
+            # A front-end waits for a device that is about to listen. The proxy listens at once, so wait for the device first.
             until(lambda: os.path.exists(sock), f"{sock} is there")
             proxies[sock] = Proxy(sock, f"proxy{len(proxies)}")
         return proxies[sock].path
 
     def run_all():
-        @case("the proxy has told all of it")
+        @case("the proxy has reported every message")
         def _():
             for proxy in proxies.values():
                 has_told_all(proxy)

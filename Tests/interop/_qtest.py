@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A QEMU whose guest is the script: it reads and writes the machine's memory and ports over qtest, and is the driver of a virtio-pci device."""
+"""A QEMU whose guest is the script: the script accesses the machine's memory and ports over qtest, and drives a virtio-pci device."""
 
 import struct
 import time
@@ -67,7 +67,7 @@ class SidMachine(Machine):
 
 
 class VirtioDevice:
-    """The first virtio device of a machine; it has one ring, in memory at `ring`."""
+    """The first virtio device of a machine. It has one ring, in memory at `ring`."""
 
     def __init__(self, machine, ring=0x1000000):
         self.machine, self.ring = machine, ring
@@ -79,7 +79,7 @@ class VirtioDevice:
         self.asked = 0
 
     def place(self):
-        """Gives each memory BAR an address. `shapes` has of each its bytes, whether it has 64 bits, and whether it is prefetchable."""
+        """Gives each memory BAR an address. `shapes` has the bytes of each, whether it has 64 bits, and whether it is prefetchable."""
         bars, window, registers, number = {}, WINDOWS_AT, REGISTERS_AT, 0
         while number < 6:
             offset = 0x10 + 4 * number
@@ -105,7 +105,7 @@ class VirtioDevice:
         return bars
 
     def find(self):
-        """Of each virtio capability its type, id, address and length."""
+        """The type, id, address and length of each virtio capability."""
         at = self.machine.pci_load(self.slot, 0x34) & 0xFF
         while at:
             words = [self.machine.pci_load(self.slot, at + 4 * n) for n in range(6)]
@@ -125,7 +125,7 @@ class VirtioDevice:
         return next(number for number, at in self.bars.items() if at <= address < at + self.shapes[number][0])
 
     def window(self, identity):
-        """Address and size of a shared memory region."""
+        """The address and size of a shared memory region."""
         return next((at, size) for kind, found, at, size in self.capabilities if (kind, found) == (SHARED_MEMORY, identity))
 
     def reset(self):
@@ -133,7 +133,7 @@ class VirtioDevice:
         equal(self.machine.load(self.common + 20, 1), 0, "device status")
 
     def start(self):
-        """All that is offered of the device's own features, none of the ring's, and queue 0."""
+        """Negotiates all of the device's own features and none of the ring's, and sets up queue 0."""
         machine, common = self.machine, self.common
         for status in (0, 1, 3):
             machine.store(common + 20, 1, status)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The programs of `rust-vmm/`, built offline with the crates of sid and the cargo that is there."""
+"""The programs of `rust-vmm/`, built offline with the crates of sid and the installed cargo."""
 
 import fcntl
 import json
@@ -22,7 +22,7 @@ def build():
     folder.mkdir(exist_ok=True)
     with (FETCHED / "rust-vmm.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        # A copy, so that cargo writes its Cargo.lock beside it and not into the tree.
+        # A copy, so that cargo writes its Cargo.lock there and not into the tree.
         shutil.copytree(ROOT / "Tests/interop/rust-vmm", folder, dirs_exist_ok=True)
         command = ["cargo", "build", "--offline", "--manifest-path", folder / "Cargo.toml", "--target-dir", folder / "target"]
         command += ["--config", 'source.crates-io.replace-with="debian"']

@@ -13,7 +13,7 @@ class Testpmd(Process):
         root = FETCHED / "dpdk"
         folders = sorted({path.parent for path in root.rglob("*.so.*") if "pmds-" not in str(path)})
         drivers = [next(root.rglob(f"librte_{driver}.so.*")) for driver in ("net_vhost", "net_virtio", "mempool_ring")]
-        # Its lines are to be seen while it runs.
+        # Its lines must be visible while it runs.
         command = ["stdbuf", "-oL", root / "usr/bin/dpdk-testpmd", "--no-huge", "-m", "128", "--no-pci", "--no-shconf"]
         command += ["--no-telemetry", "--lcores=0@0,1@0"]
         command += [word for driver in drivers for word in ("-d", driver)]
@@ -24,7 +24,7 @@ class Testpmd(Process):
 
     def start(self):
         super().start()
-        # It is one processor's at most, and the others of this machine have work as well.
+        # It uses at most one processor, and others on this machine have work as well.
         os.setpriority(os.PRIO_PROCESS, self.process.pid, 5)
 
     def say(self, command):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""tshark, as it is installed or as Debian's package has it, with our dissector."""
+"""tshark, installed or from Debian's package, with this project's dissector."""
 
 import os
 import shutil
@@ -11,7 +11,7 @@ DISSECTOR = STAGE / "share/vhushmem/wireshark/vhost-user.lua"
 
 
 def tshark():
-    """The program, and what is to be in its environment. Raises Skip."""
+    """The program, and its environment. Raises Skip."""
     if installed := shutil.which("tshark"):
         return installed, {}
     fetch("tshark")
@@ -21,7 +21,7 @@ def tshark():
 
 
 def fields(capture, wanted, *names):
-    """The values of these fields of ours in the packets that a filter wants."""
+    """The values of the dissector's fields in the packets that match a filter."""
     program, environment = tshark()
     command = [program, "-X", f"lua_script:{DISSECTOR}", "-r", capture, "-Y", wanted, "-T", "fields"]
     command += [word for name in names for word in ("-e", f"vhost_user.{name}")]

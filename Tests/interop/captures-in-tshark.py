@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What vhushmem-probe records opens in Debian's tshark with every field named: the test of the group `probe`, also where tshark is not installed."""
+"""Debian's tshark opens vhushmem-probe's records with every field named: the test of the group `probe`, even where tshark is not
+installed."""
 
 import os
 import subprocess

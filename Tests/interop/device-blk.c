@@ -5,7 +5,7 @@
 enum { READ = 0, WRITE = 1, FLUSH = 4, GET_ID = 8, SECTOR = 512, QUEUES = 2, MOST = 4 << 20 };
 enum { DONE = 0, FAILED = 1, UNKNOWN = 2 };
 
-/* Of VIRTIO's configuration space as much as is told; the rest is there, since QEMU asks for all that it knows of. */
+/* The known part of VIRTIO's configuration space. The rest exists, since QEMU asks for everything that it knows. */
 static struct {
     uint64_t capacity;
     uint32_t size_max, seg_max, geometry, blk_size;

@@ -125,7 +125,7 @@ static int64_t serve(struct device *device, unsigned queue, vhushmem_chain *chai
     (void)queue;
     if (vhushmem_chain_read(chain, 0, &header, sizeof(header)) < sizeof(header) ||
         vhushmem_chain_writable_size(chain) < sizeof(answer)) {
-        return 0; /* FORGET wants no answer */
+        return 0; /* FORGET has no answer */
     }
     vhushmem_chain_read(chain, sizeof(header), in, sizeof(in) - 1);
     count = carry_out(device, &header, in);

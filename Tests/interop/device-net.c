@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A net device with a host behind it that answers ARP and pings, whatever the address; other packets come back with their MAC
+ * A net device with a host behind it that answers ARP and pings for any address. Other packets come back with their MAC
  * addresses exchanged: device-net SOCKET [client].
  */
 #include "device.h"
@@ -15,7 +15,7 @@ static void answer_arp(uint8_t *arp)
     uint8_t asked[4];
     memcpy(asked, arp + 24, 4);
     arp[7] = 2;                    /* a reply */
-    memcpy(arp + 18, arp + 8, 10); /* to who asked */
+    memcpy(arp + 18, arp + 8, 10); /* to the sender */
     memcpy(arp + 8, mac, 6);
     memcpy(arp + 14, asked, 4);
 }
@@ -28,7 +28,7 @@ static void answer_ping(uint8_t *ip)
     memcpy(from, ip + 12, 4);
     memcpy(ip + 12, ip + 16, 4);
     memcpy(ip + 16, from, 4);
-    icmp[0] = 0; /* 8 less than a request has: the checksum is as much more */
+    icmp[0] = 0; /* 8 less than a request has, so the checksum grows by 8 */
     sum += 0x0800;
     sum = (sum & 0xffff) + (sum >> 16);
     icmp[2] = (uint8_t)(sum >> 8);
@@ -53,7 +53,7 @@ static int64_t serve(struct device *device, unsigned queue, vhushmem_chain *sent
     size_t size;
 
     if (queue == RECEIVE) {
-        return -1; /* it waits there until there is something to receive */
+        return -1; /* it waits there for something to receive */
     }
     size = vhushmem_chain_read(sent, 0, packet, sizeof(packet));
     chain = vhushmem_backend_pop(device->backend, RECEIVE, NULL);

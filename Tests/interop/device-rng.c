@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A source of numbers that are known: device-rng SOCKET. Each request is filled with the same text, so that a guest's bytes can be checked. */
+/* A source of known numbers: device-rng SOCKET. It fills each request with the same text, so that a test can check the
+   guest's bytes. */
 #include "device.h"
 
 static int64_t serve(struct device *device, unsigned queue, vhushmem_chain *chain)

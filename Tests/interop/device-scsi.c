@@ -14,7 +14,7 @@ static void store32(uint8_t *at, uint64_t value)
     }
 }
 
-/* What is in `data` afterwards for the driver: so many bytes; negative: the command can't be carried out. */
+/* Puts the result for the driver into `data`. Returns how many bytes; negative: the command failed. */
 static int64_t carry_out(struct device *device, const uint8_t *cdb, vhushmem_chain *chain)
 {
     uint64_t at = SECTOR * ((uint64_t)cdb[2] << 24 | cdb[3] << 16 | cdb[4] << 8 | cdb[5]);

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""DPDK's vhost library (testpmd with net_vhost) before our front-end."""
+"""DPDK's vhost library (testpmd with net_vhost) behind the library's front-end."""
 
 from _interop import F_INDIRECT, VERSION_1, Driver, case, check, equal, need, run, socket_path
 from _testpmd import Testpmd
@@ -70,7 +70,7 @@ def _():
     frames_come_back(4000)
 
 
-@case("after a reset, with indirect descriptors agreed on")
+@case("after a reset, with indirect descriptors negotiated")
 def _():
     driver.ask("reset")
     driver.event("reset")
@@ -82,7 +82,7 @@ def _():
 def _():
     testpmd.kill()
     driver.event("disconnect")
-    sock.unlink()  # it replaces no socket that nobody listens at
+    sock.unlink()  # it does not replace a stale socket
     testpmd.start()
     testpmd.say("start")
     driver.event("ready", 2)

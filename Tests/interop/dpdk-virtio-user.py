@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""DPDK's virtio-user (testpmd with net_virtio_user) before our vhost-user-net: it connects to our back-end, and ours connects to it."""
+"""DPDK's virtio-user (testpmd with net_virtio_user) in front of the library's vhost-user-net: either side connects to the other."""
 
 from _interop import PROGRAMS, Process, case, check, device, need, run, socket_path, until
 from _testpmd import Testpmd
@@ -54,7 +54,7 @@ def _():
     packets_go_round()
 
 
-@case("a back-end that was killed is followed by the next")
+@case("the next back-end follows a killed one")
 def _():
     started = ours.text().count("queue 1 started")
     ours.kill()

@@ -41,7 +41,7 @@ static void answer(int rc, GError **error)
     }
 }
 
-/* info: what the back-end offers, and what was agreed on */
+/* info: the back-end's offer, and what was negotiated */
 static void info(char **words)
 {
     (void)words;
@@ -49,7 +49,7 @@ static void info(char **words)
         vhushmem_frontend_protocol_features(vm.frontend), vhushmem_frontend_max_queues(vm.frontend));
 }
 
-/* start FEATURES [QUEUE...]: all queues, or these alone; each goes on from where it was */
+/* start FEATURES [QUEUE...]: all queues, or only these; each goes on from where it was */
 static void start(char **words)
 {
     vhushmem_queue queues[MAX_QUEUES];
@@ -75,7 +75,7 @@ static void start(char **words)
     answer(vhushmem_frontend_start_device(vm.frontend, number(words[0]), queues, vm.count, &error), &error);
 }
 
-/* stop: the queues' bases are told */
+/* stop: reports the queues' bases */
 static void stop(char **words)
 {
     uint16_t bases[MAX_QUEUES];
@@ -104,7 +104,7 @@ static void reset(char **words)
     answer(rc, &error);
 }
 
-/* put QUEUE [out:HEX | in:BYTES]...: a chain into the ring, whose head is told; nobody is kicked */
+/* put QUEUE [out:HEX | in:BYTES]...: puts a chain into the ring and reports its head; kicks nobody */
 static void put(char **words) { say("ok %d", ring_put(&vm, (unsigned)number(words[0]), words + 1)); }
 
 /* kick QUEUE */
@@ -132,7 +132,7 @@ static void config(char **words)
     }
 }
 
-/* window REGION OFFSET BYTES: of what is mapped in a shared memory region, in hexadecimal digits */
+/* window REGION OFFSET BYTES: mapped bytes of a shared memory region, in hexadecimal digits */
 static void window(char **words)
 {
     uint8_t bytes[4096];
@@ -148,7 +148,7 @@ static void window(char **words)
     }
 }
 
-/* inflight: an area for requests in flight is made and given to the back-end */
+/* inflight: makes an area for requests in flight and gives it to the back-end */
 static void inflight(char **words)
 {
     vhushmem_inflight area = {.struct_size = sizeof(area)};
@@ -201,7 +201,7 @@ static void state(char **words)
     answer(rc, &error);
 }
 
-/* gpu: GPU_SET_SOCKET, and the driver is the display at the other end */
+/* gpu: GPU_SET_SOCKET; the driver is the display at the other end */
 static void gpu(char **words)
 {
     GError *error = NULL;

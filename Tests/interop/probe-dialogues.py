@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""vhushmem-probe's dialogues and driver with whole devices: QEMU's qemu-storage-daemon and virtiofsd, and a source of numbers of ours."""
+"""vhushmem-probe's dialogues and driver with whole devices: QEMU's qemu-storage-daemon and virtiofsd, and device-rng."""
 
 import json
 import subprocess
@@ -22,7 +22,7 @@ numbers = device("rng", numbers_sock)
 
 
 def talk(sock, text, *words):
-    """A script of the probe's. Returns its lines."""
+    """Runs a script of the probe. Returns its lines."""
     command = [str(word) for word in (PROBE, "connect", sock, "--json", *words)]
     done = subprocess.run(command, input=text, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
     equal(done.returncode, 0, text, done.stdout, done.stderr)
@@ -47,7 +47,7 @@ def _():
     talk(disk_sock, f"virtio-blk {SIZE // SECTOR}\nexpect error status 1\nvirtio-blk 3\nexpect ok\n", "--device", "blk")
 
 
-@case("a request that is written by hand, the configuration space, a stop and a start")
+@case("a request written by hand, the configuration space, a stop and a start")
 def _():
     write = f"01000000{'00' * 4}{(9).to_bytes(8, 'little').hex()}"
     talk(
@@ -60,7 +60,7 @@ def _():
     equal(image.read_bytes()[9 * SECTOR : 10 * SECTOR], b"\xab" * SECTOR)
 
 
-@case("numbers come from a source of numbers, so many as are asked for at the most")
+@case("a source of numbers gives at most as many as requested")
 def _():
     lines = talk(numbers_sock, "virtio-rng 48\nexpect ok\n", "--device", "rng")
     equal(bytes.fromhex(steps(lines)[0]["hex"]), b"VHUSHMEM" * 6)

@@ -19,7 +19,7 @@ proxy = guest = None
 
 
 def make_root():
-    """A file system with busybox and a file, whose /init is that of the other guests."""
+    """A file system with busybox and a file. Its /init is that of the other guests."""
     folder = SCRATCH / "root"
     for name in ("bin", "proc", "sys", "dev", "mnt", "tmp"):
         (folder / name).mkdir(parents=True)
@@ -35,7 +35,7 @@ def make_root():
 
 
 def is_whole():
-    """All of the file, past the guest's cache."""
+    """All of the file, not from the guest's cache."""
     equal(guest.run("echo 3 >/proc/sys/vm/drop_caches; md5sum </content").split()[0], digest)
 
 
@@ -78,7 +78,7 @@ def _():
     equal({line.split()[0] for line in guest.run("cat /tmp/sums").splitlines()}, {digest})
 
 
-@case("the guest ends, and the proxy has told all of it")
+@case("the guest ends, and the proxy has reported every message")
 def _():
     guest.run("sync")
     guest.quit()

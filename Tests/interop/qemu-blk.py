@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""QEMU of the release with a Linux guest before our vhost-user-blk: pause, reset, hot plug, a device that is killed, migration."""
+"""QEMU of the release with a Linux guest in front of the library's vhost-user-blk: pause, reset, hot plug, a killed device, migration."""
 
 import hashlib
 
@@ -23,12 +23,12 @@ def devices(path):
 
 
 def is_read(who, name="vda"):
-    """All of the disk, past the guest's cache."""
+    """All of the disk, not from the guest's cache."""
     equal(who.run(f"echo 3 >/proc/sys/vm/drop_caches; md5sum </dev/{name}").split()[0], digest)
 
 
 def begin_load():
-    """The disk is read all the time."""
+    """The guest reads the disk all the time."""
     again = "while [ ! -e /tmp/enough ]; do echo 3 >/proc/sys/vm/drop_caches; md5sum </dev/vda; done"
     guest.run(f"rm -f /tmp/enough /tmp/sums; ({again}) >/tmp/sums & true")
 
@@ -103,7 +103,7 @@ def _():
     wire = socket_path("migration.sock")
     target = Guest("target", *devices(other_sock), incoming=f"unix:{wire}")
     begin_load()
-    # An emulated processor that writes while it is migrated loses pages on a busy machine, also without a vhost-user device.
+    # On a busy machine, an emulated processor that writes during a migration loses pages, even without a vhost-user device.
     guest.qmp("stop")
     guest.qmp("migrate", uri=f"unix:{wire}")
     ended = until(lambda: said if (said := guest.qmp("query-migrate").get("status")) in ("completed", "failed") else None, "migration")

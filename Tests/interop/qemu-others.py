@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""QEMU of the release with a Linux guest before our vhost-user-net, -fs, -scsi and -rng."""
+"""QEMU of the release with a Linux guest in front of the library's vhost-user-net, -fs, -scsi and -rng."""
 
 import hashlib
 
@@ -40,7 +40,7 @@ def has_scsi():
 
 
 def has_rng():
-    # The kernel has bytes of its own in front of them; those of the device come in whole pieces.
+    # The kernel puts its own bytes in front of them. The device's bytes come in whole pieces.
     check("VHUSHMEM" * 8 in guest.run("dd if=/dev/hwrng bs=512 count=2 2>/dev/null"))
 
 
@@ -49,7 +49,7 @@ def _():
     global guest
     words = []
     for kind, path in sockets.items():
-        # The others don't come back in QEMU 7.2.
+        # The others do not come back in QEMU 7.2.
         words += chardev(kind, path, *(["reconnect=1"] if kind == "net" else []))
     # vectors=0: without it, QEMU 7.2 ends when the guest sets up the device's interrupts.
     words += ["-netdev", "vhost-user,id=net0,chardev=net", "-device", "virtio-net-pci,netdev=net0,vectors=0"]

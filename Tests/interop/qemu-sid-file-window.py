@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""QEMU of sid, which has shared memory regions, before the device of examples/file-window.c. The script is the guest, over qtest."""
+"""QEMU of sid, which has shared memory regions, in front of the device of examples/file-window.c. The script is the guest, over qtest."""
 
 import errno
 import struct
@@ -20,7 +20,7 @@ machine = driver = None
 
 
 def ask(operation, offset, length, file=0):
-    """Returns a result and where the window has it."""
+    """Returns a result and its place in the window."""
     reply = driver.ask(struct.pack("<IIQQ", operation, file, offset, length), 16)
     result, _, at = struct.unpack("<iIQ", reply)
     return result, at
@@ -47,7 +47,7 @@ def _():
     driver.start()
 
 
-@case("what is mapped is there, of two files")
+@case("mapped ranges of two files are there")
 def _():
     for file, offset, length in ((0, 0, PAGE), (1, 8 * PAGE, 16 * PAGE), (0, SIZE - PAGE, PAGE)):
         shows(mapped(offset, length, file), file, offset, length)
@@ -62,7 +62,7 @@ def _():
     equal(ask(UNMAP, at, PAGE)[0], 0)
 
 
-@case("what was unmapped can be mapped again, fifty times")
+@case("an unmapped range can be mapped again, fifty times")
 def _():
     for n in range(50):
         at = mapped(n * PAGE, 2 * PAGE, n % 2)
@@ -71,7 +71,7 @@ def _():
         equal(ask(UNMAP, at, 2 * PAGE)[0], -errno.ENOENT)
 
 
-@case("over stop and cont a mapping stays, and the device serves on")
+@case("a mapping stays over stop and cont, and the device serves on")
 def _():
     at = mapped(3 * PAGE, PAGE)
     for _ in range(3):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""QEMU's generic device has the rules for shared memory that pci.h states, and vhushmem_pci_check_qemu says beforehand what QEMU will take."""
+"""QEMU's generic device has the rules for shared memory that pci.h states. vhushmem_pci_check_qemu predicts what QEMU accepts."""
 
 import ctypes
 import errno
@@ -19,7 +19,7 @@ for function in ("vhushmem_device_new", "vhushmem_region_new"):
 
 
 def ours(sizes, flags=0):
-    """What we say of a device with regions of these sizes: a result, and the size of the BAR."""
+    """The library's verdict on a device with regions of these sizes: a result, and the size of the BAR."""
     ours_device = ctypes.c_void_p(library.vhushmem_device_new(None, None))
     for identity, size in enumerate(sizes):
         check(library.vhushmem_region_new(ours_device, identity, ctypes.c_uint64(size), None, None), "no region")
@@ -30,14 +30,14 @@ def ours(sizes, flags=0):
 
 
 def before(sizes, name, more=""):
-    """A QEMU before a device with such regions."""
+    """A QEMU in front of a device with such regions."""
     sock = socket_path(f"{name}.sock")
     device("features", sock, 0, *sizes, name=f"{name}-device")
     return SidMachine(name, sock, QEMU_DEVICE + more)
 
 
 def last_words(sizes, name, more=""):
-    """What QEMU said when it did not start."""
+    """QEMU's message when it did not start."""
     try:
         before(sizes, name, more)
     except (AssertionError, OSError):

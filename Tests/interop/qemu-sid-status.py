@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""QEMU of sid says what it has agreed on with a back-end (x-query-virtio-status). Our feature map has QEMU's names, order, form and left-over bits;
-the explanations are our own words.
+"""QEMU of sid reports what it negotiated with a back-end (x-query-virtio-status). The library's feature map has QEMU's names, order,
+form and left-over bits; the explanations are the library's own words.
 
-QEMU 11.1.3 can't answer, whatever the device: it leaves a field of the answer out (backend-features), and ends by an assertion. So a first QEMU is
-asked and its trace tells where in the answer the field is; in those after it the field is filled in (preload/fill-in.c), and all else is QEMU's.
-A QEMU that answers by itself is taken as it is.
+QEMU 11.1.3 cannot answer, whatever the device: it omits a field of the answer (backend-features), and ends by an assertion. So the test
+asks a first QEMU, whose trace tells where the field is in the answer. In later ones the field is filled in (preload/fill-in.c), and all
+else is QEMU's. The test takes the answer of a QEMU that can answer as it is.
 """
 
 import ctypes
@@ -21,7 +21,7 @@ from _qtest import SidMachine, VirtioDevice
 
 need("sid-qemu")
 PREFIX = "VHOST_USER_PROTOCOL_F_"
-# Bits that have a name in the specification, so here, and that QEMU 11.1 leaves over.
+# Bits that have a name in the specification, and so here, but none in QEMU 11.1.
 UNNAMED_THERE = {"XEN_MMAP", "GET_VRING_BASE_INFLIGHT", "GPA_ADDRESSES", "GET_VRING_BASE_SKIP_DRAIN"}
 library = ctypes.CDLL(os.environ["VHUSHMEM_LIBRARY"])
 library.vhushmem_protocol_features_to_json.restype = ctypes.c_void_p
@@ -42,9 +42,9 @@ def names(told):
 
 
 def asked(sock, name, *words, environment=None):
-    """Starts a device before the back-end at a socket. Returns the QEMU and its answer, which is None where it ended."""
+    """Starts a device in front of the back-end at a socket. Returns the QEMU and its answer, which is None if QEMU ended."""
     flag = SCRATCH / f"{name}.asked"
-    # vhost-user-test-device can't be asked, even so: it has no function that tells of its vhost device.
+    # vhost-user-test-device cannot answer even so: it has no function that returns its vhost device.
     qemu_device = "vhost-user-fs-pci,chardev=back,tag=interop"
     machine = SidMachine(name, sock, qemu_device, *words, environment={"FILL_IN_WHILE": str(flag), **(environment or {})})
     VirtioDevice(machine).start()
@@ -58,7 +58,7 @@ def asked(sock, name, *words, environment=None):
 
 
 def agreed(sock, name):
-    """What QEMU tells of the protocol features that it agreed on with the back-end at a socket."""
+    """QEMU's report of the protocol features that it negotiated with the back-end at a socket."""
     machine, told = asked(sock, name, environment=filling)
     check(told is not None, "QEMU ended")
     machine.quit()
@@ -66,7 +66,7 @@ def agreed(sock, name):
 
 
 def compare(theirs, features):
-    """Both of the same features. QEMU has fewer names, and what it has none for is in its number."""
+    """Compares both for the same features. QEMU has fewer names. It puts the bits without a name into its number."""
     mine = ours(features)
     without = [name for name in names(mine) if name not in UNNAMED_THERE]
     equal(without, names(theirs), "names in their order")
@@ -79,7 +79,7 @@ def compare(theirs, features):
 
 
 class Everything(threading.Thread):
-    """A back-end that offers every bit there is, which none of ours does, and serves a front-end until its queues run."""
+    """A back-end that offers every possible bit, which the library's never does. It serves a front-end until its queues run."""
 
     def __init__(self, sock):
         super().__init__(daemon=True)
@@ -118,7 +118,7 @@ class Everything(threading.Thread):
                 wire.sendall(struct.pack("<3I", request, 5, len(reply)) + reply)
 
 
-@case("QEMU tells what it agreed on, with the field filled in that it leaves out")
+@case("QEMU reports what it negotiated, with its missing field filled in")
 def _():
     sock = socket_path("first.sock")
     device("features", sock, 0, 1 << 20, name="first-device")
@@ -141,7 +141,7 @@ def _():
 
 for features in (0, (1 << 64) - 1, 1 << 3 | 1 << 5 | 1 << 10 | 1 << 22, 1 << 3):
 
-    @case(f"our back-end that offers {features:#x}")
+    @case(f"the library's back-end that offers {features:#x}")
     def _(features=features):
         sock = socket_path(f"{features:x}.sock")
         ours_running = device("features", sock, hex(features), 1 << 20, name=f"device-{features:x}")
@@ -158,7 +158,7 @@ def _():
     everything = Everything(sock)
     theirs = agreed(sock, "qemu-everything")
     compare(theirs, everything.accepted)
-    # QEMU agreed on what it has a name for, but for what its device lacks, and on two bits that it leaves over.
+    # QEMU accepted the features that it has a name for, except those that its device lacks, and two bits without a name.
     equal(set(BIT) - set(names(theirs)), UNNAMED_THERE | {"CONFIG"}, "what QEMU does not name")
     equal(theirs["unknown-protocols"], 1 << BIT["XEN_MMAP"] | 1 << BIT["GPA_ADDRESSES"])
 

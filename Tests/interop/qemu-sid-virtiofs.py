@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A Linux guest in QEMU of sid, which has shared memory regions, before vhushmem-virtiofs: files by DAX, and by requests."""
+"""A Linux guest in QEMU of sid, which has shared memory regions, in front of vhushmem-virtiofs: files by DAX, and by requests."""
 
 import hashlib
 import os
@@ -32,7 +32,7 @@ def start_device(*words):
 
 
 def sums():
-    """What the guest reads of each file."""
+    """What the guest reads from each file."""
     lines = guest.run("cd /mnt && sha256sum file*; cd /").splitlines()
     return {words[1]: words[0] for words in (line.split() for line in lines)}
 
@@ -42,12 +42,12 @@ def right_sums():
 
 
 def mapped():
-    """Where QEMU has mapped something into the window, by DAX."""
+    """The places in the window where QEMU has mapped something by DAX."""
     return re.findall("virtio-shmem-0-[0-9a-f]+", guest.qmp("human-monitor-command", command_line="info mtree -f"))
 
 
-# QEMU maps no range beyond the end of a file. So the device offers DAX for files of whole chunks of 2 MiB, and a guest that is not told
-# dax=always reads the others by requests.
+# QEMU maps no range beyond the end of a file. So the device offers DAX for files of whole chunks of 2 MiB. A guest without dax=always reads
+# the others by requests.
 @case("a guest mounts and reads every file, those of whole chunks by DAX")
 def _():
     global guest
@@ -59,7 +59,7 @@ def _():
     check(len(mapped()) >= 4, f"only {mapped()} are mapped")
 
 
-@case("what either side writes, the other reads")
+@case("each side reads what the other writes")
 def _():
     guest.run("echo of the guest > /mnt/new && dd if=/dev/urandom of=/mnt/random bs=65536 count=48 2>/dev/null")
     equal((shared / "new").read_text(), "of the guest\n")

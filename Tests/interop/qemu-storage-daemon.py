@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""QEMU's qemu-storage-daemon (vhost-user-blk) before our front-end."""
+"""QEMU's qemu-storage-daemon (vhost-user-blk) behind the library's front-end."""
 
 import signal
 import struct
@@ -120,7 +120,7 @@ def _():
 
 @case("killed with requests in its rings and started again, it serves them")
 def _():
-    # It stands still, so that requests are in its rings when it is killed.
+    # It is stopped, so that requests are in its rings when it is killed.
     daemon.process.send_signal(signal.SIGSTOP)
     chains = [(n, driver.put(n % 2, struct.pack("<IIQ", 0, 0, n), SECTOR, 1)) for n in range(12)]
     daemon.kill()

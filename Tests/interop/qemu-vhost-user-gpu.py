@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""QEMU's vhost-user-gpu before our front-end. The driver is the display as well."""
+"""QEMU's vhost-user-gpu behind the library's front-end. The driver is the display as well."""
 
 import struct
 
@@ -16,7 +16,7 @@ driver = None
 
 
 def ask(kind, room=24, rest=b""):
-    """A command on the control queue. Returns the type of the answer and what comes after its header."""
+    """A command on the control queue. Returns the type of the answer and the bytes after its header."""
     written, data = driver.do(CONTROL, struct.pack("<IIQII", kind, 0, 0, 0, 0) + rest, room)
     check(written >= 24, f"an answer of {written} bytes")
     return struct.unpack_from("<I", data)[0], data[24:]
@@ -34,7 +34,7 @@ def _():
     global driver
     driver = Driver(sock, QUEUES)
     driver.ask("gpu")
-    # It does nothing else until that is answered.
+    # It does nothing else until that has an answer.
     driver.event("gpu")
     driver.ask("start", VERSION_1)
 

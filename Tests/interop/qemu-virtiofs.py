@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A Linux guest in QEMU of the release, which has no shared memory regions, before vhushmem-virtiofs: all by requests."""
+"""A Linux guest in QEMU of the release, which has no shared memory regions, in front of vhushmem-virtiofs: all by requests."""
 
 import hashlib
 import os

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""QEMU 7.2's virtiofsd, in C, before our front-end."""
+"""QEMU 7.2's virtiofsd, in C, behind the library's front-end."""
 
 from _fuse import virtiofsd_cases
 from _interop import FETCHED, SCRATCH, Process, file_of, libraries, need, run, socket_path

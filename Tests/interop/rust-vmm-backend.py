@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A disk on rust-vmm's vhost-user-backend (rust-vmm/src/bin/disk.rs) before our front-end."""
+"""A disk on rust-vmm's vhost-user-backend (rust-vmm/src/bin/disk.rs) behind the library's front-end."""
 
 import signal
 import struct
@@ -39,7 +39,7 @@ def sectors(at, count=1):
 
 
 def page(kind, number):
-    """Has the disk map a page into its region, or undo it. Returns the status."""
+    """The disk maps a page into its region, or undoes it. Returns the status."""
     return driver.do(0, struct.pack("<IIQ", kind, 0, number), 1)[1][0]
 
 
@@ -89,7 +89,7 @@ def _():
         equal(page(SHOW, number), 0)
         equal(shown(number), content[number * PAGE : (number + 1) * PAGE])
         equal(page(HIDE, number), 0)
-    equal(page(HIDE, 9), 1, "what is not there is undone")
+    equal(page(HIDE, 9), 1, "an unmap of an empty place")
     equal(page(SHOW, SIZE // PAGE), 1, "a map beyond the region and the file")
     equal(page(SHOW, 3), 0)
     equal(page(SHOW, 3), 1, "a map over another")
@@ -106,7 +106,7 @@ def _():
         equal(driver.wait(chain)[1][:-1], sectors(n))
 
 
-@case("over stop and start a mapping stays")
+@case("a mapping stays over stop and start")
 def _():
     equal(shown(3), content[3 * PAGE : 4 * PAGE])
     equal(page(HIDE, 3), 0)
@@ -138,7 +138,7 @@ def _():
 
 @case("killed with requests in its rings and started again, it serves them")
 def _():
-    # It stands still, so that requests are in its rings when it is killed.
+    # It is stopped, so that requests are in its rings when it is killed.
     disk.process.send_signal(signal.SIGSTOP)
     chains = [(n, driver.put(n % 2, struct.pack("<IIQ", 0, 0, n), SECTOR, 1)) for n in range(12)]
     disk.kill()

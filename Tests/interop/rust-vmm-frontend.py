@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""rust-vmm's vhost as a front-end (rust-vmm/src/bin/vmm.rs) before the device of examples/file-window.c."""
+"""rust-vmm's vhost as a front-end (rust-vmm/src/bin/vmm.rs) in front of the device of examples/file-window.c."""
 
 import _rust
 from _interop import PROGRAMS, Process, case, equal, file_of, front, run, socket_path

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The virtiofsd of sid, in Rust on rust-vmm's crates, before our front-end."""
+"""The virtiofsd of sid, in Rust on rust-vmm's crates, behind the library's front-end."""
 
 from _fuse import FileSystem, virtiofsd_cases
 from _interop import SCRATCH, VERSION_1, Driver, Process, case, equal, file_of, need, run, socket_path, with_own_loader

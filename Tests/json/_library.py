@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What the tests of the library's JSON stand on: the installed library itself, called by ctypes, and Python's own parser."""
+"""The base of the tests of the library's JSON: the installed library itself, called by ctypes, and Python's own parser."""
 
 import ctypes
 import json
@@ -42,7 +42,7 @@ channel_free = function("vhushmem_channel_free", None, POINTER)
 
 
 def parsed(address):
-    """The object in a text of the library's, which is freed. UTF-8, no line break, and no key twice."""
+    """The object in a text of the library, which this frees. UTF-8, no line break, and no key twice."""
 
     def once(pairs):
         value = dict(pairs)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The status of a front-end is JSON from its beginning to its end, and has what was agreed on; so has that of a channel alone."""
+"""The status of a front-end is JSON from its beginning to its end, and has what was negotiated. So has the status of a channel alone."""
 from _library import *
 
 

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A path with quotes, control characters or bytes that are no UTF-8 leaves the status JSON, and shows as what it is."""
+"""A path with quotes, control characters or bytes that are no UTF-8 leaves the status valid JSON, and shows unchanged as far as
+possible."""
 from _library import *
 
 paths = [b"/a \"b\" \\c\\\\", b"/{\"state\":\"x\"},[", b"/\x01\x02\x1b[2J\r\n\t\x7f", b"/\xff\xfe", b"/\xe2\x82", b"/\xc2", b"/\xc2\x41"]
@@ -13,7 +14,7 @@ for path in paths:
     try:
         equal(seen, path.decode("utf-8"), path)
     except UnicodeDecodeError:
-        # How many characters stand for what can't be read is left to the library; what can be read is there.
+        # The library may choose how many characters stand for unreadable bytes. Readable ones are there.
         check("\ufffd" in seen, seen)
         readable = path.decode("utf-8", "ignore")
         equal(seen.replace("\ufffd", ""), readable, path)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Of 20,000 live mappings each one is listed, in its order and as it was asked for; or as many as are wanted, and the rest is counted."""
+"""Each of 20,000 live mappings is listed, in order and unchanged. Or only as many as wanted are listed, and the rest is counted."""
 from _library import *
 
 MANY = 20000

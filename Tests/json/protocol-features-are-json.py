@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The JSON of protocol features has every bit: by its name, the highest first, or in the number of those that have none."""
+"""The JSON of protocol features has every bit: by its name, the highest first, or in the number of the bits without a name."""
 from _library import *
 
 to_json = function("vhushmem_protocol_features_to_json", POINTER, U64)

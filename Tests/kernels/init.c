@@ -36,11 +36,11 @@
 #include <time.h>
 #include <unistd.h>
 
-/* Of what a test prints, this much is reported: a serial port is slow. */
+/* This much of a test's output is reported: a serial port is slow. */
 #define LOG_BYTES (32 * 1024)
 #define HUGE_PAGES "16"
 #define DISK "/disk"
-/* Not /tmp, where the tree may be that the library was built in. */
+/* Not /tmp, which may have the tree in which the library was built. */
 #define SCRATCH "/scratch"
 
 static FILE *report;
@@ -88,7 +88,7 @@ static void open_report(void)
     report = fdopen(fd, "w");
 }
 
-/* A disk of the tests' own, if the machine has one. Its driver may not be done yet. */
+/* A disk for the tests, if the machine has one. Its driver may not be ready yet. */
 static void mount_disk(void)
 {
     int64_t limit = now_ms() + 5000;
@@ -195,7 +195,7 @@ static void run(const char *name, const char *program, int seconds)
         }
     }
     int64_t took = now_ms() - began;
-    /* The test, if it goes on, and all that it left behind. */
+    /* The test, if it goes on, and all processes that it left behind. */
     kill(-1, SIGKILL);
     while (read_into(&log, ends[0])) {}
     int status = 0, status_of_other;
@@ -258,7 +258,7 @@ int main(void)
     mount_at("hugetlbfs", "/dev/hugepages");
     mount_disk();
     setenv("TMPDIR", SCRATCH, 1);
-    /* As a login has it. */
+    /* The limits of a login. */
     struct rlimit descriptors = {1024, 524288};
     setrlimit(RLIMIT_NOFILE, &descriptors);
     struct rlimit none = {0, 0};

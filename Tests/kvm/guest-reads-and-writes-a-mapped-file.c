@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A mapped file is the guest's memory: it reads and writes it through the one slot, and nothing comes to the run loop. */
+/* A mapped file is the guest's memory. The guest reads and writes it through the one slot, without an exit to the run loop. */
 #include "guest.h"
 
 static void facts(guest *g)
@@ -22,7 +22,7 @@ static void facts(guest *g)
     }
     EQ(guest_sum(c, 3 * page, (uint32_t)(page / 4)), sum);
 
-    /* From one file to the other, over the seam between two pages. */
+    /* From one file to the other, across the border between two pages. */
     guest_copy(c, 3 * page + 100, 8 * page - 1000, 2000);
     uint8_t wanted[2000], seen[2000];
     EQ(pread(one, wanted, 2000, (off_t)(2 * page + 100)), 2000);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A guest that reads, writes, or does both in a hole goes on, in whichever form the host's KVM reports it to the run loop. It
- * reads zeros from a hole without earlier writes. Where zeros are mapped, no read comes to the run loop at all.
+ * A guest that reads, writes, or does both in a hole goes on, in whichever form the host's KVM reports it to the run loop.
+ * It reads zeros from a hole without earlier writes. If zeros are mapped, no read comes to the run loop at all.
  */
 #include "guest.h"
 
@@ -19,7 +19,7 @@ static void facts(guest *g)
     EQ(guest_sum(c, 2 * page - 64, 32), 0);
     EQ(policy == VHUSHMEM_HOLES_ZERO, fault_count(c) == 0);
 
-    /* From a hole into a file, and across the places where it begins and ends. */
+    /* From a hole into a file, and across the file's beginning and end. */
     guest_copy(c, 0, 4 * page + 8, 16);
     uint8_t zeros[16] = {0}, seen[16];
     EQ(pread(fd, seen, 16, 8), 16);
@@ -38,7 +38,7 @@ static void facts(guest *g)
     guest_exchange(c, 10 * page, 0xdeadbeef);
     guest_exchange(c, 10 * page, 0xdeadbeef);
 
-    /* Far more places than the library keeps memory for: all the same. */
+    /* Far more places than the library keeps memory for. The guest goes on nevertheless. */
     for (uint64_t i = 0; i < 2 * VHUSHMEM_MAX_SCRATCH_PAGES; i++) {
         guest_store(c, (16 + i) * page + 8 * (i % 8), 0xdeadbeef);
     }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * The bytes that a guest writes to a hole reach no file: not one that is mapped next to it, was mapped there before, or is
- * mapped there afterwards. The guest sees that file as it is.
+ * mapped there afterwards. The guest sees that file unchanged.
  */
 #include "guest.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The guest sees a map when the call has returned, or when the answer is there: also where it has seen a hole or another file
- * before, and in the middle of a loop of its own.
+ * The guest sees a map when the call has returned, or when the answer is there. This holds where it saw a hole or another
+ * file before, and in the middle of its loop.
  */
 #include "guest.h"
 

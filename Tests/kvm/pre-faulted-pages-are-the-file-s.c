@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * vhushmem_kvm_pre_fault fills the guest's tables where the kernel has KVM_PRE_FAULT_MEMORY and can do it for this guest, and the guest reads the
- * file; elsewhere it says why not. What makes no sense is refused in any case.
+ * vhushmem_kvm_pre_fault fills the guest's tables if the kernel has KVM_PRE_FAULT_MEMORY and can do it for this guest, and
+ * the guest reads the file. Otherwise it says why not. It refuses nonsense in any case.
  */
 #include "slots.h"
 
@@ -49,7 +49,7 @@ static bool is_pre_faulted(void)
 int main(void)
 {
     if (!is_pre_faulted()) {
-        skip("this host's KVM has no KVM_PRE_FAULT_MEMORY; what it refuses is as it should be");
+        skip("this host's KVM has no KVM_PRE_FAULT_MEMORY; only the refusals were checked");
     }
     return 0;
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A VMM takes a region out of its guest inside region_add of a listener: no slot is left, and the map and later ones succeed. */
+/* A VMM takes a region out of its guest inside region_add of a listener. No slot is left, and the map and later ones
+   succeed. */
 #include "slots.h"
 
 static slots_rig s;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * vhushmem_kvm places a region in a guest: as one slot that never changes, or as a slot for each mapping. With the latter a
- * hole is an exit, and no mistake can write to a read-only mapping.
+ * vhushmem_kvm places a region in a guest: as one slot that never changes, or as a slot for each mapping. In the second way
+ * a hole is an exit, and no mistake can write to a read-only mapping.
  */
 #include "guest.h"
 
@@ -14,7 +14,7 @@ static void facts(uint32_t strategy, uint32_t slots)
     vcpu *c = &g.vcpu;
     rig_open(&g.rig, 16 * page, &frontend);
     vm_open(&g.vm, g.rig.region);
-    vm_slot(&g.vm, 1, WINDOW_ADDRESS, 0, NULL); /* the rig's own way; the library's comes now */
+    vm_slot(&g.vm, 1, WINDOW_ADDRESS, 0, NULL); /* removes the rig's own slot; the library's comes now */
     vcpu_open(c, &g.vm, 0);
     int file = memfd_of(8 * page, 1);
     ok(rig_map(&g.rig, file, 0, 0, page, 0)); /* before it has a place */
@@ -30,7 +30,7 @@ static void facts(uint32_t strategy, uint32_t slots)
     uint32_t word;
     CHECK(pread(file, &word, 4, (off_t)page) == 4 && word == 77);
 
-    /* A hole, and a write to what may only be read. */
+    /* A hole, and a write to a read-only mapping. */
     c->esi = at(8 * page);
     if (try_call(c, ROUTINE_LOAD) == 0) {
         EQ(c->ebx, 0);
@@ -44,12 +44,12 @@ static void facts(uint32_t strategy, uint32_t slots)
         }
     }
 
-    /* Undone, and mapped otherwise. */
+    /* Undone, and mapped differently. */
     ok(rig_unmap(&g.rig, 2 * page, 2 * page));
     ok(rig_map(&g.rig, file, 6 * page, 3 * page, 2 * page, 0));
     guest_shows(c, 3 * page, 1, 6 * page);
     if (strategy == VHUSHMEM_STRATEGY_SLOTS) {
-        /* Each mapping has one: three are left of six. */
+        /* Each mapping has a slot: three of six are left. */
         for (uint64_t i = 0; i < 3; i++) {
             ok(rig_map(&g.rig, file, 0, (10 + i) * page, page, 0));
         }
@@ -72,7 +72,7 @@ static void facts(uint32_t strategy, uint32_t slots)
     ok(vhushmem_kvm_remove(kvm, g.rig.region));
     EQ(vhushmem_kvm_remove(kvm, g.rig.region), -ENOENT);
     err(vhushmem_kvm_place(kvm, g.rig.region, WINDOW_ADDRESS + 1, &error), -EINVAL);
-    err(vhushmem_kvm_place(kvm, g.rig.region, 0, &error), -EEXIST); /* the code is there */
+    err(vhushmem_kvm_place(kvm, g.rig.region, 0, &error), -EEXIST); /* the guest's code is there */
     ok(vhushmem_kvm_place(kvm, g.rig.region, WINDOW_ADDRESS, &error));
     guest_shows(c, 10 * page, 1, 5 * page);
     vhushmem_kvm_free(kvm);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A region with a slot for each mapping is placed and removed again and again while two threads map and unmap: when vhushmem_kvm_remove or
- * vhushmem_kvm_free has returned, the VM has no slot of it, so that the guest cannot see what comes to its addresses later.
+ * A region with a slot for each mapping is placed and removed again and again while two threads map and unmap. When
+ * vhushmem_kvm_remove or vhushmem_kvm_free has returned, the VM has no slot of it, so the guest cannot see what comes to
+ * those addresses later.
  */
 #include "slots.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A mapping that has a slot of its own is replaced in place: the guest sees the new file, can write where it is read-write now, and where
- * it is read-only now its writes reach no file. A replacement that is refused leaves the slot as it was, and none is used up.
+ * A mapping with its own slot is replaced in place. The guest sees the new file. It can write if the mapping is read-write
+ * now; if it is read-only, its writes reach no file. A refused replacement leaves the slot unchanged and uses none up.
  */
 #include "slots.h"
 
@@ -17,7 +17,7 @@ int main(void)
     guest_shows(&c, 4 * PAGE, 1, 0);
     for (int round = 0; round < 10; round++) {
         uint32_t seen = 0, word = 70 + (uint32_t)round;
-        /* Read-only: the write is an exit, and reaches nobody. */
+        /* Read-only: the write is an exit, and reaches no file. */
         int exits = fault_count(&c);
         guest_store(&c, 5 * PAGE + 16, word);
         CHECK(fault_count(&c) > exits);

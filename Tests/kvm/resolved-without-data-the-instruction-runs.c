@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * vhushmem_resolve_guest_fault prepares memory for an instruction that has not run, and the guest sees it under the live slot:
- * zeros, or private memory with the same bytes. The guest's next access comes to no run loop, and no file sees it.
+ * vhushmem_resolve_guest_fault prepares memory for an instruction that has not run. The guest sees it under the live slot:
+ * zeros, or private memory with the same bytes. The guest's next access causes no exit, and no file sees it.
  */
 #include "guest.h"
 
@@ -31,10 +31,10 @@ static void facts(guest *g)
     guest_store(c, page, 0xdeadbeef);
     EQ(guest_load(c, page), 0xdeadbeef);
 
-    /* A write to a read-only mapping, where the guest has read before, and where the exit does not tell what it was. */
+    /* A write to a read-only mapping where the guest has read before. The exit does not tell the kind of access. */
     guest_shows(c, 4 * page, 1, 0);
     resolve(g, 4 * page, VHUSHMEM_ACCESS_WRITE);
-    /* The first time it may have been a read, which works; when the same page comes again it was a write. */
+    /* The first time it may have been a read, which works. When the same page comes again, it was a write. */
     resolve(g, 5 * page, VHUSHMEM_ACCESS_UNKNOWN);
     resolve(g, 5 * page, VHUSHMEM_ACCESS_UNKNOWN);
     for (uint64_t offset = 4 * page; offset < 6 * page; offset += page) {
@@ -44,13 +44,13 @@ static void facts(guest *g)
         EQ(guest_exchange(c, offset + 16, 7), pattern(1, offset - 4 * page + 16) & UINT32_MAX);
         guest_shows(c, offset + page - 8, 1, offset - 3 * page - 8);
     }
-    /* Where a write is allowed, nothing has to be made. */
+    /* If a write is allowed, nothing has to be made. */
     resolve(g, 6 * page, VHUSHMEM_ACCESS_WRITE);
     guest_shows(c, 6 * page, 1, 2 * page);
     EQ(fault_count(c), 0);
     file_is_untouched(fd, 4 * page, 1);
 
-    /* The private pages go with the mapping, and those of holes when something is mapped there. */
+    /* The private pages go with the mapping. Those of holes go when something is mapped there. */
     ok(rig_unmap(&g->rig, 4 * page, 2 * page));
     EQ(guest_load(c, 4 * page + 8), 0);
     ok(rig_map(&g->rig, fd, 0, 0, 4 * page, 0));

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A guest that touches a page of a file that was truncated under its mapping goes on, and so does the VMM: no signal comes. */
+/* A guest touches a page of a file that was truncated under its mapping. It goes on, and so does the VMM: no signal comes. */
 #include "guest.h"
 
 static void facts(guest *g)
@@ -16,7 +16,7 @@ static void facts(guest *g)
     }
     EQ(guest_load(c, 6 * page), 0);
     guest_store(c, 6 * page + 8, 1);
-    guest_store(c, 7 * page, 1); /* not read before */
+    guest_store(c, 7 * page, 1); /* the guest has not read it before */
     CHECK(fault_count(c) > 0);
     EQ(lseek(fd, 0, SEEK_END), 2 * (off_t)page);
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A guest and threads of its VMM read a mapping, and its file is truncated to nothing: all go on, and the program is told. */
+/* A guest and threads of its VMM read a mapping, and its file is truncated to nothing. All go on, and the program is told. */
 #include "guest.h"
 
 #include "guard-rig.h"
@@ -40,7 +40,7 @@ static void facts(guest *g)
         guest_load(c, (4 + (uint64_t)i % 8) * page);
     }
     CHECK(ftruncate(file, 0) == 0);
-    /* Of the guest and the threads, whoever comes first puts zeros there. */
+    /* The guest or a thread, whichever comes first, puts zeros there. */
     c->esi = at(11 * page);
     if (try_call(c, ROUTINE_LOAD) < 0) {
         skip("this kernel does not say where its guest failed");

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Two threads map and unmap the same range of a region that is placed with a slot for each mapping. Whenever both stand still,
- * the VM has exactly the slot of the live mapping, or none.
+ * Two threads map and unmap the same range of a region with a slot for each mapping. Whenever both stand still, the VM has
+ * exactly the slot of the live mapping, or none.
  */
 #include "slots.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Two vCPUs read and write all over a region while mappings come and go: each word that they see is the file's that may be there,
- * or zero, or what a vCPU wrote; no write gets into a file that is mapped read-only; and both go on.
+ * Two vCPUs read and write all over a region while mappings come and go. Each word that they see is one of the file that may
+ * be there, zero, or a vCPU's own. No write gets into a file that is mapped read-only, and both vCPUs go on.
  */
 #include "guest.h"
 
@@ -18,7 +18,7 @@ typedef struct runner {
 
 static int stop; /* atomic */
 
-/* At the second half of each page's first word, files show their seed; the guest's writes go to the word behind it. */
+/* At the second half of each page's first word, files show their seed. The guest writes to the next word. */
 static void *touch(void *user_data)
 {
     runner *r = user_data;
@@ -66,12 +66,12 @@ static void facts(guest *g)
         CHECK(pthread_create(&threads[i], NULL, touch, &runners[i]) == 0);
     }
 
-    /* The files with odd numbers are mapped read-write. One place, one page of a file at a time. */
+    /* Files with odd numbers are mapped read-write. At each moment a place shows one page of one file. */
     int64_t end = now_ms() + 1000, hang = now_ms() + PATIENCE_MS;
     unsigned random = 3;
     uint64_t maps = 0;
     bool mapped[PLACES] = {false};
-    /* A busy machine may start the threads late: then it goes on for longer. */
+    /* A busy machine may start the threads late, so this goes on until they have run. */
     while (now_ms() < end || maps <= 10 || !has_run(&runners[0]) || !has_run(&runners[1])) {
         CHECK(now_ms() < hang);
         unsigned place = (unsigned)rand_r(&random) % PLACES, file = (unsigned)rand_r(&random) % FILES;
@@ -105,7 +105,7 @@ static void facts(guest *g)
             EQ(word, pattern((uint64_t)i, offset));
         }
     }
-    /* All is well afterwards. */
+    /* Everything works afterwards. */
     vhushmem_device_unmap_all(g->rig.device);
     ok(rig_map(&g->rig, fds[0], 0, 0, 4 * page, 0));
     guest_shows(&g->vcpu, 2 * page, 0, 2 * page);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The guest sees an unmap when the call has returned, or when the answer is there: also in the middle of a loop. */
+/* The guest sees an unmap when the call has returned, or when the answer is there, even in the middle of a loop. */
 #include "guest.h"
 
 static uint64_t place;

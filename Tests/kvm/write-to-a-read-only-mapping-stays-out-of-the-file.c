@@ -9,7 +9,7 @@ static void facts(guest *g)
     if (!writes_can_be_resolved(c, 15 * page)) {
         skip("this kernel does not say where its guest failed");
     }
-    /* Open for writing all the same: what was asked for decides. And one that nobody could write to. */
+    /* One file is open for writing nevertheless: the requested access decides. Nobody could write to the other. */
     int fd = memfd_of(4 * page, 1), barred = read_only(fd);
     ok(rig_map(&g->rig, fd, 0, 0, 2 * page, 0));
     ok(rig_map(&g->rig, barred, 2 * page, 4 * page, 2 * page, 0));
@@ -26,7 +26,7 @@ static void facts(guest *g)
     CHECK(fault_count(c) > 0);
     file_is_untouched(fd, 4 * page, 1);
 
-    /* What the guest did not write to is the file as ever, and the window that may be written is. */
+    /* Bytes that the guest did not write are the file's as before. The writable window still works. */
     guest_shows(c, 4 * page + 8, 1, 2 * page + 8);
     guest_shows(c, 8 * page, 1, 0);
     guest_shows(c, 9 * page, 1, page);

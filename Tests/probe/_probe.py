@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What the tests of vhushmem-probe stand on: a back-end that speaks bytes, and the program, whose lines are looked at one by one.
+"""The base of the tests of vhushmem-probe: a back-end that speaks bytes, and the program, whose lines are checked one by one.
 
-Python's standard library only. The runner runs the files here whose names begin with no underscore; exit status 0: passed, 77:
-skipped (the last line printed is the reason), anything else: failed.
+It uses Python's standard library only. The runner runs the files here whose names do not begin with an underscore. Exit status 0:
+passed; 77: skipped (the last line printed is the reason); anything else: failed.
 """
 
 import array
@@ -25,10 +25,10 @@ import _schema
 
 PAGE = mmap.PAGESIZE
 REGION = 16 * PAGE
-# Reached only by a test that fails.
+# Only a failing test waits so long.
 PATIENCE_S = 120
 
-# Requests of the front-end, and those two of the back-end.
+# Requests of the front-end, and two of the back-end.
 GET_FEATURES, SET_FEATURES, SET_OWNER = 1, 2, 3
 SET_VRING_CALL, SET_VRING_ERR = 13, 14
 GET_PROTOCOL_FEATURES, SET_PROTOCOL_FEATURES = 15, 16
@@ -42,7 +42,7 @@ MAP_RW = 1
 MQ, REPLY_ACK, BACKEND_REQ, CONFIG, BACKEND_SEND_FD = 0, 3, 5, 9, 10
 RESET_DEVICE_BIT, CONFIGURE_MEM_SLOTS, SHMEM = 13, 15, 22
 VIRTIO_FEATURES = 1 << 30 | 1 << 32
-# All but the bit that means SHMEM.
+# All except the bit that means SHMEM.
 PROTOCOL_BITS = (MQ, REPLY_ACK, BACKEND_REQ, CONFIG, BACKEND_SEND_FD, RESET_DEVICE_BIT, CONFIGURE_MEM_SLOTS)
 
 HEADER = struct.Struct("=III")
@@ -72,7 +72,7 @@ def has(answer, **fields):
 
 
 def is_error(answer, *words):
-    """An answer that says why it was not done, with these words in it."""
+    """An answer that says why the command failed, with these words in it."""
     text = answer.get("error")
     check(isinstance(text, str) and text, f"no error in {answer}")
     for word in words:
@@ -89,7 +89,7 @@ def is_answer(answer):
 
 
 def folder():
-    """A folder of the test's own; its path is short, as those of sockets must be."""
+    """A folder of the test's own. Its path is short, as paths of sockets must be."""
     path = tempfile.mkdtemp(prefix="p-")
     atexit.register(shutil.rmtree, path, ignore_errors=True)
     return path
@@ -141,10 +141,10 @@ def receive_message(connection):
 
 
 class Backend:
-    """A back-end whose handshake runs in a thread, and whose channel is in the hands of the test.
+    """A back-end whose handshake runs in a thread. The test has its channel.
 
-    `regions`: size by region id. `answers`: instead of the usual answer to a request, these bytes of payload; None: no answer;
-    a function: is called with (back-end, request) and answers, or not.
+    `regions`: size by region id. `answers`: payload bytes instead of the usual answer to a request; None: no answer; a function: called
+    with (back-end, request); it answers, or not.
     """
 
     def __init__(self, regions=None, bits=PROTOCOL_BITS, shmem=SHMEM, answers=None):
@@ -152,7 +152,7 @@ class Backend:
         self.protocol_features = sum(1 << bit for bit in (*bits, *([] if shmem is None else [shmem])))
         self.answers = answers or {}
         self.accepted = None  # the protocol features
-        self.requests = []  # ids, as they came
+        self.requests = []  # ids, in the order of arrival
         self.path = None
         self.main = None
         self.channel = None
@@ -173,7 +173,7 @@ class Backend:
         return self
 
     def connect(self, path):
-        """To a front-end that listens, or soon does."""
+        """Connects to a front-end that listens, or soon does."""
         self.path = path
         self.main = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.main.settimeout(PATIENCE_S)
@@ -198,8 +198,8 @@ class Backend:
             while (message := receive_message(self.main)) is not None:
                 self._take(*message)
         except (ConnectionResetError, BrokenPipeError, TimeoutError, OSError):
-            pass  # it is over; the test looks at what the front-end says
-        except Exception as failure:  # told by `close`: an exception in a thread fails no test by itself
+            pass  # it is over; the test looks at the front-end's messages
+        except Exception as failure:  # reported by `close`: an exception in a thread alone fails no test
             self.failure = failure
 
     def _take(self, request, flags, payload, fds):
@@ -267,16 +267,16 @@ class Backend:
         self.channel = None
 
     def close_main(self):
-        # Shut down as well: the thread that reads it would keep it alive.
+        # Also shut down: the thread that reads it would keep it alive.
         try:
             self.main.shutdown(socket.SHUT_RDWR)
         except OSError:
             pass
 
     def close(self):
-        """Everything; the thread ends."""
+        """Closes everything; the thread ends."""
         if self.main is None and self.listener is not None:
-            # The thread still waits for somebody.
+            # The thread still waits for a front-end.
             with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as nobody:
                 nobody.connect(self.path)
         for connection in (self.channel, self.main, self.listener):
@@ -318,7 +318,7 @@ def program():
 
 
 def run(*arguments, stdin=subprocess.DEVNULL):
-    """The program with these arguments, to its end: (exit status, standard output, standard error)."""
+    """Runs the program with these arguments to its end: (exit status, standard output, standard error)."""
     done = subprocess.run([program(), *arguments], stdin=stdin, capture_output=True, text=True, timeout=PATIENCE_S)
     return done.returncode, done.stdout, done.stderr
 
@@ -375,7 +375,7 @@ class Probe:
         return has(record, **fields)
 
     def no_event(self):
-        """Nothing came up to now: what it says stands in the order in which things happened."""
+        """Nothing came up to now: the program's output has the order of events."""
         self.ask("status")
         equal(self.events, [], "events")
 
@@ -397,12 +397,12 @@ class Probe:
             self.events.append(record)
 
     def ask(self, command):
-        """A command, and its answer."""
+        """Writes a command, and returns its answer."""
         self.write(command + "\n")
         return self.answer()
 
     def read(self, offset, length, shmid=0):
-        """Bytes of a region."""
+        """Reads bytes of a region."""
         answer = is_answer(self.ask(f"read {shmid} {offset} {length}"))
         has(answer, command="read")
         return bytes.fromhex(answer["hex"])
@@ -413,7 +413,7 @@ class Probe:
     # -- its end
 
     def wait(self):
-        """Its exit status; nothing more may be said than what was taken."""
+        """Its exit status. The test must have read all that it said."""
         status = self.process.wait(PATIENCE_S)
         for thread in self.threads:
             thread.join(PATIENCE_S)
@@ -424,13 +424,13 @@ class Probe:
         equal(self.line(), None, "the line after the last")
 
     def quit(self, status=0):
-        """Quits, which is answered, and ends with this exit status."""
+        """Sends quit, which is answered. The program ends with this exit status."""
         has(is_answer(self.ask("quit")), command="quit")
         equal(self.wait(), status, "exit status")
         self.said_all()
 
     def end_input(self, status=0):
-        """Ends with this exit status at the end of input."""
+        """Closes its input. The program ends with this exit status."""
         self.process.stdin.close()
         equal(self.wait(), status, "exit status")
         self.said_all()
@@ -481,7 +481,7 @@ class Device(Probe):
 
 
 def together(*arguments, **backend):
-    """A back-end and the program that is connected to it, after the handshake."""
+    """A back-end and the program connected to it, after the handshake."""
 
     class Together:
         def __enter__(self):
@@ -503,10 +503,10 @@ def together(*arguments, **backend):
 
 
 def kill(process):
-    """At once, as by the kernel."""
+    """Kills it at once, as the kernel would."""
     process.send_signal(signal.SIGKILL)
     process.wait(PATIENCE_S)
 
 
-# The modules, too: the tests are short.
+# The modules, too, because the tests are short.
 __all__ = [name for name in globals() if not name.startswith("_")]

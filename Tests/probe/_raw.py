@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A proxy both of whose sides are in the hands of the test, and what tshark says of what it has recorded."""
+"""A proxy with the test on both sides, and tshark's view of what it recorded."""
 import pathlib
 
 import _schema
@@ -27,7 +27,7 @@ class Between:
             stdout=subprocess.PIPE,
         )
         self.front = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        # The path is there before anybody listens.
+        # The path exists before anybody listens.
         while self.front.connect_ex(path) != 0:
             check(self.process.poll() is None, "it has ended")
             threading.Event().wait(0.01)
@@ -42,7 +42,7 @@ class Between:
 
     def passes(self, sender, receiver, request, flags, payload):
         send_message(sender, request, flags, payload)
-        equal(receive_message(receiver)[:3], (request, flags, payload), "what has passed")
+        equal(receive_message(receiver)[:3], (request, flags, payload), "the messages that passed")
 
     def end(self):
         """Returns the lines."""
@@ -58,7 +58,7 @@ class Between:
 
 
 def tshark(capture, *arguments):
-    """What it prints; the dissector has made no mistake."""
+    """tshark's output. The dissector made no mistake."""
     environment = {**os.environ, "HOME": folder()}
     command = [TSHARK, "-X", f"lua_script:{SCRIPT}", "-r", capture, *arguments]
     done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=PATIENCE_S, env=environment)
@@ -67,5 +67,5 @@ def tshark(capture, *arguments):
     return done.stdout
 
 
-# The modules, too, and what _probe has.
+# The modules, too, and the names of _probe.
 __all__ = [name for name in globals() if not name.startswith("_")] + ["_schema"]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""As much of JSON Schema as docs/probe-json.schema.json uses."""
+"""The part of JSON Schema that docs/probe-json.schema.json uses."""
 
 import json
 import pathlib
@@ -13,7 +13,7 @@ KNOWN = {"type", "const", "enum", "pattern", "minimum", "items", "properties", "
 
 
 def fault(value, schema, where="line"):
-    """What does not fit, as a sentence; None: all fits."""
+    """The part that does not fit, as a sentence; None: everything fits."""
     assert set(schema) <= KNOWN, f"the schema uses {set(schema) - KNOWN}"
     if "$ref" in schema:
         return fault(value, SCHEMA["$defs"][schema["$ref"].removeprefix("#/$defs/")], where)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Whatever a device writes into the used ring breaks the queue at most: the program says so, answers, and can start anew."""
+"""Whatever a device writes into the used ring, it can only break the queue. The program reports that, answers, and can start again."""
 from _probe import *
 
 SET_VRING_KICK, SET_VRING_NUM, ADD_MEM_REG = 12, 8, 37
@@ -68,7 +68,7 @@ for what, ring in bad_rings():
         is_answer(probe.ask("features"))
         probe.quit()
 
-# More written than there is room for: what there is room for is shown. The table that the device has changed is not looked at again.
+# More was written than there is room for: the program shows what fits. It does not read the table again, which the device has changed.
 with Ring().listen() as backend, Probe(backend.path) as probe:
     started(backend, probe)
     backend.memory[0:1024] = b"\xff" * 1024

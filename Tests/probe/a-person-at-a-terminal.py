@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""On a terminal there are a prompt, editing, history and completion, and colours unless NO_COLOR is set; what is said does not tear a line."""
+"""A terminal has a prompt, editing, history and completion, and colours unless NO_COLOR is set. Output does not tear a line that is
+being typed."""
 import fcntl
 import pty
 import termios
@@ -39,7 +40,8 @@ class Person:
         os.write(self.ours, text.encode())
 
     def complete(self, typed, shown):
-        """After this is typed the line, or what stands above it, has this. The editor draws what changes only: it is asked for the whole line."""
+        """After this is typed, the line or the output above it has this text. The editor draws only changes, so the test asks for the
+        whole line."""
         self.type(typed + "\x0c")
         self.wait_for(shown)
 
@@ -66,14 +68,14 @@ with Backend().listen() as backend:
     person.wait_for("\033[1mready")
     person.wait_for("> ")
     fd = memfd(PAGE)
-    # Editing: what was typed wrong is taken back.
+    # Editing: a typing error is corrected.
     person.type("help quut\b\bit\n")
     person.wait_for("quit                                     end")
     # Completion of a command.
     person.type("devi\t\n")
     person.wait_for("device-status")
     person.wait_for("STATUS")
-    # An event comes while a line is typed, and the line goes on.
+    # An event comes while a line is being typed, and the line goes on.
     person.type("read 0 0")
     person.wait_for("read 0 0")
     equal(backend.map(fd, 0, PAGE), 0, "answer")
@@ -81,14 +83,14 @@ with Backend().listen() as backend:
     person.wait_for("read 0 0")
     person.type(" 8\n")
     person.wait_for("00000000  00 00 00 00 00 02 00 00")
-    # History: the line before.
+    # History: the previous line.
     person.type("\033[A\n")
     person.wait_for("00000000  00 00 00 00 00 02 00 00")
     person.type("quit\n")
     equal(person.end(), 0, "exit status")
     os.close(fd)
 
-# No colours where they are not wanted; the end of input ends it.
+# No colours if they are not wanted. The end of input ends it.
 with Backend().listen() as backend:
     person = Person("connect", backend.path, NO_COLOR="1")
     before = person.wait_for("ready ")
@@ -97,7 +99,7 @@ with Backend().listen() as backend:
     person.type("\x04")
     equal(person.end(), 0, "exit status")
 
-# Completion: region ids, features, events, and what commands take; several are listed, and the line comes back behind them.
+# Completion: region ids, features, events, and arguments of commands. Several are listed, and the line comes back after them.
 with Backend(regions={3: REGION, 17: REGION, 19: REGION}).listen() as backend:
     person = Person("connect", backend.path, "--device", "fs", NO_COLOR="1")
     person.wait_for("ready ")
@@ -118,7 +120,7 @@ with Backend(regions={3: REGION, 17: REGION, 19: REGION}).listen() as backend:
     person.type("\x15quit\n")
     equal(person.end(), 0, "exit status")
 
-# Files, for a device; a folder goes on behind its slash.
+# Files, for a device. A folder goes on after its slash.
 there = folder()
 os.mkdir(os.path.join(there, "images"))
 for name in ("a-long-name", "other"):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A capture opens in tshark with the dissector that is installed: every message is dissected, and every field of it has a name."""
+"""A capture opens in tshark with the installed dissector: it dissects every message, and every field has a name."""
 import pathlib
 
 from _probe import *
@@ -45,7 +45,7 @@ def tshark(*arguments):
 
 
 def fields(wanted, *names):
-    """The values of these fields in the messages that a filter wants."""
+    """The values of these fields in the messages that match a filter."""
     arguments = [argument for name in names for argument in ("-e", "vhost_user." + name)]
     lines = tshark("-Y", wanted, "-T", "fields", *arguments).splitlines()
     return [tuple(line.split("\t")) for line in lines]
@@ -54,7 +54,7 @@ def fields(wanted, *names):
 names = fields("vhost_user", "name")
 equal(len(names), messages, "messages in the capture")
 equal([name for name in names if name[0] in ("?", "")], [], "messages without a name")
-# Nothing is left that no field names.
+# No bytes are left without a field.
 equal(fields("vhost_user.payload || vhost_user.malformed || _ws.malformed || data", "name", "payload"), [], "bytes without a name")
 equal(len(fields("!vhost_user", "name")), 0, "packets that are no messages")
 

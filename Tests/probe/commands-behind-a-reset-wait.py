@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Commands are answered in their order: those behind a reset when the back-end has answered it, or when it can't any more."""
+"""Commands are answered in order. Those after a reset are answered when the back-end has answered it, or when it no longer can."""
 from _probe import *
 
 with together(answers={RESET_DEVICE: None}) as (backend, probe):

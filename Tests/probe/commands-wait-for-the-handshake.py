@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Commands that need the device wait for the handshake, in their order; help and quit, and what is no command, do not."""
+"""Commands that need the device wait for the handshake, in order. help, quit and unknown commands do not wait."""
 from _probe import *
 
 with Backend(answers={GET_SHMEM_CONFIG: None}).listen() as backend, Probe(backend.path) as probe:
@@ -7,7 +7,7 @@ with Backend(answers={GET_SHMEM_CONFIG: None}).listen() as backend, Probe(backen
     is_error(probe.ask("nonsense"))
     is_error(probe.ask("read 0 0"))
     probe.write("status\nread 0 0 1\nwrite 0 0 00\nhelp\nwait map 1\nread 0 0 8\nquit\n")
-    # The answer comes late, and all is well.
+    # The answer comes late, and everything works.
     while GET_SHMEM_CONFIG not in backend.requests:
         threading.Event().wait(0.01)
     send_message(backend.main, GET_SHMEM_CONFIG, VERSION | REPLY, backend.config())
@@ -23,11 +23,11 @@ with Backend(answers={GET_SHMEM_CONFIG: None}).listen() as backend, Probe(backen
     probe.event("map", result=0)
     equal(probe.wait(), 0, "exit status")
 
-# To quit needs no handshake.
+# quit needs no handshake.
 with Backend(answers={GET_FEATURES: None}).listen() as backend, Probe(backend.path) as probe:
     probe.quit()
 
-# Commands that wait are not run when there is no handshake.
+# Waiting commands do not run if there is no handshake.
 with Backend(answers={GET_FEATURES: lambda backend, request: backend.close_main()}).listen() as backend:
     with Probe(backend.path) as probe:
         probe.write("status\nquit\n")

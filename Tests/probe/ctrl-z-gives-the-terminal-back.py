@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Ctrl-Z stops the program with the terminal as the shell wants it; continued, the program edits the line again."""
+"""Ctrl-Z stops the program and leaves the terminal as the shell wants it. Continued, the program edits the line again."""
 import fcntl
 import pty
 import termios
@@ -12,7 +12,7 @@ if b"libedit" not in subprocess.run(["ldd", program()], capture_output=True).std
 
 
 def shell(arguments, report):
-    """A session's leader, as a shell is: the program is in a foreground group of its own. Does not return."""
+    """A session's leader, like a shell. It runs the program in a foreground group of its own. Does not return."""
     signal.signal(signal.SIGTTOU, signal.SIG_IGN)
     child = os.fork()
     if child == 0:
@@ -29,12 +29,12 @@ def shell(arguments, report):
 
 
 def edits():
-    """Whether the terminal is the editor's: keys come one by one, and are not echoed."""
+    """Whether the editor controls the terminal: keys come one by one, without echo."""
     return termios.tcgetattr(terminal)[3] & (termios.ICANON | termios.ECHO) == 0
 
 
 def wait_for(*texts):
-    """What was printed up to the last of these, which come in this order."""
+    """The output up to the last of these, which come in this order."""
     global seen
     for text in texts:
         while text not in seen:
@@ -46,7 +46,7 @@ def wait_for(*texts):
 
 
 def read_on():
-    """What it prints at its end has room."""
+    """The output at the end fits into the pipe."""
     try:
         while os.read(terminal, 65536):
             pass
@@ -66,7 +66,7 @@ with Backend().listen() as backend:
     news, seen = os.fdopen(news), b""
     child = int(news.readline())
 
-    # The live view is there, and a line is begun.
+    # The live view is there, and a line has been begun.
     wait_for(b"serving", b"64 KiB", b"> ")
     os.write(terminal, b"hel")
     wait_for(b"hel")
@@ -76,7 +76,7 @@ with Backend().listen() as backend:
     wait_for(b"\x1b[r")
     check(not edits(), "the shell has the terminal")
 
-    # The line goes on where it was; so does the view.
+    # The line goes on where it was, and so does the view.
     os.kill(child, signal.SIGCONT)
     wait_for(b"\x1b[2J", b"serving")
     os.write(terminal, b"p quit\n")

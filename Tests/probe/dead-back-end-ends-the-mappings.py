@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A back-end that is killed ends the mappings, not the program: commands are answered, and it ends with 3."""
+"""A killed back-end ends the mappings, not the program: commands are answered, and the program ends with 3."""
 from _probe import *
 
 

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The dialogue virtio-fs with a whole device, vhushmem-virtiofs: a named file is seen through the window, the same in --json and in words."""
+"""The dialogue virtio-fs with a whole device, vhushmem-virtiofs: it shows a named file through the window, the same in --json and in
+words."""
 from _probe import *
 
 shared = folder()
@@ -38,7 +39,7 @@ try:
     steps = [line for line in lines if line["event"] == "step"]
     equal([step["name"] for step in steps], ["INIT", "LOOKUP", "OPEN", "SETUPMAPPING", "window", "REMOVEMAPPING"], "steps")
     equal((steps[1]["size"], steps[4]["hex"]), (6000, content[:64].hex()), "what is seen")
-    # In the order of the wire: the map is within SETUPMAPPING, the unmap within REMOVEMAPPING.
+    # In the order of the wire: the map comes within SETUPMAPPING, the unmap within REMOVEMAPPING.
     order = [line.get("name", line["event"]) for line in lines if line["event"] in ("step", "map", "unmap")]
     equal(order[3:], ["map", "SETUPMAPPING", "window", "unmap", "REMOVEMAPPING"], "order")
 
@@ -49,7 +50,7 @@ try:
     for name, words in (("nothing", "LOOKUP: No such file"), ("empty", "the file is empty")):
         status, output, errors = talk(f"virtio-fs {name}\nexpect error {words}\n", "--dax", "--json")
         equal(status, 0, "exit status", output, errors)
-    # Without --dax a chunk beyond the end of the file is refused, as a VMM without it would.
+    # Without --dax a chunk beyond the end of the file is refused, as by a VMM without it.
     status, output, errors = talk("virtio-fs a-file\n", "--json")
     equal(status, 0, "exit status", output, errors)
 finally:

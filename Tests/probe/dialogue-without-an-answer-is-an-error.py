@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A dialogue whose device does not answer ends with an error; an answer that comes after that is an event."""
+"""A dialogue whose device does not answer ends with an error. A later answer is an event."""
 import time
 
 from _probe import *
 
-# A timer of whole seconds may ring a quarter of a second early. Eighths of a second apart, one of these meets that.
+# A timer of whole seconds may ring a quarter of a second early. At intervals of an eighth, one of these runs meets that.
 RUNS, APART_S = 8, 0.125
 
 devices = [Device() for _ in range(RUNS)]
@@ -24,7 +24,7 @@ for device, probe in zip(devices, probes):
     device.events.clear()
     has(is_answer(device.ask("quit")), command="quit")
 
-# The end of the program is no lack of an answer.
+# The program's own end is not a missing answer.
 with Device() as device, Probe(device.path, "--for", "3") as probe:
     probe.write("virtio-rng 4\n")
     is_error(probe.answer(), "the program ends")

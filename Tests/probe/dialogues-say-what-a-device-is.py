@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The ready-made dialogues of virtio-rng, virtio-blk and virtio-fs show what a device answers, and say what is wrong with an answer."""
+"""The ready-made dialogues of virtio-rng, virtio-blk and virtio-fs show a device's answers, and name the fault in a wrong one."""
 from _probe import *
 
 FUSE_LOOKUP, FUSE_OPEN, FUSE_INIT, FUSE_SETUPMAPPING, FUSE_REMOVEMAPPING = 1, 14, 26, 48, 49
@@ -38,7 +38,7 @@ with Device("--region", "1:1M") as device, Probe(device.path) as probe:
     has(steps(probe, 1)[0], name="read", sector=3, status=0, hex=pattern(512).hex())
     has(is_answer(probe.answer()), command="virtio-blk")
     is_answer(probe.ask(f"expect hex {pattern(512)[:16].hex()}"))
-    # Too little, and a failure.
+    # Too little data, and a failure.
     probe.write("virtio-blk\n")
     give(device, device.until("request"), b"\0")
     is_error(probe.answer(), "1 bytes")
@@ -85,7 +85,7 @@ with Device("--region", "0:4M", "--queues", "2") as device, Probe(device.path, "
     has(said[4], shmid=0, hex=pattern(64).hex())
     has(is_answer(probe.answer()), command="virtio-fs")
 
-    # What a device may do wrong ends it with a sentence.
+    # A device's mistake ends the dialogue with a sentence.
     for answers, words in (
         ([(FUSE_INIT, b"", 0, None)], "another request, or has 16 bytes"),
         ([(FUSE_INIT, bytes(64), 0, 99)], "another request"),

@@ -37,7 +37,7 @@ with Device("--region", "1:16M", "--queues", "2", "--config-size", "16", "--feat
         has(is_answer(probe.answer()), command="push", written=5, hex="a1b2c3d4e5")
         is_answer(probe.ask("expect hex a1b2"))
 
-        # From a file; and later, with a kick of its own.
+        # From a file, and later, with its own kick.
         path = os.path.join(folder(), "f")
         with open(path, "wb") as file:
             file.write(pattern(64))
@@ -51,7 +51,7 @@ with Device("--region", "1:16M", "--queues", "2", "--config-size", "16", "--feat
         is_answer(device.ask(f"give {request['chain']} ff"))
         has(until_event(probe, "used"), queue=0, written=1, hex="ff")
 
-        # What is wrong changes nothing.
+        # Wrong commands change nothing.
         for command in (
             "push 2 out 00",
             "push x out 00",
@@ -84,7 +84,7 @@ with Device("--region", "1:16M", "--queues", "2", "--config-size", "16", "--feat
         is_answer(device.ask("config-changed"))
         until_event(probe, "config_change")
 
-        # Mappings on a request, as a device does them.
+        # Mappings during a request, as a device makes them.
         is_answer(device.ask("map 1 0 64K memfd rw"))
         until_event(probe, "map")
         is_answer(probe.ask("write 1 4K 11"))
@@ -94,7 +94,7 @@ with Device("--region", "1:16M", "--queues", "2", "--config-size", "16", "--feat
         equal(probe.read(1 << 20, 64, 1), pattern(64), "a file of the device's")
         is_answer(device.ask("unmap 1 1M 64"))
 
-        # Stop, and start again with what was there; a reset ends requests.
+        # Stop, and start again with the old state. A reset ends requests.
         probe.write("push 0 in 1\n")
         device.until("request")
         has(is_answer(device.ask("give 0 00")), written=1)
@@ -112,7 +112,7 @@ with Device("--region", "1:16M", "--queues", "2", "--config-size", "16", "--feat
     has(is_answer(device.ask("quit")), command="quit")
     equal(device.wait(), 0, "exit status")
 
-# A device that goes away ends the request that is under way.
+# A device that goes away ends the request under way.
 with Device("--region", "1:1M") as device:
     with Probe(device.path) as probe:
         probe.ready()
@@ -125,7 +125,7 @@ with Device("--region", "1:1M") as device:
         has(is_answer(probe.ask("quit")), command="quit")
         equal(probe.wait(), 3, "exit status")
 
-# A front-end that listens, and a device with the options of one.
+# A front-end that listens, and a device with options.
 for arguments in (["--queues", "0"], ["--queues", "257"], ["--config-size", "65K"], ["--features", "x"], ["--region", "1:3"], []):
     where = ["--listen", os.path.join(folder(), "d")] if arguments else []
     equal(run("backend", *where, *arguments)[0], 2, "exit status of", arguments)

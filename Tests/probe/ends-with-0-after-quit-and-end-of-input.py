@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The exit status is 0 after quit and at the end of input, whatever has been mapped; what came before is answered first."""
+"""The exit status is 0 after quit and at the end of input, whatever is mapped. Earlier commands are answered first."""
 from _probe import *
 
 with together() as (backend, probe):
@@ -20,21 +20,21 @@ with together() as (backend, probe):
     equal(probe.wait(), 0, "exit status")
     probe.said_all()
 
-# What stands behind quit is not looked at.
+# The program ignores what follows quit.
 with together() as (backend, probe):
     probe.write("quit\nstatus\nnonsense\n")
     has(is_answer(probe.answer()), command="quit")
     equal(probe.wait(), 0, "exit status")
     probe.said_all()
 
-# Input that is at its end from the beginning: the handshake is still told.
+# Input that ends at once: the program still reports the handshake.
 backend = Backend().listen()
 with backend:
     status, output, errors = run("--socket", backend.path, "--json")
     equal((status, errors), (0, ""), "status and errors")
     has(json.loads(output), event="ready")
 
-# Standard input that is closed, not only empty.
+# Standard input that is closed, not just empty.
 backend = Backend().listen()
 with backend:
     closed = subprocess.run(

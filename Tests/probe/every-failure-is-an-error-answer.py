@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A command that can't be done is answered with an error, one line for each, and the next one works."""
+"""A command that fails is answered with an error, one line each, and the next one works."""
 from _probe import *
 
 with together(regions={0: REGION, 1: PAGE}) as (backend, probe):

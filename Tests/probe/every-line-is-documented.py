@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""docs/probe-json.md has every event and key of the schema, and every line of a session that uses most of them is as the schema has it.
+"""docs/probe-json.md has every event and key of the schema, and every line of a session that uses most of them fits the schema.
 
 The lines of the other tests are compared with it as well (Probe.line)."""
 import _schema

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""With --json standard output has JSON objects only, whatever is said and logged; without it, the same is told in words."""
+"""With --json, standard output has JSON objects only, whatever is reported and logged. Without it, the program reports the same in
+words."""
 from _probe import *
 
-# A count of regions that disagrees is a warning: on standard error.
+# A count of regions that disagrees causes a warning on standard error.
 config = struct.pack("=II256Q", 200, 0, REGION, *[0] * 255)
 backend = Backend(answers={GET_SHMEM_CONFIG: config}).listen()
 with backend, Probe(backend.path, environment={"G_MESSAGES_DEBUG": "all"}) as probe:
@@ -32,7 +33,7 @@ with backend:
             threading.Event().wait(0.01)
         equal(backend.map(memfd(PAGE), 0, PAGE), 0, "answer")
         equal(backend.map(memfd(PAGE), 0, PAGE), -errno.EEXIST, "answer")
-        # The commands come behind the requests: what is said about those comes first.
+        # The commands come after the requests, so the reports of those come first.
         output, _ = words.communicate("read 0 0 8\nread 0 4096 8\nstatus\nquit\n", timeout=PATIENCE_S)
         equal(words.returncode, 0, "exit status")
     finally:

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The payload of every request and reply is shown field by field, and has a name for each byte in Wireshark; what does not fit is shown as bytes."""
+"""The payload of every request and reply is shown field by field, and each byte has a name in Wireshark. Payloads of a wrong form are
+shown as bytes."""
 import random
 import re
 
@@ -13,7 +14,7 @@ IOTLB, AREA = struct.pack("=QQQBB6x", 4096, 8192, 12288, 3, 2), struct.pack("=QQ
 SHMEM_ = struct.pack("=II256Q", 1, 0, 4096, *[0] * 255)
 MAPPED = MMAP.pack(3, 4096, 8192, 16384, 1)
 ACK = N(0)
-# Of each: what is asked, what is answered, and a key of either.
+# Of each: the request, the answer, and a key of either.
 MAIN = {
     1: (b"", N(5), "value"), 2: (N(5), ACK, "value"), 3: (b"", ACK, None), 4: (b"", ACK, None),
     5: (struct.pack("=II", 1, 0) + REGION_, ACK, "memory"), 6: (LOG, N(0), "mmap_size"), 7: (b"", ACK, None), 8: (STATE, ACK, "number"),
@@ -47,7 +48,7 @@ for socket_, table in (("main", MAIN), ("channel", CHANNEL)):
 for name in re.findall(r"^ +\d+  (\w+)$", run("help", "requests")[1], re.MULTILINE):
     check(name in {line["name"] for line in lines}, name, "was not tried")
 
-# Anything instead: every line is a line, and nothing is believed.
+# Random payloads: every line is a line, and the program trusts nothing.
 random.seed(7)
 between = Between("--summary")
 messages = 1

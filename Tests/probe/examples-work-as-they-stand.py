@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The examples of the man page and of README.md do what they say when they are typed as they stand."""
+"""The examples of the man page and of README.md do what they say when they are typed unchanged."""
 import pathlib
 import re
 

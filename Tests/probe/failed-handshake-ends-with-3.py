@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Without a handshake the exit status is 3, and there is one line that says why."""
+"""Without a handshake the exit status is 3, and exactly one line says why."""
 from _probe import *
 
 
@@ -19,7 +19,7 @@ def fails(path, *words):
 
 
 def serves(count=2, **options):
-    """A socket where so many back-ends are served, one after another; nobody is left behind."""
+    """A socket where so many back-ends are served, one after another. Nobody is left over."""
     path = os.path.join(folder(), "s")
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     listener.bind(path)

@@ -12,7 +12,7 @@ for path, words in ((pipe, "regular"), ("/dev/zero", "regular"), (there, "regula
     equal((status, output), (2, ""), path, errors)
     check(words in errors, errors)
 
-# Of one that is cut short the place is told.
+# For a truncated capture the program names the place.
 with together("--record", there + "/whole") as (_, probe):
     probe.quit()
 with open(there + "/whole", "rb") as whole, open(there + "/cut", "wb") as cut:
@@ -28,7 +28,7 @@ with Device() as device, Probe(device.path) as probe:
         is_error(probe.ask(f"push 0 out @{path}"), words)
     probe.quit()
 
-# A capture that is a pipe waits for its reader, and may be interrupted.
+# A capture that is a pipe waits for its reader, and can be interrupted.
 waiting = subprocess.Popen([program(), "connect", there + "/nobody", "--record", pipe], stdin=subprocess.DEVNULL)
 while open(f"/proc/{waiting.pid}/stat").read().rsplit(")", 1)[1].split()[0] != "S":
     check(waiting.poll() is None, "it has ended")

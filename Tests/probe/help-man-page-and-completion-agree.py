@@ -52,7 +52,7 @@ os.mkdir(os.path.join(there, "folder"))
 
 
 def complete(*words):
-    """What bash offers for the last word."""
+    """The words that bash offers for the last one."""
     text = f'source "{share}/bash-completion/completions/vhushmem-probe"\nCOMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _vhushmem_probe; echo "${{COMPREPLY[@]}}"'
     done = subprocess.run(["bash", "-c", text, "bash", program(), *words], capture_output=True, text=True, timeout=PATIENCE_S, cwd=there)
     equal((done.returncode, done.stderr), (0, ""), "bash")
@@ -83,7 +83,7 @@ for name in names:
     status, _, errors = run("connect", os.path.join(there, "nobody"), "--only", name)
     equal(status, 3, "exit status of --only", name, errors)
 status, _, errors = run("proxy", "--listen", "a", "--connect", "b", "--only", "SHMEM_*,NONSENSE")
-equal(status, 2, "exit status of a name that there is none of")
+equal(status, 2, "exit status of an unknown name")
 check("NONSENSE" in errors, errors)
 if shutil.which("man") is not None:
     done = subprocess.run(["man", "--warnings", "-l", share / "man/man1/vhushmem-probe.1"], capture_output=True, text=True, timeout=PATIENCE_S, env={**os.environ, "MANPAGER": "cat", "LC_ALL": "C"})

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""With --holes zero a hole reads as zeros, as a guest sees it; without, it is an error. Nobody can write to it."""
+"""With --holes zero a hole reads as zeros, as a guest sees it. Without it, the read is an error. Nobody can write to a hole."""
 from _probe import *
 
 with together("--holes", "zero") as (backend, probe):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Peers behind the proxy may send anything: it hands it on as it is, does not grow, wait or end, and serves the next connection."""
+"""Peers behind the proxy may send anything: it passes it on unchanged, does not grow, wait or end, and serves the next connection."""
 import resource
 
 import _schema
@@ -25,7 +25,7 @@ while not os.path.exists(proxy_path):
 
 
 class Pair:
-    """A connection through the proxy: both of its ends are the test's."""
+    """A connection through the proxy. The test has both of its ends."""
 
     def __init__(self):
         self.front = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -60,7 +60,7 @@ def settles(condition, what):
 
 
 def works():
-    """A whole exchange, with a descriptor, and nothing is left of those before."""
+    """A whole exchange, with a descriptor. Nothing is left of earlier ones."""
     with Pair() as pair:
         fd = memfd(PAGE)
         send_message(pair.front, GET_FEATURES, VERSION)
@@ -115,7 +115,7 @@ with Pair() as pair:
     equal(receive_exactly(pair.back, 100)[0], message[:-1], "a message without its end")
 works()
 
-# More descriptors than a message may have are all handed on: to refuse them is for whoever receives them.
+# The proxy passes on even more descriptors than a message may have: the receiver must refuse them.
 with Pair() as pair:
     fds = [os.dup(0) for _ in range(30)]
     send_message(pair.front, SET_VRING_CALL, VERSION, U64.pack(0), fds)
@@ -126,7 +126,7 @@ with Pair() as pair:
         os.close(fd)
 works()
 
-# A flood that the other side does not read stops at what the sockets hold; the proxy still hears whoever types.
+# A flood that the other side does not read stops at the capacity of the sockets. The proxy still takes commands.
 with Pair() as pair:
     pair.front.setblocking(False)
     sent = 0
@@ -142,7 +142,7 @@ with Pair() as pair:
         check(sent < 64 << 20, "the proxy takes all that comes")
 works()
 
-# Requests whose answers never come, with descriptors, and answers that nobody asked for.
+# Requests without answers, with descriptors, and unexpected answers.
 with Pair() as pair:
     channel, theirs = socket.socketpair()
     send_message(pair.front, SET_BACKEND_REQ_FD, VERSION, b"", [theirs.fileno()])
@@ -165,7 +165,7 @@ with Pair() as pair:
     channel.close()
 works()
 
-# Channels without end: those beyond a bound are handed on without a look, and so is what is no socket.
+# Channels without end. Beyond a bound the proxy passes them on without a look. It does the same with a channel that is no socket.
 with Pair() as pair:
     kept = []
     for i in range(200):
@@ -185,12 +185,12 @@ with Pair() as pair:
     for ours, far in kept:
         ours.settimeout(PATIENCE_S)
         far.shutdown(socket.SHUT_WR)
-        equal(receive_exactly(ours, 3)[0], b"xxx", "what passes on a channel")
+        equal(receive_exactly(ours, 3)[0], b"xxx", "messages on a channel")
         ours.close()
         far.close()
 works()
 
-# Sockets whose close lingers, since their peer reads nothing: the last close is the proxy's, of what it has not even read.
+# Sockets whose close lingers, since their peer reads nothing. The proxy does the last close, for messages that it has not even read.
 inet = socket.create_server(("127.0.0.1", 0))
 held = []
 for _ in range(4):
@@ -226,7 +226,7 @@ with Pair() as pair:
             send_message(pair.front, SET_VRING_CALL, VERSION, U64.pack(0), fds)
         except OSError:
             break
-    equal(receive_exactly(pair.back, 100)[0], b"", "what comes of a message whose descriptors are lost")
+    equal(receive_exactly(pair.back, 100)[0], b"", "the result of a message with lost descriptors")
     for fd in fds:
         os.close(fd)
 works()
@@ -244,7 +244,7 @@ second.close()
 back.close()
 works()
 
-# A channel that outlives its connection: it passes on and is timed, but nothing follows from it.
+# A channel that outlives its connection: the proxy passes its messages on and times them, but follows no mappings there.
 with Pair() as pair:
     channel, theirs = socket.socketpair()
     send_message(pair.front, SET_BACKEND_REQ_FD, VERSION, b"", [theirs.fileno()])
@@ -256,7 +256,7 @@ with Pair() as pair:
     pair.back.close()
     equal(receive_exactly(pair.front, 1)[0], b"", "the connection")
     send_message(channel, MAP, VERSION | REPLY, U64.pack(0))
-    equal(receive_message(far)[2], U64.pack(0), "an answer behind the end of the connection")
+    equal(receive_message(far)[2], U64.pack(0), "an answer after the end of the connection")
     os.close(fd)
     far.close()
     channel.close()

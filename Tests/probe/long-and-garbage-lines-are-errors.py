@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Whatever comes on standard input: one answer a line that says something, bounded memory, and the next command works."""
+"""Whatever comes on standard input, each line with content gets one answer, memory is bounded, and the next command works."""
 import random
 
 from _probe import *
@@ -8,7 +8,7 @@ with together() as (backend, probe):
     equal(backend.map(memfd(PAGE), 0, PAGE), 0, "answer")
     probe.event("map", result=0)
 
-    # Nothing is said to lines of nothing.
+    # Empty lines get no answer.
     probe.write("\n\n  \n\t\r\n# a comment\n")
     equal(probe.read(0, 8), pattern(8), "behind empty lines")
 
@@ -34,7 +34,7 @@ with together() as (backend, probe):
         is_error(probe.answer())
     equal(probe.read(0, 8), pattern(8), "behind garbage")
 
-    # Commands may come in pieces, and many in one.
+    # A command may come in pieces, and many at once.
     for byte in b"read 0 0 8\n":
         probe.write(bytes([byte]))
     equal(is_answer(probe.answer())["hex"], pattern(8).hex(), "a command in pieces")
@@ -42,7 +42,7 @@ with together() as (backend, probe):
     for _ in range(1000):
         equal(is_answer(probe.answer())["hex"], pattern(8).hex(), "one of many")
 
-    # Lines that are longer than any command: not kept, and one answer each.
+    # Lines that are longer than any command are not kept. Each gets one answer.
     for size in (2 << 20, (2 << 20) + 256, (2 << 20) + 257, 5 << 20, 32 << 20):
         before = int(open(f"/proc/{probe.process.pid}/statm").read().split()[1]) * PAGE
         for _ in range(size >> 16):
@@ -54,7 +54,7 @@ with together() as (backend, probe):
             check(after < before + (16 << 20), f"{after - before} bytes more for a line of {size}")
     equal(probe.read(0, 8), pattern(8), "behind long lines")
 
-    # One that never ends.
+    # A line that never ends.
     probe.write(b"read 0 0 8" + b" " * (3 << 20))
     probe.process.stdin.close()
     is_error(probe.answer())

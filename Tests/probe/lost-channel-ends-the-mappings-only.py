@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A back-end that closes its channel, or breaks its protocol, ends the mappings; the connection and the program go on."""
+"""A back-end that closes its channel, or breaks its protocol, ends the mappings. The connection and the program go on."""
 from _probe import *
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Thousands of requests at once: each is answered and told, in its order, while commands are answered, too."""
+"""Thousands of requests at once: the program answers and reports each, in order, and answers commands meanwhile."""
 from _probe import *
 
 COUNT = 2000
@@ -12,7 +12,7 @@ with together(regions={0: COUNT * PAGE}) as (backend, probe):
         for i in range(2 * COUNT):
             received.append(backend.answer(MAP if i % 2 == 0 else UNMAP))
 
-    # Nobody waits for an answer before the next request goes out.
+    # Nobody waits for an answer before the next request is sent.
     reader = threading.Thread(target=receive, daemon=True)
     reader.start()
     for i in range(COUNT):
@@ -23,7 +23,7 @@ with together(regions={0: COUNT * PAGE}) as (backend, probe):
     reader.join(PATIENCE_S)
     check(not reader.is_alive(), f"{len(received)} answers")
 
-    # Of the odd ones the unmap names a place where nothing is, but for the last.
+    # Among the odd ones, every unmap except the last names an empty place.
     unmaps = [0 if i % 2 == 0 or i == COUNT - 1 else -errno.ENOENT for i in range(COUNT)]
     equal(received[0::2], [0] * COUNT, "answers to maps")
     equal(received[1::2], unmaps, "answers to unmaps")
@@ -40,7 +40,7 @@ with together(regions={0: COUNT * PAGE}) as (backend, probe):
     has(probe.status(), mapped_bytes=0)
     probe.quit()
 
-# Maps that nobody asks an answer for, and one at the end.
+# Maps without need_reply, and one with it at the end.
 with together(regions={0: COUNT * PAGE}) as (backend, probe):
     fd = memfd(PAGE)
     for i in range(COUNT):

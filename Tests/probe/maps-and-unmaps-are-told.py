@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Each map and unmap is told when it has been answered, with the value that it was answered with."""
+"""Each map and unmap is reported after its answer, with the value of the answer."""
 from _probe import *
 
 with together(regions={0: REGION, 3: REGION}) as (backend, probe):

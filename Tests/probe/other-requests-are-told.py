@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A back-end's request that is no map or unmap is told: what nobody serves is refused, and the channel lives."""
+"""A back-end's request that is no map or unmap is reported. It is refused if nobody serves it, and the channel lives."""
 from _probe import *
 
 IOTLB_MSG, CONFIG_CHANGE = 1, 2

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Standard output that nobody reads stops nothing: requests are served, memory is bounded, and a count says what was dropped."""
+"""Standard output that nobody reads stops nothing: requests are served, memory is bounded, and a count says how much was dropped."""
 from _probe import *
 
-COUNT = 80_000  # their lines are more than what waits to be written, 8 MiB
+COUNT = 80_000  # their lines are longer than the 8 MiB that may wait
 
 backend = Backend().listen()
 with backend:
@@ -22,7 +22,7 @@ with backend:
         if "ASAN_OPTIONS" not in os.environ:
             check(resident < 64 << 20, f"{resident} bytes are resident")
         process.stdin.close()
-        # Now somebody reads: what is there is whole lines, and what is missing is counted.
+        # Now somebody reads: whole lines come, and the missing ones are counted.
         lines, dropped = 0, 0
         with os.fdopen(reading, "rb") as output:
             for line in output:
@@ -38,7 +38,7 @@ with backend:
         process.kill()
         process.wait()
 
-# Nobody reads until the end either: it ends nevertheless, and says that something was not written.
+# Nobody reads until the end either. The program ends nevertheless, and says that something was not written.
 backend = Backend().listen()
 with backend:
     reading, writing = os.pipe()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""proxy stands between a VMM and a device: each message is told and counted, mappings are followed, filters filter; replay plays both sides."""
+"""proxy stands between a VMM and a device. It reports and counts each message, follows mappings and filters. replay plays both sides."""
 from _probe import *
 
 
@@ -24,7 +24,7 @@ VMM_SAYS = "wait unmap 1 60\nwrite 1 8 cafe\nstart\npush 0 out 01 in 2\nexpect h
 
 
 def session(device_says=DEVICE_SAYS, vmm_says=VMM_SAYS, proxy_arguments=(), proxy_says=""):
-    """A device, a proxy and a VMM; returns what each of them said."""
+    """A device, a proxy and a VMM. Returns what each of them said."""
     there = folder()
     device_path, proxy_path = os.path.join(there, "d"), os.path.join(there, "p")
     device = start(*DEVICE, device_path)
@@ -50,13 +50,13 @@ def wires(lines, **fields):
 vmm, proxy, device = session(proxy_arguments=["--summary"], proxy_says="wait map 2 60\nread 1 8 2\nstatus\n")
 equal([line["result"] for line in proxy if line["event"] == "map"], [0, -errno.EEXIST, 0], "results of maps")
 equal([line["result"] for line in proxy if line["event"] == "unmap"], [0], "results of unmaps")
-# Descriptors by their kinds, and how long an answer took.
+# The kinds of descriptors, and how long an answer took.
 equal(wires(proxy, name="SHMEM_MAP", reply=False)[0]["fd_kinds"], ["memfd:vhushmem-probe (deleted)"], "a file")
 equal(wires(proxy, name="SET_VRING_KICK")[0]["fd_kinds"], ["eventfd"], "a kick")
 equal(wires(proxy, name="SET_BACKEND_REQ_FD", reply=False)[0]["fd_kinds"], ["socket"], "the channel")
 for line in wires(proxy, reply=True):
     check(line["round_trip_us"] >= 0 and line["since_us"] >= 0, line)
-# The order is the wire's: a mapping is told behind its answer, and an answer behind its request.
+# The order is the wire's: a mapping comes after its answer, and an answer after its request.
 events = [(line["event"], line.get("reply")) for line in proxy if line.get("name") == "SHMEM_MAP" or line["event"] == "map"]
 equal(events, 3 * [("wire", False), ("map", None), ("wire", True)], "the order")
 summary = proxy[-1]
@@ -74,14 +74,14 @@ equal({line["name"] for line in wires(proxy)} - {"SET_MEM_TABLE"}, {"SHMEM_MAP"}
 _, proxy, _ = session(proxy_arguments=["--only", "channel"])
 equal({line["socket"] for line in wires(proxy)}, {"channel"}, "sockets")
 
-# What passed is kept, and either side is played again with no difference.
+# The messages are recorded. A replay of either side shows no difference.
 file = os.path.join(folder(), "session.pcapng")
 vmm, proxy, device = session(proxy_arguments=["--record", file, "--dump-wire"])
 count = len(wires(proxy))
 path = os.path.join(folder(), "s")
 replayed = start("replay", file, "--listen", path, "--json")
 wait_for_socket(replayed, path)
-# The replay ends with its last message, which the VMM may see before it quits.
+# The replay ends with its last message. The VMM may see that before it quits.
 vmm = start("connect", path, "--json", "--until-disconnect")
 status, lines, errors = finish(vmm, "wait unmap 1 60\nstart\nstop\nquit\n")
 equal(status, 0, "exit status of the VMM", lines, errors)
@@ -98,12 +98,12 @@ device.stdin.flush()
 status, lines, errors = finish(start("replay", file, "--connect", path, "--json"))
 check(lines, errors)
 has(lines[-1], event="replayed", whole=True, messages=count, differences=1)
-# What stood in the rings is not kept, so the device has served nothing: that alone differs.
+# The content of the rings is not recorded, so the device has served nothing: only that differs.
 has(lines[0], event="difference", name="GET_VRING_BASE", recorded={"queue": 0, "number": 1})
 equal(status, 1, "exit status", lines, errors)
 equal(finish(device)[0], 0, "exit status of the device")
 
-# A device that is another one differs, and that is said.
+# A replay reports the differences of another device.
 path = os.path.join(folder(), "s")
 other = start("backend", "--region", "1:2M", "--json", "--until-disconnect", "--listen", path)
 wait_for_socket(other, path)
@@ -114,7 +114,7 @@ equal((lines[0]["recorded"]["regions"], lines[0]["seen"]["regions"]), ([{"shmid"
 other.kill()
 other.communicate()
 
-# A replay that waits hears signals and --for, and leaves no socket behind.
+# A replay that waits obeys signals and --for, and leaves no socket behind.
 for arguments, how in (([], signal.SIGINT), ([], signal.SIGTERM), (["--for", "0.2"], None)):
     path = os.path.join(folder(), "s")
     replayed = start("replay", file, "--listen", path, "--json", *arguments)
@@ -122,7 +122,7 @@ for arguments, how in (([], signal.SIGINT), ([], signal.SIGTERM), (["--for", "0.
     replayed.send_signal(how) if how is not None else None
     status, lines, errors = finish(replayed)
     equal((status, lines, os.path.exists(path)), (3, [], False), "exit status, lines and socket", errors)
-# So does one whose other side has nothing to say, or reads nothing.
+# So does a replay whose other side has nothing to say, or reads nothing.
 for arguments in (["--for", "0.3"], []):
     path = os.path.join(folder(), "s")
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as silent:
@@ -147,7 +147,7 @@ for bad in (b"", b"x" * 100, capture[:-1], capture[:40], capture[:28] + b"\xff" 
     equal(status, 2, "exit status", len(bad), output, errors)
 equal(run("replay", "/nonexistent", "--connect", "nobody")[0], 2, "exit status")
 
-# Nobody there; a proxy lives on, and takes the next VMM.
+# Nobody is there. A proxy lives on, and takes the next VMM.
 there = folder()
 proxy_path, device_path = os.path.join(there, "p"), os.path.join(there, "d")
 proxy = start("proxy", "--listen", proxy_path, "--connect", device_path, "--json")

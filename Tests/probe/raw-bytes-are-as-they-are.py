@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""read --raw shows bytes as they are, also behind a pipe, and the answer says how many; with --dax a mapping may take the place of one like it."""
+"""read --raw shows bytes unchanged, even through a pipe, and the answer says how many. With --dax a mapping may take the place of one
+like it."""
 from _probe import *
 
 
@@ -29,7 +30,7 @@ with Backend(answers={GET_SHMEM_CONFIG: mapped}).listen() as backend:
     status, output = talk(backend.path, "wait map 1 60\nread 0 0 8 --raw\nexpect error json\nread 0 0 8 --nonsense\nexpect error --raw\n", "--json")
     equal(status, 0, "exit status", output)
 
-# A mapping that takes the place of one like it, and one beyond the end of its file: with --dax alone.
+# A mapping that takes the place of one like it, and one beyond the end of its file: only with --dax.
 for arguments, results in ((["--dax"], [0, 0, 0]), ([], [0, -errno.EEXIST, -errno.EOVERFLOW])):
     with together(*arguments) as (backend, probe):
         fd = memfd(PAGE)

@@ -11,7 +11,7 @@ with together() as (backend, probe):
     equal(probe.read(PAGE + 7, 1), both[7:8], "one byte")
     equal(probe.read(2 * PAGE - 3, 6), both[PAGE - 3 : PAGE + 3], "six bytes where they touch")
 
-    # The file is shared: what its owner writes is seen.
+    # The file is shared: read sees what its owner writes.
     os.pwrite(one, b"news", 2 * PAGE)
     equal(probe.read(PAGE, 4), b"news", "what was written to the file")
 

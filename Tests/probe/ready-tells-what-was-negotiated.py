@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The first line tells the features, the queues and the regions; the handshake asks in the order that back-ends expect."""
+"""The first line has the features, the queues and the regions. The handshake makes its requests in the order that back-ends expect."""
 from _probe import *
 
 with together(regions={0: REGION, 7: PAGE, 255: 1 << 30}) as (backend, probe):
@@ -16,7 +16,7 @@ with backend, Probe(backend.path) as probe:
     ready = probe.ready()
     has(ready, features=VIRTIO_FEATURES, virtio_features=["PROTOCOL_FEATURES", "VERSION_1"], max_queues=2)
     has(ready, regions=[{"shmid": 0, "size": REGION}, {"shmid": 7, "size": PAGE}, {"shmid": 255, "size": 1 << 30}])
-    # The largest first, so that nothing is lost between them; the BAR is a power of two.
+    # The largest first, so that no room between them is lost. The BAR is a power of two.
     places = [{"shmid": 0, "offset": 1 << 30, "len": REGION}, {"shmid": 7, "offset": (1 << 30) + REGION, "len": PAGE}]
     has(ready, bar_size=2 << 30, bar=[*places, {"shmid": 255, "offset": 0, "len": 1 << 30}])
     for name in ("REPLY_ACK", "BACKEND_REQ", "BACKEND_SEND_FD", "RESET_DEVICE", "SHMEM"):
@@ -24,7 +24,7 @@ with backend, Probe(backend.path) as probe:
     equal(len(ready["protocol_features"]), bin(backend.accepted).count("1"), "features with a name")
     probe.quit()
 
-# One that can do little, and has no region.
+# A back-end that can do little, and has no region.
 backend = Backend(regions={}, bits=(BACKEND_REQ,)).listen()
 with backend, Probe(backend.path) as probe:
     has(probe.ready(), protocol_features=["BACKEND_REQ", "SHMEM"], max_queues=1, regions=[], bar_size=0, bar=[])

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""What the library refuses at once is an error answer, too: the program goes on."""
+"""A call that the library refuses at once is an error answer, too. The program goes on."""
 from _probe import *
 
 # The back-end has neither INFLIGHT_SHMFD nor STATUS.
@@ -11,7 +11,7 @@ with together() as (_, probe):
     is_error(probe.ask("config write 4096 00"), "configuration space")
     probe.quit()
 
-# Without regions there is no channel on which the front-end could be asked.
+# Without regions there is no channel, so nobody could ask the front-end.
 with Device() as device, Probe(device.path) as probe:
     probe.ready()
     device.until("ready")

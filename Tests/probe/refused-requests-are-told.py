@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A refused request is told with the negative errno that the back-end was answered, and with a sentence; nothing else changes."""
+"""A refused request is reported with the negative errno of the answer, and with a sentence. Nothing else changes."""
 from _probe import *
 
 with together() as (backend, probe):

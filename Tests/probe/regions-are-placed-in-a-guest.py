@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""With --kvm the regions have places in a guest, as one slot each or (--strategy slots) as one for each mapping; all else is as without."""
+"""With --kvm the regions have places in a guest: each is one slot, or has one for each mapping (--strategy slots). All else is the same."""
 from _probe import *
 
 if not os.access("/dev/kvm", os.R_OK | os.W_OK):
@@ -27,10 +27,10 @@ for strategy in ("window", "slots"):
         equal(backend.map(fd, PAGE, 2 * PAGE), 0, "answer")
         os.close(fd)
         probe.ask("status")
-        probe.events.clear()  # of maps, which have tests of their own
+        probe.events.clear()  # the events of maps have their own tests
         probe.quit()
 
-# With a slot for each mapping, what is more than there are slots is refused.
+# With a slot for each mapping, a map is refused when there are no more slots.
 backend = Backend(regions={0: 600 * 2 * PAGE}).listen()
 with backend, Probe(backend.path, "--kvm", "--strategy", "slots") as probe:
     probe.ready()
@@ -42,5 +42,5 @@ with backend, Probe(backend.path, "--kvm", "--strategy", "slots") as probe:
     equal(backend.map(fd, 1001 * PAGE, PAGE), 0, "answer")
     os.close(fd)
     probe.ask("status")
-    probe.events.clear()  # of maps, which have tests of their own
+    probe.events.clear()  # the events of maps have their own tests
     probe.quit()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""With --region a back-end that can't tell its regions is not asked, and can map into those."""
+"""With --region a back-end that cannot tell its regions is not asked, and can map into those of the option."""
 from _probe import *
 
 options = ("--region", f"3:{REGION}", "--region", f"0x20:{2 * PAGE:#x}")

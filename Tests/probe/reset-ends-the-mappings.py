@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""`reset` ends every mapping, tells the back-end where it wants to be told, and is answered when it is over."""
+"""`reset` ends every mapping, tells the back-end if it supports that, and is answered when the reset is over."""
 from _probe import *
 
 for bits in (PROTOCOL_BITS, tuple(bit for bit in PROTOCOL_BITS if bit != RESET_DEVICE_BIT)):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A script on standard input waits and expects; the exit status says what came of it: 0, 1, 3 or 4, and --for and --until-disconnect end."""
+"""A script on standard input waits and expects. The exit status says how it ended: 0, 1, 3 or 4. --for and --until-disconnect end it."""
 from _probe import *
 
 
@@ -35,21 +35,21 @@ with Backend().listen() as backend:
     equal(status, 0, "exit status", lines)
     equal([a["command"] for a in answers(lines) if "error" in a], ["read"], "errors")
 
-# What is not so.
+# Expectations that fail.
 for text in ("expect maps = 1\n", "read 0 0 1\nexpect ok\n", "status\nexpect error x\n", "wait map 1 0.01\n", "wait event nonsense 0\n"):
     with Backend().listen() as backend:
         status, lines = script(backend.path, text)
         equal(status, 1, "exit status", text, lines)
         is_error(answers(lines)[-1])
 
-# What cannot be understood is an answer with an error, and no failed expectation.
+# A command that cannot be understood gets an error answer. It is no failed expectation.
 with Backend().listen() as backend:
     status, lines = script(backend.path, "wait\nwait x\nwait map\nwait map x\nwait ready x\nwait ready 1 1\nsleep\nsleep x\nexpect\n")
     equal(status, 0, "exit status", lines)
     for answer in answers(lines):
         is_error(answer)
 
-# A device that is killed, and one that has no shared memory.
+# A killed device, and one that has no shared memory.
 with Backend(answers={GET_SHMEM_CONFIG: lambda b, r: (send_message(b.main, r, VERSION | REPLY, b.config()), b.close_main(), None)[2]}).listen() as backend:
     status, lines = script(backend.path, "wait map 1 60\n")
     equal(status, 3, "exit status", lines)

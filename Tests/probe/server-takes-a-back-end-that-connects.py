@@ -16,7 +16,7 @@ for stale in (False, True):
         probe.quit()
         equal(os.path.exists(path), False, "the socket")
 
-# It can be told to end while it still waits.
+# It can be ended while it still waits.
 path = os.path.join(folder(), "s")
 with Probe(path, "--server") as probe:
     is_answer(probe.ask("help"))
@@ -24,7 +24,7 @@ with Probe(path, "--server") as probe:
     probe.quit()
     equal(os.path.exists(path), False, "the socket")
 
-# Where somebody listens already, or something else is, it stays as it is.
+# If somebody listens there, or the path is something else, it stays unchanged.
 with Backend().listen(os.path.join(folder(), "s")) as taken:
     status, output, errors = run("connect", taken.path, "--server", "--json")
     equal(status, 3, "exit status")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Old back-ends that know SHMEM as bit 20 or 21 are served when --shmem-bit says so, and else can map nothing."""
+"""Old back-ends that know SHMEM as bit 20 or 21 are served if --shmem-bit says so. Otherwise they can map nothing."""
 from _probe import *
 
 for bit in (20, 21, 22):
@@ -10,14 +10,14 @@ for bit in (20, 21, 22):
         equal(probe.read(0, PAGE), pattern(PAGE), "what was mapped")
         probe.quit()
 
-# The names say what was agreed on, not what the bit means elsewhere.
+# The names say what was negotiated, not what the bit means elsewhere.
 backend = Backend(shmem=20).listen()
 with backend, Probe(backend.path, "--shmem-bit", "20") as probe:
     names = probe.ready()["protocol_features"]
     check("SHMEM" in names and "GET_VRING_BASE_INFLIGHT" not in names, names)
     probe.quit()
 
-# A bit that was not asked for means something else.
+# Without --shmem-bit the bit means something else.
 for bit in (20, 21):
     backend = Backend(shmem=bit).listen()
     with backend, Probe(backend.path) as probe:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""`status` tells the regions, the live mappings in order, and what was done since the beginning."""
+"""`status` has the regions, the live mappings in order, and the counts since the beginning."""
 from _probe import *
 
 with together(regions={0: REGION, 5: 2 * PAGE}) as (backend, probe):

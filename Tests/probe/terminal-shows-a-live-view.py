@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""On a terminal the regions are bars whose cells show what is mapped, with the last requests; a small one shows plain lines."""
+"""On a terminal the regions are bars whose cells show the mappings, with the last requests. A small terminal shows plain lines."""
 import fcntl
 import pty
 import termios
@@ -8,7 +8,7 @@ from _probe import *
 
 
 class Terminal:
-    """The program with a terminal of so many rows for its standard output."""
+    """The program with a terminal of so many rows as its standard output."""
 
     def __init__(self, path, rows, *arguments):
         self.ours, theirs = pty.openpty()
@@ -75,7 +75,7 @@ with Backend(regions={0: REGION, 7: 4 * PAGE}).listen() as backend:
     equal(backend.unmap(PAGE, 2 * PAGE), 0, "answer")
     terminal.wait_for("....W...........\033", "1 unmaps")
 
-    # A terminal that becomes too small scrolls as a whole again, and shows lines; one that is large enough shows the view again.
+    # A terminal that becomes too small scrolls as a whole again, and shows lines. One that is large enough shows the view again.
     terminal.resize(8)
     terminal.wait_for("\033[r")
     equal(backend.map(fd, PAGE, PAGE), 0, "answer")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""On a terminal a proxy shows the mappings that pass through as bars, and what it does, over one connection and the next."""
+"""On a terminal a proxy shows the mappings that pass through as bars, and its messages, over one connection and the next."""
 import fcntl
 import pty
 import termios
@@ -47,7 +47,7 @@ for regions, bar in (({1: 16 * PAGE}, "1: 64 KiB, 4 KiB a cell"), ({2: 8 * PAGE}
         check(backend.map(fd, 4 * PAGE, PAGE, shmid=shmid) < 0, "an overlap")
         wait_for(".rr.W..." + "." * (size // PAGE - 8) + "\033")
         check(f"map    region {shmid}  0x2000 bytes at 0x1000, file 0x0, read-only" in seen, seen[-3000:])
-        # Commands look at it, and messages scroll by below.
+        # Commands look at it, and messages scroll below it.
         proxy.stdin.write(f"read {shmid} 0x1000 4\n".encode())
         proxy.stdin.flush()
         wait_for("00001000  00 00 00 00")
@@ -58,7 +58,7 @@ for regions, bar in (({1: 16 * PAGE}, "1: 64 KiB, 4 KiB a cell"), ({2: 8 * PAGE}
         wait_for("waiting for the next connection")
     os.unlink(device_path)
 check("4 maps, 2 unmaps, 2 refused" in seen, seen[-2000:])
-# Narrow, and too small, and large again: it goes on.
+# Narrow, too small, and large again: the view goes on.
 for rows, columns, shown in ((40, 50, "-" * 49 + "\033"), (6, 30, "\033[r"), (40, 300, "-" * 299 + "\033"), (1, 1, "\033[r"), (17, 80, "-" * 79 + "\033")):
     fcntl.ioctl(ours, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
     wait_for(shown)

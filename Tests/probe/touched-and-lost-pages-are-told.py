@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Touching what a truncated file has lost gives zeros; the mapping is broken, which is told once and stands in the status."""
+"""A touch of pages that a truncated file has lost gives zeros. The mapping is broken. The program reports that once, and the status has
+it."""
 from _probe import *
 
 with together() as (backend, probe):
@@ -17,7 +18,7 @@ with together() as (backend, probe):
     equal([mapping["broken"] for mapping in probe.ask("status")["mappings"]], [False, True], "broken")
     equal(bytes.fromhex(probe.ask(f"touch 0 0 {2 * PAGE}")["hex"]), pattern(PAGE, 2) + pattern(PAGE), "its neighbours")
 
-    # Where it was, all is as before once something else is mapped.
+    # Another mapping in its place works as before.
     equal(backend.unmap(PAGE, 4 * PAGE), 0, "answer")
     probe.event("unmap", result=0)
     is_error(probe.ask(f"touch 0 {PAGE} 1"), "not mapped")

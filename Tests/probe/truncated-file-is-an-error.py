@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""A file that is truncated under its mapping makes reads and writes errors; the program lives, and what is left can be read."""
+"""A file that is truncated under its mapping makes reads and writes fail. The program lives, and the remaining part can be read."""
 from _probe import *
 
 with together() as (backend, probe):
@@ -12,7 +12,7 @@ with together() as (backend, probe):
     has(is_error(probe.ask(f"read 0 {PAGE} 1"), "truncated"), command="read")
     is_error(probe.ask(f"read 0 0 {4 * PAGE}"), "truncated")
     has(is_error(probe.ask(f"write 0 {3 * PAGE} 00"), "truncated"), command="write")
-    # In part is not at all.
+    # A partial write does nothing.
     is_error(probe.ask(f"write 0 {PAGE - 1} ffff"), "truncated")
     equal(probe.read(0, PAGE), pattern(PAGE), "what is left")
     equal(os.fstat(fd).st_size, PAGE, "the file's size")
@@ -20,7 +20,7 @@ with together() as (backend, probe):
     os.ftruncate(fd, 4 * PAGE)
     equal(probe.read(0, 4 * PAGE), pattern(PAGE) + bytes(3 * PAGE), "the file, grown again")
 
-    # Nothing is left at all.
+    # The whole file is gone.
     os.ftruncate(fd, 0)
     is_error(probe.ask("read 0 0 1"), "truncated")
     equal(backend.unmap(0, 4 * PAGE), 0, "answer")

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""--dump-wire prints each message of both sockets, decoded, in both directions; the connection works as without it."""
+"""--dump-wire prints each message of both sockets, decoded, in both directions. The connection works as without it."""
 from _probe import *
 
 
 def until(probe, event, **fields):
-    """The next line of this kind with these fields; what else is said in between has its own tests."""
+    """The next line of this kind with these fields. Lines in between have their own tests."""
     while True:
         line = probe.line()
         check(line is not None, f"the end, and no {event} with {fields}")
@@ -31,7 +31,7 @@ def talk(backend, probe):
     has(wire(probe, name="SHMEM_MAP", reply=True), result=0, **{"from": "front-end"})
     check(backend.unmap(0, PAGE) < 0, "nothing is mapped there")
     has(wire(probe, name="SHMEM_UNMAP", reply=True), result=-errno.ENOENT)
-    # What is not laid out as it should be is shown as bytes.
+    # A message of a wrong form is shown as bytes.
     backend.send(MAP, b"ab", [fd])
     backend.answer(MAP)
     has(wire(probe, id=MAP, reply=False), payload="6162", size=2)
@@ -51,7 +51,7 @@ with Backend().listen() as backend:
         until(probe, "answer")
         equal(probe.wait(), 0, "exit status")
 
-# An answer that is none is shown whole. Nobody asked for it, so the connection ends.
+# A wrong answer is shown whole. Nobody expects it, so the connection ends.
 with Backend().listen() as backend:
     with Probe(backend.path, "--dump-wire") as probe:
         until(probe, "ready")
@@ -70,7 +70,7 @@ with Probe(path, "--server", "--dump-wire") as probe, Backend().connect(path) as
     until(probe, "answer")
     equal(probe.wait(), 3, "exit status")
 
-# A socket that somebody left is replaced; one at which somebody listens is not, nor is a file.
+# A stale socket is replaced. A socket with a listener, and a file, are not.
 stale = os.path.join(folder(), "stale")
 left = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
 left.bind(stale)

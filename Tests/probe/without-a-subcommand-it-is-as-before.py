@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""vhushmem-probe --socket PATH, as it was called before there were subcommands, has the exit statuses of then: 0 after quit and at the end of
-input, whatever became of the back-end and its regions; 1 without a handshake; and 1, 3 and 4 where a script asked for what they say."""
+"""vhushmem-probe --socket PATH, the form from before there were subcommands, keeps its exit statuses: 0 after quit and at the end of
+input, whatever became of the back-end and its regions; 1 without a handshake; and 1, 3 and 4 if a script asked for their reasons."""
 from _probe import *
 
 
@@ -29,7 +29,7 @@ equal((status, events), (1, ["error"]), "without a handshake")
 with Backend(answers={GET_FEATURES: lambda backend, request: backend.close_main()}).listen() as backend:
     equal(start(backend.path, ""), (1, ["error"]), "without a whole handshake")
 
-# What is newer than subcommands means the same with and without them.
+# Newer options mean the same with and without subcommands.
 with Backend().listen() as backend:
     equal(start(backend.path, "expect maps = 1\n")[0], 1, "an expectation that fails")
 with lost() as backend:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""`write` changes the file through a read-write mapping, and never through one that is read-only, nor in part."""
+"""`write` changes the file through a read-write mapping, never through a read-only one, and never only in part."""
 from _probe import *
 
 with together() as (backend, probe):
@@ -19,7 +19,7 @@ with together() as (backend, probe):
     equal(os.pread(fd, 4 * PAGE, 0), before, "the file")
     equal(probe.status()["counters"]["written_bytes"], 4, "bytes written")
 
-    # The longest write there is.
+    # The longest possible write.
     probe.quit()
 
 with together(regions={0: 1 << 21}) as (backend, probe):

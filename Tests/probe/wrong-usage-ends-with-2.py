@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Wrong options end with 2 and a line on standard error, before anything is opened; --help and --version end with 0."""
+"""Wrong options end with 2 and a line on standard error, before anything is opened. --help and --version end with 0."""
 from _probe import *
 
 socket_path = ["--socket", os.path.join(folder(), "s")]

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// Stands in for swift-system, which tests do not fetch: as much of it as the package trait SwiftSystem uses.
+// Stands in for swift-system, which tests do not fetch. It has the part that the package trait SwiftSystem uses.
 
 public struct FileDescriptor: RawRepresentable, Hashable, Sendable {
     public let rawValue: CInt

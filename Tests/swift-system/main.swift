@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
-// A program with the package trait SwiftSystem. It is compiled and not run (scripts/check-swift-face): both packages together have no two
-// types of one name, and a literal means one of them.
+// A program with the package trait SwiftSystem. scripts/check-swift-face compiles it and does not run it: the two packages have
+// no two types of one name, and a literal means one of them.
 
 import SystemPackage
 import Vhushmem

@@ -7,10 +7,10 @@ static struct fuse_in_header header(uint32_t len, uint32_t opcode, uint64_t node
     return (struct fuse_in_header){.len = len, .opcode = opcode, .unique = 77, .nodeid = node};
 }
 
-/* A request of zeros behind its header. */
+/* A header, followed by zeros. */
 typedef struct plain {
-    uint32_t opcode, len; /* len: what the header says; 0: what there is */
-    uint32_t size, room;  /* bytes behind the header; for the answer, its header among them */
+    uint32_t opcode, len; /* len: as the header says; 0: the real length */
+    uint32_t size, room;  /* bytes after the header; for the answer, including its header */
     uint64_t node;
 } plain;
 
@@ -94,7 +94,7 @@ static int init_often(vfs *v, const void *with)
     return 0;
 }
 
-/* WRITE whose size says more than follows. */
+/* WRITE whose size claims more than follows. */
 static int write_more(vfs *v, const void *with)
 {
     uint64_t node = vfs_node(v, 1, "f");

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Names that lead elsewhere, node ids and handles that stand for nothing, lookups that were never made. */
+/* Names that lead elsewhere, node ids and handles of nothing, and forgets of lookups that were never made. */
 #include "hostile-guest.h"
 
 static int look_up(vfs *v, const void *with) { return vfs_lookup(v, 1, with); }

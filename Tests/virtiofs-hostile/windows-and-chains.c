@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Mappings beyond the window, too many of them, removals of nothing; and chains of every bad form. */
+/* Mappings beyond the window, too many of them, removals of nothing, and chains of every bad form. */
 #include "hostile-guest.h"
 
 typedef struct place {
@@ -20,7 +20,7 @@ static int set_up_node(vfs *v, const void *with)
     return vfs_ask(v, FUSE_SETUPMAPPING, name != NULL ? vfs_node(v, 1, name) : 1, &in, sizeof(in), 0);
 }
 
-/* As many mappings as the window has pages. The front-end's answer counts; the device goes on. */
+/* As many mappings as the window has pages. The front-end's answer counts, and the device goes on. */
 static int set_up_pages(vfs *v, const void *with)
 {
     uint64_t node = vfs_node(v, 1, "f"), page = PAGE;
@@ -28,7 +28,7 @@ static int set_up_pages(vfs *v, const void *with)
     for (uint64_t at = 0; at < WINDOW_SIZE; at += page) {
         ok(vfs_map(v, node, 0, at, page, false));
     }
-    ok(vfs_map(v, node, 0, 0, WINDOW_SIZE, false)); /* which undoes them all */
+    ok(vfs_map(v, node, 0, 0, WINDOW_SIZE, false)); /* this undoes them all */
     EQ(vhushmem_region_mapping_count(v->region), 1);
     return 0;
 }
@@ -42,7 +42,7 @@ static int remove_place(vfs *v, const void *with)
     return rc;
 }
 
-/* So many entries said, so many there. */
+/* The request claims counts[0] entries and has counts[1]. */
 static int remove_count(vfs *v, const void *with)
 {
     const uint32_t *counts = with;
@@ -55,7 +55,7 @@ static int remove_count(vfs *v, const void *with)
     return vfs_ask2(v, FUSE_REMOVEMAPPING, 1, &in, sizeof(in), all, counts[1] * sizeof(all[0]), 0);
 }
 
-/* All requests that the ring has room for, for one place, and none is waited for: then the front-end goes. */
+/* As many requests as the ring has room for, all for one place, and the guest waits for none. Then the front-end goes. */
 static int flood_and_go(vfs *v, const void *with)
 {
     uint64_t node = vfs_node(v, 1, "f");
@@ -71,7 +71,7 @@ static int flood_and_go(vfs *v, const void *with)
     return 0;
 }
 
-/* The same, and INIT in the midst of it. */
+/* The same, with INIT in the middle. */
 static int flood_and_mount(vfs *v, const void *with)
 {
     flood_and_go(v, with);
@@ -87,7 +87,7 @@ static int flood_and_mount(vfs *v, const void *with)
     return 0;
 }
 
-/* The device is reset in the midst of it. */
+/* The device is reset in the middle. */
 static int flood_and_reset(vfs *v, const void *with)
 {
     flood_and_go(v, with);
@@ -103,7 +103,7 @@ static int flood_and_reset(vfs *v, const void *with)
 
 /* ---- chains ---- */
 
-/* GETATTR of the root, laid out by these descriptors; addresses are offsets of guest memory from 0 on. */
+/* GETATTR of the root, laid out by these descriptors. Addresses are offsets of guest memory from 0 on. */
 typedef struct layout {
     descriptor d[4];
     unsigned count;
@@ -137,7 +137,7 @@ static int bad_chain(vfs *v, const void *with)
     return outcome_of_break(v, 1);
 }
 
-/* The guest changes the request while it is carried out: a name, a length. */
+/* The guest changes the request while the device performs it: a name, a length. */
 static int change_meanwhile(vfs *v, const void *with)
 {
     uint8_t *at = v->ram + REQUEST_AT;
@@ -156,7 +156,7 @@ static int change_meanwhile(vfs *v, const void *with)
     return 0;
 }
 
-/* READ into the very ring, and into the request. */
+/* READ into the ring itself, and into the request. */
 static int read_into_ring(vfs *v, const void *with)
 {
     uint64_t node = vfs_node(v, 1, "f"), fh = vfs_handle(v, node, O_RDWR);
@@ -169,7 +169,7 @@ static int read_into_ring(vfs *v, const void *with)
     return 0;
 }
 
-/* A VMM that was taken over makes its guest's memory shorter, and kicks. The connection ends, the device does not. */
+/* A hostile VMM makes its guest's memory shorter, and kicks. The connection ends; the device lives. */
 static int lose_memory(vfs *v, const void *with)
 {
     uint64_t one = 1;

@@ -55,7 +55,7 @@ static void changes(uint64_t node)
         CHECK(stat(host_path(&v, "f"), &st) == 0);
         EQ(st.st_uid, 1234);
         EQ(st.st_gid, 5678);
-        /* The link itself, not what it leads to. */
+        /* The link itself, not its target. */
         CHECK(symlink("f", host_path(&v, "l")) == 0);
         in = (struct fuse_setattr_in){.valid = FATTR_UID, .uid = 4321};
         ok(vfs_ask(&v, FUSE_SETATTR, vfs_node(&v, FUSE_ROOT_ID, "l"), &in, sizeof(in), sizeof(struct fuse_attr_out)));
@@ -89,7 +89,7 @@ static void extended(uint64_t node)
     get.size = 100;
     ok(vfs_ask(&v, FUSE_LISTXATTR, node, &get, sizeof(get), 100));
     CHECK(v.head.len == sizeof(v.head) + 7 && memcmp(v.body, "user.a", 7) == 0);
-    /* What means something to the host is neither shown nor set. */
+    /* Attributes with a meaning to the host are neither shown nor set. */
     err(vfs_ask2(&v, FUSE_GETXATTR, node, &get, sizeof(get), "security.capability", 20, 100), -EOPNOTSUPP);
     memcpy(set.bytes, "trusted.\0xyz", 12);
     set.size = 3;

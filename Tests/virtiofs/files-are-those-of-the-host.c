@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The host has all that a guest makes, writes, reads, copies and cuts, and the other way round. */
+/* The host has all that a guest makes, writes, reads, copies and truncates, and the other way round. */
 #include "virtiofs-rig.h"
 
 #include <linux/falloc.h>
@@ -41,7 +41,8 @@ static void write_and_read(void)
     err(vfs_release(&v, node, fh), -EBADF);
 }
 
-/* Each write of a program to a file that it opened with O_APPEND goes to the end; a page that the kernel writes back has its place. */
+/* Each write of a program to a file that it opened with O_APPEND goes to the end. A page that the kernel writes back keeps
+   its place. */
 static void append(void)
 {
     uint64_t node, fh = create("log", O_WRONLY | O_APPEND, &node);
@@ -141,7 +142,7 @@ static void others(void)
     CHECK(memcmp(v.body, "0123456789", 10) == 0);
     ok(vfs_release(&v, from, from_fh));
     ok(vfs_release(&v, to, to_fh));
-    /* What is cut while it is opened. */
+    /* A file that is truncated while it is opened. */
     ok(vfs_release(&v, to, vfs_handle(&v, to, O_WRONLY | O_TRUNC)));
     CHECK(host_is(host_path(&v, "to"), "", 0));
 }
@@ -155,7 +156,7 @@ int main(void)
     pieces();
     sizes();
     others();
-    /* DESTROY lets go of all inodes. */
+    /* DESTROY releases all inodes. */
     ok(vfs_ask(&v, FUSE_DESTROY, 0, NULL, 0, 0));
     EQ(vfs_descriptors(&v), before);
     vfs_close(&v);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A file that a guest's user makes belongs to that user. A group's directory gives the user no set-group-id program of a group
- * that the user is not in.
+ * A file that a guest's user makes belongs to that user. A directory's group cannot give the user a set-group-id program of
+ * a group that the user is not in.
  */
 #include "virtiofs-rig.h"
 
@@ -58,7 +58,7 @@ int main(void)
     EQ(stat_of("g/program").st_gid, 999);
     EQ(stat_of("g/program").st_mode & 07777, 0755);
 
-    /* A write takes set-user-id away if the guest's kernel says so; and one that does not, leaves it. */
+    /* A write clears set-user-id if the guest's kernel says so, and leaves it otherwise. */
     CHECK(chmod(host_path(&v, "f"), 04755) == 0);
     uint64_t fh = vfs_handle(&v, node, O_RDWR);
     struct fuse_write_in in = {.fh = fh, .size = 1};

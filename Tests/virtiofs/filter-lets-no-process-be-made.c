@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The filter of system calls, as the kernel has it for the process that serves: a thread may be made and a process may not, memory is not made
- * executable, and what is done to a process is done to this one. The test reads the filter and carries it out itself.
+ * The filter of system calls in the process that serves, as the kernel has it: it may make a thread but no process, it may
+ * not make memory executable, and it may act on no process except itself. The test reads the filter and interprets it.
  */
 #include "virtiofs-rig.h"
 
@@ -22,7 +22,7 @@ static void read_filter(void)
 {
     int status;
     if (ptrace(PTRACE_ATTACH, v.child, NULL, NULL) < 0) {
-        skip("the process can't be traced");
+        skip("the process cannot be traced");
     }
     CHECK(waitpid(v.child, &status, __WALL) == v.child);
     length = ptrace(PTRACE_SECCOMP_GET_FILTER, v.child, (void *)0, code);

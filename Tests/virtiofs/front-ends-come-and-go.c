@@ -61,7 +61,7 @@ static void given_connection(void)
     v.region = some(vhushmem_device_find_region(vhushmem_frontend_device(v.frontend), 0));
     use();
     vhushmem_frontend_free(v.frontend);
-    /* It was for this front-end alone. */
+    /* The device was started for this front-end alone. */
     CHECK(waitpid(v.pid, &status, 0) == v.pid);
     EQ(status, 0);
 }
@@ -82,7 +82,7 @@ int main(void)
         }
         use();
         vhushmem_frontend_free(v.frontend);
-        /* The device sees the end when it gets to it. */
+        /* The device sees the end in its next turn. */
         if (before < 0) {
             usleep(100000);
             before = vfs_descriptors(&v);
@@ -94,19 +94,17 @@ int main(void)
     unlink(v.socket);
     given_connection();
 
-    /* Killed, it leaves a socket; the next one takes its place. */
+    /* A killed device leaves its socket, and the next one takes its place. */
     vfs_start(&v, options);
     vfs_connect(&v);
     use();
     pid_t child = v.child;
     CHECK(kill(v.pid, SIGKILL) == 0 && waitpid(v.pid, NULL, 0) == v.pid);
-    STEP_UNTIL(kill(child, 0) < 0, usleep(1000)); /* and takes the process that serves with it */
+    STEP_UNTIL(kill(child, 0) < 0, usleep(1000)); /* the process that serves ends with it */
     vhushmem_frontend_free(v.frontend);
     vfs_start(&v, options);
-    STEP_UNTIL(v.frontend = vhushmem_frontend_new(v.socket, NULL, NULL), usleep(1000));
-    vhushmem_frontend_free(v.frontend);
-    usleep(100000);
-    vfs_connect(&v);
+    vfs_connect(&v); /* waits until the new one listens */
+    v.child = child_of(v.pid);
     use();
     vfs_close(&v);
     return 0;

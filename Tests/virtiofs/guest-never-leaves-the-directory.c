@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A guest exchanges a directory and a symbolic link out of the shared directory as fast as it can, while it looks names up
- * below and makes files there. It never reaches anything outside: all its operations use descriptors, and the host follows no
- * link.
+ * A guest exchanges a directory and a symbolic link that leads out of the shared directory as fast as it can. Meanwhile it
+ * looks names up below and makes files there. It never reaches anything outside: all its operations use descriptors, and the
+ * host follows no link.
  */
 #include "virtiofs-rig.h"
 
 static vfs v;
 static bool stop;
 
-/* Another program of the host's: "d" is a directory, a link out of it, a directory, ... */
+/* Another program of the host: "d" is a directory, a link that leads out, a directory, ... */
 static void *exchange(void *unused)
 {
     (void)unused;
@@ -22,7 +22,7 @@ static void *exchange(void *unused)
     return NULL;
 }
 
-/* Nothing that the guest saw has the secret in it, by any way. */
+/* The guest never sees the secret, in any way. */
 static void look(uint64_t node)
 {
     struct fuse_open_in in = {.flags = O_RDONLY};
@@ -62,7 +62,7 @@ int main(void)
             vfs_release(&v, node, ((const struct fuse_open_out *)(v.body + sizeof(struct fuse_entry_out)))->fh);
         }
         vfs_name(&v, FUSE_UNLINK, dir, NULL, 0, "mine");
-        /* The link itself has no file to it. */
+        /* The link itself is no way to a file. */
         if (is_link) {
             look(dir);
         }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The limit of descriptors bounds how many inodes a guest has at once, with an error and no end; with file handles there is no such bound. */
+/* The limit of descriptors bounds how many inodes a guest has at once: one more is an error and ends nothing. With file
+   handles there is no such bound. */
 #include "virtiofs-rig.h"
 
 static vfs v;
@@ -53,7 +54,7 @@ int main(void)
             CHECK(memcmp(v.body, "f77", 3) == 0);
             ok(vfs_map(&v, node, 0, 0, CHUNK, true));
             ok(vfs_release(&v, node, fh));
-            /* A file that the host removes is gone; one that takes its number is another. */
+            /* A file that the host removes is gone. Another one that gets its number is a different file. */
             CHECK(unlink(host_path(&v, "f77")) == 0);
             struct fuse_open_in in = {.flags = O_RDONLY};
             ok(vfs_unmap(&v, 0, CHUNK));

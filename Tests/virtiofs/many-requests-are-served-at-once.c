@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A guest that has as many requests under way as its queue holds gets an answer to each, with that request's number and that file's bytes. The note has
- * what a request takes of the device's processor time: docs/virtiofs.md says why one thread serves.
+ * A guest has as many requests under way as its queue holds. It gets an answer to each, with that request's number and that
+ * file's bytes. The note has the processor time of the device for each request: docs/virtiofs.md says why one thread serves.
  */
 #include "virtiofs-rig.h"
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A guest has 16,384 mappings at the most. One more is ENOSPC, and after a removal there is room again. */
+/* A guest has at most 16,384 mappings. One more is ENOSPC, and after a removal there is room again. */
 #include "virtiofs-rig.h"
 
 int main(void)

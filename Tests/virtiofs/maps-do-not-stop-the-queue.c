@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* While the front-end has not answered for a mapping, other requests are served; those for the same place wait their turn, and end in order. */
+/* While the front-end has not answered a map, other requests are served. Those for the same place wait their turn, and end
+   in order. */
 #include "virtiofs-rig.h"
 
 static vfs v;
 
 enum { SLOT = 0x400 }; /* bytes of each request, and of each answer */
 
-/* Puts a request at a place of its own, without waiting. Place n uses descriptors 2n and 2n + 1. */
+/* Puts a request at its own place, without waiting. Place n uses descriptors 2n and 2n + 1. */
 static void post(unsigned n, uint32_t opcode, uint64_t node, const void *in, size_t size, const void *more, size_t more_size)
 {
     uint64_t request = REQUEST_AT + n * SLOT, answer = ANSWER_AT + n * SLOT;
@@ -40,7 +41,7 @@ static void post_unmap(unsigned n, uint64_t at, uint64_t len)
     post(n, FUSE_REMOVEMAPPING, 1, &in, sizeof(in), &one, sizeof(one));
 }
 
-/* The next answer on queue 1, without the front-end being served. */
+/* The next answer on queue 1, without serving the front-end. */
 static unsigned take_unserved(void)
 {
     STEP_UNTIL(vfs_has_answer(&v, 1), usleep(200));
@@ -74,7 +75,7 @@ int main(void)
     EQ(answer_of(2), 0);
     EQ(vhushmem_region_mapping_count(v.region), 2);
 
-    /* Thirty for one place, of which each undoes or replaces the one before: the last one counts. */
+    /* Thirty for one place, each of which undoes or replaces the one before. The last one counts. */
     for (unsigned i = 0; i < 30; i++) {
         if (i % 3 == 2) {
             post_unmap(i, 0, 2 * page);
@@ -88,7 +89,7 @@ int main(void)
     }
     EQ(vhushmem_region_mapping_count(v.region), 0);
 
-    /* Twenty at places of their own. */
+    /* Twenty, each at its own place. */
     for (unsigned i = 0; i < 20; i++) {
         post_map(i, node, i * page, i * page, page, true);
     }
@@ -100,7 +101,7 @@ int main(void)
         shows(v.region, i * page, page, 5, i * page);
     }
 
-    /* The device is stopped, as for a pause, while maps are under way, and goes on: each is answered or taken again. */
+    /* The device is stopped, as for a pause, while maps are under way, and goes on. Each map is answered or taken again. */
     for (unsigned i = 0; i < 10; i++) {
         post_map(i, node, 0, (32 + i) * page, page, false);
     }
@@ -113,7 +114,7 @@ int main(void)
     }
     EQ(vhushmem_region_mapping_count(v.region), 30);
 
-    /* A reset forgets them all, and the guest begins anew. */
+    /* A reset forgets them all, and the guest begins again. */
     ok(vhushmem_frontend_reset(v.frontend, &error));
     EQ(vhushmem_region_mapping_count(v.region), 0);
     STEP_UNTIL(!vhushmem_frontend_is_started(v.frontend), vfs_pump(&v));

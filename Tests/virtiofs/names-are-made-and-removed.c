@@ -44,7 +44,7 @@ static void links(uint64_t dir)
     file.mode = S_IFIFO | 0600;
     ok(vfs_name(&v, FUSE_MKNOD, dir, &file, sizeof(file), "fifo"));
     uint64_t fifo = BODY(&v, struct fuse_entry_out)->nodeid;
-    /* It is the guest's kernel that opens one; here it would wait for a writer of the host's. */
+    /* The guest's kernel itself opens a FIFO. Here the open would wait for a writer of the host. */
     err(vfs_ask(&v, FUSE_OPEN, fifo, &open_in, sizeof(open_in), sizeof(struct fuse_open_out)), -ENXIO);
     file = (struct fuse_mknod_in){.mode = S_IFBLK | 0600, .rdev = 0x0800};
     err(vfs_name(&v, FUSE_MKNOD, dir, &file, sizeof(file), "disk"), -EPERM);
@@ -68,7 +68,7 @@ static void renames(uint64_t dir)
     err(vfs_ask2(&v, FUSE_RENAME2, FUSE_ROOT_ID, &in2, sizeof(in2), swap, sizeof(swap), 0), -EINVAL);
 }
 
-/* Lists a directory in pieces of `room` bytes. Returns how many entries there were; those but . and .. must begin with "n". */
+/* Lists a directory in pieces of `room` bytes. Returns how many entries there were. All except . and .. must begin with "n". */
 static int list(uint64_t dir, uint32_t opcode, uint32_t room)
 {
     struct fuse_open_in open_in = {.flags = O_RDONLY | O_DIRECTORY};
@@ -143,7 +143,7 @@ int main(void)
     EQ(list(many, FUSE_READDIRPLUS, 60000), FILES + 2);
     EQ(list(many, FUSE_READDIRPLUS, 700), FILES + 2);
     int listed = vfs_descriptors(&v);
-    /* Each listing counted a lookup of each entry: two for each are forgotten here, and the inodes go. */
+    /* Each listing counted a lookup of each entry. Two for each are forgotten here, and the inodes go. */
     for (uint64_t node = many + 1; node <= many + FILES; node++) {
         vfs_forget(&v, node, 2);
     }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Options: an error message says what is wrong, with status 2; the options of the conventions for device programs exist; the
+ * Options: an error message names the fault, with status 2. The options of the conventions for device programs exist. The
  * tag reaches the guest.
  */
 #include "virtiofs-rig.h"
@@ -16,7 +16,7 @@ static int run(const char *const *options, char **out, char **err_out)
     return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
-/* Refused with these words. */
+/* The options are refused with these words. */
 static void wrong(const char *words, const char *const *options)
 {
     char *out, *said;
@@ -65,7 +65,7 @@ int main(void)
     g_free(out);
     g_free(said);
 
-    /* In the configuration space: a tag of 36 bytes, how many request queues. */
+    /* In the configuration space: a tag of 36 bytes, and the number of request queues. */
     static const char *const options[] = {"--tag", "my files", "--num-request-queues", "3", "--window", "16M", NULL};
     uint8_t config[44], wanted[44] = "my files";
     uint32_t three = 3;

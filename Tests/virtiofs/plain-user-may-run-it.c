@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A user other than root can share a directory as well: all files are that user's, whoever makes them in the guest, and other
- * users' files stay theirs.
+ * A user other than root can share a directory as well. All files that the guest makes belong to that user, whoever makes
+ * them in the guest, and other users' files stay theirs.
  */
 #include "virtiofs-rig.h"
 
@@ -14,14 +14,14 @@ int main(void)
     }
     vfs_user = 12345;
     struct stat st;
-    /* The folder that the runner made is its own. */
+    /* The test owns the folder that the runner made. */
     if (getenv("TMPDIR") != NULL) {
         CHECK(chmod(getenv("TMPDIR"), 0711) == 0);
     }
     vfs_open(&v);
     struct fuse_create_in create = {.flags = O_CREAT | O_RDWR, .mode = S_IFREG | 0644};
     struct fuse_mkdir_in dir = {.mode = 0755};
-    ok(vfs_name(&v, FUSE_CREATE, 1, &create, sizeof(create), "f")); /* by the guest's root */
+    ok(vfs_name(&v, FUSE_CREATE, 1, &create, sizeof(create), "f")); /* made by the guest's root */
     uint64_t node = BODY(&v, struct fuse_entry_out)->nodeid;
     uint64_t fh = ((const struct fuse_open_out *)(v.body + sizeof(struct fuse_entry_out)))->fh;
     EQ(BODY(&v, struct fuse_entry_out)->attr.uid, 12345);

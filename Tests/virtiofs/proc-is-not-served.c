@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A directory with /proc mounted in it: one of its files is the memory of the process that serves, and others are other processes'. A guest gets none
- * of them, whatever is mounted: the whole file system or one file. And nothing in the listing of the root says what is above it.
+ * A directory with /proc mounted in it: one of its files is the memory of the process that serves, and others belong to
+ * other processes. A guest gets none of them, whether the whole file system or one file is mounted. The listing of the root
+ * tells nothing about the directory above it.
  */
 #include "virtiofs-rig.h"
 
@@ -14,7 +15,7 @@ static void mount_at(const char *source, const char *name, const char *type, uns
     CHECK(mount(source, host_path(&v, name), type, flags, NULL) == 0);
 }
 
-/* The inode number that a listing has for a name. */
+/* The inode number of a name in a listing. */
 static uint64_t listed(const char *name)
 {
     struct fuse_open_in open_in = {.flags = O_RDONLY | O_DIRECTORY};
@@ -53,7 +54,7 @@ int main(void)
     vfs_init(&v);
     err(vfs_lookup(&v, FUSE_ROOT_ID, "proc"), -EACCES);
     err(vfs_lookup(&v, FUSE_ROOT_ID, "file"), -EACCES);
-    /* Another file system is served as ever. */
+    /* Another mounted file system is served as usual. */
     uint64_t below = vfs_node(&v, vfs_node(&v, FUSE_ROOT_ID, "other"), "below");
     ok(vfs_read(&v, below, vfs_handle(&v, below, O_RDONLY), 0, 5));
     CHECK(memcmp(v.body, "below", 5) == 0);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The process that serves has a root with the directory alone, few capabilities, and a filter of system calls. */
+/* The process that serves has a root with only the shared directory, few capabilities, and a filter of system calls. */
 #include "virtiofs-rig.h"
 
 static vfs v;
@@ -42,7 +42,7 @@ static void root_is_small(void)
     closedir(dir);
 }
 
-/* No descriptor leads to a directory of the host's but the shared one: not to the one with the socket, for example. */
+/* No descriptor leads to a host directory except the shared one, for example to the one with the socket. */
 static void descriptors_are_few(void)
 {
     char path[96], target[512];

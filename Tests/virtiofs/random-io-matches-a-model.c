@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Random reads, writes, cuts, holes and copies of one file, by requests and by the window, in any order, show at each moment what a plain array
- * shows; and so does the host.
+ * Random reads, writes, truncations, holes and copies of one file, by requests and through the window, in any order. At each
+ * moment the guest and the host see what a plain array shows.
  */
 #include "virtiofs-rig.h"
 
@@ -38,7 +38,7 @@ static void map_chunk(unsigned chunk, bool writable)
     }
 }
 
-/* A range inside of the file, and inside of one chunk; false: there is none. */
+/* A range inside of the file, and inside of one chunk. Returns false if there is none. */
 static bool take_range(uint64_t *at, uint64_t *len)
 {
     if (size == 0) {

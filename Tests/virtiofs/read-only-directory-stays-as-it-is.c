@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* With --read-only nothing of the guest's changes the directory: no request, and no write to the window. */
+/* With --read-only the guest cannot change the directory: neither by a request, nor by a write to the window. */
 #include "virtiofs-rig.h"
 
 static vfs v;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* With --statistics one line for each unmount says how many requests of each kind there were, and the count begins again. */
+/* With --statistics one line for each unmount says how many requests of each kind there were. Then the count begins again. */
 #include "virtiofs-rig.h"
 
 static vfs v;

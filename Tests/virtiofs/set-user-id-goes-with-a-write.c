@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * HANDLE_KILLPRIV_V2 has the guest's kernel leave set-user-id bits to the device, which is told of no write by DAX. So it is offered where there is
- * no DAX, or where --killpriv-v2 asks for it. Without it the guest's kernel takes the bits away itself, but not where an open truncates: then the
- * device does, unless it is root who opens.
+ * With HANDLE_KILLPRIV_V2 the guest's kernel leaves set-user-id bits to the device, but the device hears of no write by DAX.
+ * So the device offers it if there is no DAX, or if --killpriv-v2 asks for it. Without it the guest's kernel clears the bits
+ * itself, except when an open truncates. Then the device clears them, unless root opens.
  */
 #include "virtiofs-rig.h"
 
@@ -10,7 +10,7 @@ static vfs v;
 
 static bool is_offered(void) { return (v.init.flags & FUSE_HANDLE_KILLPRIV_V2) != 0; }
 
-/* The mode of a set-user-id program after a user has opened it so. */
+/* The mode of a set-user-id program after a user has opened it in this way. */
 static mode_t mode_after_open(uint32_t uid, uint32_t flags, uint32_t more)
 {
     struct fuse_open_in in = {.flags = flags, .open_flags = more};

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* SIGUSR1 has the device say how many requests there were and what is mapped now, and it serves on. */
+/* On SIGUSR1 the device reports how many requests there were and what is mapped now, and goes on serving. */
 #include "virtiofs-rig.h"
 
 static vfs v;
@@ -24,7 +24,7 @@ int main(void)
     host_write(host_path(&v, "f"), "text", 4);
     uint64_t node = vfs_node(&v, FUSE_ROOT_ID, "f");
     ok(vfs_map(&v, node, 0, 0, CHUNK, false));
-    /* To the process that waits, which passes it on. */
+    /* To the process that waits. It passes the signal on. */
     CHECK(kill(v.pid, SIGUSR1) == 0);
     STEP_UNTIL(has_said("1 now\n"), usleep(1000); vfs_pump(&v));
     CHECK(strstr(said, " LOOKUP 1 ") != NULL && strstr(said, " SETUPMAPPING 1;") != NULL && strstr(said, " READ") == NULL);

@@ -34,19 +34,19 @@ int main(void)
 
     ok(vfs_map(&v, a, 0, 0, CHUNK, false));
     ok(vfs_map(&v, a, 2 * CHUNK, CHUNK, CHUNK, false));
-    ok(vfs_map(&v, b, 0, 2 * CHUNK, CHUNK, true)); /* which ends within the chunk */
+    ok(vfs_map(&v, b, 0, 2 * CHUNK, CHUNK, true)); /* the file ends within the chunk */
     show("a", 0, 0, CHUNK);
     show("a", CHUNK, 2 * CHUNK, CHUNK);
     show("b", 2 * CHUNK, 0, CHUNK / 2 + 5000);
     EQ(vhushmem_region_mapping_count(v.region), 3);
 
-    /* Writes reach the file, if it was asked for; by a second request for the same chunk, it becomes so. */
+    /* Writes reach the file if the guest asked for write access. A second request for the same chunk can add that. */
     err(vhushmem_region_write(v.region, 100, "new", 3, &error), -EACCES);
     ok(vfs_map(&v, a, 0, 0, CHUNK, true));
     EQ(vhushmem_region_mapping_count(v.region), 3);
     ok(vhushmem_region_write(v.region, 100, "new", 3, &error));
     show("a", 0, 0, CHUNK);
-    ok(vfs_map(&v, a, 0, 0, CHUNK, false)); /* already more than this */
+    ok(vfs_map(&v, a, 0, 0, CHUNK, false)); /* this asks for less than is mapped */
     ok(vhushmem_region_write(v.region, 200, "new", 3, &error));
 
     /* Linux's client gives a chunk to another file without giving it back first. */
@@ -59,7 +59,7 @@ int main(void)
 
     ok(vfs_unmap(&v, 0, WINDOW_SIZE));
     EQ(vhushmem_region_mapping_count(v.region), 0);
-    ok(vfs_unmap(&v, 0, CHUNK)); /* nothing there: it is gone, as was asked for */
+    ok(vfs_unmap(&v, 0, CHUNK)); /* nothing is there: it is gone, as the guest wants */
     ok(vfs_map(&v, a, 0, 0, CHUNK, false));
     err(vfs_unmap(&v, 0, CHUNK / 2), -EINVAL);
     EQ(vhushmem_region_mapping_count(v.region), 1);
@@ -74,7 +74,7 @@ int main(void)
     for (unsigned i = 0; i < 4; i++) {
         ok(vfs_map(&v, a, i * CHUNK, 0, CHUNK, true));
     }
-    /* Answered when all is undone: who unmounts may unplug the device next. */
+    /* The answer comes after all is undone: after an unmount the device may be unplugged. */
     ok(vfs_ask(&v, FUSE_DESTROY, 0, NULL, 0, 0));
     EQ(vhushmem_region_mapping_count(v.region), 0);
     ok(vfs_ask(&v, FUSE_DESTROY, 0, NULL, 0, 0));

@@ -31,7 +31,7 @@ static uint64_t state, results = HASH_OF_NOTHING;
 static unsigned char bytes[LARGEST];
 static bool is_told;
 
-/** What an operation returned is part of what was seen: a negative errno, or the number itself. */
+/** The result of an operation belongs to what was seen: a negative errno, or the number itself. */
 static void seen(const char *what, int64_t result)
 {
     int64_t value = result < 0 ? -errno : result;
@@ -43,7 +43,7 @@ static void seen(const char *what, int64_t result)
     results = hash_of(results, &value, sizeof(value));
 }
 
-/** A name in the folder itself or in one of three below it. */
+/** A name in the folder itself or in one of three folders in it. */
 static void pick(char *name, size_t room)
 {
     uint64_t folder = random_below(&state, 4), number = random_below(&state, NAMES);
@@ -119,7 +119,7 @@ static void do_map(const char *name)
     seen("munmap", munmap(memory, (size_t)st.st_size));
 }
 
-/** A file that is open lives on without a name. */
+/** An open file lives on without a name. */
 static void do_nameless(const char *name)
 {
     int fd = open(name, O_RDWR | O_CREAT | O_EXCL, 0600);

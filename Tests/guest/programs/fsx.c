@@ -75,7 +75,7 @@ static void fill(uint64_t len)
     }
 }
 
-/** A range of the file, or, with `beyond`, of what it may become. */
+/** A range of the file. With `beyond`, also of what the file may become. */
 static bool pick(bool beyond, uint64_t *at, uint64_t *len)
 {
     uint64_t end = beyond && !is_fixed ? largest : size;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* link, symlink, rename, rmdir, unlink, and what is listed. */
+/* link, symlink, rename, rmdir, unlink, and listings. */
 #include "posix.h"
 
 #include <dirent.h>

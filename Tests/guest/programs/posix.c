@@ -24,7 +24,7 @@ void become(uid_t user, gid_t group)
 static void own(const char *name, mode_t mode, uid_t owner, gid_t group)
 {
     if (lchown(name, owner, group) < 0 || chmod(name, mode) < 0) {
-        printf("%s: can't make %s (errno %d)\n", section, name, errno);
+        printf("%s: cannot make %s (errno %d)\n", section, name, errno);
     }
 }
 
@@ -33,7 +33,7 @@ void make_file(const char *name, mode_t mode, uid_t owner, gid_t group)
     int fd = open(name, O_CREAT | O_EXCL | O_WRONLY, 0600);
 
     if (fd < 0 || close(fd) < 0) {
-        printf("%s: can't make %s (errno %d)\n", section, name, errno);
+        printf("%s: cannot make %s (errno %d)\n", section, name, errno);
     }
     own(name, mode, owner, group);
 }
@@ -41,7 +41,7 @@ void make_file(const char *name, mode_t mode, uid_t owner, gid_t group)
 void make_folder(const char *name, mode_t mode, uid_t owner, gid_t group)
 {
     if (mkdir(name, 0700) < 0) {
-        printf("%s: can't make %s (errno %d)\n", section, name, errno);
+        printf("%s: cannot make %s (errno %d)\n", section, name, errno);
     }
     own(name, mode, owner, group);
 }
@@ -51,7 +51,7 @@ struct stat look(const char *name)
     struct stat st = {0};
 
     if (lstat(name, &st) < 0) {
-        printf("%s: %s can't be looked at: %s\n", section, name, strerrorname_np(errno));
+        printf("%s: %s cannot be read: %s\n", section, name, strerrorname_np(errno));
     }
     return st;
 }
@@ -97,7 +97,7 @@ void clean(void)
 {
     become(0, 0);
     if (nftw(".", remove_one, 16, FTW_DEPTH | FTW_PHYS) < 0) {
-        printf("%s: can't clean (errno %d)\n", section, errno);
+        printf("%s: cannot clean (errno %d)\n", section, errno);
     }
 }
 

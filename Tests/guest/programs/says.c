@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Prints a number that stands in the program, where a script puts it after compilation. It needs no library and is one page of code. */
+/* Prints a number that a script puts into the program after compilation. It needs no library and is one page of code. */
 
-/* SAYS000 is looked for in the file. */
+/* The script looks for SAYS000 in the file. */
 static const char number[8] __attribute__((aligned(16), used)) = "SAYS000\n";
 
 static long call(long nr, long a, long b, long c)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Loaded into QEMU 11.1.3, which ends by an assertion whenever it is asked for x-query-virtio-status: in the structure that it answers with
- * it leaves a pointer out that must not be NULL (backend-features). While the file FILL_IN_WHILE exists, memory that GLib is asked for by
- * FILL_IN_SIZE bytes, zeroed, comes with that pointer filled in: at word FILL_IN_WORD it has the address of FILL_IN_BYTES zeros.
+ * Loaded into QEMU 11.1.3, which ends by an assertion whenever it is asked for x-query-virtio-status: in its answer's
+ * structure it omits a pointer that must not be NULL (backend-features). While the file FILL_IN_WHILE exists, zeroed memory
+ * of FILL_IN_SIZE bytes from GLib has that pointer filled in: word FILL_IN_WORD has the address of FILL_IN_BYTES zeros.
  */
 #include <stdlib.h>
 #include <unistd.h>
@@ -15,7 +15,7 @@ static size_t size_from_environment(const char *name)
     return text != NULL ? strtoul(text, NULL, 0) : 0;
 }
 
-/* As GLib's: NULL for no bytes, and the end where there is no memory. g_free gives it back. */
+/* As in GLib: NULL for no bytes, and the process ends if there is no memory. g_free frees it. */
 void *g_malloc0(size_t size)
 {
     static size_t wanted;

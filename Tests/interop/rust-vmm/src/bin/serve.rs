@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! For scripts/bench: a front-end on rust-vmm's vhost that serves the back-end at the other end of a descriptor: serve DESCRIPTOR SIZE.
 //!
-//! It maps what is asked for, as bench/floor.c does: no list, no check but those of the crate.
+//! It maps each request, as bench/floor.c does: no list, and only the checks of the crate.
 
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, RawFd};
@@ -58,9 +58,9 @@ fn main() {
     channel.set_reply_ack_flag(true);
     frontend.set_backend_request_fd(&channel.get_tx_raw_fd()).unwrap();
     frontend.get_shmem_config().unwrap();
-    // SAFETY: the back-end has its own; with this one open its end would not be seen.
+    // SAFETY: the back-end has its own. While this one is open, the end of the back-end would not show.
     unsafe { libc::close(channel.get_tx_raw_fd()) };
     while channel.handle_request().is_ok() {}
-    // What is dropped would close that descriptor again.
+    // Dropping it would close that descriptor again.
     std::process::exit(0);
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! A VMM without a guest on rust-vmm's vhost, before the device of examples/file-window.c: vmm SOCKET FILE.
 //!
-//! It does all that it knows once, tells each step as a line and ends with a panic where something is not as it should be.
+//! It does all that it knows once, reports each step as a line, and panics if something is wrong.
 
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -29,7 +29,7 @@ const PROTOCOL: u64 = 1 << 30;
 const MAP: u32 = 1;
 const UNMAP: u32 = 2;
 
-/// What the device asked for: maps with the first bytes of the file's range, and unmaps.
+/// The requests of the device: maps with the first bytes of the file's range, and unmaps.
 #[derive(Default)]
 struct Window {
     maps: Mutex<Vec<(VhostUserMMap, [u8; 64])>>,
@@ -83,7 +83,7 @@ impl Vmm {
         self.frontend.set_vring_enable(0, true).unwrap();
     }
 
-    /// A request goes into the ring. Nobody is kicked.
+    /// Puts a request into the ring, without a kick.
     fn put(&mut self, operation: u32, offset: u64, length: u64) {
         let mut request = [0; 24];
         request[..4].copy_from_slice(&operation.to_le_bytes());
@@ -147,7 +147,7 @@ fn main() {
     channel.set_reply_ack_flag(true);
     frontend.set_backend_request_fd(&channel.get_tx_raw_fd()).unwrap();
     std::thread::spawn(move || loop {
-        // What was refused is answered, and the next is served.
+        // A refused request is answered, and the next one is served.
         let _ = channel.handle_request();
     });
 
