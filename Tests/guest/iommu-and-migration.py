@@ -42,7 +42,8 @@ def _():
 @case("a migration is refused while files are mapped, with a sentence")
 def _():
     said = refused()
-    wanted = {"7.2": "non-migratable", "10.0": "unmount the file system before a migration"}.get(QEMU, "Shared Memory")
+    # Debian's QEMU never migrates its vhost-user-test-device, and QEMU 7.2 never migrates vhost-user-fs.
+    wanted = "unmount the file system before a migration" if QEMU == "10.0" else "non-migratable"
     check(wanted in said, said or "a migration began")
     is_well(guest)
 
@@ -51,18 +52,16 @@ def _():
 def _():
     guest.run("umount /mnt")
     equal(device.counts()["live"], 0, "mappings that are live")
-    if QEMU == "sid":
-        raise Skip("QEMU 11.1 refuses a migration while there is a region, mapped or not")
     said = refused()
     check("mapped" not in said, said)
     mount(guest, device)
     equal_sums(sums(guest, how=BY_LOADS), right_sums(shared))
     is_well(guest)
-    guest.quit()
 
 
 @case("a device whose rings an IOMMU would translate is refused with a sentence")
 def _():
+    guest.quit()  # the device serves one front-end at a time
     words = [*device.words()[:-1], device.option() + ",iommu_platform=on"]
     command = [*EMULATOR.command, "-nodefaults", "-display", "none", "-machine", "q35,memory-backend=ram", "-m", "64M"]
     command += ["-object", "memory-backend-memfd,id=ram,size=64M,share=on", *IOMMU, *words]
