@@ -18,8 +18,8 @@ public enum RangeChange: UInt32, Sendable {
 }
 
 /// Reports every changed range of a region to the program, after the change and before the back-end gets its answer. A program
-/// needs this if it translates what a guest runs, or keeps tables of its own beside the window. The region's listener, if it
-/// has one, hears the same as without the watch.
+/// needs this if it translates guest code, or has its own tables besides the window. The region's listener, if it
+/// has one, gets the same calls as without the watch.
 final class ChangeWatch: RegionObserver {
     typealias Tell = (Region, RangeChange, MappingRecord) -> Void
 
@@ -105,7 +105,7 @@ extension ShmemDevice {
         return broken
     }
 
-    // MARK: Reset, for who carries out single messages
+    // MARK: Reset, for a program that handles single messages
 
     /// Undoes every mapping. From now on `handleMap` and `handleUnmap` refuse.
     ///

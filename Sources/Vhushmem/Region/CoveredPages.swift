@@ -156,8 +156,8 @@ struct CoverState: ~Copyable {
     }
 }
 
-/// Counts the faults that were answered without a change, so that the instruction runs again as things are. A page for which
-/// that does not help gets other memory in the end.
+/// Counts the faults after which the instruction runs again without any change. A page for which
+/// this does not help gets other memory in the end.
 struct RecentAnswers {
     /// How often a page may be answered so: more often than a VM has vCPUs that fault at it together.
     static let most: UInt32 = 256
@@ -174,7 +174,7 @@ struct RecentAnswers {
 
     private var answers: [Answer] = Array(repeating: Answer(), count: RecentAnswers.capacity)
 
-    /// Whether the instruction may run again as things are; counts it.
+    /// Whether the instruction may run again without a change; counts it.
     mutating func allows(_ page: UInt64, of generation: UInt64, atMost limit: UInt32) -> Bool {
         let now = Clock.now()
         if let index = answers.firstIndex(where: { $0.page == page && $0.generation == generation }) {

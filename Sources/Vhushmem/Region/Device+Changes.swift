@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
 extension ShmemDevice {
-    /// Reports every change of a range, in all present and future regions. For a program that translates what a guest runs, or
-    /// keeps tables of its own. The report comes after the change, and before the back-end gets its answer.
+    /// Reports every change of a range, in all present and future regions. For a program that translates guest code, or
+    /// has its own tables. The report comes after the change, and before the back-end gets its answer.
     ///
     /// - Parameter handler: called by any thread that maps or unmaps, with no lock held. It must not hold the device strongly.
     ///   nil: stop reporting.
-    /// - Throws: EBUSY: something is mapped, and the handler would not hear of it.
+    /// - Throws: EBUSY: something is mapped, and the handler would miss it.
     public func setChangeHandler(
         _ handler: (@Sendable (Region, RangeChange, MappingDescription) -> Void)?
     ) throws(ShmemError) {

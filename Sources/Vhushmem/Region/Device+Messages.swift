@@ -3,14 +3,14 @@
 import CLinux
 import Synchronization
 
-/// SHMEM_MAP and SHMEM_UNMAP as they came, for a channel and for who reads the channel by himself.
+/// SHMEM_MAP and SHMEM_UNMAP as they came, for a channel and for a program that reads the channel itself.
 extension ShmemDevice {
     /// Handles a SHMEM_MAP that the caller has received: with the same checks, in the same order, as a channel. The mapping
     /// shows in the window when the call returns. Then answer the device process, and call `commit`.
     ///
     /// - Parameters:
     ///   - payload: the payload as it came, 40 bytes.
-    ///   - fd: the descriptor that came along, which stays the caller's; negative: none did.
+    ///   - fd: the descriptor that came with it. It still belongs to the caller. Negative: there is none.
     /// - Throws: EINVAL (another length; no descriptor), ENOENT (there is no such region), ECANCELED (a reset is under way),
     ///   and what `Region.map` throws.
     public func handleMap(payload: UnsafeRawBufferPointer, fd: Int32) throws(ShmemError) {

@@ -38,7 +38,7 @@ public enum SigbusGuard {
 
     /// Has the kernel deliver SIGBUS and SIGSEGV to the calling thread.
     ///
-    /// - Throws: what pthread_sigmask does.
+    /// - Throws: the errors of pthread_sigmask.
     public static func unblockSignals() throws(ShmemError) {
         let code = vhu_unblock_faults()
         if code != 0 { throw ShmemError(code, "cannot unblock SIGBUS and SIGSEGV: \(Errno.text(code))") }
@@ -47,7 +47,7 @@ public enum SigbusGuard {
     /// Installs a handler of SIGBUS for the whole process, which passes every other SIGBUS to the handler that was there
     /// before. It stays for the life of the process: another call does nothing.
     ///
-    /// - Throws: what sigaction does.
+    /// - Throws: the errors of sigaction.
     public static func install() throws(ShmemError) {
         let code = lock.withLock { held -> Int32 in
             guard unsafe !isInstalled[held] else { return 0 }

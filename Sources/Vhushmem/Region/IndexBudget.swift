@@ -4,8 +4,9 @@ import Synchronization
 
 /// The budget of chunks of 2 MiB that have words in page indexes, for a device's regions or for all regions of the process.
 ///
-/// The back-end decides how large its regions are, and an index takes memory by that, not by what is mapped: up to 136 bytes a
-/// chunk, most of which stay until no mapping is left. Regions beyond the budget have no index, and `translate` asks the table.
+/// The back-end decides the size of its regions. The memory of an index depends on this size, not on the mappings: up to 136
+/// bytes a chunk, most of which stay until no mapping is left. Regions beyond the budget have no index, and `translate` asks
+/// the table.
 struct IndexBudget: ~Copyable {
     /// 128 GiB of regions: at most 8.5 MiB.
     static var chunksOfDevice: UInt64 { 1 << 16 }
@@ -40,14 +41,14 @@ extension PageIndex {
         let allowed = device.indexBudget.take(upTo: PageIndex.chunks(for: size))
         let taken = IndexBudget.process.take(upTo: allowed)
         self.init(chunks: taken)
-        // Chunks that not both budgets give, or that the kernel had no memory for, go back.
+        // Chunks go back if only one budget gave them, or the kernel had no memory for them.
         device.indexBudget.give(allowed &- chunkCount)
         IndexBudget.process.give(taken &- chunkCount)
     }
 }
 
 extension DeviceState {
-    /// The region whose index had so many chunks goes.
+    /// Gives back the chunks of the index of a region that goes.
     func giveBack(chunks: UInt64) {
         indexBudget.give(chunks)
         IndexBudget.process.give(chunks)
