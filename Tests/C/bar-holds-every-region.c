@@ -66,7 +66,7 @@ int main(void)
     EQ(vhushmem_pci_write_cap(NULL, 0, 0, cap), -EFAULT);
     EQ(vhushmem_pci_write_cap(&place, 0, 0, NULL), -EFAULT);
 
-    /* What a driver of virtio-mmio reads. */
+    /* A driver of virtio-mmio reads these. */
     const struct {
         uint32_t reg, selected, value;
     } reads[] = {{VHUSHMEM_MMIO_SHM_LEN_LOW, 3, 1 << 30},       {VHUSHMEM_MMIO_SHM_LEN_HIGH, 3, 0},

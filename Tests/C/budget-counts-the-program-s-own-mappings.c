@@ -67,7 +67,7 @@ int main(void)
     is_left_room(limit);
     CHECK(munmap(own, 2 * many * PAGE) == 0);
 
-    /* A map that was refused works now. What goes may come again. */
+    /* A map that was refused works now. A mapping that goes may come again. */
     ok(vhushmem_region_map(region, file, 0, (2 * count + 1) * PAGE, PAGE, 0, &error));
     ok(vhushmem_region_unmap(region, PAGE, PAGE, &error));
     ok(vhushmem_region_map(region, file, 0, PAGE, PAGE, 0, &error));

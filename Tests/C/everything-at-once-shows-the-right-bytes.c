@@ -599,7 +599,7 @@ static void reader(worker *w)
     }
 }
 
-/* ---- files that change, and guests that touch what can't serve them ---- */
+/* ---- files that change, and guests that touch pages that cannot serve them ---- */
 
 static void file_changer(worker *w)
 {

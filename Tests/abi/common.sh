@@ -1,4 +1,4 @@
-# What the shell tests of this folder share; scripts/run-tests sets the environment.
+# The base of the shell tests in this folder. scripts/run-tests sets the environment.
 # shellcheck shell=bash
 set -euo pipefail
 : "${VHUSHMEM_SOURCE:=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)}"

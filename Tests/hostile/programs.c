@@ -348,7 +348,7 @@ static int sockets_behind(arena *a, const void *with)
     return result;
 }
 
-/* ---- a guest beside it ---- */
+/* ---- a guest that runs meanwhile ---- */
 
 static pthread_t guest;
 static int guest_stops;

@@ -15,7 +15,7 @@ def has_told_all(proxy):
     told = proxy.finish()
     wires = [line for line in told if line["event"] == "wire"]
     check(len(wires) > 20, wires)
-    equal([line for line in wires if line["name"] == "?" or "payload" in line], [], "messages that it can't decode")
+    equal([line for line in wires if line["name"] == "?" or "payload" in line], [], "messages that it cannot decode")
     equal([line for line in told if line["event"] == "dropped"], [], "lines that were dropped")
     # Each request that wants an answer has one, except those that were under way when a peer was ended.
     late = [line for line in wires if line["reply"] and "round_trip_us" not in line]

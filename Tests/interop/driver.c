@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * A VMM without a guest: a front-end of ours whose driver is whoever writes lines to its standard input. Usage:
+ * A VMM without a guest: a front-end of the library. A script is its driver, and writes lines to its standard input. Usage:
  *
  *     driver SOCKET QUEUES [server] [reconnect]
  *
- * Each command is answered by one line: `ok ...` or `err ERRNO MESSAGE`. Lines that begin with `event` and `used` come when they come.
- * What a command takes stands at its function.
+ * Each command gets one line as its answer: `ok ...` or `err ERRNO MESSAGE`. Lines that begin with `event` and `used` may come at
+ * any time. The comment of a command's function describes its arguments.
  */
 #include "driver.h"
 

@@ -3,14 +3,14 @@
  * The first and only process of a guest that runs tests (group `kernels`). It reads /plan, line by line:
  *     set NAME=VALUE              for the environment of the tests that follow
  *     run SECONDS NAME PROGRAM    a test and its time limit
- * and writes to a serial port (the second one, or what `report=DEVICE` on the kernel's command line names) what scripts/testing/machines.py
- * reads there:
+ * and writes these lines to a serial port (the second one, or the one that `report=DEVICE` on the kernel's command line names).
+ * scripts/testing/machines.py reads them:
  *     kernel RELEASE
  *     begin NAME
  *     | a line that the test printed (the last ones, if it printed a lot)
- *     end NAME STATUS TENTHS      STATUS: of the exit, 128 + the signal that ended it, or `slow`; the time in tenths of a second
+ *     end NAME STATUS TENTHS      STATUS: the exit status, 128 + the signal that ended it, or `slow`; TENTHS: the time in tenths of a second
  *     done
- * The kernel's own messages go to the first serial port. Built statically, so that it does not depend on what it is to test.
+ * The kernel's own messages go to the first serial port. It is built statically, so that it does not depend on what it tests.
  */
 #define _GNU_SOURCE 1
 #include <errno.h>

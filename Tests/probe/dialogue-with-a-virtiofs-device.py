@@ -32,7 +32,7 @@ try:
     script = f"virtio-fs a-file\nexpect ok\nexpect hex {content[:64].hex()}\nexpect maps = 1\nexpect mappings = 0\n"
     status, output, errors = talk(script, "--dax", "--json")
     if status == 3 and device.wait(PATIENCE_S) != 0:
-        print("vhushmem-virtiofs can't run here:", device.stderr.read().decode().strip().splitlines()[-1])
+        print("vhushmem-virtiofs cannot run here:", device.stderr.read().decode().strip().splitlines()[-1])
         sys.exit(77)
     equal(status, 0, "exit status", output, errors)
     lines = [json.loads(line) for line in output.splitlines()]

@@ -6,7 +6,7 @@ if not os.access("/dev/kvm", os.R_OK | os.W_OK):
     status, _, errors = run("--socket", os.path.join(folder(), "s"), "--kvm")
     equal(status, 2, errors)
     check("--kvm" in errors, errors)
-    print("/dev/kvm can't be opened")
+    print("/dev/kvm cannot be opened")
     sys.exit(77)
 
 for strategy in ("window", "slots"):

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * The host moves a folder out of the shared directory. A guest that knows it, or a folder below it, finds, lists, makes, removes and renames
- * nothing there any more, whatever the host puts there. When the folder is back, it is as before.
+ * The host moves a folder out of the shared directory. A guest that knows it, or a folder below it, can no longer find, list, make,
+ * remove or rename anything there, whatever the host puts there. When the folder is back, it works as before.
  */
 #include "virtiofs-rig.h"
 
@@ -20,7 +20,7 @@ static int list(uint64_t node, uint64_t handle, uint32_t opcode)
     return vfs_ask(&v, opcode, node, &in, sizeof(in), 4096);
 }
 
-/* What each request that looks at an entry of the folder, or changes one, is answered. */
+/* Each request that looks at an entry of the folder, or changes one, gets this answer. */
 static void all_are(uint64_t node, uint64_t handle, int wanted)
 {
     struct fuse_create_in create = {.flags = O_CREAT | O_RDWR, .mode = 0644};

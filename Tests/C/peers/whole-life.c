@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * All that the library does, in one process: a front-end whose back-end comes, goes and comes back, and a back-end with guest memory and a
- * queue. Their peers are other processes. Between two calls that can't succeed, which a tracer sees, this process makes no system call but
- * the library's, the C library's and GLib's.
+ * All that the library does, in one process: a front-end whose back-end comes, goes and comes back, and a back-end with guest
+ * memory and a queue. Their peers are other processes. Two calls that cannot succeed mark the beginning and the end for a tracer.
+ * Between them this process makes only the system calls of the library, the C library and GLib.
  *
  * whole-life [NAME...]: with names, a seccomp filter kills the process for any other call.
  */
@@ -102,7 +102,7 @@ static const struct {
     CALL(write),
     CALL(readlinkat),
     CALL(unlinkat),
-/* What newer kinds of processors do not have. */
+/* Newer kinds of processors do not have these. */
 #ifdef SYS_poll
     CALL(poll),
     CALL(readlink),
@@ -218,7 +218,7 @@ static void run_peer(int listener)
     exit(0);
 }
 
-/* ---- the back-end's peer: a front-end of ours that starts a queue and offers one chain ---- */
+/* ---- the back-end's peer: a front-end of the library that starts a queue and offers one chain ---- */
 
 static void run_driver(const char *path)
 {

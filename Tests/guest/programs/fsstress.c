@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Several processes, each in a folder of its own, do what programs do with names and files, at random but the same for a seed. In the end each
- * tells what it has seen on the way, as a hash of all results, and what is there, as a hash of the tree. The same seed gives the same lines
- * on every file system that is right.
+ * Several processes, each in its own folder, use names and files as programs do, at random but the same for a seed. In the end
+ * each prints a hash of all results on the way, and a hash of the tree that is left. The same seed gives the same lines on every
+ * correct file system.
  *
  * Usage: fsstress FOLDER SEED STEPS PROCESSES
  */

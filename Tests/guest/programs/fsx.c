@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * One file, changed and read at random in every way there is, and compared with a model in memory after each step.
- * Usage: fsx FILE SEED STEPS LARGEST [fixed]   With `fixed` FILE is there, LARGEST bytes
- * of zeros, and keeps its size.
+ * Changes and reads one file at random in every possible way, and compares it with a model in memory after each step.
+ *
+ * Usage: fsx FILE SEED STEPS LARGEST [fixed]
+ *
+ * With `fixed`, FILE exists with LARGEST bytes of zeros, and keeps its size.
  */
 #define _GNU_SOURCE
 #include <errno.h>

@@ -4,8 +4,8 @@
  *
  *   mapped cat FILE                  loads, written to standard output
  *   mapped write FILE OFFSET TEXT    stores
- *   mapped pages FILE SIZE           touches each page of SIZE bytes: how many have a first word, how many are zero, how many raise SIGBUS
- *   mapped watch FILE                reads the first word of each page again and again until SIGTERM; tells which values were seen
+ *   mapped pages FILE SIZE           touches each page of SIZE bytes, and counts: pages with a first word, zero pages, pages that raise SIGBUS
+ *   mapped watch FILE                reads the first word of each page again and again until SIGTERM; prints the values that it saw
  *   mapped poke FILE                 writes its page's number into each page again and again until SIGTERM
  */
 #define _GNU_SOURCE

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Usage: posix FOLDER   The folder is empty. As root. */
+/* Usage: posix FOLDER. The folder is empty. Run it as root. */
 #include "posix.h"
 
 #include <ftw.h>
