@@ -111,6 +111,12 @@ static void on_event(vhushmem_backend *backend, const vhushmem_backend_event *ev
 
 /* ---- life ---- */
 
+/*
+ * A VMM that stands still answers when it goes on: on a busy machine, after a snapshot, after a look with a debugger. If the device gave up,
+ * its guest would lose DAX until it boots again. Nothing here waits for an answer, so it may take a day.
+ */
+#define ANSWER_TIMEOUT_MS (24u * 60 * 60 * 1000)
+
 static void fill_config(struct device *device, const struct options *options)
 {
     uint32_t request_queues = GUINT32_TO_LE(options->request_queues);
@@ -127,6 +133,7 @@ int device_init(struct device *device, const struct options *options, GError **e
         .num_queues = 1 + options->request_queues,
         .features = UINT64_C(1) << 28 | UINT64_C(1) << 29, /* indirect descriptors, event indices */
         .config_size = DEVICE_CONFIG_SIZE,
+        .answer_timeout_ms = ANSWER_TIMEOUT_MS,
         .flags = options->for_qemu ? VHUSHMEM_BACKEND_FOR_QEMU : 0,
     };
     const vhushmem_backend_handlers handlers = {
