@@ -68,7 +68,7 @@ static inline unsigned vhushmem_glib_trace_categories(void)
     return g_parse_debug_string(g_getenv("VHUSHMEM_DEBUG"), keys, G_N_ELEMENTS(keys));
 }
 
-/* Logs a trace with its structured fields; those behind the fourth are of maps alone. */
+/* Logs a trace with its structured fields; the fields after the fourth are only for maps. */
 static inline void vhushmem_glib_trace(const char *message, const char *request, unsigned category,
                                        int32_t result, unsigned shmid, uint64_t offset,
                                        uint64_t length)
