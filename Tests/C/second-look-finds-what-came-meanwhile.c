@@ -9,7 +9,7 @@
 #include <signal.h>
 
 static bare_queue b;
-static uint8_t *used_ring; /* the back-end's address of it */
+static void *used_page; /* the page with the used ring, at the back-end's address */
 static volatile sig_atomic_t faults;
 
 static void on_fault(int signal)
@@ -19,20 +19,20 @@ static void on_fault(int signal)
         _exit(1);
     }
     offer(&b, 0);
-    mprotect(used_ring, PAGE, PROT_READ | PROT_WRITE);
+    mprotect(used_page, PAGE, PROT_READ | PROT_WRITE);
 }
 
 static void protect(void)
 {
     faults = 0;
-    CHECK(mprotect(used_ring, PAGE, PROT_READ) == 0);
+    CHECK(mprotect(used_page, PAGE, PROT_READ) == 0);
 }
 
 static void open_queue(uint64_t features)
 {
     bare_queue_open(&b, features);
     set_descriptor(&b, 0, BUFFERS, 4, 0, 0);
-    used_ring = some(vhushmem_backend_guest_memory(b.r.backend, RAM + USED, PAGE));
+    used_page = (void *)((uintptr_t)some(vhushmem_backend_guest_memory(b.r.backend, RAM + USED, PAGE)) & ~(PAGE - 1));
 }
 
 static void close_queue(void)
