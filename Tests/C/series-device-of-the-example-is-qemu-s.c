@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
+/* kernels: no (it reads files of the tree) */
+/* arm64: no (it reads files of the tree) */
 /*
  * The device of examples/qemu-style.c, and the part that stands in for QEMU, use nothing of this library except one include.
  * The example itself shows that they compile and serve.
