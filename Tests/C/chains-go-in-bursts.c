@@ -104,6 +104,29 @@ static void stops_at_the_first(void)
     bare_queue_close(&b);
 }
 
+/* Guest memory has changed, so the library does not use these chains again. It still notices one that is there twice. */
+static void memory_may_change_before_they_go_back(void)
+{
+    bare_queue b;
+    vhushmem_chain *chains[MOST];
+    uint32_t written[MOST] = {0};
+    bare_queue_open(&b, 0);
+    offer_all(&b, 0, 4);
+    EQ(ok(pop_many(&b, chains, MOST)), 4);
+    EQ(tell_region(&b, ADD_MEM_REG, 2 * RAM, PAGE, USER + RAM, 0, b.ram_fd), 0);
+    vhushmem_chain *all[5] = {chains[2], chains[0], chains[1], chains[1], chains[3]};
+    EQ(ok(push_many(&b, all, written, 5)), 3);
+    EQ(used_index(&b), 3);
+    vhushmem_chain *once[1] = {chains[3]};
+    EQ(ok(push_many(&b, once, written, 1)), 1);
+    offer_all(&b, 0, 4);
+    EQ(ok(pop_many(&b, chains, MOST)), 4);
+    EQ(ok(push_many(&b, chains, written, 4)), 4);
+    EQ(used_index(&b), 8);
+    backend_rig_close(&b.r);
+    bare_queue_close(&b);
+}
+
 /* The chains that were taken before the queue broke are there. The next call reports it. */
 static void queue_may_break_behind_them(void)
 {
@@ -170,6 +193,7 @@ int main(void)
     all_at_once(0);
     all_at_once(EVENT_IDX);
     stops_at_the_first();
+    memory_may_change_before_they_go_back();
     queue_may_break_behind_them();
     ledger_has_each();
     same(fds, fds_now());

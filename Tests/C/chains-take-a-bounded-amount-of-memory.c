@@ -75,8 +75,24 @@ int main(void)
     EQ(vhushmem_chain_head(more), MOST / PIECES + 1);
     chains[1] = more;
 
+    /* Bursts count the same. Four go back, the last of which is said twice, and there is room for four. */
+    vhushmem_chain *burst[5] = {chains[2], chains[3], chains[4], chains[5], chains[5]};
+    uint32_t none[5] = {0};
+    EQ(vhushmem_backend_push_many(b.r.backend, 0, burst, none, 5, &error), 4);
+    pump_backend(b.r.backend);
+    EQ(vhushmem_backend_pop_many(b.r.backend, 0, burst, 5, &error), 4);
+    EQ(vhushmem_chain_head(burst[0]), MOST / PIECES + 2);
+    memcpy(chains + 2, burst, 4 * sizeof(*burst));
+    kicked = b.seen[VHUSHMEM_QUEUE_KICKED];
+    pump_backend(b.r.backend);
+    EQ(b.seen[VHUSHMEM_QUEUE_KICKED], kicked);
+    EQ(vhushmem_backend_push_many(b.r.backend, 0, chains, none, 1, &error), 1);
+    pump_backend(b.r.backend);
+    EQ(b.seen[VHUSHMEM_QUEUE_KICKED], kicked + 1); /* the burst before had found no more room */
+    EQ(vhushmem_backend_pop_many(b.r.backend, 0, chains, 1, &error), 1);
+
     /* In the end all were taken. */
-    int next = count + 2;
+    int next = count + 7;
     for (int i = 0; i < count; i++) {
         EQ(vhushmem_backend_push(b.r.backend, chains[i], 0, &error), 0);
     }

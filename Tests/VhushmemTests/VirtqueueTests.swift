@@ -37,6 +37,8 @@ import Testing
         page.storeBytes(of: index + 1, toByteOffset: 0x102, as: UInt16.self)
     }
 
+    private func pop() throws -> DescriptorChain? { try queue.pop()?.takeRetainedValue() }
+
     private var usedIndex: UInt16 { page.load(fromByteOffset: 0x202, as: UInt16.self) }
 
     private func isNotHeld(_ result: Virtqueue.Return) -> Bool {
@@ -49,7 +51,7 @@ import Testing
 
     @Test func chainIsGivenBackOnce() throws {
         offer(2)
-        let chain = try #require(try queue.pop())
+        let chain = try #require(try pop())
         #expect(isDone(queue.push(chain, written: 0)))
         #expect(usedIndex == 1)
         #expect(isNotHeld(queue.push(chain, written: 0)))
@@ -57,7 +59,7 @@ import Testing
         #expect(usedIndex == 1)
         // The same if the driver has offered its descriptors again, and the device holds another chain with the same head.
         offer(2)
-        let again = try #require(try queue.pop())
+        let again = try #require(try pop())
         #expect(again.head == chain.head)
         #expect(isNotHeld(queue.push(chain, written: 0)))
         #expect(!queue.putBack(chain))
@@ -68,12 +70,12 @@ import Testing
 
     @Test func chainThatWasPutBackIsNotHeld() throws {
         offer(1)
-        let chain = try #require(try queue.pop())
+        let chain = try #require(try pop())
         #expect(queue.putBack(chain))
         #expect(!queue.putBack(chain))
         #expect(isNotHeld(queue.push(chain, written: 0)))
         #expect(usedIndex == 0)
-        let again = try #require(try queue.pop())
+        let again = try #require(try pop())
         #expect(again.head == 1)
         #expect(isDone(queue.push(again, written: 0)))
     }
@@ -85,11 +87,11 @@ import Testing
         #expect(queue.hasNews())
         // Once for present chains; again for new ones, while some were not taken.
         #expect(!queue.hasNews())
-        _ = try queue.pop()
+        _ = try pop()
         offer(2)
         #expect(queue.hasNews())
-        _ = try queue.pop()
-        _ = try queue.pop()
+        _ = try pop()
+        _ = try pop()
         #expect(!queue.hasNews())
     }
 }

@@ -15,14 +15,14 @@ package func vhushmem_backend_pop(
     _ backend: OpaquePointer?, _ queue: UInt32, _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
 ) -> OpaquePointer? {
     var isAll = false
-    var chain: DescriptorChain?
+    var chain: Unmanaged<DescriptorChain>?
     if let backend = unsafe borrowed(backend, Backend.self) {
-        unsafe backend._withUnsafeGuaranteedRef { chain = $0.take(from: Int(queue), &isAll) }
+        unsafe backend._withUnsafeGuaranteedRef { unsafe chain = unsafe $0.take(from: Int(queue), &isAll) }
     }
     if !isAll {
         guard unsafe finishPop(backend, queue, hasChain: chain != nil, errp) else { return nil }
     }
-    return unsafe chain.map { unsafe handle(owning: $0) }
+    return unsafe chain.map { unsafe OpaquePointer($0.toOpaque()) }
 }
 
 @inline(never)
@@ -67,6 +67,7 @@ private func refusalOfPush(
 }
 
 @_cdecl("vhushmem_backend_pop_many") @implementation
+@_optimize(speed)
 package func vhushmem_backend_pop_many(
     _ backend: OpaquePointer?, _ queue: UInt32, _ chains: UnsafeMutablePointer<OpaquePointer?>?, _ max: Int,
     _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
@@ -77,37 +78,33 @@ package func vhushmem_backend_pop_many(
         var next = unsafe chains
         // As many as the result can count.
         let most = min(Swift.max(max, 0), Int(Int32.max))
-        return Int32(
-            truncatingIfNeeded: try backend.popMany(queue: Int(queue), most: most) { chain in
-                // SAFETY: the caller says that chains has room for so many, and no more are handed out.
-                unsafe next.pointee = unsafe handle(owning: chain)
-                unsafe next += 1
-            })
+        let count = unsafe try backend.popMany(queue: Int(queue), most: most) { chain in
+            // SAFETY: the caller says that chains has room for so many, and no more are handed out.
+            unsafe next.pointee = unsafe OpaquePointer(chain.toOpaque())
+            unsafe next += 1
+        }
+        return Int32(truncatingIfNeeded: count)
     }
 }
 
 @_cdecl("vhushmem_backend_push_many") @implementation
+@_optimize(speed)
 package func vhushmem_backend_push_many(
     _ backend: OpaquePointer?, _ queue: UInt32, _ chains: UnsafePointer<OpaquePointer?>?, _ written: UnsafePointer<UInt32>?,
     _ count: Int, _ errp: UnsafeMutablePointer<UnsafeMutablePointer<GError>?>?
 ) -> Int32 {
-    let done = unsafe reportCount(to: errp) { () throws(ShmemError) -> Int32 in
+    unsafe reportCount(to: errp) { () throws(ShmemError) -> Int32 in
         guard let backend = unsafe object(backend, Backend.self) else { throw .null("backend") }
         guard let chains = unsafe chains else { throw .null("chains") }
         guard let written = unsafe written else { throw .null("written") }
         let most = min(max(count, 0), Int(Int32.max))
-        return Int32(
-            truncatingIfNeeded: try backend.pushMany(queue: Int(queue), count: most) { index throws(ShmemError) in
-                // SAFETY: the caller says that both have so many.
-                guard let chain = unsafe object(chains[index], DescriptorChain.self) else { throw .null("a chain") }
-                return unsafe (chain, written[index])
-            })
+        let done = unsafe try backend.pushMany(queue: Int(queue), count: most, areGiven: true) { index throws(ShmemError) in
+            // SAFETY: the caller says that both have so many.
+            guard let chain = unsafe borrowed(chains[index], DescriptorChain.self) else { throw .null("a chain") }
+            return unsafe (chain, written[index])
+        }
+        return Int32(truncatingIfNeeded: done)
     }
-    // This comes last: the same chain may be there twice.
-    if done > 0, let chains = unsafe chains {
-        for index in 0..<Int(done) { unsafe release(chains[index], DescriptorChain.self) }
-    }
-    return done
 }
 
 @_cdecl("vhushmem_backend_put_back") @implementation
@@ -172,63 +169,71 @@ package func vhushmem_backend_queue_is_running(_ backend: OpaquePointer?, _ queu
 
 // MARK: Chains
 
-@_cdecl("vhushmem_chain_head") @implementation
-package func vhushmem_chain_head(_ chain: OpaquePointer?) -> UInt16 {
-    unsafe object(chain, DescriptorChain.self)?.head ?? 0
+// These count no references either: the caller has one.
+
+@inline(__always)
+private func look<Result>(at chain: OpaquePointer?, _ none: Result, _ body: (DescriptorChain) -> Result) -> Result {
+    guard let chain = unsafe borrowed(chain, DescriptorChain.self) else { return none }
+    return unsafe chain._withUnsafeGuaranteedRef(body)
 }
+
+@_cdecl("vhushmem_chain_head") @implementation
+package func vhushmem_chain_head(_ chain: OpaquePointer?) -> UInt16 { unsafe look(at: chain, 0) { $0.head } }
 
 @_cdecl("vhushmem_chain_readable_size") @implementation
-package func vhushmem_chain_readable_size(_ chain: OpaquePointer?) -> UInt64 {
-    unsafe object(chain, DescriptorChain.self)?.readableSize ?? 0
-}
+package func vhushmem_chain_readable_size(_ chain: OpaquePointer?) -> UInt64 { unsafe look(at: chain, 0) { $0.readableSize } }
 
 @_cdecl("vhushmem_chain_writable_size") @implementation
-package func vhushmem_chain_writable_size(_ chain: OpaquePointer?) -> UInt64 {
-    unsafe object(chain, DescriptorChain.self)?.writableSize ?? 0
-}
+package func vhushmem_chain_writable_size(_ chain: OpaquePointer?) -> UInt64 { unsafe look(at: chain, 0) { $0.writableSize } }
 
 @_cdecl("vhushmem_chain_readable") @implementation
 package func vhushmem_chain_readable(
     _ chain: OpaquePointer?, _ count: UnsafeMutablePointer<Int>?
 ) -> UnsafePointer<iovec>? {
-    guard let chain = unsafe object(chain, DescriptorChain.self), let count = unsafe count else { return nil }
-    unsafe count.pointee = unsafe chain.readable.count
-    return unsafe chain.readable.baseAddress
+    guard let count = unsafe count else { return nil }
+    return unsafe look(at: chain, nil) { chain in
+        unsafe count.pointee = unsafe chain.readable.count
+        return unsafe UnsafePointer(chain.readable.baseAddress)
+    }
 }
 
 @_cdecl("vhushmem_chain_writable") @implementation
 package func vhushmem_chain_writable(
     _ chain: OpaquePointer?, _ count: UnsafeMutablePointer<Int>?
 ) -> UnsafePointer<iovec>? {
-    guard let chain = unsafe object(chain, DescriptorChain.self), let count = unsafe count else { return nil }
-    unsafe count.pointee = unsafe chain.writable.count
-    return unsafe chain.writable.baseAddress
+    guard let count = unsafe count else { return nil }
+    return unsafe look(at: chain, nil) { chain in
+        unsafe count.pointee = unsafe chain.writable.count
+        return unsafe UnsafePointer(chain.writable.baseAddress)
+    }
 }
 
 @_cdecl("vhushmem_chain_iovec") @implementation
 package func vhushmem_chain_iovec(
     _ chain: OpaquePointer?, _ writable: Bool, _ offset: UInt64, _ len: UInt64, _ iov: UnsafeMutablePointer<iovec>?, _ max: Int
 ) -> Int {
-    guard let chain = unsafe object(chain, DescriptorChain.self), let iov = unsafe iov, max > 0 else { return 0 }
+    guard let iov = unsafe iov, max > 0 else { return 0 }
     // SAFETY: the caller says that iov has room for so many.
     let pieces = unsafe UnsafeMutableBufferPointer(start: iov, count: max)
-    return unsafe chain.pieces(isWritable: writable, at: offset, count: len, into: pieces)
+    return unsafe look(at: chain, 0) { unsafe $0.pieces(isWritable: writable, at: offset, count: len, into: pieces) }
 }
 
 @_cdecl("vhushmem_chain_read") @implementation
 package func vhushmem_chain_read(
     _ chain: OpaquePointer?, _ offset: UInt64, _ buf: UnsafeMutableRawPointer?, _ len: Int
 ) -> Int {
-    guard let chain = unsafe object(chain, DescriptorChain.self), let buf = unsafe buf else { return 0 }
-    return unsafe chain.read(at: offset, into: UnsafeMutableRawBufferPointer(start: buf, count: max(len, 0)))
+    guard let buf = unsafe buf else { return 0 }
+    let bytes = unsafe UnsafeMutableRawBufferPointer(start: buf, count: max(len, 0))
+    return unsafe look(at: chain, 0) { unsafe $0.read(at: offset, into: bytes) }
 }
 
 @_cdecl("vhushmem_chain_write") @implementation
 package func vhushmem_chain_write(
     _ chain: OpaquePointer?, _ offset: UInt64, _ buf: UnsafeRawPointer?, _ len: Int
 ) -> Int {
-    guard let chain = unsafe object(chain, DescriptorChain.self), let buf = unsafe buf else { return 0 }
-    return unsafe chain.write(UnsafeRawBufferPointer(start: buf, count: max(len, 0)), at: offset)
+    guard let buf = unsafe buf else { return 0 }
+    let bytes = unsafe UnsafeRawBufferPointer(start: buf, count: max(len, 0))
+    return unsafe look(at: chain, 0) { unsafe $0.write(bytes, at: offset) }
 }
 
 @_cdecl("vhushmem_chain_free") @implementation

@@ -14,18 +14,19 @@ extension Backend {
     /// - Throws: what `pop(queue:)` does, if none was taken.
     public func popMany(queue index: Int, most: Int) throws(ShmemError) -> [DescriptorChain] {
         var chains: [DescriptorChain] = []
-        _ = try popMany(queue: index, most: most) { chains.append($0) }
+        _ = unsafe try popMany(queue: index, most: most) { chains.append(unsafe $0.takeRetainedValue()) }
         return chains
     }
 
-    /// Hands the chains to `take`. Returns how many there were.
-    func popMany(queue index: Int, most: Int, _ take: (DescriptorChain) -> Void) throws(ShmemError) -> Int {
+    /// Hands the chains to `take`, which owns the references. Returns how many there were.
+    @inline(__always)
+    func popMany(queue index: Int, most: Int, _ take: (Unmanaged<DescriptorChain>) -> Void) throws(ShmemError) -> Int {
         let ring = try running(index)
         var count = 0
         do throws(VirtqueueFault) {
-            _ = try ring.pop(most: most) {
+            _ = unsafe try ring.pop(most: most) {
                 count = count &+ 1
-                take($0)
+                unsafe take($0)
             }
         } catch {
             // The device owns the chains that were taken before the queue broke.
@@ -48,31 +49,45 @@ extension Backend {
     /// - Throws: what `push` does, if it was the first.
     @discardableResult
     public func pushMany(_ chains: [DescriptorChain], written: [UInt32], queue index: Int) throws(ShmemError) -> Int {
-        try pushMany(queue: index, count: min(chains.count, written.count)) { (chains[$0], written[$0]) }
+        unsafe try pushMany(queue: index, count: min(chains.count, written.count), areGiven: false) {
+            unsafe (.passUnretained(chains[$0]), written[$0])
+        }
     }
 
-    /// `next`: the chain with this number, and how much was written to it.
+    /// `next`: the chain with this number, and how much was written to it. The caller holds all of them. `areGiven`: its
+    /// references to those that were given back go along.
+    @inline(__always)
     func pushMany(
-        queue index: Int, count: Int, _ next: (Int) throws(ShmemError) -> (DescriptorChain, UInt32)
+        queue index: Int, count: Int, areGiven: Bool, _ next: (Int) throws(ShmemError) -> (Unmanaged<DescriptorChain>, UInt32)
     ) throws(ShmemError) -> Int {
         guard let ring = queue(index)?.ring else { throw refusal(index) }
-        let rings = unsafe Unmanaged.passUnretained(ring)
         var done = 0
         do throws(ShmemError) {
             while done < count {
-                let (chain, written) = try next(done)
-                guard UInt64(written) <= chain.writableSize else { throw Backend.tooMuch }
-                guard unsafe chain.isHeld(from: rings) else { throw Backend.stale }
-                guard case .done = ring.pushLater(chain, written: written) else { throw refusal(of: chain, written: written) }
+                let (chain, written) = unsafe try next(done)
+                // SAFETY: the caller holds it, and until the end of the burst so does the queue.
+                let isDone = unsafe chain._withUnsafeGuaranteedRef { chain in
+                    guard UInt64(written) <= chain.writableSize, chain.isHeld(from: ring) else { return false }
+                    switch ring.pushLater(chain, written: written, isGiven: areGiven) {
+                    case .done, .taken: return true
+                    case .notHeld, .notNow, .broken: return false
+                    }
+                }
+                guard isDone else { throw unsafe refusal(of: chain.takeUnretainedValue(), written: written, from: ring) }
                 done = done &+ 1
             }
         } catch {
             if done == 0 { throw error }
         }
         guard done > 0 else { return 0 }
-        ring.publish()
+        ring.endBurst()
         finishPush(ring)
         _ = try? notify(queue: index)
         return done
+    }
+
+    @inline(never)
+    private func refusal(of chain: DescriptorChain, written: UInt32, from ring: Virtqueue) -> ShmemError {
+        UInt64(written) > chain.writableSize || chain.isHeld(from: ring) ? refusal(of: chain, written: written) : Backend.stale
     }
 }

@@ -42,20 +42,21 @@ extension Backend {
     ///   the event came first).
     public func pop(queue index: Int) throws(ShmemError) -> DescriptorChain? {
         var isAll = false
-        let chain = take(from: index, &isAll)
+        let chain = unsafe take(from: index, &isAll)?.takeRetainedValue()
         if !isAll { try finishPop(of: index, hasChain: chain != nil) }
         return chain
     }
 
-    /// The part of `pop` that calls nothing of the program. `isAll`: nothing is left to do; else `finishPop` does it.
+    /// The part of `pop` that calls nothing of the program. `isAll`: nothing is left to do; else `finishPop` does it. The caller
+    /// owns the reference.
     @inline(__always)
-    func take(from index: Int, _ isAll: inout Bool) -> DescriptorChain? {
+    func take(from index: Int, _ isAll: inout Bool) -> Unmanaged<DescriptorChain>? {
         // SAFETY: nothing here lets go of the rings.
         guard let ring = unsafe rings[index] else { return nil }
         return unsafe ring._withUnsafeGuaranteedRef { ring in
-            guard ring.isAnnounced, let chain = ring.take() else { return nil }
+            guard ring.isAnnounced, let chain = unsafe ring.take() else { return nil }
             isAll = !ring.refused.isAny
-            return chain
+            return unsafe chain
         }
     }
 
@@ -94,12 +95,11 @@ extension Backend {
     /// If it failed, `refusal` says why. It calls nothing of the program. `isGiven`: as for `Virtqueue.push`.
     @inline(__always)
     func giveBack(_ chain: DescriptorChain, written: UInt32, isGiven: Bool) -> Virtqueue.Return {
-        guard UInt64(written) <= chain.writableSize, let home = unsafe chain.queue,
-            let ring = unsafe rings[home._withUnsafeGuaranteedRef { $0.index }], unsafe chain.isHeld(from: ring)
-        else { return .notHeld }
+        guard UInt64(written) <= chain.writableSize, let ring = unsafe rings[chain.home.index] else { return .notHeld }
         // SAFETY: the rings are in use, so their queue has them.
-        let (result, hasMore) = unsafe ring._withUnsafeGuaranteedRef { ring in
-            (ring.push(chain, written: written, isGiven: isGiven), ring.hasMoreToDo)
+        let (result, hasMore) = unsafe ring._withUnsafeGuaranteedRef { ring -> (Virtqueue.Return, Bool) in
+            guard chain.isHeld(from: ring) else { return (.notHeld, false) }
+            return (ring.push(chain, written: written, isGiven: isGiven), ring.hasMoreToDo)
         }
         // If the push was refused, that does no harm.
         if hasMore { unsafe finishPush(ring.takeUnretainedValue()) }
@@ -207,9 +207,7 @@ extension Backend {
 
     /// The rings that the chain was taken from, if they are still in use.
     private func holder(of chain: DescriptorChain) throws(ShmemError) -> (BackendQueue, Virtqueue) {
-        guard let ring = unsafe chain.queue?.takeUnretainedValue(), let queue = queue(ring.index), queue.ring === ring else {
-            throw Backend.stale
-        }
+        guard let queue = queue(chain.home.index), let ring = queue.ring, chain.isHeld(from: ring) else { throw Backend.stale }
         return (queue, ring)
     }
 

@@ -13,9 +13,10 @@ import CLinux
 /// Unchecked Sendable: only the back-end's thread changes it, when it is taken and given back. A chain that was given back is
 /// used again for another one when nothing else holds it.
 @safe public final class DescriptorChain: @unchecked Sendable {
-    /// A reference of its own; nil: the device does not hold it any more.
-    private(set) var queue: Unmanaged<Virtqueue>?
+    let home: ChainHome
     fileprivate let memory: BackendMemory
+    /// The device holds it: it was taken, and not given back.
+    private(set) var isHeld = false
     /// The index of its first descriptor: the driver's name for it.
     public private(set) var head: UInt16 = 0
     /// Its entry of the available ring; nil: it was begun before this life of the device.
@@ -27,20 +28,18 @@ import CLinux
     public fileprivate(set) var readableSize: UInt64 = 0
     /// How many bytes the device may write.
     public fileprivate(set) var writableSize: UInt64 = 0
-    /// The next spare chain, while this one is kept for another use.
-    fileprivate var nextSpare: Unmanaged<DescriptorChain>?
+    /// The next one, while this one is in a list.
+    fileprivate var nextInList: Unmanaged<DescriptorChain>?
 
-    init(_ memory: BackendMemory) {
+    init(of home: ChainHome, _ memory: BackendMemory) {
+        self.home = home
         self.memory = memory
     }
 
     deinit {
-        unsafe queue?.takeUnretainedValue().forget(self)
-        end()
+        // It is never given back.
+        if isHeld { home.remove(pieces: pieces) }
     }
-
-    @inline(__always)
-    var isGivenBack: Bool { unsafe queue == nil }
 
     /// Whether its pieces are of this memory.
     @inline(__always)
@@ -48,24 +47,19 @@ import CLinux
 
     /// Whether the device has it from these rings.
     @inline(__always)
-    func isHeld(from ring: Unmanaged<Virtqueue>) -> Bool {
-        unsafe queue?.toOpaque() == ring.toOpaque()
-    }
+    func isHeld(from ring: Virtqueue) -> Bool { isHeld && home === ring.home }
 
     /// The device holds it from now on.
     @inline(__always)
-    func begin(of queue: Virtqueue, head: UInt16, position: UInt16?) {
-        unsafe self.queue = unsafe .passRetained(queue)
+    func begin(head: UInt16, position: UInt16?) {
+        isHeld = true
         self.head = head
         self.position = position
     }
 
     /// The device does not hold it any more.
     @inline(__always)
-    func end() {
-        unsafe queue?.release()
-        unsafe queue = nil
-    }
+    func end() { isHeld = false }
 
     /// What the driver wrote; valid as long as the chain lives.
     public var readable: UnsafeBufferPointer<iovec> {
@@ -245,38 +239,74 @@ extension DescriptorChain {
 
 // MARK: Using it again
 
+/// Chains, each of which has a reference to the next.
+@safe struct ChainList {
+    /// Holds a reference.
+    private var first: Unmanaged<DescriptorChain>?
+
+    /// Takes the caller's reference.
+    @inline(__always)
+    mutating func add(_ chain: Unmanaged<DescriptorChain>) {
+        unsafe chain._withUnsafeGuaranteedRef { unsafe $0.nextInList = unsafe first }
+        unsafe first = unsafe chain
+    }
+
+    /// Gives its reference to the caller.
+    @inline(__always)
+    mutating func removeFirst() -> Unmanaged<DescriptorChain>? {
+        guard let top = unsafe first else { return nil }
+        unsafe top._withUnsafeGuaranteedRef { chain in
+            unsafe first = unsafe chain.nextInList
+            unsafe chain.nextInList = nil
+        }
+        return unsafe top
+    }
+
+    /// Nothing else holds the first one. There must be one.
+    @inline(__always)
+    var isFirstUnique: Bool {
+        mutating get {
+            unsafe withUnsafeMutablePointer(to: &first) { place in
+                // SAFETY: there is a chain, so the place has the reference to it that this list holds, in the form of a variable.
+                unsafe place.withMemoryRebound(to: DescriptorChain.self, capacity: 1) {
+                    unsafe isKnownUniquelyReferenced(&$0.pointee)
+                }
+            }
+        }
+    }
+
+    @inline(__always)
+    var isEmpty: Bool { unsafe first == nil }
+
+    /// Releases all.
+    mutating func removeAll() {
+        while let chain = unsafe removeFirst() { unsafe chain.release() }
+    }
+}
+
 /// Chains that were given back, for the next ones: so neither `pop` nor `push` allocates. All belong to the same memory.
 @safe struct SpareChains {
     /// As many as devices usually hold at a time.
     private static let most = 256
 
-    /// Holds a reference, as each chain holds one to the next.
-    private var first: Unmanaged<DescriptorChain>?
+    private var chains = ChainList()
     private var count = 0
 
-    /// A chain that nothing else holds; nil: there is none.
+    /// A chain that nothing else holds; nil: there is none. The caller owns the reference.
     @inline(__always)
-    mutating func take() -> DescriptorChain? {
-        while var chain = removeFirst() {
-            if isKnownUniquelyReferenced(&chain) {
+    mutating func take() -> Unmanaged<DescriptorChain>? {
+        while !chains.isEmpty {
+            let isUnique = chains.isFirstUnique
+            count = count &- 1
+            let chain = unsafe chains.removeFirst()
+            if isUnique {
                 // Its last holder may have read it in another thread.
                 vhu_fence_acquire()
-                return chain
+                return unsafe chain
             }
+            unsafe chain?.release()
         }
         return nil
-    }
-
-    @inline(__always)
-    private mutating func removeFirst() -> DescriptorChain? {
-        guard let top = unsafe first else { return nil }
-        unsafe first = unsafe top._withUnsafeGuaranteedRef { chain in
-            defer { unsafe chain.nextSpare = nil }
-            return unsafe chain.nextSpare
-        }
-        count = count &- 1
-        // SAFETY: the reference that `keep` has made.
-        return unsafe top.takeRetainedValue()
     }
 
     /// Keeps a chain. A program in Swift may still have it, and read it. `isGiven`: the caller gives its own reference, which
@@ -285,14 +315,14 @@ extension DescriptorChain {
     @discardableResult
     mutating func keep(_ chain: DescriptorChain, isGiven: Bool = false) -> Bool {
         guard count < SpareChains.most, !chain.segments.isLarge else { return false }
-        unsafe chain.nextSpare = unsafe first
-        unsafe first = unsafe isGiven ? .passUnretained(chain) : .passRetained(chain)
+        unsafe chains.add(isGiven ? .passUnretained(chain) : .passRetained(chain))
         count = count &+ 1
         return isGiven
     }
 
     /// Releases all.
     mutating func removeAll() {
-        while removeFirst() != nil {}
+        chains.removeAll()
+        count = 0
     }
 }

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
 import CLinux
-import Synchronization
 
 // MARK: Giving chains back
 
@@ -26,28 +25,42 @@ extension Virtqueue {
     func push(_ chain: DescriptorChain, written: UInt32, isGiven: Bool = false) -> Return {
         guard fault == nil else { return .broken }
         // The chain itself decides, and not its head: the driver may have offered the head again meanwhile.
-        guard !chain.isGivenBack else { return .notHeld }
+        guard chain.isHeld else { return .notHeld }
         guard let rings = findRings() else { return .notNow }
         giveBack(chain.head, written: written, rings)
         if let logBits { chain.noteWritten(written, in: logBits) }
         return letGo(chain, isGiven: isGiven) ? .taken : .done
     }
 
-    /// The same; the driver finds it when `publish` is called.
-    @inline(never)
-    func pushLater(_ chain: DescriptorChain, written: UInt32) -> Return {
+    /// The same as a part of a burst: the driver finds it when `endBurst` is called. `isGiven`: the caller's reference goes
+    /// along in any case, if the chain was given back.
+    @inline(__always)
+    func pushLater(_ chain: DescriptorChain, written: UInt32, isGiven: Bool) -> Return {
         // The ledger can note only one chain at a time that may have been given back.
-        guard ledger == nil else { return push(chain, written: written) }
+        guard ledger == nil else { return pushAtOnce(chain, written: written, isGiven: isGiven) }
         guard fault == nil else { return .broken }
-        guard !chain.isGivenBack else { return .notHeld }
+        guard chain.isHeld else { return .notHeld }
         guard let rings = findRings() else { return .notNow }
         fillIn(chain.head, written: written, rings)
         if let logBits { chain.noteWritten(written, in: logBits) }
-        letGo(chain)
+        leavingPieces = leavingPieces &+ chain.pieces
+        if !retire(chain, isGiven: isGiven), isGiven { unsafe leaving.add(.passUnretained(chain)) }
         return .done
     }
 
-    func publish() {
+    @inline(never)
+    private func pushAtOnce(_ chain: DescriptorChain, written: UInt32, isGiven: Bool) -> Return {
+        let result = push(chain, written: written, isGiven: isGiven)
+        // The same chain may come again in this burst, so it must live until the end of it.
+        if case .done = result, isGiven { unsafe leaving.add(.passUnretained(chain)) }
+        return result
+    }
+
+    /// Shows the driver what a burst has given back.
+    func endBurst() {
+        if leavingPieces > 0 { home.remove(pieces: leavingPieces) }
+        leavingPieces = 0
+        leaving.removeAll()
         guard ledger == nil, let rings = findRings() else { return }
         publish(rings)
     }
@@ -77,21 +90,22 @@ extension Virtqueue {
     @inline(__always)
     @discardableResult
     func letGo(_ chain: DescriptorChain, isGiven: Bool = false) -> Bool {
+        home.remove(pieces: chain.pieces)
+        return retire(chain, isGiven: isGiven)
+    }
+
+    /// The device does not hold it any more. Returns whether the caller's reference was taken.
+    @inline(__always)
+    private func retire(_ chain: DescriptorChain, isGiven: Bool) -> Bool {
         setHeld(chain.head, false)
-        forget(chain)
         chain.end()
         // A chain that was taken before guest memory changed holds the old memory.
         return chain.isOf(memory) && spare.keep(chain, isGiven: isGiven)
     }
 
-    /// Frees the memory of a chain that is never given back.
-    func forget(_ chain: DescriptorChain) {
-        pieces.wrappingSubtract(chain.pieces, ordering: .relaxed)
-    }
-
     /// Whether chains can be taken again that had to wait until others were given back.
     func hasRoomAgain() -> Bool {
-        guard misses.contains(.room), pieces.load(ordering: .relaxed) < Virtqueue.mostPieces else { return false }
+        guard misses.contains(.room), home.pieceCount < Virtqueue.mostPieces else { return false }
         misses.remove(.room)
         return true
     }

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 
 import CLinux
-import Synchronization
 
 /// A started split virtqueue: it takes chains of descriptors, and gives them back. It knows no sockets and no file descriptors.
 ///
@@ -18,8 +17,9 @@ import Synchronization
     /// descriptors into many chains.
     static let mostPieces = 1 << 20
 
+    let home: ChainHome
     /// The number of the queue in its device.
-    let index: Int
+    var index: Int { home.index }
     let size: UInt16
     private let addresses: VringAddresses
     let hasEventIndex: Bool
@@ -49,6 +49,10 @@ import Synchronization
     var heldWords: Int { (Int(size) &+ 63) / 64 }
     private var walk = DescriptorWalk()
     var spare = SpareChains()
+    /// Chains that a burst has given back, and whose references it lets go of at its end.
+    var leaving = ChainList()
+    /// How many pieces they and the other chains of the burst had.
+    var leavingPieces = 0
     let ledger: InflightLedger?
     /// Heads of chains that were begun before this life of the device. The next one is last.
     var begun: [UInt16] = []
@@ -60,8 +64,6 @@ import Synchronization
     var tellsOfWrites = false
     /// The used ring's guest address; nil: its changes are not logged.
     var loggedUsedRing: UInt64?
-    /// Atomic, because a chain that is never given back may go on any thread.
-    let pieces = Atomic<Int>(0)
     /// What was not done because the rings, or room for more pieces, were missing.
     var misses: Misses = []
 
@@ -76,7 +78,7 @@ import Synchronization
         index: Int, size: UInt16, base: UInt16, features: UInt64, addresses: VringAddresses, memory: BackendMemory,
         ledger: InflightLedger?
     ) throws(VirtqueueFault) {
-        self.index = index
+        home = ChainHome(index: index)
         self.size = size
         self.addresses = addresses
         self.memory = memory
@@ -146,9 +148,9 @@ import Synchronization
 extension Virtqueue {
     /// The same as `pop`, but a fault is left in `found`.
     @inline(__always)
-    func take() -> DescriptorChain? {
+    func take() -> Unmanaged<DescriptorChain>? {
         do throws(VirtqueueFault) {
-            return try pop()
+            return unsafe try pop()
         } catch {
             found = error
             return nil
@@ -156,23 +158,34 @@ extension Virtqueue {
     }
 
     /// The next chain; nil: there is none, or enough chains that cannot be served were given back for now. A caller that
-    /// catches a fault calls `breakDown`.
+    /// catches a fault calls `breakDown`. The caller owns the reference. Here and below, `Unmanaged` counts none.
     @_optimize(speed)
-    func pop() throws(VirtqueueFault) -> DescriptorChain? {
-        guard let rings = try ready() else { return nil }
-        let chain = try next(rings)
-        if chain != nil, wantsKicks { askForKick(rings) }
-        return chain
+    func pop() throws(VirtqueueFault) -> Unmanaged<DescriptorChain>? {
+        guard let rings = try ready(), let chain = unsafe try next(rings) else { return nil }
+        home.add(pieces: unsafe chain._withUnsafeGuaranteedRef { $0.pieces })
+        if wantsKicks { askForKick(rings) }
+        return unsafe chain
     }
 
     /// Hands chains to `take` until there are no more, or `most` were taken. Returns how many. Chains that were taken before a
     /// fault count all the same.
     @_optimize(speed)
-    func pop(most: Int, _ take: (DescriptorChain) -> Void) throws(VirtqueueFault) -> Int {
+    @inline(__always)
+    func pop(most: Int, _ take: (Unmanaged<DescriptorChain>) -> Void) throws(VirtqueueFault) -> Int {
         guard let rings = try ready() else { return 0 }
         var count = 0
-        while count < most, pieces.load(ordering: .relaxed) < Virtqueue.mostPieces, let chain = try next(rings) {
-            take(chain)
+        let before = home.pieceCount
+        var pieces = 0
+        // One addition for all, also before a fault.
+        defer { home.add(pieces: pieces) }
+        while count < most {
+            guard before &+ pieces < Virtqueue.mostPieces else {
+                misses.insert(.room)
+                break
+            }
+            guard let chain = unsafe try next(rings) else { break }
+            pieces = pieces &+ (unsafe chain._withUnsafeGuaranteedRef { $0.pieces })
+            unsafe take(chain)
             count = count &+ 1
         }
         if count > 0, wantsKicks { askForKick(rings) }
@@ -185,7 +198,7 @@ extension Virtqueue {
         if let fault { throw fault }
         refused.begin()
         guard let rings = findRings() else { return nil }
-        guard pieces.load(ordering: .relaxed) < Virtqueue.mostPieces else {
+        guard home.pieceCount < Virtqueue.mostPieces else {
             misses.insert(.room)
             return nil
         }
@@ -196,7 +209,7 @@ extension Virtqueue {
     /// come first. The ledger has them, and they keep their place there.
     @inline(never)
     @_optimize(speed)
-    private func next(_ rings: RingMemory) throws(VirtqueueFault) -> DescriptorChain? {
+    private func next(_ rings: RingMemory) throws(VirtqueueFault) -> Unmanaged<DescriptorChain>? {
         // As many as there can be at a time: a driver that goes on putting in such chains gets no more of this thread's time.
         var left = size
         while true {
@@ -205,14 +218,14 @@ extension Virtqueue {
                 guard try hasMore(rings) else { return nil }
             }
             let head = again ?? rings.availableHead(at: nextAvailable)
-            let chain = try chain(from: head, position: again == nil ? nextAvailable : nil, rings)
+            let chain = unsafe try chain(from: head, position: again == nil ? nextAvailable : nil, rings)
             if again == nil {
                 ledger?.wasTaken(head)
                 nextAvailable = nextAvailable &+ 1
             } else {
                 begun.removeLast()
             }
-            if let chain { return chain }
+            if let chain = unsafe chain { return unsafe chain }
             giveBackUnserved(head, rings)
             if refused.areEnough { return nil }
             guard left > 0 else { throw VirtqueueFault("too many chains in a row cannot be served") }
@@ -228,27 +241,34 @@ extension Virtqueue {
 
     /// nil: the chain cannot be served, and must be given back.
     @inline(__always)
-    private func chain(from head: UInt16, position: UInt16?, _ rings: RingMemory) throws(VirtqueueFault) -> DescriptorChain? {
+    private func chain(
+        from head: UInt16, position: UInt16?, _ rings: RingMemory
+    ) throws(VirtqueueFault) -> Unmanaged<DescriptorChain>? {
         guard head < size else { throw VirtqueueFault("an entry of the available ring names no descriptor") }
         // So the device never holds more chains than there are descriptors, whatever a driver writes.
         guard !isHeld(head) else { throw VirtqueueFault("a chain was made available twice") }
-        let chain = spare.take() ?? makeChain()
-        do throws(VirtqueueFault) {
-            try walk.follow(from: head, in: rings.descriptorTable, takesIndirect: takesIndirect, into: chain)
-        } catch {
-            spare.keep(chain)
-            guard error.isOfChain else { throw error }
+        let chain = unsafe spare.take() ?? makeChain()
+        let fault = unsafe chain._withUnsafeGuaranteedRef { chain -> VirtqueueFault? in
+            do throws(VirtqueueFault) {
+                try walk.follow(from: head, in: rings.descriptorTable, takesIndirect: takesIndirect, into: chain)
+            } catch {
+                return error
+            }
+            chain.begin(head: head, position: position)
+            return nil
+        }
+        if let fault {
+            spare.keep(unsafe chain.takeRetainedValue())
+            guard fault.isOfChain else { throw fault }
             refused.add(walk)
             return nil
         }
         setHeld(head, true)
-        pieces.wrappingAdd(chain.pieces, ordering: .relaxed)
-        chain.begin(of: self, head: head, position: position)
-        return chain
+        return unsafe chain
     }
 
     @inline(never)
-    private func makeChain() -> DescriptorChain { DescriptorChain(memory) }
+    private func makeChain() -> Unmanaged<DescriptorChain> { unsafe .passRetained(DescriptorChain(of: home, memory)) }
 
     /// Whether the driver has put in something that was not taken. If not, this asks it to kick.
     @inline(__always)
@@ -271,7 +291,7 @@ extension Virtqueue {
 
     /// Puts the chain that was taken last back, as if it had not been taken. False: it is not that one. Not for a broken queue.
     func putBack(_ chain: DescriptorChain) -> Bool {
-        guard let position = chain.position, position == nextAvailable &- 1, !chain.isGivenBack else { return false }
+        guard let position = chain.position, position == nextAvailable &- 1, chain.isHeld else { return false }
         nextAvailable = position
         letGo(chain)
         ledger?.wasPutBack(chain.head)
