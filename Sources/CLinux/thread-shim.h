@@ -38,6 +38,15 @@ static inline void vhu_at_fork(void (*prepare)(void), void (*parent)(void), void
     pthread_atfork(prepare, parent, child);
 }
 
+/* ---- pauses (only Region/Region+Unmap.swift uses them) ---- */
+
+/* Sleeps. A signal ends it. */
+static inline void vhu_pause(long nanoseconds)
+{
+    struct timespec length = {.tv_nsec = nanoseconds};
+    ppoll(NULL, 0, &length, NULL);
+}
+
 /* ---- a thread's open transaction (only Series/MemoryTransaction.swift uses it) ---- */
 
 struct vhu_transaction {

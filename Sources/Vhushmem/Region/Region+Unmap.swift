@@ -121,9 +121,12 @@ extension Region {
             }
             from = 0
         }
+        var pauses = Pauses()
         while let gone = takePiece(from: &from) {
             count = count &+ gone
-            if let limit, count >= Region.fewEnough, Clock.now() >= limit { return false }
+            let now = Clock.now()
+            if let limit, count >= Region.fewEnough, now >= limit { return false }
+            pauses.takeOneIfDue(now)
         }
         count = count &+ takeAll()
         return true
@@ -154,78 +157,15 @@ extension Region {
         }
     }
 
-    // MARK: Pieces
-
-    /// The most mappings that go at once. During one call the kernel lets no other thread of the process map or unmap, and a
-    /// call takes some three microseconds for each mapping. Their records fit on the stack: at the kernel's limit of mappings
-    /// there may be no memory.
-    private static var mostAtOnce: Int { 25 }
-
-    /// Takes out as many as may go at once, from the first behind `from` on, and moves `from` behind them. nil: the rest may
-    /// all go at once, or the kernel refuses.
-    private func takePiece(from: inout UInt64) -> UInt64? {
-        unsafe withUnsafeTemporaryAllocation(of: MappingRecord.self, capacity: Region.mostAtOnce) { gone in
-            let count = unsafe withUnsafeTemporaryAllocation(
-                of: UnsafeMutableRawPointer?.self, capacity: Region.mostAtOnce
-            ) { tails in
-                device.lock.withLock { held in unsafe takePieceOut(from: &from, into: gone, tails, held) }
-            }
-            for index in 0..<count { unsafe MappingWord(bits: gone[index].word).release() }
-            return count > 0 ? UInt64(count) : nil
-        }
-    }
-
-    /// Takes out the records first, then the memory, as with one; the same call makes the holes in between whole. The caller
-    /// must release the records' objects, without the lock. `tails` has room for as many.
-    private func takePieceOut(
-        from: inout UInt64, into gone: UnsafeMutableBufferPointer<MappingRecord>,
-        _ tails: UnsafeMutableBufferPointer<UnsafeMutableRawPointer?>, _ held: Held
-    ) -> Int {
-        guard quota[held].mappings > UInt64(gone.count), let first = table[held].first(endingAfter: from) else { return 0 }
-        if !device.undumped[held].isEmpty { device.undumped[held].leaveOut() }
-        var count = 0
-        var cost = 0
-        var end = first.start
-        var next: MappingRecord? = first
-        while count < gone.count, let record = next, let pages = ownedPages(record) {
-            if !followers[held].isEmpty { forgetByFollowers(record, held) }
-            index[held].remove(pages)
-            guard let (removed, isBeside) = table[held].removeCounting(at: record.start) else { break }
-            cost = cost &+ separateMappings(for: pages, isBeside: isBeside)
-            unsafe gone.initializeElement(at: count, to: removed)
-            unsafe tails.initializeElement(at: count, to: makeTail(removed, held))
-            count = count &+ 1
-            end = pages.end
-            next = table[held].first(endingAfter: end)
-        }
-        defer { for index in 0..<count { unsafe dropTail(tails[index]) } }
-        guard let range = ByteRange(start: first.start, length: end &- first.start),
-            let cleared = try? window.clear(range, held)
-        else {
-            for index in 0..<count { unsafe putBack(gone[index], held) }
-            return 0
-        }
-        settle(cost, cleared, held)
-        for index in 0..<count {
-            let record = unsafe gone[index]
-            if let pages = ownedPages(record) { forget(record, pages, held) }
-            letLargeFileGo(record, held)
-        }
-        if !covers[held].isEmpty { forgetCovers(in: range.start..<range.end, held) }
-        census[held].count()
-        from = end
-        return count
-    }
+    // MARK: Changes
 
     /// Puts the mappings back, because their memory did not go.
     @inline(never)
-    private func putBack(_ record: MappingRecord, _ held: Held) {
+    func putBack(_ record: MappingRecord, _ held: Held) {
         guard case .done = table[held].insert(record), let pages = ownedPages(record) else { return }
         index[held].add(pages, writable: MappingWord(bits: record.word).isWritable)
         if !followers[held].isEmpty { try? tellFollowers(of: record, pages, held) }
     }
-
-    // MARK: Changes
 
     /// Takes a record out and makes its pages a hole again. The caller must release the record's object, without the lock.
     @_optimize(speed)
@@ -324,7 +264,7 @@ extension Region {
 
     /// Updates the counts when a record has left the table, and its object.
     @_optimize(speed)
-    private func forget(_ record: MappingRecord, _ pages: ByteRange, _ held: Held) {
+    func forget(_ record: MappingRecord, _ pages: ByteRange, _ held: Held) {
         let word = MappingWord(bits: record.word)
         if word.isBroken || word.hasZeroTail { forgetBrokenness(of: record, held) }
         quota[held].remove(pages.length)
