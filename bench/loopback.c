@@ -4,17 +4,9 @@
  * testpmd. The driver sends on queue 1 and receives on queue 0. Like DPDK's vhost, the device polls and gets no kicks, and
  * takes bursts of 32. It copies each packet once, from one buffer of the driver to another. It ends with its front-end.
  */
-#include <stdbool.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
+#include "loopback.h"
 
 #include <vhushmem/vhushmem.h>
-
-#define BURST 32
-#define IDLE 256 /* the sockets are served after so many turns */
-
-enum { RECEIVE = 0, SEND = 1 };
 
 static bool is_gone, runs[2];
 
@@ -38,35 +30,31 @@ static void note_queue(vhushmem_backend *backend, unsigned queue, vhushmem_queue
     }
 }
 
-/* Returns how many bytes there are; 0: they do not fit. */
+/* Packets here have one buffer each. */
 static uint32_t copy(vhushmem_chain *from, vhushmem_chain *to)
 {
     size_t pieces, room;
     const struct iovec *source = vhushmem_chain_readable(from, &pieces), *target = vhushmem_chain_writable(to, &room);
-    if (pieces == 1 && room > 0 && source->iov_len <= target->iov_len) {
-        memcpy(target->iov_base, source->iov_base, source->iov_len);
-        return (uint32_t)source->iov_len;
-    }
-    size_t size = vhushmem_chain_readable_size(from), done = 0;
-    if (size > vhushmem_chain_writable_size(to)) {
-        return 0;
-    }
-    for (size_t i = 0; i < pieces; i++) {
-        done += vhushmem_chain_write(to, done, source[i].iov_base, source[i].iov_len);
-    }
-    return (uint32_t)done;
+    return pieces == 1 && room > 0 ? copy_packet(source, target) : 0;
 }
 
-static bool turn(vhushmem_backend *backend)
+static void turn(vhushmem_backend *backend)
 {
     vhushmem_chain *sent[BURST], *received[BURST];
     uint32_t sizes[BURST], none[BURST] = {0};
     int count = vhushmem_backend_pop_many(backend, SEND, sent, BURST, NULL);
     if (count <= 0) {
-        return false;
+        return;
     }
     int room = vhushmem_backend_pop_many(backend, RECEIVE, received, (size_t)count, NULL);
     room = room < 0 ? 0 : room;
+    for (int i = 0; i < room; i++) {
+        size_t pieces;
+        const struct iovec *target = vhushmem_chain_writable(received[i], &pieces);
+        if (pieces > 0) {
+            fetch_to_write(target);
+        }
+    }
     for (int i = 0; i < room; i++) {
         sizes[i] = copy(sent[i], received[i]);
     }
@@ -75,7 +63,6 @@ static bool turn(vhushmem_backend *backend)
     }
     /* A packet without room is lost, as on a cable. */
     vhushmem_backend_push_many(backend, SEND, sent, none, (size_t)count, NULL);
-    return true;
 }
 
 int main(int argc, char **argv)

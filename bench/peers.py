@@ -72,6 +72,18 @@ class Program:
         self.process.stdin.flush()
 
 
+def libvhost_user(name, build, cc):
+    """A device on libvhost-user, compiled with QEMU's sources; None where these were not fetched."""
+    found = sorted(FETCHED.parent.glob("qemu/source-*/subprojects/libvhost-user"))
+    if not found:
+        return None
+    program, source = build / f"{name}-libvhost-user", ROOT / f"bench/{name}-libvhost-user.c"
+    folder = found[-1]
+    flags = ["-std=gnu11", "-O2", "-g", "-D_GNU_SOURCE", f"-I{folder}", f"-I{folder}/include"]
+    cc("cc", *flags, source, folder / "libvhost-user.c", "-o", program, "-pthread")
+    return program
+
+
 # ---- packets ----
 
 
@@ -122,33 +134,26 @@ def loop_back(who, program, folder, seconds):
         return packet_time(driver, seconds)
 
 
-def loopback(compiled, quick):
-    figure = "64-byte packet there and back, testpmd's virtio-user (floor: DPDK's vhost, io mode)"
+def loopback(compiled, cc, build, quick):
+    figure = "64-byte packet there and back, testpmd's virtio-user"
     if not (FETCHED / "dpdk").exists() or processors() is None:
         return [Row(figure, "µs", note="no DPDK" if processors() else "one processor")]
-    program, found = compiled("loopback"), {"ours": [], "floor": []}
+    programs = {"ours": compiled("loopback"), "DPDK": None}
+    if (other := libvhost_user("loopback", build, cc)) is not None:
+        programs["libvhost-user"] = other
+    found = {who: [] for who in programs}
     with tempfile.TemporaryDirectory(prefix="vhushmem-bench-") as folder:
         for _ in range(3 if quick else 7):
             for who, values in found.items():
-                values.append(loop_back(who, program if who == "ours" else None, pathlib.Path(folder), 1 if quick else 2))
+                values.append(loop_back(who, programs[who], pathlib.Path(folder), 1 if quick else 2))
                 for path in pathlib.Path(folder).iterdir():
                     path.unlink()
-    return [compared(figure, 1.0, found["ours"], found["floor"])]
+    limits = {"DPDK": (1.0, "DPDK's vhost, io mode"), "libvhost-user": (0.5, "libvhost-user")}
+    rows = [compared(f"{figure} (floor: {words})", limit, found["ours"], found[who]) for who, (limit, words) in limits.items() if who in found]
+    return rows if len(rows) == len(limits) else [*rows, Row(f"{figure} (floor: libvhost-user)", "µs", note="no sources of QEMU")]
 
 
 # ---- reads ----
-
-
-def libvhost_user(build, cc):
-    """The device on libvhost-user, compiled with QEMU's sources; None where these were not fetched."""
-    found = sorted(FETCHED.parent.glob("qemu/source-*/subprojects/libvhost-user"))
-    if not found:
-        return None
-    program, source = build / "read-device-libvhost-user", ROOT / "bench/read-device-libvhost-user.c"
-    folder = found[-1]
-    flags = ["-std=gnu11", "-O2", "-g", "-D_GNU_SOURCE", f"-I{folder}", f"-I{folder}/include"]
-    cc("cc", *flags, source, folder / "libvhost-user.c", "-o", program, "-pthread")
-    return [program]
 
 
 def storage_daemon(image):
@@ -186,7 +191,8 @@ def reads(compiled, build, cc, quick):
         image, path = pathlib.Path(folder) / "image", pathlib.Path(folder) / "read.sock"
         image.write_bytes(os.urandom(4096) * BLOCKS)
         driver, ours = compiled("read-driver"), [compiled("read-device")]
-        peers = {"libvhost-user": libvhost_user(build, cc), "qemu-storage-daemon": storage_daemon(image)}
+        other = libvhost_user("read-device", build, cc)
+        peers = {"libvhost-user": other and [other], "qemu-storage-daemon": storage_daemon(image)}
         for peer, command in peers.items():
             for depth, name in names.items():
                 figure = f"{name}, against {peer}"
