@@ -37,7 +37,8 @@ static inline void backend_rig_event(vhushmem_backend *backend, const vhushmem_b
     r->events[event->type]++;
 }
 
-/* Send a request and take the answer: one message with the same id, flags 0x5 and no descriptor. */
+/* Sends a request and takes the answer: one message with the same id, flags 0x5 and no
+   descriptor. */
 static inline message backend_rig_ask(backend_rig *r, uint32_t request, const void *payload,
                                       uint32_t size, const int *fds, int fd_count)
 {
@@ -59,7 +60,7 @@ static inline uint64_t backend_rig_get(backend_rig *r, uint32_t request)
     return u64_of(&m);
 }
 
-/* A request without a reply of its own; acknowledged with 0 if that was negotiated. */
+/* A request without a reply of its own. If REPLY_ACK was negotiated, the answer must be 0. */
 static inline void backend_rig_set(backend_rig *r, uint32_t request, const void *payload,
                                    uint32_t size, const int *fds, int fd_count)
 {
@@ -73,7 +74,7 @@ static inline void backend_rig_set(backend_rig *r, uint32_t request, const void 
     }
 }
 
-/* A back-end with region 0 of this many bytes, on a socket pair. Nothing was sent yet. */
+/* A back-end with region 0 of this many bytes, on a socket pair. Nothing has been sent yet. */
 static inline void backend_rig_new(backend_rig *r, uint64_t size,
                                    const vhushmem_backend_options *options)
 {
@@ -135,10 +136,10 @@ typedef struct answerer {
     int channel;
     bool mute;        /* hear, and say nothing */
     bool hang_up;     /* hear, and close */
-    uint32_t request; /* the request id in the answer; 0: that of the request */
-    uint32_t flags;   /* 0: 0x5 */
+    uint32_t request; /* the request id in the answer; 0: the request's own */
+    uint32_t flags;   /* the flags in the answer; 0: 0x5 */
     uint64_t value;
-    message heard; /* its fds belong to the test */
+    message heard; /* the test owns its fds */
     pthread_t thread;
 } answerer;
 

@@ -3,9 +3,9 @@
 #define VHUSHMEM_TESTS_BARE_QUEUE_H
 
 /*
- * A back-end of the library with guest memory and a queue. The test sends both in bytes: message by
- * message, in one thread. So front-end, driver and device do exactly what the test wants, in its
- * order.
+ * A back-end of the library with guest memory and a queue. The test speaks for front-end and
+ * driver in bytes: message by message, in one thread. So front-end, driver and device do exactly
+ * what the test wants, in its order.
  */
 
 #include "backend-rig.h"
@@ -22,7 +22,7 @@
 #define TABLE 0x3000
 #define BUFFERS 0x4000
 #define DROPPED 1 /* what `tell` returns when the connection has ended */
-/* The features of the rig, and MQ INFLIGHT RESET SLOTS STATUS. */
+/* The features of the rig, with MQ, INFLIGHT, RESET, SLOTS and STATUS. */
 #define BARE_FEATURES (BACKEND_RIG_FEATURES | BIT(0) | BIT(12) | BIT(13) | BIT(15) | BIT(16))
 
 typedef struct bare_queue {
@@ -33,9 +33,9 @@ typedef struct bare_queue {
     char broken[200];
 } bare_queue;
 
-/* Of the back-end; 0: all that is offered unasked. */
+/* The features that the back-end offers; 0: all that it offers unasked. */
 static uint64_t bare_queue_offer;
-/* Likewise. */
+/* The back-end's flags. */
 static uint32_t bare_queue_flags __attribute__((unused));
 
 static void (*on_queue)(bare_queue *b, vhushmem_queue_event event);
@@ -54,7 +54,7 @@ static inline void bare_queue_event(vhushmem_backend *backend, unsigned queue,
     }
 }
 
-/* The file and the eventfds; they outlive a back-end. */
+/* Makes the file and the eventfds. They outlive a back-end. */
 static inline void bare_queue_init(bare_queue *b)
 {
     memset(b, 0, sizeof(*b));
@@ -69,8 +69,8 @@ static inline void bare_queue_init(bare_queue *b)
 }
 
 /*
- * A back-end with two queues, after the handshake; SET_FEATURES is said again by who wants more of
- * them.
+ * A back-end with two queues, after the handshake. A test that wants more features sends
+ * SET_FEATURES again.
  */
 static inline void bare_queue_connect(bare_queue *b, uint64_t protocol_features)
 {
@@ -105,7 +105,7 @@ static inline void bare_queue_close(bare_queue *b)
 
 /* ---- the front-end ---- */
 
-/* Say something that is acknowledged. Returns the answer: 0, or a negative errno; or DROPPED. */
+/* Sends a message that is acknowledged. Returns the answer (0 or a negative errno), or DROPPED. */
 static inline int tell(bare_queue *b, uint32_t request, const void *payload, uint32_t size, int fd)
 {
     message m;
@@ -131,7 +131,7 @@ static inline int tell_vring(bare_queue *b, uint32_t request, uint32_t queue, ui
     return tell(b, request, state, sizeof(state), -1);
 }
 
-/* With the flag 1, the used ring is to be logged: at USED. */
+/* With flag 1, writes to the used ring are logged at USED. */
 static inline int tell_rings(bare_queue *b, uint32_t queue, uint32_t flags, uint64_t desc,
                              uint64_t avail, uint64_t used)
 {
@@ -149,7 +149,7 @@ static inline int tell_region(bare_queue *b, uint32_t request, uint64_t guest, u
     return tell(b, request, region, sizeof(region), fd);
 }
 
-/* Where the queue stopped. */
+/* Returns where the queue stopped. */
 static inline uint16_t stop_queue(bare_queue *b)
 {
     uint32_t state[2] = {0, 0};
@@ -160,7 +160,7 @@ static inline uint16_t stop_queue(bare_queue *b)
     return (uint16_t)state[1];
 }
 
-/* Set queue 0 up as it stands in memory, and enable it. */
+/* Sets queue 0 up as it stands in memory, and enables it. */
 static inline void start_queue(bare_queue *b, uint16_t base)
 {
     EQ(tell_vring(b, SET_VRING_NUM, 0, b->size), 0);
@@ -177,7 +177,7 @@ static inline void tell_ram(bare_queue *b)
     EQ(tell_region(b, ADD_MEM_REG, RAM, RAM_SIZE, USER, 0, b->ram_fd), 0);
 }
 
-/* All of it, with these features of the ring. */
+/* All of the above, with these features of the ring. */
 static inline void bare_queue_open(bare_queue *b, uint64_t features)
 {
     bare_queue_init(b);
@@ -222,7 +222,7 @@ static inline void kick(bare_queue *b)
     pump_backend(b->r.backend);
 }
 
-/* The next that was given back; -1: there is none. */
+/* The next chain that was given back; -1: none. */
 static inline int taken_back(bare_queue *b)
 {
     if (__atomic_load_n((uint16_t *)(b->ram + USED) + 1, __ATOMIC_ACQUIRE) == b->used_idx) {

@@ -2,7 +2,8 @@
 #ifndef VHUSHMEM_TESTS_CHANNEL_RIG_H
 #define VHUSHMEM_TESTS_CHANNEL_RIG_H
 
-/* A channel of ours without a front-end: the test has the back-end's end, and plays the VMM too. */
+/* A channel of the library without a front-end. The test has the back-end's end, and plays the
+   VMM too. */
 
 #include "rig.h"
 

@@ -2,7 +2,7 @@
 #ifndef VHUSHMEM_TESTS_CHECKS_H
 #define VHUSHMEM_TESTS_CHECKS_H
 
-/* Checks that print what they saw; where a test runs, and how it waits. */
+/* Checks that print what they saw, where a test runs, and how it waits. */
 
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE 1
@@ -39,7 +39,7 @@
 
 /* ---- checks ---- */
 
-/* How a failed check ends the program. A program that wants something else defines it before. */
+/* How a failed check ends the program. A program may define something else before. */
 #ifndef END_OF_FAILURE
 #define END_OF_FAILURE() _exit(1)
 #endif
@@ -114,7 +114,7 @@ static inline void *some_at(const char *file, int line, const char *text, const 
     err_at(__FILE__, __LINE__, #call, (int64_t)(call), code, false,                                \
            (const char *const[]){NULL, NULL})
 
-/* Like err, and there must be a GError, whose message contains each of the texts that follow. */
+/* Like err. There must also be a GError, and its message contains each of the texts that follow. */
 #define refused(call, code, ...)                                                                   \
     err_at(__FILE__, __LINE__, #call, (int64_t)(call), code, true,                                 \
            (const char *const[]){NULL, ##__VA_ARGS__, NULL})
@@ -161,7 +161,7 @@ static inline int64_t errno_of_false(bool value)
     return value ? 0 : error != NULL ? -error->code : -1000;
 }
 
-/* A number in the form of messages. Valid until sixteen more were asked for. */
+/* A number in the form that messages have. Valid until sixteen more were asked for. */
 static inline const char *hex(uint64_t number)
 {
     static __thread char texts[16][24];
@@ -178,7 +178,7 @@ static inline __attribute__((noreturn)) void skip(const char *reason)
     exit(77);
 }
 
-/* A test that waits for ever ends by SIGALRM. */
+/* SIGALRM ends a test that waits for ever. */
 static __attribute__((constructor)) void end_some_day(void) { alarm(1200); }
 
 /* ---- where it runs ---- */
@@ -204,7 +204,7 @@ static inline bool under_valgrind(void)
 extern void __asan_init(void) __attribute__((weak));
 extern void __tsan_init(void) __attribute__((weak));
 
-/* AddressSanitizer or ThreadSanitizer. */
+/* Whether AddressSanitizer or ThreadSanitizer watches. */
 static inline bool under_sanitizer(void) { return __asan_init != NULL || __tsan_init != NULL; }
 
 /*
@@ -225,11 +225,11 @@ static inline int64_t now_ms(void)
     return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
-/* For a test that compares bytes of messages which tell of pages. */
+/* For a test that compares the bytes of messages that name pages. */
 static inline void only_with_pages_of_4_kib(void)
 {
     if (sysconf(_SC_PAGESIZE) != 4096) {
-        skip("what it compares is said of pages of 4 KiB");
+        skip("the compared bytes hold for pages of 4 KiB only");
     }
 }
 
@@ -247,7 +247,7 @@ static inline bool wait_readable(int fd, int timeout_ms)
     return n > 0;
 }
 
-/* Take a step again and again until something has become true. */
+/* Takes a step again and again until the condition is true. */
 #define STEP_UNTIL(condition, step)                                                                \
     do {                                                                                           \
         int64_t end_ = now_ms() + PATIENCE_MS;                                                     \

@@ -26,7 +26,7 @@ static void goes_in_turns(rig *r, int event)
         CHECK(wait_readable((int)ok(vhushmem_frontend_get_fd(r->frontend)), PATIENCE_MS));
         EQ(vhushmem_frontend_dispatch(r->frontend), 0);
         CHECK(left_in(r->region) < before);
-        books_are_right(r->region);
+        counts_are_right(r->region);
     }
     EQ(r->events[event], 1);
 }
@@ -84,7 +84,7 @@ static void of_a_channel_alone(void)
         CHECK(wait_readable((int)ok(vhushmem_channel_get_fd(r.channel)), PATIENCE_MS));
         EQ(vhushmem_channel_dispatch(r.channel), 0);
         CHECK(left_in(region) < before);
-        books_are_right(region);
+        counts_are_right(region);
     }
     EQ(r.events[VHUSHMEM_EVENT_CHANNEL_LOST], 1);
     EQ(vhushmem_channel_dispatch(r.channel), -ENOTCONN);

@@ -2,7 +2,7 @@
 #ifndef VHUSHMEM_TESTS_DAX_RIG_H
 #define VHUSHMEM_TESTS_DAX_RIG_H
 
-/* Shared by the tests of chunks that reach beyond their file's end. */
+/* For the tests of chunks that reach beyond their file's end. */
 
 #include "guard-rig.h"
 
@@ -10,14 +10,14 @@ static const vhushmem_region_options dax_options = {.struct_size = sizeof(dax_op
                                                     .fd_policy = VHUSHMEM_FD_ALLOW_BEYOND_END,
                                                     .flags = VHUSHMEM_REGION_REPLACE};
 
-/* Who touches a page that its file lacks. */
+/* What touches a page that its file lacks. */
 enum { BY_THREAD, BY_GUEST_READ, BY_GUEST_WRITE, TOUCHERS };
 
 static inline void touch_missing(rig *r, uint64_t at, int by)
 {
     switch (by) {
     case BY_THREAD:
-        EQ(word_at(r->region, at), 0); /* the guard's, or somebody touched it just before */
+        EQ(word_at(r->region, at), 0); /* the guard covers it, or somebody touched it just before */
         break;
     case BY_GUEST_READ:
         ok(vhushmem_resolve_guest_fault(r->region, at, 8, VHUSHMEM_ACCESS_READ, NULL));
@@ -42,7 +42,7 @@ static inline bool pages_show(rig *r, uint64_t first, uint64_t end, uint64_t see
 }
 
 /*
- * The file, which is mapped at 0, has all these pages now: this waits until they show. Only a
+ * The file, which is mapped at 0, has all these pages now. This waits until they show. Only a
  * dispatch and a fault wait for the end of the pages' time; vhushmem_region_heal acts at once.
  * `elsewhere`: a page of the region that may be touched.
  */
@@ -73,7 +73,7 @@ static inline void writes_reach(rig *r, int file, uint64_t at, uint64_t fd_offse
     EQ(seen, 4711);
 }
 
-/* A file of the test's own directory, which is a disk's or in memory as TMPDIR has it. */
+/* A file in the test's own directory, on a disk or in memory, as TMPDIR says. */
 static inline int dax_file(bool named, uint64_t bytes, uint64_t seed)
 {
     if (!named) {

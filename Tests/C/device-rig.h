@@ -4,7 +4,7 @@
 
 /*
  * A rig whose peer runs a device: it answers for its configuration space, its status and its
- * queues, and what the front-end said after the handshake can be looked at message by message.
+ * queues. A test can look at each message that the front-end sent after the handshake.
  */
 
 #include "rig.h"
@@ -61,14 +61,11 @@ static inline bool device_answer(peer *p, const message *m)
 }
 
 static uint64_t device_rig_slots = 32;
-/* How its region is; NULL: by default. */
+/* The options of its region; NULL: the default. */
 static const vhushmem_region_options *device_rig_region __attribute__((unused));
 
-/*
- * Ready, with `queues` queues and these protocol features offered. What was heard so far is
- * forgotten.
- */
-/* What the back-end offers besides. */
+/* Ready, with `queues` queues and these protocol features offered. Forgets what it heard so far. */
+/* The features that the back-end offers besides. */
 static uint64_t device_rig_features;
 
 static inline void device_rig_open(rig *r, uint32_t queues, uint64_t protocol_features)
@@ -90,7 +87,7 @@ static inline void device_rig_open(rig *r, uint32_t queues, uint64_t protocol_fe
     pthread_mutex_unlock(&r->peer.lock);
 }
 
-/* What was heard since, as ids in a text: "2 5 8 10". Forgets it. */
+/* What it heard since, as ids in a text: "2 5 8 10". Forgets it. */
 static inline const char *device_rig_heard(rig *r)
 {
     static char text[1024];

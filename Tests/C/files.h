@@ -48,7 +48,7 @@ static inline uint64_t word_at(vhushmem_region *region, uint64_t offset)
 }
 
 /*
- * The first and the last word of each page of a range show the file's pattern. `len` in whole
+ * The first and the last word of each page of a range show the file's pattern. `len` is in whole
  * pages.
  */
 #define shows(region, offset, len, seed, fd_offset)                                                \
@@ -71,7 +71,7 @@ static inline void shows_at(const char *file, int line, vhushmem_region *region,
     }
 }
 
-/* A directory of the test's own. Removed by remove_directory, with what it contains. */
+/* A directory of the test's own. remove_directory removes it with what it contains. */
 static inline char *new_directory(void)
 {
     const char *base = getenv("TMPDIR");

@@ -3,8 +3,8 @@
 #define VHUSHMEM_TESTS_FUSE_RIG_H
 
 /*
- * A FUSE server in a child process, whose files are one page pattern each and which answers the
- * FLUSH of one of them when the test lets it. Needs the right to mount, and /dev/fuse.
+ * A FUSE server in a child process. Each of its files is one page of a pattern. It answers the
+ * FLUSH of one of them when the test allows it. Needs the right to mount, and /dev/fuse.
  */
 
 #include "memory-rig.h"
@@ -25,7 +25,7 @@ static const char *const node_names[NODES] = {[NODE_GOOD] = "good", [NODE_FLUSH]
 /* Shared with the server. */
 typedef struct fuse_shared {
     int held;   /* requests that wait for an answer */
-    int let_go; /* 1: they are answered */
+    int let_go; /* 1: the server answers them */
 } fuse_shared;
 
 typedef struct fuse_rig {
@@ -40,7 +40,7 @@ static inline void fuse_reply(int device, uint64_t unique, int code, const void 
     struct fuse_out_header header = {
         .len = (uint32_t)(sizeof(header) + size), .error = code, .unique = unique};
     struct iovec parts[2] = {{&header, sizeof(header)}, {(void *)payload, size}};
-    /* Who asked may have gone. */
+    /* The process that asked may have gone. */
     (void)!writev(device, parts, size > 0 ? 2 : 1);
 }
 
@@ -195,7 +195,7 @@ static inline void fuse_let_go(fuse_rig *f, bool let_go)
     __atomic_store_n(&f->shared->let_go, let_go, __ATOMIC_RELEASE);
 }
 
-/* All that waits is let go, and the server ends. */
+/* Answers all that waits, and ends the server. */
 static inline void fuse_end(fuse_rig *f)
 {
     fuse_let_go(f, true);

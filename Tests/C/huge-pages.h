@@ -33,7 +33,7 @@ static inline uint64_t huge_page_or_skip(long needed, long *free_pages)
     void *trial = mmap(NULL, length, PROT_READ, MAP_SHARED, fd, 0);
     close(fd);
     if (trial == MAP_FAILED) {
-        skip("huge pages can't be mapped");
+        skip("huge pages cannot be mapped");
     }
     munmap(trial, length);
     if (free_pages != NULL) {
@@ -42,7 +42,7 @@ static inline uint64_t huge_page_or_skip(long needed, long *free_pages)
     return huge;
 }
 
-/* The same for tests that map huge pages into a window, which takes a kernel that can move them. */
+/* The same for tests that map huge pages into a window. That takes a kernel that can move them. */
 static inline uint64_t movable_huge_page_or_skip(long needed, long *free_pages)
 {
     uint64_t huge = huge_page_or_skip(needed, free_pages);
@@ -54,7 +54,7 @@ static inline uint64_t movable_huge_page_or_skip(long needed, long *free_pages)
     CHECK(room != MAP_FAILED && trial != MAP_FAILED);
     char *target = room + (huge - (uintptr_t)room % huge) % huge;
     if (mremap(trial, huge, huge, MREMAP_MAYMOVE | MREMAP_FIXED, target) == MAP_FAILED) {
-        skip("the kernel moves no huge pages (that takes Linux 5.16)");
+        skip("the kernel cannot move huge pages (Linux 5.16 can)");
     }
     munmap(target, huge);
     munmap(room, 2 * huge);

@@ -47,8 +47,8 @@ static inline void *linger_close(void *user_data)
 }
 
 /*
- * Closes one that was sent to a process that may have closed it by now: then this close is the last
- * one, and waits. The thread is joined or detached.
+ * Closes a socket that was sent to a process that may have closed it by now. Then this close is
+ * the last one, and waits. The thread must be joined or detached.
  */
 static inline pthread_t linger_close_in_a_thread(int fd)
 {
@@ -57,14 +57,14 @@ static inline pthread_t linger_close_in_a_thread(int fd)
     return thread;
 }
 
-/* Closes the other ends: a close of the sockets does not wait any more. */
+/* Closes the other ends. After that, a close of the sockets does not wait. */
 static inline void linger_end(void)
 {
     close(linger_listener);
     linger_listener = -1;
 }
 
-/* Ends a test that lingers. */
+/* Sets an alarm for a test that lingers. */
 static inline void linger_begin(void) { alarm(PATIENCE_MS / 1000); }
 
 #endif

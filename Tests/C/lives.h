@@ -21,9 +21,7 @@
 
 typedef struct life life;
 
-/*
- * The data of callbacks. It outlives the front-end as long as the library needs it, and no longer.
- */
+/* The data of callbacks. It outlives the front-end exactly as long as the library needs it. */
 typedef struct token {
     life *of;
     bool is_answer, called;
@@ -31,9 +29,9 @@ typedef struct token {
 
 struct life {
     vhushmem_frontend *frontend; /* NULL: freed */
-    /* ours; or NULL, and then bytes are written to `main` and `channel` */
+    /* the library's; NULL: the test writes bytes to `main` and `channel` */
     vhushmem_backend *backend;
-    int main, channel, listener_fd; /* of one that comes back; else -1 */
+    int main, channel, listener_fd; /* listener_fd: of a back-end that comes back, otherwise -1 */
     vhushmem_device *device;        /* referenced */
     vhushmem_region *region;        /* NULL until READY */
     GSource *source;
@@ -143,7 +141,7 @@ static inline void ask_on_the_channel(life *l, uint32_t request)
     uint64_t page = PAGE;
     VhostUserMMap m = mmap_of(0, below(2) * page, below(PAGES) * page, page, below(2));
     if (l->backend != NULL) {
-        /* It agreed to no acknowledgements, and so waits for none. */
+        /* It negotiated no acknowledgements, and so waits for none. */
         (void)(request == MAP
                    ? vhushmem_backend_map(l->backend, 0, file, 0, m.shm_offset, page, 0, NULL)
                    : vhushmem_backend_unmap(l->backend, 0, m.shm_offset, page, NULL));

@@ -2,14 +2,14 @@
 #ifndef VHUSHMEM_TESTS_MANY_H
 #define VHUSHMEM_TESTS_MANY_H
 
-/* A region with more mappings than go in one turn of a loop, however fast that is. */
+/* A region with more mappings than go in one turn of a loop, however fast the machine is. */
 
 #include "rig.h"
 
 #define MANY 20000
-#define FEW_ENOUGH 256 /* so many go at once, however long it takes */
+#define FEW_ENOUGH 256 /* this many go at once, however long it takes */
 
-/* `file` has two pages: two neighbours are two mappings for the kernel, too. */
+/* `file` has two pages, so that two neighbours are two mappings for the kernel, too. */
 static inline void map_many(vhushmem_region *region, int file)
 {
     for (uint64_t i = 0; i < MANY; i++) {
@@ -19,8 +19,8 @@ static inline void map_many(vhushmem_region *region, int file)
 
 static inline uint64_t left_in(vhushmem_region *r) { return vhushmem_region_mapping_count(r); }
 
-/* As many as are said to be there can be found, from the last one down. */
-static inline void books_are_right(vhushmem_region *region)
+/* A listing finds as many mappings as the count says, from the last one down. */
+static inline void counts_are_right(vhushmem_region *region)
 {
     uint64_t count = left_in(region);
     for (uint64_t i = 0; i < MANY; i += MANY / 50) {
@@ -34,7 +34,7 @@ static inline void books_are_right(vhushmem_region *region)
 static inline void some_are_left(vhushmem_region *region)
 {
     CHECK(left_in(region) > 0 && left_in(region) <= MANY - FEW_ENOUGH);
-    books_are_right(region);
+    counts_are_right(region);
 }
 
 #endif

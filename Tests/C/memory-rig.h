@@ -3,8 +3,8 @@
 #define VHUSHMEM_TESTS_MEMORY_RIG_H
 
 /*
- * Shared by the tests of a region's memory: the length of races between threads, and the counts of
- * the kernel and of the library.
+ * For the tests of a region's memory: the length of races between threads, and the counts of the
+ * kernel and of the library.
  */
 
 #include "rig.h"
@@ -13,12 +13,12 @@
 
 /* ---- threads that race ---- */
 
-/* A test with several races sets this: each gets shorter by that factor. */
+/* A test with several races sets this. It divides the length of each. */
 static int races __attribute__((unused)) = 1;
 
 /*
- * A race lasts 3 seconds, with --long 30. For that time it looks for a fault: no result depends on
- * it.
+ * A race lasts 3 seconds, and 30 with --long. It looks for a fault during that time. No result
+ * depends on it.
  */
 static inline int race_ms(void)
 {
@@ -37,7 +37,7 @@ static inline uint64_t counted(const uint64_t *counter)
     return __atomic_load_n(counter, __ATOMIC_RELAXED);
 }
 
-/* Lets threads race for that long, and then until `has_run` is true. */
+/* Lets the threads race for that long, and then until `has_run` is true. */
 #define RACE(threads, count, has_run)                                                              \
     do {                                                                                           \
         int64_t enough_ = now_ms() + race_ms();                                                    \
@@ -53,8 +53,8 @@ static inline uint64_t counted(const uint64_t *counter)
 /* ---- separate mappings ---- */
 
 /*
- * How many mappings the kernel lists between two addresses. This allocates nothing: tests call it
- * at the limit.
+ * How many mappings the kernel lists between two addresses. This allocates nothing, because
+ * tests call it at the limit.
  */
 static inline int ranges_between(uint64_t from, uint64_t to)
 {
@@ -107,7 +107,7 @@ static inline long max_map_count_or_skip(void)
     long limit = 0;
     FILE *file = fopen("/proc/sys/vm/max_map_count", "re");
     if (file == NULL || fscanf(file, "%ld", &limit) != 1) {
-        skip("vm.max_map_count can't be read");
+        skip("vm.max_map_count cannot be read");
     }
     fclose(file);
     if (limit > 300000) {
@@ -117,8 +117,8 @@ static inline long max_map_count_or_skip(void)
 }
 
 /*
- * Mappings of the program itself: `count` pages of which no two can be merged. Freed with munmap, 2
- * * count pages.
+ * Mappings of the program itself: `count` pages, no two of which can be merged. Freed with
+ * munmap, 2 * count pages.
  */
 static inline char *own_mappings(uint64_t count)
 {
@@ -153,7 +153,7 @@ static inline bool page_is(const void *bytes, uint8_t value)
     return b[0] == value && memcmp(b, b + 1, PAGE - 1) == 0;
 }
 
-/* A memfd of this many pages, each byte of which is the same. */
+/* A memfd of this many pages. Each of its bytes is `value`. */
 static inline int memfd_of_bytes(uint64_t pages, uint8_t value)
 {
     int fd = memfd_create("bytes", MFD_CLOEXEC | MFD_ALLOW_SEALING);

@@ -3,8 +3,8 @@
 #define VHUSHMEM_TESTS_PAIR_H
 
 /*
- * A back-end of the library in a child process. `run` is called in the child when the handshake is
- * done, and its end ends the connection.
+ * A back-end of the library in a child process. The child calls `run` after the handshake. When
+ * `run` returns, the connection ends.
  */
 
 #include "harness.h"
@@ -16,7 +16,7 @@ static inline void pump_backend_once(vhushmem_backend *backend)
     }
 }
 
-/* Let the back-end work until something has become true. */
+/* Lets the back-end work until the condition is true. */
 #define PUMP_BACKEND_UNTIL(backend, condition) STEP_UNTIL(condition, pump_backend_once(backend))
 
 static inline void pump_frontend_once(vhushmem_frontend *frontend)
@@ -26,10 +26,10 @@ static inline void pump_frontend_once(vhushmem_frontend *frontend)
     }
 }
 
-/* Let the front-end work until something has become true. */
+/* Lets the front-end work until the condition is true. */
 #define PUMP_FRONTEND_UNTIL(frontend, condition) STEP_UNTIL(condition, pump_frontend_once(frontend))
 
-/* In a child: a back-end with region 0 of so many bytes uses the socket, and does not return. */
+/* In a child: a back-end with region 0 of so many bytes uses the socket. Does not return. */
 static inline __attribute__((noreturn)) void run_back_end(int socket, uint64_t size,
                                                           void (*run)(vhushmem_backend *))
 {
@@ -43,7 +43,7 @@ static inline __attribute__((noreturn)) void run_back_end(int socket, uint64_t s
 }
 
 /*
- * Fork; in the child, a back-end with region 0 of so many bytes uses the socket. Returns the
+ * Forks. In the child, a back-end with region 0 of so many bytes uses the socket. Returns the
  * child's id; the socket is closed.
  */
 static inline pid_t back_end_process(int socket, int others, uint64_t size,
@@ -62,7 +62,7 @@ static inline pid_t back_end_process(int socket, int others, uint64_t size,
     return child;
 }
 
-/* The child has come to a good end. */
+/* The child has exited with 0. */
 static inline void ends_well(pid_t child)
 {
     int status = -1;

@@ -3,8 +3,8 @@
 #define VHUSHMEM_TESTS_PEER_H
 
 /*
- * Peers that speak bytes: messages as they travel, and a back-end that shakes hands, in a thread,
- * with a front-end of the library.
+ * Peers that speak bytes: messages in their form on the wire, and a back-end in a thread that
+ * shakes hands with a front-end of the library.
  */
 
 #include "harness.h"
@@ -62,7 +62,7 @@ typedef struct message {
     int fd_count;
 } message;
 
-/* Bytes as they are, with descriptors on the first one. Returns what sendmsg did. */
+/* Sends bytes as they are, with descriptors on the first one. Returns what sendmsg returned. */
 static inline ssize_t try_send_bytes(int socket, const void *bytes, size_t size, const int *fds,
                                      int fd_count)
 {
@@ -93,7 +93,7 @@ static inline void send_bytes(int socket, const void *bytes, size_t size, const 
     }
 }
 
-/* Header, payload and descriptors in one sendmsg. Returns what that did. */
+/* Sends header, payload and descriptors in one sendmsg. Returns what that returned. */
 static inline ssize_t try_send_message(int socket, uint32_t request, uint32_t flags,
                                        const void *payload, uint32_t size, const int *fds,
                                        int fd_count)
@@ -114,7 +114,7 @@ static inline void send_message(int socket, uint32_t request, uint32_t flags, co
     EQ(try_send_message(socket, request, flags, payload, size, fds, fd_count), 12 + (ssize_t)size);
 }
 
-/* One message. 1: it is there; 0: the stream has ended; -1: nothing came in time. */
+/* Takes one message. 1: it is there; 0: the stream has ended; -1: nothing came in time. */
 static inline int receive(int socket, message *m, int timeout_ms)
 {
     union {
@@ -162,7 +162,7 @@ static inline uint64_t u64_of(const message *m)
     return value;
 }
 
-/* Whether the other end has closed the socket. This throws away what it sent before. */
+/* Whether the other end has closed the socket. This discards what it sent before. */
 static inline bool hung_up(int socket, int timeout_ms)
 {
     int64_t end = now_ms() + timeout_ms;
@@ -190,11 +190,11 @@ struct peer {
     uint32_t refuses;     /* the request that it acknowledges with 1 */
     uint32_t mute;        /* the request that it never answers */
     uint32_t reply_flags; /* what it adds to the flags of its replies */
-    /* having answered the second of this request, it reads nothing more */
+    /* after its second answer to this request, it reads nothing more */
     uint32_t deaf_after_second;
     /* from the peer's thread; the descriptors are still open */
     void (*before_answer)(peer *, const message *);
-    bool (*answer)(peer *, const message *); /* likewise; true: it has answered */
+    bool (*answer)(peer *, const message *); /* likewise; true: this has answered */
     /* What it heard. */
     pthread_mutex_t lock;
     uint64_t accepted;
@@ -224,8 +224,8 @@ static inline void peer_add_region(peer *p, uint8_t shmid, uint64_t size)
 }
 
 /*
- * Reply to a message as the peer is set up to, or with the acknowledgement that the message asks
- * for.
+ * Replies to a message as the peer is set up to, or with the acknowledgement that the message
+ * asks for.
  */
 static inline void peer_reply(peer *p, const message *m)
 {
@@ -257,7 +257,7 @@ static inline void peer_reply(peer *p, const message *m)
         value = request == p->refuses ? 1 : 0;
     }
     if (!ack || (m->header.flags & VHOST_USER_NEED_REPLY_MASK) != 0) {
-        /* It may be gone already. */
+        /* The front-end may be gone already. */
         try_send_message(p->main, request, 0x5 | p->reply_flags, &value, sizeof(value), NULL, 0);
     }
 }
@@ -297,17 +297,17 @@ static inline void *peer_serve(void *user_data)
     return NULL;
 }
 
-/* Serve the main socket until its other end is closed. */
+/* Serves the main socket until its other end is closed. */
 static inline void peer_start(peer *p, int main)
 {
     p->main = main;
     CHECK(pthread_create(&p->thread, NULL, peer_serve, p) == 0);
 }
 
-/* Close the main socket's peer end: the front-end sees the connection end. */
+/* Closes the main socket's peer end: the front-end sees the connection end. */
 static inline void peer_hang_up(peer *p) { shutdown(p->main, SHUT_RDWR); }
 
-/* After the front-end is gone, or after peer_hang_up. */
+/* Called after the front-end is gone, or after peer_hang_up. */
 static inline void peer_end(peer *p)
 {
     pthread_join(p->thread, NULL);

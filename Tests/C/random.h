@@ -3,15 +3,15 @@
 #define VHUSHMEM_TESTS_RANDOM_H
 
 /*
- * For tests that take random steps: a seed that is printed and can be given again, and numbers that
- * follow from it alone.
+ * For tests that take random steps: a seed that is printed and can be given again, and numbers
+ * that follow from it alone.
  */
 
 #include "harness.h"
 
 #include <sys/random.h>
 
-/* VHUSHMEM_TEST_SEED, or another one each time. */
+/* VHUSHMEM_TEST_SEED, or a different one each time. */
 static inline uint64_t random_seed(void)
 {
     const char *given = getenv("VHUSHMEM_TEST_SEED");

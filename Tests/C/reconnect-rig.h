@@ -2,10 +2,7 @@
 #ifndef VHUSHMEM_TESTS_RECONNECT_RIG_H
 #define VHUSHMEM_TESTS_RECONNECT_RIG_H
 
-/*
- * A front-end with a path, whose back-ends come and go. Each is a peer of its own that runs a
- * device.
- */
+/* A front-end with a path, whose back-ends come and go. Each is a peer that runs a device. */
 
 #include "device-rig.h"
 
@@ -15,8 +12,8 @@ typedef struct coming_rig {
     rig r;
     char *directory, *path;
     bool serves;  /* the front-end listens */
-    int listener; /* of the back-ends, where it connects */
-    /* A queue whose ring is in memory of the test's. */
+    int listener; /* the back-ends listen here if the front-end connects */
+    /* A queue whose ring is in the test's memory. */
     uint16_t used[4];
     vhushmem_queue queue;
 } coming_rig;
@@ -62,7 +59,7 @@ static inline void coming_open(coming_rig *c, bool serves, uint32_t flags)
     ok(vhushmem_frontend_start(c->r.frontend, &error));
 }
 
-/* A back-end that offers these features comes; the test sets the regions that it has before. */
+/* A back-end that offers these features comes. The test sets its regions before. */
 static inline void coming_prepare(coming_rig *c)
 {
     device_status = 0;
@@ -107,7 +104,7 @@ static inline void coming_ready(coming_rig *c)
     rig_connected(&c->r);
 }
 
-/* The back-end dies; the front-end has noticed. */
+/* The back-end dies, and the front-end notices. */
 static inline void coming_leave(coming_rig *c)
 {
     int before = c->r.events[VHUSHMEM_EVENT_DISCONNECT];
@@ -117,7 +114,7 @@ static inline void coming_leave(coming_rig *c)
     c->r.peer.heard_count = 0;
 }
 
-/* After coming_leave. */
+/* Called after coming_leave. */
 static inline void coming_close(coming_rig *c)
 {
     vhushmem_frontend_free(c->r.frontend);

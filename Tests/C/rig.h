@@ -3,9 +3,9 @@
 #define VHUSHMEM_TESTS_RIG_H
 
 /*
- * A front-end of the library with a back-end that speaks bytes. The peer does the handshake; the
- * test has the channel, sends requests and looks at each answer. Or a region alone, so that the
- * same facts can be shown for the C calls.
+ * A front-end of the library with a back-end that speaks bytes. The peer does the handshake. The
+ * test has the channel, sends requests and looks at each answer. A rig may also be a region
+ * alone, so that the same facts can be shown for the C calls.
  */
 
 #include "peer.h"
@@ -21,7 +21,8 @@ typedef struct rig {
     vhushmem_region *region;
     uint8_t shmid;
     /*
-     * the region has VHUSHMEM_REGION_UNMAP_BY_OFFSET: the event has the length of what was undone
+     * the region has VHUSHMEM_REGION_UNMAP_BY_OFFSET: the event has the length of the undone
+     * mapping
      */
     bool unmaps_by_offset;
     bool no_spare_page; /* the region's last page is not free for rig_still_works */
@@ -43,7 +44,7 @@ static inline void rig_event(vhushmem_frontend *frontend, const vhushmem_event *
     r->last.message = r->said;
 }
 
-/* Let the front-end do all it can do now. */
+/* Lets the front-end do all it can do now. */
 static inline void pump(vhushmem_frontend *frontend)
 {
     for (int i = 0; i < 10000 && wait_readable((int)ok(vhushmem_frontend_get_fd(frontend)), 0);
@@ -54,7 +55,7 @@ static inline void pump(vhushmem_frontend *frontend)
     }
 }
 
-/* Let it work once there is something to do, or wait a little. */
+/* Lets it work once if there is something to do; otherwise waits a little. */
 static inline void pump_once(vhushmem_frontend *frontend)
 {
     if (wait_readable((int)ok(vhushmem_frontend_get_fd(frontend)), 10)) {
@@ -62,10 +63,10 @@ static inline void pump_once(vhushmem_frontend *frontend)
     }
 }
 
-/* Let it work until something has become true. */
+/* Lets it work until the condition is true. */
 #define PUMP_UNTIL(frontend, condition) STEP_UNTIL(condition, pump_once(frontend))
 
-/* A front-end on a socket pair; r->peer was prepared by the test. Not connected yet. */
+/* A front-end on a socket pair. The test has prepared r->peer. Not connected yet. */
 static inline void rig_new(rig *r, const vhushmem_frontend_options *options)
 {
     int pair[2];
@@ -76,7 +77,7 @@ static inline void rig_new(rig *r, const vhushmem_frontend_options *options)
     r->frontend = some(vhushmem_frontend_new_fd(pair[0], options, &error));
     r->device = some(vhushmem_frontend_device(r->frontend));
     ok(vhushmem_frontend_set_callback(r->frontend, rig_event, r, NULL));
-    /* it may be made when it is asked for: before any snapshot */
+    /* get_fd may make it: it must be there before any snapshot */
     ok(vhushmem_frontend_get_fd(r->frontend));
 }
 
@@ -127,7 +128,8 @@ static inline void rig_close(rig *r)
     }
 }
 
-/* The handshake with the rig's peer fails, with these words, and DISCONNECT tells the same. */
+/* The call's handshake with the rig's peer fails with these words, and DISCONNECT tells the
+   same. */
 #define fails_to_connect(r, options, code, ...)                                                    \
     do {                                                                                           \
         rig_new(r, options);                                                                       \
@@ -232,7 +234,7 @@ static inline int64_t wire_unmap(rig *r, uint8_t shmid, uint64_t shm_offset, uin
 
 /* ---- one request through any door ---- */
 
-/* Like a VMM that reads messages itself: perform the request, answer, commit. */
+/* Like a VMM that reads messages itself: performs the request, answers, commits. */
 static inline int64_t handled(rig *r, int64_t value)
 {
     if (value == 0) {
@@ -301,7 +303,8 @@ static inline void rig_still_works(rig *r)
 }
 
 /*
- * The request is refused with this code and these words, changes nothing, and the next one works.
+ * The request is refused with this code and these words, changes nothing, and the next one
+ * works.
  */
 #define rig_refuses(r, call, code, ...)                                                            \
     do {                                                                                           \
@@ -314,8 +317,8 @@ static inline void rig_still_works(rig *r)
     } while (0)
 
 /*
- * The same facts through the C calls, through single messages that the VMM has read itself, and
- * through the wire.
+ * Shows the same facts through the C calls, through single messages that the VMM has read
+ * itself, and through the wire.
  */
 static inline void through_every_door(void (*facts)(rig *), uint64_t size,
                                       const vhushmem_device_options *device,

@@ -2,7 +2,7 @@
 #ifndef VHUSHMEM_TESTS_SHARED_REGION_H
 #define VHUSHMEM_TESTS_SHARED_REGION_H
 
-/* The messages to a back-end that speaks bytes about a region that is shared with it. */
+/* The messages about a shared region to a back-end that speaks bytes. */
 
 #include "reconnect-rig.h"
 
@@ -46,8 +46,8 @@ static inline void counts(rig *r, int64_t told, uint64_t left_out)
 }
 
 /*
- * The front-end has sent all that it sends unasked, and it was answered: then the back-end has
- * heard this.
+ * The front-end has sent all that it sends unasked, and got an answer, so the back-end has heard
+ * all of it.
  */
 static inline void shared_said(rig *r)
 {
@@ -58,7 +58,7 @@ static inline void shared_said(rig *r)
     pump(r->frontend);
 }
 
-/* Heard by the back-end, but for what shared_said asks. */
+/* What the back-end heard, except the request of shared_said. */
 static inline void shared_heard(rig *r, const char *wanted)
 {
     char text[1024] = "";

@@ -7,8 +7,8 @@
 #include "checks.h"
 
 /*
- * Whether the library has a thread, which it has while it closes what a peer sent. It is the only
- * thread that takes no signals.
+ * Whether the library has a thread. It has one while it closes what a peer sent. That is the
+ * only thread that takes no signals.
  */
 static inline bool is_closing(void)
 {
@@ -52,7 +52,8 @@ static inline char *fds_at_once(void)
     return g_string_free(list, FALSE);
 }
 
-/* The same after all pending closes. This waits for a close that never ends only this long. */
+/* The same after all pending closes. If a close never ends, this stops waiting for it at some
+   point. */
 static inline void wait_for_closes(void)
 {
     for (int i = 0; i < 200 && is_closing(); i++) {
@@ -78,9 +79,9 @@ static inline int fd_count(void)
 }
 
 /*
- * The mappings between two addresses; neighbours that the kernel may or may not have merged count
- * as one. Freed by `same`. Up to UINT64_MAX, the heap, the stack and the kernel's own mappings are
- * left out.
+ * The mappings between two addresses. Neighbours that the kernel may or may not have merged
+ * count as one. Freed by `same`. Up to UINT64_MAX, the heap, the stack and the kernel's own
+ * mappings are left out.
  */
 static inline char *maps_between(uint64_t from, uint64_t to)
 {
@@ -101,7 +102,7 @@ static inline char *maps_between(uint64_t from, uint64_t to)
                          perms, &offset, &at) == 4);
             snprintf(name, sizeof(name), "%s", line + at + strspn(line + at, " "));
             name[strcspn(name, "\n")] = 0;
-            /* once for the process: what eventfds are signalled with */
+            /* once for the process: the library signals eventfds with it */
             bool is_kept = strstr(name, "[aio]") != NULL;
             if (end <= from || start >= to || (name[0] == '[' && to == UINT64_MAX) || is_kept) {
                 continue;
@@ -170,10 +171,11 @@ static inline void warm_stacks_up(void)
     pthread_attr_destroy(&attributes);
 }
 
-/* All mappings of the process; under a tool, whose own come and go, the memfds only. */
+/* All mappings of the process. A tool's own mappings come and go, so under a tool these are the
+   memfds only. */
 static inline char *maps_now(void)
 {
-    /* At the first warning of a process GLib loads tables of character sets, which stay. */
+    /* At the first warning of a process, GLib loads tables of character sets, which stay. */
     g_free(g_convert("", 0, "ASCII", "UTF-8", NULL, NULL, NULL));
     warm_stacks_up();
     char *all = maps_between(0, UINT64_MAX);
@@ -209,8 +211,8 @@ static inline void same_at(const char *file, int line, char *before, char *after
 }
 
 /*
- * One line of /proc/self/smaps about the range that holds an address, e.g. "VmFlags"; "" if there
- * is none. Freed with g_free.
+ * One line of /proc/self/smaps about the range that holds an address, e.g. "VmFlags"; "" if
+ * there is none. Freed with g_free.
  */
 static inline char *smaps_line(const void *address, const char *key)
 {
@@ -242,8 +244,8 @@ static inline char *vm_flags_at(const void *address)
 }
 
 /*
- * "r--s" and the like: how the range that holds an address is mapped; "" if nothing is. Good until
- * asked again.
+ * "r--s" and the like: how the range that holds an address is mapped; "" if nothing is. Valid
+ * until the next call.
  */
 static inline const char *perms_at(const void *address)
 {

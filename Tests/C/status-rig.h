@@ -6,7 +6,7 @@
 
 #include "harness.h"
 
-/* The text contains each of these. Freed. */
+/* The text contains each of these. Frees it. */
 #define says(json, ...) says_at(__FILE__, __LINE__, json, (const char *const[]){__VA_ARGS__, NULL})
 
 static inline void says_at(const char *file, int line, char *json, const char *const *texts)
@@ -22,7 +22,7 @@ static inline void says_at(const char *file, int line, char *json, const char *c
     g_free(json);
 }
 
-/* How often the text is there. */
+/* How often the text occurs. */
 static inline unsigned times(const char *json, const char *text)
 {
     unsigned n = 0;
@@ -33,7 +33,7 @@ static inline unsigned times(const char *json, const char *text)
     return n;
 }
 
-/* The number behind the first such key from there on. */
+/* The number after the first such key from there on. */
 static inline uint64_t number_of(const char *json, const char *key)
 {
     char *quoted = g_strdup_printf("\"%s\":", key);

@@ -33,14 +33,15 @@ static inline uint64_t stamp(void) { return __atomic_add_fetch(&clock_now, 1, __
 
 /* ---- files ---- */
 
-/* The states of a file's page, numbered in the order in which it takes them. Some are left out. */
+/* The states of a file's page, numbered in the order in which the page takes them. It may skip
+   some. */
 enum { WRITTEN = 0, WRITTEN_AGAIN = 1, MISSING = 2, ZEROS = 3, KINDS = 4 };
 
 #define STATES_KEPT 16
 
 typedef struct page_state {
-    uint32_t number;     /* modulo KINDS: what it is */
-    uint64_t begin, end; /* of the step that made it so */
+    uint32_t number;     /* modulo KINDS: the kind of the state */
+    uint64_t begin, end; /* stamps of the step that made it */
 } page_state;
 
 typedef struct stress_file {
@@ -50,8 +51,8 @@ typedef struct stress_file {
     bool writable; /* it may be mapped read-write */
     bool sealed;   /* nobody can write it again */
     ino_t inode;
-    pthread_mutex_t changes;                    /* one thread at a time changes the file */
-    pthread_mutex_t history;                    /* guards what follows */
+    pthread_mutex_t changes; /* only the thread that holds this changes the file */
+    pthread_mutex_t history; /* guards the states */
     page_state states[FILE_PAGES][STATES_KEPT]; /* newest first */
 } stress_file;
 
@@ -119,7 +120,7 @@ static inline bool state_is_possible(stress_file *f, uint64_t page, uint32_t kin
         possible = s[i].begin <= to && s[i].number % KINDS == kind &&
                    (number == 0 || s[i].number == number);
         if (s[i].end < from) {
-            break; /* whatever came before this state had gone */
+            break; /* the states before this one had ended */
         }
         /* The model has forgotten older ones. They are allowed. */
         possible |= i == STATES_KEPT - 1 && number < s[i].number;
@@ -202,7 +203,8 @@ typedef struct place {
     uint64_t forgotten;    /* before this stamp the model knows nothing */
     uint64_t unmaps_end;   /* the last end of a forgotten unmap */
     uint64_t privates_end; /* the last end of a forgotten step that makes pages private */
-    /* who uses an address holds `rule` to read; who undoes a mapping holds it to write */
+    /* a thread that uses an address holds `rule` to read; one that undoes a mapping holds it to
+       write */
     bool is_ruled;
     pthread_rwlock_t rule;
 } place;
@@ -223,7 +225,7 @@ static inline bool has_succeeded(const step *s)
     return s->is_there && !s->failed && s->end != NEVER;
 }
 
-/* Whether a mapping had gone for sure before a stamp. The lock is held, here and below. */
+/* Whether a mapping had surely gone before a stamp. The caller holds the lock, here and below. */
 static inline bool is_dead(const place *p, const step *map, uint64_t at)
 {
     for (int i = 0; i < STEPS_KEPT; i++) {
@@ -296,7 +298,7 @@ static inline void forget_what_is_over(place *p)
     p->forgotten = now;
 }
 
-/* Before a step is taken. */
+/* Called before a step. */
 static inline step *step_begins(place *p, step what)
 {
     step *mine = NULL;
@@ -318,7 +320,7 @@ static inline step *step_begins(place *p, step what)
     return mine;
 }
 
-/* After it. Returns the stamp. */
+/* Called after it. Returns the stamp. */
 static inline uint64_t step_ends(place *p, step *mine, bool done)
 {
     pthread_mutex_lock(&p->lock);

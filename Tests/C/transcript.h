@@ -3,8 +3,8 @@
 #define VHUSHMEM_TESTS_TRANSCRIPT_H
 
 /*
- * Messages as hexadecimal text, the way they stand in the specification's tables: header, then
- * payload. Spaces mean nothing.
+ * Messages as hexadecimal text, in the form of the specification's tables: header, then payload.
+ * Spaces mean nothing.
  */
 
 #include "peer.h"
@@ -26,7 +26,7 @@ static inline size_t unhex(const char *text, uint8_t *bytes)
     return n;
 }
 
-/* The message is these bytes, with so many descriptors. */
+/* The message has these bytes, and so many descriptors. */
 static inline void is_line(const message *m, const char *text, int fds, const char *what)
 {
     uint8_t wanted[LINE_MAX_BYTES], seen[LINE_MAX_BYTES];
@@ -40,8 +40,7 @@ static inline void is_line(const message *m, const char *text, int fds, const ch
         for (size_t i = 0; i < 12 + (size_t)m->header.size && i < 100; i++) {
             g_string_append_printf(hex, i % 4 == 0 ? " %02x" : "%02x", seen[i]);
         }
-        FAIL("%s: seen%s with %d descriptors, not %s with %d", what, hex->str, m->fd_count, text,
-             fds);
+        FAIL("%s:%s with %d descriptors, not %s with %d", what, hex->str, m->fd_count, text, fds);
     }
 }
 

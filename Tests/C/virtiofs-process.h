@@ -3,8 +3,8 @@
 #define VHUSHMEM_TESTS_VIRTIOFS_PROCESS_H
 
 /*
- * vhushmem-virtiofs in a process of its own. The shared directory is <base>/shared; next to it lies
- * a file that no guest may reach.
+ * vhushmem-virtiofs in its own process. The shared directory is <base>/shared. Next to it lies a
+ * file that no guest may reach.
  */
 
 #include "harness.h"
@@ -25,7 +25,7 @@
 #define RING_BYTES 0x4000
 #define MOST_QUEUES 4
 #define REQUEST_AT 0x40000 /* where ask() puts requests */
-#define ANSWER_AT 0x240000 /* and answers */
+#define ANSWER_AT 0x240000 /* where the answers come */
 #define WINDOW_SIZE (UINT64_C(16) << 20)
 #define CHUNK (UINT64_C(2) << 20)
 #define SECRET "what no guest may read"
@@ -37,7 +37,7 @@ typedef struct ring {
 
 typedef struct vfs {
     char *base, *shared, *socket;
-    pid_t pid, child; /* of the device; the process that serves */
+    pid_t pid, child; /* the device, and the process that serves */
     vhushmem_frontend *frontend;
     vhushmem_region *region;
     uint8_t *ram;
@@ -46,7 +46,7 @@ typedef struct vfs {
     ring rings[MOST_QUEUES];
     uint64_t unique;
     struct fuse_init_out init;
-    /* Of the last answer. */
+    /* The header of the last answer. */
     struct fuse_out_header head;
     uint8_t *body;
     uint32_t written;
@@ -54,7 +54,7 @@ typedef struct vfs {
 
 /* ---- the device ---- */
 
-/* Who runs it; 0: who runs the test. */
+/* The user that runs it; 0: the user of the test. */
 static uid_t vfs_user __attribute__((unused));
 
 /* The child of the device's first process, when it has one. */
@@ -80,7 +80,7 @@ static inline const char *program_path(void)
     return path;
 }
 
-/* A file of the host's, below the rig's folder. Good until eight more were asked for. */
+/* The path of a host file below the rig's folder. Valid until eight more calls. */
 static inline const char *host_path(const vfs *v, const char *name)
 {
     static char paths[8][512];
@@ -119,7 +119,7 @@ static inline void look_for_no_leaks(void)
     g_free(changed);
 }
 
-/* Starts it with these options besides; NULL ends them. */
+/* Starts it with these further options. NULL ends them. */
 static inline void vfs_start(vfs *v, const char *const *options)
 {
     const char *arguments[24] = {program_path(), "--socket-path", v->socket, "--shared-dir",
@@ -135,7 +135,7 @@ static inline void vfs_start(vfs *v, const char *const *options)
             (setgroups(0, NULL) < 0 || setgid(vfs_user) < 0 || setuid(vfs_user) < 0)) {
             _exit(126);
         }
-        prctl(PR_SET_PDEATHSIG, SIGKILL); /* a test that fails leaves none behind */
+        prctl(PR_SET_PDEATHSIG, SIGKILL); /* a failing test leaves none behind */
         look_for_no_leaks();
         execv(arguments[0], (char *const *)arguments);
         _exit(127);

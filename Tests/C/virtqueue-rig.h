@@ -3,8 +3,8 @@
 #define VHUSHMEM_TESTS_VIRTQUEUE_RIG_H
 
 /*
- * A back-end of the library in a thread, a front-end here, and guest memory in which the test acts
- * as the driver of a split virtqueue.
+ * A back-end of the library in a thread, a front-end in this one, and guest memory in which the
+ * test acts as the driver of a split virtqueue.
  */
 
 #include "device-rig.h"
@@ -27,7 +27,7 @@ typedef struct queue_rig {
     bool event_idx;
     pthread_t thread;
     bool stop;
-    /* What the back-end's thread saw, read and written atomically. */
+    /* Counts of the back-end's thread, read and written atomically. */
     int events[5], backend_events[5];
     char broken[200];
 } queue_rig;
@@ -106,7 +106,7 @@ static inline vhushmem_guest_memory queue_rig_ram(queue_rig *q)
     return m;
 }
 
-/* Both ends, up to the handshake. `handlers` may be NULL, or have everything but `queue`. */
+/* Both ends, up to the handshake. `handlers` may be NULL, or have everything except `queue`. */
 static inline void queue_rig_open_with(queue_rig *q,
                                        const vhushmem_backend_options *backend_options,
                                        const vhushmem_frontend_options *frontend_options,
@@ -136,7 +136,7 @@ static inline void queue_rig_open_with(queue_rig *q,
     ok(vhushmem_frontend_connect(q->frontend, PATIENCE_MS, &error));
 }
 
-/* The queue as the driver sets it up: everything in it is made anew. */
+/* The queue as the driver sets it up. Everything in it is new. */
 static inline void queue_rig_start(queue_rig *q, uint16_t size, uint16_t base, uint64_t features)
 {
     vhushmem_guest_memory ram = queue_rig_ram(q);
@@ -192,7 +192,7 @@ static inline void kick(queue_rig *q)
     CHECK(write(q->kick, &one, 8) == 8);
 }
 
-/* Make a chain available, without a kick. */
+/* Makes a chain available, without a kick. */
 static inline void offer(queue_rig *q, uint16_t head)
 {
     uint16_t *avail = (uint16_t *)(q->ram + AVAIL);
@@ -206,7 +206,7 @@ static inline uint16_t used_index(queue_rig *q)
     return __atomic_load_n((uint16_t *)(q->ram + USED) + 1, __ATOMIC_ACQUIRE);
 }
 
-/* The next chain that the device has given back: its head; and how much was written. */
+/* The head of the next chain that the device has given back, and how much was written. */
 static inline uint32_t taken_back(queue_rig *q, uint32_t *written)
 {
     WAIT_UNTIL(used_index(q) != q->used_idx);

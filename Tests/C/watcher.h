@@ -55,7 +55,7 @@ static inline void watch(watcher *w, MemoryRegion *root)
     memory_listener_register(&w->listener, root);
 }
 
-/* It has heard this since it was last asked. */
+/* It has heard exactly this since the last check. */
 static inline void hears(watcher *w, const char *wanted)
 {
     if (strcmp(w->heard->str, wanted) != 0) {

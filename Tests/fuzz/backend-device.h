@@ -3,8 +3,8 @@
 #define VHUSHMEM_TESTS_BACKEND_DEVICE_H
 
 /*
- * The device of the target `backend`: what it does with chains and with what its handlers are told
- * is the input's to say.
+ * The device of the target `backend`. The input decides what it does with chains and inside its
+ * handlers.
  */
 
 #include "fuzz.h"
@@ -18,8 +18,8 @@ static input *in;
 static bare_queue b;
 static vhushmem_chain *chains[HELD];
 /*
- * Pieces can be read, and none goes beyond the end of the memory that it begins in. Returns how
- * many bytes they have.
+ * Each piece can be read, and none goes beyond the end of the memory that it begins in. Returns
+ * the sum of their bytes.
  */
 static inline size_t pieces_are_guest_memory(const struct iovec *pieces, size_t count)
 {
@@ -57,7 +57,7 @@ static inline void look_at(vhushmem_chain *chain)
     CHECK(pieces_are_guest_memory(some, count) <= size);
 }
 
-/* All that is held goes back at once, as far as it can, and as many are taken. */
+/* All held chains go back at once, as far as possible, and as many are taken. */
 static inline void burst(unsigned queue)
 {
     vhushmem_chain *some[HELD];
@@ -116,7 +116,7 @@ static inline void act(unsigned queue)
     const uint8_t *memory = vhushmem_backend_guest_memory(b.r.backend, guest, length);
     CHECK(memory == NULL || length == 0 || (readable(memory) && readable(memory + length - 1)));
     vhushmem_backend_user_memory(b.r.backend, USER + length, guest);
-    vhushmem_backend_dispatch(b.r.backend); /* from within: nothing is to happen */
+    vhushmem_backend_dispatch(b.r.backend); /* a nested dispatch must do nothing */
 }
 
 static inline void queue_event(vhushmem_backend *backend, unsigned queue,

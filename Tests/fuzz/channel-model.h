@@ -3,8 +3,8 @@
 #define VHUSHMEM_TESTS_CHANNEL_MODEL_H
 
 /*
- * What two regions must answer, worked out the simplest way: each page has an owner, and each rule
- * of vhushmem_region_map and of the specification is one line. No number is looked up by a clever
+ * What two regions must answer, worked out in the simplest way: each page has an owner, and each
+ * rule of vhushmem_region_map and of the specification is one line. There is no clever
  * structure.
  */
 
@@ -22,7 +22,7 @@ typedef struct mapping {
 typedef struct region_model {
     uint8_t shmid;
     vhushmem_region *region;
-    mapping mappings[PAGES]; /* each has its first page for an index */
+    mapping mappings[PAGES]; /* a mapping has the index of its first page */
     int owner[PAGES];        /* index of a mapping, or -1 */
     uint64_t max_mappings, max_bytes;
 } region_model;
@@ -34,8 +34,8 @@ typedef struct model {
 } model;
 
 /*
- * What the kernel says of a shared mapping of one page of each file, by way of nobody: 0 or a
- * negative errno.
+ * What the kernel itself answers to a shared mapping of one page of each file: 0 or a negative
+ * errno.
  */
 static int kernel_says[KINDS][2];
 
@@ -87,8 +87,8 @@ static inline int wrong_range(uint64_t offset, uint64_t len)
 }
 
 /*
- * A newer kernel looks at a memfd's seals, and at whether it can be mapped at all, before it unmaps
- * anything: there it is asked last.
+ * A newer kernel looks at a memfd's seals, and whether it can be mapped at all, before it unmaps
+ * anything. There the library asks it last.
  */
 static inline bool kernel_is_asked_last(const model *m)
 {
@@ -217,7 +217,8 @@ static inline void model_forget_all(model *m)
     }
 }
 
-/* What the file has at an offset: its pattern, or zeros behind it, and in what has no pattern. */
+/* The content of the file at an offset: its pattern, or zeros after its end and in files without
+   a pattern. */
 static inline uint64_t word_of(kind k, uint64_t offset)
 {
     bool has_pattern = k <= SHORT_FILE;
@@ -233,7 +234,7 @@ static inline void page_is_as_modelled(const region_model *r, uint64_t page)
     CHECK(vhushmem_region_translate(r->region, offset, PAGE, true) ==
           (m != NULL && m->flags != 0 ? at : NULL));
     if (m == NULL && page % 8 != 0) {
-        return; /* the next line takes its time */
+        return; /* the next line is slow */
     }
     if (m == NULL) {
         err(vhushmem_region_read(r->region, offset, &word, sizeof(word), &error), -ENOENT);
@@ -241,8 +242,8 @@ static inline void page_is_as_modelled(const region_model *r, uint64_t page)
     }
     uint64_t in_file = m->fd_offset + (offset - m->offset);
     /*
-     * The kernel makes a file as long as the mapping of a shared /dev/zero; what an offset moves
-     * behind its end raises SIGBUS.
+     * The kernel makes a file as long as the mapping of a shared /dev/zero. Pages that an offset
+     * moves beyond its end raise SIGBUS.
      */
     uint64_t size = m->file == DEV_ZERO ? m->len : files[m->file].size;
     if (in_file >= pages_in(size) * PAGE) {
@@ -256,7 +257,7 @@ static inline void page_is_as_modelled(const region_model *r, uint64_t page)
     }
 }
 
-/* The regions say of themselves what the model says, and their windows show it. */
+/* The regions report what the model has, and their windows show it. */
 static inline void regions_are_as_modelled(model *m)
 {
     for (int n = 0; n < REGIONS; n++) {

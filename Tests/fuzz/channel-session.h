@@ -3,7 +3,8 @@
 #define VHUSHMEM_TESTS_CHANNEL_SESSION_H
 
 /*
- * The session of the target `channel`: what the VMM does, and which answers the back-end is owed.
+ * The session of the target `channel`: the VMM's actions, and the answers that the back-end is
+ * owed.
  */
 
 #include "channel-model.h"
@@ -25,8 +26,8 @@ typedef struct session {
     bool keeps, has_callback;
     int peer;
     int resets;
-    uint64_t sent, older; /* bytes; what begins before `older` is older than a reset */
-    bool is_lost;         /* by what was sent */
+    uint64_t sent, older; /* bytes; requests that begin before `older` are older than a reset */
+    bool is_lost;         /* because of what was sent */
     answer owed[128];
     int owed_count, unserved;
     int events[VHUSHMEM_EVENT_CONFIG_CHANGE + 1], expected_events;
@@ -40,7 +41,7 @@ static inline void on_event(vhushmem_channel *channel, const vhushmem_event *eve
     s->events[event->type]++;
 }
 
-/* What the VMM does with another request: the first byte of its payload says it. */
+/* The VMM's answer to another request: the first byte of its payload chooses it. */
 static inline int vmm_answer(const uint8_t *payload, uint32_t size)
 {
     return size == 0 ? 0 : -(int)(payload[0] & 0x7f);
@@ -54,7 +55,7 @@ static inline int on_request(vhushmem_channel *channel, const vhushmem_other_req
     for (unsigned i = 0; i < request->nfds; i++) {
         CHECK(fcntl(request->fds[i], F_GETFD) == FD_CLOEXEC);
     }
-    vhushmem_channel_dispatch(channel); /* from within: nothing is to happen */
+    vhushmem_channel_dispatch(channel); /* a nested dispatch must do nothing */
     int result = vmm_answer(request->payload, (uint32_t)request->size);
     if (result == 0 && request->size > 1 && ((const uint8_t *)request->payload)[1] == 1) {
         *request->reply_fd = dup(files[PLAIN].fd);

@@ -22,7 +22,7 @@ typedef struct input {
     const uint8_t *at, *end;
 } input;
 
-/* Behind the end come zeros. */
+/* Zeros follow the end. */
 static inline uint8_t take(input *in) { return in->at < in->end ? *in->at++ : 0; }
 static inline bool is_over(const input *in) { return in->at >= in->end; }
 static inline uint32_t below(input *in, uint32_t limit) { return take(in) % limit; }
@@ -36,7 +36,7 @@ static inline uint64_t take_word(input *in, unsigned bytes)
     return word;
 }
 
-/* As a rule some pages; else something near the ends of what numbers can be, or any number. */
+/* As a rule some pages. Otherwise a number near the limits, or any number. */
 static inline uint64_t take_size(input *in, uint64_t page)
 {
     uint8_t kind = take(in), small = take(in);
@@ -164,8 +164,8 @@ typedef struct held {
 } held;
 
 /*
- * Open descriptors, and mappings of memfds. Counted from text in one piece: this is done twice for
- * each input.
+ * Open descriptors, and mappings of memfds. Counted from text in one piece, because this happens
+ * twice for each input.
  */
 static inline held held_now(void)
 {
@@ -194,7 +194,7 @@ static inline void nothing_is_left(held before)
     }
 }
 
-/* A socket pair that waits for nobody. */
+/* A socket pair that never blocks. */
 static inline void two_sockets(int pair[2])
 {
     CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) == 0);

@@ -2,7 +2,8 @@
 #ifndef VHUSHMEM_TESTS_RIGHT_ANSWERS_H
 #define VHUSHMEM_TESTS_RIGHT_ANSWERS_H
 
-/* What a back-end answers that means well: the target `replies` begins with that and changes it. */
+/* The answers of a well-behaved back-end. The target `replies` begins with them and changes
+   them. */
 
 #include "fuzz.h"
 
@@ -46,7 +47,7 @@ static inline uint32_t right_answer(const message *m, uint64_t regions, uint8_t 
     return size;
 }
 
-/* Whether the request is answered at all. */
+/* Whether the request has an answer at all. */
 static inline bool has_answer(const message *m)
 {
     switch (m->header.request) {

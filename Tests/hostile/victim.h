@@ -3,8 +3,8 @@
 #define VHUSHMEM_TESTS_VICTIM_H
 
 /*
- * The process that hostile back-ends attack: two front-ends in one GMainLoop, the hostile one's and
- * another.
+ * The process that hostile back-ends attack. It has two front-ends in one GMainLoop: the hostile
+ * back-end's and another.
  */
 
 #include "peer.h"
@@ -27,7 +27,8 @@ typedef struct victim {
 
 static victim the_victim;
 
-/* What the victim's program does besides; all may be NULL. What they find is told as a number. */
+/* What the victim's program does besides. All may be NULL. They report their finding as a
+   number. */
 typedef struct victim_habits {
     void (*begin)(vhushmem_frontend *hostile);
     void (*event)(vhushmem_frontend *hostile, const vhushmem_event *event);
@@ -55,9 +56,7 @@ static inline void victim_event(vhushmem_frontend *frontend, const vhushmem_even
     }
 }
 
-/*
- * How long this thread has waited for a processor, in nanoseconds: what other processes do to it.
- */
+/* How long this thread has waited for a processor, in nanoseconds, because of other processes. */
 static inline int64_t kept_waiting_ns(void)
 {
     char text[128] = "";
@@ -96,7 +95,7 @@ static inline gint victim_poll(GPollFD *fds, guint count, gint timeout_ms)
 }
 
 /*
- * S: how things are; R: reset the hostile device; T: start and stop it; Q: the end; others are the
+ * S: report the state; R: reset the hostile device; T: start and stop it; Q: end; others are the
  * habits'.
  */
 static inline gboolean victim_control(gint control, GIOCondition condition, gpointer user_data)
@@ -121,7 +120,7 @@ static inline gboolean victim_control(gint control, GIOCondition condition, gpoi
         g_strdup_printf("%d %d %d %d %d %d %d\n%s%c%s", the_victim.ready[0], the_victim.ready[1],
                         the_victim.over[0], the_victim.code[0], the_victim.lost[0],
                         (int)(the_victim.worst_us / 1000), victim_tally, fds, 0, maps);
-    the_victim.woke_us = 0; /* to tell all this takes long by itself */
+    the_victim.woke_us = 0; /* the report itself takes long */
     uint32_t size = (uint32_t)(strlen(text) + 1 + strlen(maps));
     CHECK(write(control, &size, sizeof(size)) == sizeof(size));
     for (uint32_t sent = 0; sent < size;) {

@@ -3,9 +3,9 @@
 #define VHUSHMEM_INTEROP_DEVICE_H
 
 /*
- * What the devices here have in common: a back-end of ours that listens at a socket (or connects to
- * it), serves one front-end after another, and tells on its standard output what comes.
- * `device-KIND SOCKET [client] [FILE]`.
+ * What the devices here have in common: a back-end of the library that listens at a socket (or
+ * connects to it), serves one front-end after another, and reports events on its standard
+ * output. `device-KIND SOCKET [client] [FILE]`.
  */
 
 #ifndef _GNU_SOURCE
@@ -30,18 +30,19 @@
 
 struct device {
     uint64_t features;
-    uint64_t protocol_features;            /* 0: what the library offers by itself */
-    uint64_t region_sizes[DEVICE_REGIONS]; /* of shared memory regions, bytes; 0: there is none */
+    uint64_t protocol_features;            /* 0: the library's default offer */
+    uint64_t region_sizes[DEVICE_REGIONS]; /* bytes of shared memory regions; 0: no region */
     unsigned queues;
     const void *config;
     uint32_t config_size;
-    /* Serve a chain. Returns how many bytes were written; negative: not now, it is put back. */
+    /* Serves a chain. Returns how many bytes were written; negative: not now, the chain is put
+       back. */
     int64_t (*serve)(struct device *device, unsigned queue, vhushmem_chain *chain);
-    /* What is to be known of the queue after all of its chains were served; or NULL. */
+    /* Called after all chains of the queue were served; or NULL. */
     void (*served)(struct device *device, unsigned queue);
     vhushmem_backend *backend;
     int file;
-    uint64_t size; /* of the file, bytes */
+    uint64_t size; /* of the file, in bytes */
     bool is_gone;
 };
 
@@ -67,7 +68,7 @@ static void device_queue(vhushmem_backend *backend, unsigned queue, vhushmem_que
             break;
         }
         if (vhushmem_backend_push(backend, chain, (uint32_t)written, NULL) < 0) {
-            printf("device  a chain can't be given back\n");
+            printf("device  a chain cannot be given back\n");
             vhushmem_chain_free(chain);
         }
     }

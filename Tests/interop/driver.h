@@ -2,7 +2,7 @@
 #ifndef VHUSHMEM_INTEROP_DRIVER_H
 #define VHUSHMEM_INTEROP_DRIVER_H
 
-/* What driver.c stands on: guest memory, rings, and a loop that reads lines. */
+/* The base of driver.c: guest memory, rings, and a loop that reads lines. */
 
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
@@ -84,7 +84,7 @@ static inline void say_hex(const char *word, const uint8_t *bytes, size_t size)
 
 static inline uint64_t number(const char *word) { return strtoull(word, NULL, 0); }
 
-/* All that one end has goes to the other. */
+/* Everything from one end goes to the other. */
 static inline void pour(int from, int to)
 {
     char bytes[4096];
@@ -152,7 +152,7 @@ static inline uint32_t fill(uint8_t *at, const char *hex)
     return size;
 }
 
-/* Returns the head of a chain of these parts, or -1: there is no room. */
+/* Returns the head of a chain of these parts, or -1 if there is no room. */
 static inline int ring_put(struct vm *vm, unsigned queue, char **parts)
 {
     struct ring *ring = &vm->rings[queue % MAX_QUEUES];
@@ -186,8 +186,8 @@ static inline int ring_put(struct vm *vm, unsigned queue, char **parts)
 }
 
 /*
- * Tell what was given back: `used QUEUE HEAD WRITTEN BYTES`, where BYTES are those of the parts
- * that the device could write.
+ * Reports chains that were given back: `used QUEUE HEAD WRITTEN BYTES`, where BYTES are those of
+ * the parts that the device could write.
  */
 static inline void ring_tell(struct vm *vm, unsigned queue)
 {
@@ -210,15 +210,16 @@ static inline void ring_tell(struct vm *vm, unsigned queue)
             n = d->next % RING_SIZE;
         }
         say("%s", "");
-        /* With event indices: the next is to be told as well. The loop looks again behind it. */
+        /* With event indices: the next one must be told as well. The loop looks again
+           afterwards. */
         ring->avail[2 + RING_SIZE] = ring->seen;
         __atomic_thread_fence(__ATOMIC_SEQ_CST);
     }
 }
 
 /*
- * The display's side of vhost-user-gpu: what comes is told, a request and its payload's size, and
- * what asks is answered.
+ * The display's side of vhost-user-gpu. It reports each message, a request and its payload's
+ * size, and answers each question.
  */
 static inline void gpu_tell(struct vm *vm)
 {
@@ -276,7 +277,7 @@ static inline void lines_read(struct vm *vm, void (*run_line)(char *line))
     }
 }
 
-/* Wait for anything, and do what is to be done then. */
+/* Waits for any event, and handles it. */
 static inline void vm_wait(struct vm *vm, void (*run_line)(char *line))
 {
     struct pollfd ready[3 + MAX_QUEUES] = {

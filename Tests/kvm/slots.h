@@ -3,8 +3,8 @@
 #define VHUSHMEM_TESTS_SLOTS_H
 
 /*
- * A VM without vCPUs, in which a region with VHUSHMEM_STRATEGY_SLOTS is placed; and which of its
- * pages the VM has a slot at.
+ * A VM without vCPUs in which a region with VHUSHMEM_STRATEGY_SLOTS is placed, and a look at
+ * which of its pages have a slot.
  */
 
 #include "guest.h"
@@ -23,10 +23,7 @@ typedef struct slots_rig {
 
 #ifdef __x86_64__
 
-/*
- * Whether the VM has something at the page that stands for this offset: a slot there would overlap
- * it.
- */
+/* Whether the VM has something at the page of this offset: a slot there would overlap it. */
 static inline bool has_slot(slots_rig *s, uint64_t offset)
 {
     struct kvm_userspace_memory_region probe = {.slot = PROBE_SLOT,
@@ -68,7 +65,8 @@ static inline void slots_begin(slots_rig *s, uint32_t slots, uint32_t flags)
     memset(s, 0, sizeof(*s));
     rig_open_plain(&s->rig, 16 * PAGE, NULL, &options);
     vm_open(&s->vm, s->rig.region);
-    vm_slot(&s->vm, 1, WINDOW_ADDRESS, 0, NULL); /* the rig's own way; the library's comes now */
+    vm_slot(&s->vm, 1, WINDOW_ADDRESS, 0,
+            NULL); /* removes the rig's own slot; the library's comes now */
     if (slots > 0) {
         s->kvm = some(vhushmem_kvm_new(s->vm.fd, FIRST_SLOT, slots, &error));
     }

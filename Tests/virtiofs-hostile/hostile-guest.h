@@ -3,15 +3,15 @@
 #define VHUSHMEM_TESTS_HOSTILE_GUEST_H
 
 /*
- * Guests that do their worst to vhushmem-virtiofs. Each case has a device of its own. After it the
- * device lives, another front-end finds it as it was at the start, with no descriptor more, and the
- * host's files are as they were. Each case is a line: `case NAME: ok (OUTCOME)`.
+ * Guests that do their worst to vhushmem-virtiofs. Each case has its own device. After the case
+ * the device lives, another front-end finds it as it was at the start, with no descriptor more,
+ * and the host's files are unchanged. Each case is a line: `case NAME: ok (OUTCOME)`.
  */
 
 #include "virtiofs-rig.h"
 
 /*
- * What comes of a case besides 0 and a negative errno: the chain comes back with no bytes; nothing
+ * Outcomes of a case besides 0 and a negative errno: the chain comes back with no bytes; nothing
  * comes back; each is answered somehow.
  */
 enum { SILENT = 1, BROKEN, ANY };
@@ -26,8 +26,8 @@ typedef struct guest_case {
 #define HEAD (sizeof(struct fuse_in_header))
 
 /*
- * What the request at REQUEST_AT is answered with, on queue 1. Its chain was laid out by the
- * caller, from descriptor 0 on.
+ * The answer to the request at REQUEST_AT, on queue 1. The caller laid out its chain, from
+ * descriptor 0 on.
  */
 static inline int outcome_of_chain(vfs *v, unsigned queue)
 {
@@ -52,13 +52,13 @@ static inline int outcome_of(vfs *v, const void *bytes, size_t size, uint32_t ro
     return outcome_of_chain(v, 1);
 }
 
-/* The queue breaks: the chain is not given back, and another front-end is served. */
+/* The queue breaks: the chain is not given back, and the device serves another front-end. */
 static inline int outcome_of_break(vfs *v, unsigned queue)
 {
     vfs_offer(v, queue, 0);
     /*
-     * The other queue serves on. It was kicked later, so the device has looked at the broken one by
-     * then.
+     * The other queue still serves. It was kicked later, so the device has looked at the broken
+     * one by then.
      */
     struct fuse_getattr_in in = {0};
     vfs_header(v, v->ram + REQUEST_AT, FUSE_GETATTR, 1, sizeof(in));

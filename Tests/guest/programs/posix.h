@@ -3,9 +3,9 @@
 #define VHUSHMEM_GUEST_POSIX_H
 
 /*
- * What POSIX says of names and attributes, in the order of pjdfstest's folders, written from what
- * these are about. A line tells what a call returned: nothing here says what is right. The same
- * program on a file system that is right says it.
+ * What POSIX says about names and attributes, in the order of pjdfstest's folders, written from
+ * their topics. A line tells what a call returned; nothing here decides what is right. The same
+ * program on a correct file system decides.
  */
 
 #define _GNU_SOURCE
@@ -31,23 +31,23 @@ extern const char *section;
 
 void tell_result(const char *what, int rc);
 
-/** All that follows is done by this user with this group and no other. 0: root. */
+/** From here on this user with this group, and no other, does everything. 0: root. */
 void become(uid_t user, gid_t group);
 
 /** Makes an empty file, or a folder, with exactly this mode and owner. */
 void make_file(const char *name, mode_t mode, uid_t owner, gid_t group);
 void make_folder(const char *name, mode_t mode, uid_t owner, gid_t group);
 
-/** Type, mode, links and owner of what a name stands for, without following it. */
+/** Type, mode, links and owner of a name, without following links. */
 void tell(const char *name);
 
 struct stat look(const char *name);
 
-/** Makes sure that a change from now on has another time. */
+/** Ensures that later changes have another time. */
 void let_time_pass(void);
 bool is_later(struct timespec a, struct timespec b);
 
-/** Opens and closes. */
+/** Opens and closes it. */
 int opens(const char *name, int flags, mode_t mode);
 
 /** Removes everything in the working directory. */

@@ -2,7 +2,7 @@
 #ifndef VHUSHMEM_GUEST_RANDOM_H
 #define VHUSHMEM_GUEST_RANDOM_H
 
-/* The same numbers on every machine for a seed: xorshift. */
+/* The same numbers for a seed on every machine: xorshift. */
 
 #include <stdint.h>
 
@@ -30,7 +30,7 @@ static inline uint64_t seeded(uint64_t seed)
     return state;
 }
 
-/** FNV-1a, to compare what is too long to print. */
+/** FNV-1a, to compare data that is too long to print. */
 static inline uint64_t hash_of(uint64_t hash, const void *bytes, uint64_t size)
 {
     const unsigned char *at = bytes;
