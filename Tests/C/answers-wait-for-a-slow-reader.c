@@ -24,11 +24,11 @@ int main(void)
         if (poll(&p, 1, 0) == 1 && (p.revents & POLLOUT) != 0) {
             EQ(try_send_bytes(r.channel, bytes, sizeof(bytes), NULL, 0), sizeof(bytes));
             sent++;
-        } else if (!wait_readable((int)ok(vhushmem_frontend_get_fd(r.frontend)), 0)) {
+        } else if (!has_work((int)ok(vhushmem_frontend_get_fd(r.frontend)))) {
             break; /* both directions are full, and the front-end waits for neither */
         }
         alarm(PATIENCE_MS / 1000); /* a dispatch that waits for this thread would wait for ever */
-        if (wait_readable((int)ok(vhushmem_frontend_get_fd(r.frontend)), 0)) {
+        if (has_work((int)ok(vhushmem_frontend_get_fd(r.frontend)))) {
             vhushmem_frontend_dispatch(r.frontend);
         }
     }

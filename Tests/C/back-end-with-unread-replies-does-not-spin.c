@@ -15,7 +15,7 @@ int main(void)
         while (try_send_message(r.main, GET_FEATURES, 0x1, NULL, 0, NULL, 0) > 0) {
             sent++;
         }
-        for (int i = 0; i < 1000 && wait_readable(fd, 0); i++) {
+        for (int i = 0; i < 1000 && has_work(fd); i++) {
             ok(vhushmem_backend_dispatch(r.backend));
         }
     } while (sent > before);

@@ -12,7 +12,7 @@
 
 static inline void pump_backend(vhushmem_backend *backend)
 {
-    for (int i = 0; i < 10000 && wait_readable((int)ok(vhushmem_backend_get_fd(backend)), 0); i++) {
+    for (int i = 0; i < 10000 && has_work((int)ok(vhushmem_backend_get_fd(backend))); i++) {
         if (vhushmem_backend_dispatch(backend) == -ENOTCONN) {
             return;
         }

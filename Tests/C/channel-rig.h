@@ -49,7 +49,7 @@ static inline void channel_rig_close(channel_rig *r)
 
 static inline void pump_channel(vhushmem_channel *channel)
 {
-    for (int i = 0; i < 10000 && wait_readable((int)ok(vhushmem_channel_get_fd(channel)), 0); i++) {
+    for (int i = 0; i < 10000 && has_work((int)ok(vhushmem_channel_get_fd(channel))); i++) {
         if (vhushmem_channel_dispatch(channel) == -ENOTCONN) {
             return;
         }

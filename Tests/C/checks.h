@@ -22,6 +22,7 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/timerfd.h>
 #include <sys/uio.h>
 #include <sys/un.h>
 #include <sys/wait.h>
@@ -245,6 +246,26 @@ static inline bool wait_readable(int fd, int timeout_ms)
         n = poll(&p, 1, timeout_ms);
     } while (n < 0 && errno == EINTR);
     return n > 0;
+}
+
+/*
+ * Whether the descriptor of a front-end, a back-end or a channel has anything for a dispatch. What
+ * is due at once is an expired timer there. The kernel may fire it a moment after it was set. A
+ * timer of the test, which is set later, fires later.
+ */
+static inline bool has_work(int fd)
+{
+    const struct itimerspec past = {.it_value = {.tv_nsec = 1}};
+    if (wait_readable(fd, 0)) {
+        return true;
+    }
+    int timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC);
+    if (timer >= 0) { /* else the test has used up its descriptors */
+        (void)timerfd_settime(timer, TFD_TIMER_ABSTIME, &past, NULL);
+        (void)wait_readable(timer, PATIENCE_MS);
+        close(timer);
+    }
+    return wait_readable(fd, 0);
 }
 
 /* Takes a step again and again until the condition is true. */

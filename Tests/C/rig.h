@@ -47,8 +47,7 @@ static inline void rig_event(vhushmem_frontend *frontend, const vhushmem_event *
 /* Lets the front-end do all it can do now. */
 static inline void pump(vhushmem_frontend *frontend)
 {
-    for (int i = 0; i < 10000 && wait_readable((int)ok(vhushmem_frontend_get_fd(frontend)), 0);
-         i++) {
+    for (int i = 0; i < 10000 && has_work((int)ok(vhushmem_frontend_get_fd(frontend))); i++) {
         if (vhushmem_frontend_dispatch(frontend) == -ENOTCONN) {
             return;
         }
