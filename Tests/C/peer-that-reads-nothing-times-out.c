@@ -32,7 +32,7 @@ int main(void)
     unsigned limit_ms = 200;
     while (!ends_it(limit_ms)) {
         limit_ms *= 2;
-        CHECK(limit_ms < PATIENCE_MS / 2);
+        CHECK(limit_ms < (unsigned)PATIENCE_MS / 2);
     }
     return 0;
 }

@@ -19,9 +19,9 @@
 #define NEED_REPLY 0x9
 /*
  * No turn of the victim's loop takes longer than this, not counting the time in which it waits for
- * a processor.
+ * a processor. An emulated machine is slower.
  */
-#define WORST_TURN_MS 3000
+#define WORST_TURN_MS (3000 * (1000 / steps(1000)))
 
 /*
  * The outcome of a case: 0 is served, a negative number is the errno of a refusal, or one of these.
@@ -42,7 +42,7 @@ typedef struct hostile_case {
  * Of the hostile back-end's front-end. Only cases that are to end by a time limit have one that can
  * be reached.
  */
-static unsigned request_timeout_ms = PATIENCE_MS, message_timeout_ms = PATIENCE_MS;
+static unsigned request_timeout_ms, message_timeout_ms; /* 0: PATIENCE_MS */
 
 typedef struct look {
     int ready, good_ready, over, code, lost, worst_ms;

@@ -29,7 +29,10 @@ static inline void open_arena(arena *a, const hostile_case *c)
         close(control[0]);
         close(hostile[0]);
         close(good[0]);
-        victim_run(control[1], hostile[1], good[1], request_timeout_ms, message_timeout_ms);
+        unsigned patience = PATIENCE_MS;
+        victim_run(control[1], hostile[1], good[1],
+                   request_timeout_ms != 0 ? request_timeout_ms : patience,
+                   message_timeout_ms != 0 ? message_timeout_ms : patience);
         exit(0);
     }
     close(control[1]);

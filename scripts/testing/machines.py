@@ -11,7 +11,9 @@ from testing.suites import results_of
 
 # Everything is emulated there and some thirty times slower. So loops are shorter and time limits longer by that factor.
 SCALE = 20
-TEST_LIMIT = 1800
+# Seconds: PATIENCE_MS of the tests.
+PATIENCE = 900
+TEST_LIMIT = 2 * PATIENCE
 LIMIT = 6 * 3600
 DISK = 32 << 20
 
@@ -48,7 +50,8 @@ class Guest:
             logs = list(pool.map(lambda source: self.kind.compile(source, self.kind.program(source)), wanted))
         results += [Result(FAIL, source.stem, detail="does not build", log=log) for source, log in zip(wanted, logs) if log is not None]
         tests = {f"{source.parent.name}/{source.stem}": source for source, log in zip(wanted, logs) if log is None}
-        environment = {"PATH": "/", "G_SLICE": "always-malloc", "VHUSHMEM_PEERS": "/peers", "VHUSHMEM_TEST_SCALE": SCALE}
+        environment = {"PATH": "/", "G_SLICE": "always-malloc", "VHUSHMEM_PEERS": "/peers"}
+        environment |= {"VHUSHMEM_TEST_SCALE": SCALE, "VHUSHMEM_TEST_PATIENCE": PATIENCE}
         plan = [f"set {name}={value}" for name, value in environment.items()]
         # A hostile program has many cases.
         plan += [f"run {TEST_LIMIT * (1 if name.startswith('C/') else 5)} {name} /tests/{name}" for name in tests]
