@@ -84,7 +84,7 @@ static void looks_are_few(void)
     bare_queue b;
     open_polled(&b);
     int looks = 0;
-    uint64_t begin = now_ms(), end;
+    int64_t begin = now_ms(), end;
     while ((end = now_ms()) - begin < 300 || looks < 2) {
         CHECK(end - begin < PATIENCE_MS);
         if (wait_readable((int)ok(vhushmem_backend_get_fd(b.r.backend)), 1)) {
@@ -92,7 +92,7 @@ static void looks_are_few(void)
             ok(vhushmem_backend_dispatch(b.r.backend));
         }
     }
-    CHECK((uint64_t)looks <= 10 + (end - begin) / 15);
+    CHECK(looks <= 10 + (end - begin) / 15);
     EQ(stop_queue(&b), 0);
     STEP_UNTIL(!wait_readable((int)ok(vhushmem_backend_get_fd(b.r.backend)), 100), ok(vhushmem_backend_dispatch(b.r.backend)));
     backend_rig_close(&b.r);
