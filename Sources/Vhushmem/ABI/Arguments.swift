@@ -116,8 +116,8 @@ private func statedSize(
     return stated
 }
 
-/// One of an array of growing structs, in which each is as long as the first one says. Good to be given to `growing`, which looks at its own
-/// length before more of it is read, or where that has been done for the first.
+/// One of an array of growing structs, in which each is as long as the first one says. Give the result to `growing`, which
+/// looks at its own length before more of it is read, or use it where that was done for the first.
 func element<Value>(of first: UnsafePointer<Value>, _ index: Int) -> UnsafePointer<Value> {
     // SAFETY: the caller says that there are so many, with this distance from one to the next.
     let raw = unsafe UnsafeRawPointer(first)

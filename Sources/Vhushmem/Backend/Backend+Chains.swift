@@ -47,8 +47,8 @@ extension Backend {
         return chain
     }
 
-    /// The part of `pop` that calls nothing of the program. `isAll`: nothing is left to do; else `finishPop` does it. The caller
-    /// owns the reference.
+    /// The part of `pop` that calls nothing of the program. `isAll`: nothing is left to do; else `finishPop` does it. The
+    /// caller owns the reference.
     @inline(__always)
     func take(from index: Int, _ isAll: inout Bool) -> Unmanaged<DescriptorChain>? {
         // SAFETY: nothing here lets go of the rings.

@@ -51,8 +51,8 @@ final class BackendChannel {
         return PollTargets.Target(fd: stream.fd, events: Int16(stream.hasUnsent ? POLLOUT : POLLIN))
     }
 
-    /// When there is something to do though the socket is not ready (microseconds; 0: at once). While an answer waits for room in the socket,
-    /// nothing.
+    /// When there is something to do although the socket is not ready (microseconds; 0: at once). There is nothing to do while
+    /// an answer waits for room in the socket.
     var deadline: UInt64? {
         if stream.hasUnsent { return stream.isHeldUp ? stream.deadline : nil }
         return hasMore ? 0 : stream.deadline

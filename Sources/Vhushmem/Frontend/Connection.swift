@@ -131,7 +131,8 @@ final class Connection {
         return nil
     }
 
-    /// What could not be sent for the descriptors of others is no fault of the back-end's: the requests fail, and the connection lives.
+    /// If the descriptors of other processes prevent a send, that is not the back-end's fault: the requests fail, and the
+    /// connection lives.
     private func giveUpDescriptors() {
         let given = calls.filter { !$0.descriptors.isEmpty }
         calls.removeAll { !$0.descriptors.isEmpty }

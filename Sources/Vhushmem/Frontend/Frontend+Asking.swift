@@ -9,9 +9,9 @@ extension Frontend {
     ///
     /// - Parameter question: one of the questions that `FrontendQuestion` has.
     /// - Returns: the answer.
-    /// - Throws: ENOTCONN (not ready, or the connection ended), EOPNOTSUPP (the back-end has not agreed to the protocol feature that this
-    ///   needs), EDEADLK (inside a listener, before the back-end was answered), EIO (the back-end refused), EPROTO (its answer makes no
-    ///   sense), ETIMEDOUT, ETOOMANYREFS (a descriptor could not be sent: the connection lives).
+    /// - Throws: ENOTCONN (not ready, or the connection ended), EOPNOTSUPP (the back-end has not agreed to the protocol feature
+    ///   that this needs), EDEADLK (inside a listener, before the back-end was answered), EIO (the back-end refused), EPROTO
+    ///   (its answer makes no sense), ETIMEDOUT, ETOOMANYREFS (a descriptor could not be sent: the connection lives).
     public func ask<Answer>(_ question: FrontendQuestion<Answer>) throws(ShmemError) -> Answer {
         let reply = try perform(question.request, question.payload, question.descriptors, question.fault(options))
         return try question.decode(reply)

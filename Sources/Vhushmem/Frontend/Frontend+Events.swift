@@ -15,8 +15,8 @@ extension Frontend: DeviceSession {
         onRequest = nil
     }
 
-    /// Tells an event of the connection. What a listener does while mappings are undone may end the connection: then its end is the last
-    /// that is told.
+    /// Tells an event of the connection. A listener may end the connection while mappings are undone. Then the end of the
+    /// connection is the last event.
     @inline(never)
     func emit(_ event: FrontendEvent) { emitInline(event) }
 

@@ -43,7 +43,8 @@ extension Frontend {
         }
     }
 
-    /// The area that the front-end gives to the back-end at each start. Set it to an area that was made before, or to nil for none.
+    /// The area that the front-end gives to the back-end at each start. Set it to an area that was made before, or to nil for
+    /// none.
     public var inflightArea: InflightArea? {
         get { setup.inflight }
         set { setup.inflight = newValue }

@@ -258,7 +258,8 @@ public final class Frontend {
 
     // MARK: End
 
-    /// Ends the connection without an event and lets every loop go. Nothing is mapped any more when it returns, unless that was to be kept.
+    /// Ends the connection without an event and lets every loop go. When it returns, nothing is mapped any more, except
+    /// mappings that the options keep.
     public func close() { close(isLast: false) }
 
     /// `isLast`: the caller is the last owner and lets go of the front-end.

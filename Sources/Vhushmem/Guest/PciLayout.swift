@@ -52,7 +52,8 @@ public struct PciLayout {
     private static let vendor: UInt8 = 9
     private static let sharedMemory: UInt8 = 8
 
-    /// Bytes of configuration space for all capabilities: from `firstCapability`, where the standard header ends, to its end at 0x100.
+    /// Bytes of configuration space for all capabilities: from `firstCapability`, where the standard header ends, to its end at
+    /// 0x100.
     public static let capabilitySpace = 0x100 - firstCapability
     private static let firstCapability = 0x40
 

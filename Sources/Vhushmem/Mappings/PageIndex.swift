@@ -11,10 +11,12 @@ import CLinux
 /// The region is divided into chunks of 512 pages, which is 2 MiB. Each chunk has a word:
 ///
 ///     0                  nothing is known
-///     bit 63 is clear    up to three runs of 20 bits, at the low end of the word. A run is one mapping's part of the chunk: bits 0-8
-///                        are 511 less its first page, bits 10-18 its last page, bit 19 says that it is writable. 0 is no run.
-///     bit 63 is set      there were more than three runs. Bits 0-9 count the mappings. Each page of the chunk has two bits, in words
-///                        of 32 pages: the low bit says that the page is mapped, the high bit that it is writable.
+///     bit 63 is clear    up to three runs of 20 bits, at the low end of the word. A run is one mapping's part of the
+///                        chunk: bits 0-8 are 511 less its first page, bits 10-18 its last page, bit 19 says that it is
+///                        writable. 0 is no run.
+///     bit 63 is set      there were more than three runs. Bits 0-9 count the mappings. Each page of the chunk has two
+///                        bits, in words of 32 pages: the low bit says that the page is mapped, the high bit that it is
+///                        writable.
 ///
 /// The words of the chunks and, after them, the words of the pages are one private mapping. It is reserved as a whole when the
 /// region is made: 136 bytes of addresses a chunk. It takes memory only where something was written. The last chunks of a large

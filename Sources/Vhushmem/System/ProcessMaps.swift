@@ -2,7 +2,8 @@
 
 import CLinux
 
-/// The separate mappings of this process, as /proc/self/maps lists them. The kernel limits how many there may be (vm.max_map_count).
+/// The separate mappings of this process, as /proc/self/maps lists them. The kernel limits how many there may be
+/// (vm.max_map_count).
 enum ProcessMaps {
     static let bufferSize = 1 << 15
 

@@ -49,8 +49,8 @@ extension MessageStream {
         }
     }
 
-    /// The same with a descriptor that can wait, to be closed when it has gone. One message of this kind waits at a time; nothing is read
-    /// meanwhile.
+    /// The same with a descriptor that can wait, to be closed when it has gone. One message of this kind waits at a time;
+    /// nothing is read meanwhile.
     func send(_ message: UnsafeRawBufferPointer, keeping file: SharedDescriptor) -> Sending {
         switch unsafe send(message, descriptor: file.fd) {
         case .later: break

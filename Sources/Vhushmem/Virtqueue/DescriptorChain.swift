@@ -156,7 +156,8 @@ import CLinux
                 continue
             }
             let size = min(Int(clamping: length &- skip), count &- done)
-            // SAFETY: `skip` and `size` together are at most the length of the segment, which is mapped as long as the chain lives.
+            // SAFETY: `skip` and `size` together are at most the length of the segment, which is mapped as long as the chain
+            // lives.
             unsafe body(UnsafeMutableRawBufferPointer(start: base + Int(clamping: skip), count: size), done)
             skip = 0
             done = done &+ size
@@ -267,7 +268,8 @@ extension DescriptorChain {
     var isFirstUnique: Bool {
         mutating get {
             unsafe withUnsafeMutablePointer(to: &first) { place in
-                // SAFETY: there is a chain, so the place has the reference to it that this list holds, in the form of a variable.
+                // SAFETY: there is a chain, so the place has the reference to it that this list holds, in the form of a
+                // variable.
                 unsafe place.withMemoryRebound(to: DescriptorChain.self, capacity: 1) {
                     unsafe isKnownUniquelyReferenced(&$0.pointee)
                 }

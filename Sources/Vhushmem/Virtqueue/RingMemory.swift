@@ -94,8 +94,8 @@ import CLinux
     /// Fills in the entry of a free-running index.
     @inline(__always) func setUsed(at index: UInt16, head: UInt16, written: UInt32) {
         let place = unsafe used + offset(of: .entry(index))
-        // SAFETY: the number is reduced to the entries that the part has; they begin at an offset of 4 and have 8 bytes each, and
-        // the part begins at a multiple of 4.
+        // SAFETY: the number is reduced to the entries that the part has; they begin at an offset of 4 and have 8 bytes each,
+        // and the part begins at a multiple of 4.
         unsafe vhu_store32_relaxed(place, UInt32(head).littleEndian)
         unsafe vhu_store32_relaxed(place + 4, written.littleEndian)
     }
