@@ -85,13 +85,13 @@ typedef void (*vhushmem_backend_result_fn)(vhushmem_backend *backend, int result
  *
  * A later dispatch reports the outcomes, in the order of the answers, and never inside the callback
  * of another one. When the connection ends, they are reported before the event DISCONNECT; when the
- * back-end goes, vhushmem_backend_free reports them. Then it is not known what the front-end did,
- * but a front-end whose back-end is gone undoes its mappings. If REPLY_ACK was not negotiated there
- * are no answers, and 0 means that the request was sent. The descriptor from get_fd and a GSource
- * become ready for outcomes.
+ * back-end goes, vhushmem_backend_free reports them. In these cases the library does not know what
+ * the front-end did, but a front-end whose back-end is gone undoes its mappings. If REPLY_ACK was
+ * not negotiated there are no answers, and 0 means that the request was sent. The descriptor from
+ * get_fd and a GSource become ready for outcomes.
  *
  * @param fd       borrowed; duplicated until it was sent.
- * @param fn       called exactly once if the call returned 0, and else never.
+ * @param fn       called exactly once if the call returned 0, otherwise never.
  * @param destroy  called once with user_data, after fn, or before this call returns if it fails;
  *                 may be NULL.
  * (the other parameters as for vhushmem_backend_map)
@@ -151,7 +151,7 @@ VHUSHMEM_API int vhushmem_backend_unmap_all_async(vhushmem_backend *backend, int
 
 /**
  * One of several maps and unmaps of a vhushmem_backend_perform. Set struct_size to
- * sizeof(vhushmem_shmem_request), in each of an array.
+ * sizeof(vhushmem_shmem_request), in each element of an array.
  */
 typedef struct vhushmem_shmem_request {
     uint32_t struct_size;
@@ -179,8 +179,8 @@ enum {
  * before the function waits for the first answer, and with ONE_ANSWER all of them. A refusal of one
  * does not stop the next.
  *
- * Each request has its own outcome in `result`, and none depends on another: a refusal, here or
- * there, undoes nothing.
+ * Each request has its own outcome in `result`, and none depends on another: a refusal, by the
+ * library or by the front-end, undoes nothing.
  *
  * With ONE_ANSWER the front-end has dealt with all of them when this function returns, because it
  * works in their order. But `result` is only that of the last. 0 in the others says that they were
@@ -223,8 +223,8 @@ VHUSHMEM_API int vhushmem_backend_config_changed(vhushmem_backend *backend, GErr
  * @param payload   `size` bytes, at most 4096.
  * @param fd        a descriptor that goes along, borrowed; -1: none.
  * @param reply     NULL: the request has no reply of its own, and is acknowledged if REPLY_ACK was
- *                  negotiated. Else it has one (SHARED_OBJECT_LOOKUP), of 8 bytes, which are stored
- *                  here.
+ *                  negotiated. Otherwise the request has a reply (SHARED_OBJECT_LOOKUP) of 8 bytes,
+ *                  which the function stores here.
  * @param reply_fd  receives the descriptor that came with the reply, which the caller must close,
  *                  or -1; may be NULL.
  * @returns 0, or -EINVAL (request or size), the front-end's refusal if the answer is an

@@ -38,8 +38,8 @@ typedef struct vhushmem_backend_options {
      *
      * 0 means all that this library supports, except for two. CROSS_ENDIAN is 6; for a device of
      * VIRTIO 1 the back-end accepts no other order than little-endian. INBAND_NOTIFICATIONS is 14:
-     * messages kick and call the queues without eventfds; it counts as not chosen if the front-end
-     * does not accept BACKEND_REQ and REPLY_ACK with it.
+     * messages kick and call the queues without eventfds; it counts as not accepted if the
+     * front-end does not also accept BACKEND_REQ and REPLY_ACK.
      */
     uint64_t protocol_features;
     /**

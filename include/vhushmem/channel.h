@@ -72,8 +72,8 @@ VHUSHMEM_API vhushmem_channel *vhushmem_channel_new(int fd, vhushmem_device *dev
  * time; the function leaves those that were made since. If a callback calls it, the memory is freed
  * after the callback has returned.
  *
- * The mappings are undone when the call returns. If there are many, and others on the loop are not
- * to wait for that, give the device's last reference back first, so that the device goes with the
+ * The mappings are undone when the call returns. If there are many, and others on the loop must not
+ * wait for that, give the device's last reference back first, so that the device goes with the
  * channel (vhushmem_device_unref); or shut the socket down, and free the channel at CHANNEL_LOST.
  *
  * Since: 0.9
@@ -82,10 +82,11 @@ VHUSHMEM_API void vhushmem_channel_free(vhushmem_channel *channel);
 
 /**
  * Called from dispatch, with no lock held: MAP, UNMAP and OTHER_REQUEST after their answer, BROKEN
- * and HEALED, and CHANNEL_LOST at the end, when what was mapped is undone. More than 256 mappings
- * go in some turns of the loop; vhushmem_channel_is_open says false meanwhile. The callback may
- * call any function of the channel, run the main loop, and free the channel. Callbacks never nest:
- * an event that comes while a callback runs waits until that has returned, as in frontend.h.
+ * and HEALED, and CHANNEL_LOST at the end, after the mappings are undone. If there are more than
+ * 256, that takes several turns of the loop; vhushmem_channel_is_open returns false meanwhile. The
+ * callback may call any function of the channel, run the main loop, and free the channel. Callbacks
+ * never nest: an event that comes while a callback runs waits until the callback has returned, as
+ * in frontend.h.
  */
 typedef void (*vhushmem_channel_event_fn)(vhushmem_channel *channel, const vhushmem_event *event,
                                           void *user_data);
@@ -118,8 +119,8 @@ typedef int (*vhushmem_channel_request_fn)(vhushmem_channel *channel,
                                            const vhushmem_other_request *request, void *user_data);
 
 /**
- * Set the callback that performs all requests but maps and unmaps. Without a callback the channel
- * refuses them with -EOPNOTSUPP.
+ * Set the callback that performs all requests except maps and unmaps. Without a callback the
+ * channel refuses them with -EOPNOTSUPP.
  *
  * @param fn         NULL: no callback.
  * @param user_data  handed to fn.
@@ -188,7 +189,8 @@ VHUSHMEM_API int vhushmem_channel_begin_reset(vhushmem_channel *channel);
 /**
  * End a reset of the device. Call this function when the back-end has acknowledged the reset, or at
  * once if it acknowledges none. The channel still refuses the requests that have arrived until now,
- * and serves those that arrive later. Each begin_reset has its end_reset; one without does nothing.
+ * and serves those that arrive later. Each begin_reset needs one end_reset; an end_reset without a
+ * begin_reset does nothing.
  *
  * @returns 0, or -EFAULT (channel is NULL).
  * Since: 0.9

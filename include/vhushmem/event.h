@@ -29,21 +29,22 @@ typedef enum vhushmem_event_type {
     /** a reset is complete: nothing is mapped and no older request will be served */
     VHUSHMEM_EVENT_RESET = 5,
     /**
-     * The back-end channel is closed; nothing can be mapped or unmapped any more. It comes when
-     * what was mapped is undone: more than 256 mappings go in some turns of the loop.
+     * The back-end channel is closed; nothing can be mapped or unmapped any more. It comes after
+     * the mappings are undone, which takes several turns of the loop if there are more than 256.
      */
     VHUSHMEM_EVENT_CHANNEL_LOST = 6,
     /**
      * The connection is over, or there never was one. Without reconnect_ms this is the last event.
-     * It comes when what was mapped is undone, likewise; no back-end is looked for before.
+     * It comes after the mappings are undone, likewise; the front-end looks for the next back-end
+     * only after it.
      */
     VHUSHMEM_EVENT_DISCONNECT = 7,
     /** the device's configuration space has changed: read it again */
     VHUSHMEM_EVENT_CONFIG_CHANGE = 8,
     /**
      * The file of a mapping has lost pages that a guest (vhushmem_resolve_guest_fault) or a thread
-     * (guard.h) touched, and they show zeros. Or a page takes no writes, and they stay in this
-     * process. result is -EIO. The event comes once, until the mapping is HEALED.
+     * (guard.h) touched, and they show zeros. Or a page takes no writes, and what is written stays
+     * in this process. result is -EIO. The event comes once, until the mapping is HEALED.
      */
     VHUSHMEM_EVENT_BROKEN = 9,
     /** the file of a BROKEN mapping has its pages again, and the mapping shows them */

@@ -123,7 +123,7 @@ VHUSHMEM_API bool memory_region_init_ram_from_fd(MemoryRegion *mr, void *owner, 
 VHUSHMEM_API void memory_region_init_ram_ptr(MemoryRegion *mr, void *owner, const char *name,
                                              uint64_t size, void *ptr);
 /**
- * The same: this library makes no difference between a device's memory and other memory. Since: 0.9
+ * The same: this library treats a device's memory like other memory. Since: 0.9
  */
 VHUSHMEM_API void memory_region_init_ram_device_ptr(MemoryRegion *mr, void *owner, const char *name,
                                                     uint64_t size, void *ptr);
@@ -157,17 +157,18 @@ VHUSHMEM_API bool memory_region_is_ram(MemoryRegion *mr);
 
 /**
  * Show or hide a region, with all that is in it, to the listeners of the containers that it is part
- * of. They get region_add or region_del, and a commit. The memory stays as it is, and so do its own
- * listeners. A new region is enabled. For the mr of a mapping the function does nothing, and
- * neither does memory_region_set_readonly: that mr is part of no container of the program.
+ * of. They get region_add or region_del, and a commit. The memory does not change, and listeners of
+ * the region itself hear nothing. A new region is enabled. This function and
+ * memory_region_set_readonly do nothing for the mr of a mapping: that mr is part of no container of
+ * the program.
  *
  * Since: 0.9
  */
 VHUSHMEM_API void memory_region_set_enabled(MemoryRegion *mr, bool enabled);
 /**
- * Tell the listeners of the containers above that all of a region is read-only, or again is as its
- * memory is. They get region_del, region_add and a commit. This process can write to the memory as
- * before.
+ * Tell the listeners of the containers above that all of a region is read-only, or has the access
+ * of its memory again. They get region_del, region_add and a commit. This process can write to the
+ * memory as before.
  *
  * Since: 0.9
  */
@@ -240,9 +241,8 @@ VHUSHMEM_API void memory_region_unref(MemoryRegion *mr);
  *
  * @param listener  stays the caller's; must live until memory_listener_unregister.
  * @param root      the container, of memory_region_init or virtio_shmem_memory_region; referenced
- *                  until memory_listener_unregister. Another region, or one that was not
- *                  initialised, has nothing to tell: the function logs that, and does not register
- *                  the listener.
+ *                  until memory_listener_unregister. If root is a region of another kind, or was
+ *                  not initialised, the function logs that, and does not register the listener.
  * Since: 0.9
  */
 VHUSHMEM_API void memory_listener_register(MemoryListener *listener, MemoryRegion *root);

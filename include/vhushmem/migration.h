@@ -61,7 +61,7 @@ VHUSHMEM_API int vhushmem_frontend_get_inflight_async(vhushmem_frontend *fronten
  * Give the front-end an area that it or another front-end made before. The front-end sends it
  * (SET_INFLIGHT_FD) at each start, until the device is reset.
  *
- * @param area  its fd is duplicated; NULL: no area any more.
+ * @param area  its fd is duplicated; NULL: give no area from now on.
  * @returns 0, or -EINVAL (struct_size, reserved, a size of 0, a range that wraps around), -EBADF,
  *          -EMFILE, -EFAULT.
  * Since: 0.9

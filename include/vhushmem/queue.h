@@ -20,7 +20,7 @@ G_BEGIN_DECLS
 
 /**
  * A range of guest memory that the back-end shares. Set struct_size to
- * sizeof(vhushmem_guest_memory), in each of an array.
+ * sizeof(vhushmem_guest_memory), in each element of an array.
  */
 typedef struct vhushmem_guest_memory {
     uint32_t struct_size;
@@ -36,18 +36,18 @@ typedef struct vhushmem_guest_memory {
 } vhushmem_guest_memory;
 
 /**
- * Set the guest's memory: all of it, each time. A running back-end gets the changes at once, and
- * another one gets all memory when the device is started. If the back-end agreed to
+ * Set the guest's memory: all of it, each time. If the device runs, its back-end gets the changes
+ * at once; otherwise it gets all memory at the start of the device. If the back-end agreed to
  * CONFIGURE_MEM_SLOTS, the front-end adds and removes the ranges one by one, up to the back-end's
  * number of slots. Otherwise it sends them as one table of at most 8.
  *
  * Do not pass mappings of shared memory regions: vhushmem_frontend_share_mapping adds those. Do not
  * call the function while an asynchronous start or stop is under way.
  *
- * Each range is whole pages of a file that is open for reading and writing, and begins inside the
- * file, because a back-end maps it. A back-end that touches pages which the file lacks gets SIGBUS,
- * so the file must have them all by then. If the descriptor is no regular file (a device), the
- * function maps it once to see whether it can be mapped.
+ * Each range must be whole pages of a file that is open for reading and writing, and must begin
+ * inside the file, because a back-end maps it. A back-end that touches pages which the file lacks
+ * gets SIGBUS, so the file must have them all by then. If the descriptor is not a regular file (but
+ * a device), the function maps it once to see whether it can be mapped.
  *
  * Before the start, and while a lost back-end may come back, the front-end keeps the ranges for the
  * next back-end, and the result is 0.
@@ -82,7 +82,7 @@ VHUSHMEM_API int vhushmem_frontend_set_memory_async(vhushmem_frontend *frontend,
  * The range stays shared until vhushmem_frontend_unshare_mapping, also when
  * vhushmem_frontend_set_memory is called or the device is started again. If the mapping is undone,
  * the front-end removes its range the next time it tells the back-end about memory. Until then the
- * back-end keeps the file's pages, and nothing of this process.
+ * back-end has the file's pages, and nothing else of this process.
  *
  * @param mapping     a live, writable mapping of a region with VHUSHMEM_REGION_KEEP_FDS
  *                    (vhushmem_region_find_mapping); the front-end keeps a reference to it and a
@@ -164,7 +164,7 @@ VHUSHMEM_API int vhushmem_frontend_unshare_mapping_async(vhushmem_frontend *fron
  *
  * @param region      a region of this front-end's device with VHUSHMEM_REGION_KEEP_FDS; the
  *                    front-end keeps a reference while it is shared. For regions of other devices
- *                    there is vhushmem_frontend_share_mapping.
+ *                    use vhushmem_frontend_share_mapping.
  * @param guest_addr  guest address of the region's first byte; a multiple of the page size.
  * @param flags       0 or VHUSHMEM_SHARE_WRITABLE_ONLY.
  * @returns 0, or -ENOTCONN (the front-end is not ready yet, or its connection is over), -EINVAL
@@ -201,7 +201,7 @@ VHUSHMEM_API int64_t vhushmem_frontend_shared_mappings(vhushmem_frontend *fronte
 
 /**
  * A split virtqueue, as the driver has set it up. Set struct_size to sizeof(vhushmem_queue), in
- * each of an array.
+ * each element of an array.
  */
 typedef struct vhushmem_queue {
     uint32_t struct_size;

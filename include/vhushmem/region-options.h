@@ -25,14 +25,14 @@ enum {
 
 /** What the window shows where nothing is mapped. */
 enum {
-    /** nothing: each access faults (fault.h says what to do if a guest's does) */
+    /** nothing: each access faults (fault.h says what to do if a guest's access does) */
     VHUSHMEM_HOLES_FAULT = 0,
     VHUSHMEM_HOLES_ZERO = 1 /**< zeros: reads give 0 and allocate no memory; writes fault */
 };
 
 /**
- * fd_policy: which files may be mapped. Directories, pipes, sockets and files without mmap may
- * never be.
+ * fd_policy: which files may be mapped. Directories, pipes, sockets and files without mmap are
+ * always refused.
  */
 enum {
     /** accept whole pages beyond a regular file's end (a touch of them raises SIGBUS) */
@@ -101,8 +101,8 @@ typedef struct vhushmem_region_options {
 
 /**
  * Fill in the options that virtiofs DAX needs. Linux's client maps chunks of 2 MiB of any file, and
- * most files end within a chunk: VHUSHMEM_FD_ALLOW_BEYOND_END. It makes a chunk writable by another
- * map of it: VHUSHMEM_REGION_REPLACE.
+ * most files end within a chunk, so the function sets VHUSHMEM_FD_ALLOW_BEYOND_END. The client maps
+ * a chunk again to make it writable, so the function sets VHUSHMEM_REGION_REPLACE.
  *
  * @param options  the caller sets struct_size (0 stands for the size of this version); the function
  *                 overwrites all else.

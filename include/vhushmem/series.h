@@ -15,8 +15,8 @@
  * region.h describes page alignment, quotas, fd policy and errnos. Thread rule unless a function
  * says otherwise: any thread.
  *
- * docs/series.md has a row for each name of the series that is missing here, or is spelt otherwise,
- * or behaves otherwise.
+ * docs/series.md has a row for each name of the series that is missing here, or is spelt or behaves
+ * differently.
  */
 
 #include <vhushmem/base.h>
@@ -107,8 +107,8 @@ struct VHUSHMEM_FIELDS_OF(vhushmem_device) {
  * Thread rule of the lists: walk them while no other thread changes what is in them. A region
  * leaves shmem_list when a front-end's handshake fails. A mapping leaves mmaps when it is undone.
  *
- * The following macros are what device code of the series uses besides. Each yields to one that the
- * program already has. If the program includes its own macros after this header, it defines
+ * Device code of the series also uses the following macros. A macro that the program already has
+ * stays as it is. If the program includes its own macros after this header, it defines
  * VHUSHMEM_NO_QEMU_MACROS before it.
  */
 #if !defined(VHUSHMEM_NO_QEMU_MACROS) && !defined(__swift__)
@@ -170,8 +170,8 @@ struct VHUSHMEM_FIELDS_OF(vhushmem_device) {
  * Give the device a region with VHUSHMEM_STRATEGY_SLOTS: the guest has each mapping by itself, as
  * in the series.
  *
- * The device of a front-end already has the regions that its back-end has told of. For each of them
- * the function returns that region, unchanged, at the first call with the region's size. So a
+ * The device of a front-end already has the regions that its back-end has announced. For each of
+ * them the function returns that region, unchanged, at the first call with the region's size. So a
  * realize function may ask vhost_get_shmem_config and then make the regions.
  *
  * @returns the region, borrowed from the device; NULL: the size is 0 or no multiple of the page
@@ -214,11 +214,11 @@ VHUSHMEM_API MemoryRegion *virtio_shmem_memory_region(VirtioSharedMemory *shmem)
  * @param fd   duplicated; the caller keeps its own.
  * @param len  bytes, not 0.
  * @returns a mapping, owned by the caller (object_unref(OBJECT(mapping)), vhushmem_mapping_unref)
- *          until it is added. NULL if no region could map the file so: len is 0; the fd does not
- *          allow this access, or is sealed against it; fd_offset is no multiple of the page size;
- *          whole pages would lie beyond the end of the file (even if the region allows that: then
- *          use vhushmem_mapping_new); it is not a file that can be mapped; or no descriptor is
- *          left. virtio_add_shmem_map checks whether it fits into the region.
+ *          until it is added. NULL if no region could map the file in this way: len is 0; the fd
+ *          does not allow this access, or is sealed against it; fd_offset is no multiple of the
+ *          page size; whole pages would lie beyond the end of the file (even if the region allows
+ *          that: then use vhushmem_mapping_new); it is not a file that can be mapped; or no
+ *          descriptor is left. virtio_add_shmem_map checks whether it fits into the region.
  * Since: 0.9
  */
 VHUSHMEM_API VirtioSharedMemoryMapping *virtio_shared_memory_mapping_new(

@@ -29,10 +29,10 @@
  *     "mappings"           a list of {"shm_offset", "len", "fd_offset", "rw", "broken"}, by offset
  *                          (bytes; mapping.h describes them)
  *     "mappings_left_out"  how many more live mappings there are: those with the greatest offsets
- * All of one region is as it was at one moment.
+ * The text of one region shows it at one moment.
  *
  * A device:
- *     "quotas", "counters" as above, of all its regions together, those included that are gone
+ *     "quotas", "counters" as above, of all its regions together, also of those that are gone
  *     "process"            {"mappings": {"used", "limit"}}: what all windows of the process use of
  *                          its budget (region.h), counted as the kernel counts
  *     "regions"            a list of regions, by id

@@ -24,8 +24,8 @@
  * offer them. The library does not support packed rings: vhushmem_backend_new refuses to offer them
  * (bit 34), so no front-end can ask for one.
  *
- * A front-end may give no descriptor for kicks (the "no descriptor" bit of SET_VRING_KICK) and
- * agree on no INBAND_NOTIFICATIONS. Then the back-end polls the queue in dispatch, and reports
+ * A front-end may give no descriptor for kicks (the "no descriptor" bit of SET_VRING_KICK) without
+ * agreeing on INBAND_NOTIFICATIONS. Then the back-end polls the queue in dispatch, and reports
  * KICKED when the driver has put something in. It looks again 1 ms after the last find, and up to
  * 16 ms apart while nothing comes. The descriptor of vhushmem_backend_get_fd and the GSource become
  * ready in time. If there is no descriptor for calls, the driver polls, and vhushmem_backend_notify
@@ -36,13 +36,13 @@
  * until the front-end has stopped it and set it up again. The device must check the contents of a
  * chain's memory. The guest may change them at any moment, so copy them first and look at the copy.
  *
- * A driver may rightly use a buffer that the back-end cannot reach. The buffer lies where the
- * front-end has told of no memory, or it is to be written where memory may only be read. A guest
- * does this when it uses what the device has mapped into a shared memory region as a buffer. The
- * library returns such a chain to the driver with no bytes written, and vhushmem_backend_pop takes
- * the next one. If the front-end tells of its mappings (vhushmem_frontend_share_mapping in
- * queue.h), the back-end can serve these buffers. A buffer that crosses the edge of known memory,
- * or begins right behind it, breaks the queue.
+ * A driver may rightly use a buffer that the back-end cannot reach. Such a buffer lies where the
+ * front-end has announced no memory, or the device is to write to it and may only read the memory
+ * there. A guest does this when it uses what the device has mapped into a shared memory region as a
+ * buffer. The library returns such a chain to the driver with no bytes written, and
+ * vhushmem_backend_pop takes the next one. If the front-end announces its mappings
+ * (vhushmem_frontend_share_mapping in queue.h), the back-end can serve these buffers. A buffer that
+ * crosses the edge of known memory, or begins right behind it, breaks the queue.
  *
  * Thread rule: that of backend.h, one thread at a time for one back-end. Another thread may call
  * the vhushmem_chain_* functions meanwhile, one at a time for one chain. So workers fill a chain,
@@ -63,10 +63,11 @@ G_BEGIN_DECLS
  * @returns the chain, owned by the caller (vhushmem_backend_push, _put_back or
  *          vhushmem_chain_free); NULL without an error: there is none now; NULL with an error:
  *          EINVAL (the device has no such queue), ENOTCONN (the queue does not run), EPROTO (it is
- *          broken; if this call found that, the event BROKEN came first), EFAULT. There is also
- *          none now while the front-end has taken the rings' memory away, while the chains that are
- *          held come to more than 1,048,576 pieces, and after 65,536 descriptors of chains that
- *          cannot be served were followed in this call. KICKED tells when there may be one again.
+ *          broken; if this call found that, the event BROKEN came first), EFAULT. NULL without an
+ *          error also comes while the front-end has taken the rings' memory away, while the chains
+ *          that are held have more than 1,048,576 pieces, and after this call has followed 65,536
+ *          descriptors of chains that cannot be served. KICKED reports when there may be a chain
+ *          again.
  * Since: 0.9
  */
 VHUSHMEM_API vhushmem_chain *vhushmem_backend_pop(vhushmem_backend *backend, unsigned queue,
@@ -97,7 +98,7 @@ VHUSHMEM_API int vhushmem_backend_push(vhushmem_backend *backend, vhushmem_chain
  * @param max     how many chains there is room for.
  * @returns how many were taken; 0: there is none now; or an error of vhushmem_backend_pop,
  *          negative. If the queue breaks behind a chain that was taken, the event BROKEN and the
- *          next call tell so.
+ *          next call report it.
  * Since: 0.9
  */
 VHUSHMEM_API int vhushmem_backend_pop_many(vhushmem_backend *backend, unsigned queue,
@@ -151,7 +152,7 @@ VHUSHMEM_API int vhushmem_backend_notify(vhushmem_backend *backend, unsigned que
 
 /**
  * Say whether the driver should kick the queue; at the start it should. A device that polls turns
- * kicks off. The driver need not heed it.
+ * kicks off. The driver may kick all the same.
  *
  * @returns 1: chains are there already, for which no kick may come; 0: there are none; or an error
  *          of vhushmem_backend_pop, negative.
@@ -240,7 +241,7 @@ VHUSHMEM_API size_t vhushmem_chain_write(vhushmem_chain *chain, uint64_t offset,
 /**
  * Free a chain without giving it back. The driver never gets it back then. But if in-flight
  * tracking is on (INFLIGHT_SHMFD), the next back-end takes it again. If vhushmem_backend_pop gave
- * nothing because too much was held, no KICKED tells of the room that this makes.
+ * nothing because too much was held, no event KICKED reports the room that this makes.
  *
  * Since: 0.9
  */
