@@ -39,8 +39,8 @@ typedef struct hostile_case {
 } hostile_case;
 
 /*
- * Of the hostile back-end's front-end. Only cases that are to end by a time limit have one that can
- * be reached.
+ * The time limits of the hostile back-end's front-end. Only cases that must end by a time limit set
+ * one that can be reached.
  */
 static unsigned request_timeout_ms, message_timeout_ms; /* 0: PATIENCE_MS */
 
@@ -55,16 +55,16 @@ struct arena {
     peer hostile, good;
     int channel; /* the hostile back-end's */
     int file;
-    char why[200];        /* a case was skipped */
-    VhostUserMMap mapped; /* what a served case has left; len 0: nothing */
+    char why[200];        /* why the case was skipped */
+    VhostUserMMap mapped; /* the mapping that a served case has left; len 0: none */
     pthread_t pinger;
     int stop, pings;
     int worst_ms; /* the longest turn of the victim's loop */
-    int tally;    /* what its habits found */
-    look before;  /* what it has at the end as well */
+    int tally;    /* what the victim's habits counted */
+    look before;  /* what the victim must have at the end too */
 };
 
-/* ---- looking at it ---- */
+/* ---- looking at the victim ---- */
 
 static inline look look_at(arena *a, char how)
 {
@@ -90,7 +90,7 @@ static inline look look_at(arena *a, char how)
     return l;
 }
 
-/* Every line of one is in the other. */
+/* Each line of `part` is in `whole`. */
 static inline bool is_part(const char *part, const char *whole)
 {
     char **lines = g_strsplit(part, "\n", -1);
@@ -110,8 +110,8 @@ static inline bool is_ready(arena *a)
 }
 
 /*
- * Of a case with preparations the arena does not wait for more than the channel, unless all cases
- * become ready all the same.
+ * In a case with preparations the arena waits only for the channel, unless this says that all cases
+ * become ready.
  */
 static bool becomes_ready;
 

@@ -25,7 +25,7 @@ typedef enum fault_form {
     FORM_MMIO,    /* KVM_EXIT_MMIO, with the data */
     FORM_ADDRESS, /* -EFAULT and KVM_EXIT_MEMORY_FAULT, which says where */
     FORM_UNKNOWN, /* -EFAULT alone */
-    /* KVM_EXIT_INTERNAL_ERROR: this KVM emulates such accesses, and none that is atomic */
+    /* KVM_EXIT_INTERNAL_ERROR: this KVM emulates such accesses, except atomic ones */
     FORM_EMULATION,
     FORMS
 } fault_form;
@@ -142,8 +142,8 @@ static inline void vm_open(vm *m, vhushmem_region *region)
      */
     CHECK(ioctl(m->fd, KVM_SET_TSS_ADDR, 0xfffbd000ul) == 0);
     /*
-     * Where an access can't be emulated, leave the guest as it is: else it gets an exception. Not
-     * every kernel knows this.
+     * If an access cannot be emulated, the guest must stay as it is; without this it gets an
+     * exception. Not every kernel has it.
      */
     struct kvm_enable_cap cap = {.cap = KVM_CAP_EXIT_ON_EMULATION_FAILURE, .args = {1}};
     (void)ioctl(m->fd, KVM_ENABLE_CAP, &cap);
@@ -162,7 +162,8 @@ static inline void vm_close(vm *m)
 }
 
 /*
- * Protected mode without paging, each segment 4 GiB from 0, loaded straight into the hidden parts.
+ * Protected mode without paging. Each segment is 4 GiB from 0, and is loaded straight into the
+ * hidden part of its register.
  */
 static inline void vcpu_open(vcpu *c, vm *m, int index)
 {
@@ -207,7 +208,7 @@ static inline int resolve_mmio(vcpu *c)
         run->mmio.is_write ? VHUSHMEM_ACCESS_WRITE : VHUSHMEM_ACCESS_READ, run->mmio.data);
 }
 
-/* The instruction has not run. `access` is what the test knows that its routine does. */
+/* The instruction has not run. `access`: the access that the routine makes. */
 static inline int resolve_efault(vcpu *c, uint32_t access)
 {
     memory_fault fault;
@@ -244,7 +245,7 @@ static inline int try_call(vcpu *c, routine what)
         if (now_ms() > end) {
             FAIL("the guest does not come to the end of routine %d", what);
         }
-        /* The reason stays as it was when KVM_RUN fails for another one. */
+        /* If KVM_RUN fails for another reason, it leaves this field as it was. */
         c->run->exit_reason = KVM_EXIT_UNKNOWN;
         if (ioctl(c->fd, KVM_RUN, 0) < 0) {
             if (errno == EINTR || errno == EAGAIN) {

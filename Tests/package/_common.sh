@@ -1,4 +1,4 @@
-# What the tests of this folder share: how packages and builds in other folders are made. scripts/run-tests sets the environment.
+# The functions that the tests of this folder share, to make packages and builds in other folders. scripts/run-tests sets the environment.
 # shellcheck shell=bash
 set -euo pipefail
 : "${VHUSHMEM_SOURCE:=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)}"
@@ -22,7 +22,7 @@ need() {
     done
 }
 
-# Copies the tree as it is, without what a build made, to a folder.
+# Copies the tree as it is to a folder, without the files that a build made.
 copy_tree() {
     mkdir -p "$1"
     (cd "$VHUSHMEM_SOURCE" && git ls-files -z --cached --others --exclude-standard | grep -zv '^Tests/fuzz/corpus/' |
