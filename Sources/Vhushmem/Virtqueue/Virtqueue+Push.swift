@@ -58,11 +58,10 @@ extension Virtqueue {
 
     /// Shows the driver what a burst has given back.
     func endBurst() {
+        if ledger == nil, let rings = findRings() { publish(rings) }
         if leavingPieces > 0 { home.remove(pieces: leavingPieces) }
         leavingPieces = 0
         leaving.removeAll()
-        guard ledger == nil, let rings = findRings() else { return }
-        publish(rings)
     }
 
     @inline(__always)
