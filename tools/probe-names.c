@@ -93,7 +93,7 @@ unsigned virtio_device_id(const char *name)
         name += strlen("virtio-");
     }
     for (size_t i = 0; i < G_N_ELEMENTS(devices); i++) {
-        if (strcmp(devices[i].name, name) == 0) {
+        if (g_strcmp0(devices[i].name, name) == 0) {
             return devices[i].id;
         }
     }

@@ -45,6 +45,9 @@ static bool is_stale(const struct sockaddr_un *address, int length)
     struct stat status;
     /* A listening socket does not take a datagram socket for a peer. */
     int visitor = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (visitor < 0) {
+        return false;
+    }
     bool refused = connect(visitor, (const struct sockaddr *)address, (socklen_t)length) < 0 && errno == ECONNREFUSED;
 
     close(visitor);

@@ -44,7 +44,7 @@ static inline void vhu_at_fork(void (*prepare)(void), void (*parent)(void), void
 static inline void vhu_pause(long nanoseconds)
 {
     struct timespec length = {.tv_nsec = nanoseconds};
-    ppoll(NULL, 0, &length, NULL);
+    syscall(SYS_ppoll, NULL, 0, &length, NULL, 0);
 }
 
 /* ---- a thread's open transaction (only Series/MemoryTransaction.swift uses it) ---- */
