@@ -78,7 +78,9 @@ static int64_t channel(const options *o)
 
 static void sizes(int64_t (*take)(const options *), uint32_t size)
 {
-    options o = {.struct_size = size};
+    options o;
+    memset(&o, 0, sizeof(o)); /* an initializer need not fill the whole union */
+    o.struct_size = size;
     ok(take(&o));
     const uint32_t wrong[] = {0, 1, 4, size - 8, size - 1, UINT32_MAX};
     for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {

@@ -12,6 +12,7 @@
 
 #include <grp.h>
 #include <sys/eventfd.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/statvfs.h>
 #include <sys/xattr.h>
@@ -78,6 +79,44 @@ static inline const char *program_path(void)
     const char *path = getenv("VHUSHMEM_VIRTIOFS");
     CHECK(path != NULL);
     return path;
+}
+
+/* Runs `look` in a process of its own. Returns whether it found what it looked for. */
+static inline bool is_so_in_a_process(bool (*look)(uid_t user, const char *path), uid_t user,
+                                      const char *path)
+{
+    int status;
+    pid_t pid = fork();
+    CHECK(pid >= 0);
+    if (pid == 0) {
+        _exit(look(user, path) ? 0 : 1);
+    }
+    CHECK(waitpid(pid, &status, 0) == pid);
+    return status == 0;
+}
+
+static inline bool runs(uid_t user, const char *program)
+{
+    return setgroups(0, NULL) == 0 && setgid(user) == 0 && setuid(user) == 0 &&
+           access(program, X_OK) == 0;
+}
+
+/* Whether another user may run the program: the way to it may be closed. */
+static inline bool may_run(uid_t user, const char *program)
+{
+    return is_so_in_a_process(runs, user, program);
+}
+
+static inline bool has_root_as_mount_point(uid_t user, const char *path)
+{
+    (void)user;
+    return unshare(CLONE_NEWNS) == 0 && mount(NULL, path, NULL, MS_REC | MS_PRIVATE, NULL) == 0;
+}
+
+/* If it is none, as in a chroot, no process can have another root in a namespace of its own. */
+static inline bool root_is_a_mount_point(void)
+{
+    return is_so_in_a_process(has_root_as_mount_point, 0, "/");
 }
 
 /* The path of a host file below the rig's folder. Valid until eight more calls. */

@@ -38,7 +38,9 @@ int main(void)
     if (geteuid() != 0 || unshare(CLONE_NEWNS) < 0) {
         skip("it takes root to mount something");
     }
-    CHECK(mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0);
+    if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0) {
+        skip("the root is no mount point, as in a chroot");
+    }
     vfs_folders(&v);
     CHECK(mkdir(host_path(&v, "proc"), 0755) == 0 && mkdir(host_path(&v, "other"), 0755) == 0);
     host_write(host_path(&v, "file"), "", 0);

@@ -136,6 +136,17 @@ def needs_package():
 
 
 @functools.cache
+def needs_runtime(name):
+    """Why tests with a sanitizer are not run; empty: they are. The Swift of a distribution may come without the runtimes, or with broken ones."""
+    if name not in ("address", "thread"):
+        return ""
+    extra = toolchain("tsan-link-args").split() if name == "thread" else []
+    command = [toolchain("clang"), f"-fsanitize={name}", "-x", "c", "-", "-o", "/dev/null", *extra]
+    done = subprocess.run(command, input="int main(void) { return 0; }", capture_output=True, text=True, check=False)
+    return "" if done.returncode == 0 else f"this Swift has no runtime of the {name} sanitizer"
+
+
+@functools.cache
 def sanitized(name):
     # Swift uses the sanitizer runtime of its own Clang.
     clang = toolchain("clang")
