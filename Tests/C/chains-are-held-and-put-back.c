@@ -65,6 +65,26 @@ static void held(void)
     bare_queue_close(&b);
 }
 
+/* Indices of a ring come round after 65,536 entries. A chain that was taken so long ago is still not the last one. */
+static void held_for_long(void)
+{
+    bare_queue b;
+    bare_queue_open(&b, 0);
+    set_descriptor(&b, 0, BUFFERS, 64, WRITE, 0);
+    set_descriptor(&b, 1, BUFFERS + 64, 64, WRITE, 0);
+    offer(&b, 0);
+    vhushmem_chain *first = pop(&b);
+    for (int i = 0; i < 0x10000; i++) {
+        offer(&b, 1);
+        ok(vhushmem_backend_push(b.r.backend, pop(&b), 0, &error));
+    }
+    refused(vhushmem_backend_put_back(b.r.backend, first, &error), -EINVAL, "last");
+    CHECK(is_empty(&b));
+    ok(vhushmem_backend_push(b.r.backend, first, 0, &error));
+    backend_rig_close(&b.r);
+    bare_queue_close(&b);
+}
+
 static void twice(void)
 {
     bare_queue b;
@@ -189,6 +209,7 @@ int main(void)
 {
     char *fds = fds_now(), *maps = maps_now();
     held();
+    held_for_long();
     twice();
     polls(0);
     polls(BIT(29));

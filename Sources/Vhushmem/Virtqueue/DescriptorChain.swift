@@ -19,8 +19,8 @@ import CLinux
     private(set) var isHeld = false
     /// The index of its first descriptor: the driver's name for it.
     public private(set) var head: UInt16 = 0
-    /// Its entry of the available ring; nil: it was begun before this life of the device.
-    private(set) var position: UInt16?
+    /// How many entries of the available ring were taken before its own; nil: it was begun before this life of the device.
+    private(set) var position: UInt64?
     fileprivate var segments = ChainPieces()
     fileprivate var readableSegments = 0
     var pieces: Int { segments.count }
@@ -51,7 +51,7 @@ import CLinux
 
     /// The device holds it from now on.
     @inline(__always)
-    func begin(head: UInt16, position: UInt16?) {
+    func begin(head: UInt16, position: UInt64?) {
         isHeld = true
         self.head = head
         self.position = position

@@ -36,6 +36,8 @@ import CLinux
     var refused = RefusedChains()
     /// The index of the available ring that is taken next.
     var nextAvailable: UInt16
+    /// How many entries of the available ring this start has taken. Unlike the index, it never comes round.
+    private var taken: UInt64 = 0
     var nextUsed: UInt16
     /// How many entries the driver got since the last check of its wish.
     var unannounced: UInt32 = 0
@@ -218,10 +220,11 @@ extension Virtqueue {
                 guard try hasMore(rings) else { return nil }
             }
             let head = again ?? rings.availableHead(at: nextAvailable)
-            let chain = unsafe try chain(from: head, position: again == nil ? nextAvailable : nil, rings)
+            let chain = unsafe try chain(from: head, position: again == nil ? taken : nil, rings)
             if again == nil {
                 ledger?.wasTaken(head)
                 nextAvailable = nextAvailable &+ 1
+                taken = taken &+ 1
             } else {
                 begun.removeLast()
             }
@@ -242,7 +245,7 @@ extension Virtqueue {
     /// nil: the chain cannot be served, and must be given back.
     @inline(__always)
     private func chain(
-        from head: UInt16, position: UInt16?, _ rings: RingMemory
+        from head: UInt16, position: UInt64?, _ rings: RingMemory
     ) throws(VirtqueueFault) -> Unmanaged<DescriptorChain>? {
         guard head < size else { throw VirtqueueFault("an entry of the available ring names no descriptor") }
         // So the device never holds more chains than there are descriptors, whatever a driver writes.
@@ -291,8 +294,9 @@ extension Virtqueue {
 
     /// Puts the chain that was taken last back, as if it had not been taken. False: it is not that one. Not for a broken queue.
     func putBack(_ chain: DescriptorChain) -> Bool {
-        guard let position = chain.position, position == nextAvailable &- 1, chain.isHeld else { return false }
-        nextAvailable = position
+        guard let position = chain.position, position == taken &- 1, chain.isHeld else { return false }
+        taken = position
+        nextAvailable = nextAvailable &- 1
         letGo(chain)
         ledger?.wasPutBack(chain.head)
         return true
