@@ -38,7 +38,7 @@ static inline void vhu_at_fork(void (*prepare)(void), void (*parent)(void), void
     pthread_atfork(prepare, parent, child);
 }
 
-/* ---- pauses (only Region/Region+Unmap.swift uses them) ---- */
+/* ---- pauses (only Region/Region+UnmapPieces.swift uses them) ---- */
 
 /* Sleeps. A signal ends it. */
 static inline void vhu_pause(long nanoseconds)
