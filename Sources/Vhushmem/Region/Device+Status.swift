@@ -79,8 +79,11 @@ extension Region {
         var live = mappingCount
         while true {
             // Memory is not allocated with the lock held. Meanwhile there may be more mappings than there is room for.
-            let room = UnsafeMutableBufferPointer<MappingRecord>.allocate(
-                capacity: Int(clamping: min(maximum, live &+ live / 8)))
+            let most = Int(clamping: min(maximum, live &+ live / 8))
+            // An allocation of no bytes may be anything.
+            let room =
+                unsafe most == 0
+                ? UnsafeMutableBufferPointer<MappingRecord>(start: nil, count: 0) : .allocate(capacity: most)
             let (quota, count) = device.lock.withLock { held in unsafe (self.quota[held], table[held].copyRecords(into: room)) }
             if UInt64(count) == min(maximum, quota.mappings) { return unsafe (quota, room, count) }
             unsafe room.deallocate()

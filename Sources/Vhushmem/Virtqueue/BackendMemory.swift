@@ -91,7 +91,8 @@ import CLinux
 
     private init(_ ranges: [GuestRange]) {
         self.ranges = ranges
-        unsafe spans = .allocate(capacity: ranges.count)
+        // An allocation of no bytes may be anything.
+        unsafe spans = unsafe ranges.isEmpty ? .init(start: nil, count: 0) : .allocate(capacity: ranges.count)
         for (index, range) in ranges.enumerated() { unsafe spans.initializeElement(at: index, to: GuestSpan(range)) }
     }
 
