@@ -162,6 +162,7 @@ int main(int argc, char **argv)
 {
     MUST(argc == 2);
     uint64_t mappings = number_of(argv[1]);
+    MUST(mappings > 0);
     page = (uint64_t)sysconf(_SC_PAGESIZE);
     file = file_of(2 * page);
     vhushmem_device *device = vhushmem_device_new(NULL, NULL), *device_of_other = vhushmem_device_new(NULL, NULL);

@@ -42,7 +42,7 @@ static inline void send_with_fd(int socket, const void *bytes, size_t size, int 
         m.msg_control = &control;
         m.msg_controllen = sizeof(control);
     }
-    MUST(sendmsg(socket, &m, MSG_NOSIGNAL) == (ssize_t)size);
+    MUST(socket >= 0 && sendmsg(socket, &m, MSG_NOSIGNAL) == (ssize_t)size);
 }
 
 static inline void send_map(int channel, bool need_reply, uint64_t shm_offset, uint64_t len,
