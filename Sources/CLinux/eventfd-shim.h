@@ -50,19 +50,25 @@ static inline int vhu_submit(unsigned long context, struct iocb *operation)
     }
     return result;
 }
+/* A read of no bytes, at whose end the kernel signals the same descriptor. */
+static inline struct iocb vhu_read_of_nothing(int fd)
+{
+    struct iocb operation;
+    memset(&operation, 0, sizeof(operation));
+    operation.aio_lio_opcode = IOCB_CMD_PREAD;
+    operation.aio_fildes = (uint32_t)fd;
+    operation.aio_flags = IOCB_FLAG_RESFD;
+    operation.aio_resfd = (uint32_t)fd;
+    return operation;
+}
 /*
  * Asks the kernel for a read of no bytes, after which the kernel signals the eventfd. The read is
  * done at once. EINVAL, EBADF: `fd` is no eventfd.
  */
 static inline int vhu_signal(unsigned long context, int fd)
 {
-    struct iocb read_nothing;
-    memset(&read_nothing, 0, sizeof(read_nothing));
-    read_nothing.aio_lio_opcode = IOCB_CMD_PREAD;
-    read_nothing.aio_fildes = (uint32_t)fd;
-    read_nothing.aio_flags = IOCB_FLAG_RESFD;
-    read_nothing.aio_resfd = (uint32_t)fd;
-    return vhu_submit(context, &read_nothing);
+    struct iocb operation = vhu_read_of_nothing(fd);
+    return vhu_submit(context, &operation);
 }
 /*
  * Asks for the same with invalid flags, so the kernel refuses and signals nothing. EOPNOTSUPP: `fd`
@@ -70,14 +76,9 @@ static inline int vhu_signal(unsigned long context, int fd)
  */
 static inline int vhu_refused_signal(unsigned long context, int fd)
 {
-    struct iocb no_read;
-    memset(&no_read, 0, sizeof(no_read));
-    no_read.aio_lio_opcode = IOCB_CMD_PREAD;
-    no_read.aio_fildes = (uint32_t)fd;
-    no_read.aio_flags = IOCB_FLAG_RESFD;
-    no_read.aio_resfd = (uint32_t)fd;
-    no_read.aio_rw_flags = 1 << 30;
-    return vhu_submit(context, &no_read);
+    struct iocb operation = vhu_read_of_nothing(fd);
+    operation.aio_rw_flags = 1 << 30;
+    return vhu_submit(context, &operation);
 }
 
 /* ---- waiting ---- */

@@ -24,6 +24,12 @@ static int pop_many(bare_queue *b, vhushmem_chain **chains, size_t max)
     return vhushmem_backend_pop_many(b->r.backend, 0, chains, max, &error);
 }
 
+static void take_four(bare_queue *b, vhushmem_chain **chains)
+{
+    offer_all(b, 0, 4);
+    EQ(ok(pop_many(b, chains, MOST)), 4);
+}
+
 static int push_many(bare_queue *b, vhushmem_chain *const *chains, const uint32_t *written, size_t count)
 {
     return vhushmem_backend_push_many(b->r.backend, 0, chains, written, count, &error);
@@ -74,8 +80,7 @@ static void stops_at_the_first(void)
     vhushmem_chain *chains[MOST];
     uint32_t written[MOST] = {0};
     bare_queue_open(&b, 0);
-    offer_all(&b, 0, 4);
-    EQ(ok(pop_many(&b, chains, MOST)), 4);
+    take_four(&b, chains);
     written[2] = 17;
     EQ(ok(push_many(&b, chains, written, 4)), 2);
     EQ(used_index(&b), 2);
@@ -111,16 +116,14 @@ static void memory_may_change_before_they_go_back(void)
     vhushmem_chain *chains[MOST];
     uint32_t written[MOST] = {0};
     bare_queue_open(&b, 0);
-    offer_all(&b, 0, 4);
-    EQ(ok(pop_many(&b, chains, MOST)), 4);
+    take_four(&b, chains);
     EQ(tell_region(&b, ADD_MEM_REG, 2 * RAM, PAGE, USER + RAM, 0, b.ram_fd), 0);
     vhushmem_chain *all[5] = {chains[2], chains[0], chains[1], chains[1], chains[3]};
     EQ(ok(push_many(&b, all, written, 5)), 3);
     EQ(used_index(&b), 3);
     vhushmem_chain *once[1] = {chains[3]};
     EQ(ok(push_many(&b, once, written, 1)), 1);
-    offer_all(&b, 0, 4);
-    EQ(ok(pop_many(&b, chains, MOST)), 4);
+    take_four(&b, chains);
     EQ(ok(push_many(&b, chains, written, 4)), 4);
     EQ(used_index(&b), 8);
     backend_rig_close(&b.r);
@@ -169,8 +172,7 @@ static void ledger_has_each(void)
     uint8_t *ledger = mmap(NULL, area.size, PROT_READ | PROT_WRITE, MAP_SHARED, m.fds[0], (off_t)area.offset);
     CHECK(ledger != MAP_FAILED);
     start_queue(&b, 0);
-    offer_all(&b, 0, 4);
-    EQ(ok(pop_many(&b, chains, MOST)), 4);
+    take_four(&b, chains);
     for (int i = 0; i < 4; i++) {
         EQ(ledger[16 + 16 * i], 1);
     }
