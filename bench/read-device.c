@@ -8,7 +8,6 @@
 #define _GNU_SOURCE
 #endif
 #include <fcntl.h>
-#include <poll.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <sys/uio.h>
@@ -83,11 +82,8 @@ int main(int argc, char **argv)
         fprintf(stderr, "%s\n", error != NULL ? error->message : "usage: read-device SOCKET FILE");
         return 1;
     }
-    struct pollfd ready = {.fd = vhushmem_backend_get_fd(backend), .events = POLLIN};
     while (!is_gone) {
-        if (poll(&ready, 1, -1) > 0) {
-            vhushmem_backend_dispatch(backend);
-        }
+        vhushmem_backend_poll(backend, -1);
     }
     vhushmem_backend_free(backend);
     return 0;

@@ -86,21 +86,20 @@ static inline int vhu_refused_signal(unsigned long context, int fd)
 static const int vhu_eventfd_flags = EFD_CLOEXEC | EFD_NONBLOCK;
 static const int vhu_epoll_flags = EPOLL_CLOEXEC;
 static const int vhu_timerfd_flags = TFD_CLOEXEC | TFD_NONBLOCK;
-static inline int vhu_epoll_control(int epoll, int operation, int fd, uint32_t events)
+static const uint32_t vhu_epoll_once = EPOLLET;
+static inline int vhu_epoll_control(int epoll, int operation, int fd, uint32_t events, uint32_t tag)
 {
-    struct epoll_event event = {.events = events, .data = {.fd = fd}};
+    struct epoll_event event = {.events = events, .data = {.u32 = tag}};
     return epoll_ctl(epoll, operation, fd, &event);
 }
-static inline int vhu_epoll_add_tagged(int epoll, int fd, uint32_t tag, bool once)
-{
-    struct epoll_event event = {.events = EPOLLIN | (once ? EPOLLET : 0), .data = {.u32 = tag}};
-    return epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event);
-}
-/* Stores the tags of readable descriptors, at most 64. Returns their number. It never waits. */
-static inline int vhu_epoll_ready_tags(int epoll, uint32_t tags[64])
+/*
+ * Stores the tags of ready descriptors, at most 64. Returns their number. It waits for the first
+ * one so many milliseconds at most; -1: no limit.
+ */
+static inline int vhu_epoll_ready_tags(int epoll, uint32_t tags[64], int timeout)
 {
     struct epoll_event events[64];
-    int count = epoll_wait(epoll, events, 64, 0);
+    int count = epoll_wait(epoll, events, 64, timeout);
     for (int i = 0; i < count; i++) {
         tags[i] = events[i].data.u32;
     }

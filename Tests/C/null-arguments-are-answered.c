@@ -137,6 +137,7 @@ static void back_end(void)
     CHECK(vhushmem_backend_get_fd(NULL) < 0);
     EQ(vhushmem_backend_get_events(NULL), -EFAULT);
     EQ(vhushmem_backend_dispatch(NULL), -EFAULT);
+    EQ(vhushmem_backend_poll(NULL, 0), -EFAULT);
     CHECK(vhushmem_backend_source_new(NULL) == NULL);
     CHECK(!vhushmem_backend_is_negotiated(NULL));
     EQ(vhushmem_backend_features(NULL), 0);

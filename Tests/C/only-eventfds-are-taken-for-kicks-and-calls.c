@@ -46,12 +46,13 @@ int main(void)
     EQ(vhushmem_backend_notify(b.r.backend, 0, &error), 1);
     CHECK(signalled(b.call));
 
-    /* Nobody reads its count: there is no room for one more, and the device does not wait. */
+    /* Nobody reads its count: there is no room for one more. The driver sees it signalled, and the device does not wait. */
     EQ(tell_u64(&b, SET_VRING_CALL, 0, full), 0);
     offer(&b, 0);
     kick(&b);
     EQ(vhushmem_backend_push(b.r.backend, some(vhushmem_backend_pop(b.r.backend, 0, &error)), 0, &error), 0);
-    EQ(vhushmem_backend_notify(b.r.backend, 0, &error), 0);
+    EQ(vhushmem_backend_notify(b.r.backend, 0, &error), 1);
+    CHECK(wait_readable(full, 0));
     EQ(fcntl(full, F_GETFL) & O_NONBLOCK, 0); /* the front-end owns it, and it is unchanged */
 
     backend_rig_close(&b.r);

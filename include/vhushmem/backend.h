@@ -308,6 +308,17 @@ VHUSHMEM_API int vhushmem_backend_get_events(vhushmem_backend *backend);
 VHUSHMEM_API int vhushmem_backend_dispatch(vhushmem_backend *backend);
 
 /**
+ * Wait until there is something to dispatch, and dispatch it. This is for a device that has no
+ * other loop. It is also the fastest way: one call of the kernel waits and finds what is ready.
+ *
+ * @param timeout_ms  the longest time to wait; 0: do not wait; negative: no limit.
+ * @returns what dispatch returns; 0 also if the time is up or a signal came; -ENOMEM, -EMFILE,
+ *          -ENFILE (there is no descriptor to wait on, see get_fd).
+ * Since: 0.9
+ */
+VHUSHMEM_API int vhushmem_backend_poll(vhushmem_backend *backend, int timeout_ms);
+
+/**
  * Make a GSource that dispatches the back-end, before or after listen, connect or attach. It stays
  * until the back-end is freed, because a back-end may get another connection.
  *

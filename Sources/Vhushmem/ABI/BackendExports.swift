@@ -4,7 +4,7 @@ import CGLib
 import CLinux
 import CVhushmem
 
-// vhushmem/backend.h, and the blocking calls of vhushmem/backend-call.h
+// vhushmem/backend.h but for the loop, and the blocking calls of vhushmem/backend-call.h
 
 extension BackendOptions {
     init(_ options: UnsafePointer<vhushmem_backend_options>?) throws(ShmemError) {
@@ -198,33 +198,6 @@ package func vhushmem_backend_attach(
         guard let backend = unsafe object(backend, Backend.self) else { throw .null("backend") }
         try backend.attach(socket: fd)
     }
-}
-
-@_cdecl("vhushmem_backend_get_fd") @implementation
-package func vhushmem_backend_get_fd(_ backend: OpaquePointer?) -> Int32 {
-    guard let backend = unsafe object(backend, Backend.self) else { return -EFAULT }
-    do throws(ShmemError) {
-        return try backend.pollDescriptor()
-    } catch {
-        return -error.code
-    }
-}
-
-@_cdecl("vhushmem_backend_get_events") @implementation
-package func vhushmem_backend_get_events(_ backend: OpaquePointer?) -> Int32 {
-    unsafe backend == nil ? -EFAULT : POLLIN
-}
-
-@_cdecl("vhushmem_backend_dispatch") @implementation
-package func vhushmem_backend_dispatch(_ backend: OpaquePointer?) -> Int32 {
-    guard let backend = unsafe object(backend, Backend.self) else { return -EFAULT }
-    // A callback may free the back-end: it goes when this call is over.
-    return withExtendedLifetime(backend) { backend.dispatch(.both) }
-}
-
-@_cdecl("vhushmem_backend_source_new") @implementation
-package func vhushmem_backend_source_new(_ backend: OpaquePointer?) -> UnsafeMutablePointer<GSource>? {
-    unsafe object(backend, Backend.self).flatMap { unsafe SessionSource.make(for: $0, name: "vhushmem back-end") }
 }
 
 @_cdecl("vhushmem_backend_is_negotiated") @implementation

@@ -10,8 +10,6 @@ extension Backend {
     /// Microseconds between attempts. The socket takes no more, or too many descriptors are on their way: nothing tells when
     /// that is over.
     private static let retryPause: UInt64 = 10_000
-    /// A tag among those of kicks, which are the numbers of queues.
-    private static let channelTag = UInt32.max
 
     /// Asks the front-end to map a range of a file, and does not wait.
     ///
@@ -234,7 +232,7 @@ extension Backend {
             return
         }
         do throws(Errno) {
-            try waitAlso(for: channel.fd, tag: Backend.channelTag)
+            try waitAlso(for: channel.fd, tag: TargetSet.Tag.answer)
             connection.calls.isWatched = true
         } catch {
             // There was no memory or no descriptor: the back-end looks at the channel now and then.

@@ -52,6 +52,17 @@ extension Backend {
         try dispatchInLoop("the back-end has neither a connection nor a listener")
     }
 
+    /// Waits until there is something to dispatch, at most so many milliseconds (-1: no limit), and dispatches it. Returns how
+    /// many messages, kicks and answers were taken, or a negative errno.
+    func dispatch(within limit: Int32) -> Int32 {
+        do throws(ShmemError) {
+            _ = try pollDescriptor()
+        } catch { return -error.code }
+        guard connection != nil || acceptor != nil else { return dispatch(.both) }
+        guard let ready = takeKicks(within: limit) else { return 0 }
+        return dispatch(ready)
+    }
+
     func dispatch(_ ready: ReadyTargets) -> Int32 {
         var turn = loops.beginTurn()
         defer { loops.endTurn() }
@@ -64,17 +75,33 @@ extension Backend {
             drop(ShmemError(EFAULT, "the front-end has truncated the file of its guest memory"))
         }
         if connection == nil { accept() }
+        let ready = found(ready)
         var taken: Int32 = 0
-        while taken < turn.share, !turn.isOver(after: taken), serveOne() { taken &+= 1 }
+        if ready.contains(.first) || hasUnfinished {
+            while taken < turn.share, !turn.isOver(after: taken), serveOne() { taken &+= 1 }
+        }
         // This comes after the messages: a kick is for the queues as they are now.
         if connection != nil, !eventQueue.isTelling {
             pollQueues()
-            taken &+= serveKicks(ready.contains(.second))
+            taken &+= serveKicks(ready.contains(.second) || taken > 0)
         }
         taken &+= serveCalls()
         if eventQueue.hasDue { tellWaiting() }
         watch()
         return taken
+    }
+
+    /// A program that waits for the descriptor does not know what is ready, but the epoll behind it does. This takes its kicks
+    /// too, even for a loop inside a callback: it would find the descriptor readable again and again.
+    private func found(_ ready: ReadyTargets) -> ReadyTargets {
+        guard ready == .both, connection != nil, let descriptor = loops.descriptor, descriptor.isWhole else { return ready }
+        return takeKicks() ?? []
+    }
+
+    /// There may be something to do with the main socket even if it is not ready.
+    private var hasUnfinished: Bool {
+        guard let main = connection?.main else { return false }
+        return main.hasUnsent || main.deadline != nil || main.hasBufferedMessage
     }
 
     /// Sends what waits, and serves the next message. False: there is nothing more to do now.

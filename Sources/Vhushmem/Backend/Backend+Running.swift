@@ -110,10 +110,14 @@ extension Backend {
     }
 
     func waitAlso(for fd: Int32, tag: UInt32, once: Bool = false) throws(Errno) {
-        let set: ReadableSet
-        if let kicks { set = kicks } else { set = try ReadableSet.make() }
-        kicks = set
-        try set.insert(fd, tag: tag, once: once)
+        try makeWaitSet().insert(fd, tag: tag, once: once)
+    }
+
+    func makeWaitSet() throws(Errno) -> TargetSet {
+        if let kicks { return kicks }
+        let made = try TargetSet.make()
+        kicks = made
+        return made
     }
 
     func unwatchKick(of queue: BackendQueue) {
@@ -145,17 +149,23 @@ extension Backend {
         }
     }
 
-    private func takeKicks() {
-        guard let kicks else { return }
-        for tag in kicks.readable() {
+    /// Reads the kicks that came. Returns the other targets that are ready; nil: nothing is. Waits at most `limit` milliseconds
+    /// for something; -1: no limit.
+    @discardableResult
+    func takeKicks(within limit: Int32 = 0) -> ReadyTargets? {
+        guard let kicks else { return nil }
+        var ready: ReadyTargets = []
+        let count = kicks.forEachReady(within: limit) { tag in
+            if tag == TargetSet.Tag.first { ready.insert(.first) }
             // A callback may have stopped it, or the front-end has given it another kick.
-            guard let queue = queue(Int(tag)), queue.isRunning, case .eventfd(let kick) = queue.setup.kick else { continue }
+            guard let queue = queue(Int(tag)), queue.isRunning, case .eventfd(let kick) = queue.setup.kick else { return }
             if kick.drain() {
                 look(at: queue)
             } else {
                 breakDown(queue, VirtqueueFault("its kick cannot be read"))
             }
         }
+        return count == 0 ? nil : count < TargetSet.most ? ready : .both
     }
 
     private func reportKicks() -> Int32 {

@@ -43,8 +43,9 @@ public final class Backend: Pollable {
     var eventQueue = EventQueue<BackendEvent>()
     var work: Work = []
     var reports = Reports.none
-    /// The kicks of the queues that run, and the channel while it owes asynchronous answers. Made for the first of them.
-    var kicks: ReadableSet?
+    /// The kicks of the queues that run, with the queues' numbers as tags, and the channel while it owes asynchronous answers.
+    /// Made for the first of them. The back-end's descriptor is this one's, so a kick passes through one epoll only.
+    var kicks: TargetSet?
     var polling = QueuePolling()
     var acceptor: Acceptor?
     /// Callbacks and handlers went with the connection, and were not set again.

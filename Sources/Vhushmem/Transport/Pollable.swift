@@ -43,6 +43,8 @@ protocol Pollable: AnyObject {
     /// Does all it can without waiting. Returns how many messages were taken, or a negative errno.
     func dispatch(_ ready: ReadyTargets) -> Int32
     var loops: SessionLoops { get set }
+    /// The epoll for the session's descriptor.
+    func makeWaitSet() throws(Errno) -> TargetSet
 }
 
 /// Tells whether a session may wait for something else now, for those that look at it in each turn of a loop. It is an object,
@@ -63,7 +65,7 @@ struct SessionLoops {
     /// device of its own.
     var alarm: Alarm?
     var alarmTarget: PollTargets.Target? { alarm.map { PollTargets.Target(fd: $0.fd, events: Int16(POLLIN)) } }
-    fileprivate var descriptor: PollDescriptor?
+    fileprivate(set) var descriptor: PollDescriptor?
     fileprivate(set) var attachments: [any PollAttachment] = []
     /// A C program owns the session. Its callbacks stay until it frees the session, and a session that is over has nothing to
     /// dispatch. In Swift, callbacks go with the connection, because they may hold the session; and a loop is woken to find
@@ -91,11 +93,13 @@ extension Pollable {
         return self
     }
 
+    func makeWaitSet() throws(Errno) -> TargetSet { try TargetSet.make() }
+
     /// The descriptor that stands for all that the session waits for. The first call makes it.
     func waitDescriptor() throws(ShmemError) -> Int32 {
         if let descriptor = loops.descriptor { return descriptor.fd }
         do throws(Errno) {
-            let made = try PollDescriptor.make()
+            let made = try PollDescriptor.make(in: try makeWaitSet())
             loops.descriptor = made
             watch()
             return made.fd

@@ -14,14 +14,14 @@ final class SharedDescriptor {
     /// Signals it. False: it cannot be signalled.
     @discardableResult
     func signal() -> Bool {
-        // A full counter is signalled already.
-        guard (try? Readiness.canWrite(fd)) == true else { return false }
         switch EventSignal.send(to: fd) {
         case .done: return true
         case .refused: return false
-        // It may become full before the write, and the write may wait; there is no other way here.
         case .unavailable: break
         }
+        // A full counter is signalled already. It may become full before the write, and the write may wait; there is no other
+        // way here.
+        guard (try? Readiness.canWrite(fd)) == true else { return false }
         var one: UInt64 = 1
         return (try? systemCall(.write) { unsafe write(fd, &one, 8) }) == 8
     }
