@@ -69,7 +69,7 @@ static inline void listen_for(life *l)
 
 static inline void answer_bytes(life *l, const message *m)
 {
-    static const VhostUserShMemConfig config = {.nregions = 1, .memory_sizes = {PAGES * 4096}};
+    VhostUserShMemConfig config = {.nregions = 1, .memory_sizes = {PAGES * PAGE}};
     uint8_t bytes[64] = {0};
     uint64_t value = 0;
     uint32_t size = 8;

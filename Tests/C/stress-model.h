@@ -56,15 +56,20 @@ typedef struct stress_file {
     page_state states[FILE_PAGES][STATES_KEPT]; /* newest first */
 } stress_file;
 
-/* Each word of a page says where it belongs: a mark, the file, the page, the state, the word. */
-#define WORDS 512
-#define SCRIBBLES 496 /* words from here on may be written through a region */
+/*
+ * Each word of a page says where it belongs: a mark, the file, the page, the state, the word. A
+ * page has up to 64 KiB.
+ */
+#define WORDS (PAGE / 8)
+#define WORD_BITS 13
+#define SCRIBBLES (WORDS - 16) /* words from here on may be written through a region */
 #define FILE_MARK 0x2dull
 #define SCRIBBLE_MARK 0x33ull
 
 static inline uint64_t file_word(uint8_t file, uint64_t page, uint32_t state, uint64_t word)
 {
-    return FILE_MARK << 57 | (uint64_t)file << 49 | page << 41 | (uint64_t)state << 9 | word;
+    return FILE_MARK << 57 | (uint64_t)file << 49 | page << 41 | (uint64_t)state << WORD_BITS |
+           word;
 }
 
 static inline uint64_t scribble_word(uint64_t region, uint64_t page, uint64_t number)
@@ -76,6 +81,13 @@ static inline bool is_scribble(uint64_t word, uint64_t region, uint64_t page)
 {
     return word >> 57 == SCRIBBLE_MARK && (word >> 53 & 0xf) == region &&
            (word >> 40 & 0x1fff) == page;
+}
+
+static inline uint64_t number_in(uint64_t word) { return word & ((1u << WORD_BITS) - 1); }
+
+static inline uint32_t state_in(uint64_t word)
+{
+    return (uint32_t)(word >> WORD_BITS & ((1u << (41 - WORD_BITS)) - 1));
 }
 
 static inline uint32_t next_state(uint32_t now, uint32_t kind)
@@ -137,7 +149,7 @@ static inline void write_page(stress_file *f, uint64_t page)
     for (uint64_t i = 0; i < WORDS; i++) {
         words[i] = file_word(f->number, page, number, i);
     }
-    CHECK(pwrite(f->fd, words, sizeof(words), (off_t)(page * sizeof(words))) == sizeof(words));
+    CHECK(pwrite(f->fd, words, PAGE, (off_t)(page * PAGE)) == (ssize_t)PAGE);
     state_ends(f, page);
 }
 
