@@ -64,7 +64,8 @@ static inline int vhu_fault_access(const void *context)
 #elif defined(__aarch64__)
     /*
      * Records follow each other: a magic number, a size, and the data. The syndrome's record has
-     * its class in bits 26 to 31.
+     * its class in bits 26 to 31. Bit 6 is a write, or the maintenance of a cache (bit 8), which
+     * writes nothing.
      */
     if (context != NULL) {
         const mcontext_t *machine = &((const ucontext_t *)context)->uc_mcontext;
@@ -79,9 +80,9 @@ static inline int vhu_fault_access(const void *context)
                 unsigned long long syndrome;
                 memcpy(&syndrome, record + 8, sizeof(syndrome));
                 unsigned class = (unsigned)(syndrome >> 26) & 0x3f;
-                return class == 0x20 || class == 0x21 ? VHU_FETCH
-                       : (syndrome & 64) != 0         ? VHU_WRITE
-                                                      : VHU_READ;
+                return class == 0x20 || class == 0x21  ? VHU_FETCH
+                       : (syndrome & (64 | 256)) == 64 ? VHU_WRITE
+                                                       : VHU_READ;
             }
         }
     }
