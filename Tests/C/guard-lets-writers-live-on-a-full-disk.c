@@ -26,7 +26,7 @@ int main(void)
     if (disk == NULL) {
         skip("VHUSHMEM_TEST_DISK names no small file system");
     }
-    alarm(30); /* a handler that repairs nothing would run for ever */
+    alarm((unsigned)(PATIENCE_MS / 1000)); /* a handler that repairs nothing would run for ever */
     char *file = g_strdup_printf("%s/file", disk), *rest = g_strdup_printf("%s/rest", disk);
     rig_open(&r, 128 * page, NULL);
     guard_begin();

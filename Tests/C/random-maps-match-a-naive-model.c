@@ -2,8 +2,9 @@
 /*
  * 100 slots of different sizes are mapped and unmapped at random 10,000 times. They match a model that knows only the owner
  * of each page. The test reads the window after each step. At the end no descriptor and no mapping is left.
+ * VHUSHMEM_TEST_SEED gives the seed.
  */
-#include "harness.h"
+#include "random.h"
 
 #define SLOTS 100
 #define PAGES 8000 /* of the region: the slots together have 5,050, so many maps collide */
@@ -18,16 +19,9 @@ typedef struct slot {
 
 static slot slots[SLOTS];
 static int owner[PAGES]; /* of each page: slot + 1, or 0 */
-static uint64_t page, live_count, live_bytes;
+static uint64_t page, live_count, live_bytes, state;
 
-static uint64_t next_random(void)
-{
-    static uint64_t state = 88172645463325252u;
-    state ^= state << 13;
-    state ^= state >> 7;
-    state ^= state << 17;
-    return state;
-}
+static uint64_t below(uint64_t limit) { return random_below(&state, limit); }
 
 static uint64_t pages_of(uint64_t len) { return (len + page - 1) / page; }
 
@@ -52,10 +46,10 @@ static bool is_free(const slot *s)
 
 static void step(vhushmem_region *region, const int *files)
 {
-    unsigned i = (unsigned)(next_random() % SLOTS);
+    unsigned i = (unsigned)below(SLOTS);
     slot *s = &slots[i];
     if (s->live) {
-        if (next_random() % 4 == 0) {
+        if (below(4) == 0) {
             err(vhushmem_region_unmap(region, s->at, s->len + page, &error), -EINVAL);
             err(vhushmem_region_map(region, files[s->file], 0, s->at, page, 0, &error), -EEXIST);
         }
@@ -64,11 +58,11 @@ static void step(vhushmem_region *region, const int *files)
         s->live = false;
         return;
     }
-    slot wanted = {.live = true, .file = (unsigned)(next_random() % FILES)};
-    wanted.len = (i + 1) * page - (next_random() % 2) * (next_random() % page);
-    wanted.at = next_random() % (PAGES - i) * page;
-    wanted.fd_offset = next_random() % (FILE_PAGES - i) * page;
-    wanted.flags = next_random() % 2 ? VHOST_USER_FLAG_MAP_RW : 0;
+    slot wanted = {.live = true, .file = (unsigned)below(FILES)};
+    wanted.len = (i + 1) * page - (below(2) ? below(page) : 0);
+    wanted.at = below(PAGES - i) * page;
+    wanted.fd_offset = below(FILE_PAGES - i) * page;
+    wanted.flags = below(2) ? VHOST_USER_FLAG_MAP_RW : 0;
     int64_t done =
         vhushmem_region_map(region, files[wanted.file], wanted.fd_offset, wanted.at, wanted.len, wanted.flags, &error);
     if (!is_free(&wanted)) {
@@ -142,6 +136,7 @@ static void run(int count)
 int main(void)
 {
     page = PAGE;
+    state = random_seed();
     run(10); /* the first run makes what then stays for good */
     char *fds = fds_now(), *maps = maps_now();
     run(steps(10000));

@@ -90,7 +90,7 @@ static inline char *maps_between(uint64_t from, uint64_t to)
     FILE *maps = fopen("/proc/self/maps", "re");
     CHECK(maps != NULL);
     char line[600], last_perms[8] = "", last_name[400] = "";
-    uint64_t first = 0, last_end = 0, last_offset = 0;
+    uint64_t top = (uint64_t)(uintptr_t)sbrk(0), first = 0, last_end = 0, last_offset = 0;
     bool pending = false;
     for (;;) {
         uint64_t start = 0, end = 0, offset = 0;
@@ -104,7 +104,9 @@ static inline char *maps_between(uint64_t from, uint64_t to)
             name[strcspn(name, "\n")] = 0;
             /* once for the process: the library signals eventfds with it */
             bool is_kept = strstr(name, "[aio]") != NULL;
-            if (end <= from || start >= to || (name[0] == '[' && to == UINT64_MAX) || is_kept) {
+            /* an emulator of one process gives the heap no name */
+            bool is_aside = name[0] == '[' || (name[0] == 0 && start < top && end >= top);
+            if (end <= from || start >= to || (is_aside && to == UINT64_MAX) || is_kept) {
                 continue;
             }
             if (name[0] == '[') {
