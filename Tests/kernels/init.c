@@ -13,6 +13,7 @@
  * The kernel's own messages go to the first serial port. It is built statically, so that it does not depend on what it tests.
  */
 #define _GNU_SOURCE 1
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <net/if.h>
@@ -39,6 +40,7 @@
 /* This much of a test's output is reported: a serial port is slow. */
 #define LOG_BYTES (32 * 1024)
 #define HUGE_PAGES "16"
+#define COMPRESSED_MODULE 4 /* MODULE_INIT_COMPRESSED_FILE, which older headers lack */
 #define DISK "/disk"
 /* Not /tmp, which may have the tree in which the library was built. */
 #define SCRATCH "/scratch"
@@ -86,6 +88,27 @@ static void open_report(void)
     cfmakeraw(&raw);
     tcsetattr(fd, TCSANOW, &raw);
     report = fdopen(fd, "w");
+}
+
+static int is_file(const struct dirent *entry) { return entry->d_name[0] != '.'; }
+
+/* Modules that the kernel has not built in, in the order of their names. */
+static void load_modules(void)
+{
+    struct dirent **names = NULL;
+    int count = scandir("/modules", &names, is_file, alphasort);
+    for (int i = 0; i < count; i++) {
+        char path[512];
+        snprintf(path, sizeof(path), "/modules/%s", names[i]->d_name);
+        bool is_compressed = strstr(names[i]->d_name, ".ko.") != NULL;
+        int fd = open(path, O_RDONLY | O_CLOEXEC);
+        if (fd < 0 || syscall(SYS_finit_module, fd, "", is_compressed ? COMPRESSED_MODULE : 0) != 0) {
+            complain(path);
+        }
+        close(fd);
+        free(names[i]);
+    }
+    free(names);
 }
 
 /* A disk for the tests, if the machine has one. Its driver may not be ready yet. */
@@ -256,6 +279,7 @@ int main(void)
     bring_up_loopback();
     write_file("/proc/sys/vm/nr_hugepages", HUGE_PAGES);
     mount_at("hugetlbfs", "/dev/hugepages");
+    load_modules();
     mount_disk();
     setenv("TMPDIR", SCRATCH, 1);
     /* The limits of a login. */

@@ -14,15 +14,29 @@ FOLDER = BUILD / "arm64"
 KERNELS = ("linux", "linux-16k")
 
 
+def add_modules(kernel, contents):
+    """Writes what all guests have and, after it, the modules of one kernel, which takes several archives in a row. Returns a log."""
+    modules = FOLDER / f"{kernel}.modules"
+    pairs = [f"/modules/{file.name}={file}" for file in (FOLDER / kernel / "modules").iterdir()]
+    log = run([ROOT / "scripts" / "initramfs", "--sysroot", FOLDER / "sysroot", modules, *pairs])[1]
+    with contents.open("wb") as archive:
+        for part in (FOLDER / "initramfs", modules):
+            archive.write(part.read_bytes())
+    return log
+
+
 def boot(kernel):
     command, environment = qemu("qemu-system-aarch64", FOLDER / "qemu", ("qemu",))
     report, console = FOLDER / f"{kernel}.report", FOLDER / f"{kernel}.console"
     image = next((FOLDER / kernel / "boot").glob("vmlinuz-*"))
+    contents = FOLDER / f"{kernel}.initramfs"
+    log = add_modules(kernel, contents)
     command += ["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-accel", "tcg,thread=multi", "-machine", "virt"]
-    command += ["-cpu", "max,pauth-impdef=on", "-smp", "2", "-m", "2048", "-kernel", image, "-initrd", FOLDER / "initramfs"]
+    command += ["-cpu", "max,pauth-impdef=on", "-smp", "2", "-m", "2048", "-kernel", image, "-initrd", contents]
     command += ["-append", "console=ttyAMA0 quiet panic=-1 report=/dev/ttyS0", "-serial", f"file:{console}"]
     command += ["-chardev", f"file,id=report,path={report}", "-device", "pci-serial,chardev=report"]
-    return machines.boot(command, environment, report, console)
+    said, messages = machines.boot(command, environment, report, console)
+    return said, log + messages
 
 
 def tests_on(kernel, guest):
