@@ -8,20 +8,25 @@
 
 /*
  * Whether the library has a thread. It has one while it closes what a peer sent. That is the
- * only thread that takes no signals.
+ * only thread that takes no signals. `runs`: one of them runs, or waits only for a processor.
  */
-static inline bool is_closing(void)
+static inline bool is_closing_now(bool *runs)
 {
     bool found = false;
+    *runs = false;
     DIR *dir = opendir("/proc/self/task");
     CHECK(dir != NULL);
     for (struct dirent *entry; (entry = readdir(dir)) != NULL;) {
-        char path[300], line[300];
+        char path[300], line[300], state = 0;
         snprintf(path, sizeof(path), "/proc/self/task/%s/status", entry->d_name);
         FILE *status = fopen(path, "re");
         while (status != NULL && fgets(line, sizeof(line), status) != NULL) {
             uint64_t blocked, few = UINT64_C(1) << (SIGURG - 1) | UINT64_C(1) << (SIGSEGV - 1);
-            found |= sscanf(line, "SigBlk: %" SCNx64, &blocked) == 1 && (blocked & few) == few;
+            (void)sscanf(line, "State: %c", &state);
+            if (sscanf(line, "SigBlk: %" SCNx64, &blocked) == 1 && (blocked & few) == few) {
+                found = true;
+                *runs |= state == 'R';
+            }
         }
         if (status != NULL) {
             fclose(status);
@@ -29,6 +34,12 @@ static inline bool is_closing(void)
     }
     closedir(dir);
     return found;
+}
+
+static inline bool is_closing(void)
+{
+    bool runs;
+    return is_closing_now(&runs);
 }
 
 /* Every open descriptor and what it is. Freed by `same`. */
@@ -52,15 +63,19 @@ static inline char *fds_at_once(void)
     return g_string_free(list, FALSE);
 }
 
-/* The same after all pending closes. If a close never ends, this stops waiting for it at some
-   point. */
+/*
+ * Waits for all pending closes. If one waits for another process, which may be for ever, this stops
+ * waiting for it at some point.
+ */
 static inline void wait_for_closes(void)
 {
-    for (int i = 0; i < 200 && is_closing(); i++) {
+    bool runs;
+    for (int i = 0; i < 200 && is_closing_now(&runs); i += !runs) {
         usleep(10000);
     }
 }
 
+/* The open descriptors after all pending closes. */
 static inline char *fds_now(void)
 {
     wait_for_closes();
