@@ -8,6 +8,8 @@
 
 #include "bare-queue.h"
 
+/* What the child does not free must stay in memory that valgrind looks at, or it is a leak of the child. So pointers to it are volatile: the
+ * child does not use them, and a compiler may drop them there. */
 static void in_a_child(void (*free_it)(void *), void *it)
 {
     int status = -1;
@@ -48,7 +50,7 @@ static void channel(void)
     int pair[2], file = memfd_of(PAGE, 7);
     VhostUserMMap map = mmap_of(0, 0, 0, PAGE, 0);
     CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == 0);
-    vhushmem_device *device = some(vhushmem_device_new(NULL, &error));
+    vhushmem_device *volatile device = some(vhushmem_device_new(NULL, &error));
     vhushmem_region *region = some(vhushmem_region_new(device, 0, 16 * PAGE, NULL, &error));
     vhushmem_channel *it = some(vhushmem_channel_new(pair[0], device, NULL, &error));
     int fd = (int)ok(vhushmem_channel_get_fd(it));
@@ -92,7 +94,7 @@ static void finds(const char *path, int fd)
 static void listeners(void)
 {
     vhushmem_frontend_options options = {.struct_size = sizeof(options), .flags = VHUSHMEM_FRONTEND_SERVER};
-    char *directory = new_directory(), *path = g_strdup_printf("%s/socket", directory);
+    char *volatile directory = new_directory(), *volatile path = g_strdup_printf("%s/socket", directory);
     vhushmem_backend *backend = some(vhushmem_backend_new(NULL, &error));
     ok(vhushmem_backend_listen(backend, path, &error));
     int fd = (int)ok(vhushmem_backend_get_fd(backend));
