@@ -38,7 +38,7 @@ static void refusals(void)
     }
     EQ(tell_u64(&b, SET_VRING_KICK, 2, b.kick), -EINVAL);
     /* Rings that do not fit, are not aligned, are in unknown memory, or are to be logged. */
-    EQ(tell_rings(&b, 0, 0, USER, USER + AVAIL, USER + USED), -EINVAL);
+    EQ(tell_rings(&b, 0, 0, USER + RAM_SIZE - 16 * 16, USER + AVAIL, USER + USED), -EINVAL);
     EQ(tell_vring(&b, SET_VRING_NUM, 0, 16), 0);
     EQ(tell_rings(&b, 0, 2, USER, USER + AVAIL, USER + USED), -EINVAL);
     EQ(tell_rings(&b, 0, 0, USER + 8, USER + AVAIL, USER + USED), -EINVAL);
