@@ -60,7 +60,8 @@ extension Backend {
     func pushMany(
         queue index: Int, count: Int, areGiven: Bool, _ next: (Int) throws(ShmemError) -> (Unmanaged<DescriptorChain>, UInt32)
     ) throws(ShmemError) -> Int {
-        guard let ring = queue(index)?.ring else { throw refusal(index) }
+        // SAFETY: a ring that is in use belongs to its queue.
+        guard let ring = unsafe rings[index]?.takeUnretainedValue() else { throw refusal(index) }
         var done = 0
         do throws(ShmemError) {
             while done < count {

@@ -153,11 +153,14 @@ extension Backend {
     /// - Throws: EINVAL (there is no such queue), ENOTCONN (it is not started), EPROTO (it is broken).
     @discardableResult
     public func notify(queue index: Int) throws(ShmemError) -> Bool {
-        guard let queue = queue(index), let ring = queue.ring else { throw refusal(index) }
+        // SAFETY: a ring that is in use belongs to its queue.
+        guard let ring = unsafe rings[index]?.takeUnretainedValue() else { throw refusal(index) }
         if let fault = ring.fault { throw broken(ring, fault) }
         guard ring.wantsCall() else { return false }
+        let queue = queues[index]
         let isTold = tell(queue, .call)
-        if connection?.calls.isBusy == true { watch() }
+        // A message may wait for the socket.
+        if queue.call == nil, connection?.calls.isBusy == true { watch() }
         return isTold
     }
 
@@ -193,7 +196,8 @@ extension Backend {
 
     /// The rings of a queue that runs, as far as the device was told.
     func running(_ index: Int) throws(ShmemError) -> Virtqueue {
-        guard let queue = queue(index), queue.isAnnounced, let ring = queue.ring, ring.fault == nil else {
+        // SAFETY: a ring that is in use belongs to its queue.
+        guard let ring = unsafe rings[index]?.takeUnretainedValue(), ring.isAnnounced, ring.fault == nil else {
             throw refusal(index)
         }
         return ring

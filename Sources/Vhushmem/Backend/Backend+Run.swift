@@ -58,7 +58,7 @@ extension Backend {
         do throws(ShmemError) {
             _ = try pollDescriptor()
         } catch { return -error.code }
-        guard connection != nil || acceptor != nil else { return dispatch(.both) }
+        guard isConnected || acceptor != nil else { return dispatch(.both) }
         guard let ready = takeKicks(within: limit) else { return 0 }
         return dispatch(ready)
     }
@@ -67,21 +67,21 @@ extension Backend {
         var turn = loops.beginTurn()
         defer { loops.endTurn() }
         if eventQueue.hasDue { tellWaiting() }
-        guard connection != nil || acceptor != nil else {
+        guard isConnected || acceptor != nil else {
             watch()
             return -ENOTCONN
         }
         if connection?.alarm?.wasRaised() == true {
             drop(ShmemError(EFAULT, "the front-end has truncated the file of its guest memory"))
         }
-        if connection == nil { accept() }
+        if !isConnected { accept() }
         let ready = found(ready)
         var taken: Int32 = 0
         if ready.contains(.first) || hasUnfinished {
             while taken < turn.share, !turn.isOver(after: taken), serveOne() { taken &+= 1 }
         }
         // This comes after the messages: a kick is for the queues as they are now.
-        if connection != nil, !eventQueue.isTelling {
+        if isConnected, !eventQueue.isTelling {
             pollQueues()
             taken &+= serveKicks(ready.contains(.second) || taken > 0)
         }
@@ -94,7 +94,7 @@ extension Backend {
     /// A program that waits for the descriptor does not know what is ready, but the epoll behind it does. This takes its kicks
     /// too, even for a loop inside a callback: it would find the descriptor readable again and again.
     private func found(_ ready: ReadyTargets) -> ReadyTargets {
-        guard ready == .both, connection != nil, let descriptor = loops.descriptor, descriptor.isWhole else { return ready }
+        guard ready == .both, isConnected, let descriptor = loops.descriptor, descriptor.isWhole else { return ready }
         return takeKicks() ?? []
     }
 

@@ -121,7 +121,7 @@ extension Backend {
     }
 
     func unwatchKick(of queue: BackendQueue) {
-        guard case .eventfd(let kick) = queue.setup.kick else { return }
+        guard let kick = queue.kick else { return }
         kicks?.remove(kick.fd)
     }
 
@@ -158,7 +158,7 @@ extension Backend {
         let count = kicks.forEachReady(within: limit) { tag in
             if tag == TargetSet.Tag.first { ready.insert(.first) }
             // A callback may have stopped it, or the front-end has given it another kick.
-            guard let queue = queue(Int(tag)), queue.isRunning, case .eventfd(let kick) = queue.setup.kick else { return }
+            guard let queue = queue(Int(tag)), queue.isRunning, let kick = queue.kick else { return }
             if kick.drain() {
                 look(at: queue)
             } else {
@@ -189,7 +189,7 @@ extension Backend {
     @discardableResult
     func tell(_ queue: BackendQueue, _ notice: BackendQueue.Notices) -> Bool {
         let isTold: Bool
-        if let eventfd = notice == .call ? queue.setup.call : queue.setup.err {
+        if let eventfd = notice == .call ? queue.call : queue.err {
             isTold = eventfd.signal()
         } else {
             isTold = send(notice, of: queue)

@@ -145,6 +145,10 @@ public final class Backend: Pollable {
     }
 
     /// nil: there is no front-end.
+    var isConnected: Bool {
+        if case .connected = phase { true } else { false }
+    }
+
     var connection: BackendConnection? {
         if case .connected(let connection) = phase { connection } else { nil }
     }

@@ -54,6 +54,13 @@ final class BackendQueue {
             if let said { said.setup = newValue } else { said = Said(newValue) }
         }
     }
+    // A look at one of its descriptors, without a copy of all.
+    var kick: SharedDescriptor? {
+        if case .eventfd(let kick)? = said?.setup.kick { kick } else { nil }
+    }
+    var call: SharedDescriptor? { said?.setup.call }
+    var err: SharedDescriptor? { said?.setup.err }
+
     /// nil: the front-end has said nothing.
     private var said: Said?
 
