@@ -168,7 +168,7 @@
             await #expect(processExitsWith: .success) {
                 FaultSurvey.silenceLog()
                 let (near, far) = try Socket.pair()
-                let poll = try PollDescriptor.make()
+                let poll = try PollDescriptor.make(in: TargetSet.make())
                 var targets = PollTargets()
                 targets.first = .init(fd: near, events: Int16(POLLIN))
                 systemCallFault = Fault(.epollControl, ENOSPC, occurrence: 0, isLasting: false).strike
