@@ -5,6 +5,7 @@
  * nothing about the library. The test counts instead: how many requests of others the loop served between the moment when a
  * request was in the channel and the moment when it was served.
  */
+/* valgrind: no (64 processes for one thread that runs at a time; AddressSanitizer runs the test) */
 #include "pair.h"
 #include "peer.h"
 

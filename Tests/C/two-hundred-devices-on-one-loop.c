@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* 200 devices with back-ends that all map and unmap at once, on one GMainLoop. All are served, and nothing is left. */
 /* tsan: yes (a thread for each device) */
+/* valgrind: no (it runs one of 201 threads at a time; AddressSanitizer runs the test) */
 #include "peer.h"
 
 #include <sys/resource.h>

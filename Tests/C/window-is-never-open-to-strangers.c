@@ -4,6 +4,7 @@
  * their mappings ever lands there.
  */
 /* tsan: yes (other threads ask for addresses of the window) */
+/* valgrind: no (it runs one thread at a time, so no other comes in between) */
 #include "harness.h"
 
 #define PAGES 256

@@ -133,8 +133,8 @@ def demo():
     return [Test("demo", command), Test("demo without KVM", command, {"VHUSHMEM_DEMO_NO_KVM": "1"})]
 
 
-# A package by itself. It is built here and not in its folder.
-SWIFT_EXAMPLE = ["swift", "run", "--quiet", "--package-path", "examples/swift-window", "--scratch-path", "build/swift-window"]
+# A package by itself. It is built here and not in its folder. All examples in Swift share the library that is built for the first.
+SWIFT_EXAMPLE = ["swift", "run", "--quiet", "--package-path", "examples/swift-window", "--scratch-path", "build/swift-examples"]
 
 
 def example():
