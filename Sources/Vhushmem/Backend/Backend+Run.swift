@@ -18,8 +18,9 @@ extension Backend {
         var targets = PollTargets()
         if let connection {
             let main = connection.main
-            // A loop inside a callback finds nothing to do while a message is under way, or while too many events wait.
-            if !work.contains(.serving), !eventQueue.isFull {
+            // A loop inside a callback finds nothing to do while a message is under way, while too many events wait, or while
+            // the connection ends.
+            if work.isDisjoint(with: [.serving, .ending]), !eventQueue.isFull {
                 if main.wantsToWrite || !main.isHeldUp {
                     targets.first = .init(fd: main.fd, events: Int16(main.hasUnsent ? POLLOUT : POLLIN))
                 }
@@ -58,9 +59,10 @@ extension Backend {
         do throws(ShmemError) {
             _ = try pollDescriptor()
         } catch { return -error.code }
-        guard isConnected || acceptor != nil else { return dispatch(.both) }
+        // While the connection ends, a callback would wait for ever.
+        guard limit != 0, isConnected || acceptor != nil, !work.contains(.ending) else { return dispatch(.both) }
         guard let ready = takeKicks(within: limit) else { return 0 }
-        return dispatch(ready)
+        return dispatch(loops.descriptor?.isWhole == true ? ready : .both)
     }
 
     func dispatch(_ ready: ReadyTargets) -> Int32 {
@@ -74,8 +76,9 @@ extension Backend {
         if connection?.alarm?.wasRaised() == true {
             drop(ShmemError(EFAULT, "the front-end has truncated the file of its guest memory"))
         }
+        // The epoll does not have the socket of a front-end that comes in this turn.
+        let ready = isConnected ? found(ready) : .both
         if !isConnected { accept() }
-        let ready = found(ready)
         var taken: Int32 = 0
         if ready.contains(.first) || hasUnfinished {
             while taken < turn.share, !turn.isOver(after: taken), serveOne() { taken &+= 1 }
@@ -94,8 +97,9 @@ extension Backend {
     /// A program that waits for the descriptor does not know what is ready, but the epoll behind it does. This takes its kicks
     /// too, even for a loop inside a callback: it would find the descriptor readable again and again.
     private func found(_ ready: ReadyTargets) -> ReadyTargets {
-        guard ready == .both, isConnected, let descriptor = loops.descriptor, descriptor.isWhole else { return ready }
-        return takeKicks() ?? []
+        guard ready == .both, let descriptor = loops.descriptor else { return ready }
+        let found = takeKicks() ?? []
+        return descriptor.isWhole ? found : ready
     }
 
     /// There may be something to do with the main socket even if it is not ready.

@@ -83,6 +83,8 @@ extension Backend {
         connection?.status |= DeviceStatus.needsReset
         tell(queue, .error)
         callNow { handlers.queue?(self, queue.index, .broken(fault.error(of: queue.index))) }
+        // No dispatch may be under way, and what came inside the callback waits for one.
+        watch()
     }
 
     func queue(_ index: Int) -> BackendQueue? {

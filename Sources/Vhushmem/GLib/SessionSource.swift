@@ -175,11 +175,15 @@ import CLinux
         return ready
     }
 
+    /// The epoll tells nothing of a descriptor that it could not take. There is a deadline for it.
+    @inline(never)
+    private func leftOut() -> ReadyTargets { set?.isWhole == false ? .both : [] }
+
     /// False: the source must be removed.
     @_optimize(speed)
     private func dispatch() -> Bool {
         guard let session else { return false }
-        let taken = session.dispatch(ready)
+        let taken = session.dispatch(readyTime == nil ? ready : ready.union(leftOut()))
         if isBusy { count = 0 } else if taken > 0 { countBusiness() }
         // A deadline that has passed and stands again must be set again: GLib compares, and so does this.
         if readyTime != nil {

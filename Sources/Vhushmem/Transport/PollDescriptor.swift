@@ -11,7 +11,7 @@ final class TargetSet {
     /// Microseconds.
     private static let retryPause: UInt64 = 100_000
     private var watched = PollTargets()
-    /// The epoll waits for all of them.
+    /// The epoll waits for all of them. If not, what it does not report may be ready nevertheless.
     private(set) var isWhole = true
     /// A child of fork shares the epoll, and changes nothing for its parent.
     private let process = getpid()
