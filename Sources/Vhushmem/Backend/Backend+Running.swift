@@ -37,6 +37,8 @@ extension Backend {
         guard queue.isRunning else { return }
         let wasAnnounced = queue.isAnnounced
         unwatchKick(of: queue)
+        // Its kick may have been read, and the device hears no more of it: whoever has the queue next does.
+        if queue.state == .due { queue.kick?.signal() }
         queue.move(to: .paused)
         if wasAnnounced { callNow { handlers.queue?(self, queue.index, .stopped) } }
     }
