@@ -12,7 +12,7 @@ from testing.guest import guest
 from testing.interop import interop
 from testing.kernels import kernels
 from testing.kinds import RELEASE, STATIC, needs_package, needs_runtime, sanitized
-from testing.runner import ROOT, Test
+from testing.runner import BUILD, ROOT, Test
 from testing.sources import is_chosen, opts_in
 from testing.swift import swift_tests, swift_tests_asan, swift_tests_tsan
 
@@ -134,7 +134,7 @@ def demo():
 
 
 # A package by itself. It is built here and not in its folder. All examples in Swift share the library that is built for the first.
-SWIFT_EXAMPLE = ["swift", "run", "--quiet", "--package-path", "examples/swift-window", "--scratch-path", "build/swift-examples"]
+SWIFT_EXAMPLE = ["flock", BUILD / "swift-examples.lock", "swift", "run", "--quiet", "--package-path", "examples/swift-window", "--scratch-path", "build/swift-examples"]
 
 
 def example():
