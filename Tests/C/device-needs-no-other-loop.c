@@ -11,13 +11,6 @@
 static bool kicks_again;
 static int depth;
 
-/* Without a turn of the loop. */
-static void write_kick(bare_queue *b)
-{
-    uint64_t one = 1;
-    CHECK(write(b->kick, &one, 8) == 8);
-}
-
 static void device(bare_queue *b, vhushmem_queue_event event)
 {
     vhushmem_chain *chain;

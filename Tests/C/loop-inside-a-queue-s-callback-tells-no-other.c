@@ -89,10 +89,9 @@ static void open_both(void)
 /* A message that calls the device back while a kick waits. */
 static void message_with_a_kick(uint32_t request, const void *payload, uint32_t size)
 {
-    uint64_t one = 1;
     open_both();
     int before = kicked;
-    CHECK(write(b.kick, &one, 8) == 8);
+    write_kick(&b);
     send_message(b.r.main, request, 0x1, payload, size, NULL, 0);
     pump_backend(b.r.backend);
     CHECK(kicked > before);
@@ -103,20 +102,20 @@ static void message_with_a_kick(uint32_t request, const void *payload, uint32_t 
 int main(void)
 {
     const uint32_t stop[2] = {0, 0}, config[4] = {0, 4, 0, 0};
-    const uint64_t status = 3, one = 1;
+    const uint64_t status = 3;
     message_with_a_kick(GET_VRING_BASE, stop, sizeof(stop));
     message_with_a_kick(GET_CONFIG, config, sizeof(config));
     message_with_a_kick(SET_STATUS, &status, sizeof(status));
     /* BROKEN, and STOPPED at the end. */
     open_both();
     int before = kicked;
-    CHECK(write(b.kick, &one, 8) == 8);
+    write_kick(&b);
     ok(vhushmem_backend_break_queue(b.r.backend, 0, &error));
     EQ(kicked, before);
     pump_backend(b.r.backend);
     EQ(kicked, before + 1);
     is_ending = true;
-    CHECK(write(b.kick, &one, 8) == 8);
+    write_kick(&b);
     shutdown(b.r.main, SHUT_RDWR);
     pump_backend(b.r.backend);
     EQ(b.r.events[VHUSHMEM_BACKEND_DISCONNECT], 1);
