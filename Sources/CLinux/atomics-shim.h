@@ -60,9 +60,7 @@ static inline void vhu_fence_full(void) { __atomic_thread_fence(__ATOMIC_SEQ_CST
 
 struct vhu_descriptor {
     uint64_t address;
-    uint32_t length;
-    uint16_t flags;
-    uint16_t next;
+    uint64_t rest; /* from the lowest bit: length (32 bits), flags (16), next (16) */
 };
 /* A chain that a back-end has taken. Its counter is greater than that of each earlier one. */
 struct vhu_begun {
@@ -82,11 +80,12 @@ static inline void vhu_sort_begun(struct vhu_begun *begun, size_t count)
 /*
  * Copies a descriptor, so that the caller checks and uses the same bytes. `at` need not be aligned.
  */
-static inline struct vhu_descriptor vhu_descriptor_at(const void *at)
+__attribute__((always_inline)) static inline struct vhu_descriptor vhu_descriptor_at(const void *at)
 {
     struct vhu_descriptor copy;
     memcpy(&copy, at, sizeof(copy));
-    __asm__ volatile("" : "+m"(copy)); /* so that the compiler does not read the original again */
+    /* so that the compiler does not read the original again */
+    __asm__ volatile("" : "+r"(copy.address), "+r"(copy.rest));
     return copy;
 }
 

@@ -75,13 +75,12 @@ package func vhushmem_backend_pop_many(
     unsafe reportCount(to: errp) { () throws(ShmemError) -> Int32 in
         guard let backend = unsafe object(backend, Backend.self) else { throw .null("backend") }
         guard let chains = unsafe chains else { throw .null("chains") }
-        var next = unsafe chains
         // As many as the result can count.
         let most = min(Swift.max(max, 0), Int(Int32.max))
-        let count = unsafe try backend.popMany(queue: Int(queue), most: most) { chain in
-            // SAFETY: the caller says that chains has room for so many, and no more are handed out.
-            unsafe next.pointee = unsafe OpaquePointer(chain.toOpaque())
-            unsafe next += 1
+        // SAFETY: the caller says that chains has room for so many. A reference to a chain is an address.
+        let count = unsafe try chains.withMemoryRebound(to: Unmanaged<DescriptorChain>?.self, capacity: most) {
+            places throws(ShmemError) in
+            unsafe try backend.popMany(queue: Int(queue), most: most, into: places)
         }
         return Int32(truncatingIfNeeded: count)
     }
@@ -98,10 +97,9 @@ package func vhushmem_backend_push_many(
         guard let chains = unsafe chains else { throw .null("chains") }
         guard let written = unsafe written else { throw .null("written") }
         let most = min(max(count, 0), Int(Int32.max))
-        let done = unsafe try backend.pushMany(queue: Int(queue), count: most, areGiven: true) { index throws(ShmemError) in
+        let done = unsafe try backend.pushMany(queue: Int(queue), count: most, areGiven: true) { index in
             // SAFETY: the caller says that both have so many.
-            guard let chain = unsafe borrowed(chains[index], DescriptorChain.self) else { throw .null("a chain") }
-            return unsafe (chain, written[index])
+            unsafe (borrowed(chains[index], DescriptorChain.self), written[index])
         }
         return Int32(truncatingIfNeeded: done)
     }

@@ -13,21 +13,24 @@ extension Backend {
     /// - Returns: the chains, in their order; none: there is none now.
     /// - Throws: what `pop(queue:)` does, if none was taken.
     public func popMany(queue index: Int, most: Int) throws(ShmemError) -> [DescriptorChain] {
-        var chains: [DescriptorChain] = []
-        _ = unsafe try popMany(queue: index, most: most) { chains.append(unsafe $0.takeRetainedValue()) }
-        return chains
+        // A queue has no more.
+        let most = min(max(most, 0), Int(UInt16.max) &+ 1)
+        return unsafe try withUnsafeTemporaryAllocation(of: Unmanaged<DescriptorChain>?.self, capacity: most) {
+            places throws(ShmemError) in
+            guard let start = places.baseAddress else { return [] }
+            let count = unsafe try popMany(queue: index, most: most, into: start)
+            // SAFETY: so many were filled in.
+            return (0..<count).compactMap { unsafe start[$0]?.takeRetainedValue() }
+        }
     }
 
-    /// Hands the chains to `take`, which owns the references. Returns how many there were.
+    /// The caller owns the references. Returns how many there are.
     @inline(__always)
-    func popMany(queue index: Int, most: Int, _ take: (Unmanaged<DescriptorChain>) -> Void) throws(ShmemError) -> Int {
+    func popMany(queue index: Int, most: Int, into places: Virtqueue.Places) throws(ShmemError) -> Int {
         let ring = try running(index)
         var count = 0
         do throws(VirtqueueFault) {
-            _ = unsafe try ring.pop(most: most) {
-                count = count &+ 1
-                unsafe take($0)
-            }
+            unsafe try ring.pop(most: most, into: places, &count)
         } catch {
             // The device owns the chains that were taken before the queue broke.
             let reason = broken(ring, error)
@@ -54,31 +57,19 @@ extension Backend {
         }
     }
 
-    /// `next`: the chain with this number, and how much was written to it. The caller holds all of them. `areGiven`: its
-    /// references to those that were given back go along.
+    /// The caller holds all of the chains. `areGiven`: its references to those that were given back go along.
     @inline(__always)
-    func pushMany(
-        queue index: Int, count: Int, areGiven: Bool, _ next: (Int) throws(ShmemError) -> (Unmanaged<DescriptorChain>, UInt32)
-    ) throws(ShmemError) -> Int {
+    func pushMany(queue index: Int, count: Int, areGiven: Bool, _ next: Virtqueue.NextOfBurst) throws(ShmemError) -> Int {
         // SAFETY: a ring that is in use belongs to its queue.
         guard let ring = unsafe rings[index]?.takeUnretainedValue() else { throw refusal(index) }
-        var done = 0
-        do throws(ShmemError) {
-            while done < count {
-                let (chain, written) = unsafe try next(done)
-                // SAFETY: the caller holds it, and until the end of the burst so does the queue.
-                let isDone = unsafe chain._withUnsafeGuaranteedRef { chain in
-                    guard UInt64(written) <= chain.writableSize, chain.isHeld(from: ring) else { return false }
-                    switch ring.pushLater(chain, written: written, isGiven: areGiven) {
-                    case .done, .taken: return true
-                    case .notHeld, .notNow, .broken: return false
-                    }
-                }
-                guard isDone else { throw unsafe refusal(of: chain.takeUnretainedValue(), written: written, from: ring) }
-                done = done &+ 1
+        var done = unsafe ring.pushPlain(count: count, areGiven: areGiven, next)
+        while done < count {
+            let (chain, written) = unsafe next(done)
+            if let reason = unsafe push(chain, written: written, to: ring, isGiven: areGiven) {
+                if done == 0 { throw reason }
+                break
             }
-        } catch {
-            if done == 0 { throw error }
+            done = done &+ 1
         }
         guard done > 0 else { return 0 }
         ring.endBurst()
@@ -87,8 +78,20 @@ extension Backend {
         return done
     }
 
+    /// Returns why it was not done; nil: the chain is a part of the burst now.
     @inline(never)
-    private func refusal(of chain: DescriptorChain, written: UInt32, from ring: Virtqueue) -> ShmemError {
-        UInt64(written) > chain.writableSize || chain.isHeld(from: ring) ? refusal(of: chain, written: written) : Backend.stale
+    private func push(
+        _ chain: Unmanaged<DescriptorChain>?, written: UInt32, to ring: Virtqueue, isGiven: Bool
+    ) -> ShmemError? {
+        guard let chain = unsafe chain else { return ShmemError(EFAULT, "a chain is NULL") }
+        // SAFETY: the caller holds it, and until the end of the burst so does the queue.
+        return unsafe chain._withUnsafeGuaranteedRef { chain in
+            guard UInt64(written) <= chain.writableSize else { return refusal(of: chain, written: written) }
+            guard chain.isHeld(from: ring) else { return Backend.stale }
+            switch ring.pushLater(chain, written: written, isGiven: isGiven) {
+            case .done, .taken: return nil
+            case .notHeld, .notNow, .broken: return refusal(of: chain, written: written)
+            }
+        }
     }
 }

@@ -69,13 +69,24 @@ import CLinux
         isReadOnly = true
     }
 
+    /// Where its memory begins in this process, if the device may write there.
+    var writable: UnsafeMutableRawPointer? { unsafe isReadOnly ? nil : host }
+
+    /// How far `count` bytes, which are not 0, lie behind the beginning of the span; nil: they are not all in it.
+    @inline(__always)
+    func offset(of guestAddress: UInt64, _ count: UInt64) -> Int? {
+        let offset = guestAddress &- self.guestAddress
+        guard offset < length, count <= length &- offset else { return nil }
+        // It is below the length, which fits into an Int because it is mapped.
+        return Int(truncatingIfNeeded: offset)
+    }
+
     /// The address of `count` bytes, which are not 0, in this process; nil: they are not all in the span.
     @inline(__always)
     func host(at guestAddress: UInt64, _ count: UInt64) -> UnsafeMutableRawPointer? {
-        let offset = guestAddress &- self.guestAddress
-        guard offset < length, count <= length &- offset else { return nil }
-        // SAFETY: the offset is below the length, which fits into an Int because it is mapped.
-        return unsafe host.map { unsafe $0 + Int(truncatingIfNeeded: offset) }
+        guard let offset = offset(of: guestAddress, count) else { return nil }
+        // SAFETY: the offset is below the length.
+        return unsafe host.map { unsafe $0 + offset }
     }
 }
 

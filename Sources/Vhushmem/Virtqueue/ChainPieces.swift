@@ -58,6 +58,13 @@ import CLinux
         count = count &+ 1
     }
 
+    /// There is always room for one.
+    @inline(__always)
+    mutating func replaceAll(by host: UnsafeMutableRawPointer, _ length: Int, guestAddress: UInt64) {
+        removeAll()
+        unsafe append(host, length, guestAddress: guestAddress)
+    }
+
     @inline(never)
     private mutating func grow() {
         let larger = room &* 2

@@ -57,6 +57,17 @@ import CLinux
         self.position = position
     }
 
+    /// The same for a chain of one buffer, all in one piece.
+    @inline(__always)
+    func begin(head: UInt16, position: UInt64?, with descriptor: Descriptor, at host: UnsafeMutableRawPointer) {
+        let length = UInt64(descriptor.length)
+        unsafe segments.replaceAll(by: host, Int(truncatingIfNeeded: length), guestAddress: descriptor.address)
+        readableSegments = descriptor.isWritable ? 0 : 1
+        readableSize = descriptor.isWritable ? 0 : length
+        writableSize = descriptor.isWritable ? length : 0
+        begin(head: head, position: position)
+    }
+
     /// The device does not hold it any more.
     @inline(__always)
     func end() { isHeld = false }
@@ -311,15 +322,24 @@ extension DescriptorChain {
         return nil
     }
 
+    @inline(__always)
+    func hasRoom(for chain: DescriptorChain) -> Bool { count < SpareChains.most && !chain.segments.isLarge }
+
     /// Keeps a chain. A program in Swift may still have it, and read it. `isGiven`: the caller gives its own reference, which
     /// is taken if this returns true.
     @inline(__always)
     @discardableResult
     mutating func keep(_ chain: DescriptorChain, isGiven: Bool = false) -> Bool {
-        guard count < SpareChains.most, !chain.segments.isLarge else { return false }
+        guard hasRoom(for: chain) else { return false }
+        add(chain, isGiven: isGiven)
+        return isGiven
+    }
+
+    /// There must be room.
+    @inline(__always)
+    mutating func add(_ chain: DescriptorChain, isGiven: Bool) {
         unsafe chains.add(isGiven ? .passUnretained(chain) : .passRetained(chain))
         count = count &+ 1
-        return isGiven
     }
 
     /// Releases all.

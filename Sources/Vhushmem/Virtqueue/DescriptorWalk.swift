@@ -52,7 +52,7 @@ struct RefusedChains {
     private static let indirectEntries: UInt32 = 1024
 
     /// The range of the last buffer.
-    private var span = GuestSpan()
+    private(set) var span = GuestSpan()
     /// Descriptors that were looked at.
     private(set) var followed = 0
 

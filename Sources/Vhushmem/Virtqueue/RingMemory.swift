@@ -193,12 +193,15 @@ struct Descriptor {
         self.raw = raw
     }
 
-    @inline(__always) private var flags: UInt16 { UInt16(littleEndian: raw.flags) }
+    @inline(__always) private var rest: UInt64 { UInt64(littleEndian: raw.rest) }
+    @inline(__always) private var flags: UInt16 { UInt16(truncatingIfNeeded: rest &>> 32) }
     /// The guest's.
     @inline(__always) var address: UInt64 { UInt64(littleEndian: raw.address) }
-    @inline(__always) var length: UInt32 { UInt32(littleEndian: raw.length) }
+    @inline(__always) var length: UInt32 { UInt32(truncatingIfNeeded: rest) }
     @inline(__always) var isWritable: Bool { flags & Descriptor.writableFlag != 0 }
     @inline(__always) var isIndirect: Bool { flags & Descriptor.indirectFlag != 0 }
+    /// It is a chain by itself, and direct.
+    @inline(__always) var isAlone: Bool { flags & (Descriptor.indirectFlag | Descriptor.hasNextFlag) == 0 }
     /// The number of the next one; nil: it is the last.
-    @inline(__always) var next: UInt16? { flags & Descriptor.hasNextFlag != 0 ? UInt16(littleEndian: raw.next) : nil }
+    @inline(__always) var next: UInt16? { flags & Descriptor.hasNextFlag != 0 ? UInt16(truncatingIfNeeded: rest &>> 48) : nil }
 }

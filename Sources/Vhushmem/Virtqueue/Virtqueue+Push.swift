@@ -32,40 +32,8 @@ extension Virtqueue {
         return letGo(chain, isGiven: isGiven) ? .taken : .done
     }
 
-    /// The same as a part of a burst: the driver finds it when `endBurst` is called. `isGiven`: the caller's reference goes
-    /// along in any case, if the chain was given back.
     @inline(__always)
-    func pushLater(_ chain: DescriptorChain, written: UInt32, isGiven: Bool) -> Return {
-        // The ledger can note only one chain at a time that may have been given back.
-        guard ledger == nil else { return pushAtOnce(chain, written: written, isGiven: isGiven) }
-        guard fault == nil else { return .broken }
-        guard chain.isHeld else { return .notHeld }
-        guard let rings = findRings() else { return .notNow }
-        fillIn(chain.head, written: written, rings)
-        if let logBits { chain.noteWritten(written, in: logBits) }
-        leavingPieces = leavingPieces &+ chain.pieces
-        if !retire(chain, isGiven: isGiven), isGiven { unsafe leaving.add(.passUnretained(chain)) }
-        return .done
-    }
-
-    @inline(never)
-    private func pushAtOnce(_ chain: DescriptorChain, written: UInt32, isGiven: Bool) -> Return {
-        let result = push(chain, written: written, isGiven: isGiven)
-        // The same chain may come again in this burst, so it must live until the end of it.
-        if case .done = result, isGiven { unsafe leaving.add(.passUnretained(chain)) }
-        return result
-    }
-
-    /// Shows the driver what a burst has given back.
-    func endBurst() {
-        if ledger == nil, let rings = findRings() { publish(rings) }
-        if leavingPieces > 0 { home.remove(pieces: leavingPieces) }
-        leavingPieces = 0
-        leaving.removeAll()
-    }
-
-    @inline(__always)
-    private func fillIn(_ head: UInt16, written: UInt32, _ rings: RingMemory) {
+    func fillIn(_ head: UInt16, written: UInt32, _ rings: RingMemory) {
         rings.setUsed(at: nextUsed, head: head, written: written)
         if loggedUsedRing != nil { noteUsed(rings.place(of: .entry(nextUsed))) }
         nextUsed = nextUsed &+ 1
@@ -73,7 +41,7 @@ extension Virtqueue {
     }
 
     @inline(__always)
-    private func publish(_ rings: RingMemory) {
+    func publish(_ rings: RingMemory) {
         rings.publishUsedIndex(nextUsed)
         if loggedUsedRing != nil { noteUsed(rings.place(of: .index)) }
     }
@@ -95,7 +63,7 @@ extension Virtqueue {
 
     /// The device does not hold it any more. Returns whether the caller's reference was taken.
     @inline(__always)
-    private func retire(_ chain: DescriptorChain, isGiven: Bool) -> Bool {
+    func retire(_ chain: DescriptorChain, isGiven: Bool) -> Bool {
         setHeld(chain.head, false)
         chain.end()
         // A chain that was taken before guest memory changed holds the old memory.

@@ -37,7 +37,7 @@ import CLinux
     /// The index of the available ring that is taken next.
     var nextAvailable: UInt16
     /// How many entries of the available ring this start has taken. Unlike the index, it never comes round.
-    private var taken: UInt64 = 0
+    var taken: UInt64 = 0
     var nextUsed: UInt16
     /// How many entries the driver got since the last check of its wish.
     var unannounced: UInt32 = 0
@@ -49,7 +49,7 @@ import CLinux
     /// One bit for each chain that the device has, by its head.
     let held: UnsafeMutablePointer<UInt64>
     var heldWords: Int { (Int(size) &+ 63) / 64 }
-    private var walk = DescriptorWalk()
+    private(set) var walk = DescriptorWalk()
     var spare = SpareChains()
     /// Chains that a burst has given back, and whose references it lets go of at its end.
     var leaving = ChainList()
@@ -169,34 +169,9 @@ extension Virtqueue {
         return unsafe chain
     }
 
-    /// Hands chains to `take` until there are no more, or `most` were taken. Returns how many. Chains that were taken before a
-    /// fault count all the same.
-    @_optimize(speed)
-    @inline(__always)
-    func pop(most: Int, _ take: (Unmanaged<DescriptorChain>) -> Void) throws(VirtqueueFault) -> Int {
-        guard let rings = try ready() else { return 0 }
-        var count = 0
-        let before = home.pieceCount
-        var pieces = 0
-        // One addition for all, also before a fault.
-        defer { home.add(pieces: pieces) }
-        while count < most {
-            guard before &+ pieces < Virtqueue.mostPieces else {
-                misses.insert(.room)
-                break
-            }
-            guard let chain = unsafe try next(rings) else { break }
-            pieces = pieces &+ (unsafe chain._withUnsafeGuaranteedRef { $0.pieces })
-            unsafe take(chain)
-            count = count &+ 1
-        }
-        if count > 0, wantsKicks { askForKick(rings) }
-        return count
-    }
-
     /// The rings, if chains can be taken.
     @inline(__always)
-    private func ready() throws(VirtqueueFault) -> RingMemory? {
+    func ready() throws(VirtqueueFault) -> RingMemory? {
         if let fault { throw fault }
         refused.begin()
         guard let rings = findRings() else { return nil }
@@ -211,7 +186,7 @@ extension Virtqueue {
     /// come first. The ledger has them, and they keep their place there.
     @inline(never)
     @_optimize(speed)
-    private func next(_ rings: RingMemory) throws(VirtqueueFault) -> Unmanaged<DescriptorChain>? {
+    func next(_ rings: RingMemory) throws(VirtqueueFault) -> Unmanaged<DescriptorChain>? {
         // As many as there can be at a time: a driver that goes on putting in such chains gets no more of this thread's time.
         var left = size
         while true {
