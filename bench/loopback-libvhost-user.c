@@ -56,7 +56,7 @@ static void turn(VuDev *dev)
     unsigned room = take(dev, receiver, received, count);
     for (unsigned i = 0; i < room; i++) {
         if (received[i]->in_num > 0) {
-            fetch_to_write(received[i]->in_sg);
+            touch(received[i]->in_sg);
         }
     }
     for (unsigned i = 0; i < room; i++) {

@@ -52,7 +52,7 @@ static void turn(vhushmem_backend *backend)
         size_t pieces;
         const struct iovec *target = vhushmem_chain_writable(received[i], &pieces);
         if (pieces > 0) {
-            fetch_to_write(target);
+            touch(target);
         }
     }
     for (int i = 0; i < room; i++) {

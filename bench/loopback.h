@@ -19,21 +19,15 @@ static const struct {
 } plain_header = {.num_buffers = 1};
 
 /*
- * Fetches the packet's first line for writing. The driver has a copy of it. Without this, a store
- * waits until the other processor's copy is gone. That takes some hundred nanoseconds if the two
- * processors share no cache.
+ * Writes a byte to the packet's first line. The driver has a copy of that line, and a store waits
+ * until the other processor's copy is gone: 30 ns, or 160 if the two share no cache. Stores to
+ * several lines, one after the other, wait together. The copies of whole packets do not: each has
+ * several stores, and the processor holds back only 64.
  */
-static inline void fetch_to_write(const struct iovec *target)
+static inline void touch(const struct iovec *target)
 {
     if (target->iov_len > sizeof(plain_header)) {
-        char *line = (char *)target->iov_base + sizeof(plain_header);
-#if defined(__x86_64__)
-        __asm__ volatile("prefetchw %0"
-                         :
-                         : "m"(*line)); /* a compiler for all of them fetches to read */
-#else
-        __builtin_prefetch(line, 1);
-#endif
+        ((volatile char *)target->iov_base)[sizeof(plain_header)] = 0;
     }
 }
 
