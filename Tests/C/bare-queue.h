@@ -54,6 +54,17 @@ static inline void bare_queue_event(vhushmem_backend *backend, unsigned queue,
     }
 }
 
+/* Called for SET_STATUS if it is set when the back-end is made. */
+static void (*on_status)(bare_queue *b) __attribute__((unused));
+
+static inline int bare_queue_status(vhushmem_backend *backend, uint8_t status, void *user_data)
+{
+    (void)backend;
+    (void)status;
+    on_status(user_data);
+    return 0;
+}
+
 /* Makes the file and the eventfds. They outlive a back-end. */
 static inline void bare_queue_init(bare_queue *b)
 {
@@ -81,7 +92,9 @@ static inline void bare_queue_connect(bare_queue *b, uint64_t protocol_features)
                                         .protocol_features = bare_queue_offer,
                                         .flags = bare_queue_flags};
     vhushmem_backend_handlers handlers = {.struct_size = sizeof(handlers),
-                                          .queue = bare_queue_event};
+                                          .queue = bare_queue_event,
+                                          .set_status =
+                                              on_status != NULL ? bare_queue_status : NULL};
     memset(&b->r, 0, sizeof(b->r));
     b->r.channel = -1;
     CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == 0);

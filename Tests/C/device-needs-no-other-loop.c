@@ -67,8 +67,6 @@ static void a_kick_ends_the_wait(bare_queue *b)
     pthread_join(other, NULL);
     EQ(b->seen[VHUSHMEM_QUEUE_KICKED], seen + 1);
     EQ(taken_back(b), 0);
-    /* The kick was read: whoever has the queue next finds none. */
-    CHECK(!wait_readable(b->kick, 0));
 }
 
 static void a_kick_inside_a_callback(bare_queue *b)
@@ -88,6 +86,7 @@ static void a_message_comes_first(bare_queue *b)
     uint32_t state[2] = {0, 0};
     message m;
     int seen = b->seen[VHUSHMEM_QUEUE_KICKED];
+    offer(b, 0);
     write_kick(b);
     send_message(b->r.main, GET_VRING_BASE, 0x1, state, sizeof(state), NULL, 0);
     EQ(vhushmem_backend_poll(b->r.backend, -1), 1);

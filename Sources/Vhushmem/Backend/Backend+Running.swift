@@ -37,8 +37,6 @@ extension Backend {
         guard queue.isRunning else { return }
         let wasAnnounced = queue.isAnnounced
         unwatchKick(of: queue)
-        // Its kick may have been read, and the device hears no more of it: whoever has the queue next does.
-        if queue.state == .due { queue.kick?.signal() }
         queue.move(to: .paused)
         if wasAnnounced { callNow { handlers.queue?(self, queue.index, .stopped) } }
     }
@@ -104,7 +102,7 @@ extension Backend {
             return
         }
         do throws(Errno) {
-            // `once`: an eventfd that counts down by one with each read can be filled so that it never becomes empty.
+            // `once`: so a kick costs no read.
             try waitAlso(for: kick.fd, tag: UInt32(clamping: queue.index), once: true)
         } catch {
             queue.setup.kick = .unsaid
@@ -124,9 +122,13 @@ extension Backend {
         return made
     }
 
+    /// Nobody reads the kicks of a queue that runs, so its eventfd has old ones. Whoever has the queue next must not take them
+    /// for new ones, and must hear of what the device has not taken.
     func unwatchKick(of queue: BackendQueue) {
-        guard let kick = queue.kick else { return }
-        kicks?.remove(kick.fd)
+        guard let kick = queue.kick, kicks?.remove(kick.fd) == true, kick.drain() else { return }
+        if queue.ring?.mayHaveMore == true { kick.signal() }
+        // Others may have the same eventfd, and the epoll forgets their kicks too.
+        for other in queues where other !== queue { look(at: other) }
     }
 
     /// Reports the queue as kicked, later.
@@ -153,8 +155,8 @@ extension Backend {
         }
     }
 
-    /// Reads the kicks that came. Returns the other targets that are ready; nil: nothing is. Waits at most `limit` milliseconds
-    /// for something; -1: no limit.
+    /// Notes the kicks that came. The epoll reports each once, so nobody need read them. Returns the other targets that are
+    /// ready; nil: nothing is. Waits at most `limit` milliseconds for something; -1: no limit.
     @discardableResult
     func takeKicks(within limit: Int32 = 0) -> ReadyTargets? {
         guard let kicks else { return nil }
@@ -162,12 +164,7 @@ extension Backend {
         let count = kicks.forEachReady(within: limit) { tag in
             if tag == TargetSet.Tag.first { ready.insert(.first) }
             // A callback may have stopped it, or the front-end has given it another kick.
-            guard let queue = queue(Int(tag)), queue.isRunning, let kick = queue.kick else { return }
-            if kick.drain() {
-                look(at: queue)
-            } else {
-                breakDown(queue, VirtqueueFault("its kick cannot be read"))
-            }
+            if let queue = queue(Int(tag)) { look(at: queue) }
         }
         return count == 0 ? nil : count < TargetSet.most ? ready : .both
     }

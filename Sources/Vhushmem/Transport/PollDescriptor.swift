@@ -91,10 +91,13 @@ final class TargetSet {
         try control(EPOLL_CTL_ADD, fd, UInt32(POLLIN) | (once ? vhu_epoll_once : 0), tag: tag)
     }
 
-    /// Call it before a descriptor is closed: the peer shares the descriptor, so the epoll would keep it.
-    func remove(_ fd: Int32) {
-        guard getpid() == process else { return }
+    /// Call it before a descriptor is closed: the peer shares the descriptor, so the epoll would keep it. False: this process is
+    /// a child of fork, and nothing was done.
+    @discardableResult
+    func remove(_ fd: Int32) -> Bool {
+        guard getpid() == process else { return false }
         _ = try? control(EPOLL_CTL_DEL, fd, 0, tag: 0)
+        return true
     }
 
     /// `events`: those of poll(2).

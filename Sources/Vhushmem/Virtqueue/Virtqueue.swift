@@ -259,6 +259,13 @@ extension Virtqueue {
         return try waiting(rings)
     }
 
+    /// The driver has put in something that was not taken, or this is not known.
+    var mayHaveMore: Bool {
+        guard fault == nil else { return false }
+        guard let rings = findRings() else { return true }
+        return rings.availableIndex != nextAvailable
+    }
+
     /// The driver is ahead of the device by at most the size of the queue.
     @inline(__always)
     func waiting(_ rings: RingMemory) throws(VirtqueueFault) -> Bool {
