@@ -34,11 +34,31 @@ static void times_out(size_t sent)
     rig_close(&r);
 }
 
+/* A turn takes 64 messages, and finds the half one in its buffer behind them. Nothing else comes. */
+static void times_out_behind_a_turn(void)
+{
+    vhushmem_frontend_options options = {.struct_size = sizeof(options), .message_timeout_ms = 300};
+    rig r;
+    uint8_t bytes[64 * 52 + 20] = {0};
+    VhostUserHeader header = {UNMAP, 0x1, 40};
+    rig_open(&r, 16 * PAGE, &options);
+    VhostUserMMap m = mmap_of(0, 0, 0, PAGE, 0);
+    for (size_t at = 0; at < sizeof(bytes); at += 52) {
+        memcpy(bytes + at, &header, 12);
+        memcpy(bytes + at + 12, &m, at < 64 * 52 ? 40 : 8);
+    }
+    send_bytes(r.channel, bytes, sizeof(bytes), NULL, 0);
+    PUMP_UNTIL(r.frontend, r.events[VHUSHMEM_EVENT_CHANNEL_LOST] > 0);
+    EQ(r.last.result, -ETIMEDOUT);
+    rig_close(&r);
+}
+
 int main(void)
 {
     times_out(1);
     times_out(11);
     times_out(12);
     times_out(51);
+    times_out_behind_a_turn();
     return 0;
 }

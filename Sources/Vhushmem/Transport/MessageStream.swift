@@ -152,9 +152,11 @@ import CLinux
         currentDescriptorsAreOthers ? nil : descriptors.takeFirst()
     }
 
-    /// Whether the buffer already has a whole message, which no poll would show.
+    /// Whether the buffer has something to do, which no poll would show: a whole message, or a part of one whose time limit does
+    /// not run yet.
     var hasBufferedMessage: Bool {
         let have = end &- start
+        if have > 0, partDeadline == nil, !isHeldUp { return true }
         guard have >= MessageHeader.size, let header = header(at: start) else { return false }
         guard let size = Int(exactly: header.size), header.hasVersion1, size <= longest &- MessageHeader.size else {
             return true
