@@ -15,22 +15,58 @@ static uint64_t below(uint64_t limit) { return random_below(&state, limit); }
 
 /* ---- the device ---- */
 
+/* Takes several chains, gives some of them back, keeps those for which there is a place, and frees the others. */
+static void burst(unsigned queue)
+{
+    vhushmem_chain *chains[8];
+    uint32_t written[8];
+    const uint8_t bytes[64] = {1};
+    int count = vhushmem_backend_pop_many(b.r.backend, queue, chains, below(9), NULL);
+    if (count <= 0) {
+        return;
+    }
+    taken += (uint64_t)count;
+    for (int i = 0; i < count; i++) {
+        written[i] = (uint32_t)vhushmem_chain_write(chains[i], 0, bytes, 64);
+    }
+    int done = vhushmem_backend_push_many(b.r.backend, queue, chains, written, below((uint64_t)count + 1), NULL);
+    given_back += (uint64_t)(done > 0 ? done : 0);
+    for (int i = done > 0 ? done : 0; i < count; i++) {
+        vhushmem_chain **slot = &held[below(8)];
+        if (*slot == NULL) {
+            *slot = chains[i];
+        } else {
+            vhushmem_chain_free(chains[i]);
+        }
+    }
+}
+
+static int give_back(unsigned queue, vhushmem_chain *chain)
+{
+    uint64_t room = vhushmem_chain_writable_size(chain);
+    uint32_t written = (uint32_t)(room > 64 ? 64 : room);
+    if (below(2) == 0) {
+        return vhushmem_backend_push(b.r.backend, chain, written, NULL);
+    }
+    return vhushmem_backend_push_many(b.r.backend, queue, &chain, &written, 1, NULL) == 1 ? 0 : -1;
+}
+
 static void act(unsigned queue)
 {
     vhushmem_chain **slot = &held[below(8)];
     uint8_t bytes[64] = {0};
     size_t count = 0;
-    if (*slot == NULL) {
+    if (*slot == NULL && below(2) == 0) {
         *slot = vhushmem_backend_pop(b.r.backend, queue, NULL);
         taken += *slot != NULL;
+    } else if (*slot == NULL) {
+        burst(queue);
     }
     if (*slot != NULL && below(2) == 0) {
         const struct iovec *pieces = vhushmem_chain_writable(*slot, &count);
         CHECK((pieces != NULL || count == 0) && vhushmem_chain_read(*slot, below(128), bytes, 64) <= 64);
         vhushmem_chain_write(*slot, below(128), bytes, 64);
-        uint64_t room = vhushmem_chain_writable_size(*slot);
-        int done = below(4) == 0 ? vhushmem_backend_put_back(b.r.backend, *slot, NULL)
-                                 : vhushmem_backend_push(b.r.backend, *slot, (uint32_t)(room > 64 ? 64 : room), NULL);
+        int done = below(4) == 0 ? vhushmem_backend_put_back(b.r.backend, *slot, NULL) : give_back(queue, *slot);
         if (done == 0) {
             given_back++;
             *slot = NULL;

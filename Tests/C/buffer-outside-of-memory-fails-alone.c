@@ -157,6 +157,15 @@ int main(void)
     EQ(run(), 0);
     EQ(taken, before);
     CHECK(pread(file, seen, 6, 0) == 6 && memcmp(seen, "from t", 6) == 0);
+    /* The same for a burst, whose last buffer was in the same range. */
+    set_descriptor_at(&b, 0, WINDOW, 15, 0, 0);
+    EQ(run(), 0);
+    CHECK(strcmp(last, "from the window") == 0);
+    set_descriptor_at(&b, 0, WINDOW, 6, WRITE, 0);
+    offer(&b, 0);
+    vhushmem_chain *chain;
+    EQ(vhushmem_backend_pop_many(b.r.backend, 0, &chain, 1, &error), 0);
+    EQ(given_back(), 0);
     CHECK(vhushmem_backend_guest_memory(b.r.backend, WINDOW, 1) == NULL);
     CHECK(vhushmem_backend_user_memory(b.r.backend, WINDOW_USER, 1) == NULL);
     EQ(tell_vring(&b, SET_VRING_NUM, 1, 16), 0);

@@ -39,6 +39,22 @@ import Testing
 
     private func pop() throws -> DescriptorChain? { try queue.pop()?.takeRetainedValue() }
 
+    /// At most four.
+    private func popBurst() throws -> [DescriptorChain] {
+        try withUnsafeTemporaryAllocation(of: Unmanaged<DescriptorChain>?.self, capacity: 4) { places in
+            var count = 0
+            try queue.pop(most: 4, into: try #require(places.baseAddress), &count)
+            return places[..<count].compactMap { $0?.takeRetainedValue() }
+        }
+    }
+
+    /// Returns how many went the short way.
+    private func pushBurst(_ chains: [DescriptorChain]) -> Int {
+        let count = queue.pushPlain(count: chains.count, areGiven: false) { (.passUnretained(chains[$0]), 0) }
+        queue.endBurst()
+        return count
+    }
+
     private var usedIndex: UInt16 { page.load(fromByteOffset: 0x202, as: UInt16.self) }
 
     private func isNotHeld(_ result: Virtqueue.Return) -> Bool {
@@ -78,6 +94,26 @@ import Testing
         let again = try #require(try pop())
         #expect(again.head == 1)
         #expect(isDone(queue.push(again, written: 0)))
+    }
+
+    @Test func chainOfABurstIsNotUsedAgainWhileItIsHeld() throws {
+        // A single chain first, so that the others are where the last buffer was.
+        offer(3)
+        #expect(isDone(queue.push(try #require(try pop()), written: 0)))
+        for head: UInt16 in 0..<3 { offer(head) }
+        let chains = try popBurst()
+        #expect(chains.map(\.head) == [0, 1, 2])
+        #expect(pushBurst(chains) == 3)
+        #expect(usedIndex == 4)
+        #expect(pushBurst(chains) == 0)
+        offer(3)
+        let others = try popBurst()
+        #expect(others.map(\.head) == [3])
+        #expect(!chains.contains { $0 === others[0] })
+        #expect(chains.map(\.head) == [0, 1, 2])
+        #expect(chains.allSatisfy { !$0.isHeld })
+        #expect(pushBurst(others) == 1)
+        #expect(usedIndex == 5)
     }
 
     @Test func driverThatDoesNotKickIsSeen() throws {
