@@ -44,8 +44,8 @@ struct RefusedChains {
     }
 }
 
-/// Follows a chain of descriptors (VIRTIO 1.2, 2.7.5). Every index, length and address comes from the driver; nothing is read
-/// twice.
+/// Follows a chain of descriptors (VIRTIO 1.2, 2.7.5). Every index, length and address comes from the driver; a walk reads
+/// nothing twice.
 @safe struct DescriptorWalk {
     /// Linux fills indirect tables that are longer than the queue, which the specification forbids. Other devices accept as
     /// many.

@@ -4,9 +4,9 @@ import CLinux
 
 /// The three parts of a split virtqueue (VIRTIO 1.2, 2.7) in this process. This file has every load and store of a ring.
 ///
-/// The driver may write all of it at any moment. So each word is read once, by an access that no compiler repeats. No entry
-/// number leads out of a part: it is reduced to the size of the queue, as the specification says for the rings, or compared
-/// with it.
+/// The driver may write all of it at any moment. So each read here is one access that no compiler repeats, and a caller checks
+/// and uses what that read has returned. A caller that reads a word again checks it again. No entry number leads out of a part:
+/// it is reduced to the size of the queue, as the specification says for the rings, or compared with it.
 ///
 /// Valid as long as something holds the guest memory that it was found in. It does not hold the memory itself: that would count
 /// references in each `pop` and `push`.

@@ -8,12 +8,14 @@ extension Virtqueue {
     /// Where a burst of chains goes. Each has a reference, which the reader owns.
     typealias Places = UnsafeMutablePointer<Unmanaged<DescriptorChain>?>
 
-    /// Takes chains until there are no more, or `most` were taken. `places` has room for so many. Adds to `count`, also if a
-    /// fault comes after that.
+    /// Takes chains until there are no more, or `most` were taken. `places` has room for so many. `count` is 0 at first, and
+    /// counts those that were taken, also if a fault comes after them.
     @_optimize(speed)
     func pop(most: Int, into places: Places, _ count: inout Int) throws(VirtqueueFault) {
         guard let rings = try ready() else { return }
+        // Other threads can only make it smaller.
         let before = home.pieceCount
+        // Each has one piece.
         count = unsafe takePlain(rings, most: min(most, Virtqueue.mostPieces &- before), into: places)
         var pieces = count
         // One addition for all, also before a fault.
@@ -32,13 +34,15 @@ extension Virtqueue {
         if count > 0, wantsKicks { askForKick(rings) }
     }
 
-    /// Takes chains of one direct descriptor in the range of guest memory where the last buffer was: the usual ones. It stops at
-    /// the first that differs in anything, and changes nothing for that one. `next` reads it anew, and knows what is wrong.
+    /// Takes the usual chains: one direct descriptor, in the range of guest memory where the last buffer was. It stops at the
+    /// first chain that is unusual or wrong, or for which there is no spare one, and does not take it. `next` reads that chain
+    /// again, and decides what it is.
     @inline(never)
     @_optimize(speed)
     private func takePlain(_ rings: RingMemory, most: Int, into places: Places) -> Int {
         let span = walk.span
-        guard ledger == nil, begun.isEmpty, let start = unsafe span.writable else { return 0 }
+        // Without a ledger there is nothing in `begun`. A range that is read-only needs a look at each descriptor's flags.
+        guard ledger == nil, let start = unsafe span.writable else { return 0 }
         let waiting = rings.availableIndex &- nextAvailable
         guard waiting <= size else { return 0 }
         let most = min(most, Int(waiting))
@@ -50,6 +54,7 @@ extension Virtqueue {
         while count < most {
             let head = rings.availableHead(at: available)
             let bit: UInt64 = 1 &<< UInt64(head & 63)
+            // SAFETY: `held` has a bit for each descriptor of the table, and this one is looked up there before.
             guard let descriptor = table[UInt32(head)], descriptor.isAlone, descriptor.length > 0,
                 let offset = span.offset(of: descriptor.address, UInt64(descriptor.length)),
                 unsafe held[Int(head >> 6)] & bit == 0, let chain = unsafe chains.take()
@@ -58,6 +63,7 @@ extension Virtqueue {
                 // SAFETY: the buffer lies in the span, which begins at `start`.
                 unsafe chain.begin(head: head, position: position, with: descriptor, at: start + offset)
             }
+            // SAFETY: as above.
             unsafe held[Int(head >> 6)] |= bit
             // SAFETY: there is room for `most`.
             unsafe places[count] = unsafe chain
@@ -71,11 +77,11 @@ extension Virtqueue {
         return count
     }
 
-    /// The next chain of a burst that is given back, and how much was written to it. nil: it is missing.
+    /// The chain with this number in a burst that is given back, and how much was written to it. nil: the program gave NULL.
     typealias NextOfBurst = (Int) -> (chain: Unmanaged<DescriptorChain>?, written: UInt32)
 
-    /// Gives chains back up to the first for which there is more to do, or that cannot be given back. Returns how many.
-    /// `areGiven`: as for `pushLater`, which is for the others. The driver finds them when `endBurst` is called.
+    /// Gives chains back up to the first that needs more work or cannot be given back. `pushLater` is for the others. Returns
+    /// how many. `areGiven`: the caller's references go along. The driver finds the chains when `endBurst` is called.
     @inline(__always)
     func pushPlain(count: Int, areGiven: Bool, _ next: NextOfBurst) -> Int {
         guard ledger == nil, fault == nil, logBits == nil, let rings = findRings() else { return 0 }
@@ -93,6 +99,7 @@ extension Virtqueue {
                 else { return false }
                 let head = chain.head
                 rings.setUsed(at: used, head: head, written: written)
+                // SAFETY: as for `setHeld`. The head was checked when the chain was taken.
                 unsafe held[Int(head >> 6)] &= ~(1 &<< UInt64(head & 63))
                 chain.end()
                 pieces = pieces &+ chain.pieces

@@ -4,8 +4,8 @@ import CLinux
 
 /// A started split virtqueue: it takes chains of descriptors, and gives them back. It knows no sockets and no file descriptors.
 ///
-/// The driver writes all that is in guest memory, so each word is read once and checked. The first impossible value breaks the
-/// queue: the library ignores it from then on.
+/// The driver writes all that is in guest memory, and may change it at any moment. So the library checks and uses one copy of
+/// each value. The first impossible value breaks the queue: the library ignores it from then on.
 @safe final class Virtqueue {
     static let indirectFeature: UInt64 = 1 << 28
     static let eventIndexFeature: UInt64 = 1 << 29
