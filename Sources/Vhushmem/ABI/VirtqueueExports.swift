@@ -75,8 +75,7 @@ package func vhushmem_backend_pop_many(
     unsafe reportCount(to: errp) { () throws(ShmemError) -> Int32 in
         guard let backend = unsafe object(backend, Backend.self) else { throw .null("backend") }
         guard let chains = unsafe chains else { throw .null("chains") }
-        // As many as the result can count.
-        let most = min(Swift.max(max, 0), Int(Int32.max))
+        let most = mostOfBurst(max)
         // SAFETY: the caller says that chains has room for so many. A reference to a chain is an address.
         let count = unsafe try chains.withMemoryRebound(to: Unmanaged<DescriptorChain>?.self, capacity: most) {
             places throws(ShmemError) in
@@ -96,14 +95,17 @@ package func vhushmem_backend_push_many(
         guard let backend = unsafe object(backend, Backend.self) else { throw .null("backend") }
         guard let chains = unsafe chains else { throw .null("chains") }
         guard let written = unsafe written else { throw .null("written") }
-        let most = min(max(count, 0), Int(Int32.max))
-        let done = unsafe try backend.pushMany(queue: Int(queue), count: most, areGiven: true) { index in
+        let done = unsafe try backend.pushMany(queue: Int(queue), count: mostOfBurst(count), areGiven: true) { index in
             // SAFETY: the caller says that both have so many.
             unsafe (borrowed(chains[index], DescriptorChain.self), written[index])
         }
         return Int32(truncatingIfNeeded: done)
     }
 }
+
+/// A size_t as it comes from C. SIZE_MAX is many, and not -1. No more than the result can count.
+@inline(__always)
+private func mostOfBurst(_ count: Int) -> Int { Int(min(UInt(bitPattern: count), UInt(Int32.max))) }
 
 @_cdecl("vhushmem_backend_put_back") @implementation
 package func vhushmem_backend_put_back(
