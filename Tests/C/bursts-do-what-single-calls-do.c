@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
  * Two back-ends get the same rings, with any chains in any order. One device takes and gives back one chain at a time, the other
- * several at once. Both get the same chains, the same refusals and the same faults. They leave the same bytes in guest memory
- * and in the log of written pages.
+ * several at once. Meanwhile memory comes and goes, and the log of written pages begins and ends. Both get the same chains, the
+ * same refusals and the same faults. They leave the same bytes in guest memory, in the log, and in the area for requests in
+ * flight.
  */
 #include "bare-queue.h"
 
@@ -11,12 +12,14 @@
 #define STEPS 40
 #define MOST 16
 
-enum { EVENT_IDX = 1, LOGGED = 2, IN_ONE_RANGE = 4 };
+enum { EVENT_IDX = 1, LOGGED = 2, IN_ONE_RANGE = 4, TRACKED = 8, WAYS = 16 };
 
 typedef struct side {
     bare_queue b;
-    uint8_t *log;
+    uint8_t *log, *tracked;
+    size_t tracked_size;
     int log_fd, far_fd;
+    bool has_far, is_logged;
     vhushmem_chain *held[MOST];
     unsigned count;
 } side;
@@ -29,6 +32,38 @@ static uint64_t any(uint64_t below)
     state ^= state >> 7;
     state ^= state << 17;
     return state % below;
+}
+
+static void set_features(side *s, unsigned ways)
+{
+    uint64_t features = VIRTIO_DEFAULTS | BIT(28) | ((ways & EVENT_IDX) != 0 ? BIT(29) : 0) | (s->is_logged ? BIT(26) : 0);
+    EQ(tell_u64(&s->b, SET_FEATURES, features, -1), 0);
+}
+
+static void tell_far(side *s)
+{
+    s->has_far = !s->has_far;
+    EQ(tell_region(&s->b, s->has_far ? ADD_MEM_REG : REM_MEM_REG, FAR, PAGE, USER + FAR, PAGE, s->has_far ? s->far_fd : -1), 0);
+}
+
+/* Requests in flight are noted. */
+static void track(side *s)
+{
+    struct {
+        uint64_t size, offset;
+        uint16_t queues, entries;
+        uint32_t padding;
+    } area = {0, 0, 2, 16, 0};
+    message m;
+    send_message(s->b.r.main, 31, 0x9, &area, 20, NULL, 0); /* GET_INFLIGHT_FD */
+    pump_backend(s->b.r.backend);
+    EQ(receive(s->b.r.main, &m, PATIENCE_MS), 1);
+    EQ(m.fd_count, 1);
+    memcpy(&area, m.payload, 20);
+    s->tracked_size = area.size;
+    s->tracked = mmap(NULL, area.size, PROT_READ | PROT_WRITE, MAP_SHARED, m.fds[0], (off_t)area.offset);
+    CHECK(s->tracked != MAP_FAILED);
+    close(m.fds[0]);
 }
 
 static void open_side(side *s, unsigned ways)
@@ -44,13 +79,17 @@ static void open_side(side *s, unsigned ways)
     tell_ram(&s->b);
     if ((ways & IN_ONE_RANGE) == 0) {
         EQ(tell_region(&s->b, ADD_MEM_REG, RAM + RAM_SIZE, PAGE, USER + RAM_SIZE, 0, s->far_fd), 0);
-        EQ(tell_region(&s->b, ADD_MEM_REG, FAR, PAGE, USER + FAR, PAGE, s->far_fd), 0);
+        tell_far(s);
     }
-    EQ(tell_u64(&s->b, SET_FEATURES, VIRTIO_DEFAULTS | ((ways & EVENT_IDX) != 0 ? BIT(29) : 0) | BIT(28), -1), 0);
+    set_features(s, ways);
+    if ((ways & TRACKED) != 0) {
+        track(s);
+    }
     start_queue(&s->b, 0);
     if ((ways & LOGGED) != 0) {
         EQ(tell(&s->b, 6, log, sizeof(log), s->log_fd), 0); /* SET_LOG_BASE */
-        EQ(tell_u64(&s->b, SET_FEATURES, VIRTIO_DEFAULTS | ((ways & EVENT_IDX) != 0 ? BIT(29) : 0) | BIT(28) | BIT(26), -1), 0);
+        s->is_logged = true;
+        set_features(s, ways);
     }
 }
 
@@ -60,14 +99,17 @@ static void close_side(side *s)
         vhushmem_chain_free(s->held[i]);
     }
     munmap(s->log, PAGE);
+    if (s->tracked != NULL) {
+        munmap(s->tracked, s->tracked_size);
+    }
     close(s->log_fd);
     close(s->far_fd);
     backend_rig_close(&s->b.r);
     bare_queue_close(&s->b);
 }
 
-/* Mostly a buffer in RAM. */
-static uint64_t any_address(void)
+/* Mostly a buffer at one place, where the driver may have a whole burst of them. */
+static uint64_t any_address(bool is_far)
 {
     switch (any(60)) {
     case 0:
@@ -79,7 +121,7 @@ static uint64_t any_address(void)
     case 3:
         return RAM * 64; /* no memory */
     default:
-        return RAM + BUFFERS + any(8 * PAGE);
+        return is_far ? FAR + any(PAGE - 300) : RAM + BUFFERS + any(8 * PAGE);
     }
 }
 
@@ -95,8 +137,9 @@ static uint16_t any_flags(void)
 /* The driver does the same to both. */
 static void drive(side *one, side *other)
 {
+    bool is_far = any(4) == 0;
     for (unsigned i = 0; i < 16; i++) {
-        uint64_t address = any_address();
+        uint64_t address = any_address(is_far);
         uint32_t length = any_length();
         uint16_t flags = any_flags(), next = (uint16_t)(any(100) == 0 ? any(UINT16_MAX) : any(16));
         if ((flags & 4) != 0 && any(4) > 0) {
@@ -175,6 +218,12 @@ static void take(side *one, side *other)
 static void give_back(side *one, side *other)
 {
     uint32_t written[MOST];
+    if (one->count > 0 && any(8) == 0) {
+        int back = vhushmem_backend_put_back(one->b.r.backend, one->held[one->count - 1], NULL);
+        EQ(vhushmem_backend_put_back(other->b.r.backend, other->held[other->count - 1], NULL), back);
+        one->count -= back == 0;
+        other->count -= back == 0;
+    }
     unsigned count = (unsigned)any(one->count + 1), done = 0;
     for (unsigned i = 0; i < count; i++) {
         uint64_t room = vhushmem_chain_writable_size(one->held[i]);
@@ -198,6 +247,20 @@ static void give_back(side *one, side *other)
     EQ(signalled(other->b.call), signalled(one->b.call));
 }
 
+/* The front-end does the same to both. */
+static void change(side *one, side *other, unsigned ways)
+{
+    uint64_t what = any(8);
+    for (side *s = one; s != NULL; s = s == one ? other : NULL) {
+        if (what == 0 && (ways & IN_ONE_RANGE) == 0) {
+            tell_far(s);
+        } else if (what == 1 && (ways & LOGGED) != 0) {
+            s->is_logged = !s->is_logged;
+            set_features(s, ways);
+        }
+    }
+}
+
 static void same_memory(side *one, side *other)
 {
     if (one->b.seen[VHUSHMEM_QUEUE_BROKEN] > 0) { /* whether a broken queue wants a kick says nothing */
@@ -206,6 +269,7 @@ static void same_memory(side *one, side *other)
     }
     EQ(memcmp(one->b.ram, other->b.ram, RAM_SIZE), 0);
     EQ(memcmp(one->log, other->log, PAGE), 0);
+    CHECK(one->tracked == NULL || memcmp(one->tracked, other->tracked, one->tracked_size) == 0);
     while (taken_back(&one->b) >= 0) {
         CHECK(taken_back(&other->b) >= 0);
     }
@@ -215,13 +279,15 @@ static void same_memory(side *one, side *other)
 static unsigned trial(uint64_t seed)
 {
     side one, other;
-    unsigned ways = (unsigned)(seed % 8);
+    unsigned ways = (unsigned)(seed % WAYS);
     state = seed * 0x9e3779b97f4a7c15ull + 1;
     open_side(&one, ways);
     open_side(&other, ways);
     for (unsigned step = 0; step < STEPS && one.b.seen[VHUSHMEM_QUEUE_BROKEN] == 0; step++) {
+        change(&one, &other, ways);
         drive(&one, &other);
         take(&one, &other);
+        change(&one, &other, ways);
         if (one.b.seen[VHUSHMEM_QUEUE_BROKEN] == 0) {
             give_back(&one, &other);
         }
