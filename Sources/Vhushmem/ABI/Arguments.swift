@@ -39,6 +39,10 @@ func release<Object: AnyObject>(_ handle: OpaquePointer?, _: Object.Type) {
     if let handle = unsafe handle { unsafe Unmanaged<Object>.fromOpaque(UnsafeRawPointer(handle)).release() }
 }
 
+/// A size_t of C. 2^63 or more arrives as a negative number, and is many, not none.
+@inline(__always)
+func count(_ size: Int) -> Int { size < 0 ? Int.max : size }
+
 extension ShmemError {
     /// A pointer that must not be NULL was.
     @inline(never)

@@ -252,10 +252,11 @@ package func vhushmem_backend_perform(
     let result = unsafe reportCount(to: errp) { () throws(ShmemError) -> Int32 in
         guard let backend = unsafe object(backend, Backend.self) else { throw .null("backend") }
         guard unsafe requests != nil || count == 0 else { throw .null("requests") }
+        guard count >= 0 else { throw ShmemError(EINVAL, "no array has \(UInt64(UInt(bitPattern: count))) requests") }
         guard flags & ~oneAnswer == 0 else { throw ShmemError(EINVAL, "the flags \(hex(UInt64(flags))) are unknown") }
         var all: [MappingRequest] = []
         if let requests = unsafe requests {
-            for index in 0..<max(count, 0) {
+            for index in 0..<count {
                 let request = try unsafe growing(element(of: requests, index), "vhushmem_shmem_request")
                 all.append(try MappingRequest(request))
             }
@@ -269,7 +270,7 @@ package func vhushmem_backend_perform(
         return Int32(clamping: try backend.perform(&all, oneAnswer: flags != 0))
     }
     if !areSet, count > 0, let requests = unsafe requests, unsafe hasRoom(requests) {
-        for index in 0..<max(count, 0) { unsafe mutableElement(of: requests, index).pointee.result = result }
+        for index in 0..<count { unsafe mutableElement(of: requests, index).pointee.result = result }
     }
     return result
 }
@@ -312,7 +313,7 @@ package func vhushmem_backend_request(
         guard unsafe payload != nil || size == 0 else { throw .null("payload") }
         guard unsafe reply != nil || reply_fd == nil else { throw .null("reply") }
         // SAFETY: the caller says that there are `size` bytes.
-        let bytes = unsafe UnsafeRawBufferPointer(start: payload, count: max(size, 0))
+        let bytes = unsafe UnsafeRawBufferPointer(start: payload, count: count(size))
         let answer = try unsafe backend.request(request, bytes, fd: fd < 0 ? nil : fd, hasReply: reply != nil)
         unsafe reply?.pointee = answer.value
         if let reply_fd = unsafe reply_fd {

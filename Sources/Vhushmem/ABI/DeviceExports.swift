@@ -48,7 +48,7 @@ package func vhushmem_device_add_config(
         // SAFETY: the caller says that payload has size bytes.
         return Int32(
             clamping: try unsafe device.addRegions(
-                payload: UnsafeRawBufferPointer(start: payload, count: max(0, size)), options: RegionOptions(options)))
+                payload: UnsafeRawBufferPointer(start: payload, count: count(size)), options: RegionOptions(options)))
     }
 }
 
@@ -112,7 +112,7 @@ package func vhushmem_device_region_ids(
 ) -> Int32 {
     guard let device = unsafe object(device, ShmemDevice.self), unsafe ids != nil || capacity == 0 else { return -EFAULT }
     let regions = device.allRegions
-    for (index, region) in regions.enumerated() where index < capacity {
+    for (index, region) in regions.enumerated() where index < count(capacity) {
         unsafe ids?[index] = region.shmid
     }
     return Int32(clamping: regions.count)

@@ -237,7 +237,7 @@ package func vhushmem_region_read(
         guard let region = unsafe object(region, Region.self) else { throw .null("region") }
         guard unsafe buf != nil || len == 0 else { throw .null("buf") }
         // SAFETY: the caller says that buf has len bytes.
-        try unsafe region.read(at: shm_offset, into: UnsafeMutableRawBufferPointer(start: buf, count: len))
+        try unsafe region.read(at: shm_offset, into: UnsafeMutableRawBufferPointer(start: buf, count: count(len)))
     }
 }
 
@@ -250,6 +250,6 @@ package func vhushmem_region_write(
         guard let region = unsafe object(region, Region.self) else { throw .null("region") }
         guard unsafe buf != nil || len == 0 else { throw .null("buf") }
         // SAFETY: as above.
-        try unsafe region.write(at: shm_offset, from: UnsafeRawBufferPointer(start: buf, count: len))
+        try unsafe region.write(at: shm_offset, from: UnsafeRawBufferPointer(start: buf, count: count(len)))
     }
 }

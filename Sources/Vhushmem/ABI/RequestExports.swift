@@ -79,13 +79,13 @@ extension AnyRequest {
         guard flags & mayHaveDescriptor == 0 || flags & hasReply != 0 else {
             throw ShmemError(EINVAL, "a request without a reply gets no descriptor with it")
         }
-        try check(payloadSize: size, descriptors: Int(nfds))
+        try check(payloadSize: count(size), descriptors: Int(nfds))
         guard unsafe payload != nil || size == 0 else { throw .null("payload") }
         guard unsafe fds != nil || nfds == 0 else { throw .null("fds") }
         let reply: ExpectedReply =
             flags & hasReply == 0
             ? .acknowledgement
-            : flags & mayHaveDescriptor == 0 ? .payload(mostBytes: room) : .payloadAndDescriptor(mostBytes: room)
+            : flags & mayHaveDescriptor == 0 ? .payload(mostBytes: count(room)) : .payloadAndDescriptor(mostBytes: count(room))
         // SAFETY: the caller says that payload has size bytes, and that there are nfds descriptors.
         return try unsafe make(
             id, Array(UnsafeRawBufferPointer(start: payload, count: size)),

@@ -103,9 +103,9 @@ package func vhushmem_backend_push_many(
     }
 }
 
-/// A size_t as it comes from C. SIZE_MAX is many, and not -1. No more than the result can count.
+/// As many as the result can count.
 @inline(__always)
-private func mostOfBurst(_ count: Int) -> Int { Int(min(UInt(bitPattern: count), UInt(Int32.max))) }
+private func mostOfBurst(_ size: Int) -> Int { min(count(size), Int(Int32.max)) }
 
 @_cdecl("vhushmem_backend_put_back") @implementation
 package func vhushmem_backend_put_back(
@@ -212,9 +212,9 @@ package func vhushmem_chain_writable(
 package func vhushmem_chain_iovec(
     _ chain: OpaquePointer?, _ writable: Bool, _ offset: UInt64, _ len: UInt64, _ iov: UnsafeMutablePointer<iovec>?, _ max: Int
 ) -> Int {
-    guard let iov = unsafe iov, max > 0 else { return 0 }
+    guard let iov = unsafe iov, max != 0 else { return 0 }
     // SAFETY: the caller says that iov has room for so many.
-    let pieces = unsafe UnsafeMutableBufferPointer(start: iov, count: max)
+    let pieces = unsafe UnsafeMutableBufferPointer(start: iov, count: count(max))
     return unsafe look(at: chain, 0) { unsafe $0.pieces(isWritable: writable, at: offset, count: len, into: pieces) }
 }
 
@@ -223,7 +223,7 @@ package func vhushmem_chain_read(
     _ chain: OpaquePointer?, _ offset: UInt64, _ buf: UnsafeMutableRawPointer?, _ len: Int
 ) -> Int {
     guard let buf = unsafe buf else { return 0 }
-    let bytes = unsafe UnsafeMutableRawBufferPointer(start: buf, count: max(len, 0))
+    let bytes = unsafe UnsafeMutableRawBufferPointer(start: buf, count: count(len))
     return unsafe look(at: chain, 0) { unsafe $0.read(at: offset, into: bytes) }
 }
 
@@ -232,7 +232,7 @@ package func vhushmem_chain_write(
     _ chain: OpaquePointer?, _ offset: UInt64, _ buf: UnsafeRawPointer?, _ len: Int
 ) -> Int {
     guard let buf = unsafe buf else { return 0 }
-    let bytes = unsafe UnsafeRawBufferPointer(start: buf, count: max(len, 0))
+    let bytes = unsafe UnsafeRawBufferPointer(start: buf, count: count(len))
     return unsafe look(at: chain, 0) { unsafe $0.write(bytes, at: offset) }
 }
 
