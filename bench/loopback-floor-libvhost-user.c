@@ -1,27 +1,14 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Usage: loopback-floor-libvhost-user SOCKET [empty]. What loopback.c does, by a loop that knows all beforehand: guest memory is one range, a
- * chain is one descriptor, and nothing is checked. A guest could make it crash. So it shows the least that a device costs. With
- * `empty` it gives all chains back and copies nothing: then only the driver's time is left. QEMU's libvhost-user sets the queues
- * up. scripts/bench compiles it against QEMU's sources where scripts/fetch-qemu has fetched them.
+ * Usage: loopback-floor-libvhost-user SOCKET [empty]. What loopback.c does, by a loop that knows all beforehand: guest memory
+ * is one range, a chain is one descriptor, and nothing is checked. A guest could make it crash. So it shows the least that a
+ * device costs. With `empty` it gives all chains back and copies nothing: then only the driver's time is left. QEMU's
+ * libvhost-user sets the queues up. scripts/bench compiles it against QEMU's sources where scripts/fetch-qemu has fetched them.
  */
-#include "loopback.h"
+#include "loopback-libvhost-user.h"
 
-#include "libvhost-user-device.h"
-
-static bool runs[2], is_empty;
-static uint16_t next[2];
-
-static void queue_started(VuDev *dev, int index, bool started)
-{
-    if (index <= SEND) {
-        runs[index] = started;
-        next[index] = 0;
-        if (started) {
-            vu_queue_set_notification(dev, vu_get_queue(dev, index), 0);
-        }
-    }
-}
+static bool is_empty;
+static uint16_t next[2]; /* A driver's indices begin with 0. */
 
 static uint16_t available(const VuVirtq *queue) { return __atomic_load_n(&queue->vring.avail->idx, __ATOMIC_ACQUIRE); }
 
@@ -70,26 +57,6 @@ static void turn(VuDev *dev)
 
 int main(int argc, char **argv)
 {
-    static const VuDevIface device = {
-        .get_features = features, .set_features = set_features, .queue_set_started = queue_started, .get_config = get_config};
-    VuDev dev;
-    int socket = argc >= 2 ? wait_for_front_end(argv[1]) : -1;
     is_empty = argc == 3 && strcmp(argv[2], "empty") == 0;
-    if (socket < 0) {
-        perror("loopback-floor-libvhost-user SOCKET [empty]");
-        return 1;
-    }
-    if (!vu_init(&dev, 2, socket, panic, NULL, watch, unwatch, &device)) {
-        return 1;
-    }
-    bool is_there = true;
-    for (unsigned idle = 0; is_there; idle++) {
-        if (!runs[RECEIVE] || !runs[SEND]) {
-            is_there = serve_sockets(&dev, socket, -1);
-            continue;
-        }
-        turn(&dev);
-        is_there = idle % IDLE != 0 || serve_sockets(&dev, socket, 0);
-    }
-    return 0;
+    return run_device(argc >= 2 ? argv[1] : NULL, turn);
 }

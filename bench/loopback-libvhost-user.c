@@ -1,23 +1,13 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /*
- * Usage: loopback-libvhost-user SOCKET. What loopback.c does, on QEMU's libvhost-user: it polls, takes bursts of 32, copies each packet once,
- * and shows each burst at once. scripts/bench compiles it against QEMU's sources where scripts/fetch-qemu has fetched them.
+ * Usage: loopback-libvhost-user SOCKET [single]. What loopback.c does, on QEMU's libvhost-user: it polls, takes bursts of 32,
+ * copies each packet once, and shows each burst at once. With `single` it takes, gives back and notifies for one packet at a
+ * time, as QEMU's own devices on that library do (vhost-user-bridge when it sends, vhost-user-blk, -scsi, -gpu). scripts/bench
+ * compiles it against QEMU's sources where scripts/fetch-qemu has fetched them.
  */
-#include "loopback.h"
+#include "loopback-libvhost-user.h"
 
-#include "libvhost-user-device.h"
-
-static bool runs[2];
-
-static void queue_started(VuDev *dev, int index, bool started)
-{
-    if (index <= SEND) {
-        runs[index] = started;
-        if (started) {
-            vu_queue_set_notification(dev, vu_get_queue(dev, index), 0);
-        }
-    }
-}
+static unsigned burst = BURST;
 
 /* Packets here have one buffer each. */
 static uint32_t copy(const VuVirtqElement *from, const VuVirtqElement *to)
@@ -49,7 +39,7 @@ static void turn(VuDev *dev)
     VuVirtq *sender = vu_get_queue(dev, SEND), *receiver = vu_get_queue(dev, RECEIVE);
     VuVirtqElement *sent[BURST], *received[BURST];
     uint32_t sizes[BURST], none[BURST] = {0};
-    unsigned count = take(dev, sender, sent, BURST);
+    unsigned count = take(dev, sender, sent, burst);
     if (count == 0) {
         return;
     }
@@ -70,25 +60,6 @@ static void turn(VuDev *dev)
 
 int main(int argc, char **argv)
 {
-    static const VuDevIface device = {
-        .get_features = features, .set_features = set_features, .queue_set_started = queue_started, .get_config = get_config};
-    VuDev dev;
-    int socket = argc == 2 ? wait_for_front_end(argv[1]) : -1;
-    if (socket < 0) {
-        perror("loopback-libvhost-user SOCKET");
-        return 1;
-    }
-    if (!vu_init(&dev, 2, socket, panic, NULL, watch, unwatch, &device)) {
-        return 1;
-    }
-    bool is_there = true;
-    for (unsigned idle = 0; is_there; idle++) {
-        if (!runs[RECEIVE] || !runs[SEND]) {
-            is_there = serve_sockets(&dev, socket, -1);
-            continue;
-        }
-        turn(&dev);
-        is_there = idle % IDLE != 0 || serve_sockets(&dev, socket, 0);
-    }
-    return 0;
+    burst = argc == 3 && strcmp(argv[2], "single") == 0 ? 1 : BURST;
+    return run_device(argc >= 2 ? argv[1] : NULL, turn);
 }

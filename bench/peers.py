@@ -140,14 +140,15 @@ def loopback(compiled, cc, build, quick):
         return [Row(figure, "µs", note="no DPDK" if processors() else "one processor")]
     limits = {
         "DPDK": ("DPDK's vhost, io mode", 1.0),
-        "libvhost-user": ("libvhost-user", 0.8),
+        "libvhost-user": ("libvhost-user, in bursts", 0.8),
+        "single": ("libvhost-user, one at a time", 0.5),
         "floor": ("a device that checks nothing", 1.5),
         "empty": ("the driver alone", None),
     }
     programs = {"ours": [compiled("loopback")], "DPDK": None}
     if (other := libvhost_user("loopback", build, cc)) is not None:
         floor = libvhost_user("loopback-floor", build, cc)
-        programs |= {"libvhost-user": [other], "floor": [floor], "empty": [floor, "empty"]}
+        programs |= {"libvhost-user": [other], "single": [other, "single"], "floor": [floor], "empty": [floor, "empty"]}
     found = {who: [] for who in programs}
     with tempfile.TemporaryDirectory(prefix="vhushmem-bench-") as folder:
         for _ in range(3 if quick else 7):
