@@ -6,8 +6,6 @@
  */
 #include "bare-queue.h"
 
-#define SET_STATUS 39
-
 static bool takes_none;
 
 static void take(bare_queue *b, vhushmem_queue_event event)
@@ -93,6 +91,23 @@ static void what_was_not_taken_stays(void)
     close_queue(&b);
 }
 
+/* Nobody has looked at the rings of a queue that could not be started. */
+static void kick_of_a_failed_start_stays(void)
+{
+    bare_queue b;
+    bare_queue_init(&b);
+    bare_queue_connect(&b, BARE_FEATURES);
+    tell_ram(&b);
+    EQ(tell_vring(&b, SET_VRING_NUM, 0, b.size), 0);
+    EQ(tell_rings(&b, 0, 0, USER + DESC, USER + AVAIL, USER + USED), 0);
+    EQ(tell_region(&b, REM_MEM_REG, RAM, RAM_SIZE, USER, 0, -1), 0);
+    write_kick(&b);
+    EQ(tell_u64(&b, SET_VRING_KICK, 0, b.kick), 0);
+    EQ(tell_vring(&b, SET_VRING_ENABLE, 0, 1), -EINVAL);
+    CHECK(is_left(&b));
+    close_queue(&b);
+}
+
 /* A child of fork shares the eventfd, and takes no kick away from its parent. */
 static void child_leaves_it(void)
 {
@@ -140,6 +155,7 @@ int main(void)
     char *fds = fds_now();
     taken_kicks_go();
     what_was_not_taken_stays();
+    kick_of_a_failed_start_stays();
     child_leaves_it();
     shared_kick_is_not_lost();
     same(fds, fds_now());

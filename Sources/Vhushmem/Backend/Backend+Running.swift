@@ -126,7 +126,8 @@ extension Backend {
     /// for new ones, and must hear of what the device has not taken.
     func unwatchKick(of queue: BackendQueue) {
         guard let kick = queue.kick, kicks?.remove(kick.fd) == true, kick.drain() else { return }
-        if queue.ring?.mayHaveMore == true { kick.signal() }
+        // Without rings it is not known.
+        if queue.ring?.mayHaveMore != false { kick.signal() }
         // Others may have the same eventfd, and the epoll forgets their kicks too.
         for other in queues where other !== queue { look(at: other) }
     }
