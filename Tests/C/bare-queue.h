@@ -201,6 +201,40 @@ static inline void bare_queue_open(bare_queue *b, uint64_t features)
     CHECK(vhushmem_backend_queue_is_running(b->r.backend, 0));
 }
 
+/*
+ * Asks for an area for requests in flight of two queues, and returns its file. `area` travels as 24
+ * bytes: u64 size, u64 offset, u16 queues, u16 queue size, padding.
+ */
+static inline int ask_for_inflight(bare_queue *b, uint8_t area[24])
+{
+    message m;
+    uint16_t numbers[2] = {2, b->size};
+    memset(area, 0, 24);
+    memcpy(area + 16, numbers, sizeof(numbers));
+    send_message(b->r.main, GET_INFLIGHT_FD, 0x9, area, 24, NULL, 0);
+    pump_backend(b->r.backend);
+    EQ(receive(b->r.main, &m, PATIENCE_MS), 1);
+    EQ(m.header.size, 24);
+    EQ(m.fd_count, 1);
+    memcpy(area, m.payload, 24);
+    return m.fds[0];
+}
+
+/* The same, mapped. */
+static inline uint8_t *map_inflight(bare_queue *b, size_t *size)
+{
+    uint8_t area[24];
+    int file = ask_for_inflight(b, area);
+    uint64_t numbers[2];
+    memcpy(numbers, area, sizeof(numbers));
+    uint8_t *map =
+        mmap(NULL, numbers[0], PROT_READ | PROT_WRITE, MAP_SHARED, file, (off_t)numbers[1]);
+    CHECK(map != MAP_FAILED);
+    close(file);
+    *size = numbers[0];
+    return map;
+}
+
 /* ---- the driver ---- */
 
 static inline void set_descriptor_at(bare_queue *b, unsigned n, uint64_t addr, uint32_t len,

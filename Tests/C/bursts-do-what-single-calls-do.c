@@ -6,6 +6,7 @@
  * flight.
  */
 #include "bare-queue.h"
+#include "random.h"
 
 #define FAR 0x40000000ull /* a page of guest memory */
 #define SEEDS 400
@@ -26,13 +27,7 @@ typedef struct side {
 
 static uint64_t state;
 
-static uint64_t any(uint64_t below)
-{
-    state ^= state << 13;
-    state ^= state >> 7;
-    state ^= state << 17;
-    return state % below;
-}
+static uint64_t any(uint64_t below) { return random_below(&state, below); }
 
 static void set_features(side *s, unsigned ways)
 {
@@ -44,26 +39,6 @@ static void tell_far(side *s)
 {
     s->has_far = !s->has_far;
     EQ(tell_region(&s->b, s->has_far ? ADD_MEM_REG : REM_MEM_REG, FAR, PAGE, USER + FAR, PAGE, s->has_far ? s->far_fd : -1), 0);
-}
-
-/* Requests in flight are noted. */
-static void track(side *s)
-{
-    struct {
-        uint64_t size, offset;
-        uint16_t queues, entries;
-        uint32_t padding;
-    } area = {0, 0, 2, 16, 0};
-    message m;
-    send_message(s->b.r.main, 31, 0x9, &area, 20, NULL, 0); /* GET_INFLIGHT_FD */
-    pump_backend(s->b.r.backend);
-    EQ(receive(s->b.r.main, &m, PATIENCE_MS), 1);
-    EQ(m.fd_count, 1);
-    memcpy(&area, m.payload, 20);
-    s->tracked_size = area.size;
-    s->tracked = mmap(NULL, area.size, PROT_READ | PROT_WRITE, MAP_SHARED, m.fds[0], (off_t)area.offset);
-    CHECK(s->tracked != MAP_FAILED);
-    close(m.fds[0]);
 }
 
 static void open_side(side *s, unsigned ways)
@@ -83,7 +58,7 @@ static void open_side(side *s, unsigned ways)
     }
     set_features(s, ways);
     if ((ways & TRACKED) != 0) {
-        track(s);
+        s->tracked = map_inflight(&s->b, &s->tracked_size);
     }
     start_queue(&s->b, 0);
     if ((ways & LOGGED) != 0) {

@@ -262,22 +262,11 @@ static void ledger_has_each(void)
     bare_queue b;
     vhushmem_chain *chains[MOST];
     uint32_t written[MOST] = {0};
-    struct {
-        uint64_t size, offset;
-        uint16_t queues, entries;
-        uint32_t padding;
-    } area = {0, 0, 2, 16, 0};
-    message m;
+    size_t size;
     bare_queue_init(&b);
     bare_queue_connect(&b, BARE_FEATURES);
     tell_ram(&b);
-    send_message(b.r.main, 31, 0x9, &area, 20, NULL, 0); /* GET_INFLIGHT_FD */
-    pump_backend(b.r.backend);
-    EQ(receive(b.r.main, &m, PATIENCE_MS), 1);
-    EQ(m.fd_count, 1);
-    memcpy(&area, m.payload, 20);
-    uint8_t *ledger = mmap(NULL, area.size, PROT_READ | PROT_WRITE, MAP_SHARED, m.fds[0], (off_t)area.offset);
-    CHECK(ledger != MAP_FAILED);
+    uint8_t *ledger = map_inflight(&b, &size);
     start_queue(&b, 0);
     take_four(&b, chains);
     for (int i = 0; i < 4; i++) {
@@ -297,8 +286,7 @@ static void ledger_has_each(void)
     }
     EQ(ok(push_many(&b, chains, written, 4)), 4);
     EQ(*(uint16_t *)(ledger + 14), 8);
-    munmap(ledger, area.size);
-    close(m.fds[0]);
+    munmap(ledger, size);
     backend_rig_close(&b.r);
     bare_queue_close(&b);
 }

@@ -22,22 +22,6 @@ static int take(bare_queue *b, bool give_back)
     return head;
 }
 
-/* The area travels as 24 bytes: u64 size, u64 offset, u16 queues, u16 queue size, padding. */
-static int get_area(bare_queue *b, uint8_t area[24])
-{
-    message m;
-    uint16_t counts[2] = {2, b->size};
-    memset(area, 0, 24);
-    memcpy(area + 16, counts, sizeof(counts));
-    send_message(b->r.main, GET_INFLIGHT_FD, 0x9, area, 24, NULL, 0);
-    pump_backend(b->r.backend);
-    EQ(receive(b->r.main, &m, PATIENCE_MS), 1);
-    EQ(m.header.size, 24);
-    EQ(m.fd_count, 1);
-    memcpy(area, m.payload, 24);
-    return m.fds[0];
-}
-
 int main(void)
 {
     char *fds = fds_now();
@@ -46,7 +30,7 @@ int main(void)
     bare_queue_init(&b);
     bare_queue_connect(&b, BARE_FEATURES);
     tell_ram(&b);
-    int file = get_area(&b, area);
+    int file = ask_for_inflight(&b, area);
     EQ(tell(&b, SET_INFLIGHT_FD, area, 24, file), 0);
     start_queue(&b, 0);
     for (uint16_t head = 0; head < 8; head++) {
