@@ -9,6 +9,8 @@
 /*
  * Whether the library has a thread. It has one while it closes what a peer sent. That is the
  * only thread that takes no signals. `runs`: one of them runs, or waits only for a processor.
+ * valgrind lets SIGSEGV through while a thread runs or waits for its turn, so under valgrind a
+ * thread of the test that runs counts as well.
  */
 static inline bool is_closing_now(bool *runs)
 {
@@ -21,7 +23,8 @@ static inline bool is_closing_now(bool *runs)
         snprintf(path, sizeof(path), "/proc/self/task/%s/status", entry->d_name);
         FILE *status = fopen(path, "re");
         while (status != NULL && fgets(line, sizeof(line), status) != NULL) {
-            uint64_t blocked, few = UINT64_C(1) << (SIGURG - 1) | UINT64_C(1) << (SIGSEGV - 1);
+            uint64_t blocked, few = UINT64_C(1) << (SIGURG - 1);
+            few |= under_valgrind() ? 0 : UINT64_C(1) << (SIGSEGV - 1);
             (void)sscanf(line, "State: %c", &state);
             if (sscanf(line, "SigBlk: %" SCNx64, &blocked) == 1 && (blocked & few) == few) {
                 found = true;
