@@ -112,7 +112,7 @@ private let waitingLinesTold = Atomic<Int>(0)
         #expect(wrong.load(ordering: .relaxed) == 0)
     }
 
-    @Test(.shares("ShmemDevice", "GuardedRange", "ProcessBudget", "Ballast"))
+    @Test(.shares("ShmemDevice", "GuardedRange", "ProcessBudget", "MappingCount", "Ballast"))
     func regionsAndDevicesComeAndGoInAllThreads() {
         inThreads { [file] thread in
             for round in 0..<50 {
@@ -121,6 +121,7 @@ private let waitingLinesTold = Atomic<Int>(0)
                 _ = try? region.map(fd: file.fd, at: 0, length: pageSize)
                 _ = GuardedRange.cover(UInt(bitPattern: region.window.baseAddress) &+ UInt(4 * pageSize))
                 if round % 10 == 0 { _ = ProcessBudget.measure() }
+                region.goOnWithCensus()
                 Ballast.prepare()
                 _ = Ballast.lend { thread }
             }

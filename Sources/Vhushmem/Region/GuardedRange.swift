@@ -111,7 +111,7 @@ import Synchronization
             }
             if isComplete { break }
         }
-        // Sorted by insertion, in place: there are few, and usually they are in the opposite order.
+        // The newest comes first, and usually the kernel has put it below the others. Sorted by insertion, in place.
         var index = 1
         while index < windows.count {
             var place = index

@@ -8,7 +8,7 @@ import Synchronization
 /// Without a bound here a back-end that maps a page here and a page there would use up the process's limit. Then any mmap of
 /// the VMM would fail, and that of a thread's stack too. The program's own mappings count as well. They are counted when the
 /// first region is made, each time the library's count has grown by a sixteenth of the kernel's limit (since the last time, or
-/// since its lowest point), and before a map is refused. That takes 0.4 to 1 µs for each mapping of the process.
+/// since its lowest point), and before a map is refused. `MappingCount` tells what that takes.
 enum ProcessBudget {
     private static let used = Atomic<Int>(0)
     /// The limit of the library's count. `measure` sets it; before that, it has a value for a program with few mappings.
@@ -97,38 +97,23 @@ enum ProcessBudget {
         return looksLeft.wrappingSubtract(1, ordering: .relaxed).newValue >= 0
     }
 
-    /// Counts the program's own mappings, and sets the limit by them. Returns how many mappings are inside the range of
+    /// Counts the program's own mappings at once, and sets the limit by them. Returns how many mappings are inside the range of
     /// `window`; nil: /proc cannot be read, and the limit stays. Not for signal handlers. No lock may be held.
     @discardableResult
     static func measure(inside window: Range<UInt>? = nil) -> Int? {
-        setEasyLimit(from: inUse)
-        measuredAt.store(Clock.now(), ordering: .relaxed)
-        return measuring.withLock { held in
-            unsafe GuardedRange.listWindows(in: &windows[held])
-            var all = 0
-            var ours = 0
-            var inWindow = 0
-            var next = 0
-            let isRead = unsafe ProcessMaps.forEachStart(readingInto: buffer[held]) { start in
-                all &+= 1
-                // Both are in ascending order.
-                while unsafe next < windows[held].count, unsafe windows[held][next].upperBound <= start { next &+= 1 }
-                if unsafe next < windows[held].count, unsafe windows[held][next].contains(start) { ours &+= 1 }
-                if let window, window.contains(start) { inWindow &+= 1 }
-            }
-            guard isRead else { return nil }
-            set(program: max(0, all &- ours))
-            return inWindow
-        }
+        beginMeasure()
+        return MappingCount.all(inside: window, set(program:))
     }
 
-    /// One thread counts at a time, with memory that is kept for it: a pair of map and unmap allocates nothing.
-    private static let measuring = Lock<ProcessBudget>()
-    /// Nonisolated, like the next: `measuring` guards it, which its type demands.
-    nonisolated(unsafe) private static var buffer = unsafe Lock<ProcessBudget>.Guarded(
-        UnsafeMutableRawPointer.allocate(byteCount: ProcessMaps.bufferSize, alignment: 8))
-    /// Nonisolated: as above.
-    nonisolated(unsafe) private static var windows = Lock<ProcessBudget>.Guarded<[Range<UInt>]>([])
+    /// The same in steps, of which this does one.
+    static func measureStep(inside window: Range<UInt>) -> MappingCount.Outcome {
+        MappingCount.step(inside: window, begin: beginMeasure, set(program:))
+    }
+
+    private static func beginMeasure() {
+        setEasyLimit(from: inUse)
+        measuredAt.store(Clock.now(), ordering: .relaxed)
+    }
 
     private static func set(program: Int) {
         let reserve = reserveByProgram.load(ordering: .relaxed)

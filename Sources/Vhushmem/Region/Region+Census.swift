@@ -23,6 +23,8 @@ struct Census {
     private(set) var kept = 0
     /// Something was mapped or undone since the whole window was last one hole.
     var hasChanged = false
+    /// Live mappings when the present look began, and changes until then.
+    private var atBegin: (mappings: Int, changes: Int) = (0, 0)
 
     @inline(__always)
     mutating func count() {
@@ -48,6 +50,14 @@ struct Census {
         kept = 0
         setDue()
     }
+
+    /// A look begins, which may take many changes.
+    mutating func begin(mappings: Int) {
+        atBegin = (mappings, changes)
+    }
+
+    /// There were never more live mappings since the look began.
+    var mostSinceBegin: Int { atBegin.mappings &+ (changes &- atBegin.changes) }
 
     mutating func restart(isRight: Bool) {
         changes = 0
@@ -76,15 +86,40 @@ extension Region {
         error.code == ENOSPC && error.isAboutSeparateMappings && ProcessBudget.mayMeasureForRefusal()
     }
 
-    /// Compares the count with the kernel's, for the process and for this window, and mends the window if they differ. It takes
-    /// 0.4 to 1 µs for each separate mapping of the process, and holds no lock for that.
+    /// Compares the count with the kernel's, for the process and for this window, and mends the window if they differ. It holds
+    /// no lock while it counts.
     @inline(never)
     func takeCensus() {
+        device.lock.withLock { held in beginCensus(held) }
+        compare(ProcessBudget.measure(inside: addresses))
+    }
+
+    /// Does one step of that.
+    @inline(never)
+    func goOnWithCensus() {
+        switch ProcessBudget.measureStep(inside: addresses) {
+        case .notNow: break
+        case .goesOn(let isFirst): if isFirst { device.lock.withLock { held in beginCensus(held) } }
+        case .ended(let found, let isFirst):
+            if isFirst { device.lock.withLock { held in beginCensus(held) } }
+            compare(found)
+        }
+    }
+
+    /// The addresses of the window.
+    var addresses: Range<UInt> {
         let start = unsafe UInt(bitPattern: window.baseAddress)
-        let found = ProcessBudget.measure(inside: start..<start &+ UInt(clamping: size))
+        return start..<start &+ UInt(clamping: size)
+    }
+
+    private func beginCensus(_ held: Held) {
+        census[held].begin(mappings: Int(clamping: quota[held].mappings))
+    }
+
+    private func compare(_ found: Int?) {
         device.lock.withLock { held in
             // Each mapping and each cover is at most three.
-            let most = Int(clamping: quota[held].mappings) &* 3 &+ covers[held].count &* 3 &+ 64
+            let most = census[held].mostSinceBegin &* 3 &+ covers[held].count &* 3 &+ 64
             let isWrong = (found ?? 0) > most || census[held].kept > 0
             census[held].restart(isRight: !isWrong)
             if isWrong { mergeHoles(held) }

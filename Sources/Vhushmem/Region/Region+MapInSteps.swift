@@ -11,7 +11,7 @@ extension Region {
     func goOn(
         _ intent: MapIntent, _ object: Mapping?, _ quick: Quick, _ refusal: ShmemError?
     ) throws(ShmemError) {
-        if case .doneAndCensusDue = quick { return takeCensus() }
+        if case .doneAndCensusDue = quick { return goOnWithCensus() }
         defer { Log.tellWaiting() }
         var object = object
         if options.keepsFiles, object == nil { object = try keeper(of: intent) }
@@ -23,7 +23,7 @@ extension Region {
         guard case .conclude(let record, let old, let isWatched, let isCensusDue) = afterwards else { return }
         if isWatched { announce(record, inPlaceOf: old) }
         if let old { MappingWord(bits: old.word).release() }
-        if isCensusDue { takeCensus() }
+        if isCensusDue { goOnWithCensus() }
     }
 
     /// A file that is too large to be populated when it is mapped is populated in part, with no lock held. A kernel before 5.14

@@ -116,6 +116,7 @@ import CVhushmem
 
     deinit {
         guarded?.end()
+        MappingCount.forget(addresses)
         // Observers were told when the device went, and a region without a holder has no observer.
         let taken = device.lock.withLock { held -> TakenOut in
             let taken = takeAllOut(isEnd: true, held)

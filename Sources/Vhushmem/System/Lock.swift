@@ -84,6 +84,13 @@ struct Lock<Owner>: ~Copyable, @unchecked Sendable {
         defer { unsafe pthread_mutex_unlock(mutex.pointer) }
         return try body(Held(mutex))
     }
+
+    /// nil: another thread holds the lock, and `body` did not run.
+    borrowing func withLockIfFree<Result: ~Copyable>(_ body: (Held) -> Result) -> Result? {
+        guard unsafe pthread_mutex_trylock(mutex.pointer) == 0 else { return nil }
+        defer { unsafe pthread_mutex_unlock(mutex.pointer) }
+        return body(Held(mutex))
+    }
 }
 
 /// The memory of a pthread mutex.

@@ -4,21 +4,28 @@ import CLinux
 
 /// The separate mappings of this process, as /proc/self/maps lists them. The kernel limits how many there may be
 /// (vm.max_map_count).
-enum ProcessMaps {
+struct ProcessMaps: ~Copyable {
     static let bufferSize = 1 << 15
 
-    /// Calls `body` with the first address of each, in ascending order. False: /proc cannot be read.
+    private let file: OwnedDescriptor
+    private var address: UInt = 0
+    private var isInAddress = true
+
+    init() throws(Errno) {
+        file = OwnedDescriptor(owning: try systemCall(.open) { unsafe vhu_open_read_only("/proc/self/maps") })
+    }
+
+    /// Calls `body` with the first address of each of the next mappings, in ascending order, until it has read `most` or some
+    /// more. False: there are no more.
     ///
-    /// It takes 0.4 to 1 µs for each mapping. It may miss what other threads map meanwhile. `base` has room for `bufferSize`
-    /// bytes.
-    static func forEachStart(readingInto base: UnsafeMutableRawPointer, _ body: (UInt) -> Void) -> Bool {
-        guard let fd = try? systemCall(.open, { unsafe vhu_open_read_only("/proc/self/maps") }) else { return false }
-        let file = OwnedDescriptor(owning: fd)
-        var address: UInt = 0
-        var isInAddress = true
-        while true {
-            guard let count = try? systemCall(.read, { unsafe read(file.raw, base, bufferSize) }) else { return false }
-            if count == 0 { return true }
+    /// It takes 0.4 to 1 µs for each mapping. It may miss what is mapped meanwhile. `base` has room for `bufferSize` bytes.
+    mutating func next(
+        _ most: Int, readingInto base: UnsafeMutableRawPointer, _ body: (UInt) -> Void
+    ) throws(Errno) -> Bool {
+        var passed = 0
+        while passed < most {
+            let count = try systemCall(.read) { unsafe read(file.raw, base, ProcessMaps.bufferSize) }
+            if count == 0 { return false }
             // SAFETY: read filled `count` bytes of the buffer.
             // swift-format-ignore
             for unsafe byte in unsafe UnsafeRawBufferPointer(start: base, count: count) {
@@ -26,15 +33,17 @@ enum ProcessMaps {
                     address = 0
                     isInAddress = true
                 } else if isInAddress {
-                    if let digit = hexDigit(byte) {
+                    if let digit = ProcessMaps.hexDigit(byte) {
                         address = address &<< 4 | digit
                     } else {
                         isInAddress = false
+                        passed &+= 1
                         body(address)
                     }
                 }
             }
         }
+        return true
     }
 
     private static func hexDigit(_ byte: UInt8) -> UInt? {
