@@ -30,6 +30,7 @@ typedef struct bare_queue {
     uint8_t *ram;
     int ram_fd, kick, call, err, seen[5];
     uint16_t size, avail_idx, used_idx;
+    unsigned queue; /* the one of the last event */
     char broken[200];
 } bare_queue;
 
@@ -49,6 +50,7 @@ static inline void bare_queue_event(vhushmem_backend *backend, unsigned queue,
     CHECK((message != NULL) == (event == VHUSHMEM_QUEUE_BROKEN));
     snprintf(b->broken, sizeof(b->broken), "%s", message != NULL ? message : "");
     b->seen[event]++;
+    b->queue = queue;
     if (on_queue != NULL) {
         on_queue(b, event);
     }

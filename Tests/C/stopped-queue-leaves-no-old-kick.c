@@ -2,7 +2,7 @@
 /*
  * Nobody reads the kicks of a queue that runs. When the back-end lets go of the queue, the eventfd is empty if the device has
  * taken all, so its next owner takes no old kick for a new one. It is signalled if the driver has put in more. Another queue
- * with the same eventfd loses no kick by that.
+ * with the same eventfd loses no kick by that. An eventfd that counts down by one with each read is emptied too, up to a bound.
  */
 #include "bare-queue.h"
 
@@ -91,6 +91,45 @@ static void what_was_not_taken_stays(void)
     close_queue(&b);
 }
 
+/* Nobody kicked: the chain was there before the start. */
+static void what_was_never_kicked_stays(void)
+{
+    bare_queue b;
+    open_queue(&b);
+    EQ(stop_queue(&b), 1);
+    CHECK(!is_left(&b));
+    takes_none = true;
+    offer(&b, 0);
+    start_queue(&b, 1);
+    EQ(stop_queue(&b), 1);
+    CHECK(is_left(&b));
+    close_queue(&b);
+}
+
+static void semaphores_are_emptied(void)
+{
+    bare_queue b;
+    const uint64_t nearly_all = UINT64_MAX - 100;
+    open_queue(&b);
+    int kick = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK | EFD_SEMAPHORE);
+    CHECK(dup3(kick, b.kick, O_CLOEXEC) == b.kick);
+    EQ(tell_u64(&b, SET_VRING_KICK, 0, kick), 0);
+    for (int i = 1; i <= 5; i++) {
+        offer_and_kick(&b);
+        EQ(taken_back(&b), 0);
+    }
+    EQ(stop_queue(&b), 6);
+    CHECK(!is_left(&b));
+    /* It takes hundreds of years to read so many one by one. */
+    start_queue(&b, 6);
+    CHECK(write(kick, &nearly_all, 8) == 8);
+    pump_backend(b.r.backend);
+    EQ(stop_queue(&b), 6);
+    CHECK(is_left(&b));
+    close(kick);
+    close_queue(&b);
+}
+
 /* Nobody has looked at the rings of a queue that could not be started. */
 static void kick_of_a_failed_start_stays(void)
 {
@@ -155,6 +194,8 @@ int main(void)
     char *fds = fds_now();
     taken_kicks_go();
     what_was_not_taken_stays();
+    what_was_never_kicked_stays();
+    semaphores_are_emptied();
     kick_of_a_failed_start_stays();
     child_leaves_it();
     shared_kick_is_not_lost();

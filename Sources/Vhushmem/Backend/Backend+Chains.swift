@@ -144,6 +144,8 @@ extension Backend {
         guard ring.putBack(chain) else {
             throw ShmemError(EINVAL, "it is not the chain that was taken last")
         }
+        // The back-end has let go of its kick, and this chain was not among those that the device had not taken.
+        if !queue.isRunning { queue.kick?.signal() }
     }
 
     /// Tells the driver that chains were given back, if it wants to know.

@@ -46,7 +46,10 @@ extension Backend {
         // The device gives its chains back while it is told, so the ring goes after that.
         pause(queue)
         if let ring = queue.ring { queue.setup.base = ring.nextAvailable }
+        queue.leftKick = queue.lastKick
         queue.move(to: .stopped)
+        // Without another queue that has rings, nobody drains it.
+        if !queues.contains(where: { $0.ring != nil }) { queues.forEach { $0.leftKick = nil } }
         if case .unsaid = queue.setup.kick { return queue.setup.base }
         queue.setup.kick = .unsaid
         return queue.setup.base
@@ -125,11 +128,29 @@ extension Backend {
     /// Nobody reads the kicks of a queue that runs, so its eventfd has old ones. Whoever has the queue next must not take them
     /// for new ones, and must hear of what the device has not taken.
     func unwatchKick(of queue: BackendQueue) {
-        guard let kick = queue.kick, kicks?.remove(kick.fd) == true, kick.drain() else { return }
-        // Without rings it is not known.
-        if queue.ring?.mayHaveMore != false { kick.signal() }
-        // Others may have the same eventfd, and the epoll forgets their kicks too.
-        for other in queues where other !== queue { look(at: other) }
+        // A queue whose start failed has no rings. Nobody has looked for its kicks, so none is old.
+        guard let kick = queue.kick, kicks?.remove(kick.fd) == true, let ring = queue.ring else { return }
+        drain(kick, of: queue)
+        if ring.mayHaveMore { kick.signal() }
+    }
+
+    /// Other queues may have the same eventfd, under other numbers. None of them loses a kick.
+    private func drain(_ kick: SharedDescriptor, of queue: BackendQueue) {
+        // Kicks that come after this look are new. So an eventfd that is empty in the next looks is another one.
+        guard Readiness.canRead(kick.fd) else { return }
+        // The rings of these are not known, but only a kick that was there can be lost.
+        for other in queues where other !== queue && other.ring == nil {
+            other.wasKicked = other.lastKick.map { Readiness.canRead($0.fd) } ?? false
+        }
+        guard kick.drain() else { return }
+        for other in queues where other !== queue {
+            if other.isRunning {
+                // The epoll forgets the kick too.
+                look(at: other)
+            } else if other.ring?.mayHaveMore ?? other.wasKicked {
+                other.lastKick?.signal()
+            }
+        }
     }
 
     /// Reports the queue as kicked, later.

@@ -74,6 +74,11 @@ final class BackendQueue {
     /// It exists in all states but `stopped`.
     private(set) var ring: Virtqueue?
     private let rings: StartedRings
+    /// The kick of a queue that was stopped, while others go on. One of them may have the same eventfd.
+    var leftKick: SharedDescriptor?
+    var lastKick: SharedDescriptor? { kick ?? leftKick }
+    /// It was kicked when the back-end was about to drain the kick of another queue.
+    var wasKicked = false
     /// Notices for the driver that could not be sent.
     var owed: Notices = []
 
@@ -109,12 +114,14 @@ final class BackendQueue {
     func forget() {
         move(to: .stopped)
         said = nil
+        leftKick = nil
         owed = []
     }
 
     /// The first of the moves below.
     func start(_ ring: Virtqueue) {
         self.ring = ring
+        leftKick = nil
         rings.set(index, ring)
         move(to: .starting)
     }

@@ -259,9 +259,9 @@ extension Virtqueue {
         return try waiting(rings)
     }
 
-    /// The driver has put in something that was not taken, or this is not known.
+    /// The driver has put in something that was not taken, or this is not known. Nobody takes it from a broken queue, until the
+    /// front-end sets it up again.
     var mayHaveMore: Bool {
-        guard fault == nil else { return false }
         guard let rings = findRings() else { return true }
         return rings.availableIndex != nextAvailable
     }
