@@ -29,8 +29,8 @@ final class BackendChannel {
     var owesAnswer: Bool { unanswered != nil }
     /// Maps in this dispatch. The first is left out of core dumps by itself, the rest together at the end.
     private var mapsInDispatch = 0
-    /// Some requests are left for the next dispatch.
-    private(set) var hasMore = false
+    /// One request is under way, or its answer comes later. The channel takes nothing more meanwhile.
+    private var isOccupied: Bool { isCarryingOut || unanswered != nil }
 
     init(
         socket: consuming OwnedDescriptor, device: ShmemDevice, messageTimeout: UInt64,
@@ -46,16 +46,20 @@ final class BackendChannel {
     var pollTarget: PollTargets.Target? {
         // While an answer is owed nothing is watched: a closed channel would wake the loop without end. While a request is
         // under way nothing is watched either: a loop inside a listener could not serve it.
-        if unanswered != nil || isCarryingOut || (stream.isHeldUp && !stream.wantsToWrite) { return nil }
+        if isOccupied || (stream.isHeldUp && !stream.wantsToWrite) { return nil }
         // While an answer waits nothing is read: a back-end that reads no answers gets no further, and costs no memory.
         return PollTargets.Target(fd: stream.fd, events: Int16(stream.hasUnsent ? POLLOUT : POLLIN))
     }
 
     /// When there is something to do although the socket is not ready (microseconds; 0: at once). There is nothing to do while
     /// an answer waits for room in the socket.
+    ///
+    /// The buffer itself tells whether requests are left in it. Turns end early, turns nest in each other, and an answer may
+    /// come in the turn of another session.
     var deadline: UInt64? {
+        if isOccupied { return nil }
         if stream.hasUnsent { return stream.isHeldUp ? stream.deadline : nil }
-        return hasMore ? 0 : stream.deadline
+        return stream.hasBufferedMessage ? 0 : stream.deadline
     }
 
     /// Refuses every request from now on.
@@ -84,7 +88,6 @@ final class BackendChannel {
         var count: Int32 = 0
         // A callback that dispatches finds its own request still under way.
         guard !isCarryingOut else { return (0, nil) }
-        hasMore = false
         defer {
             if mapsInDispatch > 1 { device.endBatch() }
             mapsInDispatch = 0
@@ -98,7 +101,6 @@ final class BackendChannel {
             case .served: count &+= 1
             }
         }
-        hasMore = !isClosed && unanswered == nil && stream.hasBufferedMessage
         return (count, nil)
     }
 

@@ -56,7 +56,7 @@ extension Frontend {
             if mainGoesFirst {
                 taken &+= serveInOrder(turn)
             } else if let channel = connection.channel, !eventQueue.isFull,
-                ready.contains(.second) || channel.hasMore || channel.stream.deadline != nil
+                ready.contains(.second) || channel.deadline != nil
             {
                 taken &+= serve(channel, turn, atMost: turn.share)
             }
