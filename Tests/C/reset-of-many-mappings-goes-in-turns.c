@@ -2,9 +2,10 @@
 /*
  * A reset of a device with many mappings undoes some at once and the rest in the following turns. In between the counts are
  * right, nothing can be mapped and no second reset begins. RESET comes when all are gone. The connection may end meanwhile, and
- * the front-end may be freed.
+ * the front-end may be freed. Without a back-end the rest goes in the same way.
  */
 #include "many.h"
+#include "reconnect-rig.h"
 
 static int file;
 
@@ -72,12 +73,33 @@ static void freed_meanwhile(void)
     vhushmem_device_unref(device);
 }
 
+/* Nothing but the mappings that are left wakes the loop. */
+static void without_a_back_end(void)
+{
+    coming_rig c;
+    coming_open(&c, true, 0);
+    coming_prepare(&c);
+    c.r.peer.config.memory_sizes[0] = MANY * PAGE;
+    coming_arrive(&c);
+    PUMP_UNTIL(c.r.frontend, c.r.events[VHUSHMEM_EVENT_READY] == 1);
+    rig_connected(&c.r);
+    coming_leave(&c);
+    map_many(c.r.region, file);
+    usleep(100000); /* five times reconnect_ms: it listens again, and has nothing else to do */
+    pump(c.r.frontend);
+    refused(vhushmem_frontend_reset(c.r.frontend, &error), -ENOTCONN);
+    some_are_left(c.r.region);
+    PUMP_UNTIL(c.r.frontend, left(&c.r) == 0);
+    coming_close(&c);
+}
+
 int main(void)
 {
     file = memfd_of(2 * PAGE, 1);
     in_turns();
     connection_ends_meanwhile();
     freed_meanwhile();
+    without_a_back_end();
     close(file);
     return 0;
 }

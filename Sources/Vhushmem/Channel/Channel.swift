@@ -152,7 +152,7 @@ public final class ShmemChannel: DeviceSession {
                 targets.deadline = earliest(targets.deadline, channel.deadline)
             }
         }
-        if hasSomethingToTell || isEnding { targets.deadline = 0 }
+        if hasSomethingToTell || (isEnding && !isCallingOut) { targets.deadline = 0 }
         return targets
     }
 

@@ -26,7 +26,7 @@ extension Frontend {
             targets.deadline = earliest(targets.deadline, channel.deadline)
         case .idle, .ending, .over: break
         }
-        if hasSomethingToTell || setup.isUndoing { targets.deadline = 0 }
+        if hasSomethingToTell || (setup.isUndoing && !setup.isCallingOut) { targets.deadline = 0 }
         return targets
     }
 

@@ -100,7 +100,7 @@ extension Frontend {
         setup.isCallingOut = true
         let isDone = keepsWhatIsMapped || device.unmapForATurn()
         setup.isCallingOut = false
-        guard isDone, setup.isUndoing else { return }
+        guard isDone, setup.isUndoing else { return watch() }
         setup.isUndoing = false
         if case .ending(let end) = phase { return tellEnd(end) }
         if setup.tellsChannelLoss { tellChannelLoss() }
