@@ -184,7 +184,7 @@ extension Backend {
         case .nothing: return nil
         case .closed: throw Errno(ECONNRESET)
         case .failed(let error): throw error
-        case .violation: throw Errno(EPROTO)
+        case .violation(let violation): throw Errno(violation.code)
         }
     }
 
