@@ -131,6 +131,25 @@ static inline char *own_mappings(uint64_t count)
     return own;
 }
 
+static inline void *nothing(void *user_data) { return user_data; }
+
+/* The program can make a sixteenth of the limit more, less what tools and the measurement itself may take. */
+static inline void is_left_room(vhushmem_region *region, uint64_t limit)
+{
+    uint64_t pages = limit / 16 - limit / 64;
+    char *own =
+        mmap(NULL, pages * PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    CHECK(own != MAP_FAILED);
+    for (uint64_t i = 0; i < pages; i += 2) {
+        if (mprotect(own + i * PAGE, PAGE, PROT_READ) != 0)
+            FAIL("at %lu of %lu; process %d, window %d", i, pages, ranges_of_process(),
+                 ranges_of_window(region));
+    }
+    pthread_t thread;
+    CHECK(pthread_create(&thread, NULL, nothing, NULL) == 0 && pthread_join(thread, NULL) == 0);
+    CHECK(munmap(own, pages * PAGE) == 0);
+}
+
 /* ---- memory ---- */
 
 /* A figure of /proc/self/status in KiB, e.g. "VmLck:". */

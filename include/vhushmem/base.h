@@ -19,7 +19,8 @@
  *  - `_free` and `_unref` of NULL do nothing.
  *  - Offsets and lengths are in bytes.
  *  - An object belongs to the process that made it. A child of fork may call only _free and _unref
- *    for it. That has no effect on the parent.
+ *    for it, and only if no other thread was in a call for that object when the process forked.
+ *    That has no effect on the parent. The child may make objects of its own.
  *  - No function raises SIGPIPE. Only vhushmem_guard_install installs a signal handler.
  *  - The library starts a thread only to close a descriptor of a peer if the close may wait, and to
  *    undo many mappings of a device that has gone.

@@ -31,6 +31,8 @@ import Synchronization
     nonisolated(unsafe) private static var first = Guarded<GuardedRange?>(nil)
     /// With it a process without such ranges takes no lock in a handler.
     private static let count = Atomic<Int>(0)
+    /// It grows when a range begins or ends.
+    private static let version = Atomic<Int>(0)
 
     private init(
         _ start: UnsafeMutableRawPointer, _ length: UInt, _ region: Unmanaged<Region>?, _ device: DeviceState?, _ alarm: Alarm?
@@ -62,6 +64,7 @@ import Synchronization
             device?.followTraces()
         }
         _ = GuardedRange.count.wrappingAdd(1, ordering: .releasing)
+        GuardedRange.version.wrappingAdd(1, ordering: .releasing)
         return self
     }
 
@@ -78,6 +81,18 @@ import Synchronization
             unsafe previous[held] = nil
         }
         _ = GuardedRange.count.wrappingSubtract(1, ordering: .relaxed)
+        GuardedRange.version.wrappingAdd(1, ordering: .releasing)
+    }
+
+    /// The number of changes of the list. If it stays, `listWindows` gives the same.
+    static var changes: Int { version.load(ordering: .acquiring) }
+
+    static func holdForFork() {
+        lock.hold()
+    }
+
+    static func letGoAfterFork() {
+        lock.letGo()
     }
 
     /// Has every device with regions trace its maps, or not, as traces are now.

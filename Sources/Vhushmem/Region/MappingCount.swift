@@ -5,32 +5,44 @@ import Synchronization
 
 /// Counts the mappings of the process: how many are the program's, and how many are inside one window.
 ///
-/// A process with 60,000 mappings takes 20 to 60 ms to count. So a count usually goes in steps: each map that finds a count
-/// due reads some of them. Only a refusal needs the number at once.
+/// A process with 60,000 mappings takes 20 to 60 ms to count. So a count usually goes in steps, and each map for which a count
+/// is due does the next one, whatever region it is for. So the library's own mappings grow only by some hundreds during a
+/// count. Only a refusal needs the number at once.
 struct MappingCount: ~Copyable {
     /// The mappings that a step reads, or some more. It takes 0.05 to 0.15 ms.
     private static let step = 128
-    /// If nobody has done a step for so many microseconds, the numbers are old.
-    private static let patience: UInt64 = 1_000_000
+
+    /// A region's question: how many mappings are inside its window.
+    struct Question {
+        let window: Range<UInt>
+        /// The region's state when it asked.
+        let state: Census.Moment
+    }
+
+    struct Answer {
+        let question: Question
+        /// nil: /proc cannot be read.
+        let inWindow: Int?
+    }
 
     private var maps: ProcessMaps
-    /// nil: no window asks.
-    private let window: Range<UInt>?
+    private var question: Question?
     /// A child of fork would read its parent's mappings.
     private let process = getpid()
-    private var readAt: UInt64 = 0
     private var all = 0
     private var ours = 0
     private var inWindow = 0
 
-    private init(_ window: Range<UInt>?) throws(Errno) {
+    private init(_ question: Question?) throws(Errno) {
         maps = try ProcessMaps()
-        self.window = window
+        self.question = question
     }
 
     /// Reads the next mappings. False: there are no more.
+    @inline(never)
     private mutating func read(_ most: Int, _ held: Held) throws(Errno) -> Bool {
-        unsafe GuardedRange.listWindows(in: &MappingCount.windows[held])
+        MappingCount.listWindows(held)
+        let window = question?.window
         var all = 0
         var ours = 0
         var inWindow = 0
@@ -46,13 +58,10 @@ struct MappingCount: ~Copyable {
         self.all &+= all
         self.ours &+= ours
         self.inWindow &+= inWindow
-        readAt = Clock.now()
         return hasMore
     }
 
     private var program: Int { max(0, all &- ours) }
-
-    private var canGoOn: Bool { process == getpid() && Clock.now() &- readAt < MappingCount.patience }
 
     // MARK: - The counts of the process
 
@@ -65,61 +74,97 @@ struct MappingCount: ~Copyable {
         UnsafeMutableRawPointer.allocate(byteCount: ProcessMaps.bufferSize, alignment: 8))
     /// Nonisolated: as above.
     nonisolated(unsafe) private static var windows = Guarded<[Range<UInt>]>([])
+    /// The changes of the list of windows when it was copied. Nonisolated: as above.
+    nonisolated(unsafe) private static var windowsAt = Guarded(-1)
     /// The count that goes on in steps. Nonisolated: as above.
     nonisolated(unsafe) private static var present = Guarded<MappingCount?>(nil)
-    private static let isUnderWay = Atomic(false)
+    /// The answer of the last count that ended in another region's step. Nonisolated: as above.
+    nonisolated(unsafe) private static var answer = Guarded<Answer?>(nil)
+    /// There is one of the two.
+    private static let hasSome = Atomic(false)
+    /// Nonisolated: as above.
+    nonisolated(unsafe) private static var knowsForks = Guarded(false)
 
     /// Counts all at once, and tells the number of the program's. Returns how many are inside the range of `window`; nil:
     /// /proc cannot be read. Not for signal handlers. No lock may be held.
-    static func all(inside window: Range<UInt>?, _ tell: (_ program: Int) -> Void) -> Int? {
+    static func all(inside window: Range<UInt>?, _ tell: (_ program: Int?) -> Void) -> Int? {
         lock.withLock { held in
-            drop(held)
-            guard var count = try? MappingCount(window), (try? count.read(.max, held)) == false else { return nil }
+            prepareForForks(held)
+            unsafe present[held] = nil
+            let question = window.map { Question(window: $0, state: Census.Moment()) }
+            guard var count = try? MappingCount(question), (try? count.read(.max, held)) == false else {
+                tell(nil)
+                return nil
+            }
             tell(count.program)
             return count.inWindow
         }
     }
 
-    enum Outcome {
-        /// Another thread counts, or the count of another window goes on.
-        case notNow
-        /// `isFirst`: the count has begun with this step.
-        case goesOn(isFirst: Bool)
-        /// nil: /proc cannot be read.
-        case ended(inWindow: Int?, isFirst: Bool)
+    /// Does one step. Returns an answer for the window that asks, if there is one now. `waits`: it waits for another thread's
+    /// step. At the end of a count it tells the number of the program's mappings. Rules as for `all`.
+    static func step(_ question: Question?, waits: Bool, _ tell: (_ program: Int?) -> Void) -> Answer? {
+        if waits { return lock.withLock { held in step(question, held, tell) } }
+        return lock.withLockIfFree { held in step(question, held, tell) } ?? nil
     }
 
-    /// Does one step of a window's count. Rules as for `all`. `begin` is called before the first step, and `tell` after the last.
-    static func step(inside window: Range<UInt>, begin: () -> Void, _ tell: (_ program: Int) -> Void) -> Outcome {
-        lock.withLockIfFree { held in
-            let goes = unsafe present[held]?.canGoOn ?? false
-            if goes, unsafe present[held]?.window != window { return .notNow }
-            if !goes {
-                drop(held)
-                begin()
-                guard let count = try? MappingCount(window) else { return .ended(inWindow: nil, isFirst: true) }
-                unsafe present[held] = consume count
-                isUnderWay.store(true, ordering: .relaxed)
-            }
-            let hasMore = try? unsafe present[held]?.read(step, held)
-            if hasMore == true { return .goesOn(isFirst: !goes) }
-            defer { drop(held) }
-            guard hasMore != nil, let program = unsafe present[held]?.program, let found = unsafe present[held]?.inWindow else {
-                return .ended(inWindow: nil, isFirst: !goes)
-            }
-            tell(program)
-            return .ended(inWindow: found, isFirst: !goes)
-        } ?? .notNow
-    }
-
-    /// The region of the window goes.
-    static func forget(_ window: Range<UInt>) {
-        guard isUnderWay.load(ordering: .relaxed) else { return }
-        _ = lock.withLockIfFree { held in if unsafe present[held]?.window == window { drop(held) } }
-    }
-
-    private static func drop(_ held: Held) {
+    @inline(never)
+    private static func step(_ question: Question?, _ held: Held, _ tell: (_ program: Int?) -> Void) -> Answer? {
+        if let ready = takeAnswer(for: question, held) { return ready }
+        if unsafe present[held]?.process != getpid() {
+            unsafe present[held] = try? MappingCount(question)
+            hasSome.store(true, ordering: .relaxed)
+        }
+        let hasMore = try? unsafe present[held]?.read(step, held)
+        if hasMore == true { return nil }
+        tell(hasMore == nil ? nil : unsafe present[held]?.program)
+        // A process without /proc has no count, and the question is answered all the same.
+        let asked = unsafe present[held]?.question ?? (hasMore == nil ? question : nil)
+        let ended = asked.map { Answer(question: $0, inWindow: hasMore == nil ? nil : unsafe present[held]?.inWindow) }
         unsafe present[held] = nil
-        isUnderWay.store(false, ordering: .relaxed)
+        if ended?.question.window == question?.window { return ended }
+        if let ended { unsafe answer[held] = ended }
+        return nil
+    }
+
+    /// The answer to this question, or to an earlier one of the same window.
+    private static func takeAnswer(for question: Question?, _ held: Held) -> Answer? {
+        guard let question, let ready = unsafe answer[held], ready.question.window == question.window else { return nil }
+        unsafe answer[held] = nil
+        return ready
+    }
+
+    /// The region of the window goes. `isLast`: the process has no other.
+    static func forget(_ window: Range<UInt>, isLast: Bool) {
+        guard hasSome.load(ordering: .relaxed) else { return }
+        lock.withLock { held in
+            if unsafe answer[held]?.question.window == window { unsafe answer[held] = nil }
+            if unsafe present[held]?.question?.window == window { unsafe present[held]?.question = nil }
+            if isLast { unsafe present[held] = nil }
+        }
+    }
+
+    private static func listWindows(_ held: Held) {
+        let changes = GuardedRange.changes
+        guard unsafe windowsAt[held] != changes else { return }
+        unsafe GuardedRange.listWindows(in: &windows[held])
+        unsafe windowsAt[held] = changes
+    }
+
+    /// A child of fork finds the locks free.
+    private static func prepareForForks(_ held: Held) {
+        guard unsafe !knowsForks[held] else { return }
+        unsafe knowsForks[held] = true
+        vhu_at_fork({ MappingCount.hold() }, { MappingCount.letGo() }, { MappingCount.letGo() })
+    }
+
+    private static func hold() {
+        lock.hold()
+        GuardedRange.holdForFork()
+    }
+
+    private static func letGo() {
+        GuardedRange.letGoAfterFork()
+        lock.letGo()
     }
 }

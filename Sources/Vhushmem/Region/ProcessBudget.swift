@@ -84,9 +84,6 @@ enum ProcessBudget {
         _ = used.wrappingAdd(count, ordering: .relaxed)
     }
 
-    /// Whether the program's own mappings were never counted, or the count has grown much since.
-    static var isMeasureDue: Bool { inUse > easyLimit.load(ordering: .relaxed) }
-
     /// Whether they should be counted because something was refused.
     static func mayMeasureForRefusal() -> Bool {
         let passed = Clock.now() &- measuredAt.load(ordering: .relaxed)
@@ -101,18 +98,26 @@ enum ProcessBudget {
     /// `window`; nil: /proc cannot be read, and the limit stays. Not for signal handlers. No lock may be held.
     @discardableResult
     static func measure(inside window: Range<UInt>? = nil) -> Int? {
-        beginMeasure()
-        return MappingCount.all(inside: window, set(program:))
+        MappingCount.all(inside: window, counted)
     }
 
-    /// The same in steps, of which this does one.
-    static func measureStep(inside window: Range<UInt>) -> MappingCount.Outcome {
-        MappingCount.step(inside: window, begin: beginMeasure, set(program:))
+    /// The same in steps, of which this does one. If the library's mappings grow meanwhile, each map does a step, and waits for
+    /// another thread's.
+    static func measureStep(_ question: MappingCount.Question?) -> MappingCount.Answer? {
+        let waits = inUse &- easyLimit.load(ordering: .relaxed) > maximum / 32
+        return MappingCount.step(question, waits: waits, counted)
     }
 
-    private static func beginMeasure() {
-        setEasyLimit(from: inUse)
+    /// For a new region.
+    static func measureIfDue() {
+        let limit = easyLimit.load(ordering: .relaxed)
+        if limit < 0 { measure() } else if inUse > limit { _ = measureStep(nil) }
+    }
+
+    /// nil: /proc cannot be read.
+    private static func counted(program: Int?) {
         measuredAt.store(Clock.now(), ordering: .relaxed)
+        if let program { set(program: program) } else { setEasyLimit(from: inUse) }
     }
 
     private static func set(program: Int) {

@@ -23,8 +23,15 @@ struct Census {
     private(set) var kept = 0
     /// Something was mapped or undone since the whole window was last one hole.
     var hasChanged = false
-    /// Live mappings when the present look began, and changes until then.
-    private var atBegin: (mappings: Int, changes: Int) = (0, 0)
+    /// How often a look has ended.
+    private var looks = 0
+
+    /// The time at which a look begins.
+    struct Moment {
+        fileprivate var looks = 0
+        fileprivate var mappings = 0
+        fileprivate var changes = 0
+    }
 
     @inline(__always)
     mutating func count() {
@@ -32,9 +39,9 @@ struct Census {
         hasChanged = true
     }
 
-    /// The program's own mappings must be counted as well.
+    /// The program's own mappings must be counted, for which this region's next look does a step.
     mutating func makeDue() {
-        changes = pause
+        due = 0
     }
 
     @inline(__always)
@@ -51,15 +58,24 @@ struct Census {
         setDue()
     }
 
-    /// A look begins, which may take many changes.
-    mutating func begin(mappings: Int) {
-        atBegin = (mappings, changes)
+    /// Whether a look at the region itself is due.
+    mutating func isOwnDue() -> Bool {
+        setDue()
+        return isDue
     }
 
-    /// There were never more live mappings since the look began.
-    var mostSinceBegin: Int { atBegin.mappings &+ (changes &- atBegin.changes) }
+    /// `mappings`: the live ones, and pages that are covered.
+    func now(mappings: Int) -> Moment {
+        Moment(looks: looks, mappings: mappings, changes: changes)
+    }
+
+    /// There were never more of these since that moment. nil: another look has ended since.
+    func most(since moment: Moment) -> Int? {
+        looks == moment.looks ? moment.mappings &+ (changes &- moment.changes) : nil
+    }
 
     mutating func restart(isRight: Bool) {
+        looks &+= 1
         changes = 0
         pause = isRight ? Census.whenRight : Census.whenWrong
         setDue()
@@ -87,23 +103,18 @@ extension Region {
     }
 
     /// Compares the count with the kernel's, for the process and for this window, and mends the window if they differ. It holds
-    /// no lock while it counts.
+    /// no lock of the device while it counts.
     @inline(never)
     func takeCensus() {
-        device.lock.withLock { held in beginCensus(held) }
-        compare(ProcessBudget.measure(inside: addresses))
+        let question = device.lock.withLock { held in ask(held) }
+        compare(MappingCount.Answer(question: question, inWindow: ProcessBudget.measure(inside: addresses)))
     }
 
-    /// Does one step of that.
+    /// Does one step of a count that is due, for the process or for this window.
     @inline(never)
     func goOnWithCensus() {
-        switch ProcessBudget.measureStep(inside: addresses) {
-        case .notNow: break
-        case .goesOn(let isFirst): if isFirst { device.lock.withLock { held in beginCensus(held) } }
-        case .ended(let found, let isFirst):
-            if isFirst { device.lock.withLock { held in beginCensus(held) } }
-            compare(found)
-        }
+        let question = device.lock.withLock { held in census[held].isOwnDue() ? ask(held) : nil }
+        if let answer = ProcessBudget.measureStep(question) { compare(answer) }
     }
 
     /// The addresses of the window.
@@ -112,15 +123,17 @@ extension Region {
         return start..<start &+ UInt(clamping: size)
     }
 
-    private func beginCensus(_ held: Held) {
-        census[held].begin(mappings: Int(clamping: quota[held].mappings))
+    private func ask(_ held: Held) -> MappingCount.Question {
+        let mappings = Int(clamping: quota[held].mappings) &+ covers[held].count
+        return MappingCount.Question(window: addresses, state: census[held].now(mappings: mappings))
     }
 
-    private func compare(_ found: Int?) {
+    private func compare(_ answer: MappingCount.Answer) {
         device.lock.withLock { held in
+            guard let live = census[held].most(since: answer.question.state) else { return }
             // Each mapping and each cover is at most three.
-            let most = census[held].mostSinceBegin &* 3 &+ covers[held].count &* 3 &+ 64
-            let isWrong = (found ?? 0) > most || census[held].kept > 0
+            let most = live &* 3 &+ covers[held].count &* 3 &+ 64
+            let isWrong = (answer.inWindow ?? 0) > most || census[held].kept > 0
             census[held].restart(isRight: !isWrong)
             if isWrong { mergeHoles(held) }
         }

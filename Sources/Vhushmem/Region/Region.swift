@@ -93,7 +93,7 @@ import CVhushmem
         _ subject: ShmemError.Subject, shmid: UInt8, size: UInt64, options: RegionOptions, device: DeviceState
     ) throws(ShmemError) -> Region {
         MemoryCalls.lookAtPersonality()
-        if ProcessBudget.isMeasureDue { ProcessBudget.measure() }
+        ProcessBudget.measureIfDue()
         guard ProcessBudget.takes(Region.ownMappings) else {
             throw ShmemError(ENOMEM, subject, .processBudget(limit: ProcessBudget.limit))
         }
@@ -116,7 +116,6 @@ import CVhushmem
 
     deinit {
         guarded?.end()
-        MappingCount.forget(addresses)
         // Observers were told when the device went, and a region without a holder has no observer.
         let taken = device.lock.withLock { held -> TakenOut in
             let taken = takeAllOut(isEnd: true, held)
@@ -127,6 +126,7 @@ import CVhushmem
         device.giveBack(chunks: indexReader.chunkCount)
         AddressSpace.give(size, of: device.addressSpace)
         ProcessBudget.give(Region.ownMappings)
+        MappingCount.forget(addresses, isLast: ProcessBudget.inUse == 0)
     }
 
     /// The number of live mappings.
