@@ -133,7 +133,10 @@ static inline char *own_mappings(uint64_t count)
 
 static inline void *nothing(void *user_data) { return user_data; }
 
-/* The program can make a sixteenth of the limit more, less what tools and the measurement itself may take. */
+/*
+ * The program can make a sixteenth of the limit more, less what tools and the measurement itself
+ * may take.
+ */
 static inline void is_left_room(vhushmem_region *region, uint64_t limit)
 {
     uint64_t pages = limit / 16 - limit / 64;
