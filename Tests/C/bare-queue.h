@@ -277,6 +277,9 @@ static inline void kick(bare_queue *b)
     pump_backend(b->r.backend);
 }
 
+/* Whether the next owner of the queue finds its kick signalled. */
+static inline bool kick_is_left(const bare_queue *b) { return wait_readable(b->kick, 0); }
+
 /* The next chain that was given back; -1: none. */
 static inline int taken_back(bare_queue *b)
 {

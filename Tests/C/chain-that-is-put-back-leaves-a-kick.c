@@ -27,8 +27,6 @@ static void hold(bare_queue *b, vhushmem_queue_event event)
     }
 }
 
-static bool is_left(const bare_queue *b) { return wait_readable(b->kick, 0); }
-
 static void open_queue(bare_queue *b, bool puts)
 {
     on_queue = hold;
@@ -51,7 +49,7 @@ static void put_back_while_it_stops(void)
     bare_queue b;
     open_queue(&b, true);
     EQ(stop_queue(&b), 0);
-    CHECK(is_left(&b));
+    CHECK(kick_is_left(&b));
     close_queue(&b);
 }
 
@@ -60,12 +58,12 @@ static void put_back_while_it_is_disabled(void)
     bare_queue b;
     open_queue(&b, true);
     EQ(tell_vring(&b, SET_VRING_ENABLE, 0, 0), 0);
-    CHECK(is_left(&b));
+    CHECK(kick_is_left(&b));
     /* The same back-end goes on with it. */
     EQ(tell_vring(&b, SET_VRING_ENABLE, 0, 1), 0);
     CHECK(held != NULL);
     EQ(stop_queue(&b), 0);
-    CHECK(is_left(&b));
+    CHECK(kick_is_left(&b));
     close_queue(&b);
 }
 
@@ -77,7 +75,7 @@ static void put_back_while_the_connection_ends(void)
     b.r.main = -1;
     pump_backend(b.r.backend);
     EQ(b.r.events[VHUSHMEM_BACKEND_DISCONNECT], 1);
-    CHECK(is_left(&b));
+    CHECK(kick_is_left(&b));
     close_queue(&b);
 }
 
@@ -89,7 +87,7 @@ static void put_back_before_the_back_end_is_freed(void)
     close(b.r.main);
     vhushmem_backend_dispatch(b.r.backend);
     CHECK(held == NULL);
-    CHECK(is_left(&b));
+    CHECK(kick_is_left(&b));
     close(b.r.channel);
     bare_queue_close(&b);
     frees = false;
@@ -101,11 +99,11 @@ static void put_back_after_it_was_disabled(void)
     bare_queue b;
     open_queue(&b, false);
     EQ(tell_vring(&b, SET_VRING_ENABLE, 0, 0), 0);
-    CHECK(!is_left(&b));
+    CHECK(!kick_is_left(&b));
     put_back(&b);
-    CHECK(is_left(&b));
+    CHECK(kick_is_left(&b));
     EQ(stop_queue(&b), 0);
-    CHECK(is_left(&b));
+    CHECK(kick_is_left(&b));
     close_queue(&b);
 }
 
@@ -116,9 +114,9 @@ static void put_back_while_it_runs(void)
     open_queue(&b, false);
     CHECK(signalled(b.kick)); /* nobody else reads it now */
     put_back(&b);
-    CHECK(!is_left(&b));
+    CHECK(!kick_is_left(&b));
     EQ(stop_queue(&b), 0);
-    CHECK(is_left(&b));
+    CHECK(kick_is_left(&b));
     close_queue(&b);
 }
 
@@ -131,7 +129,7 @@ static void given_back_while_it_is_disabled(void)
     ok(vhushmem_backend_push(b.r.backend, held, 0, &error));
     held = NULL;
     EQ(stop_queue(&b), 1);
-    CHECK(!is_left(&b));
+    CHECK(!kick_is_left(&b));
     close_queue(&b);
 }
 

@@ -19,8 +19,6 @@ static void take(bare_queue *b, vhushmem_queue_event event)
     }
 }
 
-static bool is_left(const bare_queue *b) { return wait_readable(b->kick, 0); }
-
 static void offer_and_kick(bare_queue *b)
 {
     set_descriptor(b, 0, BUFFERS, 16, WRITE, 0);
@@ -48,7 +46,7 @@ static void taken_kicks_go(void)
     bare_queue b;
     open_queue(&b);
     EQ(stop_queue(&b), 1);
-    CHECK(!is_left(&b));
+    CHECK(!kick_is_left(&b));
     start_queue(&b, 1);
     int seen = b.seen[VHUSHMEM_QUEUE_KICKED];
     pump_backend(b.r.backend);
@@ -56,12 +54,12 @@ static void taken_kicks_go(void)
     /* A queue that is disabled, another kick, a connection that ends. */
     offer_and_kick(&b);
     EQ(tell_vring(&b, SET_VRING_ENABLE, 0, 0), 0);
-    CHECK(!is_left(&b));
+    CHECK(!kick_is_left(&b));
     EQ(tell_vring(&b, SET_VRING_ENABLE, 0, 1), 0);
     offer_and_kick(&b);
     int other = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     EQ(tell_u64(&b, SET_VRING_KICK, 0, other), 0);
-    CHECK(!is_left(&b));
+    CHECK(!kick_is_left(&b));
     offer(&b, 0);
     CHECK(write(other, &(uint64_t){1}, 8) == 8);
     pump_backend(b.r.backend);
@@ -81,13 +79,13 @@ static void what_was_not_taken_stays(void)
     takes_none = true;
     offer_and_kick(&b);
     EQ(stop_queue(&b), 1);
-    CHECK(is_left(&b));
+    CHECK(kick_is_left(&b));
     /* The next owner is the same back-end. */
     takes_none = false;
     start_queue(&b, 1);
     EQ(taken_back(&b), 0);
     EQ(stop_queue(&b), 2);
-    CHECK(!is_left(&b));
+    CHECK(!kick_is_left(&b));
     close_queue(&b);
 }
 
@@ -97,12 +95,12 @@ static void what_was_never_kicked_stays(void)
     bare_queue b;
     open_queue(&b);
     EQ(stop_queue(&b), 1);
-    CHECK(!is_left(&b));
+    CHECK(!kick_is_left(&b));
     takes_none = true;
     offer(&b, 0);
     start_queue(&b, 1);
     EQ(stop_queue(&b), 1);
-    CHECK(is_left(&b));
+    CHECK(kick_is_left(&b));
     close_queue(&b);
 }
 
@@ -119,13 +117,13 @@ static void semaphores_are_emptied(void)
         EQ(taken_back(&b), 0);
     }
     EQ(stop_queue(&b), 6);
-    CHECK(!is_left(&b));
+    CHECK(!kick_is_left(&b));
     /* It takes hundreds of years to read so many one by one. */
     start_queue(&b, 6);
     CHECK(write(kick, &nearly_all, 8) == 8);
     pump_backend(b.r.backend);
     EQ(stop_queue(&b), 6);
-    CHECK(is_left(&b));
+    CHECK(kick_is_left(&b));
     close(kick);
     close_queue(&b);
 }
@@ -143,7 +141,7 @@ static void kick_of_a_failed_start_stays(void)
     write_kick(&b);
     EQ(tell_u64(&b, SET_VRING_KICK, 0, b.kick), 0);
     EQ(tell_vring(&b, SET_VRING_ENABLE, 0, 1), -EINVAL);
-    CHECK(is_left(&b));
+    CHECK(kick_is_left(&b));
     close_queue(&b);
 }
 
@@ -161,7 +159,7 @@ static void child_leaves_it(void)
     }
     int status;
     CHECK(waitpid(child, &status, 0) == child && WIFEXITED(status) && WEXITSTATUS(status) == 0);
-    CHECK(is_left(&b));
+    CHECK(kick_is_left(&b));
     close_queue(&b);
 }
 
